@@ -12,8 +12,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from latens.config import override as override
     from latens.data import Dataset as Dataset
+    from latens.data import Format as Format
     from latens.data import Schema as Schema
     from latens.data import load as load_data
+    from latens.data import register_format as register_format
     from latens.distributions import StandardNormal as StandardNormal
     from latens.errors import LatensError as LatensError
     from latens.estimators import VAE as VAE
@@ -65,6 +67,7 @@ __all__ = [
     "Dense",
     "Encoder",
     "Estimate",
+    "Format",
     "GenerativeClassifier",
     "LatensError",
     "LatentModel",
@@ -91,6 +94,7 @@ __all__ = [
     "pool",
     "prepare",
     "register",
+    "register_format",
     "register_part",
     "train",
     "translate",
@@ -99,7 +103,7 @@ __all__ = [
 # The same names, imported when they are first used: `import latens` alone must cost nothing (JAX takes seconds).
 _HOMES = {
     "latens.config": ("override",),
-    "latens.data": ("Dataset", "Schema", "load_data"),
+    "latens.data": ("Dataset", "Format", "Schema", "load_data", "register_format"),
     "latens.distributions": ("StandardNormal",),
     "latens.errors": ("LatensError",),
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEImputer"),

@@ -11,8 +11,8 @@ import pytest
 from cli_fixtures import Result, process
 
 from latens.data import load
+from latens.data.formats import npy as npy_shards
 from latens.data.streams import dataset as stream_dataset
-from latens.data.streams import npy as npy_shards
 from latens.io.safetensors import read
 
 pytest_plugins = ("cli_fixtures",)
@@ -52,7 +52,8 @@ KILLED = """
 import os, sys
 import latens.workflow.experiment as experiment
 from latens.cli.main import main
-from latens.data.streams import dataset, npy
+    from latens.data.formats import npy
+    from latens.data.streams import dataset
 npy.BLOCK_ROWS, dataset.WINDOW = 40, 2 * 130 * 6
 experiment.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 record = experiment.Recorder.__call__

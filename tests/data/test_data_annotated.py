@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse
 
 from latens.data import check, load, sparse
-from latens.data.readers import anndata as annotated
+from latens.data.formats import anndata as annotated
 from latens.errors import DataError, ResourceError
 
 h5py = pytest.importorskip("h5py")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from latens.data import load
+from latens.data.formats.npy import read_npy
+from latens.data.formats.registry import read_path
 from latens.data.raw import ColumnRoles
-from latens.data.readers.npz import read_npy
-from latens.data.readers.open import read_path
 from latens.errors import DataError, ResourceError
 
 X = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
@@ -177,7 +177,7 @@ def test_other_hostile_archives(tmp_path: Path) -> None:
 def test_a_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "a.npz", {"x.npy": npy("'|u1'", "(1000, 1000)", bytes(1_000_000))})
     assert path.stat().st_size < 3000
-    monkeypatch.setattr("latens.data.readers.npz.MAX_BYTES", 999_999)
+    monkeypatch.setattr("latens.data.formats.npz.MAX_BYTES", 999_999)
     with pytest.raises(ResourceError, match="unpack to more than"):
         load(path)
 

@@ -121,10 +121,10 @@ def test_refused_tables_name_the_place(tmp_path: Path, text: str | bytes, words:
 
 
 def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latens.data.readers.csv.MAX_LINE", 20)
+    monkeypatch.setattr("latens.data.formats.csv.MAX_LINE", 20)
     with pytest.raises(ResourceError, match="line 2 is longer than 20"):
         load(write(tmp_path, "a,b\n" + "1" * 30 + ",2\n", "t.csv.gz"))
-    monkeypatch.setattr("latens.data.readers.csv.MAX_BYTES", 40)
+    monkeypatch.setattr("latens.data.formats.csv.MAX_BYTES", 40)
     with pytest.raises(ResourceError, match="too large"):
         load(write(tmp_path, "a,b\n" + "1,2\n" * 10, "t.csv.gz"))
 

@@ -1,6 +1,6 @@
 """HDF5: which dataset is the rows, and every file that must not be believed."""
 
-import builtins
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from latens.data import load
-from latens.data.readers import hdf5
+from latens.data.formats import hdf5
 from latens.errors import DataError, ResourceError
 
 h5py = pytest.importorskip("h5py")
@@ -213,14 +213,8 @@ def test_cut_files_and_damaged_chunks_are_refused(tmp_path: Path) -> None:
 
 
 def test_without_h5py_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, real = write(tmp_path / "a.h5", x=X), builtins.__import__
-
-    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "h5py":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    path = write(tmp_path / "a.h5", x=X)
+    monkeypatch.setitem(sys.modules, "h5py", None)
     message, _, fix = refusal(path)
     assert message == "reading HDF5 needs h5py, which is not installed."
     assert fix == "Install latens[hdf5], or write the data as .npz."

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from latens.data import check, load
-from latens.data.readers import images as image_folder
+from latens.data.formats import pictures as image_folder
 from latens.errors import DataError, ResourceError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from latens.data import load
-from latens.data.readers.csv import MAX_BLANK
+from latens.data.formats.csv import MAX_BLANK
 from latens.errors import DataError
 
 # The peak of the process above what it takes for a few rows, in units of the cells.
@@ -46,7 +46,7 @@ def test_check_takes_no_more_than_two_and_a_half_times_the_cells(kind: str, tmp_
 
 def test_a_parquet_table_in_parts_is_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    from latens.data.readers import tables
+    from latens.data.formats import arrow as tables
 
     rng = np.random.default_rng(0)
     columns = {"a": rng.normal(size=50), "who": [f"r{i}" for i in range(50)], "n": rng.integers(0, 9, 50)}

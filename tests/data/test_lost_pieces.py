@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import latens
-from latens.data.readers.images import pixels_of
+from latens.data.formats.pictures import pixels_of
 from latens.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)

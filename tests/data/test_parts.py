@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latens.data import load, parts
+from latens.data.formats import npy as npy_shards
 from latens.data.parts import Parts, borders
-from latens.data.streams import npy as npy_shards
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 30))

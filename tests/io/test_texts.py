@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from cli_fixtures import Result
 
+from latens.data.formats.csv import read_csv
 from latens.data.raw import ColumnRoles
-from latens.data.readers.csv import read_csv
 from latens.errors import DataError
 from latens.figures.checks import readable
 from latens.figures.style import csv_bytes as figure_csv

@@ -14,8 +14,8 @@ from training_fixtures import assert_same_bits, make_model, run, stage
 
 from latens.config import override
 from latens.data import Dataset, load
+from latens.data.formats import npy as npy_shards
 from latens.data.streams import dataset as stream_dataset
-from latens.data.streams import npy as npy_shards
 from latens.data.streams.dataset import StreamDataset
 from latens.data.streams.stream import Stream
 from latens.recipes import get_recipe

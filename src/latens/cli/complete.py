@@ -15,8 +15,8 @@ from latens.cli.sources import load_for, open_vae
 from latens.config import VAEConfig
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
-from latens.data.readers.images import pixels_of, reason, unreadable
-from latens.data.readers.npz import read_npy
+from latens.data.formats.npy import read_npy
+from latens.data.formats.pictures import pixels_of, reason, unreadable
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.complete import complete as completions

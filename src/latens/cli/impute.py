@@ -14,10 +14,10 @@ from latens.cli.context import Context, output_path
 from latens.cli.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
+from latens.data.formats.csv import read_text
+from latens.data.formats.tables import role_positions
 from latens.data.mixed import as_columns
 from latens.data.raw import ColumnRoles
-from latens.data.readers.csv import read_text
-from latens.data.readers.tables import role_positions
 from latens.data.sparse import SparseRows
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.conditionals import conditionals

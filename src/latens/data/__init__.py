@@ -6,6 +6,8 @@ from .batches import hash_rows as hash_rows
 from .check import check as check
 from .check import suggest_likelihood as suggest_likelihood
 from .dataset import Dataset as Dataset
+from .formats.format import Format as Format
+from .formats.registry import register_format as register_format
 from .infer import infer_schema as infer_schema
 from .known import KNOWN as KNOWN
 from .preparation import Preparation as Preparation

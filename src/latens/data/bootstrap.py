@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
-from latens.data.dataset import Dataset
+from latens.data.dataset import Dataset, rows_at
 from latens.data.rows import TRAIN, VALIDATION, row_keys
 
 
@@ -21,11 +21,6 @@ def bootstrap(data: Dataset, seed: int) -> Dataset:
     apart = np.setdiff1d(np.arange(len(data)), drawn) if np.any(data.split == VALIDATION) else np.zeros(0, np.int64)
     rows = np.concatenate([drawn, apart])
     names = np.arange(len(rows))
-    found = {
-        name: None if (array := getattr(data, name)) is None else array[rows]
-        for name in ("x", "label", "mask", "weight", "hidden", "outside")
-    }
-    cond = None if data.cond is None else {name: array[rows] for name, array in data.cond.items()}
     schema = data.schema
     if schema.types is not None:
         shown = np.ones(data.x.shape, bool) if data.mask is None else data.mask
@@ -34,7 +29,7 @@ def bootstrap(data: Dataset, seed: int) -> Dataset:
         types = tuple(with_shares_of(one, cells[seen], counts[seen]) for one, cells, seen in pairs)
         schema = msgspec.structs.replace(schema, types=types)
     split = np.where(np.arange(len(rows)) < len(drawn), TRAIN, VALIDATION).astype(np.uint8)
-    return replace(data, **found, cond=cond, schema=schema, row_id=row_keys(names), names=names, split=split)
+    return replace(rows_at(data, rows), schema=schema, row_id=row_keys(names), names=names, split=split)
 
 
 def with_shares_of(one: ColumnType, stored: Shaped[np.ndarray, " n"], counts: np.ndarray | None = None) -> ColumnType:

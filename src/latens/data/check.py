@@ -6,7 +6,7 @@ import numpy as np
 
 from latens.data.batches import hash_rows
 from latens.data.dataset import Dataset
-from latens.data.infer import value_range, whole_columns
+from latens.data.infer import Range, whole_columns
 from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
 from latens.data.sparse import SparseRows
@@ -110,7 +110,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
         `nan_cells`.
     """
     x, mask, schema = dataset.x, dataset.mask, dataset.schema
-    low, high = value_range(x, mask)
+    low, high = Range.of(x, mask).ends
     observed = x.size if mask is None else int(mask.sum())
     if isinstance(x, SparseRows):
         zeros = x.size - int(np.count_nonzero(x.matrix.data))

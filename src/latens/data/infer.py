@@ -1,7 +1,8 @@
 """What the columns or pixels of a data set are, told from the data; and data brought into the form a model expects."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ from msgspec.structs import replace
 
 from latens.data.columns import TextColumn
 from latens.data.declared import Declared
-from latens.data.mixed import mixed_schema
+from latens.data.mixed import check_columns, mixed_schema
 from latens.data.raw import Raw
 from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, TINY, Column, Kind, Schema
 from latens.data.sparse import SparseRows, columns_of
-from latens.errors import DataError, nearest
+from latens.errors import DataError
 
 _CHUNK = 2**19
 
@@ -99,72 +100,141 @@ def infer_schema(
     Raises:
         DataError: Beyond the bounds of a schema, and where `counts` is True and the values are none.
     """
-    shape: tuple[int, ...] = tuple(int(n) for n in x.shape[1:])
-    if np.prod(shape, dtype=np.float64) > MAX_CELLS:
-        raise DataError(
-            f"a row of shape {shape} has more than {MAX_CELLS} cells.", where=where, fix="Use smaller rows."
-        )
-    if names is not None and any(len(name) > MAX_NAME for name in names):
-        raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
     if texts is not None:
+        check_shape(x.shape[1:], names, where)
         names = names or [f"x{i}" for i in range(x.shape[1])]
         return mixed_schema(x, train_mask, names, observed, texts, where, declared)
-    columns = tuple(Column(name) for name in names) if names is not None and len(shape) == 1 else None
-    low, high = value_range(x, observed)
-    whole = x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))
-    titles = names if names is not None else [f"x{i}" for i in range(x.shape[1])]
-    kind, levels = kind_of(
-        shape, x.dtype, low, high, whole=whole, counts=counts, tail=lambda: long_tail(x, observed, high), where=where
+    # A data set without training rows (one row, say) is described by the rows it has.
+    rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
+    return schema_of(
+        tuple(int(n) for n in x.shape[1:]),
+        x.dtype,
+        Range.of(x, observed),
+        names,
+        counts,
+        where,
+        tail=lambda: Range.of(x, observed, tail=True).long_tail,
+        columns=lambda log: _by_column(x, rows, observed, log=log),
+        together=lambda: _moments(x, rows, observed),
     )
-    if kind == "real" and len(shape) > 1:
-        shift, scale = _moments(x, train_mask, observed, where)
-        return Schema(shape, kind, shift=shift, scale=scale)
-    if kind in ("real", "counts"):
-        columns = _standardise(x, train_mask, titles, observed, where, log=kind == "counts")
-    return Schema(shape, kind, levels=levels, columns=columns)
 
 
-def kind_of(
+def check_shape(shape: tuple[int, ...], names: Sequence[str] | None, where: str) -> None:
+    """Refuse rows beyond the bounds of a schema."""
+    if np.prod(shape, dtype=np.float64) > MAX_CELLS:
+        what = f"a row of shape {shape} has more than {MAX_CELLS} cells."
+        raise DataError(what, where=where, fix="Use smaller rows.")
+    if names is not None and any(len(name) > MAX_NAME for name in names):
+        raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
+
+
+class Range:
+    """What is known of observed cells: the least and the largest, whether all are whole, and how long their tail is."""
+
+    # The tail is looked at only where `tail` says so.
+
+    def __init__(self, *, tail: bool = False) -> None:
+        self.tail, self.size, self.low, self.high, self.whole = tail, 0, np.inf, -np.inf, True
+        self.total, self.above, self.top = 0.0, 0, 0
+
+    @classmethod
+    def of(cls, x: "np.ndarray | SparseRows", observed: np.ndarray | None = None, *, tail: bool = False) -> "Range":
+        """Look at the observed cells of rows."""
+        # observed: true where a value was observed; None for everywhere.
+        found = cls(tail=tail)
+        for part in _observed(x, observed):
+            found.add(part)
+        return found
+
+    def add(self, cells: np.ndarray) -> None:
+        """Look at more cells."""
+        if not cells.size:
+            return
+        self.size += cells.size
+        self.whole = self.whole and (cells.dtype.kind in "biu" or bool(np.all(cells == np.floor(cells))))
+        high = float(cells.max())
+        self.low = min(self.low, float(cells.min()))
+        if high > self.high:
+            self.high, self.top = high, 0
+        if self.tail and self.whole:
+            self.top += int(np.count_nonzero(cells == self.high))
+            self.total += float(cells.sum(dtype=np.float64))
+            self.above += int(np.count_nonzero(cells))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest cell; 0 where there is none."""
+        return (self.low, self.high) if self.size else (0.0, 0.0)
+
+    @property
+    def long_tail(self) -> bool:
+        """Whether whole numbers of 0 or more look like counts, not like a scale that ends somewhere."""
+        # The largest is above 16 and above 5 times the mean of those above 0, and at most one in 1000 of these is as
+        # large: grey pixels, ages and percentages have no such tail, and scales that end (255) pile up there.
+        return self.high > 16 and self.high * self.above > 5 * self.total and self.top <= max(1, self.above // 1000)
+
+
+def schema_of(
     shape: tuple[int, ...],
     dtype: np.dtype,
-    low: float,
-    high: float,
-    *,
-    whole: bool,
+    cells: Range,
+    names: Sequence[str] | None,
     counts: bool | None,
-    tail: Callable[[], bool],
     where: str,
+    *,
+    tail: Callable[[], bool],
+    columns: Callable[[bool], Iterable[tuple[float, float, tuple[float, float]]]],
+    together: Callable[[], tuple[float, float]],
+) -> Schema:
+    """Infer a schema of what is known of the cells of rows, in memory or of blocks, as `infer_schema` says."""
+    # columns: mean, standard deviation and both ends of each column, or of log(1 + x).
+    # together: the mean and the standard deviation of all cells as one.
+    check_shape(shape, names, where)
+    kind, levels = _kind(shape, dtype, cells, counts, tail, where)
+    if kind == "real" and len(shape) > 1:
+        shift, scale = together()
+        if not abs(shift) <= MAX_SHIFT or scale > MAX_SCALE:
+            what = f"cells are too large (mean {shift:g}, sd {scale:g})."
+            raise DataError(what, where=where, fix="Rescale them.")
+        return Schema(shape, kind, shift=shift, scale=scale if scale >= MIN_SCALE else 1.0)
+    made = None if names is None or len(shape) > 1 else tuple(map(Column, names))
+    if kind in ("real", "counts"):
+        titles = names if names is not None else [f"x{i}" for i in range(math.prod(shape))]
+        made = tuple(_column(name, *one, where) for name, one in zip(titles, columns(kind == "counts")))
+    return Schema(shape, kind, levels=levels, columns=made)
+
+
+def _kind(
+    shape: tuple[int, ...], dtype: np.dtype, cells: Range, counts: bool | None, tail: Callable[[], bool], where: str
 ) -> tuple[Kind, int | None]:
-    """Decide what cells hold from what is known of all of them, as `infer_schema` says."""
-    # counts: none recognises counts, True asks for them, False never sees any.
-    picture = len(shape) > 1
+    (low, high), picture = cells.ends, len(shape) > 1
     if counts:
-        if picture or not whole or low < 0:
-            what = (
-                f"rows of shape {shape}" if picture else f"{'cells' if whole else 'fractions'} from {low:g} to {high:g}"
-            )
-            raise DataError(f"holds {what}, not a table of counts.", where=where, fix="Leave out --counts.")
+        if picture or not cells.whole or low < 0:
+            holds = f"{'cells' if cells.whole else 'fractions'} from {low:g} to {high:g}"
+            what = f"holds {f'rows of shape {shape}' if picture else holds}, not a table of counts."
+            raise DataError(what, where=where, fix="Leave out --counts.")
         return "counts", None
-    if whole and low >= 0 and high <= 1:
+    if cells.whole and low >= 0 and high <= 1:
         return "binary", None
-    if whole and (picture or dtype == np.uint8) and low >= 0 and high <= 255:
+    if cells.whole and (picture or dtype == np.uint8) and low >= 0 and high <= 255:
         return "levels", 256 if high > 16 else int(high) + 1
     if picture and low >= 0 and high <= 1:
         return "unit", None
-    return "counts" if not picture and counts is None and whole and low >= 0 and tail() else "real", None
+    return "counts" if not picture and counts is None and cells.whole and low >= 0 and tail() else "real", None
 
 
-def long_tail(x: np.ndarray | SparseRows, observed: np.ndarray | None, high: float) -> bool:
-    """Say whether whole numbers of 0 or more look like counts, not like a scale that ends somewhere."""
-    # The largest is above 16 and above 5 times the mean of those above 0, and at most one in 1000 of these is as large:
-    # grey pixels, ages and percentages have no such tail, and scales that end (255) pile up there.
-    # observed: true where a value was observed; None for everywhere.
-    total, above, top = 0.0, 0, 0
-    for part in _observed(x, observed):
-        total += float(part.sum(dtype=np.float64))
-        above += int(np.count_nonzero(part))
-        top += int(np.count_nonzero(part == high))
-    return high > 16 and high * above > 5 * total and top <= max(1, above // 1000)
+def _column(name: str, mean: float, deviation: float, ends: tuple[float, float], where: str) -> Column:
+    """Make a column that is standardised by its mean and standard deviation, of values between two ends."""
+    if not (abs(mean) <= MAX_SHIFT and deviation <= MAX_SCALE):
+        what = f"column {name!r} is too large (mean {mean:g}, sd {deviation:g})."
+        raise DataError(what, where=where, fix="Rescale this column.")
+    if ends[0] != ends[1] and deviation < MIN_SCALE and max(map(abs, ends)) < TINY:
+        what = f"column {name!r} varies from {ends[0]:g} to {ends[1]:g}, which single precision takes as 0."
+        raise DataError(what, where=where, fix="Multiply this column by a constant.")
+    with np.errstate(over="ignore"):
+        # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
+        flat = np.float32(ends[0]) == np.float32(ends[1])
+    return Column(name, mean, 1.0 if flat or deviation < MIN_SCALE else deviation)
 
 
 def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], schema: Schema) -> Any:
@@ -172,26 +242,33 @@ def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], s
     # observed: true where a value was observed; None for everywhere.
     if observed is None or schema.kind == "mixed":  # whose gaps hold the first cell
         return x
-    if schema.standardised and schema.columns is not None:
-        # Of the data the schema was made from, which for a trained model are its training data.
-        centre = np.array([column.shift for column in schema.columns])
-        return np.where(observed, x, np.round(np.expm1(centre)) if schema.kind == "counts" else centre)
+    if (centre := standard_centre(schema)) is not None:
+        return np.where(observed, x, centre)
     rows = train if train.any() else np.ones_like(train)
-    count = observed[rows].sum(0)
     total = np.where(observed, x, 0)[rows].sum(0, dtype=np.float64)
-    mean = total / np.maximum(count, 1)
+    mean = total / np.maximum(observed[rows].sum(0), 1)
+    return np.where(observed, x, np.round(mean) if schema.kind in ("binary", "levels") else mean)
+
+
+def standard_centre(schema: Schema) -> np.ndarray | None:
+    """Give what stands for missing cells of standardised columns: their shift, which is of the training data."""
+    if not schema.standardised or schema.columns is None:
+        return None
+    centre = np.array([column.shift for column in schema.columns])
+    return np.round(np.expm1(centre)) if schema.kind == "counts" else centre
+
+
+def stored_type(schema: Schema) -> np.dtype:
+    """Give the type that cells are kept in: uint8 (uint16 above 256 levels), else float32."""
     if schema.kind in ("binary", "levels"):
-        mean = np.round(mean)
-    return np.where(observed, x, mean)
+        return np.dtype(np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
+    return np.dtype(np.float32)
 
 
 def store(x: Any, schema: Schema, where: str = "data") -> Any:
-    """Convert rows to the type they are kept in: uint8 (uint16 above 256 levels), else float32."""
-    # float32 is for "unit", "real" and "counts".
-    if schema.kind == "mixed":
-        return np.ascontiguousarray(x, np.float32)
-    if schema.kind in ("binary", "levels"):
-        return _as_type(x, np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
+    """Convert rows to the type they are kept in."""
+    if schema.kind in ("mixed", "binary", "levels"):
+        return _as_type(x, stored_type(schema))
     with np.errstate(over="ignore"):
         stored = _as_type(x, np.float32)
     finite = np.isfinite(stored.matrix.data if isinstance(stored, SparseRows) else stored)
@@ -218,17 +295,7 @@ def conform(
     # observed: true where a value was observed; None for everywhere.
     wanted = None if schema.columns is None else [column.name for column in schema.columns]
     if names is not None and wanted is not None and list(names) != wanted:
-        lacking = next((name for name in wanted if name not in names), None)
-        if lacking is not None:
-            hint = nearest(lacking, names) if len(names) <= 1000 else ""
-            raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
-        extra = [name for name in names if name not in wanted]
-        if extra:
-            raise DataError(
-                f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}.",
-                where=where,
-                fix="Leave them out, or name them with --label or --id.",
-            )
+        check_columns(names, wanted, schema, where)
         order = [list(names).index(name) for name in wanted]
         x = x.columns_at(order) if isinstance(x, SparseRows) else x[:, order]
         observed = None if observed is None else observed[:, order]
@@ -238,11 +305,11 @@ def conform(
             where=where,
             fix="Give data of the same shape.",
         )
-    low, high = value_range(x, observed)
+    seen = Range.of(x, observed)
+    low, high = seen.ends
     top = {"binary": 1, "levels": (schema.levels or 2) - 1, "unit": 1}.get(schema.kind, np.inf)
     bottom = -np.inf if schema.kind == "real" else 0
-    whole = schema.kind in ("unit", "real") or x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))
-    if low < bottom or high > top or not whole:
+    if low < bottom or high > top or not (seen.whole or schema.kind in ("unit", "real")):
         words = {"binary": "0 or 1", "unit": "within [0, 1]", "counts": "counts (whole numbers of 0 or more)"}
         kind = words.get(schema.kind, f"whole numbers from 0 to {top}")
         raise DataError(
@@ -251,18 +318,6 @@ def conform(
             fix="Scale the data as the training data were.",
         )
     return x, observed
-
-
-def value_range(x: np.ndarray | SparseRows, observed: np.ndarray | None = None) -> tuple[float, float]:
-    """Find the smallest and the largest observed value."""
-    # observed: true where a value was observed; None for everywhere.
-    if x.size == 0 or (observed is not None and not observed.any()):
-        return 0.0, 0.0
-    if observed is None:
-        return float(x.min()), float(x.max())
-    lows = [float(v.min()) for v in _observed(x, observed) if v.size]
-    highs = [float(v.max()) for v in _observed(x, observed) if v.size]
-    return min(lows), max(highs)
 
 
 def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> str:
@@ -287,44 +342,21 @@ def whole_columns(x: np.ndarray | SparseRows, observed: np.ndarray | None = None
     return good
 
 
-def _standardise(
-    x: np.ndarray | SparseRows,
-    train_mask: np.ndarray,
-    names: Sequence[str],
-    observed: np.ndarray | None,
-    where: str,
-    *,
-    log: bool,
-) -> tuple[Column, ...]:
-    # A data set without training rows (one row, say) is described by the rows it has.
-    rows = np.flatnonzero(train_mask) if np.any(train_mask) else np.arange(len(x))
-    columns = []
-    for i, (name, column) in enumerate(zip(names, columns_of(x))):
+def _by_column(
+    x: np.ndarray | SparseRows, train: np.ndarray, observed: np.ndarray | None, *, log: bool
+) -> Iterator[tuple[float, float, tuple[float, float]]]:
+    rows = np.flatnonzero(train)
+    for i, column in enumerate(columns_of(x)):
         values = column[rows]
         if observed is not None:
             values = values[observed[rows, i]]
         values = np.log1p(values.astype(np.float64)) if log else values.astype(np.float64)
-        # What overflows is refused below.
+        # What overflows is refused afterwards.
         with np.errstate(over="ignore", invalid="ignore"):
             shift = float(values.mean()) if values.size else 0.0
             scale = float(values.std()) if values.size else 1.0
-            ends = (values.min(), values.max()) if values.size else (0.0, 0.0)
-        columns.append(column_of(name, shift, scale, ends, where=where))
-    return tuple(columns)
-
-
-def column_of(name: str, mean: float, deviation: float, ends: tuple[float, float], *, where: str) -> Column:
-    """Make a column that is standardised by its mean and standard deviation, of values between two ends."""
-    if not (abs(mean) <= MAX_SHIFT and deviation <= MAX_SCALE):
-        what = f"column {name!r} is too large (mean {mean:g}, sd {deviation:g})."
-        raise DataError(what, where=where, fix="Rescale this column.")
-    if ends[0] != ends[1] and deviation < MIN_SCALE and max(map(abs, ends)) < TINY:
-        what = f"column {name!r} varies from {ends[0]:g} to {ends[1]:g}, which single precision takes as 0."
-        raise DataError(what, where=where, fix="Multiply this column by a constant.")
-    with np.errstate(over="ignore"):
-        # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
-        flat = np.float32(ends[0]) == np.float32(ends[1])
-    return Column(name, mean, 1.0 if flat or deviation < MIN_SCALE else deviation)
+            ends = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+        yield shift, scale, ends
 
 
 def _observed(x: np.ndarray | SparseRows, observed: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -337,14 +369,8 @@ def _observed(x: np.ndarray | SparseRows, observed: np.ndarray | None) -> Iterat
         yield part if observed is None else part[observed[start : start + step]]
 
 
-def _every(x: np.ndarray | SparseRows, observed: np.ndarray | None, test: Callable[[np.ndarray], np.ndarray]) -> bool:
-    """Whether the test holds for every observed cell; looks no further than the first chunk where it does not."""
-    return all(bool(test(part).all()) for part in _observed(x, observed))
-
-
-def _moments(x: Any, train_mask: np.ndarray, observed: np.ndarray | None, where: str) -> tuple[float, float]:
+def _moments(x: Any, rows: np.ndarray, observed: np.ndarray | None) -> tuple[float, float]:
     """Mean and standard deviation of all observed training cells together, in chunks and float64."""
-    rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     total, squares, count = 0.0, 0.0, 0
     keep = None if rows.all() else np.broadcast_to(rows.reshape(-1, *(1,) * (x.ndim - 1)), x.shape)
     seen = observed if keep is None else keep if observed is None else keep & observed
@@ -356,14 +382,7 @@ def _moments(x: Any, train_mask: np.ndarray, observed: np.ndarray | None, where:
         total, squares, count = total + values.sum(), squares + (values**2).sum(), count + values.size
     mean = total / max(count, 1)
     spread = float(np.sqrt(max(squares / max(count, 1) - mean**2, 0.0)))
-    return scaled_by(pilot + float(mean), spread, where)
-
-
-def scaled_by(mean: float, deviation: float, where: str) -> tuple[float, float]:
-    """Give the shift and scale of rows that are no table."""
-    if not abs(mean) <= MAX_SHIFT or deviation > MAX_SCALE:
-        raise DataError(f"cells are too large (mean {mean:g}, sd {deviation:g}).", where=where, fix="Rescale them.")
-    return mean, deviation if deviation >= MIN_SCALE else 1.0
+    return pilot + float(mean), spread
 
 
 def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from latens.data.formats.registry import read_path
 from latens.data.raw import ColumnRoles, Raw
-from latens.data.readers.open import read_path
 from latens.data.shapes import known_shapes
 from latens.errors import DataError
 

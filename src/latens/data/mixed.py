@@ -155,14 +155,7 @@ def stored_columns(
         if x.shape[1] == len(wanted)
         else [f"x{i}" for i in range(x.shape[1])]
     )
-    lacking = next((name for name in wanted if name not in given), None)
-    if lacking is not None:
-        hint = nearest(lacking, given) if len(given) <= 1000 else ""
-        raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
-    extra = [name for name in given if name not in wanted and name not in (schema.ignored or ())]
-    if extra:
-        what = f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}."
-        raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
+    check_columns(given, wanted, schema, where)
     order = [given.index(name) for name in wanted]
     shown = None if observed is None else observed[:, order]
     cells, outside = np.zeros((len(x), len(wanted)), np.float32), np.zeros((len(x), len(wanted)), np.float32)
@@ -207,6 +200,18 @@ def stored_columns(
         named = np.arange(len(x)) if row_names is None else row_names
         raise _unknown_names([(named[row], wanted[i], str(value)) for row, i, value in refused], known, where)
     return cells, shown, outside
+
+
+def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, where: str) -> None:
+    """Refuse rows that lack columns of a model, or have others than it knows."""
+    lacking = next((name for name in wanted if name not in given), None)
+    if lacking is not None:
+        hint = nearest(lacking, given) if len(given) <= 1000 else ""
+        raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
+    extra = [name for name in given if name not in wanted and name not in (schema.ignored or ())]
+    if extra:
+        what = f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}."
+        raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
 
 
 MOST_NAMED = 5

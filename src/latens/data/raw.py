@@ -1,6 +1,6 @@
 """What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
 
-import io
+import importlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +62,12 @@ class ColumnRoles:
         return {role: name for role, name in roles.items() if name is not None and (role, name) != ("label", "none")}
 
 
+def no_roles(roles: ColumnRoles, where: str, fix: str, has: str = "has") -> None:
+    """Refuse a label, id or weight that was asked for by name of data without columns."""
+    if asked := roles.asked():
+        raise DataError(f"{has} no column {next(iter(asked.values()))!r}.", where=where, fix=fix)
+
+
 def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
     """Refuse a label, id or weight that was asked for by name where the source has no names; drop unwanted labels."""
     have = {"label": raw.label, "row_id": raw.names, "weight": raw.weight}
@@ -74,6 +80,16 @@ def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
     if roles.label == "none":
         raw.label = raw.classes = None
     return raw
+
+
+def needed(module: str, what: str, where: str, fix: str) -> Any:
+    """Import a package that only some formats need."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        package = module.split(".")[0]
+        what = f"reading {what} needs {package}, which is not installed."
+        raise DataError(what, where=where, fix=fix) from None
 
 
 def damaged(where: str, message: str, fix: str = "") -> DataError:
@@ -104,9 +120,9 @@ def check_stored(where: str, declared: int, stored: int) -> None:
 
 
 def read_array(
-    stream: io.BufferedIOBase, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C"
+    stream: Any, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C", ends: bool = True
 ) -> np.ndarray:
-    """Read exactly one array from a stream, which must end there."""
+    """Read exactly one array from a stream, which must end there unless `ends` is false."""
     flat = np.empty(math.prod(shape), dtype)
     view = flat.view(np.uint8).data if flat.size else memoryview(bytearray())
     filled = 0
@@ -115,7 +131,7 @@ def read_array(
         if not got:
             raise damaged(where, f"the data end after {filled} of {len(view)} bytes.")
         filled += got
-    if stream.read(1):
+    if ends and stream.read(1):
         raise damaged(where, f"the file goes on after the {len(view)} bytes its header declares.")
     check_bytes(flat, where)
     return flat.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)

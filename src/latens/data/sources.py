@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.dataset import Dataset
+from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
+from latens.data.formats import idx
+from latens.data.formats.npy import read_npy
+from latens.data.formats.pictures import find_pictures
+from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
+from latens.data.formats.source import AbstractSource, file_errors
+from latens.data.formats.tables import from_words
 from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent
 from latens.data.pairs import side_by_side
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
-from latens.data.readers import idx
-from latens.data.readers.images import find_pictures
-from latens.data.readers.npz import read_npy
-from latens.data.readers.open import check_numeric, read_object, read_path
-from latens.data.readers.tables import from_words
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles
 from latens.data.rows import (
     TRAIN,
     encode_labels,
@@ -34,8 +35,7 @@ from latens.data.rows import (
 )
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
-from latens.data.streams.blocks import AbstractSource, file_errors
-from latens.data.streams.find import BLOCKS_ONLY, INSIDE, find_source, is_address, is_glob, open_stream, title_of
+from latens.data.streams.find import INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.data.suspects import overlapping
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
@@ -251,11 +251,8 @@ def without_unknown(data: Dataset) -> Dataset:
     if not len(kept):
         raise DataError("every row holds a name that no training row had.", where=data.name, fix=_AS_MISSING)
     place = {row: at for at, row in enumerate(kept.tolist())}
-    fields = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight", "hidden")
-    taken = {name: None if (array := getattr(data, name)) is None else array[kept] for name in fields}
-    cond = None if data.cond is None else {name: array[kept] for name, array in data.cond.items()}
     unseen = tuple((place[row], column, name) for row, column, name in data.unseen if row in place)
-    return replace(data, **taken, cond=cond, unseen=unseen, notes=(*data.notes, what), kept=kept)
+    return replace(rows_at(data, kept), unseen=unseen, notes=(*data.notes, what), kept=kept)
 
 
 _AS_MISSING = "Take the cells as missing: --unknown missing."
@@ -300,7 +297,8 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
     path, blocks = Path(spec), False
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
         folder = path.is_dir() and idx.idx_folder(path) is None and (stream or not find_pictures(path).pictures)
-        own = stream or path.suffix.lower() in BLOCKS_ONLY
+        row = by_blocks().get(path.suffix.lower())
+        own = stream or (row is not None and row.whole is None)
         large = path.is_file() and (own or path.stat().st_size > MAX_BYTES)
         inside = INSIDE.match(str(spec)) is not None and not path.exists()
         blocks = is_address(str(spec)) or folder or large or inside or (is_glob(str(spec)) and not path.exists())
@@ -336,8 +334,7 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
     if not isinstance(spec, str | Path):
         return read_object(spec, roles, name or "data"), name or "data", "data"
     if isinstance(spec, str) and spec in KNOWN:
-        if asked := roles.asked():
-            raise DataError(f"has no column {next(iter(asked.values()))!r}.", where=spec, fix="Its labels are known.")
+        no_roles(roles, spec, "Its labels are known.")
         raw = KNOWN[spec]()
         if roles.label == "none":
             raw.label = raw.classes = None

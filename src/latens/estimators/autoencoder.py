@@ -16,7 +16,7 @@ from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
-from latens.data.readers.tables import is_frame
+from latens.data.formats.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import log_prob
 from latens.errors import ConfigError, DataError, ModelFileError

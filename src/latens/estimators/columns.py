@@ -12,11 +12,11 @@ from latens.data.arrays import LEAST_ROWS_TO_VALIDATE
 from latens.data.batches import hash_rows
 from latens.data.columns import ColumnType, TextColumn
 from latens.data.declared import Declared
+from latens.data.formats.tables import from_words, is_frame
 from latens.data.frames import as_frame, as_series
 from latens.data.infer import find_missing
 from latens.data.mixed import mixed_schema, stored_columns
 from latens.data.raw import Raw
-from latens.data.readers.tables import from_words, is_frame
 from latens.data.rows import row_keys
 from latens.data.sources import hints, read_columns, without_unknown
 from latens.errors import UsageError

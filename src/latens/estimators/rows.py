@@ -11,7 +11,7 @@ from latens.config import VAEConfig, override
 from latens.data import Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.declared import check_declared, declared_columns
-from latens.data.readers.tables import from_words
+from latens.data.formats.tables import from_words
 from latens.data.sources import hints, read_columns
 from latens.errors import ConfigError
 from latens.estimators.base import given_settings, refuse_twins, validated, with_nan

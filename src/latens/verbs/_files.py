@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
+from latens.data.formats.arrow import read_parquet
+from latens.data.formats.csv import read_csv
+from latens.data.formats.npy import read_npy
+from latens.data.formats.npz import Archive
 from latens.data.frames import as_series
 from latens.data.raw import ColumnRoles
-from latens.data.readers.csv import read_csv
-from latens.data.readers.npz import Archive, read_npy
-from latens.data.readers.tables import read_parquet
 from latens.data.rows import row_names
 from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError

@@ -8,8 +8,8 @@ import numpy as np
 from latens.config import ClassifierConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
+from latens.data.formats.tables import is_frame
 from latens.data.labels import require_labels
-from latens.data.readers.tables import is_frame
 from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, UsageError, refuse_other
 from latens.typing import Key, checked_later

@@ -9,11 +9,11 @@ import pytest
 
 from latens.data import Dataset, infer_schema, load
 from latens.data.batches import mix
+from latens.data.formats import npy as npy_shards
+from latens.data.formats.source import path_number
 from latens.data.rows import split_of
 from latens.data.streams import dataset as stream_dataset
 from latens.data.streams import index as stream_index
-from latens.data.streams import npy as npy_shards
-from latens.data.streams.blocks import path_number
 from latens.data.streams.dataset import StreamDataset
 from latens.data.streams.statistics import Statistics
 from latens.data.streams.steps import StepRows
@@ -135,7 +135,7 @@ def test_statistics_of_blocks_are_those_of_all_rows():
     np.testing.assert_allclose(found.train.mean, [v.mean() for v in kept], rtol=1e-13)
     np.testing.assert_allclose(found.train.deviation, [v.std() for v in kept], rtol=1e-13)
     np.testing.assert_allclose(found.train.together(), [np.concatenate(kept).mean(), np.concatenate(kept).std()])
-    assert (found.low, found.high, found.missing) == (np.nanmin(x), np.nanmax(x), np.sum(~observed))
+    assert (found.cells.low, found.cells.high, found.missing) == (np.nanmin(x), np.nanmax(x), np.sum(~observed))
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_parquet_files_that_do_not_go_together_are_refused(tmp_path, monkeypatch
     wider = plain.set_column(0, "c0", plain["c0"].cast(pa.float64()))
     refused("rows-1.parquet: column 'c0' is double, in rows-0.parquet it is float", wider)
     refused("rows-1.parquet: has its columns in another order", plain.select(["c1", "c0", "c2", "count"]))
-    monkeypatch.setattr("latens.data.streams.tables.WINDOW", 100 * 16)
+    monkeypatch.setattr("latens.data.formats.format.WINDOW", 100 * 16)
     with pytest.raises(DataError, match=r"rows-0.parquet, rows 0 to 149: is one row group .*`latens pack` it"):
         load(write_parquet(tmp_path / "large", table_of(600).drop_columns(["kind"])))
     (tmp_path / "large" / "rows-0.parquet").write_bytes(b"PAR1 nothing else")
@@ -350,9 +350,9 @@ def test_parquet_files_that_do_not_go_together_are_refused(tmp_path, monkeypatch
 def test_what_cannot_stay_on_disk_is_refused(tmp_path):
     with pytest.raises(UsageError, match="is no file that could stay on disk"):
         load("digits", stream=True)
-    (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
+    np.savez(tmp_path / "rows.npz", x=np.eye(3))
     with pytest.raises(DataError, match=r"of a format that is read into memory as a whole.*latens pack"):
-        load(tmp_path / "rows.csv", stream=True)
+        load(tmp_path / "rows.npz", stream=True)
     folder = write_npy(tmp_path / "rows", np.random.default_rng(0).random((90, 2)))
     with pytest.raises(DataError, match="rows, label: rows in files that are read by blocks take no array"):
         load(folder, label=np.zeros(90))
@@ -387,9 +387,9 @@ def test_addresses_that_are_not_read_say_what_to_do(tmp_path):
             load(spec)
     with pytest.raises(DataError, match="stands for no file of a stream"):
         load(f"file://{tmp_path}/nothing/*.npy")
-    (shards := write_npy(tmp_path / "rows", np.random.default_rng(0).random((90, 2)))).joinpath("x.csv").write_text("a")
+    (shards := write_npy(tmp_path / "rows", np.random.default_rng(0).random((90, 2)))).joinpath("x.md").write_text("a")
     with pytest.raises(DataError, match="stands for no file of a stream"):
-        load(f"file://{shards}/x.csv")
+        load(f"file://{shards}/x.md")
     data = load(f"file://{shards}/*.npy", stream=True)
     (shards / "part-0.npy").unlink()
     with pytest.raises(DataError, match=r"file://.*/rows/part-0.npy, rows 0 to 29: is not there"):

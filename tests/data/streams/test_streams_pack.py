@@ -5,8 +5,8 @@ import pytest
 
 from latens.cli.main import main
 from latens.data import load
+from latens.data.formats import npy as npy_shards
 from latens.data.streams import dataset as stream_dataset
-from latens.data.streams import npy as npy_shards
 from latens.data.streams.dataset import StreamDataset
 from latens.data.streams.pack import pack
 from latens.data.streams.sorted import stream_report

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from latens.data.dataset import Dataset
+from latens.data.formats.source import MOST_ROWS, WINDOW
 from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, split_code
-from latens.data.streams.blocks import MOST_ROWS, WINDOW
 from latens.data.streams.index import Index, write
 from latens.data.streams.order import Order
 from latens.data.streams.stream import Stream

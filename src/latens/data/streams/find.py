@@ -1,6 +1,7 @@
 """From what a user types to a stream: a folder or a glob of files, a file, the address of an object store."""
 
 import fnmatch
+import importlib
 import re
 import subprocess
 import sys
@@ -13,34 +14,21 @@ from msgspec.structs import replace
 
 from latens.data.dataset import Dataset
 from latens.data.declared import check_declared
-from latens.data.raw import MAX_BYTES, ColumnRoles
-from latens.data.readers.images import find_pictures
+from latens.data.formats.hdf5 import Hdf5Source
+from latens.data.formats.npy import is_beside
+from latens.data.formats.pictures import FolderSource, find_pictures
+from latens.data.formats.registry import Row, by_blocks
+from latens.data.formats.source import AbstractSource, Place, RemotePlace
+from latens.data.formats.zarr import ZarrSource
+from latens.data.raw import MAX_BYTES, ColumnRoles, needed
 from latens.data.schema import Schema
-from latens.data.streams.arrow import ArrowSource
-from latens.data.streams.blocks import AbstractSource, Place, RemotePlace
 from latens.data.streams.dataset import StreamDataset
-from latens.data.streams.hdf5 import Hdf5Source
 from latens.data.streams.index import Index, build, read_for
-from latens.data.streams.npy import NpySource, is_beside
-from latens.data.streams.parquet import ParquetSource
-from latens.data.streams.pictures import FolderSource, TarSource
 from latens.data.streams.stream import Stream, joined
-from latens.data.streams.zarr import ZarrSource
 from latens.errors import DataError, ResourceError
 
-KINDS: dict[str, type[AbstractSource]] = {
-    ".npy": NpySource,
-    ".parquet": ParquetSource,
-    ".arrow": ArrowSource,
-    ".h5": Hdf5Source,
-    ".hdf5": Hdf5Source,
-    ".h5ad": Hdf5Source,
-    ".tar": TarSource,
-}
-"""The formats of a stream, by the end of a file's name."""
-
-BLOCKS_ONLY = frozenset({".arrow", ".tar"})
-"""Formats that are read by blocks also where all rows are taken into memory."""
+ALONE = frozenset({".txt", ".dat", ".data"})
+"""Endings of tables that are read by name alone: in a folder of rows they are notes."""
 
 REMOTE = ("s3", "gs", "abfs", "abfss", "file")
 """What addresses of object stores begin with, by the file systems of pyarrow."""
@@ -78,8 +66,7 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     if path.is_dir() and path.suffix.lower() == ".zarr":
         return ZarrSource(Place(path.parent), (path.name,), roles, single=True)
     if path.is_file():
-        kind = KINDS.get(path.suffix.lower())
-        return None if kind is None else kind(Place(path.parent), (path.name,), roles, single=True)
+        return _opened(Place(path.parent), (path.name,), roles, single=True)
     if path.is_dir() and find_pictures(path).pictures:
         return FolderSource(path, roles)
     if path.is_dir():
@@ -93,8 +80,8 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     if not names:
         if path.is_dir():
             return None
-        known = ", ".join(KINDS)
-        raise DataError("stands for no file of a stream.", where=spec, fix=f"Check the path; known: {known}.")
+        fix = f"Check the path; known: {', '.join(_endings())}."
+        raise DataError("stands for no file of a stream.", where=spec, fix=fix)
     return _of(Place(root), names, roles, spec)
 
 
@@ -110,19 +97,15 @@ def title_of(spec: str) -> str:
     return (parts[-1] if parts else path.resolve().name).split(".")[0] or spec
 
 
-def _remote(spec: str, roles: ColumnRoles) -> AbstractSource:
+def _remote(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     """The files of an address, by the file systems of pyarrow."""
     scheme, _, rest = spec.partition("://")
     if scheme not in REMOTE:
         known = ", ".join(f"{one}://" for one in REMOTE)
         fix = f"Download the files first, and give their folder. Read as they lie: {known}."
         raise DataError(f"addresses that begin with {scheme}:// are not read.", where=spec, fix=fix)
-    try:
-        import pyarrow
-        from pyarrow import fs
-    except ImportError:
-        what = "reading from an object store needs pyarrow, which is not installed."
-        raise DataError(what, where=spec, fix="Install latens[tables], or copy the files.") from None
+    pyarrow = needed("pyarrow", "from an object store", spec, "Install latens[tables], or copy the files.")
+    fs = importlib.import_module("pyarrow.fs")
     if scheme != "file":
         _check_reached(spec)
     parts = rest.rstrip("/").split("/")
@@ -134,10 +117,10 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource:
         raise DataError(f"is no address that can be read ({str(error)[:100]}).", where=spec, fix="Check it.") from None
     if info.type == fs.FileType.File:
         place = RemotePlace(system, str(PurePosixPath(root).parent), f"{scheme}://")
-        kind = KINDS.get(PurePosixPath(root).suffix.lower())
-        if kind is None:
-            raise DataError("stands for no file of a stream.", where=spec, fix=f"Known: {', '.join(KINDS)}.")
-        return kind(place, (PurePosixPath(root).name,), roles, single=True)
+        file = _opened(place, (PurePosixPath(root).name,), roles, single=True)
+        if file is None:
+            raise DataError("stands for no file of a stream.", where=spec, fix=f"Known: {', '.join(_endings())}.")
+        return file
     found: list[str] = []
     if info.type == fs.FileType.Directory:
         inside = system.get_file_info(fs.FileSelector(root, recursive=True))
@@ -145,7 +128,7 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource:
         found = [entry.path[start:] for entry in inside if entry.type == fs.FileType.File]
     names = _streamed(name for name in found if fixed == len(parts) or _matches(name, parts[fixed:]))
     if not names:
-        fix = f"Check the address; known: {', '.join(KINDS)}."
+        fix = f"Check the address; known: {', '.join(_endings())}."
         raise DataError("stands for no file of a stream.", where=spec, fix=fix)
     return _of(RemotePlace(system, root, f"{scheme}://"), names, roles, spec)
 
@@ -182,18 +165,34 @@ def _matches(name: str, wanted: list[str]) -> bool:
     return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
 
 
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _endings() -> dict[str, Row]:
+    return {ending: row for ending, row in by_blocks().items() if ending not in ALONE}
+
+
 def _streamed(names: Iterable[str]) -> tuple[str, ...]:
     """Those that are shards, sorted: not hidden, none of `_SUCCESS` and the like, none beside another."""
     shown = (name for name in names if not any(part[0] in "._" for part in PurePosixPath(name).parts))
-    return tuple(sorted(n for n in shown if PurePosixPath(n).suffix.lower() in KINDS and not is_beside(n)))
+    known = _endings()
+    found = sorted(n for n in shown if _ending(n) in known and not is_beside(n))
+    return tuple([n for n in found if not known[_ending(n)].beside] or found)
 
 
-def _of(place: Place, names: tuple[str, ...], roles: ColumnRoles, spec: str) -> AbstractSource:
-    endings = sorted({PurePosixPath(name).suffix.lower() for name in names})
+def _of(place: Place, names: tuple[str, ...], roles: ColumnRoles, spec: str) -> AbstractSource | None:
+    endings = sorted(set(map(_ending, names)))
     if len(endings) > 1:
         what = f"holds files of several formats: {', '.join(endings)}."
         raise DataError(what, where=spec, fix=f"Choose some: '{spec.rstrip('/')}/*{endings[0]}'.")
-    return KINDS[endings[0]](place, names, roles, single=False)
+    return _opened(place, names, roles, single=False)
+
+
+def _opened(place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> AbstractSource | None:
+    """Files of one format; None where it is not read by blocks."""
+    row = by_blocks().get(_ending(names[0]))
+    return None if row is None or row.blocks is None else row.blocks(place, names, roles, single=single)
 
 
 def open_stream(

@@ -14,10 +14,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from latens.data.batches import mix
-from latens.data.dataset import Dataset
+from latens.data.dataset import Dataset, rows_at
+from latens.data.formats.source import AbstractSource
 from latens.data.rows import SPLITS, TRAIN, encode_labels, row_weights
 from latens.data.schema import Schema
-from latens.data.streams.blocks import AbstractSource
 from latens.data.streams.statistics import Statistics
 from latens.data.streams.stream import Form, cells, in_order, joined, names_of, splits
 from latens.data.streams.tally import TypedStatistics
@@ -31,6 +31,7 @@ SAMPLE_ROWS, SAMPLE_BYTES = 16_384, 2**26
 
 FORMAT = 1
 _NUMBERS = ("unlabelled", "missing", "sortedness", "seconds", "digest")
+_ARRAYS = ("x", "row_id", "split", "label", "mask", "weight", "outside")
 _SHARES = (0.8, 0.1, 0.1)
 _MOST_COUNTS = 2**24  # numbers of rows by block and class
 
@@ -91,24 +92,19 @@ def build(
         low = _hash(keys)
         picked = np.flatnonzero(low <= limits[split])
         if len(picked):
-            weight = row_weights(raw.weight, len(keys), at)
-            kept.append(
-                (
-                    at,
-                    Dataset(
-                        x=x[picked],
-                        schema=form.schema,
-                        row_id=keys[picked],
-                        names=names_of(raw, source, block, at)[picked],
-                        split=split[picked],
-                        name=name,
-                        label=None if label is None else label[picked],
-                        mask=None if observed is None else observed[picked],
-                        weight=None if weight is None else weight[picked],
-                        label_name=source.label_name or "label",
-                    ),
-                )
+            rows = Dataset(
+                x=x,
+                schema=form.schema,
+                row_id=keys,
+                names=names_of(raw, source, block, at),
+                split=split,
+                name=name,
+                label=label,
+                mask=observed,
+                weight=row_weights(raw.weight, len(keys), at),
+                label_name=source.label_name or "label",
             )
+            kept.append((at, rows_at(rows, picked)))
     schema = schema or (
         found.schema() if isinstance(found, TypedStatistics) else found.schema(source.columns, counts, where)
     )
@@ -158,27 +154,15 @@ def _sample(rows: Dataset, form: Form, most: int, where: str) -> Dataset:
     for code in range(len(SPLITS)):
         own = np.flatnonzero(rows.split == code)
         chosen[own[np.argsort(low[own], kind="stable")[:most]]] = True
-    at = np.flatnonzero(chosen)
-    assert rows.mask is not None
-    x, mask = form.stored(rows.x[at], rows.mask[at])
+    rows = rows_at(rows, np.flatnonzero(chosen))
+    x, mask = form.stored(rows.x, rows.mask)
     if not np.isfinite(x).all():
         raise DataError("has cells too large for float32 (3.4e38).", where=where, fix="Rescale them.")
     label = None
     if rows.label is not None:
         known = {word: code for code, word in enumerate(form.schema.classes or ())}
-        label = np.array([known.get(word, -1) for word in rows.label[at].tolist()], np.int32)
-    return dataclasses.replace(
-        rows,
-        x=x,
-        schema=form.schema,
-        row_id=rows.row_id[at],
-        names=rows.names[at],
-        split=rows.split[at],
-        label=label,
-        mask=mask,
-        outside=None if rows.outside is None else rows.outside[at],
-        weight=None if rows.weight is None else rows.weight[at],
-    )
+        label = np.array([known.get(word, -1) for word in rows.label.tolist()], np.int32)
+    return dataclasses.replace(rows, x=x, schema=form.schema, label=label, mask=mask)
 
 
 def _by_class(words: list[Any], classes: tuple[str, ...]) -> np.ndarray | None:
@@ -193,16 +177,15 @@ def _by_class(words: list[Any], classes: tuple[str, ...]) -> np.ndarray | None:
 def write(path: Path, index: Index, about: dict[str, Any]) -> None:
     """Write what was found, atomically."""
     sample = index.sample
-    arrays = {"counts": index.counts, "x": sample.x, "row_id": sample.row_id, "split": sample.split}
-    beside = {"label": sample.label, "mask": sample.mask, "weight": sample.weight, "labels": index.labels}
-    beside |= {"centre": index.form.centre, "outside": sample.outside}
+    beside = {"counts": index.counts, "labels": index.labels, "centre": index.form.centre}
+    beside |= {name: getattr(sample, name) for name in _ARRAYS}
+    arrays = {key: array for key, array in beside.items() if array is not None}
     names = sample.names
     if names.dtype.kind == "U":
         text = np.char.encode(names, "utf-8")
         arrays["text"] = np.frombuffer(text.tobytes(), np.uint8).reshape(len(text), -1)
     else:
         arrays["names"] = names.astype(np.int64)
-    arrays |= {key: array for key, array in beside.items() if array is not None}
     found = {name: getattr(index, name) for name in _NUMBERS}
     found |= {"given": index.form.given, "schema": index.form.schema.to_json(), "notes": list(index.notes)}
     metadata = {"format": FORMAT, "about": about, **found}
@@ -226,19 +209,10 @@ def read_for(path: Path, about: dict[str, Any], name: str, label_name: str, wher
             text = np.ascontiguousarray(arrays["text"])
             names = np.char.decode(text.view(f"S{text.shape[1]}")[:, 0], "utf-8")
         form = Form(schema, about["missing"], arrays.get("centre"), given=metadata["given"])
-        sample = Dataset(
-            x=arrays["x"],
-            schema=schema,
-            row_id=arrays["row_id"],
-            names=names,
-            split=arrays["split"],
-            name=name,
-            label=arrays.get("label"),
-            mask=arrays.get("mask"),
-            outside=arrays.get("outside"),
-            weight=arrays.get("weight"),
-            label_name=label_name,
-        )
+        held: dict[str, Any] = {name: arrays[name] for name in _ARRAYS[:3]} | {
+            name: arrays.get(name) for name in _ARRAYS[3:]
+        }
+        sample = Dataset(**held, schema=schema, names=names, name=name, label_name=label_name)
         found = (metadata[name] for name in _NUMBERS)
         notes = tuple(metadata.get("notes", ()))
         return Index(form, arrays["counts"], sample, arrays.get("labels"), *found, notes=notes)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from latens.data.dataset import Dataset
+from latens.data.formats.npy import COLUMNS
 from latens.data.rows import split_of
 from latens.data.streams.dataset import StreamDataset
-from latens.data.streams.npy import COLUMNS
 from latens.errors import DataError, RunFolderError
 from latens.io.atomic import resource_errors, temporary_beside, write_atomic
 

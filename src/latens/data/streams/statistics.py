@@ -1,14 +1,13 @@
 """What is known of all cells of a stream: a reduction over blocks, in float64 and in the order of the blocks."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.infer import column_of, kind_of, scaled_by
-from latens.data.schema import MAX_CELLS, MAX_NAME, Column, Schema
-from latens.errors import DataError
+from latens.data.infer import Range, schema_of, standard_centre
+from latens.data.schema import Schema
 
 
 class Moments:
@@ -62,8 +61,7 @@ class Statistics:
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         cells = int(np.prod(shape, dtype=np.int64))
         self.shape, self.dtype = shape, dtype
-        self.low, self.high, self.whole, self.missing = np.inf, -np.inf, True, 0
-        self.total, self.above, self.top = 0.0, 0, 0
+        self.cells, self.missing = Range(tail=True), 0
         self.least, self.most = np.full(cells, np.inf), np.full(cells, -np.inf)
         self.train = Moments(cells)
         self.logs = Moments(cells) if len(shape) == 1 else None
@@ -75,17 +73,8 @@ class Statistics:
         # observed: true where a value was observed, shape of `x`; None for everywhere.
         x = x.reshape(len(x), -1)
         seen = None if observed is None else observed.reshape(x.shape)
-        self.whole = self.whole and (x.dtype.kind in "biu" or _whole(x, seen))
         values = x.reshape(-1) if seen is None else x[seen]
-        if values.size:
-            high = float(values.max())
-            self.low = min(self.low, float(values.min()))
-            # Of counts: how many cells are above 0, their sum, and how many are as large as the largest.
-            if high > self.high:
-                self.high, self.top = high, 0
-            self.top += int(np.count_nonzero(values == self.high))
-            self.total += float(values.sum(dtype=np.float64))
-            self.above += int(np.count_nonzero(values))
+        self.cells.add(values)
         self.missing += x.size - values.size
         own, mask = x[train].astype(np.float64), None if seen is None else seen[train]
         if not len(own):
@@ -93,7 +82,7 @@ class Statistics:
         self.least = np.minimum(self.least, (own if mask is None else np.where(mask, own, np.inf)).min(0))
         self.most = np.maximum(self.most, (own if mask is None else np.where(mask, own, -np.inf)).max(0))
         self.train.add(own, mask)
-        if self.logs is not None and (self.low < 0 or not self.whole):
+        if self.logs is not None and (self.cells.low < 0 or not self.cells.whole):
             self.logs = None  # no counts
         if self.logs is not None:
             self.logs.add(np.log1p(own if mask is None else np.where(mask, own, 0.0)), mask)
@@ -101,44 +90,30 @@ class Statistics:
     def schema(self, names: Sequence[str] | None, counts: bool | None, where: str) -> Schema:
         """Infer the schema, by the rules of `infer_schema`."""
         # counts: none recognises counts, True asks for them, False never sees any.
-        if len(self.least) > MAX_CELLS:
-            what = f"a row of shape {self.shape} has more than {MAX_CELLS} cells."
-            raise DataError(what, where=where, fix="Use smaller rows.")
-        if names is not None and any(len(name) > MAX_NAME for name in names):
-            raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
-        low, high = (self.low, self.high) if self.low <= self.high else (0.0, 0.0)
-
-        def tail() -> bool:
-            return high > 16 and high * self.above > 5 * self.total and self.top <= max(1, self.above // 1000)
-
-        kind, levels = kind_of(
-            self.shape, self.dtype, low, high, whole=self.whole, counts=counts, tail=tail, where=where
+        return schema_of(
+            self.shape,
+            self.dtype,
+            self.cells,
+            names,
+            counts,
+            where,
+            tail=lambda: self.cells.long_tail,
+            columns=self._columns,
+            together=self.train.together,
         )
-        if kind == "real" and len(self.shape) > 1:
-            shift, scale = scaled_by(*self.train.together(), where)
-            return Schema(self.shape, kind, shift=shift, scale=scale)
-        columns = None if names is None or len(self.shape) > 1 else tuple(map(Column, names))
-        if kind in ("real", "counts"):
-            columns = self._standardised(names, log=kind == "counts", where=where)
-        return Schema(self.shape, kind, levels=levels, columns=columns)
 
-    def _standardised(self, names: Sequence[str] | None, *, log: bool, where: str) -> tuple[Column, ...]:
+    def _columns(self, log: bool) -> Iterator[tuple[float, float, tuple[float, float]]]:
         found = self.logs if log else self.train
         assert found is not None
         ends = (np.log1p(self.least), np.log1p(self.most)) if log else (self.least, self.most)
-        low, high = (np.where(found.count == 0, 0.0, end) for end in ends)
-        titles = names if names is not None else [f"x{i}" for i in range(len(low))]
+        low, high = (np.where(found.count == 0, 0.0, end).tolist() for end in ends)
         deviation = np.where(found.count == 0, 1.0, found.deviation)
-        return tuple(
-            column_of(name, float(found.mean[i]), float(deviation[i]), (float(low[i]), float(high[i])), where=where)
-            for i, name in enumerate(titles)
-        )
+        yield from zip(found.mean.tolist(), deviation.tolist(), zip(low, high))
 
     def centre(self, schema: Schema) -> np.ndarray:
         """Give what stands in the place of missing values, as `fill` in `latens.data.infer` chooses it."""
-        if schema.standardised and schema.columns is not None:
-            centre = np.array([column.shift for column in schema.columns])
-            return np.round(np.expm1(centre)) if schema.kind == "counts" else centre
+        if (centre := standard_centre(schema)) is not None:
+            return centre
         mean = self.train.mean.reshape(self.shape)
         return np.round(mean) if schema.kind in ("binary", "levels") else mean
 
@@ -149,7 +124,7 @@ class Statistics:
     def digest(self, rows_of: np.ndarray) -> str:
         """Hash what was found of all cells."""
         return digest_of_arrays(
-            repr((self.low, self.high, self.missing, self.whole)),
+            repr((self.cells.low, self.cells.high, self.missing, self.cells.whole)),
             [rows_of, self.train.count, self.train.mean, self.train.squares],
         )
 
@@ -160,8 +135,3 @@ def digest_of_arrays(text: str, arrays: Sequence[np.ndarray]) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
-
-
-def _whole(x: np.ndarray, seen: np.ndarray | None) -> bool:
-    fits = x == np.floor(x)
-    return bool(fits.all() if seen is None else fits[seen].all())

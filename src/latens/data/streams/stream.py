@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.dataset import Dataset
-from latens.data.infer import conform, find_missing
+from latens.data.dataset import ROW_FIELDS, Dataset
+from latens.data.formats.registry import check_numeric
+from latens.data.formats.source import AbstractSource
+from latens.data.infer import conform, find_missing, stored_type
 from latens.data.raw import Raw
-from latens.data.readers.open import check_numeric
 from latens.data.rows import encode_labels, row_names, row_weights, split_of
 from latens.data.schema import MAX_CLASSES, Schema
-from latens.data.streams.blocks import AbstractSource
 from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError
 
@@ -31,13 +31,6 @@ class Form:
     centre: np.ndarray | None = None
     given: bool = False  # whether the schema is that of a trained model, which every block must fit
 
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of a stored cell, as `store` in `latens.data.infer` has it; of a mixed table float32."""
-        if self.schema.kind in ("binary", "levels"):
-            return np.dtype(np.uint8 if (self.schema.levels or 2) <= 256 else np.uint16)
-        return np.dtype(np.float32)
-
     def stored(
         self, x: Shaped[np.ndarray, "n *shape"], observed: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -45,10 +38,11 @@ class Form:
         # observed: true where a value was observed; None for everywhere.
         # returns: the rows, and where they were observed: everywhere in a block without a gap, if other blocks have
         # some.
+        kept = stored_type(self.schema)
         if self.centre is None:
-            return np.ascontiguousarray(x, self.dtype), None
+            return np.ascontiguousarray(x, kept), None
         observed = np.ones(x.shape, bool) if observed is None else observed
-        return np.ascontiguousarray(np.where(observed, x, self.centre), self.dtype), observed
+        return np.ascontiguousarray(np.where(observed, x, self.centre), kept), observed
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class Stream:
     def parts(self) -> Iterator[Dataset]:
         """Go through all rows in the order of the files, some blocks at a time."""
         table = self.source.table
-        row_bytes = max(1, int(np.prod(self.form.schema.shape)) * self.form.dtype.itemsize)
+        row_bytes = max(1, int(np.prod(self.form.schema.shape)) * stored_type(self.form.schema).itemsize)
         waiting: list[Dataset] = []
         for block in range(len(table)):
             if waiting and (sum(map(len, waiting)) + int(table.rows[block])) * row_bytes > PART:
@@ -129,8 +123,7 @@ def joined(parts: list[Dataset]) -> Dataset:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)
 
-    fields = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight")
-    return replace(parts[0], **{name: all_of(name) for name in fields})
+    return replace(parts[0], **{name: all_of(name) for name in ROW_FIELDS})
 
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from latens.data.declared import LEFT_OUT, Declared
+from latens.data.formats.tables import from_words
 from latens.data.infer import find_missing
 from latens.data.mixed import stored_columns
 from latens.data.raw import Raw
-from latens.data.readers.tables import from_words
 from latens.data.schema import Schema
 from latens.data.words import Coded, Words
 

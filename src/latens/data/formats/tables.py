@@ -1,21 +1,19 @@
 """Tables from memory (pandas, polars) and from Parquet: named columns, some of them labels, ids or weights."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
 
 from latens.data.columns import WHOLE, TextColumn
-from latens.data.dates import BEYOND, dated, zone_name
+from latens.data.dates import dated, zone_name
 from latens.data.declared import LEFT_OUT, Declared
 from latens.data.durations import recorded
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
 from latens.data.rows import MISSING_WORDS
 from latens.data.sparse import sparse_rows
 from latens.data.words import Coded, only_gaps, read_column
-from latens.errors import DataError, LatensError, ResourceError, nearest
+from latens.errors import DataError, ResourceError, nearest
 
 _CELLS = 2**19
 """Cells of a Parquet file that are read at a time."""
@@ -78,7 +76,7 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     """Make rows of named columns; each is a `Coded` column, a NumPy array or a list of text."""
     words = list(columns)
     found = role_positions(words, roles, where)
-    picked = {role: _plain_cells(columns[words[i]], where) for role, i in found.items()}
+    picked = {role: plain_cells(columns[words[i]], where) for role, i in found.items()}
     kept = [word for i, word in enumerate(words) if i not in found.values()]
     if not kept:
         raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
@@ -108,7 +106,8 @@ def _as_numbers(column: "np.ndarray | Coded | list[str]") -> np.ndarray | None:
     return column if column.dtype.kind in "biuf" else None
 
 
-def _plain_cells(column: Any, where: str) -> np.ndarray:
+def plain_cells(column: Any, where: str) -> np.ndarray:
+    """Give a column as an array of numbers or text."""
     words = column.words() if isinstance(column, Coded) else column
     return text_array(words, where) if isinstance(words, list) else np.asarray(words)
 
@@ -167,23 +166,23 @@ def typed_column(series: Any) -> "np.ndarray | Coded | list[str]":
 
     gone = series.isna().to_numpy()
     if isinstance(series.dtype, _pandas().CategoricalDtype):
-        return _categories(series.cat.codes.to_numpy(), series.cat.categories.tolist(), bool(series.cat.ordered))
+        return categories(series.cat.codes.to_numpy(), series.cat.categories.tolist(), bool(series.cat.ordered))
     if types.is_bool_dtype(series.dtype) and gone.any():
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
         return Coded(values, TextColumn(("False", "True"), "bool"))
     if getattr(series.dtype, "kind", "") == "m":
         unit = getattr(getattr(series.dtype, "pyarrow_dtype", None), "unit", None) or np.datetime_data(series.dtype)[0]
-        return _spans(series.to_numpy(f"timedelta64[{unit}]").astype(np.int64), gone, unit)
-    if types.is_integer_dtype(series.dtype) and gone.any() and _is_wide(series.fillna(0).to_numpy()):
+        return spans(series.to_numpy(f"timedelta64[{unit}]").astype(np.int64), gone, unit)
+    if types.is_integer_dtype(series.dtype) and gone.any() and is_wide(series.fillna(0).to_numpy()):
         return ["" if missing else str(v) for v, missing in zip(series, gone)]
     if not types.is_datetime64_any_dtype(series.dtype):
         return frame_column(series)
     zone = "" if series.dt.tz is None else zone_name(series.dt.tz)
     utc = series if series.dt.tz is None else series.dt.tz_convert("UTC").dt.tz_localize(None)
-    return _times(utc.to_numpy("datetime64[s]").astype(np.int64), gone, zone)
+    return times(utc.to_numpy("datetime64[s]").astype(np.int64), gone, zone)
 
 
-def _is_wide(values: np.ndarray) -> bool:
+def is_wide(values: np.ndarray) -> bool:
     """Whether whole numbers are beyond those that float64, which gaps need, tells apart: their text says them."""
     return bool(((values > WHOLE) | (values < -WHOLE)).any())
 
@@ -194,21 +193,21 @@ def _pandas() -> Any:
     return pandas
 
 
-def _times(seconds: np.ndarray, gone: np.ndarray, zone: str) -> Coded:
+def times(seconds: np.ndarray, gone: np.ndarray, zone: str) -> Coded:
     """Days where all are midnights: not seconds of which 86,399 in 86,400 never come."""
     numbers = np.full(len(seconds), np.nan)
     numbers[~gone], unit = dated(seconds[~gone], zone)
     return Coded(numbers, TextColumn((), unit, zone))
 
 
-def _spans(whole: np.ndarray, gone: np.ndarray, resolution: str) -> Coded:
+def spans(whole: np.ndarray, gone: np.ndarray, resolution: str) -> Coded:
     """Durations, in the coarsest unit in which all of them are whole."""
     numbers = np.full(len(whole), np.nan)
     numbers[~gone], unit = recorded(whole[~gone], resolution)
     return Coded(numbers, TextColumn((), unit, resolution=resolution))  # type: ignore[arg-type]
 
 
-def _categories(codes: np.ndarray, values: Sequence[Any], ordered: bool) -> Coded:
+def categories(codes: np.ndarray, values: Sequence[Any], ordered: bool) -> Coded:
     """Names that come as codes, -1 for missing ones: with an order all of them, else those that some row has."""
     names = ["" if value is None else str(value).strip() for value in values]
     used = range(len(names)) if ordered else np.unique(codes[codes >= 0]).tolist()
@@ -233,7 +232,7 @@ def frame_column(series: Any) -> np.ndarray:
     if types.is_complex_dtype(series.dtype):
         return series.to_numpy()
     if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype):
-        return series.to_numpy(dtype=np.float64, na_value=np.nan) if series.isna().any() else _plain(series.to_numpy())
+        return series.to_numpy(dtype=np.float64, na_value=np.nan) if series.isna().any() else plain(series.to_numpy())
     if types.is_datetime64_dtype(series.dtype) and (series.isna() | (series == series.dt.normalize())).all():
         series = series.dt.strftime("%Y-%m-%d")  # days, not seconds of which 86,399 in 86,400 never come
     return np.array(["" if missing else str(v) for v, missing in zip(series, series.isna())], dtype=str)
@@ -241,124 +240,13 @@ def frame_column(series: Any) -> np.ndarray:
 
 def _polars(series: Any) -> "np.ndarray | Coded":
     if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
-        return _plain(series.to_numpy())
+        return plain(series.to_numpy())
     if str(series.dtype).startswith("Duration"):
         whole = series.to_physical()
-        return _spans(whole.fill_null(0).to_numpy(), whole.is_null().to_numpy(), series.dtype.time_unit)
+        return spans(whole.fill_null(0).to_numpy(), whole.is_null().to_numpy(), series.dtype.time_unit)
     return np.array(["" if v is None else str(v) for v in series.to_list()], dtype=str)
 
 
-def _plain(values: np.ndarray) -> np.ndarray:
+def plain(values: np.ndarray) -> np.ndarray:
     """Numbers that come as objects (yes-or-no with holes, decimals) as float64: None becomes NaN."""
     return values.astype(np.float64) if values.dtype == object else values
-
-
-def read_parquet(path: Path, roles: ColumnRoles) -> Raw:
-    """Read the rows of a Parquet file, by pyarrow where it is installed."""
-    where = str(path)
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise DataError(
-            "reading Parquet needs pyarrow, which is not installed.",
-            where=where,
-            fix="Install latens[tables], or write the table as .csv.",
-        ) from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            cells = file.metadata.num_rows * file.metadata.num_columns
-            if cells * 8 > MAX_BYTES:
-                raise ResourceError(f"declares {cells} cells.", where=where, fix="Use fewer rows or columns.")
-            return _from_parquet(file, roles, where)
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, LatensError):
-            raise
-        raise DataError(f"is not readable Parquet ({str(error)[:80]}).", where=where, fix="Write it again.") from None
-
-
-def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
-    """Some columns at a time, so that the table is in memory once and not three times."""
-    words = list(file.schema_arrow.names)
-    check_column_names(words, where)
-    index = "__index_level_0__" if roles.row_id is None and "__index_level_0__" in words else None
-    words = [word for word in words if word != index]
-    found = {role: words[i] for role, i in role_positions(words, roles, where).items()}
-    kept = [word for word in words if word not in found.values()]
-    if not kept:
-        raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
-    beside = [*found.values(), *([] if index is None else [index])]
-    texts = {word: arrow_column(file.read(columns=[word])[word], where) for word in beside}
-    rows = file.metadata.num_rows
-    label, ids, weight = (texts.get(found.get(role, "")) for role in ("label", "row_id", "weight"))
-    ids = ids if index is None else texts[index]
-    types = dict(zip(file.schema_arrow.names, file.schema_arrow.types))
-    if roles.declared is not None or not all(is_plain(types[word]) for word in kept):
-        columns = {word: arrow_typed(file.read(columns=[word])[word], f"{where}, column {word!r}") for word in kept}
-        x, meant = from_words(columns, roles.declared, where)
-        return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"), texts=meant)
-    x = np.empty((rows, len(kept)), bool)
-    step = max(1, _CELLS // max(1, rows))
-    for start in range(0, len(kept), step):
-        part = file.read(columns=kept[start : start + step])
-        for i, word in enumerate(kept[start : start + step], start):
-            values = arrow_column(part[word], where)
-            wanted = np.result_type(x.dtype, values.dtype) if i else values.dtype
-            x = x if x.dtype == wanted else np.empty(x.shape, wanted) if not i else x.astype(wanted)
-            x[:, i] = values
-    return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"))
-
-
-def is_plain(kind: Any) -> bool:
-    """Say whether a type of pyarrow is one of numbers or of yes and no."""
-    import pyarrow as pa
-
-    return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-
-
-def arrow_typed(column: Any, where: str) -> "np.ndarray | Coded | list[str]":
-    """Turn a column of pyarrow into what its type says: names, truth values, times; else numbers or text."""
-    import pyarrow as pa
-
-    gone = np.asarray(column.is_null().to_numpy(), bool)
-    if pa.types.is_boolean(column.type) and gone.any():
-        return Coded(arrow_column(column, where), TextColumn(("False", "True"), "bool"))
-    if pa.types.is_dictionary(column.type):
-        whole = column.unify_dictionaries().combine_chunks()
-        parts = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
-        codes = [np.asarray(part.indices.fill_null(-1).to_numpy(zero_copy_only=False)) for part in parts]
-        values = python_cells(parts[0].dictionary, where) if parts else []
-        return _categories(np.concatenate([*codes, np.zeros(0)]).astype(np.int64), values, bool(column.type.ordered))
-    if pa.types.is_duration(column.type):
-        return _spans(column.cast(pa.int64()).fill_null(0).to_numpy(), gone, column.type.unit)
-    if pa.types.is_integer(column.type) and gone.any() and _is_wide(column.fill_null(0).to_numpy()):
-        return _arrow_words(column, where)
-    if not pa.types.is_timestamp(column.type):
-        return arrow_column(column, where) if is_plain(column.type) else _arrow_words(column, where)
-    seconds = (
-        column.cast(pa.int64()).fill_null(0).to_numpy()
-        // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
-    )
-    return _times(seconds, gone, "" if column.type.tz is None else zone_name(column.type.tz, where))
-
-
-def python_cells(column: Any, where: str) -> list[Any]:
-    """The cells of a column of pyarrow as Python's values, which has fewer of them than Arrow has."""
-    try:
-        return column.to_pylist()
-    except UnicodeDecodeError:
-        raise DataError("holds text that is not UTF-8.", where=where, fix="Write it again as UTF-8.") from None
-    except (OverflowError, ValueError) as error:
-        what = f"holds a {column.type} that Python has no value for ({str(error)[:60]})."
-        raise DataError(what, where=where, fix=BEYOND) from None
-
-
-def arrow_column(column: Any, where: str) -> Shaped[np.ndarray, " n"]:
-    """Turn a column of pyarrow into numbers (NaN for what is missing), or into text ("" for it)."""
-    if is_plain(column.type):
-        return _plain(column.to_numpy())
-    return text_array(_arrow_words(column, where), where)
-
-
-def _arrow_words(column: Any, where: str) -> list[str]:
-    return ["" if v is None else str(v) for v in python_cells(column, where)]

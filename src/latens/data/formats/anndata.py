@@ -4,17 +4,19 @@ The file is read with h5py alone, by the documented format (https://anndata.read
 X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latens.data.formats.tables import check_column_names, frame_column
 from latens.data.raw import ColumnRoles, Raw, damaged
-from latens.data.readers.hdf5 import Store
-from latens.data.readers.tables import check_column_names, frame_column
 from latens.data.rows import unmasked
 from latens.data.sparse import compressed, is_sparse, sparse_rows
 from latens.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from latens.data.formats.hdf5 import Store
 
 _REWRITE = "Write it again with anndata 0.8 or newer: anndata.read_h5ad(path).write_h5ad(new)."
 
@@ -39,7 +41,7 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     return _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where, roles)
 
 
-def read_h5ad(store: Store, roles: ColumnRoles, matrix: Callable[[Store], Any] | None = None) -> Raw:
+def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     """Read the rows of an open .h5ad file."""
     where = store.where
     for name in ("obs", "var", "X"):
@@ -52,7 +54,7 @@ def read_h5ad(store: Store, roles: ColumnRoles, matrix: Callable[[Store], Any] |
     columns = [name for name in obs if name not in skipped]
     picked = {role: _column(store, obs, f"obs/{name}") for role, name in _asked(columns, roles, where)}
     names, genes = _index(store, obs, "obs"), _index(store, var, "var")
-    return _raw((matrix or _matrix)(store), picked, names, genes, where, roles)
+    return _raw(store.matrix() if store.stays else _matrix(store), picked, names, genes, where, roles)
 
 
 def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple[str, str]]:
@@ -76,14 +78,14 @@ def _raw(x: Any, picked: dict[str, Any], names: Any, columns: Sequence[str], whe
     return Raw(x, picked.get("label"), ids, picked.get("weight"), tuple(columns), label_name=label_name)
 
 
-def _index(store: Store, group: Any, name: str) -> list[str]:
+def _index(store: "Store", group: Any, name: str) -> list[str]:
     key = store.attribute(group, "_index")
     if not isinstance(key, str):
         raise damaged(f"{store.where}[{name}]", "has no index.", _REWRITE)
     return [str(v) for v in _column(store, group, f"{name}/{key}").tolist()]
 
 
-def _column(store: Store, group: Any, path: str) -> np.ndarray:
+def _column(store: "Store", group: Any, path: str) -> np.ndarray:
     """One column of obs or var: plain, categorical (also as before 0.8) or with missing values."""
     item = store.item(path)
     if not store.is_group(item):
@@ -100,11 +102,8 @@ def _column(store: Store, group: Any, path: str) -> np.ndarray:
         if missing.dtype != bool or missing.shape != values.shape:
             raise damaged(f"{store.where}[{path}]", "the mask does not belong to the values.")
         return np.array(["" if gone else str(v) for v, gone in zip(values.tolist(), missing)], dtype=str)
-    raise DataError(
-        f"a column of encoding {str(encoding)[:40]!r} is not used.",
-        where=f"{store.where}[{path}]",
-        fix="Make it a column of numbers, text or categories.",
-    )
+    what = f"a column of encoding {str(encoding)[:40]!r} is not used."
+    raise DataError(what, where=f"{store.where}[{path}]", fix="Make it a column of numbers, text or categories.")
 
 
 def _decoded(codes: np.ndarray, categories: np.ndarray, where: str, path: str) -> np.ndarray:
@@ -114,7 +113,7 @@ def _decoded(codes: np.ndarray, categories: np.ndarray, where: str, path: str) -
     return words[np.where(codes < 0, len(categories), codes)]
 
 
-def _matrix(store: Store) -> Any:
+def _matrix(store: "Store") -> Any:
     item, where = store.item("X"), f"{store.where}[X]"
     if not store.is_group(item):
         return store.array(item, "X")

@@ -22,6 +22,8 @@ WINDOW = 2**27
 MOST_ROWS = 2**20
 """Rows of a window of narrow rows."""
 
+_ENDS = 4096  # bytes at both ends of a file that its digest is of
+
 
 @dataclass(frozen=True)
 class File:
@@ -167,6 +169,13 @@ def path_number(name: str) -> np.uint64:
     return np.uint64(
         int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
     )
+
+
+def file_of(name: str, stream: Any) -> File:
+    """Describe an open file by its size and its ends, so that a changed one is known."""
+    head, size = stream.read(_ENDS), stream.seek(0, 2)
+    stream.seek(max(0, size - _ENDS))
+    return File(name, size, digest_of(head, stream.read(_ENDS)))
 
 
 def digest_of(*parts: bytes) -> str:

@@ -1,30 +1,18 @@
-"""NumPy's own files, .npy and .npz, read without pickle and without trusting a header.
-
-NumPy parses the header, a literal of at most 10,000 bytes; the size that it declares is held against the file before
-anything is allocated, which `np.load` does not do.
-"""
+"""NumPy's archives, .npz, read without pickle and without trusting what they say of themselves."""
 
 import abc
-import io
-import os
 import re
-import struct
-import tokenize
-import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, Raw, check_size, damaged, join_parts, read_array
-from latens.data.readers.sparse import holds_matrix, read_matrix
+from latens.data.formats.npy import read_npy_stream
+from latens.data.formats.sparse import holds_matrix, read_matrix
+from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, Raw, damaged, join_parts
 from latens.errors import DataError, ResourceError, nearest
 
-MAGIC = b"\x93NUMPY"
-_MAX_HEADER = 10_000
 _MAX_MEMBERS = 10_000
-_TYPE = re.compile(r"[<>|](b1|[iuf][1248]|[SU][0-9]{1,4})\Z")
 
 _DATA_KEYS = ("x", "images", "data")
 _LABEL_KEYS = ("y", "label", "labels")
@@ -37,61 +25,6 @@ PART_KEYS = {
 """Names of rows that come apart."""
 
 
-def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: bool = True) -> np.ndarray:
-    """Read one array from a stream."""
-    dtype, fortran, shape, offset = read_npy_header(stream, where)
-    check_size(where, shape, dtype.itemsize, size - offset, exact=exact)
-    return read_array(stream, dtype, shape, where, order="F" if fortran else "C")
-
-
-def read_npy_header(stream: Any, where: str) -> tuple[np.dtype, bool, tuple[int, ...], int]:
-    """Read what precedes the data of an array."""
-    # returns: the type, whether columns lie one after the other, the shape, and the bytes that were read.
-    start = stream.read(8)
-    if len(start) < 8 or start[:6] != MAGIC or start[6] not in (1, 2, 3):
-        raise damaged(where, "does not begin like a .npy file of format 1 to 3.")
-    width, code = (2, "<H") if start[6] == 1 else (4, "<I")
-    raw_length = stream.read(width)
-    length = struct.unpack(code, raw_length)[0] if len(raw_length) == width else -1
-    if not 0 <= length <= _MAX_HEADER:
-        raise damaged(where, f"the header is {length} bytes long (at most {_MAX_HEADER}).")
-    header = stream.read(length)
-    dtype, fortran, shape = _parse_header(header, where)
-    if dtype.itemsize == 0 or len(header) != length:
-        raise damaged(where, "the header is cut off or declares an empty type.")
-    return dtype, fortran, shape, 8 + width + length
-
-
-def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
-    unclear = damaged(where, "the header is not the description of an array.")
-    stream: Any = io.BytesIO(struct.pack("<I", len(header)) + header)  # of format 2: the others have another length
-    try:
-        with warnings.catch_warnings():
-            # Odd bytes can look like odd Python, about which the parser would warn.
-            warnings.simplefilter("ignore")
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream, max_header_size=_MAX_HEADER)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError):
-        raise unclear from None
-    if any(type(n) is not int for n in shape):
-        raise unclear
-    if not _TYPE.match(dtype.str):
-        what = "Python objects" if dtype.hasobject else f"values of type {dtype.str!r}"
-        raise DataError(
-            f"holds {what}; latens reads plain numbers (and text for labels and ids) and never unpickles.",
-            where=where,
-            fix="Save numbers: np.save(path, np.asarray(x, dtype='float32')).",
-        )
-    return dtype, fortran, shape
-
-
-def read_npy(path: Path) -> np.ndarray:
-    """Read the array of a .npy file."""
-    if path.exists() and not path.is_file():  # a named pipe would be waited for
-        raise DataError("is no regular file.", where=str(path), fix="Give a file.")
-    with path.open("rb") as stream:
-        return read_npy_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
-
-
 class AbstractArrays(abc.ABC):
     """Arrays by name."""
 
@@ -101,11 +34,8 @@ class AbstractArrays(abc.ABC):
     data_keys: tuple[str, ...] = _DATA_KEYS
     only: str | None = None
     """The name of the rows, where it is known."""
-
-    @property
-    @abc.abstractmethod
-    def advice(self) -> str:
-        """What to do where it is not clear which array holds the rows."""
+    advice: str
+    """What to do where it is not clear which array holds the rows."""
 
     @property
     @abc.abstractmethod
@@ -126,6 +56,8 @@ class Archive(AbstractArrays):
 
     # Checked on opening; nothing is extracted to disk.
 
+    advice = "Name it x: np.savez(path, x=rows, y=labels)."
+
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         self._size = path.stat().st_size
@@ -137,9 +69,8 @@ class Archive(AbstractArrays):
         for member in members:
             self._add(member)
         if sum(member.file_size for member in members) > MAX_BYTES:
-            raise ResourceError(
-                f"would unpack to more than {MAX_BYTES} bytes.", where=self.where, fix="Use fewer rows."
-            )
+            what = f"would unpack to more than {MAX_BYTES} bytes."
+            raise ResourceError(what, where=self.where, fix="Use fewer rows.")
 
     def _add(self, member: zipfile.ZipInfo) -> None:
         name = member.filename
@@ -156,11 +87,6 @@ class Archive(AbstractArrays):
         if member.compress_size > self._size or member.file_size > MAX_RATIO * member.compress_size + 64:
             raise damaged(self.where, f"{shown} claims {member.file_size} bytes, more than the file can hold.")
         self._members[name.removesuffix(".npy")] = member
-
-    @property
-    def advice(self) -> str:
-        """What to do where it is not clear which array holds the rows."""
-        return "Name it x: np.savez(path, x=rows, y=labels)."
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -211,11 +137,8 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
     )
     if parts["train"] and len(parts["train"]) == 1 and not whole:
         if chosen:
-            raise DataError(
-                "has separate training and test arrays, whose labels must be named y_train, y_test.",
-                where=where,
-                fix="Rename the keys, or leave --label and --id out.",
-            )
+            what = "has separate training and test arrays, whose labels must be named y_train, y_test."
+            raise DataError(what, where=where, fix="Rename the keys, or leave --label and --id out.")
         joined = _parts(archive, lower, parts, with_labels=roles.label != "none")
         joined.classes = classes if joined.label is not None else None
         return joined
@@ -226,11 +149,7 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
         raise DataError(f"its key {named!r} holds no rows of numbers.", where=where, fix=fix)
     if len(whole) != 1 or parts["train"]:
         shown = ", ".join((whole or list(keys))[:20]) or "(there are none)"
-        raise DataError(
-            f"it is not clear which of its keys holds the rows: {shown}.",
-            where=where,
-            fix=archive.advice,
-        )
+        raise DataError(f"it is not clear which of its keys holds the rows: {shown}.", where=where, fix=archive.advice)
     if roles.label is None:
         labels = [lower[k] for k in _LABEL_KEYS if k in lower and lower[k] not in (*whole, *chosen.values())]
         if len(labels) == 1:

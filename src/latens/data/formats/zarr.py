@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import check_stored, damaged
-from latens.data.readers.npz import AbstractArrays
-from latens.data.streams.blocks import WINDOW, File, digest_of
-from latens.data.streams.hdf5 import DenseRows, Hdf5Source
+from latens.data.formats.hdf5 import DenseRows, Hdf5Source, check_chunk, readable
+from latens.data.formats.npz import AbstractArrays
+from latens.data.formats.source import WINDOW, File, digest_of
+from latens.data.raw import check_stored, damaged, needed
 from latens.errors import DataError
 from latens.io.plain_files import kind_of
 
@@ -32,14 +32,11 @@ class ZarrStore(AbstractArrays):
     # `only`: The path of the array of rows; None finds it by its name.
 
     is_annotated = False
+    advice = "Name it x: group.create_array('x', data=rows), and its labels y."
 
     def __init__(self, path: Path, only: str | None) -> None:
         self.where, self.only, self.lacking = str(path), only, {}
-        try:
-            import zarr
-        except ImportError:
-            fix = "Install latens[zarr], or write the rows as .npy files."
-            raise DataError("reading Zarr needs zarr, which is not installed.", where=self.where, fix=fix) from None
+        zarr = needed("zarr", "Zarr", self.where, "Install latens[zarr], or write the rows as .npy files.")
         self._stored = _plain_bytes(path)
         try:
             found = zarr.open(self.where, mode="r")
@@ -50,11 +47,6 @@ class ZarrStore(AbstractArrays):
         if only is not None and only not in self._arrays:
             known = ", ".join(list(self._arrays)[:20]) or "none"
             raise DataError(f"has no array {only[:80]!r}.", where=self.where, fix=f"There are: {known}.")
-
-    @property
-    def advice(self) -> str:
-        """What to do where it is not clear which array holds the rows."""
-        return "Name it x: group.create_array('x', data=rows), and its labels y."
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -75,17 +67,12 @@ class ZarrStore(AbstractArrays):
         if min(chunks, default=1) < 1:
             raise damaged(where, f"is stored in chunks of shape {str(chunks)[:80]}.")
         check_stored(where, math.prod(item.shape) * item.dtype.itemsize, self._stored)
-        size = math.prod(chunks) * max(1, item.dtype.itemsize)
-        if size > WINDOW:
-            what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
-            raise DataError(what, where=where, fix="Write it with smaller chunks: chunks=(256, ...).")
+        check_chunk(where, math.prod(chunks) * max(1, item.dtype.itemsize), "chunks=(256, ...)")
         self._count(item, where)
         if item.ndim > 1 and item.dtype.kind in "biuf":
             return _Rows(item, where)
-        try:
+        with readable(where, _LIES):
             values = np.asarray(item[...])
-        except _LIES as error:
-            raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
         return np.array(values.tolist(), str) if values.dtype.kind == "T" else values
 
     def _count(self, item: Any, where: str) -> None:

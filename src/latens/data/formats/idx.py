@@ -16,12 +16,10 @@ from latens.errors import DataError
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
+STARTS = tuple(bytes([0, 0, kind, dims]) for kind in TYPES for dims in range(1, MAX_DIMENSIONS + 1))
+"""How such files begin."""
+
 _PARTS = {"train": "train", "test": "t10k"}
-
-
-def is_idx(start: bytes) -> bool:
-    """Say whether these first bytes are those of an IDX file."""
-    return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in TYPES and 1 <= start[3] <= MAX_DIMENSIONS
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -33,7 +31,7 @@ def read_idx(path: Path) -> np.ndarray:
         file.seek(0)
         stream = gzip.GzipFile(fileobj=file) if packed else file
         start = stream.read(4)
-        if not is_idx(start):
+        if start not in STARTS:
             raise damaged(where, "does not begin like an IDX file (two zero bytes, a type, 1 to 8 dimensions).")
         numbers = stream.read(4 * start[3])
         if len(numbers) != 4 * start[3]:
@@ -67,9 +65,6 @@ def read_idx_folder(folder: Path, files: dict[str, Path]) -> Raw:
             parts[part] = Raw(read_idx(files[f"{word}-images"]), None if label is None else read_idx(label))
     for name, part in parts.items():
         if part.label is not None and part.label.shape != (len(part.x),):
-            raise DataError(
-                f"the {name} part has {len(part.x)} images and labels of shape {part.label.shape}.",
-                where=str(folder),
-                fix="Use the label file that belongs to the images.",
-            )
+            what = f"the {name} part has {len(part.x)} images and labels of shape {part.label.shape}."
+            raise DataError(what, where=str(folder), fix="Use the label file that belongs to the images.")
     return join_parts(parts, str(folder))

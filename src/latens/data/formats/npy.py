@@ -1,29 +1,93 @@
-"""Shards of NumPy arrays as a stream: a block is some thousand rows of one `.npy` file.
+"""NumPy's arrays, .npy, read without pickle and without trusting a header; on disk a block is some thousand rows.
+
+NumPy parses the header, a literal of at most 10,000 bytes; the size that it declares is held against the file before
+anything is allocated, which `np.load` does not do.
 
 Beside `part.npy` may lie `part.label.npy`, `part.id.npy`, `part.weight.npy`, and as `latens pack` writes them
 `part.key.npy` (the rows' random keys) and `part.split.npy`, with a value for each row; and `columns.json`, the names of
 the columns.
 """
 
+import io
 import math
+import os
+import re
+import struct
+import tokenize
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.raw import ColumnRoles, Raw, check_bytes, damaged
-from latens.data.readers.npz import read_npy_header
+from latens.data.formats.source import AbstractSource, BlockTable, File, Place, digest_of
+from latens.data.raw import ColumnRoles, Raw, check_size, damaged, no_roles, read_array
 from latens.data.rows import TEST
-from latens.data.streams.blocks import AbstractSource, BlockTable, File, Place, digest_of
 from latens.errors import DataError, LatensError
 from latens.io.json import parse_json_strict
 
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes."""
 
+MAGIC = b"\x93NUMPY"
+_MAX_HEADER = 10_000
+_TYPE = re.compile(r"[<>|](b1|[iuf][1248]|[SU][0-9]{1,4})\Z")
 COLUMNS = "columns.json"
 _BESIDE = ("label", "id", "weight", "key", "split")
 _ENDS = 4096  # bytes at the end of a file that its digest is also of
+
+
+def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: bool = True) -> np.ndarray:
+    """Read one array from a stream."""
+    dtype, fortran, shape, offset = read_npy_header(stream, where)
+    check_size(where, shape, dtype.itemsize, size - offset, exact=exact)
+    return read_array(stream, dtype, shape, where, order="F" if fortran else "C")
+
+
+def read_npy_header(stream: Any, where: str) -> tuple[np.dtype, bool, tuple[int, ...], int]:
+    """Read what precedes the data of an array."""
+    # returns: the type, whether columns lie one after the other, the shape, and the bytes that were read.
+    start = stream.read(8)
+    if len(start) < 8 or start[:6] != MAGIC or start[6] not in (1, 2, 3):
+        raise damaged(where, "does not begin like a .npy file of format 1 to 3.")
+    width, code = (2, "<H") if start[6] == 1 else (4, "<I")
+    raw_length = stream.read(width)
+    length = struct.unpack(code, raw_length)[0] if len(raw_length) == width else -1
+    if not 0 <= length <= _MAX_HEADER:
+        raise damaged(where, f"the header is {length} bytes long (at most {_MAX_HEADER}).")
+    header = stream.read(length)
+    dtype, fortran, shape = _parse_header(header, where)
+    if dtype.itemsize == 0 or len(header) != length:
+        raise damaged(where, "the header is cut off or declares an empty type.")
+    return dtype, fortran, shape, 8 + width + length
+
+
+def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
+    unclear = damaged(where, "the header is not the description of an array.")
+    stream: Any = io.BytesIO(struct.pack("<I", len(header)) + header)  # of format 2: the others have another length
+    try:
+        with warnings.catch_warnings():
+            # Odd bytes can look like odd Python, about which the parser would warn.
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream, max_header_size=_MAX_HEADER)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError):
+        raise unclear from None
+    if any(type(n) is not int for n in shape):
+        raise unclear
+    if not _TYPE.match(dtype.str):
+        what = "Python objects" if dtype.hasobject else f"values of type {dtype.str!r}"
+        what = f"holds {what}; latens reads plain numbers (and text for labels and ids) and never unpickles."
+        raise DataError(what, where=where, fix="Save numbers: np.save(path, np.asarray(x, dtype='float32')).")
+    return dtype, fortran, shape
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Read the array of a .npy file."""
+    if path.exists() and not path.is_file():  # a named pipe would be waited for
+        raise DataError("is no regular file.", where=str(path), fix="Give a file.")
+    with path.open("rb") as stream:
+        return read_npy_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
 
 def is_beside(name: str) -> bool:
@@ -57,22 +121,10 @@ class Layout:
 
     def read(self, first: int, rows: int) -> Shaped[np.ndarray, "rows *shape"]:
         """Read some rows."""
-        x = np.empty((rows, *self.shape), self.dtype)
-        view = x.reshape(-1).view(np.uint8).data if x.size else memoryview(bytearray())
         with self.place.open(self.name) as stream:
             stream.seek(self.offset + first * self.row_bytes)
-            _fill(stream, view, f"{self.where}, rows {first} to {first + rows - 1}")
-        check_bytes(x, self.where)
-        return x.astype(self.dtype.newbyteorder("="), copy=False)
-
-
-def _fill(stream: Any, view: memoryview, where: str) -> None:
-    filled = 0
-    while filled < len(view):
-        got = stream.readinto(view[filled:])
-        if not got:
-            raise damaged(where, f"the data end after {filled} of {len(view)} bytes.")
-        filled += got
+            where = f"{self.where}, rows {first} to {first + rows - 1}"
+            return read_array(stream, self.dtype, (rows, *self.shape), where, ends=False)
 
 
 class NpySource(AbstractSource):
@@ -80,10 +132,8 @@ class NpySource(AbstractSource):
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         super().__init__(place, names, roles, single=single)
-        if asked := roles.asked():
-            fix = "Write part.label.npy, part.id.npy or part.weight.npy beside part.npy, and name their folder."
-            raise DataError(f"arrays have no column {next(iter(asked.values()))!r}.", where=place.shown(names[0]),
-                            fix=fix)  # fmt: skip
+        fix = "Write part.label.npy, part.id.npy or part.weight.npy beside part.npy, and name their folder."
+        no_roles(roles, place.shown(names[0]), fix, "arrays have")
         self.layouts = [Layout(place, name) for name in names]
         first = self.layouts[0]
         for other in self.layouts:

@@ -7,18 +7,21 @@ file can make the reader grow without end. About 2 million cells a second: store
 import contextlib
 import csv
 import gzip
-import io
+import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from latens.data.columns import WHOLE
+from latens.data.declared import Declared
+from latens.data.formats.format import Format
+from latens.data.formats.tables import check_column_names, from_words, role_positions, text_array
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
-from latens.data.readers.tables import check_column_names, from_words, role_positions, text_array
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, ResourceError
 from latens.text import original_text
@@ -28,6 +31,10 @@ MAX_COLUMNS = 2**20
 MAX_BLANK = 10**6
 _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
+_ODD = re.compile(r"(?:^|,)\s*[-+]?(?:0\d|\d{16})|_")
+"""Among cells of numbers those that may be names, or have more digits than float64."""
+BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
+"""A block of a table on disk has so many rows, or fewer where they take more bytes."""
 _ROWS = "Give a file with at least one row of numbers."
 
 
@@ -64,21 +71,27 @@ def _opened(path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         stream = gzip.GzipFile(fileobj=file) if packed else file
-        lines = _lines(stream, where)  # type: ignore[arg-type]
+        lines = _lines(stream, where)
         head = list(islice(lines, _SNIFFED_LINES))
-        if not any(line.strip() for line in head):
-            raise DataError("has no rows.", where=where, fix=_ROWS)
-        try:
-            yield _rows(_chain(head, lines), _separator(head), where)
-        except csv.Error as error:
-            if "new-line character" in str(error):
-                fix = "Save it with line feeds as line ends."
-                raise DataError("has a carriage return within a line.", where=where, fix=fix) from None
-            raise damaged(where, f"is not a readable table ({error}).") from None
+        with _in_words(where):
+            yield _rows(_chain(head, lines), _separator(head, where), where)
 
 
-def _lines(stream: io.BufferedIOBase, where: str) -> Iterator[str]:
-    total, number, blank = 0, 0, 0
+@contextlib.contextmanager
+def _in_words(where: str) -> Iterator[None]:
+    """Say in words what the csv module raises."""
+    try:
+        yield
+    except csv.Error as error:
+        if "new-line character" in str(error):
+            fix = "Save it with line feeds as line ends."
+            raise DataError("has a carriage return within a line.", where=where, fix=fix) from None
+        raise damaged(where, f"is not a readable table ({error}).") from None
+
+
+def _lines(stream: Any, where: str, number: int = 0, *, whole: bool = True) -> Iterator[str]:
+    """The lines after the first `number`; of a file that stays on disk (`whole` is false) only lines have bounds."""
+    total, blank = 0, 0
     while line := stream.readline(MAX_LINE + 1):
         number += 1
         total += len(line)
@@ -86,10 +99,9 @@ def _lines(stream: io.BufferedIOBase, where: str) -> Iterator[str]:
         if blank > MAX_BLANK:
             fix = "Remove the blank lines."
             raise DataError(f"has more than {MAX_BLANK} blank lines.", where=where, fix=fix)
-        if len(line) > MAX_LINE or total > MAX_BYTES:
-            what = (
-                f"line {number} is longer than {MAX_LINE} bytes" if len(line) > MAX_LINE else "the table is too large"
-            )
+        if len(line) > MAX_LINE or (whole and total > MAX_BYTES):
+            long = len(line) > MAX_LINE
+            what = f"line {number} is longer than {MAX_LINE} bytes" if long else "the table is too large"
             raise ResourceError(f"{what}.", where=where, fix="Store large arrays as .npy or .npz.")
         if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise DataError("is written in UTF-16.", where=where, fix="Save it as UTF-8.")
@@ -106,9 +118,11 @@ def _chain(head: Iterable[str], rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _separator(head: list[str]) -> str:
+def _separator(head: list[str], where: str) -> str:
     """The separator that gives the most lines the same number of cells (more than one); blanks if none does."""
     filled = [line for line in head if line.strip()]
+    if not filled:
+        raise DataError("has no rows.", where=where, fix=_ROWS)
     best, share = ",", 0.0
     for separator in _SEPARATORS:
         try:
@@ -125,10 +139,10 @@ def _separator(head: list[str]) -> str:
     return " " if share < 0.5 and min(counts) == max(counts) > 1 else best
 
 
-def _rows(lines: Iterator[str], separator: str, where: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of every row that is not blank."""
+def _rows(lines: Iterator[str], separator: str, where: str, before: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of every row that is not blank, after so many lines before."""
     if separator == " ":
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(lines, before + 1):
             if "\r" in line.strip():
                 raise csv.Error("new-line character within a line")
             if line.strip():
@@ -142,12 +156,12 @@ def _rows(lines: Iterator[str], separator: str, where: str) -> Iterator[tuple[in
             if reader.line_num == ended + 1:
                 return
             fix = "Close it, or leave it out."
-            raise DataError("a quotation mark has no end.", where=f"{where}, line {ended + 1}", fix=fix)
+            raise DataError("a quotation mark has no end.", where=f"{where}, line {before + ended + 1}", fix=fix)
         ended = reader.line_num
         if row and (len(row) > 1 or row[0].strip()):
             if len(row) > MAX_COLUMNS:
                 raise ResourceError(f"has more than {MAX_COLUMNS} columns.", where=where, fix="Store it as .npy.")
-            yield reader.line_num, row
+            yield before + reader.line_num, row
 
 
 def _is_number(cell: str) -> bool:
@@ -177,15 +191,10 @@ def _above_text(first: list[str], second: list[str]) -> bool:
     return len(set(cells)) == len(cells) > 1 and all(map(_is_number, cells)) and bool(words)
 
 
-class HasText(Exception):
-    """A cell is no number: the table is read again, as one of columns of several kinds."""
-
-
-def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str, *, text: bool = False) -> Raw:
-    number, first = next(rows, (0, []))
-    if not first:
-        raise DataError("has no rows.", where=where, fix=_ROWS)
-    second = next(rows, None)
+def _columns(
+    number: int, first: list[str], second: tuple[int, list[str]] | None, roles: ColumnRoles, where: str
+) -> tuple[bool, list[str], dict[str, int]]:
+    """Whether there is a header, the names of the columns, and which of them are label, id and weight."""
     header = _is_header(first, second[1] if second else [])
     names = [original_text(cell.strip()) for cell in first] if header else [f"x{i}" for i in range(len(first))]
     check_column_names(names, where)
@@ -194,6 +203,93 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
         found["row_id"] = 0
     if "" in [name for i, name in enumerate(names) if i not in found.values()]:
         raise DataError("a column has no name.", where=f"{where}, line {number}", fix="Name it in the first line.")
+    return header, names, found
+
+
+def _check_length(row: list[str], names: list[str], where: str) -> None:
+    if len(row) != len(names):
+        what = f"has {len(row)} values, the first line has {len(names)}."
+        raise DataError(what, where=where, fix="Give every line the same number of values.")
+
+
+class Csv(Format):
+    """Text tables whose rows stay on disk: a block is some thousand lines."""
+
+    endings = (".csv", ".tsv")
+
+    def open(self, file: Any) -> None:
+        where, self._blocks = self.where, []
+        self._separator = _separator(list(islice(_lines(file, where), _SNIFFED_LINES)), where)
+        with _in_words(where):
+            rows = self._rows(file, 0, 0)
+            number, first = next(rows)
+            at, second = (file.tell(), number), next(rows, None)
+            self.titled, self._names, found = _columns(number, first, second, self.roles, where)
+            self.ids = "" if "" in self._names else None
+            # Labels and ids are text in memory too, where 007 is not 7.
+            asked = {found[role] for role in ("label", "row_id") if role in found}
+            said = {i for i, name in enumerate(self._names) if _told((self.roles.declared or {}).get(name))}
+            numeric, odd = [i for i in range(len(first)) if i not in asked | said], set[int]()
+            at = at if self.titled else (0, 0)
+            for number, row in self._rows(file, *at):
+                _check_length(row, self._names, f"{where}, line {number}")
+                last = self._blocks[-1] if self._blocks else (0, 0, BLOCK_ROWS)
+                if last[2] == BLOCK_ROWS or at[0] - last[0] > BLOCK_BYTES:
+                    self._blocks.append((*at, 0))
+                self._blocks[-1] = (*self._blocks[-1][:2], self._blocks[-1][2] + 1)
+                at = (file.tell(), number)
+                if others := _no_numbers(row, numeric, odd):
+                    numeric = [i for i in numeric if i not in others]
+        if not self._blocks:
+            raise DataError("has a header but no rows.", where=where, fix="Give at least one row of numbers.")
+        kinds = {i: "odd" if i in odd else "number" for i in numeric}
+        self.kinds = {name: kinds.get(i, "text") for i, name in enumerate(self._names)}
+
+    def _rows(self, file: Any, start: int, before: int) -> Iterator[tuple[int, list[str]]]:
+        file.seek(start)
+        return _rows(_lines(file, self.where, before, whole=False), self._separator, self.where, before)
+
+    def table(self) -> list[int]:
+        return [rows for _, _, rows in self._blocks]
+
+    def read(self, file: Any, block: int) -> dict[str, Any]:
+        start, before, count = self._blocks[block]
+        with _in_words(self.where):
+            rows = [row for _, row in islice(self._rows(file, start, before), count)]
+        return {name: self._cells(name, cells) for name, cells in zip(self._names, zip(*rows, strict=True))}
+
+    def _cells(self, name: str, cells: tuple[str, ...]) -> Any:
+        if name in self.texts:
+            return [original_text(cell.strip()) for cell in cells]
+        numbers = array("d")
+        _add_numbers(numbers, cells)
+        return np.frombuffer(numbers, np.float64)
+
+
+def _told(said: Declared | None) -> bool:
+    """Whether a column was declared as one whose cells are read as text."""
+    return said is not None and (said.named or said.kind in ("date", "duration"))
+
+
+def _no_numbers(row: list[str], numeric: list[int], odd: set[int]) -> list[int]:
+    """Which of the columns that held numbers so far hold none in this row; cells that may be names make them odd."""
+    cells = [row[i] for i in numeric]
+    if not _ODD.search(",".join(cells)):
+        with contextlib.suppress(ValueError):
+            sum(map(float, cells))
+            return []
+    odd.update(i for i in numeric if _ODD.search(row[i]))
+    return [i for i in numeric if not _is_number(row[i]) and row[i].strip().lower() not in MISSING_WORDS]
+
+
+class HasText(Exception):
+    """A cell is no number: the table is read again, as one of columns of several kinds."""
+
+
+def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str, *, text: bool = False) -> Raw:
+    number, first = next(rows)
+    second = next(rows, None)
+    header, names, found = _columns(number, first, second, roles, where)
     kept = [i for i in range(len(names)) if i not in found.values()]
     if not kept:
         raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
@@ -203,12 +299,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
     held, lines = 0, array("q")
 
     def add(number: int, row: list[str]) -> None:
-        if len(row) != len(names):
-            raise DataError(
-                f"has {len(row)} values, the first line has {len(names)}.",
-                where=f"{where}, line {number}",
-                fix="Give every line the same number of values.",
-            )
+        _check_length(row, names, f"{where}, line {number}")
         for role, position in found.items():
             texts[role].append(original_text(row[position].strip()))
         nonlocal held
@@ -248,7 +339,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
     return Raw(x, label, ids, weight, columns, label_name=label_name, texts=texts_of, notes=notes)
 
 
-def _add_numbers(cells: array, row: list[str]) -> None:
+def _add_numbers(cells: array, row: Sequence[str]) -> None:
     """Append the numbers of one row; the plain case is one C loop, anything else is looked at cell by cell."""
     length = len(cells)
     try:

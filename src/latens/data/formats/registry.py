@@ -1,0 +1,252 @@
+"""Which format a file, folder or object is of: one table, by the first bytes of a file and by the end of its name."""
+
+import errno
+import gzip
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from latens.data.formats import anndata as annotated
+from latens.data.formats import hdf5, idx, sparse
+from latens.data.formats import npz as arrays
+from latens.data.formats import pictures as image_folder
+from latens.data.formats.arrow import ArrowSource, ParquetSource, read_parquet
+from latens.data.formats.csv import Csv, read_csv
+from latens.data.formats.format import Format, FormatSource
+from latens.data.formats.jsonl import JsonLines
+from latens.data.formats.npy import MAGIC, NpySource, read_npy
+from latens.data.formats.pictures import TarSource
+from latens.data.formats.source import AbstractSource, Place
+from latens.data.formats.tables import from_frame, is_frame
+from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, with_roles
+from latens.data.rows import unmasked
+from latens.data.sparse import is_sparse, sparse_rows
+from latens.errors import ConfigError, DataError, ResourceError
+
+_CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
+_OTHERS = {
+    (
+        ".pkl",
+        ".pickle",
+        ".pt",
+        ".pth",
+        ".joblib",
+    ): "a pickle can run code when it is opened, so latens never reads one.",
+    (".mat",): "this format is not read.",
+    (".zarr",): "a Zarr store is a folder, and this is a file.",
+    (".xls", ".xlsx", ".ods"): "spreadsheets are not read.",
+    (
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".webp",
+    ): "single pictures are not read, a folder of them is.",
+    (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "archives are not read.",
+}
+# What the readers below (zipfile, gzip, struct, NumPy, the csv module) raise for damaged bytes.
+_DAMAGE = (
+    ValueError, EOFError, KeyError, IndexError, OverflowError, RuntimeError, NotImplementedError, struct.error,
+    zlib.error, zipfile.BadZipFile, gzip.BadGzipFile,
+)  # fmt: skip
+
+
+class Row(NamedTuple):
+    """A format of the table."""
+
+    shown: str  # what it is called in an error
+    endings: tuple[str, ...]  # of the names of files
+    whole: Callable[[Path, ColumnRoles], Raw] | None = None  # reads all rows; None: blocks do, also into memory
+    blocks: Callable[..., AbstractSource] | None = None  # opens files whose rows may stay on disk
+    starts: tuple[bytes, ...] = ()  # the first bytes of files
+    packed: bool = False  # whether files may be gzipped
+    never: tuple[str, ...] = ()  # endings of other files that begin so
+    beside: bool = False  # whether such files may lie beside those of another format, which then are the data
+
+
+def row_of(kind: type[Format]) -> Row:
+    """Make the row of a format that is one class."""
+
+    def whole(path: Path, roles: ColumnRoles) -> Raw:
+        return FormatSource(Place(path.parent), (path.name,), roles, single=True, kind=kind).whole()
+
+    def blocks(*given: Any, **options: Any) -> AbstractSource:
+        return FormatSource(*given, kind=kind, **options).by_blocks()
+
+    return Row(kind.__name__, kind.endings, whole, blocks, kind.starts, beside=True)
+
+
+def register_format(kind: Any) -> None:
+    """Make a file format of your own known, to `load_data` and to the command (`--import FILE.py`).
+
+    Args:
+        kind: A subclass of `Format`. A class of the same name that was registered before is replaced.
+
+    Raises:
+        ConfigError: The class is not a format, or its endings are not endings, or belong to another format.
+
+    Examples:
+        >>> import numpy as np
+        >>> class Pairs(Format):
+        ...     endings = (".pairs",)
+        ...     def open(self, file):
+        ...         self.rows = file.seek(0, 2) // 8
+        ...     def table(self):
+        ...         return [self.rows]
+        ...     def read(self, file, block):
+        ...         return np.frombuffer(file.read(), "<f4").reshape(-1, 2)
+        >>> register_format(Pairs)
+    """
+    if not isinstance(kind, type) or not issubclass(kind, Format) or getattr(kind, "__abstractmethods__", None):
+        what = f"{str(kind)[:80]!r} is not a class of a format."
+        raise ConfigError(what, where="register_format", fix="Give a subclass of Format with open, table and read.")
+    own, where, name = kind.endings, f"{kind.__name__}.endings", f"own {kind.__name__}"
+    if not isinstance(own, tuple) or not own or not all(isinstance(e, str) and e[:1] == "." and e[1:] for e in own):
+        raise ConfigError(f"{own!r} are not endings of names.", where=where, fix='Give a tuple such as (".myfmt",).')
+    if not isinstance(kind.starts, tuple) or not all(
+        isinstance(s, bytes) and 0 < len(s) <= _START for s in kind.starts
+    ):
+        what, fix = f"{kind.starts!r} are not first bytes.", f'Give a tuple such as (b"MYFMT",), each of 1 to {_START}.'
+        raise ConfigError(what, where=f"{kind.__name__}.starts", fix=fix)
+    others = {ending for known, row in FORMATS.items() for ending in row.endings if known != name}
+    others |= {ending for endings in _OTHERS for ending in endings}
+    taken = next((ending for ending in own if ending.lower() in others), None)
+    if taken is not None:
+        raise ConfigError(f"there is a format {taken!r} already.", where=where, fix="Choose another ending.")
+    FORMATS[name] = row_of(kind)
+
+
+_TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".txt.gz", ".data.gz")
+_HDF5 = (".h5", ".hdf5", ".h5ad")
+_START = 64  # bytes that tell what a file is
+_ZIPPED = (".xlsx", ".ods", ".zip", ".pt", ".pth")  # archives that are not those of NumPy
+
+FORMATS: dict[str, Row] = {
+    "npy": Row(".npy", (".npy",), lambda path, _: Raw(read_npy(path)), NpySource, (MAGIC,)),
+    "npz": Row(".npz", (".npz",), arrays.read_npz, starts=(b"PK\x03\x04",), never=_ZIPPED),
+    "market": Row(".mtx", (".mtx",), lambda path, _: sparse.read_market(path), starts=(sparse.MARKET,), packed=True),
+    "idx": Row("IDX", (), lambda path, _: Raw(idx.read_idx(path)), starts=idx.STARTS, packed=True),
+    "csv": Row(".csv, .tsv, .txt (also .gz)", _TEXT, read_csv, row_of(Csv).blocks, beside=True),
+    "jsonl": row_of(JsonLines)._replace(shown=".jsonl"),
+    "parquet": Row(".parquet", (".parquet",), read_parquet, ParquetSource, (b"PAR1",)),
+    "hdf5": Row(".h5 and .h5ad", _HDF5, hdf5.read_hdf5, hdf5.Hdf5Source, (hdf5.MAGIC,)),
+    "arrow": Row(".arrow", (".arrow",), None, ArrowSource),
+    "tar": Row(".tar", (".tar",), None, TarSource),
+}
+"""The formats by name; a file is of the first one whose first bytes it has, else of the first with its ending."""
+
+
+def by_blocks() -> dict[str, Row]:
+    """Give the formats that are read by blocks, by the ending of a name."""
+    rows = [row for row in FORMATS.values() if row.blocks]
+    return {ending: row for row in rows for ending in row.endings if ending.count(".") == 1}  # packed ones are not cut
+
+
+def read_path(path: Path, roles: ColumnRoles) -> Raw:
+    """Read the rows of a file or folder."""
+    where = str(path)
+    try:
+        return with_roles(_read_folder(path, roles) if path.is_dir() else _read_file(path, roles), roles, where)
+    except (DataError, ResourceError):
+        raise
+    except MemoryError:
+        raise ResourceError("does not fit into memory.", where=where, fix="Use fewer rows.") from None
+    except FileNotFoundError:
+        raise DataError("no such file or folder.", where=where, fix="Check the path.") from None
+    except PermissionError:
+        raise ResourceError("may not be read.", where=where, fix="Give yourself permission to read it.") from None
+    except _DAMAGE as error:
+        raise damaged(where, f"cannot be read ({type(error).__name__}: {str(error)[:100]}).") from None
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # an archive that points before its own start
+            raise damaged(where, "cannot be read: its parts are not where it says.") from None
+        fix = "Check the disk or the network that it lies on, or copy it to another place."
+        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where, fix=fix) from None
+
+
+def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
+    """Read the rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object."""
+    if is_frame(value):
+        return from_frame(value, roles, where)
+    if annotated.is_annotated(value):
+        return annotated.from_annotated(value, roles, where)
+    if is_sparse(value):
+        return with_roles(Raw(sparse_rows(value, where)), roles, where)
+    try:
+        array = np.asarray(unmasked(value))
+    except (ValueError, TypeError):
+        raise DataError("is no array: its rows differ in length.", where=where, fix="Give rows of one shape.") from None
+    return with_roles(Raw(array), roles, where)
+
+
+def check_numeric(x: Any, where: str) -> None:
+    """Refuse what cannot be rows of numbers: objects, text, complex numbers, dates; no rows; no columns."""
+    if x.dtype.kind not in "biuf":
+        kinds = {"O": "Python objects", "U": "text", "S": "text", "c": "complex numbers", "M": "dates", "m": "times"}
+        what = kinds.get(x.dtype.kind, f"values of type {x.dtype}")
+        what = f"holds {what}, not numbers."
+        raise DataError(what, where=where, fix="Turn it into numbers: np.asarray(x, 'float32').")
+    if x.ndim < 2:
+        fix = "One value a row? Then give x[:, None]."
+        raise DataError(f"has shape {x.shape}; rows and columns are needed.", where=where, fix=fix)
+    if x.size == 0:
+        raise DataError(f"has shape {x.shape}: there is nothing in it.", where=where, fix="Give at least one row.")
+
+
+def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
+    fix = "Its labels are known: label files beside MNIST-named images, names of subfolders of pictures."
+    no_roles(roles, str(folder), fix, "a folder has")
+    files = idx.idx_folder(folder)
+    if files is not None:
+        return idx.read_idx_folder(folder, files)
+    found = image_folder.find_pictures(folder)
+    if found.pictures:
+        return image_folder.read_pictures(folder, found)
+    inside = sorted(entry.name for entry in folder.iterdir())[:8]
+    raise DataError(
+        f"this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds {', '.join(inside) or 'nothing'}.",
+        where=str(folder),
+        fix="Give one of its files, a folder of pictures, or one with the four MNIST-named IDX files.",
+    )
+
+
+def _read_file(path: Path, roles: ColumnRoles) -> Raw:
+    where, name = str(path), path.name.lower()
+    if not path.exists():
+        raise FileNotFoundError
+    if not path.is_file():
+        raise DataError("is no regular file.", where=where, fix="Give a file.")
+    with path.open("rb") as file:
+        start = file.read(_START)
+    if not start:
+        raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
+    if packed := start[:2] == b"\x1f\x8b":
+        with gzip.open(path) as stream:
+            start = stream.read(_START)
+        name = name if name.endswith(_TEXT) or not name.endswith(".gz") else name.removesuffix(".gz")
+    for row in FORMATS.values():
+        fits = start.startswith(row.starts) and (row.packed or not packed) and not name.endswith(row.never)
+        if row.whole and row.starts and fits:
+            return row.whole(path, roles)
+    for endings, why in _OTHERS.items():
+        if name.endswith(endings):
+            raise DataError(f"{why[0].upper()}{why[1:]}", where=where, fix=_CONVERT)
+    if "idx" in name and "ubyte" in name:
+        raise damaged(where, "does not begin like an IDX file.")
+    for row in FORMATS.values():
+        ending = next((ending for ending in row.endings if name.endswith(ending)), None)
+        if ending and row.starts:
+            raise damaged(where, f"does not begin like a {ending} file.")
+        if ending and row.whole:
+            return row.whole(path, roles)
+    *known, last = (row.shown for row in FORMATS.values() if row.whole)
+    fix = f"{_CONVERT} Or read it with a class of your own: latens.register_format; the command takes --import FILE.py."
+    raise DataError(f"is of no known format. Known: {', '.join(known)}, {last}.", where=where, fix=fix)
