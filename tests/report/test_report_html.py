@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,14 +11,18 @@ import pytest
 from cli_fixtures import SMALL
 from paths import ROOT
 
+from latens.data import Preparation, load
 from latens.errors import RunFolderError
+from latens.evaluation import Estimate
 from latens.pictures.draw import FIRST
 from latens.report.alternatives import alt, caption, heading
+from latens.report.compared import comparison_page
 from latens.report.html import VOID, Html, joined, table, tag, text
-from latens.report.page import ORDER
-from latens.report.told import SHOWN, read_evaluation
+from latens.report.page import ORDER, report_page
+from latens.report.told import SHOWN, Told, read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
 from latens.report.words import number, with_digits
+from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -168,6 +173,29 @@ def test_a_strange_report_json_is_refused(tmp_path):
         with pytest.raises(RunFolderError) as caught:
             read_evaluation(tmp_path / "report.json")
         assert "evaluate" in caught.value.fix
+
+
+def test_errors_over_draws_stand_beside_those_over_rows():
+    """Before, a report had neither these errors nor the words of a bound."""
+    names = {"log_marginal": (-90.9321, np.inf), "elbo": (-96.2, None), "log_likelihood": (-85.1, 0.123)}
+    metrics = {name: Estimate(value, 0.82, 100, 198, protocol="drawn") for name, (value, _) in names.items()}
+    metrics |= {n: metrics[n].with_draws_error(e, 1.1) for n, (_, e) in names.items() if e is not None}
+    trained = TrainedModel(None, load("iris").schema, Preparation())
+    plain = {name: one.to_json() for name, one in metrics.items()}
+    told = Told("one", {"split": "test"}, trained, [], plain, True, [])
+    page = Page(report_page(told))
+    unknown = "a lower bound, by an unknown amount"
+    minus = "\N{MINUS SIGN}"
+    assert f"Run one, with a log p(x) of {minus}90.9 ± 0.8 nats, {unknown} (198 test rows)." in page.text
+    assert f"{minus}90.9 ± 0.8 nats, 198 rows, {unknown} log p(x | z)" in page.text
+    assert f"ELBO {minus}96.2 ± 0.8 nats, 198 rows No warning." in page.text
+    assert "number value standard error over draws unit rows draws a row seconds how" in page.text
+    assert f"log p(x) {minus}90.9 0.8 unknown nats 198 100 — drawn; {unknown}" in page.text
+    assert f"ELBO {minus}96.2 0.8 — nats 198 100 — drawn" in page.text
+    assert f"expected under q(z | x) {minus}85.1 0.8 0.1 nats 198 100 — drawn" in page.text
+    assert f"Where it is unknown, the value is {unknown}." in page.text
+    both = Page(comparison_page(told, replace(told, metrics={"log_marginal": plain["log_marginal"]}), ("a", "b")))
+    assert f"{minus}90.9 ± 0.8, {unknown} {minus}90.9 ± 0.8, {unknown} nats" in both.text
 
 
 # --- the command ---
