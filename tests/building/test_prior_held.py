@@ -36,10 +36,10 @@ def said(experiment: Experiment) -> list[str]:
 def test_what_is_not_trained_is_said() -> None:
     """Before, nothing was said, and the weights of the mixture stayed as they were."""
     assert said(of("wae")) == [
-        "prior: the weights of the mixture stay equal, as wae compares codes with draws, which have no gradient by it; "
+        "prior: the weights of the mixture stay equal, as wae compares draws of it, which have no gradient by it; "
         "use --set objective=elbo, or `latens refit RUN --prior mixture` afterwards"
     ]
-    assert said(of("aae"))[0].startswith("prior: the mixture stays as it was drawn, as aae compares codes with draws")
+    assert said(of("aae"))[0].startswith("prior: the mixture stays as it was drawn, as aae compares draws of it")
     assert said(of("wae", "standard-normal")) == said(of("elbo")) == []
 
 

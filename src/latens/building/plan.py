@@ -194,7 +194,7 @@ def _prior_held(objective: str, prior: str) -> list[str]:
     if by == "samples" and objective == "info-vae":
         kept = "the weights of the mixture are trained by the KL alone"
     fix = "use --set objective=elbo, or `latens refit RUN --prior mixture` afterwards"
-    return [f"prior: {kept}, as {objective} compares codes with draws, which have no gradient by it; {fix}"]
+    return [f"prior: {kept}, as {objective} compares draws of it, which have no gradient by it; {fix}"]
 
 
 _LIMITS = ("epochs", "steps", "minutes")
