@@ -118,7 +118,7 @@ class Summary:
     def table_text(self) -> str:
         """Write every metric under the name that it has in the JSON, with its error, unit and rows."""
         drawn = any(estimate.draws_error is not None for estimate in self.metrics.values())
-        rows = [("", "", "over rows", "over draws", "", "")] if drawn else []
+        rows: list[tuple[str, ...]] = [("", "", "over rows", "over draws", "", "")] if drawn else []
         for name, estimate in self.metrics.items():
             value, error = figures(estimate)
             draws = (over_draws(estimate, len(value.partition(".")[2])),) if drawn else ()
