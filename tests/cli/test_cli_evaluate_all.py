@@ -94,12 +94,19 @@ def test_the_numbers_are_those_of_their_functions(everything, run_folder):  # no
 def test_the_table_has_a_line_for_each_number(everything, run_folder):  # noqa: F811
     head, _, rest = everything.result.out.partition("every number\n")
     assert head.startswith(f"{run_folder} on digits\n  log p(x)")
-    lines, metrics = rest.splitlines(), everything.json["metrics"]
+    metrics = everything.json["metrics"]
+    titles, *lines = rest.splitlines()
+    assert titles.split() == ["over", "rows", "over", "draws"]
+    unknown = [line for line in lines if line.split()[0] == "unknown:"]
+    assert unknown == [line for line in lines[-2:] if "bound, by an unknown amount" in line]
+    lines = lines[: len(lines) - len(unknown)]
     assert sorted(line.split()[0] for line in lines) == sorted(metrics)
     line = next(line for line in lines if line.split()[0] == "log_marginal").split()
     assert line[2] == "±"
     assert float(line[1]) == pytest.approx(metrics["log_marginal"]["value"], abs=0.06)
-    assert line[4:] == ["nats", "198", "rows"]
+    error = metrics["log_marginal"]["draws_error"]
+    assert line[4:-3] == (["unknown"] if error is None else ["±", f"{error:.2f}"])
+    assert line[-3:] == ["nats", "198", "rows"]
     assert "left out: trustworthiness: only codes of two numbers are a picture" in everything.result.err
     assert f"{run_folder / 'report.json'}: these numbers" in everything.result.err
 

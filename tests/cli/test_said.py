@@ -9,8 +9,10 @@ from matplotlib.image import imread
 from msgspec.structs import replace
 
 from latens.cli.main import main
-from latens.cli.measured import beware
+from latens.cli.measured import Summary, beware
+from latens.cli.training import draws_of
 from latens.data import load
+from latens.evaluation import Estimate
 from latens.recipes import get_recipe
 
 
@@ -45,3 +47,31 @@ def test_what_the_test_rows_chose(given: dict[str, Any], words: str) -> None:
     assert held_out is False
     assert [name for name, _ in warnings] == ["not-held-out"]
     assert warnings[0][1].startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rows", "draws"), [(693, 198, 1000), (33, 198, 100), (516, 198, 1000), (515, 198, 100)]
+)
+def test_a_run_ends_with_more_draws_where_training_took_longer(steps: int, rows: int, draws: int) -> None:
+    """`latens demo` (693 steps of 128 rows) took 100, which lack 1.5 nats beside an error over rows of 0.8."""
+    assert draws_of(rows, steps * 128) == draws
+
+
+def test_every_number_says_what_its_draws_may_make_it_wrong_by() -> None:
+    """Before, the table of `evaluate --all` had the error over rows alone."""
+    made = [Estimate(-90.93, 0.82, 100, 198), Estimate(-60.2, 0.4, 100, 198), Estimate(-59.9, 0.4, 100, 50)]
+    errors = {"log_marginal": (np.inf, 1.1), "gap": (0.123, None), "log_marginal_upper": (-np.inf, None)}
+    metrics = {name: one.with_draws_error(*errors[name]) for name, one in zip(errors, made)}
+    metrics["active_units"] = Estimate(16.0, float("nan"), 0, 198, "units")
+    lines = Summary(metrics, "test", True, (), (), "pixel").table_text().splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "over rows over draws",
+        "log_marginal -90.93 ± 0.82 unknown nats 198 rows",
+        "gap -60.20 ± 0.40 ± 0.12 nats 198 rows",
+        "log_marginal_upper -59.90 ± 0.40 unknown nats 50 rows",
+        "active_units 16 units 198 rows",
+        "unknown: log_marginal: a lower bound, by an unknown amount",
+        "unknown: log_marginal_upper: an upper bound, by an unknown amount",
+    ]
+    alone = Summary({"active_units": metrics["active_units"]}, "test", True, (), (), "pixel").table_text()
+    assert alone.split() == ["active_units", "16", "units", "198", "rows"]

@@ -79,6 +79,18 @@ def test_evidence_is_untrusted_where_it_lacks_more_than_the_error_over_rows(scal
     assert (note in text) == (scale == 2.0)
 
 
+@pytest.mark.parametrize("scale", [0.3, 0.4, 0.5, 0.7, 2.5, 3.0])
+def test_about_so_much_or_more_is_lacking_as_is_said(scale: float) -> None:
+    """Before: 3.3, 2.5, 1.7, 0.28, 0.23 and 0.84 nats where 3.9, 2.0, 0.86, 0.08, 0.12 and 0.50 are lacking."""
+    found = of(Scaled(scale), 1000)
+    value = found.metrics["log_marginal"]
+    lacks = EXACT.mean() - value.value
+    assert value.draws_error == np.inf
+    assert value.at_least is not None
+    assert 0.4 * lacks < value.at_least < 1.4 * lacks + 0.04
+    assert (names(found) == ["untrusted-evidence"]) == (lacks > value.standard_error)
+
+
 @pytest.mark.parametrize(("scale", "named"), [(1.0, False), (2.0, False), (3.0, False), (4.0, True), (20.0, True)])
 def test_a_bound_far_below_log_p_is_named(scale: float, named: bool) -> None:
     """q so many times too wide in 10 latents loses 10 ((s^2 - 1) / 2 - log s) nats: 29 at 3, 61 at 4, 1,965 at 20."""

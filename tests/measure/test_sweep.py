@@ -1,5 +1,6 @@
 """Settings of a sweep: means over seeds with intervals by hand, who is best, and who goes on under halving."""
 
+import csv
 from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from latens.cli.sweep_table import save_table
 from latens.errors import ConfigError
 from latens.runs.sweep import Plan, job_of, names_of, write_rows
 from latens.workflow.sweep import over_seeds, pending, rounds, swept
@@ -69,6 +71,24 @@ def test_means_errors_and_differences_are_those_by_hand(tmp_path: Path) -> None:
     half = stats.t.ppf(0.975, 2) * np.std([-1, -2, -1], ddof=1) / np.sqrt(3)
     assert (gap.low, gap.high) == pytest.approx((-4 / 3 - half, -4 / 3 + half))
     assert other.best_run == tmp_path / "learning_rate=0.001" / "seed=0"
+
+
+def test_errors_over_draws_stand_in_the_files_and_unknown_ones_are_said(tmp_path: Path) -> None:
+    """Before, `sweep.csv` and the settings of `sweep.json` had the error over rows alone."""
+    of = plan("0.001", "0.003", "0.01", seeds=2)
+    for seed in (0, 1):
+        put(of, tmp_path, "0.001", seed, [-3.0, -1.0], draws_error=0.1 + 0.2 * seed, at_least=None)
+        put(of, tmp_path, "0.003", seed, [-2.0, -1.0], draws_error=None, at_least=0.4)
+        put(of, tmp_path, "0.01", seed, None)
+    found = swept(of, tmp_path)
+    told = {each["name"]: each["draws_error"] for each in found.to_json(tmp_path)["settings"]}
+    assert told == {"learning_rate=0.003": None, "learning_rate=0.001": pytest.approx(0.2), "learning_rate=0.01": None}
+    save_table(found, tmp_path)
+    lines = list(csv.DictReader((tmp_path / "sweep.csv").read_text().splitlines()))
+    bound = "a lower bound, by an unknown amount"
+    assert [(line["draws_error"], line["bound"]) for line in lines] == [
+        ("nan", bound), ("nan", bound), ("0.1", ""), ("0.30000000000000004", ""), ("nan", ""), ("nan", ""),
+    ]  # fmt: skip
 
 
 def test_one_seed_is_compared_over_rows_and_weights_count(tmp_path: Path) -> None:

@@ -1,23 +1,33 @@
 """The report: what it says is what was measured, and text from data can only ever be text."""
 
+import base64
+import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from cli_fixtures import SMALL
+from msgspec import structs
 from paths import ROOT
 
+from latens.data import Preparation, load
 from latens.errors import RunFolderError
+from latens.evaluation import Estimate
 from latens.pictures.draw import FIRST
 from latens.report.alternatives import alt, caption, heading
+from latens.report.compared import comparison_page
 from latens.report.html import VOID, Html, joined, table, tag, text
-from latens.report.page import ORDER
-from latens.report.told import SHOWN, read_evaluation
+from latens.report.page import ORDER, report_page
+from latens.report.shots import Shot
+from latens.report.told import SHOWN, Told, read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
 from latens.report.words import number, with_digits
+from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -33,6 +43,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
         self.headings: list[int] = []
+        self.raw = page
         self.feed(page)
 
     def handle_starttag(self, name: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -168,6 +179,95 @@ def test_a_strange_report_json_is_refused(tmp_path):
         with pytest.raises(RunFolderError) as caught:
             read_evaluation(tmp_path / "report.json")
         assert "evaluate" in caught.value.fix
+
+
+def test_errors_over_draws_stand_beside_those_over_rows():
+    """Before, a report had neither these errors nor the words of a bound."""
+    names = {"log_marginal": (-90.9321, np.inf), "elbo": (-96.2, None), "log_likelihood": (-85.1, 0.123)}
+    metrics = {name: Estimate(value, 0.82, 100, 198, protocol="drawn") for name, (value, _) in names.items()}
+    metrics |= {n: metrics[n].with_draws_error(e, 1.1) for n, (_, e) in names.items() if e is not None}
+    trained = TrainedModel(None, load("iris").schema, Preparation())
+    plain = {name: one.to_json() for name, one in metrics.items()}
+    told = Told("one", {"split": "test"}, trained, [], plain, True, [])
+    page = Page(report_page(told))
+    unknown = "a lower bound, by an unknown amount"
+    minus = "\N{MINUS SIGN}"
+    assert f"Run one, with a log p(x) of {minus}90.9 ± 0.8 nats, {unknown} (198 test rows)." in page.text
+    assert f"{minus}90.9 ± 0.8 nats, 198 rows, {unknown} log p(x | z)" in page.text
+    assert f"ELBO {minus}96.2 ± 0.8 nats, 198 rows No warning." in page.text
+    assert "number value standard error over draws unit rows draws a row seconds how" in page.text
+    assert f"log p(x) {minus}90.9 0.8 unknown nats 198 100 — drawn; {unknown}" in page.text
+    assert f"ELBO {minus}96.2 0.8 — nats 198 100 — drawn" in page.text
+    assert f"expected under q(z | x) {minus}85.1 0.8 0.1 nats 198 100 — drawn" in page.text
+    assert f"Where it is unknown, the value is {unknown}." in page.text
+    both = Page(comparison_page(told, replace(told, metrics={"log_marginal": plain["log_marginal"]}), ("a", "b")))
+    assert f"{minus}90.9 ± 0.8, {unknown} {minus}90.9 ± 0.8, {unknown} nats" in both.text
+
+
+STRANGE = (
+    "<script>alert(1)</script>",
+    'q"onload="alert(2)',
+    "new\nline",
+    "\x1b[31mred",
+    "=cmd|'/c calc'!A1",
+    "</style><svg>",
+)
+"""Names of columns that are markup, ends of attributes, further lines, commands of a terminal and formulas."""
+
+
+def shown(name: str) -> str:
+    return name.replace("\x1b", "\\x1b").replace("\n", " ")
+
+
+def nothing_runs(page: Page) -> None:
+    """Only elements and attributes that the report writes itself; nothing that is fetched or executed."""
+    assert not {name for name, _ in page.elements} & {"script", "iframe", "object", "embed", "link", "svg", "b", "i"}
+    attributes = [(key, value or "") for _, found in page.elements for key, value in found.items()]
+    assert not [key for key, _ in attributes if key.startswith("on")]
+    places = [value for key, value in attributes if key in ("src", "srcset", "href")]
+    assert all(value.startswith(("data:image/", "#")) for value in places)
+    assert "\x1b" not in page.raw
+    for picture in re.findall('data:image/svg\\+xml;base64,([^"]+)', page.raw):
+        drawn = [element for element in ElementTree.fromstring(base64.b64decode(picture)).iter() if str(element.tag)]
+        assert not [e.tag for e in drawn if str(e.tag).rpartition("}")[2] in ("script", "foreignObject", "image", "a")]
+        assert not [key for element in drawn for key in element.attrib if key.startswith("on")]
+
+
+def test_strange_words_of_a_run_are_text_on_the_page():
+    schema = structs.replace(load("iris").schema, classes=STRANGE)
+    metric = Estimate(1.0, 0.1, 3, 4, protocol=STRANGE[0]).to_json() | {"unit": STRANGE[1]}
+    data = {"name": STRANGE[0], "fingerprint": STRANGE[3], "rows": {STRANGE[1]: 3}}
+    info = {"split": STRANGE[2], "data": data, "command": ["latens", *STRANGE], "versions": {STRANGE[0]: STRANGE[1]}}
+    warnings = warnings_of([{"name": STRANGE[0], "message": STRANGE[1]}], [], [])
+    shot = Shot("samples", STRANGE[0], f"{STRANGE[0]}: {STRANGE[1]}", (b"x", "png"), (b"x", "png"), (1, 1))
+    told = Told(STRANGE[0], info, TrainedModel(None, schema, Preparation()), [], {STRANGE[1]: metric}, True, warnings,
+                [shot], STRANGE[3], {STRANGE[5]: STRANGE[4]})  # fmt: skip
+    # The comparison has no list of classes, and commands are quoted for a shell.
+    for raw, count in ((report_page(told), 5), (comparison_page(told, told, STRANGE[:2]), 4)):
+        page = Page(raw)
+        assert page.open == []
+        nothing_runs(page)
+        assert [name for name in STRANGE[:count] if shown(name) not in page.text] == []
+    assert page.all("img")[0]["alt"] == f"{STRANGE[0]}: {STRANGE[0]}: {STRANGE[1]}"  # the label of the run before it
+
+
+def test_strange_names_of_columns_classes_and_files_are_text_in_the_pictures(latens, tmp_path):
+    kinds, random = ("<b>x</b>", '"><img src=x onerror=alert(4)>', "@SUM(1)\x1b[0m"), np.random.default_rng(0)
+    file = tmp_path / "<img src=x onerror=alert(6)>'\"&\x1b[1m\n=x.csv"
+    with open(file, "w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*STRANGE, "kind"])
+        for i in range(90):
+            writer.writerow([f"{number:.2f}" for number in random.normal(size=6)] + [kinds[i % 3]])
+    words = ("--steps", 4, "--num-samples", 2, *SMALL, "--out", tmp_path / "run<b>")
+    fitted, result = latens("fit", file, "--label", "kind", *words), latens("report", tmp_path / "run<b>")
+    assert (fitted.code, result.code) == (0, 0), fitted.err + result.err
+    assert "\x1b" not in fitted.out + fitted.err + result.out + result.err
+    page = Page((tmp_path / "run<b>" / "report.html").read_text())
+    nothing_runs(page)
+    told = " ".join(image["alt"] or "" for image in page.all("img"))
+    assert all(name.replace("\x1b", "\\x1b") in told for name in (*STRANGE, *kinds))
+    assert all(name.replace("\x1b", "\\x1b") in page.text for name in kinds)
 
 
 # --- the command ---

@@ -117,10 +117,17 @@ class Summary:
 
     def table_text(self) -> str:
         """Write every metric under the name that it has in the JSON, with its error, unit and rows."""
-        rows = [
-            (name, *figures(estimate), estimate.unit, f"{estimate.n} rows") for name, estimate in self.metrics.items()
-        ]
-        return table(rows, indent="  ")
+        drawn = any(estimate.draws_error is not None for estimate in self.metrics.values())
+        rows: list[tuple[str, ...]] = [("", "", "over rows", "over draws", "", "")] if drawn else []
+        for name, estimate in self.metrics.items():
+            value, error = figures(estimate)
+            draws = (over_draws(estimate, len(value.partition(".")[2])),) if drawn else ()
+            rows.append((name, value, error, *draws, estimate.unit, f"{estimate.n} rows"))
+        lines = [table(rows, indent="  ")]
+        for error, words in zip((math.inf, -math.inf), UNKNOWN):
+            names = [name for name, estimate in self.metrics.items() if estimate.draws_error == error]
+            lines += [f"  unknown: {', '.join(names)}: {words}"] if names else []
+        return "\n".join(lines)
 
     def left_out_text(self) -> str:
         """Write a line for every reason why metrics are not there."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from latens.cli.context import table
 from latens.cli.measured import over_draws, unknown_draws
+from latens.evaluation.estimate import UNKNOWN
 from latens.figures.settings import settings
 from latens.figures.style import save
 from latens.runs.sweep import Sweep, shown
@@ -32,6 +33,10 @@ def save_table(result: Swept, folder: Path) -> list[str]:
     nan = float("nan")
     columns[result.metric] = [nan if run.estimate is None else run.estimate.value for _, run in lines]
     columns["standard_error"] = [nan if run.estimate is None else run.estimate.standard_error for _, run in lines]
+    draws = [None if run.estimate is None else run.estimate.draws_error for _, run in lines]
+    if any(error is not None for error in draws):
+        columns["draws_error"] = [nan if error is None or math.isinf(error) else error for error in draws]
+        columns["bound"] = [UNKNOWN[0] if error == math.inf else "" for error in draws]
     for title, part in (("setting_mean", "mean"), ("minus_best", "difference")):
         told = [getattr(each, part) for each, _ in lines]
         for end, name in (("", "value"), ("_low", "low"), ("_high", "high")):

@@ -129,6 +129,7 @@ class AAE(AbstractObjective):
 
     monitor: ClassVar[str] = "log_likelihood"
     needs_density: ClassVar[bool] = False
+    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "nothing"
     couples_rows = by_row
 
     critic: Critic
@@ -176,6 +177,7 @@ class GAN(AbstractObjective):
     needs_density: ClassVar[bool] = False
     has_likelihood: ClassVar[bool] = False
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("row",)
+    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "nothing"
     couples_rows = by_row
 
     critic: Critic
@@ -225,6 +227,7 @@ class AdversarialBayes(AbstractObjective):
 
     monitor: ClassVar[str] = "critic_elbo"
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes", "row")
+    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "nothing"
     couples_rows = by_row
 
     critic: Critic

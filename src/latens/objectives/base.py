@@ -40,6 +40,8 @@ class AbstractObjective(eqx.Module):
         needs_density: Whether it asks for the density of q(z | x), which a deterministic encoder does not have.
         of_codes: Whether it is of quantised codes, and of nothing else.
         uses_prior: Whether the prior is in it; else the model has nothing to sample from until one is fitted.
+        trains_prior: By what the prior is trained: by its "density", by its "samples", which have no gradient by the
+            weights of a mixture, or by "nothing".
         has_likelihood: Whether p(x | z) is a density that says something of x; else only samples are measured.
     """
 
@@ -48,6 +50,7 @@ class AbstractObjective(eqx.Module):
     needs_density: ClassVar[bool] = True
     of_codes: ClassVar[bool] = False
     uses_prior: ClassVar[bool] = True
+    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "density"
     has_likelihood: ClassVar[bool] = True
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes",)
 

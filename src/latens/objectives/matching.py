@@ -120,6 +120,7 @@ class InfoVAE(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "samples"
 
     alpha: float = eqx.field(static=True, default=0.0)
     weight: float = eqx.field(static=True, default=10.0)
@@ -178,6 +179,7 @@ class WAE(AbstractObjective):
 
     monitor: ClassVar[str] = "log_likelihood"
     needs_density: ClassVar[bool] = False
+    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "samples"
 
     weight: float = eqx.field(static=True, default=10.0)
     kernel: KernelForm = eqx.field(static=True, default="imq")
@@ -222,6 +224,7 @@ class SlicedWasserstein(AbstractObjective):
 
     monitor: ClassVar[str] = "log_likelihood"
     needs_density: ClassVar[bool] = False
+    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "samples"
 
     weight: float = eqx.field(static=True, default=10.0)
     num_projections: int = eqx.field(static=True, default=50)

@@ -6,7 +6,7 @@ from typing import Any
 
 from latens.report.alternatives import heading
 from latens.report.html import Html, joined, table, tag
-from latens.report.page import FIRST, document, facts_list, with_error
+from latens.report.page import FIRST, bound, document, facts_list, with_error
 from latens.report.shots import figure
 from latens.report.told import Told
 from latens.report.words import command_of, metric_name, model_facts, number
@@ -67,8 +67,7 @@ def _evidence(first: Told, second: Told, labels: Sequence[str], paired: Mapping[
         rows.append(
             (
                 metric_name(name, first.trained),
-                with_error(one),
-                with_error(two),
+                *(", ".join(filter(None, (with_error(each), bound(each)))) for each in (one, two)),
                 one.get("unit", ""),
                 shown,
                 sure,

@@ -6,6 +6,7 @@ from typing import Any
 
 from latens.config import ClassifierConfig
 from latens.data import SPLITS
+from latens.evaluation.estimate import UNKNOWN
 from latens.io.arrays import tree_to_arrays
 from latens.report.alternatives import heading
 from latens.report.html import Html, joined, table, tag
@@ -98,13 +99,28 @@ def with_error(metric: Mapping[str, Any]) -> str:
     return value if metric.get("standard_error") is None else f"{value} ± {error}"
 
 
+def over_draws(metric: Mapping[str, Any]) -> str:
+    """Write the error over draws with the digits of the value, or that it is unknown; "" where it was not measured."""
+    error = metric.get("draws_error")
+    if isinstance(error, int | float):
+        places = len(with_digits(metric.get("value"), metric.get("standard_error"))[0].partition(".")[2])
+        return f"{error:,.{places}f}"
+    return "unknown" if bound(metric) else ""
+
+
+def bound(metric: Mapping[str, Any]) -> str:
+    """Say that a value is a bound by an unknown amount, where it is one."""
+    return next((words for words in UNKNOWN if words in str(metric.get("protocol", ""))), "")
+
+
 def _lead(told: Told) -> Html | None:
     name = next((name for name in HEADLINES if name in told.metrics), None)
     if name is None:
         return None
     metric = told.metrics[name]
     rows = f"{number(metric.get('n'), 0)} {told.info.get('split', '')} rows".replace("  ", " ")
-    value = f"{metric_name(name, told.trained)} of {with_error(metric)} {metric.get('unit', '')} ({rows})"
+    words = f", {bound(metric)}" if bound(metric) else ""
+    value = f"{metric_name(name, told.trained)} of {with_error(metric)} {metric.get('unit', '')}{words} ({rows})"
     return tag("p", f"Run {told.name}, with a {value}.", class_="lead")
 
 
@@ -112,7 +128,7 @@ def _short(told: Told) -> Html:
     cards = []
     for name in [name for name in FIRST if name in told.metrics][:6]:
         metric = told.metrics[name]
-        note = f"{metric.get('unit', '')}, {metric.get('n')} rows"
+        note = f"{metric.get('unit', '')}, {metric.get('n')} rows" + (f", {bound(metric)}" if bound(metric) else "")
         cards.append(
             tag(
                 "div",
@@ -164,6 +180,7 @@ def evidence(told: Told) -> Html:
             (
                 metric_name(name, told.trained),
                 *with_digits(metric.get("value"), metric.get("standard_error")),
+                over_draws(metric) or "—",
                 metric.get("unit", ""),
                 metric.get("n", ""),
                 draws if isinstance(draws, int) and draws > 0 else "—",
@@ -171,7 +188,7 @@ def evidence(told: Told) -> Html:
                 metric.get("protocol", ""),
             )
         )
-    head = ("number", "value", "standard error", "unit", "rows", "draws a row", "seconds", "how")
+    head = ("number", "value", "standard error", "over draws", "unit", "rows", "draws a row", "seconds", "how")
     split = told.info.get("split")
     held = " They were not held out." if told.info.get("held_out") is False else ""
     seeds = sorted({str(m["seed"]) for m in told.metrics.values() if m.get("seed") is not None})
@@ -180,10 +197,14 @@ def evidence(told: Told) -> Html:
     asked = f"Not measured here: {'; '.join(left)}. `latens evaluate RUN --all` does." if left and not told.full else ""
     without = "; ".join(f"{metric_name(name, told.trained)}: {reason}" for name, reason in told.left_out.items())
     note = "The standard error is that of the mean over rows: 95 % of such intervals of ± 2 contain the true mean."
+    if any(over_draws(metric) for metric in told.metrics.values()):
+        note += " The error over draws is what their number may make the value wrong by."
+    if any(map(bound, told.metrics.values())):
+        note += f" Where it is unknown, the value is {UNKNOWN[0]}."
     return joined(
         [
             tag("p", said) if said else None,
-            table("Every number with its error", head, rows, numbers=(1, 2, 4, 5, 6)),
+            table("Every number with its error", head, rows, numbers=(1, 2, 3, 5, 6, 7)),
             tag("p", note, class_="small quiet"),
             tag("p", asked, class_="small quiet") if asked else None,
             tag("p", f"Left out: {without}.", class_="small quiet") if without else None,

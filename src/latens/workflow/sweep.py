@@ -63,12 +63,14 @@ class Setting:
 
     def to_json(self, folder: Path) -> dict[str, Any]:
         """The setting as plain values."""
+        errors = {} if self.estimate is None else self.estimate.to_json()
         return {
             "name": self.name,
             "options": dict(self.options),
             "budget": self.budget,
             "mean": None if self.mean is None else self.mean.to_json(),
-            "standard_error_over_rows": None if self.estimate is None else self.estimate.to_json()["standard_error"],
+            "standard_error_over_rows": errors.get("standard_error"),
+            "draws_error": errors.get("draws_error"),
             "minus_best": None if self.difference is None else self.difference.to_json(),
             "runs": [
                 {

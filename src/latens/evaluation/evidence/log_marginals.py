@@ -23,6 +23,9 @@ HEAVY = 0.75
 _PRIOR_RATIO, _PRIOR_ROWS, _ENOUGH = 0.85, 40, 20
 """The ratio of rises is drawn to this one, as if by so many rows more; a row counts in full from this tail on."""
 
+_LEAST_RATIO, _LEAST_ROWS = 0.5, 20
+"""The same for what is lacking at least: the ratio of weights of finite variance, which is the smallest."""
+
 _FEW, _WIDE = 10, 0.2
 """Nor is it known where fewer rows speak than this, and their errors are above this (nats)."""
 
@@ -70,13 +73,17 @@ class DrawSums(NamedTuple):
     @property
     def draws_error(self) -> float:
         """What the draws may make the mean wrong by, in nats; infinite where it is not known."""
-        error = MARGIN * self.lacks
-        return float("inf") if self.decay[1] and error >= _UNSEEN else error
+        ratio, unknown = self.decay
+        error = MARGIN * self._lacking(ratio)
+        return float("inf") if unknown and error >= _UNSEEN else error
 
     @property
     def lacks(self) -> float:
         """The `draws_error` before its margin, in nats: where that is infinite, about so much or more is lacking."""
-        ratio = self.decay[0]
+        ratio, unknown = self.decay
+        return self._lacking(self._ratio(_LEAST_RATIO, _LEAST_ROWS) if unknown else ratio)
+
+    def _lacking(self, ratio: float) -> float:
         last = self.rise if np.isnan(self.third_rise) else self.third_rise
         last = 0.0 if np.isnan(last) else last / self.weight
         return float(np.hypot(2.0 * ratio * self.monte_carlo_error, last * ratio / (1.0 - ratio)))
@@ -88,13 +95,23 @@ class DrawSums(NamedTuple):
             return (0.5, False) if self.variance == 0 else (_PRIOR_RATIO, True)
         wide = self.variance / self.weight > _WIDE**2
         heavy = self.heavy > HEAVY * self.with_k
+        ratio, rows = self._measured
+        return self._ratio(_PRIOR_RATIO, _PRIOR_ROWS), bool(heavy or ratio > SLOW or (rows < _FEW and wide))
+
+    @property
+    def _measured(self) -> tuple[float, float]:
+        """The ratio of rises as it was measured, and how many rows speak for it; 0.5 and 0 where none does."""
         earlier, later = self.first_rise + self.second_rise, self.second_rise + self.third_rise
-        if np.isnan(earlier + later):
-            return _PRIOR_RATIO, bool(heavy or wide)
+        if np.isnan(earlier + later) or not 0 < self.variance < np.inf:
+            return 0.5, 0.0
         ratio = float(np.clip(later / max(earlier, 1e-30 * self.weight), 0.5, 0.95))
         rows = self.variance**2 / self.variance_squares * min(tail_length(int(self.draws)) / _ENOUGH, 1.0)
-        drawn = (ratio * rows + _PRIOR_RATIO * _PRIOR_ROWS) / (rows + _PRIOR_ROWS)
-        return float(drawn), bool(heavy or ratio > SLOW or (rows < _FEW and wide))
+        return ratio, float(rows)
+
+    def _ratio(self, prior: float, as_if: float) -> float:
+        """The measured ratio, drawn to another one as if by so many rows more."""
+        ratio, rows = self._measured
+        return (ratio * rows + prior * as_if) / (rows + as_if)
 
 
 @dataclass(frozen=True)
@@ -196,7 +213,13 @@ class LogMarginals:
 
     @property
     def lacks(self) -> float:
-        """The `draws_error` before its margin, in nats: where that is infinite, about so much or more is lacking."""
+        """The `draws_error` before its margin, in nats: where that is infinite, about so much or more is lacking.
+
+        The ratio of rises is then drawn to 1/2, as if by 20 rows more, so that rather too little is said.
+
+        Returns:
+            What is lacking in nats.
+        """
         return self.sums.lacks
 
     def estimate(self) -> Estimate:

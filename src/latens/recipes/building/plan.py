@@ -27,6 +27,7 @@ from latens.recipes.building.recipe import Recipe, Size
 from latens.recipes.parts.conditions import preparation
 from latens.recipes.parts.options import OBJECTIVES, fields_of, make, needs, replace_field
 from latens.recipes.parts.posteriors import posterior_of
+from latens.recipes.parts.priors import PRIORS, MixtureOptions
 from latens.recipes.parts.quantised_posteriors import whole_groups
 from latens.training import Budget, Stage
 
@@ -135,6 +136,7 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     if mixed and config.recipe == "default" and config.prior == PriorConfig() and prior.kind == "standard-normal":
         prior = PriorConfig("mixture", {"components": TABLE_COMPONENTS})
         reasons.append(f"prior: a mixture of {TABLE_COMPONENTS} Normals, as rows of tables come in kinds")
+    reasons += _prior_held(objective.name, prior.kind)
     rows = data.count("train")
     if training.batch_size is None:
         usual = 128 if rows >= 1000 and not pictures else PICTURE_BATCH
@@ -181,6 +183,18 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         objective=objective,
     )
     return config, reasons
+
+
+def _prior_held(objective: str, prior: str) -> list[str]:
+    """What of a mixture as prior stays as it begins, because its draws have no gradient by that."""
+    by = getattr(OBJECTIVES.get(objective), "trains_prior", "density")
+    if by == "density" or prior not in PRIORS or PRIORS[prior].options is not MixtureOptions:
+        return []
+    kept = "the weights of the mixture stay equal" if by == "samples" else "the mixture stays as it was drawn"
+    if by == "samples" and objective == "info-vae":
+        kept = "the weights of the mixture are trained by the KL alone"
+    fix = "use --set objective=elbo, or `latens refit RUN --prior mixture` afterwards"
+    return [f"prior: {kept}, as {objective} compares draws of it, which have no gradient by it; {fix}"]
 
 
 _LIMITS = ("epochs", "steps", "minutes")
