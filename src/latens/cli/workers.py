@@ -97,10 +97,8 @@ def _error(code: int, out: IO[bytes], err: IO[bytes], number: int) -> LatensErro
 def begin_launcher() -> None:
     """Leave the accelerators to the workers: this process would take their memory."""
     import jax
-    from jax._src import xla_bridge  # the only way to ask it
 
-    if not xla_bridge.backends_are_initialized():
-        jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_platforms", "cpu")  # which is read once, when the first of JAX's backends is made
 
 
 def begin_worker() -> None:
