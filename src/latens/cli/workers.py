@@ -50,7 +50,7 @@ def launch_workers(context: Context, count: int, folder: Path | None = None) -> 
             context.stopped = "; the parts that are written stay"
             context.signals.check()
         if failed is not None:
-            raise _error(children[failed].returncode, *heard[failed], failed)
+            raise _error(children[failed].returncode, heard[failed][0], heard[failed][1], failed)
 
 
 def _wait(context: Context, children: list[subprocess.Popen[Any]]) -> int | None:

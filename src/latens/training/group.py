@@ -199,7 +199,7 @@ class Joined(Group):
 
     def _watch(self) -> None:
         began = time.monotonic()
-        beats = dict.fromkeys(range(self.count), ("", began))
+        beats: dict[int, tuple[str, float]] = dict.fromkeys(range(self.count), ("", began))
         count, last, silent = 0, began, 0
         while not self._parted.wait(_POLL):
             now, count = time.monotonic(), count + 1

@@ -184,7 +184,7 @@ def read_run(job: Job) -> SweptRun:
     if "diverged" in found:
         return SweptRun(job, found["diverged"])
     weight = None if found["weight"] is None else np.asarray(found["weight"])
-    given = {field.name: found.get(field.name) for field in fields(Rows)}
+    given: dict[str, Any] = {field.name: found.get(field.name) for field in fields(Rows)}
     if given["draws_error"] is None and given["at_least"] is not None:  # JSON has no infinity
         given["draws_error"] = np.inf
     rows = Rows(**given | {"rows": np.asarray(given["rows"], np.float64)})
