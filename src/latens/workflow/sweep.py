@@ -187,7 +187,8 @@ def read_run(job: Job) -> SweptRun:
     given: dict[str, Any] = {field.name: found.get(field.name) for field in fields(Rows)}
     if given["draws_error"] is None and given["at_least"] is not None:  # JSON has no infinity
         given["draws_error"] = np.inf
-    rows = Rows(**given | {"rows": np.asarray(given["rows"], np.float64)})
+    given["rows"] = np.asarray(given["rows"], np.float64)
+    rows = Rows(**given)
     return SweptRun(job, "", estimate_of(rows, weight), rows, weight)
 
 
