@@ -1,6 +1,7 @@
 """Imports go only to the left, no file has two subjects, and nothing here can run code that came with a file."""
 
 import ast
+import re
 from pathlib import Path
 
 from paths import SOURCE
@@ -86,6 +87,26 @@ def test_the_root_holds_few_files_and_no_file_has_two_subjects() -> None:
     assert len(list(SOURCE.glob("*.py"))) <= 6
     long = {str(path.relative_to(SOURCE)): n for path in FILES if (n := len(path.read_text().splitlines())) > LONGEST}
     assert long == {}
+
+
+PRIVATE = re.compile(r"jax(\.\w+)*\._(?!_)|jaxlib(\.|$)")
+
+
+def private(text: str) -> list[str]:
+    """What a program takes of JAX that is not part of its public face, by import or by name."""
+    nodes = list(ast.walk(ast.parse(text)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    names += [ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)]
+    return sorted({name for name in names if PRIVATE.match(name)})
+
+
+def test_nothing_is_taken_of_jax_that_is_not_public() -> None:
+    assert {str(path.relative_to(SOURCE)): bad for path in FILES if (bad := private(path.read_text()))} == {}
+    assert private("from jax._src import core\nimport jaxlib.x\nfrom jaxlib import y\njax._src.core.call()") == [
+        "jax._src", "jax._src.core", "jax._src.core.call", "jaxlib", "jaxlib.x",
+    ]  # fmt: skip
+    assert private("import jax\nfrom jax import lax\njax.lax.psum\njax.__version__") == []
 
 
 def test_no_way_to_run_foreign_code() -> None:

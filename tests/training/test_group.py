@@ -1,8 +1,7 @@
-"""What several processes agree on, and when one ends all: three threads with one store of keys and values."""
+"""What several processes agree on, and when one ends all: three threads with one store."""
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,49 +9,21 @@ import jax
 import pytest
 
 from latens.errors import ConfigError, PeerError
+from latens.io.store import Remote, Store
 from latens.training import group as groups
 from latens.training.fit import asked_by
 from latens.training.group import ALONE, Joined, seconds
 from latens.training.plan import Pause
 
 
-class Store:
-    """JAX's store of keys and values, as far as a group uses it."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-        self.changed = threading.Condition()
-
-    def key_value_set(self, name: str, text: str, allow_overwrite: bool = False) -> None:
-        with self.changed:
-            if name in self.kept and not allow_overwrite:
-                raise ValueError("ALREADY_EXISTS")
-            self.kept[name] = text
-            self.changed.notify_all()
-
-    def blocking_key_value_get(self, name: str, milliseconds: int) -> str:
-        with self.changed:
-            if not self.changed.wait_for(lambda: name in self.kept, milliseconds / 1000):
-                raise ValueError("DEADLINE_EXCEEDED: nobody came")
-            return self.kept[name]
-
-    def key_value_dir_get(self, prefix: str) -> list[tuple[str, str]]:
-        with self.changed:
-            return [(name, text) for name, text in self.kept.items() if name.startswith(prefix)]
-
-    def key_value_delete(self, key: str) -> None:
-        with self.changed:
-            self.kept = {name: text for name, text in self.kept.items() if not f"{name}/".startswith(f"{key}/")}
-
-
 @pytest.fixture
-def three(monkeypatch: pytest.MonkeyPatch) -> list[Joined]:
-    """Three members of a group, none of which watches the others."""
-    from jax._src import distributed
-
-    monkeypatch.setattr(distributed.global_state, "client", Store())
+def three(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Joined]]:
+    """Three members of a group, none of which watches the others; the lead serves the store."""
     monkeypatch.setattr(Joined, "_watch", lambda self: None)
-    return [Joined(number, 3, print) for number in range(3)]
+    address = ("127.0.0.1", *(store := Store()).serve("127.0.0.1"))
+    stores = [store, Remote(*address, 5.0), Remote(*address, 5.0)]
+    yield [Joined(number, 3, print, store) for number, store in enumerate(stores)]
+    store.close()
 
 
 def everywhere(members: list[Joined], work: Callable[[Joined], Any]) -> list[Any]:
@@ -82,7 +53,7 @@ def test_the_lead_decides_and_all_are_heard(three: list[Joined]) -> None:
     assert everywhere(three, lambda member: member.gather(10 * member.number)) == [[0, 10, 20]] * 3
     for turn in range(70):  # what was agreed on long ago is forgotten
         assert everywhere(three, lambda member, turn=turn: member.agree(turn)) == [turn] * 3
-    assert len(three[0]._client.kept) == 64
+    assert len(three[0]._store.under("")) == 64
 
 
 def test_processes_that_differ_are_refused_by_name(three: list[Joined]) -> None:
@@ -135,8 +106,7 @@ def test_an_error_of_a_sum_is_that_of_the_other_process(three: list[Joined], mon
 def test_the_first_end_is_the_one_that_is_told(three: list[Joined]) -> None:
     for member in three[1:]:
         member.leave(f"the error of {member.number}")
-    kept = three[0]._client.kept
-    assert kept == {"latens/watch/failed": '{"process": 1, "message": "the error of 1"}'}
+    assert three[0]._store.under("") == {"latens/watch/failed": '{"process": 1, "message": "the error of 1"}'}
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-3", "inf", "nan"])
@@ -150,9 +120,15 @@ def test_a_limit_that_is_no_time_is_refused(text: str, monkeypatch: pytest.Monke
 
 
 def test_what_jax_has_for_processes_is_where_it_is_looked_for() -> None:
-    """The store is not part of JAX's public face: a version that moves it is noticed here."""
-    from jax._src import distributed
-
-    assert distributed.global_state.client is None
     assert not jax.distributed.is_initialized()
     assert "jax_enable_preemption_service" in jax.config.values
+
+
+def test_where_the_lead_is_gone_an_exchange_ends_at_once(three: list[Joined], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    three[0]._store.close()
+    with pytest.raises(PeerError, match="an exchange with the other processes failed"):
+        three[1].agree(None)
+    assert three[1]._trouble.is_set()
+    with pytest.raises(PeerError, match="an exchange with the other processes failed"):
+        three[2].gather(None)

@@ -99,12 +99,6 @@ def _typed(args: argparse.Namespace, config: Config) -> tuple[dict[str, str], di
 def split_values(text: str) -> list[str]:
     """Split at the commas outside of brackets.
 
-    Args:
-        text: The text after `=`.
-
-    Returns:
-        The values.
-
     Examples:
         >>> split_values("1e-3, 3e-3"), split_values("[64,64],[32]")
         (['1e-3', '3e-3'], ['[64,64]', '[32]'])

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -139,6 +139,26 @@ def _end(children: Sequence[subprocess.Popen[Any]]) -> None:
             child.kill()
     for child in children:
         child.wait()
+
+
+@contextlib.contextmanager
+def started(
+    context: Context, words: Sequence[str], environs: Sequence[Mapping[str, str]],
+    outputs: Sequence[tuple[Any, Any]], seconds: float,
+) -> Iterator[list[subprocess.Popen[Any]]]:  # fmt: skip
+    """Start a command once for each environment, and end those that are still there afterwards."""
+    # outputs: stdout and stderr of each; seconds: how long they may write checkpoints before they are killed.
+    with context.signals.deferred():
+        context.signals.more = seconds
+        children: list[subprocess.Popen[Any]] = []
+        try:
+            for own, (out, err) in zip(environs, outputs):
+                # A session of its own: Ctrl-C reaches this process alone, which hands it on once.
+                environ = {**os.environ, **own}
+                children.append(subprocess.Popen(words, env=environ, start_new_session=True, stdout=out, stderr=err))
+            yield children
+        finally:
+            end_children(children, seconds)
 
 
 def end_children(children: Sequence[subprocess.Popen[Any]], seconds: float) -> None:

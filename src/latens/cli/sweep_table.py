@@ -12,7 +12,7 @@ from latens.evaluation.estimate import UNKNOWN
 from latens.figures.settings import settings
 from latens.figures.style import save
 from latens.runs.sweep import Sweep, shown
-from latens.workflow.sweep import Interval, Setting, Swept
+from latens.workflow.sweep import Interval, Setting, Swept, by_seed
 
 _WORDS = {
     "log_marginal": "log p(x)",
@@ -30,25 +30,22 @@ def save_table(result: Swept, folder: Path) -> list[str]:
     columns["seed"] = [run.job.seed for _, run in lines]
     if any(each.budget for each in result.settings):
         columns["budget"] = [each.budget for each, _ in lines]
-    nan = float("nan")
-    columns[result.metric] = [nan if run.estimate is None else run.estimate.value for _, run in lines]
-    columns["standard_error"] = [nan if run.estimate is None else run.estimate.standard_error for _, run in lines]
+    nan, none = float("nan"), Interval(float("nan"), float("nan"), float("nan"))
+    for title, part in ((result.metric, "value"), ("standard_error", "standard_error")):
+        columns[title] = [getattr(run.estimate, part, nan) for _, run in lines]
     draws = [None if run.estimate is None else run.estimate.draws_error for _, run in lines]
     if any(error is not None for error in draws):
         columns["draws_error"] = [nan if error is None or math.isinf(error) else error for error in draws]
         columns["bound"] = [UNKNOWN[0] if error == math.inf else "" for error in draws]
     for title, part in (("setting_mean", "mean"), ("minus_best", "difference")):
-        told = [getattr(each, part) for each, _ in lines]
         for end, name in (("", "value"), ("_low", "low"), ("_high", "high")):
-            columns[title + end] = [nan if interval is None else getattr(interval, name) for interval in told]
-    values = [[run.estimate.value for run in each.runs if run.estimate is not None] for each in result.settings]
+            columns[title + end] = [getattr(getattr(each, part) or none, name) for each, _ in lines]
+    values = [list(by_seed(each.runs).values()) for each in result.settings]
     intervals = [None if each.mean is None else (each.mean.value, each.mean.low, each.mean.high)
                  for each in result.settings]  # fmt: skip
     names = [each.name + ("" if each.budget is None else f" ({each.budget:g})") for each in result.settings]
     drawn = settings(values, intervals, names, unit=_axis(result))
-    arrays = {
-        name: np.asarray(values, object if isinstance(values[0], str) else None) for name, values in columns.items()
-    }
+    arrays = {name: np.asarray(each, object if isinstance(each[0], str) else None) for name, each in columns.items()}
     return [path.name for path in save(drawn, folder / "sweep", arrays)]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from latens.cli.context import Context
-from latens.cli.processes import end_children, shares, stay
+from latens.cli.processes import shares, started, stay
 from latens.errors import LatensError, PeerError
 from latens.io.places import PARENT, THREADS, threads, whole
 from latens.io.terminal import say
@@ -38,28 +38,19 @@ def launch_workers(context: Context, count: int, folder: Path | None = None) -> 
     given = shares(count, "--workers")
     words = [sys.executable, "-m", "latens.cli.main", *context.argv, "--json", "--quiet"]
     # One thread each, whatever the cores: XLA cuts its work by the number of threads, and last bits depend on that.
-    common = {THREADS: "1", **os.environ, PARENT: str(os.getpid())}
+    common = {THREADS: os.environ.get(THREADS, "1"), PARENT: str(os.getpid())}
     if folder is not None:
         common[FOLDER] = str(folder)
+    own = [{**common, WORKER: f"{number}/{count}", **share} for number, share in enumerate(given)]
     with contextlib.ExitStack() as stack:
-        files = [[stack.enter_context(tempfile.TemporaryFile()) for _ in range(count)] for _ in range(2)]
-        stack.enter_context(context.signals.deferred())
-        context.signals.more = _LAST
-        children: list[subprocess.Popen[Any]] = []
-        try:
-            for number, own in enumerate(given):
-                environ = {**common, WORKER: f"{number}/{count}", **own}
-                out, err = files[0][number], files[1][number]
-                # A session of its own: Ctrl-C reaches this process alone, which hands it on once.
-                children.append(subprocess.Popen(words, env=environ, start_new_session=True, stdout=out, stderr=err))
+        heard = [[stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)] for _ in range(count)]
+        with started(context, words, own, [(out, err) for out, err in heard], _LAST) as children:
             failed = _wait(context, children)
-        finally:
-            end_children(children, _LAST)
         if context.signals.received is not None:
             context.stopped = "; the parts that are written stay"
             context.signals.check()
         if failed is not None:
-            raise _error(children[failed].returncode, files[0][failed], files[1][failed], failed)
+            raise _error(children[failed].returncode, heard[failed][0], heard[failed][1], failed)
 
 
 def _wait(context: Context, children: list[subprocess.Popen[Any]]) -> int | None:
@@ -97,10 +88,8 @@ def _error(code: int, out: IO[bytes], err: IO[bytes], number: int) -> LatensErro
 def begin_launcher() -> None:
     """Leave the accelerators to the workers: this process would take their memory."""
     import jax
-    from jax._src import xla_bridge  # the only way to ask it
 
-    if not xla_bridge.backends_are_initialized():
-        jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_platforms", "cpu")  # which is read once, when the first of JAX's backends is made
 
 
 def begin_worker() -> None:

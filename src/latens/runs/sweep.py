@@ -43,7 +43,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         """Say what another plan has otherwise, whatever the order in which options and values were typed."""
         found = []
         for name in sorted({*self.options, *other.options}):
-            now, was = (sorted(map(shown, plan.values_of(name))) for plan in (self, other))
+            now, was = (sorted({shown(each[name]) for each in plan.chosen if name in each}) for plan in (self, other))
             if now != was:
                 texts = [plan.options.get(name, "not given") for plan in (self, other)]
                 found.append(f"--set {name} is {texts[0]} and was {texts[1]}")
@@ -55,10 +55,6 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         if self.fit != other.fit:
             found.append(f"the training is `{' '.join(self.fit)}` and was `{' '.join(other.fit)}`")
         return found
-
-    def values_of(self, option: str) -> list[str]:
-        """The values that an option has in this sweep."""
-        return list(dict.fromkeys(setting[option] for setting in self.chosen if option in setting))
 
 
 class Job(NamedTuple):
@@ -110,12 +106,6 @@ def _short(options: Sequence[str]) -> list[str]:
 
 def shown(text: str) -> str:
     """Write a value in one way, however it was typed: 1e-3 and 0.001 are the same.
-
-    Args:
-        text: The value as typed.
-
-    Returns:
-        The value in its shortest form.
 
     Examples:
         >>> shown("1e-3"), shown("1.0"), shown("[64, 32]"), shown("[64]"), shown("iwae")

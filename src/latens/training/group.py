@@ -5,13 +5,15 @@ every process alike; what looks at a clock, a signal or a disk happens in the le
 thread in every process tells the others that it lives and looks after them: where one ends, hangs or falls silent, all
 end, with one sentence, and the lead writes the last whole state first.
 
-JAX's own ways are not enough for this: where a process ends, the others wait in a sum for ever, or are aborted.
+JAX's own ways are not enough for this: where a process ends, the others wait in a sum for ever, or are aborted. What
+the processes tell one another goes through a store of texts, which the lead holds.
 """
 
 import contextlib
 import json
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ import numpy as np
 
 from latens.errors import ConfigError, LatensError, PeerError, ResourceError
 from latens.io.places import PARENT, Place
+from latens.io.store import Remote, Store
 from latens.io.terminal import say
 
 _log = logging.getLogger(__name__)
@@ -99,11 +102,8 @@ class Joined(Group):
 
     # `speak`: Tells of an error that ends the process from outside of its main thread.
 
-    def __init__(self, number: int, count: int, speak: Callable[[LatensError], None]) -> None:
-        from jax._src import distributed  # the only way to its store of keys and values
-
-        self.number, self.count, self._speak = number, count, speak
-        self._client: Any = distributed.global_state.client
+    def __init__(self, number: int, count: int, speak: Callable[[LatensError], None], store: Store) -> None:
+        self.number, self.count, self._speak, self._store = number, count, speak, store
         self._limit, self._chunk = seconds("LATENS_PEER_SECONDS"), seconds("LATENS_CHUNK_SECONDS")
         self._turn = 0
         self._usual: float | None = None
@@ -115,22 +115,23 @@ class Joined(Group):
 
     def agree(self, value: Any) -> Any:
         self._turn += 1
-        name = f"latens/agree/{self._turn}"
+        name = f"latens/agree/{self._turn}/"
         if self.lead:
-            self._set(name, json.dumps(value))
-            with contextlib.suppress(Exception):
-                self._client.key_value_delete(f"latens/agree/{self._turn - 64}")
+            self._store.set(name, json.dumps(value))
+            self._store.delete(f"latens/agree/{self._turn - 64}/")
             return value
         return json.loads(self._get(name))
 
     def gather(self, value: Any) -> list[Any]:
         turn = self._turn + 1
-        self._set(f"latens/each/{turn}/{self.number}", json.dumps(value))
+        try:
+            self._store.set(f"latens/each/{turn}/{self.number}", json.dumps(value))
+        except OSError as error:
+            self._lost(error)
         found = [self._get(f"latens/each/{turn}/{number}") for number in range(self.count)] if self.lead else []
         found = self.agree([json.loads(text) for text in found])
         if self.lead:
-            with contextlib.suppress(Exception):
-                self._client.key_value_delete(f"latens/each/{turn}")
+            self._store.delete(f"latens/each/{turn}/")
         return found
 
     @contextlib.contextmanager
@@ -156,7 +157,8 @@ class Joined(Group):
         self.gather("finished")
         self._parted.set()
         _joined.clear()
-        jax.distributed.shutdown()
+        jax.distributed.shutdown()  # it waits for all, who then need the store no more
+        self._store.close()
 
     def leave(self, message: str) -> None:
         if self._parted.is_set():
@@ -167,30 +169,24 @@ class Joined(Group):
             began = time.monotonic()
             # The store is the lead's: it stays until the others have read it.
             while self.lead and time.monotonic() - began < _GRACE:
-                if len(self._client.key_value_dir_get(f"{_STORE}read-")) >= self.count - 1:
+                if len(self._store.under(f"{_STORE}read-")) >= self.count - 1:
                     break
                 time.sleep(0.05)
 
     # --- the store ---
 
-    def _set(self, name: str, text: str) -> None:
-        try:
-            self._client.key_value_set(name, text)
-        except Exception as error:
-            self._lost(error)
-
     def _get(self, name: str) -> str:
-        while True:
-            try:
-                return self._client.blocking_key_value_get(name, int(1000 * _POLL))
-            except Exception as error:
-                if "DEADLINE_EXCEEDED" not in str(error):
-                    self._lost(error)
+        try:
+            while (text := self._store.get(name, _POLL)) is None:
+                pass
+            return text
+        except OSError as error:
+            self._lost(error)
 
     def _say(self, number: int | None, message: str) -> None:
         """Tell the others that a process ended, unless another end was told of before."""
         with contextlib.suppress(Exception):
-            self._client.key_value_set(f"{_STORE}failed", json.dumps({"process": number, "message": message}))
+            self._store.set(f"{_STORE}failed", json.dumps({"process": number, "message": message}), keep=True)
 
     def _lost(self, error: Exception) -> NoReturn:
         """Another process is gone, as far as this thread sees: the one that watches finds out which, and ends."""
@@ -203,7 +199,7 @@ class Joined(Group):
 
     def _watch(self) -> None:
         began = time.monotonic()
-        beats = dict.fromkeys(range(self.count), ("", began))
+        beats: dict[int, tuple[str, float]] = dict.fromkeys(range(self.count), ("", began))
         count, last, silent = 0, began, 0
         while not self._parted.wait(_POLL):
             now, count = time.monotonic(), count + 1
@@ -211,8 +207,8 @@ class Joined(Group):
                 beats = {number: (beat, now) for number, (beat, _) in beats.items()}
             last = now
             try:
-                self._client.key_value_set(f"{_STORE}beat-{self.number}", str(count), allow_overwrite=True)
-                found = dict(self._client.key_value_dir_get(_STORE))
+                self._store.set(f"{_STORE}beat-{self.number}", str(count))
+                found = self._store.under(_STORE)
                 silent = 0
             except Exception:
                 silent += 1
@@ -251,7 +247,7 @@ class Joined(Group):
         if self._parted.is_set():
             return
         with contextlib.suppress(Exception):
-            self._client.key_value_set(f"{_STORE}read-{self.number}", "1")
+            self._store.set(f"{_STORE}read-{self.number}", "1")
         with contextlib.suppress(Exception):
             self._save(why)
         with contextlib.suppress(Exception):
@@ -283,14 +279,43 @@ def join(place: Place | None = None, speak: Callable[[LatensError], None] = lamb
     if not _joined:
         if place is not None:
             _meet(place, speak)
-        _joined.append(Joined(jax.process_index(), jax.process_count(), speak))
+        number, count = jax.process_index(), jax.process_count()
+        where, fix = f"process {number}", "Are all ports open between their machines?"
         try:
-            _add_once()
+            with _in_time(count, where, fix, speak), _without_stdout():
+                _add_once()
+                store = _shared_store(place)
         except Exception as error:
             what = f"the processes met, and cannot exchange numbers ({str(error)[:200].rstrip('.')})."
-            fix = "Are all ports open between their machines?"
-            raise ResourceError(what, where=f"process {jax.process_index()}", fix=fix) from error
+            raise ResourceError(what, where=where, fix=fix) from error
+        _joined.append(Joined(number, count, speak, store))
     return _joined[0]
+
+
+def _shared_store(place: Place | None) -> Store:
+    """The store of the lead, whose address goes to the others as a sum does."""
+    from jax.experimental import multihost_utils
+
+    store, told = Store(), b""
+    if jax.process_index() == 0:
+        host = _own_name() if place is None else place.coordinator.rpartition(":")[0].strip("[]")
+        told = json.dumps([host, *store.serve(host)]).encode()
+    said = multihost_utils.broadcast_one_to_all(np.frombuffer(told.ljust(512), np.uint8))
+    if jax.process_index() == 0:
+        return store
+    found = Remote(*json.loads(bytes(np.asarray(said))), patience=seconds("LATENS_PEER_SECONDS") / 2)
+    found.under(_STORE)  # what cannot be reached is found here
+    return found
+
+
+def _own_name() -> str:
+    """The name by which others find this machine."""
+    name = socket.gethostname()
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:  # a machine without a network
+        return "127.0.0.1"
+    return name
 
 
 def _add_once() -> None:
@@ -299,10 +324,9 @@ def _add_once() -> None:
     mesh, rows = jax.sharding.Mesh(devices, ("all",)), jax.sharding.PartitionSpec("all")
     pairs = [(number, number ^ 1) for number in range(len(devices) - len(devices) % 2)]
     turn = jax.shard_map(lambda value: jax.lax.ppermute(value, "all", pairs), mesh=mesh, in_specs=rows, out_specs=rows)
-    with _without_stdout():
-        given = np.ones(jax.local_device_count(), np.float32)
-        ones = jax.make_array_from_process_local_data(jax.sharding.NamedSharding(mesh, rows), given)
-        jax.block_until_ready(jax.jit(turn)(ones))
+    given = np.ones(jax.local_device_count(), np.float32)
+    ones = jax.make_array_from_process_local_data(jax.sharding.NamedSharding(mesh, rows), given)
+    jax.block_until_ready(jax.jit(turn)(ones))
 
 
 @contextlib.contextmanager
@@ -320,32 +344,38 @@ def _without_stdout() -> Iterator[None]:
 def _meet(place: Place, speak: Callable[[LatensError], None]) -> None:
     # Else SIGTERM never reaches Python, and no checkpoint is written before the end.
     jax.config.update("jax_enable_preemption_service", False)
-    limit = seconds("LATENS_JOIN_SECONDS")
     where = f"process {place.number} at {place.coordinator}"
     fix = "Start all of them with the same --coordinator and --processes; is the port free, and open to the others?"
+    try:
+        with _in_time(place.processes, where, fix, speak):
+            jax.distributed.initialize(
+                place.coordinator,
+                place.processes,
+                place.number,
+                cluster_detection_method="deactivate",
+                initialization_timeout=round(seconds("LATENS_JOIN_SECONDS")) + 60,
+                # Ours is shorter, and leaves with a sentence; this one aborts.
+                heartbeat_timeout_seconds=max(30, round(3 * seconds("LATENS_PEER_SECONDS"))),
+                shutdown_timeout_seconds=10,
+            )
+    except Exception as error:
+        what = f"the processes did not meet ({str(error)[:200].rstrip('.')})."
+        raise ResourceError(what, where=where, fix=fix) from error
+
+
+@contextlib.contextmanager
+def _in_time(count: int, where: str, fix: str, speak: Callable[[LatensError], None]) -> Iterator[None]:
+    """End this process where the others do not come in time: JAX's own limit would abort it."""
+    limit = seconds("LATENS_JOIN_SECONDS")
 
     def give_up() -> None:
-        what = f"the {place.processes} processes did not meet within {limit:g} seconds."
-        speak(ResourceError(what, where=where, fix=fix))
+        speak(ResourceError(f"the {count} processes did not meet within {limit:g} seconds.", where=where, fix=fix))
         os._exit(ResourceError.exit_code)
 
-    # JAX's own limit would abort the process.
     timer = threading.Timer(limit, give_up)
     timer.daemon = True
     timer.start()
     try:
-        jax.distributed.initialize(
-            place.coordinator,
-            place.processes,
-            place.number,
-            cluster_detection_method="deactivate",
-            initialization_timeout=round(limit) + 60,
-            # Ours is shorter, and leaves with a sentence; this one aborts.
-            heartbeat_timeout_seconds=max(30, round(3 * seconds("LATENS_PEER_SECONDS"))),
-            shutdown_timeout_seconds=10,
-        )
-    except Exception as error:
-        what = f"the processes did not meet ({str(error)[:200].rstrip('.')})."
-        raise ResourceError(what, where=where, fix=fix) from error
+        yield
     finally:
         timer.cancel()

@@ -1,7 +1,7 @@
 """Settings of a sweep against each other: means over seeds, intervals, and which is best on validation rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class SweptRun:
-    """One run of a sweep."""
+    """One run of a sweep; it has no numbers where training diverged."""
 
     job: Job
-    estimate: Estimate | None  # its number with its standard error over rows; None where training diverged
-    rows: Rows | None  # its number for every row; None where training diverged
-    weight: np.ndarray | None = None  # how often each row counts, shape (n,); None for all alike
     diverged: str = ""  # why it has none
+    estimate: Estimate | None = None  # its number with its standard error over rows
+    rows: Rows | None = None  # its number for every row
+    weight: np.ndarray | None = None  # how often each row counts, shape (n,); None for all alike
+
+
+def by_seed(runs: Sequence[SweptRun]) -> dict[int, float]:
+    """The numbers of the runs that have one."""
+    return {run.job.seed: run.estimate.value for run in runs if run.estimate is not None}
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,13 @@ class Setting:
     @property
     def diverged(self) -> int:
         """How many of its runs diverged."""
-        return sum(run.estimate is None for run in self.runs)
+        return len(self.runs) - len(by_seed(self.runs))
 
     @property
     def best_run(self) -> Path:
         """The folder of its best run on validation rows."""
-        return max(self.runs, key=lambda run: -np.inf if run.estimate is None else run.estimate.value).job.run
+        values = by_seed(self.runs)
+        return max(self.runs, key=lambda run: values.get(run.job.seed, -np.inf)).job.run
 
     def to_json(self, folder: Path) -> dict[str, Any]:
         """The setting as plain values."""
@@ -91,7 +97,6 @@ class Swept:
     metric: str  # the name of the metric
     unit: str
     protocol: str  # how it was made, in words
-    what: str  # what it is a density of
     settings: tuple[Setting, ...]  # the settings, from the best on
 
     def to_json(self, folder: Path) -> dict[str, Any]:
@@ -101,13 +106,7 @@ class Swept:
 
 
 def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
-    r"""The mean of one value a seed, with its interval $\bar v \pm t_{n-1} s / \sqrt n$.
-
-    Args:
-        values: One value for each seed, shape (n,).
-
-    Returns:
-        The mean; its interval is unknown (NaN) for one seed.
+    r"""The mean of one value a seed, with its interval $\bar v \pm t_{n-1} s / \sqrt n$; NaN for one seed.
 
     Examples:
         >>> found = over_seeds([1.0, 2.0, 3.0])
@@ -126,11 +125,8 @@ def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
 
 def pending(plan: Plan, folder: Path) -> list[Job]:
     """List what is to be trained next: all that is left, under successive halving at this budget."""
-    for jobs in rounds(plan, folder):
-        left = [job for job in jobs if not job.rows.exists()]
-        if left:
-            return left
-    return []
+    left = ([job for job in jobs if not job.rows.exists()] for jobs in rounds(plan, folder))
+    return next(filter(None, left), [])
 
 
 def swept(plan: Plan, folder: Path) -> Swept:
@@ -148,21 +144,20 @@ def swept(plan: Plan, folder: Path) -> Swept:
     if not known:
         fix = "Use smaller learning rates, or look at the data with `latens check`."
         raise ConfigError("every run of the sweep diverged.", where=str(folder), fix=fix)
-    other = next((rows for rows in known if (rows.name, rows.what) != (known[0].name, known[0].what)), None)
+    first = known[0]
+    other = next((rows for rows in known if (rows.name, rows.what) != (first.name, first.what)), None)
     if other is not None:
-        what = f"these numbers cannot be compared: {known[0].name} {known[0].what}and {other.name} {other.what}"
+        what = f"these numbers cannot be compared: {first.name} {first.what}and {other.name} {other.what}"
         fix = "Let settings differ that leave data.binarize, data.dequantize and the kind of likelihood alone."
         raise ConfigError(f"{what.rstrip('; ')}.", where=str(folder), fix=fix)
     names, settings = names_of(plan), []
-    for setting in order:
-        runs, best = found[setting][last[setting]], found[order[0]][last[setting]]
-        done = [run for run in runs if run.estimate is not None]
-        mean = over_seeds([run.estimate.value for run in done if run.estimate is not None]) if done else None
-        gap = None if setting == order[0] or not done else _difference(runs, best, names[order[0]])
-        estimate = _over_rows(done) if done else None
-        settings.append(Setting(names[setting], plan.chosen[setting], last[setting], tuple(runs), mean, estimate, gap))
-    first = known[0]
-    return Swept(first.name, first.unit, first.protocol, first.what, tuple(settings))
+    for s in order:
+        runs, best, mean, over_rows, gap = found[s][last[s]], found[order[0]][last[s]], None, None, None
+        if values := by_seed(runs):
+            mean, over_rows = over_seeds(list(values.values())), _over_rows(runs)
+            gap = None if s == order[0] else _difference(runs, best, names[order[0]])
+        settings.append(Setting(names[s], plan.chosen[s], last[s], tuple(runs), mean, over_rows, gap))
+    return Swept(first.name, first.unit, first.protocol, tuple(settings))
 
 
 def rounds(plan: Plan, folder: Path) -> Iterator[list[Job]]:
@@ -180,7 +175,7 @@ def rounds(plan: Plan, folder: Path) -> Iterator[list[Job]]:
 
 def _rank(plan: Plan, setting: int, runs: Sequence[SweptRun]) -> tuple[int, float, list[tuple[str, str]]]:
     """Smaller is better: first who did not diverge, then by the mean over seeds; ties by the words of the setting."""
-    values = [run.estimate.value for run in runs if run.estimate is not None]
+    values = list(by_seed(runs).values())
     words = sorted((option, shown(value)) for option, value in plan.chosen[setting].items())
     return len(runs) - len(values), -float(np.mean(values)) if values else 0.0, words
 
@@ -189,36 +184,35 @@ def read_run(job: Job) -> SweptRun:
     """Read a run whose numbers are there."""
     found = read_rows(job)
     if "diverged" in found:
-        return SweptRun(job, None, None, None, found["diverged"])
+        return SweptRun(job, found["diverged"])
     weight = None if found["weight"] is None else np.asarray(found["weight"])
-    given = {name: found[name] for name in ("name", "num_samples", "what", "protocol", "unit")}
-    given |= {name: found.get(name) for name in ("draws_error", "at_least")}
+    given: dict[str, Any] = {field.name: found.get(field.name) for field in fields(Rows)}
     if given["draws_error"] is None and given["at_least"] is not None:  # JSON has no infinity
         given["draws_error"] = np.inf
-    rows = Rows(rows=np.asarray(found["rows"], np.float64), **given)
-    return SweptRun(job, estimate_of(rows, weight), rows, weight)
+    given["rows"] = np.asarray(given["rows"], np.float64)
+    rows = Rows(**given)
+    return SweptRun(job, "", estimate_of(rows, weight), rows, weight)
 
 
 def _over_rows(runs: Sequence[SweptRun]) -> Estimate:
     """The mean over seeds of each row, over rows."""
-    first = runs[0]
-    assert first.rows is not None
     known = [run.rows for run in runs if run.rows is not None]
     each: dict[str, Any] = {"rows": np.mean([rows.rows for rows in known], axis=0)}
     for name in ("draws_error", "at_least"):  # what one lacks is about what the others lack
         errors = [getattr(rows, name) for rows in known]
         each[name] = None if None in errors else float(np.mean(errors))
-    return estimate_of(replace(first.rows, **each), first.weight)
+    weight = next(run.weight for run in runs if run.rows is not None)
+    return estimate_of(replace(known[0], **each), weight)
 
 
 def _difference(runs: Sequence[SweptRun], best: Sequence[SweptRun], best_name: str) -> Interval:
     """A setting minus the best: paired by the seeds that both have, or by rows where that is one seed."""
-    values = {run.job.seed: run for run in best if run.estimate is not None}
-    pairs = [(run, values[run.job.seed]) for run in runs if run.estimate is not None and run.job.seed in values]
-    if len(pairs) == 1:
-        one, other = pairs[0]
-        assert one.rows is not None
-        assert other.rows is not None
-        found = interval_of(one.rows, other.rows, one.weight, 0, best_name)
-        return Interval(found.estimate.value, found.low, found.high, "rows")
-    return over_seeds([a.estimate.value - b.estimate.value for a, b in pairs if a.estimate and b.estimate])
+    values, others = by_seed(runs), by_seed(best)
+    gaps = {seed: value - others[seed] for seed, value in values.items() if seed in others}
+    if len(gaps) != 1:
+        return over_seeds(list(gaps.values()))
+    one, other = (next(run for run in each if run.job.seed in gaps) for each in (runs, best))
+    assert one.rows is not None
+    assert other.rows is not None
+    found = interval_of(one.rows, other.rows, one.weight, 0, best_name)
+    return Interval(found.estimate.value, found.low, found.high, "rows")
