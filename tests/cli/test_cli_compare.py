@@ -12,7 +12,7 @@ from scipy import stats
 
 from latens.cli.compare import _by_draws, _table
 from latens.cli.main import main
-from latens.cli.measured import unknown_draws
+from latens.verbs._measured import unknown_draws
 from latens.config import override
 from latens.data import load
 from latens.evaluation import class_probabilities, log_marginal

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from msgspec.structs import replace
 
 from latens.cli.main import main
-from latens.cli.measured import beware
+from latens.verbs._measured import beware
 from latens.data import load
 from latens.recipes import get_recipe
 

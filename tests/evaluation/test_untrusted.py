@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W, log_p_of_linear, rows_of_linear
 
-from latens.cli.measured import Summary
+from latens.verbs._measured import Summary
 from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
 from latens.evaluation import diagnose, importance_sampling

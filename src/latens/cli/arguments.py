@@ -6,25 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from latens.cli.flags import (
-    count,
-    draws,
-    dry_run,
-    number,
-    parts,
-    port,
-    positive,
-    refuse_twice,
-    run_and_data,
-    seed,
-    table_rows,
-    theme,
-    whole,
-    width,
-)
+from latens.cli.flags import dry_run, number, port, positive, refuse_twice, run_and_data, seed, theme, whole
 from latens.cli.verb import add_arguments
 from latens.errors import UsageError, nearest
-from latens.verbs.kernel import summary_of, verbs
+from latens.verbs.kernel import count, draws, parts, summary_of, table_rows, verbs, width
 
 _COMMANDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
@@ -39,7 +24,7 @@ _COMMANDS: dict[str, str] = {
     "decode": "",
     "sample": "new rows from the model",
     "reconstruct": "",
-    "impute": "a table with its missing cells filled in",
+    "impute": "",
     "complete": "pictures of which a part is hidden: several answers for it",
     "detect": "rows that are unlike the training rows: surprise, p-values, flags",
     "judge": "a synthetic table beside the real one: how like it is, and what it gives away",
@@ -173,7 +158,6 @@ def parser() -> Parser:
         dry_run(made[name])
         seed(made[name], "of the draws")
     _refitting(made["refit"])
-    _imputing(made["impute"])
     _completing(made["complete"])
     _detecting(made["detect"])
     _judging(made["judge"])
@@ -223,24 +207,6 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rows", type=table_rows, default=100_000, metavar="N", help="at most so many (default 100000)"
     )
-    seed(command, "of the draws")
-    dry_run(command)
-
-
-def _imputing(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", help="a table in which empty cells are missing")
-    _reading(command)
-    _unknown(command)
-    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
-    command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
-    command.add_argument(
-        "--draws", type=parts, metavar="M", help="also M random completions: tables beside FILE, or in the npz"
-    )
-    words = (
-        "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
-    )
-    command.add_argument("--interval", type=number(0.01, 0.999), metavar="P", help=words)
     seed(command, "of the draws")
     dry_run(command)
 

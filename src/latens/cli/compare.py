@@ -3,11 +3,12 @@
 import math
 from typing import Any
 
-from latens.cli.context import Context, table
-from latens.cli.measured import figures, held_out_rows, over_draws, unknown_draws
+from latens.cli.context import Context
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import KNOWN, Dataset
 from latens.errors import DataError, UsageError
+from latens.io.terminal import table
+from latens.verbs._measured import figures, held_out_rows, over_draws, unknown_draws
 from latens.workflow.compare import Compared
 from latens.workflow.compare import compare as compare_models
 from latens.workflow.measurement import density_of

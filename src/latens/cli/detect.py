@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from latens.cli.context import Context, output_path
-from latens.cli.measured import held_out_rows
 from latens.cli.sources import Opened, load_for, open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import ConfigError, DataError, LatensError
 from latens.verbs._files import write_table
+from latens.verbs._measured import held_out_rows
 from latens.workflow.cells import blame, named_cells, typed_columns
 from latens.workflow.detect import detect as find
 from latens.workflow.detect import strange_rows

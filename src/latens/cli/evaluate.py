@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli.context import Context, table
+from latens.cli.context import Context
 from latens.cli.evaluate_parts import evaluate_parts
-from latens.cli.measured import held_out_rows, summary_of
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import Dataset
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
+from latens.io.terminal import table
 from latens.text import visible
+from latens.verbs._measured import held_out_rows, summary_of
 from latens.workflow.columns import column_nats, has_columns
 from latens.workflow.measurement import NUM_SAMPLES
 

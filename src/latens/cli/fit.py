@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from latens.cli.context import Context
 from latens.cli.dry_run import would_fit
 from latens.cli.processes import begin, launch
-from latens.cli.reading import reading_options, source_of
 from latens.cli.training import REMEMBERED, close, follow, logged, train_run
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.json import read_json
 from latens.runs.folder import RunFolder, default_path
 from latens.runs.ownership import remove_own
+from latens.verbs._sources import reading_options, source_of
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config

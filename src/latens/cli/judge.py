@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from latens.cli.context import Context, output_path, table
+from latens.cli.context import Context, output_path
 from latens.io.atomic import write_atomic
+from latens.io.terminal import table
 
 
 def judge(context: Context) -> int:

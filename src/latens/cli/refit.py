@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from latens.cli.context import Context, output_path
-from latens.cli.measured import held_out_rows, summary_of
-from latens.cli.reading import source_of
 from latens.cli.sources import Opened, load_for, open_model
 from latens.config import to_json
 from latens.data import Dataset
 from latens.errors import DataError
 from latens.evaluation import Estimate
 from latens.runs.folder import RunFolder
+from latens.verbs._measured import held_out_rows, summary_of
+from latens.verbs._sources import source_of
 from latens.workflow.refit import Refitted, refit_prior
 
 _OPTIONS = ("components", "layers", "width", "together", "latent_dim")

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from latens.cli.context import Context
-from latens.cli.measured import held_out_rows
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import Dataset
 from latens.errors import LatensError, UsageError
 from latens.io.atomic import resource_errors, write_atomic
 from latens.report.told import Told
+from latens.verbs._measured import held_out_rows
 
 DRAWS = 100
 """Draws a row of the paired difference: as many as the end of a training takes."""

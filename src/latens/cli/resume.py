@@ -8,11 +8,11 @@ from latens.cli.context import Context
 from latens.cli.dry_run import would_resume
 from latens.cli.fit import BUDGET, start_of
 from latens.cli.processes import begin, launch
-from latens.cli.reading import reading_options
 from latens.cli.training import REMEMBERED, close, follow, logged, train_run
 from latens.errors import ConfigError, DataError, UsageError
 from latens.io.places import MOST, THREADS
 from latens.runs.folder import RunFolder
+from latens.verbs._sources import reading_options
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.workflow.experiment import Experiment

@@ -8,7 +8,6 @@ import numpy as np
 
 from latens import evaluation
 from latens.cli.context import Context, free_name, output_path, would
-from latens.cli.impute import table_as_written
 from latens.cli.sources import Opened, load_partial, open_vae
 from latens.config import ClassifierConfig
 from latens.data.conditions import Conditions, parse_conditions
@@ -19,6 +18,7 @@ from latens.evaluation.samples.conditional import sample_given
 from latens.pictures.images import shown, write_image
 from latens.typing import Key
 from latens.verbs._files import formula_note, formulas, write_npz, write_table
+from latens.verbs._tables import table_as_written
 from latens.workflow.sample_sets import lacks_prior
 from latens.workflow.trained import TrainedModel
 
