@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latens.cli.detect import _again
+from latens.verbs.detect import _again
 from latens.cli.main import main
 from latens.data import TRAIN, load
 

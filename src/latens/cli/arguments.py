@@ -22,11 +22,11 @@ _COMMANDS: dict[str, str] = {
     "compare": "runs against each other on the same held-out rows, with intervals",
     "encode": "rows to latents: posterior means, log-variances, ELBO parts",
     "decode": "",
-    "sample": "new rows from the model",
+    "sample": "",
     "reconstruct": "",
     "impute": "",
-    "complete": "pictures of which a part is hidden: several answers for it",
-    "detect": "rows that are unlike the training rows: surprise, p-values, flags",
+    "complete": "",
+    "detect": "",
     "judge": "a synthetic table beside the real one: how like it is, and what it gives away",
     "augment": "",
     "translate": "",
@@ -136,30 +136,13 @@ def parser() -> Parser:
     _reading(made["encode"])
     _workers(made["encode"], alone=True)
     _workers(made["evaluate"])
-    made["sample"].add_argument("run", metavar="RUN")
-    words = "how many (default 16; with --complete one for each row of FILE)"
-    made["sample"].add_argument("-n", type=table_rows, metavar="N", help=words)
-    words = "of z, below 1: nearer to the centre of the prior, and less varied (default 1)"
-    made["sample"].add_argument("--temperature", type=number(0.0, 100.0), default=1.0, metavar="T", help=words)
-    words = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
-    made["sample"].add_argument("--where", action="append", metavar="CONDITION", help=words)
-    words = "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn"
-    made["sample"].add_argument("--complete", metavar="FILE", help=words)
     made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
-    for name, endings in (
-        ("encode", "npz, csv, parquet"),
-        ("sample", "npz, png, csv, parquet"),
-    ):
-        more = "; with --workers a folder" if name == "encode" else ""
-        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}{more}")
-    made["sample"].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
-    made["sample"].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
-    for name in ("encode", "sample", "evaluate", "compare"):
+    words = "where the result goes: npz, csv, parquet; with --workers a folder"
+    made["encode"].add_argument("--out", metavar="FILE", help=words)
+    for name in ("encode", "evaluate", "compare"):
         dry_run(made[name])
         seed(made[name], "of the draws")
     _refitting(made["refit"])
-    _completing(made["complete"])
-    _detecting(made["detect"])
     _judging(made["judge"])
     seeing(made)
     _reading(made["figures"])
@@ -207,44 +190,6 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rows", type=table_rows, default=100_000, metavar="N", help="at most so many (default 100000)"
     )
-    seed(command, "of the draws")
-    dry_run(command)
-
-
-def _completing(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", help="pictures")
-    _reading(command)
-    words = "pixels that are hidden, counted from 0: --region 14:,: for the lower half of 28 rows"
-    command.add_argument("--region", metavar="ROWS,COLUMNS", help=words)
-    command.add_argument("--mask", metavar="FILE", help="a picture or .npy file: hidden where it is above 0")
-    command.add_argument("--grey", action="store_true", help="colours are hidden; DATA may be grey or in colour")
-    words = "details are hidden: the mean of each N x N block is seen; DATA may be small or whole"
-    command.add_argument("--scale", type=whole(2, 64), metavar="N", help=words)
-    words = "DATA are noisy: Normal noise of this standard deviation, in levels, lies over every pixel"
-    command.add_argument("--noise", type=number(1e-6, 1e6), metavar="SD", help=words)
-    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
-    command.add_argument("--draws", type=parts, default=8, metavar="M", help="answers for each picture (default 8)")
-    command.add_argument("--mean", action="store_true", help="answers are means of p(x | z), without noise; z is drawn")
-    command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws of z (default 1000)")
-    words = "gradient steps on the posterior of each picture (default 100; 0 takes the encoder's)"
-    command.add_argument("--steps", type=whole(0, 10_000), default=100, metavar="N", help=words)
-    seed(command, "of the draws")
-    dry_run(command)
-
-
-def _detecting(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", help="the rows that are looked at")
-    _reading(command)
-    command.add_argument("--out", metavar="FILE", help="where the result goes: csv, parquet")
-    words = "the share of false alarms among flagged rows that is allowed (default 0.05)"
-    command.add_argument("--alpha", type=number(1e-6, 0.5), default=0.05, metavar="A", help=words)
-    words = "rows like the training rows that did not train the model (default: those that the run held out)"
-    command.add_argument("--held-out", metavar="DATA2", help=words)
-    words = "cells to name for each flagged row of typed columns (default 3; 0 for none)"
-    command.add_argument("--cells", type=whole(0, 100), metavar="N", help=words)
-    command.add_argument("--num-samples", type=draws, default=100, metavar="K", help="draws a row (default 100)")
     seed(command, "of the draws")
     dry_run(command)
 
