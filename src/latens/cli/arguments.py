@@ -20,7 +20,7 @@ _COMMANDS: dict[str, str] = {
     "evaluate": "held-out numbers with their standard errors",
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
     "compare": "runs against each other on the same held-out rows, with intervals",
-    "encode": "rows to latents: posterior means, log-variances, ELBO parts",
+    "encode": "",
     "decode": "",
     "sample": "",
     "reconstruct": "",
@@ -130,16 +130,10 @@ def parser() -> Parser:
     _evaluation(made["compare"])
     for name, verb in verbs().items():
         add_arguments(verb, made[name], _reading)
-    made["encode"].add_argument("run", metavar="RUN")
-    made["encode"].add_argument("data", metavar="DATA")
-    _unknown(made["encode"])
-    _reading(made["encode"])
-    _workers(made["encode"], alone=True)
+        if verb.in_parts:
+            _workers(made[name], alone=True)
     _workers(made["evaluate"])
-    made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
-    words = "where the result goes: npz, csv, parquet; with --workers a folder"
-    made["encode"].add_argument("--out", metavar="FILE", help=words)
-    for name in ("encode", "evaluate", "compare"):
+    for name in ("evaluate", "compare"):
         dry_run(made[name])
         seed(made[name], "of the draws")
     _refitting(made["refit"])

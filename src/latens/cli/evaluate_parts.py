@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from latens.cli.codes import INDEX
 from latens.cli.context import Context
+from latens.cli.parts import INDEX
 from latens.cli.sources import load_for, open_model
 from latens.cli.workers import FOLDER, begin_launcher, begin_worker, launch_workers, own_parts
 from latens.data import Dataset

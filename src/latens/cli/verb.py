@@ -1,6 +1,7 @@
 """Any verb as a command: its fields as flags, `--dry-run`, the file, and what is said of it."""
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from msgspec import NODEFAULT
 
 from latens.cli.context import Context
 from latens.cli.flags import dry_run
+from latens.io.workers import worker_of
 from latens.verbs.kernel import Arg, At, Request, Work, Would, arguments_of, finished, refuse
 
 
@@ -45,10 +47,17 @@ def add_arguments(verb: type[Request], command: argparse.ArgumentParser, reading
 
 def run_verb(verb: type[Request], context: Context) -> int:
     """Open the model, load, refuse, say what would be done or do it, write the file and tell of it."""
+    from latens.cli.workers import begin_launcher, begin_worker, in_parts
     from latens.verbs._sources import open_model
 
     args = context.args
     request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb)})
+    if verb.in_parts and in_parts(args, verb.endings):
+        worker = worker_of(args.worker, args.workers, os.environ)
+        begin_launcher() if worker is None else begin_worker()
+        from latens.cli.parts import run_parts  # it imports jax, whose threads are set by now
+
+        return run_parts(request, context, worker)
     asked, early = getattr(args, "out", None) or "", verb.place is Request.place
     out = request.checked_out(asked) if early and verb.takes_out else None
     at = open_model(args.run) if hasattr(args, "run") else At(cast(Any, None))
@@ -58,7 +67,7 @@ def run_verb(verb: type[Request], context: Context) -> int:
     work: Work = request(at)
     what = next(work)
     if args.dry_run:
-        return _would(context, what, at)
+        return would(context, what, at)
     made = finished(work)
     if verb.endings and at.out.name:
         made.write(at.out)
@@ -89,7 +98,8 @@ def reading_as_typed(at: At, context: Context) -> At:
     return at
 
 
-def _would(context: Context, what: str | Would, at: At) -> int:
+def would(context: Context, what: str | Would, at: At) -> int:
+    """Say what a verb would do (`--dry-run`)."""
     if isinstance(what, str):
         what = Would(f"{what} into {at.out}; nothing was written", {"out": str(at.out), "would": what})
     context.say(f"would {what.text}")
