@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from latens.cli.flags import dry_run, number, port, positive, refuse_twice, run_and_data, seed, theme, whole
+from latens.cli.flags import dry_run, port, positive, refuse_twice, run_and_data, seed, theme, whole
 from latens.cli.verb import add_arguments
 from latens.errors import UsageError, nearest
-from latens.verbs.kernel import count, draws, parts, summary_of, table_rows, verbs, width
+from latens.verbs.animate import percentiles
+from latens.verbs.kernel import count, draws, summary_of, table_rows, verbs
 
 _COMMANDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
@@ -19,7 +20,7 @@ _COMMANDS: dict[str, str] = {
     "resume": "go on with a run that was stopped or killed, bit for bit",
     "evaluate": "held-out numbers with their standard errors",
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
-    "compare": "runs against each other on the same held-out rows, with intervals",
+    "compare": "",
     "encode": "",
     "decode": "",
     "sample": "",
@@ -27,15 +28,15 @@ _COMMANDS: dict[str, str] = {
     "impute": "",
     "complete": "",
     "detect": "",
-    "judge": "a synthetic table beside the real one: how like it is, and what it gives away",
+    "judge": "",
     "augment": "",
     "translate": "",
-    "refit": "another prior for a trained model, fitted to its latents",
+    "refit": "",
     "compress": "",
     "decompress": "",
     "export": "",
     "figures": "every picture that applies to a run, with the numbers behind it",
-    "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
+    "animate": "",
     "report": "one self-contained HTML file about a run, or about two runs side by side",
     "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
     "info": "what a run or a model file holds; nothing in it is executed",
@@ -63,8 +64,6 @@ a folder or glob of .npy or .parquet files. RUN is a run folder, a .safetensors 
 
 SNAPSHOTS = 24
 """How many models `--snapshots` keeps without a number."""
-
-_CELLS, _RATE = whole(2, 100), number(0.1, 60.0)
 
 
 # --- the commands ---
@@ -126,21 +125,15 @@ def parser() -> Parser:
     _unknown(made["evaluate"])
     _evaluation(made["evaluate"])
     made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
-    made["compare"].add_argument("runs", metavar="RUN", nargs="+", help="two or more runs or model files")
-    _evaluation(made["compare"])
     for name, verb in verbs().items():
         add_arguments(verb, made[name], _reading)
         if verb.in_parts:
             _workers(made[name], alone=True)
     _workers(made["evaluate"])
-    for name in ("evaluate", "compare"):
-        dry_run(made[name])
-        seed(made[name], "of the draws")
-    _refitting(made["refit"])
-    _judging(made["judge"])
+    dry_run(made["evaluate"])
+    seed(made["evaluate"], "of the draws")
     seeing(made)
     _reading(made["figures"])
-    _reading(made["animate"])
     _exploring(made["explore"])
     made["info"].add_argument("run", metavar="RUN")
     made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
@@ -148,25 +141,6 @@ def parser() -> Parser:
     made["help"].add_argument("topic", metavar="TOPIC", nargs="?", help=words)
     made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
     return top
-
-
-def _refitting(command: argparse.ArgumentParser) -> None:
-    run_and_data(command)
-    _reading(command)
-    kinds = ["normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "transformer", "vae", "aggregate"]
-    command.add_argument("--prior", choices=kinds, default="mixture")
-    command.add_argument("--components", type=parts, metavar="N", help="of a mixture, or rows of aggregate")
-    command.add_argument("--layers", type=whole(1, 1000), metavar="N", help="of a flow, or blocks of a transformer")
-    command.add_argument("--width", type=width, metavar="N", help="of a flow's networks, or of the network over codes")
-    words = "codes that a transformer draws at once, a divisor of their number (default 1)"
-    command.add_argument("--together", type=width, metavar="N", help=words)
-    command.add_argument("--latent-dim", type=width, metavar="N", help="of a second VAE")
-    command.add_argument("--steps", type=count, default=2000, metavar="N", help="of whatever is trained")
-    command.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x) (default 100)")
-    command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
-    command.add_argument("--force", action="store_true", help="replace a former run in --out")
-    seed(command, "of the fit and the draws")
-    dry_run(command)
 
 
 def _exploring(command: argparse.ArgumentParser) -> None:
@@ -185,19 +159,6 @@ def _exploring(command: argparse.ArgumentParser) -> None:
         "--rows", type=table_rows, default=100_000, metavar="N", help="at most so many (default 100000)"
     )
     seed(command, "of the draws")
-    dry_run(command)
-
-
-def _judging(command: argparse.ArgumentParser) -> None:
-    command.add_argument("real", metavar="REAL", help="the table that the other one was made from")
-    command.add_argument("fake", metavar="FAKE", help="the synthetic table, whoever made it")
-    words = "real rows that did not make it: for attacks, utility, and what real rows reach"
-    command.add_argument("--test", metavar="REAL2", help=words)
-    command.add_argument(
-        "--target", metavar="COLUMN", help="what a classifier learns to predict from either table (needs --test)"
-    )
-    command.add_argument("--out", metavar="FILE.html", help="also write the numbers as a page")
-    seed(command, "of the classifiers and the rows that are chosen")
     dry_run(command)
 
 
@@ -323,9 +284,8 @@ def _evaluation(command: argparse.ArgumentParser) -> None:
 
 
 def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
-    """Add the arguments of `figures`, `animate` and `report`, but for those that say how to read data."""
+    """Add the arguments of `figures` and `report`, but for those that say how to read data."""
     _figures(made["figures"])
-    _animate(made["animate"])
     report = made["report"]
     report.add_argument("run", metavar="RUN")
     report.add_argument("other", metavar="RUN2", nargs="?", help="a second run: the two side by side")
@@ -351,45 +311,12 @@ def _figures(command: argparse.ArgumentParser) -> None:
 
 def _plane(group: Any, cells: int, spacing: str) -> None:
     group.add_argument(
-        "--manifold-cells", type=_CELLS, metavar="N", help=f"images along each side, 2 to 100 (default {cells})"
+        "--manifold-cells", type=whole(2, 100), metavar="N", help=f"images along each side, 2 to 100 (default {cells})"
     )
     words = f"even in z or in the prior's percentiles (default: {spacing})"
     group.add_argument("--manifold-range", choices=("linear", "percentile"), help=words)
     words = "probabilities at the edges (default 0.05,0.95)"
-    group.add_argument("--percentiles", type=_percentiles, metavar="LOW,HIGH", help=words)
-
-
-def _animate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    what = "between rows or classes, at random, or over training (needs fit --snapshots)"
-    command.add_argument("kind", choices=("morph", "walk", "manifold", "latent"), metavar="KIND",
-                         help=f"morph, walk, manifold or latent: {what}")  # fmt: skip
-    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
-    command.add_argument(
-        "--out", metavar="FILE", help="gif, or mp4 where ffmpeg is installed (default: RUN/figures/KIND.gif)"
-    )
-    words = "classes or row ids to go through (default: every class, else rows of the data)"
-    command.add_argument("--between", metavar="A,B,...", help=words)
-    command.add_argument("--path", choices=("spherical", "linear"), default="spherical", help="default spherical")
-    command.add_argument(
-        "--frames", type=whole(1, 100_000), metavar="N", help="of each stretch (default 12), of a walk (120)"
-    )
-    command.add_argument("--fps", type=_RATE, default=12.0, metavar="N", help="frames a second (default 12)")
-    _plane(command.add_argument_group("of manifold"), 15, "linear")
-    theme(command)
-    seed(command, "of a random walk")
-    dry_run(command)
-
-
-def _percentiles(text: str) -> tuple[float, float]:
-    low, comma, high = text.partition(",")
-    try:
-        pair = (float(low), float(high))
-    except ValueError:
-        pair = (0.0, 0.0)
-    if not comma or not 0.0 < pair[0] < pair[1] < 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH with 0 < LOW < HIGH < 1, as in 0.05,0.95")
-    return pair
+    group.add_argument("--percentiles", type=percentiles, metavar="LOW,HIGH", help=words)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -60,24 +60,3 @@ class Context:
     def terminal(self) -> bool:
         """Whether stderr is a terminal that shows a progress bar."""
         return bool(sys.stderr.isatty()) and os.environ.get("TERM", "") != "dumb"
-
-
-def output_path(args: argparse.Namespace, endings: Sequence[str], *inputs: str | None) -> Path:
-    """Find where `--out` points."""
-    from latens.verbs.kernel import out_path
-
-    return out_path(args.out or "", tuple(endings), inputs)
-
-
-def free_name(name: str) -> str:
-    """The name, or with a number where there is such a file."""
-    from latens.verbs.kernel import free_name
-
-    return free_name(str(Path(name).with_suffix("")), Path(name).suffix)
-
-
-def would(context: Context, what: str, out: Path) -> int:
-    """Say what a command that writes one file would do (`--dry-run`)."""
-    context.say(f"would {what} into {out}; nothing was written")
-    context.result({"dry_run": True, "out": str(out), "would": what})
-    return 0

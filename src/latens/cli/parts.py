@@ -84,7 +84,8 @@ def run_parts(request: Any, context: Context, worker: Worker | None) -> int:
     verb: type[Request] = type(request)
     at = reading_as_typed(open_model(request.run), context)
     refuse(verb, at)
-    out = at.out
+    out = Path(at.asked)
+    at.write_to(out)
     data = at.load(every=False, index=out / INDEX)
     parts, total = Parts(data), getattr(data, "total", len(data))
     with model_file(request.run).open("rb") as file:

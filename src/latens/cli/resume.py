@@ -94,7 +94,7 @@ def _stored_config(context: Context, run: RunFolder) -> Any:
 
 def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experiment:
     """What the run folder says, with the data it names; a DataError where they have changed."""
-    from latens.cli.sources import load_new, original_source
+    from latens.verbs._sources import load_new, original_source
     from latens.workflow.experiment import prepare
 
     source, start = run.info["data"], start_of(context.args)

@@ -3,14 +3,18 @@
 import argparse
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import NODEFAULT
 
 from latens.cli.context import Context
 from latens.cli.flags import dry_run
 from latens.io.workers import worker_of
-from latens.verbs.kernel import Arg, At, Request, Work, Would, arguments_of, finished, refuse
+from latens.verbs.kernel import Arg, At, Request, Verb, Work, Would, arguments_of, finished, refuse
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
 
 
 def add_arguments(verb: type[Request], command: argparse.ArgumentParser, reading: Callable[[Any], None]) -> None:
@@ -18,6 +22,8 @@ def add_arguments(verb: type[Request], command: argparse.ArgumentParser, reading
     groups: dict[str, Any] = {"": command}
     for name, kind, default, meta in arguments_of(verb):
         asked: Arg = (meta.extra or {})["arg"]
+        if asked.hidden:
+            continue
         given: dict[str, Any] = {"help": meta.description or None}
         if asked.choices:
             given |= {"choices": asked.choices} | ({"metavar": asked.metavar} if asked.metavar else {})
@@ -41,7 +47,7 @@ def add_arguments(verb: type[Request], command: argparse.ArgumentParser, reading
         endings = ", ".join(one.removeprefix(".") for one in verb.endings)
         command.add_argument("--out", metavar=metavar, help=words or f"where the result goes: {endings}")
     dry_run(command)
-    if any(name == "data" for name, *_ in arguments_of(verb)):
+    if any(name == "data" and not meta.extra["arg"].hidden for name, _, _, meta in arguments_of(verb) if meta.extra):
         reading(command)
 
 
@@ -51,30 +57,31 @@ def run_verb(verb: type[Request], context: Context) -> int:
     from latens.verbs._sources import open_model
 
     args = context.args
-    request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb)})
+    request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
     if verb.in_parts and in_parts(args, verb.endings):
         worker = worker_of(args.worker, args.workers, os.environ)
         begin_launcher() if worker is None else begin_worker()
         from latens.cli.parts import run_parts  # it imports jax, whose threads are set by now
 
         return run_parts(request, context, worker)
-    asked, early = getattr(args, "out", None) or "", verb.place is Request.place
-    out = request.checked_out(asked) if early and verb.takes_out else None
-    at = open_model(args.run) if hasattr(args, "run") else At(cast(Any, None))
+    at = At(cast(Any, None))
+    at.asked = getattr(args, "out", None) or ""
+    early = request.place(at) if verb.takes_out and verb.place is Request.place else None
+    at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context)
     refuse(verb, at)
-    at = reading_as_typed(at, context)
-    at.out = request.place(at) if out is None and verb.takes_out else out or at.out
+    at.write_to(early or (request.place(at) if verb.takes_out else None))
     work: Work = request(at)
     what = next(work)
     if args.dry_run:
         return would(context, what, at)
     made = finished(work)
-    if verb.endings and at.out.name:
+    if verb.endings and at.writes:
         made.write(at.out)
-    value = {"out": str(at.out), **made.value} if at.out.name else made.value
+    value = {"out": str(at.out), **made.value} if at.writes else made.value
     if verb.prints:
         context.result(value, made.text)
-        context.say(made.note) if made.note else None
+        if made.note:
+            context.say(made.note)
     else:
         context.done(value, f"{at.out}: {made.text}" if verb.endings else made.text)
     for words in made.warnings:
@@ -86,7 +93,7 @@ def reading_as_typed(at: At, context: Context) -> At:
     """Have a model read rows as the flags of a command say, and warn on stderr."""
     from latens.verbs._sources import reading_options
 
-    given = vars(context.args)
+    at.flags = given = vars(context.args)
     at.data, at.unknown, at.typed, at.warn = (
         given.get("data"),
         given.get("unknown", "error"),
@@ -94,8 +101,13 @@ def reading_as_typed(at: At, context: Context) -> At:
         context.warn,
     )
     at.given = reading_options(given) if "data" in given else {}
-    at.out = type(at.out)(given.get("out") or "")
+    at.asked = given.get("out") or ""
     return at
+
+
+def load_for(at: At, context: Context, index: Path | None = None) -> "Dataset":
+    """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own."""
+    return reading_as_typed(at, context).load(every=False, index=index)
 
 
 def would(context: Context, what: str | Would, at: At) -> int:

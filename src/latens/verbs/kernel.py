@@ -11,7 +11,7 @@ import inspect
 import os
 import pkgutil
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import cache
 from numbers import Real
 from pathlib import Path
@@ -69,16 +69,17 @@ class Arg(NamedTuple):
     kind: Callable[[str], Any] | None
     choices: tuple[str, ...]
     reads: bool  # a file that the command must not write over
+    hidden: bool  # of the method alone: it is not on the command line
     many: bool  # of a flag: it may be given again; of a positional argument: the rest of the line
     group: str  # the heading in `--help`
 
 
 def arg(
     words: str, flag: str = "", metavar: str = "", *, kind: Callable[[str], Any] | None = None,
-    choices: tuple[str, ...] = (), reads: bool = False, many: bool = False, group: str = "",
+    choices: tuple[str, ...] = (), reads: bool = False, hidden: bool = False, many: bool = False, group: str = "",
 ) -> Meta:  # fmt: skip
     """Describe a field: its help, its flag where that is not its name, and what it takes."""
-    return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads, many, group)})
+    return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads, hidden, many, group)})
 
 
 Run = Annotated[str, arg("", "RUN", reads=True)]
@@ -125,6 +126,7 @@ class Made(Struct, kw_only=True):
     pixels: Callable[[], tuple[Any, int]] | None = None  # a picture of another kind: images, and how many in a line
     schema: "Schema | None" = None  # of the rows
     raw: bytes | None = None  # the file itself
+    trained: "TrainedModel | None" = None  # a model that was made
 
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
@@ -166,8 +168,10 @@ class At:
         out: str | Path = "", unknown: str = "error",
     ) -> None:  # fmt: skip
         self.trained, self.name, self.run, self.data = trained, name, run, data
-        self.out, self.unknown = Path(out), unknown
-        self.given: dict[str, Any] = {}  # what the flags say of reading
+        self.asked, self.unknown = str(out), unknown  # what --out says
+        self.out, self.writes = Path(), False  # where the result goes, if it goes anywhere
+        self.flags: Mapping[str, Any] = {}  # all flags of the command
+        self.given: dict[str, Any] = {}  # what they say of reading
         self.options: dict[str, Any] = {}  # how the rows were read, once they are
         self.typed: Sequence[str] = ()  # the words of the command
         self.warn: Callable[[str], Any] = warnings.warn
@@ -176,6 +180,11 @@ class At:
     def picture(self) -> bool:
         """Whether the result is a picture."""
         return self.out.suffix.lower() == ".png"
+
+    def write_to(self, path: Path | None) -> None:
+        """Have the result written; None for nowhere."""
+        if path is not None:
+            self.out, self.writes = path, True
 
     def knows(self, data: "Dataset") -> bool:
         """Whether these are the data the model was trained on."""
@@ -220,9 +229,9 @@ class Request(Struct, kw_only=True):
         """Check, yield what would be done, and do it."""
         raise TypeError(f"the verb {type(self).__name__} does nothing")
 
-    def place(self, at: At) -> Path:
-        """Where the result goes; a verb that overrides this is asked when the model is open."""
-        return self.checked_out(str(at.out) if at.out.name else "")
+    def place(self, at: At) -> Path | None:
+        """Where the result goes, None for nowhere; a verb that overrides this is asked when the model is open."""
+        return self.checked_out(at.asked)
 
     def checked_out(self, out: str, endings: tuple[str, ...] = ()) -> Path:
         """Refuse a path with another ending, a folder, or one of the inputs."""
@@ -357,7 +366,10 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
         unknown = options.get("unknown", "error")
         at = At(trained, data=options.get("data"), out=options.pop("out", ""), unknown=unknown)
         refuse(verb, at)
-        work = verb(run="", **options)(at)
+        request = verb(run="", **options)
+        if at.asked:
+            at.write_to(request.place(at))
+        work = request(at)
         next(work)
         made = finished(work)
         for words in made.warnings:

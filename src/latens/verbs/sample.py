@@ -37,8 +37,8 @@ class Sample(Verb):
 
         mixed = at.trained.schema.kind == "mixed"
         ending = ".csv" if mixed else ".png" if image_shape(at.trained.schema) else ".npz"
-        out = str(at.out) if at.out.name else free_name("samples", ending)
-        return self.checked_out(out, (".csv", ".parquet", ".npz") if mixed else (".npz", ".png"))
+        endings = (".csv", ".parquet", ".npz") if mixed else (".npz", ".png")
+        return self.checked_out(at.asked or free_name("samples", ending), endings)
 
     def __call__(self, at: At) -> Work:
         import numpy as np
