@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from latens.cli.flags import dry_run, port, positive, refuse_twice, run_and_data, seed, theme, whole
-from latens.cli.verb import add_arguments
+from latens.cli.verb import add_arguments, dry_run
 from latens.errors import UsageError, nearest
 from latens.verbs.animate import percentiles
-from latens.verbs.kernel import count, draws, summary_of, table_rows, verbs
+from latens.verbs.kernel import count, draws, number, summary_of, table_rows, verbs, whole
 
 _COMMANDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
@@ -64,6 +63,9 @@ a folder or glob of .npy or .parquet files. RUN is a run folder, a .safetensors 
 
 SNAPSHOTS = 24
 """How many models `--snapshots` keeps without a number."""
+
+port, seeds = whole(1024, 65535), whole(0, 2**32 - 1)
+positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
 
 
 # --- the commands ---
@@ -141,6 +143,22 @@ def parser() -> Parser:
     made["help"].add_argument("topic", metavar="TOPIC", nargs="?", help=words)
     made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
     return top
+
+
+def run_and_data(command: argparse.ArgumentParser) -> None:
+    """Add RUN and the optional DATA."""
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+
+
+def seed(command: Any, of: str, default: int | None = 0) -> None:
+    """Add --seed."""
+    command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
+
+
+def theme(command: argparse.ArgumentParser) -> None:
+    """Add --theme."""
+    command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")
 
 
 def _exploring(command: argparse.ArgumentParser) -> None:
@@ -339,6 +357,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if getattr(args, "watch", None) is False and args.port is not None:
         raise UsageError("no page is served.", where="--port", fix="Add --watch, or leave it out.")
     return args
+
+
+def refuse_twice(argv: Sequence[str], command: argparse.ArgumentParser) -> None:
+    """Refuse a flag that is typed twice, of which argparse keeps the last, unless it collects them or has no value."""
+    typed: dict[str, str] = {}
+    for word in argv[: argv.index("--") if "--" in argv else None]:
+        flag = word.split("=")[0]
+        action = command._option_string_actions.get(flag)
+        if action is None or isinstance(action, argparse._AppendAction):
+            continue
+        former = typed.setdefault(action.dest, "")
+        if former and (former != flag or action.nargs != 0):
+            same = f"{flag} is given twice, and takes one value."
+            what = same if former == flag else f"{former} and {flag} contradict each other."
+            raise UsageError(what, where=flag, fix="Leave one of them out.")
+        typed[action.dest] = flag
 
 
 def subparsers(top: Parser | None = None) -> dict[str, argparse.ArgumentParser]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import NODEFAULT
 
 from latens.cli.context import Context
-from latens.cli.flags import dry_run
 from latens.io.workers import worker_of
 from latens.verbs.kernel import Arg, At, Request, Verb, Work, Would, arguments_of, finished, refuse
 
@@ -47,8 +46,13 @@ def add_arguments(verb: type[Request], command: argparse.ArgumentParser, reading
         endings = ", ".join(one.removeprefix(".") for one in verb.endings)
         command.add_argument("--out", metavar=metavar, help=words or f"where the result goes: {endings}")
     dry_run(command)
-    if any(name == "data" and not meta.extra["arg"].hidden for name, _, _, meta in arguments_of(verb) if meta.extra):
+    if any(name == "data" and not (meta.extra or {})["arg"].hidden for name, _, _, meta in arguments_of(verb)):
         reading(command)
+
+
+def dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
+    """Add --dry-run."""
+    command.add_argument("--dry-run", action="store_true", help=what)
 
 
 def run_verb(verb: type[Request], context: Context) -> int:
@@ -94,12 +98,8 @@ def reading_as_typed(at: At, context: Context) -> At:
     from latens.verbs._sources import reading_options
 
     at.flags = given = vars(context.args)
-    at.data, at.unknown, at.typed, at.warn = (
-        given.get("data"),
-        given.get("unknown", "error"),
-        context.argv,
-        context.warn,
-    )
+    at.data, at.unknown = given.get("data"), given.get("unknown", "error")
+    at.typed, at.warn = context.argv, context.warn
     at.given = reading_options(given) if "data" in given else {}
     at.asked = given.get("out") or ""
     return at

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from latens.errors import UsageError
+from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
 
 _KIND = "between rows or classes, at random, or over training (needs fit --snapshots)"
@@ -65,8 +66,6 @@ class Animate(Verb):
         return self.checked_out(at.asked or default, (".gif", ".mp4"))
 
     def __call__(self, at: At) -> Work:
-        import numpy as np
-
         from latens.callbacks.snapshots import load_snapshots
         from latens.data import KNOWN
         from latens.figures.animation import check_ending, write_animation

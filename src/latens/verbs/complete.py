@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from latens.errors import UsageError
+from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Made, Seed, Verb, Work, arg, draws, number, parts, whole
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from latens.data import Dataset
     from latens.evaluation.reductions import Reduction
 
@@ -41,8 +40,6 @@ class Complete(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        import numpy as np
-
         from latens.pictures.images import shown
         from latens.verbs._hidden import hidden_part, reduction_of, rows_to_reduce
 
@@ -94,10 +91,6 @@ class Complete(Verb):
     def _part(self, at: At, data: "Dataset", positions: "np.ndarray", hidden: "np.ndarray | None") -> "_Filled":
         import dataclasses
 
-        import jax
-        import numpy as np
-
-        from latens import evaluation
         from latens.evaluation.complete import complete, log_hidden
 
         trained = at.trained
@@ -134,10 +127,6 @@ class Complete(Verb):
     def _whole(
         self, at: At, data: "Dataset", positions: "np.ndarray", reduction: "Reduction", whole: bool
     ) -> "_Filled":
-        import jax
-        import numpy as np
-
-        from latens import evaluation
         from latens.data import Preparation
         from latens.evaluation.complete import complete
         from latens.verbs._hidden import reduced_rows
@@ -182,8 +171,6 @@ class _Filled(NamedTuple):
 
 def _hatched(images: "np.ndarray", seen: "np.ndarray") -> "np.ndarray":
     """The pictures with a pattern of squares where they are hidden."""
-    import numpy as np
-
     rows, columns = np.indices(images.shape[1:3])
     pattern = np.where((rows + columns) % 2, 0.55, 0.35)
     pattern = np.broadcast_to(pattern if images.ndim == 3 else pattern[..., None], images.shape[1:])

@@ -4,11 +4,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, DataError, LatensError
+from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, whole
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from latens.data import Dataset
 
 CELLS, MOST_BLAMED = 3, 1000
@@ -40,8 +39,6 @@ class Detect(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        import numpy as np
-
         from latens.workflow.cells import blame, named_cells, typed_columns
         from latens.workflow.detect import detect, strange_rows
 
@@ -102,8 +99,6 @@ class Detect(Verb):
 
     def _held_out(self, at: At) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
         """The rows to compare with, the training data where they can be read, and which of the first count."""
-        import numpy as np
-
         from latens.verbs._measured import held_out_rows
 
         own = at.load_of(self.held_out, every=False, unknown=None if self.held_out is None else "missing")
@@ -135,8 +130,6 @@ def _own_data(at: At) -> "Dataset | None":
 
 def _again(own: "Dataset", rows: "Dataset") -> set[int]:
     """The positions of rows that are training rows, cell by cell; none where rows that are alike explain as many."""
-    import numpy as np
-
     from latens.data.streams.dataset import StreamDataset
 
     known: Counter[bytes] = Counter()
@@ -149,6 +142,4 @@ def _again(own: "Dataset", rows: "Dataset") -> set[int]:
 
 
 def _bytes(data: "Dataset", positions: "np.ndarray") -> list[bytes]:
-    import numpy as np
-
     return [row.tobytes() for row in np.asarray(data.rows(positions).x)]

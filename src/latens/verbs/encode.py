@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Data, Made, Seed, Unknown, Verb, Work, arg, draws
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from latens.data import Dataset
 
 
@@ -22,8 +21,6 @@ class Encode(Verb):
     num_samples: Annotated[int, arg("draws a row (default 16)", metavar="K", kind=draws)] = 16
 
     def __call__(self, at: At) -> Work:
-        import numpy as np
-
         from latens.data.streams.dataset import StreamDataset
 
         data = at.load(every=False)
@@ -38,11 +35,6 @@ class Encode(Verb):
 
     def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":
         """Encode rows in memory."""
-        import jax
-        import numpy as np
-
-        from latens import evaluation
-
         trained = at.trained
         batch = trained.batch(data, positions)
         given: dict[str, Any] = {"preparation": trained.preparation, "key": jax.random.key(self.seed)}

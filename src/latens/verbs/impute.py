@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError, UsageError
+from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws, number, numbered, parts
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from latens.data import Dataset
 
 _SURE = "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
@@ -32,9 +31,6 @@ class Impute(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        import numpy as np
-
-        from latens import evaluation
         from latens.data.sparse import SparseRows
         from latens.verbs._files import formula_note, formulas
         from latens.verbs._tables import beside, column_table, table_as_written
@@ -97,10 +93,6 @@ class Impute(Verb):
 
     def _filled(self, at: At, data: "Dataset") -> "tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]":
         """One value for each cell, the effective draws of each row, completions, and of types all shares."""
-        import jax
-        import numpy as np
-
-        from latens import evaluation
         from latens.evaluation.conditionals import conditionals
         from latens.workflow.cells import point
 
@@ -121,8 +113,6 @@ def _intervals(
     data: "Dataset", hidden: "np.ndarray", shares: "list[np.ndarray]", level: float
 ) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
-    import numpy as np
-
     from latens.workflow.cells import interval
 
     made: dict[str, np.ndarray] = {}

@@ -11,7 +11,7 @@ import inspect
 import os
 import pkgutil
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cache
 from numbers import Real
 from pathlib import Path
@@ -292,12 +292,12 @@ def summary_of(verb: type[Request]) -> str:
     return line[:1].lower() + line[1:]
 
 
-def arguments_of(verb: type[Request]) -> Iterator[tuple[str, Any, Any, Meta]]:
+@cache
+def arguments_of(verb: type[Request]) -> list[tuple[str, Any, Any, Meta]]:
     """Name, type, default (`NODEFAULT` where it must be given) and description of every field."""
     hints = get_type_hints(verb, include_extras=True)
-    for field in sorted(fields(verb), key=lambda one: one.name != "run"):  # RUN comes first where it has no flag
-        kind, meta = get_args(hints[field.name])[:2]
-        yield field.name, kind, field.default, meta
+    ordered = sorted(fields(verb), key=lambda one: one.name != "run")  # RUN comes first where it has no flag
+    return [(one.name, kind, one.default, meta) for one in ordered for kind, meta in [get_args(hints[one.name])[:2]]]
 
 
 @cache
@@ -339,7 +339,8 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
     """The verb as a method of a trained model: the fields but the run, the first of them by position."""
     given = [one for one in arguments_of(verb) if one[0] != "run"]
     if not verb.endings:
-        given.insert(0, ("out", str, NODEFAULT if verb.place is Verb.place else "", arg("where the files go")))
+        given.append(("out", str, NODEFAULT if verb.place is Verb.place else "", arg("where the files go")))
+    given.sort(key=lambda one: one[2] is not NODEFAULT)
     names = [name for name, _, _, _ in given]
 
     def call(trained: "TrainedModel", *values: Any, **options: Any) -> Made:
@@ -382,7 +383,7 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
     parameter, kind = inspect.Parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD
     empty = parameter.empty
     own = [parameter(n, kind, default=empty if d is NODEFAULT else d, annotation=k) for n, k, d, _ in given]
-    own.sort(key=lambda one: one.default is not empty)
+    call.verb = verb  # pyright: ignore[reportFunctionMemberAccess]
     call.__signature__ = inspect.Signature([parameter("self", kind), *own], return_annotation=Made)  # pyright: ignore[reportFunctionMemberAccess]
     return call
 

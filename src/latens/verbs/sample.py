@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, UsageError
+from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from latens.workflow.trained import TrainedModel
 
 _COUNT = "how many (default 16; with --complete one for each row of FILE)"
@@ -41,9 +40,6 @@ class Sample(Verb):
         return self.checked_out(at.asked or free_name("samples", ending), endings)
 
     def __call__(self, at: At) -> Work:
-        import numpy as np
-
-        from latens import evaluation
         from latens.data.conditions import parse_conditions
         from latens.data.mixed import as_columns
         from latens.pictures.images import shown
@@ -103,9 +99,6 @@ class Sample(Verb):
 
     def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
         """Rows of a mixed table under conditions."""
-        import jax
-        import numpy as np
-
         from latens.data.mixed import as_columns
         from latens.evaluation.samples.conditional import sample_given
         from latens.verbs._files import formula_note
@@ -125,10 +118,6 @@ class Sample(Verb):
 
     def _completed(self, at: At) -> Work:
         """Rows of a mixed table with their empty cells drawn given the others."""
-        import jax
-        import numpy as np
-
-        from latens import evaluation
         from latens.verbs._files import formula_note, formulas
         from latens.verbs._tables import table_as_written
 
@@ -172,10 +161,6 @@ class Sample(Verb):
 
     def _drawn(self, trained: "TrainedModel", n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
-        import jax
-        import numpy as np
-
-        from latens import evaluation
         from latens.config import ClassifierConfig
 
         key = jax.random.key(self.seed)
@@ -204,8 +189,6 @@ def _class_of(trained: "TrainedModel", name: str) -> int:
 
 def _by_class(images: "np.ndarray", codes: "np.ndarray") -> "tuple[np.ndarray, int]":
     """Images in rows, one for each class, and how many columns that makes; gaps are left empty."""
-    import numpy as np
-
     rows = [images[codes == code] for code in np.unique(codes)]
     columns = max(map(len, rows))
     blank = np.zeros((columns, *images.shape[1:]), images.dtype)
