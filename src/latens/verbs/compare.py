@@ -1,7 +1,6 @@
 """`latens compare`: runs against each other on the same held-out rows."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -12,7 +11,6 @@ from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws
 if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.workflow.compare import Compared
-    from latens.workflow.trained import TrainedModel
 
 _WORDS = {
     "log_marginal": "log p(x)",
@@ -37,17 +35,23 @@ class Compare(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.verbs._measured import held_out_rows, unknown_draws
+        from latens.verbs._sources import open_model
         from latens.workflow.compare import compare
         from latens.workflow.measurement import density_of
 
-        opened = [at, *_opened(self.others, at)]
-        names = [each.name for each in opened]
+        others = list(self.others) if isinstance(self.others, list | tuple) else [self.others]
+        named = [str(one) if isinstance(one, str | Path) else f"model {k}" for k, one in enumerate(others, start=2)]
+        names = [at.name, *named]
         if len(set(names)) < 2:
             what = "`latens compare` needs two runs or more, and one was given."
             raise UsageError(what, where="RUN", fix="Name two or more runs.")
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise UsageError(f"{twice!r} is named twice.", where="RUN", fix="Name every run once.")
+        opened = [at]
+        for name, one in zip(named, others):
+            opened.append(open_model(name) if isinstance(one, str | Path) else At(one, name))
+            opened[-1].warn = at.warn
         data = _data(opened, self.data)
         split, positions = held_out_rows(data)
         draws = self.num_samples or 1000
@@ -74,20 +78,6 @@ class Compare(Verb):
         seen = f"these are {split} rows: they were not held out from training or the choice of the epoch"
         note, warnings = f"{found.protocol}; {about}", () if held_out else (seen,)
         return Made(value=value, text="\n".join(lines), note=note, warnings=warnings)
-
-
-def _opened(others: "str | TrainedModel | Sequence[str | TrainedModel]", at: At) -> list[At]:
-    """The other models, each with a name."""
-    from latens.verbs._sources import open_model
-
-    listed = others if isinstance(others, list | tuple) else [others]
-    found = [
-        open_model(str(one)) if isinstance(one, str | Path) else At(one, f"model {number}")
-        for number, one in enumerate(listed, start=2)
-    ]
-    for one in found:
-        one.warn = at.warn
-    return found
 
 
 def _data(opened: list[At], given: Any) -> "Dataset":

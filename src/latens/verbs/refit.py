@@ -25,7 +25,7 @@ class Refit(Verb):
     takes_out: ClassVar = ("PATH", "a run folder or a .safetensors file (default: RUN-PRIOR)")
     needs_latents: ClassVar = False
     data: Annotated[Any, arg("default: the data of the run", "DATA")] = None
-    prior: Annotated[str, arg("", choices=_KINDS)] = "mixture"
+    prior: Annotated[str, arg("the kind of prior (default mixture)", choices=_KINDS)] = "mixture"
     components: Annotated[int | None, arg("of a mixture, or rows of aggregate", metavar="N", kind=parts)] = None
     layers: Annotated[
         int | None, arg("of a flow, or blocks of a transformer", metavar="N", kind=whole(1, 1000))
