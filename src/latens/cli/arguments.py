@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from latens.cli.verb import add_arguments, dry_run
 from latens.errors import UsageError, nearest
-from latens.verbs.animate import percentiles
+from latens.verbs.animate import low_and_high
 from latens.verbs.kernel import count, draws, number, summary_of, table_rows, verbs, whole
 
 _COMMANDS: dict[str, str] = {
@@ -334,7 +334,7 @@ def _plane(group: Any, cells: int, spacing: str) -> None:
     words = f"even in z or in the prior's percentiles (default: {spacing})"
     group.add_argument("--manifold-range", choices=("linear", "percentile"), help=words)
     words = "probabilities at the edges (default 0.05,0.95)"
-    group.add_argument("--percentiles", type=percentiles, metavar="LOW,HIGH", help=words)
+    group.add_argument("--percentiles", type=low_and_high, metavar="LOW,HIGH", help=words)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

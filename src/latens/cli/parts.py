@@ -21,7 +21,7 @@ from latens.io.json import to_json
 from latens.io.workers import Worker
 from latens.verbs._files import flat_columns, parquet_bytes
 from latens.verbs._sources import open_model
-from latens.verbs.kernel import Request, name_of, refuse
+from latens.verbs.kernel import Request, arguments_of, name_of, refuse
 from latens.workflow.trained import model_file
 
 INDEX = "_blocks.safetensors"
@@ -36,13 +36,13 @@ class PartFolder:
 
     # `made_of`: What the bytes of a part depend on, JSON values by name; the footer of each part keeps them.
 
-    def __init__(self, path: Path, made_of: dict[str, Any]) -> None:
+    def __init__(self, path: Path, made_of: dict[str, Any], verb: str) -> None:
         try:
             import pyarrow.parquet as parquet
         except ImportError:
             fix = "pip install 'latens[tables]', or write one file: --out FILE.npz without --workers."
             raise ConfigError("pyarrow is not installed.", where="--workers", fix=fix) from None
-        self.path, self.made_of, self._parquet = path, made_of, parquet
+        self.path, self.made_of, self.verb, self._parquet = path, made_of, verb, parquet
 
     def file(self, part: int) -> Path:
         """Name the file of a part."""
@@ -63,7 +63,7 @@ class PartFolder:
         found = json.loads((metadata.metadata or {}).get(b"latens", b"null"))
         fix = "Choose another folder with --out, or remove this one."
         if not isinstance(found, dict):
-            raise RunFolderError("was not written by `latens encode`.", where=str(file), fix=fix)
+            raise RunFolderError(f"was not written by `latens {self.verb}`.", where=str(file), fix=fix)
         for name, value in self.made_of.items():
             if found.get(name) != value:
                 how = _WORDS.get(name, f"with {name}={found.get(name)}, and this is {name}={value}")
@@ -90,12 +90,13 @@ def run_parts(request: Any, context: Context, worker: Worker | None) -> int:
     parts, total = Parts(data), getattr(data, "total", len(data))
     with model_file(request.run).open("rb") as file:
         model = hashlib.file_digest(file, "sha256").hexdigest()
-    made_of = {"model": model, "data": data.fingerprint, "parts": len(parts), "seed": request.seed}
-    made_of |= {"num_samples": request.num_samples, "latens": __version__, "jax": jax.__version__}
-    made_of["threads"] = threads_of(worker)
+    made_of = {"model": model, "data": data.fingerprint, "parts": len(parts)}
+    asked = [name for name, *_ in arguments_of(verb) if name not in ("run", "data", "unknown")]
+    made_of |= {name: getattr(request, name) for name in asked}
+    made_of |= {"latens": __version__, "jax": jax.__version__, "threads": threads_of(worker)}
     if worker is not None:
         made_of["device"] = jax.devices()[0].device_kind
-    folder = PartFolder(out, made_of)
+    folder = PartFolder(out, made_of, name_of(verb))
     own = range(len(parts)) if worker is None else list(worker.parts(len(parts)))
     lacking = [part for part in own if not folder.has(part)]
     if context.args.dry_run:

@@ -14,7 +14,7 @@ _BETWEEN = "classes or row ids to go through (default: every class, else rows of
 _FLAGS = {"cells": "--manifold-cells", "spacing": "--manifold-range", "percentiles": "--percentiles"}
 
 
-def percentiles(text: str) -> tuple[float, float]:
+def low_and_high(text: str) -> tuple[float, float]:
     """Read LOW,HIGH."""
     low, comma, high = text.partition(",")
     try:
@@ -54,7 +54,7 @@ class Animate(Verb):
     percentiles: Annotated[
         tuple[float, float] | None,
         arg(
-            "probabilities at the edges (default 0.05,0.95)", metavar="LOW,HIGH", kind=percentiles, group="of manifold"
+            "probabilities at the edges (default 0.05,0.95)", metavar="LOW,HIGH", kind=low_and_high, group="of manifold"
         ),
     ] = None
     theme: Theme = "light"
@@ -104,7 +104,8 @@ class Animate(Verb):
             made = animate.walk(at.trained, data, seed=self.seed, **given)
         elif self.kind == "morph":
             between = [word.strip() for word in (self.between or "").split(",") if word.strip()]
-            made = animate.morph(at.trained, data, between=between, path=self.path, codes=codes, **given)
+            given["path"] = self.path
+            made = animate.morph(at.trained, data, between=between, codes=codes, **given)
         elif data is None:
             raise UsageError("DATA is missing.", where=at.name, fix="A model file holds no rows: add DATA.")
         elif self.kind == "latent":

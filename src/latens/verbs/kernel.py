@@ -94,7 +94,7 @@ Mean = Annotated[bool, arg("means of p(x | z) instead of draws")]
 Theme = Annotated[str, arg("colours (default light)", choices=("light", "dark"))]
 
 count, draws, table_rows = whole(1, 2**40), whole(1, 10**7), whole(1, 10**7)
-parts, width = whole(1, 10**5), whole(1, 2**16)
+parts, units = whole(1, 10**5), whole(1, 2**16)
 """`count` is of what takes time, not memory; the others take memory."""
 
 
@@ -140,7 +140,8 @@ class Made(Struct, kw_only=True):
         elif path.suffix.lower() == ".npz":
             write_npz(path, self.arrays)
         elif path.suffix.lower() != ".png":
-            make = self.table if callable(self.table) else lambda path, number: self.table or self.arrays  # pyright: ignore[reportUnknownLambdaType]
+            plain: Any = self.table or self.arrays
+            make = self.table if callable(self.table) else lambda path, number: plain
             tables = [(path, None), *((numbered(path, k), k) for k in range(self.further))]
             given = (self.schema, self.infinite, self.known)
             write_together((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
@@ -335,11 +336,11 @@ def finished(work: Work) -> Made:
     raise TypeError("a verb yields once: the words that say what it would do")
 
 
-def method(verb: type[Verb]) -> Callable[..., Made]:
+def method(verb: type[Request]) -> Callable[..., Made]:
     """The verb as a method of a trained model: the fields but the run, the first of them by position."""
     given = [one for one in arguments_of(verb) if one[0] != "run"]
     if not verb.endings:
-        given.append(("out", str, NODEFAULT if verb.place is Verb.place else "", arg("where the files go")))
+        given.append(("out", str, NODEFAULT if verb.place is Request.place else "", arg("where the files go")))
     given.sort(key=lambda one: one[2] is not NODEFAULT)
     names = [name for name, _, _, _ in given]
 
@@ -367,7 +368,7 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
         unknown = options.get("unknown", "error")
         at = At(trained, data=options.get("data"), out=options.pop("out", ""), unknown=unknown)
         refuse(verb, at)
-        request = verb(run="", **options)
+        request = verb(**{"run": "", **options})
         if at.asked:
             at.write_to(request.place(at))
         work = request(at)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError
-from latens.verbs.kernel import At, Made, Verb, Work, Would, arg, count, draws, free_name, parts, whole, width
+from latens.verbs.kernel import At, Made, Verb, Work, Would, arg, count, draws, free_name, parts, units, whole
 
 if TYPE_CHECKING:
     from latens.data import Dataset
@@ -30,9 +30,9 @@ class Refit(Verb):
     layers: Annotated[
         int | None, arg("of a flow, or blocks of a transformer", metavar="N", kind=whole(1, 1000))
     ] = None  # fmt: skip
-    together: Annotated[int | None, arg(_TOGETHER, metavar="N", kind=width)] = None
-    latent_dim: Annotated[int | None, arg("of a second VAE", metavar="N", kind=width)] = None
-    width: Annotated[int | None, arg(_WIDTH, metavar="N", kind=width)] = None
+    together: Annotated[int | None, arg(_TOGETHER, metavar="N", kind=units)] = None
+    latent_dim: Annotated[int | None, arg("of a second VAE", metavar="N", kind=units)] = None
+    width: Annotated[int | None, arg(_WIDTH, metavar="N", kind=units)] = None
     steps: Annotated[int, arg("of whatever is trained", metavar="N", kind=count)] = 2000
     num_samples: Annotated[int | None, arg("draws a row for log p(x) (default 100)", metavar="K", kind=draws)] = None
     force: Annotated[bool, arg("replace a former run in --out")] = False

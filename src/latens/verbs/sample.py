@@ -72,6 +72,7 @@ class Sample(Verb):
         x = evaluation.finite(arrays["x"], "x", where=at.name)
 
         def pixels() -> tuple[Any, int]:
+            assert chosen is not None
             return _by_class(shown(trained.schema, x), chosen)
 
         if mixed:
