@@ -9,11 +9,11 @@ from matplotlib.image import imread
 from msgspec.structs import replace
 
 from latens.cli.main import main
-from latens.cli.measured import Summary, beware
 from latens.cli.training import draws_of
 from latens.data import load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
+from latens.verbs._measured import Summary, beware
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.cli.context import table
 from latens.config import Config, VAEConfig
 from latens.data import Dataset
 from latens.evaluation import Estimate, diagnose
 from latens.evaluation.estimate import UNKNOWN
+from latens.io.terminal import table
 from latens.workflow.measurement import density_of, headline, measured, still_rising
 from latens.workflow.trained import TrainedModel
 

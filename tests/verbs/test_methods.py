@@ -1,0 +1,102 @@
+"""Verbs called in Python: the same numbers as a command gives, without a file, on rows that are in memory."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import latens
+from latens.errors import ConfigError, DataError, UsageError
+from latens.workflow.trained import TrainedModel
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def golden(name: str) -> tuple[TrainedModel, np.ndarray]:
+    rows = json.loads((GOLDEN / f"format-1-{name}.json").read_text())
+    return TrainedModel.load(GOLDEN / f"format-1-{name}.safetensors"), np.array(rows["x"], np.float32)
+
+
+def of_its_own(trained: TrainedModel, x: np.ndarray) -> tuple[TrainedModel, latens.Dataset]:
+    """A model that believes to be trained on these rows."""
+    data = latens.load_data(x, schema=trained.schema)
+    return trained.with_facts(fingerprint=data.fingerprint), data
+
+
+def test_what_is_seen_of_a_picture_stays(tmp_path: Path) -> None:
+    trained, x = golden("convolutions")
+    data = latens.load_data(x[:3], schema=trained.schema)
+    made = trained.complete(data, region="4:,:", draws=2, num_samples=8, steps=0)
+    mask = np.broadcast_to(np.arange(8)[:, None] < 4, (3, 8, 8)).reshape(data.x.shape)
+    np.testing.assert_array_equal(made.arrays["mask"], mask)
+    np.testing.assert_array_equal(np.where(mask, made.arrays["x"], 0), np.where(mask, data.x, 0))
+    np.testing.assert_array_equal(np.where(mask, made.arrays["draws"][:, 1], 0), np.where(mask, data.x, 0))
+    assert made.value["hidden"] == 0.5
+    made.write(tmp_path / "answers.png")
+    assert (tmp_path / "answers.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(UsageError, match=r"--region and --grey both say what is seen"):
+        trained.complete(data, region="4:,:", grey=True)
+
+
+def test_held_out_rows_are_given_as_a_data_set() -> None:
+    trained, x = golden("table")
+    rows = np.concatenate([x] * (1 + 100 // len(x)))
+    usual = rows + np.random.default_rng(0).normal(0, 0.1, rows.shape).astype(np.float32)
+    odd = np.concatenate([usual[:2], usual[:1] + 50])
+    made = trained.detect(odd, held_out=latens.load_data(usual, schema=trained.schema), num_samples=4)
+    assert made.arrays["flagged"].tolist() == [0, 0, 1]
+    assert made.arrays["p_value"][2] == 1 / (len(usual) + 1)
+    assert "(whether they trained the model is not known: its own data cannot be read)" in made.text
+    with pytest.raises(UsageError, match="DATA is missing"):
+        trained.detect(odd)
+
+
+def test_a_model_is_as_good_as_itself() -> None:
+    trained, data = of_its_own(*golden("table"))
+    made = trained.compare(trained, data=data, num_samples=4)
+    first, second = made.value["runs"]
+    assert (first["run"], second["run"]) == ("the model", "model 2")
+    assert (first["difference"], second["difference"]["value"]) == (None, 0.0)
+    assert "These rows do not tell the model from model 2" in made.text
+    with pytest.raises(UsageError, match="needs two runs or more"):
+        trained.compare(data=data)
+    with pytest.raises(DataError, match="trained on other data"):
+        trained.compare(trained.with_facts(fingerprint="0"), data=data)
+
+
+def test_a_new_prior_is_a_new_model(tmp_path: Path) -> None:
+    trained, data = of_its_own(*golden("table"))
+    made = trained.refit(data, prior="normal", num_samples=2)
+    assert made.trained is not None
+    z = np.zeros((1, *trained.latent_shape), np.float32)
+    np.testing.assert_array_equal(made.trained.decode(z), trained.decode(z))
+    assert made.trained.config.prior.kind == "full-normal"  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    assert list(tmp_path.iterdir()) == []
+    again = trained.refit(data, prior="normal", num_samples=2, out=str(tmp_path / "new.safetensors"))
+    assert again.value["model"] == str(tmp_path / "new.safetensors")
+    assert TrainedModel.load(tmp_path / "new.safetensors").to_bytes() == made.trained.to_bytes()
+    with pytest.raises(DataError, match="these are not the data that the model was trained on"):
+        golden("table")[0].refit(data, prior="normal")
+
+
+def test_a_walk_is_an_array_or_a_file(tmp_path: Path) -> None:
+    trained, _ = golden("convolutions")
+    made = trained.animate("walk", frames=3)
+    assert made.arrays["frames"].dtype == np.uint8
+    assert made.arrays["frames"].shape[0] == made.value["frames"] == 3
+    trained.animate("walk", frames=3, out=str(tmp_path / "walk.gif"))
+    assert (tmp_path / "walk.gif").read_bytes()[:3] == b"GIF"
+    with pytest.raises(UsageError, match="what is shown over training needs a run"):
+        trained.animate("latent")
+    with pytest.raises(UsageError, match=r"'walk.png' ends in '.png'"):
+        trained.animate("walk", out="walk.png")
+
+
+def test_a_classifier_says_nothing_of_hidden_parts() -> None:
+    trained = TrainedModel.load(GOLDEN / "format-1-classifier.safetensors")
+    rows = np.zeros((2, *trained.schema.shape), np.float32)
+    with pytest.raises(ConfigError, match="a Bayes classifier has no latents to complete"):
+        trained.complete(rows)
+    with pytest.raises(ConfigError, match=r"only a model with log p\(x\) can say how surprising a row is"):
+        trained.detect(rows)
