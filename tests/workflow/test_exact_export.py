@@ -42,7 +42,7 @@ class Engine:
         self.made[model_name] = (function, tuple(shape))
         return SimpleNamespace(SerializeToString=model_name.encode)
 
-    def InferenceSession(self, raw):  # noqa: N802
+    def InferenceSession(self, raw):
         function, shape = self.made[raw.decode()]
 
         def run(outputs, inputs):
@@ -86,7 +86,7 @@ def test_files_and_what_is_told_of_them(trained, tmp_path, monkeypatch, rows):
 def test_the_difference_is_a_share_of_the_largest_number(trained, tmp_path, monkeypatch):
     told, _ = exported(trained, tmp_path, monkeypatch, off=5e-5)
     np.testing.assert_allclose([one["difference"] for one in told.values()], 5e-5, rtol=1e-2)
-    with pytest.raises(UsageError, match="the numbers of the encoder lie 0.0002 of the largest from the model's own"):
+    with pytest.raises(UsageError, match=r"the numbers of the encoder lie 0\.0002 of the largest from the model's own"):
         exported(trained, tmp_path, monkeypatch, off=2e-4)
 
 
