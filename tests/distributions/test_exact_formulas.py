@@ -17,6 +17,7 @@ from latens.distributions import (
     Mixture,
     PowerSpherical,
     RelaxedOneHot,
+    VariableMixture,
     VonMisesFisher,
     kl,
 )
@@ -50,6 +51,23 @@ def test_a_mixture_of_what_has_no_mean_has_none():
     relaxed = jax.vmap(lambda logits: RelaxedOneHot(logits, jnp.zeros(())))(jnp.zeros((2, 3)))
     with pytest.raises(TypeError, match="RelaxedOneHot has no mean in closed form"):
         Mixture(jnp.zeros(2), relaxed).mean()
+
+
+def test_moments_of_mixtures_for_each_variable():
+    logits, loc, scale = RANDOM.normal(size=(2, 3, 4)), RANDOM.normal(size=(2, 3, 4)), RANDOM.random((2, 3, 4)) + 0.5
+    parts = DiagonalNormal(jnp.asarray(loc, jnp.float32), jnp.log(jnp.asarray(scale, jnp.float32)))
+    one, weights = VariableMixture(jnp.asarray(logits, jnp.float32), parts), special.softmax(logits, axis=-1)
+    mean = (weights * loc).sum(axis=-1)
+    found = one.moments()
+    close(found[0], mean)
+    close(found[1], (weights * (scale**2 + loc**2)).sum(axis=-1) - mean**2, rtol=1e-4)
+    close(one.mean(), mean)
+    x = RANDOM.normal(size=(2, 3))
+    close(
+        one.log_prob_terms(jnp.asarray(x, jnp.float32)),
+        np.log((weights * stats.norm.pdf(x[..., None], loc, scale)).sum(axis=-1)),
+        rtol=1e-4,
+    )
 
 
 def test_several_relaxed_choices_are_independent():

@@ -8,12 +8,13 @@ import pytest
 
 from latens import VAE, VAEDetector, VAEImputer
 from latens.data.rows import row_keys
-from latens.errors import ConfigError, DataError, ResourceError, UsageError
+from latens.errors import ConfigError, DataError, ModelFileError, ResourceError, UsageError
 from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, densities
 from latens.estimators import rows as row_estimators
 from latens.estimators.base import _is_plain, _tuples, as_dataset, observed_cells, plain_value, seed_of
 from latens.estimators.labels import classes_of, codes_of, labelled
 from latens.io import process
+from latens.workflow.trained import TrainedModel
 
 SMALL = {"network.hidden": [3]}
 RANDOM = np.random.default_rng(0)
@@ -326,7 +327,10 @@ def test_vaes_as_densities_come_back_from_their_file(told, tmp_path):
     np.testing.assert_allclose(again.log_prior_, np.log([0.5, 0.5]))
     np.testing.assert_allclose(again.densities_[1].transform(rows[:3]), one.densities_[1].transform(rows[:3]))
     assert again.reasons_ == ["class priors are the frequencies of the training rows"]
+    with pytest.raises(ModelFileError, match="the file holds a classifier with a model for each class"):
+        TrainedModel.load(tmp_path / "m.safetensors")
     plain = GenerativeClassifier(random_state=0).fit(rows, y)
+    assert TrainedModel.load(plain.save(tmp_path / "g.safetensors")).classes == ()
     back = GenerativeClassifier.load(plain.save(tmp_path / "g.safetensors"))
     np.testing.assert_allclose(back.predict_proba(rows), plain.predict_proba(rows), rtol=1e-5)
     assert back.classes_.tolist() == [3, 5]

@@ -4,13 +4,15 @@ import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from checks import close
 from paths import GOLDEN
 
 from latens.data import load
+from latens.errors import DataError, UsageError
 from latens.evaluation import Estimate
-from latens.measure import columns, judge, reach, tables
+from latens.measure import cells, columns, judge, reach, tables
 from latens.measure.tables import Table
 from latens.workflow.trained import TrainedModel
 
@@ -148,3 +150,85 @@ def test_nats_of_columns_beside_those_of_independent_ones(monkeypatch, gaps):
         expected = Estimate.of(nats[1:, i], num_samples=1, protocol="", weight=weight[1:])
         assert (row["nats"], row["standard_error"]) == pytest.approx((expected.value, expected.standard_error))
     assert told[-1]["nats"] == -1.0
+
+
+def frame_of(one):
+    return {"kind": np.array(["a", "b", "c"])[one.x[:, 0].astype(int)].tolist(), "size": one.x[:, 1].tolist()}
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_judgement_puts_together_what_each_number_says(monkeypatch, new):
+    real, fake, test = (pd.DataFrame(frame_of(table(60, seed))) for seed in range(3))
+    called = []
+
+    def stub(name, value):
+        def function(*given, **options):
+            called.append((name, *(one.name for one in given if isinstance(one, Table)), *options.values()))
+            return value(*given) if callable(value) else value
+
+        monkeypatch.setattr(judge, name, function)
+
+    stub("with_error", lambda function, a, b, seed: (function(a, b), 0.5))
+    stub("detection", (0.75, 0.1))
+    stub("utility", {"real": Estimate(0.5, 0.1, 1, 60)})
+    stub("copies", 3)
+    stub("attacks", {"area": 0.5})
+    stub("nearest_distances", lambda rows, among, like: np.arange(100.0) if rows.name == "--test" else np.full(50, 1.5))
+    if not new:
+        found = judge.judge(real, fake, seed=5)
+        assert not {"utility", "near", "attacks"} & set(found)
+        assert found["detection"]["beside"] == "real rows"
+        assert found["copies"] == {"fake": 3}
+        with pytest.raises(UsageError, match=r"there are none\. Give them with --test"):
+            judge.judge(real, fake, target="kind")
+        with pytest.raises(DataError, match=r"has 40 rows; too few to judge anything by\. Give at least 50"):
+            judge.judge(real, fake[:40])
+        return
+    found = judge.judge(real, fake, test=test, target="kind", seed=5)
+    assert found["rows"] == {"real": 60, "fake": 60, "test": 60}
+    assert found["detection"]["beside"] == "test rows"
+    assert found["detection"]["trees"] == {"value": 0.5, "standard_error": 0.2, "auc": 0.75}
+    assert found["copies"] == {"fake": 3, "test": 3}
+    assert found["near"] == {"share": 1.0, "of_new_rows": 0.02}  # 1.5 is below the second of a hundred
+    assert found["attacks"] == {"area": 0.5}
+    assert found["utility"]["target"] == "kind"
+    assert {"new_rows"} <= set(found["shape"]) & set(found["trend"])
+    shapes = [row["shape"] for row in found["worst_columns"]]
+    assert shapes == sorted(shapes)
+    assert found["shape"]["value"] == pytest.approx(np.mean(shapes))
+    assert ("utility", "FAKE", "REAL", "--test", 5) in called
+    assert "utility" not in judge.judge(real, fake, test=test)
+    with pytest.raises(UsageError, match="there is no column 'kin'"):
+        judge.judge(real, fake, test=test, target="kin")
+
+
+def test_places_without_a_cell_are_those_of_none(monkeypatch):
+    trained = TrainedModel.load(GOLDEN / "format-1-mixed.safetensors")
+    types = trained.schema.types
+    x, mask = np.zeros((2, len(types)), np.float32), np.zeros((2, len(types)), bool)
+    mask[0, 1] = mask[1, :2] = True
+    data = dataclasses.replace(load(x[:, :1]), x=x, mask=mask, schema=trained.schema)
+    even = lambda trained, data, rows, j, **options: np.full((len(rows), types[j].count), 1.0 / types[j].count)  # noqa: E731
+    monkeypatch.setattr(cells, "given_rest", even)
+    found = cells.blame(trained, data, np.arange(2), others=10, cells=3)
+    assert found.column[0].tolist() == [1, -1, -1]
+    assert sorted(found.column[1].tolist()) == [-1, 0, 1]
+    assert found.p_value[0, 1:].tolist() == [1.0, 1.0]
+    for part in (found.expected, found.low, found.high):
+        assert part[0, 1:].tolist() == [0.0, 0.0]
+
+
+def test_numbers_beyond_those_of_the_training_rows_are_as_odd_as_their_tail(monkeypatch):
+    trained = TrainedModel.load(GOLDEN / "format-1-mixed.safetensors")
+    types = trained.schema.types
+    number = [kind.kind for kind in types].index("number")
+    x = np.zeros((3, len(types)), np.float32)
+    outside = np.zeros(x.shape, np.float32)
+    outside[1:, number] = 1.0, 2.0
+    data = dataclasses.replace(load(x[:, :1]), x=x, mask=None, schema=trained.schema, outside=outside)
+    even = lambda trained, data, rows, j, **options: np.full((len(rows), types[j].count), 1.0 / types[j].count)  # noqa: E731
+    monkeypatch.setattr(cells, "given_rest", even)
+    monkeypatch.setattr(cells, "tails", lambda outside, types, others: (None, np.where(outside == 1.0, 0.9, 0.1)))
+    found = cells.blame(trained, data, np.arange(3), others=10, cells=len(types))
+    p = np.take_along_axis(found.p_value, np.argsort(found.column, axis=1), axis=1)[:, number]
+    assert p[1:].tolist() == [1.0, pytest.approx(0.2)]

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from checks import close
 
-from latens.distributions import Blocks, DiagonalNormal
+from latens.distributions import Blocks, Categorical, DiagonalNormal, Product, RelaxedOneHot
 from latens.models import ByModality, VectorQuantiser
+from latens.models.latent_arrays import as_code, mean_code
 from latens.models.multimodal import product_of_normals
 
 RANDOM = np.random.default_rng(0)
@@ -65,3 +66,17 @@ def test_a_product_of_experts_adds_precisions():
         found = product_of_normals(normals, jnp.asarray(members), with_prior=with_prior)
         close(found.loc, (own[:, None] * loc / scale**2).sum(axis=0) / precision, rtol=1e-4)
         close(jnp.exp(found.log_scale), precision**-0.5, rtol=1e-4)
+
+
+def test_latents_of_every_kind_as_one_array():
+    levels = (jnp.array([1.0, 2.0]), jnp.array([[3.0]]))
+    normal = DiagonalNormal(jnp.array([4.0, 5.0]), jnp.zeros(2))
+    names = Categorical(jnp.log(jnp.array([[0.2, 0.8], [0.5, 0.5]])))
+    close(as_code(normal, jnp.array([6.0, 7.0])), [6.0, 7.0])
+    close(as_code(normal, jnp.ones((2, 2))), np.ones((2, 2)))
+    close(as_code(normal, levels), [1.0, 2.0, 3.0])
+    close(as_code(names, jnp.array([1, 0])), [[0.0, 1.0], [1.0, 0.0]])
+    both = Product({"b": normal, "a": names})
+    close(as_code(both, {"a": jnp.array([1, 0]), "b": jnp.array([8.0, 9.0])}), [0.0, 1.0, 1.0, 0.0, 8.0, 9.0])
+    close(mean_code(both), [0.2, 0.8, 0.5, 0.5, 4.0, 5.0])
+    close(mean_code(RelaxedOneHot(jnp.log(jnp.array([0.25, 0.75])), jnp.zeros(()))), [0.25, 0.75])

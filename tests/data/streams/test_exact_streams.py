@@ -1,16 +1,21 @@
 """Small streams of pictures and of shards with labels that are missing: every number that the pass finds."""
 
 import io
+import json
 import tarfile
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import scipy.sparse
 from PIL import Image
 
 from latens.data import load
+from latens.data.streams import arrow, hdf5, pictures
 from latens.data.streams import npy as npy_shards
-from latens.data.streams import pictures
 from latens.errors import DataError
+
+h5py = pytest.importorskip("h5py")
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (7, 3, 2), np.uint8)
@@ -54,6 +59,11 @@ def test_two_tars_in_blocks_of_two(tmp_path, monkeypatch, labelled):
 
 
 def test_tars_say_what_does_not_fit(tmp_path):
+    several = [(f"0.{ending}", b"x") for ending in ("txt", "json", "cls", "id", "more")]
+    tar_of(tmp_path / "a.tar", [("0.png", png(PIXELS[0])), *several, ("1.png", png(PIXELS[1])), ("1.cls", b"")])
+    words = r"the key '1' has \.cls, \.png, others have \.cls, \.id, \.json, \.more, \.png, \.txt\. Give every key"
+    with pytest.raises(DataError, match=words):
+        load(tmp_path, stream=True)
     tar_of(tmp_path / "a.tar", [("0.png", png(PIXELS[0])), ("0.cls", b"x"), ("1.png", png(PIXELS[1]))])
     with pytest.raises(DataError, match=r"a\.tar: the key '1' has \.png, others have \.cls, \.png\. Give every key"):
         load(tmp_path, stream=True)
@@ -77,6 +87,74 @@ def test_a_folder_in_blocks_of_three(tmp_path, monkeypatch):
     assert data.stream.source.table.rows.tolist() == [3, 3, 1]
     with pytest.raises(DataError, match=r"a folder has no column 'kind'\. Its labels are the names of its sub-folders"):
         load(tmp_path, stream=True, label="kind")
+
+
+def hdf5_of(path, x, **more):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=x)
+        for name, values in more.items():
+            file.create_dataset(name, data=values)
+
+
+def test_rows_of_two_files_in_blocks_of_so_many_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 4 * 3 * 8)  # four rows of three numbers
+    x, label = RANDOM.normal(size=(11, 3)), RANDOM.integers(0, 3, 11)
+    hdf5_of(tmp_path / "a.h5", x[:5], y=label[:5])
+    hdf5_of(tmp_path / "b.h5", x[5:], y=label[5:])
+    data = load(tmp_path, stream=True)
+    np.testing.assert_array_equal(data.x, x.astype(np.float32))
+    np.testing.assert_array_equal(data.label, label)
+    assert data.stream.source.table.rows.tolist() == [4, 1, 4, 2]
+    assert load(tmp_path, stream=True, label="none").label is None
+    others = ((x[5:, :2], label[5:], r"other columns, type, labels or ids than a\.h5"), (x[5:], label[4:], "labels"))
+    for number, (rows, labels, words) in enumerate(others):
+        (tmp_path / f"{number}").mkdir()
+        hdf5_of(tmp_path / f"{number}" / "a.h5", x[:5], y=label[:5])
+        hdf5_of(tmp_path / f"{number}" / "b.h5", rows, y=labels)
+        with pytest.raises(DataError, match=words):
+            load(tmp_path / f"{number}", stream=True)
+
+
+def test_rows_of_a_sparse_matrix(tmp_path):
+    matrix = scipy.sparse.csr_matrix(np.where(RANDOM.random((9, 4)) < 0.5, 0.0, RANDOM.normal(size=(9, 4))))
+    with h5py.File(tmp_path / "cells.h5ad", "w") as file:
+        file.attrs["encoding-type"] = "anndata"
+        group = file.create_group("X")
+        group.attrs["encoding-type"], group.attrs["shape"] = "csr_matrix", np.array([9, 4])
+        for name in ("data", "indices", "indptr"):
+            group.create_dataset(name, data=getattr(matrix, name))
+        for name, count in (("obs", 9), ("var", 4)):
+            group = file.create_group(name)
+            group.attrs["_index"] = "index"
+            group.create_dataset("index", data=[f"{name}{i}" for i in range(count)], dtype=h5py.string_dtype())
+    data = load(tmp_path / "cells.h5ad", stream=True)
+    np.testing.assert_allclose(data.x, matrix.toarray(), rtol=1e-6)
+    assert data.names.tolist() == [f"obs{i}" for i in range(9)]
+    assert [column.name for column in data.schema.columns] == [f"var{i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_arrow_files_in_blocks_of_batches_with_names_of_their_classes(tmp_path, monkeypatch, named):
+    monkeypatch.setattr(arrow, "BLOCK_ROWS", 6)
+    x, label = RANDOM.normal(size=(11, 2)).astype(np.float32), np.array([0, 1, -1, 1, 0, 2, 1, 1, 0, -1, 2])
+    table = pa.table({"a": x[:, 0], "b": x[:, 1], "label": label if named else [f"l{code}" for code in label]})
+    for i, rows in enumerate((slice(0, 7), slice(7, 11))):
+        with pa.OSFile(str(tmp_path / f"{i}.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.slice(rows.start, rows.stop - rows.start), max_chunksize=3)
+    info = {"features": {"label": {"names": ["cat", "dog", "eel"], "_type": "ClassLabel"}}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    data = load(tmp_path, stream=True, label="label")
+    np.testing.assert_array_equal(data.x, x)
+    assert data.stream.source.table.rows.tolist() == [6, 1, 4]
+    if named:
+        assert data.schema.classes == ("cat", "dog", "eel")
+        np.testing.assert_array_equal(data.label, label)
+        info["features"]["label"]["names"] = ["cat", "dog"]
+        (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+        with pytest.raises(DataError, match=r"has the label 2, and dataset_info\.json names 2 classes"):
+            load(tmp_path, stream=True, label="label")
+    else:
+        assert data.schema.classes == ("l-1", "l0", "l1", "l2")
 
 
 def test_labels_that_are_missing_in_several_blocks_add_up(tmp_path, monkeypatch):
