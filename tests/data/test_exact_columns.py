@@ -162,3 +162,15 @@ def test_texts_are_counted_in_the_order_in_which_they_came(monkeypatch):
     assert not texts.many
     texts.add(["d"], np.array([1]), np.array([0]))
     assert texts.many
+
+
+@pytest.mark.parametrize(("often", "apart"), [(19, False), (20, True), (21, True)])
+def test_a_value_has_a_segment_of_its_own_from_twenty_rows_on(often, apart):
+    """Among 200 values that come once."""
+    counts = np.ones(201, int)
+    counts[100] = often
+    starts, masses = segments(np.arange(201), counts, 201)
+    assert ((100 in starts) and (101 in starts)) is apart
+    assert masses.sum() == 200 + often
+    if apart:
+        assert masses[starts.index(100)] == often

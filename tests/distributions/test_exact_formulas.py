@@ -11,11 +11,13 @@ from latens import distributions
 from latens.distributions import (
     AbstractDistribution,
     Beta,
+    Context,
     DiagonalNormal,
     Dirichlet,
     LowRankNormal,
     Mixture,
     PowerSpherical,
+    Product,
     RelaxedOneHot,
     VariableMixture,
     VonMisesFisher,
@@ -153,3 +155,26 @@ def test_divergences_of_proportions():
     expected += np.sum((a - b) * (special.digamma(a) - special.digamma(a.sum())))
     pairs = (Beta(*(jnp.log(jnp.asarray([part], jnp.float32)) for part in one)) for one in (a, b))
     close(kl(*pairs), expected, rtol=1e-4)
+
+
+def test_columns_of_a_product_draw_the_same_in_any_order():
+    parts = {name: DiagonalNormal(jnp.full(2, at), jnp.zeros(2)) for name, at in (("b", 1.0), ("a", -1.0), ("c", 5.0))}
+    one, other = Product(parts), Product({name: parts[name] for name in ("c", "a", "b")})
+    key = jax.random.key(3)
+    for found in (one.sample(key=key), other.sample(key=key)):
+        keys = dict(zip("abc", jax.random.split(key, 3)))
+        for name, part in parts.items():
+            close(found[name], part.sample(key=keys[name]))
+    noise = other.sample_noise(key=key)
+    for name, own in zip("abc", jax.random.split(key, 3)):
+        close(noise[name], parts[name].sample_noise(key=own))
+        close(one.from_noise(noise)[name], parts[name].from_noise(noise[name]))
+
+
+def test_a_network_of_pixels_starts_without_biases():
+    made = Context.drawn(1, 3, 5, width=4, rows=1, sides=1, neighbour_units=2, key=jax.random.key(0))
+    close(made.output, np.zeros((5, 4)))
+    small = [leaf for leaf in jax.tree.leaves(made) if hasattr(leaf, "ndim") and leaf.ndim == 1]
+    assert len(small) == 2
+    for leaf in small:
+        close(leaf, np.zeros(len(leaf)))

@@ -322,6 +322,8 @@ def test_vaes_as_densities_come_back_from_their_file(told, tmp_path):
     assert [experiment.config.training.seed for experiment in told] == [0, 0]
     assert [len(experiment.data) for experiment in told] == [20, 20]
     assert told[0].data.schema == told[1].data.schema  # what all rows say of the columns
+    single = densities.join(one.densities_[:1], np.zeros(1), ("3",))
+    assert (single.schema.classes, single.preparation) == (("3",), one.densities_[0].model_.preparation)
     again = GenerativeClassifier.load(one.save(tmp_path / "m.safetensors"))
     np.testing.assert_array_equal(again.classes_, [3, 5])
     np.testing.assert_allclose(again.log_prior_, np.log([0.5, 0.5]))

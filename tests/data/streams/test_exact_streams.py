@@ -11,6 +11,7 @@ import scipy.sparse
 from PIL import Image
 
 from latens.data import load
+from latens.data.rows import row_keys
 from latens.data.streams import arrow, hdf5, pictures
 from latens.data.streams import npy as npy_shards
 from latens.errors import DataError
@@ -84,6 +85,7 @@ def test_a_folder_in_blocks_of_three(tmp_path, monkeypatch):
     np.testing.assert_array_equal(data.x, PIXELS[order])
     assert data.names.tolist() == [f"{LABELS[i] or 'c'}/{i}.png" for i in order]
     assert data.label.tolist() == [0, 0, 0, 1, 1, 1, 2]
+    np.testing.assert_array_equal(data.row_id, row_keys(data.names))
     assert data.stream.source.table.rows.tolist() == [3, 3, 1]
     with pytest.raises(DataError, match=r"a folder has no column 'kind'\. Its labels are the names of its sub-folders"):
         load(tmp_path, stream=True, label="kind")
