@@ -166,11 +166,11 @@ def test_texts_are_counted_in_the_order_in_which_they_came(monkeypatch):
 
 @pytest.mark.parametrize(("often", "apart"), [(19, False), (20, True), (21, True)])
 def test_a_value_has_a_segment_of_its_own_from_twenty_rows_on(often, apart):
-    """Among 200 values that come once."""
-    counts = np.ones(201, int)
-    counts[100] = often
-    starts, masses = segments(np.arange(201), counts, 201)
-    assert ((100 in starts) and (101 in starts)) is apart
-    assert masses.sum() == 200 + often
+    """Among 2000 values that come once, of which 31 make a segment."""
+    counts = np.ones(2001, int)
+    counts[1000] = often
+    starts, masses = segments(np.arange(2001), counts, 2001)
+    assert (1000 in starts and 1001 in starts) is apart
+    assert masses.sum() == 2000 + often
     if apart:
-        assert masses[starts.index(100)] == often
+        assert masses[starts.index(1000)] == often
