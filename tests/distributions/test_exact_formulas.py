@@ -24,7 +24,7 @@ from latens.distributions import (
     kl,
 )
 from latens.distributions.bijections import Autoregressive
-from latens.distributions.special import log_bessel_scaled
+from latens.distributions.special import _DEBYE, _debye_polynomials, log_bessel_scaled
 from latens.models.autoregressive_codes import AutoregressiveCodes
 from latens.models.quantised import CodePosterior
 
@@ -121,6 +121,15 @@ def test_bessel_functions(order, float64):
     if order == 600.0:  # of which SciPy has no small arguments: the first terms of the series
         terms = [k * np.log(x[:2] ** 2 / 4) - special.gammaln(k + 1) - special.gammaln(k + 601.0) for k in range(6)]
         close(np.asarray(found)[:2], x[:2] + 600 * np.log(2.0) - special.logsumexp(terms, axis=0), rtol=1e-12)
+
+
+def test_polynomials_of_the_expansion_for_large_orders():
+    """DLMF 10.41.10: u_1 = (3 t - 5 t^3) / 24, u_2 = (81 t^2 - 462 t^4 + 385 t^6) / 1152."""
+    found = _debye_polynomials(9)
+    close(found[0], np.eye(9)[0])
+    close(found[1, :3], [3 / 24, -5 / 24, 0.0])
+    close(found[2, :4], [81 / 1152, -462 / 1152, 385 / 1152, 0.0])
+    close(found, _DEBYE)
 
 
 @pytest.mark.parametrize("m", [2, 3, 5])

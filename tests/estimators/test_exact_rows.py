@@ -9,7 +9,7 @@ import pytest
 from latens import VAE, VAEDetector, VAEImputer
 from latens.data.rows import row_keys
 from latens.errors import ConfigError, DataError, ModelFileError, ResourceError, UsageError
-from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, densities
+from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, densities, vae
 from latens.estimators import rows as row_estimators
 from latens.estimators.base import _is_plain, _tuples, as_dataset, observed_cells, plain_value, seed_of
 from latens.estimators.labels import classes_of, codes_of, labelled
@@ -150,6 +150,17 @@ def test_a_mean_is_asked_for(told):
     assert np.abs(drawn - mean).min() > 0
     np.testing.assert_array_equal(one.posterior_predictive(X[:5]), drawn)
     assert np.abs(one.posterior_predictive(X[:5], random_state=1) - drawn).min() > 0
+
+
+def test_a_prior_is_fitted_to_rows_of_the_same_columns(told, monkeypatch):
+    one = VAE(2, random_state=0, settings=SMALL, validation_fraction=0.3).fit(X)
+    given = []
+    refitted = lambda model, data, kind, **options: given.append(data) or SimpleNamespace(trained=model, gain=None)  # noqa: E731
+    monkeypatch.setattr(vae, "refit_prior", refitted)
+    assert one.refit_prior(X) is None
+    np.testing.assert_array_equal(given[0].split, (row_keys(np.arange(60)) / 2.0**32 < 0.3).astype(np.uint8))
+    with pytest.raises(ValueError, match="X has 1 features, but VAE is expecting 2 features"):
+        one.refit_prior(X[:, :1])
 
 
 def test_whole_numbers_have_no_gaps(told):

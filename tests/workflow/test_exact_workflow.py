@@ -15,8 +15,9 @@ from latens import config as configuration
 from latens.config import override
 from latens.data import Preparation, Schema
 from latens.data.streams.dataset import StreamDataset
-from latens.errors import ConfigError, DataError, UsageError
+from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.evaluation import Estimate
+from latens.io.arrays import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.workflow import compress as compressing
@@ -228,6 +229,22 @@ def test_files_hold_whole_or_half_numbers(trained, tmp_path):
     for one, other in zip(jax.tree.leaves(trained.model), jax.tree.leaves(half.model), strict=True):
         if hasattr(one, "dtype"):
             np.testing.assert_array_equal(np.asarray(one, np.float16).astype(np.float32), other)
+
+
+def test_a_file_of_several_models_says_how_it_is_loaded(trained):
+    metadata = trained.metadata()
+    again = TrainedModel._from(tree_to_arrays(trained.model), metadata, None, "here", {})
+    assert again.facts == trained.facts
+    with pytest.raises(ModelFileError, match="here: the file holds a classifier with a model for each class"):
+        TrainedModel._from({}, {**metadata, "config": None, "facts": {"densities": []}}, None, "here", {})
+    densities = {**metadata, "facts": {"densities": []}}
+    assert TrainedModel._from(tree_to_arrays(trained.model), densities, None, "here", {}).facts == {"densities": []}
+    for name in ("config", "schema", "preparation", "facts"):
+        with pytest.raises(ModelFileError, match=f"the file lacks {name}"):
+            TrainedModel._from({}, {key: one for key, one in metadata.items() if key != name}, None, "here", {})
+    for wrong in (metadata["format"] + 1, True, "1"):
+        with pytest.raises(ModelFileError, match="the file has format"):
+            TrainedModel._from({}, {**metadata, "format": wrong}, None, "here", {})
 
 
 def test_a_refitted_prior_keeps_what_the_posterior_is():
