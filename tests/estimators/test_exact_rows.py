@@ -226,6 +226,14 @@ def test_a_detector_wants_two_rows_to_fit_and_one_to_score(told):
     np.testing.assert_array_equal(data.split == 1, row_keys(np.arange(len(data))) / 2.0**32 < 0.1 * (len(data) >= 50))
 
 
+def test_a_tenth_of_the_rows_validates_a_detector_or_an_imputer():
+    picked = row_keys(np.arange(60)) / 2.0**32 < 0.1
+    for typed in (True, False):
+        data = VAEDetector()._data(X, reset=True, typed=typed)
+        np.testing.assert_array_equal(data.split, picked.astype(np.uint8))
+        assert (data.schema.types is not None) is typed
+
+
 def test_rows_of_a_typed_detector_are_types_also_of_an_array(told):
     plain = VAEDetector(settings=SMALL, num_samples=5, random_state=0).fit(X)
     typed = VAEDetector(typed=True, settings=SMALL, num_samples=5, random_state=0).fit(X)

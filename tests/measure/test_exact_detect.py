@@ -1,14 +1,19 @@
 """What is said of a density in words, and with how many held-out rows new ones are compared."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from paths import GOLDEN
 
 from latens.data import Preparation, load
+from latens.evaluation import Estimate
+from latens.measure import core
 from latens.measure import detect as detection
-from latens.measure.core import density_of, what_density
+from latens.measure.core import density_of, still_rising, what_density
+from latens.recipes import get_recipe
 from latens.workflow.trained import TrainedModel
 
 TRAINED = TrainedModel.load(GOLDEN / "format-1-table.safetensors")
@@ -36,6 +41,32 @@ def test_densities_in_words(preparation, kind, of, words):
     assert density_of(own) == of
     assert what_density(own, kind, False) == words
     assert what_density(own, kind, True) == "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
+
+
+@pytest.mark.parametrize(
+    ("facts", "rising"),
+    [
+        ({"stopped_because": "budget", "steps": 5, "best_step": 5}, True),
+        ({"stopped_because": "minutes", "steps": 5, "best_step": 5}, True),
+        ({"stopped_because": "budget", "steps": 5, "best_step": 4}, False),
+        ({"stopped_because": "patience", "steps": 5, "best_step": 5}, False),
+        ({"stopped_because": "budget"}, False),
+        ({}, False),
+    ],
+)
+def test_a_training_that_ended_at_its_best_was_still_rising(facts, rising):
+    assert still_rising(facts) is rising
+
+
+def test_a_classifier_is_measured_in_the_seconds_that_it_took(monkeypatch):
+    config = get_recipe("mlq-gaussian").config
+    clock = iter([100.0, 103.5])
+    monkeypatch.setattr(core, "accuracy", lambda *given, **options: Estimate(0.5, 0.1, 1, 4))
+    monkeypatch.setattr(core, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    own = dataclasses.replace(TRAINED, config=config, schema=replace(TRAINED.schema, classes=("a", "b")))
+    monkeypatch.setattr(TrainedModel, "batch", lambda self, data, positions: None)
+    found = core.measured(own, load(np.zeros((4, 3)) + np.arange(4.0)[:, None]), np.arange(4), seed=3)
+    assert (found.metrics["accuracy"].seconds, found.metrics["accuracy"].seed) == (3.5, 3)
 
 
 @pytest.mark.parametrize("several", [False, True])
