@@ -5,12 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from paths import GOLDEN
 
+from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.measure import groups
-from latens.measure.sample_sets import SampleSets
+from latens.measure.sample_sets import SampleSets, lacks_prior
+from latens.recipes import get_recipe
 from latens.workflow.trained import TrainedModel
 
 
@@ -102,3 +105,31 @@ def test_rows_are_compared_as_the_model_sees_them(trained, binarize):
         assert set(np.unique(found)) <= {0.0, 4.0}
         sure = np.isin(x[positions], (0, 4)) if binarize == "stochastic" else np.ones(found.shape, bool)
         np.testing.assert_array_equal(found[sure], np.where(x[positions] > 2, 4.0, 0.0)[sure])
+
+
+@pytest.mark.parametrize(("family", "x", "binarize", "grey"), [
+    ("bernoulli", np.arange(32).reshape(8, 2, 2) % 9, "none", True),
+    ("bernoulli", np.arange(32).reshape(8, 2, 2) % 9, "stochastic", False),
+    ("normal", np.arange(32).reshape(8, 2, 2) % 9, "none", False),
+    ("bernoulli", np.arange(32).reshape(8, 2, 2) % 2, "none", False),
+])  # fmt: skip
+def test_cells_are_grey_under_a_bernoulli_alone(trained, family, x, binarize, grey):
+    config = override(get_recipe("default").config, {"likelihood.family": family})
+    own = dataclasses.replace(trained, config=config, preparation=Preparation(divide=8.0, binarize=binarize))
+    sets = SampleSets(own, load(x.astype(np.uint8)), np.arange(8), 0)
+    assert sets.grey is grey
+    assert bool(sets.what) is grey
+
+
+@pytest.mark.parametrize(("recipe", "settings", "lacks"), [
+    ("autoencoder", {"prior.kind": "standard-normal"}, True),
+    ("default", {"prior.kind": "standard-normal"}, False),
+    ("default", {"prior.kind": "mixture"}, False),
+])  # fmt: skip
+def test_an_autoencoder_lacks_a_prior_until_one_is_fitted(trained, recipe, settings, lacks):
+    own = dataclasses.replace(trained, config=override(get_recipe(recipe).config, settings))
+    assert lacks_prior(own) is lacks
+    if lacks:
+        fitted = replace(own.config, prior=replace(own.config.prior, kind="mixture"))
+        assert not lacks_prior(dataclasses.replace(own, config=fitted))
+    assert not lacks_prior(dataclasses.replace(own, config=get_recipe("mlq-gaussian").config))
