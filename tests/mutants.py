@@ -208,8 +208,10 @@ class Map:
         self.costs = {test: (mark, seconds) for test, (mark, seconds, _) in newest.items()}
         self.lines: dict[str, set[str]] = defaultdict(set)
         for test, (_, _, names) in newest.items():
-            for name in names:  # a line, its function, its file
-                for key in (name, name.rpartition(":")[0], name.partition(":")[0]):
+            for name in names:  # a line, its function, the classes around that, its file
+                function, _, _ = name.rpartition(":")
+                around = [function[:at] for at, sign in enumerate(function) if sign == "." and ":" in function[:at]]
+                for key in (name, function, *around, name.partition(":")[0]):
                     self.lines[key].add(test)
 
     def judges(self, mutant: Mutant, most: int) -> list[str]:
@@ -323,11 +325,23 @@ def _judge_here(mutant: Mutant | None, tests: list[str], seconds: float, keep_on
     try:
         if mutant:
             plant(mutant)
+            if not LIVE and not _loads(mutant):
+                os.write(write, b"-\n")
+                os._exit(1)
         options = ["-q", "-p", "no:cacheprovider", "-m", "not long", "--tb=no", *([] if keep_on else ["-x"])]
         options += ["-W", "ignore:Module already imported"]
         status = int(pytest.main([*options, *tests], plugins=[Reporter()]))
     finally:
         os._exit(status)
+
+
+def _loads(mutant: Mutant) -> bool:
+    """Whether the module of a mutant can be loaded: a test that it breaks then would not be found."""
+    try:
+        importlib.import_module("latens." + mutant.file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+    except Exception:
+        return False
+    return True
 
 
 def load() -> None:

@@ -1,5 +1,6 @@
 """The harness of mutants itself: which slips it makes, where it makes none, and that its lists are up to date."""
 
+import json
 import tomllib
 
 import pytest
@@ -63,6 +64,18 @@ def test_the_rest_of_the_file_stays_as_it_is(made):
 def test_a_mutant_is_planted_into_the_function_that_holds_it(made):
     assert {mutants.function_of(one) for one in made if one.line in (5, 8)} == {""}
     assert {mutants.function_of(one) for one in made if one.line > 8} == {"f"}
+
+
+def test_tests_are_chosen_by_line_function_class_and_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(mutants, "line_names", lambda file: ["a.py:A:00", "a.py:A.f:11", "a.py:A.f:22", "a.py:g:33"])
+    names = {"line": "a.py:A.f:11", "function": "a.py:A.f:22", "class": "a.py:A.h:44", "file": "a.py:g:33"}
+    rows = [[test, "quick", 1.0, [name]] for test, name in names.items()]
+    (tmp_path / "1.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, ["other", "more", 1.0, []]]))
+    found = mutants.Map(tmp_path)
+    judges = lambda line: found.judges(mutants.Mutant("a.py", line, "", "", ""), 3)  # noqa: E731
+    assert judges(2) == ["line", "function"]
+    assert judges(1) == ["class", "function", "line"]  # a line of the class, outside its functions
+    assert judges(4) == ["file"]
 
 
 def test_the_lists_are_up_to_date():

@@ -162,3 +162,15 @@ def test_texts_are_counted_in_the_order_in_which_they_came(monkeypatch):
     assert not texts.many
     texts.add(["d"], np.array([1]), np.array([0]))
     assert texts.many
+
+
+@pytest.mark.parametrize(("often", "apart"), [(19, False), (20, True), (21, True)])
+def test_a_value_has_a_segment_of_its_own_from_twenty_rows_on(often, apart):
+    """Among 2000 values that come once, of which 31 make a segment."""
+    counts = np.ones(2001, int)
+    counts[1000] = often
+    starts, masses = segments(np.arange(2001), counts, 2001)
+    assert (1000 in starts and 1001 in starts) is apart
+    assert masses.sum() == 2000 + often
+    if apart:
+        assert masses[starts.index(1000)] == often

@@ -1,12 +1,13 @@
 """What the evidence of a few rows is, by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
 
 from latens.data.columns import ColumnType
-from latens.evaluation.evidence import mixture_baseline
+from latens.evaluation.evidence import importance, mixture_baseline
 from latens.evaluation.evidence.diagnostics import log_mean_error, summarise
 
 WEIGHTS = np.array([[1.0, 2.0, 3.0, 6.0], [1.0, 1.0, 1.0, 1.0]])
@@ -30,6 +31,28 @@ def test_a_summary_of_four_weights():
     one = summarise(jnp.log(jnp.asarray(WEIGHTS[:, :1])))
     close(one.log_mean, [0.0, 0.0])
     assert np.isnan(one.rise).all()
+
+
+@pytest.mark.parametrize("count", [41, 42])
+def test_a_stream_of_weights_has_the_summary_of_all_of_them(count, monkeypatch):
+    """Chunks of two draws, three of which are kept: two chunks and a draw are left, or none is."""
+    monkeypatch.setattr(importance, "_KEPT", 6)
+    log_weights = 2.0 * np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32)
+    table, other = jnp.asarray(log_weights), jnp.asarray(log_weights**2)
+
+    def draws(first, number):
+        return tuple(jax.lax.dynamic_slice(of, (first, 0), (number, 3)) for of in (table, other))
+
+    found, means = jax.jit(lambda: importance.stream(draws, 3, count, 2))()
+    whole = jax.jit(summarise)(table.T)
+    for name in ("log_mean", "error", "effective_sample_size", "pareto_k", "smoothed"):
+        close(getattr(found, name), getattr(whole, name), rtol=1e-4)
+    close(means, [log_weights.mean(axis=0), (log_weights**2).mean(axis=0)])
+    odd = np.arange(count) // 2 % 2 == 1  # the second half are the odd chunks and a draw that is left
+    odd[count // 2 * 2 :] = True
+    halves = [np.log(np.exp(log_weights[own]).mean(axis=0)) for own in (~odd, odd)]
+    expected = np.log(np.exp(log_weights).mean(axis=0)) - (~odd).mean() * halves[0] - odd.mean() * halves[1]
+    close(found.rise, np.maximum(expected, 0.0), atol=1e-5)
 
 
 NAMES = (ColumnType("category", ("a", "b"), shares=(0.5, 0.5)), ColumnType("category", ("u", "v"), shares=(0.25, 0.75)))

@@ -1,0 +1,366 @@
+"""What estimators make of rows, settings and labels before and after a training that takes no step."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latens import VAE, VAEDetector, VAEImputer
+from latens.data.rows import row_keys
+from latens.errors import ConfigError, DataError, ModelFileError, ResourceError, UsageError
+from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, densities, vae
+from latens.estimators import rows as row_estimators
+from latens.estimators.base import _is_plain, _tuples, as_dataset, observed_cells, plain_value, seed_of
+from latens.estimators.labels import classes_of, codes_of, labelled
+from latens.io import process
+from latens.workflow.trained import TrainedModel
+
+SMALL = {"network.hidden": [3]}
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(60, 2)).astype(np.float32)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Every experiment that would have been trained; the model is that before its first step."""
+    return untrained(monkeypatch)
+
+
+def untrained(monkeypatch):
+    experiments = []
+
+    def train(experiment, **options):
+        experiments.append(experiment)
+        return experiment.trained(experiment.new_model()), SimpleNamespace(history=[])
+
+    monkeypatch.setattr(autoencoder, "train", train)
+    monkeypatch.setattr(row_estimators, "train", train)
+    return experiments
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A VAE of a frame with numbers and words."""
+    with pytest.MonkeyPatch.context() as patch:
+        untrained(patch)
+        return VAE(2, random_state=0, settings=SMALL).fit(FRAME)
+
+
+FRAME = pd.DataFrame({"x": np.arange(60.0) / 7, "word": ["a", "b", "c"] * 20})
+
+
+# --- rows as a data set ---
+
+
+@pytest.mark.parametrize(("fraction", "n"), [(0.3, 60), (0.3, 49), (0.3, 50), (None, 60), (0.0, 60), (0.9, 60)])
+def test_rows_that_validate_are_those_of_a_small_hash(fraction, n):
+    picked = row_keys(np.arange(n)) / 2.0**32 < (fraction or 0.0) if n >= 50 else np.zeros(n, bool)
+    data = as_dataset(np.resize(X, (n, 2)), None, validation_fraction=fraction)
+    np.testing.assert_array_equal(data.split, picked.astype(np.uint8))
+    np.testing.assert_array_equal(data.names, np.arange(n))
+    assert data.mask is None
+
+
+def test_kinds_of_rows_suit_the_likelihood():
+    levels = RANDOM.integers(0, 4, (60, 2, 3)).astype(np.float64)
+    flat = levels.reshape(60, 6)
+    assert as_dataset(flat, (2, 3)).schema.shape == (2, 3)
+    kept = as_dataset(flat, (2, 3), family="categorical")
+    assert (kept.schema.kind, kept.x.dtype) == ("levels", np.uint8)
+    np.testing.assert_array_equal(kept.x, levels)
+    for other in (flat - 1.0, flat + 0.5, flat + 253.0):
+        assert as_dataset(other, None, family="categorical").schema.kind != "levels"
+    unit = RANDOM.random((60, 2))
+    for family in ("bernoulli", "continuous-bernoulli"):
+        assert as_dataset(unit, None, family=family).schema.kind == "unit"
+        assert as_dataset(unit - 0.5, None, family=family).schema.kind == "real"
+        assert as_dataset(unit * 2.0, None, family=family).schema.kind == "real"
+    assert as_dataset(unit, None, family="normal").schema.kind == "real"
+    gaps = np.where(unit < 0.2, np.nan, unit)
+    found = as_dataset(gaps, None, family="bernoulli", names=["a", "b"])
+    assert found.schema.kind == "unit"
+    np.testing.assert_array_equal(found.mask, ~np.isnan(gaps))
+    assert observed_cells(unit) is None
+    assert [column.name for column in as_dataset(unit, None, names=["a", "b"]).schema.columns] == ["a", "b"]
+
+
+def test_plain_values_and_seeds():
+    assert plain_value(np.float32(0.5)) == 0.5
+    assert plain_value(np.arange(3)) == [0, 1, 2]
+    plain = [1, "a", None, True, 0.5, [1, [2]], (1, 2), {"a": [1, {"b": None}]}]
+    assert all(map(_is_plain, plain))
+    assert not any(map(_is_plain, [object(), [1, object()], {"a": 1, "b": {object()}}, {1: 2}, {"a": [object(), 1]}]))
+    assert _tuples([1, [2, [3]], "x"]) == (1, (2, (3,)), "x")
+    assert seed_of(7) == seed_of(np.int64(7)) == 7
+    assert seed_of(0) == 0
+    assert seed_of(2**32 - 1) == 2**32 - 1
+    for wrong in (-1, 2**32):
+        with pytest.raises(UsageError, match=r"random_state must lie between 0 and 2\*\*32 - 1"):
+            seed_of(wrong)
+    assert seed_of(np.random.RandomState(3)) == np.random.RandomState(3).randint(2**31 - 1)
+
+
+# --- autoencoders ---
+
+
+def test_pictures_have_their_shape_and_tables_have_none(told):
+    pictures = RANDOM.random((20, 2, 3)).astype(np.float32)
+    one = VAE(2, random_state=0, settings=SMALL).fit(pictures)
+    assert one._event_shape == one.model_.schema.shape == (2, 3)
+    assert one.n_features_in_ == 6
+    assert one.sample(4).shape == (4, 2, 3)
+    assert one.inverse_transform(np.zeros((5, 2))).shape == (5, 2, 3)
+    one.fit(X)
+    assert one._event_shape is None
+    assert one.sample(4).shape == (4, 2)
+    assert one.model_.schema.shape == (2,)
+
+
+def test_settings_of_a_fit(told):
+    VAE(3, random_state=5, hidden=[4], learning_rate=0.01, batch_size=7, steps=11).fit(X)
+    config = told[-1].config
+    assert (config.posterior.latent_dim, config.network.hidden, config.training.batch_size) == (3, (4,), 7)
+    assert (config.optimizer.learning_rate, config.training.steps, config.training.epochs) == (0.01, 11, None)
+    assert (config.training.seed, config.data.validation) == (5, "split")
+    VAE(3, random_state=5, epochs=2, settings={"training.seed": 8, **SMALL}).fit(X)
+    config = told[-1].config
+    assert (config.training.epochs, config.training.steps, config.training.seed) == (2, None, 8)
+    assert told[-1].data.count("validation") == np.count_nonzero(row_keys(np.arange(60)) / 2.0**32 < 0.1)
+    VAE(2, random_state=0, settings=SMALL, validation_fraction=None).fit(X)
+    assert told[-1].data.count("validation") == 0
+    for wrong in (1.0, -0.1, True, "all"):
+        with pytest.raises(ConfigError, match="validation_fraction: must be a share from 0 and below 1, or None"):
+            VAE(2, settings=SMALL, validation_fraction=wrong).fit(X)
+
+
+def test_a_model_of_ones_own_leaves_no_place_for_parts(told):
+    for name, value in {"latent_dim": 2, "hidden": [3], "posterior": "normal", "prior": "mixture"}.items():
+        given = {"latent_dim": None, name: value}
+        with pytest.raises(ConfigError, match=f"a model of your own leaves no place for {name}"):
+            VAE(model=lambda schema, key: None, **given).fit(X)
+    with pytest.raises(ConfigError, match="a model of your own leaves no place for recipe"):
+        VAE(None, recipe="conv-vae", model=lambda schema, key: None).fit(X)
+
+
+def test_a_mean_is_asked_for(told):
+    one = VAE(2, random_state=0, settings=SMALL).fit(X)
+    drawn, mean = one.posterior_predictive(X[:5]), one.posterior_predictive(X[:5], mean=True)
+    np.testing.assert_allclose(mean, one.reconstruct(X[:5]), rtol=1e-5, atol=1e-6)
+    assert np.abs(drawn - mean).min() > 0
+    np.testing.assert_array_equal(one.posterior_predictive(X[:5]), drawn)
+    assert np.abs(one.posterior_predictive(X[:5], random_state=1) - drawn).min() > 0
+
+
+def test_a_prior_is_fitted_to_rows_of_the_same_columns(told, monkeypatch):
+    one = VAE(2, random_state=0, settings=SMALL, validation_fraction=0.3).fit(X)
+    given = []
+    refitted = lambda model, data, kind, **options: given.append(data) or SimpleNamespace(trained=model, gain=None)  # noqa: E731
+    monkeypatch.setattr(vae, "refit_prior", refitted)
+    assert one.refit_prior(X) is None
+    np.testing.assert_array_equal(given[0].split, (row_keys(np.arange(60)) / 2.0**32 < 0.3).astype(np.uint8))
+    with pytest.raises(ValueError, match="X has 1 features, but VAE is expecting 2 features"):
+        one.refit_prior(X[:, :1])
+
+
+def test_whole_numbers_have_no_gaps(told):
+    rows = RANDOM.integers(0, 9, (20, 2))
+    one = VAE(2, random_state=0, settings=SMALL).fit(rows)
+    np.testing.assert_array_equal(one.impute(rows, num_samples=5), rows)
+    drawn = one.impute(rows, n_draws=3, num_samples=5)
+    assert drawn.shape == (3, 20, 2)
+    np.testing.assert_array_equal(drawn, np.stack([rows] * 3))
+
+
+def test_frames_with_words_have_typed_columns_for_frames_and_arrays(fitted, told):
+    one, schema = fitted, fitted.model_.schema
+    assert [kind.kind for kind in schema.types] == ["number", "category"]
+    assert list(one.feature_names_in_) == ["x", "word"]
+    again = one.inverse_transform(one.transform(FRAME))
+    assert again.dtypes.equals(FRAME.dtypes)
+    with pytest.raises(DataError, match="'d'"):
+        one.transform(FRAME.replace("c", "d"))
+    with pytest.warns(UserWarning, match="20 of 60 rows hold names that no training row had"):
+        assert len(one.transform(FRAME.replace("c", "d"), unknown="skip")) == 40
+    numbers = VAE(2, random_state=0, settings=SMALL).fit(FRAME[["x"]])
+    assert numbers.model_.schema.types is None
+    with pytest.raises(DataError, match="row 3, column 'x': a cell is missing, which an autoencoder does not take"):
+        Autoencoder(2, settings=SMALL).fit(FRAME.assign(x=FRAME["x"].where(FRAME.index != 3)))
+
+
+def test_gaps_in_rows_that_are_skipped_go_with_them(fitted):
+    gaps = FRAME.replace("c", "d")
+    gaps.loc[[0, 5], "x"] = np.nan
+    gaps.loc[[1], "word"] = None
+    with pytest.warns(UserWarning, match="20 of 60 rows"):
+        filled = fitted.impute(gaps, unknown="skip", num_samples=5)
+    kept = gaps[gaps["word"] != "d"]
+    assert len(filled) == 40
+    assert not filled.isna().any().any()
+    known = kept.notna().all(axis=1).to_numpy()
+    assert filled[known].reset_index(drop=True).equals(kept[known].reset_index(drop=True))
+
+
+# --- imputers and detectors ---
+
+
+def test_an_imputer_leaves_out_what_it_is_told_to(told):
+    one = VAEImputer(settings=SMALL, num_samples=5, random_state=0).fit(FRAME)
+    gaps = FRAME.replace("c", "d")
+    gaps.loc[[0], "x"] = np.nan
+    with pytest.warns(UserWarning, match="20 of 60 rows"):
+        filled = one.transform(gaps, unknown="skip")
+    assert filled["word"].tolist() == ["a", "b"] * 20
+    assert filled["x"].tolist()[1:] == FRAME["x"][FRAME["word"] != "c"].tolist()[1:]
+    assert told[-1].config.training.seed == 0
+
+
+def test_a_detector_wants_two_rows_to_fit_and_one_to_score(told):
+    assert VAEDetector().alpha == 0.05
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        VAEDetector(settings=SMALL).fit(X[:1])
+    detector = VAEDetector(settings=SMALL, num_samples=5, random_state=0).fit(X)
+    assert detector.score_samples(X[:1]).shape == (1,)
+    data = told[0].data
+    assert len(data) == 60 - detector.others_
+    np.testing.assert_array_equal(data.split == 1, row_keys(np.arange(len(data))) / 2.0**32 < 0.1 * (len(data) >= 50))
+
+
+def test_a_tenth_of_the_rows_validates_a_detector_or_an_imputer():
+    picked = row_keys(np.arange(60)) / 2.0**32 < 0.1
+    for typed in (True, False):
+        data = VAEDetector()._data(X, reset=True, typed=typed)
+        np.testing.assert_array_equal(data.split, picked.astype(np.uint8))
+        assert (data.schema.types is not None) is typed
+
+
+def test_rows_of_a_typed_detector_are_types_also_of_an_array(told):
+    plain = VAEDetector(settings=SMALL, num_samples=5, random_state=0).fit(X)
+    typed = VAEDetector(typed=True, settings=SMALL, num_samples=5, random_state=0).fit(X)
+    assert plain.model_.schema.types is None
+    assert [column.name for column in typed.model_.schema.columns] == ["x0", "x1"]
+    assert len(typed.model_.schema.types) == 2
+
+
+# --- labels ---
+
+
+def test_labels_that_are_missing_have_the_code_of_none(told):
+    one = VAE(2, recipe="conditional-vae", random_state=0, settings=SMALL).fit(X, np.arange(60) % 3)
+    trained, data = one.model_, as_dataset(X, None)
+    assert classes_of(trained).tolist() == [0, 1, 2]
+    config = trained.config
+    assert labelled(data, np.where(np.arange(60) < 5, -1, np.arange(60) % 3), config).label.tolist()[:8] == [
+        -1, -1, -1, -1, -1, 2, 0, 1,
+    ]  # fmt: skip
+    words = np.array(["u", "", "v"] * 20)
+    found = labelled(data, words, config)
+    assert (found.label.tolist()[:3], found.schema.classes) == ([0, -1, 1], ("u", "v"))
+    with pytest.raises(UsageError, match="needs y"):
+        labelled(data, None, config)
+    assert codes_of(trained, 2.0, 3).tolist() == [2, 2, 2]
+    assert codes_of(trained, ["0", "2", "1"], 3).tolist() == [0, 2, 1]
+    with pytest.raises(UsageError, match="a conditional model needs y"):
+        codes_of(trained, None, 3)
+    with pytest.raises(UsageError, match=r"labels of shape \(2,\) for 3 rows"):
+        codes_of(trained, [0, 1], 3)
+    plain = VAE(2, random_state=0, settings=SMALL).fit(X)
+    assert codes_of(plain.model_, None, 3) is None
+    assert labelled(data, None, plain.model_.config) is data
+
+
+# --- classifiers of densities of one's own ---
+
+
+class Box:
+    """Rows are as likely as their first column says; it keeps its seed and its rows."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, rows, sample_weight=None):
+        self.rows, self.weight = rows, sample_weight
+
+    def score_samples(self, rows):
+        return rows[:, 0] - self.rows[:, 0].mean()
+
+    def sample(self, n, random_state=None):
+        return np.stack([np.full(n, self.rows[:, 0].mean()), np.full(n, random_state % 1000)], axis=1)
+
+
+ROWS = np.array([[0.0, 1.0], [2.0, 1.0], [5.0, 1.0], [7.0, 2.0], [6.0, 3.0]])
+Y = np.array(["u", "u", "v", "v", "v"])
+
+
+@pytest.mark.parametrize(("seed", "own"), [(4, None), (4, 9), (None, None)])
+def test_densities_of_ones_own(seed, own):
+    one = GenerativeClassifier(Box(own), random_state=seed).fit(ROWS, Y)
+    assert [density.random_state for density in one.densities_] == [seed if own is None else own] * 2
+    np.testing.assert_array_equal(one.densities_[1].rows, ROWS[2:])
+    assert all(density.weight is None for density in one.densities_)
+    np.testing.assert_allclose(one.log_joint(ROWS[:1]), [[-1.0 + np.log(0.4), -6.0 + np.log(0.6)]])
+    assert one.predict(ROWS).tolist() == ["u"] * 5
+    np.testing.assert_allclose(one.score_samples(ROWS[:1]), [np.logaddexp(-1.0 + np.log(0.4), -6.0 + np.log(0.6))])
+    rows, labels = one.sample(50, random_state=3)
+    np.testing.assert_array_equal(rows[:, 0], np.where(labels == "u", 1.0, 6.0))
+    assert 5 < np.count_nonzero(labels == "u") < 35
+    seeds = np.random.default_rng(3).integers(2**31, size=2) % 1000
+    np.testing.assert_array_equal(rows[:, 1], seeds[(labels == "v").astype(int)])
+    for name, mean in (("u", 1.0), ("v", 6.0)):
+        rows, labels = one.sample(4, label=name)
+        assert set(labels) == {name}
+        np.testing.assert_array_equal(rows[:, 0], mean)
+    with pytest.raises(UsageError, match="there is no class 'w'"):
+        one.sample(1, label="w")
+    with pytest.raises(AttributeError, match="only a Gaussian or a mixture has components"):
+        one.effective_components_  # noqa: B018
+    weighted = GenerativeClassifier(Box()).fit(ROWS, Y, sample_weight=[1.0, 1.0, 2.0, 0.5, 0.5])
+    np.testing.assert_array_equal(weighted.densities_[1].weight, [2.0, 0.5, 0.5])
+    np.testing.assert_allclose(np.exp(weighted.log_prior_), [0.4, 0.6])
+
+
+def test_what_lacks_a_method_is_no_density():
+    for lacking in ("fit", "score_samples", "sample"):
+        parts = {name: print for name in ("fit", "score_samples", "sample") if name != lacking}
+        with pytest.raises(UsageError, match=f"the density has no {lacking}"):
+            densities.check(SimpleNamespace(**parts))
+    with pytest.raises(UsageError, match="Box is a class, not an object"):
+        densities.check(Box)
+
+
+def test_dates_are_no_classes():
+    for dtype, word in (("datetime64[s]", "dates"), ("timedelta64[s]", "durations")):
+        with pytest.raises(DataError, match=f"holds {word}, which no file of the model could carry"):
+            GenerativeClassifier().fit(ROWS, np.arange(5).astype(dtype))
+
+
+def test_vaes_as_densities_come_back_from_their_file(told, tmp_path):
+    rows, y = np.concatenate([X[:20], X[20:40] + 4.0]), np.repeat([3, 5], 20)
+    one = GenerativeClassifier(VAE(2, settings=SMALL), random_state=0).fit(rows, y)
+    assert len(told) == 2
+    assert [experiment.config.training.seed for experiment in told] == [0, 0]
+    assert [len(experiment.data) for experiment in told] == [20, 20]
+    assert told[0].data.schema == told[1].data.schema  # what all rows say of the columns
+    single = densities.join(one.densities_[:1], np.zeros(1), ("3",))
+    assert (single.schema.classes, single.preparation) == (("3",), one.densities_[0].model_.preparation)
+    again = GenerativeClassifier.load(one.save(tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(again.classes_, [3, 5])
+    np.testing.assert_allclose(again.log_prior_, np.log([0.5, 0.5]))
+    np.testing.assert_allclose(again.densities_[1].transform(rows[:3]), one.densities_[1].transform(rows[:3]))
+    assert again.reasons_ == ["class priors are the frequencies of the training rows"]
+    with pytest.raises(ModelFileError, match="the file holds a classifier with a model for each class"):
+        TrainedModel.load(tmp_path / "m.safetensors")
+    plain = GenerativeClassifier(random_state=0).fit(rows, y)
+    assert TrainedModel.load(plain.save(tmp_path / "g.safetensors")).classes == ()
+    back = GenerativeClassifier.load(plain.save(tmp_path / "g.safetensors"))
+    np.testing.assert_allclose(back.predict_proba(rows), plain.predict_proba(rows), rtol=1e-5)
+    assert back.classes_.tolist() == [3, 5]
+    assert not hasattr(back, "densities_")
+
+
+def test_a_sample_and_its_mean_take_the_memory_of_two(monkeypatch):
+    one = GenerativeClassifier(random_state=0).fit(ROWS[[0, 1, 2, 3]], Y[[0, 1, 2, 3]])
+    monkeypatch.setattr(process, "free_memory", lambda: 4 * 100 * (2 * 2 + 2))
+    assert len(one.sample_components(100).x) == 100
+    with pytest.raises(ResourceError, match="101 rows take"):
+        one.sample_components(101)

@@ -1,0 +1,54 @@
+"""Where the refinement of a row's posterior starts, of every family, and the Normal of a curvature that is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import agrees, close
+from scipy import stats
+
+from latens.distributions import DiagonalNormal, FullNormal, LowRankNormal
+from latens.evaluation.evidence.gaps import curved, starting_point
+
+LOC, SCALE = np.array([0.5, -1.0, 2.0]), np.array([0.3, 1.0, 2.0])
+NORMAL = DiagonalNormal(jnp.asarray(LOC, jnp.float32), jnp.log(jnp.asarray(SCALE, jnp.float32)))
+KEY = jax.random.key(0)
+
+
+def flat(z):
+    return z.reshape(-1)
+
+
+@pytest.mark.parametrize("family", ["own", "diagonal", "full"])
+def test_a_normal_starts_as_it_is(family):
+    found = starting_point(NORMAL, family, 3, flat, key=KEY)
+    assert isinstance(found, FullNormal if family == "full" else DiagonalNormal)
+    event = np.array([0.1, 0.2, 0.3])
+    close(found.log_prob(jnp.asarray(event, jnp.float32)), stats.norm.logpdf(event, LOC, SCALE).sum())
+
+
+def test_a_flow_starts_near_the_normal():
+    found = starting_point(NORMAL, "flow", 3, flat, key=KEY)
+    drawn = np.asarray(jax.vmap(lambda key: found.sample(key=key))(jax.random.split(KEY, 500)))
+    agrees(drawn, LOC, other_error=0.05 * SCALE)
+    close(drawn.std(axis=0), SCALE, rtol=0.2)
+    event = drawn[0]
+    close(found.log_prob(jnp.asarray(event)), stats.norm.logpdf(event, LOC, SCALE).sum(), atol=0.5)
+
+
+def test_other_posteriors_start_at_their_moments():
+    factor = np.array([[0.6], [0.0], [-1.0]])
+    low = LowRankNormal(*(jnp.asarray(one, jnp.float32) for one in (LOC, factor, np.log(SCALE))))
+    found = starting_point(low, "diagonal", 3, flat, key=KEY)
+    close(found.loc, LOC)
+    close(jnp.exp(found.log_scale_array()), np.sqrt(SCALE**2 + factor[:, 0] ** 2), rtol=1e-4)
+
+
+def test_the_normal_of_a_known_curvature():
+    matrix = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, -0.2], [0.0, -0.2, 0.5]])
+    precision = jnp.asarray(matrix, jnp.float32)
+    found = curved(lambda z: -0.5 * (z - 1.0) @ precision @ (z - 1.0), NORMAL, key=KEY)
+    close(found.loc, LOC)
+    event = np.array([0.1, 0.2, 0.3])
+    expected = stats.multivariate_normal.logpdf(event, LOC, np.linalg.inv(matrix))
+    close(found.log_prob(jnp.asarray(event, jnp.float32)), expected, rtol=1e-3)

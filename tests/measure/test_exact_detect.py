@@ -1,0 +1,102 @@
+"""What is said of a density in words, and with how many held-out rows new ones are compared."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from paths import GOLDEN
+
+from latens.data import Preparation, load
+from latens.evaluation import Estimate
+from latens.measure import core
+from latens.measure import detect as detection
+from latens.measure.core import density_of, still_rising, what_density
+from latens.recipes import get_recipe
+from latens.workflow.trained import TrainedModel
+
+TRAINED = TrainedModel.load(GOLDEN / "format-1-table.safetensors")
+WORDS = [
+    (Preparation(), "real", "x", "density in the data's own units; "),
+    (Preparation(), "counts", "x", "density in the data's own units; "),
+    (Preparation(), "levels", "x", ""),
+    (Preparation(), "mixed", "x", "probability of the cells as they were recorded; "),
+    (Preparation(divide=255.0), "levels", "x / 255", "density of x / 255; "),
+    (
+        Preparation(divide=256.0, dequantize=True),
+        "levels",
+        "(x + u) / 256",
+        "density of (x + u) / 256 with uniform u; ",
+    ),
+    (Preparation(divide=255.0, binarize="stochastic"), "levels", "x", "cells binarised at random, once; "),
+    (Preparation(divide=255.0, binarize="threshold", threshold=0.3), "levels", "x", "cells binarised at 0.3; "),
+    (Preparation(log1p=True), "counts", "log(1 + x)", "density of log(1 + x), not of the counts; "),
+]
+
+
+@pytest.mark.parametrize(("preparation", "kind", "of", "words"), WORDS)
+def test_densities_in_words(preparation, kind, of, words):
+    own = TrainedModel(TRAINED.model, TRAINED.schema, preparation, TRAINED.config, TRAINED.facts)
+    assert density_of(own) == of
+    assert what_density(own, kind, False) == words
+    assert what_density(own, kind, True) == "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
+
+
+@pytest.mark.parametrize(
+    ("facts", "rising"),
+    [
+        ({"stopped_because": "budget", "steps": 5, "best_step": 5}, True),
+        ({"stopped_because": "minutes", "steps": 5, "best_step": 5}, True),
+        ({"stopped_because": "budget", "steps": 5, "best_step": 4}, False),
+        ({"stopped_because": "patience", "steps": 5, "best_step": 5}, False),
+        ({"stopped_because": "budget"}, False),
+        ({}, False),
+    ],
+)
+def test_a_training_that_ended_at_its_best_was_still_rising(facts, rising):
+    assert still_rising(facts) is rising
+
+
+def test_a_classifier_is_measured_in_the_seconds_that_it_took(monkeypatch):
+    config = get_recipe("mlq-gaussian").config
+    clock = iter([100.0, 103.5])
+    monkeypatch.setattr(core, "accuracy", lambda *given, **options: Estimate(0.5, 0.1, 1, 4))
+    monkeypatch.setattr(core, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    own = dataclasses.replace(TRAINED, config=config, schema=replace(TRAINED.schema, classes=("a", "b")))
+    monkeypatch.setattr(TrainedModel, "batch", lambda self, data, positions: None)
+    found = core.measured(own, load(np.zeros((4, 3)) + np.arange(4.0)[:, None]), np.arange(4), seed=3)
+    assert (found.metrics["accuracy"].seconds, found.metrics["accuracy"].seed) == (3.5, 3)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, several):
+    """More than 20 patterns: those with gaps with a tenth as many held-out rows; the least number is what counts."""
+    monkeypatch.setattr(detection, "MOST_CALIBRATION", 40)
+    random = np.random.default_rng(0)
+    held_out = load(random.normal(size=(60, 3)), schema=TRAINED.schema)
+    x = random.normal(size=(30, 3))
+    x[:5, 1] = np.nan
+    new = load(x, schema=TRAINED.schema, missing="nan")
+    compared, told = [], []
+
+    def surprises(trained, data, positions, **options):
+        n = len(data) if positions is None else len(positions)
+        if positions is not None:
+            compared.append((n, options["shown"].tolist(), options["others"]))
+        return np.arange(n, dtype=float)
+
+    usual = np.unique
+    many = lambda rows, **options: (  # noqa: E731 - every gap counts as several patterns
+        (np.concatenate([np.zeros((20, 3), bool), usual(rows, axis=0)]), usual(rows, **options)[1] + 20)
+        if options and several
+        else usual(rows, **options)
+    )
+    monkeypatch.setattr(detection, "surprises", surprises)
+    monkeypatch.setattr(detection.np, "unique", many)
+    monkeypatch.setattr(detection, "drift", lambda p, above, least: told.append(least) or SimpleNamespace())
+    detection.detect(TRAINED, held_out, np.arange(60), new, alpha=0.05)
+    monkeypatch.undo()
+    few = 20 if several else 40  # 1 / alpha, more than a tenth of 40
+    assert compared == [(few, [True, False, True], 40), (40, [True, True, True], 40)]
+    assert told == [few]

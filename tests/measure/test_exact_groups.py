@@ -1,0 +1,135 @@
+"""Which groups of metrics apply, and what they are asked for: by hand, of models that are not trained."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from paths import GOLDEN
+
+from latens.config import override
+from latens.data import Preparation, load
+from latens.evaluation import Estimate
+from latens.measure import groups
+from latens.measure.sample_sets import SampleSets, lacks_prior
+from latens.recipes import get_recipe
+from latens.workflow.trained import TrainedModel
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return TrainedModel.load(GOLDEN / "format-1-table.safetensors")
+
+
+def work_of(trained, n=6, **options):
+    data = load(np.random.default_rng(0).normal(size=(n, 3)), schema=trained.schema, **options)
+    return groups.Work(trained, data, np.arange(n), 10, 0)
+
+
+@pytest.mark.parametrize(("asked", "draws"), [(1, 2), (2, 2), (40, 40), (10_000, 500)])
+def test_gaps_take_the_draws_that_are_asked_for_and_500_at_the_most(trained, monkeypatch, asked, draws):
+    told = []
+
+    def gaps(model, batch, *, num_samples, **options):
+        told.append(num_samples)
+        return dict.fromkeys(("elbo", "approximation_gap", "amortisation_gap"), Estimate(1.0, 0.1, num_samples, 6))
+
+    def sandwich(model, rows, *, num_samples, **options):
+        told.append(num_samples)
+        return SimpleNamespace(gap=np.zeros(3), estimates=lambda: {"width": Estimate(2.0, 0.1, num_samples, 3)})
+
+    monkeypatch.setattr(groups, "inference_gaps", gaps)
+    monkeypatch.setattr(groups, "importance_sandwich", sandwich)
+    work = dataclasses.replace(work_of(trained), num_samples=asked)
+    assert sorted(groups._gaps(work)) == ["amortisation_gap", "approximation_gap"]
+    assert sorted(groups._sandwich(work)) == ["width"]
+    assert told == [draws, draws]
+
+
+def test_a_sandwich_that_does_not_close_is_left_out(trained, monkeypatch):
+    open_one = SimpleNamespace(gap=np.array([0.0, np.inf]), estimates=lambda: {"width": 1.0})
+    monkeypatch.setattr(groups, "importance_sandwich", lambda *args, **options: open_one)
+    assert groups._sandwich(work_of(trained)) == {}
+
+
+UNEQUAL = "the methods that look at codes take no row weights"
+
+
+@pytest.mark.parametrize("weight", [None, [2.0] * 6, [1.0, 1.0, 3.0, 1.0, 1.0, 1.0]])
+def test_what_looks_at_codes_wants_equal_rows(trained, monkeypatch, weight):
+    work = work_of(trained, weight=weight, label=[0, 1] * 3)
+    reason = UNEQUAL if weight is not None and len(set(weight)) > 1 else ""
+    monkeypatch.setattr(groups, "known_factors", lambda data: None)
+    assert groups._needs_factors(work) == "the factors are not known"
+    monkeypatch.setattr(groups, "known_factors", lambda data: np.zeros((6, 1)))
+    assert groups._needs_factors(work) == groups._needs_labels(work) == groups._needs_equal_rows(work) == reason
+    rows = dataclasses.replace(work, positions=np.array([0, 1]))  # those are equal
+    assert groups._needs_equal_rows(rows) == ""
+
+
+def test_rows_without_labels_and_models_without_latents_have_a_reason(trained):
+    work = work_of(trained)
+    assert groups._needs_labels(work) == "the rows have no labels"
+    work.classifier = True
+    for why_not in (groups._needs_posterior, groups._needs_labels, groups._needs_picture, groups._needs_factors):
+        assert why_not(work) == "a Bayes classifier has no latents"
+    assert groups._needs_gap(work) == "there is no log p(x) of an autoencoder or a Bayes classifier"
+    work.classifier, work.autoencoder = False, True
+    assert groups._needs_posterior(work) == "an autoencoder has no posterior but a point"
+    assert groups._needs_gap(work) == "there is no log p(x) of an autoencoder or a Bayes classifier"
+
+
+def test_gaps_are_of_held_out_rows_of_the_models_own_data(trained):
+    work = work_of(trained)
+    assert groups._needs_gap(work) == "these are not the data that the model was trained on"
+    own = dataclasses.replace(trained, facts={**trained.facts, "fingerprint": work.data.fingerprint})
+    work = dataclasses.replace(work, trained=own)
+    held_out = np.setdiff1d(np.arange(6), work.data.subset("train"))
+    assert groups._needs_gap(dataclasses.replace(work, positions=held_out)) == ""
+    if len(held_out) < 6:
+        assert groups._needs_gap(work) == "some of the rows are training rows"
+
+
+@pytest.mark.parametrize("binarize", ["none", "threshold", "stochastic"])
+def test_rows_are_compared_as_the_model_sees_them(trained, binarize):
+    """In the units of the stored rows; random pixels are those that `measure` draws with its seed."""
+    x = np.random.default_rng(1).integers(0, 5, (8, 2, 2)).astype(np.uint8)
+    data = load(x)
+    own = dataclasses.replace(trained, preparation=Preparation(divide=4.0, binarize=binarize))
+    positions = np.array([1, 4, 6])
+    found = SampleSets(own, data, positions, 3).rows
+    if binarize == "none":
+        np.testing.assert_array_equal(found, x[positions])
+    else:
+        assert set(np.unique(found)) <= {0.0, 4.0}
+        sure = np.isin(x[positions], (0, 4)) if binarize == "stochastic" else np.ones(found.shape, bool)
+        np.testing.assert_array_equal(found[sure], np.where(x[positions] > 2, 4.0, 0.0)[sure])
+
+
+@pytest.mark.parametrize(("family", "x", "binarize", "grey"), [
+    ("bernoulli", np.arange(32).reshape(8, 2, 2) % 9, "none", True),
+    ("bernoulli", np.arange(32).reshape(8, 2, 2) % 9, "stochastic", False),
+    ("normal", np.arange(32).reshape(8, 2, 2) % 9, "none", False),
+    ("bernoulli", np.arange(32).reshape(8, 2, 2) % 2, "none", False),
+])  # fmt: skip
+def test_cells_are_grey_under_a_bernoulli_alone(trained, family, x, binarize, grey):
+    config = override(get_recipe("default").config, {"likelihood.family": family})
+    own = dataclasses.replace(trained, config=config, preparation=Preparation(divide=8.0, binarize=binarize))
+    sets = SampleSets(own, load(x.astype(np.uint8)), np.arange(8), 0)
+    assert sets.grey is grey
+    assert bool(sets.what) is grey
+
+
+@pytest.mark.parametrize(("recipe", "settings", "lacks"), [
+    ("autoencoder", {"prior.kind": "standard-normal"}, True),
+    ("default", {"prior.kind": "standard-normal"}, False),
+    ("default", {"prior.kind": "mixture"}, False),
+])  # fmt: skip
+def test_an_autoencoder_lacks_a_prior_until_one_is_fitted(trained, recipe, settings, lacks):
+    own = dataclasses.replace(trained, config=override(get_recipe(recipe).config, settings))
+    assert lacks_prior(own) is lacks
+    if lacks:
+        fitted = replace(own.config, prior=replace(own.config.prior, kind="mixture"))
+        assert not lacks_prior(dataclasses.replace(own, config=fitted))
+    assert not lacks_prior(dataclasses.replace(own, config=get_recipe("mlq-gaussian").config))

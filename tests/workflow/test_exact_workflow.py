@@ -1,0 +1,340 @@
+"""Workflow by hand: what is refused, resolved and told of models before their first step."""
+
+import dataclasses
+import hashlib
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from msgspec.structs import replace
+
+import latens
+from latens import config as configuration
+from latens.config import override
+from latens.data import Preparation, Schema
+from latens.data.streams.dataset import StreamDataset
+from latens.errors import ConfigError, DataError, ModelFileError, UsageError
+from latens.evaluation import Estimate
+from latens.io.arrays import tree_to_arrays
+from latens.recipes import get_recipe
+from latens.runs.folder import RunFolder
+from latens.workflow import compress as compressing
+from latens.workflow import experiment as experiments
+from latens.workflow import refit
+from latens.workflow.compress import compress, decompress
+from latens.workflow.experiment import as_labelled, prepare
+from latens.workflow.growing import _moved, _probed
+from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
+from latens.workflow.memory import draws_of, memory_note
+from latens.workflow.streamed import refuse_on_stream
+from latens.workflow.trained import TrainedModel
+
+SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 3}
+RANDOM = np.random.default_rng(0)
+X = RANDOM.integers(0, 2, (30, 2, 3)).astype(np.uint8)
+
+
+def config_of(recipe="default", **settings):
+    return override(get_recipe(recipe).config, {**SMALL, **settings})
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return prepare(config_of(**{"likelihood.family": "bernoulli", "training.batch_size": 7}), latens.load_data(X))
+
+
+@pytest.fixture(scope="module")
+def trained(experiment):
+    return experiment.trained(experiment.new_model())
+
+
+# --- inputs ---
+
+
+def test_rows_and_latents_are_checked():
+    with pytest.raises(DataError, match=r"has shape \(\): no rows"):
+        rows_of(np.array(3.0), None, (1,))
+    with pytest.raises(DataError, match=r"has shape \(0, 6\): no rows"):
+        rows_of(np.zeros((0, 6)), None, (2, 3))
+    flat = np.arange(12.0).reshape(2, 6)
+    np.testing.assert_array_equal(rows_of(flat, None, (2, 3)), flat.reshape(2, 2, 3))
+    np.testing.assert_array_equal(rows_of(flat, np.array([1]), (6,)), flat[1:])
+    assert rows_of(flat, None, (5,)).shape == (2, 6)  # whose shape is refused later
+    assert rows_of(X, None, (2, 3)).dtype == np.uint8
+    assert rows_of(X.astype(np.int64), None, (2, 3)).dtype == np.float32
+    flat[1, 4] = np.inf
+    with pytest.raises(DataError, match=r"cell \[1, 1\] of row 1 is inf"):
+        rows_of(flat, None, (2, 3))
+    np.testing.assert_array_equal(latents_of(flat[:1], (3, 2)), flat[:1].reshape(1, 3, 2))
+    for wrong, words in ((flat, "not finite"), (flat[:0], r"of shape \(0, 6\)"), (np.array(1.0), r"of shape \(\)")):
+        with pytest.raises(DataError, match=words):
+            latents_of(wrong, (6,))
+    np.testing.assert_array_equal(one_hot([0, 2], 3), [[1, 0, 0], [0, 0, 1]])
+    for codes in ([3], [-1], [0.0]):
+        with pytest.raises(UsageError, match=r"holds no codes of the 3 classes\. Give codes from 0 to 2"):
+            one_hot(codes, 3)
+    for seed in (2**63, -(2**63) - 1, True, 1.0):
+        with pytest.raises(UsageError, match="is not a seed"):
+            seed_key(seed)
+    assert seed_key(np.int64(4)) == jax.random.key(4)
+
+
+# --- experiments ---
+
+
+def test_the_rows_of_a_batch_and_of_a_chunk(experiment):
+    n = experiment.data.count("train")
+    for batch_size, found in ((7, (7, 6, 70)), (n, (n, 6, 10 * n)), (1000, (n, 6, 10 * n))):
+        config = config_of(**{"training.batch_size": batch_size, "training.chunk_steps": 10})
+        assert experiments._rows_at_once(dataclasses.replace(experiment, config=config)) == found
+
+
+def test_what_a_model_says_of_its_training(experiment, trained):
+    own = {"data": "data", "rows": experiment.data.count("train"), "fingerprint": experiment.data.fingerprint}
+    assert trained.facts == own
+    assert experiment.trained(trained.model, steps=3).facts == {**own, "steps": 3}
+    former = experiments._former(dataclasses.replace(trained, facts={**own, "steps": 3, "other": 4}))
+    assert former == {**own, "steps": 3, "config": configuration.to_json(experiment.config)}
+    assert experiments._former(dataclasses.replace(trained, config=None, facts={})) == {"config": None}
+    assert not trained.is_point
+    assert dataclasses.replace(trained, config=config_of("autoencoder")).is_point
+    assert not dataclasses.replace(trained, config=None).is_point
+
+
+def test_what_has_to_be_the_same_in_all_processes(experiment):
+    facts = experiments._facts(experiment)
+    assert facts["the kind of device"] == jax.local_devices()[0].device_kind
+    assert facts["the number of devices"] == jax.local_device_count()
+    assert facts["the fingerprint of the data"] == experiment.data.fingerprint
+    assert len(facts["the digest of the configuration"]) == 12
+    other = dataclasses.replace(experiment, config=config_of(**{"training.batch_size": 8}))
+    changed = experiments._facts(other)
+    assert [name for name in facts if facts[name] != changed[name]] == ["the digest of the configuration"]
+
+
+def test_weights_of_zero_are_refused_split_by_split():
+    data = latens.load_data(X)
+    for split in ("train", "validation", "test"):
+        weight = np.ones(30, np.float32)
+        weight[data.subset(split)] = 0.0
+        n = len(data.subset(split))
+        if n:
+            with pytest.raises(DataError, match=f"the weights of all {n} {split} rows are 0"):
+                experiments._something_counts(dataclasses.replace(data, weight=weight))
+            weight[data.subset(split)[:1]] = 0.5
+            experiments._something_counts(dataclasses.replace(data, weight=weight))
+    gone = np.zeros(X.shape, bool)
+    with pytest.raises(DataError, match=f"every cell of the {data.count('train')} training rows is missing"):
+        experiments._something_counts(dataclasses.replace(data, mask=gone))
+    weight = np.zeros(30, np.float32)
+    weight[[data.subset(split)[0] for split in ("train", "validation", "test") if len(data.subset(split))]] = 1.0
+    gone[data.subset("train")[1:]] = True  # those have no weight
+    with pytest.raises(DataError, match="every cell of the 1 training rows is missing"):
+        experiments._something_counts(dataclasses.replace(data, mask=gone, weight=weight))
+
+
+def test_labels_that_training_may_see():
+    data = latens.load_data(X, label=np.arange(30) % 3)
+    classifier = get_recipe("mlq-gaussian").config
+    few = replace(classifier, data=replace(classifier.data, labelled=5))
+    with pytest.raises(ConfigError, match="a Bayes classifier is fitted to the rows that have labels"):
+        as_labelled(few, data)
+    assert as_labelled(classifier, data) is data
+    assert as_labelled(config_of(), data) is data
+    found = as_labelled(config_of("m2", **{"data.labelled": 6, "label.share": 0.25}), data)
+    assert np.count_nonzero(found.seen_label[found.subset("train")] >= 0) == 6
+    assert found.labelled_share == 0.25
+    assert as_labelled(config_of("m2", **{"label.share": 0.0}), data).labelled_share is None
+    with pytest.raises(DataError, match="label"):
+        as_labelled(config_of("conditional-vae"), latens.load_data(X))
+
+
+def test_a_run_goes_on_with_its_own_generator_shards_and_version(monkeypatch, tmp_path):
+    loop = {entry.name: 0 for entry in dataclasses.fields(experiments.LoopState)}
+    found = SimpleNamespace(path=SimpleNamespace(name="c", __str__=lambda self: "c"), warnings=[], loop=loop, read=None)
+    monkeypatch.setattr(experiments, "latest_checkpoint", lambda folder: found)
+    name = experiments._GENERATOR
+    now = experiments.jax_settings()[name]
+
+    def newest(info, wanted=1, **more):
+        found.loop = {**loop, "stage": 2, "metrics_bytes": 17, **more}
+        return experiments.newest(RunFolder(tmp_path, None, info, {}), wanted)
+
+    for info in ({}, {"jax": {}}, {"jax": {name: now}}):
+        assert newest(info).length == 17
+        assert newest(info).resume[0] == 2
+    with pytest.raises(ConfigError, match="the run began with the random generator 'other', and JAX is set to"):
+        newest({"jax": {name: "other"}})
+    with pytest.raises(ConfigError, match="the checkpoint is of a training in 4 shards, and the configuration says 1"):
+        newest({}, shards=4)
+    assert newest({}, 4, shards=4).length == 17
+    with pytest.raises(ConfigError, match="written by another version of latens"):
+        newest({}, more=1)
+    monkeypatch.setattr(experiments, "latest_checkpoint", lambda folder: None)
+    assert tuple(newest({})) == (None, 0)
+
+
+# --- streams ---
+
+
+def stream(slow="", unlabelled=0):
+    made = object.__new__(StreamDataset)
+    index = SimpleNamespace(unlabelled=unlabelled, counts=np.array([[30, 0, 0]]))
+    for name, value in {
+        "stream": SimpleNamespace(source=SimpleNamespace(slow=slow)), "index": index, "name": "data",
+    }.items():  # fmt: skip
+        object.__setattr__(made, name, value)
+    return made
+
+
+def test_what_needs_all_rows_at_once_is_refused_on_a_stream(experiment):
+    refuse_on_stream(get_recipe("mlq-gaussian").config, experiment.data)  # which is in memory
+    refuse_on_stream(config_of(), stream(unlabelled=5))
+    refuse_on_stream(config_of("conditional-vae"), stream())
+    refuse_on_stream(config_of("m2", **{"label.share": 0.0}), stream())
+    for config, data, words in (
+        (config_of(), stream(slow="x is packed in chunks of 1 rows"), "takes far longer to read than to train on"),
+        (get_recipe("mlq-gaussian").config, stream(), "a Bayes classifier is fitted to all rows at once"),
+        (config_of("m2", **{"data.labelled": 5}), stream(), "hides labels of rows that are chosen among all"),
+        (config_of("m2", **{"label.share": 0.5}), stream(), "draws rows with labels more often"),
+        (config_of("conditional-vae"), stream(unlabelled=4), "4 of 30 rows have no label"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=words):
+            refuse_on_stream(config, data)
+
+
+# --- trained models ---
+
+
+@pytest.mark.parametrize("preparation", [Preparation(binarize="stochastic"), Preparation(divide=2.0, dequantize=True)])
+def test_a_row_is_rebuilt_from_its_own_code_also_where_rows_are_drawn(trained, preparation):
+    own = dataclasses.replace(trained, preparation=preparation)
+    rows = np.full((5, 2, 3), 0.5, np.float32)
+    np.testing.assert_allclose(own.decode(own.encode(rows)), own.reconstruct(rows), rtol=1e-5)
+    noise = RANDOM.normal(size=(5, 2))
+    codes = own.encode(rows, noise=noise)
+    np.testing.assert_allclose(own.decode(codes), own.reconstruct(rows, noise=noise), rtol=1e-5)
+    assert codes.shape == (5, 2)
+    assert np.abs(codes - own.encode(rows)).max() > 0.01
+
+
+def test_files_hold_whole_or_half_numbers(trained, tmp_path):
+    raw = trained.to_bytes()
+    again = TrainedModel.from_bytes(raw)
+    for one, other in zip(jax.tree.leaves(trained.model), jax.tree.leaves(again.model), strict=True):
+        np.testing.assert_array_equal(one, other)
+    half = TrainedModel.load(trained.save(tmp_path / "h.safetensors", half=True))
+    for one, other in zip(jax.tree.leaves(trained.model), jax.tree.leaves(half.model), strict=True):
+        if hasattr(one, "dtype"):
+            np.testing.assert_array_equal(np.asarray(one, np.float16).astype(np.float32), other)
+
+
+def test_a_file_of_several_models_says_how_it_is_loaded(trained):
+    metadata = trained.metadata()
+    again = TrainedModel._from(tree_to_arrays(trained.model), metadata, None, "here", {})
+    assert again.facts == trained.facts
+    with pytest.raises(ModelFileError, match="here: the file holds a classifier with a model for each class"):
+        TrainedModel._from({}, {**metadata, "config": None, "facts": {"densities": []}}, None, "here", {})
+    densities = {**metadata, "facts": {"densities": []}}
+    assert TrainedModel._from(tree_to_arrays(trained.model), densities, None, "here", {}).facts == {"densities": []}
+    for name in ("config", "schema", "preparation", "facts"):
+        with pytest.raises(ModelFileError, match=f"the file lacks {name}"):
+            TrainedModel._from({}, {key: one for key, one in metadata.items() if key != name}, None, "here", {})
+    for wrong in (metadata["format"] + 1, True, "1"):
+        with pytest.raises(ModelFileError, match="the file has format"):
+            TrainedModel._from({}, {**metadata, "format": wrong}, None, "here", {})
+
+
+def test_a_refitted_prior_keeps_what_the_posterior_is():
+    stages = [kind for kind in refit.KINDS.values() if kind.fit is None]
+    for kind in stages:
+        for settings, scale in (
+            ({"posterior.scale": "softplus"}, "softplus"),
+            ({"posterior.scale": "log-scale"}, "log-scale"),
+        ):
+            config = config_of(**settings)
+            found = refit._configured(config, kind, {})
+            assert (found.posterior.scale, found.posterior.levels) == (scale, (2,))
+        point = config_of("autoencoder")
+        found = refit._configured(point, kind, {"latent_dim": 5})
+        assert (found.posterior.scale, found.posterior.levels) == ("log-scale", (5,))
+    found = refit._configured(config_of(), refit.KINDS["mixture"], {"components": 3})
+    assert (found.prior.kind, found.prior.options["components"]) == ("mixture", 3)
+    with pytest.raises(ConfigError, match="there is no option 'width'"):
+        refit._configured(config_of(), refit.KINDS["mixture"], {"width": 3})
+
+
+@pytest.mark.parametrize("weight", [None, np.arange(1.0, 31.0)])
+def test_the_gain_of_a_prior_is_paired_over_test_rows(trained, monkeypatch, weight):
+    data = latens.load_data(X, weight=weight)
+    test = data.subset("test")
+    rows = {id(trained.model): np.arange(len(test)), "new": 3.0 * np.arange(len(test)) ** 2}
+    monkeypatch.setattr(refit, "log_marginal", lambda model, batch, **options: rows[id(model)].astype(np.float32))
+    new = dataclasses.replace(trained, model=jax.tree.map(lambda leaf: leaf, trained.model))
+    rows[id(new.model)] = rows["new"]
+    found = refit._gain(trained, new, data, 10, 4)
+    own = None if weight is None else weight[test].astype(np.float32)
+    expected = Estimate.of(rows["new"] - np.arange(len(test)), num_samples=10, protocol="", weight=own)
+    assert (found.value, found.standard_error) == pytest.approx((expected.value, expected.standard_error), nan_ok=True)
+    assert (found.num_samples, found.seed) == (10, 4)
+    assert "paired over test rows; importance sampling, 10 draws a row" in found.protocol
+    assert found.protocol.startswith("log p(x) with the refitted prior")
+
+
+# --- growing, memory ---
+
+
+def test_names_that_are_put_in_to_see_what_grows():
+    schema = latens.load_data(pd.DataFrame({"city": ["a", "b"] * 20, "x": np.arange(40.0) % 7})).schema
+    city = [column.name for column in schema.columns].index("city")
+    found = _probed(schema, city)
+    own, one = found.types[city], schema.types[city]
+    more = len(own.values) - len(one.values)
+    assert own.values[: len(one.values)] == one.values
+    assert sum(own.shares) == pytest.approx(1.0)
+    np.testing.assert_allclose(own.shares, [*(np.array(one.shares) / 2), *([0.5 / more] * more)])
+    assert len(set(own.values)) == len(own.values)
+    assert found.types[1 - city] == schema.types[1 - city]
+
+
+def test_entries_of_an_array_move_to_where_their_names_are():
+    array = np.arange(6.0).reshape(3, 2)
+    assert _moved(array, None, ["", ""], {}, {}) is array
+    was = {"head": SimpleNamespace(slots=lambda: ["a", "b", None])}
+    now = {"head": SimpleNamespace(slots=lambda: ["b", "new", "a", None])}
+    found = _moved(array, np.zeros((4, 2)), ["head", ""], was, now)
+    np.testing.assert_array_equal(found, [[2, 3], [0, 0], [0, 1], [0, 0]])
+    found = _moved(array.T, np.zeros((2, 4)), [None, "head"], was, now)
+    np.testing.assert_array_equal(found, [[2, 0, 0, 0], [3, 0, 1, 0]])
+
+
+def test_what_is_computed_several_times():
+    from latens.objectives import ELBO, IWAE
+
+    assert draws_of(IWAE(7)) == {"objective.num_samples": 7}
+    assert draws_of(ELBO()) == {"objective.num_samples": 1}
+    assert memory_note(0, 0) == []
+
+
+# --- coded rows ---
+
+
+def test_rows_in_units_of_255_come_back(trained, tmp_path):
+    own = dataclasses.replace(trained, preparation=Preparation(divide=255.0))
+    data = latens.load_data(255 * X, schema=Schema((2, 3), "levels", levels=256))
+    raw, told = compress(own, data)
+    (tmp_path / "rows").write_bytes(raw)
+    found = decompress(own, tmp_path / "rows")
+    np.testing.assert_array_equal(found, data.x)
+    assert found.dtype == data.x.dtype
+    words = told["bits"] // 32
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compressing, "ROWS_A_WORD", 30 / words)
+        assert compress(own, data)[0] == raw
+        np.testing.assert_array_equal(decompress(own, tmp_path / "rows"), data.x)
+        patch.setattr(compressing, "ROWS_A_WORD", 29.9 / words)
+        with pytest.raises(DataError, match="the rows take less than half a bit each"):
+            compress(own, data)
+    assert hashlib.sha256(X.astype(np.int32).tobytes()).hexdigest().encode() in raw
