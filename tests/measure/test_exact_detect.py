@@ -5,15 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from latens.measure import core
+from latens.measure import detect as detection
 from msgspec.structs import replace
 from paths import GOLDEN
 
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
-from latens.measure import core
-from latens.measure import detect as detection
-from latens.measure.core import density_of, still_rising, what_density
 from latens.recipes import get_recipe
+from latens.workflow.measurement import density_of, still_rising, what_density
 from latens.workflow.trained import TrainedModel
 
 TRAINED = TrainedModel.load(GOLDEN / "format-1-table.safetensors")

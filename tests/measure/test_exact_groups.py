@@ -5,15 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from latens.measure import groups
 from msgspec.structs import replace
 from paths import GOLDEN
 
 from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
-from latens.measure import groups
-from latens.measure.sample_sets import SampleSets, lacks_prior
 from latens.recipes import get_recipe
+from latens.workflow.sample_sets import SampleSets, lacks_prior
 from latens.workflow.trained import TrainedModel
 
 
