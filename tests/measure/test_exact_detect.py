@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from latens.measure import core
-from latens.measure import detect as detection
 from msgspec.structs import replace
 from paths import GOLDEN
 
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
+from latens.workflow import detect as detection
+from latens.workflow import measurement as core
 from latens.workflow.measurement import density_of, still_rising, what_density
 from latens.workflow.trained import TrainedModel
 

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from latens.measure import groups
 from msgspec.structs import replace
 from paths import GOLDEN
 
@@ -13,6 +12,7 @@ from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
+from latens.workflow import groups
 from latens.workflow.sample_sets import SampleSets, lacks_prior
 from latens.workflow.trained import TrainedModel
 

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from checks import close
-from latens.measure import cells, columns, judge, reach, tables
 from paths import GOLDEN
 
 from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.evaluation import Estimate
+from latens.evaluation.samples import tables
 from latens.evaluation.samples.tables import Table
+from latens.workflow import cells, columns, judge, reach
 from latens.workflow.trained import TrainedModel
 
 RANDOM = np.random.default_rng(0)
