@@ -156,14 +156,14 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
 def test_a_thresholded_model_is_shown_what_it_saw():
     preparation = Preparation(divide=16.0, binarize="threshold", threshold=0.5)
     trained, data = TrainedModel(model_of(BernoulliHead((8, 8)), units=3), LEVELS, preparation), data_of(LEVELS)
-    [(_, _, table)] = draw_reconstructions(Source(trained, data, 0), "light")
+    _, table = draw_reconstructions(Source(trained, data, 0))
     found = np.stack([table[name] for name in table if name.startswith("y")], -1)[table["kind"] == "data"]
     np.testing.assert_array_equal(found, (data.x[data.subset("test")] > 8).reshape(12, 64))
 
 
 def test_of_many_units_the_two_with_most_kl_are_shown():
     trained, data = trained_bits(units=5), data_of(BITS, n=130)
-    [(_, axes, table), _] = draw_latent(Source(trained, data, 0), "light")
+    axes, table = draw_latent(Source(trained, data, 0))
     # 12 test rows are few: all 130 are shown, and the title says so.
     batch, key = trained.batch(data), jax.random.key(0)
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
@@ -225,8 +225,8 @@ def test_the_kept_step_is_marked_and_a_wild_start_left_out():
     ]
     for record in history[:2]:
         record["train_elbo"] = -1e4
-    [(name, axes, table)] = draw_training(history, 250, "light")
-    assert name == "training"
+    trained = replace(trained_bits(), facts={"best_step": 250})
+    axes, table = draw_training(Source(trained, None, history=history))
     assert axes[0].get_title("right") == "kept epoch 3.57: validation \N{MINUS SIGN}57.60"
     late = np.concatenate([table["train_elbo"][2:], table["validation_elbo"][2:]])
     margin = 0.06 * np.ptp(late)
@@ -244,7 +244,7 @@ def test_a_last_epoch_that_is_not_whole_is_marked(epochs, share):
     if len(epochs) < 3:
         return
     history = [{"step": int(4 * e), "epoch": e, "train_elbo": -e, "validation_elbo": -2 * e} for e in epochs]
-    [(_, axes, _)] = draw_training(history, None, "light")
+    axes, _ = draw_training(Source(trained_bits(), None, history=history))
     assert axes[0].get_xlabel() == f"epoch (the last is {share:g} of one)"
     hollow = [line for line in axes[0].get_lines() if line.get_markerfacecolor() == THEMES["light"].background]
     assert [line.get_xydata().tolist() for line in hollow] == [
@@ -311,10 +311,9 @@ def test_a_code_of_an_autoencoder_goes_over_its_own_range():
     data = load("digits")
     trained, _ = train(prepare(override(get_recipe("autoencoder").config, chosen), data))
     source = Source(trained, data, 0)
-    ((name, axes, table),) = draw_traversals(source, "light")
+    axes, table = draw_traversals(source)
     unit, mean = source.posteriors.order[0], source.posteriors.mean
     low, high = np.percentile(mean[:, unit], (1.0, 99.0))
-    assert name == "traversals"
     assert f"code {unit}: {low:.3g} to {high:.3g}" in table["strip"]
     ends = np.tile(mean[0], (2, 1))
     ends[:, unit] = low, high

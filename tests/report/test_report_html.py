@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_fixtures import SMALL
-from paths import ROOT
 
 from latens.errors import RunFolderError
-from latens.pictures.draw import FIRST
-from latens.report.alternatives import alt, caption, heading
+from latens.pictures.draw import NEEDS, PICTURES
 from latens.report.html import VOID, Html, joined, table, tag, text
-from latens.report.page import ORDER
-from latens.report.told import SHOWN, read_evaluation
+from latens.report.told import read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
-from latens.report.words import number, with_digits
+from latens.text import number, with_digits
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -139,6 +136,10 @@ def test_each_warning_once_with_its_advice():
 # --- alternative texts ---
 
 
+def alt(name, table):
+    return PICTURES[name].described(table)
+
+
 def test_alternative_texts_hold_the_numbers():
     training = {"epoch": np.array([1, 2, 3]), "validation_elbo": np.array([-9.0, -4.0, -5.0])}
     assert alt("training", training) == (
@@ -205,26 +206,34 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_every_picture_has_a_caption_and_a_heading_of_its_own():
-    drawn = (ROOT / "src/latens/pictures/draw.py").read_text()
-    names = " ".join(re.findall(r'^    add\(.*?, "([a-z- ]+)", ', drawn, re.MULTILINE)).split()
-    assert len(names) > 25
-    for name in names:
-        plain = name.replace("-", " ").capitalize()
-        kinds = ("manifold-linear", "manifold-percentile") if name == "manifold" else (name,)
-        assert all(caption(kind) != f"{plain}." and heading(kind) != plain for kind in kinds), name
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_field_of_a_picture_is_filled(name):
+    row = PICTURES[name]
+    assert row.name == name
+    assert row.heading
+    assert row.caption.endswith(".")
+    assert set(row.needs.split(", ")) <= set(NEEDS)
+    assert callable(row.draw)
+    assert callable(row.alt)
+    assert row.place in ("", "pictures", "training", "model")
+    # A report has no snapshots, and shows no picture that is drawn only where it is asked for.
+    assert not (row.place and row.asked)
+    others = [one for one in PICTURES.values() if one.family != row.family]
+    assert row.heading not in {one.heading for one in others}
+    assert row.caption not in {one.caption for one in others}
 
 
 def test_a_report_of_a_table_shows_what_its_columns_say():
-    of_tables = {"marginals", "associations", "column-nats", "missing-cells"}
-    assert of_tables <= set(SHOWN)
-    assert of_tables <= set(ORDER)
+    of_tables = ("marginals", "associations", "column-nats", "missing-cells", "levels")
+    assert {PICTURES[name].place for name in of_tables} == {"pictures"}
 
 
 @pytest.fixture
 def few_pictures(monkeypatch):
     """The pictures that every report has are enough where a test is not about them."""
-    monkeypatch.setattr("latens.report.told.SHOWN", FIRST)
+    for name, row in PICTURES.items():
+        if not row.first:
+            monkeypatch.setitem(PICTURES, name, row._replace(place=""))
 
 
 def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):

@@ -24,7 +24,7 @@ def figures(context: Context) -> int:
         return 0
     from latens.callbacks.snapshots import kept_steps, load_snapshots
     from latens.pictures.draw import write_pictures
-    from latens.pictures.latent import Plane
+    from latens.pictures.source import Plane
 
     history = [r for r in opened.run.read_metrics() if r.get("event") == "epoch"] if opened.run else []
     with resource_errors(folder):

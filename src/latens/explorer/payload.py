@@ -20,7 +20,6 @@ from latens.explorer.whatif import whatif_columns
 from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack
-from latens.models import DeterministicHead
 from latens.text import visible
 
 FORMAT = 1
@@ -246,11 +245,6 @@ def _title(trained: Any, data: Dataset | None) -> str:
     return f"{recipe} on {data.name}" if data is not None else str(recipe)
 
 
-def _point(trained: Any) -> bool:
-    head = getattr(getattr(trained.model, "encoder", None), "head", None)
-    return isinstance(head, DeterministicHead)
-
-
 def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES) -> dict[str, np.ndarray]:
     """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
     model, options = trained.model, {"preparation": trained.preparation, "key": key}
@@ -260,7 +254,7 @@ def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES
         codes["log_var"] = found["log_variance"]
     if "kl" in found and found["kl"].size == found["mean"].size:
         codes["unit_kl"] = found["kl"].reshape(len(found["mean"]), -1).mean(0, dtype=np.float64)
-    if not _point(trained):
+    if not trained.is_point:
         codes |= evaluation.elbo_parts(model, batch, num_samples=num_samples, **options)
     return codes
 
@@ -287,7 +281,7 @@ def _readable(value: Any) -> Any:
 
 
 def _prior(trained: Any, key: Any) -> np.ndarray | None:
-    if _point(trained):
+    if trained.is_point:
         return None  # an autoencoder's codes follow no prior
     classes = trained.preparation.classes
     cond = trained.condition(np.arange(PRIOR_DRAWS) % classes) if classes else None
@@ -303,7 +297,7 @@ def _decoder(
     serve: bool,
 ) -> dict[str, Any]:
     preparation = trained.preparation
-    if _point(trained):  # whose rows have no ELBO, in which a decoder that overflows would show
+    if trained.is_point:  # whose rows have no ELBO, in which a decoder that overflows would show
         z = codes["mean"][:DECODED_ROWS]
         cond = trained.condition(np.asarray(batch.label)[: len(z)] if preparation.classes else None)
         evaluation.finite(

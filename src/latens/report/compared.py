@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latens.report.alternatives import heading
+from latens.pictures.draw import PICTURES
 from latens.report.html import Html, joined, table, tag
 from latens.report.page import FIRST, document, facts_list, with_error
 from latens.report.shots import figure
 from latens.report.told import Told
-from latens.report.words import command_of, metric_name, model_facts, number
+from latens.report.words import command_of, metric_name, model_facts
+from latens.text import number
 
 ABSENT = "—"
 
@@ -127,7 +128,7 @@ def _pictures(first: Told, second: Told, labels: Sequence[str]) -> Html:
             figure(s._replace(caption=f"{label}: {s.caption}", alt=f"{label}: {s.alt}"))
             for s, label in zip((shot, others[shot.name]), labels)
         ]
-        parts += [tag("h3", heading(shot.name)), tag("div", *pair, class_="pair")]
+        parts += [tag("h3", PICTURES[shot.name].heading), tag("div", *pair, class_="pair")]
     return joined(parts) if parts else tag("p", "There is no picture that both have.")
 
 

@@ -7,32 +7,18 @@ from typing import Any
 from latens.config import ClassifierConfig
 from latens.data import SPLITS
 from latens.io.arrays import tree_to_arrays
-from latens.report.alternatives import heading
+from latens.pictures.draw import PICTURES
 from latens.report.html import Html, joined, table, tag
-from latens.report.shots import figure
+from latens.report.shots import Shot, figure
 from latens.report.told import Told
 from latens.report.warnings import not_measured
-from latens.report.words import cells, command_of, metric_name, model_facts, number, objective, with_digits
+from latens.report.words import cells, command_of, metric_name, model_facts, objective
+from latens.text import number, with_digits
 from latens.trees import partition_trainable
 from latens.workflow.measurement import HEADLINES
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""
-
-ORDER = (
-    "samples",
-    "reconstructions",
-    "manifold-percentile",
-    "manifold-linear",
-    "latent",
-    "classes",
-    "marginals",
-    "associations",
-    "column-nats",
-    "missing-cells",
-    "bands",
-)
-"""The pictures that come first, in their order."""
 
 FIRST = (*HEADLINES, "bits_per_dimension", "elbo", "kl", "active_units", "gain_over_independent")
 
@@ -48,7 +34,7 @@ def report_page(told: Told) -> str:
         (
             "training",
             "How training went",
-            _pictures(told, ("training", "rate-distortion")) or tag("p", "There are no steps to draw."),
+            _pictures(told, "training") or tag("p", "There are no steps to draw."),
         ),
         ("what", "The data and the settings", _what(told)),
         ("objective", "What was minimised", joined(tag("p", text) for text in objective(told.trained))),
@@ -206,16 +192,20 @@ def _warnings(told: Told) -> Html:
     )
 
 
-def _pictures(told: Told, names: Sequence[str]) -> Html | None:
-    kept = [figure(shot) for shot in told.shots if shot.name in names]
+def _placed(told: Told, place: str) -> list[Shot]:
+    """The pictures of a section, in their order."""
+    kept = [shot for shot in told.shots if PICTURES[shot.name].place == place]
+    return sorted(kept, key=lambda shot: PICTURES[shot.name].rank)
+
+
+def _pictures(told: Told, place: str) -> Html | None:
+    kept = [figure(shot) for shot in _placed(told, place)]
     return joined(kept) if kept else None
 
 
 def _other_pictures(told: Told) -> Html:
-    others = [shot for shot in told.shots if shot.name not in ("training", "rate-distortion", "graph")]
     lacking = tag("p", told.lacking) if told.lacking else None
-    others.sort(key=lambda shot: ORDER.index(shot.name) if shot.name in ORDER else len(ORDER))
-    parts = [joined([tag("h3", heading(shot.name)), figure(shot)]) for shot in others]
+    parts = [joined([tag("h3", PICTURES[s.name].heading), figure(s)]) for s in _placed(told, "pictures")]
     return joined([lacking, *parts]) if parts or lacking else tag("p", "No picture applies to this model.")
 
 
@@ -230,7 +220,7 @@ def _model(told: Told) -> Html:
         rows.append((name, " × ".join(map(str, shape)) or "one number", f"{size:,}", dtype, kind))
     head = ("array", "shape", "numbers", "type", "")
     head = (*head[:4], "trained or fixed")
-    return joined([_pictures(told, ("graph",)), table("Arrays of the model", head, rows, numbers=(2,))])
+    return joined([_pictures(told, "model"), table("Arrays of the model", head, rows, numbers=(2,))])
 
 
 def again(told: Told) -> Html:

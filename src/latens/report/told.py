@@ -11,16 +11,13 @@ from latens.data import Dataset
 from latens.errors import RunFolderError
 from latens.io.json import parse_json_strict, typed
 from latens.io.plain_files import read_plain
+from latens.pictures.draw import PICTURES, draw_pictures
 from latens.report.shots import Shot, shots
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
 from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
-SHOWN = ("training", "classes", "reconstructions", "samples", "manifold", "latent", "units", "marginals", "graph",
-         "two-views", "traversals", "extremes", "aggregated-posterior", "rate-distortion", "correlations",
-         "column-errors", "associations", "column-nats", "missing-cells", "bands")  # fmt: skip
-"""The pictures that a report shows."""
 
 
 class _Metric(Struct, frozen=True):
@@ -51,24 +48,22 @@ class Told:
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
     """Collect everything that a report tells of a run."""
-    from latens.pictures.draw import draw_pictures
-
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     evaluated = read_evaluation(run.path / "report.json")
     ended = run.info.get("metrics")
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
     warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), history)
+    shown = [name for name, one in PICTURES.items() if one.place]
     light, dark = (
-        draw_pictures(trained, data, history, theme=theme, seed=seed, only=SHOWN) for theme in ("light", "dark")
+        draw_pictures(trained, data, history, theme=theme, seed=seed, only=shown) for theme in ("light", "dark")
     )
     left_out = evaluated.get("left_out")
-    shown = [entry for entry in metrics.items() if isinstance(entry[1], dict)]
     return Told(
         run.path.name,
         run.info,
         trained,
         history,
-        dict(shown),
+        {name: value for name, value in metrics.items() if isinstance(value, dict)},
         bool(evaluated),
         warnings,
         shots(light, dark),
