@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,11 +11,15 @@ import pytest
 from cli_fixtures import SMALL
 
 from latens.errors import RunFolderError
-from latens.pictures.draw import NEEDS, PICTURES
+from latens.evaluation import Estimate
+from latens.figures.style import new_axes
+from latens.pictures.draw import NEEDS, PICTURES, Picture
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.told import read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
 from latens.text import number, with_digits
+from latens.workflow import groups
+from latens.workflow.metrics import METRICS, Metric
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -186,14 +191,15 @@ def runs(tmp_path_factory):
     names = ["<img src=x onerror=alert(1)>", "b&c", 'quo"te', "plain"]
     header = ",".join('"' + name.replace('"', '""') + '"' for name in names)
     np.savetxt(folder / "rows.csv", x, delimiter=",", header=header, comments="")
-    for name, extra in (("one", ()), ("two", ("--set", "network.hidden=16"))):
+    for name, width in (("one", 32), ("two", 16)):
         words = [
             "fit",
             str(folder / "rows.csv"),
             "--epochs",
             "4",
-            *SMALL,
-            *extra,
+            *SMALL[2:],
+            "--set",
+            f"network.hidden={width}",
             "--out",
             str(folder / name),
             "--quiet",
@@ -316,3 +322,38 @@ def test_mistakes_name_their_remedy(runs, latens, tmp_path):
     result = latens("report", runs / "one", "--dry-run", "--out", tmp_path / "a.html", "--json")
     assert result.json["dry_run"] is True
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, latens, monkeypatch, tmp_path):
+    def places(work):
+        rows = np.arange(len(work.positions), dtype=float)
+        return {"trial_place": Estimate.of(rows, num_samples=1, protocol="the place of a row")}
+
+    def steps(source):
+        axes = new_axes(1, 1, size=(3, 2), theme=source.theme)[0, 0]
+        axes.plot([0, 1, 2])
+        return axes, {"step": np.arange(3)}
+
+    monkeypatch.setattr(groups, "GROUPS", {"trial": places})
+    row = Metric("trial_place", "rows", "trial", "latents", "place in a trial")
+    monkeypatch.setitem(METRICS, row.name, row)
+    for name, one in PICTURES.items():
+        monkeypatch.setitem(PICTURES, name, one._replace(place=""))
+    words = ("Steps of a trial", "Three steps of a trial.")
+    monkeypatch.setitem(PICTURES, "steps", Picture("steps", "latents", steps, lambda table: "Up.", *words, "pictures"))
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    said = latens("evaluate", run, "--all", "--num-samples", "2")
+    middle = (json.loads((run / "report.json").read_text())["data"]["rows"] - 1) / 2
+    assert re.search(rf"trial_place +{middle:g}\.?0* +± [0-9.]+ +rows", said.out), said.out
+    made = latens("evaluate", run, "--all", "--num-samples", "2", "--json").json["metrics"]["trial_place"]
+    assert (made["value"], made["unit"]) == (middle, "rows")
+    drawn = latens("figures", run, "--only", "steps")
+    assert drawn.err.splitlines()[1].endswith("figures/steps.png")
+    files = latens("figures", run, "--only", "steps", "--json").json["files"]
+    assert [Path(name).name for name in files] == ["steps.png", "steps.svg", "steps.csv"]
+    assert latens("report", run, "--json").json["pictures"] == ["steps"]
+    page = Page((run / "report.html").read_text())
+    assert "place in a trial" in page.text
+    assert "Steps of a trial Three steps of a trial." in page.text
+    assert "Up." in [image["alt"] for image in page.all("img")]

@@ -11,13 +11,7 @@ from latens.errors import DataError, UsageError
 from latens.workflow.compare import Compared
 from latens.workflow.compare import compare as compare_models
 from latens.workflow.measurement import density_of
-
-_WORDS = {
-    "log_marginal": "log p(x)",
-    "cross_entropy_bound": "cross-entropy bound",
-    "accuracy": "accuracy",
-    "log_likelihood": "log p(x | z)",
-}
+from latens.workflow.metrics import metric_of
 
 
 def compare(context: Context) -> int:
@@ -52,7 +46,7 @@ def compare(context: Context) -> int:
         "data": {**source, "held_out": split == "test" and data.held_out},
         "runs": [_json(each) for each in found.models],
     }
-    words = _WORDS[found.metric].replace("(x", f"({density_of(found.models[0].trained)}")
+    words = metric_of(found.metric).label.replace("(x", f"({density_of(found.models[0].trained)}")
     head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
     lines = [head, _table(found.models, words), *unknown_draws([each.estimate for each in found.models], words)]
     context.result(value, "\n".join([*lines, _verdict(found.models), *_by_draws(found.models, words)]))

@@ -21,18 +21,16 @@ from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack
 from latens.text import visible
+from latens.workflow.metrics import METRICS
 
 FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
 PRIOR_DRAWS = 2000
 DISTANCES = 1000  # rows whose distance to their nearest neighbour says what is near
-_NAMES = {
-    "mean": "posterior means",
-    "log_var": "log variances",
-    "elbo": "ELBO",
-    "log_likelihood": "log p(x | z)",
-    "kl": "KL",
-}
+WORDS = {name: METRICS[name].label for name in ("elbo", "log_likelihood", "kl")}
+"""What the numbers of a row are called, which the page reads from its manifest."""
+
+_NAMES = {"mean": "posterior means", "log_var": "log variances"} | WORDS
 LEVEL_ROWS = 1000  # rows of which the KL of each level of a hierarchy is the mean
 DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before a page is made
 SNAPSHOT_BYTES = 32 << 20  # of all snapshots' arrays together; more rows than that are thinned out
@@ -111,6 +109,7 @@ def payload(
         "levels": [],
         "snapshots": [],
         "elbo_samples": ELBO_SAMPLES,
+        "words": list(WORDS.items()),
     }
     key = jax.random.key(seed)
     put = _Writer(files, manifest["arrays"])

@@ -10,36 +10,8 @@ import numpy as np
 from latens import figures
 from latens.data import Dataset
 from latens.pictures import alternatives as alt
-from latens.pictures.classes import draw_classes
-from latens.pictures.latent import (
-    draw_aggregated,
-    draw_arithmetic,
-    draw_class_plane,
-    draw_density,
-    draw_interpolations,
-    draw_latent,
-    draw_levels,
-    draw_linear,
-    draw_percentiles,
-    draw_reach,
-    draw_traversals,
-    draw_two_views,
-    draw_units,
-    draw_walk,
-)
-from latens.pictures.model_graph import draw_graph
-from latens.pictures.reconstructions import draw_extremes, draw_predictive, draw_reconstructions, draw_samples
+from latens.pictures import classes, latent, model_graph, reconstructions, tables, training
 from latens.pictures.source import Made, Source
-from latens.pictures.tables import (
-    draw_associations,
-    draw_column_nats,
-    draw_correlations,
-    draw_errors,
-    draw_marginals,
-    draw_missing,
-    draw_series,
-)
-from latens.pictures.training import draw_rate, draw_training, draw_unit_kl
 from latens.workflow.trained import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
@@ -58,6 +30,7 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "numbers": lambda source: source.schema.types is None,
     "series": lambda source: source.schema.shape[0] >= SERIES and source.schema.kind in ("real", "unit", "counts"),
     "rows": lambda source: source.data is not None,
+    "snapshots": lambda source: len(source.snapshots) > 1,
     "classifier": lambda source: source.is_classifier,
     "latents": lambda source: not source.is_classifier,
     "vectors": lambda source: source.support == "vector",
@@ -96,91 +69,97 @@ class Picture(NamedTuple):
 # Rows of a table are easier to compare side by side than one argument a line.
 # fmt: off
 _PICTURES = (
-    Picture("training", "any model", draw_training, alt.training, "How training went",
+    Picture("training", "any model", training.draw_training, alt.training, "How training went",
             "How training went: the evidence lower bound and its two terms, in nats per row, over the epochs.",
             "training", first=True),
-    Picture("classes", "images, classifier", draw_classes, alt.classes, "Each class",
+    Picture("classes", "images, classifier", classes.draw_classes, alt.classes, "Each class",
             "Samples of every class, and the means they are drawn around.", "pictures", 6, first=True),
-    Picture("reconstructions", "images, latents, rows", draw_reconstructions, alt.reconstructions,
+    Picture("reconstructions", "images, latents, rows", reconstructions.draw_reconstructions, alt.reconstructions,
             "What goes in, and what comes out",
             "Rows, what the model makes of them, and means of samples from the prior.", "pictures", 2, first=True),
-    Picture("samples", "images, latents, prior", draw_samples, alt.samples, "New rows from the model",
-            "New rows: draws from p(x | z) for z from the prior, beside their means for the same z.",
-            "pictures", 1, first=True),
-    Picture("manifold-linear", "images, latents, vectors, prior, two units", draw_linear, alt.manifold,
+    Picture("samples", "images, latents, prior", reconstructions.draw_samples, alt.samples, "New rows from the model",
+            "New rows: draws from p(x | z) for z from the prior, beside their means for the same z.", "pictures", 1,
+            first=True),
+    Picture("manifold-linear", "images, latents, vectors, prior, two units", latent.draw_linear, alt.manifold,
             "The latent plane, at equal steps", "What each point of the latent plane decodes to, on an even grid.",
             "pictures", 4, first=True),
-    Picture("manifold-percentile", "images, latents, vectors, prior, two units", draw_percentiles, alt.manifold,
+    Picture("manifold-percentile", "images, latents, vectors, prior, two units", latent.draw_percentiles, alt.manifold,
             "The latent plane, where the prior has its mass",
             "The same where the prior has its mass: an even grid of its percentiles.", "pictures", 3, first=True),
     *(
-        Picture(f"manifold-{i}", "images, latents, vectors, prior, two units", partial(draw_class_plane, i),
+        Picture(f"manifold-{i}", "images, latents, vectors, prior, two units", partial(latent.draw_class_plane, i),
                 alt.manifold, f"The latent plane of class {i}",
                 "What each point of the latent plane decodes to, for one class.", "pictures", first=True)
         for i in range(10)
     ),
-    Picture("latent", "latents, rows", draw_latent, alt.latent, "Where rows lie in the latent space",
+    Picture("latent", "latents, rows", latent.draw_latent, alt.latent, "Where rows lie in the latent space",
             "Where rows lie in the latent space: the means of their posteriors.", "pictures", 5, first=True),
-    Picture("units", "latents, rows", draw_units, alt.units, "How much each latent dimension says",
+    Picture("units", "latents, rows", latent.draw_units, alt.units, "How much each latent dimension says",
             "How much each latent unit carries: its KL to the prior, averaged over the rows.", "pictures", first=True),
-    Picture("levels", "latents, rows, prior", draw_levels, alt.levels, "How much each level of latents says",
-            "How much each level of latents carries: its KL to the prior, averaged over the rows.",
-            "pictures", first=True),
-    Picture("marginals", "table, rows, prior", draw_marginals, alt.marginals, "Each column: data and samples",
-            "Column by column: how often a value occurs in the data, and in samples from the model.",
-            "pictures", 7, first=True),
-    Picture("graph", "any model", draw_graph, alt.graph, "How the parts fit together",
+    Picture("levels", "latents, rows, prior", latent.draw_levels, alt.levels, "How much each level of latents says",
+            "How much each level of latents carries: its KL to the prior, averaged over the rows.", "pictures",
+            first=True),
+    Picture("marginals", "table, rows, prior", tables.draw_marginals, alt.marginals, "Each column: data and samples",
+            "Column by column: how often a value occurs in the data, and in samples from the model.", "pictures", 7,
+            first=True),
+    Picture("graph", "any model", model_graph.draw_graph, alt.graph, "How the parts fit together",
             "The parts of the model, what comes out of each, and how many trained numbers it holds.", "model"),
-    Picture("graph-encoder", "encoder", partial(draw_graph, side="encoder"), alt.graph, "From a row to its latents",
+    Picture("graph-encoder", "encoder", partial(model_graph.draw_graph, side="encoder"), alt.graph,
+            "From a row to its latents",
             "The parts of the encoder, what comes out of each, and how many trained numbers it holds.", asked=True),
-    Picture("graph-decoder", "encoder", partial(draw_graph, side="decoder"), alt.graph, "From latents to a row",
+    Picture("graph-decoder", "encoder", partial(model_graph.draw_graph, side="decoder"), alt.graph,
+            "From latents to a row",
             "The parts of the decoder, what comes out of each, and how many trained numbers it holds.", asked=True),
-    Picture("rate-distortion", "any model", draw_rate, alt.rate, "What a code costs, and what it leaves unsaid",
+    Picture("rate-distortion", "any model", training.draw_rate, alt.rate,
+            "What a code costs, and what it leaves unsaid",
             "Nats that a code costs against nats that it leaves unsaid, over training.", "training"),
-    Picture("latent-density", "latents, rows, vectors", draw_density, alt.counted, "How dense the latent space is",
+    Picture("latent-density", "latents, rows, vectors", latent.draw_density, alt.counted,
+            "How dense the latent space is",
             "Where rows crowd in the latent plane: contours of their density, and the posteriors of some."),
-    Picture("two-views", "images, latents, rows, vectors, no condition", draw_two_views, alt.two_views,
+    Picture("two-views", "images, latents, rows, vectors, no condition", latent.draw_two_views, alt.two_views,
             "Encoder and decoder on the same plane",
             "The latent plane from both sides, on the same axes: where rows lie, and what its points decode to.",
             "pictures"),
-    Picture("traversals", "images, latents, rows, vectors", draw_traversals, alt.traversals,
+    Picture("traversals", "images, latents, rows, vectors", latent.draw_traversals, alt.traversals,
             "What each latent dimension changes",
             "What each latent unit changes: one moves, the others stay; the one with most KL is first.", "pictures"),
-    Picture("interpolations", "images, latents, rows, vectors", draw_interpolations, alt.counted,
+    Picture("interpolations", "images, latents, rows, vectors", latent.draw_interpolations, alt.counted,
             "From one row to another",
             "What lies between two rows: points on the way from one code to the other, decoded."),
-    Picture("walk", "images, latents, rows, vectors, prior", draw_walk, alt.counted, "A walk through the latent space",
+    Picture("walk", "images, latents, rows, vectors, prior", latent.draw_walk, alt.counted,
+            "A walk through the latent space",
             "A walk through the latent space by small random steps, decoded at each."),
-    Picture("arithmetic", "images, latents, rows, vectors, no condition", draw_arithmetic, alt.counted,
+    Picture("arithmetic", "images, latents, rows, vectors, no condition", latent.draw_arithmetic, alt.counted,
             "Adding and subtracting classes", "Sums and differences of the mean codes of classes, decoded."),
-    Picture("reach", "images, latents, rows, vectors, prior, no condition", draw_reach, alt.counted,
+    Picture("reach", "images, latents, rows, vectors, prior, no condition", latent.draw_reach, alt.counted,
             "How robust a decoded row is",
             "How far a code moves until what it decodes to changes: the share of rows that is still the same."),
-    Picture("posterior-predictive", "images, latents, rows", draw_predictive, alt.counted,
+    Picture("posterior-predictive", "images, latents, rows", reconstructions.draw_predictive, alt.counted,
             "What it draws in the place of a row", "Rows beside what the model draws and expects in their place."),
-    Picture("extremes", "images, latents, rows", draw_extremes, alt.extremes, "The rows it gives back best and worst",
+    Picture("extremes", "images, latents, rows", reconstructions.draw_extremes, alt.extremes,
+            "The rows it gives back best and worst",
             "The rows that the model gives back best and worst, with a map of where it errs.", "pictures"),
-    Picture("aggregated-posterior", "latents, rows, vectors, prior, no condition", draw_aggregated, alt.aggregated,
-            "All codes together, against the prior",
+    Picture("aggregated-posterior", "latents, rows, vectors, prior, no condition", latent.draw_aggregated,
+            alt.aggregated, "All codes together, against the prior",
             "Unit by unit: the codes of all rows together against the prior that samples start from.", "pictures"),
-    Picture("unit-kl-over-training", "latents, rows", draw_unit_kl, alt.counted, "How the latent dimensions came about",
-            "How the KL of each latent unit came about, step by step."),
-    Picture("column-errors", "table, latents, rows, named columns, numbers", draw_errors, alt.column_errors,
-            "Which columns it gives back well",
-            "How well each column is given back, as a share of its own spread.", "pictures"),
-    Picture("correlations", "table, latents, rows, named columns, numbers, prior", draw_correlations, alt.correlations,
-            "How columns go together", "How columns go together in the data and in samples from the model.",
+    Picture("unit-kl-over-training", "latents, rows, snapshots", training.draw_unit_kl, alt.counted,
+            "How the latent dimensions came about", "How the KL of each latent unit came about, step by step."),
+    Picture("column-errors", "table, latents, rows, named columns, numbers", tables.draw_errors, alt.column_errors,
+            "Which columns it gives back well", "How well each column is given back, as a share of its own spread.",
             "pictures"),
-    Picture("associations", "table, latents, rows, mixed columns, prior", draw_associations, alt.associations,
+    Picture("correlations", "table, latents, rows, named columns, numbers, prior", tables.draw_correlations,
+            alt.correlations, "How columns go together",
+            "How columns go together in the data and in samples from the model.", "pictures"),
+    Picture("associations", "table, latents, rows, mixed columns, prior", tables.draw_associations, alt.associations,
             "How columns hang together",
-            "How strongly columns hang together in the data and in samples, and where the two differ.",
-            "pictures", 8),
-    Picture("column-nats", "table, latents, rows, mixed columns, prior", draw_column_nats, alt.column_nats,
+            "How strongly columns hang together in the data and in samples, and where the two differ.", "pictures", 8),
+    Picture("column-nats", "table, latents, rows, mixed columns, prior", tables.draw_column_nats, alt.column_nats,
             "What each column adds to log p(x)",
             "What each column takes of -log p(x), given the latents, and what it would take alone.", "pictures", 9),
-    Picture("missing-cells", "table, latents, rows, named columns", draw_missing, alt.missing_cells, "What is missing",
-            "How many cells of each column are missing, and which are missing together.", "pictures", 10),
-    Picture("bands", "table, latents, rows, unnamed columns, series", draw_series, alt.bands,
+    Picture("missing-cells", "table, latents, rows, named columns", tables.draw_missing, alt.missing_cells,
+            "What is missing", "How many cells of each column are missing, and which are missing together.", "pictures",
+            10),
+    Picture("bands", "table, latents, rows, unnamed columns, series", tables.draw_series, alt.bands,
             "Rows within what the model draws",
             "Rows over the bands that hold half and nine tenths of what the model draws for them.", "pictures", 11),
 )
@@ -190,6 +169,13 @@ PICTURES: dict[str, Picture] = {one.name: one for one in _PICTURES}
 
 FIRST = tuple(one.name for one in _PICTURES if one.first)
 """The pictures for a first look: those of `latens demo`."""
+
+
+def asked_for(only: Collection[str] | None) -> tuple[list[Picture], set[str]]:
+    """The pictures that are named, all for None, and the words for what they need."""
+    everything = PICTURES.values()
+    kept = [one for one in everything if (not one.asked if only is None else {one.name, one.family} & set(only))]
+    return kept, {word for one in kept for word in one.needs.split(", ")}
 
 
 def write_pictures(
@@ -220,9 +206,8 @@ def draw_pictures(
     # look: seed, theme and plane, as of `Source`.
     source = Source(trained, data, history=history, snapshots=snapshots, **look)
     drawn: Drawn = []
-    for one in PICTURES.values():
-        wanted = not one.asked if only is None else bool({one.name, one.family} & set(only))
-        if wanted and all(NEEDS[word](source) for word in one.needs.split(", ")):
+    for one in asked_for(only)[0]:
+        if all(NEEDS[word](source) for word in one.needs.split(", ")):
             made = one.draw(source)
             drawn += [] if made is None else [(one.name, *made)]
     return drawn

@@ -80,9 +80,7 @@ def kept_step(trained: TrainedModel) -> int | None:
 def draw_unit_kl(source: Source) -> Made | None:
     """Draw the KL of every latent dimension over training, of the rows that every picture of the KL is of."""
     # The model itself stands among those that training kept, at its own step.
-    # returns: none of fewer than two models, or where a dimension has no KL of its own.
-    if len(source.snapshots) < 2:
-        return None
+    # returns: none where a dimension has no KL of its own.
     positions, kept = source.posteriors.positions, kept_step(source.trained)
     others = [(step, one) for step, one in source.snapshots if step != kept]
     found = {step: Posteriors(Source(one, source.data), positions).kl for step, one in others}

@@ -49,27 +49,16 @@ class Told:
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
     """Collect everything that a report tells of a run."""
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
-    evaluated = read_evaluation(run.path / "report.json")
-    ended = run.info.get("metrics")
+    evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
+    metrics = {name: value for name, value in metrics.items() if isinstance(value, dict)}
     warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), history)
-    shown = [name for name, one in PICTURES.items() if one.place]
+    shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
     light, dark = (
         draw_pictures(trained, data, history, theme=theme, seed=seed, only=shown) for theme in ("light", "dark")
     )
-    left_out = evaluated.get("left_out")
-    return Told(
-        run.path.name,
-        run.info,
-        trained,
-        history,
-        {name: value for name, value in metrics.items() if isinstance(value, dict)},
-        bool(evaluated),
-        warnings,
-        shots(light, dark),
-        lacking,
-        left_out if isinstance(left_out, dict) else {},
-    )
+    told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, shots(light, dark), lacking)
+    return Told(*told, left_out if isinstance(left_out, dict) else {})
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
 from latens.recipes.parts.posteriors import posterior_of
+from latens.workflow.sample_sets import is_grey
 from latens.workflow.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000
@@ -221,8 +222,7 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     before, after = (
         log_marginal(m.model, batch, preparation=m.preparation, **given).astype(np.float64) for m in (old, new)
     )
-    grey = new.config.likelihood.family == "bernoulli" and new.schema.kind in ("levels", "unit")
-    what = "log p(x)" if not grey or new.preparation.binarize != "none" else "the cross-entropy bound"
+    what = "the cross-entropy bound" if is_grey(new, new.schema.kind) else "log p(x)"
     what = "the bound on log p(x)" if point and what == "log p(x)" else what
     how = "log p(x | z) + log p(z) at the one code of x" if point else f"importance sampling, {num_samples} draws a row"
     protocol = f"{what} with the refitted prior minus that with the former one, paired over {split} rows; {how}"
