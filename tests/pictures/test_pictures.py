@@ -35,6 +35,7 @@ from latens.pictures.training import draw_training, history_arrays, kept_step, p
 from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.experiment import prepare, train
+from latens.workflow.measurement import measured
 from latens.workflow.trained import TrainedModel
 
 
@@ -322,3 +323,11 @@ def test_a_code_of_an_autoencoder_goes_over_its_own_range():
     count = int(np.sum(np.asarray(table["strip"]) == table["strip"][0]))
     assert np.allclose(shown[[0, count - 1]], first, atol=1e-6)
     assert "percentile" in axes.get_title(loc="left")
+
+
+def test_a_point_is_one_whoever_made_the_model():
+    trained = trained_bits(posterior=DeterministicHead((2,)))
+    data = data_of(BITS)
+    assert trained.is_point
+    # Before, a model without a configuration was taken for one with a posterior: "a point mass has no density".
+    assert list(measured(trained, data, data.subset("test"), num_samples=2).metrics) == ["log_likelihood"]

@@ -144,16 +144,12 @@ def traversals(table: Mapping[str, np.ndarray]) -> str:
 
 def extremes(table: Mapping[str, np.ndarray]) -> str:
     """The scores and errors of the best and worst rows."""
-    kind, score = np.asarray(table["kind"], dtype=str), np.asarray(table["score"], float)
-    error = np.asarray(table["mean_error"], float)
-    return (
-        "; ".join(
-            f"{np.sum(kind == k)} {k} rows: scores {number(score[kind == k].max())} to "
-            f"{number(score[kind == k].min())}, mean absolute error of a cell {error[kind == k].mean():.3f}"
-            for k in ("best", "worst")
-        )
-        + "."
-    )
+    kind, parts = np.asarray(table["kind"], dtype=str), []
+    for one in ("best", "worst"):
+        score, error = (np.asarray(table[name], float)[kind == one] for name in ("score", "mean_error"))
+        scores = f"scores {number(score.max())} to {number(score.min())}"
+        parts.append(f"{len(score)} {one} rows: {scores}, mean absolute error of a cell {error.mean():.3f}")
+    return "; ".join(parts) + "."
 
 
 def rate(table: Mapping[str, np.ndarray]) -> str:
@@ -165,27 +161,23 @@ def rate(table: Mapping[str, np.ndarray]) -> str:
     )
 
 
+def _apart(table: Mapping[str, np.ndarray], gap: np.ndarray, what: str, scale: str) -> str:
+    """How far apart pairs of columns are in data and in samples, and which most."""
+    worst = int(np.nanargmax(gap))
+    pair = f"{table['first'][worst]} and {table['second'][worst]} ({gap[worst]:.3f})"
+    return f"{len(gap)} pairs of columns; {what} by {np.nanmean(gap):.3f} on average{scale} {pair}."
+
+
 def correlations(table: Mapping[str, np.ndarray]) -> str:
     """How far apart data and samples are, and where most."""
     gap = np.abs(np.asarray(table["samples"], float) - np.asarray(table["data"], float))
-    if not np.isfinite(gap).any():
-        return ""
-    worst = int(np.nanargmax(gap))
-    return (
-        f"{len(gap)} pairs of columns; correlations of samples differ from those of the data by "
-        f"{np.nanmean(gap):.3f} on average, most for {table['first'][worst]} and "
-        f"{table['second'][worst]} ({gap[worst]:.3f})."
-    )
+    what = "correlations of samples differ from those of the data"
+    return _apart(table, gap, what, ", most for") if np.isfinite(gap).any() else ""
 
 
 def associations(table: Mapping[str, np.ndarray]) -> str:
     """How far apart data and samples are, and where most."""
-    gap = np.asarray(table["difference"], float)
-    worst = int(np.nanargmax(gap))
-    return (
-        f"{len(gap)} pairs of columns; samples differ from data by {np.nanmean(gap):.3f} on average (0 to 1), most in "
-        f"{table['first'][worst]} and {table['second'][worst]} ({gap[worst]:.3f})."
-    )
+    return _apart(table, np.asarray(table["difference"], float), "samples differ from data", " (0 to 1), most in")
 
 
 def column_nats(table: Mapping[str, np.ndarray]) -> str:

@@ -204,7 +204,11 @@ def draw_pictures(
     # Rows are test rows where there are any, else validation, else training rows; titles say which.
     # only: names of the pictures that are wanted, "manifold" for every latent plane; None for all.
     # look: seed, theme and plane, as of `Source`.
-    source = Source(trained, data, history=history, snapshots=snapshots, **look)
+    return draw_of(Source(trained, data, history=history, snapshots=snapshots, **look), only)
+
+
+def draw_of(source: Source, only: Collection[str] | None = None) -> Drawn:
+    """Draw what applies of the pictures that are named, for a source whose posteriors may be known already."""
     drawn: Drawn = []
     for one in asked_for(only)[0]:
         if all(NEEDS[word](source) for word in one.needs.split(", ")):

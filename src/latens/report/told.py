@@ -11,7 +11,8 @@ from latens.data import Dataset
 from latens.errors import RunFolderError
 from latens.io.json import parse_json_strict, typed
 from latens.io.plain_files import read_plain
-from latens.pictures.draw import PICTURES, draw_pictures
+from latens.pictures.draw import PICTURES, draw_of
+from latens.pictures.source import Source
 from latens.report.shots import Shot, shots
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
@@ -54,10 +55,11 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     metrics = {name: value for name, value in metrics.items() if isinstance(value, dict)}
     warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), history)
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
-    light, dark = (
-        draw_pictures(trained, data, history, theme=theme, seed=seed, only=shown) for theme in ("light", "dark")
-    )
-    told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, shots(light, dark), lacking)
+    source = Source(trained, data, seed, history=history)
+    light = draw_of(source, shown)
+    source.theme = "dark"
+    pictures = shots(light, draw_of(source, shown))
+    told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
     return Told(*told, left_out if isinstance(left_out, dict) else {})
 
 
