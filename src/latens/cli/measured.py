@@ -11,9 +11,10 @@ from jaxtyping import Shaped
 from latens.cli.context import table
 from latens.config import Config, VAEConfig
 from latens.data import Dataset
-from latens.evaluation import Estimate, diagnose
+from latens.evaluation import Estimate
 from latens.evaluation.estimate import UNKNOWN
-from latens.workflow.measurement import density_of, headline, measured, still_rising
+from latens.workflow.groups import measure_all
+from latens.workflow.measurement import density_of, headline
 from latens.workflow.metrics import METRICS, metric_of
 from latens.workflow.trained import TrainedModel
 
@@ -178,20 +179,13 @@ def summary_of(
 ) -> Summary:
     """Measure a model."""
     # num_samples: importance samples of each row; None takes the default.
-    left_out: dict[str, str] = {}
-    if everything:
-        from latens.workflow.groups import measure_all
-
-        found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed)
-        metrics, units, grey = found.metrics, found.units, found.grey
-        findings, left_out = found.findings, found.left_out
-    else:
-        metrics, units, grey = measured(trained, data, positions, num_samples=num_samples, seed=seed)
-        findings = diagnose(metrics, units if "active_units" in metrics else [], rising=still_rising(trained.facts))
-    held_out, warnings = beware(split, data, grey=grey, config=trained.config)
-    warnings += [(finding.name, finding.message) for finding in findings]
+    only = None if everything else ()
+    found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed, only=only)
+    held_out, warnings = beware(split, data, grey=found.grey, config=trained.config)
+    warnings += [(finding.name, finding.message) for finding in found.findings]
     cells = "column" if data.schema.columns is not None else "pixel"
-    return Summary(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
+    said = (split, held_out, tuple(warnings), tuple(found.units), cells, found.left_out, density_of(trained))
+    return Summary(found.metrics, *said)
 
 
 def beware(
