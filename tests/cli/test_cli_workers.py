@@ -159,7 +159,7 @@ def test_a_part_that_is_cut_off_is_made_again(
 def test_other_parts_are_refused(
     alone: Path, rows: Path, tmp_path: Path, latens: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("latens.cli.codes.launch_workers", None)
+    monkeypatch.setattr("latens.cli.parts.launch_workers", None)
     before = bytes_of(alone)
 
     def refused(code: int, words: str, model: Path = MODEL, data: Path = rows, **options: object) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latens.cli.complete import _mask_file
 from latens.errors import DataError
+from latens.verbs._hidden import _mask_file
 
 MASK = np.array([[0, 1, 0], [1, 0, 0]], bool)
 

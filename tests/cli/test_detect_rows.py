@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latens.cli.detect import _again
 from latens.cli.main import main
 from latens.data import TRAIN, load
+from latens.verbs.detect import _again
 
 
 def test_training_rows_are_found_by_position_and_twins_are_no_evidence() -> None:

@@ -9,9 +9,9 @@ from matplotlib.image import imread
 from msgspec.structs import replace
 
 from latens.cli.main import main
-from latens.cli.measured import beware
 from latens.data import load
 from latens.recipes import get_recipe
+from latens.verbs._measured import beware
 
 
 @pytest.mark.parametrize(

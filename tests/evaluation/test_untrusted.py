@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W, log_p_of_linear, rows_of_linear
 
-from latens.cli.measured import Summary
 from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
 from latens.evaluation import diagnose, importance_sampling
 from latens.evaluation.evidence.importance import row_numbers
+from latens.verbs._measured import Summary
 from latens.workflow.measurement import Measured, measured
 from latens.workflow.trained import TrainedModel
 

@@ -14,7 +14,8 @@ import latens
 import latens.verbs
 from latens.cli import arguments
 from latens.errors import UsageError
-from latens.verbs import kernel
+from latens.verbs import _stub, kernel
+from latens.workflow import methods
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -116,6 +117,10 @@ def test_help_is_made_of_the_fields(further: None, latens_run: Callable[..., Res
     assert (wrong.code, wrong.err.splitlines()[0]) == (2, "error: --count: 0 is not within 1 and 1000.")
 
 
+def test_type_checkers_read_what_the_verbs_say() -> None:
+    assert Path(methods.__file__).with_suffix(".pyi").read_text() == _stub.stub()
+
+
 @pytest.mark.parametrize("name", sorted(kernel.verbs()))
 def test_every_verb_is_small_and_describes_its_fields(name: str) -> None:
     verb = kernel.verbs()[name]
@@ -158,7 +163,7 @@ def test_a_classifier_has_no_latents_to_compress() -> None:
 def test_arguments_of_a_method_are_numbers_of_any_kind_and_given_once() -> None:
     trained = TrainedModel.load(MODEL)
     data = latens.load_data(np.zeros((3, *trained.schema.shape)), label=np.array(["a", "b", "b"]))
-    call: Callable[..., kernel.Made] = trained.augment  # pyright: ignore[reportAttributeAccessIssue]
+    call: Callable[..., kernel.Made] = trained.augment
     made = call(data, np.int64(2), seed=np.uint32(3)).arrays
     np.testing.assert_array_equal(made["x"], call(data, 2, seed=3).arrays["x"])
     for count in (float("nan"), float("inf"), 2.5, "2", np.array([2, 3])):

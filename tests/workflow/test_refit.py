@@ -14,7 +14,6 @@ from cli_fixtures import Result
 from scipy import special, stats
 
 from latens.cli.arguments import parser
-from latens.cli.refit import _OPTIONS
 from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.data.schema import Column
@@ -27,6 +26,7 @@ from latens.evaluation.latents.fit_prior import _folded, _scaling
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.networks import Dense
 from latens.recipes import get_recipe
+from latens.verbs.refit import _OPTIONS
 from latens.workflow.experiment import prepare
 from latens.workflow.refit import KINDS, refit_prior
 from latens.workflow.trained import TrainedModel

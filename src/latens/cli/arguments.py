@@ -6,25 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from latens.cli.flags import (
-    count,
-    draws,
-    dry_run,
-    number,
-    parts,
-    port,
-    positive,
-    refuse_twice,
-    run_and_data,
-    seed,
-    table_rows,
-    theme,
-    whole,
-    width,
-)
-from latens.cli.verb import add_arguments
+from latens.cli.verb import add_arguments, dry_run
 from latens.errors import UsageError, nearest
-from latens.verbs.kernel import summary_of, verbs
+from latens.verbs.animate import percentiles
+from latens.verbs.kernel import count, draws, number, summary_of, table_rows, verbs, whole
 
 _COMMANDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
@@ -34,23 +19,23 @@ _COMMANDS: dict[str, str] = {
     "resume": "go on with a run that was stopped or killed, bit for bit",
     "evaluate": "held-out numbers with their standard errors",
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
-    "compare": "runs against each other on the same held-out rows, with intervals",
-    "encode": "rows to latents: posterior means, log-variances, ELBO parts",
+    "compare": "",
+    "encode": "",
     "decode": "",
-    "sample": "new rows from the model",
+    "sample": "",
     "reconstruct": "",
-    "impute": "a table with its missing cells filled in",
-    "complete": "pictures of which a part is hidden: several answers for it",
-    "detect": "rows that are unlike the training rows: surprise, p-values, flags",
-    "judge": "a synthetic table beside the real one: how like it is, and what it gives away",
+    "impute": "",
+    "complete": "",
+    "detect": "",
+    "judge": "",
     "augment": "",
     "translate": "",
-    "refit": "another prior for a trained model, fitted to its latents",
+    "refit": "",
     "compress": "",
     "decompress": "",
     "export": "",
     "figures": "every picture that applies to a run, with the numbers behind it",
-    "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
+    "animate": "",
     "report": "one self-contained HTML file about a run, or about two runs side by side",
     "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
     "info": "what a run or a model file holds; nothing in it is executed",
@@ -79,7 +64,8 @@ a folder or glob of .npy or .parquet files. RUN is a run folder, a .safetensors 
 SNAPSHOTS = 24
 """How many models `--snapshots` keeps without a number."""
 
-_CELLS, _RATE = whole(2, 100), number(0.1, 60.0)
+port, seeds = whole(1024, 65535), whole(0, 2**32 - 1)
+positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
 
 
 # --- the commands ---
@@ -141,45 +127,15 @@ def parser() -> Parser:
     _unknown(made["evaluate"])
     _evaluation(made["evaluate"])
     made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
-    made["compare"].add_argument("runs", metavar="RUN", nargs="+", help="two or more runs or model files")
-    _evaluation(made["compare"])
     for name, verb in verbs().items():
         add_arguments(verb, made[name], _reading)
-    made["encode"].add_argument("run", metavar="RUN")
-    made["encode"].add_argument("data", metavar="DATA")
-    _unknown(made["encode"])
-    _reading(made["encode"])
-    _workers(made["encode"], alone=True)
+        if verb.in_parts:
+            _workers(made[name], alone=True)
     _workers(made["evaluate"])
-    made["sample"].add_argument("run", metavar="RUN")
-    words = "how many (default 16; with --complete one for each row of FILE)"
-    made["sample"].add_argument("-n", type=table_rows, metavar="N", help=words)
-    words = "of z, below 1: nearer to the centre of the prior, and less varied (default 1)"
-    made["sample"].add_argument("--temperature", type=number(0.0, 100.0), default=1.0, metavar="T", help=words)
-    words = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
-    made["sample"].add_argument("--where", action="append", metavar="CONDITION", help=words)
-    words = "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn"
-    made["sample"].add_argument("--complete", metavar="FILE", help=words)
-    made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
-    for name, endings in (
-        ("encode", "npz, csv, parquet"),
-        ("sample", "npz, png, csv, parquet"),
-    ):
-        more = "; with --workers a folder" if name == "encode" else ""
-        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}{more}")
-    made["sample"].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
-    made["sample"].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
-    for name in ("encode", "sample", "evaluate", "compare"):
-        dry_run(made[name])
-        seed(made[name], "of the draws")
-    _refitting(made["refit"])
-    _imputing(made["impute"])
-    _completing(made["complete"])
-    _detecting(made["detect"])
-    _judging(made["judge"])
+    dry_run(made["evaluate"])
+    seed(made["evaluate"], "of the draws")
     seeing(made)
     _reading(made["figures"])
-    _reading(made["animate"])
     _exploring(made["explore"])
     made["info"].add_argument("run", metavar="RUN")
     made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
@@ -189,23 +145,20 @@ def parser() -> Parser:
     return top
 
 
-def _refitting(command: argparse.ArgumentParser) -> None:
-    run_and_data(command)
-    _reading(command)
-    kinds = ["normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "transformer", "vae", "aggregate"]
-    command.add_argument("--prior", choices=kinds, default="mixture")
-    command.add_argument("--components", type=parts, metavar="N", help="of a mixture, or rows of aggregate")
-    command.add_argument("--layers", type=whole(1, 1000), metavar="N", help="of a flow, or blocks of a transformer")
-    command.add_argument("--width", type=width, metavar="N", help="of a flow's networks, or of the network over codes")
-    words = "codes that a transformer draws at once, a divisor of their number (default 1)"
-    command.add_argument("--together", type=width, metavar="N", help=words)
-    command.add_argument("--latent-dim", type=width, metavar="N", help="of a second VAE")
-    command.add_argument("--steps", type=count, default=2000, metavar="N", help="of whatever is trained")
-    command.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x) (default 100)")
-    command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
-    command.add_argument("--force", action="store_true", help="replace a former run in --out")
-    seed(command, "of the fit and the draws")
-    dry_run(command)
+def run_and_data(command: argparse.ArgumentParser) -> None:
+    """Add RUN and the optional DATA."""
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+
+
+def seed(command: Any, of: str, default: int | None = 0) -> None:
+    """Add --seed."""
+    command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
+
+
+def theme(command: argparse.ArgumentParser) -> None:
+    """Add --theme."""
+    command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")
 
 
 def _exploring(command: argparse.ArgumentParser) -> None:
@@ -224,75 +177,6 @@ def _exploring(command: argparse.ArgumentParser) -> None:
         "--rows", type=table_rows, default=100_000, metavar="N", help="at most so many (default 100000)"
     )
     seed(command, "of the draws")
-    dry_run(command)
-
-
-def _imputing(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", help="a table in which empty cells are missing")
-    _reading(command)
-    _unknown(command)
-    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
-    command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
-    command.add_argument(
-        "--draws", type=parts, metavar="M", help="also M random completions: tables beside FILE, or in the npz"
-    )
-    words = (
-        "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
-    )
-    command.add_argument("--interval", type=number(0.01, 0.999), metavar="P", help=words)
-    seed(command, "of the draws")
-    dry_run(command)
-
-
-def _completing(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", help="pictures")
-    _reading(command)
-    words = "pixels that are hidden, counted from 0: --region 14:,: for the lower half of 28 rows"
-    command.add_argument("--region", metavar="ROWS,COLUMNS", help=words)
-    command.add_argument("--mask", metavar="FILE", help="a picture or .npy file: hidden where it is above 0")
-    command.add_argument("--grey", action="store_true", help="colours are hidden; DATA may be grey or in colour")
-    words = "details are hidden: the mean of each N x N block is seen; DATA may be small or whole"
-    command.add_argument("--scale", type=whole(2, 64), metavar="N", help=words)
-    words = "DATA are noisy: Normal noise of this standard deviation, in levels, lies over every pixel"
-    command.add_argument("--noise", type=number(1e-6, 1e6), metavar="SD", help=words)
-    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
-    command.add_argument("--draws", type=parts, default=8, metavar="M", help="answers for each picture (default 8)")
-    command.add_argument("--mean", action="store_true", help="answers are means of p(x | z), without noise; z is drawn")
-    command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws of z (default 1000)")
-    words = "gradient steps on the posterior of each picture (default 100; 0 takes the encoder's)"
-    command.add_argument("--steps", type=whole(0, 10_000), default=100, metavar="N", help=words)
-    seed(command, "of the draws")
-    dry_run(command)
-
-
-def _detecting(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", help="the rows that are looked at")
-    _reading(command)
-    command.add_argument("--out", metavar="FILE", help="where the result goes: csv, parquet")
-    words = "the share of false alarms among flagged rows that is allowed (default 0.05)"
-    command.add_argument("--alpha", type=number(1e-6, 0.5), default=0.05, metavar="A", help=words)
-    words = "rows like the training rows that did not train the model (default: those that the run held out)"
-    command.add_argument("--held-out", metavar="DATA2", help=words)
-    words = "cells to name for each flagged row of typed columns (default 3; 0 for none)"
-    command.add_argument("--cells", type=whole(0, 100), metavar="N", help=words)
-    command.add_argument("--num-samples", type=draws, default=100, metavar="K", help="draws a row (default 100)")
-    seed(command, "of the draws")
-    dry_run(command)
-
-
-def _judging(command: argparse.ArgumentParser) -> None:
-    command.add_argument("real", metavar="REAL", help="the table that the other one was made from")
-    command.add_argument("fake", metavar="FAKE", help="the synthetic table, whoever made it")
-    words = "real rows that did not make it: for attacks, utility, and what real rows reach"
-    command.add_argument("--test", metavar="REAL2", help=words)
-    command.add_argument(
-        "--target", metavar="COLUMN", help="what a classifier learns to predict from either table (needs --test)"
-    )
-    command.add_argument("--out", metavar="FILE.html", help="also write the numbers as a page")
-    seed(command, "of the classifiers and the rows that are chosen")
     dry_run(command)
 
 
@@ -418,9 +302,8 @@ def _evaluation(command: argparse.ArgumentParser) -> None:
 
 
 def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
-    """Add the arguments of `figures`, `animate` and `report`, but for those that say how to read data."""
+    """Add the arguments of `figures` and `report`, but for those that say how to read data."""
     _figures(made["figures"])
-    _animate(made["animate"])
     report = made["report"]
     report.add_argument("run", metavar="RUN")
     report.add_argument("other", metavar="RUN2", nargs="?", help="a second run: the two side by side")
@@ -446,45 +329,12 @@ def _figures(command: argparse.ArgumentParser) -> None:
 
 def _plane(group: Any, cells: int, spacing: str) -> None:
     group.add_argument(
-        "--manifold-cells", type=_CELLS, metavar="N", help=f"images along each side, 2 to 100 (default {cells})"
+        "--manifold-cells", type=whole(2, 100), metavar="N", help=f"images along each side, 2 to 100 (default {cells})"
     )
     words = f"even in z or in the prior's percentiles (default: {spacing})"
     group.add_argument("--manifold-range", choices=("linear", "percentile"), help=words)
     words = "probabilities at the edges (default 0.05,0.95)"
-    group.add_argument("--percentiles", type=_percentiles, metavar="LOW,HIGH", help=words)
-
-
-def _animate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    what = "between rows or classes, at random, or over training (needs fit --snapshots)"
-    command.add_argument("kind", choices=("morph", "walk", "manifold", "latent"), metavar="KIND",
-                         help=f"morph, walk, manifold or latent: {what}")  # fmt: skip
-    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
-    command.add_argument(
-        "--out", metavar="FILE", help="gif, or mp4 where ffmpeg is installed (default: RUN/figures/KIND.gif)"
-    )
-    words = "classes or row ids to go through (default: every class, else rows of the data)"
-    command.add_argument("--between", metavar="A,B,...", help=words)
-    command.add_argument("--path", choices=("spherical", "linear"), default="spherical", help="default spherical")
-    command.add_argument(
-        "--frames", type=whole(1, 100_000), metavar="N", help="of each stretch (default 12), of a walk (120)"
-    )
-    command.add_argument("--fps", type=_RATE, default=12.0, metavar="N", help="frames a second (default 12)")
-    _plane(command.add_argument_group("of manifold"), 15, "linear")
-    theme(command)
-    seed(command, "of a random walk")
-    dry_run(command)
-
-
-def _percentiles(text: str) -> tuple[float, float]:
-    low, comma, high = text.partition(",")
-    try:
-        pair = (float(low), float(high))
-    except ValueError:
-        pair = (0.0, 0.0)
-    if not comma or not 0.0 < pair[0] < pair[1] < 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH with 0 < LOW < HIGH < 1, as in 0.05,0.95")
-    return pair
+    group.add_argument("--percentiles", type=percentiles, metavar="LOW,HIGH", help=words)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -507,6 +357,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if getattr(args, "watch", None) is False and args.port is not None:
         raise UsageError("no page is served.", where="--port", fix="Add --watch, or leave it out.")
     return args
+
+
+def refuse_twice(argv: Sequence[str], command: argparse.ArgumentParser) -> None:
+    """Refuse a flag that is typed twice, of which argparse keeps the last, unless it collects them or has no value."""
+    typed: dict[str, str] = {}
+    for word in argv[: argv.index("--") if "--" in argv else None]:
+        flag = word.split("=")[0]
+        action = command._option_string_actions.get(flag)
+        if action is None or isinstance(action, argparse._AppendAction):
+            continue
+        former = typed.setdefault(action.dest, "")
+        if former and (former != flag or action.nargs != 0):
+            same = f"{flag} is given twice, and takes one value."
+            what = same if former == flag else f"{former} and {flag} contradict each other."
+            raise UsageError(what, where=flag, fix="Leave one of them out.")
+        typed[action.dest] = flag
 
 
 def subparsers(top: Parser | None = None) -> dict[str, argparse.ArgumentParser]:

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from latens.cli.context import Context, table
-from latens.cli.reading import reading_options
+from latens.cli.context import Context
 from latens.errors import UsageError
 from latens.io.atomic import write_atomic
+from latens.io.terminal import table
+from latens.verbs._sources import reading_options
 
 
 def check(context: Context) -> int:

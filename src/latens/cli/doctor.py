@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from latens.cli.context import Context, table
+from latens.cli.context import Context
 from latens.io.compilation import cache_folder, enable_compilation_cache
 from latens.io.process import free_memory
+from latens.io.terminal import table
 
 PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy", "scikit-learn", "matplotlib", "msgspec")
 OPTIONAL = ("pandas", "pyarrow", "tensorboardX")

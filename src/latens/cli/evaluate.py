@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli.context import Context, table
+from latens.cli.context import Context
 from latens.cli.evaluate_parts import evaluate_parts
-from latens.cli.measured import held_out_rows, summary_of
-from latens.cli.sources import Opened, load_for, open_model
+from latens.cli.verb import load_for
 from latens.data import Dataset
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
+from latens.io.terminal import table
 from latens.text import visible
+from latens.verbs._measured import held_out_rows, summary_of
+from latens.verbs._sources import open_model
+from latens.verbs.kernel import At
 from latens.workflow.columns import column_nats, has_columns
 from latens.workflow.measurement import NUM_SAMPLES
 
@@ -92,7 +95,7 @@ def _by_column(columns: list[dict[str, Any]]) -> str:
     return table(rows, indent="  ") + more
 
 
-def _report_file(opened: Opened, data: Dataset) -> Path | None:
+def _report_file(opened: At, data: Dataset) -> Path | None:
     """Where the metrics are kept: in the run, of its own data; a ResourceError comes before any work."""
     if opened.run is None or not opened.knows(data):
         return None

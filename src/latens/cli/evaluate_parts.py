@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from latens.cli.codes import INDEX
 from latens.cli.context import Context
-from latens.cli.measured import Summary, beware
-from latens.cli.sources import load_for, open_model
+from latens.cli.parts import INDEX
+from latens.cli.verb import load_for
 from latens.cli.workers import FOLDER, begin_launcher, begin_worker, launch_workers, own_parts
 from latens.data import Dataset
 from latens.data.parts import Parts
@@ -21,6 +20,8 @@ from latens.evaluation import diagnose
 from latens.io.atomic import write_atomic
 from latens.io.json import to_json
 from latens.io.workers import Worker, worker_of
+from latens.verbs._measured import Summary, beware
+from latens.verbs._sources import open_model
 from latens.workflow.measurement import NUM_SAMPLES, density_of
 from latens.workflow.sums import combined, part_sums, refuse_sums
 from latens.workflow.trained import TrainedModel

@@ -8,11 +8,13 @@ import numpy as np
 
 from latens.callbacks.snapshots import kept_steps
 from latens.cli.context import Context
-from latens.cli.sources import Opened, load_for, open_model
+from latens.cli.verb import load_for
 from latens.data import KNOWN
 from latens.data.rows import evenly_spaced
 from latens.data.sources import array_file
 from latens.errors import UsageError
+from latens.verbs._sources import open_model
+from latens.verbs.kernel import At
 from latens.workflow.trained import TrainedModel
 
 MOST_SNAPSHOTS = 24
@@ -53,7 +55,7 @@ def explore(context: Context) -> int:
     return 0
 
 
-def page_files(opened: Opened, context: Context, *, serve: bool) -> dict[str, bytes]:
+def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]:
     """Make the page of a model with its data."""
     from latens.explorer import payload, static_files
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from latens.cli.context import Context
-from latens.cli.sources import load_for, open_model
+from latens.cli.verb import load_for
 from latens.data import KNOWN
 from latens.errors import UsageError
 from latens.io.atomic import resource_errors
+from latens.verbs._sources import open_model
 
 
 def figures(context: Context) -> int:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from latens.cli.context import Context
 from latens.cli.dry_run import would_fit
 from latens.cli.processes import begin, launch
-from latens.cli.reading import reading_options, source_of
 from latens.cli.training import REMEMBERED, close, follow, logged, train_run
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.json import read_json
 from latens.runs.folder import RunFolder, default_path
 from latens.runs.ownership import remove_own
+from latens.verbs._sources import reading_options, source_of
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
@@ -143,7 +143,7 @@ def config_typed(args: Any, settings: dict[str, Any], start: TrainedModel | None
 
 def load_typed(args: Any, start: TrainedModel | None) -> Dataset:
     """Load the data that a command names, to train on them."""
-    from latens.cli.sources import load_new
+    from latens.verbs._sources import load_new
 
     further = {} if start is None else {"schema": start.schema, "unknown": "grow"}
     return load_new(args.data, reading_options(vars(args)) | further)
@@ -153,8 +153,8 @@ def start_of(args: Any) -> TrainedModel | None:
     """The model that `--from` names."""
     if getattr(args, "start", None) is None:
         return None
-    from latens.cli.sources import open_model
     from latens.config import VAEConfig
+    from latens.verbs._sources import open_model
 
     if getattr(args, "config", None) is not None or getattr(args, "recipe", "default") != "default":
         named = "--config" if args.config is not None else "--recipe"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import latens
 from latens.cli.arguments import COMMANDS, subparsers
-from latens.cli.context import Context, table
+from latens.cli.context import Context
 from latens.errors import UsageError, nearest
+from latens.io.terminal import table
 
 TOPICS = {
     "errors": "exit and error codes, and what to do about each",

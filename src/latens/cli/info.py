@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from latens.cli.context import Context, table
+from latens.cli.context import Context
 from latens.errors import ModelFileError
+from latens.io.terminal import table
 
 
 def info(context: Context) -> int:

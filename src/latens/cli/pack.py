@@ -4,8 +4,8 @@ import shlex
 from pathlib import Path
 
 from latens.cli.context import Context
-from latens.cli.reading import reading_options
 from latens.errors import UsageError
+from latens.verbs._sources import reading_options
 
 
 def pack(context: Context) -> int:

@@ -1,16 +1,31 @@
 """A folder of Parquet files that several workers write, each file whole or absent, with what it was made of."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from latens import __version__
+from latens.cli.context import Context
+from latens.cli.verb import reading_as_typed, would
+from latens.cli.workers import launch_workers, own_parts, threads_of
+from latens.data.parts import Parts
+from latens.data.streams.dataset import StreamDataset
 from latens.errors import ConfigError, RunFolderError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
 from latens.io.json import to_json
+from latens.io.workers import Worker
 from latens.verbs._files import flat_columns, parquet_bytes
+from latens.verbs._sources import open_model
+from latens.verbs.kernel import Request, name_of, refuse
+from latens.workflow.trained import model_file
+
+INDEX = "_blocks.safetensors"
+"""What a pass over rows that stay on disk found, beside the parts: the other workers need no other pass."""
 
 _WORDS = {"model": "with another model", "data": "of other rows"}
 """What a value that is a digest says to a reader."""
@@ -61,3 +76,46 @@ class PartFolder:
         for name, array in arrays.items():
             finite(array, name, where=str(file))
         write_atomic(file, parquet_bytes(flat_columns(arrays), about=to_json(self.made_of)))
+
+
+def run_parts(request: Any, context: Context, worker: Worker | None) -> int:
+    """Write what a verb makes of rows as Parquet files, each of them whole or absent; those that are there stay."""
+    # worker: which of several workers this is; None starts them.
+    verb: type[Request] = type(request)
+    at = reading_as_typed(open_model(request.run), context)
+    refuse(verb, at)
+    out = Path(at.asked)
+    at.write_to(out)
+    data = at.load(every=False, index=out / INDEX)
+    parts, total = Parts(data), getattr(data, "total", len(data))
+    with model_file(request.run).open("rb") as file:
+        model = hashlib.file_digest(file, "sha256").hexdigest()
+    made_of = {"model": model, "data": data.fingerprint, "parts": len(parts), "seed": request.seed}
+    made_of |= {"num_samples": request.num_samples, "latens": __version__, "jax": jax.__version__}
+    made_of["threads"] = threads_of(worker)
+    if worker is not None:
+        made_of["device"] = jax.devices()[0].device_kind
+    folder = PartFolder(out, made_of)
+    own = range(len(parts)) if worker is None else list(worker.parts(len(parts)))
+    lacking = [part for part in own if not folder.has(part)]
+    if context.args.dry_run:
+        already = f"{len(own) - len(lacking)} of them there already"
+        return would(context, f"{name_of(verb)} {total} rows of {data.name} in {len(own)} parts ({already})", at)
+    with resource_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, StreamDataset) and not (out / INDEX).exists():
+        data.write_index(out / INDEX)
+    if worker is None:
+        if lacking:
+            workers = context.args.workers
+            context.say(f"{data.name}: {len(lacking)} of {len(own)} parts are to be made, by {workers} workers")
+            del data, parts.data  # the workers read them
+            launch_workers(context, workers)
+    else:
+        for part in own_parts(worker, len(parts)):
+            if part in lacking:
+                folder.write(part, request.part(at, *parts.part(part)))
+    value = {"out": str(out), "rows": total, "parts": len(own), "made": len(lacking)}
+    who = "" if worker is None else f"worker {worker.number} of {worker.count}: "
+    context.done(value, f"{who}{out}: {len(own)} parts, {len(lacking)} of them made now, of {total} rows")
+    return 0

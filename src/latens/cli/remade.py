@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from latens import __version__
-from latens.cli.reading import read_with
 from latens.config import Config, to_json
 from latens.recipes import get_recipe
+from latens.verbs._sources import read_with
 
 
 def made(info: Mapping[str, Any], config: Config) -> dict[str, str]:

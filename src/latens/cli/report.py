@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from latens.cli.context import Context
-from latens.cli.measured import held_out_rows
-from latens.cli.sources import Opened, load_for, open_model
+from latens.cli.verb import load_for
 from latens.data import Dataset
 from latens.errors import LatensError, UsageError
 from latens.io.atomic import resource_errors, write_atomic
 from latens.report.told import Told
+from latens.verbs._measured import held_out_rows
+from latens.verbs._sources import open_model
+from latens.verbs.kernel import At
 
 DRAWS = 100
 """Draws a row of the paired difference: as many as the end of a training takes."""
@@ -60,7 +62,7 @@ def report(context: Context) -> int:
 class _Read(NamedTuple):
     """A run as it was opened, and what is told of it."""
 
-    opened: Opened
+    opened: At
     data: Dataset | None
     told: Told
 

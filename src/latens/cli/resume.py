@@ -8,11 +8,11 @@ from latens.cli.context import Context
 from latens.cli.dry_run import would_resume
 from latens.cli.fit import BUDGET, start_of
 from latens.cli.processes import begin, launch
-from latens.cli.reading import reading_options
 from latens.cli.training import REMEMBERED, close, follow, logged, train_run
 from latens.errors import ConfigError, DataError, UsageError
 from latens.io.places import MOST, THREADS
 from latens.runs.folder import RunFolder
+from latens.verbs._sources import reading_options
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.workflow.experiment import Experiment
@@ -94,7 +94,7 @@ def _stored_config(context: Context, run: RunFolder) -> Any:
 
 def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experiment:
     """What the run folder says, with the data it names; a DataError where they have changed."""
-    from latens.cli.sources import load_new, original_source
+    from latens.verbs._sources import load_new, original_source
     from latens.workflow.experiment import prepare
 
     source, start = run.info["data"], start_of(context.args)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli.context import table
-from latens.cli.measured import over_draws, unknown_draws
 from latens.figures.settings import settings
 from latens.figures.style import save
+from latens.io.terminal import table
 from latens.runs.sweep import Sweep, shown
+from latens.verbs._measured import over_draws, unknown_draws
 from latens.workflow.metrics import metric_of
 from latens.workflow.sweep import Interval, Setting, Swept
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
 from latens.cli.dry_run import about
-from latens.cli.reading import read_with
 from latens.errors import LatensError
 from latens.runs.folder import RunFolder
+from latens.verbs._sources import read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.workflow.experiment import Experiment
@@ -124,9 +124,9 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
-    from latens.cli.measured import held_out_rows, summary_of
     from latens.cli.remade import made
     from latens.data.rows import MEASURED, every_nth
+    from latens.verbs._measured import held_out_rows, summary_of
 
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.

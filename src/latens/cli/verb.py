@@ -1,89 +1,119 @@
 """Any verb as a command: its fields as flags, `--dry-run`, the file, and what is said of it."""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import NODEFAULT
 
-from latens.cli.context import Context, output_path, would
-from latens.cli.flags import dry_run
-from latens.errors import UsageError
-from latens.verbs.kernel import Arg, At, Verb, arguments_of, finished, name_of, refuse_classifier
+from latens.cli.context import Context
+from latens.io.workers import worker_of
+from latens.verbs.kernel import Arg, At, Request, Verb, Work, Would, arguments_of, finished, refuse
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
 
 
-def add_arguments(verb: type[Verb], command: argparse.ArgumentParser, reading: Callable[[Any], None]) -> None:
+def add_arguments(verb: type[Request], command: argparse.ArgumentParser, reading: Callable[[Any], None]) -> None:
     """Add the flags of a verb's fields; `reading` adds those that say how DATA is read."""
+    groups: dict[str, Any] = {"": command}
     for name, kind, default, meta in arguments_of(verb):
         asked: Arg = (meta.extra or {})["arg"]
-        words = meta.description or None
+        if asked.hidden:
+            continue
+        given: dict[str, Any] = {"help": meta.description or None}
+        if asked.choices:
+            given |= {"choices": asked.choices} | ({"metavar": asked.metavar} if asked.metavar else {})
         if asked.flag and not asked.flag.startswith("-"):
-            command.add_argument(name, metavar=asked.flag, help=words)
+            given |= {"metavar": asked.metavar or asked.flag}
+            if default is not NODEFAULT:
+                given |= {"nargs": "*" if asked.many else "?", "default": default}
+            command.add_argument(name, **given)
             continue
-        flag = asked.flag or "--" + name.replace("_", "-")
+        group = groups.setdefault(asked.group, None) or command.add_argument_group(asked.group)
+        groups[asked.group] = group
+        flag, given["dest"] = asked.flag or "--" + name.replace("_", "-"), name
         if kind is bool:
-            command.add_argument(flag, dest=name, action="store_true", help=words)
+            group.add_argument(flag, action="store_true", **given)
             continue
-        given: dict[str, Any] = {"dest": name, "help": words}
         given |= {"required": True} if default is NODEFAULT else {"default": default}
-        given |= {"choices": asked.choices} if asked.choices else {"metavar": asked.metavar, "type": asked.kind}
-        command.add_argument(flag, **given)
-    if verb.endings:
+        given |= {} if asked.choices else {"metavar": asked.metavar, "type": asked.kind}
+        group.add_argument(flag, action="append" if asked.many else "store", **given)
+    if verb.takes_out is not None:
+        metavar, words = verb.takes_out
         endings = ", ".join(one.removeprefix(".") for one in verb.endings)
-        command.add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
-    else:
-        command.add_argument("--out", metavar="FOLDER", help="where the files go")
+        command.add_argument("--out", metavar=metavar, help=words or f"where the result goes: {endings}")
     dry_run(command)
-    if any(name == "data" for name, *_ in arguments_of(verb)):
+    if any(name == "data" and not (meta.extra or {})["arg"].hidden for name, _, _, meta in arguments_of(verb)):
         reading(command)
 
 
-def run_verb(verb: type[Verb], context: Context) -> int:
+def dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
+    """Add --dry-run."""
+    command.add_argument("--dry-run", action="store_true", help=what)
+
+
+def run_verb(verb: type[Request], context: Context) -> int:
     """Open the model, load, refuse, say what would be done or do it, write the file and tell of it."""
-    from latens.cli.sources import open_model
+    from latens.cli.workers import begin_launcher, begin_worker, in_parts
+    from latens.verbs._sources import open_model
 
     args = context.args
-    taken = {name: getattr(args, name) for name, *_ in arguments_of(verb)}
-    inputs = [taken[name] for name, _, _, meta in arguments_of(verb) if (meta.extra or {})["arg"].reads]
-    out = output_path(args, verb.endings, *inputs) if verb.endings else output_folder(args)
-    opened = open_model(taken["run"])
-    if verb.needs_latents:
-        refuse_classifier(opened.trained, name_of(verb), taken["run"])
-    work = verb(**taken)(Typed(context, opened, out))
+    request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
+    if verb.in_parts and in_parts(args, verb.endings):
+        worker = worker_of(args.worker, args.workers, os.environ)
+        begin_launcher() if worker is None else begin_worker()
+        from latens.cli.parts import run_parts  # it imports jax, whose threads are set by now
+
+        return run_parts(request, context, worker)
+    at = At(cast(Any, None))
+    at.asked = getattr(args, "out", None) or ""
+    early = request.place(at) if verb.takes_out and verb.place is Request.place else None
+    at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context)
+    refuse(verb, at)
+    at.write_to(early or (request.place(at) if verb.takes_out else None))
+    work: Work = request(at)
     what = next(work)
     if args.dry_run:
-        return would(context, what, out)
+        return would(context, what, at)
     made = finished(work)
-    if verb.endings:
-        made.write(out)
-    context.done({"out": str(out), **made.value}, f"{out}: {made.text}" if verb.endings else made.text)
+    if verb.endings and at.writes:
+        made.write(at.out)
+    value = {"out": str(at.out), **made.value} if at.writes else made.value
+    if verb.prints:
+        context.result(value, made.text)
+        if made.note:
+            context.say(made.note)
+    else:
+        context.done(value, f"{at.out}: {made.text}" if verb.endings else made.text)
+    for words in made.warnings:
+        context.warn(words)
     return 0
 
 
-def output_folder(args: argparse.Namespace) -> Path:
-    """The folder that `--out` names."""
-    if not args.out:
-        raise UsageError("--out is missing: it says where the files go.", where="--out", fix="Add --out FOLDER.")
-    return Path(args.out)
+def reading_as_typed(at: At, context: Context) -> At:
+    """Have a model read rows as the flags of a command say, and warn on stderr."""
+    from latens.verbs._sources import reading_options
+
+    at.flags = given = vars(context.args)
+    at.data, at.unknown = given.get("data"), given.get("unknown", "error")
+    at.typed, at.warn = context.argv, context.warn
+    at.given = reading_options(given) if "data" in given else {}
+    at.asked = given.get("out") or ""
+    return at
 
 
-class Typed(At):
-    """A verb called on the command line, whose flags say how rows are read."""
+def load_for(at: At, context: Context, index: Path | None = None) -> "Dataset":
+    """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own."""
+    return reading_as_typed(at, context).load(every=False, index=index)
 
-    def __init__(self, context: Context, opened: Any, out: Path) -> None:
-        super().__init__(opened.trained, opened.name, out)
-        self.context, self.opened, self.picture = context, opened, out.suffix.lower() == ".png"
 
-    def load(self, *, own_classes: bool = False, every: bool = True) -> Any:
-        from latens.cli.sources import read_for
-
-        data, _, self.options = read_for(self.opened, self.context, own_classes=own_classes, every=every)
-        return data
-
-    def load_new(self) -> Any:
-        from latens.cli.reading import reading_options
-        from latens.cli.sources import load_new
-
-        self.options = reading_options(vars(self.context.args))
-        return load_new(self.context.args.data, self.options)
+def would(context: Context, what: str | Would, at: At) -> int:
+    """Say what a verb would do (`--dry-run`)."""
+    if isinstance(what, str):
+        what = Would(f"{what} into {at.out}; nothing was written", {"out": str(at.out), "would": what})
+    context.say(f"would {what.text}")
+    context.result({"dry_run": True, **what.value})
+    return 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from latens.errors import ResourceError
@@ -37,3 +38,11 @@ def print_json(value: dict[str, Any]) -> None:
 def json_text(value: dict[str, Any]) -> str:
     """A JSON object as text; a number that is not finite, for which JSON has no word, is null."""
     return to_json(plain(value, nonfinite=lambda number: None), indent=2).decode("ascii")
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
+    """Lay out rows of text in columns, two blanks apart."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
+    return "\n".join(f"{indent}{line}".rstrip() for line in lines)

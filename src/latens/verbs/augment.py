@@ -1,11 +1,9 @@
 """`latens augment`: more rows of each class."""
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Mean, Seed, Verb, Work, arg, table_rows
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class Augment(Verb):
@@ -25,8 +23,6 @@ class Augment(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        import numpy as np
-
         from latens.workflow.augment import augment
 
         data = at.load(own_classes=True, every=False)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Data, Made, Verb, Work, arg
 
 
@@ -33,8 +34,6 @@ class Decompress(Verb):
     def __call__(self, at: At) -> Work:
         yield f"decode {Path(self.file).name}"
         import io
-
-        import numpy as np
 
         from latens.workflow.compress import decompress
 

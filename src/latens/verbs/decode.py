@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from latens.errors import UsageError
+from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Made, Verb, Work, arg
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from latens.workflow.trained import TrainedModel
 
 
@@ -20,7 +19,6 @@ class Decode(Verb):
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
 
     def __call__(self, at: At) -> Work:
-        from latens import evaluation
         from latens.verbs._files import drawn_words, read_latents
 
         trained, path = at.trained, Path(self.latents)
@@ -45,8 +43,6 @@ class Decode(Verb):
 
 def _codes_of(trained: "TrainedModel", path: Path, n: int, name: str | None) -> "np.ndarray":
     """The class of every latent: the one named, else those that stand beside the latents in their file."""
-    import numpy as np
-
     from latens.verbs._files import read_labels
 
     if name is not None:

@@ -9,6 +9,7 @@ class Export(Verb):
     """The encoder and the decoder as ONNX files, checked."""
 
     endings: ClassVar = ()
+    takes_out: ClassVar = ("FOLDER", "where the files go")
     format: Annotated[str, arg("of the files (default onnx)", choices=("onnx",))] = "onnx"
 
     def __call__(self, at: At) -> Work:

@@ -8,8 +8,10 @@ the words that it yields say what would be done. No verb imports anything heavy 
 import argparse
 import importlib
 import inspect
+import os
 import pkgutil
-from collections.abc import Callable, Generator, Iterator
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cache
 from numbers import Real
 from pathlib import Path
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from latens.data import Dataset, Schema
+    from latens.runs.folder import RunFolder
     from latens.workflow.trained import TrainedModel
 
 
@@ -63,17 +66,20 @@ class Arg(NamedTuple):
 
     flag: str  # "" for --NAME of the field, --OTHER for another flag, capitals for a positional argument
     metavar: str
-    kind: Range | None
+    kind: Callable[[str], Any] | None
     choices: tuple[str, ...]
     reads: bool  # a file that the command must not write over
+    hidden: bool  # of the method alone: it is not on the command line
+    many: bool  # of a flag: it may be given again; of a positional argument: the rest of the line
+    group: str  # the heading in `--help`
 
 
 def arg(
-    words: str, flag: str = "", metavar: str = "", *, kind: Range | None = None, choices: tuple[str, ...] = (),
-    reads: bool = False,
+    words: str, flag: str = "", metavar: str = "", *, kind: Callable[[str], Any] | None = None,
+    choices: tuple[str, ...] = (), reads: bool = False, hidden: bool = False, many: bool = False, group: str = "",
 ) -> Meta:  # fmt: skip
     """Describe a field: its help, its flag where that is not its name, and what it takes."""
-    return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads)})
+    return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads, hidden, many, group)})
 
 
 Run = Annotated[str, arg("", "RUN", reads=True)]
@@ -85,10 +91,21 @@ Unknown = Annotated[
         choices=("error", "missing", "skip")),
 ]  # fmt: skip
 Mean = Annotated[bool, arg("means of p(x | z) instead of draws")]
+Theme = Annotated[str, arg("colours (default light)", choices=("light", "dark"))]
 
-draws, table_rows = whole(1, 10**7), whole(1, 10**7)
+count, draws, table_rows = whole(1, 2**40), whole(1, 10**7), whole(1, 10**7)
+parts, width = whole(1, 10**5), whole(1, 2**16)
+"""`count` is of what takes time, not memory; the others take memory."""
 
-Work: TypeAlias = Generator[str, None, "Made"]
+
+class Would(NamedTuple):
+    """What a verb would do, where a file's name and the words for it do not say all."""
+
+    text: str
+    value: dict[str, Any]  # what --json prints
+
+
+Work: TypeAlias = Generator[str | Would, None, "Made"]
 
 
 class Made(Struct, kw_only=True):
@@ -97,48 +114,99 @@ class Made(Struct, kw_only=True):
     arrays: dict[str, Any] = {}
     value: dict[str, Any] = {}  # what --json prints
     text: str = ""
-    table: dict[str, Any] | None = None  # columns of a .csv or .parquet file, where these are not the arrays
+    note: str = ""  # said after a result that is printed
+    warnings: tuple[str, ...] = ()
+    # Columns of a .csv or .parquet file, where these are not the arrays; or what makes them for a path and a number.
+    table: dict[str, Any] | Callable[[Path, int | None], dict[str, Any]] | None = None
+    further: int = 0  # tables beside the file, from number 0 on
+    infinite: tuple[str, ...] = ()  # columns that may hold infinite numbers
+    known: tuple[str, ...] = ()  # cells that stand in a .csv as in the training data
     image: Any = None  # rows of a picture, (n, *x)
     beside: Any = None  # the originals of these rows, which stand above them
-    schema: "Schema | None" = None  # of the rows of a picture
+    pixels: Callable[[], tuple[Any, int]] | None = None  # a picture of another kind: images, and how many in a line
+    schema: "Schema | None" = None  # of the rows
     raw: bytes | None = None  # the file itself
+    trained: "TrainedModel | None" = None  # a model that was made
 
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
-        from latens.io.atomic import write_atomic
+        from latens.io.atomic import write_atomic, write_together
         from latens.pictures.images import shown, write_image
-        from latens.verbs._files import write_pairs, write_table
+        from latens.verbs._files import table_bytes, write_npz, write_pairs
 
         path = Path(path)
         if self.raw is not None:
             write_atomic(path, self.raw)
-        elif path.suffix.lower() == ".png":
+        elif path.suffix.lower() == ".npz":
+            write_npz(path, self.arrays)
+        elif path.suffix.lower() != ".png":
+            make = self.table if callable(self.table) else lambda path, number: self.table or self.arrays  # pyright: ignore[reportUnknownLambdaType]
+            tables = [(path, None), *((numbered(path, k), k) for k in range(self.further))]
+            given = (self.schema, self.infinite, self.known)
+            write_together((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
+        elif self.pixels is not None:
+            images, columns = self.pixels()
+            write_image(path, images, columns=columns)
+        else:
             assert self.schema is not None
             if self.beside is None:
                 write_image(path, shown(self.schema, self.image))
             else:
                 write_pairs(path, self.schema, self.beside, self.image)
-        else:
-            npz = path.suffix.lower() == ".npz"
-            write_table(path, self.arrays if npz or self.table is None else self.table)
+
+
+def numbered(path: Path, number: int) -> Path:
+    """The name of a table beside another one."""
+    return path.with_name(f"{path.stem}-{number + 1:03d}{path.suffix}")
 
 
 class At:
     """Where a verb works: the model, its name in errors, how rows are loaded, and where the result goes."""
 
-    picture: bool = False  # whether the result is a picture
-
-    def __init__(self, trained: "TrainedModel", name: str, out: Path = Path()) -> None:
-        self.trained, self.name, self.out = trained, name, out  # `out` is for verbs that fill a folder
+    def __init__(
+        self, trained: "TrainedModel", name: str = "the model", *, run: "RunFolder | None" = None, data: Any = None,
+        out: str | Path = "", unknown: str = "error",
+    ) -> None:  # fmt: skip
+        self.trained, self.name, self.run, self.data = trained, name, run, data
+        self.asked, self.unknown = str(out), unknown  # what --out says
+        self.out, self.writes = Path(), False  # where the result goes, if it goes anywhere
+        self.flags: Mapping[str, Any] = {}  # all flags of the command
+        self.given: dict[str, Any] = {}  # what they say of reading
         self.options: dict[str, Any] = {}  # how the rows were read, once they are
+        self.typed: Sequence[str] = ()  # the words of the command
+        self.warn: Callable[[str], Any] = warnings.warn
 
-    def load(self, *, own_classes: bool = False, every: bool = True) -> "Dataset":
-        """Load the rows in the form that the model was trained on, or with classes of their own."""
-        raise TypeError(f"{type(self).__name__} loads no rows")
+    @property
+    def picture(self) -> bool:
+        """Whether the result is a picture."""
+        return self.out.suffix.lower() == ".png"
+
+    def write_to(self, path: Path | None) -> None:
+        """Have the result written; None for nowhere."""
+        if path is not None:
+            self.out, self.writes = path, True
+
+    def knows(self, data: "Dataset") -> bool:
+        """Whether these are the data the model was trained on."""
+        return data.fingerprint == self.trained.facts.get("fingerprint")
+
+    def load(self, **how: Any) -> "Dataset":
+        """Load the rows in the form that the model was trained on; `read` of `_sources` says what can be asked for."""
+        return self.load_of(self.data, **how)
+
+    def load_of(self, data: Any, **how: Any) -> "Dataset":
+        """Load other rows alike; None stands for the model's own."""
+        from latens.verbs._sources import read
+
+        return read(self, data, **how)
 
     def load_new(self) -> "Dataset":
         """Load the rows as they are, whatever the model was trained on."""
-        raise TypeError(f"{type(self).__name__} loads no rows")
+        from latens.data import Dataset
+        from latens.verbs._sources import load_new
+
+        self.options = self.given
+        return self.data if isinstance(self.data, Dataset) else load_new(self.data, self.given)
 
     def positions(self, count: int) -> "np.ndarray":
         """Every row, or in a picture as many as can be looked at."""
@@ -149,78 +217,113 @@ class At:
         return pictured(count) if self.picture else np.arange(count)
 
 
-class Given(At):
-    """A verb called in Python, with rows that are in memory or named by a path."""
+class Request(Struct, kw_only=True):
+    """A command. Calling it does its work."""
 
-    def __init__(self, trained: "TrainedModel", data: Any, out: str | Path = "", unknown: str = "error") -> None:
-        super().__init__(trained, "the model", Path(out))
-        self.data, self.unknown = data, unknown
-
-    def load(self, *, own_classes: bool = False, every: bool = True) -> "Dataset":
-        return self._load(self.trained.schema if not own_classes else None)
-
-    def load_new(self) -> "Dataset":
-        return self._load(None)
-
-    def _load(self, schema: "Schema | None") -> "Dataset":
-        from latens.data import Dataset, load
-
-        return self.data if isinstance(self.data, Dataset) else load(self.data, schema=schema, unknown=self.unknown)
-
-
-class Verb(Struct, kw_only=True):
-    """A command, and the method of `TrainedModel` of the same name."""
-
-    # Calling it does its work.
-
-    endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb itself fills a folder
-    needs_latents: ClassVar[bool] = True  # refuses a Bayes classifier, which has none
-
-    run: Run
+    endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb writes by itself
+    takes_out: ClassVar[tuple[str, str] | None] = ("FILE", "")  # metavar and help of --out; None for no such flag
+    prints: ClassVar[bool] = False  # whether the result is its text, on stdout
+    in_parts: ClassVar[bool] = False  # whether several workers can share the rows: the verb has a method `part`
 
     def __call__(self, at: At) -> Work:
         """Check, yield what would be done, and do it."""
         raise TypeError(f"the verb {type(self).__name__} does nothing")
 
+    def place(self, at: At) -> Path | None:
+        """Where the result goes, None for nowhere; a verb that overrides this is asked when the model is open."""
+        return self.checked_out(at.asked)
 
-def name_of(verb: type[Verb]) -> str:
+    def checked_out(self, out: str, endings: tuple[str, ...] = ()) -> Path:
+        """Refuse a path with another ending, a folder, or one of the inputs."""
+        return out_path(out, endings or self.endings, self.inputs())
+
+    def inputs(self) -> list[Any]:
+        """The files that the command must not write over."""
+        return [getattr(self, name) for name, _, _, meta in arguments_of(type(self)) if (meta.extra or {})["arg"].reads]
+
+
+class Verb(Request, kw_only=True):
+    """A command about one model, and the method of `TrainedModel` of the same name."""
+
+    needs_latents: ClassVar[bool] = True  # refuses a Bayes classifier, which has none
+    needs_density: ClassVar[tuple[str, str]] = ("", "")  # what only a model with log p(x) can say, and what to train
+
+    run: Run
+
+
+def out_path(out: str, endings: Sequence[str], inputs: Sequence[Any]) -> Path:
+    """The file of a result, or a UsageError."""
+    if not out and not endings:
+        raise UsageError("--out is missing: it says where the files go.", where="--out", fix="Add --out FOLDER.")
+    listed = ", ".join(endings)
+    if not out:
+        fix = f"Add --out FILE, with one of: {listed}."
+        raise UsageError("--out is missing: it says where the result goes.", where="--out", fix=fix)
+    path = Path(out)
+    if not endings:
+        return path
+    if path.suffix.lower() not in endings:
+        what = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
+        raise UsageError(f"{path.name!r} {what}.", where="--out", fix=f"Use one of: {listed}.")
+    if path.is_dir():
+        raise UsageError("this is a folder.", where=f"--out {path}", fix="Give the name of a file.")
+    for name in inputs:
+        if isinstance(name, str) and os.path.exists(name) and path.exists() and os.path.samefile(name, path):
+            raise UsageError("this would overwrite the input.", where=f"--out {path}", fix="Choose another name.")
+    return path
+
+
+def free_name(stem: str, ending: str) -> str:
+    """The name, or with a number where there is such a file: nothing is written over that was not named."""
+    path, number = f"{stem}{ending}", 2
+    while os.path.exists(path):
+        path, number = f"{stem}-{number}{ending}", number + 1
+    return path
+
+
+def name_of(verb: type[Request]) -> str:
     """The word that is typed."""
     return verb.__name__.lower()
 
 
-def summary_of(verb: type[Verb]) -> str:
+def summary_of(verb: type[Request]) -> str:
     """What `latens --help` says of a verb: the first line of its docstring."""
     line = inspect.cleandoc(verb.__doc__ or "").split("\n")[0].rstrip(".")
     return line[:1].lower() + line[1:]
 
 
-def arguments_of(verb: type[Verb]) -> Iterator[tuple[str, Any, Any, Meta]]:
+@cache
+def arguments_of(verb: type[Request]) -> list[tuple[str, Any, Any, Meta]]:
     """Name, type, default (`NODEFAULT` where it must be given) and description of every field."""
     hints = get_type_hints(verb, include_extras=True)
-    for field in sorted(fields(verb), key=lambda one: one.name != "run"):  # RUN comes first where it has no flag
-        kind, meta = get_args(hints[field.name])[:2]
-        yield field.name, kind, field.default, meta
+    ordered = sorted(fields(verb), key=lambda one: one.name != "run")  # RUN comes first where it has no flag
+    return [(one.name, kind, one.default, meta) for one in ordered for kind, meta in [get_args(hints[one.name])[:2]]]
 
 
 @cache
-def verbs() -> dict[str, type[Verb]]:
+def verbs() -> dict[str, type[Request]]:
     """Every verb by its name: the classes of the files of this folder that do not begin with an underscore."""
-    found: dict[str, type[Verb]] = {}
+    found: dict[str, type[Request]] = {}
     package = importlib.import_module("latens.verbs")
     for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")):
         for one in vars(importlib.import_module(f"latens.verbs.{module}")).values():
-            if isinstance(one, type) and issubclass(one, Verb) and one is not Verb:
+            if isinstance(one, type) and issubclass(one, Request) and one not in (Request, Verb):
                 found[name_of(one)] = one
     return found
 
 
-def refuse_classifier(trained: "TrainedModel", verb: str, where: str) -> None:
-    """Refuse a model without latents where a verb needs them."""
-    from latens.config import ClassifierConfig
+def refuse(verb: type[Request], at: At) -> None:
+    """Refuse a model without what a verb needs: latents, or log p(x)."""
+    from latens.config import ClassifierConfig, VAEConfig
 
-    if isinstance(trained.config, ClassifierConfig):
+    if not issubclass(verb, Verb):
+        return
+    trained, (says, fix) = at.trained, verb.needs_density
+    if verb.needs_latents and isinstance(trained.config, ClassifierConfig):
         fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
-        raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=where, fix=fix)
+        raise ConfigError(f"a Bayes classifier has no latents to {name_of(verb)}.", where=at.name, fix=fix)
+    if says and (not isinstance(trained.config, VAEConfig) or trained.is_point):
+        raise ConfigError(f"only a model with log p(x) can say {says}.", where=at.name, fix=fix)
 
 
 def finished(work: Work) -> Made:
@@ -236,7 +339,8 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
     """The verb as a method of a trained model: the fields but the run, the first of them by position."""
     given = [one for one in arguments_of(verb) if one[0] != "run"]
     if not verb.endings:
-        given.insert(0, ("out", str, NODEFAULT, arg("where the files go")))
+        given.append(("out", str, NODEFAULT if verb.place is Verb.place else "", arg("where the files go")))
+    given.sort(key=lambda one: one[2] is not NODEFAULT)
     names = [name for name, _, _, _ in given]
 
     def call(trained: "TrainedModel", *values: Any, **options: Any) -> Made:
@@ -255,17 +359,23 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
                     raise UsageError(f"{name} is missing.", where=name_of(verb), fix=f"Give {name}=.")
                 continue
             asked: Arg = (meta.extra or {})["arg"]
-            if asked.kind is not None and options[name] is not None:
+            if isinstance(asked.kind, Range) and options[name] is not None:
                 options[name] = asked.kind.checked(options[name], name)
             if asked.choices and options[name] is not None and options[name] not in asked.choices:
                 fix = nearest(str(options[name]), asked.choices)
                 raise UsageError(f"there is no {name} {options[name]!r}.", where=name, fix=fix)
-        if verb.needs_latents:
-            refuse_classifier(trained, name_of(verb), "the model")
-        at = Given(trained, options.get("data"), options.pop("out", ""), options.get("unknown", "error"))
-        work = verb(run="", **options)(at)
+        unknown = options.get("unknown", "error")
+        at = At(trained, data=options.get("data"), out=options.pop("out", ""), unknown=unknown)
+        refuse(verb, at)
+        request = verb(run="", **options)
+        if at.asked:
+            at.write_to(request.place(at))
+        work = request(at)
         next(work)
-        return finished(work)
+        made = finished(work)
+        for words in made.warnings:
+            at.warn(words)
+        return made
 
     summary = summary_of(verb)
     call.__name__, call.__qualname__ = name_of(verb), f"TrainedModel.{name_of(verb)}"
@@ -273,7 +383,7 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
     parameter, kind = inspect.Parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD
     empty = parameter.empty
     own = [parameter(n, kind, default=empty if d is NODEFAULT else d, annotation=k) for n, k, d, _ in given]
-    own.sort(key=lambda one: one.default is not empty)
+    call.verb = verb  # pyright: ignore[reportFunctionMemberAccess]
     call.__signature__ = inspect.Signature([parameter("self", kind), *own], return_annotation=Made)  # pyright: ignore[reportFunctionMemberAccess]
     return call
 
@@ -281,5 +391,5 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
 def attach(kind: type) -> None:
     """Give a class every verb as a method, but for the names that it has already."""
     for name, verb in verbs().items():
-        if name not in vars(kind):
+        if name not in vars(kind) and issubclass(verb, Verb):
             setattr(kind, name, method(verb))

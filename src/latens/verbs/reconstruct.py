@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from latens.verbs._lazy import evaluation, jax
 from latens.verbs.kernel import At, Data, Made, Mean, Seed, Unknown, Verb, Work
 
 
@@ -15,9 +16,6 @@ class Reconstruct(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        import jax
-
-        from latens import evaluation
         from latens.verbs._files import drawn_words
 
         data, trained = at.load(), at.trained

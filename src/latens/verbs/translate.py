@@ -3,6 +3,7 @@
 from typing import Annotated, Any, ClassVar
 
 from latens.errors import UsageError
+from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Mean, Seed, Verb, Work, arg, draws
 
 _FROM = "the class of the rows; of a model of pairs their side, source (default) or target"
@@ -28,8 +29,6 @@ class Translate(Verb):
         return self._pairs(at) if knows_pairs(at.trained) else self._classes(at)
 
     def _classes(self, at: At) -> Work:
-        import numpy as np
-
         from latens.workflow.translate import translate
 
         if self.start is None or self.end is None:

@@ -31,6 +31,7 @@ from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
 from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
+from latens.workflow.methods import Methods
 
 FORMAT = 1
 
@@ -41,7 +42,7 @@ _FIX = "The file was changed or damaged, or another version of latens wrote it: 
 
 
 @dataclass(frozen=True)
-class TrainedModel:
+class TrainedModel(Methods):
     """A model, the configuration and schema it was built from, and facts about its training.
 
     Args:

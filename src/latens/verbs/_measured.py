@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.cli.context import table
 from latens.config import Config, VAEConfig
 from latens.data import Dataset
 from latens.evaluation import Estimate
 from latens.evaluation.estimate import UNKNOWN
+from latens.io.terminal import table
 from latens.workflow.groups import measure_all
 from latens.workflow.measurement import density_of, headline
 from latens.workflow.metrics import METRICS, metric_of

@@ -1,20 +1,79 @@
-"""Grey, small or noisy pictures for `latens complete`: what of the model's pictures they are, and rows of them."""
+"""What is hidden of pictures: a region, what a mask says, colours, details, or all by noise."""
 
 import dataclasses
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
 
-from latens.cli.context import Context
-from latens.cli.sources import Opened, load_for
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.readers.images import pixels_of, reason, unreadable
+from latens.data.readers.npz import read_npy
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.reductions import LUMA, Reduction
+from latens.io.plain_files import kind_of
+from latens.verbs.kernel import At
 from latens.workflow.trained import TrainedModel
+
+_SPAN = re.compile(r"(-?\d+)?:(-?\d+)?\Z")
+
+
+def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> np.ndarray | None:
+    """The part of every picture that is hidden."""
+    # region: rows and columns of pixels, as `14:,:`; None for none.
+    # mask: a picture or .npy file, hidden where it is above 0 (or True); None for none.
+    # returns: true where a value is hidden, of the shape of a row; None where neither is given, and missing cells are
+    # meant.
+    if region is None and mask is None:
+        return None
+    shape = image_shape(trained.schema)
+    if shape is None:
+        fix = "Leave --region and --mask out, and give rows with missing cells; or use `latens impute`."
+        raise UsageError(f"rows of shape {trained.schema.shape} are no pictures.", where="--region", fix=fix)
+    hidden = np.zeros(shape[:2], bool)
+    if region is not None:
+        spans = [_SPAN.match(part.strip()) for part in region.split(",")]
+        if len(spans) != 2 or not all(spans):
+            what = f"{region!r} is no region of pixels."
+            raise UsageError(
+                what, where="--region", fix="Give rows and columns: --region 14:,: hides the lower half of 28."
+            )
+        rows, columns = (slice(*(None if end is None else int(end) for end in span.groups())) for span in spans if span)
+        hidden[rows, columns] = True
+        if not hidden.any():
+            what = f"{region!r} holds no pixel of {shape[0]} x {shape[1]}."
+            raise UsageError(what, where="--region", fix="Rows and columns count from 0; the end is left out.")
+    else:
+        assert mask is not None
+        hidden = _mask_file(mask, hidden.shape)
+    return np.broadcast_to(hidden[..., None], (*shape[:2], shape[2] if len(shape) == 3 else 1)).reshape(
+        trained.schema.shape
+    )
+
+
+def _mask_file(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    where, fix = f"--mask {path}", "Give a .npy file or a picture: hidden where it is above 0."
+    if not Path(path).is_file():
+        raise DataError("is no file." if kind_of(Path(path)) else "there is no such file.", where=where, fix=fix)
+    try:
+        found = read_npy(Path(path)) if path.lower().endswith(".npy") else pixels_of(path, "L")[0]
+    except DataError as error:
+        raise DataError(f"cannot be read as a mask: {error.message}", where=where, fix=fix) from None
+    except unreadable() as error:
+        raise DataError(f"cannot be read as a mask: it {reason(error)}.", where=where, fix=fix) from None
+    if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+        raise DataError("a mask is of finite numbers, or of True and False.", where=where, fix=fix)
+    if found.shape != shape:
+        fix = f"Give one of {shape[0]} x {shape[1]} pixels."
+        raise DataError(
+            f"the mask is of shape {found.shape}, the pictures of {shape}.", where=f"--mask {path}", fix=fix
+        )
+    return found > 0
 
 
 def reduction_of(trained: TrainedModel, grey: bool, scale: int | None, noise: float | None) -> Reduction | None:
@@ -58,20 +117,18 @@ def reduction_of(trained: TrainedModel, grey: bool, scale: int | None, noise: fl
     return Reduction((height, width, count), LUMA if grey else None, scale or 1, step, low, high, spread)
 
 
-def rows_to_reduce(opened: Opened, context: Context, reduction: Reduction) -> tuple[Dataset, bool]:
+def rows_to_reduce(at: At, reduction: Reduction) -> tuple[Dataset, bool]:
     """Load pictures that are whole, or were reduced before; noisy ones, which may leave the range, as they come."""
-    schema = opened.trained.schema
+    schema = at.trained.schema
     if reduction.noise:
-        loose = dataclasses.replace(opened.trained, schema=replace(schema, kind="real", levels=None))
-        return load_for(dataclasses.replace(opened, trained=loose), context, every=True), False
+        return at.load(schema=replace(schema, kind="real", levels=None)), False
     rows, columns, count = reduction.seen_shape
     shape = (rows, columns, count) if len(schema.shape) == 3 and count > 1 else (rows, columns)
     small = replace(schema, shape=(math.prod(shape),) if len(schema.shape) == 1 else shape)
     errors = []
     for whole in (True, False):
-        trained = opened.trained if whole else dataclasses.replace(opened.trained, schema=small)
         try:
-            return load_for(dataclasses.replace(opened, trained=trained), context, every=True), whole
+            return at.load(schema=schema if whole else small), whole
         except DataError as error:
             errors.append(error)
             if "rows of shape" not in error.message:

@@ -1,0 +1,182 @@
+"""What RUN and DATA stand for, and how rows are read; importing this imports nothing heavy.
+
+How data were named and read is kept in run.json and in the model file, so that a run finds its data again and reads
+other files of their form alike.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from latens.errors import DataError, RunFolderError, UsageError
+from latens.verbs.kernel import At
+
+if TYPE_CHECKING:
+    from latens.data import Dataset, Schema
+
+_FLAGS = {
+    "label": "label",
+    "id": "row_id",
+    "weight": "weight",
+    "missing": "missing",
+    "counts": "counts",
+    "typed": "typed",
+    "columns": "columns",
+    "pair": "pair",
+    "stream": "stream",
+}
+
+
+def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Note DATA and the flags that say how to read it, with the folder in which the command was typed."""
+    given = _given(arguments)
+    if "pair" in given and Path(given["pair"]).exists():  # the folder beside it is that of DATA
+        given["pair"] = str(Path(given["pair"]).resolve())
+    return {"spec": arguments["data"], "folder": str(Path.cwd()), **given}
+
+
+def reading_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn arguments, or what `source_of` stored, into the keywords of `latens.data.load`."""
+    return {_FLAGS[flag]: value for flag, value in _given(arguments).items()}
+
+
+def remembered(source: Any) -> dict[str, Any]:
+    """Turn what `source_of` or a model file stored into the keywords for a file of the same form."""
+    # A stranger may have written that, so only names of columns and keys count, and never a file with labels of other
+    # rows.
+    if not isinstance(source, Mapping):
+        return {}
+    kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool, "typed": bool}
+    found = {flag: source[flag] for flag, kind in kinds.items() if isinstance(source.get(flag), kind)}
+    if found.get("label", "").endswith(".npy"):
+        del found["label"]
+    if found.get("missing") != "nan":
+        found.pop("missing", None)
+    return reading_options(found)
+
+
+def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay."""
+    return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream", "columns")}
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {flag: arguments[flag] for flag in _FLAGS if arguments.get(flag) is not None}
+
+
+def open_model(spec: str) -> At:
+    """Open the model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`)."""
+    from latens.io.compilation import enable_compilation_cache
+    from latens.runs.folder import RunFolder
+    from latens.workflow.trained import TrainedModel, model_file
+
+    enable_compilation_cache()
+    path, named = Path(spec), spec.startswith("pretrained:")
+    if not named and not path.exists() and path.suffix != ".safetensors":
+        fix = "Check the path; `latens fit` prints the one of each run."
+        raise RunFolderError("there is no such run.", where=spec, fix=fix)
+    trained = TrainedModel.load(model_file(spec))
+    return At(trained, spec, run=RunFolder.open(path, lock=False) if path.is_dir() and not named else None)
+
+
+def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -> "Dataset":
+    """Load data to train on, or only to look at."""
+    from latens.data import load
+    from latens.io.compilation import enable_compilation_cache
+
+    enable_compilation_cache()
+    return load(spec, index=index, **options)
+
+
+def read(
+    at: At,
+    data: Any,
+    *,
+    schema: "Schema | None" = None,
+    own_classes: bool = False,
+    every: bool = True,
+    unknown: str | None = None,
+    partial: bool = False,
+    index: Path | None = None,
+) -> "Dataset":
+    """Load rows in the form that the model was trained on; of None its own data."""
+    # They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and
+    # no flag says otherwise.
+    # every: whether the command takes every row at once, so that they cannot stay on disk.
+    # unknown: what becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
+    # partial: whether whole columns may be missing.
+    from latens.data import KNOWN, Dataset
+    from latens.data.streams.dataset import StreamDataset
+    from latens.workflow.experiment import as_split
+
+    if isinstance(data, Dataset):
+        return data
+    trained, spec = at.trained, data
+    source = {} if at.run is None else at.run.info["data"]
+    known = remembered(source or trained.facts.get("read_with"))
+    if spec is None and source:
+        spec, known = original_source(source), reading_options(source)
+        index = None if at.run is None else at.run.blocks_file
+    elif spec is None and trained.facts.get("data") in KNOWN:
+        spec = trained.facts["data"]
+    elif spec is None:
+        raise UsageError("DATA is missing.", where=at.name, fix="A model file holds no rows: add DATA.")
+    elif isinstance(spec, str) and spec == source.get("spec") and not partial:
+        known = reading_options(source)
+    known.pop("columns", None)  # the schema has them
+    wanted = unknown or at.unknown
+    given = at.given | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
+    schema = trained.schema if schema is None else schema
+    found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given, index)
+    if found.kept is not None:
+        at.warn(f"{found.name}: {found.notes[-1]}")
+    elif found.unseen and unknown is None:
+        at.warn(f"{found.name}: {len(found.unseen):,} cells hold names that no training row had, and count as missing")
+    if every and isinstance(found, StreamDataset):
+        what = f"has {found.total:,} rows, which stay on disk, and this command takes all of them at once."
+        fix = "Give some of the files; or `latens encode`, which goes through them by blocks."
+        raise DataError(what, where=str(spec), fix=fix)
+    if trained.config is not None and trained.config.data.validation == "test" and len(found.subset("test")):
+        found = as_split(trained.config, found)
+    if data is None and not at.knows(found):
+        raise DataError(
+            "these are no longer the data that the model was trained on.",
+            where=str(spec),
+            fix="Name the data on the command line; all of their rows are then used.",
+        )
+    return found
+
+
+def _load_alike(
+    spec: Any, schema: "Schema", known: dict[str, Any], given: dict[str, Any], index: Path | None
+) -> "tuple[Dataset, dict[str, Any]]":
+    """The data, read with what is known of the training data and what was given."""
+    # Another file may lack the label, or every such column; the DataError is that of the first attempt.
+    from latens.data import load
+
+    first: DataError | None = None
+    for left_out in ((), ("label",), ("label", "row_id", "weight")):
+        options = {name: value for name, value in known.items() if name not in left_out} | given
+        if first is not None and not any(name in known and name not in given for name in left_out):
+            continue
+        try:
+            return load(spec, schema=schema, index=index, **options), options
+        except DataError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def original_source(source: dict[str, Any]) -> str:
+    """Find the name or path of a run's data, from wherever the command is typed."""
+    from latens.data import KNOWN
+    from latens.data.streams.find import fixed_folder, is_glob
+
+    spec = source.get("spec")
+    if spec is None:
+        raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
+    moved = Path(source.get("folder", "")) / spec
+    there = moved.exists() or (is_glob(spec) and fixed_folder(moved).is_dir())
+    return str(moved) if spec not in KNOWN and there else spec

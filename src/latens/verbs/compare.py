@@ -1,0 +1,165 @@
+"""`latens compare`: runs against each other on the same held-out rows."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from latens.errors import DataError, UsageError
+from latens.io.terminal import table
+from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
+    from latens.workflow.compare import Compared
+    from latens.workflow.trained import TrainedModel
+
+
+class Compare(Verb):
+    """Runs against each other on the same held-out rows, with intervals."""
+
+    takes_out: ClassVar = None
+    prints: ClassVar = True
+    needs_latents: ClassVar = False
+    others: Annotated[Any, arg("two or more runs or model files", "RUN", many=True)] = ()
+    num_samples: Annotated[int | None, arg("draws a row for log p(x)", metavar="K", kind=draws, group="measuring")] = (
+        None
+    )
+    seed: Seed = 0
+    data: Annotated[Any, arg("the rows, split as for the training; None: those of the first run", hidden=True)] = None
+
+    def __call__(self, at: At) -> Work:
+        from latens.verbs._measured import held_out_rows, unknown_draws
+        from latens.workflow.compare import compare
+        from latens.workflow.measurement import density_of
+        from latens.workflow.metrics import metric_of
+
+        opened = [at, *_opened(self.others, at)]
+        names = [each.name for each in opened]
+        if len(set(names)) < 2:
+            what = "`latens compare` needs two runs or more, and one was given."
+            raise UsageError(what, where="RUN", fix="Name two or more runs.")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(f"{twice!r} is named twice.", where="RUN", fix="Name every run once.")
+        data = _data(opened, self.data)
+        split, positions = held_out_rows(data)
+        draws = self.num_samples or 1000
+        source = {"name": data.name, "split": split, "rows": len(positions), "fingerprint": data.fingerprint}
+        rows = f"{len(positions)} rows of {data.name} ({split})"
+        words = f"compare {len(opened)} runs on {rows}, {draws} draws a row"
+        yield Would(words, {"runs": names, "data": source, "num_samples": draws})
+        models = [(each.name, each.trained) for each in opened]
+        found = compare(models, data, positions, num_samples=draws, seed=self.seed)
+        held_out = split == "test" and data.held_out
+        value = {
+            "metric": found.metric,
+            "unit": found.unit,
+            "protocol": found.protocol,
+            "seed": self.seed,
+            "data": {**source, "held_out": held_out},
+            "runs": [_json(each) for each in found.models],
+        }
+        words = metric_of(found.metric).label.replace("(x", f"({density_of(found.models[0].trained)}")
+        head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
+        unknown = unknown_draws([each.estimate for each in found.models], words)
+        lines = [head, _table(found.models, words), *unknown, _verdict(found.models), *_by_draws(found.models, words)]
+        about = f"seed {self.seed} for every run; intervals are over rows, not over seeds of training"
+        seen = f"these are {split} rows: they were not held out from training or the choice of the epoch"
+        note, warnings = f"{found.protocol}; {about}", () if held_out else (seen,)
+        return Made(value=value, text="\n".join(lines), note=note, warnings=warnings)
+
+
+def _opened(others: "str | TrainedModel | Sequence[str | TrainedModel]", at: At) -> list[At]:
+    """The other models, each with a name."""
+    from latens.verbs._sources import open_model
+
+    listed = others if isinstance(others, list | tuple) else [others]
+    found = [
+        open_model(str(one)) if isinstance(one, str | Path) else At(one, f"model {number}")
+        for number, one in enumerate(listed, start=2)
+    ]
+    for one in found:
+        one.warn = at.warn
+    return found
+
+
+def _data(opened: list[At], given: Any) -> "Dataset":
+    """The data of the first run that names any; a DataError where another was trained on others."""
+    from latens.data import KNOWN
+
+    named = next((each for each in opened if each.run is not None or each.trained.facts.get("data") in KNOWN), None)
+    if named is None and given is None:
+        fix = "Give at least one run folder: it knows where its rows are."
+        raise UsageError("model files hold no rows.", where="RUN", fix=fix)
+    named = named or opened[0]
+    data = named.load_of(given, every=False)
+    for each in opened:
+        if not each.knows(data):
+            raise DataError(
+                f"trained on other data, or on another split of them, than {named.name}: "
+                f"{_brief(each.trained.facts.get('fingerprint'))} is not {_brief(data.fingerprint)}.",
+                where=each.name,
+                fix="Only differences over the same held-out rows mean something: train both on the same data, with "
+                "the same data.validation.",
+            )
+    return data
+
+
+def _brief(fingerprint: Any) -> str:
+    return str(fingerprint)[:12] if fingerprint else "no fingerprint"
+
+
+def _json(each: "Compared") -> dict[str, Any]:
+    config = each.trained.config
+    return {
+        "run": each.name,
+        "recipe": None if config is None else config.recipe,
+        "parameters": each.trained.num_parameters,
+        "value": each.estimate.to_json(),
+        "difference": None if each.difference is None else each.difference.to_json(),
+    }
+
+
+def _table(models: "tuple[Compared, ...]", words: str) -> str:
+    from latens.verbs._measured import figures, over_draws
+
+    drawn = any(each.estimate.draws_error is not None for each in models)
+    titles = ("run", words, "", *(["over draws"] if drawn else []))
+    rows: list[tuple[str, ...]] = [(*titles, "minus the best", "95 % interval", "standard errors")]
+    for each in models:
+        gap, first = each.difference, (each.name, *figures(each.estimate))
+        if drawn:
+            first = (*first, over_draws(each.estimate, len(first[1].partition(".")[2])))
+        if gap is None:
+            rows.append((*first, "best", "", ""))
+            continue
+        size = abs(gap.standard_errors)
+        count = "" if math.isnan(size) else f"{size:.1f}"
+        places = len(figures(gap.estimate)[0].partition(".")[2])
+        interval = f"[{gap.low:.{places}f}, {gap.high:.{places}f}]"
+        rows.append((*first, " ".join(figures(gap.estimate)), interval, count))
+    return table(rows, indent="  ")
+
+
+def _verdict(models: "tuple[Compared, ...]") -> str:
+    """Which of the others these rows cannot tell from the best."""
+    level = [each.name for each in models[1:] if each.difference is not None and not each.difference.high < 0]
+    if not level:
+        return f"{models[0].name} is ahead of every other run on rows like these."
+    others = ", ".join(level)
+    return f"These rows do not tell {models[0].name} from {others}: their intervals hold 0."
+
+
+def _by_draws(models: "tuple[Compared, ...]", words: str) -> list[str]:
+    """Say which runs are behind by no more than their draws may make them lack."""
+    behind = []
+    for each in models[1:]:
+        gap, value = each.difference, each.estimate
+        error = value.at_least if value.draws_error == math.inf else value.draws_error
+        if gap is not None and gap.high < 0 and error is not None and 1.96 * error >= -gap.estimate.value:
+            behind.append(f"{each.name} {1.96 * error:.2g}")
+    if not behind:
+        return []
+    what = f"{words} may lack as much as the distance by its draws alone: {', '.join(behind)} {models[0].estimate.unit}"
+    return [f"{what}; use more draws (--num-samples {10 * models[0].estimate.num_samples})"]

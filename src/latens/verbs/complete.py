@@ -1,0 +1,177 @@
+"""`latens complete`: pictures of which a part is hidden, their colours or details, or all by noise; several answers."""
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+
+from latens.errors import UsageError
+from latens.verbs._lazy import evaluation, jax, np
+from latens.verbs.kernel import At, Made, Seed, Verb, Work, arg, draws, number, parts, whole
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
+    from latens.evaluation.reductions import Reduction
+
+MOST_IMAGES = 16
+"""Rows that a picture of completions shows."""
+
+MOST_CUT = 0.02
+"""The share of noisy values at the ends of the range above which it is said that noise was cut off."""
+
+_REGION = "pixels that are hidden, counted from 0: --region 14:,: for the lower half of 28 rows"
+_SCALE = "details are hidden: the mean of each N x N block is seen; DATA may be small or whole"
+_NOISE = "DATA are noisy: Normal noise of this standard deviation, in levels, lies over every pixel"
+_STEPS = "gradient steps on the posterior of each picture (default 100; 0 takes the encoder's)"
+
+
+class Complete(Verb):
+    """Pictures of which a part is hidden: several answers for it."""
+
+    endings: ClassVar = (".npz", ".png")
+    needs_density: ClassVar = ("what a hidden part may have been", "Train a VAE.")
+    data: Annotated[Any, arg("pictures", "DATA", reads=True)]
+    region: Annotated[str | None, arg(_REGION, metavar="ROWS,COLUMNS")] = None
+    mask: Annotated[str | None, arg("a picture or .npy file: hidden where it is above 0", metavar="FILE")] = None
+    grey: Annotated[bool, arg("colours are hidden; DATA may be grey or in colour")] = False
+    scale: Annotated[int | None, arg(_SCALE, metavar="N", kind=whole(2, 64))] = None
+    noise: Annotated[float | None, arg(_NOISE, metavar="SD", kind=number(1e-6, 1e6))] = None
+    num_samples: Annotated[int, arg("draws of z (default 1000)", metavar="K", kind=draws)] = 1000
+    draws: Annotated[int, arg("answers for each picture (default 8)", metavar="M", kind=parts)] = 8
+    mean: Annotated[bool, arg("answers are means of p(x | z), without noise; z is drawn")] = False
+    steps: Annotated[int, arg(_STEPS, metavar="N", kind=whole(0, 10_000))] = 100
+    seed: Seed = 0
+
+    def __call__(self, at: At) -> Work:
+        from latens.pictures.images import shown
+        from latens.verbs._hidden import hidden_part, reduction_of, rows_to_reduce
+
+        trained = at.trained
+        ways = {"--region": self.region, "--mask": self.mask, "--grey": self.grey or None}
+        ways |= {"--scale": self.scale, "--noise": self.noise}
+        given = [flag for flag, value in ways.items() if value is not None]
+        if len(given) > 1:
+            what = f"{given[0]} and {given[1]} both say what is seen of a picture."
+            raise UsageError(what, where=given[1], fix="Give one of them.")
+        reduction = reduction_of(trained, self.grey, self.scale, self.noise)
+        hidden = hidden_part(trained, self.region, self.mask)
+        if not given:
+            at.given = {"missing": "nan", **at.given}
+        data, whole = (at.load(), True) if reduction is None else rows_to_reduce(at, reduction)
+        positions = at.positions(len(data))
+        if at.picture:
+            positions = positions[:: max(1, -(-len(positions) // MOST_IMAGES))]
+        yield f"complete {len(positions)} rows of {data.name}"
+        if reduction is None:
+            filled = self._part(at, data, positions, hidden)
+        else:
+            filled = self._whole(at, data, positions, reduction, whole)
+        line, few = filled.line, int((filled.effective < 10).sum())
+        if few:
+            fewer = f"{few} of {len(positions)} rows hang on fewer than 10 of the {self.num_samples} draws of z"
+            line += f"\n{fewer}: answers vary too little; raise --steps first, then --num-samples"
+        if at.picture:
+            last = "" if filled.original is None else ", the original"
+            line += f"\nfrom left to right: what is seen, the mean, {self.draws} draws{last}"
+
+        def pixels() -> tuple[Any, int]:
+            x, drawn, original = filled.seen, filled.draws, filled.original
+            scale = (float(min(x.min(), drawn.min())), float(max(x.max(), drawn.max())))
+            images = [shown(trained.schema, rows, scale) for rows in (x, filled.mean, *np.moveaxis(drawn, 1, 0))]
+            images += [] if original is None else [shown(trained.schema, original, scale)]
+            if "mask" in filled.entries:
+                images[0] = _hatched(images[0], filled.entries["mask"])
+            return np.stack(images, axis=1).reshape(-1, *images[0].shape[1:]), len(images)
+
+        rows = {"row_id": data.names[positions], "x": filled.mean, "draws": filled.draws, "effective": filled.effective}
+        return Made(
+            arrays=rows | filled.entries,
+            value={"rows": len(positions), **filled.told, "rows_on_few_draws": few},
+            text=f"{len(positions)} rows of {data.name}, {line}",
+            pixels=pixels,
+        )
+
+    def _part(self, at: At, data: "Dataset", positions: "np.ndarray", hidden: "np.ndarray | None") -> "_Filled":
+        import dataclasses
+
+        from latens.evaluation.complete import complete, log_hidden
+
+        trained = at.trained
+        x = np.asarray(data.x[positions])
+        seen = np.ones(x.shape, bool) if data.mask is None else np.asarray(data.mask[positions])
+        seen = seen if hidden is None else seen & ~hidden
+        if seen.all():
+            ways = "--region ROWS,COLUMNS, --mask FILE, --grey, --scale N or --noise SD"
+            what = f"nothing is hidden in the {len(positions)} rows of {data.name}."
+            raise UsageError(what, where="--region", fix=f"Give {ways}, or rows with missing cells.")
+        batch = dataclasses.replace(trained.batch(data, positions), mask=seen)
+        options: dict[str, Any] = {"num_samples": self.num_samples, "steps": self.steps}
+        options |= {"preparation": trained.preparation, "key": jax.random.key(self.seed)}
+        found = complete(trained.model, batch, num_draws=self.draws, mean=self.mean, **options)
+        mean = evaluation.finite(np.where(seen, x, trained.data_units(found.mean, mean=True)), "mean", where=at.name)
+        drawn = np.where(seen[:, None], x[:, None], trained.data_units(found.draws, mean=self.mean))
+        told: dict[str, Any] = {"hidden": float(1 - seen.mean())}
+        line = f"{100 * (1 - seen.mean()):.0f} % hidden"
+        known = data.mask is None or bool(data.mask[positions].all())
+        if known:
+            hidden_rows = log_hidden(trained.model, batch, **options)
+            rows = evaluation.finite(hidden_rows.rows, "log p(hidden | seen)", where=at.name)
+            error = float(rows.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else None
+            by_draws = hidden_rows.draws_error if np.isfinite(hidden_rows.draws_error) else None
+            told |= {"log_hidden_given_seen": float(rows.mean()), "standard_error": error, "draws_error": by_draws}
+            line += f"\nlog p(hidden | seen): {rows.mean():.2f}"
+            line += "" if error is None else f" ± {1.96 * error:.2f} (rows)"
+            line += "" if by_draws is None else f" ± {1.96 * by_draws:.2f} (draws)"
+            line += " nats a row, of what is hidden as it was"
+            if by_draws is None:
+                line += "; by how much the draws of z make it wrong is not known: raise --steps, then --num-samples"
+        return _Filled(x, mean, drawn, x if known else None, found.effective, {"mask": seen}, told, line)
+
+    def _whole(
+        self, at: At, data: "Dataset", positions: "np.ndarray", reduction: "Reduction", whole: bool
+    ) -> "_Filled":
+        from latens.data import Preparation
+        from latens.evaluation.complete import complete
+        from latens.verbs._hidden import reduced_rows
+
+        trained = at.trained
+        stored, batch = reduced_rows(trained, data, positions, reduction)
+        found = complete(
+            trained.model, batch, num_samples=self.num_samples, steps=self.steps, num_draws=self.draws, mean=self.mean,
+            reduction=reduction, preparation=Preparation(classes=trained.preparation.classes),
+            key=jax.random.key(self.seed),
+        )  # fmt: skip
+        mean = evaluation.finite(trained.data_units(found.mean, mean=True), "mean", where=at.name)
+        seen = np.stack([np.asarray(reduction.spread(row)) for row in stored]).reshape(mean.shape)
+        line = "of the colours the grey is seen"
+        if not self.grey:
+            line = f"of {self.scale} x {self.scale} pixels the mean is seen"
+        told: dict[str, Any] = {"hidden": 1 - stored[0].size / mean[0].size}
+        if self.noise is not None:
+            line, told = f"seen through noise of standard deviation {self.noise:g}", {"noise": self.noise}
+            cut = float(np.mean((stored <= 0) | (stored >= (trained.schema.levels or 2) - 1)))
+            if trained.schema.kind == "levels" and stored.min() >= 0 and cut > MOST_CUT:
+                ends = f"{cut:.0%} of the noisy values lie at an end of the range"
+                line += f"\n{ends}: cut-off noise makes dark pixels too bright and bright ones too dark; "
+                line += "give the values before they were cut, where you have them (.npy)"
+        original = np.asarray(data.x[positions]) if whole else None
+        drawn = trained.data_units(found.draws, mean=self.mean)
+        return _Filled(seen, mean, drawn, original, found.effective, {"seen": stored}, told, line)
+
+
+class _Filled(NamedTuple):
+    """Pictures that are whole again, in the unit of the stored rows, and what is said of them."""
+
+    seen: "np.ndarray"
+    mean: "np.ndarray"
+    draws: "np.ndarray"
+    original: "np.ndarray | None"
+    effective: "np.ndarray"
+    entries: "dict[str, np.ndarray]"
+    told: dict[str, Any]
+    line: str
+
+
+def _hatched(images: "np.ndarray", seen: "np.ndarray") -> "np.ndarray":
+    """The pictures with a pattern of squares where they are hidden."""
+    rows, columns = np.indices(images.shape[1:3])
+    pattern = np.where((rows + columns) % 2, 0.55, 0.35)
+    pattern = np.broadcast_to(pattern if images.ndim == 3 else pattern[..., None], images.shape[1:])
+    return np.where(seen.reshape(images.shape), images, pattern)

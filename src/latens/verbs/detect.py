@@ -1,0 +1,145 @@
+"""`latens detect`: which rows are unlike the training rows."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from latens.errors import ConfigError, DataError, LatensError
+from latens.verbs._lazy import np
+from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, whole
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
+
+CELLS, MOST_BLAMED = 3, 1000
+"""Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
+
+_ALPHA = "the share of false alarms among flagged rows that is allowed (default 0.05)"
+_HELD_OUT = "rows like the training rows that did not train the model (default: those that the run held out)"
+_CODES = (
+    "pictures are compared by how much their surprise, -log p(x), exceeds the length of their code under PNG's "
+    "filters and DEFLATE: log p(x) alone favours simple pictures"
+)
+
+
+class Detect(Verb):
+    """Rows that are unlike the training rows: surprise, p-values, flags."""
+
+    endings: ClassVar = (".csv", ".parquet")
+    needs_latents: ClassVar = False
+    needs_density: ClassVar = ("how surprising a row is", "Train a VAE: `latens fit DATA`.")
+    data: Annotated[Any, arg("the rows that are looked at", "DATA", reads=True)]
+    alpha: Annotated[float, arg(_ALPHA, metavar="A", kind=number(1e-6, 0.5))] = 0.05
+    held_out: Annotated[Any, arg(_HELD_OUT, metavar="DATA2", reads=True)] = None
+    cells: Annotated[
+        int | None,
+        arg("cells to name for each flagged row of typed columns (default 3; 0 for none)", metavar="N",
+            kind=whole(0, 100)),
+    ] = None  # fmt: skip
+    num_samples: Annotated[int, arg("draws a row (default 100)", metavar="K", kind=draws)] = 100
+    seed: Seed = 0
+
+    def __call__(self, at: At) -> Work:
+        from latens.workflow.cells import blame, named_cells, typed_columns
+        from latens.workflow.detect import detect, strange_rows
+
+        types = at.trained.schema.types if self.cells is None else typed_columns(at.trained, "--cells")
+        cells = 0 if types is None else min(CELLS if self.cells is None else self.cells, len(types))
+        new = at.load(unknown="missing")
+        own, trained_on, split, positions = self._held_out(at)
+        words = f"compare {len(new)} rows with {len(positions)} held-out ones into {at.out}; nothing was written"
+        yield Would(words, {"out": str(at.out), "rows": len(new), "held_out": len(positions)})
+        given = {"alpha": self.alpha, "num_samples": self.num_samples, "seed": self.seed}
+        found = detect(at.trained, own, positions, new, **given)
+        names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
+        arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
+        arrays |= {"surprise": found.surprise}
+        if found.code_length is not None:
+            arrays |= {"code_length": found.code_length, "excess": found.score}
+        arrays |= {"p_value": found.p_value, "q_value": found.q_value, "flagged": found.flagged.astype(int)}
+        flagged = np.flatnonzero(found.flagged)
+        top = flagged[np.argsort(-found.score[flagged], kind="stable")][:MOST_BLAMED]
+        if cells and len(top):
+            blamed = blame(at.trained, new, top, others=found.calibration, cells=cells, seed=self.seed)
+            arrays |= named_cells(blamed, new, top)
+        if found.drift.words:
+            usual = "compare them with usual rows of their own time or place (--held-out FILE)"
+            at.warn(f"{found.drift.words}; {usual}")
+        known = 0 if trained_on is None else len(_again(trained_on, new))
+        if known:
+            at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
+        told_of = "that did not train the model"
+        if trained_on is None:
+            told_of = "(whether they trained the model is not known: its own data cannot be read)"
+        text = [f"{len(flagged)} of {len(new)} rows flagged at a share of {self.alpha:g} false alarms"]
+        text += [f"compared with {found.calibration} rows {told_of} ({split})"]
+        text += [] if found.code_length is None else [_CODES]
+        strange = int(strange_rows(new).sum())
+        if strange:
+            text.append(f"{strange} rows hold a name that no training row had: they are flagged whatever their q-value")
+        least = 1.0 / (found.calibration + 1)
+        if least * len(new) > self.alpha:
+            few = f"of {len(new)} rows at least {int(np.ceil(least * len(new) / self.alpha))} must have it"
+            what = f"the smallest p-value that these can show is {least:.2g}: {few} before any is flagged"
+            text.append(f"{what}; give more held-out rows (--held-out)")
+        for row in top[:5].tolist():
+            line = f"  row {new.names[row]}: surprise {found.surprise[row]:.1f} nats, "
+            line += "" if found.code_length is None else f"{found.score[row]:.1f} more than its code, "
+            line += f"p {found.p_value[row]:.2g}"
+            if "cell_1" in arrays and arrays["cell_1"][row]:
+                cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
+                line += f"; {cell} is {value}, expected {expected}, p {p}"
+            text.append(line)
+        if len(flagged) > len(top) and cells:
+            text.append(f"cells are named for the {len(top)} most surprising rows")
+        told: dict[str, Any] = {"rows": len(new), "flagged": len(flagged), "alpha": self.alpha}
+        told |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
+        told |= {"drift": {"distance": found.drift.distance, "p_value": found.drift.p_value}}
+        told |= {"score": "surprise" if found.code_length is None else "excess"}
+        return Made(arrays=arrays, infinite=("surprise",), value=told, text="\n".join(text))
+
+    def _held_out(self, at: At) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
+        """The rows to compare with, the training data where they can be read, and which of the first count."""
+        from latens.verbs._measured import held_out_rows
+
+        own = at.load_of(self.held_out, every=False, unknown=None if self.held_out is None else "missing")
+        if at.knows(own):  # also where --held-out names the run's own data: its split says which rows trained
+            split, positions = held_out_rows(own)
+            if split == "train":
+                what = "the run held no rows out, and training rows would make every new row look unusual."
+                raise ConfigError(what, where=at.name, fix="Name rows that did not train it: --held-out FILE.")
+            return own, own, split, positions
+        trained_on, positions = _own_data(at), np.arange(len(own))
+        if again := _again(trained_on, own) if trained_on is not None else set():
+            positions = np.array([row for row in range(len(own)) if row not in again], np.int64)
+            words = f"{len(again)} of {len(own)} rows of {self.held_out} trained the model, and are left out"
+            if not len(positions):
+                fix = "Name other rows, or leave --held-out out: the run's own held-out rows are then used."
+                what, where = f"all {len(own)} rows trained the model.", f"--held-out {self.held_out}"
+                raise DataError(what, where=where, fix=fix)
+            at.warn(words)
+        return own, trained_on, str(self.held_out), positions
+
+
+def _own_data(at: At) -> "Dataset | None":
+    """The data that the model was trained on; None where they cannot be read."""
+    try:
+        return at.load_of(None, every=False)
+    except LatensError:
+        return None
+
+
+def _again(own: "Dataset", rows: "Dataset") -> set[int]:
+    """The positions of rows that are training rows, cell by cell; none where rows that are alike explain as many."""
+    from latens.data.streams.dataset import StreamDataset
+
+    known: Counter[bytes] = Counter()
+    for part in own.stream.parts() if isinstance(own, StreamDataset) else [own]:
+        known.update(_bytes(part, part.subset("train")))
+    found = {at for at, row in enumerate(_bytes(rows, np.arange(len(rows)))) if row in known}
+    twins = sum(n for n in known.values() if n > 1) / max(sum(known.values()), 1)  # as a new row of their kind has
+    expected = twins * len(rows)
+    return found if len(found) > expected + 4.0 * np.sqrt(expected * (1.0 - twins)) else set()
+
+
+def _bytes(data: "Dataset", positions: "np.ndarray") -> list[bytes]:
+    return [row.tobytes() for row in np.asarray(data.rows(positions).x)]

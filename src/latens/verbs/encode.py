@@ -1,0 +1,54 @@
+"""`latens encode`: rows to latents, into one file or, by any number of workers, into a folder of parts."""
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from latens.verbs._lazy import evaluation, jax, np
+from latens.verbs.kernel import At, Data, Made, Seed, Unknown, Verb, Work, arg, draws
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
+
+
+class Encode(Verb):
+    """Rows to latents: posterior means, log-variances, ELBO parts."""
+
+    endings: ClassVar = (".npz", ".csv", ".parquet")
+    takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; with --workers a folder")
+    in_parts: ClassVar = True
+    data: Data
+    unknown: Unknown = "error"
+    seed: Seed = 0
+    num_samples: Annotated[int, arg("draws a row (default 16)", metavar="K", kind=draws)] = 16
+
+    def __call__(self, at: At) -> Work:
+        from latens.data.streams.dataset import StreamDataset
+
+        data = at.load(every=False)
+        yield f"encode {getattr(data, 'total', len(data))} rows of {data.name}"
+        every = data.stream.parts() if isinstance(data, StreamDataset) else [data]
+        found = [self.part(at, part, np.arange(len(part))) for part in every]
+        arrays = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        shapes = {name: list(array.shape) for name, array in arrays.items()}
+        listed = ", ".join(f"{n} {tuple(a.shape[1:])}" if a.ndim > 1 else n for n, a in arrays.items())
+        rows = len(arrays["row_id"])
+        return Made(arrays=arrays, value={"rows": rows, "arrays": shapes}, text=f"{listed}, {rows} rows")
+
+    def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":
+        """Encode rows in memory."""
+        trained = at.trained
+        batch = trained.batch(data, positions)
+        given: dict[str, Any] = {"preparation": trained.preparation, "key": jax.random.key(self.seed)}
+        codes = evaluation.encode(trained.model, batch, **given)
+        arrays: dict[str, np.ndarray] = {"row_id": data.names[positions]}
+        if data.label is not None:
+            words = np.array([*(data.schema.classes or ()), ""])  # the last one is of rows without a label, -1
+            arrays["label"] = words[data.label[positions]]
+        arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
+        if evaluation.predicts_labels(trained.model):
+            arrays["class_probability"] = evaluation.label_probabilities(trained.model, batch, **given)
+        if evaluation.has_clusters(trained.model):
+            arrays["cluster"] = evaluation.cluster_probabilities(trained.model, batch, **given)
+        if not trained.is_point:
+            terms = evaluation.elbo_parts(trained.model, batch, num_samples=self.num_samples, **given)
+            arrays |= {name: terms[name] for name in ("elbo", "log_likelihood", "kl")}
+        return arrays

@@ -1,0 +1,195 @@
+"""`latens sample`: new rows from a model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from latens.errors import ConfigError, UsageError
+from latens.verbs._lazy import evaluation, jax, np
+from latens.verbs.kernel import At, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
+
+if TYPE_CHECKING:
+    from latens.workflow.trained import TrainedModel
+
+_COUNT = "how many (default 16; with --complete one for each row of FILE)"
+_TEMPERATURE = "of z, below 1: nearer to the centre of the prior, and less varied (default 1)"
+_WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
+_COMPLETE = "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn"
+
+
+class Sample(Verb):
+    """New rows from the model."""
+
+    # z from the prior, then a draw from p(x | z), or its mean.
+
+    endings: ClassVar = (".npz", ".png", ".csv", ".parquet")
+    needs_latents: ClassVar = False
+    n: Annotated[int | None, arg(_COUNT, "-n", "N", kind=table_rows)] = None
+    temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0
+    where: Annotated[list[str] | None, arg(_WHERE, metavar="CONDITION", many=True)] = None
+    complete: Annotated[str | None, arg(_COMPLETE, metavar="FILE", reads=True)] = None
+    label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
+    mean: Mean = False
+    seed: Seed = 0
+
+    def place(self, at: At) -> Path:
+        from latens.data.schema import image_shape
+
+        mixed = at.trained.schema.kind == "mixed"
+        ending = ".csv" if mixed else ".png" if image_shape(at.trained.schema) else ".npz"
+        endings = (".csv", ".parquet", ".npz") if mixed else (".npz", ".png")
+        return self.checked_out(at.asked or free_name("samples", ending), endings)
+
+    def __call__(self, at: At) -> Work:
+        from latens.data.conditions import parse_conditions
+        from latens.data.mixed import as_columns
+        from latens.pictures.images import shown
+        from latens.verbs._files import formula_note, formulas
+        from latens.workflow.sample_sets import lacks_prior
+
+        trained = at.trained
+        self._refuse_temperature(trained)
+        if self.complete is not None:
+            return (yield from self._completed(at))
+        n, mixed = 16 if self.n is None else self.n, trained.schema.kind == "mixed"
+        if mixed and self.mean:
+            what = "the columns of a mixed table have names and dates, which have no mean."
+            raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
+        conditions = None
+        if self.where:
+            if self.label is not None or trained.preparation.classes:
+                what = "a model that reads labels is asked for a class by --label."
+                raise UsageError(what, where="--where", fix="Fit the table with --label none to ask for any column.")
+            conditions = parse_conditions(self.where, trained.schema)
+        if lacks_prior(trained):
+            fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
+            raise ConfigError("an autoencoder has no prior to sample from.", where=at.name, fix=fix)
+        yield f"draw {n} samples"
+        known = formulas(trained.schema) if mixed else ()
+        if conditions is not None:
+            return self._conditional(at, conditions, n, known)
+        chosen = trained.in_turn(n) if self.label is None else np.full(n, _class_of(trained, self.label))
+        arrays = self._drawn(trained, n, chosen)
+        x = evaluation.finite(arrays["x"], "x", where=at.name)
+
+        def pixels() -> tuple[Any, int]:
+            return _by_class(shown(trained.schema, x), chosen)
+
+        if mixed:
+            arrays = as_columns(x, trained.schema) | ({} if chosen is None else {"label": arrays["label"]})
+        told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
+        text = f"{n} {'means of samples' if self.mean else 'samples'}"
+        if self.temperature != 1.0:
+            told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
+        return Made(
+            arrays=arrays, known=known, schema=trained.schema, value=told, image=x,
+            pixels=None if chosen is None or self.label is not None else pixels,
+            text=text + formula_note(known, at.out),
+        )  # fmt: skip
+
+    def _refuse_temperature(self, trained: "TrainedModel") -> None:
+        """A UsageError where another temperature than 1 would change nothing."""
+        from latens.config import ClassifierConfig
+
+        if self.temperature == 1.0:
+            return
+        asked = "--where" if self.where else "--complete" if self.complete else None
+        if asked or isinstance(trained.config, ClassifierConfig):
+            what = f"with {asked} z is drawn given a row" if asked else "a Bayes classifier has no z"
+            raise UsageError(f"{what}.", where="--temperature", fix="Leave it out.")
+
+    def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
+        """Rows of a mixed table under conditions."""
+        from latens.data.mixed import as_columns
+        from latens.evaluation.samples.conditional import sample_given
+        from latens.verbs._files import formula_note
+
+        found = sample_given(at.trained.model, conditions, n, key=jax.random.key(self.seed))
+        share = float(np.exp(found.log_probability))
+        text = f"{n} samples where {' and '.join(self.where or [])}"
+        worth = f"{found.effective:,.0f} of {found.draws:,} draws of z"
+        text += f"\nthe model holds that of {share:.3%} of the rows; effective sample size {worth}"
+        if found.effective < 0.1 * n:
+            few = "fewer than a tenth as many as the samples: they share latents"
+            text += f"\n{few}, and are less varied than they should be"
+        value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
+        value |= {"effective_sample_size": found.effective, "draws": found.draws}
+        arrays, schema = as_columns(found.x, at.trained.schema), at.trained.schema
+        return Made(arrays=arrays, known=known, schema=schema, value=value, text=text + formula_note(known, at.out))
+
+    def _completed(self, at: At) -> Work:
+        """Rows of a mixed table with their empty cells drawn given the others."""
+        from latens.verbs._files import formula_note, formulas
+        from latens.verbs._tables import table_as_written
+
+        trained, spec = at.trained, str(self.complete)
+        for flag, given in (("--where", self.where), ("--label", self.label), ("--mean", self.mean)):
+            if given:
+                what = "every row of --complete says itself what is known of it, and the rest is drawn."
+                raise UsageError(what, where=flag, fix="Leave it out, or write a column into the file.")
+        if trained.schema.types is None or trained.is_point:
+            fix = "Train with `latens fit DATA --typed`, or use `latens impute`."
+            raise ConfigError("only a VAE of a mixed table completes rows.", where="--complete", fix=fix)
+        if at.out.suffix.lower() == ".npz":
+            what = "completed rows keep their text as it is written, which is no array."
+            raise UsageError(what, where=f"--out {at.out}", fix="Use --out FILE.csv or FILE.parquet.")
+        data = at.load_of(spec, partial=True, every=False)
+        n = len(data) if self.n is None else self.n
+        if n < len(data):
+            fix = "Leave it out for one row each, or give more: they are taken in turn."
+            raise UsageError(f"{n} is fewer than the {len(data)} rows of {spec}.", where="-n", fix=fix)
+        yield f"complete {len(data)} rows to {n}"
+        key, batch = jax.random.key(self.seed), trained.batch(data)
+        given = {"num_draws": -(-n // len(data)), "key": key, "preparation": trained.preparation}
+        found = evaluation.impute(trained.model, batch, **given)
+        evaluation.finite(found.draws, "x", where=at.name)
+        row, turns = np.arange(n) % len(data), -(-n // len(data))
+        hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+        drawn = [table_as_written(data, found.draws[:, k], hidden, Path(spec), at.out) for k in range(turns)]
+        own = [column.name for column in trained.schema.columns or ()]
+        names = [*(name for name in drawn[0] if name not in own), *own]
+        few = int((found.effective[hidden.any(axis=1)] < 10).sum())
+        text = f"{n} rows, {int(hidden[row].sum())} cells of which were drawn"
+        if few:
+            text += f"\n{few} of the {len(data)} rows hang on fewer than 10 draws of z: they vary too little"
+        known = formulas(trained.schema)
+        return Made(
+            table={name: np.concatenate([part[name] for part in drawn])[:n] for name in names},
+            known=known,
+            value={"rows": n, "drawn": int(hidden[row].sum()), "rows_on_few_draws": few},
+            text=text + formula_note(known, at.out),
+        )
+
+    def _drawn(self, trained: "TrainedModel", n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
+        """New rows in the units of the data, with what they were made from: z and label, or class and component."""
+        from latens.config import ClassifierConfig
+
+        key = jax.random.key(self.seed)
+        if isinstance(trained.config, ClassifierConfig):
+            drawn = evaluation.sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))
+            x = trained.data_units(drawn.component_mean if self.mean else drawn.x, mean=self.mean)
+            label = {"label": np.array(trained.schema.classes)[drawn.label]} if trained.schema.classes else {}
+            return {"x": x, **label, "component": drawn.component}
+        prior_key, event_key = jax.random.split(key)
+        cond = trained.condition(codes)
+        z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond, temperature=self.temperature)
+        values = evaluation.decode(trained.model, z, key=event_key, mean=self.mean, cond=cond)
+        label = {} if codes is None else {"label": np.array(trained.classes)[codes]}
+        return {"x": trained.data_units(values, mean=self.mean), "z": z, **label}
+
+
+def _class_of(trained: "TrainedModel", name: str) -> int:
+    """The code of a class, of any model that has classes; a UsageError names the nearest one."""
+    from latens.config import ClassifierConfig
+
+    names = trained.schema.classes or ()
+    if isinstance(trained.config, ClassifierConfig) and name in names:
+        return names.index(name)
+    return trained.code_of(name)
+
+
+def _by_class(images: "np.ndarray", codes: "np.ndarray") -> "tuple[np.ndarray, int]":
+    """Images in rows, one for each class, and how many columns that makes; gaps are left empty."""
+    rows = [images[codes == code] for code in np.unique(codes)]
+    columns = max(map(len, rows))
+    blank = np.zeros((columns, *images.shape[1:]), images.dtype)
+    return np.concatenate([np.concatenate([row, blank[len(row) :]]) for row in rows]), columns
