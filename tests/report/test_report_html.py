@@ -18,8 +18,10 @@ from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.told import read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
 from latens.text import number, with_digits
+from latens.verbs.kernel import At
 from latens.workflow import groups
 from latens.workflow.metrics import METRICS, Metric
+from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -348,8 +350,13 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
     assert re.search(rf"trial_place +{middle:g}\.?0* +± [0-9.]+ +rows", said.out), said.out
     made = latens("evaluate", run, "--all", "--num-samples", "2", "--json").json["metrics"]["trial_place"]
     assert (made["value"], made["unit"]) == (middle, "rows")
-    monkeypatch.delattr("latens.cli.figures.load_for")  # it needs no rows, and none are loaded
+    monkeypatch.delattr(At, "load_of")  # it needs no rows, and none are loaded
     drawn = latens("figures", run, "--only", "steps")
+    assert TrainedModel.load(run / "model.safetensors").figures(only="steps").arrays["steps"]["step"].tolist() == [
+        0,
+        1,
+        2,
+    ]
     assert drawn.err.splitlines()[1].endswith("figures/steps.png")
     files = latens("figures", run, "--only", "steps", "--json").json["files"]
     assert [Path(name).name for name in files] == ["steps.png", "steps.svg", "steps.csv"]

@@ -187,7 +187,11 @@ def write_pictures(
     **look: Any,
 ) -> list[Path]:
     """Write the pictures of a model, each as PNG and SVG with its numbers as CSV."""
-    drawn = draw_pictures(trained, data, history, snapshots, **look)
+    return save_pictures(draw_pictures(trained, data, history, snapshots, **look), folder)
+
+
+def save_pictures(drawn: Drawn, folder: Path) -> list[Path]:
+    """Write each picture as PNG and SVG with its numbers as CSV."""
     return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
 
 
