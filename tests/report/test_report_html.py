@@ -350,16 +350,14 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
     assert re.search(rf"trial_place +{middle:g}\.?0* +± [0-9.]+ +rows", said.out), said.out
     made = latens("evaluate", run, "--all", "--num-samples", "2", "--json").json["metrics"]["trial_place"]
     assert (made["value"], made["unit"]) == (middle, "rows")
-    monkeypatch.delattr(At, "load_of")  # it needs no rows, and none are loaded
-    drawn = latens("figures", run, "--only", "steps")
-    assert TrainedModel.load(run / "model.safetensors").figures(only="steps").arrays["steps"]["step"].tolist() == [
-        0,
-        1,
-        2,
-    ]
+    with monkeypatch.context() as without:
+        without.delattr(At, "load_of")  # the picture needs no rows, and none are loaded
+        drawn = latens("figures", run, "--only", "steps")
+        files = latens("figures", run, "--only", "steps", "--json").json["files"]
+        made = TrainedModel.load(run / "model.safetensors").figures(only="steps")
     assert drawn.err.splitlines()[1].endswith("figures/steps.png")
-    files = latens("figures", run, "--only", "steps", "--json").json["files"]
     assert [Path(name).name for name in files] == ["steps.png", "steps.svg", "steps.csv"]
+    assert made.arrays["steps"]["step"].tolist() == [0, 1, 2]
     assert latens("report", run, "--json").json["pictures"] == ["steps"]
     page = Page((run / "report.html").read_text())
     assert "place in a trial" in page.text
