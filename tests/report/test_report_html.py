@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cli_fixtures import SMALL
 
+from latens import TrainedModel
 from latens.errors import RunFolderError
 from latens.evaluation import Estimate
 from latens.figures.style import new_axes
@@ -21,7 +22,6 @@ from latens.text import number, with_digits
 from latens.verbs.kernel import At
 from latens.workflow import groups
 from latens.workflow.metrics import METRICS, Metric
-from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 
