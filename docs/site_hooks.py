@@ -19,7 +19,9 @@ from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 
 from latens.cli.arguments import COMMANDS, subparsers
+from latens.pictures.draw import PICTURES
 from latens.verbs.kernel import verbs
+from latens.workflow.metrics import METRICS
 from latens.workflow.trained import TrainedModel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -114,6 +116,26 @@ def commands() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return lines + [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+
+
+def numbers() -> str:
+    """A page of every number that a command measures: the rows of METRICS."""
+    rows = [(f"`{one.name.replace('#', 'N')}`", one.words.replace("#", "N"), one.unit, one.needs)
+            for one in METRICS.values()]  # fmt: skip
+    what = "Every number of `latens evaluate`. [Evaluate and compare](../evaluate.md) says what each can tell."
+    return "\n".join(["# Numbers", "", what, "", *_table(("name", "is", "unit", "needs"), rows)]) + "\n"
+
+
+def pictures() -> str:
+    """A page of every picture: the rows of PICTURES."""
+    rows = [(f"`{one.name}`", one.caption, one.needs, one.place or "") for one in PICTURES.values()]
+    what = "Every picture of `latens figures`. The [gallery](../gallery.md) shows them."
+    return "\n".join(["# Pictures", "", what, "", *_table(("name", "shows", "needs", "in a report"), rows)]) + "\n"
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages of the reference, and the notebooks with their outputs."""
     for page, (title, intro, packages) in REFERENCE.items():
@@ -127,7 +149,8 @@ def on_files(files: Any, config: Any) -> Any:
                 text = f"# {name}\n\n::: {package}.{name}\n    options:\n      show_root_heading: false\n"
                 files.append(File.generated(config, file, content=text))
         files.append(File.generated(config, f"reference/{page}.md", content="\n".join(lines)))
-    files.append(File.generated(config, "reference/commands.md", content=commands()))
+    for page, made in (("commands", commands), ("numbers", numbers), ("pictures", pictures)):
+        files.append(File.generated(config, f"reference/{page}.md", content=made()))
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
         body, resources = MarkdownExporter().from_filename(str(path), resources=names)

@@ -6,6 +6,7 @@ Needs only the standard library.
 
 import csv
 import io
+import math
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -82,3 +83,34 @@ def _cells(column: Any, known: "Collection[str]") -> list[str]:
         return texts
     plain = lambda value, text: isinstance(value, int | float) or text in known  # noqa: E731
     return [text if plain(value, text) else spreadsheet_text(text) for value, text in zip(column, texts)]
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """Write a number for people, with a true minus sign; small ones keep three figures."""
+    if value is None or isinstance(value, str) or not math.isfinite(value):
+        return "—"
+    size = abs(value)
+    shown = f"{value:,.{digits}f}" if size >= 0.1 or value == 0 else f"{value:.3g}"
+    return _signed(shown)
+
+
+def with_digits(value: Any, error: Any = None) -> tuple[str, str]:
+    """Write a value and its standard error with the digits that the error leaves: 2.18 and 0.02."""
+    # The error has one figure, two where the first is a 1, and the value as many decimal places; without an error a
+    # whole number has none, and others have two.
+    # error: its standard error, in the same unit; None where there is none.
+    # returns: the two texts, with true minus signs; a dash for an error that is not there or not finite.
+    sure = isinstance(error, int | float) and math.isfinite(error) and error > 0
+    if value is None or not math.isfinite(value) or not sure:
+        whole = isinstance(value, int | float) and math.isfinite(value) and value == round(value)
+        return number(value, 0 if whole else 2), "—"
+    first = math.floor(math.log10(error))
+    places = 1 - first if f"{error:e}"[0] == "1" else -first
+    places = min(6, max(0, places))
+    return _signed(f"{value:,.{places}f}"), f"{error:,.{places}f}"
+
+
+def _signed(shown: str) -> str:
+    """With a true minus sign, and none before a zero."""
+    shown = shown if any(digit in shown for digit in "123456789") else shown.removeprefix("-")
+    return shown.replace("-", "\N{MINUS SIGN}")

@@ -22,6 +22,7 @@ from latens.explorer.export import single_file, write_folder
 from latens.explorer.payload import clear_row
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
+from latens.workflow.metrics import METRICS
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -79,6 +80,16 @@ def test_arrays_are_those_of_the_model(digits) -> None:
     kl = [unit["kl"] for unit in manifest["units"]]
     np.testing.assert_allclose(kl, codes["kl"].mean(0, dtype=np.float64), rtol=1e-12)
     assert [unit["active"] for unit in manifest["units"]] == evaluation.active_units(codes["mean"]).tolist()
+
+
+def test_words_for_numbers_stand_in_the_manifest_alone(digits) -> None:
+    words = digits[3]["words"]
+    assert words == [["elbo", "ELBO"], ["log_likelihood", "log p(x | z)"], ["kl", "KL"]]
+    assert dict(words) == {name: METRICS[name].label for name in dict(words)}
+    app = "".join(text.decode() for name, text in static_files().items() if name.endswith(".js"))
+    assert "manifest.words" in app
+    assert "log p(x | z)" not in app
+    assert "ELBO (nats)" not in app
 
 
 def test_the_manifest_names_every_file_and_no_other(digits) -> None:

@@ -28,9 +28,8 @@ from latens.figures.strips import image_strips, image_strips_table
 from latens.figures.style import THEMES
 from latens.figures.tables import marginals_table
 from latens.pictures.draw import FIRST, draw_pictures
-from latens.pictures.latent import Plane
 from latens.pictures.model_graph import graph_of, side_of
-from latens.pictures.source import Source
+from latens.pictures.source import Plane, Source
 from latens.trees import count_parameters
 
 

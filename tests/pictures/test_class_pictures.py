@@ -10,6 +10,7 @@ from latens.figures.animation import frame
 from latens.models import BayesClassifier
 from latens.pictures.classes import class_samples, draw_classes
 from latens.pictures.draw import FIRST, write_pictures
+from latens.pictures.source import Source
 from latens.workflow.trained import TrainedModel
 
 
@@ -30,7 +31,9 @@ def test_classes_are_sampled_beside_their_component_means():
     assert error.std() == pytest.approx(1.0, abs=5 / np.sqrt(2 * error.size))
     assert np.mean(component[:200]) == pytest.approx(0.5, abs=5 * 0.5 / np.sqrt(200))
 
-    axes, table = draw_classes(trained, key=jax.random.key(0), limits=(0.0, 46.0))
+    source = Source(trained, None)
+    source.limits = (0.0, 46.0)
+    axes, table = draw_classes(source)
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["a", "b", "c"]
     of_means = table["kind"] == "component mean"
     assert of_means.sum() == 18

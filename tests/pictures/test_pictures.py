@@ -35,6 +35,7 @@ from latens.pictures.training import draw_training, history_arrays, kept_step, p
 from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.experiment import prepare, train
+from latens.workflow.measurement import measured
 from latens.workflow.trained import TrainedModel
 
 
@@ -156,14 +157,14 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
 def test_a_thresholded_model_is_shown_what_it_saw():
     preparation = Preparation(divide=16.0, binarize="threshold", threshold=0.5)
     trained, data = TrainedModel(model_of(BernoulliHead((8, 8)), units=3), LEVELS, preparation), data_of(LEVELS)
-    [(_, _, table)] = draw_reconstructions(Source(trained, data, 0), "light")
+    _, table = draw_reconstructions(Source(trained, data, 0))
     found = np.stack([table[name] for name in table if name.startswith("y")], -1)[table["kind"] == "data"]
     np.testing.assert_array_equal(found, (data.x[data.subset("test")] > 8).reshape(12, 64))
 
 
 def test_of_many_units_the_two_with_most_kl_are_shown():
     trained, data = trained_bits(units=5), data_of(BITS, n=130)
-    [(_, axes, table), _] = draw_latent(Source(trained, data, 0), "light")
+    axes, table = draw_latent(Source(trained, data, 0))
     # 12 test rows are few: all 130 are shown, and the title says so.
     batch, key = trained.batch(data), jax.random.key(0)
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
@@ -225,8 +226,8 @@ def test_the_kept_step_is_marked_and_a_wild_start_left_out():
     ]
     for record in history[:2]:
         record["train_elbo"] = -1e4
-    [(name, axes, table)] = draw_training(history, 250, "light")
-    assert name == "training"
+    trained = replace(trained_bits(), facts={"best_step": 250})
+    axes, table = draw_training(Source(trained, None, history=history))
     assert axes[0].get_title("right") == "kept epoch 3.57: validation \N{MINUS SIGN}57.60"
     late = np.concatenate([table["train_elbo"][2:], table["validation_elbo"][2:]])
     margin = 0.06 * np.ptp(late)
@@ -244,7 +245,7 @@ def test_a_last_epoch_that_is_not_whole_is_marked(epochs, share):
     if len(epochs) < 3:
         return
     history = [{"step": int(4 * e), "epoch": e, "train_elbo": -e, "validation_elbo": -2 * e} for e in epochs]
-    [(_, axes, _)] = draw_training(history, None, "light")
+    axes, _ = draw_training(Source(trained_bits(), None, history=history))
     assert axes[0].get_xlabel() == f"epoch (the last is {share:g} of one)"
     hollow = [line for line in axes[0].get_lines() if line.get_markerfacecolor() == THEMES["light"].background]
     assert [line.get_xydata().tolist() for line in hollow] == [
@@ -311,10 +312,9 @@ def test_a_code_of_an_autoencoder_goes_over_its_own_range():
     data = load("digits")
     trained, _ = train(prepare(override(get_recipe("autoencoder").config, chosen), data))
     source = Source(trained, data, 0)
-    ((name, axes, table),) = draw_traversals(source, "light")
+    axes, table = draw_traversals(source)
     unit, mean = source.posteriors.order[0], source.posteriors.mean
     low, high = np.percentile(mean[:, unit], (1.0, 99.0))
-    assert name == "traversals"
     assert f"code {unit}: {low:.3g} to {high:.3g}" in table["strip"]
     ends = np.tile(mean[0], (2, 1))
     ends[:, unit] = low, high
@@ -323,3 +323,11 @@ def test_a_code_of_an_autoencoder_goes_over_its_own_range():
     count = int(np.sum(np.asarray(table["strip"]) == table["strip"][0]))
     assert np.allclose(shown[[0, count - 1]], first, atol=1e-6)
     assert "percentile" in axes.get_title(loc="left")
+
+
+def test_a_point_is_one_whoever_made_the_model():
+    trained = trained_bits(posterior=DeterministicHead((2,)))
+    data = data_of(BITS)
+    assert trained.is_point
+    # Before, a model without a configuration was taken for one with a posterior: "a point mass has no density".
+    assert list(measured(trained, data, data.subset("test"), num_samples=2).metrics) == ["log_likelihood"]

@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,20 +14,22 @@ import numpy as np
 import pytest
 from cli_fixtures import SMALL
 from msgspec import structs
-from paths import ROOT
 
 from latens.data import Preparation, load
 from latens.errors import RunFolderError
 from latens.evaluation import Estimate
-from latens.pictures.draw import FIRST
-from latens.report.alternatives import alt, caption, heading
+from latens.figures.style import new_axes
+from latens.pictures.draw import NEEDS, PICTURES, Picture
 from latens.report.compared import comparison_page
 from latens.report.html import VOID, Html, joined, table, tag, text
-from latens.report.page import ORDER, report_page
+from latens.report.page import report_page
 from latens.report.shots import Shot
-from latens.report.told import SHOWN, Told, read_evaluation
+from latens.report.told import Told, read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
-from latens.report.words import number, with_digits
+from latens.text import number, with_digits
+from latens.verbs.kernel import At
+from latens.workflow import groups
+from latens.workflow.metrics import METRICS, Metric
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -148,6 +151,10 @@ def test_each_warning_once_with_its_advice():
 
 
 # --- alternative texts ---
+
+
+def alt(name, table):
+    return PICTURES[name].described(table)
 
 
 def test_alternative_texts_hold_the_numbers():
@@ -285,14 +292,15 @@ def runs(tmp_path_factory):
     names = ["<img src=x onerror=alert(1)>", "b&c", 'quo"te', "plain"]
     header = ",".join('"' + name.replace('"', '""') + '"' for name in names)
     np.savetxt(folder / "rows.csv", x, delimiter=",", header=header, comments="")
-    for name, extra in (("one", ()), ("two", ("--set", "network.hidden=16"))):
+    for name, width in (("one", 32), ("two", 16)):
         words = [
             "fit",
             str(folder / "rows.csv"),
             "--epochs",
             "4",
-            *SMALL,
-            *extra,
+            *SMALL[2:],
+            "--set",
+            f"network.hidden={width}",
             "--out",
             str(folder / name),
             "--quiet",
@@ -305,26 +313,34 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_every_picture_has_a_caption_and_a_heading_of_its_own():
-    drawn = (ROOT / "src/latens/pictures/draw.py").read_text()
-    names = " ".join(re.findall(r'^    add\(.*?, "([a-z- ]+)", ', drawn, re.MULTILINE)).split()
-    assert len(names) > 25
-    for name in names:
-        plain = name.replace("-", " ").capitalize()
-        kinds = ("manifold-linear", "manifold-percentile") if name == "manifold" else (name,)
-        assert all(caption(kind) != f"{plain}." and heading(kind) != plain for kind in kinds), name
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_field_of_a_picture_is_filled(name):
+    row = PICTURES[name]
+    assert row.name == name
+    assert row.heading
+    assert row.caption.endswith(".")
+    assert set(row.needs.split(", ")) <= set(NEEDS)
+    assert callable(row.draw)
+    assert callable(row.alt)
+    assert row.place in ("", "pictures", "training", "model")
+    # A report has no snapshots, and shows no picture that is drawn only where it is asked for.
+    assert not (row.place and row.asked)
+    others = [one for one in PICTURES.values() if one.family != row.family]
+    assert row.heading not in {one.heading for one in others}
+    assert row.caption not in {one.caption for one in others}
 
 
 def test_a_report_of_a_table_shows_what_its_columns_say():
-    of_tables = {"marginals", "associations", "column-nats", "missing-cells"}
-    assert of_tables <= set(SHOWN)
-    assert of_tables <= set(ORDER)
+    of_tables = ("marginals", "associations", "column-nats", "missing-cells", "levels")
+    assert {PICTURES[name].place for name in of_tables} == {"pictures"}
 
 
 @pytest.fixture
 def few_pictures(monkeypatch):
     """The pictures that every report has are enough where a test is not about them."""
-    monkeypatch.setattr("latens.report.told.SHOWN", FIRST)
+    for name, row in PICTURES.items():
+        if not row.first:
+            monkeypatch.setitem(PICTURES, name, row._replace(place=""))
 
 
 def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):
@@ -407,3 +423,42 @@ def test_mistakes_name_their_remedy(runs, latens, tmp_path):
     result = latens("report", runs / "one", "--dry-run", "--out", tmp_path / "a.html", "--json")
     assert result.json["dry_run"] is True
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, latens, monkeypatch, tmp_path):
+    def places(work):
+        rows = np.arange(len(work.positions), dtype=float)
+        return {"trial_place": Estimate.of(rows, num_samples=1, protocol="the place of a row")}
+
+    def steps(source):
+        axes = new_axes(1, 1, size=(3, 2), theme=source.theme)[0, 0]
+        axes.plot([0, 1, 2])
+        return axes, {"step": np.arange(3)}
+
+    monkeypatch.setattr(groups, "GROUPS", {"trial": places})
+    row = Metric("trial_place", "rows", "trial", "latents", "place in a trial")
+    monkeypatch.setitem(METRICS, row.name, row)
+    for name, one in PICTURES.items():
+        monkeypatch.setitem(PICTURES, name, one._replace(place=""))
+    words = ("Steps of a trial", "Three steps of a trial.")
+    monkeypatch.setitem(PICTURES, "steps", Picture("steps", "latents", steps, lambda table: "Up.", *words, "pictures"))
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    said = latens("evaluate", run, "--all", "--num-samples", "2")
+    middle = (json.loads((run / "report.json").read_text())["data"]["rows"] - 1) / 2
+    assert re.search(rf"trial_place +{middle:g}\.?0* +± [0-9.]+ +rows", said.out), said.out
+    made = latens("evaluate", run, "--all", "--num-samples", "2", "--json").json["metrics"]["trial_place"]
+    assert (made["value"], made["unit"]) == (middle, "rows")
+    with monkeypatch.context() as without:
+        without.delattr(At, "load_of")  # the picture needs no rows, and none are loaded
+        drawn = latens("figures", run, "--only", "steps")
+        files = latens("figures", run, "--only", "steps", "--json").json["files"]
+        made = TrainedModel.load(run / "model.safetensors").figures(only="steps")
+    assert drawn.err.splitlines()[1].endswith("figures/steps.png")
+    assert [Path(name).name for name in files] == ["steps.png", "steps.svg", "steps.csv"]
+    assert made.arrays["steps"]["step"].tolist() == [0, 1, 2]
+    assert latens("report", run, "--json").json["pictures"] == ["steps"]
+    page = Page((run / "report.html").read_text())
+    assert "place in a trial" in page.text
+    assert "Steps of a trial Three steps of a trial." in page.text
+    assert "Up." in [image["alt"] for image in page.all("img")]

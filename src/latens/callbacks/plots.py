@@ -68,6 +68,6 @@ class PlotsCallback:
         return [*paths, write_image(path, np.concatenate(pair), columns=len(positions))]
 
     def _marginals(self, source: Source, path: Path) -> Path:
-        [(_, axes, _)] = draw_marginals(source, "light", MOST_ROWS)
+        axes, _ = draw_marginals(source, MOST_ROWS)
         write_atomic(path, rendered(axes, "png"))
         return path

@@ -3,12 +3,11 @@
 import argparse
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from latens.cli.verb import add_arguments, dry_run
 from latens.errors import UsageError, nearest
-from latens.verbs.animate import low_and_high
 from latens.verbs.kernel import count, draws, number, summary_of, table_rows, verbs, whole
 
 _COMMANDS: dict[str, str] = {
@@ -34,9 +33,9 @@ _COMMANDS: dict[str, str] = {
     "compress": "",
     "decompress": "",
     "export": "",
-    "figures": "every picture that applies to a run, with the numbers behind it",
+    "figures": "",
     "animate": "",
-    "report": "one self-contained HTML file about a run, or about two runs side by side",
+    "report": "",
     "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
     "info": "what a run or a model file holds; nothing in it is executed",
     "recipes": "the models that can be named with --recipe",
@@ -134,8 +133,6 @@ def parser() -> Parser:
     _workers(made["evaluate"])
     dry_run(made["evaluate"])
     seed(made["evaluate"], "of the draws")
-    seeing(made)
-    _reading(made["figures"])
     _exploring(made["explore"])
     made["info"].add_argument("run", metavar="RUN")
     made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
@@ -145,24 +142,14 @@ def parser() -> Parser:
     return top
 
 
-def run_and_data(command: argparse.ArgumentParser) -> None:
-    """Add RUN and the optional DATA."""
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
-
-
 def seed(command: Any, of: str, default: int | None = 0) -> None:
     """Add --seed."""
     command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
 
 
-def theme(command: argparse.ArgumentParser) -> None:
-    """Add --theme."""
-    command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")
-
-
 def _exploring(command: argparse.ArgumentParser) -> None:
-    run_and_data(command)
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
     _reading(command)
     words = "a .npy file of shape (rows, 2): points found elsewhere (t-SNE, UMAP, places) as axes"
     command.add_argument("--coordinates", metavar="FILE", help=words)
@@ -301,40 +288,10 @@ def _evaluation(command: argparse.ArgumentParser) -> None:
     group.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x)")
 
 
-def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
-    """Add the arguments of `figures` and `report`, but for those that say how to read data."""
-    _figures(made["figures"])
-    report = made["report"]
-    report.add_argument("run", metavar="RUN")
-    report.add_argument("other", metavar="RUN2", nargs="?", help="a second run: the two side by side")
-    report.add_argument("--out", metavar="FILE", help="default: RUN/report.html, of two RUN/comparison.html")
-    dry_run(report)
-
-
 def keeping(group: Any) -> None:
     """Add the flag by which a training keeps models on its way."""
     words = f"keep about N models of this training, evenly in log time, for `latens animate` (default {SNAPSHOTS})"
     group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)
-
-
-def _figures(command: argparse.ArgumentParser) -> None:
-    run_and_data(command)
-    command.add_argument("--out", metavar="FOLDER", help="default: RUN/figures")
-    command.add_argument("--only", metavar="NAME[,NAME]", help="these pictures, by the names of their files")
-    theme(command)
-    group = command.add_argument_group("the latent plane, of models with two units")
-    _plane(group, 21, "both")
-    dry_run(command)
-
-
-def _plane(group: Any, cells: int, spacing: str) -> None:
-    group.add_argument(
-        "--manifold-cells", type=whole(2, 100), metavar="N", help=f"images along each side, 2 to 100 (default {cells})"
-    )
-    words = f"even in z or in the prior's percentiles (default: {spacing})"
-    group.add_argument("--manifold-range", choices=("linear", "percentile"), help=words)
-    words = "probabilities at the edges (default 0.05,0.95)"
-    group.add_argument("--percentiles", type=low_and_high, metavar="LOW,HIGH", help=words)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -12,13 +12,8 @@ from latens.figures.style import save
 from latens.io.terminal import table
 from latens.runs.sweep import Sweep, shown
 from latens.verbs._measured import over_draws, unknown_draws
+from latens.workflow.metrics import metric_of
 from latens.workflow.sweep import Interval, Setting, Swept, by_seed
-
-_WORDS = {
-    "log_marginal": "log p(x)",
-    "cross_entropy_bound": "cross-entropy bound",
-    "log_likelihood": "log p(x | z)",
-}
 
 
 def save_table(result: Swept, folder: Path) -> list[str]:
@@ -50,7 +45,7 @@ def save_table(result: Swept, folder: Path) -> list[str]:
 
 
 def _axis(result: Swept) -> str:
-    words = _WORDS.get(result.metric, result.metric)
+    words = metric_of(result.metric).label
     return words if result.unit == result.metric else f"{words}, {result.unit} a row"
 
 
@@ -58,7 +53,7 @@ def words_of_table(result: Swept, found: Sweep) -> str:
     """Write the table for people, best first, and what these seeds tell."""
     seeds, halving = len(found.plan.seeds), bool(found.plan.budgets)
     what = result.unit if result.unit == result.metric else f"in {result.unit} a row"
-    head = f"{_WORDS.get(result.metric, result.metric)} of {found.data['rows']} validation rows of {found.data['name']}"
+    head = f"{metric_of(result.metric).label} of {found.data['rows']} validation rows of {found.data['name']}"
     over = f"means over {seeds} seeds" if seeds > 1 else "one seed"
     options = list(dict.fromkeys(name for each in result.settings for name in each.options))
     titles = [name.rpartition(".")[2] for name in options] or ["setting"]
@@ -71,7 +66,7 @@ def words_of_table(result: Swept, found: Sweep) -> str:
         values = [shown(each.options[name]) for name in options] or [found.plan.fit[0]]
         values += [f"{each.budget:g}"] if halving else []
         rows.append((*values, *_figures(each, _places(result), drawn)))
-    unknown = unknown_draws(told, _WORDS.get(result.metric, result.metric))
+    unknown = unknown_draws(told, metric_of(result.metric).label)
     lines = [f"{head}, {what}: {over}", table(rows, indent="  "), *unknown, _verdict(result, seeds)]
     return "\n".join(lines)
 

@@ -20,20 +20,17 @@ from latens.explorer.whatif import whatif_columns
 from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack
-from latens.models import DeterministicHead
 from latens.text import visible
+from latens.workflow.metrics import METRICS
 
 FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
 PRIOR_DRAWS = 2000
 DISTANCES = 1000  # rows whose distance to their nearest neighbour says what is near
-_NAMES = {
-    "mean": "posterior means",
-    "log_var": "log variances",
-    "elbo": "ELBO",
-    "log_likelihood": "log p(x | z)",
-    "kl": "KL",
-}
+WORDS = {name: METRICS[name].label for name in ("elbo", "log_likelihood", "kl")}
+"""What the numbers of a row are called, which the page reads from its manifest."""
+
+_NAMES = {"mean": "posterior means", "log_var": "log variances"} | WORDS
 LEVEL_ROWS = 1000  # rows of which the KL of each level of a hierarchy is the mean
 DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before a page is made
 SNAPSHOT_BYTES = 32 << 20  # of all snapshots' arrays together; more rows than that are thinned out
@@ -112,6 +109,7 @@ def payload(
         "levels": [],
         "snapshots": [],
         "elbo_samples": ELBO_SAMPLES,
+        "words": list(WORDS.items()),
     }
     key = jax.random.key(seed)
     put = _Writer(files, manifest["arrays"])
@@ -246,11 +244,6 @@ def _title(trained: Any, data: Dataset | None) -> str:
     return f"{recipe} on {data.name}" if data is not None else str(recipe)
 
 
-def _point(trained: Any) -> bool:
-    head = getattr(getattr(trained.model, "encoder", None), "head", None)
-    return isinstance(head, DeterministicHead)
-
-
 def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES) -> dict[str, np.ndarray]:
     """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
     rows = trained.rows(batch, key=key)
@@ -260,7 +253,7 @@ def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES
         codes["log_var"] = found["log_variance"]
     if "kl" in found and found["kl"].size == found["mean"].size:
         codes["unit_kl"] = found["kl"].reshape(len(found["mean"]), -1).mean(0, dtype=np.float64)
-    if not _point(trained):
+    if not trained.is_point:
         codes |= evaluation.elbo_parts(rows, num_samples=num_samples)
     return codes
 
@@ -286,7 +279,7 @@ def _readable(value: Any) -> Any:
 
 
 def _prior(trained: Any, key: Any) -> np.ndarray | None:
-    if _point(trained):
+    if trained.is_point:
         return None  # an autoencoder's codes follow no prior
     classes = trained.preparation.classes
     cond = trained.condition(np.arange(PRIOR_DRAWS) % classes) if classes else None
@@ -302,7 +295,7 @@ def _decoder(
     serve: bool,
 ) -> dict[str, Any]:
     preparation = trained.preparation
-    if _point(trained):  # whose rows have no ELBO, in which a decoder that overflows would show
+    if trained.is_point:  # whose rows have no ELBO, in which a decoder that overflows would show
         z = codes["mean"][:DECODED_ROWS]
         cond = trained.condition(np.asarray(batch.label)[: len(z)] if preparation.classes else None)
         evaluation.finite(

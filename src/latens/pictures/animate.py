@@ -176,21 +176,16 @@ def latent_over_training(
     positions, split = last.held_out(MOST_POINTS, "test", "validation")
     moments = _turned(kept, data, positions)
     if moments[-1][2].shape[1] < 2:
-        raise ConfigError(
-            "a plane needs two latent dimensions, and this model has one.",
-            where="animate",
-            fix="Use --set posterior.latent_dim=2.",
-        )
+        fix = "Use --set posterior.latent_dim=2."
+        raise ConfigError("a plane needs two latent dimensions, and this model has one.", where="animate", fix=fix)
     units = sorted(int(u) for u in np.argsort(-moments[-1][2].var(0), kind="stable")[:2])
     points = np.stack([turned[:, units] for _, _, turned, _ in moments])
-    index, share = in_log_time([step for step, *_ in moments], frames)
+    index, share, captions = _in_time(moments, frames)
     between = points[index] + share[:, None, None] * (points[index + 1] - points[index])
-    captions = [_at(moments, i, s) for i, s in zip(index.tolist(), share.tolist())]
     label = None if data.label is None else data.label[positions]
     classes = None if label is None else data.schema.classes
-    drawn = moving.moving_scatter(
-        between, captions, label=label, classes=classes, units=(units[0], units[1]), theme=theme
-    )
+    look: dict[str, Any] = {"label": label, "classes": classes, "units": (units[0], units[1]), "theme": theme}
+    drawn = moving.moving_scatter(between, captions, **look)
     says = f"posterior means of {len(positions)} {split} rows over {moments[-1][0]} steps, from {len(kept)} models"
     return Moving(drawn, says, (*[1.0] * (frames - 1), 15.0))
 
@@ -210,11 +205,9 @@ def manifold_over_training(
     last = Source(kept[-1][1], data, 0)
     _images_only(last, "show as a plane")
     if last.trained.latent_shape != (2,):
-        raise ConfigError(
-            "this animation needs a model of two latent dimensions; this one has more.",
-            where="animate manifold",
-            fix="Train with --set posterior.latent_dim=2, or animate `latent`.",
-        )
+        what = "this animation needs a model of two latent dimensions; this one has more."
+        fix = "Train with --set posterior.latent_dim=2, or animate `latent`."
+        raise ConfigError(what, where="animate manifold", fix=fix)
     positions, _ = last.held_out(MOST_POINTS, "test", "validation")
     moments = _turned(kept, data, positions)
     if spacing == "percentile" and not last.standard_normal:
@@ -228,15 +221,16 @@ def manifold_over_training(
         # A point of the turned plane is z R, so z is that point times R transposed.
         images = source.decoded_images(grid.reshape(-1, 2) @ turn.T, label)
         decoded.append(framed(images.reshape(cells, cells, *images.shape[1:])))
-    index, share = in_log_time([step for step, *_ in moments], frames)
+    index, share, captions = _in_time(moments, frames)
     between = [(1 - s) * decoded[i] + s * decoded[i + 1] for i, s in zip(index, share)]
-    captions = [_at(moments, i, s) for i, s in zip(index.tolist(), share.tolist())]
     of = "points" if spacing == "linear" else "percentiles of the prior"
     says = f"means of p(x|z) on {cells} by {cells} {of} over {moments[-1][0]} steps, from {len(kept)} models"
     return Moving(moving.moving_manifold(between, grid, captions, theme=theme), says, (*[1.0] * (frames - 1), 15.0))
 
 
-def _at(moments: Sequence[tuple], index: int, share: float) -> str:
-    first, second = moments[index][0], moments[index + 1][0]
-    step = np.expm1(np.log1p(first) + share * (np.log1p(second) - np.log1p(first)))
-    return f"step {round(float(step)):,}"
+def _in_time(moments: Sequence[tuple], frames: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The model before each frame, in logarithmic time, how far it is on the way to the next, and the caption."""
+    steps = [step for step, *_ in moments]
+    index, share = in_log_time(steps, frames)
+    at = [np.log1p(steps[i]) + s * (np.log1p(steps[i + 1]) - np.log1p(steps[i])) for i, s in zip(index, share)]
+    return index, share, [f"step {round(float(np.expm1(one))):,}" for one in at]

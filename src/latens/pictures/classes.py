@@ -1,22 +1,19 @@
 """Pictures of models with classes: what each class looks like to a Bayes classifier, or to a conditional model."""
 
-from typing import Any
-
 import jax
 import numpy as np
 
 from latens import evaluation, figures
 from latens.figures.checks import readable
 from latens.figures.images import gap_of
-from latens.figures.style import ThemeName, figure_of, new_axes
+from latens.figures.style import figure_of, new_axes
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
+from latens.pictures.source import MOST_CLASSES, Made, Source
 from latens.typing import Key
 from latens.workflow.trained import TrainedModel
 
 EACH, CELL = 6, 0.78  # samples of every class; inches for one image
-MOST_CLASSES = 20
-MOST_PLANES = 10
 
 
 def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.ClassSamples:
@@ -31,13 +28,13 @@ def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.C
     return found._replace(x=x, component_mean=mean)
 
 
-def draw_classes(
-    trained: TrainedModel, *, key: Key, limits: tuple[float, float] | None = None, theme: ThemeName = "light"
-) -> tuple[np.ndarray, dict[str, Any]]:
+def draw_classes(source: Source) -> Made:
     """Draw every class in a row (at most 20): its mean, samples, and of mixtures the means of their components."""
     # returns: two Axes, of mixtures three, and the table behind them: `kind` (class mean, sample, component mean),
     # `label`, `component` (-1 for a class) and a column for each pixel.
-    found, weight = class_samples(trained, EACH, key=key), np.exp(np.asarray(trained.model.log_weight, np.float64))
+    trained, limits, theme = source.trained, source.limits, source.theme
+    found = class_samples(trained, EACH, key=source.prior_key)
+    weight = np.exp(np.asarray(trained.model.log_weight, np.float64))
     kept = found.label < MOST_CLASSES
     classes = trained.schema.classes or ("all rows",)
     rows, several = min(len(classes), MOST_CLASSES), trained.model.num_components > 1
@@ -76,15 +73,3 @@ def draw_classes(
     kinds = np.repeat(np.array([*panels], dtype=object), [len(images) for images in panels.values()])
     columns = {"label": np.concatenate([*of.values()]), "component": np.concatenate([*part.values()])}
     return axes, {"kind": kinds, **columns, **table}
-
-
-def sample_columns(trained: TrainedModel, otherwise: int) -> tuple[int, str]:
-    """Choose how many columns a picture of samples has: one for each class where there are some."""
-    columns = min(trained.preparation.classes, MOST_CLASSES)
-    return (columns, " (a column a class)") if columns else (otherwise, "")
-
-
-def each_class(trained: TrainedModel) -> list[tuple[int, str]]:
-    """List the classes that get a latent plane of their own."""
-    names = [readable(name, 16) for name in trained.classes[:MOST_PLANES]]
-    return [(code, f"Means of p(x|z, label {name}) on an even grid of z") for code, name in enumerate(names)]

@@ -1,33 +1,181 @@
-"""From a trained model to its pictures: everything that applies, each with the numbers it shows."""
+"""Every picture of a trained model: what is said of it, when it applies, and the function that draws it."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from latens import figures
 from latens.data import Dataset
-from latens.figures.style import ThemeName
-from latens.pictures.classes import draw_classes
-from latens.pictures.latent import (
-    Plane,
-    draw_aggregated,
-    draw_latent,
-    draw_levels,
-    draw_manifolds,
-    draw_paths,
-    draw_planes,
-    draw_reach,
-    draw_traversals,
-)
-from latens.pictures.model_graph import draw_graph
-from latens.pictures.reconstructions import draw_extremes, draw_predictive, draw_reconstructions, draw_samples
-from latens.pictures.source import Drawn, Source
-from latens.pictures.tables import draw_columns, draw_marginals, draw_missing, draw_mixed, draw_series
-from latens.pictures.training import draw_rate, draw_training, draw_unit_kl, kept_step
+from latens.pictures import alternatives as alt
+from latens.pictures import classes, latent, model_graph, reconstructions, tables, training
+from latens.pictures.source import Made, Source
 from latens.workflow.trained import TrainedModel
 
-FIRST = ("training", "classes", "reconstructions", "samples", "manifold", "latent", "units", "levels", "marginals")
+Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
+"""Pictures: of each its name, its Axes and the table of its numbers."""
+
+SERIES = 8
+"""Unnamed rows of real numbers that are at least this long are drawn as series."""
+
+NEEDS: dict[str, Callable[[Source], bool]] = {
+    "any model": lambda source: True,
+    "images": lambda source: source.is_image,
+    "table": lambda source: len(source.schema.shape) == 1 and not source.is_image,
+    "named columns": lambda source: bool(source.schema.columns),
+    "unnamed columns": lambda source: not source.schema.columns,
+    "mixed columns": lambda source: source.schema.types is not None,
+    "numbers": lambda source: source.schema.types is None,
+    "series": lambda source: source.schema.shape[0] >= SERIES and source.schema.kind in ("real", "unit", "counts"),
+    "rows": lambda source: source.data is not None,
+    "snapshots": lambda source: len(source.snapshots) > 1,
+    "classifier": lambda source: source.is_classifier,
+    "latents": lambda source: not source.is_classifier,
+    "vectors": lambda source: source.support == "vector",
+    "two units": lambda source: source.trained.latent_shape == (2,),
+    "prior": lambda source: source.has_prior,
+    "encoder": lambda source: hasattr(source.trained.model, "encoder"),
+    "no condition": lambda source: not source.trained.preparation.classes,
+}
+"""The words for what a picture applies to."""
+
+
+class Picture(NamedTuple):
+    """All that is said of a picture, and how it is drawn."""
+
+    name: str
+    needs: str  # words of `NEEDS`
+    draw: Callable[[Source], Made | None]  # None where there is nothing to see after all
+    alt: Callable[[dict[str, np.ndarray]], str]  # the numbers of its table in words, for who does not see it
+    heading: str
+    caption: str
+    place: str = ""  # the section of a report that shows it; "" where none does
+    rank: int = 99  # its place in that section; pictures of one rank stand in the order of the rows
+    first: bool = False  # whether it is one for a first look, as of `latens demo`
+    asked: bool = False  # whether it is drawn only where it is asked for by name
+
+    @property
+    def family(self) -> str:
+        """The name by which several pictures can be asked for."""
+        return "manifold" if self.name.startswith("manifold-") else self.name
+
+    def described(self, table: dict[str, np.ndarray]) -> str:
+        """What a reader who does not see the picture needs of it."""
+        return self.alt(table) or f"{self.caption} Its table has {len(next(iter(table.values())))} rows."
+
+
+# Rows of a table are easier to compare side by side than one argument a line.
+# fmt: off
+_PICTURES = (
+    Picture("training", "any model", training.draw_training, alt.training, "How training went",
+            "How training went: the evidence lower bound and its two terms, in nats per row, over the epochs.",
+            "training", first=True),
+    Picture("classes", "images, classifier", classes.draw_classes, alt.classes, "Each class",
+            "Samples of every class, and the means they are drawn around.", "pictures", 6, first=True),
+    Picture("reconstructions", "images, latents, rows", reconstructions.draw_reconstructions, alt.reconstructions,
+            "What goes in, and what comes out",
+            "Rows, what the model makes of them, and means of samples from the prior.", "pictures", 2, first=True),
+    Picture("samples", "images, latents, prior", reconstructions.draw_samples, alt.samples, "New rows from the model",
+            "New rows: draws from p(x | z) for z from the prior, beside their means for the same z.", "pictures", 1,
+            first=True),
+    Picture("manifold-linear", "images, latents, vectors, prior, two units", latent.draw_linear, alt.manifold,
+            "The latent plane, at equal steps", "What each point of the latent plane decodes to, on an even grid.",
+            "pictures", 4, first=True),
+    Picture("manifold-percentile", "images, latents, vectors, prior, two units", latent.draw_percentiles, alt.manifold,
+            "The latent plane, where the prior has its mass",
+            "The same where the prior has its mass: an even grid of its percentiles.", "pictures", 3, first=True),
+    *(
+        Picture(f"manifold-{i}", "images, latents, vectors, prior, two units", partial(latent.draw_class_plane, i),
+                alt.manifold, f"The latent plane of class {i}",
+                "What each point of the latent plane decodes to, for one class.", "pictures", first=True)
+        for i in range(10)
+    ),
+    Picture("latent", "latents, rows", latent.draw_latent, alt.latent, "Where rows lie in the latent space",
+            "Where rows lie in the latent space: the means of their posteriors.", "pictures", 5, first=True),
+    Picture("units", "latents, rows", latent.draw_units, alt.units, "How much each latent dimension says",
+            "How much each latent unit carries: its KL to the prior, averaged over the rows.", "pictures", first=True),
+    Picture("levels", "latents, rows, prior", latent.draw_levels, alt.levels, "How much each level of latents says",
+            "How much each level of latents carries: its KL to the prior, averaged over the rows.", "pictures",
+            first=True),
+    Picture("marginals", "table, rows, prior", tables.draw_marginals, alt.marginals, "Each column: data and samples",
+            "Column by column: how often a value occurs in the data, and in samples from the model.", "pictures", 7,
+            first=True),
+    Picture("graph", "any model", model_graph.draw_graph, alt.graph, "How the parts fit together",
+            "The parts of the model, what comes out of each, and how many trained numbers it holds.", "model"),
+    Picture("graph-encoder", "encoder", partial(model_graph.draw_graph, side="encoder"), alt.graph,
+            "From a row to its latents",
+            "The parts of the encoder, what comes out of each, and how many trained numbers it holds.", asked=True),
+    Picture("graph-decoder", "encoder", partial(model_graph.draw_graph, side="decoder"), alt.graph,
+            "From latents to a row",
+            "The parts of the decoder, what comes out of each, and how many trained numbers it holds.", asked=True),
+    Picture("rate-distortion", "any model", training.draw_rate, alt.rate,
+            "What a code costs, and what it leaves unsaid",
+            "Nats that a code costs against nats that it leaves unsaid, over training.", "training"),
+    Picture("latent-density", "latents, rows, vectors", latent.draw_density, alt.counted,
+            "How dense the latent space is",
+            "Where rows crowd in the latent plane: contours of their density, and the posteriors of some."),
+    Picture("two-views", "images, latents, rows, vectors, no condition", latent.draw_two_views, alt.two_views,
+            "Encoder and decoder on the same plane",
+            "The latent plane from both sides, on the same axes: where rows lie, and what its points decode to.",
+            "pictures"),
+    Picture("traversals", "images, latents, rows, vectors", latent.draw_traversals, alt.traversals,
+            "What each latent dimension changes",
+            "What each latent unit changes: one moves, the others stay; the one with most KL is first.", "pictures"),
+    Picture("interpolations", "images, latents, rows, vectors", latent.draw_interpolations, alt.counted,
+            "From one row to another",
+            "What lies between two rows: points on the way from one code to the other, decoded."),
+    Picture("walk", "images, latents, rows, vectors, prior", latent.draw_walk, alt.counted,
+            "A walk through the latent space",
+            "A walk through the latent space by small random steps, decoded at each."),
+    Picture("arithmetic", "images, latents, rows, vectors, no condition", latent.draw_arithmetic, alt.counted,
+            "Adding and subtracting classes", "Sums and differences of the mean codes of classes, decoded."),
+    Picture("reach", "images, latents, rows, vectors, prior, no condition", latent.draw_reach, alt.counted,
+            "How robust a decoded row is",
+            "How far a code moves until what it decodes to changes: the share of rows that is still the same."),
+    Picture("posterior-predictive", "images, latents, rows", reconstructions.draw_predictive, alt.counted,
+            "What it draws in the place of a row", "Rows beside what the model draws and expects in their place."),
+    Picture("extremes", "images, latents, rows", reconstructions.draw_extremes, alt.extremes,
+            "The rows it gives back best and worst",
+            "The rows that the model gives back best and worst, with a map of where it errs.", "pictures"),
+    Picture("aggregated-posterior", "latents, rows, vectors, prior, no condition", latent.draw_aggregated,
+            alt.aggregated, "All codes together, against the prior",
+            "Unit by unit: the codes of all rows together against the prior that samples start from.", "pictures"),
+    Picture("unit-kl-over-training", "latents, rows, snapshots", training.draw_unit_kl, alt.counted,
+            "How the latent dimensions came about", "How the KL of each latent unit came about, step by step."),
+    Picture("column-errors", "table, latents, rows, named columns, numbers", tables.draw_errors, alt.column_errors,
+            "Which columns it gives back well", "How well each column is given back, as a share of its own spread.",
+            "pictures"),
+    Picture("correlations", "table, latents, rows, named columns, numbers, prior", tables.draw_correlations,
+            alt.correlations, "How columns go together",
+            "How columns go together in the data and in samples from the model.", "pictures"),
+    Picture("associations", "table, latents, rows, mixed columns, prior", tables.draw_associations, alt.associations,
+            "How columns hang together",
+            "How strongly columns hang together in the data and in samples, and where the two differ.", "pictures", 8),
+    Picture("column-nats", "table, latents, rows, mixed columns, prior", tables.draw_column_nats, alt.column_nats,
+            "What each column adds to log p(x)",
+            "What each column takes of -log p(x), given the latents, and what it would take alone.", "pictures", 9),
+    Picture("missing-cells", "table, latents, rows, named columns", tables.draw_missing, alt.missing_cells,
+            "What is missing", "How many cells of each column are missing, and which are missing together.", "pictures",
+            10),
+    Picture("bands", "table, latents, rows, unnamed columns, series", tables.draw_series, alt.bands,
+            "Rows within what the model draws",
+            "Rows over the bands that hold half and nine tenths of what the model draws for them.", "pictures", 11),
+)
+# fmt: on
+PICTURES: dict[str, Picture] = {one.name: one for one in _PICTURES}
+"""Every picture by its name, in the order in which they are drawn."""
+
+FIRST = tuple(one.name for one in _PICTURES if one.first)
 """The pictures for a first look: those of `latens demo`."""
+
+
+def asked_for(only: Collection[str] | None) -> tuple[list[Picture], set[str]]:
+    """The pictures that are named, all for None, and the words for what they need."""
+    everything = PICTURES.values()
+    kept = [one for one in everything if (not one.asked if only is None else {one.name, one.family} & set(only))]
+    return kept, {word for one in kept for word in one.needs.split(", ")}
 
 
 def write_pictures(
@@ -36,15 +184,14 @@ def write_pictures(
     history: Sequence[dict[str, Any]],
     folder: Path,
     snapshots: Sequence[tuple[int, TrainedModel]] = (),
-    *,
-    theme: ThemeName = "light",
-    seed: int = 0,
-    plane: Plane = Plane(),  # noqa: B008 - immutable
-    only: Collection[str] | None = None,
+    **look: Any,
 ) -> list[Path]:
     """Write the pictures of a model, each as PNG and SVG with its numbers as CSV."""
-    # only: names of the pictures that are wanted, "manifold" for every latent plane; None for all.
-    drawn = draw_pictures(trained, data, history, snapshots, theme=theme, seed=seed, plane=plane, only=only)
+    return save_pictures(draw_pictures(trained, data, history, snapshots, **look), folder)
+
+
+def save_pictures(drawn: Drawn, folder: Path) -> list[Path]:
+    """Write each picture as PNG and SVG with its numbers as CSV."""
     return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
 
 
@@ -54,92 +201,21 @@ def draw_pictures(
     history: Sequence[dict[str, Any]] = (),
     snapshots: Sequence[tuple[int, TrainedModel]] = (),
     *,
-    theme: ThemeName = "light",
-    seed: int = 0,
-    plane: Plane = Plane(),  # noqa: B008 - immutable
     only: Collection[str] | None = None,
+    **look: Any,
 ) -> Drawn:
-    """Draw every picture that applies to a model."""
-    # - `training`: ELBO, log-likelihood and KL over the epochs of `history`;
-    # - `classes`: samples of every class beside the means of their components (images, Bayes classifiers);
-    # - `reconstructions`: held-out rows, their reconstructions, prior samples, all as means of p(x|z) (images);
-    # - `samples`: samples of p(x|z) beside its means, for the same samples of z from the prior (images);
-    # - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent dimensions (images); of
-    #   a
-    #     conditional model one `manifold-C` for each of the first classes;
-    # - `latent`: posterior means of held-out rows (of all, where these are few) by label; of more than two latent
-    #     dimensions, the two with the most KL (not of discrete latents);
-    # - `units`: the KL of every latent dimension; `levels`: that of every level of a hierarchy;
-    # - `marginals`: data and samples, column by column (tables);
-    # - `graph`: the parts of the model with shapes and trained parameters; `graph-encoder` and `graph-decoder`, asked
-    #   for
-    #     by name, are one side of it;
-    # - `rate-distortion`: KL against -log p(x|z) over training; `unit-kl-over-training` (from snapshots);
-    # - `latent-density`: contours and posteriors of the two dimensions with most KL;
-    # - `two-views`: encoder and decoder on the same axes (images, two latent dimensions);
-    # - `traversals`, `interpolations`, `walk`, `arithmetic` (of classes): what latents decode to (images);
-    # - `reach`: how far codes move until the picture, or its class, changes (images);
-    # - `posterior-predictive`: data, means and samples; `extremes`: best and worst rows with error maps (images);
-    # - `aggregated-posterior`: q(z) over all rows against the prior, dimension by dimension;
-    # - `correlations`, `column-errors` (tables of numbers), `associations` and `column-nats` (mixed tables),
-    #     `missing-cells` (tables with gaps), `bands` (series).
+    """Draw every picture that applies to a model, or of these those that are named."""
     # Rows are test rows where there are any, else validation, else training rows; titles say which.
     # only: names of the pictures that are wanted, "manifold" for every latent plane; None for all.
-    source = Source(trained, data, seed)
-    wanted: list[tuple[set[str], Callable[..., Drawn], tuple[Any, ...]]] = []
-
-    def add(applies: bool, names: str, draw: Callable[..., Drawn], *arguments: Any) -> None:
-        if applies:
-            wanted.append((set(names.split()), draw, arguments))
-
-    has_latents = not source.is_classifier
-    image, flat = source.is_image, len(source.schema.shape) == 1 and not source.is_image
-    rows = data is not None and has_latents
-    vector = rows and source.support == "vector"
-    compared = vector and source.has_prior and not trained.preparation.classes
-
-    add(True, "training", draw_training, history, kept_step(trained), theme)
-    add(image and not has_latents, "classes", _classes, source, theme)
-    add(image and has_latents, "reconstructions", draw_reconstructions, source, theme)
-    add(image and has_latents, "samples", draw_samples, source, theme)
-    add(image and has_latents, "manifold", draw_manifolds, source, theme, plane)
-    add(has_latents, "latent units", draw_latent, source, theme)
-    add(rows and not source.trained.is_point, "levels", draw_levels, source, theme)
-    add(flat, "marginals", draw_marginals, source, theme)
-    add(True, "graph", _graph, trained, theme)
-    for side in ("encoder", "decoder"):  # drawn where they are asked for by name
-        alone = hasattr(trained.model, "encoder") and f"graph-{side}" in (only or ())
-        add(alone, f"graph-{side}", _graph, trained, theme, side)
-    add(True, "rate-distortion", draw_rate, history, theme)
-    add(vector, "latent-density two-views", draw_planes, source, theme)
-    add(vector and image, "traversals", draw_traversals, source, theme)
-    add(vector and image, "interpolations walk arithmetic", draw_paths, source, theme)
-    add(compared and image, "reach", draw_reach, source, theme)
-    add(rows and image, "posterior-predictive", draw_predictive, source, theme)
-    add(rows and image, "extremes", draw_extremes, source, theme)
-    add(compared, "aggregated-posterior", draw_aggregated, source, theme)
-    add(rows, "unit-kl-over-training", _unit_kl, source, snapshots, theme)
-    add(rows and flat and bool(source.schema.columns), "column-errors correlations", draw_columns, source, theme)
-    add(rows and flat and source.schema.types is not None, "associations column-nats", draw_mixed, source, theme)
-    add(rows and flat, "missing-cells", draw_missing, source, theme)
-    add(rows and flat and not source.schema.columns, "bands", draw_series, source, theme)
-    if only is not None and set(only) <= set().union(*(names for names, _, _ in wanted)):
-        wanted = [entry for entry in wanted if entry[0] & set(only)]
-    drawn = [entry for _, draw, arguments in wanted for entry in draw(*arguments)]
-    return [entry for entry in drawn if only is None or {entry[0], _family(entry[0])} & set(only)]
+    # look: seed, theme and plane, as of `Source`.
+    return draw_of(Source(trained, data, history=history, snapshots=snapshots, **look), only)
 
 
-def _family(name: str) -> str:
-    return "manifold" if name.startswith("manifold-") else name
-
-
-def _classes(source: Source, theme: ThemeName) -> Drawn:
-    return [("classes", *draw_classes(source.trained, key=source.prior_key, limits=source.limits, theme=theme))]
-
-
-def _graph(trained: TrainedModel, theme: ThemeName, side: str | None = None) -> Drawn:
-    return [("graph" if side is None else f"graph-{side}", *draw_graph(trained, side=side, theme=theme))]
-
-
-def _unit_kl(source: Source, snapshots: Sequence[tuple[int, TrainedModel]], theme: ThemeName) -> Drawn:
-    return draw_unit_kl(source, snapshots, theme) if len(snapshots) > 1 else []
+def draw_of(source: Source, only: Collection[str] | None = None) -> Drawn:
+    """Draw what applies of the pictures that are named, for a source whose posteriors may be known already."""
+    drawn: Drawn = []
+    for one in asked_for(only)[0]:
+        if all(NEEDS[word](source) for word in one.needs.split(", ")):
+            made = one.draw(source)
+            drawn += [] if made is None else [(one.name, *made)]
+    return drawn

@@ -40,11 +40,10 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
 
 
 def draw_strips(
-    name: str, rows: Sequence[np.ndarray], names: Sequence[str], title: str, theme: ThemeName, group: int | None = None
-) -> tuple[str, Any, dict[str, np.ndarray]]:
+    rows: Sequence[np.ndarray], names: Sequence[str], title: str, theme: ThemeName, group: int | None = None
+) -> tuple[Any, dict[str, np.ndarray]]:
     """Draw rows of images, each beside its name."""
-    axes = image_strips(rows, names, group=group, title=title, theme=theme)
-    return name, axes, image_strips_table(rows, names)
+    return image_strips(rows, names, group=group, title=title, theme=theme), image_strips_table(rows, names)
 
 
 def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = None) -> Path:

@@ -1,14 +1,12 @@
 """The parts of a trained model with their shapes and trained numbers, read off its tree."""
 
 import math
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from latens.figures.diagram import Arrow, PartBox, model_diagram, model_diagram_table
-from latens.figures.style import ThemeName
 from latens.io.arrays import tree_to_arrays
-from latens.models import DeterministicHead, NormalHead
+from latens.models import NormalHead
+from latens.pictures.source import Made, Source
 from latens.trees import count_parameters, partition_trainable
 from latens.workflow.trained import TrainedModel
 
@@ -25,7 +23,7 @@ def graph_of(trained: TrainedModel) -> tuple[list[PartBox], list[Arrow]]:
         return _fields(model, shape), []
     latent, prior = _latent_shape(trained), getattr(model, "prior_part", None)
     head, beside = getattr(encoder, "head", None), _count(model) - _count(encoder) - _count(decoder)
-    point = isinstance(head, DeterministicHead)
+    point = trained.is_point
     boxes: list[PartBox] = []
     arrows: list[Arrow] = []
 
@@ -71,15 +69,12 @@ def side_of(boxes: list[PartBox], arrows: list[Arrow], side: str) -> tuple[list[
     return [boxes[place] for place in kept], ways
 
 
-def draw_graph(
-    trained: TrainedModel, *, side: str | None = None, theme: ThemeName = "light"
-) -> tuple[Any, dict[str, np.ndarray]]:
-    """Draw the diagram of a model."""
-    # side: "encoder" or "decoder" for that alone; None for the whole.
-    parts, arrows = graph_of(trained)
+def draw_graph(source: Source, side: Literal["encoder", "decoder"] | None = None) -> Made:
+    """Draw the diagram of a model, or of one side of it."""
+    parts, arrows = graph_of(source.trained)
     if side is not None:
         parts, arrows = side_of(parts, arrows, side)
-    return model_diagram(parts, arrows, of=side or "model", theme=theme), model_diagram_table(parts)
+    return model_diagram(parts, arrows, of=side or "model", theme=source.theme), model_diagram_table(parts)
 
 
 def _count(part: Any) -> int:

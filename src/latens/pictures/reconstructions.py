@@ -7,19 +7,17 @@ from latens import evaluation, figures
 from latens.data import SPLITS
 from latens.data.rows import evenly_spaced
 from latens.figures import extremes
-from latens.figures.style import ThemeName, figure_of, new_axes
-from latens.pictures.classes import sample_columns
+from latens.figures.style import figure_of, new_axes
 from latens.pictures.images import draw_strips
-from latens.pictures.source import Drawn, Source
+from latens.pictures.source import MOST_CLASSES, Made, Source
 
 COLUMNS, GRID = 12, 5  # images in a row of reconstructions; rows and columns of a grid of samples
 CELL = 1.0  # inches for one sample
 
 
-def draw_reconstructions(source: Source, theme: ThemeName) -> Drawn:
+def draw_reconstructions(source: Source) -> Made:
     """Draw held-out rows, their reconstructions and prior samples, all as means of p(x|z)."""
-    if source.data is None:
-        return []
+    assert source.data is not None
     positions, split = source.held_out(2 * COLUMNS, "test", "validation")
     batch = source.trained.batch(source.data, positions)
     originals, means = source.images(source.originals(batch)), source.images(source.reconstructions(batch))
@@ -27,34 +25,33 @@ def draw_reconstructions(source: Source, theme: ThemeName) -> Drawn:
     if source.has_prior:
         samples = source.images(source.decoded(source.latents(GRID * GRID)[:COLUMNS]))
         title = f"{_rows(split)}, their reconstructions, and samples from the prior (means)"
-    axes = figures.reconstructions(originals, means, samples, columns=COLUMNS, title=title, theme=theme)
-    return [("reconstructions", axes, figures.reconstructions_table(originals, means, samples))]
+    axes = figures.reconstructions(originals, means, samples, columns=COLUMNS, title=title, theme=source.theme)
+    return axes, figures.reconstructions_table(originals, means, samples)
 
 
 def _rows(split: str) -> str:
     return f"{'Training' if split == SPLITS[0] else split.capitalize()} rows"
 
 
-def draw_samples(source: Source, theme: ThemeName) -> Drawn:
+def draw_samples(source: Source) -> Made:
     """Draw samples of p(x|z) beside its means, for the same samples of z from the prior."""
-    if not source.has_prior:
-        return []
-    columns, of = sample_columns(source.trained, GRID)
+    columns = min(source.trained.preparation.classes, MOST_CLASSES)  # one for each class where there are some
+    columns, of = (columns, " (a column a class)") if columns else (GRID, "")
     z = source.latents(GRID * columns)
     found = {name: source.images(source.decoded(z, mean=name == "mean")) for name in ("draw", "mean")}
     ratio, apart = found["mean"].shape[1] / found["mean"].shape[2], columns <= GRID
     down, beside = (1, 2) if apart else (2, 1)  # a column for each of many classes: the two below each other
     size = (beside * CELL * columns + 0.4, down * (CELL * GRID * ratio + 0.4))
-    axes = new_axes(down, beside, size=size, theme=theme).ravel()
+    axes = new_axes(down, beside, size=size, theme=source.theme).ravel()
     figure_of(axes).set_layout_engine("constrained", wspace=0.06)
     for ax, name, title in zip(axes, found, (f"Samples{of}: draws from p(x|z)", "Means of p(x|z), the same z")):
-        figures.image_grid(found[name], columns=columns, title=title, theme=theme, ax=ax)
+        figures.image_grid(found[name], columns=columns, title=title, theme=source.theme, ax=ax)
     tables = [figures.image_grid_table(images) for images in found.values()]
     table = {"kind": np.repeat(list(found), len(z))}
-    return [("samples", axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]})]
+    return axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
 
 
-def draw_predictive(source: Source, theme: ThemeName) -> Drawn:
+def draw_predictive(source: Source) -> Made:
     """Draw rows, the means of p(x|z) and draws from it: the posterior predictive."""
     assert source.data is not None
     batch = source.trained.batch(source.data, evenly_spaced(source.few.positions, 12))
@@ -65,18 +62,18 @@ def draw_predictive(source: Source, theme: ThemeName) -> Drawn:
         rows.append(source.images(source.trained.data_units(draw, mean=False)))
     names = ["data", "mean of p(x|z)", *["draw from p(x|z)"] * 3]
     title = "Posterior predictive: z drawn from q(z|x), x from p(x|z)"
-    return [draw_strips("posterior-predictive", rows, names, title, theme)]
+    return draw_strips(rows, names, title, source.theme)
 
 
-def draw_extremes(source: Source, theme: ThemeName) -> Drawn:
+def draw_extremes(source: Source) -> Made | None:
     """Draw the best and worst reconstructed rows with maps of their errors."""
     batch = source.few.batch
     if len(source.few.positions) < 2:
-        return []
+        return None
     original, made = source.images(source.originals(batch)), source.images(source.reconstructions(batch))
     name, score = "mean squared error", -np.square(original - made).reshape(len(made), -1).mean(1)
     if source.has_prior:
         parts = evaluation.elbo_parts(source.rows(batch), num_samples=4)
         name, score = "E log p(x|z), in nats", parts["log_likelihood"]
-    axes = extremes.extreme_reconstructions(original, made, score, score_name=name, theme=theme)
-    return [("extremes", axes, extremes.extreme_reconstructions_table(original, made, score))]
+    axes = extremes.extreme_reconstructions(original, made, score, score_name=name, theme=source.theme)
+    return axes, extremes.extreme_reconstructions_table(original, made, score)

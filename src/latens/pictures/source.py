@@ -1,7 +1,8 @@
 """Rows and draws that pictures need, in the data's own units, with fixed keys."""
 
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -16,30 +17,54 @@ from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
 from latens.evaluation.batched import prepared_rows
-from latens.models import BayesClassifier, DeterministicHead
-from latens.pictures.classes import MOST_CLASSES
+from latens.figures.style import ThemeName
+from latens.models import BayesClassifier
 from latens.pictures.images import shown
 from latens.recipes.parts.posteriors import posterior_of
 from latens.workflow.trained import TrainedModel
 
-Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
-"""Pictures: of each its name, its Axes and the table of its numbers."""
+Made = tuple[Any, dict[str, np.ndarray]]
+"""A picture: its Axes and the table of its numbers."""
+
+MOST_CLASSES = 20
+"""Classes that a picture shows."""
 
 FEW_ROWS = 1000
 """Rows of a picture that draws or decodes every one of them."""
 
 
+class Plane(NamedTuple):
+    """How the latent plane is drawn."""
+
+    cells: int = 21  # points along each side; an odd number shows the middle of the prior
+    # "linear" (even in z) or "percentile" (even in percentiles of the prior); None draws both
+    spacing: Literal["linear", "percentile"] | None = None
+    percentiles: tuple[float, float] = (0.05, 0.95)  # probabilities at the edges of the grid of percentiles
+
+
 class Source:
     """A trained model and its data, as pictures ask for them: in the units of the data, with fixed keys."""
 
-    def __init__(self, trained: TrainedModel, data: Dataset | None, seed: int) -> None:
+    # `history`: The "epoch" records of training. `snapshots`: Steps, and the models that training kept at them.
+
+    def __init__(
+        self,
+        trained: TrainedModel,
+        data: Dataset | None,
+        seed: int = 0,
+        *,
+        history: Sequence[dict[str, Any]] = (),
+        snapshots: Sequence[tuple[int, TrainedModel]] = (),
+        theme: ThemeName = "light",
+        plane: Plane = Plane(),  # noqa: B008 - immutable
+    ) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
+        self.history, self.snapshots, self.theme, self.plane = history, snapshots, theme, plane
         self.is_image = image_shape(trained.schema) is not None
         keys = jax.random.split(jax.random.key(seed), 3)
         self.prior_key, self.event_key, self.row_key = keys[0], keys[1], keys[2]
         self.is_classifier = isinstance(trained.model, BayesClassifier)
-        head = getattr(getattr(trained.model, "encoder", None), "head", None)
-        self.has_prior = not isinstance(head, DeterministicHead)  # an autoencoder's codes follow no prior
+        self.has_prior = not trained.is_point  # an autoencoder's codes follow no prior
         config = trained.config
         self.support = posterior_of(config.posterior).support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
@@ -133,5 +158,6 @@ class Posteriors:
         by_unit = "kl" in found and found["kl"].size == self.mean.size
         self.kl = found["kl"].reshape(self.mean.shape).mean(0, dtype=np.float64) if by_unit else None
         self.order = np.argsort(-(self.mean.var(0) if self.kl is None else self.kl), kind="stable")
+        self.first: Any = tuple(sorted(self.order[:2].tolist()))  # the two units that a plane shows
         self.label = None if source.data.label is None else source.data.label[positions]
         self.classes = None if self.label is None else source.data.schema.classes

@@ -5,34 +5,28 @@ import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from latens import evaluation, figures
+from latens.data.batches import Batch
 from latens.data.columns import ColumnType
 from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
 from latens.data.sparse import SMALL, SparseRows
-from latens.evaluation import Rows
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
-from latens.figures.style import ThemeName
 from latens.figures.tables import drawn_columns
-from latens.pictures.source import FEW_ROWS, Drawn, Source
+from latens.pictures.source import FEW_ROWS, Made, Source
 from latens.workflow.columns import column_nats, has_columns
 
 MOST_ROWS = 50_000
 """Rows of a histogram."""
 
-SERIES = 8
-"""Unnamed rows of real numbers that are at least this long are drawn as series."""
 
-
-def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> Drawn:
+def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
     """Draw data and samples, column by column."""
-    if source.data is None or not source.has_prior:
-        return []
     data, samples, names, weight = _both(source, most)
     types = source.schema.types or ()
     values = {i: _by_frequency(data, samples, i, one, weight) for i, one in enumerate(types) if one.named}
-    axes = figures.marginals(data, samples, names, weight=weight, theme=theme)
+    axes = figures.marginals(data, samples, names, weight=weight, theme=source.theme)
     table = figures.marginals_table(data, samples, names, weight=weight)
     for ax, i in zip(np.ravel(axes), drawn_columns(len(names)) if types else ()):
         one = types[i]
@@ -51,7 +45,7 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
         places = np.round(0.5 * (table["low"] + table["high"])).astype(int)
         told = [own[place] if own else "" for own, place in zip(words, places.tolist())]
         table = {"column": table["column"], "value": np.array(told, object)} | table
-    return [("marginals", axes, table)]
+    return axes, table
 
 
 def _by_frequency(
@@ -95,85 +89,78 @@ def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str],
     return data, samples, names, None if source.data.weight is None else source.data.weight[rows]
 
 
-def draw_mixed(source: Source, theme: ThemeName) -> Drawn:
-    """Draw what columns of a mixed table have to do with each other, and what each has to do with log p(x)."""
-    # returns: the pictures `associations` (of more than one column; of more than 30 the first 30) and `column-nats`.
-    types = source.schema.types
-    if types is None or not source.has_prior:
-        return []
-    assert source.data is not None
-    drawn: Drawn = []
+def draw_associations(source: Source) -> Made | None:
+    """Draw what columns of a mixed table have to do with each other; of more than 30 the first 30."""
     data, samples, names, weight = _both(source, MOST_ROWS)
-    kept = min(MOST_ASSOCIATED, len(names))
-    if kept >= 2:
-        category = np.array([one.kind == "category" for one in types[:kept]])
-        for i, one in enumerate(types[:kept]):
-            if one.named and one.starts:  # rare names that share a probability count as one
-                data[:, i], samples[:, i] = _segments(data[:, i], one), _segments(samples[:, i], one)
-        tables = (
-            Table("data", tuple(names[:kept]), data[:, :kept], category, weight),
-            Table("samples", tuple(names[:kept]), samples[:, :kept].astype(np.float64), category),
-        )
-        found = np.full((3, kept, kept), np.nan)
-        for pair in pairs(*tables):
-            found[(slice(None), *pair.places)] = *pair.strengths, 1.0 - pair.similarity
-        arguments = (found[0], found[1], found[2], names[:kept])
-        axes = associations.associations(*arguments, of=len(names), theme=theme)
-        drawn.append(("associations", axes, associations.associations_table(*arguments)))
-    if has_columns(source.trained):
-        positions, _ = source.held_out(FEW_ROWS, "test", "validation")
-        *own, latents = column_nats(source.trained, source.data, positions)
-        parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
-        drawn.append(("column-nats", nats.column_nats(*parts, theme=theme), nats.column_nats_table(*parts)))
-    return drawn
+    types, kept = (source.schema.types or ())[:MOST_ASSOCIATED], min(MOST_ASSOCIATED, len(names))
+    if kept < 2:
+        return None
+    for i, one in enumerate(types):
+        if one.named and one.starts:  # rare names that share a probability count as one
+            data[:, i], samples[:, i] = _segments(data[:, i], one), _segments(samples[:, i], one)
+    category = np.array([one.kind == "category" for one in types])
+    tables = (
+        Table("data", tuple(names[:kept]), data[:, :kept], category, weight),
+        Table("samples", tuple(names[:kept]), samples[:, :kept].astype(np.float64), category),
+    )
+    found = np.full((3, kept, kept), np.nan)
+    for pair in pairs(*tables):
+        found[(slice(None), *pair.places)] = *pair.strengths, 1.0 - pair.similarity
+    given = (found[0], found[1], found[2], names[:kept])
+    axes = associations.associations(*given, of=len(names), theme=source.theme)
+    return axes, associations.associations_table(*given)
 
 
-def draw_missing(source: Source, theme: ThemeName) -> Drawn:
+def draw_column_nats(source: Source) -> Made | None:
+    """Draw what each column of a mixed table takes of -log p(x)."""
+    if not has_columns(source.trained):
+        return None
+    assert source.data is not None
+    positions, _ = source.held_out(FEW_ROWS, "test", "validation")
+    *own, latents = column_nats(source.trained, source.data, positions)
+    names = [column.name for column in source.schema.columns or ()]
+    parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
+    return nats.column_nats(*parts, theme=source.theme), nats.column_nats_table(*parts)
+
+
+def draw_missing(source: Source) -> Made | None:
     """Draw which cells are missing, and which are missing together."""
     data, named = source.data, source.schema.columns
     if data is None or data.mask is None or named is None or data.mask.all():
-        return []
-    names = [column.name for column in named]
-    axes = missing.missing_cells(data.mask, names, weight=data.weight, theme=theme)
-    return [("missing-cells", axes, missing.missing_table(data.mask, names, weight=data.weight))]
+        return None
+    given = data.mask, [column.name for column in named]
+    return missing.missing_cells(*given, weight=data.weight, theme=source.theme), missing.missing_table(
+        *given, weight=data.weight
+    )
 
 
-def draw_columns(source: Source, theme: ThemeName) -> Drawn:
-    """Draw the errors of every column, and the correlations of data and samples."""
-    # returns: the pictures `column-errors` and, where there is a prior and more than one column, `correlations`; none
-    # of a mixed table, whose names have neither.
-    if source.schema.types is not None:
-        return []
+def _rows_of(source: Source, batch: Batch) -> np.ndarray:
+    """Rows as stored, NaN where cells are missing."""
+    data = np.asarray(source.originals(batch), np.float64)
+    return data if batch.mask is None else np.where(np.asarray(batch.mask), data, np.nan)
+
+
+def draw_errors(source: Source) -> Made:
+    """Draw the errors of every column."""
     batch = source.few.batch
+    given = _rows_of(source, batch), source.reconstructions(batch), [c.name for c in source.schema.columns or ()]
+    return columns.column_errors(*given, theme=source.theme), columns.column_errors_table(*given)
+
+
+def draw_correlations(source: Source) -> Made | None:
+    """Draw the correlations of data and samples."""
     names = [column.name for column in source.schema.columns or ()]
-    data = np.asarray(source.originals(batch), np.float64)
-    if batch.mask is not None:
-        data = np.where(np.asarray(batch.mask), data, np.nan)
-    made = source.reconstructions(batch)
-    axes = columns.column_errors(data, made, names, theme=theme)
-    drawn: Drawn = [("column-errors", axes, columns.column_errors_table(data, made, names))]
-    if source.has_prior and len(names) >= 2:
-        samples = source.samples(max(2000, len(source.few.positions)))
-        axes = columns.correlations(data, samples, names, theme=theme)
-        drawn.append(("correlations", axes, columns.correlations_table(data, samples, names)))
-    return drawn
+    if len(names) < 2:
+        return None
+    given = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions))), names
+    return columns.correlations(*given, theme=source.theme), columns.correlations_table(*given)
 
 
-def draw_series(source: Source, theme: ThemeName) -> Drawn:
+def draw_series(source: Source) -> Made:
     """Draw rows of a series and bands of draws from p(x|z)."""
-    if source.schema.shape[0] < SERIES or source.schema.kind not in ("real", "unit", "counts"):
-        return []
     assert source.data is not None
-    batch = source.trained.batch(source.data, evenly_spaced(source.few.positions, 6))
-    model, preparation = source.trained.model, source.trained.preparation
-    draws = [
-        source.trained.data_units(
-            evaluation.reconstruct(Rows(model, batch, jax.random.fold_in(source.row_key, i), preparation), mean=False),
-            mean=False,
-        )
-        for i in range(100)
-    ]
-    data = np.asarray(source.originals(batch), np.float64)
-    if batch.mask is not None:
-        data = np.where(np.asarray(batch.mask), data, np.nan)
-    return [("bands", bands.bands(data, np.stack(draws), theme=theme), bands.bands_table(data, np.stack(draws)))]
+    trained, batch = source.trained, source.trained.batch(source.data, evenly_spaced(source.few.positions, 6))
+    keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
+    draws = [evaluation.reconstruct(trained.rows(batch, key=key), mean=False) for key in keys]
+    given = _rows_of(source, batch), np.stack([trained.data_units(draw, mean=False) for draw in draws])
+    return bands.bands(*given, theme=source.theme), bands.bands_table(*given)

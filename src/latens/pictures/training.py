@@ -8,8 +8,7 @@ import numpy as np
 
 from latens import figures
 from latens.figures import over_training, rate
-from latens.figures.style import ThemeName
-from latens.pictures.source import Drawn, Posteriors, Source
+from latens.pictures.source import Made, Posteriors, Source
 from latens.workflow.trained import TrainedModel
 
 
@@ -28,19 +27,18 @@ def partial_epoch(columns: dict[str, np.ndarray]) -> float | None:
     return float(lengths[-1]) / usual if len(epoch) and lengths[-1] < 0.999 * usual else None
 
 
-def draw_training(history: Sequence[dict[str, Any]], kept: int | None, theme: ThemeName) -> Drawn:
+def draw_training(source: Source) -> Made | None:
     """Draw ELBO, log-likelihood and KL over the epochs."""
-    # kept: the step whose model is kept; None where nobody knows.
-    columns = history_arrays(history)
+    columns, kept = history_arrays(source.history), kept_step(source.trained)
     curves = [f"{split}_{term}" for split in ("train", "validation") for term in ("elbo", "log_likelihood", "kl")]
     if not any(name in columns for name in curves):
-        return []
+        return None
     at = np.flatnonzero(columns.get("step", np.empty(0)) == kept) if kept else []
     best = int(at[-1]) if len(at) else None
     table = figures.training_curves_table(columns)
-    axes = figures.training_curves(columns, best=best, mark="kept", partial=partial_epoch(columns), theme=theme)
+    axes = figures.training_curves(columns, best=best, mark="kept", partial=partial_epoch(columns), theme=source.theme)
     _leave_out_the_start(axes, table)
-    return [("training", axes, table)]
+    return axes, table
 
 
 def _leave_out_the_start(axes: np.ndarray, table: dict[str, np.ndarray]) -> None:
@@ -58,17 +56,17 @@ def _leave_out_the_start(axes: np.ndarray, table: dict[str, np.ndarray]) -> None
             ax.set_xlabel(f"{ax.get_xlabel()} (the first {first} partly outside)")
 
 
-def draw_rate(history: Sequence[dict[str, Any]], theme: ThemeName) -> Drawn:
+def draw_rate(source: Source) -> Made | None:
     """Draw the KL against -log p(x|z) over training."""
     for split in ("validation", "train"):
         names = (f"{split}_kl", f"{split}_log_likelihood")
-        rows = [r for r in history if all(isinstance(r.get(n), float) and math.isfinite(r[n]) for n in names)]
+        rows = [r for r in source.history if all(isinstance(r.get(n), float) and math.isfinite(r[n]) for n in names)]
         if len(rows) >= 2:
             kept = [rows[i] for i in np.unique(np.geomspace(1, len(rows), 24).round().astype(int)) - 1]
             given = ([r[names[0]] for r in kept], [-r[names[1]] for r in kept], [f"step {r['step']}" for r in kept])
-            axes = rate.rate_distortion(*given, of=f"{split}{'ing' if split == 'train' else ''} rows", theme=theme)
-            return [("rate-distortion", axes, rate.rate_distortion_table(*given))]
-    return []
+            of = f"{split}{'ing' if split == 'train' else ''} rows"
+            return rate.rate_distortion(*given, of=of, theme=source.theme), rate.rate_distortion_table(*given)
+    return None
 
 
 def kept_step(trained: TrainedModel) -> int | None:
@@ -79,21 +77,19 @@ def kept_step(trained: TrainedModel) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def draw_unit_kl(source: Source, snapshots: Sequence[tuple[int, TrainedModel]], theme: ThemeName) -> Drawn:
+def draw_unit_kl(source: Source) -> Made | None:
     """Draw the KL of every latent dimension over training, of the rows that every picture of the KL is of."""
     # The model itself stands among those that training kept, at its own step.
-    # returns: the picture `unit-kl-over-training`; none of fewer than two models, or where a dimension has no KL of its
-    # own.
-    if len(snapshots) < 2:
-        return []
+    # returns: none where a dimension has no KL of its own.
     positions, kept = source.posteriors.positions, kept_step(source.trained)
-    found = {step: Posteriors(Source(one, source.data, 0), positions).kl for step, one in snapshots if step != kept}
+    others = [(step, one) for step, one in source.snapshots if step != kept]
+    found = {step: Posteriors(Source(one, source.data), positions).kl for step, one in others}
     if kept is not None:
         found[kept] = source.posteriors.kl
     steps = sorted(found)
     kl = [found[step] for step in steps]
     if any(one is None or one.shape != kl[-1].shape for one in kl):  # type: ignore[union-attr]
-        return []
+        return None
     values = np.array(kl)
-    axes = over_training.unit_kl_history(np.array(steps), values, kept=kept, theme=theme)
-    return [("unit-kl-over-training", axes, over_training.unit_kl_history_table(steps, values))]
+    axes = over_training.unit_kl_history(np.array(steps), values, kept=kept, theme=source.theme)
+    return axes, over_training.unit_kl_history_table(steps, values)

@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latens.report.alternatives import heading
+from latens.pictures.draw import PICTURES
 from latens.report.html import Html, joined, table, tag
-from latens.report.page import FIRST, bound, document, facts_list, with_error
+from latens.report.page import bound, document, facts_list, fingerprint_of, in_order, versions_of, with_error
 from latens.report.shots import figure
 from latens.report.told import Told
-from latens.report.words import command_of, metric_name, model_facts, number
+from latens.report.words import command_of, metric_name, model_facts
+from latens.text import number
 
 ABSENT = "—"
 
@@ -57,9 +58,8 @@ def differences(first: Told, second: Told, paired: Mapping[str, Any]) -> dict[st
 
 def _evidence(first: Told, second: Told, labels: Sequence[str], paired: Mapping[str, Any]) -> Html:
     found = differences(first, second, paired)
-    names = [*(n for n in FIRST if n in found), *sorted(set(found) - set(FIRST))]
     rows = []
-    for name in names:
+    for name in in_order(found):
         value, error, how = found[name]
         shown = with_error({"value": value, "standard_error": error})
         sure = ABSENT if not error else number(value / error, 1)
@@ -77,12 +77,8 @@ def _evidence(first: Told, second: Told, labels: Sequence[str], paired: Mapping[
     head = ("number", labels[0], labels[1], "unit", "second minus first", "in standard errors", "how")
     lacking = sorted(set(first.metrics) ^ set(second.metrics))
     rest = f"Measured for one of them only: {', '.join(map(metric_name, lacking))}." if lacking else None
-    return joined(
-        [
-            table("Every number of both with the difference", head, rows, numbers=(1, 2, 4, 5)),
-            tag("p", rest, class_="small quiet") if rest else None,
-        ]
-    )
+    made = table("Every number of both with the difference", head, rows, numbers=(1, 2, 4, 5))
+    return joined([made, tag("p", rest, class_="small quiet") if rest else None])
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -126,7 +122,7 @@ def _pictures(first: Told, second: Told, labels: Sequence[str]) -> Html:
             figure(s._replace(caption=f"{label}: {s.caption}", alt=f"{label}: {s.alt}"))
             for s, label in zip((shot, others[shot.name]), labels)
         ]
-        parts += [tag("h3", heading(shot.name)), tag("div", *pair, class_="pair")]
+        parts += [tag("h3", PICTURES[shot.name].heading), tag("div", *pair, class_="pair")]
     return joined(parts) if parts else tag("p", "There is no picture that both have.")
 
 
@@ -134,10 +130,5 @@ def _again(first: Told, second: Told, labels: Sequence[str]) -> Html:
     parts = []
     for told, label in zip((first, second), labels):
         code = tag("pre", tag("code", command_of(told.info)), tabindex=0)
-        versions = told.info.get("versions") or {}
-        facts: list[tuple[str, object]] = [
-            ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
-            ("Data fingerprint", tag("code", told.info.get("data", {}).get("fingerprint") or "unknown")),
-        ]
-        parts += [tag("h3", label), code, facts_list(facts)]
+        parts += [tag("h3", label), code, facts_list([versions_of(told), fingerprint_of(told)])]
     return joined(parts)

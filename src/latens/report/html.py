@@ -16,45 +16,14 @@ class Html(str):
 
 
 def text(value: object) -> Html:
-    """Turn any value into text of HTML.
-
-    `& < > " '` are escaped; control and direction marks and lone surrogates are spelled out.
-
-    Args:
-        value: The value; `Html` stays as it is.
-
-    Returns:
-        The text.
-
-    Examples:
-        >>> text("<img src=x onerror=alert(1)>")
-        '&lt;img src=x onerror=alert(1)&gt;'
-    """
+    """Turn any value but `Html` into text of HTML; control and direction marks and lone surrogates are spelled out."""
     return value if isinstance(value, Html) else Html(escape(visible(value, keep="\n\t\r"), quote=True))
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Html:
-    """Make an element of HTML.
-
-    `None` children and attributes are left out, sequences of children are joined.
-
-    Args:
-        name: Name of the element.
-        *children: What stands in it, escaped unless it is `Html`.
-        **attributes: Its attributes; an underscore at the end of a name is dropped, others become hyphens.
-
-    Returns:
-        The element.
-
-    Examples:
-        >>> tag("p", "a < b", class_="small")
-        '<p class="small">a &lt; b</p>'
-    """
-    given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{text(value)}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
+    """Make an element of HTML of children, of which `None` is left out, and attributes, such as `class_`."""
+    shown = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    given = "".join(f' {key}="{text(value)}"' for key, value in shown.items())
     if name in VOID:
         return Html(f"<{name}{given}>")
     return Html(f"<{name}{given}>{joined(children)}</{name}>")
@@ -63,12 +32,8 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
 def joined(children: Iterable[object]) -> Html:
     """Join children one after the other, each escaped unless it is `Html`."""
     # children: values, or sequences of them; None is left out.
-    parts = []
-    for child in children:
-        if child is None:
-            continue
-        parts.append(joined(child) if isinstance(child, list | tuple) else text(child))
-    return Html("".join(parts))
+    kept = [child for child in children if child is not None]
+    return Html("".join(joined(child) if isinstance(child, list | tuple) else text(child) for child in kept))
 
 
 def table(
@@ -81,14 +46,10 @@ def table(
         return "number" if column in numbers else None
 
     top = tag("tr", *(tag("th", cell, scope="col", class_=look(i)) for i, cell in enumerate(head)))
-    lines = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row"),
-            *(tag("td", cell, class_=look(i)) for i, cell in enumerate(row[1:], 1)),
-        )
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        cells = (tag("td", cell, class_=look(i)) for i, cell in enumerate(row[1:], 1))
+        lines.append(tag("tr", tag("th", row[0], scope="row"), *cells))
     inside = tag("table", tag("caption", caption), tag("thead", top), tag("tbody", *lines))
     return tag("div", inside, class_="scroll", tabindex=0, role="region", aria_label=caption)
 

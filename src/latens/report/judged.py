@@ -4,7 +4,7 @@ from typing import Any
 
 from latens.report.html import Html, joined, table, tag
 from latens.report.page import document
-from latens.report.words import number, with_digits
+from latens.text import number, with_digits
 
 NEAR = (
     "That few rows are near real ones proves nothing about privacy: an attack can succeed all the same (The DCR "

@@ -1,6 +1,7 @@
 """The report of one run as a page."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,34 +9,24 @@ from latens.config import ClassifierConfig
 from latens.data import SPLITS
 from latens.evaluation.estimate import UNKNOWN
 from latens.io.arrays import tree_to_arrays
-from latens.report.alternatives import heading
+from latens.pictures.draw import PICTURES
 from latens.report.html import Html, joined, table, tag
-from latens.report.shots import figure
+from latens.report.shots import Shot, figure
 from latens.report.told import Told
 from latens.report.warnings import not_measured
-from latens.report.words import cells, command_of, metric_name, model_facts, number, objective, with_digits
+from latens.report.words import cells, command_of, metric_name, model_facts, objective
+from latens.text import number, with_digits
 from latens.trees import partition_trainable
-from latens.workflow.measurement import HEADLINES
+from latens.workflow.metrics import LAST_HEADLINE, ranked
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""
 
-ORDER = (
-    "samples",
-    "reconstructions",
-    "manifold-percentile",
-    "manifold-linear",
-    "latent",
-    "classes",
-    "marginals",
-    "associations",
-    "column-nats",
-    "missing-cells",
-    "bands",
-)
-"""The pictures that come first, in their order."""
 
-FIRST = (*HEADLINES, "bits_per_dimension", "elbo", "kl", "active_units", "gain_over_independent")
+def in_order(names: Iterable[str]) -> list[str]:
+    """Put metrics in order: those with a rank by their rank, the others by name."""
+    names, first = set(names), ranked()
+    return [*(name for name in first if name in names), *sorted(names.difference(first))]
 
 
 def report_page(told: Told) -> str:
@@ -46,11 +37,7 @@ def report_page(told: Told) -> str:
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "What to be careful about", _warnings(told)),
         ("evidence", "How good it is, in numbers", evidence(told)),
-        (
-            "training",
-            "How training went",
-            _pictures(told, ("training", "rate-distortion")) or tag("p", "There are no steps to draw."),
-        ),
+        ("training", "How training went", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
         ("what", "The data and the settings", _what(told)),
         ("objective", "What was minimised", joined(tag("p", text) for text in objective(told.trained))),
         ("model", "Inside the model", _model(told)),
@@ -114,7 +101,7 @@ def bound(metric: Mapping[str, Any]) -> str:
 
 
 def _lead(told: Told) -> Html | None:
-    name = next((name for name in HEADLINES if name in told.metrics), None)
+    name = next((name for name in ranked(LAST_HEADLINE) if name in told.metrics), None)
     if name is None:
         return None
     metric = told.metrics[name]
@@ -126,17 +113,10 @@ def _lead(told: Told) -> Html | None:
 
 def _short(told: Told) -> Html:
     cards = []
-    for name in [name for name in FIRST if name in told.metrics][:6]:
-        metric = told.metrics[name]
-        note = f"{metric.get('unit', '')}, {metric.get('n')} rows" + (f", {bound(metric)}" if bound(metric) else "")
-        cards.append(
-            tag(
-                "div",
-                tag("dt", metric_name(name, told.trained)),
-                tag("dd", with_error(metric)),
-                tag("dd", note, class_="note"),
-            )
-        )
+    for name in [name for name in ranked() if name in told.metrics][:6]:
+        metric, title = told.metrics[name], tag("dt", metric_name(name, told.trained))
+        words = f"{metric.get('unit', '')}, {metric.get('n')} rows" + (f", {bound(metric)}" if bound(metric) else "")
+        cards.append(tag("div", title, tag("dd", with_error(metric)), tag("dd", words, class_="note")))
     count = len(told.warnings)
     words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
     names = ", ".join(w.title.lower() for w in told.warnings)
@@ -171,23 +151,15 @@ def facts_list(facts: Sequence[tuple[str, object]]) -> Html:
 
 def evidence(told: Told) -> Html:
     """Make the table of every metric that was measured."""
-    order = [*(name for name in FIRST if name in told.metrics), *sorted(set(told.metrics) - set(FIRST))]
     rows = []
-    for name in order:
+    for name in in_order(told.metrics):
         metric = told.metrics[name]
         draws, seconds = metric.get("num_samples"), metric.get("seconds")
-        rows.append(
-            (
-                metric_name(name, told.trained),
-                *with_digits(metric.get("value"), metric.get("standard_error")),
-                over_draws(metric) or "—",
-                metric.get("unit", ""),
-                metric.get("n", ""),
-                draws if isinstance(draws, int) and draws > 0 else "—",
-                "—" if not isinstance(seconds, int | float) else f"{seconds:.1f}",
-                metric.get("protocol", ""),
-            )
-        )
+        made = draws if isinstance(draws, int) and draws > 0 else "—"
+        took = f"{seconds:.1f}" if isinstance(seconds, int | float) else "—"
+        shown = *with_digits(metric.get("value"), metric.get("standard_error")), over_draws(metric) or "—"
+        about = (metric.get("unit", ""), metric.get("n", ""), made, took, metric.get("protocol", ""))
+        rows.append((metric_name(name, told.trained), *shown, *about))
     head = ("number", "value", "standard error", "over draws", "unit", "rows", "draws a row", "seconds", "how")
     split = told.info.get("split")
     held = " They were not held out." if told.info.get("held_out") is False else ""
@@ -201,42 +173,37 @@ def evidence(told: Told) -> Html:
         note += " The error over draws is what their number may make the value wrong by."
     if any(map(bound, told.metrics.values())):
         note += f" Where it is unknown, the value is {UNKNOWN[0]}."
-    return joined(
-        [
-            tag("p", said) if said else None,
-            table("Every number with its error", head, rows, numbers=(1, 2, 3, 5, 6, 7)),
-            tag("p", note, class_="small quiet"),
-            tag("p", asked, class_="small quiet") if asked else None,
-            tag("p", f"Left out: {without}.", class_="small quiet") if without else None,
-        ]
-    )
+    made = table("Every number with its error", head, rows, numbers=(1, 2, 3, 5, 6, 7))
+    notes = (note, asked, f"Left out: {without}." if without else "")
+    quiet = (tag("p", words, class_="small quiet") for words in notes if words)
+    return joined([tag("p", said) if said else None, made, *quiet])
 
 
 def _warnings(told: Told) -> Html:
     if not told.warnings:
         return tag("p", "No warnings.")
-    return joined(
-        tag(
-            "div",
-            tag("h3", warning.title),
-            tag("p", warning.found) if warning.found else None,
-            tag("p", tag("strong", "What helps: "), warning.advice) if warning.advice else None,
-            class_="warning",
-        )
-        for warning in told.warnings
-    )
+    parts = []
+    for one in told.warnings:
+        found = tag("p", one.found) if one.found else None
+        advice = tag("p", tag("strong", "What helps: "), one.advice) if one.advice else None
+        parts.append(tag("div", tag("h3", one.title), found, advice, class_="warning"))
+    return joined(parts)
 
 
-def _pictures(told: Told, names: Sequence[str]) -> Html | None:
-    kept = [figure(shot) for shot in told.shots if shot.name in names]
+def _placed(told: Told, place: str) -> list[Shot]:
+    """The pictures of a section, in their order."""
+    kept = [shot for shot in told.shots if PICTURES[shot.name].place == place]
+    return sorted(kept, key=lambda shot: PICTURES[shot.name].rank)
+
+
+def _pictures(told: Told, place: str) -> Html | None:
+    kept = [figure(shot) for shot in _placed(told, place)]
     return joined(kept) if kept else None
 
 
 def _other_pictures(told: Told) -> Html:
-    others = [shot for shot in told.shots if shot.name not in ("training", "rate-distortion", "graph")]
     lacking = tag("p", told.lacking) if told.lacking else None
-    others.sort(key=lambda shot: ORDER.index(shot.name) if shot.name in ORDER else len(ORDER))
-    parts = [joined([tag("h3", heading(shot.name)), figure(shot)]) for shot in others]
+    parts = [joined([tag("h3", PICTURES[s.name].heading), figure(s)]) for s in _placed(told, "pictures")]
     return joined([lacking, *parts]) if parts or lacking else tag("p", "No picture applies to this model.")
 
 
@@ -244,29 +211,34 @@ def _model(told: Told) -> Html:
     trainable = set(tree_to_arrays(partition_trainable(told.trained.model)[0]))
     rows = []
     for name, shape, dtype in told.trained.table():
-        size = 1
-        for side in shape:
-            size *= side
         kind = "trained" if name in trainable else "fixed"
-        rows.append((name, " × ".join(map(str, shape)) or "one number", f"{size:,}", dtype, kind))
-    head = ("array", "shape", "numbers", "type", "")
-    head = (*head[:4], "trained or fixed")
-    return joined([_pictures(told, ("graph",)), table("Arrays of the model", head, rows, numbers=(2,))])
+        rows.append((name, " × ".join(map(str, shape)) or "one number", f"{math.prod(shape):,}", dtype, kind))
+    head = ("array", "shape", "numbers", "type", "trained or fixed")
+    return joined([_pictures(told, "model"), table("Arrays of the model", head, rows, numbers=(2,))])
+
+
+def versions_of(told: Told) -> tuple[str, object]:
+    """The versions of what made a run, with their name."""
+    versions = told.info.get("versions") or {}
+    return "Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def fingerprint_of(told: Told) -> tuple[str, object]:
+    """The fingerprint of a run's data, with its name."""
+    return "Data fingerprint", tag("code", told.info.get("data", {}).get("fingerprint") or "unknown")
 
 
 def again(told: Told) -> Html:
     """Write the command, the versions and the data that give a run again."""
-    info, data = told.info, told.info.get("data", {})
-    place, versions = info.get("platform") or {}, info.get("versions") or {}
+    info, place = told.info, told.info.get("platform") or {}
     facts: list[tuple[str, object]] = [
         ("Seed", info.get("seed", "")),
-        ("Data fingerprint", tag("code", data.get("fingerprint") or "unknown")),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+        fingerprint_of(told),
+        versions_of(told),
         ("Machine", ", ".join(f"{key} {value}" for key, value in place.items())),
         ("Run", tag("code", info.get("id", ""))),
         ("Begun, ended", f"{info.get('created')}, {info.get('ended')}"),
     ]
-    promise = (
-        "The same command on the same data, versions and machine gives the same bits; elsewhere the last digits differ."
-    )
-    return joined([tag("pre", tag("code", command_of(info)), tabindex=0), facts_list(facts), tag("p", promise)])
+    promise = "The same command on the same data, versions and machine gives the same bits; elsewhere the last digits "
+    code = tag("pre", tag("code", command_of(info)), tabindex=0)
+    return joined([code, facts_list(facts), tag("p", f"{promise}differ.")])

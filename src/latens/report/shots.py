@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from latens.figures.style import figure_of, laid_out, rendered
-from latens.report.alternatives import alt, caption
+from latens.pictures.draw import PICTURES
 from latens.report.html import Html, data_uri, tag
 
 _DPI = 150  # of a picture of pixels in the page
@@ -25,7 +25,9 @@ class Shot(NamedTuple):
 def shots(light: list, dark: list) -> list[Shot]:
     """Make the pictures of a page from what `draw_pictures` gave in the two themes."""
     return [
-        Shot(name, caption(name), alt(name, table), picture(axes), picture(other), _inches(axes))
+        Shot(
+            name, PICTURES[name].caption, PICTURES[name].described(table), picture(axes), picture(other), _inches(axes)
+        )
         for (name, axes, table), (_, other, _) in zip(light, dark)
     ]
 

@@ -11,16 +11,14 @@ from latens.data import Dataset
 from latens.errors import RunFolderError
 from latens.io.json import parse_json_strict, typed
 from latens.io.plain_files import read_plain
+from latens.pictures.draw import PICTURES, draw_of
+from latens.pictures.source import Source
 from latens.report.shots import Shot, shots
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
 from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
-SHOWN = ("training", "classes", "reconstructions", "samples", "manifold", "latent", "units", "marginals", "graph",
-         "two-views", "traversals", "extremes", "aggregated-posterior", "rate-distortion", "correlations",
-         "column-errors", "associations", "column-nats", "missing-cells", "bands")  # fmt: skip
-"""The pictures that a report shows."""
 
 
 class _Metric(Struct, frozen=True):
@@ -51,30 +49,18 @@ class Told:
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
     """Collect everything that a report tells of a run."""
-    from latens.pictures.draw import draw_pictures
-
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
-    evaluated = read_evaluation(run.path / "report.json")
-    ended = run.info.get("metrics")
+    evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
+    metrics = {name: value for name, value in metrics.items() if isinstance(value, dict)}
     warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), history)
-    light, dark = (
-        draw_pictures(trained, data, history, theme=theme, seed=seed, only=SHOWN) for theme in ("light", "dark")
-    )
-    left_out = evaluated.get("left_out")
-    shown = [entry for entry in metrics.items() if isinstance(entry[1], dict)]
-    return Told(
-        run.path.name,
-        run.info,
-        trained,
-        history,
-        dict(shown),
-        bool(evaluated),
-        warnings,
-        shots(light, dark),
-        lacking,
-        left_out if isinstance(left_out, dict) else {},
-    )
+    shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
+    source = Source(trained, data, seed, history=history)
+    light = draw_of(source, shown)
+    source.theme = "dark"
+    pictures = shots(light, draw_of(source, shown))
+    told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
+    return Told(*told, left_out if isinstance(left_out, dict) else {})
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

@@ -73,11 +73,8 @@ def validation_turned(history: Sequence[Mapping[str, Any]]) -> Warning_ | None:
     fallen = float(value[best] - value[-1])
     if not (fallen > FELL * float(value[best] - value[0]) and train[-1] > train[best]):
         return None
-    said = (
-        f"the validation ELBO was best at step {rows[best].get('step')} and has fallen by {fallen:.2f} nats since, "
-        "while "
-        f"that of the training rows rose by {train[-1] - train[best]:.2f} nats"
-    )
+    said = f"the validation ELBO was best at step {rows[best].get('step')} and has fallen by {fallen:.2f} nats since, "
+    said += f"while that of the training rows rose by {train[-1] - train[best]:.2f} nats"
     advice = (
         "the best step is kept, so the numbers are its own; stop earlier (--set training.patience=10), add dropout "
     )

@@ -12,6 +12,7 @@ from latens.recipes import RECIPES
 from latens.recipes.parts.options import OBJECTIVES
 from latens.text import visible
 from latens.workflow.measurement import density_of, what_density
+from latens.workflow.metrics import metric_of
 from latens.workflow.trained import TrainedModel
 
 _KINDS = {
@@ -21,25 +22,14 @@ _KINDS = {
     "counts": "each cell a whole number from 0 on",
     "mixed": "each of a kind of its own",
 }
-_METRICS = {
-    "log_marginal": "log p(x)",
-    "cross_entropy_bound": "bound of the cross-entropy",
-    "elbo": "ELBO",
-    "log_likelihood": "log p(x | z), expected under q(z | x)",
-    "kl": "KL(q(z | x) to p(z))",
-    "bits_per_dimension": "bits per dimension",
-    "active_units": "active latent units",
-    "gain_over_independent": "gain over independent cells",
-    "gain_over_mixture": "gain over a mixture of independent columns",
-    "accuracy": "accuracy",
-    "clustering_accuracy": "clustering accuracy",
-    "normalised_mutual_information": "normalised mutual information with the classes",
-}
 
 
 def metric_name(name: str, trained: TrainedModel | None = None) -> str:
     """Say what a metric is called for people; densities of a model by what they are of."""
-    words = _METRICS.get(name, name.replace("_", " "))
+    try:
+        words = metric_of(name).words
+    except KeyError:  # a run of another version may hold others
+        words = name.replace("_", " ")
     return words if trained is None else words.replace("log p(x", f"log p({density_of(trained)}")
 
 
@@ -61,15 +51,13 @@ def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
         units = "chosen by the recipe" if posterior.latent_dim is None else f"{posterior.latent_dim} latent units"
         levels = f", further levels of {', '.join(map(str, posterior.levels))}" if posterior.levels else ""
         hidden = "no hidden layer" if not config.network.hidden else " ".join(map(str, config.network.hidden))
-        facts += [
-            ("Latents", f"{posterior.kind} posterior, {units}{levels}; prior: {config.prior.kind}"),
-            ("Likelihood", likelihood(trained)),
-        ]
-        facts += [
-            ("Networks", f"{config.network.kind}, widths {hidden}, {config.network.activation}"),
-            ("Optimiser", f"{optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}"),
-            ("Batch", f"{config.training.batch_size or 'all'} rows a step"),
-        ] * (every_latent(trained.model) is None)
+        facts.append(("Latents", f"{posterior.kind} posterior, {units}{levels}; prior: {config.prior.kind}"))
+        facts.append(("Likelihood", likelihood(trained)))
+        if every_latent(trained.model) is None:
+            rate = f"{optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}"
+            facts.append(("Networks", f"{config.network.kind}, widths {hidden}, {config.network.activation}"))
+            facts.append(("Optimiser", rate))
+            facts.append(("Batch", f"{config.training.batch_size or 'all'} rows a step"))
     elif isinstance(config, ClassifierConfig):
         facts.append(("Densities", f"one {config.density.kind} for each class, fitted in closed form or by inference"))
     facts.append(("Trained numbers", f"{trained.num_parameters:,}"))
@@ -85,18 +73,8 @@ def likelihood(trained: TrainedModel) -> str:
     config = trained.config
     if not isinstance(config, VAEConfig):
         return ""
-    grey = is_grey(trained)
-    note = what_density(trained, trained.schema.kind, grey).rstrip("; ")
+    note = what_density(trained, trained.schema.kind).rstrip("; ")
     return config.likelihood.family + (f" ({note})" if note else "")
-
-
-def is_grey(trained: TrainedModel) -> bool:
-    """Whether grey values meet a Bernoulli likelihood, whose numbers are a cross-entropy."""
-    config = trained.config
-    family = config.likelihood.family if isinstance(config, VAEConfig) else ""
-    return (
-        family == "bernoulli" and trained.schema.kind in ("levels", "unit") and trained.preparation.binarize == "none"
-    )
 
 
 def objective(trained: TrainedModel) -> list[str]:
@@ -114,41 +92,34 @@ def objective(trained: TrainedModel) -> list[str]:
         ]
     name, options = config.objective.name, dict(config.objective.options)
     size, units = math.prod(trained.schema.shape), config.posterior.latent_dim
-    what = "columns" if trained.schema.columns else "cells"
-    said = []
     if name == "elbo":
         given = options.get("beta", 1.0)
         beta = float(given) if isinstance(given, int | float) else 1.0
-        weight = "" if beta == 1.0 else f"{beta:g} · "
-        said.append(
-            f"Minimised: − E_q[log p(x | z)] + {weight}KL(q(z | x) ‖ p(z)), the negative evidence lower bound (ELBO)"
-            + ("." if beta == 1.0 else f" with its KL weighted by beta = {beta:g}.")
-        )
-        said.append(
+        weight, end = ("", ".") if beta == 1.0 else (f"{beta:g} · ", f" with its KL weighted by beta = {beta:g}.")
+        said = [
+            f"Minimised: − E_q[log p(x | z)] + {weight}KL(q(z | x) ‖ p(z)), the negative evidence lower bound "
+            f"(ELBO){end}",
             "The first term asks how well a row is described from its latent code, the second how much that code says "
-            "beyond the prior."
-        )
+            "beyond the prior.",
+        ]
     else:
-        kind = OBJECTIVES.get(name)
-        first = " ".join((kind.__doc__ or "").split("\n\n")[0].split()) if kind is not None else ""
-        told = trained.facts.get("objective")
+        kind, told = OBJECTIVES.get(name), trained.facts.get("objective")
         told = told if isinstance(told, dict) and kind is None else {}
+        first = " ".join((kind.__doc__ or "").split("\n\n")[0].split()) if kind is not None else ""
         first = first or visible(str(told.get("what", "An objective that is not known here"))[:200]) + "."
-        said.append(f"Minimised: {visible(str(told.get('class', name))[:80])}. {first}".strip())
-    over = f"{size} {what}" + (f" and {units} latent units" if units else "")
+        said = [f"Minimised: {visible(str(told.get('class', name))[:80])}. {first}".strip()]
+    over = f"{size} {'columns' if trained.schema.columns else 'cells'}" + (
+        f" and {units} latent units" if units else ""
+    )
     said.append(
         f"Unit: nats, natural logarithms of probabilities (1 nat = 1.443 bits), summed over the {over} of a row and "
         "averaged over the rows of a batch. No constant is dropped."
     )
-    if config.objective.beta_warmup_epochs:
-        said.append(
-            f"The weight of the KL rose from 0 to its value over {config.objective.beta_warmup_epochs:g} epochs."
-        )
-    others = {k: v for k, v in options.items() if k != "beta"}
-    if others:
-        said.append("Options: " + ", ".join(f"{key} = {value}" for key, value in sorted(others.items())) + ".")
-    note = what_density(trained, trained.schema.kind, is_grey(trained)).rstrip("; ")
-    if note:
+    if epochs := config.objective.beta_warmup_epochs:
+        said.append(f"The weight of the KL rose from 0 to its value over {epochs:g} epochs.")
+    if others := sorted((key, value) for key, value in options.items() if key != "beta"):
+        said.append("Options: " + ", ".join(f"{key} = {value}" for key, value in others) + ".")
+    if note := what_density(trained, trained.schema.kind).rstrip("; "):
         said.append(f"Of what the numbers speak: {note}.")
     return said
 
@@ -157,34 +128,3 @@ def command_of(info: Mapping[str, Any]) -> str:
     """Give the command as it was typed."""
     command = info.get("command", "")
     return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
-
-
-def number(value: Any, digits: int = 2) -> str:
-    """Write a number for people, with a true minus sign; small ones keep three figures."""
-    if value is None or isinstance(value, str) or not math.isfinite(value):
-        return "—"
-    size = abs(value)
-    shown = f"{value:,.{digits}f}" if size >= 0.1 or value == 0 else f"{value:.3g}"
-    return _signed(shown)
-
-
-def with_digits(value: Any, error: Any = None) -> tuple[str, str]:
-    """Write a value and its standard error with the digits that the error leaves: 2.18 and 0.02."""
-    # The error has one figure, two where the first is a 1, and the value as many decimal places; without an error a
-    # whole number has none, and others have two.
-    # error: its standard error, in the same unit; None where there is none.
-    # returns: the two texts, with true minus signs; a dash for an error that is not there or not finite.
-    sure = isinstance(error, int | float) and math.isfinite(error) and error > 0
-    if value is None or not math.isfinite(value) or not sure:
-        whole = isinstance(value, int | float) and math.isfinite(value) and value == round(value)
-        return number(value, 0 if whole else 2), "—"
-    first = math.floor(math.log10(error))
-    places = 1 - first if f"{error:e}"[0] == "1" else -first
-    places = min(6, max(0, places))
-    return _signed(f"{value:,.{places}f}"), f"{error:,.{places}f}"
-
-
-def _signed(shown: str) -> str:
-    """With a true minus sign, and none before a zero."""
-    shown = shown if any(digit in shown for digit in "123456789") else shown.removeprefix("-")
-    return shown.replace("-", "\N{MINUS SIGN}")

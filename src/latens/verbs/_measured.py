@@ -10,29 +10,14 @@ from jaxtyping import Shaped
 
 from latens.config import Config, VAEConfig
 from latens.data import Dataset
-from latens.evaluation import Estimate, diagnose
+from latens.evaluation import Estimate
 from latens.evaluation.estimate import UNKNOWN
 from latens.io.terminal import table
-from latens.workflow.measurement import density_of, headline, measured, still_rising
+from latens.workflow.groups import measure_all
+from latens.workflow.measurement import density_of, headline
+from latens.workflow.metrics import METRICS, metric_of
 from latens.workflow.trained import TrainedModel
 
-_NAMES = {
-    "log_marginal": "log p(x)",
-    "cross_entropy_bound": "cross-entropy bound",
-    "accuracy": "accuracy",
-    "elbo": "ELBO",
-    "log_likelihood": "log p(x | z)",
-    "kl": "KL",
-    "bits_per_dimension": "",
-    "active_units": "active units",
-    "clustering_accuracy": "clustering accuracy",
-    "normalised_mutual_information": "NMI with the classes",
-    "two_sample_accuracy": "samples told from rows",
-    "precision": "precision of samples",
-    "recall": "recall of rows",
-    "target_squared_error": "target from source",
-}
-_GUESSES = {"gain_over_mean_target": "mean target", "gain_over_nearest_target": "nearest source's target"}
 _MOST_UNITS = 32
 
 
@@ -67,53 +52,25 @@ class Summary:
         main = self.metrics[best]
         draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
         held = ", not held out" if self.held_out is False else ""
-        shares = ("accuracy", "two_sample_accuracy", "precision", "recall")
-        value = f"{main.value:.1%} ± {main.standard_error:.1%}" if best in shares else f"{main}"
-        names = {name: words.replace("(x", f"({self.of}") for name, words in _NAMES.items()}
-        rows = [(names[best], value, f"({self.split}, {main.n} rows{draws}{held})")]
-        for name in ("bits_per_dimension", "elbo", "log_likelihood", "kl"):
-            if name in self.metrics and name != best:
-                grey = name == "log_likelihood" and best == "cross_entropy_bound"
-                rows.append(("-cross-entropy" if grey else names[name], f"{self.metrics[name]}", ""))
-        rows += _levels(self.metrics)
-        several = ("precision", "recall") if best == "two_sample_accuracy" else ("accuracy", "clustering_accuracy")
-        for name in several:
-            if name in self.metrics and name != best:
-                share = self.metrics[name]
-                rows.append((_NAMES[name], f"{share.value:.1%} ± {share.standard_error:.1%}", ""))
-        if "normalised_mutual_information" in self.metrics:
-            name = "normalised_mutual_information"
-            rows.append((_NAMES[name], f"{self.metrics[name].value:.3f}", ""))
-        if "active_units" in self.metrics:
-            estimate = self.metrics["active_units"]
-            rows.append((_NAMES["active_units"], f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}", ""))
-        if "target_squared_error" in self.metrics:
-            rows.append((_NAMES["target_squared_error"], f"{self.metrics['target_squared_error']}", ""))
-        if "pareto_k" in self.metrics and best != "accuracy":
-            size, k = self.metrics["effective_sample_size"], self.metrics["pareto_k"]
-            note = f"Pareto k {k.value:.2f}, medians over rows"
-            rows.append(("effective draws", f"{size.value:.0f} of {size.num_samples}", note))
+        rows = [(self._label(best), _shown(best, self.metrics), f"({self.split}, {main.n} rows{draws}{held})")]
+        # A hierarchy has its levels from the highest, which is drawn first.
+        told = [n for n in reversed(self.metrics) if metric_of(n).told in ("always", best) and n != best]
+        told.sort(key=lambda name: list(METRICS).index(metric_of(name).name))
+        rows += [(self._label(name), _shown(name, self.metrics), _note(name, self.metrics)) for name in told]
         lines = [table(rows, indent="  ")]
         if main.draws_error == math.inf and "untrusted-evidence" not in dict(self.warnings):
             about = "" if main.at_least is None else f"about {main.at_least:.2f} {main.unit} or more are lacking; "
             lines.append(f"  a lower bound: {about}use more draws (--num-samples {10 * main.num_samples})")
-        if "gain_over_independent" in self.metrics:
-            gain = self.metrics["gain_over_independent"]
-            lines.append(f"  {beats(gain, self.cells)}")
-        if "gain_over_mixture" in self.metrics:
-            gain = self.metrics["gain_over_mixture"]
-            verb = "beats" if gain.value > 0 else "falls short of"
-            size = f"{abs(gain.value):.2f} ± {gain.standard_error:.2f} {gain.unit}"
-            lines.append(f"  {verb} a mixture of independent columns by {size}")
-        for name, what in (
-            ("gain_over_mean_target", "mean target"),
-            ("gain_over_nearest_target", "nearest source's target"),
-        ):
-            if name in self.metrics:
-                gain = self.metrics[name]
-                verb = "beats" if gain.value > 0 else "falls short of"
-                lines.append(f"  {verb} the {what} by {abs(gain.value):.2f} ± {gain.standard_error:.2f} {gain.unit}")
+        for row in METRICS.values():
+            if row.over and row.name in self.metrics:
+                errors = row.name == "gain_over_independent"
+                lines.append(f"  {beats(self.metrics[row.name], row.over.format(cells=self.cells), errors=errors)}")
         return "\n".join(lines)
+
+    def _label(self, name: str) -> str:
+        if name == "log_likelihood" and "cross_entropy_bound" in self.metrics:
+            return "-cross-entropy"
+        return metric_of(name).label.replace("(x", f"({self.of}")
 
     def table_text(self) -> str:
         """Write every metric under the name that it has in the JSON, with its error, unit and rows."""
@@ -146,15 +103,26 @@ class Summary:
         return "\n".join(lines)
 
 
-def _levels(metrics: dict[str, Estimate]) -> list[tuple[str, str, str]]:
-    """The KL of each level of a hierarchy, from the highest, which is drawn first."""
-    of = [(name, estimate) for name, estimate in metrics.items() if name.startswith("kl_level_")]
-    size = lambda estimate: estimate.protocol.rpartition(": ")[2]  # noqa: E731
-    last = {of[0][0]: ", drawn last"} if of else {}
-    return [
-        (f"  level {name[9:]}", f"{estimate}", f"of {size(estimate)} latents{last.get(name, '')}")
-        for name, estimate in reversed(of)
-    ]
+def _shown(name: str, metrics: dict[str, Estimate]) -> str:
+    """Write a number as people read it: shares in percent, counts whole."""
+    estimate, row = metrics[name], metric_of(name)
+    if row.is_share:
+        return f"{estimate.value:.1%} ± {estimate.standard_error:.1%}"
+    if name == "pareto_k":
+        size = metrics["effective_sample_size"]
+        return f"{size.value:.0f} of {size.num_samples}"
+    counted = {"NMI": f"{estimate.value:.3f}", "units": f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}"}
+    return counted.get(row.unit, f"{estimate}")
+
+
+def _note(name: str, metrics: dict[str, Estimate]) -> str:
+    """What stands beside a number."""
+    if name == "pareto_k":
+        return f"Pareto k {metrics[name].value:.2f}, medians over rows"
+    if not name.startswith("kl_level_"):
+        return ""
+    size = metrics[name].protocol.rpartition(": ")[2]
+    return f"of {size} latents{', drawn last' if name == 'kl_level_1' else ''}"
 
 
 def figures(estimate: Estimate) -> tuple[str, str]:
@@ -182,14 +150,13 @@ def unknown_draws(estimates: Sequence[Estimate], words: str) -> list[str]:
     return [f"unknown: {words} is {UNKNOWN[0]}; use more draws (--num-samples {more})"]
 
 
-def beats(gain: Estimate, cells: str) -> str:
-    """Write the comparison with independent features as a sentence."""
-    verb = "beats" if gain.value > 0 else "falls short of"
-    if not gain.standard_error > 0:
-        return f"{verb} an independent-{cells} model by {abs(gain.value):.2f} {gain.unit} (one row: no standard error)"
-    errors = abs(gain.value) / gain.standard_error
-    size = f"{abs(gain.value):.2f} ± {gain.standard_error:.2f} {gain.unit}"
-    return f"{verb} an independent-{cells} model by {size} ({errors:.1f} standard errors)"
+def beats(gain: Estimate, over: str, *, errors: bool = False) -> str:
+    """Write a gain over something as a sentence, where asked with the count of its standard errors."""
+    verb, size = "beats" if gain.value > 0 else "falls short of", f"{abs(gain.value):.2f}"
+    if errors and not gain.standard_error > 0:
+        return f"{verb} {over} by {size} {gain.unit} (one row: no standard error)"
+    count = f" ({abs(gain.value) / gain.standard_error:.1f} standard errors)" if errors else ""
+    return f"{verb} {over} by {size} ± {gain.standard_error:.2f} {gain.unit}{count}"
 
 
 def units_text(units: tuple[dict[str, Any], ...]) -> str:
@@ -219,20 +186,13 @@ def summary_of(
 ) -> Summary:
     """Measure a model."""
     # num_samples: importance samples of each row; None takes the default.
-    left_out: dict[str, str] = {}
-    if everything:
-        from latens.workflow.groups import measure_all
-
-        found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed)
-        metrics, units, grey = found.metrics, found.units, found.grey
-        findings, left_out = found.findings, found.left_out
-    else:
-        metrics, units, grey = measured(trained, data, positions, num_samples=num_samples, seed=seed)
-        findings = diagnose(metrics, units if "active_units" in metrics else [], rising=still_rising(trained.facts))
-    held_out, warnings = beware(split, data, grey=grey, config=trained.config)
-    warnings += [(finding.name, finding.message) for finding in findings]
+    only = None if everything else ()
+    found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed, only=only)
+    held_out, warnings = beware(split, data, grey=found.grey, config=trained.config)
+    warnings += [(finding.name, finding.message) for finding in found.findings]
     cells = "column" if data.schema.columns is not None else "pixel"
-    return Summary(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
+    said = (split, held_out, tuple(warnings), tuple(found.units), cells, found.left_out, density_of(trained))
+    return Summary(found.metrics, *said)
 
 
 def beware(

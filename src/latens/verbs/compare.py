@@ -12,13 +12,6 @@ if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.workflow.compare import Compared
 
-_WORDS = {
-    "log_marginal": "log p(x)",
-    "cross_entropy_bound": "cross-entropy bound",
-    "accuracy": "accuracy",
-    "log_likelihood": "log p(x | z)",
-}
-
 
 class Compare(Verb):
     """Runs against each other on the same held-out rows, with intervals."""
@@ -38,6 +31,7 @@ class Compare(Verb):
         from latens.verbs._sources import open_model
         from latens.workflow.compare import compare
         from latens.workflow.measurement import density_of
+        from latens.workflow.metrics import metric_of
 
         others = list(self.others) if isinstance(self.others, list | tuple) else [self.others]
         named = [str(one) if isinstance(one, str | Path) else f"model {k}" for k, one in enumerate(others, start=2)]
@@ -70,7 +64,7 @@ class Compare(Verb):
             "data": {**source, "held_out": held_out},
             "runs": [_json(each) for each in found.models],
         }
-        words = _WORDS[found.metric].replace("(x", f"({density_of(found.models[0].trained)}")
+        words = metric_of(found.metric).label.replace("(x", f"({density_of(found.models[0].trained)}")
         head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
         unknown = unknown_draws([each.estimate for each in found.models], words)
         lines = [head, _table(found.models, words), *unknown, _verdict(found.models), *_by_draws(found.models, words)]

@@ -102,7 +102,8 @@ class Complete(Verb):
             what = f"nothing is hidden in the {len(positions)} rows of {data.name}."
             raise UsageError(what, where="--region", fix=f"Give {ways}, or rows with missing cells.")
         batch = dataclasses.replace(trained.batch(data, positions), mask=seen)
-        of, options = trained.rows(batch, seed=self.seed), {"num_samples": self.num_samples, "steps": self.steps}
+        of = trained.rows(batch, seed=self.seed)
+        options: dict[str, Any] = {"num_samples": self.num_samples, "steps": self.steps}
         found = complete(of, num_draws=self.draws, mean=self.mean, **options)
         mean = evaluation.finite(np.where(seen, x, trained.data_units(found.mean, mean=True)), "mean", where=at.name)
         drawn = np.where(seen[:, None], x[:, None], trained.data_units(found.draws, mean=self.mean))

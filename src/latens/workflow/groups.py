@@ -1,4 +1,4 @@
-"""Groups of metrics that are computed together, with the conditions under which each applies: the rows of `GROUPS`.
+"""Numbers that are made together, and what they need: the groups and needs of the rows of METRICS.
 
 `measure_all` computes every group that applies, and says of the others why they do not: `latens evaluate --all`.
 """
@@ -29,6 +29,7 @@ from latens.evaluation.latents.representations import representation, trustworth
 from latens.recipes.parts.posteriors import posterior_of
 from latens.typing import Key
 from latens.workflow.measurement import NUM_SAMPLES, headline, measure, measured, still_rising
+from latens.workflow.metrics import METRICS, metric_of
 from latens.workflow.reach import MOST, reach_of
 from latens.workflow.sample_sets import OTHER_DATA, SampleSets, compared, in_one_unit, not_its_own, noted, some
 from latens.workflow.trained import TrainedModel
@@ -73,98 +74,111 @@ class Work:
         return self.trained.rows(self.data, some(self.positions, most, self.seed), key=self.key(number))
 
 
-@dataclass(frozen=True)
-class Group:
-    """Metrics that are made together."""
+Run = Callable[[Work], dict[str, Estimate]]
 
-    names: tuple[str, ...]  # the names of the metrics
-    why_not: Callable[[Work], str]  # says why this model or these rows have none of them; "" where they have
-    run: Callable[[Work], dict[str, Estimate]]  # makes the estimates, by name
-    partly: str = ""  # why some of the names may be missing
+GROUPS: dict[str, Run] = {}
+"""What makes numbers together, beside those of `measure`, in this order: the groups of the rows of METRICS."""
 
 
-_GREY = "draws of grey cells under a Bernoulli are black and white, unlike the rows"
+def makes(group: str) -> Callable[[Run], Run]:
+    """Register the function that makes the numbers of a group."""
+
+    def register(run: Run) -> Run:
+        GROUPS[group] = run
+        return run
+
+    return register
 
 
-def _needs_posterior(work: Work) -> str:
-    if work.classifier:
-        return "a Bayes classifier has no latents"
-    return "an autoencoder has no posterior but a point" if work.autoencoder else ""
-
-
-def _needs_own_draws(work: Work) -> str:
-    return _needs_posterior(work) or (_GREY if work.sets.grey else "")
-
-
-def _needs_labels(work: Work) -> str:
-    if work.classifier:
-        return "a Bayes classifier has no latents"
+def _known_labels(work: Work) -> bool:
     label = work.data.label
-    if label is None or not np.any(label[work.positions] >= 0):
-        return "the rows have no labels"
-    return _needs_equal_rows(work)
+    return label is not None and bool(np.any(label[work.positions] >= 0))
 
 
-def _needs_equal_rows(work: Work) -> str:
-    unequal = work.data.weight is not None and np.ptp(work.data.weight[work.positions]) > 0
-    return "the methods that look at codes take no row weights" if unequal else ""
+def _unequal(work: Work) -> bool:
+    weight = work.data.weight
+    return weight is not None and bool(np.ptp(weight[work.positions]) > 0)
 
 
-def _needs_samples(work: Work) -> str:
-    return not_its_own(work.trained, work.data)
+def _pictures(work: Work) -> str:
+    config = work.trained.config
+    if image_shape(work.trained.schema) is None or len(work.positions) < 2:
+        return "the rows are not two or more pictures"
+    if work.trained.preparation.classes:
+        return "the pictures of a conditional model have one class by condition"
+    vector = not isinstance(config, VAEConfig) or posterior_of(config.posterior).support == "vector"
+    return "" if vector else "the codes are not vectors that could move in any direction"
 
 
-def _needs_held_out(work: Work) -> str:
-    return _needs_samples(work) or _no_held_out(work)
+def _is_own(work: Work) -> bool:
+    return work.data.fingerprint == work.trained.facts.get("fingerprint")
 
 
-def _no_held_out(work: Work) -> str:
-    trained_on = np.isin(work.positions, work.data.subset("train"))
-    return "some of the rows are training rows" if np.any(trained_on) else ""
+def _refused(test: Callable[[Work], Any], reason: str) -> Callable[[Work], str]:
+    return lambda work: reason if test(work) else ""
 
 
-def _needs_draws_like_rows(work: Work) -> str:
-    return _needs_samples(work) or (_GREY if work.sets.grey else "")
+NEEDS: dict[str, Callable[[Work], str]] = {
+    "latents": _refused(lambda work: work.classifier, "a Bayes classifier has no latents"),
+    "posterior": _refused(lambda work: work.autoencoder, "an autoencoder has no posterior but a point"),
+    "draws like rows": _refused(
+        lambda work: work.sets.grey, "draws of grey cells under a Bernoulli are black and white, unlike the rows"
+    ),
+    "labels": _refused(lambda work: not _known_labels(work), "the rows have no labels"),
+    "known factors": _refused(lambda work: known_factors(work.data) is None, "the factors are not known"),
+    "codes of two numbers": _refused(
+        lambda work: _codes(work).shape[1] != 2, "only codes of two numbers are a picture"
+    ),
+    "equal rows": _refused(_unequal, "the methods that look at codes take no row weights"),
+    "pictures": _pictures,
+    "samples of its own data": lambda work: not_its_own(work.trained, work.data),
+    "log p(x)": _refused(
+        lambda work: work.classifier or work.autoencoder, "there is no log p(x) of an autoencoder or a Bayes classifier"
+    ),
+    "its own data": _refused(lambda work: not _is_own(work), OTHER_DATA),
+    "held-out rows": _refused(
+        lambda work: np.any(np.isin(work.positions, work.data.subset("train"))), "some of the rows are training rows"
+    ),
+}
+"""What the numbers of a group need: each says why a model or its rows do not have it; "" where they have."""
 
 
-def _needs_gap(work: Work) -> str:
-    if work.classifier or work.autoencoder:
-        return "there is no log p(x) of an autoencoder or a Bayes classifier"
-    known = work.data.fingerprint == work.trained.facts.get("fingerprint")
-    return _no_held_out(work) if known else OTHER_DATA
+def why_not(work: Work, needs: str) -> str:
+    """Say which of some needs is not met, and why; "" where all are."""
+    return next((reason for word in needs.split(", ") if (reason := NEEDS[word](work))), "")
 
 
-def _needs_picture(work: Work) -> str:
-    if work.classifier:
-        return "a Bayes classifier has no latents"
-    return _needs_equal_rows(work) if _codes(work).shape[1] == 2 else "only codes of two numbers are a picture"
-
-
+@makes("weights")
 def _weights(work: Work) -> dict[str, Estimate]:
     return {}  # `measure` gives them with log p(x), where there are draws enough
 
 
+@makes("split")
 def _split(work: Work) -> dict[str, Estimate]:
     found = kl_split(work.rows(MOST_ROWS, 1))
     return {name: value for name, value in found.items() if name != "kl"}
 
 
+@makes("gaps")
 def _gaps(work: Work) -> dict[str, Estimate]:
     draws = max(2, min(work.num_samples, GAP_SAMPLES))
     found = inference_gaps(work.rows(GAP_ROWS, 2), num_samples=draws)
     return {name: found[name] for name in ("approximation_gap", "amortisation_gap")}
 
 
+@makes("latent fit")
 def _latent_fit(work: Work) -> dict[str, Estimate]:
     return latent_fit(work.rows(MOST_ROWS, 3))
 
 
+@makes("calibration")
 def _calibration(work: Work) -> dict[str, Estimate]:
     key, cond = work.key(4), work.sets.conditions(CALIBRATION_ROWS)
     rows = CALIBRATION_ROWS
     return evaluation.simulation_based_calibration(work.trained.model, num_rows=rows, cond=cond, key=key).estimates
 
 
+@makes("sandwich")
 def _sandwich(work: Work) -> dict[str, Estimate]:
     key, cond = work.key(6), work.sets.conditions(SANDWICHED_ROWS)
     draws = max(2, min(work.num_samples, GAP_SAMPLES))
@@ -177,17 +191,14 @@ def _codes(work: Work) -> np.ndarray:
     return codes.reshape(len(codes), -1)
 
 
-def _labels(work: Work) -> dict[str, Estimate]:
+@makes("probes")
+def _probes(work: Work) -> dict[str, Estimate]:
     label = work.data.label
     assert label is not None
     return representation(_codes(work), label[some(work.positions, 2000, work.seed)], seed=work.seed)
 
 
-def _needs_factors(work: Work) -> str:
-    reason = _needs_posterior(work) or ("" if known_factors(work.data) is not None else "the factors are not known")
-    return reason or _needs_equal_rows(work)
-
-
+@makes("factors")
 def _factors(work: Work) -> dict[str, Estimate]:
     factors = known_factors(work.data)
     assert factors is not None
@@ -195,21 +206,13 @@ def _factors(work: Work) -> dict[str, Estimate]:
     return disentanglement_scores(_codes(work), chosen, categorical=(FACTORS.index("form"),), seed=work.seed)
 
 
+@makes("plane")
 def _picture(work: Work) -> dict[str, Estimate]:
     rows = in_one_unit(work.trained.schema, np.asarray(work.rows(2000, 5).batch.x))
     return {"trustworthiness": trustworthiness(rows, _codes(work), seed=work.seed)}
 
 
-def _needs_moves(work: Work) -> str:
-    config = work.trained.config
-    if image_shape(work.trained.schema) is None or len(work.positions) < 2:
-        return "the rows are not two or more pictures"
-    if work.trained.preparation.classes:
-        return "the pictures of a conditional model have one class by condition"
-    vector = not isinstance(config, VAEConfig) or posterior_of(config.posterior).support == "vector"
-    return "" if vector else "the codes are not vectors that could move in any direction"
-
-
+@makes("reach")
 def _reach(work: Work) -> dict[str, Estimate]:
     found, made = reach_of(work.trained, work.data, work.positions, work.seed), {}
     for name, what, far in (("picture_reach", "picture", found.picture), ("class_reach", "class", found.label)):
@@ -218,25 +221,28 @@ def _reach(work: Work) -> dict[str, Estimate]:
             how = f"length of a move in z after which the decoded {what} is another, median of {far.shape[1]} random "
             how += f"directions; {np.isinf(far).mean():.1%} of the moves go {MOST:g} far without, and count as that"
             made[name] = Estimate.of(rows, num_samples=1, protocol=how)
-            made[name] = replace(made[name], unit="units of z")
     return made
 
 
+@makes("samples")
 def _samples(work: Work) -> dict[str, Estimate]:
     return compared(work.sets)
 
 
+@makes("copies")
 def _copies(work: Work) -> dict[str, Estimate]:
     sets, options = work.sets, {"features": work.sets.features, "seed": work.seed}
     return noted(work.sets, evaluation.memorisation(sets.samples, sets.train, sets.rows, **options))
 
 
+@makes("modes")
 def _modes(work: Work) -> dict[str, Estimate]:
     sets = work.sets
     found = evaluation.dropped_modes(sets.train, sets.samples, features=sets.features, seed=work.seed)
     return noted(work.sets, {"dropped_share": found.estimate})
 
 
+@makes("checks")
 def _checks(work: Work) -> dict[str, Estimate]:
     sets = work.sets
     schema = work.trained.schema
@@ -258,6 +264,7 @@ def _checks(work: Work) -> dict[str, Estimate]:
     }  # fmt: skip
 
 
+@makes("generalisation")
 def _generalisation(work: Work) -> dict[str, Estimate]:
     held_out = work.metrics[headline(work.metrics)]
     rows = some(work.data.subset("train"), TRAIN_ROWS, work.seed)
@@ -267,56 +274,6 @@ def _generalisation(work: Work) -> dict[str, Estimate]:
     protocol = f"log p(x) of {len(rows)} training rows minus that of {held_out.n} held-out rows; {own.protocol}"
     gap = Estimate(own.value - held_out.value, error, own.num_samples, held_out.n, protocol=protocol)
     return {"generalisation_gap": gap}
-
-
-GROUPS: tuple[Group, ...] = (
-    Group(("effective_sample_size", "pareto_k"), _needs_posterior, _weights, "too few draws for a tail"),
-    Group(
-        ("mutual_information", "aggregate_kl", "total_correlation", "dimensionwise_kl"),
-        _needs_posterior,
-        _split,
-        "the units of the posterior or the prior have no densities of their own",
-    ),
-    Group(("approximation_gap", "amortisation_gap"), _needs_posterior, _gaps),
-    Group(("aggregate_mmd", "aggregate_two_sample", "prior_holes"), _needs_posterior, _latent_fit),
-    Group(("posterior_coverage", "calibration_p_value"), _needs_own_draws, _calibration),
-    Group(
-        ("log_marginal_lower", "log_marginal_upper", "log_marginal_gap"),
-        _needs_own_draws,
-        _sandwich,
-        "the posterior has no density at the latents of some rows that the model makes",
-    ),
-    Group(
-        ("linear_probe_accuracy", "nearest_neighbour_accuracy", "kmeans_accuracy", "kmeans_nmi", "kmeans_rand_index"),
-        _needs_labels,
-        _labels,
-    ),
-    Group(
-        (
-            *("mig", "sap", "modularity", "irs", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
-            *("factor_vae_score", "beta_vae_score", "explicitness"),
-        ),
-        _needs_factors,
-        _factors,
-    ),
-    Group(("trustworthiness",), _needs_picture, _picture),
-    Group(
-        ("picture_reach", "class_reach"),
-        lambda work: _needs_posterior(work) or _needs_moves(work),
-        _reach,
-        "the rows have no labels of two classes",
-    ),
-    Group(
-        ("precision", "recall", "density", "coverage", "frechet_distance", "kernel_distance", "two_sample_accuracy"),
-        _needs_samples,
-        _samples,
-    ),
-    Group(("memorisation", "copied_share"), _needs_held_out, _copies),
-    Group(("dropped_share",), _needs_samples, _modes),
-    Group(tuple(f"predictive_check_{name}" for name in evaluation.STATISTICS), _needs_draws_like_rows, _checks),
-    Group(("generalisation_gap",), _needs_gap, _generalisation),
-)
-"""What is measured beside the numbers of `measure`, in this order."""
 
 
 @dataclass
@@ -351,21 +308,24 @@ def measure_all(
     first = measured(trained, data, positions, num_samples=num_samples, seed=seed)
     found = Everything(metrics=first.metrics, units=first.units, grey=first.grey)
     work.metrics, work.num_samples = found.metrics, found.metrics[headline(found.metrics)].num_samples
-    for group in GROUPS if only is None else [group for group in GROUPS if set(only) & set(group.names)]:
-        if all(name in found.metrics for name in group.names):
+    for group, run in GROUPS.items():
+        rows = [row for row in METRICS.values() if row.made == group and not row.beside]
+        names = {row.name for row in rows}
+        if names <= found.metrics.keys() or (only is not None and not names & set(only)):
             continue
-        reason = group.why_not(work)
-        began = time.perf_counter()
+        reasons = {needs: why_not(work, needs) for needs in dict.fromkeys(row.needs for row in rows)}
+        began, failed = time.perf_counter(), ""
         made: dict[str, Estimate] = {}
-        if not reason:
+        if not all(reasons.values()):
             try:
-                made = group.run(work)
+                made = run(work)
             except LatensError as error:  # the parts of latens say what a model lacks for a number
-                reason = error.message.rstrip(".")
-        missing = (name for name in group.names if name not in made and name not in found.metrics)
-        found.left_out |= dict.fromkeys(missing, reason or group.partly)
+                failed = error.message.rstrip(".")
+        missing = [row for row in rows if row.name not in made and row.name not in found.metrics]
+        found.left_out |= {row.name: reasons[row.needs] or failed or row.lacking for row in missing}
         seconds = time.perf_counter() - began
-        found.metrics |= {name: replace(value, seed=seed, seconds=seconds) for name, value in made.items()}
+        about: dict[str, Any] = {"seed": seed, "seconds": seconds}
+        found.metrics |= {n: replace(value, unit=metric_of(n).unit, **about) for n, value in made.items()}
     units = found.units if "active_units" in found.metrics else []
     found.findings = diagnose(found.metrics, units, rising=still_rising(trained.facts))
     return found

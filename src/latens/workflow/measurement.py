@@ -40,8 +40,9 @@ from latens.evaluation.evidence.mixture_baseline import mixture_baseline
 from latens.models import CodeHead, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
+from latens.workflow.metrics import LAST_HEADLINE, metric_of, ranked
 from latens.workflow.pairs import of_pairs
-from latens.workflow.sample_sets import SampleSets, compared, has_likelihood, not_its_own
+from latens.workflow.sample_sets import SampleSets, compared, has_likelihood, is_grey, not_its_own
 from latens.workflow.trained import TrainedModel
 from latens.workflow.translate import knows_pairs
 
@@ -57,9 +58,6 @@ LEVEL_SAMPLES = 16
 MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 """Draws a row are doubled so often at most, and to so many draws of all rows together."""
 
-HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood", "two_sample_accuracy")
-"""The number that stands for a model: the first of these that was measured."""
-
 
 def measure(
     trained: TrainedModel,
@@ -70,34 +68,9 @@ def measure(
     seed: int = 0,
 ) -> dict[str, Estimate]:
     """The metrics of a model on the rows at `positions`."""
-    # - `log_marginal`: log p(x) by importance sampling with `num_samples` samples for each row, in nats; a lower bound
-    #   in
-    #     expectation, whose `draws_error` is what it may still lack. On grey pixels under a Bernoulli, where no log
-    #   p(x)
-    #     exists, it is called `cross_entropy_bound`.
-    #     Of a quantised model it is the bound at the one code of x, and its protocol says so.
-    # - `log_marginal_smoothed`: the same from Pareto-smoothed weights, which are no bound; `effective_sample_size` and
-    #     `pareto_k` of the weights, medians over rows.
-    # - `elbo`, `log_likelihood`, `kl`: means over the same samples, in nats.
-    # - `log_likelihood_gain`: log p(x | z) of the row's own codes minus that of codes drawn from the prior, in nats:
-    #   what
-    #     the codes buy for the nats of `kl`.
-    # - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
-    # - `kl_level_1`, `kl_level_2`, ... of a hierarchy: the KL of each level given those above it, in nats, from the
-    #     lowest, which is drawn last.
-    # - `active_units`: how many latent dimensions move with x.
-    # - `gain_over_independent`: log p(x) minus that of independent features fitted to the training rows, a paired
-    #     difference over the same rows; only where `data` are the data the model was trained on. Of a mixed table
-    #     `gain_over_mixture` too: the same beside a mixture of up to 64 classes of independent columns, summed exactly.
-    # - `accuracy` alone for a Bayes classifier, and besides of the most probable label of a model that predicts them;
-    #     `clustering_accuracy` and `normalised_mutual_information` of the components of a mixture prior; all of rows
-    #   with
-    #     a label. `log_likelihood` alone for an autoencoder, which has no p(x).
-    # - of pairs of pictures the error of the target given the source, beside two guesses (`measure.pairs.of_pairs`).
-    # - of a GAN, which has no likelihood, samples against rows alone, of the data that it was trained on:
-    #     `two_sample_accuracy` (one half where no classifier tells them apart), `precision`, `recall`, `density`,
-    #     `coverage`, `frechet_distance` and `kernel_distance`.
-    # - of a conditional model every log p(x) is log p(x | label), and its protocol says so.
+    # The rows of METRICS that are made by "measure" say which; docs/evaluate.md says what each can tell. `log_marginal`
+    # is a lower bound in expectation, whose `draws_error` is what it may still lack; of a quantised model it is the
+    # bound at the one code of x. A conditional model's log p(x) is log p(x | label), and its protocol says so.
     # num_samples: samples for each row; None for 1000, doubled up to three times where log p(x) still rises with them
     # by more than half of its error.
     return measured(trained, data, positions, num_samples=num_samples, seed=seed).metrics
@@ -156,7 +129,7 @@ def measured(
 def of_one_class(trained: TrainedModel, batch: Batch) -> tuple[np.ndarray, str]:
     """The log density of every row under a classifier that was fitted without labels, and its protocol in words."""
     rows = class_log_joint(trained.rows(batch))[:, 0]
-    return rows, f"{what_density(trained, trained.schema.kind, False)}exact, one density of all rows"
+    return rows, f"{what_density(trained, trained.schema.kind)}exact, one density of all rows"
 
 
 def _of_samples(trained: TrainedModel, data: Dataset, positions: np.ndarray, seed: int) -> dict[str, Estimate]:
@@ -172,7 +145,7 @@ def _of_samples(trained: TrainedModel, data: Dataset, positions: np.ndarray, see
 
 def headline(metrics: dict[str, Estimate]) -> str:
     """The name of the metric that stands for the model."""
-    return next(name for name in HEADLINES if name in metrics)
+    return next(name for name in ranked(LAST_HEADLINE) if name in metrics)
 
 
 def still_rising(facts: Mapping[str, Any]) -> bool:
@@ -231,21 +204,19 @@ class Measurement:
         self.levels = data.schema.levels if data.schema.kind == "levels" else 2
         self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
         kind, preparation = data.schema.kind, trained.preparation
-        self.grey = self.family == "bernoulli" and kind in ("levels", "unit") and preparation.binarize == "none"
+        self.grey = is_grey(trained, kind)
         whole = self.family in LIKELIHOODS and LIKELIHOODS[self.family].discrete
         self.yes_no = whole and LIKELIHOODS[self.family].sees == "yes-no"
         self.discrete = preparation.dequantize or (whole and not self.grey and kind != "mixed")
         self.counts = whole and kind == "counts"
         self.cells = math.prod(data.schema.shape)
-        self.what = "" if self.counts else what_density(trained, kind, self.grey)
+        self.what = "" if self.counts else what_density(trained, kind)
         self.what += "given the label of each row; " if trained.preparation.classes else ""
         self.rows: np.ndarray = np.zeros(0)
         self.marginals: LogMarginals | None = None  # of each row, with what its draws say, where it has several
         self._began = time.perf_counter()
 
-    def add(
-        self, name: str, rows: Shaped[np.ndarray, " B"], num_samples: int, protocol: str, unit: str = "nats"
-    ) -> None:
+    def add(self, name: str, rows: Shaped[np.ndarray, " B"], num_samples: int, protocol: str) -> None:
         """Add a metric that is a mean over rows."""
         if not np.all(np.isfinite(rows)):
             bad = np.flatnonzero(~np.isfinite(rows))
@@ -255,13 +226,12 @@ class Measurement:
                 where=name,
                 fix="Look for extreme values with `latens check`, or train with a smaller learning rate.",
             )
-        estimate = Estimate.of(rows, num_samples=num_samples, protocol=protocol, weight=self.weight)
-        self.put(name, replace(estimate, unit=unit))
+        self.put(name, Estimate.of(rows, num_samples=num_samples, protocol=protocol, weight=self.weight))
 
     def put(self, name: str, estimate: Estimate) -> None:
         """Add a metric, and note the seconds since the one before it."""
         now = time.perf_counter()
-        self.found[name] = replace(estimate, seconds=now - self._began)
+        self.found[name] = replace(estimate, unit=metric_of(name).unit, seconds=now - self._began)
         self._began = now
 
     def evidence(self) -> RowNumbers:
@@ -289,7 +259,7 @@ class Measurement:
         if self.discrete and self.batch.mask is None:
             note = "an upper bound, by uniform dequantisation; " if self.trained.preparation.dequantize else ""
             bits = -self._discrete() / (self.cells * math.log(2))
-            self.add("bits_per_dimension", bits, draws, note + how, "bits/dimension")
+            self.add("bits_per_dimension", bits, draws, note + how)
         for name in ("elbo", "log_likelihood", "kl"):
             words = f"{self.what}mean over {draws} draws from the posterior"
             self.add(name, np.asarray(getattr(numbers, name), np.float64), draws, words)
@@ -331,7 +301,7 @@ class Measurement:
         """Add the number of active latent dimensions."""
         active = sum(unit["active"] for unit in table)
         protocol = f"of {len(table)} latent units, those whose posterior mean varies by more than 0.01 over the rows"
-        self.put("active_units", Estimate(float(active), float("nan"), 0, len(self.rows), "units", protocol))
+        self.put("active_units", Estimate(float(active), math.nan, 0, len(self.rows), protocol=protocol))
 
     def by_level(self) -> None:
         """Add the KL of every level of a hierarchy."""
@@ -361,31 +331,25 @@ class Measurement:
             found = cluster_probabilities(self.at).argmax(axis=1)[known]
             name, hits = "clustering_accuracy", matched(label, found, weight=weight)
             protocol = "share of rows in the cluster of their class, by the best one-to-one matching of these rows"
-        estimate = Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight)
-        self.put(name, replace(estimate, unit="accuracy"))
+        self.put(name, Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight))
         if name != "accuracy":
             nmi = normalised_mutual_information(label, found, weight=weight)
             words = "2 I / (H + H) of classes and most probable clusters"
-            nan = float("nan")
-            self.put("normalised_mutual_information", Estimate(nmi, nan, 1, len(label), "NMI", words))
+            self.put("normalised_mutual_information", Estimate(nmi, math.nan, 1, len(label), protocol=words))
 
     def gain(self, data: Dataset) -> None:
         """Add log p(x) minus that of independent features fitted to the training rows."""
         train, divide = data.subset("train"), 1.0
+        mask = None if self.batch.mask is None else np.asarray(self.batch.mask)
+        given: dict[str, Any] = {"train_mask": None if data.mask is None else data.mask[train], "test_mask": mask}
+        given["train_weight"] = None if data.weight is None else data.weight[train]
         if data.schema.types is not None:
-            x, mask = np.asarray(self.batch.x), self.batch.mask
+            x = np.asarray(self.batch.x)
             cells = np.stack([one.log_shares(x[:, i]) for i, one in enumerate(data.schema.types)], axis=1)
-            independent = np.sum(cells, axis=1, where=True if mask is None else np.asarray(mask))
+            independent = np.sum(cells, axis=1, where=True if mask is None else mask)
             self._gain(self.rows - independent, "log p(x) minus that of independent columns with the shares of")
-            mixture, classes = mixture_baseline(
-                data.x[train],
-                x,
-                data.schema.types,
-                order=data.row_id[train],
-                train_mask=None if data.mask is None else data.mask[train],
-                test_mask=None if mask is None else np.asarray(mask),
-                train_weight=None if data.weight is None else data.weight[train],
-            )
+            given["order"] = data.row_id[train]
+            mixture, classes = mixture_baseline(data.x[train], x, data.schema.types, **given)
             what = f"log p(x) minus that of a mixture of {classes} classes of independent columns fitted to"
             return self._gain(self.rows - mixture, what, "gain_over_mixture")
         if self.discrete and not self.yes_no:
@@ -396,17 +360,8 @@ class Measurement:
             # As the model sees them: a random binarisation is the same one as in `evidence`.
             test = prepared_rows(self.at)
             rows, divide = self._expected(data.x.take(train, axis=0))
-        independent = independent_baseline(
-            rows,
-            test,
-            kind,
-            self.levels,
-            train_mask=None if data.mask is None else data.mask[train],
-            test_mask=None if self.batch.mask is None else np.asarray(self.batch.mask),
-            train_weight=None if data.weight is None else data.weight[train],
-            divide=divide,
-            common_unit=data.schema.columns is None,
-        )
+        given |= {"divide": divide, "common_unit": data.schema.columns is None}
+        independent = independent_baseline(rows, test, kind, self.levels, **given)
         # Both minuends are of the counts or levels themselves where there are probabilities of these.
         of = "x" if kind in ("counts", "levels") else density_of(self.trained)
         what = "cross-entropy" if self.grey else f"log p({of})"
@@ -415,8 +370,8 @@ class Measurement:
 
     def _gain(self, rows: np.ndarray, what: str, name: str = "gain_over_independent") -> None:
         protocol = f"{what} the training rows, paired over rows"
-        estimate = Estimate.of(rows, num_samples=self.num_samples or 1, protocol=protocol, weight=self.weight)
-        self.put(name, estimate)
+        draws = self.num_samples or 1
+        self.put(name, Estimate.of(rows, num_samples=draws, protocol=protocol, weight=self.weight))
 
     def _expected(self, rows: Any) -> tuple[Any, float]:
         """Rows and a divisor: their quotient is what the model sees, or the mean of it where that is random."""
@@ -434,10 +389,10 @@ class Measurement:
         self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
 
 
-def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
-    """What the density is of, where that is not plain."""
+def what_density(trained: TrainedModel, kind: str) -> str:
+    """What the density is of, where that is not plain, of rows of a kind."""
     preparation = trained.preparation
-    if grey:
+    if is_grey(trained, kind):
         return "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
     if preparation.dequantize:
         return f"density of (x + u) / {preparation.divide:g} with uniform u; "

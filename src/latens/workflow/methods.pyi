@@ -78,6 +78,17 @@ class Methods:
         format: Literal['onnx'] = 'onnx',
     ) -> Made:
         """The encoder and the decoder as ONNX files, checked: `latens export`."""
+    def figures(
+        self,
+        data: Any = None,
+        only: str | None = None,
+        theme: Literal['light', 'dark'] = 'light',
+        manifold_cells: int | None = None,
+        manifold_range: Literal['linear', 'percentile'] | None = None,
+        percentiles: tuple[float, float] | None = None,
+        out: str = '',
+    ) -> Made:
+        """Every picture that applies to a run, with the numbers behind it: `latens figures`."""
     def refit(
         self,
         data: Any = None,

@@ -22,6 +22,7 @@ from latens.recipes.building.recipe import build_new
 from latens.recipes.parts.posteriors import posterior_of
 from latens.typing import checked_later
 from latens.workflow.inputs import refuse_inputs, seed_key
+from latens.workflow.sample_sets import is_grey
 from latens.workflow.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000
@@ -226,8 +227,7 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     before, after = (
         log_marginal(one.rows(batch, seed=seed), num_samples=num_samples).astype(np.float64) for one in (old, new)
     )
-    grey = new.config.likelihood.family == "bernoulli" and new.schema.kind in ("levels", "unit")
-    what = "log p(x)" if not grey or new.preparation.binarize != "none" else "the cross-entropy bound"
+    what = "the cross-entropy bound" if is_grey(new, new.schema.kind) else "log p(x)"
     what = "the bound on log p(x)" if point and what == "log p(x)" else what
     how = "log p(x | z) + log p(z) at the one code of x" if point else f"importance sampling, {num_samples} draws a row"
     protocol = f"{what} with the refitted prior minus that with the former one, paired over {split} rows; {how}"

@@ -61,6 +61,12 @@ def has_likelihood(trained: TrainedModel) -> bool:
     return not isinstance(config, VAEConfig) or _objective_says(trained, "has_likelihood")
 
 
+def is_grey(trained: TrainedModel, kind: str) -> bool:
+    """Whether rows of this kind are grey cells under a Bernoulli, whose numbers are a cross-entropy."""
+    family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
+    return family == "bernoulli" and kind in ("levels", "unit") and trained.preparation.binarize == "none"
+
+
 OTHER_DATA = "these are not the data that the model was trained on"
 
 
@@ -86,10 +92,7 @@ class SampleSets:
     @property
     def grey(self) -> bool:
         """Whether the pixels are grey under a Bernoulli."""
-        config = self.trained.config
-        family = config.likelihood.family if isinstance(config, VAEConfig) else ""
-        levels = self.data.schema.kind in ("levels", "unit")
-        return family == "bernoulli" and levels and self.trained.preparation.binarize == "none"
+        return is_grey(self.trained, self.data.schema.kind)
 
     @property
     def what(self) -> str:

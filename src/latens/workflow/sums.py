@@ -26,8 +26,8 @@ class _Rows(Measurement):
         super().__init__(*args)
         self.kept: dict[str, tuple[np.ndarray, Estimate]] = {}
 
-    def add(self, name: str, rows: np.ndarray, num_samples: int, protocol: str, unit: str = "nats") -> None:
-        super().add(name, rows, num_samples, protocol, unit)
+    def add(self, name: str, rows: np.ndarray, num_samples: int, protocol: str) -> None:
+        super().add(name, rows, num_samples, protocol)
         self.kept[name] = np.asarray(rows, np.float64), self.found[name]
 
 

@@ -24,6 +24,7 @@ from latens.io.atomic import resource_errors, write_atomic
 from latens.io.plain_files import as_path
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
+from latens.models import DeterministicHead
 from latens.recipes import recipe_of
 from latens.recipes.parts.objects import config_of_file
 from latens.recipes.parts.posteriors import posterior_of
@@ -115,7 +116,10 @@ class TrainedModel(Methods):
     @property
     def is_point(self) -> bool:
         """Whether codes are points, without a density: of a plain autoencoder."""
-        return isinstance(self.config, VAEConfig) and posterior_of(self.config.posterior).is_point
+        if isinstance(self.config, VAEConfig):
+            return posterior_of(self.config.posterior).is_point
+        # A model that was made by hand has no configuration to say so.
+        return isinstance(getattr(getattr(self.model, "encoder", None), "head", None), DeterministicHead)
 
     # --- classes ---
 

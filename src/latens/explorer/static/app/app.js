@@ -473,11 +473,7 @@ export class App {
         columns[i].kind === "category" ? (columns[i].levels[value] ?? "none") : format(value),
       ]);
     }
-    for (const [name, word] of [
-      ["elbo", "ELBO"],
-      ["log_likelihood", "log p(x | z)"],
-      ["kl", "KL"],
-    ]) {
+    for (const [name, word] of model.manifest.words) {
       if (this.shown.arrays[name] && place >= 0) facts.push([word, `${format((await this.array(name))[place])} nats`]);
     }
     return facts;

@@ -5,7 +5,8 @@ import { further, ramp, rgb, theme, themeName } from "./theme.js";
 
 const SLICE = 125000;
 
-export const SPECIAL = { none: "nothing", elbo: "ELBO (nats)", log_likelihood: "log p(x | z) (nats)", kl: "KL (nats)" };
+// What a number of a row is called: its words are those of the manifest.
+export const nameOf = (model, name) => `${model.words[name]} (nats)`;
 
 const GROUPS = { cell: "columns", coordinate: "coordinates" };
 
@@ -13,12 +14,12 @@ export const columnGroup = (column) => GROUPS[column.role] ?? "labels and splits
 
 export function colourChoices(model) {
   const { columns, arrays } = model.manifest;
-  const choices = [["none", SPECIAL.none]];
+  const choices = [["none", "nothing"]];
   columns.forEach((column, i) =>
     choices.push([`c${i}`, column.name, columnGroup(column)]),
   );
-  for (const name of ["elbo", "log_likelihood", "kl"])
-    if (arrays[name]) choices.push([name, SPECIAL[name], "parts of the ELBO"]);
+  for (const name of Object.keys(model.words))
+    if (arrays[name]) choices.push([name, nameOf(model, name), "parts of the ELBO"]);
   for (const unit of model.order) choices.push([`u${unit}`, `unit ${unit}`, "latent units"]);
   return choices;
 }
@@ -34,7 +35,7 @@ export async function colourValues(app, key) {
   const column = /^c\d+$/.test(key) ? model.manifest.columns[place] : null;
   const values = column ? await app.coordinates(key) : await app.array(key);
   if (column?.kind === "category") return { kind: "category", name: column.name, values, place, levels: column.levels };
-  return { kind: "number", name: column ? column.name : SPECIAL[key], values };
+  return { kind: "number", name: column ? column.name : nameOf(model, key), values };
 }
 
 export function limits(values) {

@@ -66,6 +66,7 @@ export async function readArray({ file, dtype, shape }) {
 export class Model {
   constructor(manifest) {
     this.manifest = manifest;
+    this.words = Object.fromEntries(manifest.words);
     this.n = manifest.rows.shown;
     this.size = manifest.latent?.size ?? 0;
     this.units = manifest.units;

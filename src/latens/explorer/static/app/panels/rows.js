@@ -133,7 +133,7 @@ export function rowsPanel(app) {
         caption: model.id(row),
         label: `row ${model.id(row)}`,
         onclick,
-        title: `log p(x | z) ${format(value)} nats`,
+        title: `${model.words.log_likelihood} ${format(value)} nats`,
       });
       if (!back) items.pop();
       else
@@ -162,7 +162,7 @@ export function rowsPanel(app) {
     ),
     near,
     heading(
-      "Reconstructed worst: the row, then log p(x | z) in nats",
+      `Reconstructed worst: the row, then ${model.words.log_likelihood} in nats`,
       saveStrip(app, "worst-reconstructed", worst, 12),
     ),
     worst,

@@ -49,12 +49,8 @@ export function selectionPanel(app) {
       if (model.n > SLICE) await breathe();
     }
     if (kind === "number") {
-      for (const [name, word] of [
-        ["elbo", "ELBO (nats)"],
-        ["log_likelihood", "log p(x | z) (nats)"],
-        ["kl", "KL (nats)"],
-      ]) {
-        if (app.shown.arrays[name]) lines.push([word, ...(await moments(await app.array(name), app.state.selection))]);
+      for (const [name, word] of model.manifest.words) {
+        if (app.shown.arrays[name]) lines.push([`${word} (nats)`, ...(await moments(await app.array(name), app.state.selection))]);
       }
     }
     return lines;

@@ -3,7 +3,7 @@
 // its own range leave, over all rows.
 
 import { breathe, button, count3, format, h, latest, replace, s } from "../dom.js";
-import { levelColour, SPECIAL } from "../colours.js";
+import { levelColour, nameOf as nameOfNumber } from "../colours.js";
 import { numberText } from "../event.js";
 import { extent } from "../geometry.js";
 import { saveCsv } from "../save.js";
@@ -59,7 +59,7 @@ export function tablePanel(app) {
     };
     replace(wider, left > 0 ? button(`${left} more columns`, further) : null);
   }
-  const nameOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].name : SPECIAL[key]);
+  const nameOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].name : nameOfNumber(model, key));
   const columnOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))] : undefined);
   const levelsOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].levels : undefined);
   const filterOf = (key) => app.state.filters.find((one) => one.key === key);

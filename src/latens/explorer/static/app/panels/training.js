@@ -6,12 +6,6 @@ import { saveButtons } from "../save.js";
 import { theme } from "../theme.js";
 import { heading, panel } from "./parts.js";
 
-const TERMS = [
-  ["elbo", "ELBO (nats)"],
-  ["log_likelihood", "E log p(x | z) (nats)"],
-  ["kl", "KL (nats)"],
-];
-
 export function trainingPanel(app) {
   const { model } = app;
   const charts = h("div", { class: "stack" });
@@ -24,7 +18,8 @@ export function trainingPanel(app) {
     const history = records();
     const t = theme();
     const number = (record, name) => (typeof record[name] === "number" ? record[name] : Number.NaN);
-    const drawn = TERMS.map(([term, title]) => {
+    const drawn = model.manifest.words.map(([term, word]) => {
+      const title = `${term === "log_likelihood" ? "E " : ""}${word} (nats)`;
       const series = [
         ["train", t.first, undefined],
         ["validation", t.second, "5 3"],

@@ -1,0 +1,57 @@
+"""Every number is one row: its fields are filled, and what a command emits has one."""
+
+import re
+
+import pytest
+from paths import ROOT
+
+from latens.evaluation import STATISTICS
+from latens.workflow.groups import GROUPS, NEEDS
+from latens.workflow.metrics import LAST_HEADLINE, METRICS, metric_of, ranked
+
+WITHOUT_UNIT = {"density", "kernel_distance"}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_field_of_a_metric_is_filled(name: str) -> None:
+    row = METRICS[name]
+    assert row.name == name
+    assert row.unit or name in WITHOUT_UNIT
+    assert row.words
+    assert row.made == "measure" or row.made in GROUPS
+    assert row.needs
+    assert row.made == "measure" or set(row.needs.split(", ")) <= set(NEEDS)
+    assert row.told in ("", "always", *ranked(LAST_HEADLINE))
+    assert row.words not in {one.words for one in METRICS.values() if one is not row}
+
+
+def test_ranks_are_places() -> None:
+    assert sorted(row.rank for row in METRICS.values() if row.rank) == list(range(1, len(ranked()) + 1))
+    found = ranked(LAST_HEADLINE)
+    assert found == ["log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood", "two_sample_accuracy"]
+
+
+def test_every_group_makes_numbers_and_every_statistic_is_one() -> None:
+    assert {row.made for row in METRICS.values()} == {"measure", *GROUPS}
+    checks = [name.removeprefix("predictive_check_") for name, row in METRICS.items() if row.made == "checks"]
+    assert checks == list(STATISTICS)
+
+
+def test_a_number_that_is_counted_has_its_count_in_its_words() -> None:
+    assert (metric_of("kl_level_12").words, metric_of("kl_level_12").label) == ("kl level 12", "  level 12")
+    with pytest.raises(KeyError):
+        metric_of("no_such_number_1")
+
+
+def test_the_pages_name_every_number() -> None:
+    pages = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("evaluate", "latents", "evidence"))
+    named = set(re.findall(r"`([a-z_0-9]+)`", pages.replace("kl_level_1", "kl_level_")))
+    spelled = {name.removesuffix("#") for name in METRICS if not name.startswith("predictive_check_")}
+    assert spelled - named == set()
+    assert "`predictive_check_...`" in pages
+    # What a table of numbers names has a row.
+    page = (ROOT / "docs" / "evaluate.md").read_text().partition("## Warnings")[0]
+    tables = re.findall(r"^\| ((?:`[a-z_0-9]+`(?:, )?)+)", page, re.MULTILINE)
+    numbers = [name for cell in tables for name in re.findall(r"`([a-z_0-9]+)`", cell)]
+    assert len(numbers) > 40
+    assert [name for name in numbers if name not in METRICS and f"{name.rstrip('0123456789')}#" not in METRICS] == []
