@@ -10,15 +10,7 @@ import jax
 import jax.numpy as jnp
 from msgspec.structs import replace
 
-from latens.config import (
-    LabelConfig,
-    NetworkConfig,
-    ObjectiveConfig,
-    OptimizerConfig,
-    PosteriorConfig,
-    PriorConfig,
-    VAEConfig,
-)
+from latens.config import LabelConfig, VAEConfig
 from latens.data import Dataset, Schema
 from latens.distributions import StandardNormal
 from latens.errors import ConfigError
@@ -29,17 +21,13 @@ from latens.recipes.building import model as building
 from latens.recipes.building import plan as vae
 from latens.recipes.building.clustering import as_plain, with_clusters
 from latens.recipes.building.optimizer import optimizer_of
-from latens.recipes.building.recipe import Recipe, Size
+from latens.recipes.building.recipe import Size
 from latens.recipes.building.spreading import with_spread_labels
 from latens.recipes.parts.conditions import num_classes, preparation
 from latens.recipes.parts.likelihoods import encoder_input
 from latens.training import Budget, Stage
 from latens.trees import Frozen
 from latens.typing import Key
-
-_SOFTPLUS = PosteriorConfig(scale="softplus")
-_ADAM = OptimizerConfig(name="adam", learning_rate=1e-3)
-
 
 # --- M2, and M2 on codes ---
 
@@ -174,52 +162,6 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     return config, reasons + more
 
 
-def _recipe(name: str, summary: str, source: str, use_when: str, *, build: Any, plan: Any, **parts: Any) -> Recipe:
-    made = vae.recipe(name, summary, source, use_when, **parts)
-    return dataclasses.replace(made, build=build, plan=plan, resolve=resolve)
-
-
-RECIPES = (
-    vae.recipe(
-        "conditional-vae",
-        "encoder and decoder read the label of each row: p(x | label)",
-        "Sohn, Lee & Yan (2015), NeurIPS, 'Learning structured output representation'; Kingma et al. (2014)",
-        "every row has a label, and you want samples and log p(x) of one class",
-        label=LabelConfig(kind="condition"),
-        posterior=_SOFTPLUS,
-    ),
-    _recipe(
-        "m2",
-        "labels that are latent where they are missing, summed over exactly",
-        "Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298",
-        "few rows have labels and you want them for all, with a model of both",
-        build=build,
-        plan=plan,
-        label=LabelConfig(kind="predict"),
-        objective=ObjectiveConfig(name="semi-supervised"),
-        posterior=_SOFTPLUS,
-    ),
-    _recipe(
-        "m1-m2",
-        "a VAE, then labels and codes of its codes, summed over exactly where they are missing",
-        "Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298",
-        "very few rows have labels (data.labelled=100 hides the others)",
-        build=build,
-        plan=plan,
-        label=LabelConfig(kind="predict-codes"),
-        objective=ObjectiveConfig(name="semi-supervised", options={"alpha": 2.0}),
-        posterior=PosteriorConfig(scale="softplus", latent_dim=50),
-    ),
-    _recipe(
-        "vade",
-        "a mixture of 10 Normals as prior, started at a fit to the codes of a plain model: its components are clusters",
-        "Jiang, Zheng, Tan, Tang & Zhou (2017), arXiv 1611.05148",
-        "you want clusters, and samples of each",
-        build=building.build,
-        plan=plan_clusters,
-        prior=PriorConfig(kind="mixture", options={"components": 10}),
-        posterior=PosteriorConfig(scale="softplus", latent_dim=10),
-        optimizer=_ADAM,
-        network=NetworkConfig(activation="relu"),
-    ),
-)
+_M2 = dataclasses.replace(vae.RECIPE, build=build, plan=plan, resolve=resolve)
+RECIPES = {"m2": _M2, "m1-m2": _M2, "vade": dataclasses.replace(vae.RECIPE, plan=plan_clusters, resolve=resolve)}
+"""What these recipes begin with."""

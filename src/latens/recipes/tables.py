@@ -115,16 +115,5 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
     return (Stage(None, None, start=start),)
 
 
-RECIPES = (
-    Recipe(
-        CONFIG.recipe,
-        "a mixture of classes with independent typed columns, by EM, log p(x) summed exactly",
-        "Dempster, Laird & Rubin (1977), 'Maximum likelihood from incomplete data via the EM algorithm'",
-        "a mixed table is small, or `fit` says that a mixture is better",
-        CONFIG,
-        resolve,
-        preparation,
-        build,
-        plan,
-    ),
-)
+RECIPES = {"table-mixture": Recipe("", "", "", "", CONFIG, resolve, preparation, build, plan)}
+"""What this recipe begins with."""

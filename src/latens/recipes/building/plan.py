@@ -69,12 +69,6 @@ POISSON_CLIP = 100.0
 """The largest norm of a gradient under a Poisson likelihood, where none is set."""
 
 
-def recipe(name: str, summary: str, source: str, use_when: str, **parts: Any) -> Recipe:
-    """A recipe from the parts of its configuration; network and optimiser are those of `default` unless given."""
-    parts = {"network": NETWORK, "optimizer": OPTIMIZER, **parts}
-    return Recipe(name, summary, source, use_when, VAEConfig(recipe=name, **parts), resolve, preparation, build, plan)
-
-
 def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
     # config: a configuration with options that are None or "auto".
@@ -313,6 +307,10 @@ def _as_given(objective: AbstractObjective, config: ObjectiveConfig) -> Abstract
         what = f"the objective {type(objective).__name__} was given as an object, which takes no further options."
         raise ConfigError(what, where=named, fix="Set it where the object is made.")
     return objective
+
+
+RECIPE = Recipe("", "", "", "", VAEConfig(network=NETWORK, optimizer=OPTIMIZER), resolve, preparation, build, plan)
+"""What every recipe of a variational autoencoder begins with, but for its name and words."""
 
 
 class Moments(NamedTuple):
