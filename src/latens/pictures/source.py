@@ -18,7 +18,6 @@ from latens.evaluation.batched import prepared_rows
 from latens.models import BayesClassifier, DeterministicHead
 from latens.pictures.classes import MOST_CLASSES
 from latens.pictures.images import shown
-from latens.recipes.parts.posteriors import posterior_of
 from latens.workflow.trained import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
@@ -40,7 +39,7 @@ class Source:
         head = getattr(getattr(trained.model, "encoder", None), "head", None)
         self.has_prior = not isinstance(head, DeterministicHead)  # an autoencoder's codes follow no prior
         config = trained.config
-        self.support = posterior_of(config.posterior).support if isinstance(config, VAEConfig) else "vector"
+        self.support = trained.parts.posterior.support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
         real = data is not None and trained.schema.kind == "real"
         self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side

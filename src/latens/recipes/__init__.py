@@ -32,12 +32,11 @@ def _read() -> Iterator[Recipe]:
     words.read(Path(__file__).with_name("recipes.ini"), encoding="utf-8")
     own = {**classifiers.RECIPES, **deep.RECIPES, **labels.RECIPES, **tables.RECIPES}
     for name in words.sections():
-        said = {key: " ".join(value.split()) for key, value in words[name].items()}
-        settings = dict(word.split("=", 1) for word in said.get("set", "").split())
+        said = {key.replace(" ", "_"): " ".join(value.split()) for key, value in words[name].items()}
+        settings = dict(word.split("=", 1) for word in said.pop("set", "").split())
         made = own.get(name, RECIPE)
         config = override(structs.replace(made.config, recipe=name), settings)
-        yield Recipe(name, said["summary"], said["source"], said["use when"], config,
-                     made.resolve, made.preparation, made.build, made.plan)  # fmt: skip
+        yield replace(made, name=name, config=config, **said)
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _read()}

@@ -8,18 +8,22 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.recipes.building.pictures import for_hierarchy
 from latens.recipes.building.plan import RECIPE, resolve
+from latens.recipes.parts.bound import Parts, bind
 
 OF_TWO_LEVELS = {"features": 8, "block": 2, "neighbour_units": 16, "rows": 4, "sides": 5}
 """Options of the likelihood of pixels of two levels, chosen on validation pictures of binarised MNIST."""
 
 
-def _resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
-    config, reasons = for_hierarchy(config, data)
-    config, others = resolve(config, data)
+def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    parts = bind(config)
+    found, reasons = for_hierarchy(parts, data)
+    config, others = resolve(parts.having(found), data)
     return config, [*reasons, *others]
 
 
-def _resolve_pixels(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def _resolve_pixels(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    parts = bind(config)
+    config = parts.config
     family = config.likelihood.family
     if data.schema.kind == "binary" or config.data.binarize != "none":
         # The same head for two levels; networks of pictures with many levels are no default for these.
@@ -31,7 +35,7 @@ def _resolve_pixels(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[s
             likelihood=replace_struct(config.likelihood, family=family, options=options),
             network=replace_struct(config.network, kind=kind),
         )
-    config, reasons = resolve(config, data)
+    config, reasons = resolve(parts.having(config), data)
     if family.startswith("autoregressive-"):
         reasons = [f"likelihood: {family}, of each pixel given the latents and those before it that are near", *reasons]
     return config, reasons

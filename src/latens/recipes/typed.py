@@ -12,7 +12,7 @@ from typing import Any
 from latens.config import VAEConfig, override
 from latens.errors import ConfigError
 from latens.recipes import get_recipe
-from latens.recipes.parts.options import OBJECTIVES, defaults_of, fields_of
+from latens.recipes.parts.options import OBJECTIVES, defaults_of, options_of
 from latens.recipes.parts.posteriors import POSTERIORS
 from latens.recipes.parts.priors import PRIORS
 
@@ -58,22 +58,15 @@ def arguments(name: str) -> dict[str, tuple[str, str, Any]]:
     # returns: by argument: the option that it sets, its type and its default, which is the recipe's.
     config = get_recipe(name).config
     assert isinstance(config, VAEConfig)
-    found = dict(_SHARED)
-    objective = OBJECTIVES[config.objective.name]
-    kind = objective if isinstance(objective, type) else type(objective)
-    given, defaults = config.objective.options, defaults_of(kind)
-    for option, hint in fields_of(kind).items():
-        found[option] = (f"objective.{option}", _written(hint), given.get(option, defaults[option]))
-    posterior = POSTERIORS[config.posterior.kind]
-    rows = [("posterior", posterior.options, config.posterior.options)]
+    found, posterior = dict(_SHARED), POSTERIORS[config.posterior.kind]
+    objective: Any = OBJECTIVES[config.objective.name]
     prior = PRIORS[posterior.prior if config.prior.kind == "auto" else config.prior.kind]
-    rows += [("prior", prior.options, config.prior.options)]
-    for part, options, own in rows:
-        hints = typing.get_type_hints(options)
-        for field in options.__struct_fields__:
+    rows = (("objective", options_of(objective)), ("posterior", posterior.options), ("prior", prior.options))
+    for part, options in rows:
+        hints, own = typing.get_type_hints(options), getattr(config, part).options
+        for field, default in defaults_of(options).items():
             argument = field if field not in found else f"{part}_{field}"
-            default = own.get(field, getattr(options(), field))
-            found[argument] = (f"{part}.{field}", _written(hints[field]), default)
+            found[argument] = (f"{part}.{field}", _written(hints[field]), own.get(field, default))
     return found
 
 
