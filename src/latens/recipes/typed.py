@@ -17,33 +17,11 @@ from latens.recipes.parts.posteriors import POSTERIORS
 from latens.recipes.parts.priors import PRIORS
 
 NAMES = (
-    "aae",
-    "autoencoder",
-    "beta-tc-vae",
-    "beta-vae",
-    "conditional-vae",
-    "conv-vae",
-    "dip-vae-i",
-    "factor-vae",
-    "free-bits",
-    "gumbel-softmax",
-    "hyperspherical-vae",
-    "iaf",
-    "info-vae",
-    "iwae",
-    "ladder-vae",
-    "m2",
-    "miwae-missing",
-    "mixture-prior",
-    "mvae",
-    "prodlda",
-    "student-t-vae",
-    "swae",
-    "vade",
-    "vamp-prior",
-    "vq-vae",
+    "aae", "autoencoder", "beta-tc-vae", "beta-vae", "conditional-vae", "conv-vae", "dip-vae-i", "factor-vae",
+    "free-bits", "gumbel-softmax", "hyperspherical-vae", "iaf", "info-vae", "iwae", "ladder-vae", "m2",
+    "miwae-missing", "mixture-prior", "mvae", "prodlda", "student-t-vae", "swae", "vade", "vamp-prior", "vq-vae",
     "wae-mmd",
-)
+)  # fmt: skip
 """The recipes that have a function, by name."""
 
 _SHARED: dict[str, tuple[str, str, Any]] = {
@@ -103,25 +81,31 @@ FUNCTIONS: dict[str, Callable[..., VAEConfig]] = {name.replace("-", "_"): functi
 """The functions by their names in Python."""
 
 
+_HEAD = """# Written by `python -m latens.recipes.typed`.
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from latens.config import VAEConfig
+
+NAMES: tuple[str, ...]
+FUNCTIONS: dict[str, Callable[..., VAEConfig]]
+
+def arguments(name: str) -> dict[str, tuple[str, str, Any]]: ...
+def function_of(name: str) -> Callable[..., VAEConfig]: ...
+def stub() -> str: ...
+"""
+
+
 def stub() -> str:
-    """What editors and type checkers are told."""
-    lines = ["# Written by `python -m latens.recipes.typed`.", "from collections.abc import Callable, Sequence"]
-    lines += [
-        "from typing import Any, Literal",
-        "",
-        "from latens.config import VAEConfig",
-        "",
-        "NAMES: tuple[str, ...]",
-    ]
-    lines += ["FUNCTIONS: dict[str, Callable[..., VAEConfig]]", ""]
-    lines += ["def arguments(name: str) -> dict[str, tuple[str, str, Any]]: ..."]
-    lines += ["def function_of(name: str) -> Callable[..., VAEConfig]: ...", "def stub() -> str: ..."]
-    for name in NAMES:
-        lines += [f"def {name.replace('-', '_')}(", "    *,"]
-        lines += [f"    {argument}: {kind} = {default!r}," for argument, (_, kind, default) in arguments(name).items()]
-        doc = (FUNCTIONS[name.replace("-", "_")].__doc__ or "").replace("\n", "\n    ").replace("\n    \n", "\n\n")
-        lines += [") -> VAEConfig:", f'    """{doc}"""']
-    return "\n".join(lines) + "\n"
+    """What editors and type checkers are told: a line for each function, and its docstring."""
+    lines = []
+    for name, function in zip(NAMES, FUNCTIONS.values()):
+        given = ", ".join(
+            f"{argument}: {kind} = {default!r}" for argument, (_, kind, default) in arguments(name).items()
+        )
+        doc = (function.__doc__ or "").replace("\n", "\n    ").replace("\n    \n", "\n\n")
+        lines += [f"def {function.__name__}(*, {given}) -> VAEConfig:", f'    """{doc}"""']
+    return _HEAD + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
