@@ -5,16 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from training_fixtures import make_data
 
 from latens.cli.main import main
 from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
+from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
+from latens.models import AbstractHead
 from latens.recipes import RECIPES, get_recipe
 from latens.recipes.parts import options
 from latens.recipes.parts.bound import Parts, bind
+from latens.recipes.parts.objects import ROWS
+from latens.recipes.parts.posteriors import POSTERIORS
 from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
 
@@ -96,3 +103,20 @@ def test_an_option_is_refused_where_it_is_first_asked_for() -> None:
         parts.prior  # noqa: B018
     with pytest.raises(ConfigError, match=r"there is no likelihood 'auto'"):
         parts.likelihood  # noqa: B018
+
+
+def test_an_option_without_a_default_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sharp(AbstractHead):
+        """Normals of a width that has to be given."""
+
+        shape: tuple[int, ...] = eqx.field(static=True)
+        width: float = eqx.field(static=True)
+
+        def __call__(self, outputs: Any) -> DiagonalNormal:
+            return DiagonalNormal(outputs, jnp.full(self.shape, jnp.log(self.width)))
+
+    monkeypatch.setitem(POSTERIORS, "sharp", ROWS["posterior"]("sharp", Sharp))
+    with pytest.raises(ConfigError, match=r"posterior: posterior needs width. Add --set posterior.width=..."):
+        Parts(VAEConfig(posterior=PosteriorConfig(kind="sharp"))).posterior  # noqa: B018
+    parts = Parts(VAEConfig(posterior=PosteriorConfig(kind="sharp", options={"width": 2.0}, latent_dim=3)))
+    assert parts.posterior.made(parts.posterior.latent, key=jax.random.key(0)) == Sharp((3,), 2.0)

@@ -20,7 +20,6 @@ from latens.objectives import ELBO, AbstractObjective, OnLower, OnUpper
 from latens.recipes.building import model as building
 from latens.recipes.building import plan as vae
 from latens.recipes.building.clustering import as_plain, with_clusters
-from latens.recipes.building.optimizer import optimizer_of
 from latens.recipes.building.recipe import Size
 from latens.recipes.building.spreading import with_spread_labels
 from latens.recipes.parts.bound import Parts, bind, num_classes, preparation
@@ -124,7 +123,7 @@ def _stage(
     config: VAEConfig, size: Size, objective: AbstractObjective, budget: Budget, start: Callable[..., Any]
 ) -> Stage:
     steps = budget.total_steps(size.steps_per_epoch)
-    return Stage(objective, optimizer_of(config.optimizer, objective, steps), budget, start)
+    return Stage(objective, vae.optimizer_of(config.optimizer, objective, steps), budget, start)
 
 
 # --- clustering ---

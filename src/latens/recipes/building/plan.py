@@ -12,7 +12,15 @@ import optax
 from jaxtyping import Shaped
 from msgspec.structs import replace
 
-from latens.config import NetworkConfig, ObjectiveConfig, OptimizerConfig, PriorConfig, TrainingConfig, VAEConfig
+from latens.config import (
+    CriticOptimizerConfig,
+    NetworkConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    PriorConfig,
+    TrainingConfig,
+    VAEConfig,
+)
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
@@ -21,14 +29,15 @@ from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.recipes.building.model import build
-from latens.recipes.building.optimizer import optimizer_of
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
 from latens.recipes.building.recipe import Recipe, Size
 from latens.recipes.parts.bound import Parts, bind, preparation
 from latens.recipes.parts.options import make
 from latens.recipes.parts.posteriors import whole_groups
-from latens.training import Budget, Stage
+from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, resting
+from latens.training.optimizers import OPTIMIZERS
+from latens.trees import count_parameters
 
 CRITIC = (256, 256)
 """Hidden widths of the critic of a two-player objective."""
@@ -224,6 +233,42 @@ def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, 
         what = "this recipe has one stage, and nothing to train before it."
         raise ConfigError(what, where="training.pretrain_epochs", fix="Remove --set training.pretrain_epochs=...")
     return (Stage(objective, made, budget, starting(schema, parts)),)
+
+
+_OWN = {"name", "learning_rate", "schedule", "warmup_steps", "total_steps", "clip_value", "clip_norm", "mask"}
+
+
+def optimizer_of(config: OptimizerConfig, objective: AbstractObjective, total_steps: int | None) -> Optimizer:
+    """The optimiser of (model, objective)."""
+    # A critic, a multiplier or a learned baseline is never averaged, and warms up with the model.
+    # total_steps: the most steps of the stage, for schedules; None where the budget does not say.
+    shared: dict[str, Any] = {"warmup_steps": config.warmup_steps, "total_steps": total_steps}
+    model = _made(config, "optimizer", config.learning_rate, schedule=config.schedule, **shared)
+    if not count_parameters(objective):
+        return model
+    critic = config.critic
+    rate = config.learning_rate if critic.learning_rate is None else critic.learning_rate
+    if rate == 0.0:
+        return by_group({"model": model, "objective": resting()})
+    schedule = "cosine" if config.schedule == "cosine" else "constant"
+    return by_group({"model": model, "objective": _made(critic, "optimizer.critic", rate, schedule=schedule, **shared)})
+
+
+def _made(config: OptimizerConfig | CriticOptimizerConfig, where: str, rate: float, **given: Any) -> Optimizer:
+    found = OPTIMIZERS.get(config.name)
+    if isinstance(found, Optimizer):
+        plain = replace(type(config)(), name=config.name)
+        beside = [f for f in config.__struct_fields__ if f != "critic" and getattr(config, f) != getattr(plain, f)]
+        if beside:
+            what = f"the optimiser {config.name} was given as an object, which has its own {beside[0]}."
+            raise ConfigError(what, where=f"{where}.{beside[0]}", fix="Set it where the object is made.")
+        return found
+    if taken := _OWN & set(config.options):
+        what = f"{min(taken)} is no option of {config.name} itself."
+        raise ConfigError(what, where=f"{where}.options", fix=f"Set {where}.NAME.")
+    options: dict[str, Any] = {**given, **config.options}
+    clips = {"clip_value": config.clip_value, "clip_norm": config.clip_norm}
+    return make_optimizer(config.name, learning_rate=rate, **clips, **options)
 
 
 def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel, Dataset], LatentModel]:

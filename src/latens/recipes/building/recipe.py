@@ -72,7 +72,7 @@ class Recipe:
         """
         parts = self.bind(config)
         made, config = self.build(schema, parts, key=key), getattr(parts, "config", parts)
-        if not isinstance(config, VAEConfig):
+        if not isinstance(config, VAEConfig) or (config.network.encoder is None and config.network.decoder is None):
             return made
         seed = config.training.seed
         start = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), keys.INITIAL_NETWORKS)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -25,13 +26,6 @@ KERNEL = 4
 """The size of the kernels between the picture and the largest size of the pyramid."""
 
 
-def normal_head(shape: tuple[int, ...], config: PosteriorConfig) -> NormalHead:
-    """The Normal that a configuration says, with its kind of scale."""
-    if config.scale == "auto":
-        raise ConfigError("the configuration is not resolved.", where="posterior.scale", fix="Name a scale.")
-    return NormalHead(shape, config.scale, config.scale_floor)
-
-
 class LadderOptions(Part, frozen=True):
     """The way up of a ladder of levels."""
 
@@ -39,6 +33,7 @@ class LadderOptions(Part, frozen=True):
 
 
 def ladder_model(
+    normal: Callable[..., NormalHead],
     config: PosteriorConfig,
     options: LadderOptions,
     encoder: Conditional,
@@ -53,7 +48,7 @@ def ladder_model(
     sizes = [config.latent_dim or 1, *config.levels]
 
     def part(start: int, end: int, hidden: tuple[int, ...], number: int) -> Conditional:
-        head = normal_head((end,), config)
+        head = normal((end,), config)
         widths = widths_between((start,), hidden, head.num_outputs)
         return Conditional(Dense(widths, key=jax.random.fold_in(key, number), **network), head)
 

@@ -127,13 +127,14 @@ def read(options: type[Part], given: Mapping[str, Any], where: str, what: str = 
 def make(kind: type[Value], options: Mapping[str, Any], where: str, **given: Any) -> Value:
     """An object of a class, or the options of a row, from options by name."""
     if issubclass(kind, Part):
-        values = read(kind, options, where)
+        what, values = where, read(kind, options, where)
         required = [each.name for each in msgspec.structs.fields(kind) if each.required]
     else:
-        values, missing = read(options_of(kind), options, where, kind.__name__) | given, dataclasses.MISSING
+        what, values = kind.__name__, read(options_of(kind), options, where, kind.__name__) | given
         fields: Any = dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
+        missing = dataclasses.MISSING
         required = [each.name for each in fields if each.init and each.default is each.default_factory is missing]
     if needed := [name for name in required if name not in values]:
         fix = f"Add --set {where}.{needed[0]}=..."
-        raise ConfigError(f"{kind.__name__} needs {', '.join(needed)}.", where=where, fix=fix)
+        raise ConfigError(f"{what} needs {', '.join(needed)}.", where=where, fix=fix)
     return kind(**values)

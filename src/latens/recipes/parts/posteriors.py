@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
 import jax.numpy as jnp
@@ -11,8 +12,8 @@ from msgspec import Meta, structs
 from latens import models as m
 from latens.config import Part, PosteriorConfig, Width
 from latens.errors import ConfigError
-from latens.models import AbstractHead
-from latens.recipes.parts.hierarchies import LadderOptions, ladder_model, normal_head, top_down_model
+from latens.models import AbstractHead, NormalHead
+from latens.recipes.parts.hierarchies import LadderOptions, ladder_model, top_down_model
 from latens.recipes.parts.modalities import ExpertsOptions, by_part
 from latens.recipes.parts.options import Row
 from latens.typing import Key
@@ -205,14 +206,21 @@ class SignOptions(Part, frozen=True):
     temperature: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
 
 
+def _normal(shape: tuple[int, ...], config: PosteriorConfig) -> NormalHead:
+    """The Normal that a configuration says, with its kind of scale."""
+    if config.scale == "auto":
+        raise ConfigError("the configuration is not resolved.", where="posterior.scale", fix="Name a scale.")
+    return NormalHead(shape, config.scale, config.scale_floor)
+
+
 def _heavy(kind: Callable[..., AbstractHead], **given: Any) -> Callable[..., AbstractHead]:
-    return lambda s, c, o, key: kind(shape=s, scale=normal_head(s, c).scale, scale_floor=c.scale_floor, **given)
+    return lambda s, c, o, key: kind(shape=s, scale=_normal(s, c).scale, scale_floor=c.scale_floor, **given)
 
 
 def _flow(kind: Literal["iaf", "planar"]) -> Callable[..., AbstractHead]:
     def make(shape: tuple[int, ...], config: PosteriorConfig, options: Any, key: Key) -> AbstractHead:
         sizes = {"width": getattr(options, "width", 1), "context_size": getattr(options, "context_size", 0)}
-        return m.flow_head(normal_head(shape, config), kind, layers=options.layers, **sizes, key=key)
+        return m.flow_head(_normal(shape, config), kind, layers=options.layers, **sizes, key=key)
 
     return make
 
@@ -221,7 +229,7 @@ def _low_rank(shape: tuple[int, ...], config: PosteriorConfig, options: RankOpti
     if options.rank >= shape[0]:
         what = f"the rank ({options.rank}) must be smaller than the number of latent dimensions ({shape[0]})."
         raise ConfigError(what, where="posterior.rank", fix="Lower posterior.rank, or use --set posterior=full-normal.")
-    return m.LowRankNormalHead(normal=normal_head(shape, config), rank=options.rank)  # pyright: ignore[reportCallIssue]
+    return m.LowRankNormalHead(normal=_normal(shape, config), rank=options.rank)  # pyright: ignore[reportCallIssue]
 
 
 def _on_sphere(kind: Callable[..., AbstractHead]) -> Callable[..., AbstractHead]:
@@ -246,7 +254,7 @@ def _at_least_two(size: int, what: str) -> None:
 def _joint(shape: dict[str, tuple[int, ...]], config: PosteriorConfig, options: JointOptions, key: Key) -> AbstractHead:
     parts: dict[str, AbstractHead] = {
         "choice": m.ConcreteHead(shape["choice"], options.temperature),
-        "real": normal_head(shape["real"], config),
+        "real": _normal(shape["real"], config),
     }
     return m.JointHead(parts=parts)  # pyright: ignore[reportCallIssue]
 
@@ -282,14 +290,14 @@ _CODES: Any = {"prior": "uniform-codes", "support": "codes", "group": lambda opt
 POSTERIORS: dict[str, Posterior] = {
     "normal": Posterior(
         "a Normal with independent units",
-        lambda s, c, o, key: normal_head(s, c),
+        lambda s, c, o, key: _normal(s, c),
         "standard-normal",
         scaled=True,
         stacks=True,
     ),
     "full-normal": Posterior(
         "a Normal with all correlations",
-        lambda s, c, o, key: m.FullNormalHead(normal=normal_head(s, c)),  # pyright: ignore[reportCallIssue]
+        lambda s, c, o, key: m.FullNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
         "standard-normal",
         scaled=True,
         stacks=True,
@@ -323,7 +331,7 @@ POSTERIORS: dict[str, Posterior] = {
     "power-spherical": Posterior("a direction, power spherical", _on_sphere(m.PowerSphericalHead), **_SPHERE),
     "poincare": Posterior(
         "a Normal wrapped onto the Poincare ball; the decoder sees tangent coordinates",
-        lambda s, c, o, key: m.WrappedNormalHead(normal=normal_head(s, c)),  # pyright: ignore[reportCallIssue]
+        lambda s, c, o, key: m.WrappedNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
         "wrapped-normal",
         "ball",
         sees=lambda options: m.Tangent(),
@@ -366,7 +374,7 @@ POSTERIORS: dict[str, Posterior] = {
     ),
     "logistic-normal": Posterior(
         "shares as the softmax of a Normal",
-        lambda s, c, o, key: normal_head(s, c),
+        lambda s, c, o, key: _normal(s, c),
         "logistic-normal",
         sees=lambda options: m.Shares(),
         scaled=True,
@@ -387,7 +395,7 @@ POSTERIORS: dict[str, Posterior] = {
     ),
     "experts": Posterior(
         "a Normal from each part of a row, any of which may be missing, made one: by product, mixture or both",
-        lambda s, c, o, key: normal_head(s, c),
+        lambda s, c, o, key: _normal(s, c),
         "standard-normal",
         options=ExpertsOptions,
         scaled=True,
@@ -413,7 +421,7 @@ POSTERIORS: dict[str, Posterior] = {
     ),
     "hamiltonian": Posterior(
         "leapfrog steps on the model's own density after a Normal",
-        lambda s, c, o, key: normal_head(s, c),
+        lambda s, c, o, key: _normal(s, c),
         "standard-normal",
         options=LeapfrogOptions,
         scaled=True,
@@ -422,7 +430,7 @@ POSTERIORS: dict[str, Posterior] = {
     ),
     "riemannian": Posterior(
         "leapfrog steps under a trained metric after a Normal",
-        lambda s, c, o, key: normal_head(s, c),
+        lambda s, c, o, key: _normal(s, c),
         "standard-normal",
         options=CurvedOptions,
         scaled=True,
@@ -436,12 +444,12 @@ POSTERIORS: dict[str, Posterior] = {
         options=LadderOptions,
         scaled=True,
         stacks=True,
-        hierarchy=ladder_model,
+        hierarchy=partial(ladder_model, _normal),
     ),
     "top-down": Posterior(
         "levels of pictures at every size, from the top down, in networks that prior and likelihood share; "
         "posterior.latent_dim is the channels of each",
-        lambda s, c, o, key: normal_head(s, c),
+        lambda s, c, o, key: _normal(s, c),
         "standard-normal",
         whole=top_down_model,
     ),
