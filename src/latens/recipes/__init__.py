@@ -16,6 +16,7 @@ from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest
 from latens.recipes.building.plan import RECIPE, resolve
 from latens.recipes.building.recipe import Recipe as Recipe
+from latens.recipes.parts.bound import Parts, bind
 from latens.recipes.parts.objects import ROWS, TABLES
 from latens.recipes.parts.objects import register_part as register_part
 from latens.typing import Key, checked_later
@@ -49,15 +50,17 @@ def _of_model(what: Any) -> Recipe | None:
     if not callable(what):
         return None
 
-    def build(schema: Schema, config: VAEConfig, *, key: Key) -> Any:
+    def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> Any:
         return what(schema, key)
 
-    def resolved(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    def resolved(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+        parts = bind(config)
+        config = parts.config
         latents = eqx.filter_eval_shape(lambda key: build(data.schema, config, key=key).prior().sample(key=key), _key())
         size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(latents))
         posterior = structs.replace(config.posterior, latent_dim=size)
         network = structs.replace(config.network, hidden=())
-        return resolve(structs.replace(config, posterior=posterior, network=network), data)
+        return resolve(parts.having(structs.replace(config, posterior=posterior, network=network)), data)
 
     summary = " ".join((getattr(what, "__doc__", None) or "a model of your own").split("\n\n")[0].split()).rstrip(".")
     words = {"summary": summary, "source": "your own", "use_when": "you wrote it"}
