@@ -17,7 +17,7 @@ from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
 from latens.models import AbstractHead
-from latens.recipes import RECIPES, get_recipe
+from latens.recipes import RECIPES, Recipe, get_recipe
 from latens.recipes.parts import options
 from latens.recipes.parts.bound import Parts, bind
 from latens.recipes.parts.objects import ROWS
@@ -71,6 +71,17 @@ def test_what_is_prepared_built_and_trained_shares_its_parts(taken: Counter[str]
     assert (trained.is_point, trained.parts) == (False, experiment.parts)
     assert experiment.stages() is experiment.planned
     assert taken == {"iaf": 1, "standard-normal": 1, "bernoulli": 1}
+
+
+def test_a_recipe_without_bind_takes_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = RECIPES["default"]
+    words = (default.name, default.summary, default.source, default.use_when, default.config)
+    monkeypatch.setitem(
+        RECIPES, "default", Recipe(*words, default.resolve, default.preparation, default.build, default.plan)
+    )
+    experiment = prepare(override(default.config, {"training.steps": 2, "network.hidden": 4}), make_data())
+    assert experiment.parts is experiment.config
+    assert experiment.trained(None, steps=2).parts.posterior.what == "a Normal with independent units"
 
 
 def test_what_a_new_configuration_names_as_before_is_taken_over(taken: Counter[str]) -> None:
