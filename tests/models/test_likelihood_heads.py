@@ -10,11 +10,11 @@ from checks import close, linear_dense
 from scipy import special
 from tables_heads import LIKELIHOOD_HEADS
 
-from latens.config import LikelihoodConfig
+from latens.config import LikelihoodConfig, VAEConfig
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AffineHead, BernoulliHead, Conditional, NormalHead, SquashedHead
-from latens.recipes.parts.likelihoods import likelihood_head
+from latens.recipes.parts.bound import bind
 from latens.trees import Frozen, count_parameters
 
 MEAN = np.array([0.1, 0.5, 0.97])
@@ -73,12 +73,14 @@ def test_squashings_of_means_and_of_probabilities(squash, float64):
 
 def test_a_squashing_that_does_nothing_is_refused():
     schema = Schema((3,), "binary")
-    made = likelihood_head(schema, LikelihoodConfig(family="bernoulli", probability_floor=1e-7, squash="probit"))
+    floored = LikelihoodConfig(family="bernoulli", probability_floor=1e-7, squash="probit")
+    made = bind(VAEConfig(likelihood=floored)).likelihood.made(schema)
     close(made(jnp.asarray([-1.0, 0.0, 9.0])).mean(), [special.ndtr(-1.0), 0.5, 1 - 1e-7])  # the floor still holds
     with pytest.raises(ConfigError, match="squashed by the sigmoid already"):
-        likelihood_head(schema, LikelihoodConfig(family="bernoulli", squash="sigmoid"))
+        bind(VAEConfig(likelihood=LikelihoodConfig(family="bernoulli", squash="sigmoid"))).likelihood.made(schema)
+    beta = VAEConfig(likelihood=LikelihoodConfig(family="beta", squash="cauchit"))
     with pytest.raises(ConfigError, match="a beta likelihood of unit data has no means in"):
-        likelihood_head(Schema((3,), "unit"), LikelihoodConfig(family="beta", squash="cauchit"))
+        bind(beta).likelihood.made(Schema((3,), "unit"))
 
 
 @pytest.mark.parametrize("name", [n for n in LIKELIHOOD_HEADS if "Discretised" not in n and "ZeroInflated" not in n])

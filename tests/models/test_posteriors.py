@@ -22,8 +22,8 @@ from latens.evaluation import decode, encode, log_marginal, reconstruct, sample_
 from latens.models import FixedPrior, mean_code
 from latens.objectives import draw
 from latens.recipes import get_recipe
-from latens.recipes.parts.posteriors import POSTERIORS, posterior_head
-from latens.recipes.parts.priors import prior_part
+from latens.recipes.parts.bound import bind, prior_part
+from latens.recipes.parts.posteriors import POSTERIORS
 from latens.workflow.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
@@ -135,10 +135,10 @@ def test_a_posterior_and_its_natural_prior_have_the_kl_they_must(kind: str, getk
     """In closed form where there is one, else with other draws, at 5 sigma of the draws."""
     config = resolved(kind)
     row = POSTERIORS[kind]
-    latent = row.latent(config.posterior)
+    latent = bind(config).posterior.latent
     made: Any = prior_part(SCHEMA, config, latent, key=getkey())
     p = made(None) if isinstance(made, FixedPrior) else made
-    head = posterior_head(config.posterior, latent, key=getkey())
+    head = bind(config).posterior.made(latent, key=getkey())
     q = head(0.5 * jax.random.normal(getkey(), (head.num_outputs,)))
     assert mean_code(q).size == row.size(config.posterior)
 
@@ -166,10 +166,10 @@ BY_DRAWS = ("logistic", "student-t", "iaf", "planar", "poincare", "relaxed-berno
 def test_natural_pairs_have_the_closed_forms_there_are() -> None:
     for kind in (*EXACT, *BY_DRAWS):
         config = resolved(kind)
-        latent = POSTERIORS[kind].latent(config.posterior)
+        latent = bind(config).posterior.latent
         made: Any = prior_part(SCHEMA, config, latent, key=jax.random.key(0))
         p = made(None) if isinstance(made, FixedPrior) else made
-        head = posterior_head(config.posterior, latent, key=jax.random.key(0))
+        head = bind(config).posterior.made(latent, key=jax.random.key(0))
         q = head(jnp.linspace(-0.5, 0.5, head.num_outputs))
         assert has_closed_form(q, p) is (kind in EXACT), kind
 

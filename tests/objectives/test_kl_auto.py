@@ -18,8 +18,9 @@ from latens.models import FixedPrior
 from latens.objectives import ELBO
 from latens.objectives.roles import by_formula
 from latens.recipes import get_recipe
-from latens.recipes.parts.posteriors import POSTERIORS, posterior_head
-from latens.recipes.parts.priors import PRIORS, prior_part
+from latens.recipes.parts.bound import bind, prior_part
+from latens.recipes.parts.posteriors import POSTERIORS
+from latens.recipes.parts.priors import PRIORS
 from latens.workflow.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
@@ -33,10 +34,10 @@ def pair(posterior: str, prior: str) -> tuple[Any, Any] | None:
     if "choices" in POSTERIORS[posterior].options.__struct_fields__ and posterior != "joint":
         settings |= {"posterior.choices": 3}
     config = override(get_recipe("default").config, settings)
-    latent = POSTERIORS[posterior].latent(config.posterior)
+    latent = bind(config).posterior.latent
     try:
         made: Any = prior_part(SCHEMA, config, latent, key=KEY)
-        head = posterior_head(config.posterior, latent, key=KEY)
+        head = bind(config).posterior.made(latent, key=KEY)
     except (ConfigError, TypeError):
         return None
     p = made(None) if isinstance(made, FixedPrior) else made

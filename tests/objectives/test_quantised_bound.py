@@ -29,7 +29,7 @@ from latens.objectives.quantised import code_use, perplexity
 from latens.recipes import RECIPES
 from latens.recipes.building.plan import make_objective
 from latens.recipes.building.recipe import Size
-from latens.recipes.parts.quantised_posteriors import whole_groups
+from latens.recipes.parts.posteriors import whole_groups
 from latens.trees import partition_trainable
 from latens.workflow.experiment import prepare
 from latens.workflow.measurement import measure

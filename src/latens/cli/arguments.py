@@ -88,8 +88,8 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{what}.", where=where or self.prog, fix=f"`{self.prog} --help` shows what is possible.")
 
 
-def parser() -> Parser:
-    """Make the parser of the whole command line."""
+def parser(command: str | None = None) -> Parser:
+    """Make the parser of the whole command line; where the command is known, the other verbs have no arguments."""
     top = Parser(
         prog="latens",
         description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
@@ -127,9 +127,10 @@ def parser() -> Parser:
     _evaluation(made["evaluate"])
     made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
     for name, verb in verbs().items():
-        add_arguments(verb, made[name], _reading)
-        if verb.in_parts:
-            _workers(made[name], alone=True)
+        if command in (None, name):
+            add_arguments(verb, made[name], _reading)
+            if verb.in_parts:
+                _workers(made[name], alone=True)
     _workers(made["evaluate"])
     dry_run(made["evaluate"])
     seed(made["evaluate"], "of the draws")
@@ -296,12 +297,12 @@ def keeping(group: Any) -> None:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words of a command."""
-    top = parser()
     word = next((word for word in argv if not word.startswith("-")), None)
     if word is not None and word not in COMMANDS:
         close = nearest(word, COMMANDS) if difflib.get_close_matches(word, COMMANDS, n=1) else ""
         fix = close or "`latens --help` lists the commands."
         raise UsageError(f"there is no command {word!r}.", where="latens", fix=fix)
+    top = parser(word)
     args, unknown = top.parse_known_args(argv)
     if unknown:
         flag = unknown[0].split("=")[0]

@@ -26,18 +26,20 @@ def recipes(context: Context) -> int:
 def _parts(context: Context) -> int:
     from latens.networks.factory import NetworkKind
     from latens.recipes.parts.likelihoods import LIKELIHOODS
-    from latens.recipes.parts.options import OBJECTIVES, defaults_of, option_defaults
+    from latens.recipes.parts.options import OBJECTIVES, defaults_of, options_of
     from latens.recipes.parts.posteriors import POSTERIORS
     from latens.recipes.parts.priors import PRIORS
 
     kinds = {name: row for name, row in sorted(OBJECTIVES.items()) if isinstance(row, type)}
-    objectives = {name: {"what": _first_line(row), "options": defaults_of(row)} for name, row in kinds.items()}
+    objectives = {
+        name: {"what": _first_line(row), "options": defaults_of(options_of(row))} for name, row in kinds.items()
+    }
     value: dict[str, Any] = {"objective": objectives}
     for part, rows in (("prior", PRIORS), ("posterior", POSTERIORS)):
-        listed = {name: (row.what, option_defaults(row.options)) for name, row in sorted(rows.items())}
+        listed = {name: (row.what, defaults_of(row.options)) for name, row in sorted(rows.items())}
         value[part] = {name: {"what": what, "options": options} for name, (what, options) in listed.items()}
     value["likelihood"] = {
-        name: {"data": list(row.kinds), "options": option_defaults(row.options)} for name, row in LIKELIHOODS.items()
+        name: {"data": list(row.kinds), "options": defaults_of(row.options)} for name, row in LIKELIHOODS.items()
     }
     value["network"] = list(get_args(NetworkKind))
     lines = []
@@ -47,9 +49,7 @@ def _parts(context: Context) -> int:
             lines += [f"    --set {part}.{option}={default}" for option, default in about["options"].items()]
     for name, row in LIKELIHOODS.items():
         lines.append(f"--set likelihood={name}: for {', '.join(row.kinds)} data")
-        lines += [
-            f"    --set likelihood.{option}={default}" for option, default in option_defaults(row.options).items()
-        ]
+        lines += [f"    --set likelihood.{option}={default}" for option, default in defaults_of(row.options).items()]
     lines.append(f"--set network={'|'.join(value['network'])}")
     context.result({"parts": value}, "\n".join(lines))
     return 0

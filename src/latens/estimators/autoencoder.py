@@ -49,7 +49,6 @@ from latens.objectives import AbstractObjective
 from latens.recipes import get_recipe
 from latens.recipes.parts.networks import Network
 from latens.recipes.parts.objects import PartName, settings_of
-from latens.recipes.parts.posteriors import posterior_of
 from latens.training import Callback, Optimizer
 from latens.typing import Array, Key, checked_later
 from latens.workflow.experiment import prepare, train
@@ -374,7 +373,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise ConfigError(f"a model of your own leaves no place for {name}.", where=name, fix=f"Leave out {name}.")
 
     def _count_latents(self, config: Any) -> None:
-        size = posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)
+        size = self.model_.parts.posterior.size + sum(config.posterior.levels)
         self.latent_dim_ = self._n_features_out = size + label_units(config, self.model_)
 
     # --- rows to codes and back ---

@@ -20,7 +20,6 @@ from latens.evaluation.batched import prepared_rows
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
-from latens.recipes.parts.posteriors import posterior_of
 from latens.workflow.trained import TrainedModel
 
 Made = tuple[Any, dict[str, np.ndarray]]
@@ -59,14 +58,15 @@ class Source:
         plane: Plane = Plane(),  # noqa: B008 - immutable
     ) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
-        self.history, self.snapshots, self.theme, self.plane = history, snapshots, theme, plane
+        self.history, self.snapshots, self.plane = history, snapshots, plane
+        self.theme: ThemeName = theme
         self.is_image = image_shape(trained.schema) is not None
         keys = jax.random.split(jax.random.key(seed), 3)
         self.prior_key, self.event_key, self.row_key = keys[0], keys[1], keys[2]
         self.is_classifier = isinstance(trained.model, BayesClassifier)
         self.has_prior = not trained.is_point  # an autoencoder's codes follow no prior
         config = trained.config
-        self.support = posterior_of(config.posterior).support if isinstance(config, VAEConfig) else "vector"
+        self.support = trained.parts.posterior.support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
         real = data is not None and trained.schema.kind == "real"
         self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side

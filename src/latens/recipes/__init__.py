@@ -1,7 +1,10 @@
 """Named, cited compositions: the only registry of the package, and the only bridge from configuration to objects."""
 
+import configparser
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -11,51 +14,33 @@ from msgspec import structs
 from latens.config import Config, VAEConfig, from_json, override
 from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest, refuse_other
-from latens.recipes.building.plan import recipe, resolve
+from latens.recipes.building.plan import RECIPE, resolve
 from latens.recipes.building.recipe import Recipe as Recipe
+from latens.recipes.parts.bound import Parts, bind
 from latens.recipes.parts.objects import ROWS, TABLES
 from latens.recipes.parts.objects import register_part as register_part
 from latens.typing import Key, checked_later
 
-from . import (
-    bounds,
-    classical,
-    classifiers,
-    deep,
-    discrete,
-    labels,
-    missing,
-    moving,
-    multimodal,
-    quantised,
-    representations,
-    spaces,
-    structure,
-    tables,
-    tutorials,
-)
+from . import classifiers, deep, labels, tables
 
 if TYPE_CHECKING:  # functions of the recipes that people know by name; at run time `__getattr__` finds them
     from .typed import *  # noqa: F403
 
-_THEMES = (
-    tutorials,
-    classifiers,
-    bounds,
-    structure,
-    representations,
-    labels,
-    discrete,
-    spaces,
-    classical,
-    quantised,
-    moving,
-    deep,
-    missing,
-    tables,
-    multimodal,
-)
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for theme in _THEMES for recipe in theme.RECIPES}
+
+def _read() -> Iterator[Recipe]:
+    """The recipes of `recipes.ini`."""
+    words = configparser.RawConfigParser(delimiters="=", comment_prefixes="#")
+    words.read(Path(__file__).with_name("recipes.ini"), encoding="utf-8")
+    own = {**classifiers.RECIPES, **deep.RECIPES, **labels.RECIPES, **tables.RECIPES}
+    for name in words.sections():
+        said = {key.replace(" ", "_"): " ".join(value.split()) for key, value in words[name].items()}
+        settings = dict(word.split("=", 1) for word in said.pop("set", "").split())
+        made = own.get(name, RECIPE)
+        config = override(structs.replace(made.config, recipe=name), settings)
+        yield replace(made, name=name, config=config, **said)
+
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _read()}
 
 
 def _of_model(what: Any) -> Recipe | None:
@@ -65,19 +50,21 @@ def _of_model(what: Any) -> Recipe | None:
     if not callable(what):
         return None
 
-    def build(schema: Schema, config: VAEConfig, *, key: Key) -> Any:
+    def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> Any:
         return what(schema, key)
 
-    def resolved(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    def resolved(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+        parts = bind(config)
+        config = parts.config
         latents = eqx.filter_eval_shape(lambda key: build(data.schema, config, key=key).prior().sample(key=key), _key())
         size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(latents))
         posterior = structs.replace(config.posterior, latent_dim=size)
         network = structs.replace(config.network, hidden=())
-        return resolve(structs.replace(config, posterior=posterior, network=network), data)
+        return resolve(parts.having(structs.replace(config, posterior=posterior, network=network)), data)
 
     summary = " ".join((getattr(what, "__doc__", None) or "a model of your own").split("\n\n")[0].split()).rstrip(".")
-    made = recipe("", summary, "your own", "you wrote it")
-    return replace(made, resolve=resolved, build=build)
+    words = {"summary": summary, "source": "your own", "use_when": "you wrote it"}
+    return replace(RECIPE, **words, resolve=resolved, build=build)
 
 
 def _key() -> Key:

@@ -18,11 +18,6 @@ from latens.recipes.building.recipe import Recipe, Size
 from latens.training import Stage
 from latens.typing import Key
 
-SOURCE = (
-    "MLQ.ai, 'Unsupervised deep learning: variational autoencoders'; LazyProgrammer, machine_learning_examples "
-    "(bayes_classifier_gaussian.py, bayes_classifier_gmm.py)"
-)
-
 MIXTURE_OPERATIONS = 1.5e13
 """Multiplications and additions all mixtures may cost before rows are left out: about four minutes on two cores at
 the measured 60 thousand million a second (float64), ten where iterations or the machine are slower."""
@@ -212,22 +207,7 @@ def mixture(
     return np.log(weights / weights.sum()), fitted.means_, np.linalg.cholesky(fitted.covariances_)
 
 
-def _recipe(name: str, summary: str, use_when: str, density: DensityConfig) -> Recipe:
-    config = ClassifierConfig(recipe=name, density=density, data=DataConfig(binarize="none", dequantize=False))
-    return Recipe(name, summary, SOURCE, use_when, config, resolve, preparation, build, plan)
-
-
-RECIPES = (
-    _recipe(
-        "mlq-gaussian",
-        "a Bayes classifier with one Gaussian of full covariance a class, in closed form",
-        "you have labels and want a first classifier that can also draw an example of a class",
-        DensityConfig(kind="gaussian", reg_covar=1e-3),
-    ),
-    _recipe(
-        "mlq-mixture",
-        "a Bayes classifier with ten Gaussians a class, by variational inference or EM (density.inference=em)",
-        "one Gaussian a class is too blurred: classes have several shapes",
-        DensityConfig(kind="mixture", reg_covar=1e-3, components=10),
-    ),
-)
+_PLAIN = ClassifierConfig(recipe="", data=DataConfig(dequantize=False))
+_CLASSIFIER = Recipe("", "", "", "", _PLAIN, resolve, preparation, build, plan)
+RECIPES = {"mlq-gaussian": _CLASSIFIER, "mlq-mixture": _CLASSIFIER}
+"""What these recipes begin with."""

@@ -10,15 +10,7 @@ import jax
 import jax.numpy as jnp
 from msgspec.structs import replace
 
-from latens.config import (
-    LabelConfig,
-    NetworkConfig,
-    ObjectiveConfig,
-    OptimizerConfig,
-    PosteriorConfig,
-    PriorConfig,
-    VAEConfig,
-)
+from latens.config import LabelConfig, VAEConfig
 from latens.data import Dataset, Schema
 from latens.distributions import StandardNormal
 from latens.errors import ConfigError
@@ -28,38 +20,34 @@ from latens.objectives import ELBO, AbstractObjective, OnLower, OnUpper
 from latens.recipes.building import model as building
 from latens.recipes.building import plan as vae
 from latens.recipes.building.clustering import as_plain, with_clusters
-from latens.recipes.building.optimizer import optimizer_of
-from latens.recipes.building.recipe import Recipe, Size
+from latens.recipes.building.recipe import Size
 from latens.recipes.building.spreading import with_spread_labels
-from latens.recipes.parts.conditions import num_classes, preparation
-from latens.recipes.parts.likelihoods import encoder_input
+from latens.recipes.parts.bound import Parts, bind, num_classes, preparation
 from latens.training import Budget, Stage
 from latens.trees import Frozen
 from latens.typing import Key
 
-_SOFTPLUS = PosteriorConfig(scale="softplus")
-_ADAM = OptimizerConfig(name="adam", learning_rate=1e-3)
-
-
 # --- M2, and M2 on codes ---
 
 
-def build(schema: Schema, config: VAEConfig, *, key: Key) -> SemiSupervised | Stacked:
+def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> SemiSupervised | Stacked:
     """The model that predicts missing labels, from a resolved configuration."""
+    parts = bind(config)
+    config = parts.config
     classes, network = num_classes(schema, config), config.network
     fixed = config.label.class_prior == "uniform"
     class_logits = Frozen(jnp.zeros(classes)) if fixed else jnp.zeros(classes)
     below, above = jax.random.split(key)
     if config.label.kind == "predict-codes":
-        lower = building.build(schema, replace(config, label=LabelConfig()), key=below)
+        lower = building.build(schema, parts.having(replace(config, label=LabelConfig())), key=below)
         return Stacked(Frozen(lower), _on_codes(config, classes, class_logits, key=above))
     if config.label.kind != "predict" or config.posterior.levels:
         raise ConfigError("this recipe predicts labels, with one level of latents.", where="label.kind",
                           fix="Leave label.kind and posterior.levels as they are, or use another recipe.")  # fmt: skip
-    conditional = building.build(schema, replace(config, label=LabelConfig(kind="condition")), key=below)
+    conditional = building.build(schema, parts.having(replace(config, label=LabelConfig(kind="condition"))), key=below)
     up = encoder_network(network.kind, schema.shape, network.hidden or (), classes, key=above,
                          **building.network_options(network))  # fmt: skip
-    classifier = Conditional(up, CategoricalHead((), classes), encoder_input(schema, config.likelihood))
+    classifier = Conditional(up, CategoricalHead((), classes), parts.likelihood.encoder_input(schema))
     return SemiSupervised(conditional, classifier, class_logits)
 
 
@@ -84,15 +72,17 @@ def _on_codes(config: VAEConfig, classes: int, class_logits: Any, *, key: Key) -
     return SemiSupervised(conditional, Conditional(networks[0], heads[0]), class_logits)
 
 
-def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
+def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, ...]:
     """The stages of M2, which are one, or of M2 on codes, which are three."""
+    parts = bind(config)
+    config = parts.config
     # Of M2 on codes: the model of x by its ELBO; with that fixed, the model of its codes, first from labels spread over
     # neighbouring codes, without which tens of epochs find no classes, then from the given ones alone.
-    objective = vae.make_objective(config, size, math.prod(schema.shape))
+    objective = vae.make_objective(parts, size, math.prod(schema.shape))
     if config.objective.name != "semi-supervised":
         raise ConfigError(f"the objective {config.objective.name} cannot predict labels.", where="objective.name",
                           fix="Use --set objective=semi-supervised, or a recipe that predicts none.")  # fmt: skip
-    begin = vae.starting(schema, replace(config, label=LabelConfig()))
+    begin = vae.starting(schema, parts.having(replace(config, label=LabelConfig())))
     if config.label.kind == "predict":
 
         def start(model: Any, data: Dataset) -> Any:
@@ -112,7 +102,7 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
         classes, seed = num_classes(schema, config), config.training.seed
         return with_spread_labels(model.parts[0], data, prepare, classes=classes, seed=seed)
 
-    prepare = preparation(schema, config)
+    prepare = preparation(schema, parts)
     upper = OnUpper(objective)
     warm = dataclasses.replace(_first(config, size, upper, second), data=spread)
     return _first(config, size, OnLower(ELBO()), first), warm, _last(config, size, upper, second)
@@ -133,7 +123,7 @@ def _stage(
     config: VAEConfig, size: Size, objective: AbstractObjective, budget: Budget, start: Callable[..., Any]
 ) -> Stage:
     steps = budget.total_steps(size.steps_per_epoch)
-    return Stage(objective, optimizer_of(config.optimizer, objective, steps), budget, start)
+    return Stage(objective, vae.optimizer_of(config.optimizer, objective, steps), budget, start)
 
 
 # --- clustering ---
@@ -142,13 +132,15 @@ FIRST_BETA = 0.1
 """The weight of the KL while codes are learned that are to be clustered."""
 
 
-def plan_clusters(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
+def plan_clusters(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, ...]:
     """A nearly plain autoencoder first; then a mixture is fitted to its codes, and trained on as the prior."""
+    parts = bind(config)
+    config = parts.config
     # A KL of full weight would pull the clusters into one before anything has found them.
     if config.prior.kind != "mixture":
         raise ConfigError("clusters are the components of a mixture prior.", where="prior.kind",
                           fix="Leave prior.kind as it is, or use another recipe.")  # fmt: skip
-    begin, prepare = vae.starting(schema, config), preparation(schema, config)
+    begin, prepare = vae.starting(schema, parts), preparation(schema, parts)
     components, seed = config.prior.options.get("components", 10), config.training.seed
     assert isinstance(components, int)  # the prior was built from it
 
@@ -158,68 +150,23 @@ def plan_clusters(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage,
     def second(model: LatentModel, data: Dataset) -> LatentModel:
         return with_clusters(model, data, prepare, components=components, seed=seed)
 
-    objective = vae.make_objective(config, size, math.prod(schema.shape))
+    objective = vae.make_objective(parts, size, math.prod(schema.shape))
     return _first(config, size, ELBO(kl="sampled", beta=FIRST_BETA), first), _last(config, size, objective, second)
 
 
-def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide what the configuration leaves open, pixels as the papers do; all else as `default`."""
     # Pixels get a Bernoulli, whose codes keep shapes and leave out noise.
     # config: a configuration with options that are None or "auto".
-    reasons = []
+    parts, reasons = bind(config), []
+    config = parts.config
     if config.likelihood.family == "auto" and data.schema.kind in ("levels", "unit", "binary"):
         config = replace(config, likelihood=replace(config.likelihood, family="bernoulli"))
         reasons = ["likelihood: bernoulli, as in the paper, because every cell lies between two bounds"]
-    config, more = vae.resolve(config, data)
+    config, more = vae.resolve(parts.having(config), data)
     return config, reasons + more
 
 
-def _recipe(name: str, summary: str, source: str, use_when: str, *, build: Any, plan: Any, **parts: Any) -> Recipe:
-    made = vae.recipe(name, summary, source, use_when, **parts)
-    return dataclasses.replace(made, build=build, plan=plan, resolve=resolve)
-
-
-RECIPES = (
-    vae.recipe(
-        "conditional-vae",
-        "encoder and decoder read the label of each row: p(x | label)",
-        "Sohn, Lee & Yan (2015), NeurIPS, 'Learning structured output representation'; Kingma et al. (2014)",
-        "every row has a label, and you want samples and log p(x) of one class",
-        label=LabelConfig(kind="condition"),
-        posterior=_SOFTPLUS,
-    ),
-    _recipe(
-        "m2",
-        "labels that are latent where they are missing, summed over exactly",
-        "Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298",
-        "few rows have labels and you want them for all, with a model of both",
-        build=build,
-        plan=plan,
-        label=LabelConfig(kind="predict"),
-        objective=ObjectiveConfig(name="semi-supervised"),
-        posterior=_SOFTPLUS,
-    ),
-    _recipe(
-        "m1-m2",
-        "a VAE, then labels and codes of its codes, summed over exactly where they are missing",
-        "Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298",
-        "very few rows have labels (data.labelled=100 hides the others)",
-        build=build,
-        plan=plan,
-        label=LabelConfig(kind="predict-codes"),
-        objective=ObjectiveConfig(name="semi-supervised", options={"alpha": 2.0}),
-        posterior=PosteriorConfig(scale="softplus", latent_dim=50),
-    ),
-    _recipe(
-        "vade",
-        "a mixture of 10 Normals as prior, started at a fit to the codes of a plain model: its components are clusters",
-        "Jiang, Zheng, Tan, Tang & Zhou (2017), arXiv 1611.05148",
-        "you want clusters, and samples of each",
-        build=building.build,
-        plan=plan_clusters,
-        prior=PriorConfig(kind="mixture", options={"components": 10}),
-        posterior=PosteriorConfig(scale="softplus", latent_dim=10),
-        optimizer=_ADAM,
-        network=NetworkConfig(activation="relu"),
-    ),
-)
+_M2 = dataclasses.replace(vae.RECIPE, build=build, plan=plan, resolve=resolve)
+RECIPES = {"m2": _M2, "m1-m2": _M2, "vade": dataclasses.replace(vae.RECIPE, plan=plan_clusters, resolve=resolve)}
+"""What these recipes begin with."""

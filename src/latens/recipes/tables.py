@@ -16,10 +16,7 @@ from latens.models import Conditional, ExactChoices, LatentModel, SideBySide
 from latens.models.heads.table import TableHead
 from latens.networks import Dense
 from latens.recipes.building.recipe import Recipe, Size
-from latens.recipes.parts.conditions import preparation
-from latens.recipes.parts.options import read_options
-from latens.recipes.parts.posteriors import posterior_of
-from latens.recipes.parts.priors import prior_part
+from latens.recipes.parts.bound import Parts, bind, preparation, prior_part
 from latens.training import Stage
 from latens.typing import Key
 
@@ -33,8 +30,9 @@ _FREE = {"recipe", "data", "likelihood.family", "posterior.options", "training.e
 """What a configuration may say otherwise than the recipe does."""
 
 
-def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Choose the number of classes by training rows that its fit does not see."""
+    config = bind(config).config
     _refuse(config, data)
     reasons = []
     if "choices" not in config.posterior.options:
@@ -76,14 +74,14 @@ def _rows(data: Dataset, most: int | None = None) -> tuple[np.ndarray, np.ndarra
     return np.asarray(data.x[kept]), None if data.mask is None else data.mask[kept], weight
 
 
-def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
+def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel:
     """A mixture whose classes are all alike; the fit tells them apart."""
-    posterior = posterior_of(config.posterior)
-    choices = read_options(posterior.options, config.posterior.options, "posterior").choices  # type: ignore[attr-defined]
+    parts = bind(config)
+    choices = parts.posterior.read.choices
     head = TableHead(schema.types or (), free=True)
     network: Any = Dense([choices, head.num_outputs], key=key)
     network = eqx.tree_at(lambda n: n.layers[0].weight, network, jnp.zeros((choices, head.num_outputs)))
-    prior = prior_part(schema, config, (1, choices), key=key)
+    prior = prior_part(schema, parts, (1, choices), key=key)
     return LatentModel(prior, ExactChoices(), Conditional(network, head, SideBySide(choices)))
 
 
@@ -103,28 +101,18 @@ def with_mixture(model: LatentModel, mixture: Mixture) -> LatentModel:
     return eqx.tree_at(where, model, (logits, weight))
 
 
-def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
+def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, ...]:
     """One stage without steps: its start is the fit."""
+    epochs = bind(config).config.training.epochs
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
         x, mask, weight = _rows(data)
         prior: Any = model.prior()
-        classes, steps = prior.logits.shape[-1], round(config.training.epochs or STEPS)
+        classes, steps = prior.logits.shape[-1], round(epochs or STEPS)
         return with_mixture(model, fit_mixture(x, mask, schema.types or (), classes, weight=weight, steps=steps))
 
     return (Stage(None, None, start=start),)
 
 
-RECIPES = (
-    Recipe(
-        CONFIG.recipe,
-        "a mixture of classes with independent typed columns, by EM, log p(x) summed exactly",
-        "Dempster, Laird & Rubin (1977), 'Maximum likelihood from incomplete data via the EM algorithm'",
-        "a mixed table is small, or `fit` says that a mixture is better",
-        CONFIG,
-        resolve,
-        preparation,
-        build,
-        plan,
-    ),
-)
+RECIPES = {"table-mixture": Recipe("", "", "", "", CONFIG, resolve, preparation, build, plan, bind)}
+"""What this recipe begins with."""

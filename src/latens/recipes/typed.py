@@ -12,38 +12,16 @@ from typing import Any
 from latens.config import VAEConfig, override
 from latens.errors import ConfigError
 from latens.recipes import get_recipe
-from latens.recipes.parts.options import OBJECTIVES, defaults_of, fields_of
+from latens.recipes.parts.options import OBJECTIVES, defaults_of, options_of
 from latens.recipes.parts.posteriors import POSTERIORS
 from latens.recipes.parts.priors import PRIORS
 
 NAMES = (
-    "aae",
-    "autoencoder",
-    "beta-tc-vae",
-    "beta-vae",
-    "conditional-vae",
-    "conv-vae",
-    "dip-vae-i",
-    "factor-vae",
-    "free-bits",
-    "gumbel-softmax",
-    "hyperspherical-vae",
-    "iaf",
-    "info-vae",
-    "iwae",
-    "ladder-vae",
-    "m2",
-    "miwae-missing",
-    "mixture-prior",
-    "mvae",
-    "prodlda",
-    "student-t-vae",
-    "swae",
-    "vade",
-    "vamp-prior",
-    "vq-vae",
+    "aae", "autoencoder", "beta-tc-vae", "beta-vae", "conditional-vae", "conv-vae", "dip-vae-i", "factor-vae",
+    "free-bits", "gumbel-softmax", "hyperspherical-vae", "iaf", "info-vae", "iwae", "ladder-vae", "m2",
+    "miwae-missing", "mixture-prior", "mvae", "prodlda", "student-t-vae", "swae", "vade", "vamp-prior", "vq-vae",
     "wae-mmd",
-)
+)  # fmt: skip
 """The recipes that have a function, by name."""
 
 _SHARED: dict[str, tuple[str, str, Any]] = {
@@ -58,22 +36,15 @@ def arguments(name: str) -> dict[str, tuple[str, str, Any]]:
     # returns: by argument: the option that it sets, its type and its default, which is the recipe's.
     config = get_recipe(name).config
     assert isinstance(config, VAEConfig)
-    found = dict(_SHARED)
-    objective = OBJECTIVES[config.objective.name]
-    kind = objective if isinstance(objective, type) else type(objective)
-    given, defaults = config.objective.options, defaults_of(kind)
-    for option, hint in fields_of(kind).items():
-        found[option] = (f"objective.{option}", _written(hint), given.get(option, defaults[option]))
-    posterior = POSTERIORS[config.posterior.kind]
-    rows = [("posterior", posterior.options, config.posterior.options)]
+    found, posterior = dict(_SHARED), POSTERIORS[config.posterior.kind]
+    objective: Any = OBJECTIVES[config.objective.name]
     prior = PRIORS[posterior.prior if config.prior.kind == "auto" else config.prior.kind]
-    rows += [("prior", prior.options, config.prior.options)]
-    for part, options, own in rows:
-        hints = typing.get_type_hints(options)
-        for field in options.__struct_fields__:
+    rows = (("objective", options_of(objective)), ("posterior", posterior.options), ("prior", prior.options))
+    for part, options in rows:
+        hints, own = typing.get_type_hints(options), getattr(config, part).options
+        for field, default in defaults_of(options).items():
             argument = field if field not in found else f"{part}_{field}"
-            default = own.get(field, getattr(options(), field))
-            found[argument] = (f"{part}.{field}", _written(hints[field]), default)
+            found[argument] = (f"{part}.{field}", _written(hints[field]), own.get(field, default))
     return found
 
 
@@ -110,25 +81,31 @@ FUNCTIONS: dict[str, Callable[..., VAEConfig]] = {name.replace("-", "_"): functi
 """The functions by their names in Python."""
 
 
+_HEAD = """# Written by `python -m latens.recipes.typed`.
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from latens.config import VAEConfig
+
+NAMES: tuple[str, ...]
+FUNCTIONS: dict[str, Callable[..., VAEConfig]]
+
+def arguments(name: str) -> dict[str, tuple[str, str, Any]]: ...
+def function_of(name: str) -> Callable[..., VAEConfig]: ...
+def stub() -> str: ...
+"""
+
+
 def stub() -> str:
-    """What editors and type checkers are told."""
-    lines = ["# Written by `python -m latens.recipes.typed`.", "from collections.abc import Callable, Sequence"]
-    lines += [
-        "from typing import Any, Literal",
-        "",
-        "from latens.config import VAEConfig",
-        "",
-        "NAMES: tuple[str, ...]",
-    ]
-    lines += ["FUNCTIONS: dict[str, Callable[..., VAEConfig]]", ""]
-    lines += ["def arguments(name: str) -> dict[str, tuple[str, str, Any]]: ..."]
-    lines += ["def function_of(name: str) -> Callable[..., VAEConfig]: ...", "def stub() -> str: ..."]
-    for name in NAMES:
-        lines += [f"def {name.replace('-', '_')}(", "    *,"]
-        lines += [f"    {argument}: {kind} = {default!r}," for argument, (_, kind, default) in arguments(name).items()]
-        doc = (FUNCTIONS[name.replace("-", "_")].__doc__ or "").replace("\n", "\n    ").replace("\n    \n", "\n\n")
-        lines += [") -> VAEConfig:", f'    """{doc}"""']
-    return "\n".join(lines) + "\n"
+    """What editors and type checkers are told: a line for each function, and its docstring."""
+    lines = []
+    for name, function in zip(NAMES, FUNCTIONS.values()):
+        given = ", ".join(
+            f"{argument}: {kind} = {default!r}" for argument, (_, kind, default) in arguments(name).items()
+        )
+        doc = (function.__doc__ or "").replace("\n", "\n    ").replace("\n    \n", "\n\n")
+        lines += [f"def {function.__name__}(*, {given}) -> VAEConfig:", f'    """{doc}"""']
+    return _HEAD + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, recipe_of
 from latens.recipes.building.recipe import Size, build_new
 from latens.recipes.building.validate import refuse_idle
+from latens.recipes.parts.bound import with_parts
 from latens.recipes.parts.networks import refuse_wrong_sizes
 from latens.recipes.parts.objects import told_of
 from latens.runs.folder import RunFolder, versions
@@ -75,12 +76,14 @@ class Experiment:
     preparation: Preparation  # what the model sees of a row
     # a trained model of the same structure, whose weights training starts from; None starts from new ones
     start: TrainedModel | None = None
+    parts: Any = None  # what the recipe's `bind` gave for the configuration
+    planned: tuple[Stage, ...] = ()  # the stages of training, once they are planned
 
     def new_model(self) -> Any:
         """The model before its training, from the configuration's seed: the same one under every generator of JAX."""
         # returns: the model that the recipe builds, with the weights of `start` where there is one.
         key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), keys.INITIAL_MODEL)
-        return self.started(build_new(self.recipe, self.data.schema, self.config, key=key))
+        return self.started(build_new(self.recipe, self.data.schema, self.parts, key=key))
 
     def started(self, model: Any) -> Any:
         """A new model with the weights of the one that training starts from, also where categories took names."""
@@ -91,14 +94,16 @@ class Experiment:
             return with_weights_of(self.start, model)
 
         def build(schema: Schema) -> Any:
-            return eqx.filter_eval_shape(lambda key: self.recipe.model(schema, self.config, key=key), jax.random.key(0))
+            return eqx.filter_eval_shape(lambda key: self.recipe.model(schema, self.parts, key=key), jax.random.key(0))
 
         return placed(self.start.model, model, self.start.schema, grown, build)
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages of training, as the recipe plans them for these data."""
+        if self.planned:
+            return self.planned
         rows = self.data.count("train")
-        stages = self.recipe.plan(self.data.schema, self.config, Size(rows, self.settings.steps_per_epoch(rows)))
+        stages = self.recipe.plan(self.data.schema, self.parts, Size(rows, self.settings.steps_per_epoch(rows)))
         if self.start is None:
             return stages
         # What a stage does to new weights, and the stages before the last, are behind a trained model.
@@ -128,7 +133,8 @@ class Experiment:
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         if (told := told_of(self.config, facts.get("steps"))) is not None:
             about["objective"] = told
-        return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
+        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
+        return with_parts(made, self.parts)
 
 
 @checked_later
@@ -158,20 +164,23 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
     _something_counts(data)
-    resolved, reasons = recipe.resolve(config, data)
-    refuse_idle(resolved, recipe.config)
-    experiment = Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved), start)
+    former = recipe.bind(config)
+    resolved, reasons = recipe.resolve(former, data)
+    parts = recipe.bind(resolved, former)
+    refuse_idle(parts, recipe.config)
+    experiment = Experiment(recipe, resolved, (), data, recipe.preparation(data.schema, parts), start, parts)
     # What cannot be built, planned or minimised is refused here, before a folder is made or a former run replaced.
     key = jax.random.key(0)
-    model = eqx.filter_eval_shape(lambda key: recipe.model(data.schema, resolved, key=key), key)
+    model = eqx.filter_eval_shape(lambda key: recipe.model(data.schema, parts, key=key), key)
     if isinstance(resolved, VAEConfig) and (resolved.network.encoder or resolved.network.decoder):
         refuse_wrong_sizes(model, data.schema, experiment.preparation)
-    if start is not None and experiment.stages()[-1].objective is None:
+    stages = experiment.stages()
+    if start is not None and stages[-1].objective is None:
         what = f"{resolved.recipe} is fitted at once, without steps, so there is nothing to go on from."
         raise ConfigError(what, where="--from, warm_start", fix="Leave it out: the fit needs all rows together.")
     experiment.started(model)
     row = data.rows(data.subset("train")[:1])
-    needed, stages, counts = [], experiment.stages(), {"training.batch_size": _rows_at_once(experiment)[0]}
+    needed, counts = [], {"training.batch_size": _rows_at_once(experiment)[0]}
     refuse_stages(stages, data)
     reasons += lost_digits(data.schema)
     reasons += stream_note(data, experiment.settings.batch_size, experiment.settings.shards)
@@ -185,7 +194,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
             needed.append(stage_memory(stage, model, program, *_rows_at_once(experiment)))
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
     reasons += memory_note(*max(needed, key=sum), counts=counts) if needed else []
-    return replace(experiment, reasons=tuple(dict.fromkeys(reasons)))
+    return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
 
 
 def _rows_at_once(experiment: Experiment) -> tuple[int, int, int]:

@@ -26,7 +26,6 @@ from latens.evaluation.latents.decomposition import kl_split
 from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
-from latens.recipes.parts.posteriors import posterior_of
 from latens.typing import Key
 from latens.workflow.measurement import NUM_SAMPLES, headline, measure, measured, still_rising
 from latens.workflow.metrics import METRICS, metric_of
@@ -106,7 +105,7 @@ def _pictures(work: Work) -> str:
         return "the rows are not two or more pictures"
     if work.trained.preparation.classes:
         return "the pictures of a conditional model have one class by condition"
-    vector = not isinstance(config, VAEConfig) or posterior_of(config.posterior).support == "vector"
+    vector = not isinstance(config, VAEConfig) or work.trained.parts.posterior.support == "vector"
     return "" if vector else "the codes are not vectors that could move in any direction"
 
 

@@ -19,7 +19,6 @@ from latens.io.process import check_process, counted
 from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
-from latens.recipes.parts.posteriors import posterior_of
 from latens.typing import checked_later
 from latens.workflow.inputs import refuse_inputs, seed_key
 from latens.workflow.sample_sets import is_grey
@@ -156,7 +155,7 @@ def refit_prior(
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
-    of_codes = posterior_of(config.posterior).support == "codes"
+    of_codes = trained.parts.posterior.support == "codes"
     if config.label.kind != "none" and not (of_codes and config.label.kind == "condition"):
         what = "the prior of a model that reads or predicts labels is not one for all rows."
         raise ConfigError(
@@ -166,7 +165,7 @@ def refit_prior(
         what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
         fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
         raise ConfigError(what, where="prior", fix=f"Use one of {fits}.")
-    new = _configured(config, KINDS[kind], options or {})
+    new = _configured(trained, config, KINDS[kind], options or {})
     key = jax.random.fold_in(seed_key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
     work = _Work(trained, data, skeleton, new, steps, seed)
@@ -186,7 +185,7 @@ def refit_prior(
     return Refitted(refitted, _gain(trained, refitted, data, num_samples, seed))
 
 
-def _configured(config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAEConfig:
+def _configured(trained: TrainedModel, config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAEConfig:
     """The configuration of the model with its new prior."""
     for name in options:
         if name not in kind.options:
@@ -200,7 +199,7 @@ def _configured(config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAECo
     top = posterior.levels[-1] if posterior.levels else posterior.latent_dim
     levels = (*posterior.levels, options.get("latent_dim") or top or 1)
     # A point has no scale; the levels above it do.
-    scale = "log-scale" if posterior_of(posterior).is_point and not posterior.levels else posterior.scale
+    scale = "log-scale" if trained.is_point and not posterior.levels else posterior.scale
     posterior = structs.replace(posterior, levels=levels, scale=scale)
     return structs.replace(config, posterior=posterior, prior=PriorConfig(kind="standard-normal"))
 
@@ -220,7 +219,7 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     assert isinstance(new.config, VAEConfig)
     if new.is_point:
         return None
-    point = posterior_of(new.config.posterior).support == "codes"
+    point = new.parts.posterior.support == "codes"
     num_samples = 1 if point else num_samples  # all of a quantised posterior is on one code
     split = next(split for split in ("test", "validation", "train") if len(data.subset(split)))
     batch = old.batch(data, data.subset(split))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.models import DeterministicHead
 from latens.recipes import recipe_of
+from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
-from latens.recipes.parts.posteriors import posterior_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
@@ -117,9 +118,15 @@ class TrainedModel(Methods):
     def is_point(self) -> bool:
         """Whether codes are points, without a density: of a plain autoencoder."""
         if isinstance(self.config, VAEConfig):
-            return posterior_of(self.config.posterior).is_point
+            return self.parts.posterior.is_point
         # A model that was made by hand has no configuration to say so.
         return isinstance(getattr(getattr(self.model, "encoder", None), "head", None), DeterministicHead)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The prior, posterior, likelihood and objective that the configuration names; of a variational autoencoder."""
+        assert self.config is not None
+        return bind(self.config)
 
     # --- classes ---
 
@@ -535,17 +542,17 @@ class TrainedModel(Methods):
         try:
             config = configuration.from_json(written)
             recipe = recipe_of(config)
-            if recipe.preparation(schema, config) != preparation:
+            parts = recipe.bind(config)
+            if recipe.preparation(schema, parts) != preparation:
                 raise ConfigError("the preparation is not the one that this configuration gives.")
-            skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, config, key=key), jax.random.key(0))
+            skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, parts, key=key), jax.random.key(0))
         except ModelFileError:
             raise
         except LatensError as error:
             what = f"the configuration in the file does not fit: {str(error)[:500]}"
             raise ModelFileError(what, where=where, fix=_FIX) from None
-        return cls(
-            arrays_to_tree(arrays, skeleton, half=True, finite=True, where=where), schema, preparation, config, facts
-        )
+        model = arrays_to_tree(arrays, skeleton, half=True, finite=True, where=where)
+        return with_parts(cls(model, schema, preparation, config, facts), parts)
 
     def with_facts(self, **facts: Any) -> "TrainedModel":
         """The same model with further facts.
@@ -556,7 +563,7 @@ class TrainedModel(Methods):
         Returns:
             A model that shares its arrays with this one.
         """
-        return replace(self, facts={**self.facts, **facts})
+        return with_parts(replace(self, facts={**self.facts, **facts}), vars(self).get("parts"))
 
     @property
     def num_parameters(self) -> int:

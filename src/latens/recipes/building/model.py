@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,16 +23,15 @@ from latens.models import (
 )
 from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
 from latens.recipes.building.pictures import map_of
-from latens.recipes.parts.conditions import conditions
-from latens.recipes.parts.likelihoods import encoder_input, likelihood_head, missingness
-from latens.recipes.parts.options import read_options
-from latens.recipes.parts.posteriors import POSTERIORS, posterior_head, posterior_of
-from latens.recipes.parts.priors import prior_part
+from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
+from latens.recipes.parts.posteriors import POSTERIORS
 from latens.typing import Key
 
 
-def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
+def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel:
     """The model that a resolved configuration describes, with its initialisation."""
+    parts = bind(config)
+    config = parts.config
     network, posterior = config.network, config.posterior
     if (
         network.kind == "auto"
@@ -43,30 +41,28 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     ):
         what = "the configuration leaves the likelihood, the networks or the latent size open."
         raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.prepare.")
-    if config.prior.kind == "auto":  # a file of before priors were written down
-        config = replace(config, prior=replace(config.prior, kind=posterior_of(posterior).prior))
     reads, extra = conditions(schema, config)
-    row = posterior_of(posterior)
-    latent, latent_size = row.latent(posterior), row.size(posterior)
+    row = parts.posterior
+    latent, latent_size = row.latent, row.size
     encoder_key, decoder_key = jax.random.split(key)
     posterior_key, prior_key, likelihood_key = (jax.random.fold_in(key, number) for number in (1, 2, 3))
     if row.by_part is not None:
-        several = row.by_part(build, schema, config, key=encoder_key)
-        prior = prior_part(schema, config, latent, classes=extra, key=prior_key)
+        several = row.by_part(build, schema, config, row.read, key=encoder_key)
+        prior = prior_part(schema, parts, latent, classes=extra, key=prior_key)
         return LatentModel(prior, *several)
     if row.whole is not None:
-        given = likelihood_head(schema, config.likelihood, key=likelihood_key), encoder_input(schema, config.likelihood)
+        given = parts.likelihood.made(schema, key=likelihood_key), parts.likelihood.encoder_input(schema)
         return row.whole(schema, config, *given, network_options(network), key=key)
-    head = posterior_head(posterior, latent, key=posterior_key)
-    likelihood = likelihood_head(schema, config.likelihood, key=likelihood_key)
+    head = row.made(latent, key=posterior_key)
+    likelihood = parts.likelihood.made(schema, key=likelihood_key)
     back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
-    entry = encoder_input(schema, config.likelihood)
+    entry = parts.likelihood.encoder_input(schema)
     convolutions: dict[str, Any] = {}
     if network.kind == "conv":
         convolutions = {"kernel_size": network.kernel_size, "num_blocks": network.blocks}
     if network.map:
-        height, width = map_of(config, schema)
-        each = height * width * row.group_size(posterior)
+        height, width = map_of(parts, schema)
+        each = height * width * row.group_size
         if latent_size % each:
             what = f"{latent_size} latent units are no whole number of codes at each of {height} x {width} places."
             raise ConfigError(what, where="posterior.latent_dim", fix=f"Use {each}, or --set network.map=false.")
@@ -103,65 +99,48 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
             raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
         down = SpectrallyNormalised(down)
     encoder = Conditional(up, head, entry, reads)
-    decoder = Conditional(down, likelihood, row.decoder_input(posterior), reads)
+    decoder = Conditional(down, likelihood, row.decoder_input, reads)
     if posterior.levels:
-        missingness(schema, config)  # refused with levels
-        return _hierarchy(schema, config, encoder, decoder, key=prior_key)
+        missingness(schema, parts)  # refused with levels
+        return _hierarchy(schema, parts, encoder, decoder, key=prior_key)
     if row.hierarchy is not None:
         what = f"a {posterior.kind} posterior needs two latent levels or more, and posterior.levels is empty."
         raise ConfigError(what, where="posterior.levels", fix="Add --set posterior.levels=16.")
     of = head if isinstance(head, CodeHead) else latent
-    prior = prior_part(schema, config, of, classes=extra, key=prior_key)
-    return LatentModel(prior, row.wrapped(encoder, posterior, key=posterior_key), decoder, missingness(schema, config))
+    prior = prior_part(schema, parts, of, classes=extra, key=prior_key)
+    return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder, missingness(schema, parts))
 
 
-def _hierarchy(
-    schema: Schema, config: VAEConfig, encoder: Conditional, decoder: Conditional, *, key: Key
-) -> LatentModel:
+def _hierarchy(schema: Schema, parts: Parts, encoder: Conditional, decoder: Conditional, *, key: Key) -> LatentModel:
     """Further levels above the first, of the same kind: each with a network of its own up and down."""
-    posterior = config.posterior
-    if not posterior_of(posterior).stacks:
-        kinds = ", ".join(name for name, row in POSTERIORS.items() if row.stacks)
+    row, posterior, network = parts.posterior, parts.config.posterior, parts.config.network
+    if not row.stacks:
+        kinds = ", ".join(name for name, other in POSTERIORS.items() if other.stacks)
         raise ConfigError(
             f"{posterior.kind} latents have one level only.",
             where="posterior.levels",
             fix=f"Leave out the levels, or use one of {kinds}.",
         )
-    if (whole := posterior_of(posterior).hierarchy) is not None:
-        return _of_its_own(whole, schema, config, encoder, decoder, key=key)
+    top = prior_part(schema, parts, (posterior.levels[-1],), key=key)
+    assert not isinstance(top, ClassPrior)  # no classes were given
+    given = network_options(network)
+    if row.hierarchy is not None:
+        return row.hierarchy(posterior, row.read, encoder, decoder, top, level_hidden=network.level_hidden,
+                             network=given, key=key)  # fmt: skip
     # Above a point (an autoencoder with a second VAE on its codes) stand Normals.
-    above_it = replace(posterior, kind="normal") if posterior_of(posterior).is_point else posterior
-    network = config.network
+    normal = replace(parts.config, posterior=replace(posterior, kind="normal"))
+    above_it = bind(normal).posterior if row.is_point else row
     sizes = [(size,) for size in (posterior.latent_dim or 1, *posterior.levels)]
     up, down = [encoder], []
     for level, (below, above) in enumerate(itertools.pairwise(sizes)):
-        for parts, start, end, number in ((up, below, above, 2 * level), (down, above, below, 2 * level + 1)):
+        for arrows, start, end, number in ((up, below, above, 2 * level), (down, above, below, 2 * level + 1)):
             part_key = jax.random.fold_in(key, number)
-            head = posterior_head(above_it, end, key=part_key)
+            head = above_it.made(end, key=part_key)
             widths = widths_between(start, network.level_hidden, head.num_outputs)
-            part = Conditional(Dense(widths, key=part_key, **network_options(network)), head)
+            part = Conditional(Dense(widths, key=part_key, **given), head)
             # Random weights put narrow Normals where no posterior is: hundreds of nats, and log-scales that overflow.
-            parts.append(part if parts is up else constant_at_first(part))
-    top = prior_part(schema, config, sizes[-1], key=key)
-    assert not isinstance(top, ClassPrior)  # no classes were given
+            arrows.append(part if arrows is up else constant_at_first(part))
     return LatentModel(Downwards(top, tuple(reversed(down))), Upwards(tuple(up)), FromLowest(decoder))
-
-
-def _of_its_own(
-    whole: Callable[..., LatentModel],
-    schema: Schema,
-    config: VAEConfig,
-    encoder: Conditional,
-    decoder: Conditional,
-    *,
-    key: Key,
-) -> LatentModel:
-    posterior, network = config.posterior, config.network
-    top = prior_part(schema, config, (posterior.levels[-1],), key=key)
-    options = read_options(posterior_of(posterior).options, posterior.options, "posterior")
-    normal = posterior_head(replace(posterior, kind="normal", options={}), (1,), key=key)
-    shared = {"level_hidden": network.level_hidden, "network": network_options(network), "normal": normal}
-    return whole(posterior, options, encoder, decoder, top, **shared, key=key)
 
 
 def network_options(config: NetworkConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.networks.canonical import half
 from latens.networks.factory import as_image_shape
-from latens.recipes.parts.posteriors import posterior_of
+from latens.recipes.parts.bound import Parts
 
 WIDTHS = (32, 64, 128)
 """Channels after each halving; further halvings keep the last."""
@@ -35,13 +35,14 @@ SHIFT = 8
 """Few pictures are moved by up to this part of their shorter side: 4 pixels of 32, as is usual."""
 
 
-def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def for_pictures(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide networks and likelihood of the default recipe where rows are pictures and neither was chosen."""
+    config = parts.config
     network, reasons = config.network, []
     shape = image_shape(data.schema)
     if network.hidden is not None or network.encoder or network.decoder or shape is None or not is_picture(data.schema):
         return replace(config, network=replace(network, kind="dense")), reasons
-    widths = convolution_widths(shape, smallest=SMALLEST_MAP if of_codes(config) else SMALLEST)
+    widths = convolution_widths(shape, smallest=SMALLEST_MAP if of_codes(parts) else SMALLEST)
     network = replace(network, kind="conv", hidden=widths, kernel_size=4)
     sizes = " x ".join(map(str, shape))
     reasons.append(
@@ -57,7 +58,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
     if optimizer.name == "adamw" and optimizer.clip_norm is None:
         optimizer = replace(optimizer, clip_norm=CLIP)
         reasons.append(f"gradients of a norm above {CLIP:g} are clipped")
-    if posterior.scale == "auto" and posterior_of(posterior).scaled:
+    if posterior.scale == "auto" and parts.posterior.scaled:
         posterior = replace(posterior, scale="softplus")
     rows = data.count("train")
     if rows < FEW_ROWS:
@@ -84,11 +85,11 @@ def of_binarised(config: VAEConfig) -> tuple[VAEConfig, list[str]]:
     return replace(config, likelihood=chosen), [f"likelihood: bernoulli, for data.binarize={config.data.binarize}"]
 
 
-def for_hierarchy(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def for_hierarchy(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide the channels and the likelihood of a deep hierarchy of pictures, where they were not chosen."""
     shape = image_shape(data.schema)
-    config, reasons = of_binarised(config)
-    if shape is None or posterior_of(config.posterior).whole is None:
+    config, reasons = of_binarised(parts.config)
+    if shape is None or parts.posterior.whole is None:
         return config, reasons  # refused when the model is built
     network, likelihood = config.network, config.likelihood
     if network.hidden is None:
@@ -103,18 +104,20 @@ def for_hierarchy(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str
     return replace(config, network=network, likelihood=likelihood), reasons
 
 
-def of_codes(config: VAEConfig) -> bool:
+def of_codes(parts: Parts) -> bool:
     """Whether the latents are codes, and networks without conditions are free to give them places."""
+    config = parts.config
     own = config.network.encoder or config.network.decoder or config.network.decoder_hidden
-    return posterior_of(config.posterior).support == "codes" and config.label.kind == "none" and not own
+    return parts.posterior.support == "codes" and config.label.kind == "none" and not own
 
 
-def map_of(config: VAEConfig, schema: Schema) -> tuple[int, int]:
+def map_of(parts: Parts, schema: Schema) -> tuple[int, int]:
     """The height and width of the smallest picture of convolutional networks, on which codes lie."""
-    network = config.network
-    if network.kind != "conv" or posterior_of(config.posterior).support != "codes":
-        what = f"a map is of codes and convolutions, and these are {config.posterior.kind} latents of {network.kind} "
-        raise ConfigError(what + "networks.", where="network.map", fix="Remove --set network.map=...")
+    network = parts.config.network
+    if network.kind != "conv" or parts.posterior.support != "codes":
+        latents = f"{parts.config.posterior.kind} latents of {network.kind} networks"
+        what = f"a map is of codes and convolutions, and these are {latents}."
+        raise ConfigError(what, where="network.map", fix="Remove --set network.map=...")
     if network.decoder_hidden is not None and len(network.decoder_hidden) != len(network.hidden or ()):
         what = "encoder and decoder halve the picture differently often, and have no map in common."
         raise ConfigError(what, where="network.decoder_hidden", fix="Give as many widths as network.hidden has.")

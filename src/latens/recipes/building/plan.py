@@ -1,5 +1,6 @@
 """What is decided from the data, and the stages of a variational autoencoder's training."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -11,25 +12,33 @@ import optax
 from jaxtyping import Shaped
 from msgspec.structs import replace
 
-from latens.config import NetworkConfig, ObjectiveConfig, OptimizerConfig, PriorConfig, TrainingConfig, VAEConfig
+from latens.config import (
+    CriticOptimizerConfig,
+    NetworkConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    PriorConfig,
+    TrainingConfig,
+    VAEConfig,
+)
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.schema import image_shape
-from latens.errors import ConfigError, nearest
+from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.recipes.building.model import build
-from latens.recipes.building.optimizer import optimizer_of
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
 from latens.recipes.building.recipe import Recipe, Size
-from latens.recipes.parts.conditions import preparation
-from latens.recipes.parts.options import OBJECTIVES, fields_of, make, needs, replace_field
-from latens.recipes.parts.posteriors import posterior_of
+from latens.recipes.parts.bound import Parts, bind, preparation
+from latens.recipes.parts.options import OBJECTIVES, make
+from latens.recipes.parts.posteriors import whole_groups
 from latens.recipes.parts.priors import PRIORS, MixtureOptions
-from latens.recipes.parts.quantised_posteriors import whole_groups
-from latens.training import Budget, Stage
+from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, resting
+from latens.training.optimizers import OPTIMIZERS
+from latens.trees import count_parameters
 
 CRITIC = (256, 256)
 """Hidden widths of the critic of a two-player objective."""
@@ -70,19 +79,14 @@ POISSON_CLIP = 100.0
 """The largest norm of a gradient under a Poisson likelihood, where none is set."""
 
 
-def recipe(name: str, summary: str, source: str, use_when: str, **parts: Any) -> Recipe:
-    """A recipe from the parts of its configuration; network and optimiser are those of `default` unless given."""
-    parts = {"network": NETWORK, "optimizer": OPTIMIZER, **parts}
-    return Recipe(name, summary, source, use_when, VAEConfig(recipe=name, **parts), resolve, preparation, build, plan)
-
-
-def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
     # config: a configuration with options that are None or "auto".
-    pictures = False
-    config, reasons = of_binarised(config)
+    parts, pictures = bind(config), False
+    row = parts.posterior
+    config, reasons = of_binarised(parts.config)
     if config.network.kind == "auto":
-        config, others = for_pictures(config, data)
+        config, others = for_pictures(parts.having(config), data)
         reasons += others
         pictures = config.network.kind == "conv"
     schema, cells = data.schema, math.prod(data.schema.shape)
@@ -112,21 +116,20 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         if not (network.encoder and network.decoder):
             which = which or f"{network.kind} networks of widths"
             reasons.append(f"{which} {widths}, for {cells} values a row")
-    if network.map is None and network.kind == "conv" and of_codes(config):
+    if network.map is None and network.kind == "conv" and of_codes(parts.having(config)):
         network = replace(network, map=True)
     if posterior.latent_dim is None and network.map:
-        height, width = map_of(replace(config, network=network), schema)
-        group = posterior_of(posterior).group_size(posterior)
+        height, width = map_of(parts.having(replace(config, network=network)), schema)
+        group = row.group_size
         posterior = replace(posterior, latent_dim=height * width * group)
         reasons.append(f"a map of {height} x {width} codes, of {group} latent units each")
     if posterior.latent_dim is None:
-        group = posterior_of(posterior).group_size(posterior)
+        group = row.group_size
         latent_dim = whole_groups(min(32, max(2, cells if mixed else cells // 4)), group)
         posterior = replace(posterior, latent_dim=latent_dim)
         of_values = "one for each column" if mixed else "a quarter of the values"
         of_values = "the most that are taken unasked" if (cells if mixed else cells // 4) > 32 else of_values
         reasons.append(f"{latent_dim} latent units, {of_values}")
-    row = posterior_of(posterior)
     if posterior.scale == "auto" and row.scaled:
         # An exponential runs away where a column lies many standard deviations out; pixels do so where they are many:
         # of 320 faces of 64 x 64 dense networks were not finite after 25 and 65 steps.
@@ -233,22 +236,59 @@ def budget_of(training: TrainingConfig) -> Budget:
     return Budget(training.epochs, training.steps, training.minutes, training.patience)
 
 
-def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
+def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, ...]:
     """One stage: start the output bias from the data, then train."""
-    training, optimizer = config.training, config.optimizer
+    parts = bind(config)
+    training, optimizer = parts.config.training, parts.config.optimizer
     budget = budget_of(training)
-    objective = make_objective(config, size, math.prod(schema.shape))
+    objective = make_objective(parts, size, math.prod(schema.shape))
     made = optimizer_of(optimizer, objective, budget.total_steps(size.steps_per_epoch))
     if training.pretrain_epochs is not None:
         what = "this recipe has one stage, and nothing to train before it."
         raise ConfigError(what, where="training.pretrain_epochs", fix="Remove --set training.pretrain_epochs=...")
-    return (Stage(objective, made, budget, starting(schema, config)),)
+    return (Stage(objective, made, budget, starting(schema, parts)),)
 
 
-def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Dataset], LatentModel]:
+_OWN = {"name", "learning_rate", "schedule", "warmup_steps", "total_steps", "clip_value", "clip_norm", "mask"}
+
+
+def optimizer_of(config: OptimizerConfig, objective: AbstractObjective, total_steps: int | None) -> Optimizer:
+    """The optimiser of (model, objective)."""
+    # A critic, a multiplier or a learned baseline is never averaged, and warms up with the model.
+    # total_steps: the most steps of the stage, for schedules; None where the budget does not say.
+    shared: dict[str, Any] = {"warmup_steps": config.warmup_steps, "total_steps": total_steps}
+    model = _made(config, "optimizer", config.learning_rate, schedule=config.schedule, **shared)
+    if not count_parameters(objective):
+        return model
+    critic = config.critic
+    rate = config.learning_rate if critic.learning_rate is None else critic.learning_rate
+    if rate == 0.0:
+        return by_group({"model": model, "objective": resting()})
+    schedule = "cosine" if config.schedule == "cosine" else "constant"
+    return by_group({"model": model, "objective": _made(critic, "optimizer.critic", rate, schedule=schedule, **shared)})
+
+
+def _made(config: OptimizerConfig | CriticOptimizerConfig, where: str, rate: float, **given: Any) -> Optimizer:
+    found = OPTIMIZERS.get(config.name)
+    if isinstance(found, Optimizer):
+        plain = replace(type(config)(), name=config.name)
+        beside = [f for f in config.__struct_fields__ if f != "critic" and getattr(config, f) != getattr(plain, f)]
+        if beside:
+            what = f"the optimiser {config.name} was given as an object, which has its own {beside[0]}."
+            raise ConfigError(what, where=f"{where}.{beside[0]}", fix="Set it where the object is made.")
+        return found
+    if taken := _OWN & set(config.options):
+        what = f"{min(taken)} is no option of {config.name} itself."
+        raise ConfigError(what, where=f"{where}.options", fix=f"Set {where}.NAME.")
+    options: dict[str, Any] = {**given, **config.options}
+    clips = {"clip_value": config.clip_value, "clip_norm": config.clip_norm}
+    return make_optimizer(config.name, learning_rate=rate, **clips, **options)
+
+
+def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel, Dataset], LatentModel]:
     """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows."""
     # returns: a function of an untrained model and the data that gives the model at its start.
-    prepare = preparation(schema, config)
+    prepare, config = preparation(schema, config), bind(config).config
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
@@ -265,14 +305,11 @@ def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Datase
     return start
 
 
-def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjective:
+def make_objective(config: VAEConfig | Parts, size: Size, cells: int) -> AbstractObjective:
     """The objective that a configuration names."""
-    chosen, posterior = config.objective, posterior_of(config.posterior)
-    if chosen.name not in OBJECTIVES:
-        own = "If it is your own, give it (objective=...) or register it; the command takes --import FILE.py."
-        what = f"there is no objective {chosen.name!r} here."
-        raise ConfigError(what, where="objective.name", fix=f"{nearest(chosen.name, OBJECTIVES)} {own}")
-    kind = OBJECTIVES[chosen.name]
+    parts = bind(config)
+    config, posterior, kind = parts.config, parts.posterior, parts.objective
+    chosen = config.objective
     if posterior.is_point and kind.needs_density:
         raise ConfigError(
             f"a deterministic encoder has no density, which {chosen.name} needs.",
@@ -300,23 +337,22 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
         return _as_given(kind, config.objective)
     options: dict[str, Any] = dict(chosen.options)
     given: dict[str, Any] = {}
-    if "num_rows" in fields_of(kind) and options.get("estimator") == "stratified":
+    fields: dict[str, Any] = {field.name: field for field in dataclasses.fields(kind)}
+    if "num_rows" in fields and options.get("estimator") == "stratified":
         options.setdefault("num_rows", size.rows)
-    if needs(kind, "critic") or options.get("baseline") == "learned":
+    if ("critic" in fields and fields["critic"].default is dataclasses.MISSING) or options.get("baseline") == "learned":
         key = jax.random.fold_in(jax.random.key(config.training.seed), keys.INITIAL_CRITIC)
-        sizes = {"codes": posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)}
-        size_in = sum((sizes | {"row": cells})[part] for part in kind.critic_sees)
+        sizes = {"codes": posterior.size + sum(config.posterior.levels), "row": cells}
+        size_in = sum(sizes[part] for part in kind.critic_sees)
         given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
     objective = make(kind, options, "objective", **given)
     if chosen.beta_warmup_epochs:
-        if "beta" not in fields_of(kind):
-            what, option = (
-                f"the objective {chosen.name} has no beta that could be warmed up.",
-                "objective.beta_warmup_epochs",
-            )
-            raise ConfigError(what, where=option, fix=f"Remove --set {option}=...")
+        if "beta" not in fields:
+            what = f"the objective {chosen.name} has no beta that could be warmed up."
+            fix = "Remove --set objective.beta_warmup_epochs=..."
+            raise ConfigError(what, where="objective.beta_warmup_epochs", fix=fix)
         steps = max(1, round(chosen.beta_warmup_epochs * size.steps_per_epoch))
-        objective = replace_field(objective, beta=optax.linear_schedule(0.0, options.get("beta", 1.0), steps))
+        objective = dataclasses.replace(objective, beta=optax.linear_schedule(0.0, options.get("beta", 1.0), steps))
     return objective
 
 
@@ -327,6 +363,12 @@ def _as_given(objective: AbstractObjective, config: ObjectiveConfig) -> Abstract
         what = f"the objective {type(objective).__name__} was given as an object, which takes no further options."
         raise ConfigError(what, where=named, fix="Set it where the object is made.")
     return objective
+
+
+RECIPE = Recipe(
+    "", "", "", "", VAEConfig(network=NETWORK, optimizer=OPTIMIZER), resolve, preparation, build, plan, bind
+)
+"""What every recipe of a variational autoencoder begins with, but for its name and words."""
 
 
 class Moments(NamedTuple):

@@ -41,6 +41,8 @@ class Recipe:
         preparation: What the model sees of a row, from schema and configuration.
         build: Makes the model from schema, configuration and key, without seeing data.
         plan: The stages of training, from schema, configuration and size.
+        bind: Looks up what a configuration names, once: from a configuration, and what `bind` gave for a former one,
+            it gives what the four functions take in the place of a configuration.
     """
 
     name: str
@@ -52,13 +54,14 @@ class Recipe:
     preparation: Callable[[Schema, Any], Preparation]
     build: Callable[..., Any]
     plan: Callable[[Schema, Any, Size], tuple[Stage, ...]]
+    bind: Callable[..., Any] = lambda config, known=None: config
 
     def model(self, schema: Schema, config: Any, *, key: Key) -> Any:
         """The untrained model: what `build` makes, with the networks that the configuration names.
 
         Args:
             schema: The schema of the data.
-            config: A resolved configuration.
+            config: A resolved configuration, or what `bind` gave for it.
             key: A JAX random key, for the initialisation.
 
         Returns:
@@ -67,8 +70,9 @@ class Recipe:
         Raises:
             ConfigError: The parts do not go together, or a named network is not known.
         """
-        made = self.build(schema, config, key=key)
-        if not isinstance(config, VAEConfig):
+        parts = self.bind(config)
+        made, config = self.build(schema, parts, key=key), getattr(parts, "config", parts)
+        if not isinstance(config, VAEConfig) or (config.network.encoder is None and config.network.decoder is None):
             return made
         seed = config.training.seed
         start = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), keys.INITIAL_NETWORKS)
@@ -88,17 +92,19 @@ def build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
 
 
 def _build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
+    parts = recipe.bind(config)
+    config = getattr(parts, "config", parts)
     if has_own(config) or fingerprint(recipe.build) is None:
-        return eqx.filter_jit(lambda key: recipe.model(schema, config, key=key))(key)
+        return eqx.filter_jit(lambda key: recipe.model(schema, parts, key=key))(key)
     config = structs.replace(config, training=structs.replace(config.training, seed=0))
-    nan = float("nan")
+    shared, nan = recipe.bind(config, parts), float("nan")
     columns = (
         None if schema.columns is None else tuple(structs.replace(c, shift=nan, scale=nan) for c in schema.columns)
     )
     blank = structs.replace(schema, shift=nan, scale=nan, columns=columns)
 
     def make() -> Any:
-        return eqx.filter_jit(lambda key, *numbers: recipe.model(ScaledLater.of(blank, numbers), config, key=key))
+        return eqx.filter_jit(lambda key, *numbers: recipe.model(ScaledLater.of(blank, numbers), shared, key=key))
 
     given = [(schema.shift, schema.scale)] if schema.columns is None else [(c.shift, c.scale) for c in schema.columns]
     shifts, scales = np.array(given, np.float32).T

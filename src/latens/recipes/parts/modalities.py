@@ -14,7 +14,6 @@ from latens.data.scaling import restricted
 from latens.distributions import Blocks
 from latens.errors import ConfigError
 from latens.models import ByModality, Experts, LatentModel
-from latens.recipes.parts.options import read_options
 from latens.typing import Key
 
 MOST = 16
@@ -33,14 +32,13 @@ class ExpertsOptions(Part, frozen=True):
 
 
 def by_part(
-    build: Callable[..., LatentModel], schema: Schema, config: VAEConfig, *, key: Key
+    build: Callable[..., LatentModel], schema: Schema, config: VAEConfig, options: ExpertsOptions, *, key: Key
 ) -> tuple[Experts, ByModality]:
     """Encoder and decoder of a model of several modalities, each modality with networks as `build` makes them."""
     if config.posterior.levels or config.likelihood.missing != "at-random":
         where = "posterior.levels" if config.posterior.levels else "likelihood.missing"
         raise ConfigError("models of several modalities have one level, and cells missing at random.", where=where,
                           fix="Leave it as it is, or use another posterior.")  # fmt: skip
-    options = read_options(ExpertsOptions, config.posterior.options, "posterior")
     blocks = blocks_of(schema, options)
     plain = replace(
         config,

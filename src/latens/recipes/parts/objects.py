@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 import optax
+from msgspec import structs
 
-from latens.config import LikelihoodConfig, OptimizerConfig, Part, PosteriorConfig, VAEConfig
+from latens.config import LikelihoodConfig, OptimizerConfig, Part, VAEConfig
 from latens.data import Schema
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, ModelFileError, nearest
@@ -24,9 +25,8 @@ from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import AbstractObjective
 from latens.recipes.parts.likelihoods import LIKELIHOODS, Likelihood
 from latens.recipes.parts.networks import DECODERS, ENCODERS
-from latens.recipes.parts.options import OBJECTIVES, fields_of
-from latens.recipes.parts.posterior_row import NoOptions, Posterior
-from latens.recipes.parts.posteriors import POSTERIORS
+from latens.recipes.parts.options import OBJECTIVES, NoOptions, options_of
+from latens.recipes.parts.posteriors import POSTERIORS, Posterior
 from latens.recipes.parts.priors import PRIORS, Prior
 from latens.training import Optimizer, from_optax
 from latens.training.optimizers import OPTIMIZERS
@@ -199,7 +199,7 @@ def _recorded(table: Mapping[str, Any], what: Any) -> tuple[str, dict[str, Any]]
             return (name, dict(what.keywords)) if plain else None
         if kind is None or type(what) is not kind or hasattr(what, "shape"):  # a shape is not an option
             continue
-        plain, options = fields_of(kind), {}
+        plain, options = options_of(kind).__struct_fields__, {}
         for field in dataclasses.fields(kind):
             value = getattr(what, field.name)
             if value is field.default:
@@ -246,51 +246,61 @@ def _row(part: str, name: str, what: Any) -> Any:
     return made
 
 
-def _likelihood(name: str, what: Any) -> Likelihood | None:
-    if isinstance(what, Likelihood):
-        return what
-    if isinstance(what, AbstractHead):
-        return Likelihood(lambda schema, config, options: what, what.kinds, what.sees, what=_first_line(what))
-    if not callable(what) or isinstance(what, eqx.Module) or (isinstance(what, type) and not _is(what, AbstractHead)):
+def _maker(part: str, what: Any, *kinds: type) -> tuple[Callable[..., Any], type[Part]] | None:
+    """What makes a part of a shape, options and a key, and its options; None for what is of another kind."""
+    if isinstance(what, kinds):
+        return (lambda shape, options, key: what), NoOptions
+    if not callable(what) or isinstance(what, eqx.Module) or (isinstance(what, type) and not issubclass(what, kinds)):
         return None
-    head, options = _head(what), _options(what)
+    try:
+        takes_key = "key" in inspect.signature(what).parameters
+    except (TypeError, ValueError):
+        takes_key = False
 
-    def make(schema: Schema, config: LikelihoodConfig, given: Any) -> AbstractHead:
-        return _made(what, schema.shape, given, AbstractHead, "likelihood", key=jax.random.key(0))
+    def make(shape: Any, options: dict[str, Any], key: Any) -> Any:
+        found = what(shape, **options, **({"key": key} if takes_key else {}))
+        if not isinstance(found, kinds):
+            raise ConfigError(f"its function gave {type(found).__name__}.", where=part, fix=f"Give {_ALLOWED[part]}.")
+        return found
 
-    return Likelihood(
-        make, head.kinds, head.sees, options, _first_line(what), what if _is(what, AbstractHead) else None
-    )
+    return make, options_of(what) if isinstance(what, type) and dataclasses.is_dataclass(what) else NoOptions
+
+
+def _likelihood(name: str, what: Any) -> Likelihood | None:
+    if isinstance(what, Likelihood) or (found := _maker("likelihood", what, AbstractHead)) is None:
+        return what if isinstance(what, Likelihood) else None
+    make, options = found
+    # Which data it is of, a class says, also that of a `functools.partial`, or an object of it.
+    inner = what if isinstance(what, AbstractHead) else getattr(what, "func", what)
+    head: Any = inner if isinstance(inner, AbstractHead) or _is(inner, AbstractHead) else AbstractHead
+
+    def of_schema(schema: Schema, config: LikelihoodConfig, given: Part) -> AbstractHead:
+        return make(schema.shape, structs.asdict(given), jax.random.key(0))
+
+    known = what if _is(what, AbstractHead) else None
+    return Likelihood(of_schema, head.kinds, head.sees, _first_line(what), known, options=options)
 
 
 def _prior(name: str, what: Any) -> Prior | None:
-    if isinstance(what, Prior):
-        return what
-    kinds = (AbstractDistribution, AbstractModelPrior)
-    if isinstance(what, kinds):
-        return Prior(_first_line(what), lambda latent, x, *, key: what, support="given")
-    if not callable(what) or isinstance(what, eqx.Module) or (isinstance(what, type) and not _is(what, *kinds)):
-        return None
-
-    def make(latent: Any, x: Any, *, key: Any, **options: Any) -> Any:
-        return _made(what, latent, options, kinds, "prior", key=key)
-
-    return Prior(_first_line(what), make, _options(what), "given")
+    found = _maker("prior", what, AbstractDistribution, AbstractModelPrior)
+    if isinstance(what, Prior) or found is None:
+        return what if isinstance(what, Prior) else None
+    make = found[0]
+    return Prior(
+        _first_line(what), lambda latent, x, *, key, **given: make(latent, given, key), "given", options=found[1]
+    )
 
 
 def _posterior(name: str, what: Any) -> Posterior | None:
-    if isinstance(what, Posterior):
-        return what
+    if isinstance(what, Posterior) or (found := _maker("posterior", what, AbstractHead)) is None:
+        return what if isinstance(what, Posterior) else None
+    make = found[0]
+    row = Posterior(
+        _first_line(what), lambda s, c, o, key: make(s, structs.asdict(o), key), "standard-normal", options=found[1]
+    )
     if isinstance(what, AbstractHead):
-        return Posterior(_first_line(what), lambda s, c, o, key: what, "standard-normal", shape=lambda n, o: what.shape)
-    if not callable(what) or isinstance(what, eqx.Module) or (isinstance(what, type) and not _is(what, AbstractHead)):
-        return None
-
-    def make(shape: Any, config: PosteriorConfig, given: Any, key: Any) -> AbstractHead:
-        return _made(what, shape, given, AbstractHead, "posterior", key=key)
-
-    head = what if _is(what, AbstractHead) else None
-    return Posterior(_first_line(what), make, "standard-normal", options=_options(what), stacks=True, head=head)
+        return dataclasses.replace(row, shape=lambda n, options: what.shape)
+    return dataclasses.replace(row, stacks=True, head=what if _is(what, AbstractHead) else None)
 
 
 def _objective(name: str, what: Any) -> type[AbstractObjective] | AbstractObjective | None:
@@ -321,37 +331,6 @@ ROWS: dict[str, Callable[[str, Any], Any]] = {
 
 def _is(what: Any, *kinds: type[Kind]) -> TypeGuard[type[Kind]]:
     return isinstance(what, type) and issubclass(what, kinds)
-
-
-def _head(what: Any) -> Any:
-    """What says which data a likelihood is of: the class, also of a `functools.partial` of it."""
-    inner = getattr(what, "func", what)
-    return inner if _is(inner, AbstractHead) else AbstractHead
-
-
-def _made(what: Any, shape: Any, options: Any, kinds: Any, part: str, *, key: Any) -> Any:
-    given = options if isinstance(options, dict) else {f: getattr(options, f) for f in options.__struct_fields__}
-    try:
-        takes_key = "key" in inspect.signature(what).parameters
-    except (TypeError, ValueError):
-        takes_key = False
-    found = what(shape, **given, **({"key": key} if takes_key else {}))
-    if not isinstance(found, kinds):
-        raise ConfigError(f"its function gave {type(found).__name__}.", where=part, fix=f"Give {_ALLOWED[part]}.")
-    return found
-
-
-def _options(what: Any) -> type[Part]:
-    """The fields of a class that plain values can fill, as the options of a row."""
-    if not isinstance(what, type) or not dataclasses.is_dataclass(what):
-        return NoOptions
-    defaults = {field.name: field.default for field in dataclasses.fields(what) if field.init}
-    fields: list[Any] = []
-    for name, hint in fields_of(what).items():
-        if name in defaults and name != "shape":
-            fields.append((name, hint) if defaults[name] is dataclasses.MISSING else (name, hint, defaults[name]))
-    made: Any = msgspec.defstruct(f"{what.__name__}Options", fields, bases=(Part,), frozen=True, kw_only=True)
-    return made
 
 
 def _first_line(what: Any) -> str:

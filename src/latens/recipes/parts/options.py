@@ -1,14 +1,14 @@
-"""From the names and options of a configuration to parts: the tables, and the one function that makes a part."""
+"""The rows of the tables of parts, their options, and how a name and its options become one."""
 
 import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
-import msgspec.structs
 
 from latens import objectives
 from latens.config import Part, option_hint, unfit
@@ -53,6 +53,28 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
 Value = TypeVar("Value")
 
 
+class NoOptions(Part, frozen=True):
+    """A part without options."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is said of a part in the table of its kind; `bound` gives it what a configuration says."""
+
+    options: type[Part] = field(default=NoOptions, kw_only=True)  # its options: their types, bounds and defaults
+    config: Any = field(default=None, kw_only=True)  # the part of the configuration that names it
+    read: Any = field(default=None, kw_only=True)  # the options of that configuration, of the class `options`
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def bound(table: Mapping[str, AnyRow], name: str, config: Any, where: str) -> AnyRow:
+    """The row of a name, with the options that a configuration gives it."""
+    row = lookup(table, name, where)
+    return dataclasses.replace(row, config=config, read=make(row.options, config.options, where.partition(".")[0]))
+
+
 def lookup(table: Mapping[str, Value], name: str, where: str) -> Value:
     """What a table has under a name."""
     if name not in table:
@@ -61,28 +83,16 @@ def lookup(table: Mapping[str, Value], name: str, where: str) -> Value:
 
 
 @cache
-def fields_of(kind: type) -> dict[str, Any]:
-    """The options of a part: its fields that plain values can fill."""
+def options_of(kind: type) -> type[Part]:
+    """The options of a class: its fields that plain values can fill, but for `shape`."""
     hints = typing.get_type_hints(kind)
-    found = {}
-    for field in dataclasses.fields(kind):
-        plain = _plain(hints[field.name])
-        if field.init and plain is not None:
-            found[field.name] = plain
-    return found
-
-
-def needs(kind: type, name: str) -> bool:
-    """Whether a part has a field of that name without a default."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    return name in fields and fields[name].default is dataclasses.MISSING
-
-
-def defaults_of(kind: type) -> dict[str, Any]:
-    """The options of a part with their defaults."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    missing = dataclasses.MISSING
-    return {name: "needed" if fields[name].default is missing else fields[name].default for name in fields_of(kind)}
+    found: list[Any] = []
+    for each in dataclasses.fields(kind):
+        plain = _plain(hints[each.name])
+        if each.init and plain is not None and each.name != "shape":
+            found.append((each.name, plain, each.default)[: 2 + (each.default is not dataclasses.MISSING)])
+    made: Any = msgspec.defstruct(f"{kind.__name__}Options", found, bases=(Part,), frozen=True, kw_only=True)
+    return made
 
 
 def _plain(hint: Any) -> Any:
@@ -94,58 +104,37 @@ def _plain(hint: Any) -> Any:
     return hint if is_literal or hint in (bool, int, float, str, type(None)) else None
 
 
-def checked(kind: type, options: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The options of a part, each checked against the type of its field."""
-    fields = fields_of(kind)
-    values: dict[str, Any] = {}
-    for name, value in options.items():
-        if name not in fields:
-            raise ConfigError(f"{kind.__name__} has no option {name!r}.", where=f"{where}.{name}",
-                              fix=option_hint(where, name, fields))  # fmt: skip
+def defaults_of(options: type[Part]) -> dict[str, Any]:
+    """The names of options with their defaults."""
+    return {each.name: "needed" if each.required else each.default for each in msgspec.structs.fields(options)}
+
+
+def read(options: type[Part], given: Mapping[str, Any], where: str, what: str = "") -> dict[str, Any]:
+    """The options that are given, each checked against its type and bounds."""
+    # what: whose options they are, where that is not the part of the configuration.
+    values, hints = {}, typing.get_type_hints(options, include_extras=True)
+    for name, value in given.items():
+        if name not in hints:
+            fix = option_hint(where, name, hints)
+            raise ConfigError(f"{what or where} has no option {name!r}.", where=f"{where}.{name}", fix=fix)
         try:
-            values[name] = msgspec.convert(value, fields[name])
+            values[name] = msgspec.convert(value, hints[name])
         except msgspec.ValidationError as error:
-            raise unfit(value, error, fields[name], where=f"{where}.{name}") from None
+            raise unfit(value, error, hints[name], where=f"{where}.{name}") from None
     return values
 
 
 def make(kind: type[Value], options: Mapping[str, Any], where: str, **given: Any) -> Value:
-    """A part from its options."""
-    values = {**checked(kind, options, where), **given}
-    needed = [
-        field.name
-        for field in dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
-        if field.init and field.default is field.default_factory is dataclasses.MISSING and field.name not in values
-    ]
-    if needed:
+    """An object of a class, or the options of a row, from options by name."""
+    if issubclass(kind, Part):
+        what, values = where, read(kind, options, where)
+        required = [each.name for each in msgspec.structs.fields(kind) if each.required]
+    else:
+        what, values = kind.__name__, read(options_of(kind), options, where, kind.__name__) | given
+        fields: Any = dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
+        missing = dataclasses.MISSING
+        required = [each.name for each in fields if each.init and each.default is each.default_factory is missing]
+    if needed := [name for name in required if name not in values]:
         fix = f"Add --set {where}.{needed[0]}=..."
-        raise ConfigError(f"{kind.__name__} needs {', '.join(needed)}.", where=where, fix=fix)
+        raise ConfigError(f"{what} needs {', '.join(needed)}.", where=where, fix=fix)
     return kind(**values)
-
-
-PartType = TypeVar("PartType", bound=Part)
-
-
-def read_options(kind: type[PartType], options: Mapping[str, Any], where: str) -> PartType:
-    """The options of a row of a table, checked against their types and bounds."""
-    known = option_defaults(kind)
-    for name, value in options.items():
-        if name not in known:
-            raise ConfigError(f"{where} has no option {name!r}.", where=f"{where}.{name}",
-                              fix=option_hint(where, name, known))  # fmt: skip
-        try:
-            msgspec.convert({name: value}, kind)
-        except msgspec.ValidationError as error:
-            hint = typing.get_type_hints(kind, include_extras=True)[name]
-            raise unfit(value, error, hint, where=f"{where}.{name}") from None
-    return msgspec.convert(dict(options), kind)
-
-
-def option_defaults(kind: type[Part]) -> dict[str, Any]:
-    """The options of a row of a table with their defaults."""
-    return {field.name: field.default for field in msgspec.structs.fields(kind)}
-
-
-def replace_field(part: Value, **changes: Any) -> Value:
-    """The same part with other fields."""
-    return dataclasses.replace(part, **changes)  # pyright: ignore[reportArgumentType, reportReturnType]

@@ -1,45 +1,102 @@
 """The posteriors by name: their heads, the prior each goes with by nature, and what a decoder sees of a latent."""
 
+import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, TypeAlias
 
 import jax.numpy as jnp
-from msgspec import Meta
+from msgspec import Meta, structs
 
+from latens import models as m
 from latens.config import Part, PosteriorConfig, Width
 from latens.errors import ConfigError
-from latens.models import (
-    AbstractHead,
-    BernoulliHead,
-    CategoricalHead,
-    ConcreteHead,
-    DeterministicHead,
-    Direction,
-    DirichletHead,
-    FullNormalHead,
-    JointHead,
-    LaplaceHead,
-    LogisticHead,
-    LowRankNormalHead,
-    NormalHead,
-    PositiveHead,
-    PowerSphericalHead,
-    RelaxedBernoulliHead,
-    Shares,
-    SideBySide,
-    StraightThroughHead,
-    StudentTHead,
-    Tangent,
-    VonMisesFisherHead,
-    WrappedNormalHead,
-    flow_head,
-)
+from latens.models import AbstractHead, NormalHead
+from latens.recipes.parts.hierarchies import LadderOptions, ladder_model, top_down_model
 from latens.recipes.parts.modalities import ExpertsOptions, by_part
-from latens.recipes.parts.model_posteriors import model_posteriors
-from latens.recipes.parts.options import lookup, read_options
-from latens.recipes.parts.posterior_row import Choices, Posterior, Shape, Temperature
-from latens.recipes.parts.quantised_posteriors import CODES
+from latens.recipes.parts.options import Row
 from latens.typing import Key
+
+Support = Literal[
+    "vector",
+    "sphere",
+    "ball",
+    "coins",
+    "relaxed coins",
+    "choices",
+    "one-hot",
+    "relaxed",
+    "shares",
+    "joint",
+    "codes",
+    "positive",
+]
+"""Where the latents lie; a prior and a posterior must agree."""
+
+Shape: TypeAlias = tuple[int, ...] | dict[str, tuple[int, ...]]
+Choices: TypeAlias = Annotated[int, Meta(ge=2, le=65536)]
+Temperature: TypeAlias = Annotated[float, Meta(gt=0.0, le=100.0)]
+GroupSize = Annotated[int, Meta(ge=1, le=65536)]
+NumCodes = Annotated[int, Meta(ge=2, le=65536)]
+
+
+@dataclass(frozen=True)
+class Posterior(Row):
+    """One row of the table of posteriors."""
+
+    what: str  # the posterior in a few words
+    # makes the head from the shape of a latent, the configuration, the options and a key
+    make: Callable[..., AbstractHead]
+    prior: str  # the name of the prior that belongs to it
+    support: Support = "vector"  # where the latents lie
+    # the shape of one latent, from `latent_dim` and the options
+    shape: Callable[[int, Any], Shape] = lambda n, options: (n,)
+    # makes, from the options, the function that gives the decoder's input of a latent; None where that is the latent
+    # itself
+    sees: Callable[[Any], Callable[[Any], Any] | None] = lambda options: None
+    scaled: bool = False
+    stacks: bool = False  # whether levels of a hierarchy can be of this kind
+    # makes the posterior from the encoder, the options and a key, where it is not the encoder itself
+    around: Callable[[Any, Any, Key], Any] = lambda encoder, options, key: encoder
+    own_density: bool = True  # whether its density is known everywhere, not along its own samples only
+    # builds a model of several levels, where those are not stacked one on the other; else None
+    hierarchy: Callable[..., Any] | None = None
+    # builds the whole model from schema, configuration, head of the likelihood, what is done to a row first, options of
+    # the networks and key, where encoder and decoder are one; else None
+    whole: Callable[..., Any] | None = None
+    # makes encoder and decoder of a row that is several modalities; else None
+    by_part: Callable[..., tuple[Any, Any]] | None = None
+    # what the number of latent dimensions is a multiple of, from the options
+    group: Callable[[Any], int] = lambda options: 1
+    is_point: bool = False  # whether it is a point, of a plain autoencoder
+    head: type[AbstractHead] | None = None  # the class of the head, where every option is one of its fields; else None
+
+    @property
+    def latent(self) -> Shape:
+        """The shape of one latent (of the first level)."""
+        assert self.config.latent_dim is not None
+        return self.shape(self.config.latent_dim, self.read)
+
+    @property
+    def size(self) -> int:
+        """How many numbers one latent of the first level has."""
+        latent = self.latent
+        return sum(math.prod(shape) for shape in (latent.values() if isinstance(latent, dict) else [latent]))
+
+    @property
+    def group_size(self) -> int:
+        """What the number of latent dimensions is a multiple of."""
+        return self.group(self.read)
+
+    @property
+    def decoder_input(self) -> Callable[[Any], Any] | None:
+        """What happens to a latent before the decoder's network."""
+        return self.sees(self.read)
+
+    def made(self, latent: Shape, *, key: Key) -> AbstractHead:
+        """The head over latents of this shape."""
+        return self.make(latent, self.config, self.read, key=key)
 
 
 class RankOptions(Part, frozen=True):
@@ -89,7 +146,68 @@ class JointOptions(Part, frozen=True):
     temperature: Temperature = 2.0 / 3.0  # the temperature of the relaxation; near 0 the latents are near one-hot
 
 
+class LeapfrogOptions(Part, frozen=True):
+    """The leapfrog steps on the model's own density."""
+
+    steps: Annotated[int, Meta(ge=1, le=100)] = 3  # the number of steps
+    step_size: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.05  # what the trained size of a step starts at
+    temperature: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.5  # what the trained temperature starts at
+
+
+class CurvedOptions(LeapfrogOptions, frozen=True):
+    """The leapfrog steps under a trained metric, and that metric."""
+
+    # `step_size`: What the trained size of a step starts at.
+
+    centroids: Annotated[int, Meta(ge=1, le=4096)] = 20  # the number of centroids of the metric
+    # the distance over which a centroid is felt, in the unit of the latents
+    width: Annotated[float, Meta(gt=0.0, le=1e6)] = 1.5
+    floor: Annotated[float, Meta(gt=0.0, le=1e6)] = 0.1  # the number that keeps the inverse metric positive definite
+
+
+class VectorOptions(Part, frozen=True):
+    """Groups of latent dimensions at the nearest of some learned vectors."""
+
+    codes: NumCodes = 256  # the number of vectors
+    code_dim: GroupSize = 4  # how many latent dimensions a vector has
+    # whether the vectors are moving averages of what is nearest to them, rather than trained by gradient
+    averaged: bool = False
+    # the share of a moving average that stays at every step; for `averaged` vectors
+    decay: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.99
+    # below which part of the average use an `averaged` vector is put at a group of the batch
+    reset_below: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
+
+
+class ResidualOptions(VectorOptions, frozen=True):
+    """Learned vectors, then vectors for what they leave over, and so on."""
+
+    # `decay`: The share of a moving average that stays at every step; for `averaged` vectors.
+    # `reset_below`: Below which part of the average use an `averaged` vector is put at a group of the batch.
+
+    stages: Annotated[int, Meta(ge=1, le=64)] = 4  # the number of stages
+    codes: NumCodes = 64  # the number of vectors of each stage
+    code_dim: GroupSize = 8  # how many latent dimensions a vector has
+    # whether the vectors are moving averages of what is nearest to them, rather than trained by gradient
+    averaged: bool = True
+
+
+class ScalarOptions(Part, frozen=True):
+    """Every latent dimension rounded to a few levels."""
+
+    # the number of levels of each latent dimension of a group
+    grid: Annotated[tuple[Annotated[int, Meta(ge=3, le=1000)], ...], Meta(min_length=1, max_length=16)] = (8, 5, 5, 5)
+
+
+class SignOptions(Part, frozen=True):
+    """Every latent dimension as its sign."""
+
+    code_dim: Annotated[int, Meta(ge=1, le=16)] = 8  # how many signs a group has
+    # the temperature of the soft signs behind `objective.entropy`
+    temperature: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
+
+
 def _normal(shape: tuple[int, ...], config: PosteriorConfig) -> NormalHead:
+    """The Normal that a configuration says, with its kind of scale."""
     if config.scale == "auto":
         raise ConfigError("the configuration is not resolved.", where="posterior.scale", fix="Name a scale.")
     return NormalHead(shape, config.scale, config.scale_floor)
@@ -102,7 +220,7 @@ def _heavy(kind: Callable[..., AbstractHead], **given: Any) -> Callable[..., Abs
 def _flow(kind: Literal["iaf", "planar"]) -> Callable[..., AbstractHead]:
     def make(shape: tuple[int, ...], config: PosteriorConfig, options: Any, key: Key) -> AbstractHead:
         sizes = {"width": getattr(options, "width", 1), "context_size": getattr(options, "context_size", 0)}
-        return flow_head(_normal(shape, config), kind, layers=options.layers, **sizes, key=key)
+        return m.flow_head(_normal(shape, config), kind, layers=options.layers, **sizes, key=key)
 
     return make
 
@@ -111,7 +229,7 @@ def _low_rank(shape: tuple[int, ...], config: PosteriorConfig, options: RankOpti
     if options.rank >= shape[0]:
         what = f"the rank ({options.rank}) must be smaller than the number of latent dimensions ({shape[0]})."
         raise ConfigError(what, where="posterior.rank", fix="Lower posterior.rank, or use --set posterior=full-normal.")
-    return LowRankNormalHead(normal=_normal(shape, config), rank=options.rank)  # pyright: ignore[reportCallIssue]
+    return m.LowRankNormalHead(normal=_normal(shape, config), rank=options.rank)  # pyright: ignore[reportCallIssue]
 
 
 def _on_sphere(kind: Callable[..., AbstractHead]) -> Callable[..., AbstractHead]:
@@ -124,7 +242,7 @@ def _on_sphere(kind: Callable[..., AbstractHead]) -> Callable[..., AbstractHead]
 
 def _shares(shape: tuple[int, ...], config: PosteriorConfig, options: Any, key: Key) -> AbstractHead:
     _at_least_two(shape[0], "shares")
-    return DirichletHead(shape)
+    return m.DirichletHead(shape)
 
 
 def _at_least_two(size: int, what: str) -> None:
@@ -135,17 +253,39 @@ def _at_least_two(size: int, what: str) -> None:
 
 def _joint(shape: dict[str, tuple[int, ...]], config: PosteriorConfig, options: JointOptions, key: Key) -> AbstractHead:
     parts: dict[str, AbstractHead] = {
-        "choice": ConcreteHead(shape["choice"], options.temperature),
+        "choice": m.ConcreteHead(shape["choice"], options.temperature),
         "real": _normal(shape["real"], config),
     }
-    return JointHead(parts=parts)  # pyright: ignore[reportCallIssue]
+    return m.JointHead(parts=parts)  # pyright: ignore[reportCallIssue]
 
 
 def _each(n: int, options: Any) -> Shape:
     return (n, options.choices)
 
 
-_SPHERE = {"prior": "uniform-sphere", "support": "sphere", "sees": lambda options: Direction()}
+def _flat(encoder: m.Conditional, options: LeapfrogOptions, key: Key) -> m.Hamiltonian:
+    return m.Hamiltonian.create(encoder, **structs.asdict(options))
+
+
+def _curved(encoder: m.Conditional, options: CurvedOptions, key: Key) -> m.Riemannian:
+    return m.Riemannian.create(encoder, **structs.asdict(options), key=key)
+
+
+def _vectors(shape: tuple[int, ...], config: Any, options: VectorOptions, key: Key) -> m.CodeHead:
+    given: dict[str, Any] = {"decay": options.decay, "reset_below": options.reset_below} if options.averaged else {}
+    quantiser = m.VectorQuantiser.create(
+        options.code_dim,
+        codes=options.codes,
+        stages=getattr(options, "stages", 1),
+        averaged=options.averaged,
+        key=key,
+        **given,
+    )
+    return m.CodeHead(shape, quantiser)
+
+
+_SPHERE: Any = {"prior": "uniform-sphere", "support": "sphere", "sees": lambda options: m.Direction()}
+_CODES: Any = {"prior": "uniform-codes", "support": "codes", "group": lambda options: options.code_dim}
 
 POSTERIORS: dict[str, Posterior] = {
     "normal": Posterior(
@@ -157,7 +297,7 @@ POSTERIORS: dict[str, Posterior] = {
     ),
     "full-normal": Posterior(
         "a Normal with all correlations",
-        lambda s, c, o, key: FullNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
+        lambda s, c, o, key: m.FullNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
         "standard-normal",
         scaled=True,
         stacks=True,
@@ -165,11 +305,11 @@ POSTERIORS: dict[str, Posterior] = {
     "low-rank-normal": Posterior(
         "a Normal with a few common directions", _low_rank, "standard-normal", options=RankOptions, scaled=True
     ),
-    "laplace": Posterior("independent Laplace units", _heavy(LaplaceHead), "laplace", scaled=True, stacks=True),
-    "logistic": Posterior("independent logistic units", _heavy(LogisticHead), "logistic", scaled=True, stacks=True),
+    "laplace": Posterior("independent Laplace units", _heavy(m.LaplaceHead), "laplace", scaled=True, stacks=True),
+    "logistic": Posterior("independent logistic units", _heavy(m.LogisticHead), "logistic", scaled=True, stacks=True),
     "student-t": Posterior(
         "independent Student-t units, their degrees of freedom trained",
-        lambda s, c, o, key: _heavy(StudentTHead, raw_df=jnp.zeros(()))(s, c, o, key),
+        lambda s, c, o, key: _heavy(m.StudentTHead, raw_df=jnp.zeros(()))(s, c, o, key),
         "student-t",
         scaled=True,
         stacks=True,
@@ -182,73 +322,75 @@ POSTERIORS: dict[str, Posterior] = {
     ),
     "deterministic": Posterior(
         "a point: a plain autoencoder",
-        lambda s, c, o, key: DeterministicHead(s),
+        lambda s, c, o, key: m.DeterministicHead(s),
         "standard-normal",
         stacks=True,
         is_point=True,
     ),
-    "von-mises-fisher": Posterior("a direction, von Mises-Fisher", _on_sphere(VonMisesFisherHead), **_SPHERE),
-    "power-spherical": Posterior("a direction, power spherical", _on_sphere(PowerSphericalHead), **_SPHERE),
+    "von-mises-fisher": Posterior("a direction, von Mises-Fisher", _on_sphere(m.VonMisesFisherHead), **_SPHERE),
+    "power-spherical": Posterior("a direction, power spherical", _on_sphere(m.PowerSphericalHead), **_SPHERE),
     "poincare": Posterior(
         "a Normal wrapped onto the Poincare ball; the decoder sees tangent coordinates",
-        lambda s, c, o, key: WrappedNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
+        lambda s, c, o, key: m.WrappedNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
         "wrapped-normal",
         "ball",
-        sees=lambda options: Tangent(),
+        sees=lambda options: m.Tangent(),
         scaled=True,
     ),
     "bernoulli": Posterior(
-        "coins, without reparameterisation", lambda s, c, o, key: BernoulliHead(s), "fair-coins", "coins", stacks=True
+        "coins, without reparameterisation", lambda s, c, o, key: m.BernoulliHead(s), "fair-coins", "coins", stacks=True
     ),
     "categorical": Posterior(
         "choices, without reparameterisation; the decoder sees them one-hot",
-        lambda s, c, o, key: CategoricalHead(s[:1], o.choices),
+        lambda s, c, o, key: m.CategoricalHead(s[:1], o.choices),
         "uniform-choices",
         "choices",
-        ChoiceOptions,
         _each,
-        lambda options: SideBySide(options.choices),
+        lambda options: m.SideBySide(options.choices),
+        options=ChoiceOptions,
     ),
     "relaxed-bernoulli": Posterior(
         "relaxed coins",
-        lambda s, c, o, key: RelaxedBernoulliHead(s, o.temperature),
+        lambda s, c, o, key: m.RelaxedBernoulliHead(s, o.temperature),
         "relaxed-coins",
         "relaxed coins",
-        CoinOptions,
+        options=CoinOptions,
     ),
     "concrete": Posterior(
         "relaxed one-hot choices (Concrete, Gumbel-softmax)",
-        lambda s, c, o, key: ConcreteHead(s, o.temperature),
+        lambda s, c, o, key: m.ConcreteHead(s, o.temperature),
         "uniform-concrete",
         "relaxed",
-        RelaxedOptions,
         _each,
+        options=RelaxedOptions,
     ),
     "straight-through": Posterior(
         "one-hot choices with the gradient of relaxed ones",
-        lambda s, c, o, key: StraightThroughHead(s, o.temperature),
+        lambda s, c, o, key: m.StraightThroughHead(s, o.temperature),
         "uniform-one-hot",
         "one-hot",
-        RelaxedOptions,
         _each,
+        options=RelaxedOptions,
     ),
     "logistic-normal": Posterior(
         "shares as the softmax of a Normal",
         lambda s, c, o, key: _normal(s, c),
         "logistic-normal",
-        sees=lambda options: Shares(),
+        sees=lambda options: m.Shares(),
         scaled=True,
     ),
-    "gamma": Posterior("positive units, Gamma", lambda s, c, o, key: PositiveHead(s), "gamma", "positive", stacks=True),
+    "gamma": Posterior(
+        "positive units, Gamma", lambda s, c, o, key: m.PositiveHead(s), "gamma", "positive", stacks=True
+    ),
     "dirichlet": Posterior("shares, Dirichlet", _shares, "dirichlet", "shares"),
     "joint": Posterior(
         "a Normal beside relaxed one-hot choices",
         _joint,
         "joint",
         "joint",
-        JointOptions,
         lambda n, o: {"choice": (o.variables, o.choices), "real": (n,)},
-        lambda options: SideBySide(),
+        lambda options: m.SideBySide(),
+        options=JointOptions,
         scaled=True,
     ),
     "experts": Posterior(
@@ -259,18 +401,62 @@ POSTERIORS: dict[str, Posterior] = {
         scaled=True,
         by_part=by_part,
     ),
-    **{name: Posterior(**row) for name, row in CODES.items()},
-    **model_posteriors(_normal),
+    "vq": Posterior(
+        "groups of units at the nearest of some learned vectors", _vectors, options=VectorOptions, **_CODES
+    ),
+    "residual-vq": Posterior(
+        "vectors, then vectors for what they leave over, and so on", _vectors, options=ResidualOptions, **_CODES
+    ),
+    "fsq": Posterior(
+        "every unit rounded to a few levels",
+        lambda s, c, o, key: m.CodeHead(s, m.ScalarQuantiser(o.grid)),
+        options=ScalarOptions,
+        **_CODES | {"group": lambda options: len(options.grid)},
+    ),
+    "lookup-free": Posterior(
+        "every unit as its sign",
+        lambda s, c, o, key: m.CodeHead(s, m.SignQuantiser(o.code_dim, o.temperature)),
+        options=SignOptions,
+        **_CODES,
+    ),
+    "hamiltonian": Posterior(
+        "leapfrog steps on the model's own density after a Normal",
+        lambda s, c, o, key: _normal(s, c),
+        "standard-normal",
+        options=LeapfrogOptions,
+        scaled=True,
+        around=_flat,
+        own_density=False,
+    ),
+    "riemannian": Posterior(
+        "leapfrog steps under a trained metric after a Normal",
+        lambda s, c, o, key: _normal(s, c),
+        "standard-normal",
+        options=CurvedOptions,
+        scaled=True,
+        around=_curved,
+        own_density=False,
+    ),
+    "ladder": Posterior(
+        "levels from the top down that share the prior's networks (give posterior.levels)",
+        lambda s, c, o, key: m.DeterministicHead((o.features,)),
+        "standard-normal",
+        options=LadderOptions,
+        scaled=True,
+        stacks=True,
+        hierarchy=partial(ladder_model, _normal),
+    ),
+    "top-down": Posterior(
+        "levels of pictures at every size, from the top down, in networks that prior and likelihood share; "
+        "posterior.latent_dim is the channels of each",
+        lambda s, c, o, key: _normal(s, c),
+        "standard-normal",
+        whole=top_down_model,
+    ),
 }
 """What `posterior.kind` may be."""
 
 
-def posterior_of(config: PosteriorConfig) -> Posterior:
-    """The row of the table that a configuration names."""
-    return lookup(POSTERIORS, config.kind, "posterior.kind")
-
-
-def posterior_head(config: PosteriorConfig, latent: Shape, *, key: Key) -> AbstractHead:
-    """The head of a posterior over latents of this shape."""
-    row = posterior_of(config)
-    return row.make(latent, config, read_options(row.options, config.options, "posterior"), key=key)
+def whole_groups(latent_dim: int, group: int) -> int:
+    """The least number of latent dimensions in whole groups that is no smaller."""
+    return math.ceil(latent_dim / group) * group

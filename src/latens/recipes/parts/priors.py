@@ -9,45 +9,15 @@ import jax
 import jax.numpy as jnp
 from msgspec import Meta
 
-from latens.config import Part, Positive, VAEConfig, Width
-from latens.data import Schema
-from latens.distributions import (
-    AbstractDistribution,
-    Bernoulli,
-    Categorical,
-    DiagonalNormal,
-    Dirichlet,
-    FullNormal,
-    Gamma,
-    Laplace,
-    Logistic,
-    Product,
-    RelaxedBernoulli,
-    RelaxedOneHot,
-    StandardNormal,
-    StraightThroughOneHot,
-    StudentT,
-    UniformSphere,
-    WrappedNormal,
-)
+from latens import distributions as d
+from latens import models as m
+from latens.config import Part, Positive, Width
+from latens.distributions import AbstractDistribution, StandardNormal
 from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
 from latens.distributions.chain import Transformed
-from latens.errors import ConfigError
-from latens.models import (
-    AbstractModelPrior,
-    AutoregressiveCodePrior,
-    ClassPrior,
-    CodeHead,
-    CodePrior,
-    FixedPrior,
-    FullMixturePrior,
-    MixturePrior,
-    TransformerCodePrior,
-    VampPrior,
-)
-from latens.recipes.parts.options import lookup, read_options
-from latens.recipes.parts.posterior_row import NoOptions, Shape, Support, Temperature
-from latens.recipes.parts.posteriors import posterior_of
+from latens.models import AbstractModelPrior, ClassPrior
+from latens.recipes.parts.options import Row
+from latens.recipes.parts.posteriors import Support, Temperature
 from latens.trees import Frozen
 from latens.typing import Key
 
@@ -120,14 +90,13 @@ class FlowPriorOptions(Part, frozen=True):
 
 
 @dataclass(frozen=True)
-class Prior:
+class Prior(Row):
     """One row of the table of priors."""
 
     what: str  # the prior in a few words
     # makes the prior from the shape of a latent (of codes: their head), the shape of a row, a key and the options: a
     # distribution (its arrays are trained) or an `AbstractModelPrior`
     make: Callable[..., AbstractDistribution | AbstractModelPrior]
-    options: type[Part] = NoOptions  # the class of its options: their types, bounds and defaults
     # where its latents lie; "any" where it takes the support of the posterior; "given" where it is an object of the
     # user's, which knows
     support: Support | str = "vector"
@@ -135,36 +104,36 @@ class Prior:
     by_class: Callable[..., AbstractModelPrior | ClassPrior] | None = None
 
 
-def _fixed(make: Callable[..., AbstractDistribution]) -> Callable[..., FixedPrior]:
-    return lambda latent, x, *, key, **options: FixedPrior(Frozen(make(latent, **options)))
+def _fixed(make: Callable[..., AbstractDistribution]) -> Callable[..., m.FixedPrior]:
+    return lambda latent, x, *, key, **options: m.FixedPrior(Frozen(make(latent, **options)))
 
 
-def _student(latent: tuple[int, ...], df: float) -> StudentT:
-    return StudentT(jnp.zeros(latent), jnp.zeros(()), jnp.log(jnp.asarray(df)))
+def _student(latent: tuple[int, ...], df: float) -> d.StudentT:
+    return d.StudentT(jnp.zeros(latent), jnp.zeros(()), jnp.log(jnp.asarray(df)))
 
 
-def _one_hot(latent: tuple[int, ...], temperature: float = 1.0) -> StraightThroughOneHot:
-    return StraightThroughOneHot(jnp.zeros(latent), jnp.log(jnp.asarray(temperature)))
+def _one_hot(latent: tuple[int, ...], temperature: float = 1.0) -> d.StraightThroughOneHot:
+    return d.StraightThroughOneHot(jnp.zeros(latent), jnp.log(jnp.asarray(temperature)))
 
 
-def _dirichlet(latent: tuple[int, ...], concentration: float) -> Dirichlet:
-    return Dirichlet(jnp.full(latent, math.log(concentration)))
+def _dirichlet(latent: tuple[int, ...], concentration: float) -> d.Dirichlet:
+    return d.Dirichlet(jnp.full(latent, math.log(concentration)))
 
 
-def _gamma(latent: tuple[int, ...], concentration: float, rate: float) -> Gamma:
-    return Gamma(jnp.full(latent, math.log(concentration)), jnp.asarray(math.log(rate)))
+def _gamma(latent: tuple[int, ...], concentration: float, rate: float) -> d.Gamma:
+    return d.Gamma(jnp.full(latent, math.log(concentration)), jnp.asarray(math.log(rate)))
 
 
-def _logistic_normal(latent: tuple[int, ...], concentration: float) -> DiagonalNormal:
+def _logistic_normal(latent: tuple[int, ...], concentration: float) -> d.DiagonalNormal:
     """Srivastava & Sutton (2017), section 3.2: of a symmetric Dirichlet, variance (1 - 1/K)/a for every unit."""
     (topics,) = latent
     variance = max(1.0 - 1.0 / topics, 1e-6) / concentration
-    return DiagonalNormal(jnp.zeros(latent), jnp.full(latent, 0.5 * math.log(variance)))
+    return d.DiagonalNormal(jnp.zeros(latent), jnp.full(latent, 0.5 * math.log(variance)))
 
 
-def _joint(latent: dict[str, tuple[int, ...]], temperature: float) -> Product:
-    choice = RelaxedOneHot(jnp.zeros(latent["choice"]), jnp.log(jnp.asarray(temperature)))
-    return Product({"choice": choice, "real": StandardNormal(latent["real"])})
+def _joint(latent: dict[str, tuple[int, ...]], temperature: float) -> d.Product:
+    choice = d.RelaxedOneHot(jnp.zeros(latent["choice"]), jnp.log(jnp.asarray(temperature)))
+    return d.Product({"choice": choice, "real": StandardNormal(latent["real"])})
 
 
 def _flow(latent: tuple[int, ...], x: Any, *, layers: int, width: int, key: Key) -> Transformed:
@@ -182,99 +151,72 @@ PRIORS: dict[str, Prior] = {
     ),
     "full-normal": Prior(
         "a trained Normal with all correlations",
-        lambda latent, x, *, key: FullNormal(jnp.zeros(latent), jnp.zeros(latent * 2)),
+        lambda latent, x, *, key: d.FullNormal(jnp.zeros(latent), jnp.zeros(latent * 2)),
     ),
-    "mixture": Prior("a trained mixture of Normals", MixturePrior.create, MixtureOptions),
+    "mixture": Prior("a trained mixture of Normals", m.MixturePrior.create, options=MixtureOptions),
     "full-mixture": Prior(
-        "a trained mixture of Normals with all correlations", FullMixturePrior.create, MixtureOptions
+        "a trained mixture of Normals with all correlations", m.FullMixturePrior.create, options=MixtureOptions
     ),
-    "vamp": Prior("the average posterior of pseudo-inputs", VampPrior.create, VampOptions, "any"),
-    "flow": Prior("trained autoregressive flows of a standard Normal", _flow, FlowPriorOptions),
-    "laplace": Prior("Laplace units of scale 1", _fixed(lambda s: Laplace(jnp.zeros(s), jnp.zeros(())))),
-    "logistic": Prior("logistic units of scale 1", _fixed(lambda s: Logistic(jnp.zeros(s), jnp.zeros(())))),
-    "student-t": Prior("Student-t units of scale 1", _fixed(_student), DegreesOptions),
+    "vamp": Prior("the average posterior of pseudo-inputs", m.VampPrior.create, "any", options=VampOptions),
+    "flow": Prior("trained autoregressive flows of a standard Normal", _flow, options=FlowPriorOptions),
+    "laplace": Prior("Laplace units of scale 1", _fixed(lambda s: d.Laplace(jnp.zeros(s), jnp.zeros(())))),
+    "logistic": Prior("logistic units of scale 1", _fixed(lambda s: d.Logistic(jnp.zeros(s), jnp.zeros(())))),
+    "student-t": Prior("Student-t units of scale 1", _fixed(_student), options=DegreesOptions),
     "logistic-normal": Prior(
-        "the Normal whose softmax is near a Dirichlet", _fixed(_logistic_normal), ConcentrationOptions
+        "the Normal whose softmax is near a Dirichlet", _fixed(_logistic_normal), options=ConcentrationOptions
     ),
-    "uniform-sphere": Prior("uniform directions", lambda latent, x, *, key: UniformSphere(latent[0]), support="sphere"),
+    "uniform-sphere": Prior(
+        "uniform directions", lambda latent, x, *, key: d.UniformSphere(latent[0]), support="sphere"
+    ),
     "wrapped-normal": Prior(
         "a Normal around the centre of the Poincare ball",
-        _fixed(lambda s, scale: WrappedNormal(jnp.zeros(s), jnp.full(s, math.log(scale)))),
-        ScaleOptions,
+        _fixed(lambda s, scale: d.WrappedNormal(jnp.zeros(s), jnp.full(s, math.log(scale)))),
         "ball",
+        options=ScaleOptions,
     ),
-    "fair-coins": Prior("coins of probability 1/2", _fixed(lambda s: Bernoulli(jnp.zeros(s))), support="coins"),
+    "fair-coins": Prior("coins of probability 1/2", _fixed(lambda s: d.Bernoulli(jnp.zeros(s))), support="coins"),
     "coins": Prior(
-        "coins of trained probabilities", lambda latent, x, *, key: Bernoulli(jnp.zeros(latent)), support="coins"
+        "coins of trained probabilities", lambda latent, x, *, key: d.Bernoulli(jnp.zeros(latent)), support="coins"
     ),
     "relaxed-coins": Prior(
         "relaxed coins of probability 1/2",
-        _fixed(lambda s, temperature: RelaxedBernoulli(jnp.zeros(s), jnp.log(jnp.asarray(temperature)))),
-        TemperatureOptions,
+        _fixed(lambda s, temperature: d.RelaxedBernoulli(jnp.zeros(s), jnp.log(jnp.asarray(temperature)))),
         "relaxed coins",
+        options=TemperatureOptions,
     ),
-    "uniform-choices": Prior("equally likely choices", _fixed(lambda s: Categorical(jnp.zeros(s))), support="choices"),
+    "uniform-choices": Prior(
+        "equally likely choices", _fixed(lambda s: d.Categorical(jnp.zeros(s))), support="choices"
+    ),
     "choices": Prior(
-        "choices of trained probabilities", lambda latent, x, *, key: Categorical(jnp.zeros(latent)), support="choices"
+        "choices of trained probabilities",
+        lambda latent, x, *, key: d.Categorical(jnp.zeros(latent)),
+        support="choices",
     ),
     "autoregressive-codes": Prior(
-        "codes that depend on those before them", AutoregressiveCodePrior.create, AutoregressiveOptions, "codes"
+        "codes that depend on those before them",
+        m.AutoregressiveCodePrior.create,
+        "codes",
+        options=AutoregressiveOptions,
     ),
     "transformer": Prior(
         "codes that depend on all before them, by attention",
-        TransformerCodePrior.create,
-        TransformerOptions,
+        m.TransformerCodePrior.create,
         "codes",
-        lambda classes, head, x, **given: TransformerCodePrior.create(head, x, classes=classes, **given),
+        lambda classes, head, x, **given: m.TransformerCodePrior.create(head, x, classes=classes, **given),
+        options=TransformerOptions,
     ),
-    "uniform-codes": Prior("every code alike", lambda latent, x, *, key: CodePrior(), support="codes"),
+    "uniform-codes": Prior("every code alike", lambda latent, x, *, key: m.CodePrior(), support="codes"),
     "uniform-one-hot": Prior("equally likely one-hot choices", _fixed(_one_hot), support="one-hot"),
     "uniform-concrete": Prior(
         "relaxed one-hot choices, equally likely",
-        _fixed(lambda s, temperature: RelaxedOneHot(jnp.zeros(s), jnp.log(jnp.asarray(temperature)))),
-        TemperatureOptions,
+        _fixed(lambda s, temperature: d.RelaxedOneHot(jnp.zeros(s), jnp.log(jnp.asarray(temperature)))),
         "relaxed",
+        options=TemperatureOptions,
     ),
-    "dirichlet": Prior("a symmetric Dirichlet", _fixed(_dirichlet), ConcentrationOptions, "shares"),
-    "gamma": Prior("Gamma units", _fixed(_gamma), GammaOptions, "positive"),
+    "dirichlet": Prior("a symmetric Dirichlet", _fixed(_dirichlet), "shares", options=ConcentrationOptions),
+    "gamma": Prior("Gamma units", _fixed(_gamma), "positive", options=GammaOptions),
     "joint": Prior(
-        "a standard Normal beside equally likely relaxed choices", _fixed(_joint), TemperatureOptions, "joint"
+        "a standard Normal beside equally likely relaxed choices", _fixed(_joint), "joint", options=TemperatureOptions
     ),
 }
 """What `prior.kind` may be."""
-
-
-def prior_part(
-    schema: Schema, config: VAEConfig, latent: Shape | CodeHead, *, classes: int = 0, key: Key
-) -> AbstractDistribution | AbstractModelPrior | ClassPrior:
-    """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones."""
-    # returns: a distribution over latents, or a prior that looks at the model or reads the label.
-    row, posterior = lookup(PRIORS, config.prior.kind, "prior.kind"), posterior_of(config.posterior)
-    if row.support not in ("any", "given", posterior.support):
-        raise ConfigError(
-            f"the latents of a {config.posterior.kind} posterior are not those of a {config.prior.kind} prior: "
-            f"{posterior.what}; {row.what}.",
-            where="prior.kind",
-            fix=f"Use --set prior={posterior.prior}, or leave the prior out.",
-        )
-    # Rows that stay as they are make a prior of a plain autoencoder after its training: draws of their codes.
-    points = posterior.is_point and config.prior.options.get("learned") is not False
-    points = points or posterior.support == "codes" or not posterior.own_density
-    if row.support == "any" and (points or config.posterior.levels):
-        raise ConfigError(
-            f"a {config.prior.kind} prior needs a posterior with a density, of one level.",
-            where="prior.kind",
-            fix=f"Use --set prior={posterior.prior}.",
-        )
-    options = read_options(row.options, config.prior.options, "prior")
-    given = {name: getattr(options, name) for name in row.options.__struct_fields__}
-    if not classes or config.label.prior == "shared":
-        return row.make(latent, schema.shape, key=key, **given)
-    if row.by_class is None or config.posterior.levels:
-        fits = [name for name, other in PRIORS.items() if other.by_class is not None and other.support == row.support]
-        levels = bool(config.posterior.levels)
-        what = f"there is no {config.prior.kind} prior of each class" + " with levels" * levels
-        ways = ["one level"] * levels + [f"prior={' or '.join(fits)}"] * bool(fits and row.by_class is None)
-        fix = f"Use {', or '.join((*ways, '--set label.prior=shared'))}."
-        raise ConfigError(f"{what}.", where="label.prior", fix=fix)
-    return row.by_class(classes, latent, schema.shape, key=key, **given)

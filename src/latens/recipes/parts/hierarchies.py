@@ -1,27 +1,21 @@
-"""Deep hierarchies of pictures from a configuration: sizes, blocks and their first weights."""
+"""Hierarchies from a configuration: ladders, and levels of pictures at every size with their first weights."""
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.config import VAEConfig
+from latens import models as m
+from latens.config import Part, PosteriorConfig, VAEConfig, Width
 from latens.data import Schema
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
-from latens.models import (
-    AbstractHead,
-    Block,
-    Conditional,
-    Meet,
-    TopDownDecoder,
-    TopDownEncoder,
-    TopDownModel,
-    TopDownPrior,
-)
+from latens.models import AbstractHead, Conditional, NormalHead, widths_between
+from latens.networks import Dense
 from latens.networks.convolutional import Convolution, TransposedConvolution
 from latens.networks.initial import first_weights
 from latens.networks.parts import channels_of, make_linear
@@ -32,9 +26,49 @@ KERNEL = 4
 """The size of the kernels between the picture and the largest size of the pyramid."""
 
 
+class LadderOptions(Part, frozen=True):
+    """The way up of a ladder of levels."""
+
+    features: Width = 128  # how many features go up from each level to the next
+
+
+def ladder_model(
+    normal: Callable[..., NormalHead],
+    config: PosteriorConfig,
+    options: LadderOptions,
+    encoder: Conditional,
+    decoder: Conditional,
+    top: Any,
+    *,
+    level_hidden: tuple[int, ...],
+    network: dict[str, Any],
+    key: Key,
+) -> m.LatentModel:
+    """A model whose levels share the prior's networks."""
+    sizes = [config.latent_dim or 1, *config.levels]
+
+    def part(start: int, end: int, hidden: tuple[int, ...], number: int) -> Conditional:
+        head = normal((end,), config)
+        widths = widths_between((start,), hidden, head.num_outputs)
+        return Conditional(Dense(widths, key=jax.random.fold_in(key, number), **network), head)
+
+    width, levels = options.features, range(len(sizes))
+    readouts = tuple(part(width, sizes[level], (), 3 * level) for level in levels)
+    down = [part(above, below, level_hidden, 3 * n + 1) for n, (below, above) in enumerate(itertools.pairwise(sizes))]
+    trunks = [
+        Conditional(
+            Dense([width, *level_hidden, width], key=jax.random.fold_in(key, 3 * level + 2), **network),
+            m.DeterministicHead((width,)),
+        )
+        for level in levels[1:]
+    ]
+    ladder = m.Ladder(encoder, tuple(trunks), readouts, network["activation"])
+    return m.LatentModel(m.Downwards(top, tuple(reversed(down))), ladder, m.FromLowest(decoder))
+
+
 def top_down_model(
     schema: Schema, config: VAEConfig, head: AbstractHead, entry: Any, options: dict[str, Any], *, key: Key
-) -> TopDownModel:
+) -> m.TopDownModel:
     """A deep hierarchy of Normals at every size of a picture."""
     # Sizes are the halvings by `network.hidden` and one point; each has `network.blocks` levels (one at least) of
     # `posterior.latent_dim` channels. Last layers of residual branches are smaller by the root of the number of levels,
@@ -69,9 +103,9 @@ def top_down_model(
             take = make_linear(latent, size[2], initializer, 0.0, key=fresh())
             take = eqx.tree_at(lambda layer: layer.weight, take, scale * take.weight)
             first = number == 0 and place + 1 < len(sizes)
-            blocks.append(Block(zero(made, 2 * latent), take, grow[place] if first else None, latent))
+            blocks.append(m.Block(zero(made, 2 * latent), take, grow[place] if first else None, latent))
             meeting = Bottleneck.create(size, 2 * latent, more=size[2], scale=0.0, key=fresh(), **plain)
-            meetings.append(Meet(meeting, place))
+            meetings.append(m.Meet(meeting, place))
     height, width, channels = *shape[:2], shape[2] if len(shape) == 3 else 1
     taps, (_, _, c) = KERNEL**2, sizes[0]
     up = first_weights(initializer, (c, KERNEL, KERNEL, channels), taps * channels, taps * c / 4, key=fresh())
@@ -84,8 +118,8 @@ def top_down_model(
     layer = TransposedConvolution(down, jnp.zeros((height, width, outputs), jnp.float32), (height, width))
     part = Conditional(ToPixels(layer, activation, events), head)
     start = jnp.zeros((1, 1, sizes[-1][2]), jnp.float32)
-    decoder = TopDownDecoder(start, tuple(blocks), branch(sizes[0]), part)
-    return TopDownModel(TopDownPrior(), TopDownEncoder(features, tuple(meetings), entry), decoder)
+    decoder = m.TopDownDecoder(start, tuple(blocks), branch(sizes[0]), part)
+    return m.TopDownModel(m.TopDownPrior(), m.TopDownEncoder(features, tuple(meetings), entry), decoder)
 
 
 def _picture(schema: Schema, config: VAEConfig) -> tuple[int, ...]:
