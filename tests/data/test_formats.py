@@ -166,6 +166,7 @@ def test_tables_of_a_folder_are_one_table(tmp_path, monkeypatch):
         ("a,b\n" + "1,2\n" * 30 + "3,4,5\n", "line 32: has 3 values, the first line has 2"),
         ("a,b\n" + "1,2\n" * 30 + '3,"4\n', "line 32: a quotation mark has no end"),
         ("a,b\n", "has a header but no rows"),
+        ('""\n""\n', "has no rows"),
         (",b\n", "has a header but no rows"),
         ("a,,b\n1,2,3\n", "line 1: a column has no name"),
     ],
