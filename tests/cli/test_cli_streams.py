@@ -52,8 +52,8 @@ KILLED = """
 import os, sys
 import latens.workflow.experiment as experiment
 from latens.cli.main import main
-    from latens.data.formats import npy
-    from latens.data.streams import dataset
+from latens.data.formats import npy
+from latens.data.streams import dataset
 npy.BLOCK_ROWS, dataset.WINDOW = 40, 2 * 130 * 6
 experiment.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 record = experiment.Recorder.__call__

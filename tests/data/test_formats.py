@@ -43,6 +43,7 @@ def lines(tmp_path):
     rows = []
     for i in range(200):
         row = {"id": f"r{i}", "x": float(rng.normal()), "n": int(rng.integers(0, 9)), "who": "ab c"[rng.integers(4)]}
+        row |= {"mix": i % 4 if i < 120 else "k"}
         row |= {"yes": bool(rng.random() < 0.5)} | ({"late": [None, 0.5, 2][i % 3]} if i > 60 else {})
         rows.append(row)
     (tmp_path / "rows.jsonl").write_text("\n" + "".join(f"{json.dumps(row)}\n\n" for row in rows))
@@ -165,6 +166,7 @@ def test_tables_of_a_folder_are_one_table(tmp_path, monkeypatch):
         ("a,b\n" + "1,2\n" * 30 + "3,4,5\n", "line 32: has 3 values, the first line has 2"),
         ("a,b\n" + "1,2\n" * 30 + '3,"4\n', "line 32: a quotation mark has no end"),
         ("a,b\n", "has a header but no rows"),
+        ('""\n""\n', "has no rows"),
         (",b\n", "has a header but no rows"),
         ("a,,b\n1,2,3\n", "line 1: a column has no name"),
     ],
@@ -248,25 +250,31 @@ def test_a_format_may_name_its_ids(wells, own):
     same_rows(load(path, label="kind", stream=True), memory)
 
 
-@pytest.mark.parametrize("stream", [[], ["--stream"]])
-def test_the_command_reads_it(wells, tmp_path, own, stream, monkeypatch, capfd):
+@pytest.fixture
+def command(wells, tmp_path, monkeypatch):
+    """The file of the class, and a process that does not know the format."""
     (tmp_path / "parts.py").write_text(OWN)
     monkeypatch.setattr(registry, "FORMATS", {k: v for k, v in registry.FORMATS.items() if k != "own Wells"})
-    words = [
-        "fit",
-        str(wells[0]),
-        "--label",
-        "kind",
-        *stream,
-        "--steps",
-        "1",
-        "--quiet",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    assert main(words) == 3
-    assert "register_format; the command takes --import FILE.py" in capfd.readouterr().err or stream
-    assert main([*words, "--num-samples", "2", "--import", str(tmp_path / "parts.py")]) == 0
+    return str(wells[0]), ["--import", str(tmp_path / "parts.py")]
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]])
+def test_the_command_reads_it(command, stream, capfd):
+    path, own = command
+    assert main(["check", path, *stream]) == 3
+    alone = "latens.register_format; the command takes --import FILE.py"
+    said = "is of a format that is read into memory as a whole" if stream else alone
+    assert said in capfd.readouterr().err
+    assert main(["check", path, "--label", "kind", *stream, *own]) == 0
+    assert "50 of shape 2" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]])
+def test_the_command_trains_on_it(command, stream, tmp_path):
+    path, own = command
+    words = ["fit", path, "--label", "kind", *stream, "--steps", "1", "--num-samples", "2", "--quiet", *own]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), "--num-samples", "2", *own]) == 0
 
 
 def test_what_is_no_format_is_refused(own):

@@ -318,7 +318,9 @@ class ArrowSource(AbstractTables):
 def read_parquet(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of a Parquet file, by pyarrow where it is installed."""
     where = str(path)
-    parquet = needed("pyarrow.parquet", "Parquet", where, "Install latens[tables], or write the table as .csv.")
+    needed("pyarrow", "Parquet", where, "Install latens[tables], or write the table as .csv.")
+    import pyarrow.parquet as parquet
+
     with arrow_errors("Parquet", where), parquet.ParquetFile(path) as file:
         cells = file.metadata.num_rows * file.metadata.num_columns
         if cells * 8 > MAX_BYTES:

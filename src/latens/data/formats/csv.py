@@ -195,6 +195,8 @@ def _columns(
     number: int, first: list[str], second: tuple[int, list[str]] | None, roles: ColumnRoles, where: str
 ) -> tuple[bool, list[str], dict[str, int]]:
     """Whether there is a header, the names of the columns, and which of them are label, id and weight."""
+    if not first:
+        raise DataError("has no rows.", where=where, fix=_ROWS)
     header = _is_header(first, second[1] if second else [])
     names = [original_text(cell.strip()) for cell in first] if header else [f"x{i}" for i in range(len(first))]
     check_column_names(names, where)
@@ -222,7 +224,7 @@ class Csv(Format):
         self._separator = _separator(list(islice(_lines(file, where), _SNIFFED_LINES)), where)
         with _in_words(where):
             rows = self._rows(file, 0, 0)
-            number, first = next(rows)
+            number, first = next(rows, (0, []))
             at, second = (file.tell(), number), next(rows, None)
             self.titled, self._names, found = _columns(number, first, second, self.roles, where)
             self.ids = "" if "" in self._names else None
@@ -287,7 +289,7 @@ class HasText(Exception):
 
 
 def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str, *, text: bool = False) -> Raw:
-    number, first = next(rows)
+    number, first = next(rows, (0, []))
     second = next(rows, None)
     header, names, found = _columns(number, first, second, roles, where)
     kept = [i for i in range(len(names)) if i not in found.values()]

@@ -209,9 +209,7 @@ def read_for(path: Path, about: dict[str, Any], name: str, label_name: str, wher
             text = np.ascontiguousarray(arrays["text"])
             names = np.char.decode(text.view(f"S{text.shape[1]}")[:, 0], "utf-8")
         form = Form(schema, about["missing"], arrays.get("centre"), given=metadata["given"])
-        held: dict[str, Any] = {name: arrays[name] for name in _ARRAYS[:3]} | {
-            name: arrays.get(name) for name in _ARRAYS[3:]
-        }
+        held: dict[str, Any] = {name: arrays[name] if at < 3 else arrays.get(name) for at, name in enumerate(_ARRAYS)}
         sample = Dataset(**held, schema=schema, names=names, name=name, label_name=label_name)
         found = (metadata[name] for name in _NUMBERS)
         notes = tuple(metadata.get("notes", ()))
