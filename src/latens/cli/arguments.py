@@ -88,8 +88,8 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{what}.", where=where or self.prog, fix=f"`{self.prog} --help` shows what is possible.")
 
 
-def parser() -> Parser:
-    """Make the parser of the whole command line."""
+def parser(word: str | None = None) -> Parser:
+    """Make the parser of the whole command line; with a word, of the verbs only that one has its arguments."""
     top = Parser(
         prog="latens",
         description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
@@ -127,6 +127,8 @@ def parser() -> Parser:
     _evaluation(made["evaluate"])
     made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
     for name, verb in verbs().items():
+        if word not in (None, name):
+            continue
         add_arguments(verb, made[name], _reading)
         if verb.in_parts:
             _workers(made[name], alone=True)
@@ -296,8 +298,8 @@ def keeping(group: Any) -> None:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words of a command."""
-    top = parser()
     word = next((word for word in argv if not word.startswith("-")), None)
+    top = parser(word)
     if word is not None and word not in COMMANDS:
         close = nearest(word, COMMANDS) if difflib.get_close_matches(word, COMMANDS, n=1) else ""
         fix = close or "`latens --help` lists the commands."
