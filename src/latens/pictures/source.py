@@ -58,7 +58,8 @@ class Source:
         plane: Plane = Plane(),  # noqa: B008 - immutable
     ) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
-        self.history, self.snapshots, self.theme, self.plane = history, snapshots, theme, plane
+        self.history, self.snapshots, self.plane = history, snapshots, plane
+        self.theme: ThemeName = theme
         self.is_image = image_shape(trained.schema) is not None
         keys = jax.random.split(jax.random.key(seed), 3)
         self.prior_key, self.event_key, self.row_key = keys[0], keys[1], keys[2]

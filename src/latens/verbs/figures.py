@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from latens.errors import UsageError
-from latens.verbs.animate import percentiles
+from latens.verbs.animate import percentiles as two_shares
 from latens.verbs.kernel import At, Made, Theme, Verb, Work, Would, arg, whole
 
 _PLANE = "the latent plane, of models with two units"
@@ -29,7 +29,7 @@ class Figures(Verb):
         arg("even in z or in the prior's percentiles (default: both)", choices=("linear", "percentile"), group=_PLANE),
     ] = None
     percentiles: Annotated[
-        tuple[float, float] | None, arg(_EDGES, metavar="LOW,HIGH", kind=percentiles, group=_PLANE)
+        tuple[float, float] | None, arg(_EDGES, metavar="LOW,HIGH", kind=two_shares, group=_PLANE)
     ] = None
 
     def place(self, at: At) -> Path | None:

@@ -44,7 +44,7 @@ class Report(Request):
         yield Would(words, {"out": str(at.out)})
         opened = [_open(name, at) for name in names]
         told = [each.told for each in opened]
-        page = comparison_page(*told, names, _paired(opened, at)) if self.other else report_page(told[0])
+        page = comparison_page(told[0], told[1], names, _paired(opened, at)) if self.other else report_page(told[0])
         with resource_errors(at.out):
             at.out.parent.mkdir(parents=True, exist_ok=True)
         raw = page.encode("utf-8")
