@@ -298,6 +298,7 @@ def keeping(group: Any) -> None:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words of a command."""
     word = next((word for word in argv if not word.startswith("-")), None)
+    top = parser(word)
     if word is not None and word not in COMMANDS:
         close = nearest(word, COMMANDS) if difflib.get_close_matches(word, COMMANDS, n=1) else ""
         fix = close or "`latens --help` lists the commands."

@@ -1,7 +1,7 @@
 """Every picture of a trained model: what is said of it, when it applies, and the function that draws it."""
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "numbers": lambda source: source.schema.types is None,
     "series": lambda source: source.schema.shape[0] >= SERIES and source.schema.kind in ("real", "unit", "counts"),
     "rows": lambda source: source.data is not None,
+    "history": lambda source: len(source.history) > 0,
     "snapshots": lambda source: len(source.snapshots) > 1,
     "classifier": lambda source: source.is_classifier,
     "latents": lambda source: not source.is_classifier,
@@ -37,6 +38,7 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "two units": lambda source: source.trained.latent_shape == (2,),
     "prior": lambda source: source.has_prior,
     "encoder": lambda source: hasattr(source.trained.model, "encoder"),
+    "condition": lambda source: bool(source.trained.preparation.classes),
     "no condition": lambda source: not source.trained.preparation.classes,
 }
 """The words for what a picture applies to."""
@@ -69,7 +71,7 @@ class Picture(NamedTuple):
 # Rows of a table are easier to compare side by side than one argument a line.
 # fmt: off
 _PICTURES = (
-    Picture("training", "any model", training.draw_training, alt.training, "How training went",
+    Picture("training", "history", training.draw_training, alt.training, "How training went",
             "How training went: the evidence lower bound and its two terms, in nats per row, over the epochs.",
             "training", first=True),
     Picture("classes", "images, classifier", classes.draw_classes, alt.classes, "Each class",
@@ -80,15 +82,15 @@ _PICTURES = (
     Picture("samples", "images, latents, prior", reconstructions.draw_samples, alt.samples, "New rows from the model",
             "New rows: draws from p(x | z) for z from the prior, beside their means for the same z.", "pictures", 1,
             first=True),
-    Picture("manifold-linear", "images, latents, vectors, prior, two units", latent.draw_linear, alt.manifold,
-            "The latent plane, at equal steps", "What each point of the latent plane decodes to, on an even grid.",
-            "pictures", 4, first=True),
+    Picture("manifold-linear", "images, latents, vectors, prior, two units, no condition", latent.draw_linear,
+            alt.manifold, "The latent plane, at equal steps",
+            "What each point of the latent plane decodes to, on an even grid.", "pictures", 4, first=True),
     Picture("manifold-percentile", "images, latents, vectors, prior, two units", latent.draw_percentiles, alt.manifold,
             "The latent plane, where the prior has its mass",
             "The same where the prior has its mass: an even grid of its percentiles.", "pictures", 3, first=True),
     *(
-        Picture(f"manifold-{i}", "images, latents, vectors, prior, two units", partial(latent.draw_class_plane, i),
-                alt.manifold, f"The latent plane of class {i}",
+        Picture(f"manifold-{i}", "images, latents, vectors, prior, two units, condition",
+                partial(latent.draw_class_plane, i), alt.manifold, f"The latent plane of class {i}",
                 "What each point of the latent plane decodes to, for one class.", "pictures", first=True)
         for i in range(10)
     ),
@@ -110,7 +112,7 @@ _PICTURES = (
     Picture("graph-decoder", "encoder", partial(model_graph.draw_graph, side="decoder"), alt.graph,
             "From latents to a row",
             "The parts of the decoder, what comes out of each, and how many trained numbers it holds.", asked=True),
-    Picture("rate-distortion", "any model", training.draw_rate, alt.rate,
+    Picture("rate-distortion", "history", training.draw_rate, alt.rate,
             "What a code costs, and what it leaves unsaid",
             "Nats that a code costs against nats that it leaves unsaid, over training.", "training"),
     Picture("latent-density", "latents, rows, vectors", latent.draw_density, alt.counted,
@@ -214,8 +216,9 @@ def draw_pictures(
 def draw_of(source: Source, only: Collection[str] | None = None) -> Drawn:
     """Draw what applies of the pictures that are named, for a source whose posteriors may be known already."""
     drawn: Drawn = []
+    holds = cache(lambda word: NEEDS[word](source))
     for one in asked_for(only)[0]:
-        if all(NEEDS[word](source) for word in one.needs.split(", ")):
+        if all(map(holds, one.needs.split(", "))):
             made = one.draw(source)
             drawn += [] if made is None else [(one.name, *made)]
     return drawn

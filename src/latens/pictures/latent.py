@@ -121,7 +121,7 @@ def draw_reach(source: Source) -> Made | None:
 
 def draw_linear(source: Source) -> Made | None:
     """Draw the decoder's mean over an even grid of two latent dimensions."""
-    if source.trained.preparation.classes or source.plane.spacing == "percentile":
+    if source.plane.spacing == "percentile":
         return None
     return _manifold(source, *_plane(source, source.plane.cells), "Means of p(x|z) on an even grid of z")
 
@@ -140,7 +140,7 @@ def draw_percentiles(source: Source) -> Made | None:
 
 def draw_class_plane(code: int, source: Source) -> Made | None:
     """Draw the even grid of one class of a conditional model."""
-    if code >= len(source.trained.classes) or not source.trained.preparation.classes:
+    if code >= len(source.trained.classes):
         return None
     grid, name = figures.linear_grid(source.plane.cells), readable(source.trained.classes[code], 16)
     images = _images_at(source, grid, np.full(source.plane.cells**2, code))

@@ -54,7 +54,8 @@ class Figures(Verb):
         folder = at.out
         words = f"write the pictures of {at.name} into {folder}; nothing was written"
         yield Would(words, {"folder": str(folder)})
-        history = [one for one in at.run.read_metrics() if one.get("event") == "epoch"] if at.run is not None else []
+        records = at.run.read_metrics() if at.run is not None and "history" in needs else []
+        history = [one for one in records if one.get("event") == "epoch"]
         several = "snapshots" in needs and at.run is not None and len(kept_steps(at.run.path)) > 1
         kept = load_snapshots(at.run.path) if several and at.run is not None else []
         cells, _, edges = Plane()
