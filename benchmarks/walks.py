@@ -5,7 +5,7 @@
 The calls of Python's functions are followed by `sys.setprofile` while a command runs, on data that the script makes:
 `evaluate` from a row of a CSV file to log p(x), `fit` from `posterior.kind=iaf` to what would be trained (`--dry-run`),
 `figures` from z to the decoded grid (`--only manifold`). A move is a call in another file than the call before it, a
-return a move to a file that ran already. Code outside of `latens`, and what runs while a module is imported, is left out.
+return a move to a file that ran already. Code outside of `latens` is left out, and what runs during an import.
 """
 
 import argparse
