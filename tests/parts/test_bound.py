@@ -1,5 +1,6 @@
 """A configuration is bound once: one look-up of each part in a whole fit, its options read once, planned once."""
 
+import pickle
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +98,7 @@ def test_what_a_new_configuration_names_as_before_is_taken_over(taken: Counter[s
     assert taken == {"low-rank-normal": 2, "normal": 1, "standard-normal": 1}
     assert parts.having(override(parts.config, {"posterior": "laplace"})).prior.what == "Laplace units of scale 1"
     assert bind(parts) is parts
+    assert pickle.loads(pickle.dumps(parts)).posterior.read.rank == 3
 
 
 def test_an_option_is_refused_where_it_is_first_asked_for() -> None:

@@ -64,6 +64,10 @@ class Parts:
             raise ConfigError(what, where="objective.name", fix=f"{nearest(name, OBJECTIVES)} {own}")
         return OBJECTIVES[name]
 
+    def __reduce__(self) -> Any:
+        # The rows hold functions, which cannot be pickled; another process looks them up.
+        return Parts, (self.config,)
+
     def having(self, config: VAEConfig) -> "Parts":
         """The parts of another configuration; those that it names as this one does are not looked up again."""
         made = Parts(config)
