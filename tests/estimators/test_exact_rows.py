@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from latens import VAE, VAEDetector, VAEImputer
+from latens.data.arrays import as_dataset, observed_cells
 from latens.data.rows import row_keys
 from latens.errors import ConfigError, DataError, ModelFileError, ResourceError, UsageError
 from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, densities, vae
 from latens.estimators import rows as row_estimators
-from latens.estimators.base import _is_plain, _tuples, as_dataset, observed_cells, plain_value, seed_of
+from latens.estimators.base import _is_plain, _tuples, plain_value, seed_of
 from latens.estimators.labels import classes_of, codes_of, labelled
 from latens.io import process
 from latens.workflow.trained import TrainedModel

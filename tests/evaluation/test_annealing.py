@@ -21,7 +21,7 @@ from scipy import stats
 from latens.data.batches import Batch, as_batch
 from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, StandardNormal, UniformSphere
 from latens.distributions.chain import Chain
-from latens.errors import ConfigError
+from latens.errors import ConfigError, UsageError
 from latens.evaluation import (
     annealed_importance_sampling,
     importance_sampling,
@@ -156,7 +156,7 @@ def test_what_cannot_move_is_refused_with_the_way_out(function) -> None:
         function(Odd(UniformSphere(3)), batch, key=key)
     with pytest.raises(ConfigError, match=r"a point has no density"):
         function(Odd(StandardNormal((3,))), batch, start="posterior", key=key)
-    with pytest.raises(ConfigError, match=r"num_temperatures must be 1 or more, not 0"):
+    with pytest.raises(UsageError, match=r"num_temperatures: must be a whole number of 1 or more, not 0"):
         function(Odd(StandardNormal((3,))), batch, num_temperatures=0, key=key)
 
 

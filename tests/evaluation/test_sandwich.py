@@ -8,7 +8,7 @@ from checks import agrees
 from evidence_fixtures import COVARIANCE, MU, Coins, Linear10, log_p_of_coins, log_p_of_linear
 
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.errors import ConfigError
+from latens.errors import UsageError
 from latens.evaluation import importance_sandwich, sandwich
 from latens.models import AbstractLatentModel
 
@@ -103,7 +103,7 @@ def test_conditions_reach_the_rows() -> None:
 
 
 def test_no_rows_are_refused() -> None:
-    with pytest.raises(ConfigError, match="n must be 1 or more, not 0"):
+    with pytest.raises(UsageError, match="n: must be a whole number of 1 or more, not 0"):
         sandwich(Coins(), 0, key=jax.random.key(0))
 
 

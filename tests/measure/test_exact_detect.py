@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from paths import GOLDEN
 
+from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
@@ -21,6 +22,7 @@ WORDS = [
     (Preparation(), "real", "x", "density in the data's own units; "),
     (Preparation(), "counts", "x", "density in the data's own units; "),
     (Preparation(), "levels", "x", ""),
+    (Preparation(), "unit", "x", ""),
     (Preparation(), "mixed", "x", "probability of the cells as they were recorded; "),
     (Preparation(divide=255.0), "levels", "x / 255", "density of x / 255; "),
     (
@@ -37,10 +39,15 @@ WORDS = [
 
 @pytest.mark.parametrize(("preparation", "kind", "of", "words"), WORDS)
 def test_densities_in_words(preparation, kind, of, words):
-    own = TrainedModel(TRAINED.model, TRAINED.schema, preparation, TRAINED.config, TRAINED.facts)
+    own = dataclasses.replace(TRAINED, preparation=preparation)
     assert density_of(own) == of
-    assert what_density(own, kind, False) == words
-    assert what_density(own, kind, True) == "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
+    assert what_density(own, kind) == words
+    bernoulli = dataclasses.replace(
+        own, config=override(get_recipe("default").config, {"likelihood.family": "bernoulli"})
+    )
+    grey = kind in ("levels", "unit") and preparation.binarize == "none"
+    told = "grey cells under a Bernoulli: a cross-entropy, not log p(x); " if grey else words
+    assert what_density(bernoulli, kind) == told
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,6 @@ def test_a_classifier_is_measured_in_the_seconds_that_it_took(monkeypatch):
     monkeypatch.setattr(core, "accuracy", lambda *given, **options: Estimate(0.5, 0.1, 1, 4))
     monkeypatch.setattr(core, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     own = dataclasses.replace(TRAINED, config=config, schema=replace(TRAINED.schema, classes=("a", "b")))
-    monkeypatch.setattr(TrainedModel, "batch", lambda self, data, positions: None)
     found = core.measured(own, load(np.zeros((4, 3)) + np.arange(4.0)[:, None]), np.arange(4), seed=3)
     assert (found.metrics["accuracy"].seconds, found.metrics["accuracy"].seed) == (3.5, 3)
 

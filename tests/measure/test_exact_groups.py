@@ -13,6 +13,7 @@ from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
 from latens.workflow import groups
+from latens.workflow.metrics import METRICS
 from latens.workflow.sample_sets import SampleSets, lacks_prior
 from latens.workflow.trained import TrainedModel
 
@@ -27,11 +28,16 @@ def work_of(trained, n=6, **options):
     return groups.Work(trained, data, np.arange(n), 10, 0)
 
 
+def reason(work, name):
+    return groups.why_not(work, METRICS[name].needs)
+
+
 @pytest.mark.parametrize(("asked", "draws"), [(1, 2), (2, 2), (40, 40), (10_000, 500)])
 def test_gaps_take_the_draws_that_are_asked_for_and_500_at_the_most(trained, monkeypatch, asked, draws):
     told = []
 
-    def gaps(model, batch, *, num_samples, **options):
+    def gaps(rows, *, num_samples):
+        assert (rows.model is trained.model, len(rows.batch.row_id)) == (True, 6)
         told.append(num_samples)
         return dict.fromkeys(("elbo", "approximation_gap", "amortisation_gap"), Estimate(1.0, 0.1, num_samples, 6))
 
@@ -59,36 +65,37 @@ UNEQUAL = "the methods that look at codes take no row weights"
 @pytest.mark.parametrize("weight", [None, [2.0] * 6, [1.0, 1.0, 3.0, 1.0, 1.0, 1.0]])
 def test_what_looks_at_codes_wants_equal_rows(trained, monkeypatch, weight):
     work = work_of(trained, weight=weight, label=[0, 1] * 3)
-    reason = UNEQUAL if weight is not None and len(set(weight)) > 1 else ""
+    expected = UNEQUAL if weight is not None and len(set(weight)) > 1 else ""
     monkeypatch.setattr(groups, "known_factors", lambda data: None)
-    assert groups._needs_factors(work) == "the factors are not known"
+    assert reason(work, "mig") == "the factors are not known"
     monkeypatch.setattr(groups, "known_factors", lambda data: np.zeros((6, 1)))
-    assert groups._needs_factors(work) == groups._needs_labels(work) == groups._needs_equal_rows(work) == reason
+    for name in ("mig", "linear_probe_accuracy", "trustworthiness"):
+        assert reason(work, name) == groups.why_not(work, "equal rows") == expected
     rows = dataclasses.replace(work, positions=np.array([0, 1]))  # those are equal
-    assert groups._needs_equal_rows(rows) == ""
+    assert groups.why_not(rows, "equal rows") == ""
 
 
 def test_rows_without_labels_and_models_without_latents_have_a_reason(trained):
     work = work_of(trained)
-    assert groups._needs_labels(work) == "the rows have no labels"
+    assert reason(work, "linear_probe_accuracy") == "the rows have no labels"
     work.classifier = True
-    for why_not in (groups._needs_posterior, groups._needs_labels, groups._needs_picture, groups._needs_factors):
-        assert why_not(work) == "a Bayes classifier has no latents"
-    assert groups._needs_gap(work) == "there is no log p(x) of an autoencoder or a Bayes classifier"
+    for name in ("approximation_gap", "linear_probe_accuracy", "trustworthiness", "mig"):
+        assert reason(work, name) == "a Bayes classifier has no latents"
+    assert reason(work, "generalisation_gap") == "there is no log p(x) of an autoencoder or a Bayes classifier"
     work.classifier, work.autoencoder = False, True
-    assert groups._needs_posterior(work) == "an autoencoder has no posterior but a point"
-    assert groups._needs_gap(work) == "there is no log p(x) of an autoencoder or a Bayes classifier"
+    assert reason(work, "approximation_gap") == "an autoencoder has no posterior but a point"
+    assert reason(work, "generalisation_gap") == "there is no log p(x) of an autoencoder or a Bayes classifier"
 
 
 def test_gaps_are_of_held_out_rows_of_the_models_own_data(trained):
     work = work_of(trained)
-    assert groups._needs_gap(work) == "these are not the data that the model was trained on"
+    assert reason(work, "generalisation_gap") == "these are not the data that the model was trained on"
     own = dataclasses.replace(trained, facts={**trained.facts, "fingerprint": work.data.fingerprint})
     work = dataclasses.replace(work, trained=own)
     held_out = np.setdiff1d(np.arange(6), work.data.subset("train"))
-    assert groups._needs_gap(dataclasses.replace(work, positions=held_out)) == ""
+    assert reason(dataclasses.replace(work, positions=held_out), "generalisation_gap") == ""
     if len(held_out) < 6:
-        assert groups._needs_gap(work) == "some of the rows are training rows"
+        assert reason(work, "generalisation_gap") == "some of the rows are training rows"
 
 
 @pytest.mark.parametrize("binarize", ["none", "threshold", "stochastic"])

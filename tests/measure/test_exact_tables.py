@@ -140,10 +140,11 @@ def test_nats_of_columns_beside_those_of_independent_ones(monkeypatch, gaps):
     weight = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
     nats = RANDOM.normal(size=(4, len(types)))
     found = SimpleNamespace(columns=nats[1:], latents=-np.ones(3))
-    monkeypatch.setattr(columns, "nats_by_column", lambda model, batch, **options: found)
-    monkeypatch.setattr(TrainedModel, "batch", lambda self, data, positions: None)
-    data = dataclasses.replace(load(x[:, :1]), x=x, mask=mask, weight=weight)
+    asked = []
+    monkeypatch.setattr(columns, "nats_by_column", lambda rows, **options: asked.append(rows) or found)
+    data = dataclasses.replace(load(x[:, :1]), x=x, mask=mask, weight=weight, schema=trained.schema)
     told = columns.column_nats(trained, data, np.arange(1, 4))
+    assert [(rows.model is trained.model, rows.batch.x.shape) for rows in asked] == [(True, (3, len(types)))]
     assert len(told) == len(types) + 1
     for i, (row, one) in enumerate(zip(told, types)):
         alone = one.log_shares(x[1:, i]) * (1.0 if mask is None else mask[1:, i])

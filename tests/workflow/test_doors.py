@@ -1,6 +1,7 @@
 """What Python may be given in the wrong type or place: an error of latens that names it and says the remedy."""
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 import latens
 from latens import evaluation
 from latens.data import Dataset
+from latens.data.batches import as_batch
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError
 from latens.estimators import VAE, GenerativeClassifier, VAEDetector
 from latens.estimators.base import seed_of, with_nan
+from latens.evaluation import Rows
 from latens.io.plain_files import as_path
 from latens.io.process import counted
 from latens.workflow.inputs import positions_of
@@ -136,7 +139,7 @@ def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
     from latens.figures.animation import check_ending
     from latens.pictures.images import write_image
     from latens.runs.folder import RunFolder
-    from latens.verbs.kernel import Given, Made
+    from latens.verbs.kernel import At, Made
 
     calls: dict[str, list[Any]] = {
         "path": [
@@ -154,7 +157,7 @@ def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
             lambda: inspect.unwrap(Made.write)(Made(), path),
         ],
         "path_stem": [lambda: save(None, path)],  # type: ignore[arg-type]
-        "out": [lambda: inspect.unwrap(Given.__init__)(object.__new__(Given), reader, X, path)],
+        "out": [lambda: inspect.unwrap(At.__init__)(object.__new__(At), reader, out=path)],
     }
     for where, some in calls.items():
         for call in some:
@@ -199,6 +202,8 @@ COUNTED = {
 @pytest.mark.parametrize("case", COUNTED)
 def test_numbers_of_draws_and_steps_that_are_none(case: str) -> None:
     function, option = COUNTED[case]
+    if "rows" in inspect.signature(function).parameters:
+        function = partial(function, Rows(None, as_batch(np.zeros((1, 2), np.float32))))
     for number in (-1, 1.5, "a", True):
         told(UsageError, f"not {number!r}", option, lambda number=number: function(**{option: number}))
     allowed = option == "steps" or case == "impute-num_draws"

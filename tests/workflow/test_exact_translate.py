@@ -57,8 +57,8 @@ def test_the_other_side_of_a_pair_is_its_mean_or_one_draw(monkeypatch, start, en
     monkeypatch.setattr(translating, "knows_pairs", lambda trained: True)
     given = {}
 
-    def impute(model, batch, *, num_draws, num_samples, **options):
-        given.update(batch=batch, num_draws=num_draws, num_samples=num_samples)
+    def impute(rows, *, num_draws, num_samples):
+        given.update(batch=rows.batch, num_draws=num_draws, num_samples=num_samples)
         x = np.arange(16.0, dtype=np.float32).reshape(2, 2, 4)
         return SimpleNamespace(mean=x, draws=np.stack([x + 100.0] * num_draws, axis=1) if num_draws else None)
 

@@ -247,7 +247,10 @@ def test_a_file_of_several_models_says_how_it_is_loaded(trained):
             TrainedModel._from({}, {**metadata, "format": wrong}, None, "here", {})
 
 
-def test_a_refitted_prior_keeps_what_the_posterior_is():
+def test_a_refitted_prior_keeps_what_the_posterior_is(trained):
+    def configured(config, kind, options):
+        return refit._configured(dataclasses.replace(trained, config=config), config, kind, options)
+
     stages = [kind for kind in refit.KINDS.values() if kind.fit is None]
     for kind in stages:
         for settings, scale in (
@@ -255,15 +258,15 @@ def test_a_refitted_prior_keeps_what_the_posterior_is():
             ({"posterior.scale": "log-scale"}, "log-scale"),
         ):
             config = config_of(**settings)
-            found = refit._configured(config, kind, {})
+            found = configured(config, kind, {})
             assert (found.posterior.scale, found.posterior.levels) == (scale, (2,))
         point = config_of("autoencoder")
-        found = refit._configured(point, kind, {"latent_dim": 5})
+        found = configured(point, kind, {"latent_dim": 5})
         assert (found.posterior.scale, found.posterior.levels) == ("log-scale", (5,))
-    found = refit._configured(config_of(), refit.KINDS["mixture"], {"components": 3})
+    found = configured(config_of(), refit.KINDS["mixture"], {"components": 3})
     assert (found.prior.kind, found.prior.options["components"]) == ("mixture", 3)
     with pytest.raises(ConfigError, match="there is no option 'width'"):
-        refit._configured(config_of(), refit.KINDS["mixture"], {"width": 3})
+        configured(config_of(), refit.KINDS["mixture"], {"width": 3})
 
 
 @pytest.mark.parametrize("weight", [None, np.arange(1.0, 31.0)])
@@ -271,7 +274,7 @@ def test_the_gain_of_a_prior_is_paired_over_test_rows(trained, monkeypatch, weig
     data = latens.load_data(X, weight=weight)
     test = data.subset("test")
     rows = {id(trained.model): np.arange(len(test)), "new": 3.0 * np.arange(len(test)) ** 2}
-    monkeypatch.setattr(refit, "log_marginal", lambda model, batch, **options: rows[id(model)].astype(np.float32))
+    monkeypatch.setattr(refit, "log_marginal", lambda at, **options: rows[id(at.model)].astype(np.float32))
     new = dataclasses.replace(trained, model=jax.tree.map(lambda leaf: leaf, trained.model))
     rows[id(new.model)] = rows["new"]
     found = refit._gain(trained, new, data, 10, 4)

@@ -75,7 +75,7 @@ def test_new_rows_are_those_recorded(pixels, pictures):
     of_classes = augment(conditional, pictures, 3, mean=True)
     assert of_classes.around is None
     meets_record("augmented by class", of_classes.x)
-    with pytest.raises(UsageError, match="0 new rows"):
+    with pytest.raises(UsageError, match="per_class: must be a whole number of 1 or more, not 0"):
         augment(pixels, pictures, 0)
     with pytest.raises(ConfigError, match="no p\\(x"):
         augment(pixels, pictures, 1, draw="class")

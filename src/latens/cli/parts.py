@@ -22,7 +22,7 @@ from latens.io.workers import Worker
 from latens.verbs._files import flat_columns, parquet_bytes
 from latens.verbs._sources import open_model
 from latens.verbs.kernel import Request, arguments_of, name_of, refuse
-from latens.workflow.trained import model_file
+from latens.workflow.inputs import model_file
 
 INDEX = "_blocks.safetensors"
 """What a pass over rows that stay on disk found, beside the parts: the other workers need no other pass."""

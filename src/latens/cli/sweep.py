@@ -302,7 +302,8 @@ class Runs:
         from latens.data.rows import MEASURED, every_nth
         from latens.workflow.compare import per_row, scored
         from latens.workflow.experiment import as_split
-        from latens.workflow.trained import TrainedModel, model_file
+        from latens.workflow.inputs import model_file
+        from latens.workflow.trained import TrainedModel
 
         trained = TrainedModel.load(model_file(str(job.run)))
         assert trained.config is not None

@@ -28,7 +28,8 @@ from latens.recipes.parts.objects import unknown_parts
 from latens.text import visible
 from latens.training import Event
 from latens.typing import checked_later
-from latens.workflow.trained import TrainedModel, model_file
+from latens.workflow.inputs import model_file
+from latens.workflow.trained import TrainedModel
 
 RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator to draw one from, or None for numpy's global generator."""

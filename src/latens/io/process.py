@@ -50,7 +50,8 @@ def free_memory() -> int | None:
 def check_count(n: Any, where: str, *, cells: int = 1) -> int:
     """Check a number of rows that is asked for: a whole number from 1 on, of which `cells` times it fit into memory."""
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-        raise UsageError(f"must be a whole number of 1 or more, not {n!r}.", where=where, fix="Ask for 1 row or more.")
+        what = f"must be a whole number of 1 or more, not {n!r:.100}."
+        raise UsageError(what, where=where, fix="Ask for 1 row or more.")
     free = free_memory()
     needed = 4 * int(n) * (cells + 2)  # float32, and a random key for each row
     if needed > (2**50 if free is None else free):

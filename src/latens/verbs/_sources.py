@@ -70,7 +70,8 @@ def open_model(spec: str) -> At:
     """Open the model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`)."""
     from latens.io.compilation import enable_compilation_cache
     from latens.runs.folder import RunFolder
-    from latens.workflow.trained import TrainedModel, model_file
+    from latens.workflow.inputs import model_file
+    from latens.workflow.trained import TrainedModel
 
     enable_compilation_cache()
     path, named = Path(spec), spec.startswith("pretrained:")

@@ -170,6 +170,10 @@ class At:
         out: str | Path = "", unknown: str = "error",
     ) -> None:  # fmt: skip
         self.trained, self.name, self.run, self.data = trained, name, run, data
+        if out != "":
+            from latens.io.plain_files import as_path
+
+            as_path(out, "out")
         self.asked, self.unknown = str(out), unknown  # what --out says
         self.out, self.writes = Path(), False  # where the result goes, if it goes anywhere
         self.flags: Mapping[str, Any] = {}  # all flags of the command

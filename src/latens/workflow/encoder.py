@@ -19,8 +19,8 @@ from latens.evaluation.finite import finite
 from latens.io.plain_files import as_path
 from latens.io.process import check_process
 from latens.typing import checked_later
-from latens.workflow.inputs import refuse_classifier
-from latens.workflow.trained import TrainedModel, model_file
+from latens.workflow.inputs import model_file, refuse_classifier
+from latens.workflow.trained import TrainedModel
 
 _lock = threading.Lock()
 _models: dict[tuple[str, int, int], TrainedModel] = {}

@@ -1,17 +1,22 @@
 """What callers give a trained model, checked: rows, latents, codes of classes and seeds."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from latens import pretrained
 from latens.config import ClassifierConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.data.formats.tables import is_frame
 from latens.data.labels import require_labels
 from latens.data.rows import plain_numbers
-from latens.errors import ConfigError, DataError, UsageError, refuse_other
+from latens.errors import ConfigError, DataError, RunFolderError, UsageError, refuse_other
+from latens.io.atomic import resource_errors
+from latens.io.plain_files import as_path
+from latens.runs.folder import RunFolder
 from latens.typing import Key, checked_later
 
 
@@ -131,3 +136,20 @@ def seed_key(seed: Any) -> Key:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
         raise UsageError(f"{seed!r:.100} is not a seed.", where="seed", fix="Give a whole number of at most 63 bits.")
     return jax.random.key(int(seed))
+
+
+@checked_later
+def model_file(path: str | Path) -> Path:
+    """The file of a model."""
+    if isinstance(path, str) and path.startswith("pretrained:"):
+        return pretrained.path(path.removeprefix("pretrained:"))
+    named = as_path(path)
+    with resource_errors(named):
+        folder = named.is_dir()
+    if not folder:
+        return named
+    run = RunFolder.open(named, lock=False)
+    if not run.model_file.exists():
+        fix = "Wait for it to end." if run.state == "running" else f"Finish it with `latens resume {path}`."
+        raise RunFolderError(f"this run has no model yet: it is {run.state}.", where=str(path), fix=fix)
+    return run.model_file

@@ -11,17 +11,17 @@ import jax
 import numpy as np
 
 from latens import config as configuration
-from latens import evaluation, pretrained
+from latens import evaluation
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
-from latens.errors import ConfigError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
+from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
-from latens.io.atomic import resource_errors, write_atomic
+from latens.io.atomic import write_atomic
 from latens.io.plain_files import as_path
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
@@ -29,13 +29,13 @@ from latens.models import DeterministicHead
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
-from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
 from latens.workflow.inputs import (
     batch_of,
     conditions_of_rows,
     latents_of,
+    model_file,
     one_hot,
     refuse_classifier,
     seed_key,
@@ -413,13 +413,9 @@ class TrainedModel(Methods):
         Returns:
             A JSON object with format, configuration, schema, preparation and facts.
         """
-        return {
-            "format": FORMAT,
-            "config": None if self.config is None else configuration.to_json(self.config),
-            "schema": self.schema.to_json(),
-            "preparation": self.preparation.to_json(),
-            "facts": self.facts,
-        }
+        config = None if self.config is None else configuration.to_json(self.config)
+        rows = {"schema": self.schema.to_json(), "preparation": self.preparation.to_json()}
+        return {"format": FORMAT, "config": config, **rows, "facts": self.facts}
 
     @checked_later
     def save(self, path: str | Path, *, half: bool = False) -> Path:
@@ -437,8 +433,7 @@ class TrainedModel(Methods):
             ModelFileError: An array of the model is not finite, or has a number above 65,504 and `half` is asked for.
             ResourceError: The file cannot be written.
         """
-        path = as_path(path)
-        write_atomic(path, self._chunks(str(path), half=half))
+        write_atomic(path := as_path(path), self._chunks(str(path), half=half))
         return path
 
     def to_bytes(self) -> bytes:
@@ -603,20 +598,3 @@ def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
         (3, 8, 8)
     """
     return TrainedModel.load(model_file(path), into=into, **parts)
-
-
-@checked_later
-def model_file(path: str | Path) -> Path:
-    """The file of a model."""
-    if isinstance(path, str) and path.startswith("pretrained:"):
-        return pretrained.path(path.removeprefix("pretrained:"))
-    named = as_path(path)
-    with resource_errors(named):
-        folder = named.is_dir()
-    if not folder:
-        return named
-    run = RunFolder.open(named, lock=False)
-    if not run.model_file.exists():
-        fix = "Wait for it to end." if run.state == "running" else f"Finish it with `latens resume {path}`."
-        raise RunFolderError(f"this run has no model yet: it is {run.state}.", where=str(path), fix=fix)
-    return run.model_file

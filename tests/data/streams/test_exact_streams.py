@@ -11,9 +11,9 @@ import scipy.sparse
 from PIL import Image
 
 from latens.data import load
+from latens.data.formats import arrow, hdf5, pictures
+from latens.data.formats import npy as npy_shards
 from latens.data.rows import row_keys
-from latens.data.streams import arrow, hdf5, pictures
-from latens.data.streams import npy as npy_shards
 from latens.errors import DataError
 
 h5py = pytest.importorskip("h5py")

@@ -118,8 +118,8 @@ NOISE = "noise of the posterior"
 """The name under which noise travels among the conditions of a batch."""
 
 
-@checked_later
 @of_rows
+@checked_later
 def encode_with_noise(rows: Rows, noise: np.ndarray) -> np.ndarray:
     r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$.
 
