@@ -37,7 +37,7 @@ print(bayes.predict_proba(x), plain.history_, again.latent_dim_, vae.reasons_, b
 data = latens.load_data(x)
 opened = latens.load("vae.safetensors")
 key = jax.random.key(0)
-found = latens.log_marginal(opened.model, opened.batch(x), num_samples=10, preparation=opened.preparation, key=key)
+found = latens.log_marginal(opened.rows(x, key=key), num_samples=10)
 print(latens.get_recipe("default").name, data.schema, found)
 """
 WRONG = {

@@ -76,7 +76,7 @@ def test_what_cannot_be_shown_is_refused(trained: TrainedModel, rows: Any) -> No
     x, label = rows
     with pytest.raises(UsageError, match="neither a fitted estimator nor a model"):
         latens.explore("model.safetensors", x)
-    with pytest.raises(DataError, match="rows of shape"):
+    with pytest.raises(DataError, match=r"shape \(5, 3\), but the model was trained on rows of \(8, 8\)"):
         latens.explore(trained, np.zeros((5, 3)))
     with pytest.raises(DataError, match=r"labels of shape \(59,\) for 60 rows"):
         latens.explore(trained, x, label[1:])

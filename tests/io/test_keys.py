@@ -29,7 +29,7 @@ def folds() -> list[tuple[str, str]]:
 
 def salts(of_seeds: bool) -> set[str]:
     """The names in the register that are folded into the key of a seed, made on the spot, or into any other key."""
-    names = {(name.removeprefix("keys."), key.startswith("jax.random.key(")) for key, name in folds()}
+    names = {(name.removeprefix("keys."), key.startswith(("jax.random.key(", "seed_key("))) for key, name in folds()}
     return {name for name, seed in names if name in REGISTER and seed is of_seeds}
 
 

@@ -17,8 +17,6 @@ else:
             self._name = name
 
         def __getattr__(self, name: str) -> Any:
-            value = getattr(import_module(self._name), name)
-            setattr(self, name, value)
-            return value
+            return getattr(import_module(self._name), name)
 
     evaluation, jax, np = _Later("latens.evaluation"), _Later("jax"), _Later("numpy")
