@@ -2,7 +2,7 @@
 
 A page of another origin can make a browser send requests here, also under a name of its own that it lets resolve to
 127.0.0.1 (DNS rebinding). So a request must name us as its host, come from no other origin, and carry a cookie that
-only the token in the printed address sets.
+only the token in the printed address sets. How many requests a second are answered is said in `server.py`.
 """
 
 import hmac

@@ -6,7 +6,8 @@
       COMMIT               written last: the step, and size and SHA-256 of both files
 
 A save writes a temporary folder, flushes it to disk, renames it, and then writes COMMIT. A folder without a COMMIT that
-fits is never loaded: without any it was interrupted, otherwise damaged. The next save removes it.
+fits is never loaded: without any it was interrupted, otherwise damaged. The next save removes it. How often one is
+written is said in `workflow/experiment.py` (`SECONDS_BETWEEN_CHECKPOINTS`).
 """
 
 import hashlib
