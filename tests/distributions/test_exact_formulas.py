@@ -19,12 +19,15 @@ from latens.distributions import (
     PowerSpherical,
     Product,
     RelaxedOneHot,
+    StandardNormal,
     VariableMixture,
     VonMisesFisher,
     kl,
+    log_prob,
 )
 from latens.distributions.bijections import Autoregressive
 from latens.distributions.special import _DEBYE, _debye_polynomials, log_bessel_scaled
+from latens.errors import UsageError
 from latens.models.autoregressive_codes import AutoregressiveCodes
 from latens.models.quantised import CodePosterior
 
@@ -187,3 +190,12 @@ def test_a_network_of_pixels_starts_without_biases():
     assert len(small) == 2
     for leaf in small:
         close(leaf, np.zeros(len(leaf)))
+
+
+def test_a_batch_is_not_one_event() -> None:
+    normal, batch = StandardNormal((3,)), jnp.zeros((2, 3))
+    with pytest.raises(UsageError, match=r"shape \(2, 3\) is not one event of shape \(3,\)"):
+        log_prob(normal, batch)
+    each = jax.vmap(lambda event: log_prob(normal, event))(batch)
+    np.testing.assert_allclose(each, -1.5 * np.log(2 * np.pi), rtol=1e-6)
+    assert float(log_prob(normal, batch[0])) == float(each[0])

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from latens.errors import UsageError
 from latens.trees import said
 from latens.typing import Array, Bool, Float, Key, Nats, Shaped
 
@@ -249,5 +251,10 @@ def log_prob(distribution: AbstractDistribution, event: Any, mask: Any = None) -
 
     Raises:
         TypeError: There is a mask, and the distribution does not factorise over its variables.
+        UsageError: The array is not one event, as a batch of them.
     """
+    known = isinstance(event, np.ndarray | jax.Array) and not isinstance(event, jax.core.Tracer)
+    if known and event.shape != distribution.shape:  # it would be summed over, or broadcast, in silence
+        what = f"an array of shape {event.shape} is not one event of shape {distribution.shape}."
+        raise UsageError(what, where="event", fix="Use jax.vmap for a batch of events.")
     return distribution.log_prob(event) if mask is None else distribution.log_prob_observed(event, mask)
