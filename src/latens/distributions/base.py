@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from latens.errors import UsageError
 from latens.trees import said
@@ -253,7 +254,7 @@ def log_prob(distribution: AbstractDistribution, event: Any, mask: Any = None) -
         TypeError: There is a mask, and the distribution does not factorise over its variables.
         UsageError: The array is not one event, as a batch of them.
     """
-    known = isinstance(event, np.ndarray | jax.Array) and not isinstance(event, jax.core.Tracer)
+    known = isinstance(event, np.ndarray | jax.Array) and not isinstance(event, Tracer)
     if known and event.shape != distribution.shape:  # it would be summed over, or broadcast, in silence
         what = f"an array of shape {event.shape} is not one event of shape {distribution.shape}."
         raise UsageError(what, where="event", fix="Use jax.vmap for a batch of events.")
