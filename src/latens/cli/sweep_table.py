@@ -79,6 +79,8 @@ def _figures(each: Setting, places: int, drawn: bool) -> tuple[str, ...]:
     error = f"± {each.estimate.standard_error:.{places}f}" if each.estimate.standard_error > 0 else ""
     errors = (error, over_draws(each.estimate, places)) if drawn else (error,)
     behind = ("best", "") if gap is None else (f"{gap.value:.{places}f}", _interval(gap, places))
+    if gap is not None and math.isnan(gap.value):
+        behind = ("no seed in common", "")
     return (mean, _interval(each.mean, places), *errors, *behind, gone)
 
 
@@ -105,4 +107,6 @@ def _verdict(result: Swept, seeds: int) -> str:
     if not level:
         return f"{best.name} is ahead of every other setting on {what}."
     told = "These seeds do" if seeds > 1 else "These rows do"
-    return f"{told} not tell {best.name} from {', '.join(level)}: their intervals hold 0."
+    unknown = any(each.difference is not None and math.isnan(each.difference.high) for each in others)
+    why = "their intervals hold 0" + (" or are unknown" if unknown else "")
+    return f"{told} not tell {best.name} from {', '.join(level)}: {why}."

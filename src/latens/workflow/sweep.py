@@ -17,15 +17,15 @@ from latens.workflow.compare import LEVEL, Rows, estimate_of, interval_of
 class Interval:
     """A number with its two-sided interval at `LEVEL` (Student's t)."""
 
-    value: float  # the number, in the unit of the metric
+    value: float  # the number, in the unit of the metric; NaN where two settings have no seed in common
     low: float  # the lower end; NaN where one seed tells nothing
     high: float
     over: str = "seeds"  # what it is an interval over: "seeds" or "rows"
 
     def to_json(self) -> dict[str, Any]:
         """The interval as plain values."""
-        low, high = (None if np.isnan(end) else end for end in (self.low, self.high))
-        return {"value": self.value, "low": low, "high": high, "level": LEVEL, "over": self.over}
+        value, low, high = (None if np.isnan(each) else each for each in (self.value, self.low, self.high))
+        return {"value": value, "low": low, "high": high, "level": LEVEL, "over": self.over}
 
 
 @dataclass(frozen=True)
@@ -209,6 +209,8 @@ def _difference(runs: Sequence[SweptRun], best: Sequence[SweptRun], best_name: s
     """A setting minus the best: paired by the seeds that both have, or by rows where that is one seed."""
     values, others = by_seed(runs), by_seed(best)
     gaps = {seed: value - others[seed] for seed, value in values.items() if seed in others}
+    if not gaps:
+        return Interval(float("nan"), float("nan"), float("nan"))
     if len(gaps) != 1:
         return over_seeds(list(gaps.values()))
     one, other = (next(run for run in each if run.job.seed in gaps) for each in (runs, best))
