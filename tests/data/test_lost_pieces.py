@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 import latens
-from latens.data.formats.pictures import pixels_of
+from latens.data.formats.pictures import _gif_ends, pixels_of
 from latens.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
@@ -87,10 +88,48 @@ def test_a_png_that_is_cut_anywhere_is_refused(kind: int, tmp_path: Path) -> Non
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     raw, path = stream.getvalue(), tmp_path / "m.png"
-    for end in (41, 50, len(raw) - 13, len(raw) - 12, len(raw) - 8):
+    for end in (41, 50, len(raw) - 13, len(raw) - 12, len(raw) - 8, len(raw) - 1):
         path.write_bytes(raw[:end])
         with pytest.raises((ValueError, OSError), match=r"cut off|truncated"):
             pixels_of(path, "L")
     for after in (b"", b"more" * 3000):
         path.write_bytes(raw + after)
         np.testing.assert_array_equal(pixels_of(path, "L")[0], pixels)
+
+
+KINDS = {
+    "a.png": {}, "a.gif": {}, "frames.gif": {}, "a.jpg": {}, "progressive.jpg": {"progressive": True}, "a.webp": {},
+    "lossless.webp": {"lossless": True}, "a.bmp": {}, "a.tif": {}, "lzw.tif": {"compression": "tiff_lzw"},
+    "big.tif": {"compression": "tiff_deflate", "big_tiff": True}, "packbits.tif": {"compression": "packbits"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_picture_that_lacks_its_last_bytes_is_refused(name: str, tmp_path: Path) -> None:
+    """Pillow takes a GIF without its last two bytes, a PNG and a TIFF without their last three."""
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 16, 24), np.uint8)
+    path, further = tmp_path / name, [Image.fromarray(pixels[1])] if name.startswith("frames") else []
+    options = KINDS[name] | ({"save_all": True, "append_images": further} if further else {})
+    Image.fromarray(pixels[0]).save(path, **options)
+    whole = path.read_bytes()
+    wanted = latens.load_data(tmp_path).x
+    for cut in (1, 2, 3, 10, *([len(whole) // 4] if further else [])):
+        path.write_bytes(whole[:-cut])
+        with pytest.raises(DataError, match=re.escape(f"1 of 1 pictures do not fit: {name}: cannot be read.")):
+            latens.load_data(tmp_path)
+    path.write_bytes(whole + b"\0" * 5000)  # what follows a picture changes nothing
+    np.testing.assert_array_equal(latens.load_data(tmp_path).x, wanted)
+
+
+@pytest.mark.parametrize("colours", [b"", bytes(range(12))])
+def test_a_gif_is_followed_block_by_block_to_its_end(colours: bytes) -> None:
+    """A semicolon within a comment or within colours is not the end."""
+    table = bytes([0x81 if colours else 1])
+    screen = b"GIF89a" + bytes([2, 0, 2, 0]) + table + bytes(2) + colours
+    comment = b"!\xfe" + bytes([3]) + b";;;" + bytes([1]) + b";" + bytes(1)
+    frame = b"," + bytes(8) + table + colours + bytes([2]) + bytes([2]) + b"a;" + bytes(1)
+    whole = screen + comment + frame + b";"
+    assert _gif_ends(whole)
+    for end in range(11, len(whole)):
+        with pytest.raises(IndexError):
+            _gif_ends(whole[:end])

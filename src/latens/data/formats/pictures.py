@@ -7,7 +7,7 @@ import abc
 import contextlib
 import io
 import math
-import os
+import struct
 import tarfile
 import warnings
 from collections import Counter
@@ -182,7 +182,7 @@ def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int, bool]:
     with _opened(path) as picture:
         orientation = _orientation(picture)
         picture.load()
-        if picture.format == "PNG" and not _ends(path):
+        if not _ends(picture, path):
             raise ValueError("is cut off: its last piece is not there")
         layered = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
         if layered and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
@@ -199,16 +199,50 @@ def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int, bool]:
         )  # counted last: that moves to other frames
 
 
-def _ends(path: Any) -> bool:
-    """Whether a PNG has its last piece, without which Pillow takes the pixels that are there."""
+def _ends(picture: Any, path: Any) -> bool:
+    """Whether the last piece of a PNG, GIF or TIFF is there, without which Pillow takes the pixels that are there."""
+    walk = {"PNG": _png_ends, "GIF": _gif_ends, "TIFF": _tiff_ends}.get(picture.format)
+    if walk is None:
+        return True
     with contextlib.nullcontext(path) if hasattr(path, "read") else open(path, "rb") as file:
-        at, size = file.tell(), file.seek(0, os.SEEK_END)
-        found = False
-        for start in (max(0, size - 4096), 0):  # another file may follow
-            file.seek(start)
-            found = found or b"IEND" in file.read()
+        at = file.tell()
+        file.seek(0)
+        data = file.read()
         file.seek(at)
-    return found
+    try:
+        return walk(data)
+    except (IndexError, struct.error):
+        return False
+
+
+def _png_ends(data: bytes) -> bool:
+    """Whether a PNG has its last piece with its four bytes of checksum; another file may follow."""
+    return 0 <= data.find(b"IEND") <= len(data) - 8
+
+
+def _tiff_ends(data: bytes) -> bool:
+    """Whether the directory of a TIFF's first frame is whole; further frames are not read."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
+    (at,) = struct.unpack_from(f"{order}Q" if big else f"{order}I", data, 8 if big else 4)
+    (tags,) = struct.unpack_from(f"{order}Q" if big else f"{order}H", data, at)
+    return at + (8 + 20 * tags + 8 if big else 2 + 12 * tags + 4) <= len(data)
+
+
+def _gif_ends(data: bytes) -> bool:
+    """Whether the blocks of a GIF lead to the byte that ends it."""
+
+    def after_colours(at: int) -> int:
+        return at + 1 + (3 << (data[at] % 8 + 1) if data[at] & 128 else 0)
+
+    at = after_colours(10) + 2
+    while (kind := data[at]) != ord(";"):
+        if kind in b"!,":  # an extension or a frame: sub-blocks, the last of them empty
+            at = at + 2 if kind == ord("!") else after_colours(at + 9) + 1
+            while data[at]:
+                at += data[at] + 1
+        at += 1
+    return True
 
 
 def unreadable() -> tuple[type[BaseException], ...]:
