@@ -201,7 +201,9 @@ def test_classifier(latens: Callable[..., Result], tmp_path: Path) -> None:
 
 def test_collapse_is_named(latens: Callable[..., Result], tmp_path: Path) -> None:
     # Long enough for a weight of 1000 on the KL to win over every unit.
-    result = latens(*FIT, "--epochs", 60, "--set", "objective.beta=1000", "--out", tmp_path / "run", "--json")
+    result = latens(
+        "fit", "digits", *SMALL, "--epochs", 60, "--set", "objective.beta=1000", "--out", tmp_path / "run", "--json"
+    )
     [warning] = [w for w in result.json["warnings"] if w["name"] == "posterior-collapse"]
     active = sum(unit["active"] for unit in result.json["units"])
     assert warning["message"].startswith(f"only {active} of 3 latent units")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cli_fixtures import FIT, Result, latens, run_folder  # noqa: F401
+from cli_fixtures import SMALL, Result, latens, run_folder  # noqa: F401
 
 from latens.cli.main import main
 from latens.config import override
@@ -140,7 +140,7 @@ def test_dry_runs_and_other_data_write_nothing(latens, run_folder, tmp_path):  #
 def test_a_new_run_replaces_the_report(latens, run_folder, tmp_path):  # noqa: F811
     run = shutil.copytree(run_folder, tmp_path / "run")
     (run / "report.json").write_text("{}")
-    assert latens(*FIT, "--epochs", 1, "--out", run, "--force", "--quiet").code == 0
+    assert latens("fit", "digits", *SMALL, "--epochs", 1, "--out", run, "--force", "--quiet").code == 0
     assert not (run / "report.json").exists()
 
 
