@@ -61,6 +61,47 @@ def test_labels_that_read_as_missing_words_are_counted(tmp_path: Path) -> None:
     assert latens.load_data(X[:3], label=["x", None, ""]).notes == ()
 
 
+def write_words(kind: str, path: Path, words: list[str]) -> None:
+    x = np.arange(2.0 * len(words)).reshape(-1, 2)
+    if kind == "hdf5":
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file["x"], file["label"] = x, np.array(words, object)
+    elif kind == "zarr":
+        group = pytest.importorskip("zarr").open_group(str(path), mode="w", zarr_format=2)
+        group.create_array("x", data=x, chunks=(3, 2))
+        group.create_array("label", data=np.array(words), chunks=(3,))
+    elif kind == "folder":
+        path.mkdir()
+        np.save(path / "a.npy", x)
+        np.save(path / "a.label.npy", np.array(words))
+    else:
+        frame = pytest.importorskip("pandas").DataFrame(x, columns=["a", "b"]).assign(label=words)
+        if kind == "parquet":
+            frame.to_parquet(path, row_group_size=3)
+        elif kind == "csv":
+            frame.to_csv(path, index=False)
+        else:
+            frame.to_feather(path, chunksize=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed"),
+    [*((kind, typed) for kind in ("parquet", "arrow", "csv") for typed in (False, True)),
+     *((kind, False) for kind in ("hdf5", "zarr", "folder"))],
+)  # fmt: skip
+def test_labels_on_disk_that_read_as_missing_words_are_counted(kind: str, typed: bool, tmp_path: Path) -> None:
+    """Whatever block a word is in."""
+    path = tmp_path / f"a.{kind}"
+    write_words(kind, path, ["nan", "None", "x", "y", "", "NA", "None", "x"])
+    said = "labels that count as missing: 'NA' (1), 'None' (2), 'nan' (1); write a class of that name otherwise"
+    given = {"label": "label"} if kind in ("parquet", "arrow", "csv") else {}
+    for stream in (False, True):
+        found = latens.load_data(path, stream=stream, typed=typed, **given)
+        assert [note for note in found.notes if "labels" in note] == [said]
+        assert found.schema.classes == ("x", "y")
+
+
 @pytest.mark.parametrize("stream", [None, True])
 def test_a_part_without_rows_is_passed_over(stream: bool | None, tmp_path: Path) -> None:
     pd = pytest.importorskip("pandas")

@@ -164,10 +164,14 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
     return result, words
 
 
-def missing_labels(values: Any) -> tuple[str, ...]:
-    """Say which words among labels count as missing ones; an empty cell needs no words."""
+def missing_words(values: Any) -> Counter[str]:
+    """Count the words among labels that mean a missing one; an empty cell is not a word."""
     words = (value.strip() for value in np.ravel(np.asarray(values, object)).tolist() if isinstance(value, str))
-    found = Counter(word for word in words if word and word.lower() in MISSING_WORDS)
+    return Counter(word for word in words if word and word.lower() in MISSING_WORDS)
+
+
+def missing_labels(found: Mapping[str, int]) -> tuple[str, ...]:
+    """Say which words among labels count as missing ones."""
     said = ", ".join(f"{word!r} ({n:,})" for word, n in sorted(found.items()))
     return (f"labels that count as missing: {said}; write a class of that name otherwise",) if found else ()
 

@@ -26,6 +26,7 @@ from latens.data.rows import (
     TRAIN,
     encode_labels,
     missing_labels,
+    missing_words,
     row_conditions,
     row_keys,
     row_names,
@@ -214,7 +215,7 @@ def load(
         named = raw.classes if "label" not in given and found.classes in (None, raw.classes) else None
         if named is None:
             codes, classes = encode_labels(labels, n, where, found.classes)
-            raw.notes += missing_labels(labels)
+            raw.notes += missing_labels(missing_words(labels))
         else:
             codes, classes = _numbered(labels, named, n, where), named
         if found.classes is None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from latens.data.batches import mix
 from latens.data.dataset import Dataset, rows_at
 from latens.data.formats.source import AbstractSource
-from latens.data.rows import SPLITS, TRAIN, encode_labels, row_weights
+from latens.data.rows import SPLITS, TRAIN, encode_labels, missing_labels, missing_words, row_weights
 from latens.data.schema import Schema
 from latens.data.streams.statistics import Statistics
 from latens.data.streams.stream import Form, cells, in_order, joined, names_of, splits
@@ -70,7 +70,7 @@ def build(
     shape, total = source.shape if schema is None else schema.shape, int(table.rows.sum())
     found = TypedStatistics(source.roles.declared or {}, where) if source.typed else Statistics(shape, source.dtype)
     limits, most = _limits(total, shape, source.dtype)
-    unlabelled = 0
+    unlabelled, gone = 0, Counter()
     rows_of, kept, words = np.zeros((len(table), len(SPLITS)), np.int64), [], []
     for block in range(len(table)):
         at = source.where(block)
@@ -88,6 +88,7 @@ def build(
             codes, own = encode_labels(raw.label, len(keys), at)
             label = np.array([*own, ""])[codes]
             unlabelled += int(np.count_nonzero(codes < 0))
+            gone += missing_words(raw.label)
             words.append({**dict.fromkeys(own, 0), **Counter(label[(split == TRAIN) & (codes >= 0)].tolist())})
         low = _hash(keys)
         picked = np.flatnonzero(low <= limits[split])
@@ -123,7 +124,7 @@ def build(
         found.sortedness(),
         time.perf_counter() - began,
         found.digest(rows_of),
-        found.notes if isinstance(found, TypedStatistics) else source.notes,
+        (*(found.notes if isinstance(found, TypedStatistics) else source.notes), *missing_labels(gone)),
     )
 
 
