@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_or
 import msgspec
 from msgspec import Meta, Struct
 
-from latens.errors import ConfigError, nearest
+from latens.errors import ConfigError, nearest, refuse_other
 
 Width: TypeAlias = Annotated[int, Meta(ge=1, le=65536)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**40)]
@@ -479,7 +479,9 @@ def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
 
     Raises:
         ConfigError: A part, option or value is unknown or does not fit; the message names the nearest valid one.
+        UsageError: `config` is not a configuration.
     """
+    refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.get_recipe("default").config.')
     values = to_json(config)
     if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
         what, fix = f"must be options by name, not {settings!r:.100}.", 'Give for example {"training.steps": 100}.'

@@ -261,6 +261,18 @@ def test_what_is_no_recipe_configuration_or_experiment(given: Any, data: Dataset
          lambda: latens.prepare(latens.get_recipe("default").config, given))  # fmt: skip
     told(UsageError, f"a {kind} is not a Experiment", "experiment", lambda: latens.train(given))
     told(UsageError, f"a {kind} is not a Dataset", "data", lambda: latens.fit(None, given))
+    told(UsageError, f"a {kind} is not a Module", "model", lambda: latens.fit(given, data))
+    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: inspect.unwrap(latens.override)(given, {}))
+    for function in (latens.log_marginal, latens.elbo_parts):
+        told(UsageError, f"a {kind} is not a Rows", "rows", partial(function, given))
+    made = object.__new__(Rows)
+    vars(made).update(key=None, batch=given)  # as a program without checks of types makes it
+    told(UsageError, f"a {kind} is not a Batch", "batch", made.__post_init__)
+
+
+@pytest.mark.parametrize("name", [None, 3, [], {}, np.zeros(2), ["adam"], "adamm"])
+def test_an_optimiser_of_another_name_is_refused(name: Any) -> None:
+    told(ConfigError, f"there is no optimiser {name!r}", "optimizer.name", lambda: latens.make_optimizer(name))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from jaxtyping import Shaped
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.data.sparse import SparseRows
+from latens.errors import refuse_other
 from latens.io.keys import check_generator
 from latens.io.process import check_process, counted
 from latens.typing import Key, PyTree
@@ -58,6 +59,7 @@ class Rows:
     def __post_init__(self) -> None:
         if self.key is None:
             object.__setattr__(self, "key", jax.random.key(0))
+        refuse_other(self.batch, Batch, "batch", "Give rows of a data set, data.rows(np.arange(9)).")
         _sizes(batch_size=self.batch_size, samples_per_chunk=self.samples_per_chunk)
 
 
@@ -77,6 +79,8 @@ def of_rows(function: Callable[Concatenate[Rows, P], T]) -> Callable[Concatenate
     @functools.wraps(function)
     def call(rows: Any, *args: Any, **options: Any) -> T:
         if not isinstance(rows, Rows):
+            if not args and "batch" not in options:
+                refuse_other(rows, Rows, "rows", "Give latens.evaluation.Rows(model, batch, key).")
             told = f"{function.__name__}(Rows(model, batch, key, ...), ...) takes the place of its parts."
             warnings.warn(told, DeprecationWarning, stacklevel=2)
             given = {name: options.pop(name) for name in parts if name in options}

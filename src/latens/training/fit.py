@@ -78,7 +78,7 @@ def fit(
         ConfigError: Stages were given beside an objective, optimiser or epochs, or a preparation is needed.
         DivergedError: When training stays non-finite after its ways back.
         Interrupted: Where a callback asks for it.
-        UsageError: In a fork of a process that computed.
+        UsageError: In a fork of a process that computed, or for an argument of another kind.
         ValueError: For a stage with an optimiser and without an objective.
     """
     refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
@@ -86,6 +86,7 @@ def fit(
     refuse_other(preparation, (Preparation, type(None)), "preparation", "Give that of a model, or None.")
     refuse_other(callbacks, (list, tuple), "callbacks", "Give a list of functions of an event.")
     stages = _stages(stages, data, objective, optimizer, epochs)
+    refuse_other(model, eqx.Module, "model", "Give a model, for example latens.LatentModel(...) or trained.model.")
     preparation = _preparation(data) if preparation is None else preparation
     settings = Settings() if settings is None else settings
     check_process()

@@ -14,7 +14,7 @@ from latens.training.adam import adam, adamw
 from latens.training.optimizer import Optimizer, from_optax
 from latens.training.schedule_free import schedule_free
 from latens.training.soap import soap
-from latens.typing import PyTree
+from latens.typing import PyTree, checked_later
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation] | Optimizer] = {
     name: getattr(optax, name)
@@ -40,6 +40,7 @@ An `Optimizer` is one that was given as an object.
 """
 
 
+@checked_later
 def make_optimizer(
     name: str = "adam",
     *,
@@ -75,7 +76,7 @@ def make_optimizer(
 
     Source: schedule-free: Defazio et al. (2024), arXiv 2405.15682.
     """
-    if name not in OPTIMIZERS:
+    if not isinstance(name, str) or name not in OPTIMIZERS:
         raise ConfigError(f"there is no optimiser {name!r}.", where="optimizer.name", fix=nearest(name, OPTIMIZERS))
     if learning_rate <= 0:
         raise ConfigError(f"the learning rate must be above 0, not {learning_rate}", where="optimizer.learning_rate")
