@@ -172,7 +172,9 @@ def _range(schema: Schema, data: Dataset | None) -> tuple[float, float]:
 def is_series(trained: Any) -> bool:
     """Whether rows are curves."""
     # A recurrent network reads them so, or their 16 or more columns are numbered, not named (x0, x1 ...; t0, t1 ...; 0,
-    # 1 ...; or from 1 on).
+    # 1 ...; or from 1 on). A table of several kinds has no common unit.
+    if trained.schema.types is not None:
+        return False
     if getattr(getattr(trained.config, "network", None), "kind", "") == "recurrent":
         return True
     names = [column.name for column in trained.schema.columns or ()]
