@@ -54,6 +54,19 @@ def test_the_recorded_precision_divides_every_number(values, step):
     assert often == pytest.approx(recorded_step(np.repeat(np.sort(values), np.arange(1, len(values) + 1))))
 
 
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [
+        ([np.pi, 2 * np.pi, 3 * np.pi, 4 * np.pi], 1e-5),  # the quartiles are 1.5 pi apart
+        ([np.pi] * 9 + [np.pi + np.e / 100], 1e-7),  # the ends are e / 100 apart
+        ([np.pi] * 3, 1e-5),  # one number
+        ([-np.pi] * 3, 1e-5),
+    ],
+)
+def test_without_a_recorded_precision_the_spread_sets_it(values, step):
+    assert recorded_step(np.array(values)) == pytest.approx(step)
+
+
 def test_nine_decimals_are_found_and_counted():
     assert recorded_step(np.array([0.123456789, 1.0])) == pytest.approx(1e-9)
     steps = {1.0: 0, 0.1: 1, 0.5: 1, 0.01: 2, 1e-6: 6, 10.0: 0, 0.25: 2}
