@@ -61,6 +61,7 @@ def test_the_recorded_precision_divides_every_number(values, step):
         ([np.pi] * 9 + [np.pi + np.e / 100], 1e-7),  # the ends are e / 100 apart
         ([np.pi] * 3, 1e-5),  # one number
         ([-np.pi] * 3, 1e-5),
+        ([0.0, np.pi * 1e-10, np.pi * 2e-10], 1e-15),  # small numbers are not 0 for being small
     ],
 )
 def test_without_a_recorded_precision_the_spread_sets_it(values, step):

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from latens.data import Column, Dataset, Preparation, Schema, load
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError, RunFolderError
 from latens.explorer import payload, static_files
+from latens.explorer.columns import event_of, manifest_columns
 from latens.explorer.export import single_file, write_folder
 from latens.explorer.payload import clear_row
 from latens.recipes import get_recipe
@@ -149,6 +151,22 @@ def test_names_of_a_table_are_data_and_never_names_of_files() -> None:
     assert json.loads(files["data/ids.json"])[7] == "row<7>"
     rows = np.frombuffer(files["data/rows-00000.bin"], "<f4").reshape(60, 4)
     np.testing.assert_array_equal(rows, np.where(data.mask, data.x, np.nan))
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_numbered_columns_are_a_curve_but_where_they_have_types(typed: bool) -> None:
+    """A table of types in sixteen numbered columns was drawn as a curve, and ended in an IndexError."""
+    x = np.random.default_rng(0).normal(size=(40, 16)).round(2)
+    x[3, 2] = np.nan
+    data = load(x, typed=typed, missing="nan")
+    trained: Any = SimpleNamespace(schema=data.schema, config=None)
+    event = event_of(trained, data)
+    assert event["kind"] == ("table" if typed else "curve")
+    files: dict[str, bytes] = {}
+    found = manifest_columns(data, np.arange(40), files, cells=event["kind"] == "table")
+    assert [column["name"] for column in found] == ["split", *([f"x{i}" for i in range(16)] if typed else [])]
+    if typed:
+        np.testing.assert_allclose(np.frombuffer(files[found[3]["file"]], "<f4"), x[:, 2], atol=1e-6)
 
 
 def test_given_coordinates_are_columns_of_their_own(digits) -> None:

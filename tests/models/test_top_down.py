@@ -82,6 +82,15 @@ class Map(eqx.Module):
         return point @ self.weight + self.bias
 
 
+def test_a_decoder_of_three_levels_takes_the_last_latent_first():
+    """Weights 1, 10 and 100 from the top down: 1 * 3 + 10 * 2 + 100 * 1."""
+    blocks = tuple(Block(Map([[0.0] * 3], [0.0] * 3), Map([[weight]], [0.0]), None, 1) for weight in (1.0, 10.0, 100.0))
+    part = Conditional(Map([[1.0]], [0.0]), SharedScaleNormalHead((1,), Frozen(jnp.zeros(()))))
+    decoder = TopDownDecoder(jnp.zeros((1, 1, 1)), blocks, lambda state: 0.0 * state, part)
+    z = tuple(jnp.full((1, 1, 1), value) for value in (1.0, 2.0, 3.0))
+    assert float(decoder(z).mean()[0]) == 123.0
+
+
 def test_two_levels_of_one_number_by_hand(float64):
     """p: z2 ~ N(0.3, e^-0.4), z1 ~ N(0.1 + 0.8 s, e^0.2) with the state s = 0.5 + 1.5 z2; a feature moves q."""
     scales = [float(5 * np.tanh(raw / 5)) for raw in (-0.2, 0.1, -0.7, -0.5)]

@@ -11,7 +11,7 @@ from paths import GOLDEN
 
 import latens
 from latens.config import override
-from latens.data import load
+from latens.data import Preparation, Schema, load
 from latens.data.frames import as_frame
 from latens.errors import DataError
 from latens.recipes import get_recipe
@@ -91,6 +91,21 @@ def test_models_that_read_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["mean"], made.encode(data.x[:5], label=data.label[:5]))
     with pytest.raises(DataError, match="row 1 has no label that the model knows"):
         encoder({"digit": ["1", "eleven"], "image": data.x[:2]})
+
+
+def test_labels_of_a_batch_are_numbered_as_the_model_numbers_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a model: what goes to `encode`, and which row has a label that it does not know."""
+    encoder, rows = latens.Encoder("mine.safetensors", label="kind"), np.ones((3, 2))
+    schema = Schema((2,), "real", classes=("x", "y", "z"))
+    trained = TrainedModel(None, schema, Preparation(classes=3))
+    monkeypatch.setattr(encoder, "_rows", lambda trained, batch: rows)
+    monkeypatch.setattr(module, "_encoded", lambda trained, rows, label: {"mean": np.array(label)})
+    np.testing.assert_array_equal(encoder._codes(trained, {"kind": ["z", "x", "z"]})["mean"], [2, 0, 2])
+    with pytest.raises(DataError, match="row 2 has no label that the model knows") as error:
+        encoder._codes(trained, {"kind": ["z", "x", "w"]})
+    assert error.value.fix == "Valid: x, y, z."
+    without = TrainedModel(None, schema, Preparation())
+    assert encoder._codes(without, {"kind": ["z", "x", "z"]})["mean"].item() is None
 
 
 def test_what_does_not_fit_is_refused() -> None:
