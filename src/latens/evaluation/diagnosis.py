@@ -251,15 +251,20 @@ def _overfitting(metrics: Metrics, units: Units) -> Finding | None:
 
 
 def _simpler(metrics: Metrics, units: Units) -> Finding | None:
-    gain = metrics.get("gain_over_mixture")
-    if gain is None or not gain.value < -max(MORE, 4.0 * gain.standard_error):
-        return None
-    text = f"a mixture of independent columns is better by {-gain.value:.2f} nats a row on these rows"
-    return Finding(
-        "simpler-is-better",
-        f"{text}; take that mixture (--recipe table-mixture), train longer (--epochs, --steps or --minutes), raise the "
-        "draws of the bound (--set objective.num_samples=20), or give more rows",
-    )
+    rivals = {
+        "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
+        "a tree of columns": ("gain_over_tree", "begin at that tree (--set start=closed-form)"),
+    }
+    for rival, (name, remedy) in rivals.items():
+        gain = metrics.get(name)
+        if gain is not None and gain.value < -max(MORE, 4.0 * gain.standard_error):
+            text = f"{rival} is better by {-gain.value:.2f} nats a row on these rows"
+            return Finding(
+                "simpler-is-better",
+                f"{text}; {remedy}, train longer (--epochs, --steps or --minutes), raise the draws of the bound (--set "
+                "objective.num_samples=20), or give more rows",
+            )
+    return None
 
 
 _RULES: tuple[Callable[[Metrics, Units], Finding | None], ...] = (

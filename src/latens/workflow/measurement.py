@@ -37,6 +37,7 @@ from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
+from latens.evaluation.evidence.tree import tree_baseline
 from latens.models import CodeHead, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
@@ -349,6 +350,8 @@ class Measurement:
             independent = np.sum(cells, axis=1, where=True if mask is None else mask)
             self._gain(self.rows - independent, "log p(x) minus that of independent columns with the shares of")
             given["order"] = data.row_id[train]
+            tree = tree_baseline(data.x[train], x, data.schema.types, **given)
+            self._gain(self.rows - tree, "log p(x) minus that of the tree of columns counted in", "gain_over_tree")
             mixture, classes = mixture_baseline(data.x[train], x, data.schema.types, **given)
             what = f"log p(x) minus that of a mixture of {classes} classes of independent columns fitted to"
             return self._gain(self.rows - mixture, what, "gain_over_mixture")

@@ -75,6 +75,8 @@ _METRICS = (
            over="an independent-{cells} model"),
     Metric("gain_over_mixture", "nats", "measure", "its own mixed table", "gain over a mixture of independent columns",
            over="a mixture of independent columns"),
+    Metric("gain_over_tree", "nats", "measure", "its own mixed table", "gain over a tree of columns",
+           over="a tree of columns, counted in a second"),
     Metric("gain_over_mean_target", "squared units a cell", "measure", "pairs of pictures", "gain over mean target",
            over="the mean target"),
     Metric("gain_over_nearest_target", "squared units a cell", "measure", "pairs of pictures",
