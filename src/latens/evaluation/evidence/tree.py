@@ -95,15 +95,18 @@ def fit_tree(
         given = (seen + shrink * alone[None, :, None, :]) / (seen.sum(axis=-1, keepdims=True) + shrink)
         return np.log(np.where(alone[None, :, None, :] > 0, given / shares[None, :, None, :], 1.0))
 
-    best = (-np.inf, shrinks[0], np.zeros((columns, columns)))
+    pairs = total.sum(axis=(2, 3))
+    best = (-np.inf, shrinks[0], np.arange(columns), np.arange(columns))
     for shrink in shrinks:
-        score = sum((own * ratios(total - own, shrink)).sum(axis=(2, 3)) for own in counts)
-        score = 0.5 * (score + score.T)
+        gain = sum((own * ratios(total - own, shrink)).sum(axis=(2, 3)) for own in counts)
+        # By row that has both, so that a column with gaps is not passed over.
+        score = 0.5 * (gain + gain.T) / np.maximum(pairs, 1.0)
         np.fill_diagonal(score, 0.0)
         parents, order = _spanning(score)
-        gain = float(sum(score[parents[j], j] for j in range(columns)))
-        best = max(best, (gain, shrink, score), key=lambda one: one[0])
-    parents, order = _spanning(best[2])
+        worth = float(score[parents, np.arange(columns)].sum())
+        if worth > best[0]:
+            best = (worth, shrink, parents, order)
+    _, _, parents, order = best
     made = ratios(total, best[1])
     log_ratios = made[parents, np.arange(columns)]
     log_ratios[parents == np.arange(columns)] = 0.0
