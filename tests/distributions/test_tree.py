@@ -11,7 +11,7 @@ import pytest
 from latens.data.columns import ColumnType
 from latens.distributions import Tree
 from latens.models.heads.table import TableHead
-from latens.models.heads.tree import BINS, TreeHead, bins_of
+from latens.models.heads.tree import BINS, Bins, TreeHead, bins_of
 
 TYPES = (
     ColumnType("category", values=("a", "b", "c"), shares=(0.5, 0.3, 0.2)),
@@ -138,3 +138,12 @@ def test_bins_of_many_segments() -> None:
     number = ColumnType("number", size=100, starts=tuple(range(0, 100, 5)), shares=(0.05,) * 20)
     assert bins_of(number).tolist() == sorted(bins_of(number).tolist()) and bins_of(number).max() == 7
     assert np.ptp(np.bincount(bins_of(number))) <= 1
+
+
+def test_later_names_take_free_bins_and_the_others_stay() -> None:
+    blocks = TableHead(TYPES).blocks
+    old = Bins([bins_of(one) for one in TYPES], blocks)
+    more = [bins_of(one) for one in TYPES]
+    more[0], more[2] = np.arange(3)[::-1], np.zeros(9, int)
+    grown = Bins([*more[:2], more[2], more[3], more[4]], blocks).grown_from(old).columns()
+    assert [one.tolist() for one in grown] == [[0, 1, 2], [0, 1, 2], [0, 1, 2, 3, 4, 5, 6, 7, 7], [0, 1, 2], [0, 1]]

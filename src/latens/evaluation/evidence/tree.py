@@ -19,7 +19,7 @@ SHRINKS = (2.0, 5.0, 15.0, 50.0)
 FOLDS = 5
 MOST_ROWS = 2**15
 """Rows that a tree is counted in."""
-MOST_BINS = 8192
+MOST_BINS = 2048
 """Bins of all columns together, above which there is no tree: the counts of all pairs would not fit into memory."""
 
 
@@ -66,51 +66,75 @@ def fit_tree(
     shrinks: Sequence[float] = SHRINKS,
 ) -> ColumnTree:
     r"""Choose the tree of columns with the largest cross-validated gain, and count its conditionals."""
-    # p(b | a) = (n_ab + s p(b)) / (n_a + s), shrunk to the shares of all rows; s and the edges are chosen by what they
-    # gain on rows that did not count. An edge that gains nothing is left out.
+    # An edge that gains nothing on rows that did not count is left out.
     # Source: Chow & Liu (1968), with the shrinkage of Friedman, Geiger & Goldszmidt (1997), section 4.
     columns, bins = len(types), tuple(bins_of(one, most) for one in types)
-    alone = np.zeros((columns, most))
-    for j, (one, own) in enumerate(zip(types, bins)):
-        np.add.at(alone[j], own, one.shares)
     nothing = ColumnTree(bins, np.arange(columns), np.arange(columns), np.zeros((columns, most, most)), tuple(types))
     if columns * most > MOST_BINS or columns < 2 or len(x) < 2 * FOLDS:
         return nothing
-    shown = np.ones(x.shape, bool) if mask is None else np.asarray(mask)
+    score, ratios = pair_gains(x, mask, types, bins, weight=weight, most=most, shrinks=shrinks)
+    parents, order = _spanning(score)
+    log_ratios = ratios[parents, np.arange(columns)]
+    log_ratios[parents == np.arange(columns)] = 0.0
+    return nothing._replace(parents=parents, order=order, log_ratios=log_ratios)
+
+
+def pair_gains(
+    x: Shaped[np.ndarray, "n c"],
+    mask: np.ndarray | None,
+    types: Sequence[ColumnType],
+    bins: Sequence[np.ndarray],
+    *,
+    weight: Shaped[np.ndarray, " n"] | None = None,
+    most: int = BINS,
+    shrinks: Sequence[float] = SHRINKS,
+) -> tuple[Shaped[np.ndarray, "c c"], Shaped[np.ndarray, "c c B B"]]:
+    r"""What each pair of columns gains over independent ones on rows that did not count, and its log ratios."""
+    # p(b | a) = (n_ab + s p(b)) / (n_a + s), shrunk to the shares of all rows; the ratios are led by a column and one
+    # that depends on it. s is the one whose tree gains most. A gain is by row that has both cells, so that a column with
+    # gaps is not passed over, and the mean over both directions.
+    columns = len(types)
+    alone = np.zeros((columns, most))
+    for j, (one, own) in enumerate(zip(types, bins)):
+        np.add.at(alone[j], own, one.shares)
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
-    rows, places = np.nonzero(shown)
-    at = _places(np.where(shown, x, 0), types, bins)[rows, places] + most * places
-    ones = sparse.csr_matrix((np.ones(len(rows)), (rows, at)), shape=(len(x), columns * most))
-    fold = np.arange(len(x)) % FOLDS
-    # counts[f, i, j, a, b]: rows of fold f with bin a in column i and b in column j
-    shape = (columns, most, columns, most)
-    counts = [
-        (ones[fold == f].T.multiply(weight[fold == f]) @ ones[fold == f]).toarray().reshape(shape).transpose(0, 2, 1, 3)
-        for f in range(FOLDS)
-    ]
+    ones, fold = cells_of(x, mask, types, bins, most), np.arange(len(x)) % FOLDS
+    # counts[f][i, j, a, b]: rows of fold f with bin a in column i and b in column j
+    counts = []
+    for f in range(FOLDS):
+        own = ones[fold == f]
+        found = (own.T.multiply(weight[fold == f]) @ own).toarray()
+        counts.append(found.reshape(columns, most, columns, most).transpose(0, 2, 1, 3))
     total = sum(counts[1:], start=counts[0])
-    shares = np.where(alone > 0, alone, 1.0)
+    there, shares = alone[None, :, None, :] > 0, np.where(alone > 0, alone, 1.0)[None, :, None, :]
 
     def ratios(seen: np.ndarray, shrink: float) -> np.ndarray:
         given = (seen + shrink * alone[None, :, None, :]) / (seen.sum(axis=-1, keepdims=True) + shrink)
-        return np.log(np.where(alone[None, :, None, :] > 0, given / shares[None, :, None, :], 1.0))
+        return np.log(np.where(there, given / shares, 1.0))
 
-    pairs = total.sum(axis=(2, 3))
-    best = (-np.inf, shrinks[0], np.arange(columns), np.arange(columns))
+    best = (-np.inf, np.zeros((columns, columns)), shrinks[0])
     for shrink in shrinks:
         gain = sum((own * ratios(total - own, shrink)).sum(axis=(2, 3)) for own in counts)
-        # By row that has both, so that a column with gaps is not passed over.
-        score = 0.5 * (gain + gain.T) / np.maximum(pairs, 1.0)
+        score = 0.5 * (gain + gain.T) / np.maximum(total.sum(axis=(2, 3)), 1.0)
         np.fill_diagonal(score, 0.0)
-        parents, order = _spanning(score)
-        worth = float(score[parents, np.arange(columns)].sum())
+        worth = float(score[_spanning(score)[0], np.arange(columns)].sum())
         if worth > best[0]:
-            best = (worth, shrink, parents, order)
-    _, _, parents, order = best
-    made = ratios(total, best[1])
-    log_ratios = made[parents, np.arange(columns)]
-    log_ratios[parents == np.arange(columns)] = 0.0
-    return nothing._replace(parents=parents, order=order, log_ratios=log_ratios)
+            best = (worth, score, shrink)
+    return best[1], ratios(total, best[2])
+
+
+def cells_of(
+    x: Shaped[np.ndarray, "n c"],
+    mask: np.ndarray | None,
+    types: Sequence[ColumnType],
+    bins: Sequence[np.ndarray],
+    most: int = BINS,
+) -> sparse.csr_matrix:
+    """A one for the bin of every observed cell, of shape (n, columns times `most`)."""
+    shown = np.ones(x.shape, bool) if mask is None else np.asarray(mask)
+    rows, places = np.nonzero(shown)
+    at = _places(np.where(shown, x, 0), types, bins)[rows, places] + most * places
+    return sparse.csr_matrix((np.ones(len(rows)), (rows, at)), shape=(len(x), len(types) * most))
 
 
 def _spanning(score: Shaped[np.ndarray, "c c"]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
-from latens.distributions import Tree
+from latens.distributions import Blocks, Tree
 from latens.models.heads.table import AbstractTableHead, TableHead
 from latens.trees import Frozen
 from latens.typing import Array, Float, Int
@@ -28,6 +28,33 @@ def bins_of(one: ColumnType, most: int = BINS) -> Int[np.ndarray, " S"]:
     return np.unique(np.minimum((above / shares.sum() * most).astype(int), most - 1), return_inverse=True)[1]
 
 
+class Bins(eqx.Module):
+    """The bin of each segment of every column."""
+
+    of: dict[str, Frozen]  # by the name of the block, of shape (m, S)
+    counts: tuple[int, ...] = eqx.field(static=True)  # segments of each column
+    blocks: Blocks
+
+    def __init__(self, each: Sequence[np.ndarray], blocks: Blocks) -> None:
+        self.counts, self.blocks, self.of = tuple(len(one) for one in each), blocks, {}
+        for name, places in zip(blocks.names, blocks.places):
+            wide = max(len(each[place]) for place in places)
+            rows = [np.pad(each[place], (0, wide - len(each[place]))) for place in places]
+            self.of[name] = Frozen(jnp.asarray(np.stack(rows), jnp.int32))
+
+    def columns(self) -> list[np.ndarray]:
+        """The bins of each column."""
+        places = zip(self.blocks.names, self.blocks.places)
+        rows = {i: row for name, own in places for i, row in zip(own, self.of[name].value)}
+        return [np.asarray(rows[i])[:count] for i, count in enumerate(self.counts)]
+
+    def grown_from(self, old: "Bins") -> "Bins":
+        """The bins of names that were there, and for later ones those that are free, then the last."""
+        pairs = zip(old.columns(), self.counts)
+        each = [np.concatenate([was, np.minimum(np.arange(len(was), count), BINS - 1)]) for was, count in pairs]
+        return Bins(each, self.blocks)
+
+
 class TreeHead(AbstractTableHead):
     r"""Columns along a tree: p(x_j | x_parent(j), z), of a tree that is counted and a latent that tilts it."""
 
@@ -37,7 +64,7 @@ class TreeHead(AbstractTableHead):
 
     shape: tuple[int, ...] = eqx.field(static=True)
     columns: TableHead
-    bins: dict[str, Frozen]
+    bins: Bins
     parents: Frozen
     order: Frozen
     counted: Frozen  # log ratios of the tree that was counted, of shape (c, BINS, BINS)
@@ -45,12 +72,7 @@ class TreeHead(AbstractTableHead):
 
     def __init__(self, types: Sequence[ColumnType]) -> None:
         self.columns = TableHead(types)
-        self.shape, each = self.columns.shape, [bins_of(one) for one in types]
-        self.bins = {}
-        for name, places in zip(self.columns.blocks.names, self.columns.blocks.places):
-            wide = max(types[place].count for place in places)
-            rows = [np.pad(each[place], (0, wide - len(each[place]))) for place in places]
-            self.bins[name] = Frozen(jnp.asarray(np.stack(rows), jnp.int32))
+        self.shape, self.bins = self.columns.shape, Bins([bins_of(one) for one in types], self.columns.blocks)
         alone = jnp.arange(len(types), dtype=jnp.int32)
         self.parents, self.order = Frozen(alone), Frozen(alone)
         self.counted = Frozen(jnp.zeros((len(types), BINS, BINS), jnp.float32))
@@ -81,6 +103,6 @@ class TreeHead(AbstractTableHead):
         parents = self.parents.value
         child = (parents != jnp.arange(len(parents)))[:, None, None]
         ratios = self.counted.value + jnp.where(child, self.more, 0.0)
-        bins = {name: one.value for name, one in self.bins.items()}
+        bins = {name: one.value for name, one in self.bins.of.items()}
         return Tree(self.columns(outputs), bins, parents, self.order.value, ratios)
 
