@@ -276,6 +276,17 @@ class TrainingConfig(Part, frozen=True):
     keep: Literal["best", "last"] = "best"
 
 
+class StartConfig(Part, frozen=True):
+    """What training begins with.
+
+    Args:
+        kind: `closed-form`, the closed form of the data where the model can hold one (the tree of a table's columns),
+            or `none`, for networks drawn at random around independent values.
+    """
+
+    kind: Literal["closed-form", "none"] = "closed-form"
+
+
 class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
     """Everything that makes a variational autoencoder and its training.
 
@@ -290,6 +301,7 @@ class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
         objective: What is minimised.
         optimizer: How it is minimised.
         training: The budget, the batch and the seed.
+        start: What training begins with.
     """
 
     recipe: str = "default"
@@ -302,6 +314,7 @@ class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
     objective: ObjectiveConfig = ObjectiveConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
+    start: StartConfig = StartConfig()
 
 
 class DensityConfig(Part, frozen=True):

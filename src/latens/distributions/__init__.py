@@ -53,3 +53,4 @@ from .spherical import VonMisesFisher as VonMisesFisher
 from .structured import FullNormal as FullNormal
 from .structured import LowRankNormal as LowRankNormal
 from .structured import Product as Product
+from .tree import Tree as Tree

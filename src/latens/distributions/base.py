@@ -129,6 +129,20 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         """
         raise TypeError(f"a mask needs a distribution that factorises over its variables, not {type(self)}")
 
+    def given(self, event: Event, mask: Any) -> "AbstractDistribution[Event]":
+        """The distribution given the observed part of an event; only what it says of the rest is of use.
+
+        The default is the distribution itself, which is right where variables are independent.
+
+        Args:
+            event: One event; where the mask is False its value has no influence.
+            mask: True where the entry is observed, of the structure of the event.
+
+        Returns:
+            A distribution over whole events.
+        """
+        return self
+
 
 class AbstractFactorised(AbstractDistribution[Array]):
     """A distribution whose variables are independent given its parameters."""
@@ -168,10 +182,22 @@ class AbstractFactorised(AbstractDistribution[Array]):
         return jnp.sum(self.log_prob_terms(event))
 
     def log_prob_observed(self, event: Shaped[Array, "*x"], mask: Bool[Array, "..."]) -> Nats:
-        """The sum of `log_prob_terms` over the observed variables, in nats."""
+        """The sum of `terms_observed`, in nats."""
+        return jnp.sum(self.terms_observed(event, mask))
+
+    def terms_observed(self, event: Shaped[Array, "*x"], mask: Bool[Array, "..."]) -> Float[Array, "*x"]:
+        """The log density of each observed variable, 0 where it is missing; they add up to `log_prob_observed`.
+
+        Args:
+            event: One event, of shape (*x).
+            mask: True where the entry is observed, likewise.
+
+        Returns:
+            Shape (*x), in nats.
+        """
         # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
         terms = self.log_prob_terms(jnp.where(mask, event, jnp.zeros_like(event)))
-        return jnp.sum(jnp.where(mask, terms, 0.0))
+        return jnp.where(mask, terms, 0.0)
 
 
 class AbstractReparameterised(AbstractDistribution[Event]):

@@ -123,6 +123,30 @@ class Joined(AbstractFactorised):
         """The mean of each variable, by block."""
         return self.blocks.join({name: part.mean() for name, part in self.parts.items()})
 
+    def each_given(self, event: Shaped[Array, "*x"], mask: Bool[Array, "*x"]) -> "Joined":
+        """Each variable given the others that are observed: itself, as they are independent.
+
+        Args:
+            event: One event, of shape (*x).
+            mask: True where the entry is observed, likewise.
+
+        Returns:
+            The distribution itself.
+        """
+        return self
+
+    def each_within(self, low: Float[Array, "*x"], high: Float[Array, "*x"]) -> "Joined":
+        """Each variable given that the others lie in ranges: itself, as they are independent.
+
+        Args:
+            low: The least value of each, of shape (*x).
+            high: The largest one, likewise.
+
+        Returns:
+            The distribution itself.
+        """
+        return self
+
     def within(self, low: Float[Array, "*x"], high: Float[Array, "*x"]) -> tuple["Joined", Nats]:
         """The same variables, given that each lies in a range, of parts that can say that.
 

@@ -299,14 +299,31 @@ class Segments(AbstractFactorised):
         Returns:
             The distribution, and the log probability of the ranges under this one, in nats.
         """
-        first = jnp.maximum(self.starts.astype(low.dtype), low[:, None])
-        last = jnp.minimum((self.starts + self.widths - 1).astype(high.dtype), high[:, None])
-        kept = jnp.maximum(last - first + 1.0, 0.0)
-        left = jnp.log(kept) - jnp.log(jnp.maximum(self.widths, 1).astype(low.dtype))
+        first, kept = self._in_range(low, high)
+        left = self.log_kept(low, high)
         mass = jnp.sum(jax.nn.logsumexp(self.log_shares() + left, axis=-1))
         logits = jnp.where(kept > 0, self.logits + left, 0.0)
         cut = lambda cells: jnp.where(kept > 0, cells, 0.0).astype(self.starts.dtype)  # noqa: E731
         return Segments(logits, cut(first), cut(kept), self.ordered), mass
+
+    def _in_range(self, low: Float[Array, " m"], high: Float[Array, " m"]) -> tuple[Array, Array]:
+        """The first cell of each segment that lies in the range, and how many do."""
+        first = jnp.maximum(self.starts.astype(low.dtype), low[:, None])
+        last = jnp.minimum((self.starts + self.widths - 1).astype(high.dtype), high[:, None])
+        return first, jnp.maximum(last - first + 1.0, 0.0)
+
+    def log_kept(self, low: Float[Array, " m"], high: Float[Array, " m"]) -> Float[Array, "m S"]:
+        """The log share of each segment's cells that lie in a range.
+
+        Args:
+            low: The first cell of each range, of shape (m,); minus infinity for none.
+            high: The last one, of shape (m,); infinity for none.
+
+        Returns:
+            Shape (m, S), in nats; minus infinity where none does.
+        """
+        kept = self._in_range(low, high)[1]
+        return jnp.log(kept) - jnp.log(jnp.maximum(self.widths, 1).astype(low.dtype))
 
     def mean(self) -> Float[Array, " m"]:
         """The expected cell of each variable, or without an order the most probable one."""

@@ -33,15 +33,16 @@ def conditionals(
 def model_places(model: Any) -> dict[str, tuple[int, ...]]:
     """The columns of a mixed table that are computed together."""
     z = jax.eval_shape(lambda: model.prior(cond=None).sample(key=jax.random.key(0)))
-    blocks = jax.eval_shape(lambda z: model.likelihood(z, cond=None), z).blocks
+    one = jax.eval_shape(lambda z: model.likelihood(z, cond=None), z)
+    blocks = getattr(one, "columns", one).blocks
     return dict(zip(blocks.names, blocks.places))
 
 
 def _shares(
     model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int
 ) -> tuple[dict[str, Array], Array]:
-    def of(z: Any, cond: Any) -> dict[str, Array]:
-        joined = model.likelihood(z, cond=cond)
+    def of(z: Any, cond: Any, x: Any, mask: Array) -> dict[str, Array]:
+        joined = model.likelihood(z, cond=cond).each_given(x, mask)
         return {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
 
     sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": samples_per_chunk}

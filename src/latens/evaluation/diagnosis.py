@@ -21,6 +21,9 @@ DROPPED = 0.025
 LOST = 0.5
 """This part of what a model gains on its training rows over independent cells is lost on held-out rows."""
 
+DEPENDENT = 0.9
+"""Samples that have less than this share of the dependence between columns are named."""
+
 MORE = 0.1
 """Nats a row by which a simpler model must be better."""
 
@@ -83,8 +86,10 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
       0.02), and few near any row (`precision` below a tenth of what training rows reach, `precision_of_rows`).
     - `overfitting`: at least half of the gain over independent cells on the training rows is lost on held-out rows
       (`generalisation_gap`, 4 standard errors above that).
-    - `simpler-is-better`: a mixture of classes of independent columns has a log p(x) that is higher by 0.1 nats and 4
-      standard errors on the same rows (`gain_over_mixture`).
+    - `simpler-is-better`: a mixture of classes of independent columns, or a tree of columns, has a log p(x) that is
+      higher by 0.1 nats and 4 standard errors on the same rows (`gain_over_mixture`, `gain_over_tree`).
+    - `weak-dependence`: samples of a table have less than nine tenths of the dependence between its columns
+      (`pair_dependence`, 4 standard errors below that).
 
     Of a model none of whose units moves with x all samples are alike, so only the collapse is named.
 
@@ -251,14 +256,31 @@ def _overfitting(metrics: Metrics, units: Units) -> Finding | None:
 
 
 def _simpler(metrics: Metrics, units: Units) -> Finding | None:
-    gain = metrics.get("gain_over_mixture")
-    if gain is None or not gain.value < -max(MORE, 4.0 * gain.standard_error):
+    rivals = {
+        "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
+        "a tree of columns": ("gain_over_tree", "begin at that tree (--set start=closed-form)"),
+    }
+    for rival, (name, remedy) in rivals.items():
+        gain = metrics.get(name)
+        if gain is not None and gain.value < -max(MORE, 4.0 * gain.standard_error):
+            text = f"{rival} is better by {-gain.value:.2f} nats a row on these rows"
+            return Finding(
+                "simpler-is-better",
+                f"{text}; {remedy}, train longer (--epochs, --steps or --minutes), raise the draws of the bound (--set "
+                "objective.num_samples=20), or give more rows",
+            )
+    return None
+
+
+def _weak(metrics: Metrics, units: Units) -> Finding | None:
+    slope = metrics.get("pair_dependence")
+    if slope is None or not slope.value + 4.0 * slope.standard_error < DEPENDENT:
         return None
-    text = f"a mixture of independent columns is better by {-gain.value:.2f} nats a row on these rows"
     return Finding(
-        "simpler-is-better",
-        f"{text}; take that mixture (--recipe table-mixture), train longer (--epochs, --steps or --minutes), raise the "
-        "draws of the bound (--set objective.num_samples=20), or give more rows",
+        "weak-dependence",
+        f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; begin at the tree of "
+        "the columns (--set start=closed-form), train longer, or raise the draws of the bound (--set "
+        "objective.num_samples=20)",
     )
 
 
@@ -273,4 +295,5 @@ _RULES: tuple[Callable[[Metrics, Units], Finding | None], ...] = (
     _mode_dropping,
     _off_support,
     _simpler,
+    _weak,
 )

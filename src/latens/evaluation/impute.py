@@ -76,7 +76,7 @@ def _impute(
 
 
 def given_observed(
-    of: Callable[[Any, Any], PyTree[Array]],
+    of: Callable[[Any, Any, Any, Array], PyTree[Array]],
     model: Any,
     batch: Batch,
     key: Key,
@@ -93,7 +93,8 @@ def given_observed(
     every = every_latent(model)
     worth, num_samples = num_samples, num_samples if every is None else len(every)
     like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=posterior_key))
-    values = lambda z: jax.vmap(jax.vmap(of), (0, None))(z, batch.cond)  # noqa: E731
+    mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
+    values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, mask)  # noqa: E731
 
     def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
         z, log_weight = weighed(model, batch, count, first=first, key=posterior_key)
@@ -195,9 +196,9 @@ class WeighedDraws(eqx.Module):
         return WeighedDraws(total, squares, mean, jnp.where(better, best, self.best), chosen)
 
 
-def _mean(model: Any, z: Any, cond: Any) -> Float[Array, "*x"]:
-    r"""$E[x \mid z]$; of missing values given that they are missing, where that says something."""
-    likelihood = model.likelihood(z, cond=cond)
+def _mean(model: Any, z: Any, cond: Any, x: Any, mask: Array) -> Float[Array, "*x"]:
+    r"""$E[x \mid z, x_{obs}]$; of missing values given that they are missing, where that says something."""
+    likelihood = model.likelihood(z, cond=cond).given(x, mask)
     missingness = getattr(model, "missingness", None)
     return likelihood.mean() if missingness is None else missingness.missing_mean(likelihood)
 
@@ -207,13 +208,15 @@ def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array
     if num_draws == 0:
         return jnp.zeros((batch.row_id.shape[0], 0, *batch.x.shape[1:]))
 
-    def one(z: Any, cond: Any, key: Key) -> Array:
-        likelihood = model.likelihood(z, cond=cond)
+    shown = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
+
+    def one(z: Any, cond: Any, x: Any, mask: Array, key: Key) -> Array:
+        likelihood = model.likelihood(z, cond=cond).given(x, mask)
         missingness = getattr(model, "missingness", None)
         return (likelihood.sample if missingness is None else Partial(missingness.missing_sample, likelihood))(key=key)
 
-    def of_row(z: Any, cond: Any, row_id: Any) -> Array:
+    def of_row(z: Any, cond: Any, x: Any, mask: Array, row_id: Any) -> Array:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
-        return jax.vmap(lambda z, k: one(z, cond, k))(z, keys)
+        return jax.vmap(lambda z, k: one(z, cond, x, mask, k))(z, keys)
 
-    return jax.vmap(of_row)(z, batch.cond, batch.row_id)
+    return jax.vmap(of_row)(z, batch.cond, batch.x, shown, batch.row_id)

@@ -20,6 +20,7 @@ _TITLES = {
     "off-support": "Samples off the data",
     "mode-dropping": "Kinds of rows that are never sampled",
     "simpler-is-better": "A simpler model is better",
+    "weak-dependence": "Columns depend too little on one another in samples",
     "not-held-out": "Not held out",
     "cross-entropy": "A cross-entropy, not a likelihood",
     "skipped-steps": "Steps left out",

@@ -37,6 +37,8 @@ from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
+from latens.evaluation.evidence.tree import tree_baseline
+from latens.evaluation.samples.dependence import dependence
 from latens.models import CodeHead, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
@@ -54,6 +56,9 @@ PAIR_SAMPLES = 100
 
 LEVEL_SAMPLES = 16
 """Draws a row for the KL of each level."""
+
+MADE = 4000
+"""Samples whose columns are compared with those of held-out rows."""
 
 MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 """Draws a row are doubled so often at most, and to so many draws of all rows together."""
@@ -348,7 +353,13 @@ class Measurement:
             cells = np.stack([one.log_shares(x[:, i]) for i, one in enumerate(data.schema.types)], axis=1)
             independent = np.sum(cells, axis=1, where=True if mask is None else mask)
             self._gain(self.rows - independent, "log p(x) minus that of independent columns with the shares of")
+            # Samples of a model that reads labels would be of the classes in turn, and not as these rows have them.
+            fake = x[:0] if self.trained.preparation.classes else self.trained.sample(MADE)
+            if (slope := dependence(data.x[train], x, fake, data.schema.types, **given)) is not None:
+                self.put("pair_dependence", slope)
             given["order"] = data.row_id[train]
+            tree = tree_baseline(data.x[train], x, data.schema.types, **given)
+            self._gain(self.rows - tree, "log p(x) minus that of the tree of columns counted in", "gain_over_tree")
             mixture, classes = mixture_baseline(data.x[train], x, data.schema.types, **given)
             what = f"log p(x) minus that of a mixture of {classes} classes of independent columns fitted to"
             return self._gain(self.rows - mixture, what, "gain_over_mixture")

@@ -42,8 +42,7 @@ def _terms(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chu
     rows = batch.row_id.shape[0]
 
     def one(z: Any, x: Any, mask: Array, cond: Any) -> Array:
-        terms = model.likelihood(z, cond=cond).log_prob_terms(jnp.where(mask, x, jnp.zeros_like(x)))
-        return jnp.where(mask, terms, 0.0)
+        return model.likelihood(z, cond=cond).terms_observed(x, mask)
 
     values = jax.vmap(jax.vmap(one), (0, None, None, None))
 

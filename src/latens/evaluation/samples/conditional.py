@@ -122,7 +122,8 @@ def _shares(
     weight = jnp.exp(log_weight - largest)
 
     def of(z: Any) -> dict[str, Array]:
-        return {name: jnp.exp(part.log_shares()) for name, part in model.likelihood(z, cond=None).parts.items()}
+        each = model.likelihood(z, cond=None).each_within(low, high)
+        return {name: jnp.exp(part.log_shares()) for name, part in each.parts.items()}
 
     shares = jax.tree.map(lambda leaf: jnp.einsum("k,k...->...", weight, leaf), jax.vmap(of)(z))
     return largest, weight.sum(), (weight**2).sum(), shares

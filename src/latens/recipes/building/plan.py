@@ -28,6 +28,7 @@ from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
+from latens.recipes.building.closed_forms import started_from
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
@@ -93,6 +94,9 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)
+        if family == "table" and config.start.kind == "closed-form" and row.by_part is None:
+            family = "tree"
+            reason = "columns of a table depend on one another: it starts at their tree (--set start=none for none)"
         likelihood = replace(likelihood, family=family)
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
     if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and config.data.binarize == "none":
@@ -298,6 +302,7 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
             rows = some_rows(data, prepare, moments.mean) if config.network.initializer == NETWORK.initializer else None
             started = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance, rows)
             model = eqx.tree_at(lambda m: m.decoder, model, started)
+        model = started_from(model, data)
         if isinstance(model.prior_part, AbstractModelPrior):
             model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
         return model

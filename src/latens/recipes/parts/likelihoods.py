@@ -17,6 +17,7 @@ from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.table import TableHead, TableInput
+from latens.models.heads.tree import TreeHead
 from latens.recipes.parts.options import Row
 from latens.trees import Frozen
 from latens.typing import Key
@@ -188,6 +189,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
     # Made when it is called for: an array here would start a device, and its threads, at import.
     "student-t": _row(heads.StudentTHead, lambda s, c: _heavy(heads.StudentTHead, raw_df=jnp.zeros(()))(s, c)),
     "table": _row(TableHead, lambda s, c: _table(s)),
+    "tree": _row(TreeHead, lambda s, c: TreeHead(s.types or ())),
     "zero-inflated-negative-binomial": _row(
         heads.ZeroInflatedHead,
         lambda s, c: heads.ZeroInflatedHead(head=_counts(s)),  # pyright: ignore[reportCallIssue]

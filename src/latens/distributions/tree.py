@@ -1,0 +1,288 @@
+"""Columns of a table joined by a tree: each depends on one other, and every conditional stays exact."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.distributions.base import AbstractDistribution
+from latens.distributions.blocks import Joined
+from latens.distributions.discrete import Segments
+from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
+
+NEVER = -1e4
+"""The log weight of what an observed cell rules out: its exponential is 0, and differences stay finite."""
+
+
+class Tree(AbstractDistribution[Array]):
+    r"""Columns of which each depends on its parent in a tree, through few bins.
+
+    $\prod_j p_j(x_j)\, e^{R_j[b(x_{pa(j)}),\, b(x_j)]} / Z_j[b(x_{pa(j)})]$ with columns $p_j$ that would be independent,
+    the bin b of a value, and $Z_j[a] = \sum_b p_j(b)\, e^{R_j[a, b]}$. Within a bin a column is as $p_j$ has it. Ratios
+    of 0 are independent columns. Sums over missing columns are exact, by messages along the tree.
+
+    Args:
+        columns: The columns as they would be alone, blocks of `Segments`.
+        bins: The bin of each segment of the columns of a block, from 0, of shape (m, S), by the block's name.
+        parents: The parent of each of the c columns, of shape (c,); a root is its own.
+        order: The columns, each after its parent, of shape (c,).
+        log_ratios: R, by the bin of the parent and the own bin, of shape (c, B, B).
+
+    Source: Chow & Liu (1968), "Approximating discrete probability distributions with dependence trees"; Pearl (1988)
+    for the messages.
+    """
+
+    has_path: ClassVar[bool] = False
+
+    columns: Joined
+    bins: dict[str, Int[Array, "m S"]]
+    parents: Int[Array, " c"]
+    order: Int[Array, " c"]
+    log_ratios: Float[Array, "c B B"]
+
+    @property
+    def _parts(self) -> dict[str, Segments]:
+        parts = self.columns.parts
+        assert all(isinstance(part, Segments) for part in parts.values())
+        return parts  # pyright: ignore[reportReturnType]
+
+    def _by_bin(self, log_segments: dict[str, Float[Array, "m S"]]) -> Float[Array, "c B"]:
+        """The log sum of the segments of each bin; `NEVER` for a bin without one."""
+        every = jnp.arange(self.log_ratios.shape[1])
+
+        def one(values: Array, bins: Array) -> Array:
+            # Sums of probabilities: 8 exponentials a segment would take longer than all else.
+            inside = (bins[..., None] == every).astype(values.dtype)
+            total = jnp.einsum("ms,msb->mb", jnp.exp(values), inside)
+            return jnp.where(total > 0, jnp.log(jnp.where(total > 0, total, 1.0)), NEVER)
+
+        return self.columns.blocks.join({name: one(log_segments[name], bins) for name, bins in self.bins.items()})
+
+    def _alone(self) -> Float[Array, "c B"]:
+        """The log probability of each bin of each column without its parent."""
+        return self._by_bin({name: part.log_shares() for name, part in self._parts.items()})
+
+    def _steps(self, alone: Float[Array, "c B"]) -> Float[Array, "c B B"]:
+        """The log probability of each bin by the bin of the parent."""
+        return jax.nn.log_softmax(alone[:, None] + self.log_ratios, axis=-1)
+
+    def bins_of(self, event: Shaped[Array, " c"]) -> Int[Array, " c"]:
+        """The bin of each cell.
+
+        Args:
+            event: One row of whole numbers, of shape (c,).
+
+        Returns:
+            Shape (c,), from 0.
+        """
+        cells = self.columns.blocks.split(event)
+
+        def one(part: Segments, bins: Array, cells: Array) -> Array:
+            place = cells[:, None] - part.starts
+            return jnp.sum(jnp.where((place >= 0) & (place < part.widths), bins, 0), axis=1)
+
+        found = {name: one(part, self.bins[name], cells[name]) for name, part in self._parts.items()}
+        return self.columns.blocks.join(found)
+
+    def _seen(self, event: Array, mask: Array) -> tuple[Float[Array, "c B"], Float[Array, " c"]]:
+        """The log weight of each bin by the observed cells, and the log probability of a cell given its bin."""
+        event = jnp.where(mask, event, jnp.zeros_like(event))
+        bins, alone = self.bins_of(event), self._alone()
+        here = bins[:, None] == jnp.arange(alone.shape[1])
+        terms = self.columns.log_prob_terms(event) - jnp.sum(jnp.where(here, alone, 0.0), axis=1)
+        return jnp.where(here | ~mask[:, None], 0.0, NEVER), jnp.where(mask, terms, 0.0)
+
+    def _upwards(
+        self, steps: Float[Array, "c B B"], seen: Float[Array, "c B"]
+    ) -> tuple[Float[Array, "c B"], Float[Array, "c B"]]:
+        """What each column says to its parent, and the sum of what its children say to it."""
+
+        def one(below: Array, column: Array) -> tuple[Array, Array]:
+            # A row of a table by a sum: its gradient is no scatter.
+            own = steps[column] + (seen[column] + below[column])[None]
+            message = jax.nn.logsumexp(own, axis=-1)
+            parent = self.parents[column]
+            return below.at[parent].add(jnp.where(parent == column, 0.0, message)), message
+
+        below, messages = jax.lax.scan(one, jnp.zeros_like(seen), self.order[::-1])
+        return jnp.zeros_like(messages).at[self.order[::-1]].set(messages), below
+
+    def log_prob_terms(self, event: Shaped[Array, " c"]) -> Float[Array, " c"]:
+        """The log probability of each cell given that of its parent; their sum is `log_prob`.
+
+        Args:
+            event: One row of whole numbers, of shape (c,).
+
+        Returns:
+            Shape (c,), in nats.
+        """
+        bins, alone = self.bins_of(event), self._alone()
+        here = (bins[:, None] == jnp.arange(alone.shape[1])).astype(alone.dtype)
+        # Products with ones and zeros: gathers and their gradients are slow on a CPU.
+        ratios = jnp.einsum("ca,cab->cb", here[self.parents], self.log_ratios)
+        own = jnp.sum(here * ratios, axis=1)
+        return self.columns.log_prob_terms(event) + own - jax.nn.logsumexp(alone + ratios, axis=-1)
+
+    def log_prob(self, event: Shaped[Array, " c"]) -> Nats:
+        """The log probability of one row, in nats."""
+        return jnp.sum(self.log_prob_terms(event))
+
+    def log_prob_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Nats:
+        """The log probability of the observed cells of one row, summed over the others, in nats."""
+        seen, terms = self._seen(event, mask)
+        # As `_upwards` without its c B^2 exponentials, in every step of training: those of the ratios are of no row.
+        most = jnp.max(self.log_ratios, axis=-1)
+        ratios, log_bins = jnp.exp(self.log_ratios - most[..., None]), self._alone()
+        log_whole = jnp.log(jnp.einsum("cab,cb->ca", ratios, jnp.exp(log_bins)))
+        log_bins = log_bins + seen
+
+        def one(below: Array, column: Array) -> tuple[Array, Array]:
+            own = log_bins[column] + below[column]
+            top = jnp.max(own)
+            message = jnp.log(ratios[column] @ jnp.exp(own - top)) + top - log_whole[column]
+            parent = self.parents[column]
+            root = parent == column
+            return below.at[parent].add(jnp.where(root, 0.0, message)), jnp.where(root, message[0], 0.0)
+
+        _, roots = jax.lax.scan(one, jnp.zeros_like(log_bins), self.order[::-1])
+        return jnp.sum(roots) + jnp.sum(terms)
+
+    def given(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> "Tree":
+        """The same columns, given the observed cells: the bins of these are theirs.
+
+        Args:
+            event: One row of whole numbers, of shape (c,).
+            mask: True where a cell is observed, of shape (c,).
+
+        Returns:
+            The distribution; an observed column is one of its bin, not the cell itself.
+        """
+        seen, _ = self._seen(event, mask)
+        _, below = self._upwards(self._steps(self._alone()), seen)
+        return eqx.tree_at(lambda t: t.log_ratios, self, self.log_ratios + (seen + below)[:, None])
+
+    def terms_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Float[Array, " c"]:
+        """The log probability of each observed cell given those before it in the order; 0 where it is missing.
+
+        Args:
+            event: One row of whole numbers, of shape (c,).
+            mask: True where a cell is observed, of shape (c,).
+
+        Returns:
+            Shape (c,), in nats; they add up to `log_prob_observed`.
+        """
+        rank = jnp.zeros_like(self.order).at[self.order].set(jnp.arange(len(self.order), dtype=self.order.dtype))
+        upto = jax.vmap(lambda last: self.log_prob_observed(event, mask & (rank <= last)))(jnp.arange(len(rank)))
+        return jnp.where(mask, jnp.diff(upto, prepend=0.0)[rank], 0.0)
+
+    def each_given(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Joined:
+        """Each column given the observed cells of the others.
+
+        Args:
+            event: One row of whole numbers, of shape (c,).
+            mask: True where a cell is observed, of shape (c,).
+
+        Returns:
+            Blocks of `Segments`, each alone.
+        """
+        return self._each(self._seen(event, mask)[0])
+
+    def each_within(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> Joined:
+        """Each column given that the others lie in ranges.
+
+        Args:
+            low: The first cell of each range, of shape (c,); minus infinity for none.
+            high: The last one, of shape (c,); infinity for none.
+
+        Returns:
+            Blocks of `Segments`, each alone.
+        """
+        return self._each(self._kept(low, high))
+
+    def _each(self, seen: Float[Array, "c B"]) -> Joined:
+        """Each column given what is seen of the bins of the others."""
+        alone = self._alone()
+        steps = self._steps(alone)
+        messages, below = self._upwards(steps, seen)
+        joint = self._downwards(jax.nn.log_softmax(steps + (seen + below)[:, None], axis=-1))
+        # What the parent may be without the own column, then the own one without its own cell.
+        above = jnp.maximum(joint[self.parents], NEVER) - jnp.maximum(messages, NEVER)
+        own = jax.nn.logsumexp(jnp.maximum(above, 4 * NEVER)[..., None] + steps, axis=1)
+        roots = (self.parents == jnp.arange(len(self.parents)))[:, None]
+        return self._reweighed(jnp.where(roots, steps[:, 0], own) + below - alone)
+
+    def _kept(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> Float[Array, "c B"]:
+        """The log share of each bin that lies in the range."""
+        lows, highs = self.columns.blocks.split(low), self.columns.blocks.split(high)
+        left = {name: part.log_kept(lows[name], highs[name]) for name, part in self._parts.items()}
+        kept = self._by_bin({name: part.log_shares() + left[name] for name, part in self._parts.items()})
+        return jnp.maximum(kept - self._alone(), NEVER)
+
+    def _downwards(self, steps: Float[Array, "c B B"]) -> Float[Array, "c B"]:
+        """The log probability of each bin of each column."""
+
+        def one(found: Array, column: Array) -> tuple[Array, None]:
+            own = jax.nn.logsumexp(found[self.parents[column]][:, None] + steps[column], axis=0)
+            own = jnp.where(self.parents[column] == column, steps[column, 0], own)
+            return found.at[column].set(own), None
+
+        return jax.lax.scan(one, jnp.zeros(steps.shape[:2], steps.dtype), self.order)[0]
+
+    def marginals(self) -> Joined:
+        """Each column alone, exactly: what it is without the others.
+
+        Returns:
+            Blocks of `Segments`.
+        """
+        alone = self._alone()
+        return self._reweighed(self._downwards(self._steps(alone)) - alone)
+
+    def _reweighed(self, log_bins: Float[Array, "c B"]) -> Joined:
+        split = self.columns.blocks.split(log_bins)
+
+        def one(part: Segments, bins: Array, log_bins: Array) -> Segments:
+            logits = part.log_shares() + jnp.take_along_axis(log_bins, bins, axis=1)
+            return Segments(jnp.where(part.widths > 0, logits, 0.0), part.starts, part.widths, part.ordered)
+
+        found = {name: one(part, self.bins[name], split[name]) for name, part in self._parts.items()}
+        return Joined(dict(found), self.columns.blocks)
+
+    def sample(self, *, key: Key) -> Float[Array, " c"]:
+        """Draw one row, each column after its parent."""
+        bin_key, cell_key = jax.random.split(key)
+        alone = self._alone()
+        noise = jax.random.gumbel(bin_key, alone.shape, alone.dtype)
+        # Of each column the bin for every bin of the parent, then the one of the parent's that was drawn.
+        choices = jnp.argmax(self._steps(alone) + noise[:, None], axis=-1)
+
+        def one(bins: Array, column: Array) -> tuple[Array, None]:
+            return bins.at[column].set(choices[column, bins[self.parents[column]]]), None
+
+        bins = jax.lax.scan(one, jnp.zeros(len(self.parents), choices.dtype), self.order)[0]
+        here = bins[:, None] == jnp.arange(alone.shape[1])
+        return self._reweighed(jnp.where(here, 0.0, NEVER)).sample(key=cell_key)
+
+    def mean(self) -> Float[Array, " c"]:
+        """The expected cell of each column, or without an order the most probable one.
+
+        Returns:
+            Shape (c,), in cells.
+        """
+        return self.marginals().mean()
+
+    def within(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> tuple["Tree", Nats]:
+        """The same columns, given that each lies in a range.
+
+        Args:
+            low: The first cell of each range, of shape (c,); minus infinity for none.
+            high: The last one, of shape (c,); infinity for none.
+
+        Returns:
+            The distribution, and the log probability of the ranges under this one, in nats.
+        """
+        messages, below = self._upwards(self._steps(self._alone()), self._kept(low, high))
+        roots = self.parents == jnp.arange(len(self.parents))
+        columns, _ = self.columns.within(low, high)
+        inside = Tree(columns, self.bins, self.parents, self.order, self.log_ratios + below[:, None])
+        return inside, jnp.sum(jnp.where(roots, messages[:, 0], 0.0))

@@ -1,0 +1,108 @@
+"""The likelihood of a mixed table whose columns depend on one another along a tree, and on the latent."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Shaped
+
+from latens.data.columns import ColumnType
+from latens.distributions import Blocks, Tree
+from latens.models.heads.table import AbstractTableHead, TableHead
+from latens.trees import Frozen
+from latens.typing import Array, Float, Int
+
+BINS = 8
+"""Bins of a column at the most, through which it depends on its parent and its children on it."""
+
+
+def bins_of(one: ColumnType, most: int = BINS) -> Int[np.ndarray, " S"]:
+    """The bin of each segment: of a number neighbours of like mass, of names the frequent ones and all others."""
+    shares = np.asarray(one.shares, np.float64)
+    if one.count <= most:
+        return np.arange(one.count)
+    if one.kind == "category":
+        return np.minimum(np.argsort(np.argsort(-shares, kind="stable"), kind="stable"), most - 1)
+    above = np.cumsum(shares) - 0.5 * shares
+    return np.unique(np.minimum((above / shares.sum() * most).astype(int), most - 1), return_inverse=True)[1]
+
+
+class Bins(eqx.Module):
+    """The bin of each segment of every column."""
+
+    of: dict[str, Frozen]  # by the name of the block, of shape (m, S)
+    counts: tuple[int, ...] = eqx.field(static=True)  # segments of each column
+    blocks: Blocks
+
+    def __init__(self, each: Sequence[np.ndarray], blocks: Blocks) -> None:
+        self.counts, self.blocks, self.of = tuple(len(one) for one in each), blocks, {}
+        for name, places in zip(blocks.names, blocks.places):
+            wide = max(len(each[place]) for place in places)
+            rows = [np.pad(each[place], (0, wide - len(each[place]))) for place in places]
+            self.of[name] = Frozen(jnp.asarray(np.stack(rows), jnp.int32))
+
+    def columns(self) -> list[np.ndarray]:
+        """The bins of each column."""
+        places = zip(self.blocks.names, self.blocks.places)
+        rows = {i: row for name, own in places for i, row in zip(own, self.of[name].value)}
+        return [np.asarray(rows[i])[:count] for i, count in enumerate(self.counts)]
+
+    def grown_from(self, old: "Bins") -> "Bins":
+        """The bins of names that were there, and for later ones those that are free, then the last."""
+        pairs = zip(old.columns(), self.counts)
+        each = [np.concatenate([was, np.minimum(np.arange(len(was), count), BINS - 1)]) for was, count in pairs]
+        return Bins(each, self.blocks)
+
+
+class TreeHead(AbstractTableHead):
+    r"""Columns along a tree: p(x_j | x_parent(j), z), of a tree that is counted and a latent that tilts it."""
+
+    # The outputs tilt what a column is alone; the ratios of the tree are those that were counted, and what training
+    # adds to them. Outputs of 0 are the counted tree, so that weight decay leads back to it. Without a counted tree
+    # every column is a root, and columns are independent given the latent.
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    columns: TableHead
+    bins: Bins
+    parents: Frozen
+    order: Frozen
+    counted: Frozen  # log ratios of the tree that was counted, of shape (c, BINS, BINS)
+    more: Float[Array, "c B B"]  # what training adds to them
+
+    def __init__(self, types: Sequence[ColumnType]) -> None:
+        self.columns = TableHead(types)
+        self.shape, self.bins = self.columns.shape, Bins([bins_of(one) for one in types], self.columns.blocks)
+        alone = jnp.arange(len(types), dtype=jnp.int32)
+        self.parents, self.order = Frozen(alone), Frozen(alone)
+        self.counted = Frozen(jnp.zeros((len(types), BINS, BINS), jnp.float32))
+        self.more = jnp.zeros((len(types), BINS, BINS), jnp.float32)
+
+    @property
+    def num_outputs(self) -> int:
+        """As many as those of all columns together."""
+        return self.columns.num_outputs
+
+    def slots(self) -> list[tuple[int, int] | None]:
+        """Which column and which of its segments or functions each output is of; None where it is of none."""
+        return self.columns.slots()
+
+    def with_tree(
+        self,
+        parents: Int[np.ndarray, " c"],
+        order: Int[np.ndarray, " c"],
+        log_ratios: Shaped[np.ndarray, "c B B"],
+    ) -> "TreeHead":
+        """The head with a tree that was counted."""
+        given = Frozen(jnp.asarray(parents, jnp.int32)), Frozen(jnp.asarray(order, jnp.int32))
+        counted = Frozen(jnp.asarray(log_ratios, jnp.float32))
+        return eqx.tree_at(lambda h: (h.parents, h.order, h.counted), self, (*given, counted))
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Tree:
+        """The distribution of one row."""
+        parents = self.parents.value
+        child = (parents != jnp.arange(len(parents)))[:, None, None]
+        ratios = self.counted.value + jnp.where(child, self.more, 0.0)
+        bins = {name: one.value for name, one in self.bins.of.items()}
+        return Tree(self.columns(outputs), bins, parents, self.order.value, ratios)
+

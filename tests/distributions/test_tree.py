@@ -1,0 +1,149 @@
+"""A tree of columns against the table of all its rows: every sum over missing cells is exact."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from latens.data.columns import ColumnType
+from latens.distributions import Tree
+from latens.models.heads.table import TableHead
+from latens.models.heads.tree import BINS, Bins, TreeHead, bins_of
+
+TYPES = (
+    ColumnType("category", values=("a", "b", "c"), shares=(0.5, 0.3, 0.2)),
+    ColumnType("number", size=6, starts=(0, 1, 4), shares=(0.3, 0.3, 0.4)),
+    ColumnType("category", values=("x", "y"), shares=(0.6, 0.4)),
+    ColumnType("ordinal", values=("low", "middle", "high"), shares=(0.2, 0.5, 0.3)),
+    ColumnType("category", values=("p", "q"), shares=(0.5, 0.5)),
+)
+EVERY = np.array(list(itertools.product(range(3), range(6), range(2), range(3), range(2))), np.float32)
+# 3 and 4 hang from 1, which hangs from 2; 0 is alone.
+PARENTS, ORDER = np.array([0, 2, 2, 1, 1]), np.array([2, 0, 1, 4, 3])
+
+
+@pytest.fixture(scope="module")
+def tree() -> Tree:
+    rng = np.random.default_rng(0)
+    ratios = rng.normal(size=(5, BINS, BINS))
+    ratios[[0, 2]] = 0.0
+    head = TreeHead(TYPES).with_tree(PARENTS, ORDER, ratios)
+    head = eqx.tree_at(lambda h: h.more, head, jnp.asarray(rng.normal(size=head.more.shape), jnp.float32))
+    return head(jnp.asarray(rng.normal(size=head.num_outputs), jnp.float32))
+
+
+@pytest.fixture(scope="module")
+def table(tree: Tree) -> np.ndarray:
+    """The probability of each row of `EVERY`."""
+    return np.exp(np.asarray(jax.vmap(tree.log_prob)(jnp.asarray(EVERY)), np.float64))
+
+
+def test_the_rows_sum_to_one(table: np.ndarray) -> None:
+    assert table.sum() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_column_depends_on_its_parent_alone(tree: Tree, table: np.ndarray) -> None:
+    def given(j: int, others: tuple[int, ...]) -> np.ndarray:
+        """P(x_j | the others), led by the others' values."""
+        sums = table.reshape(3, 6, 2, 3, 2).sum(axis=tuple(set(range(5)) - {j, *others}), keepdims=True)
+        return sums / sums.sum(axis=j, keepdims=True)
+
+    assert np.allclose(given(3, (1,)), given(3, (0, 1, 2, 4)), atol=1e-5)
+    assert np.allclose(given(1, (2,)), given(1, (0, 2)), atol=1e-5)
+    assert np.abs(given(3, (1,)) - given(3, ())).max() > 0.05
+    terms = np.asarray(tree.log_prob_terms(jnp.array([1.0, 2.0, 1.0, 2.0, 0.0])))
+    assert np.exp(terms[3]) == pytest.approx(given(3, (1,))[0, 2, 0, 2, 0], rel=1e-5)
+
+
+@pytest.mark.parametrize("shown", list(itertools.product((True, False), repeat=5))[::3])
+def test_missing_cells_are_summed_over(tree: Tree, table: np.ndarray, shown: tuple[bool, ...]) -> None:
+    row, mask = np.array([1.0, 4.0, 1.0, 2.0, 0.0]), np.array(shown)
+    event = jnp.asarray(np.where(mask, row, np.nan))
+    fits = np.all((EVERY == row) | ~mask, axis=1)
+    assert float(tree.log_prob_observed(event, jnp.asarray(mask))) == pytest.approx(np.log(table[fits].sum()), abs=2e-6)
+    terms = np.asarray(tree.terms_observed(event, jnp.asarray(mask)))
+    assert terms.sum() == pytest.approx(np.log(table[fits].sum()), abs=5e-6) and (terms[~mask] == 0).all()
+    given = tree.given(jnp.where(mask, row, 0.0), jnp.asarray(mask))
+    rest = np.asarray(jax.vmap(given.log_prob)(jnp.asarray(EVERY[fits])), np.float64)
+    # An observed column of `given` is one of its bin: column 1 has two cells in the one of 4.
+    inside = 2.0 if mask[1] else 1.0
+    assert np.allclose(np.exp(rest) * inside, table[fits] / table[fits].sum(), atol=2e-6)
+
+
+@pytest.mark.parametrize("shown", [(True, False, True, False, True), (False, True, True, True, False), (True,) * 5])
+def test_each_column_given_the_others(tree: Tree, table: np.ndarray, shown: tuple[bool, ...]) -> None:
+    row, mask = np.array([1.0, 4.0, 1.0, 2.0, 0.0]), np.array(shown)
+    each = tree.each_given(jnp.asarray(row), jnp.asarray(mask))
+    for j, size in enumerate((3, 6, 2, 3, 2)):
+        others = np.all((EVERY == row) | ~mask | (np.arange(5) == j), axis=1)
+        exact = [table[others & (EVERY[:, j] == v)].sum() / table[others].sum() for v in range(size)]
+        found = [float(each.log_prob_terms(jnp.asarray(row).at[j].set(v))[j]) for v in range(size)]
+        assert np.allclose(np.exp(found), exact, atol=2e-6), j
+
+
+def test_marginals_and_means(tree: Tree, table: np.ndarray) -> None:
+    alone = tree.marginals()
+    for j, size in enumerate((3, 6, 2, 3, 2)):
+        exact = [table[EVERY[:, j] == v].sum() for v in range(size)]
+        found = [float(alone.log_prob_terms(jnp.zeros(5).at[j].set(v))[j]) for v in range(size)]
+        assert np.allclose(np.exp(found), exact, atol=2e-6)
+    assert float(tree.mean()[1]) == pytest.approx((table * EVERY[:, 1]).sum(), abs=1e-5)
+
+
+def test_within_ranges(tree: Tree, table: np.ndarray) -> None:
+    low, high = np.array([-np.inf, 2, -np.inf, 1, -np.inf]), np.array([1, 4, np.inf, np.inf, np.inf])
+    fits = np.all((EVERY >= low) & (EVERY <= high), axis=1)
+    inside, mass = tree.within(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
+    assert float(mass) == pytest.approx(np.log(table[fits].sum()), abs=2e-6)
+    found = np.exp(np.asarray(jax.vmap(inside.log_prob)(jnp.asarray(EVERY)), np.float64))
+    assert np.allclose(found, np.where(fits, table / table[fits].sum(), 0.0), atol=2e-6)
+    each = tree.each_within(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
+    for j, size in enumerate((3, 6, 2, 3, 2)):
+        others = np.all(((EVERY >= low) & (EVERY <= high)) | (np.arange(5) == j), axis=1)
+        exact = [table[others & (EVERY[:, j] == v)].sum() / table[others].sum() for v in range(size)]
+        found = [float(each.log_prob_terms(jnp.zeros(5).at[j].set(v))[j]) for v in range(size)]
+        assert np.allclose(np.exp(found), exact, atol=2e-6), j
+
+
+def test_samples_are_of_the_table(tree: Tree, table: np.ndarray) -> None:
+    n = 40_000
+    rows = np.asarray(jax.vmap(lambda key: tree.sample(key=key))(jax.random.split(jax.random.key(1), n)))
+    places = np.ravel_multi_index(rows.astype(int).T, (3, 6, 2, 3, 2))
+    share = np.bincount(places, minlength=len(EVERY)) / n
+    assert (np.abs(share - table) < 5.0 * np.sqrt(table / n) + 1e-4).all()
+
+
+def test_without_a_tree_columns_are_independent() -> None:
+    head, row = TreeHead(TYPES), jnp.array([2.0, 5.0, 0.0, 1.0, 1.0])
+    outputs = jnp.linspace(-1.0, 1.0, head.num_outputs)
+    mask = jnp.array([True, False, True, True, False])
+    assert float(head(outputs).log_prob(row)) == pytest.approx(float(TableHead(TYPES)(outputs).log_prob(row)), abs=1e-5)
+    alone = TableHead(TYPES)(outputs).log_prob_observed(row, mask)
+    assert float(head(outputs).log_prob_observed(row, mask)) == pytest.approx(float(alone), abs=1e-5)
+
+
+def test_gradients_are_finite_where_cells_are_missing(tree: Tree) -> None:
+    head, mask = TreeHead(TYPES).with_tree(PARENTS, ORDER, np.zeros((5, BINS, BINS))), jnp.array([True, False] * 2 + [True])
+    event = jnp.array([1.0, jnp.nan, 1.0, jnp.nan, 0.0])
+    grads = jax.grad(lambda outputs: head(outputs).log_prob_observed(event, mask))(jnp.zeros(head.num_outputs))
+    assert np.isfinite(np.asarray(grads)).all() and np.abs(np.asarray(grads)).max() > 0.01
+
+
+def test_bins_of_many_segments() -> None:
+    names = ColumnType("category", values=tuple("abcdefghij"), shares=(0.01, 0.3, 0.02, 0.2, 0.05, 0.1, 0.08, 0.07, 0.12, 0.05))
+    assert bins_of(names).tolist() == [7, 0, 7, 1, 6, 3, 4, 5, 2, 7]
+    number = ColumnType("number", size=100, starts=tuple(range(0, 100, 5)), shares=(0.05,) * 20)
+    assert bins_of(number).tolist() == sorted(bins_of(number).tolist()) and bins_of(number).max() == 7
+    assert np.ptp(np.bincount(bins_of(number))) <= 1
+
+
+def test_later_names_take_free_bins_and_the_others_stay() -> None:
+    blocks = TableHead(TYPES).blocks
+    old = Bins([bins_of(one) for one in TYPES], blocks)
+    more = [bins_of(one) for one in TYPES]
+    more[0], more[2] = np.arange(3)[::-1], np.zeros(9, int)
+    grown = Bins([*more[:2], more[2], more[3], more[4]], blocks).grown_from(old).columns()
+    assert [one.tolist() for one in grown] == [[0, 1, 2], [0, 1, 2], [0, 1, 2, 3, 4, 5, 6, 7, 7], [0, 1, 2], [0, 1]]

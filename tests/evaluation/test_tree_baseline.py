@@ -1,0 +1,103 @@
+"""The tree of columns: the edges and conditionals of a table that has them, and what it says of held-out rows."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from latens.data.columns import ColumnType
+from latens.evaluation.evidence.tree import fit_tree, tree_baseline
+from latens.models.heads.tree import TreeHead
+
+
+def _chain(n: int, seed: int) -> np.ndarray:
+    """Four yes-no columns: 0 to 1 to 2, each the same as the one before with probability 0.9; 3 is alone."""
+    rng = np.random.default_rng(seed)
+    first = rng.random(n) < 0.5
+    second = np.where(rng.random(n) < 0.9, first, ~first)
+    third = np.where(rng.random(n) < 0.9, second, ~second)
+    return np.stack([first, second, third, rng.random(n) < 0.3], axis=1).astype(np.float64)
+
+
+def _types(x: np.ndarray) -> tuple[ColumnType, ...]:
+    share = x.mean(axis=0).tolist()
+    return tuple(ColumnType("category", values=("no", "yes"), shares=(1.0 - p, p)) for p in share)
+
+
+def test_the_edges_are_those_of_the_chain() -> None:
+    x = _chain(2000, 0)
+    made = fit_tree(x, None, _types(x))
+    edges = {frozenset((j, int(p))) for j, p in enumerate(made.parents) if p != j}
+    assert edges == {frozenset((0, 1)), frozenset((1, 2))} and made.parents[3] == 3
+    rank = np.argsort(made.order)
+    assert all(rank[made.parents[j]] < rank[j] or made.parents[j] == j for j in range(4))
+
+
+def test_its_gain_is_the_mutual_information() -> None:
+    x, fresh = _chain(50_000, 0), _chain(50_000, 1)
+    types = _types(x)
+    gain = fit_tree(x, None, types).log_prob(fresh) - sum(one.log_shares(fresh[:, j]) for j, one in enumerate(types))
+    # Two edges of log 2 - H(0.9) each.
+    exact = 2.0 * (np.log(2.0) + 0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    assert gain.mean() == pytest.approx(exact, abs=5.0 * gain.std() / np.sqrt(len(gain)) + 1e-3)
+
+
+def test_a_conditional_is_shrunk_to_the_shares() -> None:
+    x = _chain(300, 2)
+    types = _types(x)
+    made = fit_tree(x, None, types, shrinks=(15.0,))
+    child = next(j for j, p in enumerate(made.parents) if p != j)
+    parent = int(made.parents[child])
+    above = x[:, parent] == 1
+    wanted = (x[above, child].sum() + 15.0 * types[child].shares[1]) / (above.sum() + 15.0)
+    assert np.exp(made.log_ratios[child, 1, 1]) * types[child].shares[1] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_weights_count_rows_and_the_order_of_columns_does_not() -> None:
+    x = _chain(400, 3)
+    weight = np.random.default_rng(0).integers(1, 4, len(x)).astype(float)
+    one = fit_tree(x, None, _types(x), weight=weight, shrinks=(5.0,))
+    above, child = next((int(p), j) for j, p in enumerate(one.parents) if p != j)
+    mine = weight * (x[:, above] == 1)
+    wanted = (mine @ x[:, child] + 5.0 * x[:, child].mean()) / (mine.sum() + 5.0)
+    assert np.exp(one.log_ratios[child, 1, 1]) * x[:, child].mean() == pytest.approx(wanted, rel=1e-6)
+    turned = x[:, ::-1]
+    values = fit_tree(x, None, _types(x)).log_prob(x), fit_tree(turned, None, _types(turned)).log_prob(turned)
+    assert np.allclose(*values, atol=1e-4)
+
+
+def test_pairs_of_which_one_is_missing_do_not_count() -> None:
+    x, mask = _chain(2000, 4), np.ones((2000, 4), bool)
+    hidden = np.arange(1000, 2000)
+    mask[hidden, 1] = False
+    spoilt = x.copy()
+    spoilt[hidden, 1] = 1.0
+    types = _types(x)
+    made, plain = fit_tree(spoilt, mask, types, shrinks=(15.0,)), fit_tree(x[:1000], None, types, shrinks=(15.0,))
+    j = next(j for j in (0, 1, 2) if {j, int(made.parents[j])} == {0, 1})
+    if made.parents[j] == plain.parents[j]:
+        assert np.allclose(made.log_ratios[j], plain.log_ratios[j], atol=1e-9)
+    shown = np.array([[True, False, True, True]])
+    row = np.array([[1.0, np.nan, 1.0, 0.0]])
+    both = made.log_prob(np.array([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0]]))
+    assert made.log_prob(row, shown)[0] == pytest.approx(np.logaddexp(*both), abs=1e-5)
+
+
+def test_the_head_begins_at_the_tree() -> None:
+    x = _chain(500, 5)
+    types = _types(x)
+    made = fit_tree(x, None, types)
+    head = TreeHead(types).with_tree(made.parents, made.order, made.log_ratios)
+    values = [float(head(jnp.zeros(head.num_outputs)).log_prob(jnp.asarray(row))) for row in x[:20]]
+    exact = sum(one.log_shares(x[:20, j]) for j, one in enumerate(types))
+    for j, p in enumerate(made.parents):
+        exact = exact + made.log_ratios[j][x[:20, p].astype(int), x[:20, j].astype(int)]
+    assert np.allclose(values, exact, atol=1e-4)
+
+
+def test_few_rows_and_one_column_have_no_tree() -> None:
+    x = _chain(8, 6)
+    assert (fit_tree(x, None, _types(x)).parents == np.arange(4)).all()
+    one = _chain(100, 7)[:, :1]
+    order = np.arange(100)
+    found = tree_baseline(one, one[:5], _types(one), order=order)
+    assert np.allclose(found, _types(one)[0].log_shares(one[:5, 0]), atol=1e-6)
