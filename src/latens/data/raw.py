@@ -74,9 +74,8 @@ def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
     for role, name in roles.asked().items():
         if have[role] is None:
             flag = {"label": "--label", "row_id": "--id", "weight": "--weight"}[role]
-            raise DataError(
-                f"has no named columns, so no {name!r}.", where=where, fix=f"Leave {flag} out, or use .npz."
-            )
+            fix = f"Leave {flag} out, or use .npz."
+            raise DataError(f"has no named columns, so no {name!r}.", where=where, fix=fix)
     if roles.label == "none":
         raw.label = raw.classes = None
     return raw
@@ -106,9 +105,8 @@ def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int
         held = f"{available} bytes follow" if exact else f"the file can hold {available} at most"
         raise damaged(where, f"the header declares {str(size)[:30]} bytes of data, {held}.")
     if size > MAX_BYTES:
-        raise ResourceError(
-            f"holds {size} bytes; one file may hold {MAX_BYTES}.", where=where, fix="Use fewer rows, or a smaller type."
-        )
+        fix = "Use fewer rows, or a smaller type."
+        raise ResourceError(f"holds {size} bytes; one file may hold {MAX_BYTES}.", where=where, fix=fix)
     return size
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.batches import mix
 from latens.data.raw import ColumnRoles, Raw
-from latens.data.rows import row_keys, row_names
+from latens.data.rows import mix, row_keys, row_names, row_numbers
 from latens.errors import DataError, LatensError, ResourceError
 
 WINDOW = 2**27
@@ -166,9 +165,7 @@ def file_errors(where: str) -> Iterator[None]:
 
 def path_number(name: str) -> np.uint64:
     """Make a number of a file's path."""
-    return np.uint64(
-        int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-    )
+    return row_numbers(np.array([name], object))[0]
 
 
 def file_of(name: str, stream: Any) -> File:

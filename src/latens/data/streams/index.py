@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from latens.data.batches import mix
 from latens.data.dataset import Dataset, rows_at
 from latens.data.formats.source import AbstractSource
-from latens.data.rows import SPLITS, TRAIN, encode_labels, row_weights
+from latens.data.rows import SPLITS, TRAIN, encode_labels, mix, row_weights
 from latens.data.schema import Schema
 from latens.data.streams.statistics import Statistics
 from latens.data.streams.stream import Form, cells, in_order, joined, names_of, splits

@@ -1,6 +1,5 @@
 """Blocks of a stream as checked rows: the form that training, encoding and measuring take them in."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,7 @@ from latens.data.formats.registry import check_numeric
 from latens.data.formats.source import AbstractSource
 from latens.data.infer import conform, find_missing, stored_type
 from latens.data.raw import Raw
-from latens.data.rows import encode_labels, row_names, row_weights, split_of
+from latens.data.rows import WHOLE, encode_labels, row_names, row_weights, split_of
 from latens.data.schema import MAX_CLASSES, Schema
 from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError
@@ -126,13 +125,10 @@ def joined(parts: list[Dataset]) -> Dataset:
     return replace(parts[0], **{name: all_of(name) for name in ROW_FIELDS})
 
 
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
-
-
 def in_order(words: set[str], where: str) -> tuple[str, ...]:
     """Sort the names of classes that were met in blocks, as `encode_labels` does: numbers by size, else by letters."""
     if len(words) > MAX_CLASSES:
         what = f"there are {len(words)} different labels (at most {MAX_CLASSES})."
         fix = "Choose another column with --label NAME, or --label none to leave labels out."
         raise DataError(what, where=where, fix=fix)
-    return tuple(sorted(words, key=int) if all(map(_WHOLE.match, words)) else sorted(words))
+    return tuple(sorted(words, key=int) if all(map(WHOLE.match, words)) else sorted(words))
