@@ -1,9 +1,12 @@
 """What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
 
+import contextlib
+import gzip
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +97,15 @@ def needed(module: str, what: str, where: str, fix: str) -> Any:
 def damaged(where: str, message: str, fix: str = "") -> DataError:
     """Make the error for a file that is damaged."""
     return DataError(message, where=where, fix=fix or "The file is cut off, damaged or not what its name says.")
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[tuple[Any, bool]]:
+    """Open a file that may be gzipped, as its first bytes say; and say whether it is."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        yield gzip.GzipFile(fileobj=file) if packed else file, packed
 
 
 def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int, *, exact: bool = True) -> int:

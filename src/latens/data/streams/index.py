@@ -104,13 +104,12 @@ def build(
                 label_name=source.label_name or "label",
             )
             kept.append((at, rows_at(rows, picked)))
-    schema = schema or (
-        found.schema() if isinstance(found, TypedStatistics) else found.schema(source.columns, counts, where)
-    )
+    if schema is None:
+        typed = isinstance(found, TypedStatistics)
+        schema = found.schema() if typed else found.schema(source.columns, counts, where)
     if words and schema.classes is None:
         schema = replace(schema, classes=in_order({word for block in words for word in block}, where))
-    centre = np.zeros(schema.shape) if isinstance(found, TypedStatistics) else found.centre(schema)
-    form = dataclasses.replace(form, schema=schema, centre=centre if found.missing else None)
+    form = dataclasses.replace(form, schema=schema, centre=found.centre(schema) if found.missing else None)
     sample = _sample(joined([_filled(part, form, at) for at, part in kept]), form, most, where)
     return Index(
         form,
