@@ -210,7 +210,7 @@ class ParquetSource(AbstractTables):
 
     def table_of(self, block: int, columns: list[str]) -> Any:
         metadata, group = self._parts[block]
-        with self.place.open(self.files[int(self.table.file[block])].name) as stream:
+        with self.place.open(self.file_name(block)) as stream:
             file = self._parquet.ParquetFile(stream, metadata=metadata)
             return file.read_row_group(group, columns=columns, use_threads=False)
 
@@ -299,8 +299,8 @@ class ArrowSource(AbstractTables):
             batches.append((at, ipc.read_record_batch(message, schema).num_rows))
 
     def table_of(self, block: int, columns: list[str]) -> Any:
-        name, ipc = self.files[int(self.table.file[block])].name, self._arrow.ipc
-        with self.place.open(name) as stream:
+        ipc = self._arrow.ipc
+        with self.place.open(self.file_name(block)) as stream:
             whole = stream.read(len(_MAGIC)) == _MAGIC
             file = ipc.open_file(stream) if whole else None
             found = []

@@ -166,7 +166,7 @@ class FormatSource(ColumnSource):
 
     def _block(self, block: int) -> Any:
         """What the format gives for a block."""
-        at, where, rows = int(self.table.file[block]), self.where(block), int(self.table.rows[block])
+        (at, _, rows), where = self.extent(block), self.where(block)
         with self._opened(self.names[at], where) as file:
             given = self._formats[at].read(file, block - int(np.searchsorted(self.table.file, at)))
             columns = {str(name): cells for name, cells in given.items()} if isinstance(given, Mapping) else None

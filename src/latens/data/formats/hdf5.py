@@ -400,11 +400,8 @@ class Hdf5Source(AbstractSource):
             return file_of(name, stream)
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        raw, first, rows = (
-            self._raws[int(self.table.file[block])],
-            int(self.table.first[block]),
-            int(self.table.rows[block]),
-        )
+        at, first, rows = self.extent(block)
+        raw = self._raws[at]
         beside = (raw.label, raw.names, raw.weight)
         part = [None if one is None else np.asarray(one)[first : first + rows] for one in beside]
         x = raw.x.read(first, rows)

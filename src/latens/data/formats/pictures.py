@@ -341,14 +341,14 @@ class TarSource(AbstractPictures):
         self.files, self.table = tuple(files), BlockTable.of(cut)
 
     def packed(self, block: int) -> Iterator[tuple[str, Any]]:
-        with self.place.open(self.files[int(self.table.file[block])].name) as stream:
+        with self.place.open(self.file_name(block)) as stream:
             for key, members in self._samples[block]:
                 yield key + self._picture, _member(stream, *members[self._picture])
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         label = None
         if self._labelled:
-            with self.place.open(self.files[int(self.table.file[block])].name) as stream:
+            with self.place.open(self.file_name(block)) as stream:
                 found = [_member(stream, *members[".cls"]).getvalue() for _, members in self._samples[block]]
             label = text_array([text.decode("utf-8", "replace").strip() for text in found], self.where(block))
         return Raw(self.pixels(block), label), None

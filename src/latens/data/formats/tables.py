@@ -41,7 +41,7 @@ def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict
     return found
 
 
-def kept_columns(columns: Iterable[T], apart: Collection[T], where: str) -> list[T]:
+def kept_columns(columns: Iterable[T], apart: Collection[Any], where: str) -> list[T]:
     """Give the columns that are rows: all but the label, the id and the weight."""
     kept = [column for column in columns if column not in apart]
     if not kept:

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from latens.data.dataset import Dataset, rows_at
 from latens.data.formats.source import AbstractSource
-from latens.data.rows import SPLITS, TRAIN, encode_labels, mix, row_weights
+from latens.data.rows import SPLITS, TRAIN, encode_labels, mix
 from latens.data.schema import Schema
 from latens.data.streams.statistics import Statistics
-from latens.data.streams.stream import Form, cells, in_order, joined, names_of, splits
+from latens.data.streams.stream import Form, cells, in_order, joined, splits, unlabelled_rows
 from latens.data.streams.tally import TypedStatistics
 from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError, LatensError, ModelFileError
@@ -91,19 +91,8 @@ def build(
         low = _hash(keys)
         picked = np.flatnonzero(low <= limits[split])
         if len(picked):
-            rows = Dataset(
-                x=x,
-                schema=form.schema,
-                row_id=keys,
-                names=names_of(raw, source, block, at),
-                split=split,
-                name=name,
-                label=label,
-                mask=observed,
-                weight=row_weights(raw.weight, len(keys), at),
-                label_name=source.label_name or "label",
-            )
-            kept.append((at, rows_at(rows, picked)))
+            rows = unlabelled_rows(raw, keys, x, form.schema, source, block, name, named=True)
+            kept.append((at, rows_at(dataclasses.replace(rows, label=label, mask=observed), picked)))
     if schema is None:
         typed = isinstance(found, TypedStatistics)
         schema = found.schema() if typed else found.schema(source.columns, counts, where)

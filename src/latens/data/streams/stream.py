@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -63,20 +64,9 @@ class Stream:
         label = None
         if "label" in self.has:
             label = encode_labels(raw.label, n, where, self.form.schema.classes)[0]
-        names = names_of(raw, self.source, block, where) if named else self.source.places(block)
-        return Dataset(
-            x=x,
-            schema=self.form.schema,
-            row_id=keys,
-            names=names,
-            split=splits(raw, keys),
-            name=self.name,
-            label=label,
-            mask=mask,
-            outside=outside,
-            weight=row_weights(raw.weight, n, where) if "weight" in self.has else None,
-            label_name=self.source.label_name or "label",
-        )
+        made = unlabelled_rows(raw, keys, x, self.form.schema, self.source, block, self.name, named=named)
+        weight = made.weight if "weight" in self.has else None
+        return replace(made, label=label, mask=mask, outside=outside, weight=weight)
 
     def parts(self) -> Iterator[Dataset]:
         """Go through all rows in the order of the files, some blocks at a time."""
@@ -101,6 +91,17 @@ def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | No
     check_numeric(raw.x, where)
     observed = find_missing(raw, np.arange(len(raw.x)), form.missing, where)
     return (*(conform(raw.x, raw.columns, form.schema, observed, where) if form.given else (raw.x, observed)), None)
+
+
+def unlabelled_rows(
+    raw: Raw, keys: np.ndarray, x: Any, schema: Schema, source: AbstractSource, block: int, name: str, *, named: bool
+) -> Dataset:
+    """Put with the cells of a block what belongs to its rows, but for labels."""
+    where = source.where(block)
+    names = names_of(raw, source, block, where) if named else source.places(block)
+    weight = row_weights(raw.weight, len(keys), where)
+    label_name = source.label_name or "label"
+    return Dataset(x, schema, keys, names, splits(raw, keys), name, weight=weight, label_name=label_name)
 
 
 def splits(raw: Raw, keys: np.ndarray) -> Shaped[np.ndarray, " n"]:
