@@ -109,3 +109,8 @@ def test_arrays_with_labels_ids_and_weights() -> None:
 def test_sparse_matrices_become_dense() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     assert load(sparse.csr_matrix(np.diag([1.5, 2.5]))).x.tolist() == [[1.5, 0], [0, 2.5]]
+
+
+def test_fractions_beside_whole_numbers_stay_fractions() -> None:
+    table = pd.DataFrame({"a": [1, 2, 3], "b": [0.5, 1.5, 2.25]})
+    assert load(table).x.tolist() == [[1.0, 0.5], [2.0, 1.5], [3.0, 2.25]]

@@ -8,7 +8,9 @@ import pytest
 
 from latens.data import Schema, load
 from latens.data.columns import ColumnType, decimals_of, number_type, recorded_step, segments
+from latens.data.dates import read_dates
 from latens.data.mixed import as_columns
+from latens.data.words import read_words
 from latens.errors import DataError, ModelFileError
 
 N = 400
@@ -257,3 +259,15 @@ def test_a_number_of_1e300_in_new_rows_is_far_outside(tmp_path) -> None:
     (tmp_path / "far.csv").write_text("a,b\n1e300,x\n-1e300,y\n1,x\n")
     found = load(tmp_path / "far.csv", schema=load(tmp_path / "d.csv").schema)
     assert found.outside[:, 0].tolist() == [np.finfo(np.float32).max, -np.finfo(np.float32).max, 0.0]
+
+
+@pytest.mark.parametrize(("usual", "words"), [("1", "numbers and the text 'x'"), ("2021-05-01", "dates and 'x'")])
+def test_two_slips_among_many_cells_are_refused(usual: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read_words([usual] * 10 + ["x", "y"], "a", "t.csv")
+
+
+@pytest.mark.parametrize("zone", ["", "Europe/Paris"])
+def test_days_keep_the_zone_that_is_named(zone: str) -> None:
+    found = read_dates({"1970-01-02", "1970-01-03"}, zone, lambda *_: DataError("refused"))
+    assert found == ({"1970-01-02": 1, "1970-01-03": 2}, "D", zone)

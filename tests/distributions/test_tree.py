@@ -62,7 +62,7 @@ def test_a_column_depends_on_its_parent_alone(tree: Tree, table: np.ndarray) -> 
 def test_missing_cells_are_summed_over(tree: Tree, table: np.ndarray, shown: tuple[bool, ...]) -> None:
     row, mask = np.array([1.0, 4.0, 1.0, 2.0, 0.0]), np.array(shown)
     event = jnp.asarray(np.where(mask, row, np.nan))
-    fits = np.all((EVERY == row) | ~mask, axis=1)
+    fits = np.all((row == EVERY) | ~mask, axis=1)
     assert float(tree.log_prob_observed(event, jnp.asarray(mask))) == pytest.approx(np.log(table[fits].sum()), abs=2e-6)
     terms = np.asarray(tree.terms_observed(event, jnp.asarray(mask)))
     assert terms.sum() == pytest.approx(np.log(table[fits].sum()), abs=5e-6) and (terms[~mask] == 0).all()
@@ -78,7 +78,7 @@ def test_each_column_given_the_others(tree: Tree, table: np.ndarray, shown: tupl
     row, mask = np.array([1.0, 4.0, 1.0, 2.0, 0.0]), np.array(shown)
     each = tree.each_given(jnp.asarray(row), jnp.asarray(mask))
     for j, size in enumerate((3, 6, 2, 3, 2)):
-        others = np.all((EVERY == row) | ~mask | (np.arange(5) == j), axis=1)
+        others = np.all((row == EVERY) | ~mask | (np.arange(5) == j), axis=1)
         exact = [table[others & (EVERY[:, j] == v)].sum() / table[others].sum() for v in range(size)]
         found = [float(each.log_prob_terms(jnp.asarray(row).at[j].set(v))[j]) for v in range(size)]
         assert np.allclose(np.exp(found), exact, atol=2e-6), j
@@ -95,14 +95,14 @@ def test_marginals_and_means(tree: Tree, table: np.ndarray) -> None:
 
 def test_within_ranges(tree: Tree, table: np.ndarray) -> None:
     low, high = np.array([-np.inf, 2, -np.inf, 1, -np.inf]), np.array([1, 4, np.inf, np.inf, np.inf])
-    fits = np.all((EVERY >= low) & (EVERY <= high), axis=1)
+    fits = np.all((low <= EVERY) & (high >= EVERY), axis=1)
     inside, mass = tree.within(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
     assert float(mass) == pytest.approx(np.log(table[fits].sum()), abs=2e-6)
     found = np.exp(np.asarray(jax.vmap(inside.log_prob)(jnp.asarray(EVERY)), np.float64))
     assert np.allclose(found, np.where(fits, table / table[fits].sum(), 0.0), atol=2e-6)
     each = tree.each_within(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
     for j, size in enumerate((3, 6, 2, 3, 2)):
-        others = np.all(((EVERY >= low) & (EVERY <= high)) | (np.arange(5) == j), axis=1)
+        others = np.all(((low <= EVERY) & (high >= EVERY)) | (np.arange(5) == j), axis=1)
         exact = [table[others & (EVERY[:, j] == v)].sum() / table[others].sum() for v in range(size)]
         found = [float(each.log_prob_terms(jnp.zeros(5).at[j].set(v))[j]) for v in range(size)]
         assert np.allclose(np.exp(found), exact, atol=2e-6), j

@@ -15,9 +15,8 @@ from cli_fixtures import Result
 
 from latens.cli.main import main
 from latens.errors import LatensError, RunFolderError
-from latens.io.atomic import temporary_beside
+from latens.io.atomic import open_plain, temporary_beside
 from latens.io.jsonlines import JsonLines
-from latens.io.plain_files import open_plain
 from latens.runs.folder import RunFolder
 from latens.runs.ownership import OWN_FILES, OWN_FOLDERS
 

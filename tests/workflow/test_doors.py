@@ -17,7 +17,7 @@ from latens.errors import ConfigError, DataError, LatensError, ModelFileError, U
 from latens.estimators import VAE, GenerativeClassifier, VAEDetector
 from latens.estimators.base import seed_of, with_nan
 from latens.evaluation import Rows
-from latens.io.plain_files import as_path
+from latens.io.atomic import as_path
 from latens.io.process import counted
 from latens.workflow.inputs import positions_of
 from latens.workflow.refit import refit_prior

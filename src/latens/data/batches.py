@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from latens.data.rows import mix
 from latens.data.sparse import SparseRows
 from latens.errors import DataError
 from latens.typing import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32
@@ -68,16 +69,6 @@ def hash_rows(x: np.ndarray) -> np.ndarray:
             state = (state ^ column) * np.uint64(0x100000001B3)
             state ^= state >> np.uint64(29)
     return mix(state)
-
-
-def mix(values: np.ndarray) -> np.ndarray:
-    """Mix 64-bit integers to evenly spread 32-bit ones."""
-    # Source: the finaliser of SplitMix64, Steele, Lea & Flood (2014).
-    with np.errstate(over="ignore"):
-        v = np.asarray(values).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        v = (v ^ (v >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        v = (v ^ (v >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return ((v ^ (v >> np.uint64(31))) >> np.uint64(32)).astype(np.uint32)
 
 
 def as_batch(x: Any, **fields: Any) -> Batch:

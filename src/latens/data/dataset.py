@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.batches import Batch
-from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, row_keys, split_by_hash, split_code
+from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, philox, row_keys, split_by_hash, split_code
 from latens.data.schema import Schema
 from latens.data.sparse import SMALL, SparseRows
 from latens.errors import DataError
@@ -137,11 +137,8 @@ class Dataset:
             code = TEST
         positions = np.flatnonzero(self.split == code)
         if required and not len(positions):
-            raise DataError(
-                f"none of the {len(self)} rows is a {SPLITS[code]} row.",
-                where=self.name,
-                fix="Rows are split 80/10/10 by a hash of their ids: give more rows, or other ids (--id NAME).",
-            )
+            fix = "Rows are split 80/10/10 by a hash of their ids: give more rows, or other ids (--id NAME)."
+            raise DataError(f"none of the {len(self)} rows is a {SPLITS[code]} row.", where=self.name, fix=fix)
         return positions
 
     def count(self, which: str | int) -> int:
@@ -171,11 +168,9 @@ class Dataset:
             The positions of the training rows.
         """
         rows = self.subset(TRAIN)
-        key = np.array([seed % 2**64, epoch % 2**64], np.uint64)
 
         def shuffled(stream: int, n: int) -> np.ndarray:
-            counter = np.array([0, 0, 0, stream], np.uint64)
-            return np.random.Generator(np.random.Philox(key=key, counter=counter)).permutation(n)
+            return philox((seed, epoch), (0, 0, 0, stream)).permutation(n)
 
         blocks = [rows[start : start + block] for start in range(0, len(rows), block)]
         ordered = [blocks[b][shuffled(b + 1, len(blocks[b]))] for b in map(int, shuffled(0, len(blocks)))]
@@ -195,8 +190,7 @@ class Dataset:
         Returns:
             The data set with the same rows.
         """
-        split = np.where(self.split == VALIDATION, TRAIN, self.split).astype(np.uint8)
-        return dataclasses.replace(self, split=split, held_out=False)
+        return dataclasses.replace(self.validation_as_train(), held_out=False)
 
     def validation_as_train(self) -> "Dataset":
         """Join the validation rows to training, so that no rows validate.

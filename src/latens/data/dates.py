@@ -154,10 +154,7 @@ def read_dates(
         fix = 'Write all times in one zone, or name one: {"kind": "date", "zone": "UTC"}.'
         raise refused(second, f"times of several zones ({first} and others):", fix)
     zone = zone or next(iter(names), "")
-    if not times and not zone:
-        numbers = np.array(words, "datetime64[D]").astype(np.int64)
-        return dict(zip(words, numbers.tolist())), "D", ""
-    if len(days) == len(words):  # days of a zone that is named
+    if not times:  # days, of a zone where one is named
         numbers = np.array(words, "datetime64[D]").astype(np.int64)
         return dict(zip(words, numbers.tolist())), "D", zone
     numbers, unit = _instants(words, zone), "s"

@@ -54,11 +54,9 @@ def _all_stored(x: SparseRows, columns: Sequence[str] | None, where: str) -> Non
     bad = np.flatnonzero(~np.isfinite(stored))
     if len(bad):
         row, column = x.place(int(bad[0]))
-        raise DataError(
-            f"holds {stored[bad[0]]}; {len(bad)} such cell{'s' if len(bad) > 1 else ''} in all.",
-            where=f"{where}, row {row}, {cell_name((column,), columns)}",
-            fix="A sparse matrix has no missing cells: give finite numbers, or a dense table with --missing nan.",
-        )
+        what = f"holds {stored[bad[0]]}; {len(bad)} such cell{'s' if len(bad) > 1 else ''} in all."
+        fix = "A sparse matrix has no missing cells: give finite numbers, or a dense table with --missing nan."
+        raise DataError(what, where=f"{where}, row {row}, {cell_name((column,), columns)}", fix=fix)
 
 
 def infer_schema(
@@ -275,11 +273,9 @@ def store(x: Any, schema: Schema, where: str = "data") -> Any:
     if not finite.all():
         at = tuple(int(i) for i in np.argwhere(~finite)[0])
         at = x.place(at[0]) if isinstance(x, SparseRows) else at
-        raise DataError(
-            f"{x[at]!s} is too large for float32 (3.4e38).",
-            where=f"{where}, row {at[0]}, {cell_name(at[1:], schema.columns)}",
-            fix="Rescale this column.",
-        )
+        what = f"{x[at]!s} is too large for float32 (3.4e38)."
+        fix = "Rescale this column."
+        raise DataError(what, where=f"{where}, row {at[0]}, {cell_name(at[1:], schema.columns)}", fix=fix)
     return stored
 
 
@@ -300,11 +296,8 @@ def conform(
         x = x.columns_at(order) if isinstance(x, SparseRows) else x[:, order]
         observed = None if observed is None else observed[:, order]
     if x.shape[1:] != schema.shape:
-        raise DataError(
-            f"has rows of shape {x.shape[1:]}, the model was trained on {schema.shape}.",
-            where=where,
-            fix="Give data of the same shape.",
-        )
+        what = f"has rows of shape {x.shape[1:]}, the model was trained on {schema.shape}."
+        raise DataError(what, where=where, fix="Give data of the same shape.")
     seen = Range.of(x, observed)
     low, high = seen.ends
     top = {"binary": 1, "levels": (schema.levels or 2) - 1, "unit": 1}.get(schema.kind, np.inf)
@@ -312,11 +305,8 @@ def conform(
     if low < bottom or high > top or not (seen.whole or schema.kind in ("unit", "real")):
         words = {"binary": "0 or 1", "unit": "within [0, 1]", "counts": "counts (whole numbers of 0 or more)"}
         kind = words.get(schema.kind, f"whole numbers from 0 to {top}")
-        raise DataError(
-            f"has cells from {low:g} to {high:g}; the model was trained on cells that are {kind}.",
-            where=where,
-            fix="Scale the data as the training data were.",
-        )
+        what = f"has cells from {low:g} to {high:g}; the model was trained on cells that are {kind}."
+        raise DataError(what, where=where, fix="Scale the data as the training data were.")
     return x, observed
 
 

@@ -97,11 +97,9 @@ def download(name: str) -> Path:
         try:
             pooch.retrieve(url + file, known_hash=f"sha256:{sha}", fname=file, path=folder)
         except Exception as error:  # whatever the network, the disk or the check says: the remedy is the same
-            raise DataError(
-                f"could not be downloaded from {url} ({type(error).__name__}: {str(error)[:120]}).",
-                where=name,
-                fix=f"Put {', '.join(_IDX_FILES)} into ./data/{name} (or into $LATENS_DATA/{name}).",
-            ) from None
+            what = f"could not be downloaded from {url} ({type(error).__name__}: {str(error)[:120]})."
+            fix = f"Put {', '.join(_IDX_FILES)} into ./data/{name} (or into $LATENS_DATA/{name})."
+            raise DataError(what, where=name, fix=fix) from None
     return folder
 
 

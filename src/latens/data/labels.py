@@ -17,11 +17,8 @@ def keep_labels(data: Dataset, count: int, seed: int) -> Dataset:
         raise DataError("there are no labels to keep.", where=data.name, fix="Name their column: --label NAME.")
     if count < len(classes):
         fix = f"Give {len(classes)} or more."
-        raise DataError(
-            f"data.labelled={count} is fewer than one label for each of {len(classes)} classes.",
-            where="data.labelled",
-            fix=fix,
-        )
+        what = f"data.labelled={count} is fewer than one label for each of {len(classes)} classes."
+        raise DataError(what, where="data.labelled", fix=fix)
     generator, kept = np.random.default_rng(seed), np.zeros(len(data), bool)
     for code, name in enumerate(classes):
         share = count // len(classes) + (code < count % len(classes))
@@ -38,11 +35,9 @@ def require_labels(data: Dataset, positions: np.ndarray, where: str) -> None:
     label = data.seen_label
     missing = len(positions) if label is None else int(np.sum(label[positions] < 0))
     if missing:
-        raise DataError(
-            f"{missing} of {len(positions)} rows have no label among {_listed(data)}; a conditional model reads it.",
-            where=where,
-            fix="Name the column of the labels with --label NAME, and leave out rows without one.",
-        )
+        what = f"{missing} of {len(positions)} rows have no label among {_listed(data)}; a conditional model reads it."
+        fix = "Name the column of the labels with --label NAME, and leave out rows without one."
+        raise DataError(what, where=where, fix=fix)
 
 
 def _listed(data: Dataset) -> str:

@@ -78,11 +78,8 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
             raise ConfigError(what, where="preparation.classes", fix="Use fewer classes.")
         chosen = [self.binarize != "none", self.dequantize, self.integer, self.log1p]
         if sum(chosen) > 1 or ((self.integer or self.log1p) and self.divide != 1.0):
-            raise ConfigError(
-                "binarize, dequantize, integer and log1p exclude each other, and the last two allow no divide.",
-                where="preparation",
-                fix="Choose one of them.",
-            )
+            what = "binarize, dequantize, integer and log1p exclude each other, and the last two allow no divide."
+            raise ConfigError(what, where="preparation", fix="Choose one of them.")
 
     @property
     def is_random(self) -> bool:

@@ -1,9 +1,12 @@
 """What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
 
+import contextlib
+import gzip
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,9 +77,8 @@ def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
     for role, name in roles.asked().items():
         if have[role] is None:
             flag = {"label": "--label", "row_id": "--id", "weight": "--weight"}[role]
-            raise DataError(
-                f"has no named columns, so no {name!r}.", where=where, fix=f"Leave {flag} out, or use .npz."
-            )
+            fix = f"Leave {flag} out, or use .npz."
+            raise DataError(f"has no named columns, so no {name!r}.", where=where, fix=fix)
     if roles.label == "none":
         raw.label = raw.classes = None
     return raw
@@ -97,6 +99,15 @@ def damaged(where: str, message: str, fix: str = "") -> DataError:
     return DataError(message, where=where, fix=fix or "The file is cut off, damaged or not what its name says.")
 
 
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[tuple[Any, bool]]:
+    """Open a file that may be gzipped, as its first bytes say; and say whether it is."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        yield gzip.GzipFile(fileobj=file) if packed else file, packed
+
+
 def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int, *, exact: bool = True) -> int:
     """Count the bytes of an array, after checking them against what the file can hold."""
     if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
@@ -106,9 +117,8 @@ def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int
         held = f"{available} bytes follow" if exact else f"the file can hold {available} at most"
         raise damaged(where, f"the header declares {str(size)[:30]} bytes of data, {held}.")
     if size > MAX_BYTES:
-        raise ResourceError(
-            f"holds {size} bytes; one file may hold {MAX_BYTES}.", where=where, fix="Use fewer rows, or a smaller type."
-        )
+        fix = "Use fewer rows, or a smaller type."
+        raise ResourceError(f"holds {size} bytes; one file may hold {MAX_BYTES}.", where=where, fix=fix)
     return size
 
 

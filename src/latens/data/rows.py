@@ -5,13 +5,12 @@ import datetime
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.batches import mix
 from latens.data.schema import MAX_CLASSES, MAX_NAME
 from latens.errors import DataError, UsageError
 
@@ -21,7 +20,17 @@ MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Words that stand for a missing value in a table (compared in lower case)."""
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z")
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
+WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
+
+
+def mix(values: np.ndarray) -> np.ndarray:
+    """Mix 64-bit integers to evenly spread 32-bit ones."""
+    # Source: the finaliser of SplitMix64, Steele, Lea & Flood (2014).
+    with np.errstate(over="ignore"):
+        v = np.asarray(values).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        v = (v ^ (v >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        v = (v ^ (v >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((v ^ (v >> np.uint64(31))) >> np.uint64(32)).astype(np.uint32)
 
 
 def row_numbers(names: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
@@ -68,6 +77,12 @@ def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.nd
     return split
 
 
+def philox(key: Sequence[int], counter: Sequence[int]) -> np.random.Generator:
+    """Make a random stream of its own for each key (two numbers) and each counter (four)."""
+    numbers = np.array([number % 2**64 for number in key], np.uint64)
+    return np.random.Generator(np.random.Philox(key=numbers, counter=np.array(counter, np.uint64)))
+
+
 def split_of(keys: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """Split rows 80/10/10 by what their random keys are made of."""
     tenth = (mix(keys).astype(np.uint64) * np.uint64(10)) >> np.uint64(32)
@@ -87,19 +102,15 @@ def row_names(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"]:
         text = [_text(v) for v in array.tolist()]
         if "" in text:
             raise DataError(f"row {text.index('')} has no id.", where=where, fix="Give every row an id of its own.")
-        names = np.array([int(t) for t in text], np.int64) if all(map(_WHOLE.match, text)) else np.array(text)
+        names = np.array([int(t) for t in text], np.int64) if all(map(WHOLE.match, text)) else np.array(text)
     else:
-        raise DataError(
-            f"row ids must be whole numbers or text, not {array.dtype}.", where=where, fix="Use whole numbers or text."
-        )
+        fix = "Use whole numbers or text."
+        raise DataError(f"row ids must be whole numbers or text, not {array.dtype}.", where=where, fix=fix)
     unique, count = np.unique(names, return_counts=True)
     if len(unique) != n:
         twice = unique[count > 1][0].item()
-        raise DataError(
-            f"the row id {twice!r} is used {count[count > 1][0]} times.",
-            where=where,
-            fix="Give every row an id of its own (for a frame: reset_index(drop=True)).",
-        )
+        fix = "Give every row an id of its own (for a frame: reset_index(drop=True))."
+        raise DataError(f"the row id {twice!r} is used {count[count > 1][0]} times.", where=where, fix=fix)
     return names
 
 
@@ -133,28 +144,22 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
         missing = np.isnan(array)
         if not _whole(array[~missing]):
             bad = next(v for v in array[~missing].tolist() if not _whole(np.array(v)))
-            raise DataError(
-                f"labels must be classes (whole numbers or text), not {bad!r}.",
-                where=where,
-                fix="Choose another column with --label NAME, or --label none to leave labels out.",
-            )
+            fix = "Choose another column with --label NAME, or --label none to leave labels out."
+            raise DataError(f"labels must be classes (whole numbers or text), not {bad!r}.", where=where, fix=fix)
         array = np.where(missing, 0, array).astype(np.int64)
     elif array.dtype.kind == "U":
         missing = array == ""
     elif array.dtype.kind in "biu":
         missing = np.zeros(n, bool)
     else:
-        raise DataError(
-            f"labels must be whole numbers or text, not {array.dtype}.", where=where, fix="Use whole numbers or text."
-        )
+        fix = "Use whole numbers or text."
+        raise DataError(f"labels must be whole numbers or text, not {array.dtype}.", where=where, fix=fix)
     found, codes = np.unique(array[~missing], return_inverse=True)
     words = tuple(str(v) for v in found.tolist())
     if len(words) > MAX_CLASSES or any(len(w) > MAX_NAME for w in words):
-        raise DataError(
-            f"there are {len(words)} different labels (at most {MAX_CLASSES}, of {MAX_NAME} characters).",
-            where=where,
-            fix="Choose another column with --label NAME, or --label none to leave labels out.",
-        )
+        what = f"there are {len(words)} different labels (at most {MAX_CLASSES}, of {MAX_NAME} characters)."
+        fix = "Choose another column with --label NAME, or --label none to leave labels out."
+        raise DataError(what, where=where, fix=fix)
     if classes is not None:
         known = {word: i for i, word in enumerate(classes)}
         codes = np.array([known.get(word, -1) for word in words], np.int32)[codes] if len(words) else codes
@@ -186,11 +191,8 @@ def row_weights(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"] | N
     except (ValueError, TypeError):
         raise DataError("weights must be numbers.", where=where, fix="Give every row a weight of 0 or more.") from None
     if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
-        raise DataError(
-            f"weights must be {n} finite numbers of 0 or more.",
-            where=where,
-            fix="Give every row a weight of 0 or more.",
-        )
+        fix = "Give every row a weight of 0 or more."
+        raise DataError(f"weights must be {n} finite numbers of 0 or more.", where=where, fix=fix)
     return weights
 
 
@@ -220,9 +222,8 @@ def _flat(values: Any, n: int, where: str, what: str) -> np.ndarray:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (n,):
-        raise DataError(
-            f"{what} must have the shape ({n},), not {array.shape}.", where=where, fix="Give one value for each row."
-        )
+        fix = "Give one value for each row."
+        raise DataError(f"{what} must have the shape ({n},), not {array.shape}.", where=where, fix=fix)
     return array
 
 

@@ -93,9 +93,8 @@ def shapes(
     if resolution < 4:
         raise UsageError(f"resolution must be 4 or more, not {resolution}.", where="resolution", fix="Use 4 or more.")
     if not 0.0 < turn <= 1.0:
-        raise UsageError(
-            f"turn must be above 0 and at most 1, not {turn:g}.", where="turn", fix="Use a number above 0, at most 1."
-        )
+        fix = "Use a number above 0, at most 1."
+        raise UsageError(f"turn must be above 0 and at most 1, not {turn:g}.", where="turn", fix=fix)
     for colour in colours or ():
         if len(colour) != 3 or not all(0.0 <= part <= 1.0 for part in colour):
             raise UsageError(f"{colour} is no colour.", where="colours", fix="Give three numbers from 0 to 1 each.")
@@ -190,11 +189,8 @@ def _drawn(n: int, counts: np.ndarray, seed: int | None) -> np.ndarray:
     if seed is None:
         raise UsageError("factors drawn at random need a seed.", where="seed", fix="Give seed=0, say.")
     if not 1 <= n <= total:
-        raise UsageError(
-            f"there are {total} different pictures, and {n} were asked for.",
-            where="factors",
-            fix=f"Ask for 1 to {total}.",
-        )
+        fix = f"Ask for 1 to {total}."
+        raise UsageError(f"there are {total} different pictures, and {n} were asked for.", where="factors", fix=fix)
     ids = np.random.default_rng(seed).choice(total, n, replace=False, shuffle=True)
     return np.stack(np.unravel_index(ids, tuple(counts)), axis=1)
 

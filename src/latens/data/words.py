@@ -226,7 +226,7 @@ def read_words(
         if wide is not None:
             raise _too_wide(wide, name, place_of(wide))
         return numbered(numbers), None
-    infinite = next((cell for cell in others if _is_infinite(cell)), None)
+    infinite = next((cell for cell in others if np.isinf(_float(cell))), None)
     if infinite is not None and 2 * len(numbers) > len(distinct):
         raise refused(infinite, "numbers and the infinite value", "Leave such cells empty, or write a number.")
     if others and all(_GROUPED.match(cell) for cell in others) and declared.kind != "date":
@@ -235,15 +235,17 @@ def read_words(
     if declared.kind == "number":
         fix = "Mend that cell or leave it empty, or declare the column as a category."
         raise refused(next(iter(others)), "the text", f"It is declared as a number. {fix}")
-    slip = next((cell for cell, count in others.items() if count < SLIPS), None)
-    if not codes and slip is not None and 2 * others.total() < seen.total():
+
+    def slip_of(few: Counter[str]) -> str | None:
+        slips = few.items() if 2 * few.total() < seen.total() else ()
+        return next((cell for cell, count in slips if count < SLIPS), None)
+
+    if not codes and (slip := slip_of(others)) is not None:
         roles = f"name it with --label {name} or --id {name}"
         fix = f"Mend that cell or leave it empty, write the column as text, or {roles}."
         raise refused(slip, "numbers and the text", fix)
-    dated = {cell for cell in distinct if DATE.match(cell) or TIME.match(cell)}
-    undated = Counter({cell: count for cell, count in seen.items() if cell not in dated})
-    slip = next((cell for cell, count in undated.items() if count < SLIPS), None)
-    if slip is not None and 2 * undated.total() < seen.total():
+    undated = Counter({cell: n for cell, n in seen.items() if not (DATE.match(cell) or TIME.match(cell))})
+    if (slip := slip_of(undated)) is not None:
         raise refused(slip, "dates and", "Mend that cell or leave it empty, or declare the column as a category.")
     dates = read_dates(distinct, declared.zone, refused) if not undated else None
     if dates is not None:
@@ -255,15 +257,12 @@ def read_words(
     return numbered({value: i for i, value in enumerate(values)}), TextColumn(values)
 
 
+def _float(cell: str) -> float:
+    try:
+        return np.nan if "_" in cell else float(cell)
+    except ValueError:
+        return np.nan
+
+
 def _is_number(cell: str) -> bool:
-    try:
-        return "_" not in cell and bool(np.isfinite(float(cell)))
-    except ValueError:
-        return False
-
-
-def _is_infinite(cell: str) -> bool:
-    try:
-        return "_" not in cell and bool(np.isinf(float(cell)))
-    except ValueError:
-        return False
+    return bool(np.isfinite(_float(cell)))

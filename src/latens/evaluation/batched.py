@@ -21,7 +21,7 @@ from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.data.sparse import SparseRows
 from latens.errors import refuse_other
-from latens.io.keys import check_generator
+from latens.io.compilation import check_generator
 from latens.io.process import check_process, counted
 from latens.typing import Key, PyTree
 

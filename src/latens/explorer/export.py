@@ -13,6 +13,7 @@ from pathlib import Path
 
 from latens.errors import RunFolderError
 from latens.io.atomic import (
+    as_path,
     clean_orphans,
     is_temporary,
     resource_errors,
@@ -21,7 +22,6 @@ from latens.io.atomic import (
     write_atomic,
     write_synced,
 )
-from latens.io.plain_files import as_path
 
 _DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
 

@@ -14,8 +14,7 @@ from PIL import Image
 
 from latens.errors import DataError, ResourceError, UsageError
 from latens.figures.style import figure_of, spell
-from latens.io.atomic import resource_errors, write_atomic
-from latens.io.plain_files import as_path
+from latens.io.atomic import as_path, resource_errors, write_atomic
 
 ENDINGS = (".gif", ".mp4")
 FRAME_DPI = 112

@@ -26,8 +26,7 @@ from numpy.typing import ArrayLike
 from latens import text as texts
 from latens.errors import UsageError, nearest
 from latens.figures.checks import family_of, readable, same_length
-from latens.io.atomic import resource_errors, write_atomic
-from latens.io.plain_files import as_path
+from latens.io.atomic import as_path, resource_errors, write_atomic
 from latens.typing import checked_later
 
 ThemeName = Literal["light", "dark"]

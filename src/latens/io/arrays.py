@@ -52,9 +52,8 @@ def arrays_to_tree(
     wanted = {path_name(path): leaf for path, leaf in leaves if _is_array(leaf)}
     stored = {_bare(name) if _is_key(wanted.get(_bare(name))) else name: name for name in arrays}
     if len(stored) < len(arrays) or len(wanted) < sum(_is_array(leaf) for _, leaf in leaves):
-        raise ModelFileError(
-            "two tensors have one name.", where=where, fix="Use another copy, or rename the dict keys."
-        )
+        fix = "Use another copy, or rename the dict keys."
+        raise ModelFileError("two tensors have one name.", where=where, fix=fix)
     _check_names(stored, wanted, where)
     filled = []
     for path, leaf in leaves:

@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache, and those of JAX's settings that decide the bits of a run.
+"""The persistent compilation cache of JAX, and those of its settings that decide the bits of a run.
 
 The command switches the cache on: a second run starts in half the time.
 """
@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from latens.errors import ResourceError
+from latens.errors import ConfigError, ResourceError
 
 LEAST_SPACE = 2 * 10**9
 """Bytes of address space with which XLA can start on a machine of few cores."""
@@ -41,6 +41,23 @@ def _from_environment(name: str, default: bool | str | None) -> bool | str | Non
     if text is None:
         return default
     return text.lower() in _YES if isinstance(default, bool) else text or default
+
+
+def check_generator(key: Any) -> None:
+    """Refuse a key whose noise would not be that of its row, or not the noise of every other machine."""
+    # The other generators of JAX draw the numbers of many keys at once from the first of them: the noise of a row would
+    # depend on its place in the batch.
+    import jax
+
+    kind = str(jax.random.key_impl(key))
+    if kind != "threefry2x32":
+        what = f"a key of the random generator {kind!r}, whose noise depends on the place of a row in its batch."
+        fix = "Use threefry2x32, which is JAX's default: unset JAX_DEFAULT_PRNG_IMPL."
+        raise ConfigError(what, where="JAX_DEFAULT_PRNG_IMPL", fix=fix)
+    if not jax_settings()["jax_threefry_partitionable"]:
+        what = "False gives other random numbers than everywhere else."
+        fix = "Use True, which is JAX's default: unset JAX_THREEFRY_PARTITIONABLE."
+        raise ConfigError(what, where="JAX_THREEFRY_PARTITIONABLE", fix=fix)
 
 
 def refuse_what_ends_xla() -> None:

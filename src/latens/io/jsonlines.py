@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from latens.errors import RunFolderError
-from latens.io.atomic import resource_errors
+from latens.io.atomic import open_plain, resource_errors
 from latens.io.json import float_text, parse_json_strict, plain, to_json
-from latens.io.plain_files import open_plain
 
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 _BLOCK = 1 << 16

@@ -1,15 +1,9 @@
-"""The salts of random keys, and the generator that they need.
+"""The salts of random keys.
 
 A salt is a number for each purpose that a key is folded with, beside counts of rows and samples. A key folded with two
 different salts gives two independent streams. The numbers are part of every published result: another number is other
 noise. Two purposes may share a number only where no key is folded with both.
 """
-
-import jax
-
-from latens.errors import ConfigError
-from latens.io.compilation import jax_settings
-from latens.typing import Key
 
 # Folded into the key of a training step, or of one evaluation.
 WEIGHT_DROPOUT = 0x3E16  # which weights of the model are dropped in a step
@@ -38,22 +32,3 @@ HIDDEN = 0x41DE  # the cells of a training row that are hidden
 MOVED = 0x30FE  # where a training picture is moved
 VAE_SAMPLES = 0x5A3B  # samples drawn by an estimator
 CLASSIFIER_SAMPLES = 0xC1A5  # samples drawn by a generative classifier
-
-
-def check_generator(key: Key) -> None:
-    """Refuse a key whose noise would not be that of its row, or not the noise of every other machine."""
-    # The other generators of JAX draw the numbers of many keys at once from the first of them: the noise of a row would
-    # depend on its place in the batch.
-    kind = str(jax.random.key_impl(key))
-    if kind != "threefry2x32":
-        raise ConfigError(
-            f"a key of the random generator {kind!r}, whose noise depends on the place of a row in its batch.",
-            where="JAX_DEFAULT_PRNG_IMPL",
-            fix="Use threefry2x32, which is JAX's default: unset JAX_DEFAULT_PRNG_IMPL.",
-        )
-    if not jax_settings()["jax_threefry_partitionable"]:
-        raise ConfigError(
-            "False gives other random numbers than everywhere else.",
-            where="JAX_THREEFRY_PARTITIONABLE",
-            fix="Use True, which is JAX's default: unset JAX_THREEFRY_PARTITIONABLE.",
-        )

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from latens.errors import LatensError, RunFolderError
-from latens.io.atomic import resource_errors, sync_folder
+from latens.io.atomic import open_plain, resource_errors, sync_folder
 from latens.io.json import parse_json_strict, to_json
-from latens.io.plain_files import open_plain
 
 _MAX_BYTES = 4096
 # Windows locks bytes, and nobody else can read those: one far behind the text is locked.

@@ -49,9 +49,7 @@ def free_memory() -> int | None:
 
 def check_count(n: Any, where: str, *, cells: int = 1) -> int:
     """Check a number of rows that is asked for: a whole number from 1 on, of which `cells` times it fit into memory."""
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-        what = f"must be a whole number of 1 or more, not {n!r:.100}."
-        raise UsageError(what, where=where, fix="Ask for 1 row or more.")
+    _check_whole(n, 1, where, "Ask for 1 row or more.")
     free = free_memory()
     needed = 4 * int(n) * (cells + 2)  # float32, and a random key for each row
     if needed > (2**50 if free is None else free):
@@ -59,6 +57,11 @@ def check_count(n: Any, where: str, *, cells: int = 1) -> int:
         what += "." if free is None else f", and {free / 2**30:.1f} GB are free."
         raise ResourceError(what, where=where, fix="Ask for fewer rows, several times with seeds of their own.")
     return int(n)
+
+
+def _check_whole(n: Any, least: int, where: str, fix: str) -> None:
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < least:
+        raise UsageError(f"must be a whole number of {least} or more, not {n!r:.100}.", where=where, fix=fix)
 
 
 def counted(**least: int) -> Callable[[Function], Function]:
@@ -75,9 +78,7 @@ def counted(**least: int) -> Callable[[Function], Function]:
                 n = given.get(name, low)
                 if n is None and name in optional:
                     continue
-                if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < low:
-                    what = f"must be a whole number of {low} or more, not {n!r:.100}."
-                    raise UsageError(what, where=name, fix=f"Give {low} or more.")
+                _check_whole(n, low, name, f"Give {low} or more.")
             return function(*values, **options)
 
         return cast(Function, call)

@@ -122,9 +122,10 @@ def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     """The SHA-256 of arrays, in the order of their names."""
     # It is over the JSON line `[name, dtype, shape]` of each, a newline, and its bytes (little-endian, row-major).
     digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = _little_endian(np.asarray(arrays[name]))
-        digest.update(to_json([name, _dtype_name(name, array), list(array.shape)]) + b"\n")
+    ordered = {name: _little_endian(np.asarray(arrays[name])) for name in sorted(arrays)}
+    told = [[name, _dtype_name(name, array), list(array.shape)] for name, array in ordered.items()]
+    for line, array in zip(list(map(to_json, told)), ordered.values()):
+        digest.update(line + b"\n")
         digest.update(_bytes_of(array))
     return digest.hexdigest()
 

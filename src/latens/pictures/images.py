@@ -16,8 +16,7 @@ from latens.errors import UsageError
 from latens.figures.images import as_images, mosaic
 from latens.figures.strips import image_strips, image_strips_table
 from latens.figures.style import ThemeName
-from latens.io.atomic import write_atomic
-from latens.io.plain_files import as_path
+from latens.io.atomic import as_path, write_atomic
 
 
 def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None = None) -> np.ndarray:

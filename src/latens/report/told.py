@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from latens.data import Dataset
 from latens.errors import RunFolderError
+from latens.io.atomic import read_plain
 from latens.io.json import parse_json_strict, typed
-from latens.io.plain_files import read_plain
 from latens.pictures.draw import PICTURES, draw_of
 from latens.pictures.source import Source
 from latens.report.shots import Shot, shots

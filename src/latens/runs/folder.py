@@ -24,13 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from latens.errors import ConfigError, LatensError, RunFolderError
-from latens.io.atomic import resource_errors, sync_folder, write_atomic
+from latens.io.atomic import as_path, open_plain, resource_errors, sync_folder, write_atomic
 from latens.io.compilation import jax_settings
 from latens.io.json import float_text, parse_json_strict, plain, to_json
 from latens.io.jsonlines import JsonLines
 from latens.io.lock import Lock, holder_of
 from latens.io.places import threads
-from latens.io.plain_files import as_path, open_plain
 from latens.runs.ownership import (
     RUN_FORMAT,
     check_info,

@@ -11,10 +11,9 @@ from typing import Any
 from msgspec import Struct
 
 from latens.errors import ConfigError, LatensError, RunFolderError
-from latens.io.atomic import clean_orphans, is_temporary, resource_errors
+from latens.io.atomic import clean_orphans, is_temporary, read_plain, refuse_unplain, resource_errors
 from latens.io.json import parse_json_strict, typed
 from latens.io.lock import holder_of, in_use, read_lock
-from latens.io.plain_files import read_plain, refuse_unplain
 
 RUN_FORMAT = "latens-run"
 """The word in run.json that tells it from other people's."""

@@ -17,9 +17,8 @@ from msgspec import Struct
 
 from latens.config import read_value
 from latens.errors import LatensError, RunFolderError, UsageError
-from latens.io.atomic import resource_errors, write_atomic
+from latens.io.atomic import read_plain, resource_errors, write_atomic
 from latens.io.json import parse_json_strict, to_json, typed
-from latens.io.plain_files import read_plain
 
 SWEEP_FORMAT, FORMAT_VERSION = "latens-sweep", 1
 FILE, VALIDATION = "sweep.json", "validation"

@@ -22,9 +22,17 @@ from msgspec import Meta, Struct
 
 from latens.errors import LatensError, ModelFileError
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
-from latens.io.atomic import clean_orphans, resource_errors, sync_folder, temporary_beside, write_atomic, write_synced
+from latens.io.atomic import (
+    clean_orphans,
+    open_plain,
+    read_plain,
+    resource_errors,
+    sync_folder,
+    temporary_beside,
+    write_atomic,
+    write_synced,
+)
 from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
-from latens.io.plain_files import open_plain, read_plain
 from latens.io.safetensors import pack_chunks, read
 
 FORMAT_VERSION = 1

@@ -15,6 +15,7 @@ from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
 from latens.io import keys
+from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.objectives import ELBO, AbstractObjective
 from latens.training.group import group
@@ -91,7 +92,7 @@ def fit(
     settings = Settings() if settings is None else settings
     check_process()
     if resume is None:  # a run goes on with the generator that it began with
-        keys.check_generator(jax.random.key(settings.seed))
+        check_generator(jax.random.key(settings.seed))
     history: list[dict[str, Any]] = []
     snapshot, objective, steps, seconds = None, stages[-1].objective, 0, 0.0
     for index, stage in enumerate(stages):

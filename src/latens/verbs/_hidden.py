@@ -16,7 +16,7 @@ from latens.data.formats.pictures import pixels_of, reason, unreadable
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.reductions import LUMA, Reduction
-from latens.io.plain_files import kind_of
+from latens.io.atomic import kind_of
 from latens.verbs.kernel import At
 from latens.workflow.trained import TrainedModel
 

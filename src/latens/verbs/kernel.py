@@ -130,8 +130,7 @@ class Made(Struct, kw_only=True):
 
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
-        from latens.io.atomic import write_atomic, write_together
-        from latens.io.plain_files import as_path
+        from latens.io.atomic import as_path, write_atomic, write_together
         from latens.pictures.images import shown, write_image
         from latens.verbs._files import table_bytes, write_npz, write_pairs
 
@@ -171,7 +170,7 @@ class At:
     ) -> None:  # fmt: skip
         self.trained, self.name, self.run, self.data = trained, name, run, data
         if out != "":
-            from latens.io.plain_files import as_path
+            from latens.io.atomic import as_path
 
             as_path(out, "out")
         self.asked, self.unknown = str(out), unknown  # what --out says

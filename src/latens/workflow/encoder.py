@@ -16,7 +16,7 @@ from latens.data import load as load_data
 from latens.data.rows import encode_labels, plain_numbers, refuse_masked
 from latens.errors import ConfigError, DataError, nearest, refuse_other
 from latens.evaluation.finite import finite
-from latens.io.plain_files import as_path
+from latens.io.atomic import as_path
 from latens.io.process import check_process
 from latens.typing import checked_later
 from latens.workflow.inputs import model_file, refuse_classifier

@@ -16,8 +16,7 @@ from msgspec.structs import replace
 
 from latens.errors import UsageError
 from latens.evaluation.latents.encode import from_code
-from latens.io.atomic import write_atomic
-from latens.io.plain_files import as_path
+from latens.io.atomic import as_path, write_atomic
 from latens.models.latent_arrays import mean_code
 from latens.networks.strided import plain_convolutions
 from latens.typing import Array

@@ -14,8 +14,7 @@ from latens.data.formats.tables import is_frame
 from latens.data.labels import require_labels
 from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, refuse_other
-from latens.io.atomic import resource_errors
-from latens.io.plain_files import as_path
+from latens.io.atomic import as_path, resource_errors
 from latens.runs.folder import RunFolder
 from latens.typing import Key, checked_later
 

@@ -21,8 +21,7 @@ from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
-from latens.io.atomic import write_atomic
-from latens.io.plain_files import as_path
+from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.models import DeterministicHead

@@ -8,10 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from latens.data import Dataset, infer_schema, load
-from latens.data.batches import mix
 from latens.data.formats import npy as npy_shards
 from latens.data.formats.source import path_number
-from latens.data.rows import split_of
+from latens.data.rows import mix, split_of
 from latens.data.streams import dataset as stream_dataset
 from latens.data.streams import index as stream_index
 from latens.data.streams.dataset import StreamDataset

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.columns import TextColumn
 from latens.data.dates import BEYOND, zone_name
 from latens.data.formats.format import ColumnSource
 from latens.data.formats.source import BlockTable, File, Place, digest_of, file_of
 from latens.data.formats.tables import (
+    TRUTH,
     categories,
     check_column_names,
     from_words,
     is_wide,
+    kept_columns,
     plain,
     role_positions,
     spans,
@@ -209,7 +210,7 @@ class ParquetSource(AbstractTables):
 
     def table_of(self, block: int, columns: list[str]) -> Any:
         metadata, group = self._parts[block]
-        with self.place.open(self.files[int(self.table.file[block])].name) as stream:
+        with self.place.open(self.file_name(block)) as stream:
             file = self._parquet.ParquetFile(stream, metadata=metadata)
             return file.read_row_group(group, columns=columns, use_threads=False)
 
@@ -298,8 +299,8 @@ class ArrowSource(AbstractTables):
             batches.append((at, ipc.read_record_batch(message, schema).num_rows))
 
     def table_of(self, block: int, columns: list[str]) -> Any:
-        name, ipc = self.files[int(self.table.file[block])].name, self._arrow.ipc
-        with self.place.open(name) as stream:
+        ipc = self._arrow.ipc
+        with self.place.open(self.file_name(block)) as stream:
             whole = stream.read(len(_MAGIC)) == _MAGIC
             file = ipc.open_file(stream) if whole else None
             found = []
@@ -332,12 +333,10 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     """Some columns at a time, so that the table is in memory once and not three times."""
     words = list(file.schema_arrow.names)
     check_column_names(words, where)
-    index = "__index_level_0__" if roles.row_id is None and "__index_level_0__" in words else None
+    index = INDEX if roles.row_id is None and INDEX in words else None
     words = [word for word in words if word != index]
     found = {role: words[i] for role, i in role_positions(words, roles, where).items()}
-    kept = [word for word in words if word not in found.values()]
-    if not kept:
-        raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
+    kept = kept_columns(words, found.values(), where)
     beside = [*found.values(), *([] if index is None else [index])]
     texts = {word: arrow_column(file.read(columns=[word])[word], where) for word in beside}
     rows = file.metadata.num_rows
@@ -373,7 +372,7 @@ def arrow_typed(column: Any, where: str) -> "np.ndarray | Coded | list[str]":
 
     gone = np.asarray(column.is_null().to_numpy(), bool)
     if pa.types.is_boolean(column.type) and gone.any():
-        return Coded(arrow_column(column, where), TextColumn(("False", "True"), "bool"))
+        return Coded(arrow_column(column, where), TRUTH)
     if pa.types.is_dictionary(column.type):
         whole = column.unify_dictionaries().combine_chunks()
         parts = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
@@ -386,10 +385,8 @@ def arrow_typed(column: Any, where: str) -> "np.ndarray | Coded | list[str]":
         return _arrow_words(column, where)
     if not pa.types.is_timestamp(column.type):
         return arrow_column(column, where) if is_plain(column.type) else _arrow_words(column, where)
-    seconds = (
-        column.cast(pa.int64()).fill_null(0).to_numpy()
-        // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
-    )
+    each = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+    seconds = column.cast(pa.int64()).fill_null(0).to_numpy() // each
     return times(seconds, gone, "" if column.type.tz is None else zone_name(column.type.tz, where))
 
 

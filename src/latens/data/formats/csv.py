@@ -6,12 +6,11 @@ file can make the reader grow without end. About 2 million cells a second: store
 
 import contextlib
 import csv
-import gzip
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ import numpy as np
 from latens.data.columns import WHOLE
 from latens.data.declared import Declared
 from latens.data.formats.format import Format
-from latens.data.formats.tables import check_column_names, from_words, role_positions, text_array
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
+from latens.data.formats.tables import check_column_names, from_words, kept_columns, role_positions, text_array
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, unpacked
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, ResourceError
 from latens.text import original_text
@@ -67,14 +66,11 @@ def read_text(path: Path) -> tuple[list[str] | None, list[list[str]]]:
 def _opened(path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
     """(line number, cells) of the rows of a file."""
     where = str(path)
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        stream = gzip.GzipFile(fileobj=file) if packed else file
+    with unpacked(path) as (stream, _):
         lines = _lines(stream, where)
         head = list(islice(lines, _SNIFFED_LINES))
         with _in_words(where):
-            yield _rows(_chain(head, lines), _separator(head, where), where)
+            yield _rows(chain(head, lines), _separator(head, where), where)
 
 
 @contextlib.contextmanager
@@ -113,11 +109,6 @@ def _lines(stream: Any, where: str, number: int = 0, *, whole: bool = True) -> I
             raise DataError("is not UTF-8 text.", where=f"{where}, line {number}", fix="Save it as UTF-8.") from None
 
 
-def _chain(head: Iterable[str], rest: Iterator[str]) -> Iterator[str]:
-    yield from head
-    yield from rest
-
-
 def _separator(head: list[str], where: str) -> str:
     """The separator that gives the most lines the same number of cells (more than one); blanks if none does."""
     filled = [line for line in head if line.strip()]
@@ -149,7 +140,7 @@ def _rows(lines: Iterator[str], separator: str, where: str, before: int = 0) -> 
                 yield number, line.split()
         return
     # No line of a file holds a zero byte: one is a row of its own at the end, or in a cell whose quote has no end.
-    reader = csv.reader(_chain(lines, iter("\0")), delimiter=separator, skipinitialspace=True)
+    reader = csv.reader(chain(lines, "\0"), delimiter=separator, skipinitialspace=True)
     ended = 0
     for row in reader:
         if row and row[-1].endswith("\0"):
@@ -292,9 +283,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
     number, first = next(rows, (0, []))
     second = next(rows, None)
     header, names, found = _columns(number, first, second, roles, where)
-    kept = [i for i in range(len(names)) if i not in found.values()]
-    if not kept:
-        raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
+    kept = kept_columns(range(len(names)), found.values(), where)
     texts: dict[str, list[str]] = {role: [] for role in found}
     cells = array("d")
     words: list[list[str]] = [[] for _ in kept]
@@ -315,19 +304,15 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
         if max(len(cells), held) * 8 > MAX_BYTES:
             raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Store it as .npy.")
 
-    if not header:
-        add(number, first)
-    if second:
-        add(*second)
-    for number, row in rows:
+    head = ([] if header else [(number, first)]) + ([second] if second else [])
+    for number, row in chain(head, rows):
         add(number, row)
     if not cells and not held:
         raise DataError("has a header but no rows.", where=where, fix="Give at least one row of numbers.")
-    columns = tuple(names[i] for i in kept) if header else None
+    titles = tuple(names[i] for i in kept)
+    columns = titles if header or text else None
     if text:
-        titles = [names[i] for i in kept]
         x, texts_of = from_words(dict(zip(titles, words)), roles.declared, where, lines)
-        columns = columns if header else tuple(titles)
     else:
         x, texts_of = np.frombuffer(cells, np.float64).reshape(-1, len(kept)), None
         if roles.declared is not None and np.any(np.abs(x) >= WHOLE):

@@ -8,15 +8,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from latens.data.columns import WHOLE, TextColumn
+from latens.data.columns import WHOLE
 from latens.data.formats.source import WINDOW, AbstractSource, BlockTable, Place, file_of
-from latens.data.formats.tables import check_column_names, from_columns, plain_cells, role_positions
+from latens.data.formats.tables import (
+    TRUTH,
+    check_column_names,
+    from_columns,
+    kept_columns,
+    plain_cells,
+    role_positions,
+    stacked,
+)
 from latens.data.raw import ColumnRoles, Raw, damaged, with_roles
 from latens.data.streams.typed import Cells
 from latens.data.words import Coded, Words
 from latens.errors import DataError, LatensError
-
-TRUTH = TextColumn(("False", "True"), "bool")
 
 
 class Format(abc.ABC):
@@ -84,10 +90,7 @@ class ColumnSource(AbstractSource):
         check_column_names(words, where)
         self._found = {role: words[i] for role, i in role_positions(words, self.roles, where).items()}
         self._ids = self._found.get("row_id", ids if self.roles.row_id is None else None)
-        self._kept = [word for word in words if word not in (*self._found.values(), self._ids)]
-        if not self._kept:
-            fix = "Name fewer columns as label, id or weight."
-            raise DataError("has no column of numbers left.", where=where, fix=fix)
+        self._kept = kept_columns(words, (*self._found.values(), self._ids), where)
         self.label_name = self._found.get("label")
 
     def check_blocks(self) -> None:
@@ -116,11 +119,7 @@ class ColumnSource(AbstractSource):
         if self.typed:
             return Cells({word: self.cells(part[word], f"{where}, column {word!r}") for word in self._kept})
         columns = [part[word] for word in self._kept]
-        arrays = [one.numbers if isinstance(one, Coded) else self.plain(one, where) for one in columns]
-        x = np.empty((len(arrays[0]), len(arrays)), np.result_type(*arrays))
-        for i, array in enumerate(arrays):
-            x[:, i] = array
-        return x
+        return stacked([one.numbers if isinstance(one, Coded) else self.plain(one, where) for one in columns])
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         where, part = self.where(block), self.part(block)
@@ -167,7 +166,7 @@ class FormatSource(ColumnSource):
 
     def _block(self, block: int) -> Any:
         """What the format gives for a block."""
-        at, where, rows = int(self.table.file[block]), self.where(block), int(self.table.rows[block])
+        (at, _, rows), where = self.extent(block), self.where(block)
         with self._opened(self.names[at], where) as file:
             given = self._formats[at].read(file, block - int(np.searchsorted(self.table.file, at)))
             columns = {str(name): cells for name, cells in given.items()} if isinstance(given, Mapping) else None

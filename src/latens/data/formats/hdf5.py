@@ -229,9 +229,8 @@ class Store(AbstractArrays):
         self.check_inside(item, where)
         self.check_chunks(item, where, item.dtype.itemsize)
         check_stored(where, math.prod(item.shape) * item.dtype.itemsize, item.id.get_storage_size())
-        check_chunk(
-            where, math.prod(item.chunks or (1,)) * item.dtype.itemsize, "create_dataset(..., chunks=(256, ...))"
-        )
+        size = math.prod(item.chunks or (1,)) * item.dtype.itemsize
+        check_chunk(where, size, "create_dataset(..., chunks=(256, ...))")
         return item
 
     def _text(self, item: Any, where: str) -> np.ndarray:
@@ -336,9 +335,8 @@ class SparseRows:
         """Read some rows."""
         starts = self.starts[first : first + rows + 1].astype(np.int64)
         at, count = int(starts[0]), int(starts[-1] - starts[0])
-        found = compressed(
-            "csr", self.stored.read(at, count), self.columns.read(at, count), starts - at, (rows, self.shape[1])
-        )
+        cells, columns = self.stored.read(at, count), self.columns.read(at, count)
+        found = compressed("csr", cells, columns, starts - at, (rows, self.shape[1]))
         if found is None:
             raise damaged(self.where, "its data, indices and indptr do not make a sparse matrix.")
         return found.toarray()
@@ -402,14 +400,10 @@ class Hdf5Source(AbstractSource):
             return file_of(name, stream)
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        raw, first, rows = (
-            self._raws[int(self.table.file[block])],
-            int(self.table.first[block]),
-            int(self.table.rows[block]),
-        )
-        part = [
-            None if one is None else np.asarray(one)[first : first + rows] for one in (raw.label, raw.names, raw.weight)
-        ]
+        at, first, rows = self.extent(block)
+        raw = self._raws[at]
+        beside = (raw.label, raw.names, raw.weight)
+        part = [None if one is None else np.asarray(one)[first : first + rows] for one in beside]
         x = raw.x.read(first, rows)
         if len(x) != rows:
             raise damaged(self.where(block), f"holds {len(x)} rows.")

@@ -4,14 +4,12 @@ Format: http://yann.lecun.com/exdb/mnist/ (all numbers big-endian). Gzipped file
 may not declare more than the compressed bytes can hold.
 """
 
-import gzip
-import os
 import struct
 from pathlib import Path
 
 import numpy as np
 
-from latens.data.raw import MAX_DIMENSIONS, MAX_RATIO, Raw, check_size, damaged, join_parts, read_array
+from latens.data.raw import MAX_DIMENSIONS, MAX_RATIO, Raw, check_size, damaged, join_parts, read_array, unpacked
 from latens.errors import DataError
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -25,11 +23,8 @@ _PARTS = {"train": "train", "test": "t10k"}
 def read_idx(path: Path) -> np.ndarray:
     """Read the array of an IDX file, gzipped or not (told by its first bytes, not its name)."""
     where = str(path)
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        stream = gzip.GzipFile(fileobj=file) if packed else file
+    size = path.stat().st_size
+    with unpacked(path) as (stream, packed):
         start = stream.read(4)
         if start not in STARTS:
             raise damaged(where, "does not begin like an IDX file (two zero bytes, a type, 1 to 8 dimensions).")

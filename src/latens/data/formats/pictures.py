@@ -51,41 +51,36 @@ def find_pictures(folder: Path) -> Found:
     """Find the images in a folder and in its subfolders by the ends of their names; hidden files do not count."""
     pictures: list[str] = []
     ignored = 0
-    for entry in folder.iterdir():
-        if entry.name.startswith("."):
+    for path, label in _entries(folder):
+        hidden = path.name.startswith(".")
+        if not hidden and path.is_dir():
+            if any(deep.name.lower().endswith(ENDINGS) for deep in path.iterdir()):
+                what = f"holds pictures two folders down, in {f'{label}/{path.name}'!r}."
+                fix = f"Give the folder {label!r} alone: the folders right in it are the labels."
+                raise DataError(what, where=str(folder), fix=fix)
             ignored += 1
-        elif not entry.is_dir():
-            ignored += not _add(pictures, entry, entry.name)
+        elif not hidden and path.name.lower().endswith(ENDINGS) and path.is_file():
+            pictures.append(f"{label}/{path.name}" if label else path.name)
         else:
-            for inner in entry.iterdir():
-                if inner.name.startswith("."):
-                    ignored += 1
-                elif not inner.is_dir():
-                    ignored += not _add(pictures, inner, f"{entry.name}/{inner.name}")
-                elif any(deep.name.lower().endswith(ENDINGS) for deep in inner.iterdir()):
-                    what = f"holds pictures two folders down, in {f'{entry.name}/{inner.name}'!r}."
-                    fix = f"Give the folder {entry.name!r} alone: the folders right in it are the labels."
-                    raise DataError(what, where=str(folder), fix=fix)
-                else:
-                    ignored += 1
+            ignored += 1
         if len(pictures) > MAX_FILES:
             raise ResourceError(f"holds more than {MAX_FILES} pictures.", where=str(folder), fix="Use fewer.")
     return Found(tuple(sorted(pictures)), ignored)
 
 
-def _add(pictures: list[str], path: Path, name: str) -> bool:
-    known = path.name.lower().endswith(ENDINGS) and path.is_file()
-    if known:
-        pictures.append(name)
-    return known
+def _entries(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Files of a folder, and what its subfolders hold with the name of the subfolder; these themselves are left out."""
+    for entry in folder.iterdir():
+        if entry.name.startswith(".") or not entry.is_dir():
+            yield entry, ""
+        else:
+            yield from ((inner, entry.name) for inner in entry.iterdir())
 
 
 def read_pictures(folder: Path, found: Found) -> Raw:
     """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3)."""
     # The first frame of a moving image is taken, and pictures are turned upright as their EXIF orientation says.
-    heads: dict[
-        str, tuple[tuple[int, int], str]
-    ] = {}  # read before any pixel, so that all that is wrong is told at once
+    heads: dict[str, tuple[tuple[int, int], str]] = {}  # read first, so that all that is wrong is told at once
     problems: dict[str, str] = {}
     for name in found.pictures:
         try:
@@ -192,11 +187,7 @@ def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int, bool]:
         upright = picture if as_is else ImageOps.exif_transpose(picture)
         flat = upright if upright.mode == target else upright.convert(target)
         pixels = np.asarray(flat).astype(np.uint8)
-        return (
-            pixels,
-            getattr(picture, "n_frames", 1),
-            orientation == 1,
-        )  # counted last: that moves to other frames
+        return pixels, getattr(picture, "n_frames", 1), orientation == 1  # counted last: that moves to other frames
 
 
 def _ends(picture: Any, path: Any) -> bool:
@@ -384,14 +375,14 @@ class TarSource(AbstractPictures):
         self.files, self.table = tuple(files), BlockTable.of(cut)
 
     def packed(self, block: int) -> Iterator[tuple[str, Any]]:
-        with self.place.open(self.files[int(self.table.file[block])].name) as stream:
+        with self.place.open(self.file_name(block)) as stream:
             for key, members in self._samples[block]:
                 yield key + self._picture, _member(stream, *members[self._picture])
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         label = None
         if self._labelled:
-            with self.place.open(self.files[int(self.table.file[block])].name) as stream:
+            with self.place.open(self.file_name(block)) as stream:
                 found = [_member(stream, *members[".cls"]).getvalue() for _, members in self._samples[block]]
             label = text_array([text.decode("utf-8", "replace").strip() for text in found], self.where(block))
         return Raw(self.pixels(block), label), None

@@ -23,33 +23,19 @@ from latens.data.formats.npy import MAGIC, NpySource, read_npy
 from latens.data.formats.pictures import TarSource
 from latens.data.formats.source import AbstractSource, Place
 from latens.data.formats.tables import from_frame, is_frame
-from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, with_roles
+from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, unpacked, with_roles
 from latens.data.rows import unmasked
 from latens.data.sparse import is_sparse, sparse_rows
 from latens.errors import ConfigError, DataError, ResourceError
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
 _OTHERS = {
-    (
-        ".pkl",
-        ".pickle",
-        ".pt",
-        ".pth",
-        ".joblib",
-    ): "a pickle can run code when it is opened, so latens never reads one.",
+    _PICKLES: "a pickle can run code when it is opened, so latens never reads one.",
     (".mat",): "this format is not read.",
     (".zarr",): "a Zarr store is a folder, and this is a file.",
     (".xls", ".xlsx", ".ods"): "spreadsheets are not read.",
-    (
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".webp",
-    ): "single pictures are not read, a folder of them is.",
+    image_folder.ENDINGS: "single pictures are not read, a folder of them is.",
     (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "archives are not read.",
 }
 # What the readers below (zipfile, gzip, struct, NumPy, the csv module) raise for damaged bytes.
@@ -224,14 +210,12 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
         raise FileNotFoundError
     if not path.is_file():
         raise DataError("is no regular file.", where=where, fix="Give a file.")
-    with path.open("rb") as file:
-        start = file.read(_START)
-    if not start:
+    if not path.stat().st_size:
         raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
-    if packed := start[:2] == b"\x1f\x8b":
-        with gzip.open(path) as stream:
-            start = stream.read(_START)
-        name = name if name.endswith(_TEXT) or not name.endswith(".gz") else name.removesuffix(".gz")
+    with unpacked(path) as (stream, packed):
+        start = stream.read(_START)
+    if packed and not name.endswith(_TEXT):
+        name = name.removesuffix(".gz")
     for row in FORMATS.values():
         fits = start.startswith(row.starts) and (row.packed or not packed) and not name.endswith(row.never)
         if row.whole and row.starts and fits:

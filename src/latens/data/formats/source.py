@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.batches import mix
 from latens.data.raw import ColumnRoles, Raw
-from latens.data.rows import row_keys, row_names
+from latens.data.rows import mix, row_keys, row_names, row_numbers
 from latens.errors import DataError, LatensError, ResourceError
 
 WINDOW = 2**27
@@ -126,26 +125,33 @@ class AbstractSource(abc.ABC):
         if raw.names is not None:
             return raw, row_keys(row_names(raw.names, len(raw.x), self.where(block)))
         at = self.places(block).astype(np.uint64)
-        return raw, mix(at if self.single else at + path_number(self.files[int(self.table.file[block])].name))
+        return raw, mix(at if self.single else at + path_number(self.file_name(block)))
+
+    def extent(self, block: int) -> tuple[int, int, int]:
+        """Say where a block lies: the number of its file, its first row there, and how many rows it has."""
+        return int(self.table.file[block]), int(self.table.first[block]), int(self.table.rows[block])
+
+    def file_name(self, block: int) -> str:
+        """Give the path of a block's file."""
+        return self.files[self.extent(block)[0]].name
 
     def places(self, block: int) -> Shaped[np.ndarray, " rows"]:
         """Number the rows of a block in their file."""
-        first = int(self.table.first[block])
-        return np.arange(first, first + int(self.table.rows[block]))
+        _, first, rows = self.extent(block)
+        return np.arange(first, first + rows)
 
     def row_names(self, block: int) -> np.ndarray:
         """Name the rows of a block that has no ids: the file and the row in it."""
         at = self.places(block)
         if self.single:
             return at
-        name = self.files[int(self.table.file[block])].name
+        name = self.file_name(block)
         return np.array([f"{name}:{row}" for row in at.tolist()])
 
     def where(self, block: int) -> str:
         """Name a block for an error."""
-        first, rows = int(self.table.first[block]), int(self.table.rows[block])
-        shown = self.place.shown(self.files[int(self.table.file[block])].name)
-        return f"{shown}, rows {first} to {first + rows - 1}"
+        _, first, rows = self.extent(block)
+        return f"{self.place.shown(self.file_name(block))}, rows {first} to {first + rows - 1}"
 
 
 @contextlib.contextmanager
@@ -166,9 +172,7 @@ def file_errors(where: str) -> Iterator[None]:
 
 def path_number(name: str) -> np.uint64:
     """Make a number of a file's path."""
-    return np.uint64(
-        int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-    )
+    return row_numbers(np.array([name], object))[0]
 
 
 def file_of(name: str, stream: Any) -> File:

@@ -1,13 +1,12 @@
 """Sparse matrices in files: SciPy's .npz and Matrix Market (.mtx, .mtx.gz), read as their stored cells alone."""
 
-import gzip
 import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latens.data.raw import MAX_BYTES, Raw, damaged
+from latens.data.raw import MAX_BYTES, Raw, damaged, unpacked
 from latens.data.sparse import compressed, most_rows, sparse_rows
 from latens.errors import DataError, ResourceError
 
@@ -66,9 +65,7 @@ def _from_places(
 def read_market(path: Path) -> Raw:
     """Read the rows of a Matrix Market file of coordinates: real, integer or pattern; general or symmetric."""
     where = str(path)
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else path.open("rb") as stream:
+    with unpacked(path) as (stream, _):
         head = stream.readline(_STEP).decode("ascii", "replace").lower().split()
         if len(head) != 5 or head[1] != "matrix":
             raise damaged(where, "does not begin like a Matrix Market file.")
@@ -91,11 +88,8 @@ def read_market(path: Path) -> Raw:
     data = np.ones(len(row), np.uint8) if head[3] == "pattern" else parts[2]
     if head[4] == "symmetric":
         off = row != column
-        row, column, data = (
-            np.concatenate([row, column[off]]),
-            np.concatenate([column, row[off]]),
-            np.concatenate([data, data[off]]),
-        )
+        pairs = ((row, column), (column, row), (data, data))
+        row, column, data = (np.concatenate([one, other[off]]) for one, other in pairs)
     wrong = damaged(where, f"an entry lies outside of its {rows} rows and {columns} columns.")
     return Raw(sparse_rows(_from_places(data, row, column, (rows, columns), wrong), where))
 

@@ -1,7 +1,7 @@
 """Tables from memory (pandas, polars) and from Parquet: named columns, some of them labels, ids or weights."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from latens.data.sparse import sparse_rows
 from latens.data.words import Coded, only_gaps, read_column
 from latens.errors import DataError, ResourceError, nearest
 
-_CELLS = 2**19
-"""Cells of a Parquet file that are read at a time."""
+T = TypeVar("T")
+
+TRUTH = TextColumn(("False", "True"), "bool")
+"""What the codes of truth values stand for."""
 _LONG, _CHARACTERS = 1000, 2**26
 """Characters of a cell, and of an array whose cells are all as long, above which text is no label and no id."""
 
@@ -39,6 +41,27 @@ def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict
     return found
 
 
+def kept_columns(columns: Iterable[T], apart: Collection[Any], where: str) -> list[T]:
+    """Give the columns that are rows: all but the label, the id and the weight."""
+    kept = [column for column in columns if column not in apart]
+    if not kept:
+        raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
+    return kept
+
+
+def stacked(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Put columns into an array of the type that holds them all."""
+    x = np.empty((len(columns[0]), len(columns)), np.result_type(*columns))
+    for i, column in enumerate(columns):
+        x[:, i] = column
+    return x
+
+
+def _check_cells(columns: int, rows: int, where: str) -> None:
+    if columns * rows * 8 > MAX_BYTES:
+        raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
+
+
 def check_column_names(names: Sequence[str], where: str, fix: str = "Give every column a name of its own.") -> None:
     """Refuse a table in which two columns have one name."""
     if len(set(names)) != len(names):
@@ -58,8 +81,7 @@ def from_words(
     # returns: rowsNaN where a cell of text is missing; and by position what the codes of a column stand for.
     texts: dict[int, TextColumn] = {}
     n = len(next(iter(columns.values())))
-    if len(columns) * n * 8 > MAX_BYTES:
-        raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
+    _check_cells(len(columns), n, where)
     x = np.empty((n, len(columns)))
     for i, (name, values) in enumerate(columns.items()):
         said = (declared or {}).get(name, Declared())
@@ -77,9 +99,7 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     words = list(columns)
     found = role_positions(words, roles, where)
     picked = {role: plain_cells(columns[words[i]], where) for role, i in found.items()}
-    kept = [word for i, word in enumerate(words) if i not in found.values()]
-    if not kept:
-        raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
+    kept = kept_columns(words, [words[i] for i in found.values()], where)
     arrays = [column if isinstance(column := columns[word], Coded | list) else np.asarray(column) for word in kept]
     label_name = words[found["label"]] if "label" in found else None
     ids = picked.get("row_id", names)
@@ -88,13 +108,8 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     if len(plain) < len(arrays) or roles.declared is not None:
         x, texts = from_words(dict(zip(kept, arrays)), roles.declared, where)
         return Raw(x, *beside, label_name=label_name, texts=texts)
-    if len(plain) * len(plain[0]) * 8 > MAX_BYTES:
-        raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
-    dtype = np.result_type(*plain)
-    x = np.empty((len(plain[0]), len(plain)), dtype)
-    for i, array in enumerate(plain):
-        x[:, i] = array
-    return Raw(x, *beside, label_name=label_name)
+    _check_cells(len(plain), len(plain[0]), where)
+    return Raw(stacked(plain), *beside, label_name=label_name)
 
 
 def _as_numbers(column: "np.ndarray | Coded | list[str]") -> np.ndarray | None:
@@ -162,14 +177,14 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
 
 def typed_column(series: Any) -> "np.ndarray | Coded | list[str]":
     """Turn a column of a pandas frame into what its dtype says: names, truth values, times; else as `frame_column`."""
+    from pandas import CategoricalDtype
     from pandas.api import types
 
     gone = series.isna().to_numpy()
-    if isinstance(series.dtype, _pandas().CategoricalDtype):
+    if isinstance(series.dtype, CategoricalDtype):
         return categories(series.cat.codes.to_numpy(), series.cat.categories.tolist(), bool(series.cat.ordered))
     if types.is_bool_dtype(series.dtype) and gone.any():
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Coded(values, TextColumn(("False", "True"), "bool"))
+        return Coded(series.to_numpy(dtype=np.float64, na_value=np.nan), TRUTH)
     if getattr(series.dtype, "kind", "") == "m":
         unit = getattr(getattr(series.dtype, "pyarrow_dtype", None), "unit", None) or np.datetime_data(series.dtype)[0]
         return spans(series.to_numpy(f"timedelta64[{unit}]").astype(np.int64), gone, unit)
@@ -185,12 +200,6 @@ def typed_column(series: Any) -> "np.ndarray | Coded | list[str]":
 def is_wide(values: np.ndarray) -> bool:
     """Whether whole numbers are beyond those that float64, which gaps need, tells apart: their text says them."""
     return bool(((values > WHOLE) | (values < -WHOLE)).any())
-
-
-def _pandas() -> Any:
-    import pandas
-
-    return pandas
 
 
 def times(seconds: np.ndarray, gone: np.ndarray, zone: str) -> Coded:
@@ -231,7 +240,7 @@ def frame_column(series: Any) -> np.ndarray:
         return series.to_numpy(dtype=bool)
     if types.is_complex_dtype(series.dtype):
         return series.to_numpy()
-    if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype):
+    if types.is_numeric_dtype(series.dtype):
         return series.to_numpy(dtype=np.float64, na_value=np.nan) if series.isna().any() else plain(series.to_numpy())
     if types.is_datetime64_dtype(series.dtype) and (series.isna() | (series == series.dt.normalize())).all():
         series = series.dt.strftime("%Y-%m-%d")  # days, not seconds of which 86,399 in 86,400 never come

@@ -13,7 +13,7 @@ from latens.data.formats.npz import AbstractArrays
 from latens.data.formats.source import WINDOW, File, digest_of
 from latens.data.raw import check_stored, damaged, needed
 from latens.errors import DataError
-from latens.io.plain_files import kind_of
+from latens.io.atomic import kind_of
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zmetadata")
 _ARRAY = "x"

@@ -62,17 +62,9 @@ class StreamDataset(Dataset):
         train = self.index.counts[:, list(self.trains)].sum(1)
         return Order(train, seed, epoch, lanes=lanes, most=max(1, self.window_rows // lanes))
 
-    def test_as_validation(self) -> "StreamDataset":
-        """Do what `Dataset.test_as_validation` does, on disk too."""
-        return self._joined(super().test_as_validation())
-
-    def validation_as_train(self) -> "StreamDataset":
+    def validation_as_train(self) -> "Dataset":
         """Do what `Dataset.validation_as_train` does, on disk too."""
-        return self._joined(super().validation_as_train())
-
-    def _joined(self, made: Dataset) -> "StreamDataset":
-        assert isinstance(made, StreamDataset)
-        return dataclasses.replace(made, trains=(TRAIN, VALIDATION))
+        return dataclasses.replace(super().validation_as_train(), trains=(TRAIN, VALIDATION))
 
     @cached_property
     def fingerprint(self) -> str:

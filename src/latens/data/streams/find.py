@@ -80,9 +80,12 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     if not names:
         if path.is_dir():
             return None
-        fix = f"Check the path; known: {', '.join(_endings())}."
-        raise DataError("stands for no file of a stream.", where=spec, fix=fix)
+        raise _no_files(spec, "Check the path; known")
     return _of(Place(root), names, roles, spec)
+
+
+def _no_files(spec: str, known: str) -> DataError:
+    return DataError("stands for no file of a stream.", where=spec, fix=f"{known}: {', '.join(_endings())}.")
 
 
 def is_address(spec: str) -> bool:
@@ -119,7 +122,7 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource | None:
         place = RemotePlace(system, str(PurePosixPath(root).parent), f"{scheme}://")
         file = _opened(place, (PurePosixPath(root).name,), roles, single=True)
         if file is None:
-            raise DataError("stands for no file of a stream.", where=spec, fix=f"Known: {', '.join(_endings())}.")
+            raise _no_files(spec, "Known")
         return file
     found: list[str] = []
     if info.type == fs.FileType.Directory:
@@ -128,8 +131,7 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource | None:
         found = [entry.path[start:] for entry in inside if entry.type == fs.FileType.File]
     names = _streamed(name for name in found if fixed == len(parts) or _matches(name, parts[fixed:]))
     if not names:
-        fix = f"Check the address; known: {', '.join(_endings())}."
-        raise DataError("stands for no file of a stream.", where=spec, fix=fix)
+        raise _no_files(spec, "Check the address; known")
     return _of(RemotePlace(system, root, f"{scheme}://"), names, roles, spec)
 
 

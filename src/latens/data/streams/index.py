@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from latens.data.batches import mix
 from latens.data.dataset import Dataset, rows_at
 from latens.data.formats.source import AbstractSource
-from latens.data.rows import SPLITS, TRAIN, encode_labels, missing_labels, missing_words, row_weights
+from latens.data.rows import SPLITS, TRAIN, encode_labels, missing_labels, missing_words, mix
 from latens.data.schema import Schema
 from latens.data.streams.statistics import Statistics
-from latens.data.streams.stream import Form, cells, in_order, joined, names_of, splits
+from latens.data.streams.stream import Form, cells, in_order, joined, splits, unlabelled_rows
 from latens.data.streams.tally import TypedStatistics
 from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError, LatensError, ModelFileError
@@ -93,26 +92,14 @@ def build(
         low = _hash(keys)
         picked = np.flatnonzero(low <= limits[split])
         if len(picked):
-            rows = Dataset(
-                x=x,
-                schema=form.schema,
-                row_id=keys,
-                names=names_of(raw, source, block, at),
-                split=split,
-                name=name,
-                label=label,
-                mask=observed,
-                weight=row_weights(raw.weight, len(keys), at),
-                label_name=source.label_name or "label",
-            )
-            kept.append((at, rows_at(rows, picked)))
-    schema = schema or (
-        found.schema() if isinstance(found, TypedStatistics) else found.schema(source.columns, counts, where)
-    )
+            rows = unlabelled_rows(raw, keys, x, form.schema, source, block, name, named=True)
+            kept.append((at, rows_at(dataclasses.replace(rows, label=label, mask=observed), picked)))
+    if schema is None:
+        typed = isinstance(found, TypedStatistics)
+        schema = found.schema() if typed else found.schema(source.columns, counts, where)
     if words and schema.classes is None:
         schema = replace(schema, classes=in_order({word for block in words for word in block}, where))
-    centre = np.zeros(schema.shape) if isinstance(found, TypedStatistics) else found.centre(schema)
-    form = dataclasses.replace(form, schema=schema, centre=centre if found.missing else None)
+    form = dataclasses.replace(form, schema=schema, centre=found.centre(schema) if found.missing else None)
     sample = _sample(joined([_filled(part, form, at) for at, part in kept]), form, most, where)
     return Index(
         form,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from latens.data.rows import philox
 from latens.errors import DataError
 
 
@@ -76,6 +77,4 @@ class Order:
 
     def shuffled(self, lane: int, stream: int, n: int) -> np.ndarray:
         """Shuffle the numbers 0 to n - 1 with a random stream of its own, as `Dataset.order` does."""
-        key = np.array([self.seed % 2**64, self.epoch % 2**64], np.uint64)
-        counter = np.array([0, 0, lane, stream], np.uint64)
-        return np.random.Generator(np.random.Philox(key=key, counter=counter)).permutation(n)
+        return philox((self.seed, self.epoch), (0, 0, lane, stream)).permutation(n)

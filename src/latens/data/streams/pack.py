@@ -10,7 +10,7 @@ import numpy as np
 
 from latens.data.dataset import Dataset
 from latens.data.formats.npy import COLUMNS
-from latens.data.rows import split_of
+from latens.data.rows import philox, split_of
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import DataError, RunFolderError
 from latens.io.atomic import resource_errors, temporary_beside, write_atomic
@@ -111,5 +111,4 @@ def _arrays(path: Path) -> Iterator[np.ndarray]:
 
 
 def _random(seed: int, stage: int, number: int) -> np.random.Generator:
-    counter = np.array([0, 0, stage, number], np.uint64)
-    return np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64), counter=counter))
+    return philox((seed, 0), (0, 0, stage, number))

@@ -1,8 +1,8 @@
 """Blocks of a stream as checked rows: the form that training, encoding and measuring take them in."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -12,7 +12,7 @@ from latens.data.formats.registry import check_numeric
 from latens.data.formats.source import AbstractSource
 from latens.data.infer import conform, find_missing, stored_type
 from latens.data.raw import Raw
-from latens.data.rows import encode_labels, row_names, row_weights, split_of
+from latens.data.rows import WHOLE, encode_labels, row_names, row_weights, split_of
 from latens.data.schema import MAX_CLASSES, Schema
 from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError
@@ -64,20 +64,9 @@ class Stream:
         label = None
         if "label" in self.has:
             label = encode_labels(raw.label, n, where, self.form.schema.classes)[0]
-        names = names_of(raw, self.source, block, where) if named else self.source.places(block)
-        return Dataset(
-            x=x,
-            schema=self.form.schema,
-            row_id=keys,
-            names=names,
-            split=splits(raw, keys),
-            name=self.name,
-            label=label,
-            mask=mask,
-            outside=outside,
-            weight=row_weights(raw.weight, n, where) if "weight" in self.has else None,
-            label_name=self.source.label_name or "label",
-        )
+        made = unlabelled_rows(raw, keys, x, self.form.schema, self.source, block, self.name, named=named)
+        weight = made.weight if "weight" in self.has else None
+        return replace(made, label=label, mask=mask, outside=outside, weight=weight)
 
     def parts(self) -> Iterator[Dataset]:
         """Go through all rows in the order of the files, some blocks at a time."""
@@ -104,6 +93,17 @@ def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | No
     return (*(conform(raw.x, raw.columns, form.schema, observed, where) if form.given else (raw.x, observed)), None)
 
 
+def unlabelled_rows(
+    raw: Raw, keys: np.ndarray, x: Any, schema: Schema, source: AbstractSource, block: int, name: str, *, named: bool
+) -> Dataset:
+    """Put with the cells of a block what belongs to its rows, but for labels."""
+    where = source.where(block)
+    names = names_of(raw, source, block, where) if named else source.places(block)
+    weight = row_weights(raw.weight, len(keys), where)
+    label_name = source.label_name or "label"
+    return Dataset(x, schema, keys, names, splits(raw, keys), name, weight=weight, label_name=label_name)
+
+
 def splits(raw: Raw, keys: np.ndarray) -> Shaped[np.ndarray, " n"]:
     """Split the rows of a block: as its files say, else by their keys."""
     return split_of(keys) if raw.brought is None else raw.brought
@@ -126,13 +126,10 @@ def joined(parts: list[Dataset]) -> Dataset:
     return replace(parts[0], **{name: all_of(name) for name in ROW_FIELDS})
 
 
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
-
-
 def in_order(words: set[str], where: str) -> tuple[str, ...]:
     """Sort the names of classes that were met in blocks, as `encode_labels` does: numbers by size, else by letters."""
     if len(words) > MAX_CLASSES:
         what = f"there are {len(words)} different labels (at most {MAX_CLASSES})."
         fix = "Choose another column with --label NAME, or --label none to leave labels out."
         raise DataError(what, where=where, fix=fix)
-    return tuple(sorted(words, key=int) if all(map(_WHOLE.match, words)) else sorted(words))
+    return tuple(sorted(words, key=int) if all(map(WHOLE.match, words)) else sorted(words))

@@ -282,6 +282,10 @@ class TypedStatistics:
         self.notes = notes_of({name: whys[name] for name in schema.ignored or ()}, beyond)
         return schema
 
+    def centre(self, schema: Schema) -> np.ndarray:
+        """Give what stands in the place of missing values: the first cell."""
+        return np.zeros(schema.shape)
+
     def sortedness(self) -> float:
         """Give the variance of block means over that of rows, a mean over the columns of numbers that vary."""
         return self.spread.sortedness()

@@ -25,7 +25,7 @@ from latens.distributions import (
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.batched import BATCH_SIZES, Rows, map_rows, of_rows
 from latens.evaluation.estimate import shares
-from latens.io.keys import check_generator
+from latens.io.compilation import check_generator
 from latens.io.process import check_process, counted
 from latens.models import as_code, mean_code
 from latens.typing import AnyArray, Array, Key, checked_later

@@ -12,7 +12,7 @@ from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions
 from latens.evaluation.batched import BATCH_SIZES
 from latens.evaluation.conditionals import model_places
-from latens.io.keys import check_generator
+from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.models import every_latent
 from latens.typing import Array, Float, Key, PyTree
