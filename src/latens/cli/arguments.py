@@ -16,7 +16,7 @@ _COMMANDS: dict[str, str] = {
     "pack": "rows of any kind as shards of NumPy arrays, also shuffled: the fast form of data larger than memory",
     "fit": "train a model on data",
     "resume": "go on with a run that was stopped or killed, bit for bit",
-    "evaluate": "held-out numbers with their standard errors",
+    "evaluate": "",
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
     "compare": "",
     "encode": "",
@@ -120,20 +120,11 @@ def parser(command: str | None = None) -> Parser:
     _while_training(made["resume"])
     _processes(made["resume"])
     _evaluation(made["resume"])
-    made["evaluate"].add_argument("run", metavar="RUN")
-    made["evaluate"].add_argument("data", metavar="DATA", nargs="?", help="default: the held-out rows of the run")
-    _reading(made["evaluate"])
-    _unknown(made["evaluate"])
-    _evaluation(made["evaluate"])
-    made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
     for name, verb in verbs().items():
         if command in (None, name):
             add_arguments(verb, made[name], _reading)
             if verb.in_parts:
-                _workers(made[name], alone=True)
-    _workers(made["evaluate"])
-    dry_run(made["evaluate"])
-    seed(made["evaluate"], "of the draws")
+                _workers(made[name], alone=verb.takes_out is not None)
     _exploring(made["explore"])
     made["info"].add_argument("run", metavar="RUN")
     made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
@@ -194,11 +185,6 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
     group.add_argument("--pair", metavar="DATA2", help=words)
-
-
-def _unknown(command: argparse.ArgumentParser) -> None:
-    words = "of a name that no training row had: an error (default), a missing cell, or the row is left out"
-    command.add_argument("--unknown", choices=("error", "missing", "skip"), default="error", help=words)
 
 
 def _training(command: argparse.ArgumentParser) -> None:

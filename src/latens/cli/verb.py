@@ -10,7 +10,7 @@ from msgspec import NODEFAULT
 
 from latens.cli.context import Context
 from latens.io.workers import worker_of
-from latens.verbs.kernel import Arg, At, Request, Verb, Work, Would, arguments_of, finished, refuse
+from latens.verbs.kernel import Arg, At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
 
 if TYPE_CHECKING:
     from latens.data import Dataset
@@ -57,17 +57,20 @@ def dry_run(command: Any, what: str = "write nothing, say what would be done") -
 
 def run_verb(verb: type[Request], context: Context) -> int:
     """Open the model, load, refuse, say what would be done or do it, write the file and tell of it."""
-    from latens.cli.workers import begin_launcher, begin_worker, in_parts
+    from latens.cli.workers import FOLDER, begin_launcher, begin_worker, in_parts
     from latens.verbs._sources import open_model
 
     args = context.args
     request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
     if verb.in_parts and in_parts(args, verb.endings):
-        worker = worker_of(args.worker, args.workers, os.environ)
+        sums = verb.takes_out is None  # only this command starts workers that add up
+        worker = None
+        if not sums or FOLDER in os.environ:
+            worker = worker_of(None if sums else args.worker, None if sums else args.workers, os.environ)
         begin_launcher() if worker is None else begin_worker()
-        from latens.cli.parts import run_parts  # it imports jax, whose threads are set by now
+        from latens.cli.parts import run_parts, run_sums  # they import jax, whose threads are set by now
 
-        return run_parts(request, context, worker)
+        return (run_sums if sums else run_parts)(request, context, worker)
     at = At(cast(Any, None))
     at.asked = getattr(args, "out", None) or ""
     early = request.place(at) if verb.takes_out and verb.place is Request.place else None
@@ -83,11 +86,18 @@ def run_verb(verb: type[Request], context: Context) -> int:
         made.write(at.out)
     value = {"out": str(at.out), **made.value} if at.writes else made.value
     if verb.prints:
-        context.result(value, made.text)
-        if made.note:
-            context.say(made.note)
-    else:
-        context.done(value, f"{at.out}: {made.text}" if verb.endings else made.text)
+        return tell(context, value, made)
+    context.done(value, f"{at.out}: {made.text}" if verb.endings else made.text)
+    for words in made.warnings:
+        context.warn(words)
+    return 0
+
+
+def tell(context: Context, value: dict[str, Any], made: Made) -> int:
+    """Print a result, and say what is to be known of it."""
+    context.result(value, made.text)
+    if made.note:
+        context.say(made.note)
     for words in made.warnings:
         context.warn(words)
     return 0
@@ -99,7 +109,7 @@ def reading_as_typed(at: At, context: Context) -> At:
 
     at.flags = given = vars(context.args)
     at.data, at.unknown = given.get("data"), given.get("unknown", "error")
-    at.typed, at.warn = context.argv, context.warn
+    at.typed, at.warn, at.say = context.argv, context.warn, context.say
     at.given = reading_options(given) if "data" in given else {}
     at.asked = given.get("out") or ""
     return at

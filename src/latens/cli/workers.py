@@ -86,7 +86,9 @@ def _error(code: int, out: IO[bytes], err: IO[bytes], number: int) -> LatensErro
 
 
 def in_parts(args: Any, endings: Sequence[str]) -> bool:
-    """Whether the result is a folder: several workers were asked for, or this is one of several tasks."""
+    """Whether several workers were asked for or, where a folder is written, this is one of several tasks."""
+    if not hasattr(args, "out"):
+        return args.workers is not None
     if not args.out:
         return False
     asked, file = (args.workers, args.worker) != (None, None), Path(args.out).suffix.lower() in endings

@@ -13,7 +13,7 @@ from latens.data import Dataset
 from latens.evaluation import Estimate
 from latens.evaluation.estimate import UNKNOWN
 from latens.io.terminal import table
-from latens.workflow.groups import measure_all
+from latens.workflow.groups import Everything, measure_all
 from latens.workflow.measurement import density_of, headline
 from latens.workflow.metrics import METRICS, metric_of
 from latens.workflow.trained import TrainedModel
@@ -188,6 +188,11 @@ def summary_of(
     # num_samples: importance samples of each row; None takes the default.
     only = None if everything else ()
     found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed, only=only)
+    return summarised(trained, data, split, found)
+
+
+def summarised(trained: TrainedModel, data: Dataset, split: str, found: Everything) -> Summary:
+    """Add to what was measured what a reader must know about it."""
     held_out, warnings = beware(split, data, grey=found.grey, config=trained.config)
     warnings += [(finding.name, finding.message) for finding in found.findings]
     cells = "column" if data.schema.columns is not None else "pixel"

@@ -12,8 +12,9 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
-from latens.evaluation import Estimate
+from latens.evaluation import Estimate, diagnose
 from latens.evaluation.evidence.log_marginals import DrawSums
+from latens.workflow.groups import Everything
 from latens.workflow.measurement import NUM_SAMPLES, Measurement, headline
 from latens.workflow.sample_sets import has_likelihood
 from latens.workflow.trained import TrainedModel
@@ -69,7 +70,7 @@ def part_sums(
     return found
 
 
-def combined(parts: Sequence[Mapping[str, Mapping[str, Any]]], seed: int = 0) -> dict[str, Estimate]:
+def combined(parts: Sequence[Mapping[str, Mapping[str, Any]]], seed: int = 0) -> Everything:
     """Put the sums of parts together, in their order: each total is that of the parts, rounded once."""
     found = {}
     for name, first in parts[0].items():
@@ -87,4 +88,4 @@ def combined(parts: Sequence[Mapping[str, Mapping[str, Any]]], seed: int = 0) ->
         if "draws" in first:
             draws = DrawSums.total([DrawSums.of_json(one["draws"]) for one in mine])
             found[name] = found[name].with_draws_error(draws.draws_error, draws.lacks)
-    return found
+    return Everything(metrics=found, findings=diagnose(found), grey="cross_entropy_bound" in found)
