@@ -8,7 +8,7 @@ import pytest
 
 import latens
 from latens.errors import ConfigError, DataError, UsageError
-from latens.verbs._measured import held_out_rows
+from latens.workflow.groups import held_out_rows
 from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from latens.callbacks.snapshots import kept_steps
-from latens.cli.context import Context
-from latens.cli.verb import load_for
+from latens.cli.context import Context, reading_as_typed
 from latens.data import KNOWN
 from latens.data.rows import evenly_spaced
 from latens.data.sources import array_file
@@ -62,7 +61,7 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
     args, run = context.args, opened.run
     if args.data is None and run is None and opened.trained.facts.get("data") not in KNOWN:
         raise UsageError("a model file holds no rows.", where=args.run, fix="Add DATA.")
-    data = load_for(opened, context)
+    data = reading_as_typed(opened, context).load(every=False)
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
     words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
     words += ["--coordinates", args.coordinates] if args.coordinates else []

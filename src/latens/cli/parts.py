@@ -11,8 +11,7 @@ import jax
 import numpy as np
 
 from latens import __version__
-from latens.cli.context import Context
-from latens.cli.verb import reading_as_typed, tell, would
+from latens.cli.context import Context, reading_as_typed, tell, would
 from latens.cli.workers import FOLDER, launch_workers, own_parts, threads_of
 from latens.data.parts import Parts
 from latens.data.streams.dataset import StreamDataset

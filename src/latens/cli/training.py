@@ -126,7 +126,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.cli.remade import made
     from latens.data.rows import MEASURED, every_nth
-    from latens.verbs._measured import held_out_rows, summary_of
+    from latens.workflow.groups import held_out_rows, summary_of
 
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.

@@ -11,12 +11,12 @@ from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
 from latens.io.terminal import table
 from latens.text import visible
-from latens.verbs._lazy import np
+from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
 
 if TYPE_CHECKING:
     from latens.data import Dataset
-    from latens.verbs._measured import Summary
+    from latens.workflow.metrics import Summary
 
 MOST_COLUMNS = 40
 """Columns that are printed; --json has all."""
@@ -39,8 +39,8 @@ class Evaluate(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.streams.dataset import StreamDataset
-        from latens.verbs._measured import held_out_rows, summary_of
         from latens.workflow.columns import column_nats, has_columns
+        from latens.workflow.groups import held_out_rows, summary_of
 
         data = at.load(every=False)
         split, positions = held_out_rows(data) if at.knows(data) else ("all", np.arange(len(data)))
@@ -95,10 +95,12 @@ class Evaluate(Verb):
 
     def joined(self, at: At, data: "Dataset", source: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Made:
         """Put the sums of all parts together."""
-        from latens.verbs._measured import summarised
+        from latens.workflow.groups import Everything, summarised
         from latens.workflow.sums import combined
 
-        found = summarised(at.trained, data, source["split"], combined([part for part in parts if part], self.seed))
+        metrics = combined([part for part in parts if part], self.seed)
+        everything = Everything(metrics, findings=evaluation.diagnose(metrics), grey="cross_entropy_bound" in metrics)
+        found = summarised(at.trained, data, source["split"], everything)
         text = f"{at.name} on {data.name}\n{found.text()}"
         return Made(value=self._value(at, source, found), text=text, note=found.warnings_text())
 

@@ -40,7 +40,7 @@ from latens.evaluation.evidence.mixture_baseline import mixture_baseline
 from latens.models import CodeHead, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
-from latens.workflow.metrics import LAST_HEADLINE, metric_of, ranked
+from latens.workflow.metrics import with_units
 from latens.workflow.pairs import of_pairs
 from latens.workflow.sample_sets import SampleSets, compared, has_likelihood, is_grey, not_its_own
 from latens.workflow.trained import TrainedModel
@@ -123,7 +123,7 @@ def measured(
             draws = min(work.num_samples or PAIR_SAMPLES, PAIR_SAMPLES)
             for name, estimate in of_pairs(trained, data, positions, num_samples=draws, seed=seed).items():
                 work.put(name, estimate)
-    return Measured({name: replace(estimate, seed=seed) for name, estimate in work.found.items()}, table, work.grey)
+    return Measured(with_units(work.found, seed=seed), table, work.grey)
 
 
 def of_one_class(trained: TrainedModel, batch: Batch) -> tuple[np.ndarray, str]:
@@ -141,11 +141,6 @@ def _of_samples(trained: TrainedModel, data: Dataset, positions: np.ndarray, see
     found = compared(SampleSets(trained, data, positions, seed))
     seconds = time.perf_counter() - began
     return {name: replace(value, seed=seed, seconds=seconds) for name, value in found.items()}
-
-
-def headline(metrics: dict[str, Estimate]) -> str:
-    """The name of the metric that stands for the model."""
-    return next(name for name in ranked(LAST_HEADLINE) if name in metrics)
 
 
 def still_rising(facts: Mapping[str, Any]) -> bool:
@@ -231,7 +226,7 @@ class Measurement:
     def put(self, name: str, estimate: Estimate) -> None:
         """Add a metric, and note the seconds since the one before it."""
         now = time.perf_counter()
-        self.found[name] = replace(estimate, unit=metric_of(name).unit, seconds=now - self._began)
+        self.found[name] = replace(estimate, seconds=now - self._began)
         self._began = now
 
     def evidence(self) -> RowNumbers:

@@ -12,10 +12,10 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
-from latens.evaluation import Estimate, diagnose
+from latens.evaluation import Estimate
 from latens.evaluation.evidence.log_marginals import DrawSums
-from latens.workflow.groups import Everything
-from latens.workflow.measurement import NUM_SAMPLES, Measurement, headline
+from latens.workflow.measurement import NUM_SAMPLES, Measurement
+from latens.workflow.metrics import headline, metric_of
 from latens.workflow.sample_sets import has_likelihood
 from latens.workflow.trained import TrainedModel
 
@@ -63,14 +63,14 @@ def part_sums(
         terms = {"w": weight, "w2": weight**2, "wr": weight * rows, "w2r": weight**2 * rows}
         terms["w2r2"] = (weight * rows) ** 2
         sums = {term: math.fsum(values) for term, values in terms.items()}
-        about = {"unit": estimate.unit, "protocol": estimate.protocol, "num_samples": estimate.num_samples}
+        about = {"unit": metric_of(name).unit, "protocol": estimate.protocol, "num_samples": estimate.num_samples}
         found[name] = {"n": len(rows), **sums, **about}
     if work.marginals is not None:
         found[headline(work.found)]["draws"] = replace(work.marginals, weight=weight).sums.to_json()
     return found
 
 
-def combined(parts: Sequence[Mapping[str, Mapping[str, Any]]], seed: int = 0) -> Everything:
+def combined(parts: Sequence[Mapping[str, Mapping[str, Any]]], seed: int = 0) -> dict[str, Estimate]:
     """Put the sums of parts together, in their order: each total is that of the parts, rounded once."""
     found = {}
     for name, first in parts[0].items():
@@ -88,4 +88,4 @@ def combined(parts: Sequence[Mapping[str, Mapping[str, Any]]], seed: int = 0) ->
         if "draws" in first:
             draws = DrawSums.total([DrawSums.of_json(one["draws"]) for one in mine])
             found[name] = found[name].with_draws_error(draws.draws_error, draws.lacks)
-    return Everything(metrics=found, findings=diagnose(found), grey="cross_entropy_bound" in found)
+    return found
