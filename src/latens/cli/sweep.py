@@ -124,8 +124,8 @@ def _said(setting: Mapping[str, str]) -> str:
 def _seen(context: Context, plan: Plan, setting: Mapping[str, str], data: Dataset) -> tuple[list[int], Any]:
     """The rows that a setting is measured on, and what density of them; refused here, not after hours."""
     from latens.data.rows import MEASURED, every_nth
+    from latens.workflow.inputs import has_likelihood
     from latens.workflow.measurement import density_of
-    from latens.workflow.sample_sets import has_likelihood
 
     child = command_within(context, fit_words(plan, setting, plan.seeds[0], None, (plan.budgets or [None])[0]))
     experiment = new_experiment(child, settings_of(child.args), data)

@@ -39,8 +39,8 @@ class Evaluate(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.streams.dataset import StreamDataset
-        from latens.workflow.columns import column_nats, has_columns
         from latens.workflow.groups import held_out_rows, summary_of
+        from latens.workflow.measurement import column_nats, has_columns
 
         data = at.load(every=False)
         split, positions = held_out_rows(data) if at.knows(data) else ("all", np.arange(len(data)))

@@ -20,8 +20,7 @@ from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
 from latens.typing import checked_later
-from latens.workflow.inputs import refuse_inputs, seed_key
-from latens.workflow.sample_sets import is_grey
+from latens.workflow.inputs import is_grey, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000

@@ -14,9 +14,9 @@ from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate
 from latens.evaluation.evidence.log_marginals import DrawSums
+from latens.workflow.inputs import has_likelihood
 from latens.workflow.measurement import NUM_SAMPLES, Measurement
 from latens.workflow.metrics import headline, metric_of
-from latens.workflow.sample_sets import has_likelihood
 from latens.workflow.trained import TrainedModel
 
 

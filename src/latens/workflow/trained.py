@@ -19,6 +19,7 @@ from latens.data.conditions import conditions_of
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
+from latens.evaluation.latents.encode import new_rows
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import write_atomic
@@ -324,12 +325,10 @@ class TrainedModel(Methods):
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
             conditions = conditions_of(given, self.schema)
             return sample_given(self.model, conditions, n, key=seed_key(seed)).x
-        z_key, x_key = jax.random.split(seed_key(seed))
-        cond = conditions_of_rows(
-            self.in_turn(n) if label is None else label, self.preparation.classes, len(self.classes), n
-        )
-        z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
-        return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
+        codes = self.in_turn(n) if label is None else label
+        cond = conditions_of_rows(codes, self.preparation.classes, len(self.classes), n)
+        values, _ = new_rows(self.model, n, mean=False, cond=cond, temperature=temperature, key=seed_key(seed))
+        return self._rows(values, mean=False)
 
     @checked_later
     def reconstruct(

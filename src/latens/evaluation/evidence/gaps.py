@@ -16,8 +16,7 @@ from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows, of_rows, weights_of
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.diagnostics import log_mean_error, summarise
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import LogMarginals, log_mean_error, summarise
 from latens.evaluation.evidence.moves import check_numbers, path_of
 from latens.evaluation.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE

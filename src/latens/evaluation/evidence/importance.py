@@ -11,8 +11,7 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_draws, of_rows, weights_of
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.diagnostics import WeightSummary, WeightSums
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, WeightSums
 from latens.evaluation.latents.encode import encode_prepared
 from latens.io.process import counted
 from latens.objectives.draws import draw

@@ -13,9 +13,8 @@ from latens.data.batches import Batch
 from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.annealing import Annealed, backward_chain, forward_chain, run_chains
-from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
 from latens.evaluation.evidence.importance import as_log_marginals, log_weight_rows
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.moves import Start, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.io.process import counted
 from latens.typing import Array, Key, Nats

@@ -11,9 +11,14 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows, of_rows
-from latens.evaluation.evidence.diagnostics import WeightSummary, effective_sample_size, log_mean, summarise
 from latens.evaluation.evidence.importance import as_log_marginals
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import (
+    LogMarginals,
+    WeightSummary,
+    effective_sample_size,
+    log_mean,
+    summarise,
+)
 from latens.evaluation.evidence.moves import (
     Path,
     Place,

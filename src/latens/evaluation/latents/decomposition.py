@@ -148,20 +148,6 @@ def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     return map_rows(function, rows)
 
 
-def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
-    """The shapes of the levels of a hierarchy's latents, lowest first; nothing is computed.
-
-    Args:
-        model: The trained model.
-        cond: Conditions of one row, of a model whose prior reads some.
-
-    Returns:
-        A shape for each level; none for a model of one level.
-    """
-    prior = model.prior(cond=cond)
-    return tuple(prior.shape) if isinstance(prior, AbstractLevels) else ()
-
-
 def _density_terms(distribution: Any, z: Any) -> list[Float[Array, ""]]:
     """log density of every level, in the order of the event."""
     return distribution.log_prob_by_level(z) if isinstance(distribution, AbstractLevels) else [distribution.log_prob(z)]
@@ -287,4 +273,4 @@ def _finite(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
-__all__ = ["kl_split", "level_kl", "level_kl_rows", "level_shapes", "unit_split"]
+__all__ = ["kl_split", "level_kl", "level_kl_rows", "unit_split"]
