@@ -11,32 +11,13 @@ from msgspec import NODEFAULT
 from latens.errors import UsageError, nearest
 from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
 
-_COMMANDS: dict[str, str] = {
+_WORDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
     "check": "what is in a data set, what would go wrong, which likelihood suits it",
     "pack": "rows of any kind as shards of NumPy arrays, also shuffled: the fast form of data larger than memory",
     "fit": "train a model on data",
     "resume": "go on with a run that was stopped or killed, bit for bit",
-    "evaluate": "",
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
-    "compare": "",
-    "encode": "",
-    "decode": "",
-    "sample": "",
-    "reconstruct": "",
-    "impute": "",
-    "complete": "",
-    "detect": "",
-    "judge": "",
-    "augment": "",
-    "translate": "",
-    "refit": "",
-    "compress": "",
-    "decompress": "",
-    "export": "",
-    "figures": "",
-    "animate": "",
-    "report": "",
     "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
     "info": "what a run or a model file holds; nothing in it is executed",
     "recipes": "the models that can be named with --recipe",
@@ -44,11 +25,15 @@ _COMMANDS: dict[str, str] = {
     "completion": "tab completion for bash, zsh or fish",
     "help": "pages of the documentation: errors, data, how to choose",
 }
-"""Name -> what it does; each is a function of that name in `latens.cli.NAME`, or a verb, which says it itself."""
+"""Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
-COMMANDS = {name: words or summary_of(verbs()[name]) for name, words in _COMMANDS.items()} | {
-    name: summary_of(verb) for name, verb in verbs().items()
-}
+_ORDER = [
+    "demo", "check", "pack", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample",
+    "reconstruct", "impute", "complete", "detect", "judge", "augment", "translate", "refit", "compress", "decompress",
+    "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion", "help",
+]  # fmt: skip
+
+COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict.fromkeys([*_ORDER, *verbs()])}
 """Every command and what it does; verbs that are not named above come last."""
 
 _EPILOG = """examples:

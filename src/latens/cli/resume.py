@@ -5,10 +5,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
-from latens.cli.dry_run import would_resume
 from latens.cli.fit import BUDGET, start_of
 from latens.cli.processes import begin, launch
-from latens.cli.training import REMEMBERED, close, follow, logged, train_run
+from latens.cli.training import REMEMBERED, close, follow, logged, train_run, would_resume
 from latens.errors import ConfigError, DataError, UsageError
 from latens.io.places import MOST, THREADS
 from latens.runs.folder import RunFolder
@@ -101,11 +100,8 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
     options = reading_options(source) | ({} if start is None else {"schema": start.schema, "unknown": "grow"})
     experiment = prepare(config, load_new(original_source(source), options, index=run.blocks_file), start=start)
     if source.get("fingerprint") not in (None, experiment.data.fingerprint):
-        raise DataError(
-            "the data have changed since the run began.",
-            where=original_source(source),
-            fix="Bring the old data back, or start a new run.",
-        )
+        what = "the data have changed since the run began."
+        raise DataError(what, where=original_source(source), fix="Bring the old data back, or start a new run.")
     return experiment
 
 

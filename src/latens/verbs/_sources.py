@@ -142,11 +142,8 @@ def read(
     if trained.config is not None and trained.config.data.validation == "test" and len(found.subset("test")):
         found = as_split(trained.config, found)
     if data is None and not at.knows(found):
-        raise DataError(
-            "these are no longer the data that the model was trained on.",
-            where=str(spec),
-            fix="Name the data on the command line; all of their rows are then used.",
-        )
+        fix = "Name the data on the command line; all of their rows are then used."
+        raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
     return found
 
 

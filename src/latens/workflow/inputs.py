@@ -80,11 +80,9 @@ def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation:
         batch = as_batch(rows, label=label)
     found = tuple(batch.x.shape[1:])
     if found != schema.shape:
-        raise DataError(
-            f"rows of shape {found}, but the model was trained on {schema.shape}.",
-            where=getattr(data, "name", "data"),
-            fix="Give data with the same columns or pixels in the same order.",
-        )
+        what = f"rows of shape {found}, but the model was trained on {schema.shape}."
+        fix = "Give data with the same columns or pixels in the same order."
+        raise DataError(what, where=getattr(data, "name", "data"), fix=fix)
     if not preparation.classes:
         return batch
     if isinstance(data, Dataset):

@@ -146,20 +146,16 @@ def refit_prior(
     refuse_inputs(trained, data, TrainedModel)
     config = trained.config
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ConfigError(
-            f"there is no prior {kind!r:.100} that could be fitted after training.",
-            where="prior",
-            fix=nearest(kind, KINDS),
-        )
+        what = f"there is no prior {kind!r:.100} that could be fitted after training."
+        raise ConfigError(what, where="prior", fix=nearest(kind, KINDS))
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
     of_codes = trained.parts.posterior.support == "codes"
     if config.label.kind != "none" and not (of_codes and config.label.kind == "condition"):
         what = "the prior of a model that reads or predicts labels is not one for all rows."
-        raise ConfigError(
-            what, where="label.kind", fix="Refit a model without labels, or one of codes that reads them."
-        )
+        fix = "Refit a model without labels, or one of codes that reads them."
+        raise ConfigError(what, where="label.kind", fix=fix)
     if of_codes != (KINDS[kind].fit is _codes):
         what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
         fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
@@ -171,11 +167,9 @@ def refit_prior(
     row = KINDS[kind]
     own = config.posterior.levels and not isinstance(trained.model.prior_part, Downwards)
     if own or (row.fit is None and not isinstance(skeleton.encoder, Upwards)):
-        raise ConfigError(
-            f"the levels of a {config.posterior.kind} posterior are not fitted again.",
-            where="posterior.kind",
-            fix="Refit a model of one level, or of levels one above the other.",
-        )
+        what = f"the levels of a {config.posterior.kind} posterior are not fitted again."
+        fix = "Refit a model of one level, or of levels one above the other."
+        raise ConfigError(what, where="posterior.kind", fix=fix)
     if row.fit is None:
         model = fit_second_stage(skeleton, trained.model, data, **work.common)
     else:

@@ -508,11 +508,9 @@ class TrainedModel(Methods):
         found = metadata.get("format")
         if type(found) is not int or found != FORMAT:
             newer = type(found) is int and found > FORMAT
-            raise ModelFileError(
-                f"the file has format {str(found)[:50]!r}; this version reads {FORMAT}.",
-                where=where,
-                fix="A newer latens wrote it: install that version." if newer else _FIX,
-            )
+            what = f"the file has format {str(found)[:50]!r}; this version reads {FORMAT}."
+            fix = "A newer latens wrote it: install that version." if newer else _FIX
+            raise ModelFileError(what, where=where, fix=fix)
         missing = {"config", "schema", "preparation", "facts"} - set(metadata)
         if missing:
             raise ModelFileError(f"the file lacks {', '.join(sorted(missing))}.", where=where, fix=_FIX)
@@ -527,11 +525,8 @@ class TrainedModel(Methods):
                 arrays_to_tree(arrays, into, half=True, finite=True, where=where), schema, preparation, None, facts
             )
         if metadata["config"] is None and "densities" in facts:
-            raise ModelFileError(
-                "the file holds a classifier with a model for each class.",
-                where=where,
-                fix="Load it in Python: latens.GenerativeClassifier.load(path).",
-            )
+            what = "the file holds a classifier with a model for each class."
+            raise ModelFileError(what, where=where, fix="Load it in Python: latens.GenerativeClassifier.load(path).")
         written = config_of_file(metadata["config"], facts, parts, where)
         try:
             config = configuration.from_json(written)

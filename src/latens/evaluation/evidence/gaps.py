@@ -219,11 +219,8 @@ def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Ke
     # It has the means and scales of the posterior, taken from 256 samples where these have no closed form.
     if family == "own":
         if not isinstance(posterior, DiagonalNormal | FullNormal):
-            raise ConfigError(
-                f"a {type(posterior).__name__} posterior has no parameters of one row that could be refined.",
-                where="family",
-                fix='Use family="diagonal", "full" or "flow".',
-            )
+            what = f"a {type(posterior).__name__} posterior has no parameters of one row that could be refined."
+            raise ConfigError(what, where="family", fix='Use family="diagonal", "full" or "flow".')
         family = "diagonal" if isinstance(posterior, DiagonalNormal) else "full"
     if family == "full" and isinstance(posterior, FullNormal):
         return posterior

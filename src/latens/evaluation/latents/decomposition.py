@@ -173,11 +173,8 @@ def _levels(model: Any, batch: Batch, key: Key, num_samples: int) -> Float[Array
 
 def _refuse_points(posterior: Any) -> None:
     if isinstance(posterior, Deterministic):
-        raise ConfigError(
-            "a code without noise has no density, and its KL no parts.",
-            where="posterior.kind",
-            fix="Use a posterior that is a distribution.",
-        )
+        what = "a code without noise has no density, and its KL no parts."
+        raise ConfigError(what, where="posterior.kind", fix="Use a posterior that is a distribution.")
 
 
 def _unit_terms(distribution: Any, z: Any) -> Float[Array, " d"] | None:
@@ -265,11 +262,9 @@ def _by_row(rows: Rows, num_samples: int) -> dict[str, np.ndarray]:
 
 def _finite(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if not all(np.isfinite(values).all() for values in found.values()):
-        raise ConfigError(
-            "a draw has probability 0 or infinite density, so the KL has no finite parts.",
-            where="posterior.kind",
-            fix="Use a posterior that is a distribution; look for extreme values with `latens check`.",
-        )
+        what = "a draw has probability 0 or infinite density, so the KL has no finite parts."
+        fix = "Use a posterior that is a distribution; look for extreme values with `latens check`."
+        raise ConfigError(what, where="posterior.kind", fix=fix)
     return found
 
 

@@ -252,9 +252,8 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
         if temperature == 1.0 or not any(words in str(error) for words in _NO_TEMPERATURE):
             raise
         fix = "Leave it out, or use a prior of Normals, mixtures of them, flows or codes (`latens refit RUN --prior`)."
-        raise ConfigError(
-            f"the prior of this model has no temperature ({error}).", where="temperature", fix=fix
-        ) from None
+        what = f"the prior of this model has no temperature ({error})."
+        raise ConfigError(what, where="temperature", fix=fix) from None
 
 
 def new_rows(
