@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from latens.errors import UsageError
 from latens.io.signals import Signals
 from latens.io.terminal import print_json, put, say
 from latens.io.workers import worker_of
@@ -66,12 +67,13 @@ class Context:
 
 def run_verb(verb: type[Request], context: Context) -> int:
     """Open the model, load, refuse, say what would be done or do it, write the file and tell of it."""
-    from latens.cli.workers import FOLDER, begin_launcher, begin_worker, in_parts
     from latens.verbs._sources import open_model
 
     args = context.args
     request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
-    if verb.in_parts and in_parts(args, verb.endings):
+    if verb.in_parts and _in_parts(args, verb.endings):
+        from latens.cli.workers import FOLDER, begin_launcher, begin_worker
+
         sums = verb.takes_out is None  # only this command starts workers that add up
         worker = None
         if not sums or FOLDER in os.environ:
@@ -100,6 +102,22 @@ def run_verb(verb: type[Request], context: Context) -> int:
     for words in made.warnings:
         context.warn(words)
     return 0
+
+
+def _in_parts(args: Any, endings: Sequence[str]) -> bool:
+    """Whether several workers were asked for or, where a folder is written, this is one of several tasks."""
+    if not hasattr(args, "out"):
+        return args.workers is not None
+    if not args.out:
+        return False
+    asked, file = (args.workers, args.worker) != (None, None), Path(args.out).suffix.lower() in endings
+    if file or Path(args.out).is_file():
+        if asked:
+            fix = "Give the name of a folder, or leave out --workers and --worker."
+            what = "workers write parts into a folder, and this is a file."
+            raise UsageError(what, where=f"--out {args.out}", fix=fix)
+        return False
+    return asked or worker_of(None, None, os.environ) is not None
 
 
 def tell(context: Context, value: dict[str, Any], made: Made) -> int:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.errors import LatensError, PeerError, UsageError
-from latens.io.places import COORDINATOR, CORES, PARENT, PROCESS, PROCESSES, THREADS, cores, place_of, threads
+from latens.io.places import COORDINATOR, CORES, MOST, PARENT, PROCESS, PROCESSES, THREADS, cores, place_of, threads
 from latens.io.terminal import print_json, say
 
 if TYPE_CHECKING:  # jax is imported only where there are several processes
@@ -58,6 +58,12 @@ def stay() -> None:
     """Keep this process on the cores that the command which started it gave it."""
     if CORES in os.environ and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in os.environ[CORES].split(",")})
+
+
+def same_threads(count: Any) -> None:
+    """Let XLA cut its work into as many threads as when the work began, on whatever cores: its bits are promised."""
+    if type(count) is int and 1 <= count <= MOST and "jax" not in sys.modules:
+        os.environ.setdefault(THREADS, str(count))
 
 
 def launch(context: Context) -> int:
