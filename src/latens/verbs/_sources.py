@@ -16,17 +16,8 @@ from latens.verbs.kernel import At
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
-_FLAGS = {
-    "label": "label",
-    "id": "row_id",
-    "weight": "weight",
-    "missing": "missing",
-    "counts": "counts",
-    "typed": "typed",
-    "columns": "columns",
-    "pair": "pair",
-    "stream": "stream",
-}
+_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pair", "stream")
+_FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
 
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:

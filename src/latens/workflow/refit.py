@@ -20,6 +20,7 @@ from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
 from latens.typing import checked_later
+from latens.workflow.groups import held_out_rows
 from latens.workflow.inputs import is_grey, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
@@ -214,8 +215,8 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
         return None
     point = new.parts.posterior.support == "codes"
     num_samples = 1 if point else num_samples  # all of a quantised posterior is on one code
-    split = next(split for split in ("test", "validation", "train") if len(data.subset(split)))
-    batch = old.batch(data, data.subset(split))
+    split, positions = held_out_rows(data)
+    batch = old.batch(data, positions)
     before, after = (
         log_marginal(one.rows(batch, seed=seed), num_samples=num_samples).astype(np.float64) for one in (old, new)
     )
