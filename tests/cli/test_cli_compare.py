@@ -15,10 +15,10 @@ from latens.config import override
 from latens.data import load
 from latens.evaluation import class_probabilities, log_marginal
 from latens.recipes import get_recipe
-from latens.verbs._measured import unknown_draws
 from latens.verbs.compare import _by_draws, _table
 from latens.workflow.compare import Compared, Rows, compare, estimate_of, interval_of
 from latens.workflow.experiment import prepare
+from latens.workflow.metrics import unknown_draws
 from latens.workflow.trained import TrainedModel
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import latens
 from latens.cli.main import main
-from latens.cli.remade import command_of, made
+from latens.cli.training import command_of, made
 from latens.config import override
 from latens.data import load
 from latens.recipes import get_recipe

@@ -13,7 +13,8 @@ from latens.cli.training import draws_of
 from latens.data import load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
-from latens.verbs._measured import Summary, beware
+from latens.workflow.groups import beware
+from latens.workflow.metrics import Summary
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
 from latens.evaluation import diagnose, importance_sampling
 from latens.evaluation.evidence.importance import row_numbers
-from latens.verbs._measured import Summary
 from latens.workflow.measurement import Measured, measured
+from latens.workflow.metrics import Summary
 from latens.workflow.trained import TrainedModel
 
 ROWS = np.asarray(rows_of_linear(200, seed=3).x)

@@ -18,7 +18,7 @@ from latens.figures import marginals, show_tail
 from latens.pictures.draw import draw_pictures
 from latens.pictures.tables import _by_frequency
 from latens.recipes import get_recipe
-from latens.workflow.columns import column_nats
+from latens.workflow.measurement import column_nats
 
 SETTINGS = {
     "training.steps": 40,

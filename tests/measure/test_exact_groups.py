@@ -13,8 +13,9 @@ from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
 from latens.workflow import groups
+from latens.workflow.inputs import lacks_prior
 from latens.workflow.metrics import METRICS
-from latens.workflow.sample_sets import SampleSets, lacks_prior
+from latens.workflow.sample_sets import SampleSets
 from latens.workflow.trained import TrainedModel
 
 

@@ -14,7 +14,8 @@ from latens.errors import DataError, UsageError
 from latens.evaluation import Estimate
 from latens.evaluation.samples import tables
 from latens.evaluation.samples.tables import Table
-from latens.workflow import cells, columns, judge, reach
+from latens.workflow import cells, judge, reach
+from latens.workflow import measurement as columns
 from latens.workflow.trained import TrainedModel
 
 RANDOM = np.random.default_rng(0)

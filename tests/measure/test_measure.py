@@ -14,7 +14,8 @@ from latens.errors import DataError
 from latens.evaluation import elbo_parts, independent_baseline, log_marginal
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
-from latens.workflow.measurement import headline, measure, unit_table
+from latens.workflow.measurement import measure, unit_table
+from latens.workflow.metrics import headline
 from latens.workflow.trained import TrainedModel
 
 SMALL = {"network.hidden": [16], "posterior.latent_dim": 2, "training.steps": 11}

@@ -35,7 +35,7 @@ from latens.objectives import ELBO, AbstractObjective
 from latens.recipes.parts.objects import OWN, TABLES, adopt, register_part
 from latens.training import Budget, Stage
 from latens.workflow.experiment import prepare
-from latens.workflow.sample_sets import has_likelihood, lacks_prior
+from latens.workflow.inputs import has_likelihood, lacks_prior
 from latens.workflow.trained import TrainedModel
 
 X = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32) * 2 + 1

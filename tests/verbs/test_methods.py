@@ -8,6 +8,8 @@ import pytest
 
 import latens
 from latens.errors import ConfigError, DataError, UsageError
+from latens.workflow.groups import held_out_rows
+from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -100,3 +102,20 @@ def test_a_classifier_says_nothing_of_hidden_parts() -> None:
         trained.complete(rows)
     with pytest.raises(ConfigError, match=r"only a model with log p\(x\) can say how surprising a row is"):
         trained.detect(rows)
+
+
+def test_a_model_is_measured_on_rows_in_memory() -> None:
+    trained, data = of_its_own(*golden("table"))
+    split, rows = held_out_rows(data)
+    made = trained.evaluate(data, num_samples=4, seed=1)
+    found = measure(trained, data, rows, num_samples=4, seed=1)
+    values = {name: (one["value"], one["standard_error"]) for name, one in made.value["metrics"].items()}
+    known = {name: one.to_json() for name, one in found.items()}
+    assert values == {name: (one["value"], one["standard_error"]) for name, one in known.items()}
+    source = {"name": data.name, "split": split, "rows": len(rows), "fingerprint": data.fingerprint}
+    assert made.value["data"] == {**source, "held_out": split == "test" and data.held_out}
+    assert made.text.startswith(f"the model on {data.name}\n  log p(x)")
+    with pytest.raises(UsageError, match="DATA is missing"):
+        trained.evaluate()
+    with pytest.raises(UsageError, match="0 is not within 1 and"):
+        trained.evaluate(data, num_samples=0)

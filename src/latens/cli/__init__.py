@@ -1,0 +1,3 @@
+"""The command line. Nothing of it is public but the command `latens`."""
+
+__all__: list[str] = []

@@ -6,36 +6,18 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from latens.cli.verb import add_arguments, dry_run
-from latens.errors import UsageError, nearest
-from latens.verbs.kernel import count, draws, number, summary_of, table_rows, verbs, whole
+from msgspec import NODEFAULT
 
-_COMMANDS: dict[str, str] = {
+from latens.errors import UsageError, nearest
+from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
+
+_WORDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
     "check": "what is in a data set, what would go wrong, which likelihood suits it",
     "pack": "rows of any kind as shards of NumPy arrays, also shuffled: the fast form of data larger than memory",
     "fit": "train a model on data",
     "resume": "go on with a run that was stopped or killed, bit for bit",
-    "evaluate": "held-out numbers with their standard errors",
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
-    "compare": "",
-    "encode": "",
-    "decode": "",
-    "sample": "",
-    "reconstruct": "",
-    "impute": "",
-    "complete": "",
-    "detect": "",
-    "judge": "",
-    "augment": "",
-    "translate": "",
-    "refit": "",
-    "compress": "",
-    "decompress": "",
-    "export": "",
-    "figures": "",
-    "animate": "",
-    "report": "",
     "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
     "info": "what a run or a model file holds; nothing in it is executed",
     "recipes": "the models that can be named with --recipe",
@@ -43,11 +25,15 @@ _COMMANDS: dict[str, str] = {
     "completion": "tab completion for bash, zsh or fish",
     "help": "pages of the documentation: errors, data, how to choose",
 }
-"""Name -> what it does; each is a function of that name in `latens.cli.NAME`, or a verb, which says it itself."""
+"""Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
-COMMANDS = {name: words or summary_of(verbs()[name]) for name, words in _COMMANDS.items()} | {
-    name: summary_of(verb) for name, verb in verbs().items()
-}
+_ORDER = [
+    "demo", "check", "pack", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample",
+    "reconstruct", "impute", "complete", "detect", "judge", "augment", "translate", "refit", "compress", "decompress",
+    "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion", "help",
+]  # fmt: skip
+
+COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict.fromkeys([*_ORDER, *verbs()])}
 """Every command and what it does; verbs that are not named above come last."""
 
 _EPILOG = """examples:
@@ -89,7 +75,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(command: str | None = None) -> Parser:
-    """Make the parser of the whole command line; where the command is known, the other verbs have no arguments."""
+    """Make the parser of the whole command line; where the command is known, others have no arguments."""
     top = Parser(
         prog="latens",
         description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
@@ -97,53 +83,98 @@ def parser(command: str | None = None) -> Parser:
     )
     top.add_argument("--version", action="store_true", help="print the version")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    made = {}
     for name, summary in COMMANDS.items():
-        made[name] = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        _common(made[name])
-    _training(made["demo"])
-    made["check"].add_argument("data", metavar="DATA")
-    _reading(made["check"], columns="write what the columns are to this file, which can be edited for `latens fit`")
-    made["pack"].add_argument("data", metavar="DATA")
-    _reading(made["pack"])
-    made["pack"].add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")
-    made["pack"].add_argument("--shuffle", action="store_true", help="in a random order, in two passes")
-    seed(made["pack"], "of the order")
-    made["fit"].add_argument("data", metavar="DATA")
-    _reading(made["fit"], columns="what the columns are: a file that `latens check --columns` wrote, edited or not")
-    _training(made["fit"])
-    _processes(made["fit"])
-    _sweeping(made["sweep"])
-    made["resume"].add_argument("run", metavar="RUN", help="a run folder")
-    dry_run(made["resume"], "change nothing, say what would be done")
-    _budget(made["resume"].add_argument_group("a larger budget than the run had"))
-    _while_training(made["resume"])
-    _processes(made["resume"])
-    _evaluation(made["resume"])
-    made["evaluate"].add_argument("run", metavar="RUN")
-    made["evaluate"].add_argument("data", metavar="DATA", nargs="?", help="default: the held-out rows of the run")
-    _reading(made["evaluate"])
-    _unknown(made["evaluate"])
-    _evaluation(made["evaluate"])
-    made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
-    for name, verb in verbs().items():
+        made = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if command in (None, name):
-            add_arguments(verb, made[name], _reading)
-            if verb.in_parts:
-                _workers(made[name], alone=True)
-    _workers(made["evaluate"])
-    dry_run(made["evaluate"])
-    seed(made["evaluate"], "of the draws")
-    _exploring(made["explore"])
-    made["info"].add_argument("run", metavar="RUN")
-    made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
-    words = "a topic that `latens help` lists, or a command"
-    made["help"].add_argument("topic", metavar="TOPIC", nargs="?", help=words)
-    made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
+            _arguments(name, made)
     return top
 
 
-def seed(command: Any, of: str, default: int | None = 0) -> None:
+def _arguments(name: str, command: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command."""
+    _common(command)
+    if name in verbs():
+        return _fields(verbs()[name], command)
+    if name in ("check", "pack", "fit"):
+        command.add_argument("data", metavar="DATA")
+    match name:
+        case "demo":
+            _training(command)
+        case "check":
+            _reading(command, columns="write what the columns are to this file, which can be edited for `latens fit`")
+        case "pack":
+            _reading(command)
+            command.add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")
+            command.add_argument("--shuffle", action="store_true", help="in a random order, in two passes")
+            _seed(command, "of the order")
+        case "fit":
+            _reading(command, columns="what the columns are: a file that `latens check --columns` wrote, edited or not")
+            _training(command)
+            _processes(command)
+        case "sweep":
+            _sweeping(command)
+        case "resume":
+            command.add_argument("run", metavar="RUN", help="a run folder")
+            _dry_run(command, "change nothing, say what would be done")
+            _budget(command.add_argument_group("a larger budget than the run had"))
+            _while_training(command)
+            _processes(command)
+            _evaluation(command)
+        case "explore":
+            _exploring(command)
+        case "info":
+            command.add_argument("run", metavar="RUN")
+        case "recipes":
+            command.add_argument("--parts", action="store_true", help="the parts and their options instead")
+        case "help":
+            words = "a topic that `latens help` lists, or a command"
+            command.add_argument("topic", metavar="TOPIC", nargs="?", help=words)
+        case "completion":
+            command.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
+def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
+    """Add the flags of a verb's fields."""
+    groups: dict[str, Any] = {"": command}
+    for name, kind, default, meta in arguments_of(verb):
+        asked: Arg = (meta.extra or {})["arg"]
+        if asked.hidden:
+            continue
+        given: dict[str, Any] = {"help": meta.description or None}
+        if asked.choices:
+            given |= {"choices": asked.choices} | ({"metavar": asked.metavar} if asked.metavar else {})
+        if asked.flag and not asked.flag.startswith("-"):
+            given |= {"metavar": asked.metavar or asked.flag}
+            if default is not NODEFAULT:
+                given |= {"nargs": "*" if asked.many else "?", "default": default}
+            command.add_argument(name, **given)
+            continue
+        group = groups.setdefault(asked.group, None) or command.add_argument_group(asked.group)
+        groups[asked.group] = group
+        flag, given["dest"] = asked.flag or "--" + name.replace("_", "-"), name
+        if kind is bool:
+            group.add_argument(flag, action="store_true", **given)
+            continue
+        given |= {"required": True} if default is NODEFAULT else {"default": default}
+        given |= {} if asked.choices else {"metavar": asked.metavar, "type": asked.kind}
+        group.add_argument(flag, action="append" if asked.many else "store", **given)
+    if verb.takes_out is not None:
+        metavar, words = verb.takes_out
+        endings = ", ".join(one.removeprefix(".") for one in verb.endings)
+        command.add_argument("--out", metavar=metavar, help=words or f"where the result goes: {endings}")
+    _dry_run(command)
+    if any(name == "data" and not (meta.extra or {})["arg"].hidden for name, _, _, meta in arguments_of(verb)):
+        _reading(command)
+    if verb.in_parts:
+        _workers(command, alone=verb.takes_out is not None)
+
+
+def _dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
+    """Add --dry-run."""
+    command.add_argument("--dry-run", action="store_true", help=what)
+
+
+def _seed(command: Any, of: str, default: int | None = 0) -> None:
     """Add --seed."""
     command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
 
@@ -164,8 +195,8 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rows", type=table_rows, default=100_000, metavar="N", help="at most so many (default 100000)"
     )
-    seed(command, "of the draws")
-    dry_run(command)
+    _seed(command, "of the draws")
+    _dry_run(command)
 
 
 def _common(command: argparse.ArgumentParser) -> None:
@@ -196,19 +227,14 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--pair", metavar="DATA2", help=words)
 
 
-def _unknown(command: argparse.ArgumentParser) -> None:
-    words = "of a name that no training row had: an error (default), a missing cell, or the row is left out"
-    command.add_argument("--unknown", choices=("error", "missing", "skip"), default="error", help=words)
-
-
 def _training(command: argparse.ArgumentParser) -> None:
     group = _model(command)
     words = "any option; may be given again"
     group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE", help=words)
     group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
     group.add_argument("--force", action="store_true", help="replace a former run in the folder")
-    dry_run(group, "write nothing, show the resolved configuration")
-    keeping(_while_training(command))
+    _dry_run(group, "write nothing, show the resolved configuration")
+    _keeping(_while_training(command))
     _evaluation(command)
 
 
@@ -221,7 +247,7 @@ def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument("--from", dest="start", metavar="RUN", help=words)
     _budget(group)
     group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows a step")
-    seed(group, "of everything random", default=None)
+    _seed(group, "of everything random", default=None)
     return group
 
 
@@ -233,7 +259,7 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
     words = "an option, with commas between its values; every combination is trained; may be given again"
     group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=A,B,...", help=words)
     group.add_argument("--out", metavar="FOLDER", help="the folder of the sweep (default: runs/TIME-DATA-sweep)")
-    dry_run(group, "write nothing, list the settings")
+    _dry_run(group, "write nothing, list the settings")
     group = command.add_argument_group("the sweep")
     words = "train each setting with N seeds, from --seed S on (default 1)"
     group.add_argument("--seeds", type=whole(1, 10_000), default=1, metavar="N", help=words)
@@ -289,7 +315,7 @@ def _evaluation(command: argparse.ArgumentParser) -> None:
     group.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x)")
 
 
-def keeping(group: Any) -> None:
+def _keeping(group: Any) -> None:
     """Add the flag by which a training keeps models on its way."""
     words = f"keep about N models of this training, evenly in log time, for `latens animate` (default {SNAPSHOTS})"
     group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)

@@ -1,4 +1,4 @@
-"""What every command is given: its arguments, where words and results go, the signals. Imports nothing heavy."""
+"""What every command is given, and any verb as a command. Imports nothing heavy."""
 
 import argparse
 import os
@@ -6,11 +6,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from latens.errors import UsageError
 from latens.io.signals import Signals
 from latens.io.terminal import print_json, put, say
+from latens.io.workers import worker_of
 from latens.text import visible
+from latens.verbs.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
 
 
 @dataclass
@@ -60,3 +63,89 @@ class Context:
     def terminal(self) -> bool:
         """Whether stderr is a terminal that shows a progress bar."""
         return bool(sys.stderr.isatty()) and os.environ.get("TERM", "") != "dumb"
+
+
+def run_verb(verb: type[Request], context: Context) -> int:
+    """Open the model, load, refuse, say what would be done or do it, write the file and tell of it."""
+    from latens.verbs._sources import open_model
+
+    args = context.args
+    request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
+    if verb.in_parts and _in_parts(args, verb.endings):
+        from latens.cli.workers import FOLDER, begin_launcher, begin_worker
+
+        sums = verb.takes_out is None  # only this command starts workers that add up
+        worker = None
+        if not sums or FOLDER in os.environ:
+            worker = worker_of(None if sums else args.worker, None if sums else args.workers, os.environ)
+        begin_launcher() if worker is None else begin_worker()
+        from latens.cli.parts import run_parts, run_sums  # they import jax, whose threads are set by now
+
+        return (run_sums if sums else run_parts)(request, context, worker)
+    at = At(cast(Any, None))
+    at.asked = getattr(args, "out", None) or ""
+    early = request.place(at) if verb.takes_out and verb.place is Request.place else None
+    at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context)
+    refuse(verb, at)
+    at.write_to(early or (request.place(at) if verb.takes_out else None))
+    work: Work = request(at)
+    what = next(work)
+    if args.dry_run:
+        return would(context, what, at)
+    made = finished(work)
+    if verb.endings and at.writes:
+        made.write(at.out)
+    value = {"out": str(at.out), **made.value} if at.writes else made.value
+    if verb.prints:
+        return tell(context, value, made)
+    context.done(value, f"{at.out}: {made.text}" if verb.endings else made.text)
+    for words in made.warnings:
+        context.warn(words)
+    return 0
+
+
+def _in_parts(args: Any, endings: Sequence[str]) -> bool:
+    """Whether several workers were asked for or, where a folder is written, this is one of several tasks."""
+    if not hasattr(args, "out"):
+        return args.workers is not None
+    if not args.out:
+        return False
+    asked, file = (args.workers, args.worker) != (None, None), Path(args.out).suffix.lower() in endings
+    if file or Path(args.out).is_file():
+        if asked:
+            fix = "Give the name of a folder, or leave out --workers and --worker."
+            what = "workers write parts into a folder, and this is a file."
+            raise UsageError(what, where=f"--out {args.out}", fix=fix)
+        return False
+    return asked or worker_of(None, None, os.environ) is not None
+
+
+def tell(context: Context, value: dict[str, Any], made: Made) -> int:
+    """Print a result, and say what is to be known of it."""
+    context.result(value, made.text)
+    if made.note:
+        context.say(made.note)
+    for words in made.warnings:
+        context.warn(words)
+    return 0
+
+
+def reading_as_typed(at: At, context: Context) -> At:
+    """Have a model read rows as the flags of a command say, and warn on stderr."""
+    from latens.verbs._sources import reading_options
+
+    at.flags = given = vars(context.args)
+    at.data, at.unknown = given.get("data"), given.get("unknown", "error")
+    at.typed, at.warn, at.say = context.argv, context.warn, context.say
+    at.given = reading_options(given) if "data" in given else {}
+    at.asked = given.get("out") or ""
+    return at
+
+
+def would(context: Context, what: str | Would, at: At) -> int:
+    """Say what a verb would do (`--dry-run`)."""
+    if isinstance(what, str):
+        what = Would(f"{what} into {at.out}; nothing was written", {"out": str(at.out), "would": what})
+    context.say(f"would {what.text}")
+    context.result({"dry_run": True, **what.value})
+    return 0

@@ -7,6 +7,7 @@ from latens.cli.context import Context
 from latens.cli.fit import fit, fit_into
 from latens.cli.training import steps_text
 from latens.runs.folder import RunFolder
+from latens.verbs.kernel import free_name
 
 
 def demo(context: Context) -> int:
@@ -14,9 +15,9 @@ def demo(context: Context) -> int:
     args = context.args
     args.data, args.label, args.id, args.missing = "digits", None, None, None
     if args.dry_run:
-        args.out = args.out or str(_free_folder())
+        args.out = args.out or free_name("runs/demo", "")
         return fit(context)
-    folder = Path(args.out) if args.out else _free_folder()
+    folder = Path(args.out or free_name("runs/demo", ""))
     context.say(f"latens demo: 1797 handwritten digits of 8 x 8 pixels, recipe {args.recipe!r}, into {folder}")
     experiment = fit_into(context, folder)
     from latens.pictures.draw import FIRST, write_pictures
@@ -38,11 +39,3 @@ def demo(context: Context) -> int:
     value = {"run": str(folder), "model": str(run.model_file), "figures": [str(path) for path in written]}
     context.done(value | {name: run.info.get(name) for name in names}, "\n".join(lines))
     return 0
-
-
-def _free_folder() -> Path:
-    """runs/demo, or runs/demo-2 and so on where that is taken."""
-    folder, number = Path("runs/demo"), 2
-    while folder.exists():
-        folder, number = Path(f"runs/demo-{number}"), number + 1
-    return folder

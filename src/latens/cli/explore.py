@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from latens.callbacks.snapshots import kept_steps
-from latens.cli.context import Context
-from latens.cli.verb import load_for
+from latens.cli.context import Context, reading_as_typed, would
 from latens.data import KNOWN
 from latens.data.rows import evenly_spaced
 from latens.data.sources import array_file
 from latens.errors import UsageError
 from latens.verbs._sources import open_model
-from latens.verbs.kernel import At
+from latens.verbs.kernel import At, Would
 from latens.workflow.trained import TrainedModel
 
 MOST_SNAPSHOTS = 24
@@ -29,9 +28,7 @@ def explore(context: Context) -> int:
     opened = open_model(args.run)
     if args.dry_run:
         what = f"write the page into {args.export}" if args.export else "serve the page on 127.0.0.1"
-        context.say(f"would {what}; nothing was written")
-        context.result({"dry_run": True, "folder": args.export})
-        return 0
+        return would(context, Would(f"{what}; nothing was written", {"folder": args.export}), opened)
     files = page_files(opened, context, serve=args.export is None)
     if args.export is None:
         from latens.explorer.serving import serve
@@ -47,11 +44,9 @@ def explore(context: Context) -> int:
         return 0
     folder = write_folder(args.export, files, force=args.force)
     size = sum(map(len, files.values()))
-    context.done(
-        {"folder": str(folder), "files": sorted(files), "bytes": size},
-        f"{folder}: {len(files)} files, {size / 1e6:.1f} MB\n"
-        f"  python -m http.server --bind 127.0.0.1 -d {shlex.quote(str(folder))}\n  then open http://127.0.0.1:8000",
-    )
+    words = f"{folder}: {len(files)} files, {size / 1e6:.1f} MB\n  python -m http.server --bind 127.0.0.1 -d "
+    words += f"{shlex.quote(str(folder))}\n  then open http://127.0.0.1:8000"
+    context.done({"folder": str(folder), "files": sorted(files), "bytes": size}, words)
     return 0
 
 
@@ -62,7 +57,7 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
     args, run = context.args, opened.run
     if args.data is None and run is None and opened.trained.facts.get("data") not in KNOWN:
         raise UsageError("a model file holds no rows.", where=args.run, fix="Add DATA.")
-    data = load_for(opened, context)
+    data = reading_as_typed(opened, context).load(every=False)
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
     words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
     words += ["--coordinates", args.coordinates] if args.coordinates else []

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
-from latens.cli.dry_run import would_fit
 from latens.cli.processes import begin, launch
-from latens.cli.training import REMEMBERED, close, follow, logged, train_run
+from latens.cli.training import REMEMBERED, close, follow, logged, train_run, would_fit
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.json import read_json
 from latens.runs.folder import RunFolder, default_path
@@ -158,9 +157,8 @@ def start_of(args: Any) -> TrainedModel | None:
 
     if getattr(args, "config", None) is not None or getattr(args, "recipe", "default") != "default":
         named = "--config" if args.config is not None else "--recipe"
-        raise UsageError(
-            "the model to start from has a configuration.", where=named, fix=f"Leave out {named} or --from."
-        )
+        what = "the model to start from has a configuration."
+        raise UsageError(what, where=named, fix=f"Leave out {named} or --from.")
     found = open_model(args.start).trained
     if not isinstance(found.config, VAEConfig):
         what = "only a model that is trained step by step can be started from."

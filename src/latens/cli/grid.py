@@ -198,9 +198,8 @@ def _budgets(args: argparse.Namespace, settings: int, configs: Sequence[Config])
         raise UsageError("there is one setting, and nothing to drop.", where="--halving", fix=fix)
     if any(isinstance(config, VAEConfig) and config.optimizer.schedule == "cosine" for config in configs):
         what = "a cosine ends with its budget, which is doubled here."
-        raise ConfigError(
-            what, where="optimizer.schedule", fix="Use constant or schedule-free, or leave out --halving."
-        )
+        fix = "Use constant or schedule-free, or leave out --halving."
+        raise ConfigError(what, where="optimizer.schedule", fix=fix)
     rounds, whole = math.ceil(math.log2(settings)), getattr(args, given[0])
     values = [whole / 2 ** (rounds - i) for i in range(rounds + 1)]
     if given[0] == "steps":

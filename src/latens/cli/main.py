@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from latens.cli.arguments import parse, parser
-from latens.cli.context import Context
-from latens.cli.verb import run_verb
+from latens.cli.context import Context, run_verb
 from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
 from latens.io.compilation import jax_settings, refuse_what_ends_xla

@@ -1,7 +1,9 @@
-"""A folder of Parquet files that several workers write, each file whole or absent, with what it was made of."""
+"""What several workers make of parts: a folder of Parquet files with what they were made of, or sums to add up."""
 
 import hashlib
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,8 @@ import jax
 import numpy as np
 
 from latens import __version__
-from latens.cli.context import Context
-from latens.cli.verb import reading_as_typed, would
-from latens.cli.workers import launch_workers, own_parts, threads_of
+from latens.cli.context import Context, reading_as_typed, tell, would
+from latens.cli.workers import FOLDER, launch_workers, own_parts, threads_of
 from latens.data.parts import Parts
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import ConfigError, RunFolderError
@@ -120,3 +121,26 @@ def run_parts(request: Any, context: Context, worker: Worker | None) -> int:
     who = "" if worker is None else f"worker {worker.number} of {worker.count}: "
     context.done(value, f"{who}{out}: {len(own)} parts, {len(lacking)} of them made now, of {total} rows")
     return 0
+
+
+def run_sums(request: Any, context: Context, worker: Worker | None) -> int:
+    """Print what a verb makes of the sums of parts, which workers leave in a folder that is then removed."""
+    at = reading_as_typed(open_model(request.run), context)
+    folder = None if worker is None else Path(os.environ[FOLDER])
+    data = at.load(every=False, index=folder and folder / INDEX)
+    (source, codes), parts = request.shared(at, data), Parts(data)
+    if worker is not None and folder is not None:
+        for part in own_parts(worker, len(parts)):
+            found, positions = parts.part(part)
+            sums = request.part(at, found, positions[np.isin(found.split[positions], codes)])
+            write_atomic(folder / f"{part}.json", to_json(sums))
+        return 0
+    if context.args.dry_run:
+        return would(context, request.would(at, source), at)
+    with tempfile.TemporaryDirectory(prefix="latens-") as name:
+        if isinstance(data, StreamDataset):
+            data.write_index(Path(name, INDEX))
+        launch_workers(context, context.args.workers, Path(name))
+        sums = [json.loads(Path(name, f"{part}.json").read_bytes()) for part in range(len(parts))]
+    made = request.joined(at, data, source, sums)
+    return tell(context, made.value, made)

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.errors import LatensError, PeerError, UsageError
-from latens.io.places import COORDINATOR, CORES, PARENT, PROCESS, PROCESSES, THREADS, cores, place_of, threads
+from latens.io.places import COORDINATOR, CORES, MOST, PARENT, PROCESS, PROCESSES, THREADS, cores, place_of, threads
 from latens.io.terminal import print_json, say
 
 if TYPE_CHECKING:  # jax is imported only where there are several processes
@@ -60,6 +60,12 @@ def stay() -> None:
         os.sched_setaffinity(0, {int(core) for core in os.environ[CORES].split(",")})
 
 
+def same_threads(count: Any) -> None:
+    """Let XLA cut its work into as many threads as when the work began, on whatever cores: its bits are promised."""
+    if type(count) is int and 1 <= count <= MOST and "jax" not in sys.modules:
+        os.environ.setdefault(THREADS, str(count))
+
+
 def launch(context: Context) -> int:
     """Start this command in several processes of this machine, and end when they have ended."""
     count = context.args.processes
@@ -71,18 +77,10 @@ def launch(context: Context) -> int:
     with contextlib.ExitStack() as stack:
         heard: list[IO[bytes] | None] = [None]
         heard += [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count - 1)]
-        stack.enter_context(context.signals.deferred())
-        context.signals.more = GRACE + _LAST
-        children: list[subprocess.Popen[Any]] = []
-        try:
-            for number in range(count):
-                own = {**os.environ, **common, PROCESS: str(number), **mine[number]}
-                # A session of its own: Ctrl-C reaches this process alone, which hands it on once.
-                quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": heard[number]} if number else {}
-                children.append(subprocess.Popen(words, env=own, start_new_session=True, **quiet))
+        environs = [{**common, PROCESS: str(number), **own} for number, own in enumerate(mine)]
+        outputs = [(None if err is None else subprocess.DEVNULL, err) for err in heard]
+        with started(context, words, environs, outputs, GRACE + _LAST, lambda children, _: _end(children)) as children:
             first = _wait(context, children)
-        finally:
-            _end(children)
         codes = [child.returncode for child in children]
         if context.signals.received is not None:  # process 0 has said so
             return 128 + context.signals.received
@@ -144,10 +142,10 @@ def _end(children: Sequence[subprocess.Popen[Any]]) -> None:
 @contextlib.contextmanager
 def started(
     context: Context, words: Sequence[str], environs: Sequence[Mapping[str, str]],
-    outputs: Sequence[tuple[Any, Any]], seconds: float,
+    outputs: Sequence[tuple[Any, Any]], seconds: float, end: Callable[[list[Any], float], None] | None = None,
 ) -> Iterator[list[subprocess.Popen[Any]]]:  # fmt: skip
     """Start a command once for each environment, and end those that are still there afterwards."""
-    # outputs: stdout and stderr of each; seconds: how long they may write checkpoints before they are killed.
+    # outputs: stdout and stderr of each; seconds: how long they may write checkpoints before they are killed, by `end`.
     with context.signals.deferred():
         context.signals.more = seconds
         children: list[subprocess.Popen[Any]] = []
@@ -158,7 +156,7 @@ def started(
                 children.append(subprocess.Popen(words, env=environ, start_new_session=True, stdout=out, stderr=err))
             yield children
         finally:
-            end_children(children, seconds)
+            (end or end_children)(children, seconds)
 
 
 def end_children(children: Sequence[subprocess.Popen[Any]], seconds: float) -> None:

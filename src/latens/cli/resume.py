@@ -1,16 +1,12 @@
 """`latens resume`: go on with a run that was stopped or killed."""
 
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
-from latens.cli.dry_run import would_resume
 from latens.cli.fit import BUDGET, start_of
-from latens.cli.processes import begin, launch
-from latens.cli.training import REMEMBERED, close, follow, logged, train_run
+from latens.cli.processes import begin, launch, same_threads
+from latens.cli.training import REMEMBERED, close, follow, logged, train_run, would_resume
 from latens.errors import ConfigError, DataError, UsageError
-from latens.io.places import MOST, THREADS
 from latens.runs.folder import RunFolder
 from latens.verbs._sources import reading_options
 
@@ -31,7 +27,9 @@ def resume(context: Context) -> int:
         return 0
     if context.args.dry_run:
         return would_resume(context, run)
-    _same_threads(run)
+    training = run.config.get("training")
+    if isinstance(training, dict) and training.get("shards", 1) != 1:
+        same_threads(run.info["platform"].get("cpus"))
     group = begin(context)
     if group is None and (context.args.processes or 1) > 1:
         return launch(context)
@@ -67,14 +65,6 @@ def _as_it_began(context: Context, run: RunFolder) -> Any:
     return _stored_config(context, run)
 
 
-def _same_threads(run: RunFolder) -> None:
-    """Let XLA cut its work as it did when a run in shards began, on whatever cores: its bits are promised."""
-    count, training = run.info["platform"].get("cpus"), run.config.get("training")
-    in_shards = isinstance(training, dict) and training.get("shards", 1) != 1
-    if in_shards and type(count) is int and 1 <= count <= MOST and "jax" not in sys.modules:
-        os.environ.setdefault(THREADS, str(count))
-
-
 def _stored_config(context: Context, run: RunFolder) -> Any:
     """The configuration that the run folder holds, with the budget, the lines and the pictures that were asked for."""
     from latens.config import from_json, override
@@ -101,11 +91,8 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
     options = reading_options(source) | ({} if start is None else {"schema": start.schema, "unknown": "grow"})
     experiment = prepare(config, load_new(original_source(source), options, index=run.blocks_file), start=start)
     if source.get("fingerprint") not in (None, experiment.data.fingerprint):
-        raise DataError(
-            "the data have changed since the run began.",
-            where=original_source(source),
-            fix="Bring the old data back, or start a new run.",
-        )
+        what = "the data have changed since the run began."
+        raise DataError(what, where=original_source(source), fix="Bring the old data back, or start a new run.")
     return experiment
 
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from latens.cli.arguments import parse, subparsers
 from latens.cli.context import Context
 from latens.cli.fit import config_typed, fit_into, load_typed, new_experiment, read_files, settings_of, start_of
-from latens.cli.processes import shares, started, stay
+from latens.cli.processes import same_threads, shares, started, stay
 from latens.cli.resume import resume_into
 from latens.errors import ConfigError, DataError, DivergedError, PeerError, RunFolderError, UsageError
 from latens.io.atomic import resource_errors
 from latens.io.lock import Lock, holder_of
-from latens.io.places import MOST, THREADS, threads
+from latens.io.places import THREADS, threads
 from latens.io.signals import HANDLED, Stopped
 from latens.runs.folder import RunFolder, default_path
 from latens.runs.sweep import (
@@ -61,7 +61,7 @@ def sweep(context: Context) -> int:
         return _go_on(context, Path(args.data))
     folder = Path(args.out) if args.out else default_path(args.data, "sweep")
     if is_sweep(folder):
-        _same_threads(read_sweep(folder))
+        same_threads(read_sweep(folder).threads)
     data, plan, rows = _planned(context)
     there = new_plan_refused(folder, plan)
     if args.dry_run:
@@ -84,17 +84,11 @@ def _go_on(context: Context, folder: Path) -> int:
     found = read_sweep(folder)
     if args.dry_run:
         return _would(context, folder, found.plan)
-    _same_threads(found)
+    same_threads(found.threads)
     if WORKER in os.environ:
         stay()
         stop_with_parent()
     return _train(context, folder, None)
-
-
-def _same_threads(found: Sweep) -> None:
-    """Let XLA cut its work as it did when the sweep began, on whatever cores: its bits are promised."""
-    if 1 <= found.threads <= MOST and "jax" not in sys.modules:
-        os.environ.setdefault(THREADS, str(found.threads))
 
 
 def _planned(context: Context) -> tuple[Dataset, Plan, int]:
@@ -124,8 +118,8 @@ def _said(setting: Mapping[str, str]) -> str:
 def _seen(context: Context, plan: Plan, setting: Mapping[str, str], data: Dataset) -> tuple[list[int], Any]:
     """The rows that a setting is measured on, and what density of them; refused here, not after hours."""
     from latens.data.rows import MEASURED, every_nth
+    from latens.workflow.inputs import has_likelihood
     from latens.workflow.measurement import density_of
-    from latens.workflow.sample_sets import has_likelihood
 
     child = command_within(context, fit_words(plan, setting, plan.seeds[0], None, (plan.budgets or [None])[0]))
     experiment = new_experiment(child, settings_of(child.args), data)

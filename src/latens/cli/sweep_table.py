@@ -11,8 +11,7 @@ from latens.figures.settings import settings
 from latens.figures.style import save
 from latens.io.terminal import table
 from latens.runs.sweep import Sweep, shown
-from latens.verbs._measured import over_draws, unknown_draws
-from latens.workflow.metrics import metric_of
+from latens.workflow.metrics import metric_of, over_draws, unknown_draws
 from latens.workflow.sweep import Interval, Setting, Swept, by_seed
 
 

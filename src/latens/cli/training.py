@@ -1,22 +1,28 @@
 """A training in a run folder, for the commands that start or continue one."""
 
 import contextlib
+import json
 import logging
+import os
+import re
 import shlex
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from latens import __version__
 from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
-from latens.cli.dry_run import about
 from latens.errors import LatensError
 from latens.runs.folder import RunFolder
 from latens.verbs._sources import read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
+    from latens.config import Config
     from latens.workflow.experiment import Experiment
 else:
-    Experiment = Any
+    Config = Experiment = Any
 
 log = logging.getLogger("latens.command")
 
@@ -124,9 +130,8 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
-    from latens.cli.remade import made
     from latens.data.rows import MEASURED, every_nth
-    from latens.verbs._measured import held_out_rows, summary_of
+    from latens.workflow.groups import held_out_rows, summary_of
 
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.
@@ -225,3 +230,63 @@ def _live_page(context: Context, run: Any, experiment: Any, stack: contextlib.Ex
             context.warn(f"the page of this training is {url}")  # else nobody could find it
 
     return [stack.enter_context(Watch(experiment, opened=opened, port=args.port or 0, history=run.read_metrics()))]
+
+
+# --- what is said before a training, and what a model file says of it ---
+
+
+def about(experiment: Experiment) -> dict[str, Any]:
+    """Describe data as run.json does."""
+    data = experiment.data
+    splits = {name: data.count(name) for name in ("train", "validation", "test")}
+    return {"name": data.name, "rows": splits, "shape": list(data.schema.shape), "fingerprint": data.fingerprint}
+
+
+def would_fit(context: Context, folder: Path, experiment: Experiment) -> int:
+    """Say what a training would be, after everything that can be checked without it was."""
+    from latens.io.json import to_json
+    from latens.workflow.experiment import describe
+
+    experiment.stages()  # an optimiser or objective that does not exist is found here
+    config = describe(experiment)
+    context.say("\n".join([f"would train into {folder}; nothing was written", *(f"  {r}" for r in experiment.reasons)]))
+    value = {"dry_run": True, "run": str(folder), "config": config, "reasons": list(experiment.reasons)}
+    context.result({**value, "data": about(experiment)}, to_json(config, indent=2).decode("ascii"))
+    return 0
+
+
+def would_resume(context: Context, run: RunFolder) -> int:
+    """Say where a run would go on."""
+    from latens.training.checkpoint import latest_checkpoint
+
+    found = latest_checkpoint(run.checkpoints)
+    step = 0 if found is None else found.step
+    context.say(f"would go on with {run.path} from step {step}; nothing was changed")
+    context.result({"dry_run": True, "run": str(run.path), "state": run.info["state"], "step": step})
+    return 0
+
+
+def made(info: Mapping[str, Any], config: Config) -> dict[str, str]:
+    """The version, the day (of SOURCE_DATE_EPOCH, where it is set) and a command that makes the model again."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    day = time.strftime("%Y-%m-%d", time.gmtime(int(epoch))) if epoch.isdecimal() else str(info["created"])[:10]
+    return {"latens": __version__, "date": day, "command": command_of(info["data"], config)}
+
+
+def command_of(source: Mapping[str, Any], config: Config) -> str:
+    """A command of this configuration, with every option that is not the recipe's own; DATA without its folder."""
+    from latens.config import to_json
+    from latens.recipes import get_recipe
+
+    words = ["latens", "fit", re.split(r"[\\/]", str(source.get("spec", "DATA")).rstrip("\\/"))[-1]]
+    for flag, value in read_with(source).items():
+        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    words += ["--recipe", config.recipe]
+    own, theirs = to_json(config), to_json(get_recipe(config.recipe).config)
+    for part, options in own.items():
+        for name, value in options.items() if isinstance(options, dict) else ():
+            if value != theirs[part].get(name):
+                text = "none" if value is None else json.dumps(value, separators=(",", ":"))
+                text = value if isinstance(value, str) else text
+                words += ["--set", f"{part}.{name}={text}"]
+    return shlex.join(words)

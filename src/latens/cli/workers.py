@@ -11,16 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from latens.cli.context import Context
 from latens.cli.processes import shares, started, stay
-from latens.errors import LatensError, PeerError, UsageError
+from latens.errors import LatensError, PeerError
 from latens.io.places import PARENT, THREADS, threads, whole
 from latens.io.terminal import say
-from latens.io.workers import WORKER, Worker, worker_of
+from latens.io.workers import WORKER, Worker
 
 FOLDER = "LATENS_PARTS"
 """Tells workers where what they find of a part goes, where that is no file of the user's."""
@@ -83,20 +83,6 @@ def _error(code: int, out: IO[bytes], err: IO[bytes], number: int) -> LatensErro
         error = LatensError(f"worker {number} ended with code {code}.", where="--workers", fix=AGAIN)
     error.exit_code = code
     return error
-
-
-def in_parts(args: Any, endings: Sequence[str]) -> bool:
-    """Whether the result is a folder: several workers were asked for, or this is one of several tasks."""
-    if not args.out:
-        return False
-    asked, file = (args.workers, args.worker) != (None, None), Path(args.out).suffix.lower() in endings
-    if file or Path(args.out).is_file():
-        if asked:
-            fix = "Give the name of a folder, or leave out --workers and --worker."
-            what = "workers write parts into a folder, and this is a file."
-            raise UsageError(what, where=f"--out {args.out}", fix=fix)
-        return False
-    return asked or worker_of(None, None, os.environ) is not None
 
 
 def begin_launcher() -> None:

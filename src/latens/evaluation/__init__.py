@@ -3,8 +3,6 @@
 from latens.evaluation.batched import Rows as Rows
 from latens.evaluation.evidence.annealing import annealed_importance_sampling as annealed_importance_sampling
 from latens.evaluation.evidence.baseline import independent_baseline as independent_baseline
-from latens.evaluation.evidence.diagnostics import effective_sample_size as effective_sample_size
-from latens.evaluation.evidence.diagnostics import pareto_k as pareto_k
 from latens.evaluation.evidence.gaps import gap_rows as gap_rows
 from latens.evaluation.evidence.gaps import inference_gaps as inference_gaps
 from latens.evaluation.evidence.importance import chi_upper_bound as chi_upper_bound
@@ -14,6 +12,8 @@ from latens.evaluation.evidence.importance import log_marginal as log_marginal
 from latens.evaluation.evidence.importance import log_marginal_rows as log_marginal_rows
 from latens.evaluation.evidence.importance import paired as paired
 from latens.evaluation.evidence.log_marginals import LogMarginals as LogMarginals
+from latens.evaluation.evidence.log_marginals import effective_sample_size as effective_sample_size
+from latens.evaluation.evidence.log_marginals import pareto_k as pareto_k
 from latens.evaluation.evidence.rate_distortion import RateDistortion as RateDistortion
 from latens.evaluation.evidence.rate_distortion import rate_distortion_curve as rate_distortion_curve
 from latens.evaluation.evidence.rate_distortion import rate_distortion_point as rate_distortion_point
@@ -40,7 +40,6 @@ from latens.evaluation.latents.clusters import predicts_labels as predicts_label
 from latens.evaluation.latents.decomposition import kl_split as kl_split
 from latens.evaluation.latents.decomposition import level_kl as level_kl
 from latens.evaluation.latents.decomposition import level_kl_rows as level_kl_rows
-from latens.evaluation.latents.decomposition import level_shapes as level_shapes
 from latens.evaluation.latents.decomposition import unit_split as unit_split
 from latens.evaluation.latents.disentanglement import information_matrix as information_matrix
 from latens.evaluation.latents.disentanglement import irs as irs
@@ -58,6 +57,7 @@ from latens.evaluation.latents.encode import draw_around as draw_around
 from latens.evaluation.latents.encode import encode as encode
 from latens.evaluation.latents.encode import encode_with_noise as encode_with_noise
 from latens.evaluation.latents.encode import latent_shape as latent_shape
+from latens.evaluation.latents.encode import level_shapes as level_shapes
 from latens.evaluation.latents.encode import reconstruct as reconstruct
 from latens.evaluation.latents.encode import sample_prior as sample_prior
 from latens.evaluation.latents.encode import translate as translate

@@ -90,9 +90,8 @@ def accuracy(rows: Rows) -> Estimate:
     predicted = class_log_joint(rows).argmax(axis=1)
     weight = None if rows.batch.weight is None else np.asarray(rows.batch.weight)[known]
     hits = (predicted == labels)[known]
-    protocol = "share of rows given their own class"
-    estimate = Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight)
-    return Estimate(estimate.value, estimate.standard_error, 1, estimate.n, unit="accuracy", protocol=protocol)
+    found = Estimate.of(hits, num_samples=1, protocol="share of rows given their own class", weight=weight)
+    return replace(found, unit="accuracy")
 
 
 def _responsibilities(model: BayesClassifier, batch: Batch, key: Key) -> Array:

@@ -13,9 +13,8 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal
 from latens.evaluation.batched import Rows, map_rows, of_rows
-from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
 from latens.evaluation.evidence.importance import as_log_marginals
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
 from latens.evaluation.reductions import Reduction
 from latens.io.keys import IMPUTED_EVENTS, PRIOR_SAMPLES, RESAMPLED

@@ -101,7 +101,8 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
     Returns:
         The findings.
     """
-    found = tuple(finding for rule in _RULES if (finding := rule(metrics, units)) is not None)
+    said = {name: _said(name, metrics, units) for name in _RULES}
+    found = tuple(Finding(name, message) for name, message in said.items() if message)
     if found and found[0].name == "posterior-collapse" and rising:
         found = (_stopped(found[0], metrics, units), *found[1:])
     first = found[0].name if found else ""
@@ -110,19 +111,46 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
     return found[:1] if alike and first in ("posterior-collapse", "unfinished") else found
 
 
-def _collapse(metrics: Metrics, units: Units) -> Finding | None:
+_RULES: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {}
+"""Name of a finding -> the numbers that it needs, and what makes its message of them: "" where nothing is wrong."""
+
+
+def _rule(name: str, *needs: str) -> Callable[[Callable[..., str]], Callable[..., str]]:
+    """Register the rule of a finding; findings are told in the order of the rules."""
+
+    def register(rule: Callable[..., str]) -> Callable[..., str]:
+        _RULES[name] = needs, rule
+        return rule
+
+    return register
+
+
+def _said(name: str, metrics: Metrics, units: Units) -> str:
+    """The message of a rule; "" where it finds nothing, or a number that it needs was not measured."""
+    needs, rule = _RULES[name]
+    if not needs:
+        return rule(metrics, units)
+    given = [_evidence(metrics) if need == "log p(x)" else metrics.get(need) for need in needs]
+    return "" if None in given else rule(*given)
+
+
+def _evidence(metrics: Metrics) -> Estimate | None:
+    return metrics.get("log_marginal") or metrics.get("cross_entropy_bound")
+
+
+@_rule("posterior-collapse")
+def _collapse(metrics: Metrics, units: Units) -> str:
     active = sum(bool(unit["active"]) for unit in units)
     advice = "try --set objective.beta_warmup_epochs=10, free bits, or fewer units"
     if _ignored(metrics):
         kl, gain = metrics["kl"].value, metrics["log_likelihood_gain"].value
         text = f"the codes cost {kl:.1f} nats (KL) and raise log p(x | z) by {gain:.1f}: the decoder ignores them"
-        return Finding("posterior-collapse", f"{text}; {advice}")
+        return f"{text}; {advice}"
     # One unit that is off where others move cannot be told from data that need no more.
     off = len(units) - active
     if not off or (active and (off < 2 or 2 * off < len(units))):
-        return None
-    text = f"only {active} of {len(units)} latent units carry anything about x"
-    return Finding("posterior-collapse", f"{text}; {advice}")
+        return ""
+    return f"only {active} of {len(units)} latent units carry anything about x; {advice}"
 
 
 def _ignored(metrics: Metrics) -> bool:
@@ -141,159 +169,108 @@ def _stopped(collapse: Finding, metrics: Metrics, units: Units) -> Finding:
     return Finding("unfinished", f"{text}; train longer (--epochs, --steps or --minutes) before judging the latents")
 
 
-def _untrusted(metrics: Metrics, units: Units) -> Finding | None:
-    found = metrics.get("log_marginal") or metrics.get("cross_entropy_bound")
-    if found is None or found.draws_error is None:
-        return None
-    lacks, more = found.draws_error, math.isinf(found.draws_error) and found.at_least is not None
+@_rule("untrusted-evidence", "log p(x)")
+def _untrusted(found: Estimate) -> str:
+    lacks = found.draws_error
+    if lacks is None:
+        return ""
+    more = math.isinf(lacks) and found.at_least is not None
     lacks = found.at_least if more and found.at_least is not None else lacks
     if not lacks >= BEHIND or lacks <= found.standard_error:
-        return None
+        return ""
     told = f"it lacks about {lacks:.1f} nats or more" if more else f"it may lack {lacks:.1f} nats by its draws alone"
-    text = f"log p(x) from {found.num_samples} draws a row is no more than a lower bound: {told}"
-    return Finding(
-        "untrusted-evidence",
-        f"{text}; use more draws (--num-samples {10 * found.num_samples}), a richer posterior "
-        "(--set posterior=full-normal), or annealed importance sampling (docs/evidence.md)",
-    )
+    text = f"log p(x) from {found.num_samples} draws a row is no more than a lower bound: {told}; use more draws "
+    text += f"(--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full-normal), or annealed "
+    return f"{text}importance sampling (docs/evidence.md)"
 
 
-def _apart(metrics: Metrics, units: Units) -> Finding | None:
-    found = metrics.get("log_marginal") or metrics.get("cross_entropy_bound")
-    elbo, kl = metrics.get("elbo"), metrics.get("kl")
-    if found is None or elbo is None or kl is None or not found.value - elbo.value > APART + APART_SHARE * kl.value:
-        return None
-    text = f"the ELBO is {found.value - elbo.value:.3g} nats below log p(x), at a KL of {kl.value:.1f} nats"
-    return Finding(
-        "loose-bound",
-        f"{text}: latents that the encoder proposes do not make the row again; check the figure of the training curve, "
-        "use a lower learning rate (--set optimizer.learning_rate) or train longer, and trust neither number",
-    )
+@_rule("loose-bound", "log p(x)", "elbo", "kl")
+def _apart(found: Estimate, elbo: Estimate, kl: Estimate) -> str:
+    apart = found.value - elbo.value
+    if not apart > APART + APART_SHARE * kl.value:
+        return ""
+    text = f"the ELBO is {apart:.3g} nats below log p(x), at a KL of {kl.value:.1f} nats: latents that the encoder "
+    text += "proposes do not make the row again; check the figure of the training curve, use a lower learning rate "
+    return f"{text}(--set optimizer.learning_rate) or train longer, and trust neither number"
 
 
-def _loose(metrics: Metrics, units: Units) -> Finding | None:
-    gap, kl = metrics.get("amortisation_gap"), metrics.get("kl")
-    if gap is None or kl is None:
-        return None
+@_rule("loose-encoder", "amortisation_gap", "kl")
+def _loose(gap: Estimate, kl: Estimate) -> str:
     if not gap.value - 4.0 * gap.standard_error > max(LOOSE, LOOSE_SHARE * kl.value):
-        return None
+        return ""
     text = f"at a KL of {kl.value:.1f} nats the encoder loses {gap.value:.1f} against the best posterior of its family"
-    return Finding(
-        "loose-encoder",
-        f"{text}; use a larger encoder (--set network.hidden), train longer, or stop earlier where validation turned",
-    )
+    more = "train longer, or stop earlier where validation turned"
+    return f"{text}; use a larger encoder (--set network.hidden), {more}"
 
 
-def _narrow(metrics: Metrics, units: Units) -> Finding | None:
-    coverage = metrics.get("posterior_coverage")
-    if coverage is None or not coverage.value + 4.0 * coverage.standard_error < NARROW:
-        return None
-    text = f"the central nine tenths of the posterior hold {coverage.value:.0%} of the latents of simulated rows"
-    return Finding(
-        "narrow-posterior",
-        f"{text}; log p(x) by importance sampling is then far too low and does not show it: train the encoder longer, "
-        "with the whole KL (--set objective.beta=1), or use a richer posterior (--set posterior=full-normal)",
-    )
+@_rule("narrow-posterior", "posterior_coverage")
+def _narrow(coverage: Estimate) -> str:
+    if not coverage.value + 4.0 * coverage.standard_error < NARROW:
+        return ""
+    text = f"the central nine tenths of the posterior hold {coverage.value:.0%} of the latents of simulated rows; log "
+    text += "p(x) by importance sampling is then far too low and does not show it: train the encoder longer, with the "
+    return f"{text}whole KL (--set objective.beta=1), or use a richer posterior (--set posterior=full-normal)"
 
 
-def _memorisation(metrics: Metrics, units: Units) -> Finding | None:
-    names = ("copied_share", "copied_share_p_value", "memorisation", "memorisation_p_value")
-    share, share_p, near, near_p = (metrics.get(name) for name in names)
-    if share is None or share_p is None or near is None or near_p is None:
-        return None
+@_rule("memorisation", "copied_share", "copied_share_p_value", "memorisation", "memorisation_p_value")
+def _memorisation(share: Estimate, share_p: Estimate, near: Estimate, near_p: Estimate) -> str:
     if share.value < COPIED or near.value <= 0.5 or max(share_p.value, near_p.value) > SURE:
-        return None
-    text = f"about {share.value:.0%} of the samples are copies of training rows, or nearly so"
-    return Finding(
-        "memorisation",
-        f"{text}; they reveal those rows and add nothing to them: use more rows, a smaller network, dropout "
-        "(--set network.drop_probability=0.2), fewer epochs, or a prior that is not made of training rows",
-    )
+        return ""
+    text = f"about {share.value:.0%} of the samples are copies of training rows, or nearly so; they reveal those rows "
+    text += "and add nothing to them: use more rows, a smaller network, dropout (--set network.drop_probability=0.2), "
+    return f"{text}fewer epochs, or a prior that is not made of training rows"
 
 
-def _mode_dropping(metrics: Metrics, units: Units) -> Finding | None:
-    dropped = metrics.get("dropped_share")
-    if dropped is None or dropped.value < DROPPED:
-        return None
-    text = f"kinds of rows that are {dropped.value:.0%} of the data are hardly ever sampled"
-    return Finding(
-        "mode-dropping",
-        f"{text}; the prior does not reach their latents, or training never saw them: fit the prior to the latents "
-        "(`latens refit RUN --prior mixture`), train longer, or look for rows that were left out",
-    )
-
-
-def _off_support(metrics: Metrics, units: Units) -> Finding | None:
-    near, precision, reference = (metrics.get(name) for name in ("memorisation", "precision", "precision_of_rows"))
-    if near is None or precision is None or reference is None:
-        return None
-    if near.value >= FAR or precision.value >= 0.1 * reference.value:
-        return None
-    text = (
-        f"nearly all samples lie farther from the training rows than held-out rows do (precision {precision.value:.2f})"
-    )
-    return Finding(
-        "off-support",
-        f"{text}; most of the prior is decoded to nothing like the data: fit the prior to the latents "
-        "(`latens refit RUN --prior mixture`), or raise the weight of the KL (--set objective.beta=1)",
-    )
-
-
-def _overfitting(metrics: Metrics, units: Units) -> Finding | None:
-    gap, gain = metrics.get("generalisation_gap"), metrics.get("gain_over_independent")
-    if gap is None or gain is None:
-        return None
+@_rule("overfitting", "generalisation_gap", "gain_over_independent")
+def _overfitting(gap: Estimate, gain: Estimate) -> str:
     on_training = gain.value + gap.value
-    margin = gap.value - LOST * on_training
-    if on_training <= 0 or not margin > 4.0 * gap.standard_error:
-        return None
-    text = f"training rows are {gap.value:.1f} nats more probable than held-out rows"
-    return Finding(
-        "overfitting",
-        f"{text}, more than half of what the model gains over independent cells; use early stopping (--set "
-        "training.patience=10), fewer epochs, dropout, a smaller network, or more rows",
-    )
+    if on_training <= 0 or not gap.value - LOST * on_training > 4.0 * gap.standard_error:
+        return ""
+    text = f"training rows are {gap.value:.1f} nats more probable than held-out rows, more than half of what the model "
+    text += "gains over independent cells; use early stopping (--set training.patience=10), fewer epochs, dropout, a "
+    return f"{text}smaller network, or more rows"
 
 
-def _simpler(metrics: Metrics, units: Units) -> Finding | None:
-    rivals = {
-        "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
-        "a tree of columns": ("gain_over_tree", "begin at that tree (--set start=closed-form)"),
-    }
-    for rival, (name, remedy) in rivals.items():
+@_rule("mode-dropping", "dropped_share")
+def _mode_dropping(dropped: Estimate) -> str:
+    if dropped.value < DROPPED:
+        return ""
+    text = f"kinds of rows that are {dropped.value:.0%} of the data are hardly ever sampled; the prior does not reach "
+    text += "their latents, or training never saw them: fit the prior to the latents (`latens refit RUN --prior "
+    return f"{text}mixture`), train longer, or look for rows that were left out"
+
+
+@_rule("off-support", "memorisation", "precision", "precision_of_rows")
+def _off_support(near: Estimate, precision: Estimate, reference: Estimate) -> str:
+    if near.value >= FAR or precision.value >= 0.1 * reference.value:
+        return ""
+    text = "nearly all samples lie farther from the training rows than held-out rows do (precision "
+    text += f"{precision.value:.2f}); most of the prior is decoded to nothing like the data: fit the prior to the "
+    return f"{text}latents (`latens refit RUN --prior mixture`), or raise the weight of the KL (--set objective.beta=1)"
+
+
+_RIVALS = {
+    "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
+    "a tree of columns": ("gain_over_tree", "begin at that tree (--set start=closed-form)"),
+}
+"""What is counted in a second -> what the model gains over it, and what to do where that is below 0."""
+
+
+@_rule("simpler-is-better")
+def _simpler(metrics: Metrics, units: Units) -> str:
+    for rival, (name, remedy) in _RIVALS.items():
         gain = metrics.get(name)
         if gain is not None and gain.value < -max(MORE, 4.0 * gain.standard_error):
-            text = f"{rival} is better by {-gain.value:.2f} nats a row on these rows"
-            return Finding(
-                "simpler-is-better",
-                f"{text}; {remedy}, train longer (--epochs, --steps or --minutes), raise the draws of the bound (--set "
-                "objective.num_samples=20), or give more rows",
-            )
-    return None
+            text = f"{rival} is better by {-gain.value:.2f} nats a row on these rows; {remedy}, train longer (--epochs, "
+            text += "--steps or --minutes), raise the draws of the bound (--set objective.num_samples=20), or give more "
+            return f"{text}rows"
+    return ""
 
 
-def _weak(metrics: Metrics, units: Units) -> Finding | None:
-    slope = metrics.get("pair_dependence")
-    if slope is None or not slope.value + 4.0 * slope.standard_error < DEPENDENT:
-        return None
-    return Finding(
-        "weak-dependence",
-        f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; begin at the tree of "
-        "the columns (--set start=closed-form), train longer, or raise the draws of the bound (--set "
-        "objective.num_samples=20)",
-    )
-
-
-_RULES: tuple[Callable[[Metrics, Units], Finding | None], ...] = (
-    _collapse,
-    _untrusted,
-    _apart,
-    _loose,
-    _narrow,
-    _memorisation,
-    _overfitting,
-    _mode_dropping,
-    _off_support,
-    _simpler,
-    _weak,
-)
+@_rule("weak-dependence", "pair_dependence")
+def _weak(slope: Estimate) -> str:
+    if not slope.value + 4.0 * slope.standard_error < DEPENDENT:
+        return ""
+    text = f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; begin at the tree "
+    text += "of the columns (--set start=closed-form), train longer, or raise the draws of the bound (--set "
+    return f"{text}objective.num_samples=20)"

@@ -89,15 +89,26 @@ def given_observed(
     # Of a model whose latents can be counted, each is one draw: average and choice are exact, and count as
     # `num_samples` draws.
     # returns: the average with the chosen z, and a key for what is drawn from these.
-    rows, (posterior_key, choice_key) = batch.row_id.shape[0], jax.random.split(key)
+    posterior_key, choice_key = jax.random.split(key)
     every = every_latent(model)
-    worth, num_samples = num_samples, num_samples if every is None else len(every)
-    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=posterior_key))
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
     values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, mask)  # noqa: E731
+    draws = num_samples if every is None else len(every)
+    state = averaged(values, model, batch, draws, num_draws, samples_per_chunk, posterior_key, choice_key)
+    exact = lambda s: eqx.tree_at(lambda s: s.squares, s, 2.0 * s.total - jnp.log(float(num_samples)))  # noqa: E731
+    return (state if every is None else exact(state)), choice_key
+
+
+def averaged(
+    values: Callable[[Any], PyTree[Array]], model: Any, batch: Batch, num_samples: int, num_draws: int,
+    samples_per_chunk: int, key: Key, choice_key: Key,
+) -> "WeighedDraws":  # fmt: skip
+    """Average what draws of z give of each row by their weights, a chunk of draws at a time."""
+    rows = batch.row_id.shape[0]
+    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=key))
 
     def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
-        z, log_weight = weighed(model, batch, count, first=first, key=posterior_key)
+        z, log_weight = weighed(model, batch, count, first=first, key=key)
         return state.with_draws(log_weight, values(z), z, first, batch.row_id, choice_key)
 
     state = WeighedDraws(
@@ -109,9 +120,7 @@ def given_observed(
     )
     full, rest = divmod(num_samples, samples_per_chunk)
     state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
-    state = add(state, full * samples_per_chunk, rest) if rest else state
-    exact = lambda s: eqx.tree_at(lambda s: s.squares, s, 2.0 * s.total - jnp.log(float(worth)))  # noqa: E731
-    return (state if every is None else exact(state)), choice_key
+    return add(state, full * samples_per_chunk, rest) if rest else state
 
 
 def weighed(

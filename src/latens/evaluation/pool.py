@@ -94,9 +94,8 @@ def _numbers(values: Any, where: str, shape: tuple[int, ...] | None = None) -> n
     except (TypeError, ValueError) as error:
         if isinstance(error, LatensError):
             raise
-        raise UsageError(
-            f"{values!r:.100} holds no numbers, or rows of unequal length.", where=where, fix=_PLAIN
-        ) from None
+        what = f"{values!r:.100} holds no numbers, or rows of unequal length."
+        raise UsageError(what, where=where, fix=_PLAIN) from None
     if shape is not None and found.shape != shape:
         raise UsageError(f"{values!r:.100} is not one number.", where=where, fix=_PLAIN)
     return found

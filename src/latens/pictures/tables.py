@@ -15,7 +15,7 @@ from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.tables import drawn_columns
 from latens.pictures.source import FEW_ROWS, Made, Source
-from latens.workflow.columns import column_nats, has_columns
+from latens.workflow.measurement import column_nats, has_columns
 
 MOST_ROWS = 50_000
 """Rows of a histogram."""

@@ -160,11 +160,8 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
         found, ids = _latents_in(path)
     count = int(np.prod(shape))
     if found.dtype.kind not in "biuf" or found.ndim < 1 or not len(found) or found[0].size != count:
-        raise DataError(
-            f"holds {found.dtype} of shape {found.shape}; this model has {count} latent numbers a row.",
-            where=str(path),
-            fix=f"Give an array of shape (n, {count}).",
-        )
+        what = f"holds {found.dtype} of shape {found.shape}; this model has {count} latent numbers a row."
+        raise DataError(what, where=str(path), fix=f"Give an array of shape (n, {count}).")
     with np.errstate(over="ignore"):  # what overflows is refused below
         z = found.reshape(len(found), *shape).astype(np.float32)
     if not np.isfinite(z).all():

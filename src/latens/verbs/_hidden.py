@@ -40,9 +40,8 @@ def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> 
         spans = [_SPAN.match(part.strip()) for part in region.split(",")]
         if len(spans) != 2 or not all(spans):
             what = f"{region!r} is no region of pixels."
-            raise UsageError(
-                what, where="--region", fix="Give rows and columns: --region 14:,: hides the lower half of 28."
-            )
+            fix = "Give rows and columns: --region 14:,: hides the lower half of 28."
+            raise UsageError(what, where="--region", fix=fix)
         rows, columns = (slice(*(None if end is None else int(end) for end in span.groups())) for span in spans if span)
         hidden[rows, columns] = True
         if not hidden.any():
@@ -70,9 +69,8 @@ def _mask_file(path: str, shape: tuple[int, ...]) -> np.ndarray:
         raise DataError("a mask is of finite numbers, or of True and False.", where=where, fix=fix)
     if found.shape != shape:
         fix = f"Give one of {shape[0]} x {shape[1]} pixels."
-        raise DataError(
-            f"the mask is of shape {found.shape}, the pictures of {shape}.", where=f"--mask {path}", fix=fix
-        )
+        what = f"the mask is of shape {found.shape}, the pictures of {shape}."
+        raise DataError(what, where=f"--mask {path}", fix=fix)
     return found > 0
 
 

@@ -16,17 +16,8 @@ from latens.verbs.kernel import At
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
-_FLAGS = {
-    "label": "label",
-    "id": "row_id",
-    "weight": "weight",
-    "missing": "missing",
-    "counts": "counts",
-    "typed": "typed",
-    "columns": "columns",
-    "pair": "pair",
-    "stream": "stream",
-}
+_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pair", "stream")
+_FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
 
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,11 +133,8 @@ def read(
     if trained.config is not None and trained.config.data.validation == "test" and len(found.subset("test")):
         found = as_split(trained.config, found)
     if data is None and not at.knows(found):
-        raise DataError(
-            "these are no longer the data that the model was trained on.",
-            where=str(spec),
-            fix="Name the data on the command line; all of their rows are then used.",
-        )
+        fix = "Name the data on the command line; all of their rows are then used."
+        raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
     return found
 
 

@@ -27,11 +27,11 @@ class Compare(Verb):
     data: Annotated[Any, arg("the rows, split as for the training; None: those of the first run", hidden=True)] = None
 
     def __call__(self, at: At) -> Work:
-        from latens.verbs._measured import held_out_rows, unknown_draws
         from latens.verbs._sources import open_model
         from latens.workflow.compare import compare
+        from latens.workflow.groups import held_out_rows
         from latens.workflow.measurement import density_of
-        from latens.workflow.metrics import metric_of
+        from latens.workflow.metrics import metric_of, unknown_draws
 
         others = list(self.others) if isinstance(self.others, list | tuple) else [self.others]
         named = [str(one) if isinstance(one, str | Path) else f"model {k}" for k, one in enumerate(others, start=2)]
@@ -112,7 +112,7 @@ def _json(each: "Compared") -> dict[str, Any]:
 
 
 def _table(models: "tuple[Compared, ...]", words: str) -> str:
-    from latens.verbs._measured import figures, over_draws
+    from latens.workflow.metrics import figures, over_draws
 
     drawn = any(each.estimate.draws_error is not None for each in models)
     titles = ("run", words, "", *(["over draws"] if drawn else []))

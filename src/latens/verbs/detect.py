@@ -99,7 +99,7 @@ class Detect(Verb):
 
     def _held_out(self, at: At) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
         """The rows to compare with, the training data where they can be read, and which of the first count."""
-        from latens.verbs._measured import held_out_rows
+        from latens.workflow.groups import held_out_rows
 
         own = at.load_of(self.held_out, every=False, unknown=None if self.held_out is None else "missing")
         if at.knows(own):  # also where --held-out names the run's own data: its split says which rows trained

@@ -180,6 +180,7 @@ class At:
         self.options: dict[str, Any] = {}  # how the rows were read, once they are
         self.typed: Sequence[str] = ()  # the words of the command
         self.warn: Callable[[str], Any] = warnings.warn
+        self.say: Callable[[str], Any] = str  # on stderr, of a command alone
 
     @property
     def picture(self) -> bool:
@@ -228,7 +229,7 @@ class Request(Struct, kw_only=True):
     endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb writes by itself
     takes_out: ClassVar[tuple[str, str] | None] = ("FILE", "")  # metavar and help of --out; None for no such flag
     prints: ClassVar[bool] = False  # whether the result is its text, on stdout
-    in_parts: ClassVar[bool] = False  # whether several workers can share the rows: the verb has a method `part`
+    in_parts: ClassVar[bool] = False  # whether workers can share the rows, by `part`; without --out `joined` adds up
 
     def __call__(self, at: At) -> Work:
         """Check, yield what would be done, and do it."""

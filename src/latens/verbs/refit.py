@@ -79,8 +79,8 @@ class Refit(Verb):
         """The model as a run of its own, measured like one that was trained."""
         from latens.config import to_json
         from latens.runs.folder import RunFolder
-        from latens.verbs._measured import held_out_rows, summary_of
         from latens.verbs._sources import source_of
+        from latens.workflow.groups import held_out_rows, summary_of
 
         trained, config = found.trained, found.trained.config
         assert config is not None

@@ -44,7 +44,7 @@ class Sample(Verb):
         from latens.data.mixed import as_columns
         from latens.pictures.images import shown
         from latens.verbs._files import formula_note, formulas
-        from latens.workflow.sample_sets import lacks_prior
+        from latens.workflow.inputs import lacks_prior
 
         trained = at.trained
         self._refuse_temperature(trained)
@@ -161,6 +161,7 @@ class Sample(Verb):
     def _drawn(self, trained: "TrainedModel", n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
+        from latens.evaluation.latents.encode import new_rows
 
         key = jax.random.key(self.seed)
         if isinstance(trained.config, ClassifierConfig):
@@ -168,12 +169,11 @@ class Sample(Verb):
             x = trained.data_units(drawn.component_mean if self.mean else drawn.x, mean=self.mean)
             label = {"label": np.array(trained.schema.classes)[drawn.label]} if trained.schema.classes else {}
             return {"x": x, **label, "component": drawn.component}
-        prior_key, event_key = jax.random.split(key)
-        cond = trained.condition(codes)
-        z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond, temperature=self.temperature)
-        values = evaluation.decode(trained.model, z, key=event_key, mean=self.mean, cond=cond)
-        label = {} if codes is None else {"label": np.array(trained.classes)[codes]}
-        return {"x": trained.data_units(values, mean=self.mean), "z": z, **label}
+        given = {"mean": self.mean, "temperature": self.temperature, "cond": trained.condition(codes)}
+        values, z = new_rows(trained.model, n, key=key, **given)
+        return {"x": trained.data_units(values, mean=self.mean), "z": z} | (
+            {} if codes is None else {"label": np.array(trained.classes)[codes]}
+        )
 
 
 def _class_of(trained: "TrainedModel", name: str) -> int:

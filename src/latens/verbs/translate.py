@@ -24,7 +24,7 @@ class Translate(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        from latens.workflow.translate import knows_pairs
+        from latens.workflow.inputs import knows_pairs
 
         return self._pairs(at) if knows_pairs(at.trained) else self._classes(at)
 

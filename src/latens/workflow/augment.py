@@ -11,6 +11,7 @@ from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.evaluation.latents.encode import new_rows
 from latens.io.process import check_count, check_process
 from latens.typing import Key, checked_later
 from latens.workflow.inputs import positions_of, refuse_inputs, seed_key
@@ -133,8 +134,5 @@ def _of_classes(trained: TrainedModel, codes: np.ndarray, mean: bool, key: Key) 
             parts.append(drawn.component_mean if mean else drawn.x)
         values = np.concatenate(parts)
     else:
-        prior_key, event_key = jax.random.split(key)
-        cond = trained.condition(codes)
-        z = evaluation.sample_prior(trained.model, len(codes), key=prior_key, cond=cond)
-        values = evaluation.decode(trained.model, z, key=event_key, mean=mean, cond=cond)
+        values, _ = new_rows(trained.model, len(codes), mean=mean, cond=trained.condition(codes), key=key)
     return evaluation.finite(trained.data_units(values, mean=mean), "x")

@@ -12,8 +12,9 @@ from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate, class_log_joint
-from latens.workflow.measurement import Measurement, headline, of_one_class, what_density
-from latens.workflow.sample_sets import has_likelihood
+from latens.workflow.inputs import has_likelihood
+from latens.workflow.measurement import Measurement, of_one_class, what_density
+from latens.workflow.metrics import headline
 from latens.workflow.trained import TrainedModel
 
 LEVEL = 0.95
@@ -112,20 +113,16 @@ def per_row(
     if isinstance(trained.config, ClassifierConfig):
         label = np.full(len(positions), -1) if batch.label is None else np.asarray(batch.label)
         if not np.any(label >= 0):
-            raise DataError(
-                "there are no labels to compare with.", where=data.name, fix="Name their column: --label NAME."
-            )
+            what = "there are no labels to compare with."
+            raise DataError(what, where=data.name, fix="Name their column: --label NAME.")
         known = trained.batch(data, positions[label >= 0])
         said = class_log_joint(trained.rows(known)).argmax(axis=1)
         words = "share of rows given their own class"
         return Rows("accuracy", (said == label[label >= 0]).astype(np.float64), 1, "", words, "accuracy")
     weight = None if data.weight is None else data.weight[positions]
     if not has_likelihood(trained):
-        raise ConfigError(
-            "a model without a likelihood has no number for each row, and runs are compared row by row.",
-            where="recipe",
-            fix="`latens evaluate` compares its samples with rows of its data.",
-        )
+        what = "a model without a likelihood has no number for each row, and runs are compared row by row."
+        raise ConfigError(what, where="recipe", fix="`latens evaluate` compares its samples with rows of its data.")
     work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
     if trained.is_point:
         work.autoencoder()

@@ -59,9 +59,8 @@ def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any
     reach = max(16.0, float(np.abs(codes["mean"]).max() + 8 * spread))
     if not reach <= MOST_REACH:
         what = f"a row has a latent {reach:.3g} away from 0; up to {MOST_REACH} can be coded."
-        raise DataError(
-            what, where=data.name, fix="`latens detect` names rows that the model has not seen the like of."
-        )
+        fix = "`latens detect` names rows that the model has not seen the like of."
+        raise DataError(what, where=data.name, fix=fix)
     coder = _bits_back(trained, levels, reach)
     stack = Stack(np.ones(coder.words_before, np.uint32))
     for number, row in enumerate(symbols):
@@ -120,11 +119,8 @@ def decompress(trained: TrainedModel, path: str | Path) -> Shaped[np.ndarray, "n
         stack.scramble(number, coder.words_before)
     rows = np.array(found[::-1], np.int32).reshape(-1, *trained.schema.shape)
     if hashlib.sha256(rows.tobytes()).hexdigest() != facts.rows_sha256:
-        raise ModelFileError(
-            "the decoded rows are not those that were coded.",
-            where=str(path),
-            fix="The networks gave other last bits here than there: decompress where the file was made.",
-        )
+        fix = "The networks gave other last bits here than there: decompress where the file was made."
+        raise ModelFileError("the decoded rows are not those that were coded.", where=str(path), fix=fix)
     return (rows * _unit(trained)).astype(np.dtype(facts.dtype))
 
 

@@ -232,9 +232,8 @@ def _something_counts(data: Dataset) -> None:
         rows = data.subset(split)
         if len(rows) and data.weight is not None and not np.any(data.weight[rows] > 0):
             fix = f"Give some {split} rows a weight above 0, or leave the weights out (--weight)."
-            raise DataError(
-                f"the weights of all {len(rows)} {split} rows are 0.", where=f"{data.name}, weight", fix=fix
-            )
+            what = f"the weights of all {len(rows)} {split} rows are 0."
+            raise DataError(what, where=f"{data.name}, weight", fix=fix)
     rows = data.subset("train")
     rows = rows if data.weight is None else rows[data.weight[rows] > 0]
     if data.mask is not None and not np.any(data.mask[rows]):
@@ -452,11 +451,8 @@ def newest(run: RunFolder, shards: int) -> Newest:
         what = f"the checkpoint is of a training in {other} shards, and the configuration says {shards}."
         raise ConfigError(what, where="training.shards", fix=f"Go on with training.shards={other}.")
     if type(length) is not int or set(loop) != {entry.name for entry in fields(LoopState)}:
-        raise ConfigError(
-            "the checkpoint was written by another version of latens.",
-            where=str(found.path),
-            fix="Resume with the version named in run.json.",
-        )
+        what = "the checkpoint was written by another version of latens."
+        raise ConfigError(what, where=str(found.path), fix="Resume with the version named in run.json.")
 
     def load(state: TrainState, best: PyTree) -> Snapshot:
         tree = found.read({"state": state, "best": best})

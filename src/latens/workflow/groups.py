@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens import evaluation
-from latens.config import ClassifierConfig, VAEConfig
+from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset
 from latens.data.schema import image_shape
 from latens.data.shapes import FACTORS, known_factors
@@ -27,8 +27,8 @@ from latens.evaluation.latents.disentanglement_classifiers import disentanglemen
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
 from latens.typing import Key
-from latens.workflow.measurement import NUM_SAMPLES, headline, measure, measured, still_rising
-from latens.workflow.metrics import METRICS, metric_of
+from latens.workflow.measurement import NUM_SAMPLES, density_of, measure, measured, still_rising
+from latens.workflow.metrics import METRICS, Summary, headline, with_units
 from latens.workflow.reach import MOST, reach_of
 from latens.workflow.sample_sets import OTHER_DATA, SampleSets, compared, in_one_unit, not_its_own, noted, some
 from latens.workflow.trained import TrainedModel
@@ -323,8 +323,70 @@ def measure_all(
         missing = [row for row in rows if row.name not in made and row.name not in found.metrics]
         found.left_out |= {row.name: reasons[row.needs] or failed or row.lacking for row in missing}
         seconds = time.perf_counter() - began
-        about: dict[str, Any] = {"seed": seed, "seconds": seconds}
-        found.metrics |= {n: replace(value, unit=metric_of(n).unit, **about) for n, value in made.items()}
+        found.metrics |= with_units(made, seed=seed, seconds=seconds)
     units = found.units if "active_units" in found.metrics else []
     found.findings = diagnose(found.metrics, units, rising=still_rising(trained.facts))
     return found
+
+
+def summary_of(
+    trained: TrainedModel,
+    data: Dataset,
+    split: str,
+    positions: Shaped[np.ndarray, " n"],
+    *,
+    num_samples: int | None,
+    seed: int = 0,
+    everything: bool = False,
+) -> Summary:
+    """Measure a model."""
+    # num_samples: importance samples of each row; None takes the default.
+    only = None if everything else ()
+    found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed, only=only)
+    return summarised(trained, data, split, found)
+
+
+def summarised(trained: TrainedModel, data: Dataset, split: str, found: Everything) -> Summary:
+    """Add to what was measured what a reader must know about it."""
+    held_out, warnings = beware(split, data, grey=found.grey, config=trained.config)
+    warnings += [(finding.name, finding.message) for finding in found.findings]
+    cells = "column" if data.schema.columns is not None else "pixel"
+    said = (split, held_out, tuple(warnings), tuple(found.units), cells, found.left_out, density_of(trained))
+    return Summary(found.metrics, *said)
+
+
+def beware(
+    split: str, data: Dataset, *, grey: bool, config: Config | None = None
+) -> tuple[bool | None, list[tuple[str, str]]]:
+    """Say whether rows are held out, and what a reader must know about the numbers."""
+    # returns: whether training did not see the rows (None where nobody can know), and name and message of each warning.
+    # Rows of other data may or may not have been trained on.
+    held_out = None if split == "all" else split == "test" and data.held_out
+    warnings = []
+    if split == "train":
+        warnings.append(("not-held-out", "there are no other rows than those the model was trained on"))
+    elif held_out is False:
+        warnings.append(("not-held-out", f"the {split} rows {_what_they_chose(config)}"))
+    if grey:
+        text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
+        warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
+    return held_out, warnings
+
+
+def _what_they_chose(config: Config | None) -> str:
+    """What rows that training validated on did to the model."""
+    training = None if not isinstance(config, VAEConfig) else config.training
+    if training is None or training.keep == "best":
+        return "also chose the epoch that is kept"
+    if training.patience is not None:
+        return "also chose when training ended"
+    return "were validated on in training; they chose nothing, as the last step is kept, but its curves show them"
+
+
+def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:
+    """Choose the rows to measure on: test rows where there are any, else validation, else training rows."""
+    for split in ("test", "validation", "train"):
+        positions = data.subset(split)
+        if len(positions):
+            return split, positions
+    return "all", np.arange(len(data))

@@ -1,4 +1,4 @@
-"""What callers give a trained model, checked: rows, latents, codes of classes and seeds."""
+"""What callers give a trained model, checked: rows, latents, classes and seeds; and what kind of model it is."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from latens import pretrained
-from latens.config import ClassifierConfig
+from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.data.formats.tables import is_frame
@@ -15,6 +15,8 @@ from latens.data.labels import require_labels
 from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, refuse_other
 from latens.io.atomic import as_path, resource_errors
+from latens.models import Experts
+from latens.recipes.parts.options import OBJECTIVES
 from latens.runs.folder import RunFolder
 from latens.typing import Key, checked_later
 
@@ -77,11 +79,9 @@ def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation:
         batch = as_batch(rows, label=label)
     found = tuple(batch.x.shape[1:])
     if found != schema.shape:
-        raise DataError(
-            f"rows of shape {found}, but the model was trained on {schema.shape}.",
-            where=getattr(data, "name", "data"),
-            fix="Give data with the same columns or pixels in the same order.",
-        )
+        what = f"rows of shape {found}, but the model was trained on {schema.shape}."
+        fix = "Give data with the same columns or pixels in the same order."
+        raise DataError(what, where=getattr(data, "name", "data"), fix=fix)
     if not preparation.classes:
         return batch
     if isinstance(data, Dataset):
@@ -152,3 +152,40 @@ def model_file(path: str | Path) -> Path:
         fix = "Wait for it to end." if run.state == "running" else f"Finish it with `latens resume {path}`."
         raise RunFolderError(f"this run has no model yet: it is {run.state}.", where=str(path), fix=fix)
     return run.model_file
+
+
+def _objective_says(trained: Any, fact: str) -> bool:
+    """What the class of the objective says, or the file where the class is not known here."""
+    kind, told = OBJECTIVES.get(trained.config.objective.name), trained.facts.get("objective")  # pyright: ignore
+    return getattr(kind, fact) if kind is not None else not (isinstance(told, dict) and told.get(fact) is False)
+
+
+def lacks_prior(trained: Any) -> bool:
+    """Whether this is an autoencoder to which no prior was fitted after its training."""
+    config = trained.config
+    return (
+        isinstance(config, VAEConfig)
+        and not _objective_says(trained, "uses_prior")
+        and config.prior.kind == "standard-normal"
+        and not config.posterior.levels
+    )
+
+
+def has_likelihood(trained: Any) -> bool:
+    """Whether a model was trained by, or for, a likelihood; of a GAN only samples are measured."""
+    config = trained.config
+    return not isinstance(config, VAEConfig) or _objective_says(trained, "has_likelihood")
+
+
+def is_grey(trained: Any, kind: str) -> bool:
+    """Whether rows of this kind are grey cells under a Bernoulli, whose numbers are a cross-entropy."""
+    family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
+    return family == "bernoulli" and kind in ("levels", "unit") and trained.preparation.binarize == "none"
+
+
+def knows_pairs(trained: Any) -> bool:
+    """Whether a model's rows are two pictures side by side, each a modality of its own."""
+    # returns: true for models of two equal parts by columns, such as those of the recipe `paired`.
+    encoder = getattr(trained.model, "encoder", None)
+    blocks = encoder.blocks if isinstance(encoder, Experts) else None
+    return blocks is not None and blocks.axis == 1 and len(blocks.names) == 2 and trained.schema.shape[1] % 2 == 0

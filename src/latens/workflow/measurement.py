@@ -35,6 +35,7 @@ from latens.evaluation import (
 )
 from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
+from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
 from latens.evaluation.evidence.tree import tree_baseline
@@ -42,11 +43,11 @@ from latens.evaluation.samples.dependence import dependence
 from latens.models import CodeHead, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
-from latens.workflow.metrics import LAST_HEADLINE, metric_of, ranked
+from latens.workflow.inputs import has_likelihood, is_grey, knows_pairs
+from latens.workflow.metrics import with_units
 from latens.workflow.pairs import of_pairs
-from latens.workflow.sample_sets import SampleSets, compared, has_likelihood, is_grey, not_its_own
+from latens.workflow.sample_sets import SampleSets, compared, not_its_own
 from latens.workflow.trained import TrainedModel
-from latens.workflow.translate import knows_pairs
 
 NUM_SAMPLES = 1000
 """Draws a row, where nobody says how many."""
@@ -62,6 +63,11 @@ MADE = 4000
 
 MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 """Draws a row are doubled so often at most, and to so many draws of all rows together."""
+
+COLUMN_DRAWS = 200
+"""Draws of z a row, for log p(x) by column."""
+
+LATENTS = "latents"
 
 
 def measure(
@@ -128,7 +134,7 @@ def measured(
             draws = min(work.num_samples or PAIR_SAMPLES, PAIR_SAMPLES)
             for name, estimate in of_pairs(trained, data, positions, num_samples=draws, seed=seed).items():
                 work.put(name, estimate)
-    return Measured({name: replace(estimate, seed=seed) for name, estimate in work.found.items()}, table, work.grey)
+    return Measured(with_units(work.found, seed=seed), table, work.grey)
 
 
 def of_one_class(trained: TrainedModel, batch: Batch) -> tuple[np.ndarray, str]:
@@ -146,11 +152,6 @@ def _of_samples(trained: TrainedModel, data: Dataset, positions: np.ndarray, see
     found = compared(SampleSets(trained, data, positions, seed))
     seconds = time.perf_counter() - began
     return {name: replace(value, seed=seed, seconds=seconds) for name, value in found.items()}
-
-
-def headline(metrics: dict[str, Estimate]) -> str:
-    """The name of the metric that stands for the model."""
-    return next(name for name in ranked(LAST_HEADLINE) if name in metrics)
 
 
 def still_rising(facts: Mapping[str, Any]) -> bool:
@@ -236,7 +237,7 @@ class Measurement:
     def put(self, name: str, estimate: Estimate) -> None:
         """Add a metric, and note the seconds since the one before it."""
         now = time.perf_counter()
-        self.found[name] = replace(estimate, unit=metric_of(name).unit, seconds=now - self._began)
+        self.found[name] = replace(estimate, seconds=now - self._began)
         self._began = now
 
     def evidence(self) -> RowNumbers:
@@ -436,3 +437,32 @@ def _at_code(model: Any, batch: Batch, key: Key) -> Array:
         return log_prob(model.likelihood(z, cond=cond), x, mask)
 
     return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
+
+
+def has_columns(trained: TrainedModel) -> bool:
+    """Whether log p(x) of a model can be told by column."""
+    return trained.schema.types is not None and has_likelihood(trained) and not trained.is_point
+
+
+def column_nats(
+    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int = COLUMN_DRAWS, seed: int = 0
+) -> list[dict[str, Any]]:
+    r"""Split log p(x) into its columns and the latents, as means over rows that count as their weights say."""
+    found = nats_by_column(trained.rows(data, positions, seed=seed), num_samples=num_samples)
+    weight = None if data.weight is None else data.weight[positions]
+    x, mask = data.x[positions], None if data.mask is None else data.mask[positions]
+    made = []
+    types, names = trained.schema.types or (), [column.name for column in trained.schema.columns or ()]
+    for i, (name, one) in enumerate(zip(names, types)):
+        alone = one.log_shares(x[:, i]) if mask is None else np.where(mask[:, i], one.log_shares(x[:, i]), 0.0)
+        made.append((name, found.columns[:, i], alone))
+    made.append((LATENTS, found.latents, np.zeros(len(positions))))
+    return [
+        {
+            "name": name,
+            "nats": (own := Estimate.of(nats, num_samples=num_samples, protocol="", weight=weight)).value,
+            "standard_error": own.standard_error,
+            "independent": Estimate.of(alone, num_samples=1, protocol="", weight=weight).value,
+        }
+        for name, nats, alone in made
+    ]

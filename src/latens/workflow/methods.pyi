@@ -72,6 +72,15 @@ class Methods:
         seed: int = 0,
     ) -> Made:
         """Rows that are unlike the training rows: surprise, p-values, flags: `latens detect`."""
+    def evaluate(
+        self,
+        data: Any = None,
+        unknown: Literal['error', 'missing', 'skip'] = 'error',
+        num_samples: int | None = None,
+        all: bool = False,
+        seed: int = 0,
+    ) -> Made:
+        """Held-out numbers with their standard errors: `latens evaluate`."""
     def export(
         self,
         out: str,

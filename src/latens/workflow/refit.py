@@ -20,8 +20,8 @@ from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
 from latens.typing import checked_later
-from latens.workflow.inputs import refuse_inputs, seed_key
-from latens.workflow.sample_sets import is_grey
+from latens.workflow.groups import held_out_rows
+from latens.workflow.inputs import is_grey, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000
@@ -147,20 +147,16 @@ def refit_prior(
     refuse_inputs(trained, data, TrainedModel)
     config = trained.config
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ConfigError(
-            f"there is no prior {kind!r:.100} that could be fitted after training.",
-            where="prior",
-            fix=nearest(kind, KINDS),
-        )
+        what = f"there is no prior {kind!r:.100} that could be fitted after training."
+        raise ConfigError(what, where="prior", fix=nearest(kind, KINDS))
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
     of_codes = trained.parts.posterior.support == "codes"
     if config.label.kind != "none" and not (of_codes and config.label.kind == "condition"):
         what = "the prior of a model that reads or predicts labels is not one for all rows."
-        raise ConfigError(
-            what, where="label.kind", fix="Refit a model without labels, or one of codes that reads them."
-        )
+        fix = "Refit a model without labels, or one of codes that reads them."
+        raise ConfigError(what, where="label.kind", fix=fix)
     if of_codes != (KINDS[kind].fit is _codes):
         what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
         fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
@@ -172,11 +168,9 @@ def refit_prior(
     row = KINDS[kind]
     own = config.posterior.levels and not isinstance(trained.model.prior_part, Downwards)
     if own or (row.fit is None and not isinstance(skeleton.encoder, Upwards)):
-        raise ConfigError(
-            f"the levels of a {config.posterior.kind} posterior are not fitted again.",
-            where="posterior.kind",
-            fix="Refit a model of one level, or of levels one above the other.",
-        )
+        what = f"the levels of a {config.posterior.kind} posterior are not fitted again."
+        fix = "Refit a model of one level, or of levels one above the other."
+        raise ConfigError(what, where="posterior.kind", fix=fix)
     if row.fit is None:
         model = fit_second_stage(skeleton, trained.model, data, **work.common)
     else:
@@ -221,8 +215,8 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
         return None
     point = new.parts.posterior.support == "codes"
     num_samples = 1 if point else num_samples  # all of a quantised posterior is on one code
-    split = next(split for split in ("test", "validation", "train") if len(data.subset(split)))
-    batch = old.batch(data, data.subset(split))
+    split, positions = held_out_rows(data)
+    batch = old.batch(data, positions)
     before, after = (
         log_marginal(one.rows(batch, seed=seed), num_samples=num_samples).astype(np.float64) for one in (old, new)
     )

@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens import evaluation
-from latens.config import ClassifierConfig, VAEConfig
+from latens.config import ClassifierConfig
 from latens.data import Dataset, Schema
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.batched import prepared_rows
-from latens.recipes.parts.options import OBJECTIVES
+from latens.evaluation.latents.encode import new_rows
+from latens.workflow.inputs import is_grey, lacks_prior
 from latens.workflow.trained import TrainedModel
 
 MOST_ROWS = 1000
@@ -36,35 +37,6 @@ def why_not(trained: TrainedModel, data: Dataset) -> str:
     if data.weight is not None:
         return "rows with weights are not compared with samples, which have none"
     return ""
-
-
-def _objective_says(trained: TrainedModel, fact: str) -> bool:
-    """What the class of the objective says, or the file where the class is not known here."""
-    kind, told = OBJECTIVES.get(trained.config.objective.name), trained.facts.get("objective")  # pyright: ignore
-    return getattr(kind, fact) if kind is not None else not (isinstance(told, dict) and told.get(fact) is False)
-
-
-def lacks_prior(trained: TrainedModel) -> bool:
-    """Whether this is an autoencoder to which no prior was fitted after its training."""
-    config = trained.config
-    return (
-        isinstance(config, VAEConfig)
-        and not _objective_says(trained, "uses_prior")
-        and config.prior.kind == "standard-normal"
-        and not config.posterior.levels
-    )
-
-
-def has_likelihood(trained: TrainedModel) -> bool:
-    """Whether a model was trained by, or for, a likelihood; of a GAN only samples are measured."""
-    config = trained.config
-    return not isinstance(config, VAEConfig) or _objective_says(trained, "has_likelihood")
-
-
-def is_grey(trained: TrainedModel, kind: str) -> bool:
-    """Whether rows of this kind are grey cells under a Bernoulli, whose numbers are a cross-entropy."""
-    family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
-    return family == "bernoulli" and kind in ("levels", "unit") and trained.preparation.binarize == "none"
 
 
 OTHER_DATA = "these are not the data that the model was trained on"
@@ -142,12 +114,11 @@ class SampleSets:
 
     def draw(self, n: int, key: Any) -> Shaped[np.ndarray, "n *x"]:
         """Draw samples; a conditional model is asked for the labels of the rows, as often as they occur."""
-        trained, (prior_key, event_key) = self.trained, jax.random.split(key)
+        trained = self.trained
         if isinstance(trained.config, ClassifierConfig):
-            return trained.data_units(evaluation.sample_classes(trained.model, n, key=prior_key).x, mean=False)
-        cond = trained.condition(self._codes(n))
-        z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond)
-        values = evaluation.decode(trained.model, z, key=event_key, mean=self.grey, cond=cond)
+            drawn = evaluation.sample_classes(trained.model, n, key=jax.random.split(key)[0])
+            return trained.data_units(drawn.x, mean=False)
+        values, _ = new_rows(trained.model, n, mean=self.grey, cond=self.conditions(n), key=key)
         return trained.data_units(values, mean=self.grey)
 
     def conditions(self, n: int) -> dict[str, np.ndarray] | None:

@@ -25,9 +25,8 @@ def refuse_on_stream(config: Config, data: Dataset) -> None:
         raise ConfigError(what, where=f"--recipe {config.recipe}", fix=fix)
     if config.data.labelled is not None:
         what = "hides labels of rows that are chosen among all, and these stay on disk."
-        raise ConfigError(
-            what, where="data.labelled", fix="Leave it out, and give labels only where they are to count."
-        )
+        fix = "Leave it out, and give labels only where they are to count."
+        raise ConfigError(what, where="data.labelled", fix=fix)
     if config.label.kind in ("predict", "predict-codes") and config.label.share:
         what = "draws rows with labels more often, which is not done for rows on disk."
         raise ConfigError(what, where="label.share", fix="Take rows as they come: --set label.share=0.")

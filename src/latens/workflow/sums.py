@@ -14,8 +14,9 @@ from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate
 from latens.evaluation.evidence.log_marginals import DrawSums
-from latens.workflow.measurement import NUM_SAMPLES, Measurement, headline
-from latens.workflow.sample_sets import has_likelihood
+from latens.workflow.inputs import has_likelihood
+from latens.workflow.measurement import NUM_SAMPLES, Measurement
+from latens.workflow.metrics import headline, metric_of
 from latens.workflow.trained import TrainedModel
 
 
@@ -62,7 +63,7 @@ def part_sums(
         terms = {"w": weight, "w2": weight**2, "wr": weight * rows, "w2r": weight**2 * rows}
         terms["w2r2"] = (weight * rows) ** 2
         sums = {term: math.fsum(values) for term, values in terms.items()}
-        about = {"unit": estimate.unit, "protocol": estimate.protocol, "num_samples": estimate.num_samples}
+        about = {"unit": metric_of(name).unit, "protocol": estimate.protocol, "num_samples": estimate.num_samples}
         found[name] = {"n": len(rows), **sums, **about}
     if work.marginals is not None:
         found[headline(work.found)]["draws"] = replace(work.marginals, weight=weight).sums.to_json()

@@ -19,6 +19,7 @@ from latens.data.conditions import conditions_of
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
+from latens.evaluation.latents.encode import new_rows
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
@@ -323,12 +324,10 @@ class TrainedModel(Methods):
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
             conditions = conditions_of(given, self.schema)
             return sample_given(self.model, conditions, n, key=seed_key(seed)).x
-        z_key, x_key = jax.random.split(seed_key(seed))
-        cond = conditions_of_rows(
-            self.in_turn(n) if label is None else label, self.preparation.classes, len(self.classes), n
-        )
-        z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
-        return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
+        codes = self.in_turn(n) if label is None else label
+        cond = conditions_of_rows(codes, self.preparation.classes, len(self.classes), n)
+        values, _ = new_rows(self.model, n, mean=False, cond=cond, temperature=temperature, key=seed_key(seed))
+        return self._rows(values, mean=False)
 
     @checked_later
     def reconstruct(
@@ -508,11 +507,9 @@ class TrainedModel(Methods):
         found = metadata.get("format")
         if type(found) is not int or found != FORMAT:
             newer = type(found) is int and found > FORMAT
-            raise ModelFileError(
-                f"the file has format {str(found)[:50]!r}; this version reads {FORMAT}.",
-                where=where,
-                fix="A newer latens wrote it: install that version." if newer else _FIX,
-            )
+            what = f"the file has format {str(found)[:50]!r}; this version reads {FORMAT}."
+            fix = "A newer latens wrote it: install that version." if newer else _FIX
+            raise ModelFileError(what, where=where, fix=fix)
         missing = {"config", "schema", "preparation", "facts"} - set(metadata)
         if missing:
             raise ModelFileError(f"the file lacks {', '.join(sorted(missing))}.", where=where, fix=_FIX)
@@ -527,11 +524,8 @@ class TrainedModel(Methods):
                 arrays_to_tree(arrays, into, half=True, finite=True, where=where), schema, preparation, None, facts
             )
         if metadata["config"] is None and "densities" in facts:
-            raise ModelFileError(
-                "the file holds a classifier with a model for each class.",
-                where=where,
-                fix="Load it in Python: latens.GenerativeClassifier.load(path).",
-            )
+            what = "the file holds a classifier with a model for each class."
+            raise ModelFileError(what, where=where, fix="Load it in Python: latens.GenerativeClassifier.load(path).")
         written = config_of_file(metadata["config"], facts, parts, where)
         try:
             config = configuration.from_json(written)

@@ -11,9 +11,8 @@ from latens.data.batches import as_batch
 from latens.data.infer import conform, store
 from latens.data.pairs import as_colours
 from latens.errors import ConfigError, DataError, UsageError, nearest
-from latens.models import Experts
 from latens.typing import checked_later
-from latens.workflow.inputs import refuse_inputs, seed_key
+from latens.workflow.inputs import knows_pairs, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 
@@ -76,14 +75,6 @@ def _code_of(trained: TrainedModel, name: Any, where: str) -> int:
 
 SIDES = ("source", "target")
 """The sides of a pair: the left half of a row, and the right."""
-
-
-def knows_pairs(trained: TrainedModel) -> bool:
-    """Whether a model's rows are two pictures side by side, each a modality of its own."""
-    # returns: true for models of two equal parts by columns, such as those of the recipe `paired`.
-    encoder = getattr(trained.model, "encoder", None)
-    blocks = encoder.blocks if isinstance(encoder, Experts) else None
-    return blocks is not None and blocks.axis == 1 and len(blocks.names) == 2 and trained.schema.shape[1] % 2 == 0
 
 
 @checked_later

@@ -10,9 +10,8 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.evaluation.batched import Rows, map_rows, of_rows
-from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
 from latens.evaluation.evidence.importance import as_log_marginals
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.moves import (
     Path,
     Place,

@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.evaluation.batched import Rows, map_rows, of_rows
-from latens.evaluation.impute import WeighedDraws, weighed
+from latens.evaluation.impute import averaged
 from latens.models import every_latent
 from latens.typing import Array, Key
 
@@ -39,26 +39,10 @@ def nats_by_column(rows: Rows, *, num_samples: int = 200) -> ByColumn:
 
 def _terms(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> tuple[Array, Array]:
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
-    rows = batch.row_id.shape[0]
 
     def one(z: Any, x: Any, mask: Array, cond: Any) -> Array:
         return model.likelihood(z, cond=cond).terms_observed(x, mask)
 
-    values = jax.vmap(jax.vmap(one), (0, None, None, None))
-
-    def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
-        z, log_weight = weighed(model, batch, count, first=first, key=key)
-        return state.with_draws(log_weight, values(z, batch.x, mask, batch.cond), z, first, batch.row_id, key)
-
-    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=key))
-    state = WeighedDraws(
-        jnp.full(rows, -jnp.inf),
-        jnp.full(rows, -jnp.inf),
-        jnp.zeros(batch.x.shape),
-        jnp.full((rows, 0), -jnp.inf),
-        jax.tree.map(lambda leaf: jnp.zeros((rows, 0, *leaf.shape[2:]), leaf.dtype), like),
-    )
-    full, rest = divmod(num_samples, samples_per_chunk)
-    state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
-    state = add(state, full * samples_per_chunk, rest) if rest else state
+    values = lambda z: jax.vmap(jax.vmap(one), (0, None, None, None))(z, batch.x, mask, batch.cond)  # noqa: E731
+    state = averaged(values, model, batch, num_samples, 0, samples_per_chunk, key, key)
     return state.mean, state.total - jnp.log(float(num_samples))

@@ -16,8 +16,7 @@ from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows, of_rows, weights_of
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.diagnostics import log_mean_error, summarise
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import LogMarginals, log_mean_error, summarise
 from latens.evaluation.evidence.moves import check_numbers, path_of
 from latens.evaluation.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE
@@ -220,11 +219,8 @@ def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Ke
     # It has the means and scales of the posterior, taken from 256 samples where these have no closed form.
     if family == "own":
         if not isinstance(posterior, DiagonalNormal | FullNormal):
-            raise ConfigError(
-                f"a {type(posterior).__name__} posterior has no parameters of one row that could be refined.",
-                where="family",
-                fix='Use family="diagonal", "full" or "flow".',
-            )
+            what = f"a {type(posterior).__name__} posterior has no parameters of one row that could be refined."
+            raise ConfigError(what, where="family", fix='Use family="diagonal", "full" or "flow".')
         family = "diagonal" if isinstance(posterior, DiagonalNormal) else "full"
     if family == "full" and isinstance(posterior, FullNormal):
         return posterior

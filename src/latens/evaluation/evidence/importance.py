@@ -11,8 +11,7 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_draws, of_rows, weights_of
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.diagnostics import WeightSummary, WeightSums
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, WeightSums
 from latens.evaluation.latents.encode import encode_prepared
 from latens.io.process import counted
 from latens.objectives.draws import draw
@@ -116,11 +115,8 @@ def chi_upper_bound(rows: Rows, *, order: float = 2.0, num_samples: int = 1000) 
     Source: Dieng, Tran, Ranganath, Paisley & Blei (2017), arXiv 1611.00328.
     """
     if order < 1.0 or num_samples < 2:
-        raise ConfigError(
-            f"a bound of order {order:g} from {num_samples} draws.",
-            where="order",
-            fix="Use an order of 1 or more, and 2 draws or more.",
-        )
+        what = f"a bound of order {order:g} from {num_samples} draws."
+        raise ConfigError(what, where="order", fix="Use an order of 1 or more, and 2 draws or more.")
     power = float(order)
     found: WeightSummary = map_draws(Partial(_summary, num_samples=num_samples, power=power), rows)
     parts = ("log_mean", "error", "rise", "smoothed", "rises")

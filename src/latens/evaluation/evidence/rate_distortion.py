@@ -113,11 +113,8 @@ def rate_distortion_curve(
     Source: Huang et al. (2020), arXiv 2008.06653, who anneal.
     """
     if not len(betas) or min(betas) <= 0.0:
-        raise UsageError(
-            f"betas must be one or more numbers above 0, not {list(betas)}.",
-            where="betas",
-            fix="Give one or more numbers above 0.",
-        )
+        what = f"betas must be one or more numbers above 0, not {list(betas)}."
+        raise UsageError(what, where="betas", fix="Give one or more numbers above 0.")
     found = []
     options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
     for beta in betas:
@@ -181,11 +178,9 @@ def _tempered(
         own = jax.random.fold_in(key, row_id)
         start = model.posterior(x, cond=cond, mask=mask)
         if not has_own_parameters(start):
-            raise ConfigError(
-                f"the curve moves the posterior of each row, which a {type(start).__name__} does not allow.",
-                where="posterior.kind",
-                fix="Use a Normal posterior (diagonal, full or low rank) with one level.",
-            )
+            what = f"the curve moves the posterior of each row, which a {type(start).__name__} does not allow."
+            fix = "Use a Normal posterior (diagonal, full or low rank) with one level."
+            raise ConfigError(what, where="posterior.kind", fix=fix)
 
         def log_joint(z: Any) -> Nats:
             log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask)

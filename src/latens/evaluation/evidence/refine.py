@@ -156,8 +156,6 @@ def has_own_parameters(posterior: AbstractDistribution) -> bool:
 def _check(posterior: AbstractDistribution) -> None:
     """Every array of the posterior is a parameter of this row alone, and its density is known everywhere."""
     if not has_own_parameters(posterior):
-        raise ConfigError(
-            f"a {type(posterior).__name__} posterior is not refined: its arrays are not parameters of one row.",
-            where="posterior.kind",
-            fix="Use a Normal posterior (diagonal, full or low rank) with one level.",
-        )
+        what = f"a {type(posterior).__name__} posterior is not refined: its arrays are not parameters of one row."
+        fix = "Use a Normal posterior (diagonal, full or low rank) with one level."
+        raise ConfigError(what, where="posterior.kind", fix=fix)

@@ -13,9 +13,8 @@ from latens.data.batches import Batch
 from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.annealing import Annealed, backward_chain, forward_chain, run_chains
-from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
 from latens.evaluation.evidence.importance import as_log_marginals, log_weight_rows
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.moves import Start, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.io.process import counted
 from latens.typing import Array, Key, Nats
@@ -107,21 +106,16 @@ def sandwich(
     check_numbers(num_temperatures=num_temperatures, num_leapfrog=num_leapfrog, num_samples=num_samples - 1, n=n)
     numbers = {"num_samples": num_samples, "num_temperatures": num_temperatures, "num_leapfrog": num_leapfrog}
     function = Partial(_sandwich, num_moves=num_moves, start=start, chains_at_once=chains_at_once, **numbers)
-    names = np.arange(n, dtype=np.uint32)
-    batch = Batch(np.zeros((n, 1), np.float32), names, cond=cond)
-    size = batch_size or min(n, 16)
-    found = map_rows(function, Rows(model, batch, key, batch_size=size))
-    x, z, lower, upper, acceptance = found
+    batch = Batch(np.zeros((n, 1), np.float32), np.arange(n, dtype=np.uint32), cond=cond)
+    rows = Rows(model, batch, key, batch_size=batch_size or min(n, 16))
+    x, z, lower, upper, acceptance = map_rows(function, rows)
     how = (
         f"{num_samples} chains a row, {num_temperatures} temperatures, {num_leapfrog} leapfrog steps a move, "
         f"{acceptance.mean():.2f} of the moves accepted; rows simulated from the model"
     )
-    return Sandwich(
-        x,
-        z,
-        as_log_marginals(lower, num_samples, f"lower bound by annealing from the {start}, {how}", batch),
-        as_log_marginals(upper, num_samples, f"upper bound by annealing back to the {start}, {how}", batch),
-    )
+    below, above = f"lower bound by annealing from the {start}, {how}", f"upper bound by annealing back to the {start}"
+    given = ((lower, below), (upper, f"{above}, {how}"))
+    return Sandwich(x, z, *(as_log_marginals(one, num_samples, words, batch) for one, words in given))
 
 
 @counted(n=1, num_samples=1, batch_size=1)
@@ -155,16 +149,11 @@ def importance_sandwich(
     check_numbers(num_samples=num_samples - 1, n=n)
     batch = Batch(np.zeros((n, 1), np.float32), np.arange(n, dtype=np.uint32), cond=cond)
     function = Partial(_importance_sandwich, num_samples=num_samples)
-    found = map_rows(function, Rows(model, batch, key, batch_size=batch_size))
-    x, z, lower, upper = found
+    x, z, lower, upper = map_rows(function, Rows(model, batch, key, batch_size=batch_size))
     how = f"importance sampling from the posterior, {num_samples} draws a row; rows simulated from the model"
     above = f"upper bound, with the latent that made the row among the draws: {how}"
-    return Sandwich(
-        x,
-        z,
-        as_log_marginals(lower, num_samples, f"lower bound: {how}", batch),
-        as_log_marginals(upper, num_samples, above, batch),
-    )
+    given = ((lower, f"lower bound: {how}"), (upper, above))
+    return Sandwich(x, z, *(as_log_marginals(one, num_samples, words, batch) for one, words in given))
 
 
 def _importance_sandwich(

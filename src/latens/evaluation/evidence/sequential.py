@@ -11,9 +11,14 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows, of_rows
-from latens.evaluation.evidence.diagnostics import WeightSummary, effective_sample_size, log_mean, summarise
 from latens.evaluation.evidence.importance import as_log_marginals
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.log_marginals import (
+    LogMarginals,
+    WeightSummary,
+    effective_sample_size,
+    log_mean,
+    summarise,
+)
 from latens.evaluation.evidence.moves import (
     Path,
     Place,
@@ -87,11 +92,9 @@ def sequential_monte_carlo(
     check_numbers(num_temperatures=num_temperatures, num_moves=num_moves, num_leapfrog=num_leapfrog)
     particles = math.ceil(num_samples / max(num_runs, 1))
     if num_runs < 2 or particles < 2 or not 0.0 < threshold < 1.0:
-        raise ConfigError(
-            f"{num_runs} runs of {particles} particles with a threshold of {threshold:g}.",
-            where="num_runs",
-            fix="Use at least 2 runs, 2 particles in each, and a threshold between 0 and 1.",
-        )
+        what = f"{num_runs} runs of {particles} particles with a threshold of {threshold:g}."
+        fix = "Use at least 2 runs, 2 particles in each, and a threshold between 0 and 1."
+        raise ConfigError(what, where="num_runs", fix=fix)
     options = {"num_temperatures": num_temperatures, "num_moves": num_moves, "num_leapfrog": num_leapfrog}
     options |= {"schedule": schedule, "threshold": threshold, "start": start}
     function = Partial(_sequential, num_runs=num_runs, particles=particles, **options)

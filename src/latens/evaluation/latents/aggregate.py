@@ -151,11 +151,8 @@ def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0)
 
     draws = np.asarray(draws, np.float64)
     if not 1 <= components <= len(draws):
-        raise ConfigError(
-            f"components must be a number from 1 to the {len(draws)} samples, not {components}.",
-            where="prior.components",
-            fix=f"Use 1 to {len(draws)}.",
-        )
+        what = f"components must be a number from 1 to the {len(draws)} samples, not {components}."
+        raise ConfigError(what, where="prior.components", fix=f"Use 1 to {len(draws)}.")
     ridge = _RIDGE * max(float(draws.var(0).mean()), 1e-12)
     kind = "full" if full else "diag"
     # `tol` is of the mean log-likelihood, in nats; a fit that stops at the limit is still a fit.

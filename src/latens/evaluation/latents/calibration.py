@@ -75,11 +75,8 @@ def simulation_based_calibration(
     1804.06788.
     """
     if num_draws < 1 or (num_draws + 1) % _BINS:
-        raise UsageError(
-            f"num_draws must be one less than a multiple of {_BINS}, and is {num_draws}.",
-            where="num_draws",
-            fix=f"Use one less than a multiple of {_BINS}.",
-        )
+        what = f"num_draws must be one less than a multiple of {_BINS}, and is {num_draws}."
+        raise UsageError(what, where="num_draws", fix=f"Use one less than a multiple of {_BINS}.")
     if num_rows < 5 * _BINS:
         raise UsageError(f"{num_rows} simulated rows are too few for {_BINS} bins.", where="num_rows", fix="Use 100.")
     model = eqx.nn.inference_mode(model)

@@ -148,20 +148,6 @@ def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     return map_rows(function, rows)
 
 
-def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
-    """The shapes of the levels of a hierarchy's latents, lowest first; nothing is computed.
-
-    Args:
-        model: The trained model.
-        cond: Conditions of one row, of a model whose prior reads some.
-
-    Returns:
-        A shape for each level; none for a model of one level.
-    """
-    prior = model.prior(cond=cond)
-    return tuple(prior.shape) if isinstance(prior, AbstractLevels) else ()
-
-
 def _density_terms(distribution: Any, z: Any) -> list[Float[Array, ""]]:
     """log density of every level, in the order of the event."""
     return distribution.log_prob_by_level(z) if isinstance(distribution, AbstractLevels) else [distribution.log_prob(z)]
@@ -187,11 +173,8 @@ def _levels(model: Any, batch: Batch, key: Key, num_samples: int) -> Float[Array
 
 def _refuse_points(posterior: Any) -> None:
     if isinstance(posterior, Deterministic):
-        raise ConfigError(
-            "a code without noise has no density, and its KL no parts.",
-            where="posterior.kind",
-            fix="Use a posterior that is a distribution.",
-        )
+        what = "a code without noise has no density, and its KL no parts."
+        raise ConfigError(what, where="posterior.kind", fix="Use a posterior that is a distribution.")
 
 
 def _unit_terms(distribution: Any, z: Any) -> Float[Array, " d"] | None:
@@ -279,12 +262,10 @@ def _by_row(rows: Rows, num_samples: int) -> dict[str, np.ndarray]:
 
 def _finite(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if not all(np.isfinite(values).all() for values in found.values()):
-        raise ConfigError(
-            "a draw has probability 0 or infinite density, so the KL has no finite parts.",
-            where="posterior.kind",
-            fix="Use a posterior that is a distribution; look for extreme values with `latens check`.",
-        )
+        what = "a draw has probability 0 or infinite density, so the KL has no finite parts."
+        fix = "Use a posterior that is a distribution; look for extreme values with `latens check`."
+        raise ConfigError(what, where="posterior.kind", fix=fix)
     return found
 
 
-__all__ = ["kl_split", "level_kl", "level_kl_rows", "level_shapes", "unit_split"]
+__all__ = ["kl_split", "level_kl", "level_kl_rows", "unit_split"]

@@ -35,9 +35,8 @@ def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndar
         message = f"factors of type {factors.dtype}."
         raise UsageError(message, where="factors", fix="Give whole numbers: bin continuous factors first.")
     if not np.isfinite(codes).all():
-        raise UsageError(
-            "codes must be finite numbers, and some are NaN or infinite.", where="codes", fix="Leave such rows out."
-        )
+        what = "codes must be finite numbers, and some are NaN or infinite."
+        raise UsageError(what, where="codes", fix="Leave such rows out.")
     columns = [np.unique(column, return_inverse=True)[1] for column in factors.T]
     columns = [column for column in columns if column.max() > 0]
     if not columns:

@@ -22,6 +22,7 @@ from latens.distributions import (
     has_closed_form,
     kl_terms,
 )
+from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.batched import BATCH_SIZES, Rows, map_rows, of_rows
 from latens.evaluation.estimate import shares
@@ -251,13 +252,35 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
         if temperature == 1.0 or not any(words in str(error) for words in _NO_TEMPERATURE):
             raise
         fix = "Leave it out, or use a prior of Normals, mixtures of them, flows or codes (`latens refit RUN --prior`)."
-        raise ConfigError(
-            f"the prior of this model has no temperature ({error}).", where="temperature", fix=fix
-        ) from None
+        what = f"the prior of this model has no temperature ({error})."
+        raise ConfigError(what, where="temperature", fix=fix) from None
+
+
+def new_rows(
+    model: Any, n: int, *, mean: bool, key: Key, cond: Any = None, temperature: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows from the prior, or the means of p(x | z), and give their z beside them."""
+    z_key, x_key = jax.random.split(key)
+    z = sample_prior(model, n, key=z_key, cond=cond, temperature=temperature)
+    return decode(model, z, key=x_key, mean=mean, cond=cond), z
 
 
 _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
 """What the distribution of a prior says where it has no temperature."""
+
+
+def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
+    """The shapes of the levels of a hierarchy's latents, lowest first; nothing is computed.
+
+    Args:
+        model: The trained model.
+        cond: Conditions of one row, of a model whose prior reads some.
+
+    Returns:
+        A shape for each level; none for a model of one level.
+    """
+    prior = model.prior(cond=cond)
+    return tuple(prior.shape) if isinstance(prior, AbstractLevels) else ()
 
 
 def latent_shape(model: Any, *, cond: Any = None) -> tuple[int, ...]:

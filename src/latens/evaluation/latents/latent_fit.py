@@ -158,9 +158,8 @@ def latent_fit(rows: Rows, *, permutations: int = 200) -> dict[str, Estimate]:
         DataError: For fewer than 16 rows, or of unequal weights.
     """
     if len(rows.batch.row_id) < 16:
-        raise DataError(
-            f"{len(rows.batch.row_id)} rows are too few to see a distribution.", fix="Give at least 16 rows."
-        )
+        what = f"{len(rows.batch.row_id)} rows are too few to see a distribution."
+        raise DataError(what, fix="Give at least 16 rows.")
     if rows.batch.weight is not None and np.ptp(np.asarray(rows.batch.weight)) > 0.0:
         what = "rows with weights are not compared with draws of the prior, which have none."
         raise DataError(what, where="weight", fix="Leave the weights out: dataclasses.replace(batch, weight=None).")

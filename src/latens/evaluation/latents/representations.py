@@ -142,11 +142,8 @@ def cluster_agreement(
     z, y = as_rows(codes, "codes"), np.asarray(label)
     count = clusters or len(np.unique(known))
     if not 1 <= count <= len(z):
-        raise UsageError(
-            f"clusters must be a number from 1 to the {len(z)} codes, not {count}.",
-            where="clusters",
-            fix=f"Use 1 to {len(z)}.",
-        )
+        what = f"clusters must be a number from 1 to the {len(z)} codes, not {count}."
+        raise UsageError(what, where="clusters", fix=f"Use 1 to {len(z)}.")
     options: Any = {"n_init": restarts, "random_state": seed}
     cluster = KMeans(count, **options).fit_predict(z)[y >= 0]
     words = f"k-means, {count} clusters, best of {restarts} starts"

@@ -1,0 +1,149 @@
+"""`latens evaluate`: held-out numbers with their standard errors, units and protocol; with `--all` every one."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from latens.errors import ResourceError, UsageError
+from latens.io.atomic import write_atomic
+from latens.io.json import plain, to_json
+from latens.io.terminal import table
+from latens.text import visible
+from latens.verbs._lazy import evaluation, np
+from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
+    from latens.workflow.metrics import Summary
+
+MOST_COLUMNS = 40
+"""Columns that are printed; --json has all."""
+
+
+class Evaluate(Verb):
+    """Held-out numbers with their standard errors."""
+
+    takes_out: ClassVar = None
+    prints: ClassVar = True
+    needs_latents: ClassVar = False
+    in_parts: ClassVar = True
+    data: Annotated[Any, arg("default: the held-out rows of the run", "DATA", reads=True)] = None
+    unknown: Unknown = "error"
+    num_samples: Annotated[
+        int | None, arg("draws a row for log p(x)", metavar="K", kind=draws, group="measuring")
+    ] = None  # fmt: skip
+    all: Annotated[bool, arg("every number that applies; also RUN/report.json")] = False
+    seed: Seed = 0
+
+    def __call__(self, at: At) -> Work:
+        from latens.data.streams.dataset import StreamDataset
+        from latens.workflow.groups import held_out_rows, summary_of
+        from latens.workflow.measurement import column_nats, has_columns
+
+        data = at.load(every=False)
+        split, positions = held_out_rows(data) if at.knows(data) else ("all", np.arange(len(data)))
+        source = self._source(data, split, len(positions))
+        yield self.would(at, source)
+        if isinstance(data, StreamDataset):
+            at.say(f"{data.name}: {data.described()}")
+            source["of"] = data.total if split == "all" else data.count(split)
+        file = _report_file(at, data) if self.all else None
+        if self.all:
+            at.say(f"measuring everything on {len(positions)} rows of {data.name} ({split})")
+        began, given = time.perf_counter(), {"num_samples": self.num_samples, "seed": self.seed}
+        found = summary_of(at.trained, data, split, positions, everything=self.all, **given)
+        value, text = self._value(at, source, found), f"{at.name} on {data.name}\n{found.text()}"
+        if has_columns(at.trained):
+            value["columns"] = column_nats(at.trained, data, positions, seed=self.seed)
+            text += f"\n{_by_column(value['columns'])}"
+        if self.all:
+            value |= {"left_out": found.left_out, "seconds": time.perf_counter() - began}
+            text += f"\nevery number\n{found.table_text()}"
+        notes = [found.left_out_text()]
+        if file is not None:
+            write_atomic(file, to_json(plain(value, nonfinite=lambda number: None), indent=2) + b"\n")
+            notes.append(f"{file}: these numbers, with how each was made")
+        notes.append(found.warnings_text())
+        return Made(value=value, text=text, note="\n".join(filter(None, notes)))
+
+    def shared(self, at: At, data: "Dataset") -> tuple[dict[str, Any], tuple[int, ...]]:
+        """What several workers measure: the rows in words, and the codes of the splits that they are of."""
+        from latens.data.rows import SPLITS, split_code
+        from latens.data.streams.dataset import StreamDataset
+        from latens.workflow.sums import refuse_sums
+
+        if self.all:
+            what = "only means over rows are put together from parts."
+            raise UsageError(what, where="--all", fix="Leave out --all, or --workers.")
+        refuse_sums(at.trained)
+        held = [name for name in reversed(SPLITS) if at.knows(data) and data.count(name)]
+        if not held:
+            rows = data.total if isinstance(data, StreamDataset) else len(data)
+            return self._source(data, "all", rows), tuple(range(len(SPLITS)))
+        code = split_code(held[0])
+        codes = data.trains if isinstance(data, StreamDataset) and code in data.trains else (code,)
+        return self._source(data, held[0], data.count(held[0])), tuple(codes)
+
+    def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> dict[str, dict[str, Any]]:
+        """Measure rows in memory: the sums that the numbers of all parts are made of."""
+        from latens.workflow.sums import part_sums
+
+        given = {"num_samples": self.num_samples, "seed": self.seed}
+        return part_sums(at.trained, data, positions, **given) if len(positions) else {}
+
+    def joined(self, at: At, data: "Dataset", source: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Made:
+        """Put the sums of all parts together."""
+        from latens.workflow.groups import Everything, summarised
+        from latens.workflow.sums import combined
+
+        metrics = combined([part for part in parts if part], self.seed)
+        everything = Everything(metrics, findings=evaluation.diagnose(metrics), grey="cross_entropy_bound" in metrics)
+        found = summarised(at.trained, data, source["split"], everything)
+        text = f"{at.name} on {data.name}\n{found.text()}"
+        return Made(value=self._value(at, source, found), text=text, note=found.warnings_text())
+
+    def would(self, at: At, source: dict[str, Any]) -> Would:
+        """Say what would be measured."""
+        from latens.workflow.measurement import NUM_SAMPLES
+
+        draws = self.num_samples or NUM_SAMPLES
+        rows = f"{source['rows']} rows of {source['name']} ({source['split']})"
+        words = f"measure {at.name} on {rows} with {draws} draws a row"
+        return Would(words, {"model": at.name, "data": source, "num_samples": draws})
+
+    def _source(self, data: "Dataset", split: str, rows: int) -> dict[str, Any]:
+        return {"name": data.name, "split": split, "rows": rows, "fingerprint": data.fingerprint}
+
+    def _value(self, at: At, source: dict[str, Any], found: "Summary") -> dict[str, Any]:
+        config, parameters = at.trained.config, at.trained.num_parameters
+        recipe = None if config is None else config.recipe
+        return {
+            "metrics": found.to_json(),
+            "data": {**source, "held_out": found.held_out},
+            "model": {"name": at.name, "recipe": recipe, "parameters": parameters},
+            "warnings": found.warnings_json(),
+            "units": list(found.units),
+        }
+
+
+def _by_column(columns: list[dict[str, Any]]) -> str:
+    """What each column adds to log p(x), a line each: most nats first, the latents last."""
+    *own, latents = columns
+    rows = [("nats by column", "", "alone")]
+    for one in [*sorted(own, key=lambda one: one["nats"])[:MOST_COLUMNS], latents]:
+        alone = "" if one is latents else f"{one['independent']:.2f}"
+        rows.append((visible(one["name"]), f"{one['nats']:.2f} ± {one['standard_error']:.2f}", alone))
+    more = f"\n  and {len(own) - MOST_COLUMNS} more columns" if len(own) > MOST_COLUMNS else ""
+    return table(rows, indent="  ") + more
+
+
+def _report_file(at: At, data: "Dataset") -> Path | None:
+    """Where the metrics are kept: in the run, of its own data; a ResourceError comes before any work."""
+    if at.run is None or not at.knows(data):
+        return None
+    if not os.access(at.run.path, os.W_OK):
+        fix = "Change the permissions, or copy the run; without --all nothing is written."
+        raise ResourceError("permission denied.", where=str(at.run.path), fix=fix)
+    return at.run.path / "report.json"
