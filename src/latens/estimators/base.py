@@ -50,6 +50,7 @@ class LatensEstimator(BaseEstimator):
     """The configuration of the models this estimator can hold."""
 
     model_: TrainedModel
+    reasons_: list[str]
 
     _takes_nan: ClassVar[bool] = False
     """Whether NaN stands for a missing cell; elsewhere it is refused."""

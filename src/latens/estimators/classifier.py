@@ -1,6 +1,6 @@
 """Classifiers made of one density a class."""
 
-import dataclasses
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import jax
@@ -33,6 +33,8 @@ class _NoComponentsError(UsageError, AttributeError):
     """An AttributeError as well, so that `hasattr` and `inspect.getmembers` do not end."""
 
 
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False)
 class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     """Bayes' rule on one density a class.
 
@@ -67,29 +69,15 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         ['left', 'right']
     """
 
-    classes_: np.ndarray
-    log_prior_: np.ndarray
-    reasons_: list[str]
-
     _config_kind = ClassifierConfig
 
-    @checked_later  # scikit-learn may set anything here; fit looks at it
-    def __init__(
-        self,
-        density: Any = "gaussian",
-        *,
-        n_components: int = 10,
-        inference: str = "variational",
-        max_iterations: int = 100,
-        reg_covar: float = 1e-3,
-        random_state: RandomState = None,
-    ) -> None:
-        self.density = density
-        self.n_components = n_components
-        self.inference = inference
-        self.max_iterations = max_iterations
-        self.reg_covar = reg_covar
-        self.random_state = random_state
+    density: Any = "gaussian"
+    _: KW_ONLY
+    n_components: int = 10
+    inference: str = "variational"
+    max_iterations: int = 100
+    reg_covar: float = 1e-3
+    random_state: RandomState = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GenerativeClassifier":
         """Fit one density to the rows of each class.
@@ -140,7 +128,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         }
         config = get_recipe(_RECIPES[self.density]).config
         assert isinstance(config, ClassifierConfig)
-        labelled = dataclasses.replace(data, schema=schema, label=codes.astype(np.int32), weight=weight)
+        labelled = replace(data, schema=schema, label=codes.astype(np.int32), weight=weight)
         experiment = prepare(override(config, settings), labelled)
         self.model_, _ = train(experiment)
         self.reasons_ = list(experiment.reasons)
@@ -309,7 +297,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             if len(codes) != len(batch.x):
                 what = f"{len(codes)} classes for {len(batch.x)} rows."
                 raise UsageError(what, where="y", fix="Give one for each row.")
-            batch = dataclasses.replace(batch, label=codes)
+            batch = replace(batch, label=codes)
         return evaluation.class_responsibilities(trained.rows(batch))
 
     @property

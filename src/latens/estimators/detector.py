@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -31,6 +32,8 @@ BATCH = 128
 """Rows of every batch, however few are scored: one program, so that a row's number is the same beside any others."""
 
 
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False, kw_only=True)
 class VAEDetector(OutlierMixin, RowsEstimator):
     r"""Rows that are unlike the training rows: those of a low log p(x), compared with rows that did not train.
 
@@ -71,29 +74,15 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), arXiv 2104.08279.
     """
 
-    @checked_later
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.05,
-        held_out: float = 0.2,
-        robust: bool = False,
-        typed: bool = False,
-        columns: Any = None,
-        recipe: str | VAEConfig = "default",
-        settings: Mapping[str, Any] | None = None,
-        num_samples: int = 100,
-        random_state: RandomState = None,
-    ) -> None:
-        self.alpha = alpha
-        self.held_out = held_out
-        self.robust = robust
-        self.typed = typed
-        self.columns = columns
-        self.recipe = recipe
-        self.settings = settings
-        self.num_samples = num_samples
-        self.random_state = random_state
+    alpha: float = 0.05
+    held_out: float = 0.2
+    robust: bool = False
+    typed: bool = False
+    columns: Any = None
+    recipe: str | VAEConfig = "default"
+    settings: Mapping[str, Any] | None = None
+    num_samples: int = 100
+    random_state: RandomState = None
 
     def fit(self, X: Any, y: Any = None) -> "VAEDetector":
         """Train a model of the rows but those held out, and note how surprising these are.
@@ -118,7 +107,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 raise ConfigError(
                     f"must lie between 0 and 1, and is {value!r}.", where=name, fix="Give for example 0.1."
                 )
-        truth(self.typed, "typed"), truth(self.robust, "robust")
+        for name in ("typed", "robust"):
+            truth(getattr(self, name), name)
         with whole(self):
             return self._fit(X)
 

@@ -1,7 +1,7 @@
 """Missing cells filled in as a step of a scikit-learn pipeline."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -25,6 +25,8 @@ from latens.typing import checked_later
 from latens.workflow.cells import interval, point
 
 
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False, kw_only=True)
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     r"""Fill in missing cells by $p(x_{mis} \mid x_{obs})$ of a VAE of columns of any kind.
 
@@ -61,23 +63,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     King & Blackwell (2011), "Amelia II", for a bootstrap before each imputation.
     """
 
-    @checked_later
-    def __init__(
-        self,
-        *,
-        columns: Any = None,
-        recipe: str | VAEConfig = "default",
-        settings: Mapping[str, Any] | None = None,
-        ensemble: int = 1,
-        num_samples: int = 300,
-        random_state: RandomState = None,
-    ) -> None:
-        self.columns = columns
-        self.recipe = recipe
-        self.settings = settings
-        self.ensemble = ensemble
-        self.num_samples = num_samples
-        self.random_state = random_state
+    columns: Any = None
+    recipe: str | VAEConfig = "default"
+    settings: Mapping[str, Any] | None = None
+    ensemble: int = 1
+    num_samples: int = 300
+    random_state: RandomState = None
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEImputer":
         """Train a model of the observed cells, or several.
