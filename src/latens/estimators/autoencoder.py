@@ -313,11 +313,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             recipe = settings_of("model", parts.pop("model"))["recipe"]
         config = recipe if isinstance(recipe, VAEConfig) else get_recipe(recipe).config
         if not isinstance(config, VAEConfig):
-            raise ConfigError(
-                f"the recipe {recipe!r} is a classifier, not an autoencoder.",
-                where="recipe",
-                fix="Use GenerativeClassifier.",
-            )
+            what = f"the recipe {recipe!r} is a classifier, not an autoencoder."
+            raise ConfigError(what, where="recipe", fix="Use GenerativeClassifier.")
         named = {name: value for part, what in parts.items() for name, value in settings_of(part, what).items()}
         chosen = {
             "posterior.latent_dim": self.latent_dim,
@@ -483,9 +480,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         _, metadata = unpack(raw, where=where)
         facts = metadata.get("facts")
         if isinstance(facts, dict) and "densities" in facts:
-            raise ModelFileError(
-                "the file holds a GenerativeClassifier.", where=where, fix="Use GenerativeClassifier.load(path)."
-            )
+            what = "the file holds a GenerativeClassifier."
+            raise ModelFileError(what, where=where, fix="Use GenerativeClassifier.load(path).")
         return TrainedModel.from_bytes(raw, where=where, **self._objects())
 
     def _objects(self) -> dict[str, Any]:

@@ -300,9 +300,8 @@ def weighed(X: Any, y: Any, sample_weight: Any) -> Weighed:
     assert weight is not None
     kept = np.flatnonzero(weight > 0)
     if not len(kept):
-        raise DataError(
-            f"the weights of all {n} rows are 0.", where="sample_weight", fix="Give some a weight above zero."
-        )
+        what = f"the weights of all {n} rows are 0."
+        raise DataError(what, where="sample_weight", fix="Give some a weight above zero.")
     if len(kept) < n:
         X, y = (None if values is None else _safe_indexing(values, kept) for values in (X, y))
     return Weighed(X, y, weight[kept])

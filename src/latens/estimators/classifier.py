@@ -111,9 +111,8 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         if not isinstance(self.density, str):
             return self._fit_densities(x, codes, weight)
         if self.density not in _RECIPES:
-            raise UsageError(
-                f"there is no density {self.density!r}.", where="density", fix=f"Valid: {', '.join(_RECIPES)}."
-            )
+            what = f"there is no density {self.density!r}."
+            raise UsageError(what, where="density", fix=f"Valid: {', '.join(_RECIPES)}.")
         names = getattr(self, "feature_names_in_", None)
         data = as_dataset(x, self._event_shape, names=None if names is None else [str(name) for name in names])
         schema = with_classes(data.schema, tuple(str(c) for c in self.classes_.tolist()))

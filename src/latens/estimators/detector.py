@@ -104,9 +104,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         for name in ("alpha", "held_out"):
             value = getattr(self, name)
             if not isinstance(value, float | np.floating) or not 0.0 < value < 1.0:
-                raise ConfigError(
-                    f"must lie between 0 and 1, and is {value!r}.", where=name, fix="Give for example 0.1."
-                )
+                what = f"must lie between 0 and 1, and is {value!r}."
+                raise ConfigError(what, where=name, fix="Give for example 0.1.")
         for name in ("typed", "robust"):
             truth(getattr(self, name), name)
         with whole(self):

@@ -109,12 +109,8 @@ def _head(head: Any, path: str) -> dict[str, Any] | None:
     if kind is CategoricalHead:
         return {"kind": "categorical", "levels": head.levels}
     if kind is DiscretisedLogisticHead:
-        return {
-            "kind": "discretised-logistic",
-            "levels": head.levels,
-            "scale": head.scale,
-            "floor": head.scale_floor,
-        }
+        shape = {"levels": head.levels, "scale": head.scale, "floor": head.scale_floor}
+        return {"kind": "discretised-logistic", **shape}
     if kind is AffineHead and isinstance(head.shift, Frozen):
         inner = _head(head.head, f"{path}.head")
         return inner and {"kind": "affine", "shift": f"{path}.shift.value", "scale": f"{path}.scale.value", "of": inner}

@@ -84,38 +84,37 @@ def payload(
         DivergedError: What the model gives holds NaN or infinity.
         UsageError: There is no such projection, or there are too few rows for it.
     """
-    _check(trained)
+    if not hasattr(trained.model, "posterior"):
+        what = "a Bayes classifier has no latents to explore."
+        raise ConfigError(what, where="explore", fix="Use `latens figures`, or a recipe of a VAE.")
     given = None
     if coordinates is not None and data is not None:
         given = as_coordinates(coordinates, len(data), "coordinates")
     files: dict[str, bytes] = {}
     positions = evenly_spaced(np.arange(0 if data is None else len(data)), most_rows)
-    arrays = tree_to_arrays(trained.model)
+    arrays, recipe = tree_to_arrays(trained.model), getattr(trained.config, "recipe", None)
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "title": title or _title(trained, data),
+        "title": title or str(recipe or "model") + (f" on {data.name}" if data is not None else ""),
         "command": command,
         "live": live,
-        "recipe": getattr(trained.config, "recipe", None),
+        "recipe": recipe,
         "facts": trained.facts,
         "parameters": int(sum(array.size for array in arrays.values())),
         "classes": list(trained.classes),
         "conditional": int(trained.preparation.classes),
         "rows": {"shown": len(positions), "of": 0 if data is None else len(data)},
         "history": list(history),
-        "columns": [],
         "arrays": {},
-        "units": [],
-        "levels": [],
-        "snapshots": [],
+        **{name: [] for name in ("columns", "units", "levels", "snapshots")},
         "elbo_samples": ELBO_SAMPLES,
         "words": list(WORDS.items()),
+        "event": event_of(trained, data),
     }
     key = jax.random.key(seed)
     put = _Writer(files, manifest["arrays"])
     if data is not None and len(positions):
         batch = trained.batch(data, positions)
-        manifest["event"] = event_of(trained, data)
         codes = _codes(trained, batch, key)
         means = put.codes(codes)
         manifest["units"] = units_of(means, codes.get("unit_kl"))
@@ -138,8 +137,6 @@ def payload(
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest)
         if serve and (asked := whatif_columns(trained)) is not None:
             manifest["what_if"] = asked
-    else:
-        manifest["event"] = event_of(trained, data)
     if with_model and not serve:
         files["data/model.safetensors"] = trained.to_bytes()
         if files.pop("data/decoder.safetensors", None) is not None:  # the page finds its decoder in the model
@@ -231,17 +228,6 @@ class _Writer:
         file = f"data/{self.prefix}{name.replace('_', '-')}.bin"
         self.files[file] = little.tobytes()
         self.described[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "file": file}
-
-
-def _check(trained: Any) -> None:
-    if not hasattr(trained.model, "posterior"):
-        what = "a Bayes classifier has no latents to explore."
-        raise ConfigError(what, where="explore", fix="Use `latens figures`, or a recipe of a VAE.")
-
-
-def _title(trained: Any, data: Dataset | None) -> str:
-    recipe = getattr(trained.config, "recipe", None) or "model"
-    return f"{recipe} on {data.name}" if data is not None else str(recipe)
 
 
 def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES) -> dict[str, np.ndarray]:

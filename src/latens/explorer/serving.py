@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from latens import evaluation
-from latens.explorer.handler import Decoder
-from latens.explorer.server import PageServer
+from latens.explorer.server import Decoder, PageServer
 from latens.explorer.whatif import answers
 
 

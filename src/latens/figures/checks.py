@@ -25,16 +25,14 @@ def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite:
         raise DataError(f"{name} holds {array.dtype}, not real numbers.", where=name, fix="Convert it to float first.")
     if array.ndim not in allowed:
         wanted = " or ".join(str(n) for n in allowed)
-        raise DataError(
-            f"shape {array.shape} has {array.ndim} axes, {wanted} expected.", where=name, fix="Reshape or index it."
-        )
+        what = f"shape {array.shape} has {array.ndim} axes, {wanted} expected."
+        raise DataError(what, where=name, fix="Reshape or index it.")
     if array.size == 0:
         raise DataError(f"shape {array.shape} holds nothing to draw.", where=name, fix="Pass at least one row.")
     if finite and not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
-        raise DataError(
-            f"{bad} of {array.size} values are NaN or infinite.", where=name, fix="Drop or fill those entries first."
-        )
+        what = f"{bad} of {array.size} values are NaN or infinite."
+        raise DataError(what, where=name, fix="Drop or fill those entries first.")
     return array
 
 
@@ -45,9 +43,8 @@ def same_length(columns: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
         raise DataError("the table has no columns.", where="table", fix="Pass at least one named array.")
     shapes = {name: array.shape for name, array in arrays.items()}
     if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) > 1:
-        raise DataError(
-            f"columns must be 1-d and equally long, not {shapes}.", where="table", fix="Flatten or cut them to match."
-        )
+        what = f"columns must be 1-d and equally long, not {shapes}."
+        raise DataError(what, where="table", fix="Flatten or cut them to match.")
     return arrays
 
 
@@ -105,3 +102,16 @@ def counted(names: Sequence[str]) -> list[int]:
 def class_names(classes: Iterable[object]) -> list[str]:
     """Give the names of classes as strings, in order."""
     return [str(name) for name in classes]
+
+
+def both_columns(
+    data: ArrayLike, samples: ArrayLike, names: Sequence[object]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Check data and samples in the same named columns."""
+    left, right = numbers(data, "data", ndim=2, finite=False), numbers(samples, "samples", ndim=2, finite=False)
+    titles = class_names(names)
+    if not left.shape[1] == right.shape[1] == len(titles):
+        what = f"{left.shape[1]} columns of data, {right.shape[1]} of samples, {len(titles)} names."
+        fix = "Pass one name for each column, and samples with the columns of the data."
+        raise DataError(what, where="names", fix=fix)
+    return left, right, titles

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.checks import numbers
-from latens.figures.style import ThemeName, dress, one_axes
+from latens.figures.style import ThemeName, bare, dress, one_axes
 
 _CELL = 0.62  # inches for one image
 _WIDEST = 11.0
@@ -22,11 +22,8 @@ def as_images(images: ArrayLike, name: str, *, lead: int = 1) -> Shaped[np.ndarr
     if array.ndim == lead + 2:
         array = array[..., None]
     if array.shape[-1] not in (1, 3):
-        raise DataError(
-            f"{array.shape[-1]} channels in shape {array.shape}; grey has 1, colour has 3.",
-            where=name,
-            fix="Put channels last and pass 1 or 3 of them.",
-        )
+        what = f"{array.shape[-1]} channels in shape {array.shape}; grey has 1, colour has 3."
+        raise DataError(what, where=name, fix="Put channels last and pass 1 or 3 of them.")
     return array
 
 
@@ -132,19 +129,13 @@ def image_grid(
 def _row_names(original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLike | None) -> dict[str, np.ndarray]:
     named = {"data": as_images(original, "original"), "reconstruction": as_images(reconstruction, "reconstruction")}
     if named["data"].shape != named["reconstruction"].shape:
-        raise DataError(
-            f"shape {named['reconstruction'].shape} for data of shape {named['data'].shape}.",
-            where="reconstruction",
-            fix="Pass one reconstruction for each image, in the same shape.",
-        )
+        what = f"shape {named['reconstruction'].shape} for data of shape {named['data'].shape}."
+        raise DataError(what, where="reconstruction", fix="Pass one reconstruction for each image, in the same shape.")
     if samples is not None:
         named["sample"] = as_images(samples, "samples")
         if named["sample"].shape[1:] != named["data"].shape[1:]:
-            raise DataError(
-                f"images of shape {named['sample'].shape[1:]} beside data of {named['data'].shape[1:]}.",
-                where="samples",
-                fix="Pass samples in the shape of the data.",
-            )
+            what = f"images of shape {named['sample'].shape[1:]} beside data of {named['data'].shape[1:]}."
+            raise DataError(what, where="samples", fix="Pass samples in the shape of the data.")
     return named
 
 
@@ -229,10 +220,7 @@ def show_mosaic(
     # "antialiased" shows enlarged pixels as sharp squares and still shrinks a large grid without moire.
     ax.imshow(whole.pixels, interpolation="antialiased")
     dress(ax, theme=theme, title=title, grid=None)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    bare(ax)
     # Left, or the layout would measure the names of rows in one place and draw them in another.
     ax.set_anchor("W")
-    for spine in ax.spines.values():
-        spine.set_visible(False)
     return ax

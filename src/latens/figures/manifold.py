@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from latens.errors import DataError
 from latens.figures.checks import numbers
 from latens.figures.images import as_images, displayed, pixel_columns
-from latens.figures.style import DPI, ThemeName, dress, theme_named
+from latens.figures.style import DPI, ThemeName, dress, theme_named, unframed
 
 _TICKS = 9
 _MOST = 8192  # pixels along a side beyond which a picture is reduced: what decoders of PNG still open at once
@@ -19,19 +19,14 @@ def _checked(images: ArrayLike, latents: ArrayLike) -> tuple[np.ndarray, np.ndar
     pictures = as_images(images, "images", lead=2)
     grid = numbers(latents, "latents", ndim=3)
     if grid.shape != (*pictures.shape[:2], 2):
-        raise DataError(
-            f"shape {grid.shape} for images of shape {pictures.shape}.",
-            where="latents",
-            fix=f"Pass the points that were decoded, shape {(*pictures.shape[:2], 2)}.",
-        )
+        what = f"shape {grid.shape} for images of shape {pictures.shape}."
+        fix = f"Pass the points that were decoded, shape {(*pictures.shape[:2], 2)}."
+        raise DataError(what, where="latents", fix=fix)
     across, down = grid[0, :, 0], grid[:, 0, 1]
     square = (grid[..., 0] == across).all() and (grid[..., 1] == down[:, None]).all()
     if not square or (np.diff(across) <= 0).any() or (np.diff(down) >= 0).any():
-        raise DataError(
-            "the points are not a grid with the first unit growing to the right and the second falling from row 0.",
-            where="latents",
-            fix="Make them with linear_grid or percentile_grid.",
-        )
+        what = "the points are not a grid with the first unit growing to the right and the second falling from row 0."
+        raise DataError(what, where="latents", fix="Make them with linear_grid or percentile_grid.")
     return pictures, grid
 
 
@@ -115,8 +110,7 @@ def manifold(
         shown = np.arange((len(values) - 1) % stride // 2, len(values), stride)
         axis.set_ticks(places[shown], _tick_labels(values)[shown])
     ax.set_anchor("W")
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    unframed(ax)
     return ax
 
 

@@ -17,6 +17,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -35,6 +36,10 @@ DPI = 225
 # Dates would change the bytes of a picture that has not changed.
 _METADATA = {"png": {"Software": "latens"}, "svg": {"Date": None, "Creator": "latens"}}
 _SALT_LOCK = threading.Lock()
+
+
+Made = tuple[Any, dict[str, np.ndarray]]
+"""A picture: its Axes and the table of its numbers."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,39 @@ def dress(
     if grid is not None:
         ax.grid(True, axis=grid, color=colours.grid, linewidth=0.8)
     return ax
+
+
+def bare(ax: Axes) -> None:
+    """Take the ticks and the frame away from Axes that show a picture."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    unframed(ax)
+
+
+def unframed(ax: Axes) -> None:
+    """Take the frame away."""
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def colour_bar(drawn: Any, axes: Any, says: str, *, theme: ThemeName, **options: Any) -> Colorbar:
+    """Add the key of a colour map, with the words for its numbers."""
+    bar = figure_of(axes).colorbar(drawn, ax=axes, **options)
+    dress(bar.ax, theme=theme, y=says, grid=None)
+    return bar
+
+
+def panels(count: int, across: int, size: tuple[float, float], theme: ThemeName) -> np.ndarray:
+    """Make so many Axes, a few in each line."""
+    grid = new_axes(-(-count // across), across, size=size, theme=theme)
+    for spare in grid.flat[count:]:
+        spare.remove()
+    return grid.flat[:count]
+
+
+def headline(axes: np.ndarray, words: str, theme: ThemeName) -> None:
+    """Write the title of several Axes."""
+    figure_of(axes).suptitle(words, x=0.01, ha="left", fontsize=11, color=theme_named(theme).text)
 
 
 def legend(

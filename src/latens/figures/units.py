@@ -33,9 +33,8 @@ def unit_kl_table(kl_per_unit: ArrayLike, active: ArrayLike | None = None) -> di
     if active is not None:
         flags = numbers(active, "active", ndim=1).astype(bool)
         if flags.shape != kl.shape:
-            raise DataError(
-                f"{len(flags)} flags for {len(kl)} units.", where="active", fix="Give one truth value for each unit."
-            )
+            what = f"{len(flags)} flags for {len(kl)} units."
+            raise DataError(what, where="active", fix="Give one truth value for each unit.")
         table["active"] = flags[order]
     return table
 

@@ -114,11 +114,8 @@ class RunFolder:
         if info.get("format") != RUN_FORMAT or type(info.get("format_version")) is not int:
             raise not_a_run(path, "its run.json was not written by latens")
         if info["format_version"] > FORMAT_VERSION:
-            raise ConfigError(
-                f"written by a newer latens: run format {info['format_version']}, this one reads {FORMAT_VERSION}.",
-                where=str(path),
-                fix="Install that version of latens.",
-            )
+            what = f"written by a newer latens: run format {info['format_version']}, this one reads {FORMAT_VERSION}."
+            raise ConfigError(what, where=str(path), fix="Install that version of latens.")
         check_info(info, config, path)
         if not lock:
             return cls(path, None, info, config)
@@ -335,6 +332,5 @@ def _config_text(config: dict[str, Any]) -> bytes:
     try:
         return to_json(plain(config), indent=2) + b"\n"
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"the configuration cannot be stored: {error}.", fix="Use numbers, words and lists."
-        ) from error
+        what = f"the configuration cannot be stored: {error}."
+        raise ConfigError(what, fix="Use numbers, words and lists.") from error
