@@ -21,10 +21,10 @@ from latens.figures.columns import column_errors, correlation, correlations
 from latens.figures.density import density_levels, latent_density
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.extremes import extreme_reconstructions, extreme_rows
+from latens.figures.images import image_strips
 from latens.figures.over_training import spread, unit_kl_history
 from latens.figures.planes import two_views
 from latens.figures.rate import rate_distortion
-from latens.figures.strips import image_strips
 from latens.figures.style import THEMES
 from latens.figures.tables import marginals_table
 from latens.pictures.draw import FIRST, draw_pictures

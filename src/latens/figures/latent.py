@@ -1,7 +1,6 @@
 """Pictures of the latent plane: where the data lies in it, and what it decodes to."""
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -178,60 +177,3 @@ def _draw_classes(
     figure = figure_of(ax)
     wide = drawn.get_window_extent().width / figure.get_dpi()
     figure.set_figwidth(figure.get_figwidth() + max(0.0, wide - _BESIDE))
-
-
-def _grid(values: np.ndarray) -> np.ndarray:
-    across, up = np.meshgrid(values, values[::-1])
-    return np.stack([across, up], axis=-1)
-
-
-def _ticks(n: int, low: float, high: float) -> np.ndarray:
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise DataError(f"n must be 1 or more, not {n!r:.100}.", where="n", fix="Ask for 1 or more.")
-    return np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
-
-
-def linear_grid(n: int, low: float = -3.0, high: float = 3.0) -> np.ndarray:
-    """Make latent points on an evenly spaced grid, row 0 at the top.
-
-    `grid[i, j]` is (x_j, y_i): the first dimension grows to the right with j, the second falls with i, so that a
-    picture whose row i and column j is decoded from it lies as the same points do in a scatter. One point is the
-    middle.
-
-    Args:
-        n: Points along each side, from 1.
-        low: Least value of both dimensions.
-        high: Largest value, above `low`.
-
-    Returns:
-        Points, shape (n, n, 2).
-
-    Raises:
-        DataError: `n` is below 1, or `low` is not below `high`.
-    """
-    if not low < high:
-        raise DataError(f"low {low} is not below high {high}.", where="low", fix="Exchange them.")
-    return _grid(_ticks(n, low, high))
-
-
-def percentile_grid(n: int, low: float = 0.05, high: float = 0.95) -> np.ndarray:
-    """Make latent points at even percentiles of a standard Normal prior: z = Phi^-1(p).
-
-    They are oriented as those of `linear_grid`.
-
-    Args:
-        n: Points along each side, from 1.
-        low: Least probability p, above 0.
-        high: Largest probability p, above `low` and below 1.
-
-    Returns:
-        Points, shape (n, n, 2).
-
-    Raises:
-        DataError: `n` is below 1, or not 0 < low < high < 1.
-    """
-    if not 0 < low < high < 1:
-        what = f"probabilities {low} to {high}."
-        raise DataError(what, where="low", fix="Choose 0 < low < high < 1, for example 0.05 to 0.95.")
-    normal = NormalDist()
-    return _grid(np.array([normal.inv_cdf(p) for p in _ticks(n, low, high)]))

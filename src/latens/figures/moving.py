@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 from latens.errors import DataError
 from latens.figures.animation import FRAME_DPI, frame
 from latens.figures.checks import numbers, readable
-from latens.figures.images import as_images, displayed
+from latens.figures.images import as_images, displayed, manifold
 from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
-from latens.figures.manifold import manifold
 from latens.figures.style import ThemeName, bare, dress, figure_of, new_axes, theme_named
 
 TRAIL = 18

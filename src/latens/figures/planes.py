@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.images import as_images
+from latens.figures.images import as_images, manifold
 from latens.figures.latent import latent_scatter
-from latens.figures.manifold import manifold
 from latens.figures.style import ThemeName, new_axes
 
 

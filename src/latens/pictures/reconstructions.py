@@ -7,7 +7,7 @@ from latens import evaluation, figures
 from latens.data import SPLITS
 from latens.data.rows import evenly_spaced
 from latens.figures.extremes import extreme_reconstructions
-from latens.figures.strips import image_strips
+from latens.figures.images import image_strips
 from latens.figures.style import figure_of, new_axes
 from latens.pictures.source import MOST_CLASSES, Made, Source
 

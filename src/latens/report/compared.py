@@ -6,10 +6,19 @@ from typing import Any
 
 from latens.pictures.draw import PICTURES
 from latens.report.html import Html, joined, table, tag
-from latens.report.page import bound, document, facts_list, fingerprint_of, in_order, versions_of, with_error
-from latens.report.shots import figure
-from latens.report.told import Told
-from latens.report.words import command_of, metric_name, model_facts
+from latens.report.page import (
+    bound,
+    command_of,
+    document,
+    facts_list,
+    fingerprint_of,
+    in_order,
+    metric_name,
+    model_facts,
+    versions_of,
+    with_error,
+)
+from latens.report.told import Told, figure
 from latens.text import number
 
 ABSENT = "—"
