@@ -27,6 +27,7 @@ from latens.estimators.base import (
     are_columns,
     given_settings,
     history_lists,
+    names_of,
     plain_value,
     print_epochs,
     refuse_twins,
@@ -223,15 +224,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             schema = start.schema
         config = override(self._configure(self.seed_), dict(once or {}))
         if mixed is None:
-            names = getattr(self, "feature_names_in_", None)
-            data = as_dataset(
-                x,
-                self._event_shape,
-                family=config.likelihood.family,
-                names=None if names is None else [str(name) for name in names],
-                validation_fraction=self.validation_fraction,
-                schema=schema,
-            )
+            told = {"schema": schema, "validation_fraction": self.validation_fraction, "names": names_of(self)}
+            data = as_dataset(x, self._event_shape, family=config.likelihood.family, **told)
         else:
             data = mixed
         experiment = prepare(config, labelled(with_fields(data, weight=weight), y, config), start=start)
@@ -256,8 +250,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         validated(self, X, reset=reset, skip_check_array=True)
         if raw is None:
             assert schema is not None
-            own = getattr(self, "feature_names_in_", [column.name for column in schema.columns or ()])
-            raw = rows_like(X, schema, [str(name) for name in own])
+            raw = rows_like(X, schema, names_of(self) or [column.name for column in schema.columns or ()])
         if reset:
             self._event_shape = None
             self._dtypes = {str(name): dtype for name, dtype in X.dtypes.items()} if hasattr(X, "isna") else {}

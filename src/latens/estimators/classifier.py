@@ -17,7 +17,16 @@ from latens.data.infer import with_classes
 from latens.data.rows import refuse_masked
 from latens.errors import DataError, UsageError
 from latens.estimators import densities
-from latens.estimators.base import LatensEstimator, RandomState, plain_value, refuse_words, seed_of, weighed, whole
+from latens.estimators.base import (
+    LatensEstimator,
+    RandomState,
+    names_of,
+    plain_value,
+    refuse_words,
+    seed_of,
+    weighed,
+    whole,
+)
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.io import keys
 from latens.io.process import check_count, check_process
@@ -113,8 +122,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         if self.density not in _RECIPES:
             what = f"there is no density {self.density!r}."
             raise UsageError(what, where="density", fix=f"Valid: {', '.join(_RECIPES)}.")
-        names = getattr(self, "feature_names_in_", None)
-        data = as_dataset(x, self._event_shape, names=None if names is None else [str(name) for name in names])
+        data = as_dataset(x, self._event_shape, names=names_of(self))
         schema = with_classes(data.schema, tuple(str(c) for c in self.classes_.tolist()))
         numbers = ("n_components", "max_iterations", "reg_covar")
         refuse_words(**{name: getattr(self, name) for name in numbers})

@@ -176,13 +176,8 @@ def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
     vae = like if isinstance(like, VAE) else VAE()
     fitted = []
     for code, about in enumerate(trained.facts["densities"]):
-        one = TrainedModel(
-            trained.model["densities"][str(code)],
-            schema,
-            trained.preparation,
-            _config_of(about, vae, where),
-            about["facts"],
-        )
+        model, config = trained.model["densities"][str(code)], _config_of(about, vae, where)
+        one = TrainedModel(model, schema, trained.preparation, config, about["facts"])
         fitted.append(VAE(**vae._objects()))
         fitted[-1]._restore(one, where)
     return fitted

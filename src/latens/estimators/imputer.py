@@ -15,7 +15,7 @@ from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
 from latens.data.mixed import in_units
 from latens.errors import ConfigError, UsageError
-from latens.estimators.base import RandomState, seed_of, weighed, whole, with_nan
+from latens.estimators.base import RandomState, names_of, seed_of, weighed, whole, with_nan
 from latens.estimators.columns import has_words, hidden_cells, with_filled
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
@@ -182,8 +182,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             return with_filled(X, data, filled)
         gone, types = hidden_cells(data), data.schema.types or ()
         made = np.array(with_nan(X), np.float64)
-        own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(made.shape[1])])
-        places = {str(name): i for i, name in enumerate(own)}
+        places = {name: i for i, name in enumerate(names_of(self) or [f"x{i}" for i in range(made.shape[1])])}
         values = in_units(filled, types)
         for j, (column, one) in enumerate(zip(data.schema.columns or (), types)):
             filling = one.decoded(filled[gone[:, j], j]).astype(float) if one.named else values[gone[:, j], j]

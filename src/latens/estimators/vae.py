@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from sklearn.utils import Tags, _safe_indexing
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -397,8 +397,3 @@ class VAE(Autoencoder):
         if type(self.num_samples) is not int or not 1 <= self.num_samples <= MOST_SAMPLES:
             self.num_samples = 100
         return facts
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags

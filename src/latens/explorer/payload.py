@@ -151,16 +151,10 @@ def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | No
     centre, spread = means.mean(0, dtype=np.float64), means.std(0, dtype=np.float64)
     active = evaluation.active_units(means)
     low, high = np.quantile(means, [0.005, 0.995], axis=0)
+    numbers = {"mean": centre, "spread": spread, "low": low, "high": high}
     return [
-        {
-            "index": i,
-            "kl": None if kl is None else float(kl[i]),
-            "active": bool(active[i]),
-            "mean": float(centre[i]),
-            "spread": float(spread[i]),
-            "low": float(low[i]),
-            "high": float(high[i]),
-        }
+        {"index": i, "kl": None if kl is None else float(kl[i]), "active": bool(active[i])}
+        | {name: float(values[i]) for name, values in numbers.items()}
         for i in range(means.shape[1])
     ]
 

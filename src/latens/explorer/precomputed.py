@@ -16,11 +16,7 @@ WORST = 50
 
 
 def precomputed(
-    trained: Any,
-    batch: Batch,
-    codes: dict[str, np.ndarray],
-    units: list[dict[str, Any]],
-    files: dict[str, bytes],
+    trained: Any, batch: Batch, codes: dict[str, np.ndarray], units: list[dict[str, Any]], files: dict[str, bytes]
 ) -> dict[str, Any]:
     """Decode means of p(x | z) where a reader is likely to look, in the units of the data."""
     # On a grid over the two latent dimensions with the most KL, the others at their mean over the rows; along each of

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import Made, ThemeName, colour_bar, dress, figure_of, new_axes, ramp, unframed
+from latens.figures.checks import class_names, numbers
+from latens.figures.style import Made, ThemeName, colour_bar, dress, figure_of, new_axes, ramp, readable, unframed
 
 MOST = 30
 """Columns whose pairs can be read side by side."""

@@ -8,8 +8,18 @@ from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import both_columns, class_names, numbers, readable
-from latens.figures.style import Made, ThemeName, colour_bar, dress, figure_of, new_axes, one_axes, theme_named
+from latens.figures.checks import both_columns, class_names, numbers
+from latens.figures.style import (
+    Made,
+    ThemeName,
+    colour_bar,
+    dress,
+    figure_of,
+    new_axes,
+    one_axes,
+    readable,
+    theme_named,
+)
 
 MOST = 30  # columns whose correlations can be read side by side
 

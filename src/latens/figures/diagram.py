@@ -10,8 +10,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from latens.errors import DataError
-from latens.figures.checks import readable
-from latens.figures.style import Made, ThemeName, bare, dress, one_axes, theme_named
+from latens.figures.style import Made, ThemeName, bare, dress, one_axes, readable, theme_named
 
 Arrow = tuple[int, int]
 """From which part to which, by their places in the list of parts."""
@@ -86,7 +85,7 @@ def model_diagram(
         fix = f"Use {', '.join(SIDES)}."
         raise DataError(f"{len(parts)} parts, sides {strange}.", where="parts", fix=fix)
     words = [(part.side, part.name, part.what, " x ".join(map(str, part.out))) for part in parts]
-    table = dict(zip(("side", "part", "what", "shape"), np.array(words, object).T))
+    table: dict[str, np.ndarray] = dict(zip(("side", "part", "what", "shape"), np.array(words, object).T))
     table["trained"] = np.array([part.trained for part in parts], np.int64)
     colours, places = theme_named(theme), places_of(parts)
     right, top = places.max(0) + 0.2 + np.array([WIDE, HIGH]) / 2

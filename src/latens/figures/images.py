@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import numbers, readable
-from latens.figures.style import DPI, Made, ThemeName, bare, dress, one_axes, theme_named, unframed
+from latens.figures.checks import numbers
+from latens.figures.style import DPI, Made, ThemeName, bare, dress, one_axes, readable, theme_named, unframed
 
 _CELL = 0.62  # inches for one image
 _WIDEST = 11.0
@@ -194,19 +194,14 @@ def reconstructions(
     named = _row_names(original, reconstruction, samples)
     if columns < 1:
         raise DataError(f"columns must be 1 or more, not {columns}.", where="columns", fix="Ask for 1 or more.")
-    rows, names = [], []
-    for start in range(0, len(named["data"]), columns):
-        for kind in ("data", "reconstruction"):
-            rows.append(named[kind][start : start + columns])
-            names.append(kind)
+    starts = range(0, len(named["data"]), columns)
+    rows = [(kind, named[kind][i : i + columns]) for i in starts for kind in ("data", "reconstruction")]
     drawn = named.get("sample", named["data"][:0])
-    for start in range(0, len(drawn), columns):
-        rows.append(drawn[start : start + columns])
-        names.append("sample")
-    whole = mosaic(rows, group=2)
+    rows += [("sample", drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
+    whole = mosaic([images for _, images in rows], group=2)
     height, width = named["data"].shape[1:3]
     ax = show_mosaic(whole, title, theme, ax, width, beside=1.0)
-    ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], names)
+    ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], [kind for kind, _ in rows])
     ax.tick_params(axis="y", length=0, labelsize=9)
     return ax
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import Made, ThemeName, dress, figure_of, new_axes, theme_named
+from latens.figures.checks import class_names, numbers
+from latens.figures.style import Made, ThemeName, dress, figure_of, new_axes, readable, theme_named
 
 MOST_PATTERNS, MOST_COLUMNS = 20, 30
 """Patterns that are told, the most frequent ones; columns that are drawn, those with the most gaps."""

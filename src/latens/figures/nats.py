@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import Made, ThemeName, dress, legend, one_axes, theme_named
+from latens.figures.checks import class_names, numbers
+from latens.figures.style import Made, ThemeName, dress, legend, one_axes, readable, theme_named
 
 MOST = 40
 """Columns that are drawn, those with the most nats of their own."""

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import Made, ThemeName, dress, figure_of, one_axes, theme_named
+from latens.figures.checks import class_names, numbers
+from latens.figures.style import Made, ThemeName, dress, figure_of, one_axes, readable, theme_named
 
 SHARES = np.linspace(0.0, 1.0, 40)
 """Places on a piece of a line that a word may hide."""

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, readable
-from latens.figures.style import ThemeName, dress, legend, one_axes, theme_named
+from latens.figures.checks import class_names
+from latens.figures.style import ThemeName, dress, legend, one_axes, readable, theme_named
 
 MOST = 40
 """Settings that are drawn, from the best on."""

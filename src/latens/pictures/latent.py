@@ -7,12 +7,12 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
-from latens.figures.checks import readable
 from latens.figures.density import latent_density
 from latens.figures.images import framed, image_strips
 from latens.figures.paths import linear_path, random_walk, spherical_path
 from latens.figures.planes import two_views
 from latens.figures.reach import reach_curves
+from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
 from latens.pictures.source import Made, Plane, Posteriors, Source
 from latens.workflow.reach import MOST, reach_of
