@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from latens import evaluation
 from latens.data import Preparation
 from latens.models import (
     AffineHead,
@@ -62,6 +63,12 @@ def dense_decoder(model: Any) -> dict[str, Any] | None:
         for i, layer in enumerate(network.layers)
     ]
     return {"kind": "dense", "layers": layers, "head": head, "cells": math.prod(decoder.head.shape)}
+
+
+def decoded_means(trained: Any, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
+    """Decode latents to the means of p(x | z), a row each, in the units of the data."""
+    values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
+    return evaluation.finite(trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4"), "decoded means")
 
 
 def in_data_units(preparation: Preparation) -> dict[str, Any]:

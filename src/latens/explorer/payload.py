@@ -13,7 +13,7 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
-from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, why_not_dense
+from latens.explorer.decoder import decoded_means, decoder_arrays, dense_decoder, in_data_units, why_not_dense
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
@@ -261,8 +261,7 @@ def _readable(value: Any) -> Any:
 def _prior(trained: Any, key: Any) -> np.ndarray | None:
     if trained.is_point:
         return None  # an autoencoder's codes follow no prior
-    classes = trained.preparation.classes
-    cond = trained.condition(np.arange(PRIOR_DRAWS) % classes) if classes else None
+    cond = trained.condition(trained.in_turn(PRIOR_DRAWS))
     return evaluation.sample_prior(trained.model, PRIOR_DRAWS, key=key, cond=cond)
 
 
@@ -277,10 +276,7 @@ def _decoder(
     preparation = trained.preparation
     if trained.is_point:  # whose rows have no ELBO, in which a decoder that overflows would show
         z = codes["mean"][:DECODED_ROWS]
-        cond = trained.condition(np.asarray(batch.label)[: len(z)] if preparation.classes else None)
-        evaluation.finite(
-            trained.data_units(evaluation.decode(trained.model, z, cond=cond), mean=True), "decoded means"
-        )
+        decoded_means(trained, z, np.asarray(batch.label)[: len(z)] if preparation.classes else None)
     spec = dense_decoder(trained.model)
     if spec is not None:
         arrays = decoder_arrays(tree_to_arrays(trained.model))
