@@ -170,8 +170,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             UsageError: The recipe needs `y` and none is given.
         """
         start = getattr(self, "model_", None) if truth(self.warm_start, "warm_start") else None
-        with whole(self):
-            return self._fit(X, y=y, start=start, sample_weight=sample_weight)
+        return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
     def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
         """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
@@ -197,9 +196,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         start = getattr(self, "model_", None)
         if start is not None:  # or every call would end within its warm-up
             once["optimizer.warmup_steps"] = 0
-        with whole(self):
-            return self._fit(X, y=y, start=start, once=once, sample_weight=sample_weight)
+        return self._fit(X, y=y, start=start, once=once, sample_weight=sample_weight)
 
+    @whole
     def _fit(
         self: Coder,
         X: Any,

@@ -3,10 +3,10 @@
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -35,6 +35,8 @@ RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator to draw one from, or None for numpy's global generator."""
 
 Fitted = TypeVar("Fitted", bound="LatensEstimator")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class LatensEstimator(BaseEstimator):
@@ -279,15 +281,20 @@ def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:
         raise _OtherColumns(f"{what}. {error}".rstrip(), where="X", fix=fix) from None
 
 
-@contextmanager
-def whole(estimator: Any) -> Iterator[None]:
-    """Leave an estimator as it was where its fit does not come to an end."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        estimator.__dict__ = before
-        raise
+def whole(fit: Callable[P, R]) -> Callable[P, R]:
+    """A fit that leaves its estimator as it was where it does not come to an end."""
+
+    @wraps(fit)
+    def kept(*args: P.args, **options: P.kwargs) -> R:
+        estimator: Any = args[0]
+        before = dict(vars(estimator))
+        try:
+            return fit(*args, **options)
+        except BaseException:
+            estimator.__dict__ = before
+            raise
+
+    return kept
 
 
 def weighed(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:

@@ -88,6 +88,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     reg_covar: float = 1e-3
     random_state: RandomState = None
 
+    @whole
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GenerativeClassifier":
         """Fit one density to the rows of each class.
 
@@ -103,10 +104,6 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             DataError: A class has too few rows, or mixtures are to weigh rows (a ValueError).
             UsageError: The density is not known, or lacks a method, or takes no weights.
         """
-        with whole(self):
-            return self._fit(X, y, sample_weight)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> "GenerativeClassifier":
         refuse_masked(y, "y")
         X, y, weight = weighed(X, y, sample_weight)
         x, y = self._table(X, reset=True, y=y)

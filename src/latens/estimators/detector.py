@@ -84,6 +84,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     num_samples: int = 100
     random_state: RandomState = None
 
+    @whole
     def fit(self, X: Any, y: Any = None) -> "VAEDetector":
         """Train a model of the rows but those held out, and note how surprising these are.
 
@@ -108,10 +109,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 raise ConfigError(what, where=name, fix="Give for example 0.1.")
         for name in ("typed", "robust"):
             truth(getattr(self, name), name)
-        with whole(self):
-            return self._fit(X)
-
-    def _fit(self, X: Any) -> "VAEDetector":
         n = len(self._data(X, reset=True, typed=self.typed))
         self.seed_ = seed_of(self.random_state)
         count = min(max(int(np.ceil(self.held_out * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)

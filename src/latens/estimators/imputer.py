@@ -70,6 +70,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     num_samples: int = 300
     random_state: RandomState = None
 
+    @whole
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEImputer":
         """Train a model of the observed cells, or several.
 
@@ -89,13 +90,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
             what = f"must be a whole number from 1 on, and is {count!r}."
             raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
-        with whole(self):
-            X, _, weight = weighed(X, None, sample_weight)
-            data = replace(self._data(X, reset=True, typed=True), weight=weight)
-            self.seed_ = seed_of(self.random_state)
-            several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
-            self.models_ = [self._train(one, self.seed_) for one in several]
-            self.model_ = self.models_[0]
+        X, _, weight = weighed(X, None, sample_weight)
+        data = replace(self._data(X, reset=True, typed=True), weight=weight)
+        self.seed_ = seed_of(self.random_state)
+        several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
+        self.models_ = [self._train(one, self.seed_) for one in several]
+        self.model_ = self.models_[0]
         return self
 
     def transform(self, X: Any, *, unknown: str = "error") -> Any:
