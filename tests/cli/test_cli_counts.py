@@ -9,7 +9,7 @@ from cli_fixtures import SMALL, Result
 
 from latens.data import load
 from latens.evaluation import independent_baseline
-from latens.report.words import metric_name
+from latens.report.page import metric_name
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

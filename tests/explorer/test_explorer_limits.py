@@ -19,7 +19,7 @@ from server_fixtures import (
 )
 
 from latens.errors import ResourceError
-from latens.explorer import handler
+from latens.explorer import server
 from latens.explorer.guard import Bucket
 from latens.explorer.server import MOST_CONNECTIONS, Decoder, PageServer
 
@@ -172,7 +172,7 @@ def test_other_versions_of_the_protocol_are_refused(page: PageServer) -> None:
 
 
 def test_a_client_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "SECONDS_FOR_A_REQUEST", 0.6)
+    monkeypatch.setattr(server, "SECONDS_FOR_A_REQUEST", 0.6)
     with PageServer(FILES, decoder=Decoder(2, doubled)) as page:
         post = head(page, f"Origin: http://127.0.0.1:{page.port}", "Content-Type: application/octet-stream",
                     "Content-Length: 800", first="POST /decode HTTP/1.1")  # fmt: skip

@@ -23,8 +23,7 @@ from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.evaluation.samples.conditional import shares_given
 from latens.explorer import payload, static_files
-from latens.explorer.handler import Decoder
-from latens.explorer.server import PageServer
+from latens.explorer.server import Decoder, PageServer
 from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import BINS, MOST_QUESTION, answers, edges_of, masses, whatif_columns
 from latens.models import Conditional, LatentModel, NormalHead

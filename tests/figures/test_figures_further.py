@@ -16,15 +16,15 @@ from latens import evaluation
 from latens.errors import DataError
 from latens.figures import linear_grid, save
 from latens.figures.animation import frame
-from latens.figures.bands import bands, bands_table
-from latens.figures.columns import column_errors, column_errors_table, correlation, correlations, correlations_table
+from latens.figures.bands import bands
+from latens.figures.columns import column_errors, correlation, correlations
 from latens.figures.density import density_levels, latent_density
-from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, model_diagram_table, places_of
-from latens.figures.extremes import extreme_reconstructions, extreme_reconstructions_table, extreme_rows
-from latens.figures.over_training import spread, unit_kl_history, unit_kl_history_table
+from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
+from latens.figures.extremes import extreme_reconstructions, extreme_rows
+from latens.figures.images import image_strips
+from latens.figures.over_training import spread, unit_kl_history
 from latens.figures.planes import two_views
-from latens.figures.rate import rate_distortion, rate_distortion_table
-from latens.figures.strips import image_strips, image_strips_table
+from latens.figures.rate import rate_distortion
 from latens.figures.style import THEMES
 from latens.figures.tables import marginals_table
 from latens.pictures.draw import FIRST, draw_pictures
@@ -50,12 +50,12 @@ def read(path):
 def test_strips_show_their_images_beside_their_names(tmp_path, theme):
     rng = np.random.default_rng(0)
     rows, names = [rng.random((4, 3, 5)), rng.random((2, 3, 5))], ["unit 3", "<b>$x$"]
-    ax = image_strips(rows, names, theme=theme)
+    ax = image_strips(rows, names, theme=theme)[0]
     pixels = ax.images[0].get_array()
     np.testing.assert_allclose(pixels[0:3, 0:5, 0], rows[0][0], atol=1e-7)
     np.testing.assert_allclose(pixels[4:7, 6:11, 2], rows[1][1], atol=1e-7)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["unit 3", r"<b>\$x\$"]
-    save(ax, tmp_path / "strips", image_strips_table(rows, names))
+    save(ax, tmp_path / "strips", image_strips(rows, names)[1])
     table = read(tmp_path / "strips.csv")
     assert table["strip"] == ("unit 3",) * 4 + ("<b>$x$",) * 2
     np.testing.assert_array_equal(np.array(table["y2_x4"], float), np.concatenate(rows)[:, 2, 4])
@@ -71,11 +71,11 @@ def test_best_and_worst_rows_with_their_errors():
     assert (best.tolist(), worst.tolist()) == ([1, 2], [3, 4])
     assert extreme_rows(score, 9)[0].tolist() == [1, 2, 5]
     data, made = np.zeros((6, 2, 2)), np.arange(24.0).reshape(6, 2, 2) / 24
-    table = extreme_reconstructions_table(data, made, score, count=2)
+    table = extreme_reconstructions(data, made, score, count=2)[1]
     assert table["row"].tolist() == [1, 2, 3, 4]
     np.testing.assert_allclose(table["mean_error"], made[[1, 2, 3, 4]].reshape(4, 4).mean(1))
     np.testing.assert_allclose(table["largest_error"], made[[1, 2, 3, 4], 1, 1])
-    axes = extreme_reconstructions(data, made, score, count=2)
+    axes = extreme_reconstructions(data, made, score, count=2)[0]
     assert axes.shape == (6, 2)
     np.testing.assert_allclose(axes[2, 1].images[0].get_array(), made[2])
     np.testing.assert_allclose(axes[4, 0].images[0].get_array(), made[3])
@@ -117,7 +117,7 @@ def test_contours_hold_their_share_of_a_normal():
 
 def test_ellipses_are_two_standard_deviations_of_the_posteriors():
     z, spread = random(50, 2), random(50, 2, seed=1)
-    ax = latent_density(z, spread, ellipses=50)
+    ax = latent_density(z, spread, ellipses=50)[0]
     assert len(ax.patches) == 50
     for i, patch in enumerate(ax.patches):
         np.testing.assert_allclose(patch.get_center(), z[i])
@@ -130,11 +130,11 @@ def test_ellipses_are_two_standard_deviations_of_the_posteriors():
 @pytest.mark.parametrize("units", [3, 15])
 def test_the_kl_of_units_over_training(units):
     steps, kl = np.array([0, 1, 10, 100]), np.abs(random(4, units))
-    table = unit_kl_history_table(steps, kl)
+    table = unit_kl_history(steps, kl)[1]
     assert table["kl"].tolist() == kl.ravel().tolist()
     assert table["step"][units] == 1
     assert table["unit"][units + 1] == 1
-    ax = unit_kl_history(steps, kl)
+    ax = unit_kl_history(steps, kl)[0]
     order = np.argsort(-kl[-1])
     if units == 3:
         for line, unit in zip(ax.get_lines(), order):
@@ -144,14 +144,14 @@ def test_the_kl_of_units_over_training(units):
         assert [text.get_text() for text in ax.get_yticklabels()] == [str(unit) for unit in order]
         assert ax.get_yticks().tolist() == list(range(units))
     assert f"{kl[-1].sum():.2f} nats in all at the end" in ax.get_title(loc="left")
-    kept = unit_kl_history(steps, kl, kept=10)
+    kept = unit_kl_history(steps, kl, kept=10)[0]
     assert f"{kl[2].sum():.2f} nats in all at step 10, which is kept" in kept.get_title(loc="left")
     assert [10.0, 10.0] in [list(line.get_xdata()) for line in kept.get_lines()]
 
 
 def test_names_of_units_with_one_kl_stand_below_each_other():
     kl = np.full((3, 8), 2.0) + np.arange(8) * 1e-3
-    ax = unit_kl_history([0, 1, 10], kl)
+    ax = unit_kl_history([0, 1, 10], kl)[0]
     frame(ax)
     boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
     assert all(below.y1 <= above.y0 + 0.5 for below, above in itertools.pairwise(boxes))
@@ -160,9 +160,9 @@ def test_names_of_units_with_one_kl_stand_below_each_other():
 
 
 def test_rate_and_distortion_lie_on_lines_of_one_elbo():
-    table = rate_distortion_table([1.0, 3.0], [9.0, 4.0], ["a", "b"])
+    table = rate_distortion([1.0, 3.0], [9.0, 4.0], ["a", "b"])[1]
     assert table["elbo"].tolist() == [-10.0, -7.0]
-    ax = rate_distortion([1.0, 3.0], [9.0, 4.0], ["a", "b"])
+    ax = rate_distortion([1.0, 3.0], [9.0, 4.0], ["a", "b"])[0]
     points, *lines = ax.get_lines()
     assert points.get_xydata().tolist() == [[1, 9], [3, 4]]
     for line in lines:  # the best and the last have the same ELBO here
@@ -174,12 +174,12 @@ def test_rate_and_distortion_lie_on_lines_of_one_elbo():
 def test_bands_hold_their_share_of_draws():
     data = random(2, 6)
     draws = np.random.default_rng(1).normal(2.0, 3.0, (20_000, 2, 6))
-    table = bands_table(data, draws)
+    table = bands(data, draws)[1]
     assert table["data"].tolist() == data.ravel().tolist()
     for name, share in (("q05", 0.05), ("q25", 0.25), ("q75", 0.75), ("q95", 0.95)):
         error = 5 * 3 * np.sqrt(share * (1 - share) / 20_000) / norm.pdf(norm.ppf(share))
         np.testing.assert_allclose(table[name], 2 + 3 * norm.ppf(share), atol=error)
-    axes = bands(data, draws[:50])
+    axes = bands(data, draws[:50])[0]
     np.testing.assert_array_equal(axes[1].get_lines()[1].get_ydata(), data[1])
 
 
@@ -195,10 +195,10 @@ def test_correlations_are_those_of_numpy_and_of_complete_pairs():
     np.testing.assert_allclose(correlation(holes)[0, 3], np.corrcoef(x[:, 0], x[:, 3])[0, 1], atol=1e-9)
     still = np.concatenate([x, np.full((200, 1), 7.0)], axis=1)
     assert np.isnan(correlation(still)[5]).all()
-    table = correlations_table(x, -x, list("abcde"))
+    table = correlations(x, -x, list("abcde"))[1]
     np.testing.assert_allclose(table["data"], np.corrcoef(x.T)[np.triu_indices(5, 1)], atol=1e-9)
     assert table["second"][:4].tolist() == list("bcde")
-    left, right, gap = correlations(x, x[:100], list("abcde"))
+    left, right, gap = correlations(x, x[:100], list("abcde"))[0]
     np.testing.assert_allclose(
         gap.images[0].get_array(), right.images[0].get_array() - left.images[0].get_array(), atol=1e-12
     )
@@ -210,11 +210,11 @@ def test_errors_by_column_are_shares_of_the_spread():
     made[:, 0] = x[:, 0].mean()
     made[:, 1] += 2.0
     x[:10, 1] = np.nan
-    table = column_errors_table(x, made, ["mean", "shifted", "still"])
+    table = column_errors(x, made, ["mean", "shifted", "still"])[1]
     assert table["column"].tolist() == ["mean", "shifted", "still"]
     np.testing.assert_allclose(table["share"], [1.0, 2.0 / np.nanstd(x[:, 1]), 0.0], rtol=1e-12)
     np.testing.assert_allclose(table["root_mean_square"][1], 2.0)
-    ax = column_errors(x, made, ["mean", "shifted", "still"])
+    ax = column_errors(x, made, ["mean", "shifted", "still"])[0]
     np.testing.assert_allclose([patch.get_width() for patch in ax.patches], table["share"])
 
 
@@ -253,9 +253,9 @@ def test_the_boxes_of_a_model_hold_all_its_trained_numbers():
         *((name, "likelihood") for name in ("decoder layer 2", "x")),
         *((name, "ELBO") for name in ("KL", "likelihood")),
     }
-    table = model_diagram_table(parts)
+    table = model_diagram(parts)[1]
     assert table["shape"][0] == "5 x 4"
-    ax = model_diagram(parts, arrows, theme="dark")
+    ax = model_diagram(parts, arrows, theme="dark")[0]
     assert len([p for p in ax.patches if isinstance(p, FancyBboxPatch)]) == len(parts)
     assert len([p for p in ax.patches if isinstance(p, FancyArrowPatch)]) == len(arrows)
     assert to_hex(ax.get_facecolor()) == THEMES["dark"].background

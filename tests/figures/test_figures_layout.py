@@ -41,9 +41,9 @@ def faults(axes) -> list[str]:
 
 def test_names_of_21_columns_lie_inside() -> None:
     strength = np.random.default_rng(0).uniform(0, 0.5, (21, 21))
-    assert faults(associations(strength, strength, strength, CREDIT)) == []
+    assert faults(associations(strength, strength, strength, CREDIT)[0]) == []
     rows = np.random.default_rng(0).normal(size=(50, 14))
-    assert faults(correlations(rows, rows, CREDIT[:14])) == []
+    assert faults(correlations(rows, rows, CREDIT[:14])[0]) == []
 
 
 @pytest.mark.parametrize("name", ["best near the last", "one line", "two points"])
@@ -59,7 +59,7 @@ def test_steps_and_bounds_of_rate_against_distortion_lie_apart(name: str) -> Non
         "one line": (line, 40 - line - 2 * (1 - np.exp(-line)), np.arange(40, 840, 40)),
         "two points": ([1, 1.02], [30, 29.98], [3, 4]),
     }[name]
-    assert faults(rate_distortion(rate, distortion, [f"step {one}" for one in steps], of="validation rows")) == []
+    assert faults(rate_distortion(rate, distortion, [f"step {one}" for one in steps], of="validation rows")[0]) == []
 
 
 def test_titles_of_curves_stand_beside_notes_with_long_numbers() -> None:

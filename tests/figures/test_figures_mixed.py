@@ -5,9 +5,9 @@ import pytest
 
 from latens.errors import DataError
 from latens.figures import save
-from latens.figures.associations import associations, associations_table
-from latens.figures.missing import missing_cells, missing_table
-from latens.figures.nats import column_nats, column_nats_table
+from latens.figures.associations import associations
+from latens.figures.missing import missing_cells
+from latens.figures.nats import column_nats
 from latens.figures.tables import histogram
 
 
@@ -21,10 +21,10 @@ def matrices(count):
 def test_data_lie_below_the_diagonal_and_samples_above_it(tmp_path, theme):
     data, samples, apart = matrices(5)
     names = ["a", "$b$", "c", "d", "_e"]
-    table = associations_table(data, samples, apart, names)
+    table = associations(data, samples, apart, names)[1]
     assert len(table["first"]) == 10
     assert (table["first"][1], table["second"][1], table["data"][1]) == ("a", "c", data[0, 2])
-    axes = associations(data, samples, apart, names, theme=theme)
+    axes = associations(data, samples, apart, names, theme=theme)[0]
     shown = axes[0].images[0].get_array().filled(np.nan)
     for i in range(5):
         for j in range(i + 1, 5):
@@ -39,28 +39,28 @@ def test_data_lie_below_the_diagonal_and_samples_above_it(tmp_path, theme):
 
 
 def test_of_many_columns_the_first_thirty_are_drawn():
-    axes = associations(*matrices(40), [f"column {i}" for i in range(40)])
+    axes = associations(*matrices(40), [f"column {i}" for i in range(40)])[0]
     assert axes[0].images[0].get_array().shape == (30, 30)
     assert axes[0].get_title("left").endswith("30 of 40 columns")
-    assert associations(*matrices(3), list("abc"), of=50)[0].get_title("left").endswith("3 of 50 columns")
+    assert associations(*matrices(3), list("abc"), of=50)[0][0].get_title("left").endswith("3 of 50 columns")
     with pytest.raises(DataError, match="5 names"):
-        associations_table(*matrices(4), list("abcde"))
+        associations(*matrices(4), list("abcde"))
 
 
 def test_patterns_of_gaps_are_counted():
     seen = np.ones((10, 3), bool)
     seen[:3, 1], seen[2:4, 2] = False, False
-    table = missing_table(seen, ["a", "b", "c"])
+    table = missing_cells(seen, ["a", "b", "c"])[1]
     rows = list(zip(table["share"], *(table[f"missing {name}"].tolist() for name in "abc")))
     assert rows[0] == (0.6, False, False, False)
     assert rows[1] == (0.2, False, True, False)
     assert sorted(rows[2:]) == [(0.1, False, False, True), (0.1, False, True, True)]
     weight = np.arange(10.0)
-    weighted = missing_table(seen, ["a", "b", "c"], weight=weight)
-    repeated = missing_table(np.repeat(seen, np.arange(10), axis=0), ["a", "b", "c"])
+    weighted = missing_cells(seen, ["a", "b", "c"], weight=weight)[1]
+    repeated = missing_cells(np.repeat(seen, np.arange(10), axis=0), ["a", "b", "c"])[1]
     for name in weighted:
         np.testing.assert_allclose(weighted[name].astype(float), repeated[name].astype(float), atol=1e-12)
-    bars, patterns = missing_cells(seen, ["a", "b", "c"])
+    bars, patterns = missing_cells(seen, ["a", "b", "c"])[0]
     assert [bar.get_width() for bar in bars.patches] == pytest.approx([0.3, 0.2])
     assert [label.get_text() for label in bars.get_yticklabels()] == ["b", "c"]
     assert patterns.get_xticklabels()[0].get_text() == "60.0%"
@@ -69,16 +69,16 @@ def test_patterns_of_gaps_are_counted():
     assert found == {(True, 0)}
     assert len(filled) == 4
     with pytest.raises(DataError, match="2 names"):
-        missing_table(seen, ["a", "b"])
+        missing_cells(seen, ["a", "b"])
 
 
 def test_columns_are_drawn_with_their_nats():
     nats, alone = [-1.0, -4.0, -0.5], [-1.5, -6.0, -0.5]
-    table = column_nats_table(nats, alone, -0.75, ["a", "b", "c"])
+    table = column_nats(nats, alone, -0.75, ["a", "b", "c"])[1]
     assert table["nats"].sum() == -6.25
     assert table["independent"].sum() == -8.0
     assert table["column"].tolist() == ["a", "b", "c", "(latents)"]
-    ax = column_nats(nats, alone, -0.75, ["a", "b", "c"])
+    ax = column_nats(nats, alone, -0.75, ["a", "b", "c"])[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a", "c", "(latents)"]
     assert [bar.get_width() for bar in ax.patches] == [6.0, 1.5, 0.5, 0.0, 4.0, 1.0, 0.5, 0.75]
     assert ax.get_title("left") == "log p(x) = \N{MINUS SIGN}6.25 nats by column; alone \N{MINUS SIGN}8.00"

@@ -17,10 +17,9 @@ from paths import ROOT
 
 from latens import figures
 from latens.errors import DataError, ResourceError, UsageError
-from latens.figures import checks
+from latens.figures import style
 from latens.figures.animation import FRAME_DPI, frame
-from latens.figures.checks import readable
-from latens.figures.style import THEMES, new_axes, one_axes, ramp, theme_named
+from latens.figures.style import THEMES, new_axes, one_axes, ramp, readable, theme_named
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0: protanopia, deuteranopia, tritanopia, in linear RGB.
 BLINDNESS = {
@@ -100,19 +99,19 @@ def test_new_axes_wears_its_theme():
 @pytest.fixture
 def no_fonts(monkeypatch):
     """No font is installed but matplotlib's own."""
-    monkeypatch.setattr(checks, "_families", tuple)
-    checks.family_of.cache_clear()
+    monkeypatch.setattr(style, "_families", tuple)
+    style.family_of.cache_clear()
     yield
-    checks.family_of.cache_clear()
+    style.family_of.cache_clear()
 
 
 def test_a_script_that_the_own_font_lacks_is_drawn_by_one_that_has_it():
     own, other = (set(get_font(findfont(name)).get_charmap()) for name in ("DejaVu Sans", "STIXGeneral"))
     lacking = chr(min(other - own - {0}))
-    assert checks.family_of(lacking) is not None
+    assert style.family_of(lacking) is not None
     assert readable(lacking) == lacking
     pixels = []
-    for family in (None, checks.family_of(lacking)):
+    for family in (None, style.family_of(lacking)):
         ax = one_axes((1.0, 1.0), "light")
         ax.axis("off")
         text = ax.text(0.5, 0.5, readable(lacking), fontsize=30)

@@ -13,8 +13,8 @@ from cli_fixtures import Result
 from latens.data.formats.csv import read_csv
 from latens.data.raw import ColumnRoles
 from latens.errors import DataError
-from latens.figures.checks import readable
 from latens.figures.style import csv_bytes as figure_csv
+from latens.figures.style import readable
 from latens.report.html import text
 from latens.text import csv_bytes, original_text, spreadsheet_text, visible
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from paths import ROOT
+from paths import ROOT, SOURCE
 
 from latens.evaluation import STATISTICS
 from latens.workflow.groups import GROUPS, NEEDS
@@ -23,6 +23,12 @@ def test_every_field_of_a_metric_is_filled(name: str) -> None:
     assert row.made == "measure" or set(row.needs.split(", ")) <= set(NEEDS)
     assert row.told in ("", "always", *ranked(LAST_HEADLINE))
     assert row.words not in {one.words for one in METRICS.values() if one is not row}
+
+
+def test_names_and_words_are_written_out_in_the_table() -> None:
+    source = (SOURCE / "workflow" / "metrics.py").read_text()
+    spelled = {row.name: (f'Metric("{row.name}", ' in source, f'"{row.words}"' in source) for row in METRICS.values()}
+    assert {name: found for name, found in spelled.items() if found != (True, True)} == {}
 
 
 def test_ranks_are_places() -> None:

@@ -5,7 +5,7 @@ import pytest
 from checks import close
 
 from latens.errors import DataError
-from latens.figures.reach import reach_table
+from latens.figures.reach import reach_curves
 from latens.workflow.reach import MOST, reach
 
 CODES = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 2.0]])
@@ -40,10 +40,10 @@ def test_a_class_changes_at_the_bisector_or_never() -> None:
 def test_a_picture_that_never_changes_is_never_another() -> None:
     still = reach(lambda z: np.zeros((len(z), 3)), CODES, np.array([0, 1, 1]), DIRECTIONS)
     assert np.isinf(still.picture).all()
-    table = reach_table({"picture": still.picture, "class": [1.0, 3.0, np.inf, 3.0]}, MOST)
+    table = reach_curves({"picture": still.picture, "class": [1.0, 3.0, np.inf, 3.0]}, MOST)[1]
     assert np.all(table["same_picture"] == 1.0)
     steps = {0.0: 1.0, 0.95: 1.0, 1.0: 0.75, 2.95: 0.75, 3.0: 0.25, 6.0: 0.25}
     for distance, share in steps.items():
         assert table["same_class"][np.isclose(table["distance"], distance)] == share, distance
     with pytest.raises(DataError, match="there is no distance"):
-        reach_table({"picture": [np.nan]}, MOST)
+        reach_curves({"picture": [np.nan]}, MOST)

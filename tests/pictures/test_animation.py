@@ -14,8 +14,8 @@ from scipy.stats import kstest, ortho_group
 
 from latens.errors import DataError, ResourceError, UsageError
 from latens.figures.animation import FRAME_DPI, check_ending, frame, write_animation
-from latens.figures.latent import latent_scatter, linear_grid, percentile_grid
-from latens.figures.manifold import framed, manifold
+from latens.figures.images import framed, linear_grid, manifold, percentile_grid
+from latens.figures.latent import latent_scatter
 from latens.figures.moving import TRAIL, moving_image, moving_manifold, moving_scatter, trail
 from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
 from latens.figures.style import rendered
@@ -254,7 +254,7 @@ def test_every_pixel_of_a_decoded_grid_is_a_whole_number_of_pixels(tmp_path):
     [(100, 30, 8192, 3000), (30, 30, 8192, 1800), (21, 10, 8192, 1890), (9, 9, 60, 60)],
 )
 def test_a_decoded_grid_is_shown_at_full_resolution(monkeypatch, cells, side, most, across):
-    monkeypatch.setattr(sys.modules["latens.figures.manifold"], "_MOST", most)
+    monkeypatch.setattr(sys.modules["latens.figures.images"], "_LARGEST", most)
     ax = manifold(np.zeros((cells, cells, side, side), np.float32), linear_grid(cells))
     assert ax.get_window_extent().width == pytest.approx(across, abs=1e-6)
 

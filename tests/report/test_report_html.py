@@ -23,8 +23,7 @@ from latens.pictures.draw import NEEDS, PICTURES, Picture
 from latens.report.compared import comparison_page
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import report_page
-from latens.report.shots import Shot
-from latens.report.told import Told, read_evaluation
+from latens.report.told import Shot, Told, read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
 from latens.text import number, with_digits
 from latens.verbs.kernel import At

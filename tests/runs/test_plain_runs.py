@@ -17,8 +17,7 @@ from latens.cli.main import main
 from latens.errors import LatensError, RunFolderError
 from latens.io.atomic import open_plain, temporary_beside
 from latens.io.jsonlines import JsonLines
-from latens.runs.folder import RunFolder
-from latens.runs.ownership import OWN_FILES, OWN_FOLDERS
+from latens.runs.folder import OWN_FILES, OWN_FOLDERS, RunFolder
 
 pytest_plugins = ("cli_fixtures",)
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes and links")

@@ -27,9 +27,8 @@ def writer_class() -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
-        raise ConfigError(
-            "tensorboardX is not installed.", where="--log tensorboard", fix="pip install 'latens[tensorboard]'"
-        ) from None
+        what = "tensorboardX is not installed."
+        raise ConfigError(what, where="--log tensorboard", fix="pip install 'latens[tensorboard]'") from None
     return SummaryWriter
 
 

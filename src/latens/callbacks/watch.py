@@ -6,13 +6,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from latens.data import Dataset
+from latens.data.dataset import rows_at
 from latens.data.rows import evenly_spaced
 from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer
@@ -145,15 +144,12 @@ class Watch:
 
     def manifest(self) -> bytes:
         """Give the manifest with the history and the progress of this moment."""
-        changes, sent = self._sent
-        if changes == self._changes:
-            return sent
-        changes = self._changes
-        history = [*self._history, *self._within]
-        now = {"live": self._live, "history": history, "progress": self._progress}
-        body = to_json(plain({"version": 0, **self._manifest, **now}, nonfinite=lambda number: None))
-        self._sent = (changes, body)
-        return body
+        if self._sent[0] != (changes := self._changes):
+            history = [*self._history, *self._within]
+            now = {"live": self._live, "history": history, "progress": self._progress}
+            body = to_json(plain({"version": 0, **self._manifest, **now}, nonfinite=lambda number: None))
+            self._sent = (changes, body)
+        return self._sent[1]
 
     def __enter__(self) -> "Watch":
         return self
@@ -195,21 +191,4 @@ def so_far(event: Event) -> dict[str, Any] | None:
 def some_rows(data: Dataset, most: int) -> Dataset:
     """Choose rows of a data set, evenly spaced."""
     rows = evenly_spaced(np.arange(len(data)), most)
-    if len(rows) == len(data):
-        return data
-
-    def take(array: Any) -> Any:
-        return None if array is None else array[rows]
-
-    return replace(
-        data,
-        x=data.x[rows],
-        row_id=data.row_id[rows],
-        names=data.names[rows],
-        split=data.split[rows],
-        label=take(data.label),
-        mask=take(data.mask),
-        cond=None if data.cond is None else jax.tree.map(take, data.cond),
-        weight=take(data.weight),
-        hidden=take(data.hidden),
-    )
+    return data if len(rows) == len(data) else rows_at(data, rows)

@@ -10,8 +10,7 @@ from latens.cli.processes import begin, launch
 from latens.cli.training import REMEMBERED, close, follow, logged, train_run, would_fit
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.json import read_json
-from latens.runs.folder import RunFolder, default_path
-from latens.runs.ownership import remove_own
+from latens.runs.folder import RunFolder, default_path, remove_own
 from latens.verbs._sources import reading_options, source_of
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk

@@ -1,8 +1,9 @@
 """A plain autoencoder as a scikit-learn transformer, and the training of both autoencoders."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import replace as with_fields
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -18,7 +19,7 @@ from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.formats.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells
-from latens.distributions import log_prob
+from latens.distributions import AbstractDistribution, log_prob
 from latens.errors import ConfigError, DataError, ModelFileError
 from latens.estimators.base import (
     LatensEstimator,
@@ -26,6 +27,7 @@ from latens.estimators.base import (
     are_columns,
     given_settings,
     history_lists,
+    names_of,
     plain_value,
     print_epochs,
     refuse_twins,
@@ -44,7 +46,7 @@ from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
 from latens.io.process import check_process
 from latens.io.safetensors import unpack
-from latens.models import AbstractHead, LatentModel
+from latens.models import AbstractHead, AbstractModelPrior, LatentModel
 from latens.objectives import AbstractObjective
 from latens.recipes import get_recipe
 from latens.recipes.parts.networks import Network
@@ -55,6 +57,8 @@ from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
 Likelihood: TypeAlias = str | AbstractHead | Callable[..., AbstractHead]
+Prior: TypeAlias = str | AbstractDistribution | AbstractModelPrior | Callable[..., Any] | None
+Posterior: TypeAlias = str | AbstractHead | Callable[..., AbstractHead] | None
 Objective: TypeAlias = str | AbstractObjective | type[AbstractObjective] | None
 Optimizing: TypeAlias = str | optax.GradientTransformation | Optimizer | None
 Model: TypeAlias = Callable[[Schema, Key], LatentModel] | None
@@ -63,6 +67,8 @@ Model: TypeAlias = Callable[[Schema, Key], LatentModel] | None
 Coder = TypeVar("Coder", bound="Autoencoder")
 
 
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False)
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
     """A plain autoencoder: codes without a prior, so no samples and no log p(x).
 
@@ -116,56 +122,33 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         feature_names_in_: Names of these columns, where `X` had names.
     """
 
-    history_: dict[str, list[Any]]
-    reasons_: list[str]
-    latent_dim_: int
-
     _config_kind = VAEConfig
-    _fixed_settings: dict[str, Any] = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012
+    _fixed_settings: ClassVar[dict[str, Any]] = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}
 
-    @checked_later  # scikit-learn may set anything here; fit looks at it
-    def __init__(
-        self,
-        latent_dim: int | None = None,
-        *,
-        hidden: int | Sequence[int] | None = None,
-        likelihood: Likelihood = "auto",
-        recipe: str | VAEConfig = "default",
-        objective: Objective = None,
-        optimizer: Optimizing = None,
-        epochs: float | None = None,
-        steps: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        settings: Mapping[str, Any] | None = None,
-        encoder: str | Network | None = None,
-        decoder: str | Network | None = None,
-        model: Model = None,
-        callbacks: Sequence[Callback] | None = None,
-        validation_fraction: float | None = 0.1,
-        warm_start: bool = False,
-        random_state: RandomState = None,
-        verbose: bool = False,
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.hidden = hidden
-        self.likelihood = likelihood
-        self.recipe = recipe
-        self.objective = objective
-        self.optimizer = optimizer
-        self.epochs = epochs
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.settings = settings
-        self.encoder = encoder
-        self.decoder = decoder
-        self.model = model
-        self.callbacks = callbacks
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
+    latent_dim: int | None = None
+    _: KW_ONLY
+    hidden: int | Sequence[int] | None = None
+    likelihood: Likelihood = "auto"
+    prior: Prior = field(default=None, init=False)  # these four are the VAE's, and stand in its order
+    posterior: Posterior = field(default=None, init=False)
+    recipe: str | VAEConfig = "default"
+    objective: Objective = None
+    optimizer: Optimizing = None
+    epochs: float | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    beta: float | None = field(default=None, init=False)
+    settings: Mapping[str, Any] | None = None
+    encoder: str | Network | None = None
+    decoder: str | Network | None = None
+    model: Model = None
+    callbacks: Sequence[Callback] | None = None
+    num_samples: int = field(default=100, init=False)
+    validation_fraction: float | None = 0.1
+    warm_start: bool = False
+    random_state: RandomState = None
+    verbose: bool = False
 
     # --- fit ---
 
@@ -187,8 +170,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             UsageError: The recipe needs `y` and none is given.
         """
         start = getattr(self, "model_", None) if truth(self.warm_start, "warm_start") else None
-        with whole(self):
-            return self._fit(X, y=y, start=start, sample_weight=sample_weight)
+        return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
     def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
         """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
@@ -214,9 +196,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         start = getattr(self, "model_", None)
         if start is not None:  # or every call would end within its warm-up
             once["optimizer.warmup_steps"] = 0
-        with whole(self):
-            return self._fit(X, y=y, start=start, once=once, sample_weight=sample_weight)
+        return self._fit(X, y=y, start=start, once=once, sample_weight=sample_weight)
 
+    @whole
     def _fit(
         self: Coder,
         X: Any,
@@ -241,18 +223,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             schema = start.schema
         config = override(self._configure(self.seed_), dict(once or {}))
         if mixed is None:
-            names = getattr(self, "feature_names_in_", None)
-            data = as_dataset(
-                x,
-                self._event_shape,
-                family=config.likelihood.family,
-                names=None if names is None else [str(name) for name in names],
-                validation_fraction=self.validation_fraction,
-                schema=schema,
-            )
+            told = {"schema": schema, "validation_fraction": self.validation_fraction, "names": names_of(self)}
+            data = as_dataset(x, self._event_shape, family=config.likelihood.family, **told)
         else:
             data = mixed
-        experiment = prepare(config, labelled(dataclasses.replace(data, weight=weight), y, config), start=start)
+        experiment = prepare(config, labelled(with_fields(data, weight=weight), y, config), start=start)
         callbacks = [*self._checked_callbacks(), *([print_epochs] if truth(self.verbose, "verbose") else [])]
         trained, result = train(experiment, callbacks=callbacks)
         masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
@@ -274,8 +249,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         validated(self, X, reset=reset, skip_check_array=True)
         if raw is None:
             assert schema is not None
-            own = getattr(self, "feature_names_in_", [column.name for column in schema.columns or ()])
-            raw = rows_like(X, schema, [str(name) for name in own])
+            raw = rows_like(X, schema, names_of(self) or [column.name for column in schema.columns or ()])
         if reset:
             self._event_shape = None
             self._dtypes = {str(name): dtype for name, dtype in X.dtypes.items()} if hasattr(X, "isna") else {}
@@ -297,7 +271,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             return super()._batch(X, y)
         codes = codes_of(self.model_, y, len(X))
         codes = codes if codes is None or mixed.kept is None else codes[mixed.kept]
-        return self.model_.batch(dataclasses.replace(mixed, label=codes))
+        return self.model_.batch(with_fields(mixed, label=codes))
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
         """As of all estimators; of columns of several kinds a frame with the dtypes of the one that `fit` saw."""
@@ -331,11 +305,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             recipe = settings_of("model", parts.pop("model"))["recipe"]
         config = recipe if isinstance(recipe, VAEConfig) else get_recipe(recipe).config
         if not isinstance(config, VAEConfig):
-            raise ConfigError(
-                f"the recipe {recipe!r} is a classifier, not an autoencoder.",
-                where="recipe",
-                fix="Use GenerativeClassifier.",
-            )
+            what = f"the recipe {recipe!r} is a classifier, not an autoencoder."
+            raise ConfigError(what, where="recipe", fix="Use GenerativeClassifier.")
         named = {name: value for part, what in parts.items() for name, value in settings_of(part, what).items()}
         chosen = {
             "posterior.latent_dim": self.latent_dim,
@@ -344,7 +315,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             "optimizer.learning_rate": self.learning_rate,
             "training.epochs": self.epochs,
             "training.steps": self.steps,
-            **self._own_settings(),
+            "objective.beta": self.beta,
         }
         refuse_words(**{name.rpartition(".")[2]: value for name, value in chosen.items()})
         given = {name: plain_value(value) for name, value in chosen.items() if value is not None}
@@ -355,19 +326,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         given = {"training.seed": seed, "data.validation": "split", **self._fixed_settings, **named, **given}
         return override(config, {**given, **given_settings(self.settings)})
 
-    def _own_settings(self) -> dict[str, Any]:
-        return {}
-
     def _parts(self) -> dict[PartName, Any]:
         """What was given for each part of the model: a name or an object."""
         likelihood = None if isinstance(self.likelihood, str) and self.likelihood == "auto" else self.likelihood
         given: dict[PartName, Any] = {"likelihood": likelihood, "objective": self.objective}
         given |= {"optimizer": self.optimizer, "encoder": self.encoder, "decoder": self.decoder, "model": self.model}
+        given |= {"prior": self.prior, "posterior": self.posterior}
         return {part: what for part, what in given.items() if what is not None}
 
     def _refuse_beside_model(self) -> None:
         given = ("latent_dim", "hidden", "prior", "posterior", "encoder", "decoder")
-        beside = [name for name in given if getattr(self, name, None) is not None]
+        beside = [name for name in given if getattr(self, name) is not None]
         if beside or self.recipe != "default":
             name = beside[0] if beside else "recipe"
             raise ConfigError(f"a model of your own leaves no place for {name}.", where=name, fix=f"Leave out {name}.")
@@ -503,9 +472,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         _, metadata = unpack(raw, where=where)
         facts = metadata.get("facts")
         if isinstance(facts, dict) and "densities" in facts:
-            raise ModelFileError(
-                "the file holds a GenerativeClassifier.", where=where, fix="Use GenerativeClassifier.load(path)."
-            )
+            what = "the file holds a GenerativeClassifier."
+            raise ModelFileError(what, where=where, fix="Use GenerativeClassifier.load(path).")
         return TrainedModel.from_bytes(raw, where=where, **self._objects())
 
     def _objects(self) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import Tags, _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from latens.config import to_json
@@ -35,6 +35,8 @@ RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator to draw one from, or None for numpy's global generator."""
 
 Fitted = TypeVar("Fitted", bound="LatensEstimator")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class LatensEstimator(BaseEstimator):
@@ -50,6 +52,7 @@ class LatensEstimator(BaseEstimator):
     """The configuration of the models this estimator can hold."""
 
     model_: TrainedModel
+    reasons_: list[str]
 
     _takes_nan: ClassVar[bool] = False
     """Whether NaN stands for a missing cell; elsewhere it is refused."""
@@ -88,6 +91,11 @@ class LatensEstimator(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         """Whether a fit has come to its end."""
         return hasattr(self, "model_") or hasattr(self, "densities_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._takes_nan
+        return tags
 
     # --- files ---
 
@@ -159,11 +167,10 @@ class LatensEstimator(BaseEstimator):
         return self.model_.with_facts(estimator=self._facts())
 
     def _facts(self) -> dict[str, Any]:
-        names = getattr(self, "feature_names_in_", None)
         return {
             "name": type(self).__name__,
             "params": {**self._plain_params(), "random_state": self.seed_},
-            "feature_names": None if names is None else [str(name) for name in names],
+            "feature_names": names_of(self),
             "event_shape": None if self._event_shape is None else list(self._event_shape),
             **self._own_facts(),
         }
@@ -215,6 +222,12 @@ class _Unopened:
         raise AttributeError(name)
 
 
+def names_of(estimator: Any) -> list[str] | None:
+    """The names of the columns that a fit saw, where they had some."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
+
+
 def with_nan(X: Any) -> Any:
     """Refuse what holds no numbers, and mark as NaN what a masked array masks and pandas' NA."""
     if not is_frame(X):
@@ -254,7 +267,7 @@ def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:
     try:
         return validate_data(estimator, X, reset=reset, **options)
     except ValueError as error:
-        own = list(map(str, getattr(estimator, "feature_names_in_", ())))
+        own = names_of(estimator)
         if reset or not own or not is_frame(X) or "feature names should match" not in str(error):
             raise
         given = list(map(str, X.columns))
@@ -262,49 +275,43 @@ def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:
         what = "has its columns in another order"
         if lacking or extra:
             what = f"lacks the column {lacking[0]!r}" if lacking else f"has a column {extra[0]!r} that fit did not see"
-        fix = (
-            nearest(lacking[0], extra)
-            if lacking and len(extra) == 1
-            else "Give the columns that fit saw, in their order."
-        )
+        fix = "Give the columns that fit saw, in their order."
+        if lacking and len(extra) == 1:
+            fix = nearest(lacking[0], extra)
         raise _OtherColumns(f"{what}. {error}".rstrip(), where="X", fix=fix) from None
 
 
-@contextmanager
-def whole(estimator: Any) -> Iterator[None]:
-    """Leave an estimator as it was where its fit does not come to an end."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        estimator.__dict__ = before
-        raise
+def whole(fit: Callable[P, R]) -> Callable[P, R]:
+    """A fit that leaves its estimator as it was where it does not come to an end."""
+
+    @wraps(fit)
+    def kept(*args: P.args, **options: P.kwargs) -> R:
+        estimator: Any = args[0]
+        before = dict(vars(estimator))
+        try:
+            return fit(*args, **options)
+        except BaseException:
+            estimator.__dict__ = before
+            raise
+
+    return kept
 
 
-class Weighed(NamedTuple):
-    """Rows that count, with their weights."""
-
-    X: Any
-    y: Any
-    weight: np.ndarray | None
-
-
-def weighed(X: Any, y: Any, sample_weight: Any) -> Weighed:
+def weighed(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:
     """Leave out the rows of weight 0, as if they had not been given; the others have float32 weights."""
     if sample_weight is None:
-        return Weighed(X, y, None)
+        return X, y, None
     refuse_masked(sample_weight, "sample_weight")
     n = _num_samples(X)
     weight = row_weights(sample_weight, n, "sample_weight")
     assert weight is not None
     kept = np.flatnonzero(weight > 0)
     if not len(kept):
-        raise DataError(
-            f"the weights of all {n} rows are 0.", where="sample_weight", fix="Give some a weight above zero."
-        )
+        what = f"the weights of all {n} rows are 0."
+        raise DataError(what, where="sample_weight", fix="Give some a weight above zero.")
     if len(kept) < n:
         X, y = (None if values is None else _safe_indexing(values, kept) for values in (X, y))
-    return Weighed(X, y, weight[kept])
+    return X, y, weight[kept]
 
 
 def weighted_mean(values: np.ndarray, sample_weight: Any) -> float:

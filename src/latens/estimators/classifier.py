@@ -1,6 +1,6 @@
 """Classifiers made of one density a class."""
 
-import dataclasses
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import jax
@@ -17,7 +17,16 @@ from latens.data.infer import with_classes
 from latens.data.rows import refuse_masked
 from latens.errors import DataError, UsageError
 from latens.estimators import densities
-from latens.estimators.base import LatensEstimator, RandomState, plain_value, refuse_words, seed_of, weighed, whole
+from latens.estimators.base import (
+    LatensEstimator,
+    RandomState,
+    names_of,
+    plain_value,
+    refuse_words,
+    seed_of,
+    weighed,
+    whole,
+)
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.io import keys
 from latens.io.process import check_count, check_process
@@ -33,6 +42,8 @@ class _NoComponentsError(UsageError, AttributeError):
     """An AttributeError as well, so that `hasattr` and `inspect.getmembers` do not end."""
 
 
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False)
 class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     """Bayes' rule on one density a class.
 
@@ -67,30 +78,17 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         ['left', 'right']
     """
 
-    classes_: np.ndarray
-    log_prior_: np.ndarray
-    reasons_: list[str]
-
     _config_kind = ClassifierConfig
 
-    @checked_later  # scikit-learn may set anything here; fit looks at it
-    def __init__(
-        self,
-        density: Any = "gaussian",
-        *,
-        n_components: int = 10,
-        inference: str = "variational",
-        max_iterations: int = 100,
-        reg_covar: float = 1e-3,
-        random_state: RandomState = None,
-    ) -> None:
-        self.density = density
-        self.n_components = n_components
-        self.inference = inference
-        self.max_iterations = max_iterations
-        self.reg_covar = reg_covar
-        self.random_state = random_state
+    density: Any = "gaussian"
+    _: KW_ONLY
+    n_components: int = 10
+    inference: str = "variational"
+    max_iterations: int = 100
+    reg_covar: float = 1e-3
+    random_state: RandomState = None
 
+    @whole
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GenerativeClassifier":
         """Fit one density to the rows of each class.
 
@@ -106,10 +104,6 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             DataError: A class has too few rows, or mixtures are to weigh rows (a ValueError).
             UsageError: The density is not known, or lacks a method, or takes no weights.
         """
-        with whole(self):
-            return self._fit(X, y, sample_weight)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> "GenerativeClassifier":
         refuse_masked(y, "y")
         X, y, weight = weighed(X, y, sample_weight)
         x, y = self._table(X, reset=True, y=y)
@@ -123,11 +117,9 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         if not isinstance(self.density, str):
             return self._fit_densities(x, codes, weight)
         if self.density not in _RECIPES:
-            raise UsageError(
-                f"there is no density {self.density!r}.", where="density", fix=f"Valid: {', '.join(_RECIPES)}."
-            )
-        names = getattr(self, "feature_names_in_", None)
-        data = as_dataset(x, self._event_shape, names=None if names is None else [str(name) for name in names])
+            what = f"there is no density {self.density!r}."
+            raise UsageError(what, where="density", fix=f"Valid: {', '.join(_RECIPES)}.")
+        data = as_dataset(x, self._event_shape, names=names_of(self))
         schema = with_classes(data.schema, tuple(str(c) for c in self.classes_.tolist()))
         numbers = ("n_components", "max_iterations", "reg_covar")
         refuse_words(**{name: getattr(self, name) for name in numbers})
@@ -140,7 +132,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         }
         config = get_recipe(_RECIPES[self.density]).config
         assert isinstance(config, ClassifierConfig)
-        labelled = dataclasses.replace(data, schema=schema, label=codes.astype(np.int32), weight=weight)
+        labelled = replace(data, schema=schema, label=codes.astype(np.int32), weight=weight)
         experiment = prepare(override(config, settings), labelled)
         self.model_, _ = train(experiment)
         self.reasons_ = list(experiment.reasons)
@@ -309,7 +301,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             if len(codes) != len(batch.x):
                 what = f"{len(codes)} classes for {len(batch.x)} rows."
                 raise UsageError(what, where="y", fix="Give one for each row.")
-            batch = dataclasses.replace(batch, label=codes)
+            batch = replace(batch, label=codes)
         return evaluation.class_responsibilities(trained.rows(batch))
 
     @property

@@ -112,11 +112,9 @@ def draw(density: Any, n: int, cells: int, *, seed: int) -> Shaped[np.ndarray, "
 def join(fitted: Sequence[Any], log_prior: Shaped[np.ndarray, " C"], names: tuple[str, ...]) -> TrainedModel:
     """Join the models of all classes into one that a file can hold, each with its configuration and facts."""
     if not all(isinstance(density, VAE) for density in fitted):
-        raise UsageError(
-            f"a {type(fitted[0]).__name__} has no file that could carry no code.",
-            where="density",
-            fix="Use the densities by name, or VAEs; or keep this classifier in memory or in a pickle of your own.",
-        )
+        what = f"a {type(fitted[0]).__name__} has no file that could carry no code."
+        fix = "Use the densities by name, or VAEs; or keep this classifier in memory or in a pickle of your own."
+        raise UsageError(what, where="density", fix=fix)
     parts = [density._with_facts() for density in fitted]
     about = [{"config": None if p.config is None else configuration.to_json(p.config), "facts": p.facts} for p in parts]
     models = {str(code): part.model for code, part in enumerate(parts)}
@@ -178,13 +176,8 @@ def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
     vae = like if isinstance(like, VAE) else VAE()
     fitted = []
     for code, about in enumerate(trained.facts["densities"]):
-        one = TrainedModel(
-            trained.model["densities"][str(code)],
-            schema,
-            trained.preparation,
-            _config_of(about, vae, where),
-            about["facts"],
-        )
+        model, config = trained.model["densities"][str(code)], _config_of(about, vae, where)
+        one = TrainedModel(model, schema, trained.preparation, config, about["facts"])
         fitted.append(VAE(**vae._objects()))
         fitted[-1]._restore(one, where)
     return fitted

@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -31,6 +32,8 @@ BATCH = 128
 """Rows of every batch, however few are scored: one program, so that a row's number is the same beside any others."""
 
 
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False, kw_only=True)
 class VAEDetector(OutlierMixin, RowsEstimator):
     r"""Rows that are unlike the training rows: those of a low log p(x), compared with rows that did not train.
 
@@ -71,30 +74,17 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), arXiv 2104.08279.
     """
 
-    @checked_later
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.05,
-        held_out: float = 0.2,
-        robust: bool = False,
-        typed: bool = False,
-        columns: Any = None,
-        recipe: str | VAEConfig = "default",
-        settings: Mapping[str, Any] | None = None,
-        num_samples: int = 100,
-        random_state: RandomState = None,
-    ) -> None:
-        self.alpha = alpha
-        self.held_out = held_out
-        self.robust = robust
-        self.typed = typed
-        self.columns = columns
-        self.recipe = recipe
-        self.settings = settings
-        self.num_samples = num_samples
-        self.random_state = random_state
+    alpha: float = 0.05
+    held_out: float = 0.2
+    robust: bool = False
+    typed: bool = False
+    columns: Any = None
+    recipe: str | VAEConfig = "default"
+    settings: Mapping[str, Any] | None = None
+    num_samples: int = 100
+    random_state: RandomState = None
 
+    @whole
     def fit(self, X: Any, y: Any = None) -> "VAEDetector":
         """Train a model of the rows but those held out, and note how surprising these are.
 
@@ -115,14 +105,10 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         for name in ("alpha", "held_out"):
             value = getattr(self, name)
             if not isinstance(value, float | np.floating) or not 0.0 < value < 1.0:
-                raise ConfigError(
-                    f"must lie between 0 and 1, and is {value!r}.", where=name, fix="Give for example 0.1."
-                )
-        truth(self.typed, "typed"), truth(self.robust, "robust")
-        with whole(self):
-            return self._fit(X)
-
-    def _fit(self, X: Any) -> "VAEDetector":
+                what = f"must lie between 0 and 1, and is {value!r}."
+                raise ConfigError(what, where=name, fix="Give for example 0.1.")
+        for name in ("typed", "robust"):
+            truth(getattr(self, name), name)
         n = len(self._data(X, reset=True, typed=self.typed))
         self.seed_ = seed_of(self.random_state)
         count = min(max(int(np.ceil(self.held_out * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)

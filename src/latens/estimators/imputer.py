@@ -1,7 +1,7 @@
 """Missing cells filled in as a step of a scikit-learn pipeline."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
 from latens.data.mixed import in_units
 from latens.errors import ConfigError, UsageError
-from latens.estimators.base import RandomState, seed_of, weighed, whole, with_nan
+from latens.estimators.base import RandomState, names_of, seed_of, weighed, whole, with_nan
 from latens.estimators.columns import has_words, hidden_cells, with_filled
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
@@ -25,6 +25,8 @@ from latens.typing import checked_later
 from latens.workflow.cells import interval, point
 
 
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False, kw_only=True)
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     r"""Fill in missing cells by $p(x_{mis} \mid x_{obs})$ of a VAE of columns of any kind.
 
@@ -61,24 +63,14 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     King & Blackwell (2011), "Amelia II", for a bootstrap before each imputation.
     """
 
-    @checked_later
-    def __init__(
-        self,
-        *,
-        columns: Any = None,
-        recipe: str | VAEConfig = "default",
-        settings: Mapping[str, Any] | None = None,
-        ensemble: int = 1,
-        num_samples: int = 300,
-        random_state: RandomState = None,
-    ) -> None:
-        self.columns = columns
-        self.recipe = recipe
-        self.settings = settings
-        self.ensemble = ensemble
-        self.num_samples = num_samples
-        self.random_state = random_state
+    columns: Any = None
+    recipe: str | VAEConfig = "default"
+    settings: Mapping[str, Any] | None = None
+    ensemble: int = 1
+    num_samples: int = 300
+    random_state: RandomState = None
 
+    @whole
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEImputer":
         """Train a model of the observed cells, or several.
 
@@ -98,13 +90,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
             what = f"must be a whole number from 1 on, and is {count!r}."
             raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
-        with whole(self):
-            X, _, weight = weighed(X, None, sample_weight)
-            data = replace(self._data(X, reset=True, typed=True), weight=weight)
-            self.seed_ = seed_of(self.random_state)
-            several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
-            self.models_ = [self._train(one, self.seed_) for one in several]
-            self.model_ = self.models_[0]
+        X, _, weight = weighed(X, None, sample_weight)
+        data = replace(self._data(X, reset=True, typed=True), weight=weight)
+        self.seed_ = seed_of(self.random_state)
+        several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
+        self.models_ = [self._train(one, self.seed_) for one in several]
+        self.model_ = self.models_[0]
         return self
 
     def transform(self, X: Any, *, unknown: str = "error") -> Any:
@@ -191,8 +182,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             return with_filled(X, data, filled)
         gone, types = hidden_cells(data), data.schema.types or ()
         made = np.array(with_nan(X), np.float64)
-        own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(made.shape[1])])
-        places = {str(name): i for i, name in enumerate(own)}
+        places = {name: i for i, name in enumerate(names_of(self) or [f"x{i}" for i in range(made.shape[1])])}
         values = in_units(filled, types)
         for j, (column, one) in enumerate(zip(data.schema.columns or (), types)):
             filling = one.decoded(filled[gone[:, j], j]).astype(float) if one.named else values[gone[:, j], j]

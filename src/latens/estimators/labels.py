@@ -59,13 +59,9 @@ def codes_of(trained: TrainedModel, y: Any, n: int) -> Shaped[np.ndarray, " n"] 
 def label_units(config: VAEConfig, trained: TrainedModel) -> int:
     """Count the numbers that a latent has beside its code."""
     # These are a predicted label, and for "predict-codes" the latent dimensions of the second model as well.
-    match config.label.kind:
-        case "predict":
-            return len(trained.classes)
-        case "predict-codes":
-            return len(trained.classes) + config.label.latent_dim
-        case _:
-            return 0
+    if config.label.kind not in ("predict", "predict-codes"):
+        return 0
+    return len(trained.classes) + (config.label.latent_dim if config.label.kind == "predict-codes" else 0)
 
 
 def _name(value: Any) -> str:

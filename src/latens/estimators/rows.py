@@ -14,7 +14,7 @@ from latens.data.declared import check_declared, declared_columns
 from latens.data.formats.tables import from_words
 from latens.data.sources import hints, read_columns
 from latens.errors import ConfigError
-from latens.estimators.base import given_settings, refuse_twins, validated, with_nan
+from latens.estimators.base import given_settings, names_of, refuse_twins, validated, with_nan
 from latens.estimators.columns import has_words, mixed_dataset
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
@@ -52,11 +52,9 @@ class RowsEstimator(BaseEstimator):
         else:
             least = {"ensure_all_finite": "allow-nan", "dtype": np.float64, "ensure_min_samples": 2 if reset else 1}
             x = validated(self, with_nan(X), reset=reset, **least)
-            own = getattr(self, "feature_names_in_", None)
             if not typed:
-                named = None if own is None else [str(name) for name in own]
-                return as_dataset(x, None, names=named, validation_fraction=0.1, schema=schema)
-            names = [f"x{i}" for i in range(x.shape[1])] if own is None else [str(name) for name in own]
+                return as_dataset(x, None, names=names_of(self), validation_fraction=0.1, schema=schema)
+            names = names_of(self) or [f"x{i}" for i in range(x.shape[1])]
             x, texts = from_words({name: x[:, i] for i, name in enumerate(names)}, said, "X")
         if schema is None:
             check_declared(names, said, "X")

@@ -1,38 +1,30 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
-from sklearn.utils import Tags, _safe_indexing
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.config import VAEConfig
 from latens.data.arrays import as_dataset
-from latens.distributions import AbstractDistribution
-from latens.estimators.autoencoder import Autoencoder, Likelihood, Model, Objective, Optimizing
-from latens.estimators.base import RandomState, seed_of, weighted_mean, with_nan
+from latens.estimators.autoencoder import Autoencoder, Posterior, Prior
+from latens.estimators.base import seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.evaluation.conditionals import conditionals
 from latens.io import keys
 from latens.io.process import check_count, check_process
-from latens.models import AbstractHead, AbstractModelPrior
 from latens.recipes import RECIPES
-from latens.recipes.parts.networks import Network
-from latens.recipes.parts.objects import PartName
-from latens.training import Callback
 from latens.typing import Key, checked_later
 from latens.workflow.cells import point
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
-
-Prior: TypeAlias = str | AbstractDistribution | AbstractModelPrior | Callable[..., Any] | None
-Posterior: TypeAlias = str | AbstractHead | Callable[..., AbstractHead] | None
 
 MOST_SAMPLES = 10**6
 """What a file may ask for; a call may ask for more."""
@@ -44,6 +36,8 @@ def _predicts(estimator: "VAE") -> bool:
     return isinstance(config, VAEConfig) and config.label.kind in ("predict", "predict-codes")
 
 
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False, kw_only=True)
 class VAE(Autoencoder):
     """A variational autoencoder: codes, samples and log p(x).
 
@@ -113,69 +107,13 @@ class VAE(Autoencoder):
         ((200, 2), (5, 4), (200,))
     """
 
-    _fixed_settings: dict[str, Any] = {}  # noqa: RUF012
+    _fixed_settings = {}  # noqa: RUF012
     _takes_nan = True
 
-    @checked_later  # scikit-learn may set anything here; fit looks at it
-    def __init__(
-        self,
-        latent_dim: int | None = None,
-        *,
-        hidden: int | Sequence[int] | None = None,
-        likelihood: Likelihood = "auto",
-        prior: Prior = None,
-        posterior: Posterior = None,
-        recipe: str | VAEConfig = "default",
-        objective: Objective = None,
-        optimizer: Optimizing = None,
-        epochs: float | None = None,
-        steps: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        beta: float | None = None,
-        settings: Mapping[str, Any] | None = None,
-        encoder: str | Network | None = None,
-        decoder: str | Network | None = None,
-        model: Model = None,
-        callbacks: Sequence[Callback] | None = None,
-        num_samples: int = 100,
-        validation_fraction: float | None = 0.1,
-        warm_start: bool = False,
-        random_state: RandomState = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            latent_dim,
-            hidden=hidden,
-            likelihood=likelihood,
-            recipe=recipe,
-            objective=objective,
-            optimizer=optimizer,
-            epochs=epochs,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            settings=settings,
-            encoder=encoder,
-            decoder=decoder,
-            model=model,
-            callbacks=callbacks,
-            validation_fraction=validation_fraction,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.prior = prior
-        self.posterior = posterior
-        self.beta = beta
-        self.num_samples = num_samples
-
-    def _own_settings(self) -> dict[str, Any]:
-        return {"objective.beta": self.beta}
-
-    def _parts(self) -> dict[PartName, Any]:
-        own: dict[PartName, Any] = {"prior": self.prior, "posterior": self.posterior}
-        return {**super()._parts(), **{part: what for part, what in own.items() if what is not None}}
+    prior: Prior = None
+    posterior: Posterior = None
+    beta: float | None = None
+    num_samples: int = 100
 
     def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
         r"""Estimate log p(x) of every row by importance sampling, from below.
@@ -459,8 +397,3 @@ class VAE(Autoencoder):
         if type(self.num_samples) is not int or not 1 <= self.num_samples <= MOST_SAMPLES:
             self.num_samples = 100
         return facts
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags

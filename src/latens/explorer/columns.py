@@ -36,14 +36,8 @@ def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
     image = None if series else image_shape(schema)
     kind = "image" if image is not None else "table" if schema.columns is not None and not series else "curve"
     low, high = _range(schema, data)
-    described: dict[str, Any] = {
-        "kind": kind,
-        "shape": list(schema.shape),
-        "cells": schema.kind,
-        "levels": schema.levels,
-        "low": low,
-        "high": high,
-    }
+    described: dict[str, Any] = {"kind": kind, "shape": list(schema.shape), "cells": schema.kind}
+    described |= {"levels": schema.levels, "low": low, "high": high}
     if image is not None:
         described["image"] = [*image, 1][:3]
     if kind == "table":

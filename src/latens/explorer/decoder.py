@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from latens import evaluation
 from latens.data import Preparation
 from latens.models import (
     AffineHead,
@@ -64,6 +65,12 @@ def dense_decoder(model: Any) -> dict[str, Any] | None:
     return {"kind": "dense", "layers": layers, "head": head, "cells": math.prod(decoder.head.shape)}
 
 
+def decoded_means(trained: Any, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
+    """Decode latents to the means of p(x | z), a row each, in the units of the data."""
+    values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
+    return evaluation.finite(trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4"), "decoded means")
+
+
 def in_data_units(preparation: Preparation) -> dict[str, Any]:
     """Describe what turns a mean of p(x | z) back into the units of the stored rows (see `TrainedModel.data_units`)."""
     units = {
@@ -109,12 +116,8 @@ def _head(head: Any, path: str) -> dict[str, Any] | None:
     if kind is CategoricalHead:
         return {"kind": "categorical", "levels": head.levels}
     if kind is DiscretisedLogisticHead:
-        return {
-            "kind": "discretised-logistic",
-            "levels": head.levels,
-            "scale": head.scale,
-            "floor": head.scale_floor,
-        }
+        shape = {"levels": head.levels, "scale": head.scale, "floor": head.scale_floor}
+        return {"kind": "discretised-logistic", **shape}
     if kind is AffineHead and isinstance(head.shift, Frozen):
         inner = _head(head.head, f"{path}.head")
         return inner and {"kind": "affine", "shift": f"{path}.shift.value", "scale": f"{path}.scale.value", "of": inner}

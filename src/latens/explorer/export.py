@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from importlib.resources import files as package_files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from latens.errors import RunFolderError
@@ -23,6 +21,7 @@ from latens.io.atomic import (
     write_synced,
 )
 
+_HERE = Path(__file__).parent
 _DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
 
 _IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")
@@ -41,17 +40,9 @@ def static_files() -> dict[str, bytes]:
     Returns:
         Contents by name relative to the page's root (`index.html`, `app/main.js`, ...).
     """
-    found: dict[str, bytes] = {}
-    _collect(package_files("latens.explorer") / "static", "", found)
-    return dict(sorted(found.items()))
-
-
-def _collect(folder: Traversable, prefix: str, found: dict[str, bytes]) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            _collect(entry, f"{prefix}{entry.name}/", found)
-        elif entry.name.endswith(PLAIN) or entry.name == "LICENSE":
-            found[prefix + entry.name] = entry.read_bytes()
+    root = _HERE / "static"
+    kept = (p for p in root.rglob("*") if p.suffix in PLAIN or p.name == "LICENSE")
+    return dict(sorted((path.relative_to(root).as_posix(), path.read_bytes()) for path in kept))
 
 
 def bundled(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -75,7 +66,7 @@ def _named(name: str, body: bytes) -> bytes:
 
 def package_text(name: str) -> str:
     """Read a text file that stands beside this module."""
-    return (package_files("latens.explorer") / name).read_text(encoding="utf-8")
+    return (_HERE / name).read_text(encoding="utf-8")
 
 
 def single_file(files: Mapping[str, bytes]) -> bytes:

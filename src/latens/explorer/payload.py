@@ -13,7 +13,7 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
-from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, why_not_dense
+from latens.explorer.decoder import decoded_means, decoder_arrays, dense_decoder, in_data_units, why_not_dense
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
@@ -84,38 +84,37 @@ def payload(
         DivergedError: What the model gives holds NaN or infinity.
         UsageError: There is no such projection, or there are too few rows for it.
     """
-    _check(trained)
+    if not hasattr(trained.model, "posterior"):
+        what = "a Bayes classifier has no latents to explore."
+        raise ConfigError(what, where="explore", fix="Use `latens figures`, or a recipe of a VAE.")
     given = None
     if coordinates is not None and data is not None:
         given = as_coordinates(coordinates, len(data), "coordinates")
     files: dict[str, bytes] = {}
     positions = evenly_spaced(np.arange(0 if data is None else len(data)), most_rows)
-    arrays = tree_to_arrays(trained.model)
+    arrays, recipe = tree_to_arrays(trained.model), getattr(trained.config, "recipe", None)
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "title": title or _title(trained, data),
+        "title": title or str(recipe or "model") + (f" on {data.name}" if data is not None else ""),
         "command": command,
         "live": live,
-        "recipe": getattr(trained.config, "recipe", None),
+        "recipe": recipe,
         "facts": trained.facts,
         "parameters": int(sum(array.size for array in arrays.values())),
         "classes": list(trained.classes),
         "conditional": int(trained.preparation.classes),
         "rows": {"shown": len(positions), "of": 0 if data is None else len(data)},
         "history": list(history),
-        "columns": [],
         "arrays": {},
-        "units": [],
-        "levels": [],
-        "snapshots": [],
+        **{name: [] for name in ("columns", "units", "levels", "snapshots")},
         "elbo_samples": ELBO_SAMPLES,
         "words": list(WORDS.items()),
+        "event": event_of(trained, data),
     }
     key = jax.random.key(seed)
     put = _Writer(files, manifest["arrays"])
     if data is not None and len(positions):
         batch = trained.batch(data, positions)
-        manifest["event"] = event_of(trained, data)
         codes = _codes(trained, batch, key)
         means = put.codes(codes)
         manifest["units"] = units_of(means, codes.get("unit_kl"))
@@ -138,8 +137,6 @@ def payload(
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest)
         if serve and (asked := whatif_columns(trained)) is not None:
             manifest["what_if"] = asked
-    else:
-        manifest["event"] = event_of(trained, data)
     if with_model and not serve:
         files["data/model.safetensors"] = trained.to_bytes()
         if files.pop("data/decoder.safetensors", None) is not None:  # the page finds its decoder in the model
@@ -154,16 +151,10 @@ def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | No
     centre, spread = means.mean(0, dtype=np.float64), means.std(0, dtype=np.float64)
     active = evaluation.active_units(means)
     low, high = np.quantile(means, [0.005, 0.995], axis=0)
+    numbers = {"mean": centre, "spread": spread, "low": low, "high": high}
     return [
-        {
-            "index": i,
-            "kl": None if kl is None else float(kl[i]),
-            "active": bool(active[i]),
-            "mean": float(centre[i]),
-            "spread": float(spread[i]),
-            "low": float(low[i]),
-            "high": float(high[i]),
-        }
+        {"index": i, "kl": None if kl is None else float(kl[i]), "active": bool(active[i])}
+        | {name: float(values[i]) for name, values in numbers.items()}
         for i in range(means.shape[1])
     ]
 
@@ -233,17 +224,6 @@ class _Writer:
         self.described[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "file": file}
 
 
-def _check(trained: Any) -> None:
-    if not hasattr(trained.model, "posterior"):
-        what = "a Bayes classifier has no latents to explore."
-        raise ConfigError(what, where="explore", fix="Use `latens figures`, or a recipe of a VAE.")
-
-
-def _title(trained: Any, data: Dataset | None) -> str:
-    recipe = getattr(trained.config, "recipe", None) or "model"
-    return f"{recipe} on {data.name}" if data is not None else str(recipe)
-
-
 def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES) -> dict[str, np.ndarray]:
     """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
     rows = trained.rows(batch, key=key)
@@ -281,8 +261,7 @@ def _readable(value: Any) -> Any:
 def _prior(trained: Any, key: Any) -> np.ndarray | None:
     if trained.is_point:
         return None  # an autoencoder's codes follow no prior
-    classes = trained.preparation.classes
-    cond = trained.condition(np.arange(PRIOR_DRAWS) % classes) if classes else None
+    cond = trained.condition(trained.in_turn(PRIOR_DRAWS))
     return evaluation.sample_prior(trained.model, PRIOR_DRAWS, key=key, cond=cond)
 
 
@@ -297,10 +276,7 @@ def _decoder(
     preparation = trained.preparation
     if trained.is_point:  # whose rows have no ELBO, in which a decoder that overflows would show
         z = codes["mean"][:DECODED_ROWS]
-        cond = trained.condition(np.asarray(batch.label)[: len(z)] if preparation.classes else None)
-        evaluation.finite(
-            trained.data_units(evaluation.decode(trained.model, z, cond=cond), mean=True), "decoded means"
-        )
+        decoded_means(trained, z, np.asarray(batch.label)[: len(z)] if preparation.classes else None)
     spec = dense_decoder(trained.model)
     if spec is not None:
         arrays = decoder_arrays(tree_to_arrays(trained.model))

@@ -7,6 +7,7 @@ import numpy as np
 
 from latens import evaluation
 from latens.data.batches import Batch
+from latens.explorer.decoder import decoded_means
 
 GRID = 25  # points along each axis of the plane
 STEPS = 15  # points along each unit
@@ -16,11 +17,7 @@ WORST = 50
 
 
 def precomputed(
-    trained: Any,
-    batch: Batch,
-    codes: dict[str, np.ndarray],
-    units: list[dict[str, Any]],
-    files: dict[str, bytes],
+    trained: Any, batch: Batch, codes: dict[str, np.ndarray], units: list[dict[str, Any]], files: dict[str, bytes]
 ) -> dict[str, Any]:
     """Decode means of p(x | z) where a reader is likely to look, in the units of the data."""
     # On a grid over the two latent dimensions with the most KL, the others at their mean over the rows; along each of
@@ -29,15 +26,10 @@ def precomputed(
     means, shape = codes["mean"].reshape(len(codes["mean"]), -1), codes["mean"].shape[1:]
     order = sorted(range(len(units)), key=lambda i: -(units[i]["kl"] or units[i]["spread"] ** 2))
     base = means.mean(0)
-    label = np.zeros(1, np.int64) if trained.preparation.classes else None
 
-    def decoded(z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
-        codes = np.repeat(label, len(z)) if codes is None and label is not None else codes
-        cond = trained.condition(codes)
-        values = evaluation.decode(trained.model, z.reshape(len(z), *shape).astype(np.float32), cond=cond)
-        return evaluation.finite(
-            trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4"), "decoded means"
-        )
+    def decoded(z: np.ndarray) -> np.ndarray:
+        codes = np.zeros(len(z), np.int64) if trained.preparation.classes else None
+        return decoded_means(trained, z.reshape(len(z), *shape).astype(np.float32), codes)
 
     found: dict[str, Any] = {"kind": "precomputed", "base": base.tolist()}
     if len(units) >= 2:
@@ -45,14 +37,14 @@ def precomputed(
         axes = [np.linspace(units[u]["low"], units[u]["high"], GRID) for u in (a, b)]
         z = np.tile(base, (GRID * GRID, 1))
         z[:, b], z[:, a] = np.repeat(axes[1], GRID), np.tile(axes[0], GRID)
-        files["data/plane.bin"] = decoded(z, None).tobytes()
+        files["data/plane.bin"] = decoded(z).tobytes()
         ranges = [[units[u]["low"], units[u]["high"]] for u in (a, b)]
         found["plane"] = {"units": [a, b], "ranges": ranges, "size": GRID, "file": "data/plane.bin"}
     lines = order[:MOST_UNITS]
     z = np.tile(base, (len(lines) * STEPS, 1))
     for place, unit in enumerate(lines):
         z[place * STEPS : (place + 1) * STEPS, unit] = np.linspace(units[unit]["low"], units[unit]["high"], STEPS)
-    files["data/lines.bin"] = decoded(z, None).tobytes()
+    files["data/lines.bin"] = decoded(z).tobytes()
     found["lines"] = {"units": lines, "steps": STEPS, "file": "data/lines.bin"}
     cells = int(np.prod(trained.schema.shape))
     most = max(100, RECONSTRUCTION_BYTES // (4 * cells))
@@ -61,9 +53,8 @@ def precomputed(
     places = np.union1d(places, worst)
     part = jax.tree.map(lambda leaf: np.asarray(leaf)[places], batch)
     values = evaluation.reconstruct(trained.rows(part, key=jax.random.key(0)))
-    kept = evaluation.finite(trained.data_units(values, mean=True).reshape(len(places), -1), "reconstructions").astype(
-        "<f4"
-    )
+    kept = trained.data_units(values, mean=True).reshape(len(places), -1)
+    kept = evaluation.finite(kept, "reconstructions").astype("<f4")
     files["data/reconstructions.bin"], files["data/reconstructed.bin"] = kept.tobytes(), places.astype("<u4").tobytes()
     found["reconstructions"] = {"rows": "data/reconstructed.bin", "file": "data/reconstructions.bin"}
     return found

@@ -1,10 +1,14 @@
 """A small local server for the explorer's page: a closed set of files, two computations, for one user's browser only.
 
 It listens on 127.0.0.1. Nothing in a request is ever joined to a path: names are looked up in a mapping. Who may ask is
-decided in `latens.explorer.guard`, what is answered in `latens.explorer.handler`.
+decided in `latens.explorer.guard`; how many requests are answered, and how large they may be, is said here.
 """
 
 import contextlib
+import gzip
+import hashlib
+import io
+import logging
 import os
 import re
 import socket
@@ -12,18 +16,289 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Mapping
-from http.server import ThreadingHTTPServer
-from typing import Any
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
 
-from latens.errors import ResourceError
-from latens.explorer.guard import Bucket, Gate
-from latens.explorer.handler import Decoder, File, Handler
-from latens.explorer.whatif import Answer
+import numpy as np
 
+from latens.errors import DivergedError, ResourceError
+from latens.explorer.guard import SECURITY_HEADERS, Bucket, Gate, Refused
+from latens.explorer.whatif import MOST_QUESTION, Answer
+
+log = logging.getLogger("latens.explorer")
+Result = TypeVar("Result")
+
+SECONDS_FOR_A_REQUEST = 10.0
+"""How long a client may take to send one request, head and body, however it drips."""
+SECONDS_FOR_AN_ANSWER = 60.0
 MOST_CONNECTIONS = 64
 SECONDS_FOR_ROOM = 1.0
 """How long a new connection waits for the place of one that is dropped."""
 REQUESTS_A_SECOND, DECODES_A_SECOND = 200.0, 60.0
+
+MOST_LINE, MOST_HEAD, MOST_BODY = 8 * 1024, 16 * 1024, 1024 * 1024
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+    "md": "text/plain; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "png": "image/png",
+    "ico": "image/x-icon",
+    "woff2": "font/woff2",
+}
+_TEXT = ("html", "js", "css", "json", "svg", "txt", "md", "csv")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What POST `decode` computes: rows led by n, in the units of the data."""
+
+    size: int  # numbers of one latent
+    # function of float32 latents (n, size) and, of a conditional model, whole-number codes of their classes (n,), else
+    # None
+    function: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    classes: int = 0  # how many classes a conditional model has; 0 for others
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of the page, ready to be sent."""
+
+    body: bytes
+    kind: str
+    version: str  # hash of the bytes, for the browser's cache
+    packed: bytes | None  # the bytes compressed by gzip; None where that is not worth it
+
+    @staticmethod
+    def of(name: str, body: bytes) -> "File":
+        """Make a file ready to be sent."""
+        ending = name.rpartition(".")[2]
+        packed = gzip.compress(body, 6, mtime=0) if ending in _TEXT and len(body) > 500 else None
+        kind = _TYPES.get(ending, "application/octet-stream")
+        return File(body, kind, hashlib.sha256(body).hexdigest()[:32], packed)
+
+
+class Patience(io.RawIOBase):
+    """A reader of a socket until a deadline and a number of bytes that one request may take."""
+
+    # Both are set anew for each request.
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin another request."""
+        self.deadline, self.left = time.monotonic() + SECONDS_FOR_A_REQUEST, MOST_HEAD
+
+    def readable(self) -> bool:
+        """Say that it can be read from."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what has come, until the deadline and within the size of a request."""
+        seconds = self.deadline - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        if self.left <= 0:
+            raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too long")
+        self._connection.settimeout(seconds)
+        count = self._connection.recv_into(memoryview(buffer)[: self.left])
+        self.left -= count
+        return count
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection; a subclass says of which page."""
+
+    protocol_version = "HTTP/1.1"
+    page: "PageServer"
+    let_in: Callable[[socket.socket], None]  # called with the socket of every request that is let in
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        """Read the connection within the limits of a request."""
+        super().setup()
+        self.rfile.close()
+        self._raw = Patience(self.connection)
+        self.rfile = io.BufferedReader(self._raw, 8192)
+
+    def handle_one_request(self) -> None:
+        """Read one request and answer it, or refuse it."""
+        self._raw.renew()
+        self.close_connection, self.command, self.requestline = True, "", ""
+        self.request_version = "HTTP/1.1"
+        try:
+            self.raw_requestline = self.rfile.readline(MOST_LINE + 1)
+            if not self.raw_requestline:
+                return
+            if len(self.raw_requestline) > MOST_LINE:
+                raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long")
+            if self.parse_request():
+                self._answer()
+        except Refused as refusal:
+            self._refuse(refusal)
+        except TimeoutError:
+            self.close_connection = True
+        except OSError:  # the browser went away
+            self.close_connection = True
+
+    def _answer(self) -> None:
+        page = self.page
+        if self.request_version != "HTTP/1.1":
+            raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
+        path, _, query = self.path.partition("?")
+        asked = page.gate.check(self.command, path, query, self.headers)
+        if asked is not None:  # the first visit: the token becomes a cookie
+            headers = {"Location": "./", "Set-Cookie": asked}
+            self._send(HTTPStatus.SEE_OTHER, b"", "text/plain; charset=utf-8", headers)
+            return
+        page.asked = time.monotonic()
+        self.let_in(self.connection)
+        if not page.requests.take():
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
+        if self.command == "POST":
+            self._post(path)
+            return
+        if self.command not in ("GET", "HEAD"):
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "this can only be read")
+        if self.headers.get("Content-Length", "0") != "0":
+            raise Refused(HTTPStatus.BAD_REQUEST, "a request to read has no body")
+        found = page.find("index.html" if path == "/" else path[1:]) if path.startswith("/") else None
+        if found is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such file on this page")
+        headers = {"ETag": f'"{found.version}"', "Vary": "Accept-Encoding"}
+        if self.headers.get("If-None-Match") == headers["ETag"]:
+            self._send(HTTPStatus.NOT_MODIFIED, b"", found.kind, headers)
+            return
+        body = found.body
+        if found.packed is not None and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body, headers["Content-Encoding"] = found.packed, "gzip"
+        self._send(HTTPStatus.OK, body, found.kind, headers)
+
+    def _post(self, path: str) -> None:
+        page = self.page
+        decoder, given = page.decoder, page.given
+        if path == "/decode" and decoder is not None:
+            latents, codes = self._latents(decoder)
+            events = self._computed(lambda: np.asarray(decoder.function(latents, codes), "<f4"))
+            self._send(HTTPStatus.OK, np.ascontiguousarray(events).tobytes(), "application/octet-stream", {})
+        elif path == "/given" and given is not None:
+            question = self._body(self._length("application/json", MOST_QUESTION, "a question"))
+            self._send(HTTPStatus.OK, self._computed(lambda: given(question)), "application/json", {})
+        else:
+            known = path == "/" or page.find(path[1:]) is not None
+            status = HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND
+            raise Refused(status, "this can only be read" if known else "there is nothing of that name here")
+
+    def _computed(self, compute: Callable[[], Result]) -> Result:
+        """What the model gives, one request at a time: the cores are the training's, too."""
+        if not self.page.decodes.take():
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too much to compute; wait a moment")
+        with self.page.decoding:
+            try:
+                return compute()
+            except Refused:
+                raise
+            except DivergedError as error:
+                raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from None
+            except Exception:
+                log.exception("computing failed")
+                raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "the model did not compute this") from None
+
+    def _length(self, kind: str, most: int, what: str) -> int:
+        """How long the body is, of a request whose body is of this kind."""
+        if self.headers.get("Content-Type") != kind:
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{what} comes as {kind}")
+        text = self.headers.get("Content-Length", "")
+        if not text.isascii() or not text.isdigit() or len(text) > 12:
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "say the length of the body")
+        length = int(text)
+        if length > most:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{what} has at most {most} bytes")
+        return length
+
+    def _body(self, length: int) -> bytes:
+        """The body, whole."""
+        self._raw.left = length
+        raw = self.rfile.read(length)
+        if len(raw) != length:
+            raise Refused(HTTPStatus.BAD_REQUEST, "the body ended early")
+        return raw
+
+    def _latents(self, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
+        """The body of POST `decode`: little-endian float32 (n, size)."""
+        # Of a conditional model each row has one more number, the code of its class.
+        width = decoder.size + (decoder.classes > 0)
+        length = self._length("application/octet-stream", MOST_BODY, "a body of latents")
+        if length == 0 or length % (4 * width):
+            raise Refused(HTTPStatus.BAD_REQUEST, f"latents are n rows of {width} float32 numbers")
+        return latents_of(self._body(length), decoder)
+
+    def _refuse(self, refusal: Refused) -> None:
+        """Words, and the end of the connection: what follows might be the body of what was refused."""
+        self.close_connection, self.request_version = True, "HTTP/1.1"  # else there would be no status line
+        headers = {"Connection": "close"}
+        if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET, HEAD"
+        if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers["Retry-After"] = "1"
+        with contextlib.suppress(OSError):
+            self._send(refusal.status, f"{refusal}\n".encode(), "text/plain; charset=utf-8", headers)
+            # Closed with unread bytes, a connection is reset, and the client might not see the answer.
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(0.5)
+            for _ in range(64):
+                if not self.connection.recv(65536):
+                    break
+
+    def _send(self, status: HTTPStatus, body: bytes, kind: str, headers: dict[str, str]) -> None:
+        self.connection.settimeout(SECONDS_FOR_AN_ANSWER)
+        self.close_connection = headers.get("Connection") == "close" or self.close_connection
+        self.send_response(status)
+        for name, value in {**SECURITY_HEADERS, **headers}.items():
+            self.send_header(name, value)
+        if status != HTTPStatus.NOT_MODIFIED:
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what the standard library refuses, in the same words as ours: nothing of the request comes back."""
+        self._refuse(Refused(HTTPStatus(code), HTTPStatus(code).phrase.lower()))
+
+    def version_string(self) -> str:
+        """Name the program, and not its version."""
+        return "latens"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Write nothing: requests are not news."""
+
+
+def latents_of(raw: bytes, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read latents, and of a conditional model codes of classes, from little-endian float32 bytes."""
+    width = decoder.size + (decoder.classes > 0)
+    if not raw or len(raw) % (4 * width):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"latents are n rows of {width} float32 numbers")
+    latents = np.frombuffer(raw, "<f4").reshape(-1, width).astype(np.float32)
+    if not np.all(np.isfinite(latents)):
+        raise Refused(HTTPStatus.BAD_REQUEST, "a latent is not finite")
+    if not decoder.classes:
+        return latents, None
+    codes = latents[:, -1]
+    if np.any(codes != np.floor(codes)) or codes.min() < 0 or codes.max() >= decoder.classes:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"classes are whole numbers below {decoder.classes}")
+    return np.ascontiguousarray(latents[:, :-1]), codes.astype(np.int64)
+
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from latens import evaluation
-from latens.explorer.handler import Decoder
-from latens.explorer.server import PageServer
+from latens.explorer.decoder import decoded_means
+from latens.explorer.server import Decoder, PageServer
 from latens.explorer.whatif import answers
 
 
@@ -54,8 +53,6 @@ def decoder_of(trained: Any, files: Mapping[str, bytes]) -> Decoder | None:
     shape = tuple(latent["shape"])
 
     def decode(latents: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
-        z, cond = latents.reshape(len(latents), *shape), trained.condition(codes)
-        values = evaluation.decode(trained.model, z, cond=cond)
-        return evaluation.finite(trained.data_units(values, mean=True).reshape(len(latents), -1), "decoded means")
+        return decoded_means(trained, latents.reshape(len(latents), *shape), codes)
 
     return Decoder(int(latent["size"]), decode, int(trained.preparation.classes))

@@ -69,13 +69,9 @@ def _described(one: ColumnType) -> dict[str, Any]:
     shares = np.asarray(one.shares)[None]
     cells = [0.0, *(float(quantile(shares, one, k / 100)[0]) for k in range(1, 100)), one.size - 1.0]
     edges = edges_of(one)
-    found = {
-        "written": one.written,
-        "step": one.step,
-        "choices": texts_of(one, np.unique(cells)),
-        "edges": texts_of(one, edges[:-1]),
-        "training": masses(np.asarray(one.shares), one, edges).tolist(),
-    }
+    texts = {"choices": texts_of(one, np.unique(cells)), "edges": texts_of(one, edges[:-1])}
+    found = {"written": one.written, "step": one.step, **texts}
+    found["training"] = masses(np.asarray(one.shares), one, edges).tolist()
     return found | ({"zone": one.zone} if one.zone else {})
 
 
@@ -125,12 +121,8 @@ def answers(trained: Any) -> Answer | None:
             for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns))
             if free[i]
         ]
-        value = {
-            "effective": found.effective,
-            "draws": found.draws,
-            "probability": float(np.exp(found.log_probability)),
-        }
-        return to_json(plain({**value, "columns": columns}))
+        told = {"effective": found.effective, "draws": found.draws, "columns": columns}
+        return to_json(plain({**told, "probability": float(np.exp(found.log_probability))}))
 
     return answer
 

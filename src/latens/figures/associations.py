@@ -7,26 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import ThemeName, dress, figure_of, new_axes, ramp, theme_named
+from latens.figures.checks import class_names, numbers
+from latens.figures.style import Made, ThemeName, colour_bar, dress, figure_of, new_axes, ramp, readable, unframed
 
 MOST = 30
 """Columns whose pairs can be read side by side."""
-
-
-def associations_table(
-    data: ArrayLike, samples: ArrayLike, difference: ArrayLike, names: Sequence[object]
-) -> dict[str, np.ndarray]:
-    """Compute the numbers of `associations`, a row for each pair of columns."""
-    words = np.array(class_names(names), object)
-    found = {"data": data, "samples": samples, "difference": difference}
-    matrices = {key: numbers(value, key, ndim=2, finite=False) for key, value in found.items()}
-    if any(matrix.shape != (len(words), len(words)) for matrix in matrices.values()):
-        shapes = [matrix.shape for matrix in matrices.values()]
-        fix = "Give a number for each pair of columns."
-        raise DataError(f"shapes {shapes}, {len(words)} names.", where="names", fix=fix)
-    i, j = np.triu_indices(len(words), 1)
-    return {"first": words[i], "second": words[j]} | {key: matrix[i, j] for key, matrix in matrices.items()}
 
 
 def associations(
@@ -37,13 +22,20 @@ def associations(
     *,
     of: int | None = None,
     theme: ThemeName = "light",
-) -> np.ndarray:
+) -> Made:
     """Draw how strongly columns hang together: data below the diagonal, samples above it, and the difference."""
-    # of: how many columns there are in all; None for these.
-    table = associations_table(data, samples, difference, names)
+    # of: how many columns there are in all; None for these. The table has a row for each pair of columns.
+    words = np.array(class_names(names), object)
+    found = {"data": data, "samples": samples, "difference": difference}
+    matrices = {key: numbers(value, key, ndim=2, finite=False) for key, value in found.items()}
+    if any(matrix.shape != (len(words), len(words)) for matrix in matrices.values()):
+        shapes = [matrix.shape for matrix in matrices.values()]
+        fix = "Give a number for each pair of columns."
+        raise DataError(f"shapes {shapes}, {len(words)} names.", where="names", fix=fix)
+    i, j = np.triu_indices(len(words), 1)
+    table = {"first": words[i], "second": words[j]} | {key: matrix[i, j] for key, matrix in matrices.items()}
     count, every = min(MOST, len(names)), np.asarray(difference, float)
-    words = [readable(name, 16) for name in class_names(names)[:count]]
-    colours, size = theme_named(theme), 8 if count <= 16 else 6
+    shown, size = [readable(name, 16) for name in words[:count]], 8 if count <= 16 else 6
     side = 4.2 if count <= 16 else 5.6
     axes = new_axes(1, 2, size=(2 * side + 1.6, side), theme=theme)[0]
     # The usual layout lets square panels with long names leave the figure.
@@ -65,11 +57,10 @@ def associations(
     for ax, (title, values, shades, low, high, unit) in zip(axes, panels):
         dress(ax, theme=theme, title=title, grid=None)
         drawn = ax.imshow(values, cmap=shades, vmin=low, vmax=high)
-        ax.set_xticks(np.arange(count), words, rotation=90)
-        ax.set_yticks(np.arange(count), words)
+        ax.set_xticks(np.arange(count), shown, rotation=90)
+        ax.set_yticks(np.arange(count), shown)
         ax.tick_params(length=0, labelsize=size)
-        for spine in ax.spines.values():
-            spine.set_visible(False)
+        unframed(ax)
         if count <= 10:
             for y, x in np.argwhere(np.isfinite(values)):
                 strong = abs(values[y, x]) > 0.6 * high
@@ -77,7 +68,5 @@ def associations(
                 shade = "#ffffff" if dark and (values is apart or theme == "light") else "#16191f"
                 text = f"{values[y, x]:.2f}".replace("-", "\N{MINUS SIGN}")
                 ax.text(x, y, text, ha="center", va="center", fontsize=7, color=shade)
-        bar = figure_of(axes).colorbar(drawn, ax=ax, shrink=0.8, pad=0.02)
-        dress(bar.ax, theme=theme, y=unit, grid=None)
-        bar.ax.yaxis.label.set_color(colours.text)
-    return axes
+        colour_bar(drawn, ax, unit, theme=theme, shrink=0.8, pad=0.02)
+    return axes, table

@@ -1,16 +1,12 @@
-"""What every figure asks of its input: arrays of the right rank, not empty, finite; names that can be drawn."""
+"""What every figure asks of its input: arrays of the right rank, not empty, finite; a name for each column."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 
 import numpy as np
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.text import visible
 
 
 def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite: bool = True) -> np.ndarray:
@@ -25,16 +21,14 @@ def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite:
         raise DataError(f"{name} holds {array.dtype}, not real numbers.", where=name, fix="Convert it to float first.")
     if array.ndim not in allowed:
         wanted = " or ".join(str(n) for n in allowed)
-        raise DataError(
-            f"shape {array.shape} has {array.ndim} axes, {wanted} expected.", where=name, fix="Reshape or index it."
-        )
+        what = f"shape {array.shape} has {array.ndim} axes, {wanted} expected."
+        raise DataError(what, where=name, fix="Reshape or index it.")
     if array.size == 0:
         raise DataError(f"shape {array.shape} holds nothing to draw.", where=name, fix="Pass at least one row.")
     if finite and not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
-        raise DataError(
-            f"{bad} of {array.size} values are NaN or infinite.", where=name, fix="Drop or fill those entries first."
-        )
+        what = f"{bad} of {array.size} values are NaN or infinite."
+        raise DataError(what, where=name, fix="Drop or fill those entries first.")
     return array
 
 
@@ -45,52 +39,9 @@ def same_length(columns: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
         raise DataError("the table has no columns.", where="table", fix="Pass at least one named array.")
     shapes = {name: array.shape for name, array in arrays.items()}
     if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) > 1:
-        raise DataError(
-            f"columns must be 1-d and equally long, not {shapes}.", where="table", fix="Flatten or cut them to match."
-        )
+        what = f"columns must be 1-d and equally long, not {shapes}."
+        raise DataError(what, where="table", fix="Flatten or cut them to match.")
     return arrays
-
-
-@cache
-def _glyphs(font: str) -> frozenset[int]:
-    return frozenset(get_font(font).get_charmap())
-
-
-@cache
-def _families() -> tuple[tuple[str, str], ...]:
-    """Name and file of every upright font that is installed, those without serifs first."""
-    # Fonts of last resort draw a box for every character; those of one style stand for their family.
-    plain = (f for f in fontManager.ttflist if f.style == "normal" and f.weight == 400 and "LastResort" not in f.fname)
-    found = {font.name: font.fname for font in plain}
-    return tuple(sorted(found.items(), key=lambda pair: ("Sans" not in pair[0], pair)))
-
-
-@cache
-def family_of(character: str) -> str | None:
-    """Find a font that can draw a character."""
-    # returns: "" for matplotlib's own font, else the name of an installed one; None where none has it.
-    if ord(character) in _glyphs(findfont(FontProperties())):
-        return ""
-    return next((name for name, file in _families() if ord(character) in _glyphs(file)), None)
-
-
-def readable(name: object, limit: int = 40) -> str:
-    """Turn a name into text that matplotlib draws letter by letter."""
-    # Dollar signs are escaped (no mathtext), characters that no installed font has become their number (U+4E2D), so
-    # that names stay different, those that turn text around are spelled out, white space becomes one space, and long
-    # names lose their middle. Tables keep the name as it is.
-    text = visible(" ".join(str(name).split()))
-    text = "".join(c if family_of(c) is not None else _spelled(c) for c in text)
-    if len(text) > limit:
-        head = (limit - 1) // 2
-        text = f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
-    return text.replace("$", r"\$")
-
-
-def _spelled(character: str) -> str:
-    # What only joins or varies its neighbours is nothing to see.
-    unseen = unicodedata.category(character) == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F
-    return "" if unseen else f"U+{ord(character):04X}"
 
 
 def counted(names: Sequence[str]) -> list[int]:
@@ -105,3 +56,16 @@ def counted(names: Sequence[str]) -> list[int]:
 def class_names(classes: Iterable[object]) -> list[str]:
     """Give the names of classes as strings, in order."""
     return [str(name) for name in classes]
+
+
+def both_columns(
+    data: ArrayLike, samples: ArrayLike, names: Sequence[object]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Check data and samples in the same named columns."""
+    left, right = numbers(data, "data", ndim=2, finite=False), numbers(samples, "samples", ndim=2, finite=False)
+    titles = class_names(names)
+    if not left.shape[1] == right.shape[1] == len(titles):
+        what = f"{left.shape[1]} columns of data, {right.shape[1]} of samples, {len(titles)} names."
+        fix = "Pass one name for each column, and samples with the columns of the data."
+        raise DataError(what, where="names", fix=fix)
+    return left, right, titles

@@ -5,12 +5,21 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import ThemeName, dress, figure_of, new_axes, one_axes, theme_named
+from latens.figures.checks import both_columns, class_names, numbers
+from latens.figures.style import (
+    Made,
+    ThemeName,
+    colour_bar,
+    dress,
+    figure_of,
+    new_axes,
+    one_axes,
+    readable,
+    theme_named,
+)
 
 MOST = 30  # columns whose correlations can be read side by side
 
@@ -32,41 +41,28 @@ def correlation(rows: ArrayLike) -> Shaped[np.ndarray, "D D"]:
 
 
 def _both(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    left, right = numbers(data, "data", ndim=2, finite=False), numbers(samples, "samples", ndim=2, finite=False)
-    titles = class_names(names)
-    if not left.shape[1] == right.shape[1] == len(titles):
-        raise DataError(
-            f"{left.shape[1]} columns of data, {right.shape[1]} of samples, {len(titles)} names.",
-            where="names",
-            fix="Pass one name for each column, and samples with the columns of the data.",
-        )
+    left, right, titles = both_columns(data, samples, names)
     kept = min(MOST, len(titles))
     return correlation(left[:, :kept]), correlation(right[:, :kept]), titles[:kept]
 
 
-def correlations_table(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `correlations`, a row for each pair of different columns."""
-    left, right, titles = _both(data, samples, names)
-    i, j = np.triu_indices(len(titles), 1)
-    words = np.array(titles, object)
-    return {"first": words[i], "second": words[j], "data": left[i, j], "samples": right[i, j]}
-
-
-def correlations(
-    data: ArrayLike, samples: ArrayLike, names: Sequence[object], *, theme: ThemeName = "light"
-) -> np.ndarray:
+def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object], *, theme: ThemeName = "light") -> Made:
     """Draw the correlations of columns in the data, in samples, and the difference of the two."""
+    # The table has a row for each pair of different columns.
     left, right, titles = _both(data, samples, names)
-    colours, count = theme_named(theme), len(titles)
+    rows, columns = np.triu_indices(len(titles), 1)
+    table = {"first": np.array(titles, object)[rows], "second": np.array(titles, object)[columns]}
+    table |= {"data": left[rows, columns], "samples": right[rows, columns]}
+    count = len(titles)
     axes = new_axes(1, 3, size=(11.0, 4.9 if count <= 16 else 4.1), theme=theme)[0]
     figure_of(axes).set_layout_engine("compressed")  # as of `associations`
     far = float(np.nanmax(np.abs(right - left))) if np.isfinite(right - left).any() else 0.0
-    panels = (("Data", left), ("Samples", right), (f"Samples − data, at most {far:.2f}", right - left))
+    shown = (("Data", left), ("Samples", right), (f"Samples − data, at most {far:.2f}", right - left))
     drawn: Any = None
-    for index, (ax, (title, values)) in enumerate(zip(axes, panels)):
+    words = [readable(name, 14) for name in titles]
+    for index, (ax, (title, values)) in enumerate(zip(axes, shown)):
         dress(ax, theme=theme, title=title, grid=None)
         drawn = ax.imshow(values, cmap="RdBu_r" if theme == "light" else "coolwarm", vmin=-1, vmax=1)
-        words = [readable(name, 14) for name in titles]
         ax.set_xticks(np.arange(count), words if count <= 16 else [""] * count, rotation=90)
         ax.set_yticks(np.arange(count), words if count <= 16 and index == 0 else [""] * count)
         ax.tick_params(length=0)
@@ -77,20 +73,20 @@ def correlations(
                     strong = abs(values[i, j]) > 0.6
                     shade = "#ffffff" if strong and theme == "light" else "#16191f"
                     ax.text(j, i, text, ha="center", va="center", fontsize=7, color=shade)
-    bar = figure_of(axes).colorbar(drawn, ax=list(axes), shrink=0.8, pad=0.01)
-    dress(bar.ax, theme=theme, y="correlation", grid=None)
-    bar.ax.yaxis.label.set_color(colours.text)
-    return axes
+    colour_bar(drawn, axes, "correlation", theme=theme, shrink=0.8, pad=0.01)
+    return axes, table
 
 
-def column_errors_table(data: ArrayLike, reconstruction: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `column_errors`, largest share first."""
+def column_errors(
+    data: ArrayLike, reconstruction: ArrayLike, names: Sequence[object], *, theme: ThemeName = "light"
+) -> Made:
+    """Draw, column by column, the root mean square error of reconstructions as a share of the data's spread."""
+    # The table has the largest share first.
     # NaN values count for neither number.
     x, made = (numbers(v, n, ndim=2, finite=False).astype(float) for v, n in ((data, "data"), (reconstruction, "made")))
     if x.shape != made.shape or x.shape[1] != len(names):
-        raise DataError(
-            f"shapes {x.shape} and {made.shape}, {len(names)} names.", where="reconstruction", fix="Give equal shapes."
-        )
+        what = f"shapes {x.shape} and {made.shape}, {len(names)} names."
+        raise DataError(what, where="reconstruction", fix="Give equal shapes.")
     seen = np.isfinite(x) & np.isfinite(made)
     count = np.maximum(seen.sum(0), 1)
     error = np.sqrt(np.where(seen, (made - x) ** 2, 0.0).sum(0) / count)
@@ -99,26 +95,10 @@ def column_errors_table(data: ArrayLike, reconstruction: ArrayLike, names: Seque
     share = np.where(spread > 0, error / np.where(spread > 0, spread, 1.0), (error > 0).astype(float))
     order = np.argsort(-share, kind="stable")
     words = np.array(class_names(names), object)
-    return {
-        "column": words[order],
-        "root_mean_square": error[order],
-        "standard_deviation": spread[order],
-        "share": share[order],
-    }
-
-
-def column_errors(
-    data: ArrayLike,
-    reconstruction: ArrayLike,
-    names: Sequence[object],
-    *,
-    theme: ThemeName = "light",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw, column by column, the root mean square error of reconstructions as a share of the data's spread."""
-    table = column_errors_table(data, reconstruction, names)
+    table = {"column": words[order], "root_mean_square": error[order]}
+    table |= {"standard_deviation": spread[order], "share": share[order]}
     share, words, colours = table["share"][:MOST], table["column"][:MOST], theme_named(theme)
-    ax = one_axes((6.4, 0.9 + 0.24 * len(share)), theme) if ax is None else ax
+    ax = one_axes((6.4, 0.9 + 0.24 * len(share)), theme)
     more = f", the {MOST} largest of {len(table['share'])}" if len(table["share"]) > MOST else ""
     dress(ax, theme=theme, title=f"Reconstruction error by column{more}", grid="x",
           x="root mean square error / standard deviation (1: no better than the mean)")  # fmt: skip
@@ -127,4 +107,4 @@ def column_errors(
     ax.set_yticks(np.arange(len(share)), [readable(word, 24) for word in words])
     ax.invert_yaxis()
     ax.set_xlim(0, max(1.05, 1.05 * float(share.max())))
-    return ax
+    return ax, table

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.checks import numbers
 from latens.figures.latent import latent_scatter
-from latens.figures.style import ThemeName, theme_named
+from latens.figures.style import Made, ThemeName, theme_named
 
 LEVELS = (0.5, 0.9)
 """Contours that hold this share of the density."""
@@ -26,11 +25,8 @@ def density_levels(z: ArrayLike, shares: Sequence[float] = LEVELS) -> tuple[np.n
 
     points = numbers(z, "z", ndim=2).astype(float)
     if points.shape[1] != 2 or len(points) < 3 or np.linalg.matrix_rank(points - points.mean(0)) < 2:
-        raise DataError(
-            f"{len(points)} points of {points.shape[1]} units have no density in a plane.",
-            where="z",
-            fix="Give 3 or more points of 2 units that do not lie on a line.",
-        )
+        what = f"{len(points)} points of {points.shape[1]} units have no density in a plane."
+        raise DataError(what, where="z", fix="Give 3 or more points of 2 units that do not lie on a line.")
     kept = points[:: -(-len(points) // _MOST)]
     estimate = gaussian_kde(kept.T)
     width = 3.0 * np.sqrt(np.diag(estimate.covariance))
@@ -39,15 +35,6 @@ def density_levels(z: ArrayLike, shares: Sequence[float] = LEVELS) -> tuple[np.n
     ordered = np.sort(height.ravel())[::-1]
     mass = np.cumsum(ordered) / ordered.sum()
     return x, y, height, [float(ordered[int(np.searchsorted(mass, share))]) for share in shares]
-
-
-def latent_density_table(z: ArrayLike, log_variance: ArrayLike) -> dict[str, np.ndarray]:
-    """Compute the numbers of `latent_density`: centre and the two standard deviations of every posterior."""
-    points, spread = numbers(z, "z", ndim=2), numbers(log_variance, "log_variance", ndim=2)
-    if points.shape != spread.shape or points.shape[1] != 2:
-        raise DataError(f"shapes {points.shape} and {spread.shape}.", where="log_variance", fix="Give (n, 2) of both.")
-    scale = np.exp(0.5 * spread)
-    return {"latent_0": points[:, 0], "latent_1": points[:, 1], "scale_0": scale[:, 0], "scale_1": scale[:, 1]}
 
 
 def latent_density(
@@ -60,18 +47,21 @@ def latent_density(
     ellipses: int = 60,
     title: str | None = None,
     theme: ThemeName = "light",
-    ax: Axes | None = None,
-) -> Axes:
+) -> Made:
     """Draw points of the latent plane with contours of their density and ellipses of posteriors."""
     # The contours hold 50 % and 90 % of the density; an ellipse has two standard deviations of a posterior and holds 86
-    # % of it.
-    table = latent_density_table(z, log_variance)
-    points, colours = np.asarray(z, float), theme_named(theme)
+    # % of it. The table has the centre and the two standard deviations of every posterior.
+    points, spread = numbers(z, "z", ndim=2), numbers(log_variance, "log_variance", ndim=2)
+    if points.shape != spread.shape or points.shape[1] != 2:
+        raise DataError(f"shapes {points.shape} and {spread.shape}.", where="log_variance", fix="Give (n, 2) of both.")
+    scale = np.exp(0.5 * spread)
+    table = {"latent_0": points[:, 0], "latent_1": points[:, 1], "scale_0": scale[:, 0], "scale_1": scale[:, 1]}
+    points, colours = points.astype(float), theme_named(theme)
     x, y, height, levels = density_levels(points)
-    ax = latent_scatter(points, label, classes, units=units, title=title, theme=theme, ax=ax)
+    ax = latent_scatter(points, label, classes, units=units, title=title, theme=theme)
     ax.contour(x, y, height, levels=sorted(levels), colors=colours.text, linewidths=(0.8, 1.4), alpha=0.8)
     chosen = np.unique(np.linspace(0, len(points) - 1, min(ellipses, len(points))).round().astype(int))
     for i in chosen:
         wide, high = (4.0 * float(table[name][i]) for name in ("scale_0", "scale_1"))
         ax.add_patch(Ellipse((points[i, 0], points[i, 1]), wide, high, fill=False, edgecolor=colours.muted, lw=0.7))
-    return ax
+    return ax, table

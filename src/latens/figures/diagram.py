@@ -10,8 +10,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from latens.errors import DataError
-from latens.figures.checks import readable
-from latens.figures.style import ThemeName, dress, one_axes, theme_named
+from latens.figures.style import Made, ThemeName, bare, dress, one_axes, readable, theme_named
 
 Arrow = tuple[int, int]
 """From which part to which, by their places in the list of parts."""
@@ -31,21 +30,6 @@ class PartBox(NamedTuple):
 
 
 SIDES = ("encoder", "posterior", "latent", "decoder")
-
-
-def model_diagram_table(parts: Sequence[PartBox]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `model_diagram`, a row for each part."""
-    strange = [part.side for part in parts if part.side not in SIDES]
-    if not parts or strange:
-        fix = f"Use {', '.join(SIDES)}."
-        raise DataError(f"{len(parts)} parts, sides {strange}.", where="parts", fix=fix)
-    return {
-        "side": np.array([part.side for part in parts], object),
-        "part": np.array([part.name for part in parts], object),
-        "what": np.array([part.what for part in parts], object),
-        "shape": np.array([" x ".join(map(str, part.out)) for part in parts], object),
-        "trained": np.array([part.trained for part in parts], np.int64),
-    }
 
 
 def places_of(parts: Sequence[PartBox]) -> Shaped[np.ndarray, "n 2"]:
@@ -92,25 +76,24 @@ def arrow_paths(places: Shaped[np.ndarray, "n 2"], arrows: Sequence[Arrow]) -> l
 
 
 def model_diagram(
-    parts: Sequence[PartBox],
-    arrows: Sequence[Arrow] = (),
-    *,
-    of: str = "model",
-    theme: ThemeName = "light",
-    ax: Axes | None = None,
-) -> Axes:
+    parts: Sequence[PartBox], arrows: Sequence[Arrow] = (), *, of: str = "model", theme: ThemeName = "light"
+) -> Made:
     """Draw the parts of a model as boxes, and what passes from one to another as arrows."""
-    model_diagram_table(parts)
+    # The table has a row for each part.
+    strange = [part.side for part in parts if part.side not in SIDES]
+    if not parts or strange:
+        fix = f"Use {', '.join(SIDES)}."
+        raise DataError(f"{len(parts)} parts, sides {strange}.", where="parts", fix=fix)
+    words = [(part.side, part.name, part.what, " x ".join(map(str, part.out))) for part in parts]
+    table: dict[str, np.ndarray] = dict(zip(("side", "part", "what", "shape"), np.array(words, object).T))
+    table["trained"] = np.array([part.trained for part in parts], np.int64)
     colours, places = theme_named(theme), places_of(parts)
     right, top = places.max(0) + 0.2 + np.array([WIDE, HIGH]) / 2
     bottom = places[:, 1].min() - 1.0
-    ax = one_axes((0.86 * (right - 0.8), 0.4 + 0.8 * (top - bottom)), theme) if ax is None else ax
+    ax = one_axes((0.86 * (right - 0.8), 0.4 + 0.8 * (top - bottom)), theme)
     total = sum(part.trained for part in parts)
     dress(ax, theme=theme, title=f"The {of}: {total:,} trained numbers", grid=None)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    bare(ax)
     for (x, y), part in zip(places, parts):
         _box(ax, x, y, part, colours.first if part.side in ("encoder", "decoder") else colours.second, theme)
     look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 11, "color": colours.muted, "linewidth": 1.1}
@@ -118,7 +101,7 @@ def model_diagram(
         ax.add_patch(FancyArrowPatch(path=Path(path), shrinkA=0, shrinkB=0, **look))
     ax.set_xlim(0.8, right)
     ax.set_ylim(bottom, top)
-    return ax
+    return ax, table
 
 
 def _box(ax: Axes, x: float, y: float, part: PartBox, colour: str, theme: ThemeName) -> None:

@@ -9,7 +9,18 @@ from numpy.typing import ArrayLike
 from latens.errors import DataError
 from latens.figures.checks import numbers
 from latens.figures.images import as_images
-from latens.figures.style import ThemeName, dress, figure_of, new_axes, theme_named
+from latens.figures.style import (
+    Made,
+    ThemeName,
+    bare,
+    colour_bar,
+    dress,
+    figure_of,
+    headline,
+    new_axes,
+    theme_named,
+    unframed,
+)
 
 
 def extreme_rows(score: ArrayLike, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -22,32 +33,6 @@ def extreme_rows(score: ArrayLike, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.argsort(-values, kind="stable")[:count], np.argsort(values, kind="stable")[:count]
 
 
-def extreme_reconstructions_table(
-    original: ArrayLike, reconstruction: ArrayLike, score: ArrayLike, *, count: int = 8
-) -> dict[str, np.ndarray]:
-    """Compute the numbers of `extreme_reconstructions`."""
-    # returns: `kind` (best, worst), `row` (its position in what was given), `score`, and the `mean_error` and
-    # `largest_error` of its pixels, as equally long columns.
-    data, made = as_images(original, "original"), as_images(reconstruction, "reconstruction")
-    values = numbers(score, "score", ndim=1)
-    if data.shape != made.shape or len(values) != len(data):
-        raise DataError(
-            f"{len(values)} scores and shape {made.shape} for data of shape {data.shape}.",
-            where="reconstruction",
-            fix="Give one reconstruction and one score for each row.",
-        )
-    best, worst = extreme_rows(values, count)
-    rows = np.concatenate([best, worst])
-    error = np.abs(made - data)[rows].reshape(len(rows), -1)
-    return {
-        "kind": np.repeat(np.array(["best", "worst"], object), [len(best), len(worst)]),
-        "row": rows,
-        "score": values[rows],
-        "mean_error": error.mean(1),
-        "largest_error": error.max(1),
-    }
-
-
 def extreme_reconstructions(
     original: ArrayLike,
     reconstruction: ArrayLike,
@@ -56,14 +41,23 @@ def extreme_reconstructions(
     count: int = 8,
     score_name: str = "log p(x|z)",
     theme: ThemeName = "light",
-) -> np.ndarray:
+) -> Made:
     """Draw the rows with the highest and lowest scores: data, reconstruction, and where they differ."""
     # Red is too dark and blue too bright, by the mean over channels, as the key says; the score stands below.
-    table = extreme_reconstructions_table(original, reconstruction, score, count=count)
-    data, made = (
-        as_images(original, "original").astype(float),
-        as_images(reconstruction, "reconstruction").astype(float),
-    )
+    # The table has `kind` (best, worst), `row` (its position in what was given), `score`, and the `mean_error` and
+    # `largest_error` of its pixels, as equally long columns.
+    data, made = as_images(original, "original"), as_images(reconstruction, "reconstruction")
+    values = numbers(score, "score", ndim=1)
+    if data.shape != made.shape or len(values) != len(data):
+        what = f"{len(values)} scores and shape {made.shape} for data of shape {data.shape}."
+        raise DataError(what, where="reconstruction", fix="Give one reconstruction and one score for each row.")
+    best, worst = extreme_rows(values, count)
+    rows = np.concatenate([best, worst])
+    error = np.abs(made - data)[rows].reshape(len(rows), -1)
+    kinds = np.repeat(np.array(["best", "worst"], object), [len(best), len(worst)])
+    table = {"kind": kinds, "row": rows, "score": values[rows]}
+    table |= {"mean_error": error.mean(1), "largest_error": error.max(1)}
+    data, made = data.astype(float), made.astype(float)
     colours, ends = theme_named(theme), Normalize(-1.0, 1.0)
     across = len(table["row"]) // 2
     ratio = data.shape[1] / data.shape[2]
@@ -75,10 +69,7 @@ def extreme_reconstructions(
         parts = [*pair, (made[row] - data[row]).mean(-1)]
         for line, part in enumerate(parts):
             ax = dress(axes[3 * block + line, column], theme=theme, grid=None)
-            ax.set_xticks([])
-            ax.set_yticks([])
-            for spine in ax.spines.values():
-                spine.set_visible(False)
+            bare(ax)
             if line < 2:
                 grey = part.shape[-1] == 1
                 ax.imshow(part[..., 0] if grey else part, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -89,14 +80,13 @@ def extreme_reconstructions(
                 word = (("best rows", "worst rows")[block], "made", "made − data")[line]
                 ax.set_ylabel(word, fontsize=8, color=colours.muted)
     errors = ScalarMappable(ends, error_map(theme))
-    key = figure_of(axes).colorbar(errors, ax=axes, shrink=0.5, aspect=30, pad=0.02, ticks=[-1, -0.5, 0, 0.5, 1])
-    dress(key.ax, theme=theme, y="made − data: red too dark, blue too bright", grid=None)
+    says = "made − data: red too dark, blue too bright"
+    look = {"shrink": 0.5, "aspect": 30, "pad": 0.02, "ticks": [-1, -0.5, 0, 0.5, 1]}
+    key = colour_bar(errors, axes, says, theme=theme, **look)
     key.ax.yaxis.label.set_color(colours.muted)
-    for spine in key.ax.spines.values():
-        spine.set_visible(False)
-    heading = f"Best and worst rows by {score_name}"
-    figure_of(axes).suptitle(heading, x=0.01, ha="left", fontsize=11, color=colours.text)
-    return axes
+    unframed(key.ax)
+    headline(axes, f"Best and worst rows by {score_name}", theme)
+    return axes, table
 
 
 def error_map(theme: ThemeName) -> LinearSegmentedColormap:

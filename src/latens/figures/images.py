@@ -1,16 +1,19 @@
-"""Pictures of images: a grid of them, and data above its reconstruction."""
+"""Pictures of images: in a grid, above their reconstructions, in named rows, and where their latent points lie."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Shaped
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.checks import numbers
-from latens.figures.style import ThemeName, dress, one_axes
+from latens.figures.style import DPI, Made, ThemeName, bare, dress, one_axes, readable, theme_named, unframed
 
 _CELL = 0.62  # inches for one image
 _WIDEST = 11.0
@@ -22,11 +25,8 @@ def as_images(images: ArrayLike, name: str, *, lead: int = 1) -> Shaped[np.ndarr
     if array.ndim == lead + 2:
         array = array[..., None]
     if array.shape[-1] not in (1, 3):
-        raise DataError(
-            f"{array.shape[-1]} channels in shape {array.shape}; grey has 1, colour has 3.",
-            where=name,
-            fix="Put channels last and pass 1 or 3 of them.",
-        )
+        what = f"{array.shape[-1]} channels in shape {array.shape}; grey has 1, colour has 3."
+        raise DataError(what, where=name, fix="Put channels last and pass 1 or 3 of them.")
     return array
 
 
@@ -132,19 +132,13 @@ def image_grid(
 def _row_names(original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLike | None) -> dict[str, np.ndarray]:
     named = {"data": as_images(original, "original"), "reconstruction": as_images(reconstruction, "reconstruction")}
     if named["data"].shape != named["reconstruction"].shape:
-        raise DataError(
-            f"shape {named['reconstruction'].shape} for data of shape {named['data'].shape}.",
-            where="reconstruction",
-            fix="Pass one reconstruction for each image, in the same shape.",
-        )
+        what = f"shape {named['reconstruction'].shape} for data of shape {named['data'].shape}."
+        raise DataError(what, where="reconstruction", fix="Pass one reconstruction for each image, in the same shape.")
     if samples is not None:
         named["sample"] = as_images(samples, "samples")
         if named["sample"].shape[1:] != named["data"].shape[1:]:
-            raise DataError(
-                f"images of shape {named['sample'].shape[1:]} beside data of {named['data'].shape[1:]}.",
-                where="samples",
-                fix="Pass samples in the shape of the data.",
-            )
+            what = f"images of shape {named['sample'].shape[1:]} beside data of {named['data'].shape[1:]}."
+            raise DataError(what, where="samples", fix="Pass samples in the shape of the data.")
     return named
 
 
@@ -200,19 +194,14 @@ def reconstructions(
     named = _row_names(original, reconstruction, samples)
     if columns < 1:
         raise DataError(f"columns must be 1 or more, not {columns}.", where="columns", fix="Ask for 1 or more.")
-    rows, names = [], []
-    for start in range(0, len(named["data"]), columns):
-        for kind in ("data", "reconstruction"):
-            rows.append(named[kind][start : start + columns])
-            names.append(kind)
+    starts = range(0, len(named["data"]), columns)
+    rows = [(kind, named[kind][i : i + columns]) for i in starts for kind in ("data", "reconstruction")]
     drawn = named.get("sample", named["data"][:0])
-    for start in range(0, len(drawn), columns):
-        rows.append(drawn[start : start + columns])
-        names.append("sample")
-    whole = mosaic(rows, group=2)
+    rows += [("sample", drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
+    whole = mosaic([images for _, images in rows], group=2)
     height, width = named["data"].shape[1:3]
     ax = show_mosaic(whole, title, theme, ax, width, beside=1.0)
-    ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], names)
+    ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], [kind for kind, _ in rows])
     ax.tick_params(axis="y", length=0, labelsize=9)
     return ax
 
@@ -229,10 +218,229 @@ def show_mosaic(
     # "antialiased" shows enlarged pixels as sharp squares and still shrinks a large grid without moire.
     ax.imshow(whole.pixels, interpolation="antialiased")
     dress(ax, theme=theme, title=title, grid=None)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    bare(ax)
     # Left, or the layout would measure the names of rows in one place and draw them in another.
     ax.set_anchor("W")
-    for spine in ax.spines.values():
-        spine.set_visible(False)
     return ax
+
+
+# --- rows of images, each with its name ---
+
+_LETTER = 0.072  # inches that a letter of a row's name takes
+
+
+def image_strips(
+    rows: Sequence[np.ndarray],
+    names: Sequence[object],
+    *,
+    group: int | None = None,
+    title: str | None = None,
+    theme: ThemeName = "light",
+) -> Made:
+    """Draw rows of images below each other, the name of each beside it."""
+    # group: after every so many rows, a wider gap; None for equal gaps. The table's pixels are not clipped.
+    images = [as_images(row, f"rows[{i}]") for i, row in enumerate(rows)]
+    if not images or len({row.shape[1:] for row in images}) > 1 or len(names) != len(images):
+        what = f"{len(images)} rows of images of {len({row.shape[1:] for row in images})} shapes, {len(names)} names."
+        raise DataError(what, where="rows", fix="Give one name for each row, and images of one shape.")
+    strip = np.concatenate([np.repeat(np.array([str(n)], object), len(row)) for n, row in zip(names, images)])
+    place = np.concatenate([np.arange(len(row)) for row in images])
+    table = {"strip": strip, "image": place, **pixel_columns(np.concatenate(images))}
+    whole = mosaic(images, group=group)
+    words = [readable(name, 34) for name in names]
+    height, width = images[0].shape[1:3]
+    beside = 0.25 + _LETTER * max(map(len, words))
+    ax = show_mosaic(whole, title, theme, None, width, beside=beside)
+    ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], words)
+    ax.tick_params(axis="y", length=0, labelsize=8)
+    return ax, table
+
+
+# --- images of the latent plane ---
+
+_TICKS = 9
+_LARGEST = 8192  # pixels along a side beyond which a picture is reduced: what decoders of PNG still open at once
+
+
+def _on_grid(images: ArrayLike, latents: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    pictures = as_images(images, "images", lead=2)
+    grid = numbers(latents, "latents", ndim=3)
+    if grid.shape != (*pictures.shape[:2], 2):
+        what = f"shape {grid.shape} for images of shape {pictures.shape}."
+        fix = f"Pass the points that were decoded, shape {(*pictures.shape[:2], 2)}."
+        raise DataError(what, where="latents", fix=fix)
+    across, down = grid[0, :, 0], grid[:, 0, 1]
+    square = (grid[..., 0] == across).all() and (grid[..., 1] == down[:, None]).all()
+    if not square or (np.diff(across) <= 0).any() or (np.diff(down) >= 0).any():
+        what = "the points are not a grid with the first unit growing to the right and the second falling from row 0."
+        raise DataError(what, where="latents", fix="Make them with linear_grid or percentile_grid.")
+    return pictures, grid
+
+
+def framed(images: np.ndarray) -> np.ndarray:
+    """Put images into thin black frames: pictures that touch cannot be told apart."""
+    edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2
+    return np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
+
+
+def manifold_table(images: ArrayLike, latents: ArrayLike) -> dict[str, np.ndarray]:
+    """Compute the numbers of `manifold`, not clipped.
+
+    Args:
+        images: Images, as for `manifold`.
+        latents: Points, shape (rows, columns, 2).
+
+    Returns:
+        `row`, `column`, the latent point (`latent_0`, `latent_1`), and one column for each pixel.
+
+    Raises:
+        DataError: Shapes do not fit, or the points are not such a grid.
+    """
+    pictures, grid = _on_grid(images, latents)
+    row, column = (index.ravel() for index in np.indices(grid.shape[:2]))
+    table = {"row": row, "column": column, "latent_0": grid[..., 0].ravel(), "latent_1": grid[..., 1].ravel()}
+    return table | pixel_columns(pictures.reshape(-1, *pictures.shape[2:]))
+
+
+def manifold(
+    images: ArrayLike,
+    latents: ArrayLike,
+    *,
+    units: tuple[int, int] = (0, 1),
+    title: str | None = None,
+    theme: ThemeName = "light",
+    dpi: int = DPI,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw decoded images where their latent points lie: first dimension to the right, second up, as in a scatter.
+
+    On a figure of its own every pixel of an image is a whole number of pixels of the picture, at any number of cells.
+
+    On an even grid the axes are latent coordinates, so a scatter may be drawn over it; on an uneven one (percentiles)
+    images are equally large, counted from 0 at the lower left, and only the tick labels are latent coordinates.
+
+    Args:
+        images: Images, shape (rows, columns, H, W), or with 1 or 3 channels last, on the scale 0 to 1.
+        latents: The points they were decoded from, shape (rows, columns, 2), as `linear_grid` and `percentile_grid`
+            make them.
+        units: The two latent dimensions that are shown, counted from 0.
+        title: Title of the Axes, or None.
+        theme: "light" or "dark".
+        dpi: Pixels in an inch at which the figure is rendered.
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes; its one image is RGBA, row i and column j at `[i*H:(i+1)*H, j*W:(j+1)*W]`.
+
+    Raises:
+        DataError: Shapes do not fit, or the points are not such a grid.
+    """
+    pictures, grid = _on_grid(images, latents)
+    rows, columns, height, width, _ = pictures.shape
+    whole = displayed(pictures).transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 4)
+    across, up = grid[0, :, 0].astype(float), grid[::-1, 0, 1].astype(float)
+    even = _even(across) and _even(up)
+    x, y = (across, up) if even else (np.arange(columns, dtype=float), np.arange(rows, dtype=float))
+    # One cell alone has no spacing of its own: it takes the other axis' spacing, or 1.
+    spaced = [float(v[1] - v[0]) for v in (x, y) if len(v) > 1] or [1.0]
+    step_x, step_y = (spaced[0], spaced[-1])
+    extent = (x[0] - step_x / 2, x[-1] + step_x / 2, y[0] - step_y / 2, y[-1] + step_y / 2)
+    exact = ax is None and max(rows * height, columns * width) <= _LARGEST
+    if ax is None:
+        ax = _exact_axes(columns * width, rows * height, max(rows, columns), title or "", theme, dpi)
+    square_pixels = (step_x / width) / (step_y / height)
+    ax.imshow(whole, extent=extent, origin="upper", aspect=square_pixels,
+              interpolation="nearest" if exact else "antialiased")  # fmt: skip
+    dress(ax, theme=theme, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid=None)
+    for axis, places, values in ((ax.xaxis, x, across), (ax.yaxis, y, up)):
+        stride = max(1, -(-len(values) // _TICKS))
+        shown = np.arange((len(values) - 1) % stride // 2, len(values), stride)
+        axis.set_ticks(places[shown], _tick_labels(values)[shown])
+    ax.set_anchor("W")
+    unframed(ax)
+    return ax
+
+
+def _exact_axes(wide: int, high: int, cells: int, title: str, theme: ThemeName, dpi: int) -> Axes:
+    """Axes that show so many pixels, each as a whole number of the picture's, beside room for their labels."""
+    longest = dpi * float(np.clip(0.45 * cells, 3.0, 8.0))
+    scale = max(1, round(longest / max(wide, high))) if max(wide, high) <= _LARGEST else _LARGEST / max(wide, high)
+    across, up = round(wide * scale), round(high * scale)
+    left, bottom, top = (round(inches * dpi) for inches in (0.82, 0.52, 0.42))
+    # A title may be wider than the images, and a single cell lower than its labels.
+    right = max(round(0.12 * dpi), round(dpi * 0.085 * len(title)) - across)
+    size = left + across + right, bottom + max(up, dpi // 2) + top
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, facecolor=theme_named(theme).background)
+    FigureCanvasAgg(figure)
+    return figure.add_axes((left / size[0], bottom / size[1], across / size[0], up / size[1]))
+
+
+def _tick_labels(values: np.ndarray) -> np.ndarray:
+    """Values with the decimals that tell neighbours apart."""
+    finest = np.diff(values).min() if len(values) > 1 else max(abs(values[0]), 0.1)
+    decimals = int(np.clip(1 - np.floor(np.log10(finest)), 1, 12))
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    text = [f"{value:.{decimals}f}" for value in values.round(decimals) + 0.0]
+    return np.array([label.replace("-", "\N{MINUS SIGN}") for label in text])
+
+
+def _even(values: np.ndarray) -> bool:
+    gaps = np.diff(values)
+    return bool(len(gaps) < 2 or np.allclose(gaps, gaps[0], rtol=1e-4, atol=0))
+
+
+def _grid(values: np.ndarray) -> np.ndarray:
+    across, up = np.meshgrid(values, values[::-1])
+    return np.stack([across, up], axis=-1)
+
+
+def _ticks(n: int, low: float, high: float) -> np.ndarray:
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise DataError(f"n must be 1 or more, not {n!r:.100}.", where="n", fix="Ask for 1 or more.")
+    return np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
+
+
+def linear_grid(n: int, low: float = -3.0, high: float = 3.0) -> np.ndarray:
+    """Make latent points on an evenly spaced grid, row 0 at the top.
+
+    `grid[i, j]` is (x_j, y_i): the first dimension grows to the right with j, the second falls with i, so that a
+    picture whose row i and column j is decoded from it lies as the same points do in a scatter. One point is the
+    middle.
+
+    Args:
+        n: Points along each side, from 1.
+        low: Least value of both dimensions.
+        high: Largest value, above `low`.
+
+    Returns:
+        Points, shape (n, n, 2).
+
+    Raises:
+        DataError: `n` is below 1, or `low` is not below `high`.
+    """
+    if not low < high:
+        raise DataError(f"low {low} is not below high {high}.", where="low", fix="Exchange them.")
+    return _grid(_ticks(n, low, high))
+
+
+def percentile_grid(n: int, low: float = 0.05, high: float = 0.95) -> np.ndarray:
+    """Make latent points at even percentiles of a standard Normal prior: z = Phi^-1(p).
+
+    They are oriented as those of `linear_grid`.
+
+    Args:
+        n: Points along each side, from 1.
+        low: Least probability p, above 0.
+        high: Largest probability p, above `low` and below 1.
+
+    Returns:
+        Points, shape (n, n, 2).
+
+    Raises:
+        DataError: `n` is below 1, or not 0 < low < high < 1.
+    """
+    if not 0 < low < high < 1:
+        what = f"probabilities {low} to {high}."
+        raise DataError(what, where="low", fix="Choose 0 < low < high < 1, for example 0.05 to 0.95.")
+    normal = NormalDist()
+    return _grid(np.array([normal.inv_cdf(p) for p in _ticks(n, low, high)]))

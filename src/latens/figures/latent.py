@@ -1,7 +1,6 @@
 """Pictures of the latent plane: where the data lies in it, and what it decodes to."""
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from latens.errors import DataError, UsageError
 from latens.figures.checks import class_names, counted, numbers
-from latens.figures.style import ThemeName, dress, figure_of, legend, one_axes, ramp, theme_named
+from latens.figures.style import ThemeName, colour_bar, dress, figure_of, legend, one_axes, ramp, theme_named, unframed
 
 MARKERS = ("o", "s", "^", "D", "v")
 _NAMES, _BESIDE = 17, 0.75  # names in a column of the legend; inches that a figure has for it
@@ -21,11 +20,8 @@ _RASTER = 2000  # from this many points on, an SVG holds the points as one pictu
 def _points(z: ArrayLike) -> np.ndarray:
     points = numbers(z, "z", ndim=2)
     if points.shape[1] != 2:
-        raise DataError(
-            f"shape {points.shape}; a plane has 2 units.",
-            where="z",
-            fix="Choose two columns, z[:, [i, j]], or project.",
-        )
+        what = f"shape {points.shape}; a plane has 2 units."
+        raise DataError(what, where="z", fix="Choose two columns, z[:, [i, j]], or project.")
     return points
 
 
@@ -45,9 +41,8 @@ def _labels(label: ArrayLike, count: int, classes: Sequence[object] | None) -> t
         raise DataError(f"labels of {given.dtype} with class names.", where="label", fix="Pass their numbers, from 0.")
     codes = given.astype(np.int64)
     if codes.max() >= len(names):
-        raise DataError(
-            f"label {codes.max()}, but only {len(names)} classes.", where="label", fix="Count labels from 0."
-        )
+        what = f"label {codes.max()}, but only {len(names)} classes."
+        raise DataError(what, where="label", fix="Count labels from 0.")
     return np.maximum(codes, -1), names
 
 
@@ -131,24 +126,18 @@ def latent_scatter(
     """
     table = latent_scatter_table(z, label, classes, colour, units=units, colour_name=colour_name)
     points, theme_colours = _points(z), theme_named(theme)
-    if ax is None:
-        ax = one_axes((6.4, 5.2), theme)
+    ax = one_axes((6.4, 5.2), theme) if ax is None else ax
     dress(ax, theme=theme, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid="both")
     count = len(points)
-    look = {
-        "s": float(np.clip(16000 / count, 5, 30)),
-        "alpha": float(np.clip(2500 / count, 0.65, 0.9)),
-        "linewidths": 0,
-        "rasterized": count > _RASTER,
-    }
+    look: dict[str, Any] = {"s": float(np.clip(16000 / count, 5, 30)), "alpha": float(np.clip(2500 / count, 0.65, 0.9))}
+    look |= {"linewidths": 0, "rasterized": count > _RASTER}
     codes = table.get("label")
     values = codes if codes is not None and codes.max() >= len(MARKERS) * 10 else table.get(colour_name)
     if values is not None:
         drawn = ax.scatter(points[:, 0], points[:, 1], c=values, cmap=ramp(theme), **look)
-        bar = figure_of(ax).colorbar(drawn, ax=ax, shrink=0.8, pad=0.02)
-        dress(bar.ax, theme=theme, y="class number" if values is codes else colour_name, grid=None)
-        for spine in bar.ax.spines.values():
-            spine.set_visible(False)
+        says = "class number" if values is codes else colour_name
+        bar = colour_bar(drawn, ax, says, theme=theme, shrink=0.8, pad=0.02)
+        unframed(bar.ax)
         if bar.solids is not None:
             bar.solids.set_alpha(1.0)
     elif codes is not None:
@@ -188,61 +177,3 @@ def _draw_classes(
     figure = figure_of(ax)
     wide = drawn.get_window_extent().width / figure.get_dpi()
     figure.set_figwidth(figure.get_figwidth() + max(0.0, wide - _BESIDE))
-
-
-def _grid(values: np.ndarray) -> np.ndarray:
-    across, up = np.meshgrid(values, values[::-1])
-    return np.stack([across, up], axis=-1)
-
-
-def _ticks(n: int, low: float, high: float) -> np.ndarray:
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise DataError(f"n must be 1 or more, not {n!r:.100}.", where="n", fix="Ask for 1 or more.")
-    return np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
-
-
-def linear_grid(n: int, low: float = -3.0, high: float = 3.0) -> np.ndarray:
-    """Make latent points on an evenly spaced grid, row 0 at the top.
-
-    `grid[i, j]` is (x_j, y_i): the first dimension grows to the right with j, the second falls with i, so that a
-    picture whose row i and column j is decoded from it lies as the same points do in a scatter. One point is the
-    middle.
-
-    Args:
-        n: Points along each side, from 1.
-        low: Least value of both dimensions.
-        high: Largest value, above `low`.
-
-    Returns:
-        Points, shape (n, n, 2).
-
-    Raises:
-        DataError: `n` is below 1, or `low` is not below `high`.
-    """
-    if not low < high:
-        raise DataError(f"low {low} is not below high {high}.", where="low", fix="Exchange them.")
-    return _grid(_ticks(n, low, high))
-
-
-def percentile_grid(n: int, low: float = 0.05, high: float = 0.95) -> np.ndarray:
-    """Make latent points at even percentiles of a standard Normal prior: z = Phi^-1(p).
-
-    They are oriented as those of `linear_grid`.
-
-    Args:
-        n: Points along each side, from 1.
-        low: Least probability p, above 0.
-        high: Largest probability p, above `low` and below 1.
-
-    Returns:
-        Points, shape (n, n, 2).
-
-    Raises:
-        DataError: `n` is below 1, or not 0 < low < high < 1.
-    """
-    if not 0 < low < high < 1:
-        raise DataError(
-            f"probabilities {low} to {high}.", where="low", fix="Choose 0 < low < high < 1, for example 0.05 to 0.95."
-        )
-    normal = NormalDist()
-    return _grid(np.array([normal.inv_cdf(p) for p in _ticks(n, low, high)]))

@@ -11,11 +11,10 @@ from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.animation import FRAME_DPI, frame
-from latens.figures.checks import numbers, readable
-from latens.figures.images import as_images, displayed
+from latens.figures.checks import numbers
+from latens.figures.images import as_images, displayed, manifold
 from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
-from latens.figures.manifold import manifold
-from latens.figures.style import ThemeName, dress, figure_of, new_axes, theme_named
+from latens.figures.style import ThemeName, bare, dress, figure_of, new_axes, readable, theme_named
 
 TRAIL = 18
 """Steps behind a moving point that are drawn."""
@@ -74,10 +73,7 @@ def moving_image(
         look = {"color": colours.background, "markersize": 12, "markeredgecolor": colours.text, "markeredgewidth": 2.4}
         (dot,) = axes[0].plot([], [], "o", zorder=5, **look)
     dress(ax, theme=theme, title=words[0], grid=None)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    bare(ax)
     shown = ax.imshow(pictures[0], interpolation="nearest")
     figure = figure_of(ax)
     frame(figure)  # lays the parts out, which then stay where they are

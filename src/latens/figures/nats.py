@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import ThemeName, dress, legend, one_axes, theme_named
+from latens.figures.checks import class_names, numbers
+from latens.figures.style import Made, ThemeName, dress, legend, one_axes, readable, theme_named
 
 MOST = 40
 """Columns that are drawn, those with the most nats of their own."""
@@ -17,10 +16,11 @@ LATENTS = "(latents)"
 """What the cost of the latents is called beside the columns."""
 
 
-def column_nats_table(
-    nats: ArrayLike, independent: ArrayLike, latents: float, names: Sequence[object]
-) -> dict[str, np.ndarray]:
-    """Give the numbers of `column_nats`, columns in their order, the latents last."""
+def column_nats(
+    nats: ArrayLike, independent: ArrayLike, latents: float, names: Sequence[object], *, theme: ThemeName = "light"
+) -> Made:
+    """Draw how many nats each column takes in -log p(x), beside those that it would take alone."""
+    # The table has the columns in their order, the latents last.
     # nats: the part of each column in log p(x), nats a row.
     # independent: log p of each column by the shares of the training rows alone, nats a row.
     # latents: the part of the latents in log p(x), nats a row; 0 or less.
@@ -29,39 +29,20 @@ def column_nats_table(
     if not len(own) == len(alone) == len(words):
         what = f"{len(own)} and {len(alone)} numbers, {len(words)} names."
         raise DataError(what, where="names", fix="Give one of each for every column.")
-    return {
-        "column": np.array([*words, LATENTS], object),
-        "nats": np.append(own, latents),
-        "independent": np.append(alone, 0.0),
-    }
-
-
-def column_nats(
-    nats: ArrayLike,
-    independent: ArrayLike,
-    latents: float,
-    names: Sequence[object],
-    *,
-    theme: ThemeName = "light",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw how many nats each column takes in -log p(x), beside those that it would take alone."""
-    # nats: the part of each column in log p(x), nats a row.
-    # independent: log p of each column by the shares of the training rows alone, nats a row.
-    # latents: the part of the latents in log p(x), nats a row; 0 or less.
-    table = column_nats_table(nats, independent, latents, names)
+    table = {"column": np.array([*words, LATENTS], object), "nats": np.append(own, latents)}
+    table["independent"] = np.append(alone, 0.0)
     colours = theme_named(theme)
     order = np.argsort(table["independent"][:-1], kind="stable")[:MOST]
     shown = [*order.tolist(), len(table["column"]) - 1]
     places = np.arange(len(shown))
-    ax = one_axes((7.2, 1.3 + 0.25 * len(shown)), theme) if ax is None else ax
+    ax = one_axes((7.2, 1.3 + 0.25 * len(shown)), theme)
     more = f", {len(order)} of {len(names)} columns" if len(order) < len(names) else ""
-    total, alone = table["nats"].sum(), table["independent"].sum()
-    title = f"log p(x) = {total:.2f} nats by column{more}; alone {alone:.2f}".replace("-", "\N{MINUS SIGN}")
+    total, all_alone = table["nats"].sum(), table["independent"].sum()
+    title = f"log p(x) = {total:.2f} nats by column{more}; alone {all_alone:.2f}".replace("-", "\N{MINUS SIGN}")
     dress(ax, theme=theme, title=title, x="nats a row (−log p; fewer are better)", grid="x")
     wide = ax.barh(places, -table["independent"][shown], color=colours.muted, alpha=0.45, height=0.78)
     thin = ax.barh(places, -table["nats"][shown], color=colours.first, height=0.4)
     ax.set_yticks(places, [readable(table["column"][i], 24) for i in shown])
     ax.set_ylim(len(shown) - 0.4, -0.6)
     legend(ax, [wide, thin], ["column alone", "given the latents"], theme=theme, loc="lower right")
-    return ax
+    return ax, table

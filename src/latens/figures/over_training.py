@@ -2,26 +2,15 @@
 
 import numpy as np
 from jaxtyping import Shaped
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.checks import numbers
-from latens.figures.style import ThemeName, dress, figure_of, one_axes, ramp, theme_named
+from latens.figures.style import Made, ThemeName, colour_bar, dress, figure_of, one_axes, ramp, theme_named
 
 NAMED = 10  # up to this many units get a line with their number; of more a map is drawn
 _LABELS = 40  # a map has room for so many numbers of units
 _LINE, _INSIDE = 9.0, 0.7  # points that a line of small text takes; the share of a figure's height that is drawn on
-
-
-def unit_kl_history_table(steps: ArrayLike, kl: ArrayLike) -> dict[str, np.ndarray]:
-    """Compute the numbers of `unit_kl_history`, step by step."""
-    # kl: kL of every latent dimension (or level) in nats.
-    at, values = numbers(steps, "steps", ndim=1), numbers(kl, "kl", ndim=2)
-    if len(at) != len(values):
-        raise DataError(f"{len(at)} steps for {len(values)} rows.", where="kl", fix="Give one row for each step.")
-    count = values.shape[1]
-    return {"step": np.repeat(at, count), "unit": np.tile(np.arange(count), len(at)), "kl": values.ravel()}
 
 
 def spread(falling: Shaped[np.ndarray, " n"], gap: float) -> Shaped[np.ndarray, " n"]:
@@ -41,24 +30,26 @@ def unit_kl_history(
     steps: ArrayLike,
     kl: ArrayLike,
     *,
-    what: str = "unit",
     kept: int | None = None,
     theme: ThemeName = "light",
-    ax: Axes | None = None,
-) -> Axes:
+) -> Made:
     """Draw the KL of every latent dimension (or level) over training, in logarithmic time."""
     # Up to ten are lines, more of them a map, the one with the most KL at the end on top.
     # kept: the step of `steps` whose model is kept: it is marked, and the total is of it; None for the last.
-    table = unit_kl_history_table(steps, kl)
-    at, values, colours = np.asarray(steps, float), np.asarray(kl, float), theme_named(theme)
+    # The table goes step by step.
+    at, values = numbers(steps, "steps", ndim=1), numbers(kl, "kl", ndim=2)
+    if len(at) != len(values):
+        raise DataError(f"{len(at)} steps for {len(values)} rows.", where="kl", fix="Give one row for each step.")
     count = values.shape[1]
+    table = {"step": np.repeat(at, count), "unit": np.tile(np.arange(count), len(at)), "kl": values.ravel()}
+    at, values, colours = at.astype(float), values.astype(float), theme_named(theme)
     order = np.argsort(-values[-1], kind="stable")
     many = count > NAMED
-    ax = one_axes((6.4, 1.2 + 0.15 * min(count, _LABELS) if many else 3.6), theme) if ax is None else ax
+    ax = one_axes((6.4, 1.2 + 0.15 * min(count, _LABELS) if many else 3.6), theme)
     row = len(at) - 1 if kept is None else int(np.flatnonzero(at == kept)[0])
     where = "at the end" if row == len(at) - 1 else f"at step {kept:,}, which is kept"
-    title = f"KL by {what} over training, {values[row].sum():.2f} nats in all {where}"
-    dress(ax, theme=theme, title=title, x="step (logarithmic from 1 on)", y=f"{what}, most KL first" if many else
+    title = f"KL by unit over training, {values[row].sum():.2f} nats in all {where}"
+    dress(ax, theme=theme, title=title, x="step (logarithmic from 1 on)", y="unit, most KL first" if many else
           "KL (nats)", grid=None if many else "y")  # fmt: skip
     if many:
         edges = np.concatenate([[0], np.sqrt(np.maximum(at[:-1], 0.5) * at[1:]), [at[-1] * 1.05 + 1]])
@@ -66,8 +57,7 @@ def unit_kl_history(
         ax.invert_yaxis()
         stride = -(-count // _LABELS)
         ax.set_yticks(np.arange(0, count, stride), [str(unit) for unit in order[::stride]])
-        bar = figure_of(ax).colorbar(drawn, ax=ax, shrink=0.9, pad=0.02)
-        dress(bar.ax, theme=theme, y="KL (nats)", grid=None)
+        colour_bar(drawn, ax, "KL (nats)", theme=theme, shrink=0.9, pad=0.02)
     else:
         for rank, unit in enumerate(order):
             ax.plot(at, values[:, unit], color=colours.classes[rank], linewidth=1.6)
@@ -76,11 +66,10 @@ def unit_kl_history(
         tall = 72.0 * figure_of(ax).get_figheight() * _INSIDE / (high - low)  # points for one nat
         lifts = tall * (spread(values[-1, order], _LINE / tall) - values[-1, order])
         for rank, (unit, lift) in enumerate(zip(order, lifts)):
-            ax.annotate(f"{what} {unit}", (at[-1], values[-1, unit]), xytext=(4, lift), textcoords="offset points",
+            ax.annotate(f"unit {unit}", (at[-1], values[-1, unit]), xytext=(4, lift), textcoords="offset points",
                         va="center", fontsize=8, color=colours.classes[rank], annotation_clip=False)  # fmt: skip
     if row < len(at) - 1:
         ax.axvline(float(at[row]), color=colours.background if many else colours.muted, linewidth=0.9, linestyle=":")
     ax.set_xscale("symlog", linthresh=1.0)
     ax.set_xlim(0, at[-1] * (1.05 if not many else 1.0) + 0.1)
-    assert len(table["kl"]) == values.size
-    return ax
+    return ax, table

@@ -88,9 +88,8 @@ def random_walk(
     # in a standard Normal is a sample of it.
     z = numbers(start, "start", ndim=1).astype(float)
     if not 0.0 < step <= 1.0 or num < 1:
-        raise DataError(
-            f"{num} points at a step of {step}.", where="step", fix="Use 0 < step <= 1, and 1 point or more."
-        )
+        what = f"{num} points at a step of {step}."
+        raise DataError(what, where="step", fix="Use 0 < step <= 1, and 1 point or more.")
     path = np.empty((num, len(z)))
     for i in range(num):
         path[i] = z

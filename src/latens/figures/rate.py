@@ -8,41 +8,28 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import ThemeName, dress, figure_of, one_axes, theme_named
+from latens.figures.checks import class_names, numbers
+from latens.figures.style import Made, ThemeName, dress, figure_of, one_axes, readable, theme_named
 
 SHARES = np.linspace(0.0, 1.0, 40)
 """Places on a piece of a line that a word may hide."""
 
 
-def rate_distortion_table(rate: ArrayLike, distortion: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `rate_distortion`."""
-    r, d = numbers(rate, "rate", ndim=1), numbers(distortion, "distortion", ndim=1)
-    if not len(r) == len(d) == len(names):
-        raise DataError(
-            f"{len(r)} rates, {len(d)} distortions, {len(names)} names.", where="names", fix="Give one each."
-        )
-    return {"name": np.array(class_names(names), object), "rate": r, "distortion": d, "elbo": -(r + d)}
-
-
 def rate_distortion(
-    rate: ArrayLike,
-    distortion: ArrayLike,
-    names: Sequence[object],
-    *,
-    joined: bool = True,
-    of: str = "",
-    theme: ThemeName = "light",
-    ax: Axes | None = None,
-) -> Axes:
+    rate: ArrayLike, distortion: ArrayLike, names: Sequence[object], *, of: str = "", theme: ThemeName = "light"
+) -> Made:
     """Draw KL(q(z|x) || p(z)) against -E_q log p(x|z), in nats per row; on a dotted line the ELBO is one number."""
     # Source: Alemi et al., Fixing a broken ELBO, 2018.
-    table = rate_distortion_table(rate, distortion, names)
-    r, d, colours = table["rate"].astype(float), table["distortion"].astype(float), theme_named(theme)
-    ax = one_axes((5.6, 4.2), theme) if ax is None else ax
+    r, d = numbers(rate, "rate", ndim=1), numbers(distortion, "distortion", ndim=1)
+    if not len(r) == len(d) == len(names):
+        what = f"{len(r)} rates, {len(d)} distortions, {len(names)} names."
+        raise DataError(what, where="names", fix="Give one each.")
+    table = {"name": np.array(class_names(names), object), "rate": r, "distortion": d, "elbo": -(r + d)}
+    r, d, colours = r.astype(float), d.astype(float), theme_named(theme)
+    ax = one_axes((5.6, 4.2), theme)
     dress(ax, theme=theme, title=f"Rate against distortion{of and f' of {of}'}", x="rate: KL (nats per row)",
           y="distortion: −log p(x|z) (nats per row)", grid="both")  # fmt: skip
-    ax.plot(r, d, "-o" if joined else "o", color=colours.first, linewidth=1.2, markersize=5, zorder=3)
+    ax.plot(r, d, "-o", color=colours.first, linewidth=1.2, markersize=5, zorder=3)
     ax.margins(0.12)
     ax.autoscale_view()
     limits = ax.get_xlim(), ax.get_ylim()
@@ -59,7 +46,7 @@ def rate_distortion(
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
     _write(ax, words)
-    return ax
+    return ax, table
 
 
 def _write(ax: Axes, words: list[tuple[str, list[tuple[float, float]], str]]) -> None:

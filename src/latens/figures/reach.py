@@ -3,30 +3,22 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import ThemeName, dress, legend, one_axes, theme_named
+from latens.figures.style import Made, ThemeName, dress, legend, one_axes, theme_named
 
 _POINTS = 121
 
 
-def reach_table(distances: Mapping[str, ArrayLike], most: float) -> dict[str, np.ndarray]:
-    """Compute the numbers of `reach_curves`: `distance`, and for each name the share that is still the same."""
+def reach_curves(distances: Mapping[str, ArrayLike], most: float, *, theme: ThemeName = "light") -> Made:
+    """Draw the share of moves after which a picture, or its class, is still the same, over their length in z."""
     found = {name: np.asarray(values, float).reshape(-1) for name, values in distances.items()}
     if not found or any(not len(values) or np.isnan(values).any() for values in found.values()):
         raise DataError("there is no distance, or NaN.", where="distances", fix="Give one for each move.")
     at = np.linspace(0.0, most, _POINTS)
-    return {"distance": at} | {f"same_{name}": (values > at[:, None]).mean(1) for name, values in found.items()}
-
-
-def reach_curves(
-    distances: Mapping[str, ArrayLike], most: float, *, theme: ThemeName = "light", ax: Axes | None = None
-) -> Axes:
-    """Draw the share of moves after which a picture, or its class, is still the same, over their length in z."""
-    table, colours = reach_table(distances, most), theme_named(theme)
-    ax = one_axes((5.6, 3.6), theme) if ax is None else ax
+    table = {"distance": at} | {f"same_{name}": (values > at[:, None]).mean(1) for name, values in found.items()}
+    colours, ax = theme_named(theme), one_axes((5.6, 3.6), theme)
     dress(ax, theme=theme, title="How far z moves until what it decodes to changes", x="distance in z",
           y="share still the same")  # fmt: skip
     styles = zip(distances, (colours.first, colours.second), ("-", "--"), strict=False)
@@ -34,4 +26,4 @@ def reach_curves(
     ax.set_xlim(0.0, most)
     ax.set_ylim(0.0, 1.02)
     legend(ax, lines, [f"same {name}" for name in distances], theme=theme, loc="best")
-    return ax
+    return ax, table

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, readable
-from latens.figures.style import ThemeName, dress, legend, one_axes, theme_named
+from latens.figures.checks import class_names
+from latens.figures.style import ThemeName, dress, legend, one_axes, readable, theme_named
 
 MOST = 40
 """Settings that are drawn, from the best on."""
@@ -33,7 +33,6 @@ def settings(
     *,
     unit: str = "log p(x), nats a row",
     theme: ThemeName = "light",
-    ax: Axes | None = None,
 ) -> Axes:
     """Draw each setting as a line of dots, one for each seed, with the mean and its interval; the best at the top."""
     # intervals: mean, lower and upper end for each setting; NaN for ends that one seed does not tell, None without a
@@ -43,7 +42,7 @@ def settings(
         what = f"{len(values)} settings and {len(intervals)} intervals."
         raise DataError(what, where="intervals", fix="Give one for each setting.")
     colours, shown = theme_named(theme), min(len(values), MOST)
-    ax = one_axes((7.2, 1.5 + 0.3 * shown), theme) if ax is None else ax
+    ax = one_axes((7.2, 1.5 + 0.3 * shown), theme)
     more = f", the best {shown} of {len(values)} settings" if shown < len(values) else ""
     dress(ax, theme=theme, title=f"Validation rows, a dot for each seed{more}", x=unit, grid="x")
     dots = bars = None

@@ -7,9 +7,11 @@ without a display.
 import io
 import os
 import threading
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,16 +19,19 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from latens import text as texts
 from latens.errors import UsageError, nearest
-from latens.figures.checks import family_of, readable, same_length
+from latens.figures.checks import same_length
 from latens.io.atomic import as_path, resource_errors, write_atomic
+from latens.text import visible
 from latens.typing import checked_later
 
 ThemeName = Literal["light", "dark"]
@@ -34,6 +39,10 @@ DPI = 225
 # Dates would change the bytes of a picture that has not changed.
 _METADATA = {"png": {"Software": "latens"}, "svg": {"Date": None, "Creator": "latens"}}
 _SALT_LOCK = threading.Lock()
+
+
+Made = tuple[Any, dict[str, np.ndarray]]
+"""A picture: its Axes and the table of its numbers."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +152,39 @@ def dress(
     return ax
 
 
+def bare(ax: Axes) -> None:
+    """Take the ticks and the frame away from Axes that show a picture."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    unframed(ax)
+
+
+def unframed(ax: Axes) -> None:
+    """Take the frame away."""
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def colour_bar(drawn: Any, axes: Any, says: str, *, theme: ThemeName, **options: Any) -> Colorbar:
+    """Add the key of a colour map, with the words for its numbers."""
+    bar = figure_of(axes).colorbar(drawn, ax=axes, **options)
+    dress(bar.ax, theme=theme, y=says, grid=None)
+    return bar
+
+
+def panels(count: int, across: int, size: tuple[float, float], theme: ThemeName) -> np.ndarray:
+    """Make so many Axes, a few in each line."""
+    grid = new_axes(-(-count // across), across, size=size, theme=theme)
+    for spare in grid.flat[count:]:
+        spare.remove()
+    return grid.flat[:count]
+
+
+def headline(axes: np.ndarray, words: str, theme: ThemeName) -> None:
+    """Write the title of several Axes."""
+    figure_of(axes).suptitle(words, x=0.01, ha="left", fontsize=11, color=theme_named(theme).text)
+
+
 def legend(
     ax: Axes | Figure,
     handles: Sequence[Any],
@@ -168,6 +210,48 @@ def figure_of(drawn: Any) -> Figure:
     if isinstance(drawn, np.ndarray):
         drawn = drawn.flat[0]
     return drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
+
+
+@cache
+def _glyphs(font: str) -> frozenset[int]:
+    return frozenset(get_font(font).get_charmap())
+
+
+@cache
+def _families() -> tuple[tuple[str, str], ...]:
+    """Name and file of every upright font that is installed, those without serifs first."""
+    # Fonts of last resort draw a box for every character; those of one style stand for their family.
+    plain = (f for f in fontManager.ttflist if f.style == "normal" and f.weight == 400 and "LastResort" not in f.fname)
+    found = {font.name: font.fname for font in plain}
+    return tuple(sorted(found.items(), key=lambda pair: ("Sans" not in pair[0], pair)))
+
+
+@cache
+def family_of(character: str) -> str | None:
+    """Find a font that can draw a character."""
+    # returns: "" for matplotlib's own font, else the name of an installed one; None where none has it.
+    if ord(character) in _glyphs(findfont(FontProperties())):
+        return ""
+    return next((name for name, file in _families() if ord(character) in _glyphs(file)), None)
+
+
+def readable(name: object, limit: int = 40) -> str:
+    """Turn a name into text that matplotlib draws letter by letter."""
+    # Dollar signs are escaped (no mathtext), characters that no installed font has become their number (U+4E2D), so
+    # that names stay different, those that turn text around are spelled out, white space becomes one space, and long
+    # names lose their middle. Tables keep the name as it is.
+    text = visible(" ".join(str(name).split()))
+    text = "".join(c if family_of(c) is not None else _spelled(c) for c in text)
+    if len(text) > limit:
+        head = (limit - 1) // 2
+        text = f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+    return text.replace("$", r"\$")
+
+
+def _spelled(character: str) -> str:
+    # What only joins or varies its neighbours is nothing to see.
+    unseen = unicodedata.category(character) == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F
+    return "" if unseen else f"U+{ord(character):04X}"
 
 
 def spell(drawn: Any) -> None:
@@ -200,10 +284,15 @@ def save(
         ResourceError: The disk refuses.
     """
     stem, drawn = as_path(path_stem, "path_stem"), figure_of(figure)
-    written = [] if table is None else [_write(stem, ".csv", csv_bytes(table))]
+    files = {} if table is None else {".csv": csv_bytes(table)}
     with laid_out(drawn):
-        pictures = [(kind, rendered(drawn, kind)) for kind in _METADATA]
-    return (*(_write(stem, f".{kind}", data) for kind, data in pictures), *written)
+        files |= {f".{kind}": rendered(drawn, kind) for kind in _METADATA}
+    paths = {ending: stem.with_name(stem.name + ending) for ending in files}
+    with resource_errors(next(iter(paths.values()))):
+        stem.parent.mkdir(parents=True, exist_ok=True)
+    for ending, data in files.items():
+        write_atomic(paths[ending], data)
+    return tuple(sorted(paths.values(), key=lambda path: path.suffix == ".csv"))
 
 
 @contextmanager
@@ -241,11 +330,3 @@ def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI)
 def csv_bytes(table: Mapping[str, ArrayLike]) -> bytes:
     """Write a table as UTF-8 CSV: a header, then one line a row."""
     return texts.csv_bytes(same_length(table))
-
-
-def _write(stem: Path, ending: str, data: bytes) -> Path:
-    target = stem.with_name(stem.name + ending)
-    with resource_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, data)
-    return target

@@ -1,7 +1,7 @@
 """For data in columns: what the data holds against what the model draws."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import ThemeName, dress, figure_of, legend, new_axes, theme_named
+from latens.figures.checks import both_columns
+from latens.figures.style import ThemeName, dress, figure_of, headline, legend, panels, readable, theme_named
 
 MOST = 24
 _BINS = 30
@@ -62,26 +62,13 @@ def histogram(
 
 
 def _histograms(
-    data: ArrayLike,
-    samples: ArrayLike,
-    names: Sequence[object],
-    columns: Sequence[int] | None,
-    weight: np.ndarray | None = None,
+    data: ArrayLike, samples: ArrayLike, names: Sequence[object], columns: Sequence[int] | None, weight: Any = None
 ) -> tuple[list[str], list[Histogram], int]:
-    left = numbers(data, "data", ndim=2, finite=False)
-    right = numbers(samples, "samples", ndim=2, finite=False)
-    titles = class_names(names)
-    if not left.shape[1] == right.shape[1] == len(titles):
-        raise DataError(
-            f"{left.shape[1]} columns of data, {right.shape[1]} of samples, {len(titles)} names.",
-            where="names",
-            fix="Pass one name for each column, and samples with the columns of the data.",
-        )
+    left, right, titles = both_columns(data, samples, names)
     chosen = drawn_columns(len(titles)) if columns is None else [int(column) for column in columns]
     if not 1 <= len(chosen) <= MOST or any(not 0 <= column < len(titles) for column in chosen):
-        raise DataError(
-            f"columns {chosen} of {len(titles)}.", where="columns", fix=f"Choose 1 to {MOST} of them, counted from 0."
-        )
+        what, fix = f"columns {chosen} of {len(titles)}.", f"Choose 1 to {MOST} of them, counted from 0."
+        raise DataError(what, where="columns", fix=fix)
     return [titles[c] for c in chosen], [histogram(left[:, c], right[:, c], weight) for c in chosen], len(titles)
 
 
@@ -188,12 +175,10 @@ def marginals(
     titles, found, total = _histograms(data, samples, names, columns, weight)
     colours = theme_named(theme)
     across = min(4, len(found)) if len(found) != 5 and len(found) != 6 else 3
-    down = -(-len(found) // across)
-    grid = new_axes(down, across, size=(max(4.2, 2.6 * across), 0.5 + 2.1 * down), theme=theme)
-    for spare in grid.flat[len(found) :]:
-        spare.remove()
+    size = (max(4.2, 2.6 * across), 0.5 + 2.1 * -(-len(found) // across))
+    axes = panels(len(found), across, size, theme)
     handles: list = []
-    for index, (ax, title, one) in enumerate(zip(grid.flat, titles, found)):
+    for index, (ax, title, one) in enumerate(zip(axes, titles, found)):
         dress(ax, theme=theme, x="", y="share of rows" if index % across == 0 else "")
         ax.set_title(readable(title, 28), loc="left", fontsize=9, color=colours.text)
         filled = ax.stairs(one.data, one.edges, fill=True, color=colours.muted, alpha=0.45)
@@ -209,10 +194,9 @@ def marginals(
             ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=colours.muted, fontsize=9)
         elif one.outside >= 0.0005:
             ax.set_xlabel(f"{one.outside:.1%} of {kinds[1]} outside", fontsize=7, color=colours.muted)
-    figure = figure_of(grid)
     heading = f"{kinds[0].capitalize()} and {kinds[1]}" + (
         f", the first {MOST - 1} columns and the last of {total}" if columns is None and total > MOST else ""
     )
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=11, color=colours.text)
-    legend(figure, handles, kinds, theme=theme, loc="upper right", ncols=2, borderaxespad=0.2)
-    return grid.flat[: len(found)]
+    headline(axes, heading, theme)
+    legend(figure_of(axes), handles, kinds, theme=theme, loc="upper right", ncols=2, borderaxespad=0.2)
+    return axes

@@ -33,9 +33,8 @@ def unit_kl_table(kl_per_unit: ArrayLike, active: ArrayLike | None = None) -> di
     if active is not None:
         flags = numbers(active, "active", ndim=1).astype(bool)
         if flags.shape != kl.shape:
-            raise DataError(
-                f"{len(flags)} flags for {len(kl)} units.", where="active", fix="Give one truth value for each unit."
-            )
+            what = f"{len(flags)} flags for {len(kl)} units."
+            raise DataError(what, where="active", fix="Give one truth value for each unit.")
         table["active"] = flags[order]
     return table
 
@@ -64,28 +63,17 @@ def unit_kl_bars(
     if ax is None:
         ax = one_axes((float(np.clip(2.6 + 0.16 * count, 4.6, 10.0)), 3.4), theme)
     title = f"KL of {count} latent unit{'s' if count > 1 else ''}, {kl.sum(dtype=float):.2f} nats in all"
-    dress(
-        ax,
-        theme=theme,
-        title=title,
-        x="latent unit, largest KL first" if count <= _NAMED else "rank of the latent unit by KL, from 0",
-        y="KL (nats)",
-    )
+    few = "latent unit, largest KL first"
+    x = few if count <= _NAMED else "rank of the latent unit by KL, from 0"
+    dress(ax, theme=theme, title=title, x=x, y="KL (nats)")
     on = np.ones(count, bool) if flags is None else flags
     # Inactive bars are hollow, so that the difference does not rest on colour alone.
-    ax.bar(
-        np.arange(count),
-        kl,
-        width=0.8,
-        color=[colours.first if flag else colours.grid for flag in on],
-        edgecolor=[colours.first if flag else colours.muted for flag in on],
-        linewidth=0.6 if count <= 100 else 0.3,
-    )
+    fill, edge = ([colours.first if flag else other for flag in on] for other in (colours.grid, colours.muted))
+    thin = 0.6 if count <= 100 else 0.3
+    ax.bar(np.arange(count), kl, width=0.8, color=fill, edgecolor=edge, linewidth=thin)
     if flags is not None:
-        handles = [
-            Patch(facecolor=colours.first, edgecolor=colours.first),
-            Patch(facecolor=colours.grid, edgecolor=colours.muted),
-        ]
+        pairs = ((colours.first, colours.first), (colours.grid, colours.muted))
+        handles = [Patch(facecolor=fill, edgecolor=edge) for fill, edge in pairs]
         names = [f"active: {int(on.sum())}", f"inactive: {int((~on).sum())}"]
         legend(ax, handles, names, theme=theme, loc="upper right")
     if count <= _NAMED:
@@ -149,14 +137,8 @@ def level_kl_bars(
     title = f"KL of {count} levels, {table['kl'].sum(dtype=float):.2f} nats in all"
     dress(ax, theme=theme, title=title, x="KL (nats)", y="level: its latents\n(in the order of drawing)")
     place = np.arange(count)
-    ax.barh(
-        place,
-        table["kl"],
-        height=0.7,
-        color=colours.first,
-        xerr=np.nan_to_num(table["standard_error"]),
-        ecolor=colours.muted,
-    )
+    error_bars = {"xerr": np.nan_to_num(table["standard_error"]), "ecolor": colours.muted}
+    ax.barh(place, table["kl"], height=0.7, color=colours.first, **error_bars)
     ax.set_yticks(place, [f"{level}: {shape}" for level, shape in zip(table["level"], table["shape"], strict=True)])
     ax.set_ylim(count - 0.4, -0.6)
     ax.axvline(0.0, color=colours.muted, linewidth=0.8)

@@ -12,7 +12,7 @@ from latens.data import Dataset
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures import moving
-from latens.figures.manifold import framed
+from latens.figures.images import framed
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
 from latens.figures.style import ThemeName
 from latens.pictures.source import Source

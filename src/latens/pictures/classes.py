@@ -4,9 +4,8 @@ import jax
 import numpy as np
 
 from latens import evaluation, figures
-from latens.figures.checks import readable
 from latens.figures.images import gap_of
-from latens.figures.style import figure_of, new_axes
+from latens.figures.style import figure_of, new_axes, readable
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
 from latens.pictures.source import MOST_CLASSES, Made, Source

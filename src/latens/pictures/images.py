@@ -2,9 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.image import imsave
@@ -14,8 +12,6 @@ from latens.data import Schema
 from latens.data.schema import image_shape
 from latens.errors import UsageError
 from latens.figures.images import as_images, mosaic
-from latens.figures.strips import image_strips, image_strips_table
-from latens.figures.style import ThemeName
 from latens.io.atomic import as_path, write_atomic
 
 
@@ -25,9 +21,8 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
     # limits: real values that become 0 and 1; None takes the smallest and largest value given.
     shape = image_shape(schema)
     if shape is None:
-        raise UsageError(
-            f"rows of shape {schema.shape} are not images.", where="images", fix="Write them as .npz or .csv."
-        )
+        what = f"rows of shape {schema.shape} are not images."
+        raise UsageError(what, where="images", fix="Write them as .npz or .csv.")
     images = np.asarray(values, np.float32)
     images = images.reshape(len(images), *shape)
     if schema.kind == "levels":
@@ -36,13 +31,6 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
         return images
     low, high = (float(images.min()), float(images.max())) if limits is None else limits
     return (images - np.float32(low)) / np.float32(max(high - low, 1e-30))
-
-
-def draw_strips(
-    rows: Sequence[np.ndarray], names: Sequence[str], title: str, theme: ThemeName, group: int | None = None
-) -> tuple[Any, dict[str, np.ndarray]]:
-    """Draw rows of images, each beside its name."""
-    return image_strips(rows, names, group=group, title=title, theme=theme), image_strips_table(rows, names)
 
 
 def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = None) -> Path:

@@ -7,13 +7,13 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
-from latens.figures import density, planes
-from latens.figures.checks import readable
-from latens.figures.manifold import framed
+from latens.figures.density import latent_density
+from latens.figures.images import framed, image_strips
 from latens.figures.paths import linear_path, random_walk, spherical_path
-from latens.figures.reach import reach_curves, reach_table
+from latens.figures.planes import two_views
+from latens.figures.reach import reach_curves
+from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
-from latens.pictures.images import draw_strips
 from latens.pictures.source import Made, Plane, Posteriors, Source
 from latens.workflow.reach import MOST, reach_of
 
@@ -77,8 +77,7 @@ def draw_density(source: Source) -> Made | None:
         return None
     spread, title = code.log_variance[:, units], f"Posteriors of {len(z)} {code.split} rows; lines hold 50 % and 90 %"
     look: dict[str, Any] = {"units": units, "title": f"{title} of the means", "theme": source.theme}
-    axes = density.latent_density(z, spread, code.label, code.classes, **look)
-    return axes, density.latent_density_table(z, spread)
+    return latent_density(z, spread, code.label, code.classes, **look)
 
 
 def draw_two_views(source: Source) -> Made | None:
@@ -87,7 +86,7 @@ def draw_two_views(source: Source) -> Made | None:
     if code.mean.shape[1] != 2:
         return None
     grid, images = _plane(source, Plane().cells)
-    axes = planes.two_views(code.mean, framed(images), grid, code.label, code.classes, theme=source.theme)
+    axes = two_views(code.mean, framed(images), grid, code.label, code.classes, theme=source.theme)
     return axes, figures.manifold_table(images, grid)
 
 
@@ -113,7 +112,7 @@ def draw_reach(source: Source) -> Made | None:
         return None  # what another picture is, two rows say
     found = reach_of(source.trained, source.data, positions, 0)
     far = {"picture": found.picture} | ({} if found.label is None else {"class": found.label})
-    return reach_curves(far, MOST, theme=source.theme), reach_table(far, MOST)
+    return reach_curves(far, MOST, theme=source.theme)
 
 
 # --- what points decode to ---
@@ -196,7 +195,7 @@ def draw_traversals(source: Source) -> Made:
     else:
         said = [f"unit {u}" + ("" if code.kl is None else f": {code.kl[u]:.2f} nats") for u in units]
         title = "Each unit from −3 to 3, the others as of one row; most KL first"
-    return draw_strips(found, said, title, source.theme)
+    return image_strips(found, said, title=title, theme=source.theme)
 
 
 def draw_interpolations(source: Source) -> Made | None:
@@ -209,7 +208,7 @@ def draw_interpolations(source: Source) -> Made | None:
             found.append(source.decoded_images(z, _label_vectors(source, int(a), WIDE)))
             names.append(word)
     title = f"Between two {code.split} rows, straight and spherical"
-    return draw_strips(found, names, title, source.theme, 2) if found else None
+    return image_strips(found, names, group=2, title=title, theme=source.theme) if found else None
 
 
 def draw_walk(source: Source) -> Made | None:
@@ -221,9 +220,8 @@ def draw_walk(source: Source) -> Made | None:
     walk = random_walk(source.latents(1, known).reshape(-1), 48, rng=np.random.default_rng(0))
     images = source.decoded_images(walk, _label_vectors(source, 0, 48))
     names = [f"steps {i} to {i + 11}" for i in range(0, 48, 12)]
-    return draw_strips(
-        list(images.reshape(4, 12, *images.shape[1:])), names, "A random walk in the prior", source.theme
-    )
+    rows = list(images.reshape(4, 12, *images.shape[1:]))
+    return image_strips(rows, names, title="A random walk in the prior", theme=source.theme)
 
 
 def draw_arithmetic(source: Source) -> Made | None:
@@ -242,4 +240,4 @@ def draw_arithmetic(source: Source) -> Made | None:
         z = np.stack([centres[a], centres[b], centres[c], centres[a] - centres[b] + centres[c]])
         rows.append(source.decoded_images(z))
         names.append(f"{words[a]} − {words[b]} + {words[c]}")
-    return draw_strips(rows, names, "a, b, c and a − b + c of class means", source.theme)
+    return image_strips(rows, names, title="a, b, c and a − b + c of class means", theme=source.theme)

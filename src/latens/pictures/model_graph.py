@@ -3,7 +3,7 @@
 import math
 from typing import Any, Literal
 
-from latens.figures.diagram import Arrow, PartBox, model_diagram, model_diagram_table
+from latens.figures.diagram import Arrow, PartBox, model_diagram
 from latens.io.arrays import tree_to_arrays
 from latens.models import NormalHead
 from latens.pictures.source import Made, Source
@@ -74,7 +74,7 @@ def draw_graph(source: Source, side: Literal["encoder", "decoder"] | None = None
     parts, arrows = graph_of(source.trained)
     if side is not None:
         parts, arrows = side_of(parts, arrows, side)
-    return model_diagram(parts, arrows, of=side or "model", theme=source.theme), model_diagram_table(parts)
+    return model_diagram(parts, arrows, of=side or "model", theme=source.theme)
 
 
 def _count(part: Any) -> int:

@@ -6,9 +6,9 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data import SPLITS
 from latens.data.rows import evenly_spaced
-from latens.figures import extremes
+from latens.figures.extremes import extreme_reconstructions
+from latens.figures.images import image_strips
 from latens.figures.style import figure_of, new_axes
-from latens.pictures.images import draw_strips
 from latens.pictures.source import MOST_CLASSES, Made, Source
 
 COLUMNS, GRID = 12, 5  # images in a row of reconstructions; rows and columns of a grid of samples
@@ -62,7 +62,7 @@ def draw_predictive(source: Source) -> Made:
         rows.append(source.images(source.trained.data_units(draw, mean=False)))
     names = ["data", "mean of p(x|z)", *["draw from p(x|z)"] * 3]
     title = "Posterior predictive: z drawn from q(z|x), x from p(x|z)"
-    return draw_strips(rows, names, title, source.theme)
+    return image_strips(rows, names, title=title, theme=source.theme)
 
 
 def draw_extremes(source: Source) -> Made | None:
@@ -75,5 +75,4 @@ def draw_extremes(source: Source) -> Made | None:
     if source.has_prior:
         parts = evaluation.elbo_parts(source.rows(batch), num_samples=4)
         name, score = "E log p(x|z), in nats", parts["log_likelihood"]
-    axes = extremes.extreme_reconstructions(original, made, score, score_name=name, theme=source.theme)
-    return axes, extremes.extreme_reconstructions_table(original, made, score)
+    return extreme_reconstructions(original, made, score, score_name=name, theme=source.theme)

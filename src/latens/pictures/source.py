@@ -17,13 +17,11 @@ from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
 from latens.evaluation.batched import prepared_rows
+from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
 from latens.workflow.trained import TrainedModel
-
-Made = tuple[Any, dict[str, np.ndarray]]
-"""A picture: its Axes and the table of its numbers."""
 
 MOST_CLASSES = 20
 """Classes that a picture shows."""

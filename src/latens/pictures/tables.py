@@ -107,8 +107,7 @@ def draw_associations(source: Source) -> Made | None:
     for pair in pairs(*tables):
         found[(slice(None), *pair.places)] = *pair.strengths, 1.0 - pair.similarity
     given = (found[0], found[1], found[2], names[:kept])
-    axes = associations.associations(*given, of=len(names), theme=source.theme)
-    return axes, associations.associations_table(*given)
+    return associations.associations(*given, of=len(names), theme=source.theme)
 
 
 def draw_column_nats(source: Source) -> Made | None:
@@ -120,7 +119,7 @@ def draw_column_nats(source: Source) -> Made | None:
     *own, latents = column_nats(source.trained, source.data, positions)
     names = [column.name for column in source.schema.columns or ()]
     parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
-    return nats.column_nats(*parts, theme=source.theme), nats.column_nats_table(*parts)
+    return nats.column_nats(*parts, theme=source.theme)
 
 
 def draw_missing(source: Source) -> Made | None:
@@ -128,10 +127,7 @@ def draw_missing(source: Source) -> Made | None:
     data, named = source.data, source.schema.columns
     if data is None or data.mask is None or named is None or data.mask.all():
         return None
-    given = data.mask, [column.name for column in named]
-    return missing.missing_cells(*given, weight=data.weight, theme=source.theme), missing.missing_table(
-        *given, weight=data.weight
-    )
+    return missing.missing_cells(data.mask, [c.name for c in named], weight=data.weight, theme=source.theme)
 
 
 def _rows_of(source: Source, batch: Batch) -> np.ndarray:
@@ -144,7 +140,7 @@ def draw_errors(source: Source) -> Made:
     """Draw the errors of every column."""
     batch = source.few.batch
     given = _rows_of(source, batch), source.reconstructions(batch), [c.name for c in source.schema.columns or ()]
-    return columns.column_errors(*given, theme=source.theme), columns.column_errors_table(*given)
+    return columns.column_errors(*given, theme=source.theme)
 
 
 def draw_correlations(source: Source) -> Made | None:
@@ -153,7 +149,7 @@ def draw_correlations(source: Source) -> Made | None:
     if len(names) < 2:
         return None
     given = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions))), names
-    return columns.correlations(*given, theme=source.theme), columns.correlations_table(*given)
+    return columns.correlations(*given, theme=source.theme)
 
 
 def draw_series(source: Source) -> Made:
@@ -163,4 +159,4 @@ def draw_series(source: Source) -> Made:
     keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
     draws = [evaluation.reconstruct(trained.rows(batch, key=key), mean=False) for key in keys]
     given = _rows_of(source, batch), np.stack([trained.data_units(draw, mean=False) for draw in draws])
-    return bands.bands(*given, theme=source.theme), bands.bands_table(*given)
+    return bands.bands(*given, theme=source.theme)

@@ -65,7 +65,7 @@ def draw_rate(source: Source) -> Made | None:
             kept = [rows[i] for i in np.unique(np.geomspace(1, len(rows), 24).round().astype(int)) - 1]
             given = ([r[names[0]] for r in kept], [-r[names[1]] for r in kept], [f"step {r['step']}" for r in kept])
             of = f"{split}{'ing' if split == 'train' else ''} rows"
-            return rate.rate_distortion(*given, of=of, theme=source.theme), rate.rate_distortion_table(*given)
+            return rate.rate_distortion(*given, of=of, theme=source.theme)
     return None
 
 
@@ -90,6 +90,4 @@ def draw_unit_kl(source: Source) -> Made | None:
     kl = [found[step] for step in steps]
     if any(one is None or one.shape != kl[-1].shape for one in kl):  # type: ignore[union-attr]
         return None
-    values = np.array(kl)
-    axes = over_training.unit_kl_history(np.array(steps), values, kept=kept, theme=source.theme)
-    return axes, over_training.unit_kl_history_table(steps, values)
+    return over_training.unit_kl_history(np.array(steps), np.array(kl), kept=kept, theme=source.theme)

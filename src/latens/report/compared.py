@@ -6,10 +6,19 @@ from typing import Any
 
 from latens.pictures.draw import PICTURES
 from latens.report.html import Html, joined, table, tag
-from latens.report.page import bound, document, facts_list, fingerprint_of, in_order, versions_of, with_error
-from latens.report.shots import figure
-from latens.report.told import Told
-from latens.report.words import command_of, metric_name, model_facts
+from latens.report.page import (
+    bound,
+    command_of,
+    document,
+    facts_list,
+    fingerprint_of,
+    in_order,
+    metric_name,
+    model_facts,
+    versions_of,
+    with_error,
+)
+from latens.report.told import Told, figure
 from latens.text import number
 
 ABSENT = "—"
@@ -64,16 +73,8 @@ def _evidence(first: Told, second: Told, labels: Sequence[str], paired: Mapping[
         shown = with_error({"value": value, "standard_error": error})
         sure = ABSENT if not error else number(value / error, 1)
         one, two = first.metrics[name], second.metrics[name]
-        rows.append(
-            (
-                metric_name(name, first.trained),
-                *(", ".join(filter(None, (with_error(each), bound(each)))) for each in (one, two)),
-                one.get("unit", ""),
-                shown,
-                sure,
-                how,
-            )
-        )
+        measured = (", ".join(filter(None, (with_error(each), bound(each)))) for each in (one, two))
+        rows.append((metric_name(name, first.trained), *measured, one.get("unit", ""), shown, sure, how))
     head = ("number", labels[0], labels[1], "unit", "second minus first", "in standard errors", "how")
     lacking = sorted(set(first.metrics) ^ set(second.metrics))
     rest = f"Measured for one of them only: {', '.join(map(metric_name, lacking))}." if lacking else None

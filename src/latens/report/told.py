@@ -3,22 +3,65 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from latens.data import Dataset
 from latens.errors import RunFolderError
-from latens.io.atomic import read_plain
+from latens.figures.style import figure_of, laid_out, rendered
 from latens.io.json import parse_json_strict, typed
 from latens.pictures.draw import PICTURES, draw_of
 from latens.pictures.source import Source
-from latens.report.shots import Shot, shots
+from latens.report.html import Html, data_uri, tag
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
 from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
+_DPI = 150  # of a picture of pixels in the page
+LARGEST_SVG = 120_000
+"""Bytes up to which a picture stays made of lines, sharp at any size; larger ones become pixels."""
+
+
+class Shot(NamedTuple):
+    """One picture of a page, in both themes."""
+
+    name: str
+    caption: str
+    alt: str
+    light: tuple[bytes, str]  # its bytes in the light theme, and their kind ("svg" or "png")
+    dark: tuple[bytes, str]  # the same in the dark theme
+    inches: tuple[float, float]  # its width and height in inches
+
+
+def shots(light: list, dark: list) -> list[Shot]:
+    """Make the pictures of a page from what was drawn in the two themes."""
+    described = ((PICTURES[name], axes, table, other) for (name, axes, table), (_, other, _) in zip(light, dark))
+    return [
+        Shot(one.name, one.caption, one.described(table), picture(axes), picture(other), _inches(axes))
+        for one, axes, table, other in described
+    ]
+
+
+def picture(axes: Any) -> tuple[bytes, str]:
+    """Render a picture: as SVG where it is small, else as PNG."""
+    with laid_out(figure_of(axes)):
+        svg = rendered(axes, "svg")
+        return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png", dpi=_DPI), "png")
+
+
+def figure(shot: Shot) -> Html:
+    """Make the element of a picture: the browser takes the one that goes with its theme."""
+    width, height = (round(96 * side) for side in shot.inches)
+    dark = tag("source", srcset=data_uri(*shot.dark), media="(prefers-color-scheme: dark)")
+    light = tag("img", src=data_uri(*shot.light), alt=shot.alt, width=width, height=height)
+    return tag("figure", tag("picture", dark, light), tag("figcaption", shot.caption))
+
+
+def _inches(axes: Any) -> tuple[float, float]:
+    width, height = figure_of(axes).get_size_inches()
+    return float(width), float(height)
 
 
 class _Metric(Struct, frozen=True):
