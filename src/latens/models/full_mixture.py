@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from latens.distributions import FullNormal, Mixture
 from latens.errors import ConfigError
 from latens.models.priors import AbstractModelPrior
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 
 class FullMixturePrior(AbstractModelPrior):
@@ -54,6 +54,6 @@ class FullMixturePrior(AbstractModelPrior):
         loc = jax.random.normal(key, (components, *latent))
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent, *latent)), components)
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Mixture:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> Mixture:
         """The mixture; it looks neither at the model nor at the conditions."""
         return Mixture(jax.nn.log_softmax(self.logits), jax.vmap(FullNormal)(self.loc, self.factor))

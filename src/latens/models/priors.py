@@ -12,16 +12,14 @@ from latens.data import Dataset, Preparation, prepare_batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, Mixture
 from latens.errors import ConfigError
 from latens.trees import Frozen
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 
 class AbstractModelPrior(eqx.Module):
     """A prior that may look at the model it belongs to."""
 
     @abstractmethod
-    def __call__(
-        self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The prior of one latent."""
 
     def started(self, data: Dataset, preparation: Preparation) -> "AbstractModelPrior":
@@ -46,9 +44,7 @@ class FixedPrior(AbstractModelPrior):
 
     distribution: Frozen
 
-    def __call__(
-        self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The distribution; it looks neither at the model nor at the conditions."""
         return self.distribution.value
 
@@ -95,7 +91,7 @@ class MixturePrior(AbstractModelPrior):
         loc = jax.random.normal(key, (components, *latent))
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent)), components)
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Mixture:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> Mixture:
         """The mixture; it looks neither at the model nor at the conditions."""
         return Mixture(jax.nn.log_softmax(self.logits), DiagonalNormal(self.loc, self.log_scale))
 
@@ -160,7 +156,7 @@ class VampPrior(AbstractModelPrior):
         batch = prepare_batch(preparation, data.rows(positions), key=jax.random.key(0))
         return eqx.tree_at(lambda prior: prior.inputs, self, jnp.asarray(batch.x, jnp.float32))
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Mixture:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> Mixture:
         """The mixture of the model's posteriors of all pseudo-inputs."""
         inputs = self.inputs if self.learned else jax.lax.stop_gradient(self.inputs)
         posteriors = jax.vmap(lambda u: model.posterior(u, cond=cond, key=key))(inputs)

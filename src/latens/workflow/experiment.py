@@ -50,6 +50,7 @@ from latens.training import (
     TrainState,
     fit,
 )
+from latens.training import checkpoint as checkpoints
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.group import group
 from latens.training.shards import check_shards
@@ -60,7 +61,6 @@ from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 
-SECONDS_BETWEEN_CHECKPOINTS = 10.0
 _GENERATOR = "jax_default_prng_impl"
 _log = logging.getLogger(__name__)
 
@@ -397,7 +397,7 @@ class Recorder:
                     "rows_per_second": event.rows_per_second,
                 }
             )
-        due = time.monotonic() - self.last > SECONDS_BETWEEN_CHECKPOINTS
+        due = time.monotonic() - self.last > checkpoints.SECONDS_BETWEEN_CHECKPOINTS
         ended = event.kind == "stage-end" and not self.at_end  # by a callback, which has no budget to be made larger
         if event.kind == "last" or ended or (event.kind == "boundary" and due and not event.snapshot.loop.finished):
             self.checkpoint(event.snapshot)
