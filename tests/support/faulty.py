@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from latens.training.fit import _StageRun
 from latens.training import checkpoint
+from latens.training.fit import _StageRun
 from latens.workflow import experiment
 from latens.workflow.experiment import versions
 
