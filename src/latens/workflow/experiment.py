@@ -31,8 +31,8 @@ from latens.io.process import check_process
 from latens.models import SemiSupervised, TopDownModel
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, recipe_of
+from latens.recipes.building.plan import refuse_idle
 from latens.recipes.building.recipe import Size, build_new
-from latens.recipes.building.validate import refuse_idle
 from latens.recipes.parts.bound import with_parts
 from latens.recipes.parts.networks import refuse_wrong_sizes
 from latens.recipes.parts.objects import told_of
