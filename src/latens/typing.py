@@ -26,6 +26,12 @@ Nats: TypeAlias = Float[Array, ""]
 Key: TypeAlias = PRNGKeyArray
 """A typed JAX key of shape (); always keyword-only, used once."""
 
+Cond: TypeAlias = dict[str, Any] | None
+"""Named arrays that a row is conditioned on, or None."""
+
+Step: TypeAlias = Int[Array, ""]
+"""The number of the training step, of shape ()."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -36,4 +42,7 @@ def checked_later(function: Function) -> Function:
     return function
 
 
-__all__ = ["AnyArray", "Array", "Bool", "Float", "Int", "Key", "Nats", "PyTree", "Shaped", "UInt32", "checked_later"]
+__all__ = [
+    "AnyArray", "Array", "Bool", "Cond", "Float", "Int", "Key", "Nats", "PyTree", "Shaped", "Step", "UInt32",
+    "checked_later",
+]  # fmt: skip

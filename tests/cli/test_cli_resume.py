@@ -92,9 +92,10 @@ def test_a_mixed_table_goes_on_bit_for_bit(
 
 KILLED = """
 import os, signal, sys
+import latens.training.checkpoint as checkpoint
 import latens.workflow.experiment as experiment
 from latens.cli.main import main
-experiment.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 record = experiment.Recorder.__call__
 def killed(self, event):
     answer = record(self, event)

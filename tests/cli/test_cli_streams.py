@@ -50,12 +50,13 @@ def streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 KILLED = """
 import os, sys
+import latens.training.checkpoint as checkpoint
 import latens.workflow.experiment as experiment
 from latens.cli.main import main
 from latens.data.formats import npy
 from latens.data.streams import dataset
 npy.BLOCK_ROWS, dataset.WINDOW = 40, 2 * 130 * 6
-experiment.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 record = experiment.Recorder.__call__
 def killed(self, event):
     answer = record(self, event)

@@ -65,7 +65,8 @@ def test_missing_cells_are_summed_over(tree: Tree, table: np.ndarray, shown: tup
     fits = np.all((row == EVERY) | ~mask, axis=1)
     assert float(tree.log_prob_observed(event, jnp.asarray(mask))) == pytest.approx(np.log(table[fits].sum()), abs=2e-6)
     terms = np.asarray(tree.terms_observed(event, jnp.asarray(mask)))
-    assert terms.sum() == pytest.approx(np.log(table[fits].sum()), abs=5e-6) and (terms[~mask] == 0).all()
+    assert terms.sum() == pytest.approx(np.log(table[fits].sum()), abs=5e-6)
+    assert (terms[~mask] == 0).all()
     given = tree.given(jnp.where(mask, row, 0.0), jnp.asarray(mask))
     rest = np.asarray(jax.vmap(given.log_prob)(jnp.asarray(EVERY[fits])), np.float64)
     # An observed column of `given` is one of its bin: column 1 has two cells in the one of 4.
@@ -126,17 +127,24 @@ def test_without_a_tree_columns_are_independent() -> None:
 
 
 def test_gradients_are_finite_where_cells_are_missing(tree: Tree) -> None:
-    head, mask = TreeHead(TYPES).with_tree(PARENTS, ORDER, np.zeros((5, BINS, BINS))), jnp.array([True, False] * 2 + [True])
+    head, mask = (
+        TreeHead(TYPES).with_tree(PARENTS, ORDER, np.zeros((5, BINS, BINS))),
+        jnp.array([True, False] * 2 + [True]),
+    )
     event = jnp.array([1.0, jnp.nan, 1.0, jnp.nan, 0.0])
     grads = jax.grad(lambda outputs: head(outputs).log_prob_observed(event, mask))(jnp.zeros(head.num_outputs))
-    assert np.isfinite(np.asarray(grads)).all() and np.abs(np.asarray(grads)).max() > 0.01
+    assert np.isfinite(np.asarray(grads)).all()
+    assert np.abs(np.asarray(grads)).max() > 0.01
 
 
 def test_bins_of_many_segments() -> None:
-    names = ColumnType("category", values=tuple("abcdefghij"), shares=(0.01, 0.3, 0.02, 0.2, 0.05, 0.1, 0.08, 0.07, 0.12, 0.05))
+    names = ColumnType(
+        "category", values=tuple("abcdefghij"), shares=(0.01, 0.3, 0.02, 0.2, 0.05, 0.1, 0.08, 0.07, 0.12, 0.05)
+    )
     assert bins_of(names).tolist() == [7, 0, 7, 1, 6, 3, 4, 5, 2, 7]
     number = ColumnType("number", size=100, starts=tuple(range(0, 100, 5)), shares=(0.05,) * 20)
-    assert bins_of(number).tolist() == sorted(bins_of(number).tolist()) and bins_of(number).max() == 7
+    assert bins_of(number).tolist() == sorted(bins_of(number).tolist())
+    assert bins_of(number).max() == 7
     assert np.ptp(np.bincount(bins_of(number))) <= 1
 
 

@@ -11,7 +11,9 @@ def _rows(n: int, weight: float, seed: int) -> np.ndarray:
     """Rows of three columns that depend on one another with a probability, and else are drawn apart."""
     rng = np.random.default_rng(seed)
     first = rng.integers(0, 3, n)
-    joint = np.stack([first, np.where(rng.random(n) < 0.8, first, rng.integers(0, 3, n)), 2 * first + rng.integers(0, 2, n)])
+    joint = np.stack(
+        [first, np.where(rng.random(n) < 0.8, first, rng.integers(0, 3, n)), 2 * first + rng.integers(0, 2, n)]
+    )
     apart = np.stack([rng.permutation(column) for column in joint])
     return np.where(rng.random(n) < weight, joint, apart).T.astype(np.float64)
 
@@ -26,13 +28,17 @@ TYPES = (
 @pytest.mark.parametrize("weight", [0.0, 0.25, 0.5, 0.75, 1.0])
 def test_the_slope_is_the_weight_of_a_mixture(weight: float) -> None:
     found = dependence(_rows(2000, 1.0, 0), _rows(2000, 1.0, 1), _rows(20_000, weight, 2), TYPES)
-    assert found is not None and abs(found.value - weight) < 4.0 * found.standard_error < 0.12
+    assert found is not None
+    assert abs(found.value - weight) < 4.0 * found.standard_error < 0.12
 
 
 def test_its_error_covers() -> None:
-    values = [dependence(_rows(500, 1.0, 0), _rows(150, 1.0, 10 + i), _rows(1000, 0.7, 200 + i), TYPES) for i in range(60)]
+    values = [
+        dependence(_rows(500, 1.0, 0), _rows(150, 1.0, 10 + i), _rows(1000, 0.7, 200 + i), TYPES) for i in range(60)
+    ]
     found = np.array([(one.value, one.standard_error) for one in values if one is not None])
-    assert len(found) == 60 and np.mean(np.abs(found[:, 0] - 0.7) < 1.96 * found[:, 1]) >= 0.88
+    assert len(found) == 60
+    assert np.mean(np.abs(found[:, 0] - 0.7) < 1.96 * found[:, 1]) >= 0.88
     assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.3)
 
 
@@ -41,7 +47,8 @@ def test_missing_cells_say_nothing() -> None:
     hidden = np.random.default_rng(0).random(test.shape) > 0.3
     other = np.where(hidden, test, 0.0)
     one, gaps = dependence(train, test, fake, TYPES), dependence(train, other, fake, TYPES, test_mask=hidden)
-    assert one is not None and gaps is not None
+    assert one is not None
+    assert gaps is not None
     # Both cells of a pair are there in about half of the rows, of held-out rows alone.
     assert gaps.value == pytest.approx(one.value, abs=4.0 * gaps.standard_error)
 

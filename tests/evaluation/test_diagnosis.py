@@ -291,12 +291,16 @@ def test_models_of_default_settings_are_not_named(name, seed):
     assert [finding.name for finding in found.findings] == (["untrusted-evidence"] if matters else [])
 
 
-@pytest.mark.parametrize(("slope", "error", "named"), [(0.85, 0.01, True), (0.85, 0.02, False), (0.95, 0.001, False), (0.5, 0.09, True)])
+@pytest.mark.parametrize(
+    ("slope", "error", "named"), [(0.85, 0.01, True), (0.85, 0.02, False), (0.95, 0.001, False), (0.5, 0.09, True)]
+)
 def test_weak_dependence_is_below_nine_tenths_by_four_errors(slope, error, named):
     assert (names({"pair_dependence": number(slope, error)}) == ["weak-dependence"]) == named
 
 
-@pytest.mark.parametrize(("gain", "error", "named"), [(-0.5, 0.1, True), (-0.5, 0.13, False), (-0.09, 0.01, False), (0.5, 0.01, False)])
+@pytest.mark.parametrize(
+    ("gain", "error", "named"), [(-0.5, 0.1, True), (-0.5, 0.13, False), (-0.09, 0.01, False), (0.5, 0.01, False)]
+)
 @pytest.mark.parametrize("rival", ["gain_over_tree", "gain_over_mixture"])
 def test_a_rival_is_better_by_a_tenth_and_four_errors(rival, gain, error, named):
     assert (names({rival: number(gain, error)}) == ["simpler-is-better"]) == named

@@ -27,7 +27,8 @@ def test_the_edges_are_those_of_the_chain() -> None:
     x = _chain(2000, 0)
     made = fit_tree(x, None, _types(x))
     edges = {frozenset((j, int(p))) for j, p in enumerate(made.parents) if p != j}
-    assert edges == {frozenset((0, 1)), frozenset((1, 2))} and made.parents[3] == 3
+    assert edges == {frozenset((0, 1)), frozenset((1, 2))}
+    assert made.parents[3] == 3
     rank = np.argsort(made.order)
     assert all(rank[made.parents[j]] < rank[j] or made.parents[j] == j for j in range(4))
 

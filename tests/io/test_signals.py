@@ -123,8 +123,9 @@ def test_a_command_that_is_stuck_ends(where: str, number: signal.Signals) -> Non
 def test_a_step_that_takes_too_long_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     code = """
 import time
+import latens.training.checkpoint as checkpoint
 import latens.workflow.experiment as experiment
-experiment.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 record = experiment.Recorder.__call__
 def slow(self, event):
     answer = record(self, event)

@@ -17,9 +17,10 @@ from latens.training.checkpoint import latest_checkpoint
 
 CODE = """
 import sys
+import latens.training.checkpoint
 import latens.workflow.experiment
 from latens.cli.main import main
-latens.workflow.experiment.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+latens.training.checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 sys.exit(main(sys.argv[1:]))
 """
 FIT = ("fit", "digits", "--epochs", "20", "--num-samples", "10", "--quiet", *SMALL)

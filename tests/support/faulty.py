@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from latens.training import checkpoint
 from latens.training.fit import _StageRun
 from latens.workflow import experiment
 from latens.workflow.experiment import versions
@@ -57,4 +58,4 @@ _StageRun.rows = faulty
 if FAULT == "version" and NUMBER == "1":
     experiment.versions = lambda: {**versions(), "latens": "0.0.1"}
 if STOP or WHO == "0":
-    experiment.SECONDS_BETWEEN_CHECKPOINTS = -1.0
+    checkpoint.SECONDS_BETWEEN_CHECKPOINTS = -1.0

@@ -11,7 +11,7 @@ from optax import contrib
 from latens.errors import ConfigError
 from latens.networks.dense import Linear
 from latens.training import OPTIMIZERS, from_optax, make_optimizer
-from latens.training.schedule_free import schedule_free
+from latens.training.optimizers import schedule_free
 
 
 def test_schedule_free_evaluates_the_average():

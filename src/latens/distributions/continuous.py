@@ -60,7 +60,22 @@ class StandardNormal(AbstractReparameterised[Array], AbstractFactorised):
         return jnp.zeros(self.shape)
 
 
-class DiagonalNormal(AbstractReparameterised[Array], AbstractFactorised):
+class AbstractLocationScale(AbstractReparameterised[Array], AbstractFactorised):
+    """Independent variables that are standard noise, scaled and shifted to their mean."""
+
+    loc: Float[Array, "*x"]
+    log_scale: Float[Array, "..."]
+
+    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The noise, scaled and shifted."""
+        return self.loc + jnp.exp(self.log_scale) * noise
+
+    def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable, `loc`."""
+        return self.loc
+
+
+class DiagonalNormal(AbstractLocationScale):
     r"""Independent Normal variables, each with its mean and the logarithm of its standard deviation.
 
     $\prod_i N(x_i; \mu_i, \sigma_i^2)$ with $\log\sigma$ given.
@@ -74,16 +89,9 @@ class DiagonalNormal(AbstractReparameterised[Array], AbstractFactorised):
         -0.9189385175704956
     """
 
-    loc: Float[Array, "*x"]
-    log_scale: Float[Array, "..."]
-
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
         """Draw standard Normal noise."""
         return jax.random.normal(key, self.loc.shape, self.loc.dtype)
-
-    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The noise, scaled by the standard deviation and shifted by the mean."""
-        return self.loc + jnp.exp(self.log_scale) * noise
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, "*x"], Float[Array, ""]]:
         """Draw one event with its log density in nats, which is found from the noise."""
@@ -97,10 +105,6 @@ class DiagonalNormal(AbstractReparameterised[Array], AbstractFactorised):
         """The log density of each variable, in nats."""
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
         return -0.5 * (residual**2 + LOG_2PI) - self.log_scale
-
-    def mean(self) -> Float[Array, "*x"]:
-        """The mean of each variable, `loc`."""
-        return self.loc
 
     def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
         """The mean and the variance of each variable."""

@@ -6,15 +6,15 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from latens.distributions.base import AbstractFactorised, AbstractReparameterised
-from latens.distributions.continuous import LOG_2PI
+from latens.distributions.base import AbstractFactorised
+from latens.distributions.continuous import LOG_2PI, AbstractLocationScale
 from latens.distributions.special import excess, log_gamma_ratio, logistic_term
 from latens.typing import Array, Float, Key
 
 LOG_2, LOG_PI = math.log(2.0), math.log(math.pi)
 
 
-class Laplace(AbstractReparameterised[Array], AbstractFactorised):
+class Laplace(AbstractLocationScale):
     r"""Independent Laplace variables.
 
     $\prod_i \frac{1}{2 b_i} e^{-|x_i - \mu_i| / b_i}$ with $\log b$ given.
@@ -28,31 +28,20 @@ class Laplace(AbstractReparameterised[Array], AbstractFactorised):
         -1.693147
     """
 
-    loc: Float[Array, "*x"]
-    log_scale: Float[Array, "..."]
-
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
         """Draw standard Laplace noise."""
         return jax.random.laplace(key, self.loc.shape, self.loc.dtype)
 
-    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The noise, scaled and shifted."""
-        return self.loc + jnp.exp(self.log_scale) * noise
-
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
         """The log density of each variable, in nats."""
         return -jnp.abs(event - self.loc) * jnp.exp(-self.log_scale) - LOG_2 - self.log_scale
-
-    def mean(self) -> Float[Array, "*x"]:
-        """The mean of each variable, `loc`."""
-        return self.loc
 
     def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
         """The mean and the variance of each variable, $2 b^2$."""
         return self.loc, jnp.broadcast_to(2.0 * jnp.exp(2.0 * self.log_scale), self.loc.shape)
 
 
-class Logistic(AbstractReparameterised[Array], AbstractFactorised):
+class Logistic(AbstractLocationScale):
     r"""Independent logistic variables.
 
     $\prod_i \frac{e^{-r_i}}{s_i (1 + e^{-r_i})^2}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given. The variance is
@@ -67,32 +56,21 @@ class Logistic(AbstractReparameterised[Array], AbstractFactorised):
         -1.386294
     """
 
-    loc: Float[Array, "*x"]
-    log_scale: Float[Array, "..."]
-
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
         """Draw standard logistic noise."""
         return jax.random.logistic(key, self.loc.shape, self.loc.dtype)
-
-    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The noise, scaled and shifted."""
-        return self.loc + jnp.exp(self.log_scale) * noise
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
         """The log density of each variable, in nats."""
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
         return logistic_term(residual) - self.log_scale
 
-    def mean(self) -> Float[Array, "*x"]:
-        """The mean of each variable, `loc`."""
-        return self.loc
-
     def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
         r"""The mean and the variance of each variable, $\pi^2 s^2 / 3$."""
         return self.loc, jnp.broadcast_to(math.pi**2 / 3.0 * jnp.exp(2.0 * self.log_scale), self.loc.shape)
 
 
-class HyperbolicSecant(AbstractReparameterised[Array], AbstractFactorised):
+class HyperbolicSecant(AbstractLocationScale):
     r"""Independent hyperbolic secant variables: a log-cosh loss as a density.
 
     $\prod_i \frac{1}{\pi s_i \cosh r_i}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given. $-\log p = \log\cosh r +
@@ -107,26 +85,15 @@ class HyperbolicSecant(AbstractReparameterised[Array], AbstractFactorised):
         -1.14473
     """
 
-    loc: Float[Array, "*x"]
-    log_scale: Float[Array, "..."]
-
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
         """Draw standard hyperbolic secant noise."""
         # sinh of it is a Cauchy variable.
         return jnp.arcsinh(jax.random.cauchy(key, self.loc.shape, self.loc.dtype))
 
-    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The noise, scaled and shifted."""
-        return self.loc + jnp.exp(self.log_scale) * noise
-
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
         """The log density of each variable, in nats."""
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
         return LOG_2 - LOG_PI - jnp.logaddexp(residual, -residual) - self.log_scale
-
-    def mean(self) -> Float[Array, "*x"]:
-        """The mean of each variable, `loc`."""
-        return self.loc
 
 
 class StudentT(AbstractFactorised):

@@ -261,8 +261,12 @@ def _simpler(metrics: Metrics, units: Units) -> str:
     for rival, (name, remedy) in _RIVALS.items():
         gain = metrics.get(name)
         if gain is not None and gain.value < -max(MORE, 4.0 * gain.standard_error):
-            text = f"{rival} is better by {-gain.value:.2f} nats a row on these rows; {remedy}, train longer (--epochs, "
-            text += "--steps or --minutes), raise the draws of the bound (--set objective.num_samples=20), or give more "
+            text = (
+                f"{rival} is better by {-gain.value:.2f} nats a row on these rows; {remedy}, train longer (--epochs, "
+            )
+            text += (
+                "--steps or --minutes), raise the draws of the bound (--set objective.num_samples=20), or give more "
+            )
             return f"{text}rows"
     return ""
 
@@ -271,6 +275,8 @@ def _simpler(metrics: Metrics, units: Units) -> str:
 def _weak(slope: Estimate) -> str:
     if not slope.value + 4.0 * slope.standard_error < DEPENDENT:
         return ""
-    text = f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; begin at the tree "
+    text = (
+        f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; begin at the tree "
+    )
     text += "of the columns (--set start=closed-form), train longer, or raise the draws of the bound (--set "
     return f"{text}objective.num_samples=20)"

@@ -51,7 +51,6 @@ from .finite import every_latent as every_latent
 from .flat import LatentModel as LatentModel
 from .flow import FlowHead as FlowHead
 from .flow import flow_head as flow_head
-from .full_mixture import FullMixturePrior as FullMixturePrior
 from .hamiltonian import Hamiltonian as Hamiltonian
 from .hamiltonian import HamiltonianPosterior as HamiltonianPosterior
 from .hierarchy import Downwards as Downwards
@@ -75,6 +74,7 @@ from .multimodal import subsets_of as subsets_of
 from .per_row import PerRow as PerRow
 from .priors import AbstractModelPrior as AbstractModelPrior
 from .priors import FixedPrior as FixedPrior
+from .priors import FullMixturePrior as FullMixturePrior
 from .priors import MixturePrior as MixturePrior
 from .priors import VampPrior as VampPrior
 from .quantised import CodeHead as CodeHead

@@ -17,7 +17,7 @@ from latens.models.quantisers import AbstractQuantiser
 from latens.models.semi_supervised import LABEL
 from latens.networks.recurrent import GRU, StepOutput
 from latens.networks.transformer import CausalTransformer
-from latens.typing import Array, Float, Int, Key, Nats
+from latens.typing import Array, Cond, Float, Int, Key, Nats
 
 MOST_LOGITS = 2**22
 """Groups of an event times codes of each: a density computes as many logits a row, a draw as many steps as groups."""
@@ -206,9 +206,7 @@ class AutoregressiveCodePrior(AbstractModelPrior):
         cell = GRU.create(num_codes, width, key=key)
         return cls(cell, StepOutput(jnp.zeros((width, num_codes)), jnp.zeros((n, num_codes))))
 
-    def __call__(
-        self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
-    ) -> AutoregressiveCodes:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> AutoregressiveCodes:
         """The distribution of codes under the quantiser of the model's encoder."""
         head: CodeHead = model.encoder.head
         return AutoregressiveCodes(head.quantiser, head.shape, self.cell, self.output)
@@ -267,7 +265,7 @@ class TransformerCodePrior(AbstractModelPrior):
         sizes = {"layers": layers, "width": width, "heads": heads, "together": together, "classes": classes}
         return cls(CausalTransformer.create(*_sizes(head), **sizes, key=key))
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> TransformerCodes:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> TransformerCodes:
         """The distribution of codes under the quantiser of the model's encoder, of the class where it reads one."""
         head: CodeHead = model.encoder.head
         if self.network.classes is None:

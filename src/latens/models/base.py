@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 
 from latens.distributions import AbstractDistribution, log_prob
-from latens.typing import Array, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Nats
 
 
 class Joint(NamedTuple):
@@ -37,7 +37,7 @@ class AbstractLatentModel(eqx.Module):
     """
 
     @abstractmethod
-    def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+    def prior(self, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The prior of the latent.
 
         $p(z)$.
@@ -51,9 +51,7 @@ class AbstractLatentModel(eqx.Module):
         """
 
     @abstractmethod
-    def posterior(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> AbstractDistribution:
         r"""The approximate posterior of the latent of one row.
 
         $q(z \mid x)$.
@@ -69,7 +67,7 @@ class AbstractLatentModel(eqx.Module):
         """
 
     @abstractmethod
-    def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         r"""The distribution of a row given its latent.
 
         $p(x \mid z)$.
@@ -84,7 +82,7 @@ class AbstractLatentModel(eqx.Module):
         """
 
     def log_joint(
-        self, z: Any, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         r"""The log prior density of a latent, and the log likelihood of a row given it.
 
@@ -109,12 +107,6 @@ class AbstractModelEncoder(eqx.Module):
 
     @abstractmethod
     def __call__(
-        self,
-        model: AbstractLatentModel,
-        x: Any,
-        *,
-        cond: dict[str, Any] | None = None,
-        mask: Any = None,
-        key: Key | None = None,
+        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> AbstractDistribution:
         r"""The approximate posterior of the latent of one row."""

@@ -14,7 +14,7 @@ from latens.distributions import AbstractDistribution, AbstractFactorised
 from latens.errors import ConfigError
 from latens.models.heads.base import AbstractHead
 from latens.trees import Frozen
-from latens.typing import AnyArray, Array, Bool, Float, Key, Shaped
+from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Shaped
 
 NEAR = 0.008
 """How many nats a feature the first outputs of a decoder may cost against its last bias alone."""
@@ -77,12 +77,7 @@ class Conditional(eqx.Module):
     reads: tuple[str, ...] = eqx.field(static=True, default=())
 
     def __call__(
-        self,
-        inputs: Any,
-        *,
-        cond: dict[str, Any] | None = None,
-        mask: Bool[Array, "..."] | None = None,
-        key: Key | None = None,
+        self, inputs: Any, *, cond: Cond = None, mask: Bool[Array, "..."] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
         """The distribution given one input."""
         # key: a JAX random key for dropout; None: no dropout.
@@ -101,7 +96,7 @@ class Conditional(eqx.Module):
             )
         return self.head(outputs.reshape(-1))
 
-    def _condition(self, name: str, cond: dict[str, Any] | None) -> Float[Array, " n"]:
+    def _condition(self, name: str, cond: Cond) -> Float[Array, " n"]:
         if cond is None or name not in cond:
             raise ConfigError(f"the model reads the condition {name!r}, which was not given", where="cond")
         return jnp.asarray(cond[name], jnp.float32).reshape(-1)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from latens.distributions import Categorical
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.flat import LatentModel
-from latens.typing import Array, Int, Key
+from latens.typing import Array, Cond, Int, Key
 
 
 class ExactChoices(AbstractModelEncoder):
@@ -19,13 +19,7 @@ class ExactChoices(AbstractModelEncoder):
     """
 
     def __call__(
-        self,
-        model: AbstractLatentModel,
-        x: Any,
-        *,
-        cond: dict[str, Any] | None = None,
-        mask: Any = None,
-        key: Key | None = None,
+        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> Categorical:
         """The responsibilities of the choices for one row."""
         every = _choices(model, cond)
@@ -33,7 +27,7 @@ class ExactChoices(AbstractModelEncoder):
         return Categorical((log_prior + log_likelihood)[None])
 
 
-def _choices(model: AbstractLatentModel, cond: dict[str, Any] | None = None) -> Int[Array, "K 1"]:
+def _choices(model: AbstractLatentModel, cond: Cond = None) -> Int[Array, "K 1"]:
     prior: Any = model.prior(cond=cond)
     return jnp.arange(prior.logits.shape[-1], dtype=jnp.int32)[:, None]
 

@@ -7,7 +7,7 @@ from latens.distributions import AbstractDistribution, log_prob
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.missingness import SelfMasking
 from latens.models.priors import AbstractModelPrior
-from latens.typing import Key, Nats
+from latens.typing import Cond, Key, Nats
 
 
 class LatentModel(AbstractLatentModel):
@@ -28,7 +28,7 @@ class LatentModel(AbstractLatentModel):
     decoder: Callable[..., AbstractDistribution]
     missingness: SelfMasking | None = None
 
-    def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+    def prior(self, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The prior part's distribution."""
         if isinstance(self.prior_part, AbstractDistribution):
             return self.prior_part
@@ -36,20 +36,18 @@ class LatentModel(AbstractLatentModel):
             return self.prior_part(self, cond=cond, key=key)
         return self.prior_part(cond=cond, key=key)
 
-    def posterior(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> AbstractDistribution:
         """The encoder's distribution for one row."""
         if isinstance(self.encoder, AbstractModelEncoder):
             return self.encoder(self, x, cond=cond, mask=mask, key=key)
         return self.encoder(x, cond=cond, mask=mask, key=key)
 
-    def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The decoder's distribution for one latent."""
         return self.decoder(z, cond=cond, key=key)
 
     def log_joint(
-        self, z: Any, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         """The log prior and the log likelihood, in nats, with that of the mask where there is a missingness."""
         likelihood: Any = self.likelihood(z, cond=cond, key=key)

@@ -11,7 +11,7 @@ from latens.distributions import AbstractDistribution, StandardNormal
 from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.conditional import Conditional
-from latens.typing import Array, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Nats
 
 LARGEST_STEP = 0.5
 """No step size is learned beyond this: leapfrog steps explode where a step times the curvature's root is above 2."""
@@ -199,13 +199,7 @@ class Hamiltonian(AbstractModelEncoder):
         return cls(encoder, raw_step, jnp.asarray(logit(temperature)), steps)
 
     def __call__(
-        self,
-        model: AbstractLatentModel,
-        x: Any,
-        *,
-        cond: dict[str, Any] | None = None,
-        mask: Any = None,
-        key: Key | None = None,
+        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> HamiltonianPosterior:
         """The posterior of one row, which holds the model and the row."""
         base = self.encoder(x, cond=cond, mask=mask, key=key)

@@ -10,7 +10,7 @@ from latens.distributions import AbstractDistribution
 from latens.distributions.chain import Chain
 from latens.models.conditional import Conditional
 from latens.models.priors import AbstractModelPrior
-from latens.typing import AnyArray, Array, Key
+from latens.typing import AnyArray, Array, Cond, Key
 
 
 class Upwards(eqx.Module):
@@ -24,9 +24,7 @@ class Upwards(eqx.Module):
 
     parts: tuple[Conditional, ...]
 
-    def __call__(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
-    ) -> Chain:
+    def __call__(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> Chain:
         """The distribution of all levels for one row."""
         # key: a JAX random key for dropout; None: no dropout.
         first = self.parts[0](x, cond=cond, mask=mask, key=key)
@@ -46,7 +44,7 @@ class Downwards(eqx.Module):
     top: AbstractDistribution | AbstractModelPrior
     parts: tuple[Conditional, ...]
 
-    def __call__(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Chain:
+    def __call__(self, *, cond: Cond = None, key: Key | None = None) -> Chain:
         """The distribution of all levels."""
         # key: a JAX random key for dropout; None: no dropout.
         top = self.top(None, cond=cond, key=key) if isinstance(self.top, AbstractModelPrior) else self.top
@@ -64,9 +62,7 @@ class FromLowest(eqx.Module):
 
     part: Conditional
 
-    def __call__(
-        self, z: tuple[Array, ...], *, cond: dict[str, Any] | None = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def __call__(self, z: tuple[Array, ...], *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The distribution of a row, given the latents of all levels."""
         # key: a JAX random key for dropout; None: no dropout.
         return self.part(z[0], cond=cond, key=key)
@@ -92,5 +88,5 @@ class FromLowest(eqx.Module):
         return FromLowest(self.part.with_output_bias(mean, frequencies, variance, rows))
 
 
-def _given(part: Conditional, cond: dict[str, Any] | None, key: Key | None) -> Callable[[Array], AbstractDistribution]:
+def _given(part: Conditional, cond: Cond, key: Key | None) -> Callable[[Array], AbstractDistribution]:
     return eqx.Partial(part, cond=cond, key=key)

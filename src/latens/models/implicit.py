@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 
 class Implicit(AbstractDistribution[Array]):
@@ -68,6 +68,6 @@ class Simulator(eqx.Module):
     function: Callable[[Any, Array], Array]
     noise_size: int = eqx.field(static=True)
 
-    def __call__(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Implicit:
+    def __call__(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> Implicit:
         """The distribution of the simulator's results for one latent."""
         return Implicit(self.function, z, self.noise_size)

@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.conditional import Conditional
 from latens.networks import ACTIVATIONS
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 
 def combined(one: DiagonalNormal, two: DiagonalNormal | StandardNormal) -> DiagonalNormal:
@@ -74,13 +74,7 @@ class Ladder(AbstractModelEncoder):
     activation: str = eqx.field(static=True, default="silu")
 
     def __call__(
-        self,
-        model: AbstractLatentModel,
-        x: Any,
-        *,
-        cond: dict[str, Any] | None = None,
-        mask: Any = None,
-        key: Key | None = None,
+        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> Chain:
         """The posterior of all levels for one row."""
         # key: a JAX random key for dropout; None: no dropout.

@@ -11,7 +11,7 @@ import numpy as np
 
 from latens.distributions import AbstractDistribution, Blocks, DiagonalNormal, Joined, Mixture, Product
 from latens.errors import ConfigError
-from latens.typing import AnyArray, Array, Bool, Float, Key
+from latens.typing import AnyArray, Array, Bool, Cond, Float, Key
 
 Rule = Literal["product", "product-of-encoders", "mixture", "mixture-of-products", "joint"]
 
@@ -103,7 +103,7 @@ class Experts(eqx.Module):
         return self.blocks.join({name: jnp.broadcast_to(shown[name], parts[name].shape) for name in shown})
 
     def unimodal(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+        self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> tuple[DiagonalNormal, Bool[Array, " M"]]:
         r"""The posterior of each modality by itself, and which modalities are observed.
 
@@ -145,7 +145,7 @@ class Experts(eqx.Module):
         return DiagonalNormal(loc, log_scale), observed
 
     def __call__(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+        self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> DiagonalNormal | Mixture:
         """The posterior of one event, of whichever modalities are observed."""
         # mask: true where x is observed, as an event is; None: everywhere.
@@ -189,7 +189,7 @@ class ByModality(eqx.Module):
     decoders: dict[str, Callable[..., AbstractDistribution]]
     blocks: Blocks | None = None
 
-    def __call__(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Product | Joined:
+    def __call__(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> Product | Joined:
         """The distribution of all modalities for one latent."""
         # key: a JAX random key for dropout; None: no dropout.
         keys = {n: None if key is None else jax.random.fold_in(key, i) for i, n in enumerate(sorted(self.decoders))}

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 
 class PerRow(eqx.Module):
@@ -43,9 +43,7 @@ class PerRow(eqx.Module):
         """
         return cls(jnp.zeros((rows, *latent)), jnp.zeros((rows, *latent)))
 
-    def __call__(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
-    ) -> DiagonalNormal:
+    def __call__(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> DiagonalNormal:
         """The posterior of the row at the position that the condition "row" says."""
         if cond is None or "row" not in cond:
             raise ConfigError(

@@ -9,19 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.data import Dataset, Preparation, prepare_batch
-from latens.distributions import AbstractDistribution, DiagonalNormal, Mixture
+from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, Mixture
 from latens.errors import ConfigError
 from latens.trees import Frozen
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 
 class AbstractModelPrior(eqx.Module):
     """A prior that may look at the model it belongs to."""
 
     @abstractmethod
-    def __call__(
-        self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The prior of one latent."""
 
     def started(self, data: Dataset, preparation: Preparation) -> "AbstractModelPrior":
@@ -46,9 +44,7 @@ class FixedPrior(AbstractModelPrior):
 
     distribution: Frozen
 
-    def __call__(
-        self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The distribution; it looks neither at the model nor at the conditions."""
         return self.distribution.value
 
@@ -86,18 +82,55 @@ class MixturePrior(AbstractModelPrior):
         Raises:
             ConfigError: The number of components is out of range.
         """
-        if not 1 <= components <= 10_000:
-            raise ConfigError(
-                f"components must be a number from 1 to 10000, not {components}.",
-                where="prior.components",
-                fix="Use 1 to 10000.",
-            )
+        _check_components(components)
         loc = jax.random.normal(key, (components, *latent))
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent)), components)
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Mixture:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> Mixture:
         """The mixture; it looks neither at the model nor at the conditions."""
         return Mixture(jax.nn.log_softmax(self.logits), DiagonalNormal(self.loc, self.log_scale))
+
+
+class FullMixturePrior(AbstractModelPrior):
+    r"""A mixture of Normals with all correlations, as a prior with trained weights, means and Cholesky factors.
+
+    $p(z) = \sum_c w_c N(z; \mu_c, L_c L_c^\top)$.
+
+    Args:
+        logits: The logits of the weights $w$, of shape (C,).
+        loc: The means, of shape (C, n).
+        factor: The Cholesky factors, of shape (C, n, n), as `FullNormal` has them.
+        components: The number C of components.
+    """
+
+    logits: Float[Array, " C"]
+    loc: Float[Array, "C n"]
+    factor: Float[Array, "C n n"]
+    components: int = eqx.field(static=True, default=10)
+
+    @classmethod
+    def create(cls, latent: tuple[int, ...], x: Any, *, components: int = 10, key: Key) -> "FullMixturePrior":
+        """Initialise with means drawn from N(0, 1), unit covariances and equal weights.
+
+        Args:
+            latent: The shape (n,) of one latent.
+            x: The shape of one event of the data.
+            components: The number of components, from 1 to 10000.
+            key: A JAX random key for the initialisation.
+
+        Returns:
+            The prior.
+
+        Raises:
+            ConfigError: The number of components is out of range.
+        """
+        _check_components(components)
+        loc = jax.random.normal(key, (components, *latent))
+        return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent, *latent)), components)
+
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> Mixture:
+        """The mixture; it looks neither at the model nor at the conditions."""
+        return Mixture(jax.nn.log_softmax(self.logits), jax.vmap(FullNormal)(self.loc, self.factor))
 
 
 class VampPrior(AbstractModelPrior):
@@ -136,12 +169,7 @@ class VampPrior(AbstractModelPrior):
         Raises:
             ConfigError: The number of components is out of range.
         """
-        if not 1 <= components <= 10_000:
-            raise ConfigError(
-                f"components (pseudo-inputs) must be a number from 1 to 10000, not {components}.",
-                where="prior.components",
-                fix="Use 1 to 10000.",
-            )
+        _check_components(components, "components (pseudo-inputs)")
         return cls(jnp.zeros((components, *x)), components, learned)
 
     def started(self, data: Dataset, preparation: Preparation) -> "VampPrior":
@@ -160,8 +188,14 @@ class VampPrior(AbstractModelPrior):
         batch = prepare_batch(preparation, data.rows(positions), key=jax.random.key(0))
         return eqx.tree_at(lambda prior: prior.inputs, self, jnp.asarray(batch.x, jnp.float32))
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Mixture:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> Mixture:
         """The mixture of the model's posteriors of all pseudo-inputs."""
         inputs = self.inputs if self.learned else jax.lax.stop_gradient(self.inputs)
         posteriors = jax.vmap(lambda u: model.posterior(u, cond=cond, key=key))(inputs)
         return Mixture(jnp.full(self.components, -jnp.log(self.components)), posteriors)
+
+
+def _check_components(components: int, what: str = "components") -> None:
+    if not 1 <= components <= 10_000:
+        message = f"{what} must be a number from 1 to 10000, not {components}."
+        raise ConfigError(message, where="prior.components", fix="Use 1 to 10000.")

@@ -12,7 +12,7 @@ from latens.errors import ConfigError
 from latens.models.heads.base import AbstractHead
 from latens.models.priors import AbstractModelPrior
 from latens.models.quantisers import AbstractQuantiser, Assignment
-from latens.typing import Array, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Nats
 
 MOST_CODES = 65_536
 """Of a group in a stage: their use is counted."""
@@ -123,7 +123,7 @@ class CodeHead(AbstractHead):
 class CodePrior(AbstractModelPrior):
     """The uniform prior over the codes of the model's encoder."""
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> UniformCodes:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> UniformCodes:
         """The uniform distribution over the codes of the model's encoder."""
         head: CodeHead = model.encoder.head
         return UniformCodes(head.quantiser, head.shape)

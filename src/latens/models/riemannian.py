@@ -12,7 +12,7 @@ from latens.distributions import AbstractDistribution
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.conditional import Conditional
 from latens.models.hamiltonian import Hamiltonian, along_draws_only, log_joint, temperings
-from latens.typing import Array, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Nats
 
 
 class Metric(eqx.Module):
@@ -322,13 +322,7 @@ class Riemannian(AbstractModelEncoder):
         return cls(Hamiltonian.create(encoder, **options), metric)
 
     def __call__(
-        self,
-        model: AbstractLatentModel,
-        x: Any,
-        *,
-        cond: dict[str, Any] | None = None,
-        mask: Any = None,
-        key: Key | None = None,
+        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> RiemannianPosterior:
         """The posterior of one row, which holds the model and the row."""
         flat = self.steps(model, x, cond=cond, mask=mask, key=key)

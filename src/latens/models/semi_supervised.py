@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel
 from latens.models.flat import LatentModel
 from latens.trees import Frozen
-from latens.typing import Array, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Nats
 
 LABEL = "label"
 """The condition that holds a label, as a one-hot vector."""
@@ -21,7 +21,7 @@ LABEL = "label"
 _NEVER = -1e30  # the log odds of a class that is not meant; -inf would make a NaN of 0 times it
 
 
-def with_label(cond: dict[str, Any] | None, label: Float[Array, "... C"]) -> dict[str, Any]:
+def with_label(cond: Cond, label: Float[Array, "... C"]) -> dict[str, Any]:
     """The conditions with a label among them."""
     return {**(cond or {}), LABEL: label}
 
@@ -53,7 +53,7 @@ class ClassPrior(eqx.Module):
         """
         return cls(jnp.zeros((classes, *latent)), jnp.zeros((classes, *latent)))
 
-    def __call__(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> DiagonalNormal:
+    def __call__(self, *, cond: Cond = None, key: Key | None = None) -> DiagonalNormal:
         """The prior of the class that the condition `label` says."""
         if cond is None or LABEL not in cond:
             raise ConfigError("the prior reads the condition 'label', which was not given", where="cond")
@@ -111,7 +111,7 @@ class PriorOfLabel(eqx.Module):
     # $p(z \mid y)$.
 
     model: LatentModel  # the model whose prior reads the label
-    cond: dict[str, Any] | None  # further named arrays that it is conditioned on, or None
+    cond: Cond  # further named arrays that it is conditioned on, or None
     key: Key | None  # a JAX random key for dropout, or None
 
     def __call__(self, label: Float[Array, " C"]) -> AbstractDistribution:
@@ -126,7 +126,7 @@ class PosteriorOfLabel(eqx.Module):
 
     model: LatentModel  # the model whose encoder reads the label
     x: Any
-    cond: dict[str, Any] | None  # further named arrays that it is conditioned on, or None
+    cond: Cond  # further named arrays that it is conditioned on, or None
     mask: Any  # true where x is observed, or None
     key: Key | None  # a JAX random key for dropout, or None
 
@@ -160,7 +160,7 @@ class SemiSupervised(AbstractLatentModel):
         return jax.nn.log_softmax(logits.value if isinstance(logits, Frozen) else logits)
 
     def label_logits(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+        self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> Float[Array, " C"]:
         r"""The logits of the label's posterior, by the classifier.
 
@@ -179,21 +179,19 @@ class SemiSupervised(AbstractLatentModel):
         assert isinstance(found, Categorical)
         return found.logits.reshape(-1)
 
-    def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> LabelAndCode:
+    def prior(self, *, cond: Cond = None, key: Key | None = None) -> LabelAndCode:
         """The prior of label and latent; certain about the label where it is a condition."""
         logits = self.class_log_prior
         if cond is not None and LABEL in cond:
             logits = jnp.where(jnp.asarray(cond[LABEL]) > 0, 0.0, jnp.asarray(_NEVER, logits.dtype))
         return LabelAndCode(logits, PriorOfLabel(self.conditional, cond, key))
 
-    def posterior(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
-    ) -> LabelAndCode:
+    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> LabelAndCode:
         """The posterior of label and latent for one row."""
         logits = self.label_logits(x, cond=cond, mask=mask, key=key)
         return LabelAndCode(logits, PosteriorOfLabel(self.conditional, x, cond, mask, key))
 
-    def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The distribution of a row, given its label and latent."""
         label, code = z
         return self.conditional.likelihood(code, cond=with_label(cond, label), key=key)
@@ -222,7 +220,7 @@ class Stacked(AbstractLatentModel):
         return lower, upper
 
     def label_logits(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+        self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> Float[Array, " C"]:
         r"""The logits of the label's posterior at the mean of the lower posterior.
 
@@ -240,18 +238,16 @@ class Stacked(AbstractLatentModel):
         lower, upper = self.parts
         return upper.label_logits(lower.posterior(x, cond=cond, mask=mask, key=key).mean(), key=key)
 
-    def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Chain:
+    def prior(self, *, cond: Cond = None, key: Key | None = None) -> Chain:
         """The prior of both latents, drawn from the upper model down."""
         upper = self.parts[1]
         return Chain(upper.prior(cond=cond, key=key), (eqx.Partial(upper.likelihood, key=key),), backwards=True)
 
-    def posterior(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
-    ) -> Chain:
+    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> Chain:
         """The posterior of both latents for one row, from the lower model up."""
         lower, upper = self.parts
         return Chain(lower.posterior(x, cond=cond, mask=mask, key=key), (eqx.Partial(upper.posterior, key=key),))
 
-    def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The distribution of a row, given its lower latent."""
         return self.parts[0].likelihood(z[0], cond=cond, key=key)

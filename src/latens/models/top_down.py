@@ -17,7 +17,7 @@ from latens.models.flat import LatentModel
 from latens.models.heads.base import bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.pyramid import Features, Grow
-from latens.typing import AnyArray, Array, Float, Key, Nats
+from latens.typing import AnyArray, Array, Cond, Float, Key, Nats
 
 
 class Block(eqx.Module):
@@ -189,9 +189,7 @@ class TopDownDecoder(eqx.Module):
     finish: Callable[[Array], Array]
     part: Conditional
 
-    def __call__(
-        self, z: tuple[Array, ...], *, cond: dict[str, Any] | None = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def __call__(self, z: tuple[Array, ...], *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The distribution of a row, given the latents of all levels."""
         return self.of_state(TopDownNormals(self).walk(lambda number, own: z[-1 - number]).state)
 
@@ -231,7 +229,7 @@ class TopDownDecoder(eqx.Module):
 class TopDownPrior(AbstractModelPrior):
     """The prior that the model's decoder holds; it has no arrays of its own."""
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> TopDownNormals:
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> TopDownNormals:
         """The prior of all levels."""
         return TopDownNormals(model.decoder)
 
@@ -252,13 +250,7 @@ class TopDownEncoder(AbstractModelEncoder):
     standardise: Callable[..., Array] | None = None
 
     def __call__(
-        self,
-        model: AbstractLatentModel,
-        x: Any,
-        *,
-        cond: dict[str, Any] | None = None,
-        mask: Any = None,
-        key: Key | None = None,
+        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> TopDownNormals:
         """The posterior of all levels for one row."""
         decoder: Any = getattr(model, "decoder")  # noqa: B009
@@ -299,7 +291,7 @@ class TopDownModel(LatentModel):
         )
 
     def log_joint(
-        self, z: Any, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         """The log prior and the log likelihood, in nats, from one way down."""
         decoder: Any = self.decoder

@@ -54,11 +54,7 @@ def convolve(
 
 
 def convolve_transposed(
-    image: Float[Array, "m p o"],
-    weight: Float[Array, "o k k c"],
-    height: int,
-    width: int,
-    method: Method | None = None,
+    image: Float[Array, "m p o"], weight: Float[Array, "o k k c"], height: int, width: int, method: Method | None = None
 ) -> Float[Array, "h w c"]:
     """The adjoint of `convolve` with the same weight."""
     # method: `canonical` or `conv`; None: the faster one on this device.

@@ -31,11 +31,7 @@ class TransformerBlock(eqx.Module):
     heads: int = eqx.field(static=True)  # how many parts, each with an attention of its own, the w numbers are cut into
 
     def __call__(
-        self,
-        h: Float[Array, "r w"],
-        memory: Float[Array, "n two_w"],
-        start: int | Int[Array, ""],
-        together: int = 1,
+        self, h: Float[Array, "r w"], memory: Float[Array, "n two_w"], start: int | Int[Array, ""], together: int = 1
     ) -> tuple[Float[Array, "r w"], Float[Array, "n two_w"]]:
         """Apply the block to a run of places."""
         each = lambda a: a.reshape(len(a), self.heads, -1)  # noqa: E731

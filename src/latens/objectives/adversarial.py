@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Loss, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.feature_matching import decoded, flat_rows
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require_kl, require_weight, stopped
-from latens.typing import AnyArray, Array, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Float, Key, Nats, Step
 
 Critic = Callable[..., Array]
 """One vector to one logit: a network with one output, such as `Dense([n, 100, 100, 1], ...)`."""
@@ -92,9 +92,7 @@ class FactorVAE(AbstractObjective):
         """Units are shuffled over all rows."""
         return "its critic sees units shuffled over a whole batch"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         parts = evidence(model, batch, key=key, kl=self.kl)
         codes = flat_codes(jax.tree.map(lambda leaf: leaf[0], parts.draws.z))
         shuffled = shuffled_units(codes, batch, key=key)
@@ -138,9 +136,7 @@ class AAE(AbstractObjective):
     def __check_init__(self) -> None:
         require_weight(self.weight)
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z, log_likelihood = reconstruct(model, batch, key=key)
         codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
         taken = mean(weighted(jax.nn.softplus(-logits(stopped(self.critic), codes)), batch))
@@ -182,9 +178,7 @@ class GAN(AbstractObjective):
 
     critic: Critic
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z = stopped(prior_samples(model, batch, key=key))
         made = decoded(model, z, batch)
         rows = flat_rows(batch.x, batch.mask, made.dtype)
@@ -232,9 +226,7 @@ class AdversarialBayes(AbstractObjective):
 
     critic: Critic
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z, log_likelihood = reconstruct(model, batch, key=key)
         codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
         x = batch.x if batch.mask is None else jax.tree.map(_observed, batch.x, batch.mask)

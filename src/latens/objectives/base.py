@@ -14,10 +14,13 @@ from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.trees import partition_trainable, realise, said, trained_weights
-from latens.typing import Array, Float, Int, Key, Nats, PyTree
+from latens.typing import Array, Float, Key, Nats, PyTree, Step
 
 Metrics = dict[str, tuple[Nats, Float[Array, ""]]]
 """Name -> (weighted sum over the batch, sum of weights); the mean is formed once, at the edge."""
+
+Loss = tuple[Nats, Metrics]
+"""What is minimised, and the metrics that are reported beside it."""
 
 Reported = dict[str, Any]
 """Name -> one value for each row, shape (B,), or a pair as in `Metrics`."""
@@ -64,7 +67,7 @@ class AbstractObjective(eqx.Module):
 
     @abstractmethod
     def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step
     ) -> tuple[Nats | Float[Array, " B"], Reported]:
         """Compute what to minimise and the metrics to report."""
 
@@ -96,7 +99,7 @@ class AbstractObjective(eqx.Module):
         return self
 
     def with_aux(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step
     ) -> tuple[Nats | Float[Array, " B"], Reported, PyTree]:
         """Compute what to minimise and the metrics, together with what `after_update` needs of this step's work.
 
@@ -113,7 +116,7 @@ class AbstractObjective(eqx.Module):
         return *self(model, batch, key=key, step=step), None
 
     def after_update(
-        self, model: AbstractLatentModel, aux: PyTree, *, key: Key, step: Int[Array, ""]
+        self, model: AbstractLatentModel, aux: PyTree, *, key: Key, step: Step
     ) -> "tuple[AbstractLatentModel, AbstractObjective]":
         """Move by one step what moves without a gradient, such as moving averages and unused codes.
 
@@ -139,7 +142,7 @@ def run_objective(
     batch: Batch,
     *,
     key: Key,
-    step: Int[Array, ""],
+    step: Step,
     training: bool,
     in_shards: bool = False,
 ) -> tuple[Nats, Metrics, PyTree]:

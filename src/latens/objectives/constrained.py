@@ -10,10 +10,10 @@ from latens.data.batches import Batch
 from latens.distributions import Affine, DiagonalNormal, kl, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
-from latens.typing import AnyArray, Array, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Float, Key, Nats, Step
 
 
 class GECO(AbstractObjective):
@@ -50,9 +50,7 @@ class GECO(AbstractObjective):
         finite = -1e30 < self.bound < 1e30
         require(finite, f"the bound must be a number of nats, not {self.bound}.", "bound")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         parts = evidence(model, batch, key=key, kl=self.kl, num_samples=self.num_samples)
         multiplier = jnp.exp(self.log_multiplier)
         metrics = {
@@ -95,9 +93,7 @@ class SigmaVAE(AbstractObjective):
         """The scale is found of the residuals of all rows."""
         return "its scale is that of the residuals of a whole batch"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
 
         def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> dict[str, Nats]:
             encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Divergence, divergence_terms, kl_terms
 from latens.models import AbstractLatentModel, TopDownNormals
-from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted
+from latens.objectives.base import AbstractObjective, Loss, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.roles import KL, by_formula, require, require_kl, require_weights
-from latens.typing import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Key, Nats, Step
 
 
 class ELBO(AbstractObjective):
@@ -99,9 +99,7 @@ class ELBO(AbstractObjective):
         """The same objective with the noise of the posterior itself, so that what it reports is a bound."""
         return replace(self, noise_scale=1.0) if self.noise_scale != 1.0 else self
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         by_unit = self.kl != "sampled" or self.free_bits > 0.0
         statistics: dict[str, Statistic] = {"kl": self._kl_by_unit} if by_unit else {}
         if self.divergence != "kl":

@@ -11,7 +11,7 @@ from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.networks import ACTIVATIONS, Dense
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
 from latens.objectives.roles import (
     KL,
     Evidence,
@@ -22,7 +22,7 @@ from latens.objectives.roles import (
     require_weight,
     stopped,
 )
-from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree
+from latens.typing import AnyArray, Array, Float, Key, PyTree, Step
 
 
 class FeatureCritic(eqx.Module):
@@ -119,9 +119,7 @@ class VAEGAN(AbstractObjective):
         require_weight(self.weight)
         require_kl(self.kl)
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         parts = evidence(model, batch, key=key, kl=self.kl)
         players, metrics = self._players(model, parts, batch, key)
         metrics = {**parts.metrics, **{name: weighted(rows, batch) for name, rows in metrics.items()}}

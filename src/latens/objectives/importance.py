@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import Draws, draw
 from latens.objectives.roles import generative_part, recognition_part, require, sampled_metrics
-from latens.typing import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Key, Step
 
 GradientForm = Literal["plain", "stl", "dreg"]
 
@@ -90,9 +90,7 @@ class IWAE(AbstractObjective):
     def __check_init__(self) -> None:
         _check(self.num_samples, 1, self.gradient)
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         bound, surrogate, draws = _bounds(model, batch, key, self.num_samples, 1, self.gradient)
         return _result("iwae", bound, surrogate, draws, batch)
 
@@ -124,9 +122,7 @@ class MIWAE(AbstractObjective):
     def __check_init__(self) -> None:
         _check(self.num_samples, self.num_averages, self.gradient)
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         bound, surrogate, draws = _bounds(model, batch, key, self.num_samples, self.num_averages, self.gradient)
         loss, metrics = _result("miwae", bound, surrogate, draws, batch)
         return loss, {**metrics, "iwae": weighted(importance_bound(draws.log_weight), batch)}
@@ -157,9 +153,7 @@ class PIWAE(AbstractObjective):
     def __check_init__(self) -> None:
         _check(self.num_samples, self.num_averages, "plain")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         count = self.num_samples * self.num_averages
         draws = draw(generative_part(model), batch, num_samples=count, key=key)
         path = draw(recognition_part(model), batch, num_samples=count, key=key)
@@ -195,9 +189,7 @@ class CIWAE(AbstractObjective):
         _check(self.num_samples, 1, "plain")
         require(0.0 <= self.beta <= 1.0, f"beta must lie in [0, 1], not {self.beta}.", "beta")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         bound, _, draws = _bounds(model, batch, key, self.num_samples, 1, "plain")
         mixed = self.beta * jnp.mean(draws.log_weight, axis=0) + (1.0 - self.beta) * bound
         loss, metrics = _result("ciwae", mixed, mixed, draws, batch)
@@ -232,9 +224,7 @@ class Renyi(AbstractObjective):
         _check(self.num_samples, 1, "plain")
         require(self.alpha < math.inf, f"alpha must be a number or -inf, not {self.alpha}.", "alpha")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         bound, _, draws = _bounds(model, batch, key, self.num_samples, 1, "plain")
         renyi = renyi_bound(draws.log_weight, self.alpha)
         loss, metrics = _result("renyi", renyi, renyi, draws, batch)
@@ -270,9 +260,7 @@ class ChiUpperBound(AbstractObjective):
         _check(self.num_samples, 1, "plain")
         require(1.0 <= self.order < math.inf, f"the order must be 1 or more, not {self.order}.", "order")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         draws = draw(generative_part(model), batch, num_samples=self.num_samples, key=key)
         path = draw(recognition_part(model), batch, num_samples=self.num_samples, key=key)
         bound, upper = importance_bound(draws.log_weight), renyi_bound(path.log_weight, 1.0 - self.order)
@@ -287,9 +275,7 @@ def _check(num_samples: int, num_averages: int, gradient: str) -> None:
     require(gradient in forms, f"there is no gradient {gradient!r}.", "gradient", f"Use {', '.join(forms)}.")
 
 
-def _result(
-    name: str, bound: Float[Array, " B"], surrogate: Float[Array, " B"], draws: Draws, batch: Batch
-) -> tuple[Nats, Metrics]:
+def _result(name: str, bound: Float[Array, " B"], surrogate: Float[Array, " B"], draws: Draws, batch: Batch) -> Loss:
     """Minus the mean bound, with the gradient of the mean surrogate, and the metrics."""
     reported = weighted(bound, batch)
     loss = value_with_gradient(-mean(reported), -mean(weighted(surrogate, batch)))

@@ -10,9 +10,9 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
+from latens.objectives.base import AbstractObjective, Loss, mean, weighted
 from latens.objectives.roles import KL, evidence, flat_codes, require, require_kl, require_weights
-from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats, UInt32
+from latens.typing import AnyArray, Array, Bool, Float, Key, Step, UInt32
 
 NOTHING = -1e30
 """The logarithm of a weight of 0, finite so that its gradient is 0 and not NaN."""
@@ -120,9 +120,7 @@ class BetaTC(AbstractObjective):
         """Every row is held against the posteriors of the others."""
         return "q(z) is estimated from a whole batch"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         # A factorised posterior holds its own numbers alone: it may leave the row's vmap.
         statistics = {"q": lambda q, p, z, x: _factorised(q, "beta-tc")}
         parts = evidence(model, batch, key=key, kl="sampled", statistics=statistics)
@@ -183,9 +181,7 @@ class DIP(AbstractObjective):
         """The penalty is of the covariance of all rows."""
         return "its covariance is that of a whole batch"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         statistics = {"loc": lambda q, p, z, x: _factorised(q, "dip").mean()}
         if self.variant == 2:
             statistics["variance"] = lambda q, p, z, x: _variance(q)

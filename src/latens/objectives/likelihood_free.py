@@ -9,10 +9,10 @@ from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.adversarial import Critic, critic_loss, critic_metrics, logits
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import flat_codes, prior_samples, stopped
-from latens.typing import AnyArray, Array, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Float, Key, Step
 
 
 class LikelihoodFree(AbstractObjective):
@@ -41,9 +41,7 @@ class LikelihoodFree(AbstractObjective):
 
     critic: Critic
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         inferred = inferred_pairs(model, batch, key=key)
         simulated = simulated_pairs(model, batch, key=key)
         judge = stopped(self.critic)

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
+from latens.objectives.base import AbstractObjective, Loss, mean, weighted
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require, require_kl, require_weight
-from latens.typing import Array, Bool, Float, Int, Key, Nats
+from latens.typing import Array, Bool, Float, Key, Nats, Step
 
 KernelForm = Literal["imq", "rbf"]
 Estimator = Literal["unbiased", "biased"]
@@ -147,9 +147,7 @@ class InfoVAE(AbstractObjective):
         """The distance is one of sets of rows."""
         return "its distance is that of a whole batch"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         parts = evidence(model, batch, key=key, kl=self.kl)
         codes = flat_codes(jax.tree.map(lambda leaf: leaf[0], parts.draws.z))
         prior = flat_codes(prior_samples(model, batch, key=key))
@@ -194,9 +192,7 @@ class WAE(AbstractObjective):
         """The distance is one of sets of rows."""
         return "its distance is that of a whole batch"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z, log_likelihood = reconstruct(model, batch, key=key)
         prior = flat_codes(prior_samples(model, batch, key=key))
         form = {"form": self.kernel, "bandwidth": self.bandwidth, "estimator": self.estimator}
@@ -238,9 +234,7 @@ class SlicedWasserstein(AbstractObjective):
         """The distance is one of sets of rows."""
         return "its distance is that of a whole batch"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z, log_likelihood = reconstruct(model, batch, key=key)
         codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
         raw = jax.random.normal(

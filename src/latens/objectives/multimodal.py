@@ -12,10 +12,10 @@ from latens.distributions import Joined, Mixture, Product, has_closed_form, kl_t
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, weighted
+from latens.objectives.base import AbstractObjective, Loss, Metrics, by_row, mean, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import require, require_weights
-from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Bool, Float, Key, Step
 
 Weights = Literal["equal", "cells"] | tuple[float, ...]
 """What each modality's log-likelihood counts in training: once; once for the largest, and more for the others as they
@@ -143,7 +143,7 @@ def _check(num_samples: int, weights: Any) -> None:
     require(fits, f"there are no weights {weights!r}.", "weights", "Use equal or cells.")
 
 
-def _at(beta: float | Callable[[Array], Array], step: Int[Array, ""]) -> Any:
+def _at(beta: float | Callable[[Array], Array], step: Step) -> Any:
     return beta(step) if callable(beta) else beta
 
 
@@ -188,9 +188,7 @@ class StratifiedELBO(AbstractObjective):
         require_weights(self, "beta")
         require(self.bound in ("elbo", "components", "iwae"), f"there is no bound {self.bound!r}.", "bound")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         counts = _each_counts(self.weights, model, batch)
         draws = _draws(model, batch, num_samples=self.num_samples, key=key)
         metrics = _metrics(draws, batch)
@@ -244,9 +242,7 @@ class SubsetELBO(AbstractObjective):
             "Use 0 or more.",
         )
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         count = len(_experts(model).names)
         counts, beta = _each_counts(self.weights, model, batch), _at(self.beta, step)
 
@@ -314,9 +310,7 @@ class AlignedELBO(AbstractObjective):
         most = 1.0 if self.form == "total-correlation" else float("inf")
         require(0.0 <= self.alpha <= most, f"alpha must lie between 0 and {most}, not {self.alpha}.", "alpha")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         mixed = _experts(model).rule in ("mixture", "mixture-of-products")
         fix = "Use --set objective=stratified-elbo, or another rule."
         require(not mixed, "the KL of a mixture to its parts has no closed form.", "name", fix)

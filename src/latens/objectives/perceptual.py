@@ -11,10 +11,10 @@ import numpy as np
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, weighted
 from latens.objectives.feature_matching import decoded
 from latens.objectives.roles import KL, evidence, require, require_kl
-from latens.typing import Array, Float, Int, Key, Nats, Shaped
+from latens.typing import Array, Float, Key, Shaped, Step
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales, finest first: Wang, Simoncelli & Bovik (2003)."""
@@ -122,9 +122,7 @@ class PerceptualSimilarity(AbstractObjective):
         require(self.value_range > 0.0, f"the range must be above 0, not {self.value_range}.", "value_range")
         require_kl(self.kl)
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         parts = evidence(model, batch, key=key, kl=self.kl)
         made = decoded(model, jax.tree.map(lambda leaf: leaf[0], parts.draws.z), batch)
         data = _images(batch.x, batch.mask, made.dtype)

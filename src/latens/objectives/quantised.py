@@ -11,10 +11,10 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.models.quantised import CodePosterior
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
+from latens.objectives.base import AbstractObjective, Loss, Metrics, mean, weighted
 from latens.objectives.draws import draw
 from latens.objectives.roles import require, sampled_metrics
-from latens.typing import Array, Float, Int, Key, Nats, PyTree
+from latens.typing import Array, Float, Int, Key, Nats, PyTree, Step
 
 
 class Quantised(AbstractObjective):
@@ -56,13 +56,11 @@ class Quantised(AbstractObjective):
         """Codes are counted, and move, by all rows."""
         return "the use of codes is counted over a whole batch"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         return self.with_aux(model, batch, key=key, step=step)[:2]
 
     def with_aux(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step
     ) -> tuple[Nats, Metrics, PyTree]:
         quantiser: list[Any] = []
 
@@ -97,7 +95,7 @@ class Quantised(AbstractObjective):
         return loss, metrics, aux
 
     def after_update(
-        self, model: AbstractLatentModel, aux: PyTree, *, key: Key, step: Int[Array, ""]
+        self, model: AbstractLatentModel, aux: PyTree, *, key: Key, step: Step
     ) -> tuple[AbstractLatentModel, "Quantised"]:
         if aux is None:
             return model, self

@@ -8,10 +8,10 @@ import jax
 from latens.data.batches import Batch
 from latens.distributions import log_prob
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, sum_of_squares, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, sum_of_squares, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import require_weights
-from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
+from latens.typing import AnyArray, Array, Float, Key, Nats, PyTree, Shaped, Step
 
 
 def reconstruct(
@@ -48,9 +48,7 @@ class Reconstruction(AbstractObjective):
     def __check_init__(self) -> None:
         require_weights(self, "l2")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         _, rows = reconstruct(model, batch, key=key)
         metrics = {"log_likelihood": weighted(rows, batch)}
         loss = -mean(metrics["log_likelihood"])

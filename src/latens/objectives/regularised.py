@@ -10,10 +10,10 @@ from jax.flatten_util import ravel_pytree
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, sum_of_squares, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, sum_of_squares, weighted
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import flat_codes, require
-from latens.typing import AnyArray, Array, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Float, Key, Nats, Step
 
 
 class RegularisedAutoencoder(AbstractObjective):
@@ -54,9 +54,7 @@ class RegularisedAutoencoder(AbstractObjective):
             value = getattr(self, name)
             require(value >= 0, f"{name} must be 0 or more, not {value}.", name)
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z, log_likelihood = reconstruct(model, batch, key=key)
         size = 0.5 * jnp.sum(flat_codes(z) ** 2, axis=1)
         metrics = {"log_likelihood": weighted(log_likelihood, batch), "embedding": weighted(size, batch)}

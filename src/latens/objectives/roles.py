@@ -14,7 +14,7 @@ from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import Metrics, weighted
 from latens.objectives.draws import Draws, Statistic, draw
-from latens.typing import AnyArray, Array, Float, Key, Nats, PyTree
+from latens.typing import AnyArray, Array, Cond, Float, Key, Nats, PyTree
 
 KL: TypeAlias = Literal["auto", "analytic", "sampled"]
 """How KL(q || p) is found: in closed form where there is one, else from draws; in closed form only; from draws only."""
@@ -34,19 +34,17 @@ class Roles(AbstractLatentModel):
     generative: AbstractLatentModel  # the model whose prior and likelihood are used
     recognition: AbstractLatentModel  # the model whose posterior is used
 
-    def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+    def prior(self, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         return self.generative.prior(cond=cond, key=key)
 
-    def posterior(
-        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> AbstractDistribution:
         return self.recognition.posterior(x, cond=cond, mask=mask, key=key)
 
-    def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         return self.generative.likelihood(z, cond=cond, key=key)
 
     def log_joint(
-        self, z: Any, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         return self.generative.log_joint(z, x, cond=cond, mask=mask, key=key)
 

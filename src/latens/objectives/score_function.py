@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import kl
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.importance import importance_bound
 from latens.objectives.roles import KL, by_formula, require, require_kl, sampled_metrics
-from latens.typing import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Key, Step
 
 
 class Level(eqx.Module):
@@ -80,9 +80,7 @@ class ScoreFunction(AbstractObjective):
             "Give critic=Level() or a network with one output.",
         )
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         exact: Statistic = lambda q, p, z, x: kl(q, p) if by_formula(self.kl, q, p) else None  # noqa: E731
         draws = draw(
             model,
@@ -157,9 +155,7 @@ class VIMCO(AbstractObjective):
         forms = ("geometric", "arithmetic")
         require(self.signal in forms, f"there is no signal {self.signal!r}.", "signal", f"Use {' or '.join(forms)}.")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False)
         bound = importance_bound(draws.log_weight)
         without = self._without_each(draws.log_weight)

@@ -12,10 +12,10 @@ from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, SemiSupervised, Stacked
 from latens.models.semi_supervised import with_label
-from latens.objectives.base import AbstractObjective, Metrics, coupling, mean, weighted
+from latens.objectives.base import AbstractObjective, Loss, coupling, mean, weighted
 from latens.objectives.roles import KL, evidence, require, require_kl
 from latens.trees import trained_weights
-from latens.typing import AnyArray, Array, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Float, Key, Step
 
 
 class SemiSupervisedELBO(AbstractObjective):
@@ -55,9 +55,7 @@ class SemiSupervisedELBO(AbstractObjective):
         """Rows with a label are averaged on their own."""
         return "the rows with a label are averaged by how many a batch has"
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         if not isinstance(model, SemiSupervised):
             what = f"{type(model).__name__} predicts no label, which this objective needs."
             raise ConfigError(what, where="objective.name", fix="Use --recipe m2 or m1-m2, or another objective.")
@@ -114,9 +112,7 @@ class OnLower(AbstractObjective):
         """What the other objective says."""
         return coupling(self.objective)
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         return self.objective(_stack(model).parts[0], batch, key=key, step=step)
 
 
@@ -138,9 +134,7 @@ class OnUpper(AbstractObjective):
         """What the other objective says."""
         return coupling(self.objective)
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         lower, upper = _stack(model).parts
         lower = trained_weights(lower)  # no dropout: its networks get no key either
         base = jax.random.fold_in(key, keys.LOWER_CODES)

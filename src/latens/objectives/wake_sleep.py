@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import draw
 from latens.objectives.importance import importance_bound
 from latens.objectives.roles import require, sampled_metrics
-from latens.typing import AnyArray, Array, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Float, Key, Nats, Step
 
 
 def dream_log_posterior(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, " B"]:
@@ -56,9 +56,7 @@ class WakeSleep(AbstractObjective):
     def __check_init__(self) -> None:
         require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         # log q itself is left out: its gradient belongs to the posterior, which sleeps.
         draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False)
         wake = jnp.mean(draws.log_likelihood + draws.log_prior, axis=0)
@@ -103,9 +101,7 @@ class ReweightedWakeSleep(AbstractObjective):
         fits = self.wake >= 0 and self.sleep >= 0 and self.wake + self.sleep > 0
         require(fits, f"weights {self.wake} and {self.sleep} leave the posterior untrained.", "wake", "Use wake=1.")
 
-    def __call__(
-        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
+    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False)
         share = jax.lax.stop_gradient(jax.nn.softmax(draws.log_weight, axis=0))
         joint = draws.log_likelihood + draws.log_prior

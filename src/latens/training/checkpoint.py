@@ -6,8 +6,7 @@
       COMMIT               written last: the step, and size and SHA-256 of both files
 
 A save writes a temporary folder, flushes it to disk, renames it, and then writes COMMIT. A folder without a COMMIT that
-fits is never loaded: without any it was interrupted, otherwise damaged. The next save removes it. How often one is
-written is said in `workflow/experiment.py` (`SECONDS_BETWEEN_CHECKPOINTS`).
+fits is never loaded: without any it was interrupted, otherwise damaged. The next save removes it.
 """
 
 import hashlib
@@ -36,6 +35,9 @@ from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
 from latens.io.safetensors import pack_chunks, read
 
 FORMAT_VERSION = 1
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+"""How long a training goes without a checkpoint; the callback that writes them is in `workflow/experiment.py`."""
 
 # The same step may be saved again after a resume; the new folder then gets a number, so that the old one stays whole
 # until the new one is committed.

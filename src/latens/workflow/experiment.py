@@ -31,8 +31,8 @@ from latens.io.process import check_process
 from latens.models import SemiSupervised, TopDownModel
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, recipe_of
+from latens.recipes.building.plan import refuse_idle
 from latens.recipes.building.recipe import Size, build_new
-from latens.recipes.building.validate import refuse_idle
 from latens.recipes.parts.bound import with_parts
 from latens.recipes.parts.networks import refuse_wrong_sizes
 from latens.recipes.parts.objects import told_of
@@ -50,6 +50,7 @@ from latens.training import (
     TrainState,
     fit,
 )
+from latens.training import checkpoint as checkpoints
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.group import group
 from latens.training.shards import check_shards
@@ -60,7 +61,6 @@ from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 
-SECONDS_BETWEEN_CHECKPOINTS = 10.0
 _GENERATOR = "jax_default_prng_impl"
 _log = logging.getLogger(__name__)
 
@@ -396,7 +396,7 @@ class Recorder:
                     "rows_per_second": event.rows_per_second,
                 }
             )
-        due = time.monotonic() - self.last > SECONDS_BETWEEN_CHECKPOINTS
+        due = time.monotonic() - self.last > checkpoints.SECONDS_BETWEEN_CHECKPOINTS
         ended = event.kind == "stage-end" and not self.at_end  # by a callback, which has no budget to be made larger
         if event.kind == "last" or ended or (event.kind == "boundary" and due and not event.snapshot.loop.finished):
             self.checkpoint(event.snapshot)

@@ -91,8 +91,8 @@ def pair_gains(
 ) -> tuple[Shaped[np.ndarray, "c c"], Shaped[np.ndarray, "c c B B"]]:
     r"""What each pair of columns gains over independent ones on rows that did not count, and its log ratios."""
     # p(b | a) = (n_ab + s p(b)) / (n_a + s), shrunk to the shares of all rows; the ratios are led by a column and one
-    # that depends on it. s is the one whose tree gains most. A gain is by row that has both cells, so that a column with
-    # gaps is not passed over, and the mean over both directions.
+    # that depends on it. s is the one whose tree gains most. A gain is by row that has both cells, so that a column
+    # with gaps is not passed over, and the mean over both directions.
     columns = len(types)
     alone = np.zeros((columns, most))
     for j, (one, own) in enumerate(zip(types, bins)):

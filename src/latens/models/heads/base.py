@@ -32,6 +32,9 @@ ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 DataKind = Literal["binary", "levels", "unit", "real", "counts", "mixed"]
 Sees = Literal["yes-no", "numbers", "index", "whole"]
 
+Moment = np.ndarray | None
+"""A moment of the data by variable, or None where it is not known."""
+
 
 class AbstractHead(eqx.Module):
     """From `num_outputs` numbers to a distribution over one event.
@@ -86,7 +89,7 @@ class AbstractHead(eqx.Module):
         return np.asarray(mean, np.float64).reshape(-1)
 
     def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+        self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None
     ) -> tuple["AbstractHead", np.ndarray]:
         """The head and the outputs whose distribution has the data's moments, as far as the family can.
 
@@ -99,6 +102,10 @@ class AbstractHead(eqx.Module):
             A head, and outputs of shape (num_outputs,).
         """
         return self, self.output_bias(mean, frequencies)
+
+
+Started = tuple[AbstractHead, np.ndarray]
+"""A head with its first parameters, and the biases of the last layer before it."""
 
 
 def spread(variance: np.ndarray) -> Shaped[np.ndarray, " n"]:
@@ -166,9 +173,7 @@ class NormalHead(AbstractHead):
         flat = np.asarray(mean, np.float64).reshape(-1)
         return np.concatenate([flat, np.zeros_like(flat)])
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of a Normal with the data's mean and variance."""
         bias = self.output_bias(mean, frequencies)
         if variance is not None:
@@ -350,9 +355,7 @@ class AffineHead(AbstractHead):
         standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / np.asarray(self.scale.value)
         return self.head.output_bias(standardised, frequencies)
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the inner head's outputs for the standardised moments."""
         scale = np.asarray(self.scale.value, np.float64)  # its square is beyond float32 from 2e19 on
         standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / scale
@@ -424,9 +427,7 @@ class SquashedHead(AbstractHead):
         locations = jax.nn.sigmoid(logits) if self.head.location_first else logits
         return self.head(jnp.concatenate([locations, outputs[count:]]))
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of the data's moments, with means that are moved off 0 and 1."""
         head, outputs = self.head.started(mean, frequencies, variance)
         count = math.prod(self.shape)

@@ -22,7 +22,7 @@ from latens.distributions import (
     StudentT,
     ZeroInflated,
 )
-from latens.models.heads.base import AbstractHead, DataKind, ScaleForm, Sees, raw_scale, spread
+from latens.models.heads.base import AbstractHead, DataKind, Moment, ScaleForm, Sees, Started, raw_scale, spread
 from latens.trees import Frozen
 from latens.typing import Array, Float
 
@@ -102,9 +102,7 @@ class AbstractLocationScaleHead(AbstractPairHead):
         flat = np.asarray(mean, np.float64).reshape(-1)
         return np.concatenate([flat, np.zeros_like(flat)])
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs whose location and scale fit the data's mean and variance."""
         bias = self.output_bias(mean, frequencies)
         if variance is not None:
@@ -224,9 +222,7 @@ class LogNormalHead(AbstractLocationScaleHead):
         log_mean = _log_mean(mean)
         return np.concatenate([log_mean - 0.5 * scale**2, np.zeros_like(log_mean)])
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of a LogNormal with the data's mean and variance."""
         if variance is None:
             return self, self.output_bias(mean, frequencies)
@@ -256,9 +252,7 @@ class GammaHead(AbstractPairHead):
         log_mean = _log_mean(mean)
         return np.concatenate([log_mean, np.zeros_like(log_mean)])
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of a Gamma with the data's mean and variance."""
         bias = self.output_bias(mean, frequencies)
         if variance is not None:
@@ -289,9 +283,7 @@ class BetaHead(AbstractPairHead):
         # A total of 2 is the uniform distribution where the mean is one half.
         return np.concatenate([np.log(p) - np.log1p(-p), np.full_like(p, math.log(2.0))])
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of a Beta with the data's mean and variance."""
         bias = self.output_bias(mean, frequencies)
         if variance is not None:
@@ -331,9 +323,7 @@ class DiscretisedLogisticHead(AbstractLocationScaleHead):
         loc = np.interp(np.asarray(mean, np.float64).reshape(-1), *self._levels_by_location(scale, 4001)[:2])
         return np.concatenate([loc, raw_scale(np.full_like(loc, scale), self.scale, self.scale_floor)])
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of a discretised logistic at the mean and variance of the levels."""
         if variance is None:
             return self, self.output_bias(mean, frequencies)
@@ -418,9 +408,7 @@ class NegativeBinomialHead(AbstractHead):
         log_mean = unbounded_log_rate(_log_mean(mean))
         return log_mean if self.log_dispersion is not None else np.concatenate([log_mean, np.zeros_like(log_mean)])
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of a negative binomial with the data's mean and variance."""
         log_mean = _log_mean(mean)
         if variance is None:
@@ -474,9 +462,7 @@ class ZeroInflatedHead(AbstractHead):
         logit = math.log(self.start) - math.log1p(-self.start)
         return np.concatenate([np.full(math.prod(self.shape), logit), inner])
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs whose counts fit the data's moments."""
         # The counts that are no extra zeros have the rest of both moments.
         inner_mean = np.asarray(mean, np.float64) / (1.0 - self.start)

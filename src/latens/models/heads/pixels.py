@@ -17,7 +17,7 @@ from latens.distributions import (
     VariableMixture,
 )
 from latens.errors import ConfigError
-from latens.models.heads.base import AbstractHead, BernoulliHead, DataKind, Sees
+from latens.models.heads.base import AbstractHead, BernoulliHead, DataKind, Moment, Sees, Started
 from latens.models.heads.likelihoods import DiscretisedLogisticHead
 from latens.typing import Array, Float, Key
 
@@ -83,9 +83,7 @@ class PixelHead(AbstractHead):
         """The outputs of pixels at the mean level of the data."""
         return self.started(mean)[1]
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of pixels at the mean and variance of the levels, components apart."""
         one = DiscretisedLogisticHead(shape=self.shape, levels=self.levels, scale="log-scale", scale_floor=0.0)
         loc, log_scale = one.started(mean, frequencies, variance)[1].reshape(2, -1)
@@ -180,9 +178,7 @@ class AutoregressiveHead(AbstractHead):
             getattr(self.head, "levels", 2),
         )
 
-    def started(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
-    ) -> tuple[AbstractHead, np.ndarray]:
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of pixels at the moments of the data, with features of 0."""
         head, found = self.head.started(mean, frequencies, variance)
         return replace(self, head=head), np.concatenate([found, np.zeros(self.features * math.prod(self.shape))])

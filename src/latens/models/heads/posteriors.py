@@ -30,14 +30,8 @@ from latens.models.heads.base import AbstractHead, NormalHead
 from latens.typing import Array, Float
 
 
-class FullNormalHead(AbstractHead):
-    """A Normal with all correlations.
-
-    The outputs are those of a `NormalHead`, then what stands below the diagonal of the Cholesky factor, by rows.
-
-    Args:
-        normal: The head of the means and of the factor's diagonal.
-    """
+class AbstractAroundNormalHead(AbstractHead):
+    """A head whose first outputs are those of a `NormalHead`, of whose shape it is."""
 
     normal: NormalHead
 
@@ -45,6 +39,21 @@ class FullNormalHead(AbstractHead):
     def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The shape (n,) of one event."""
         return self.normal.shape
+
+    @property
+    def num_outputs(self) -> int:
+        """Those of the `NormalHead`."""
+        return self.normal.num_outputs
+
+
+class FullNormalHead(AbstractAroundNormalHead):
+    """A Normal with all correlations.
+
+    The outputs are those of a `NormalHead`, then what stands below the diagonal of the Cholesky factor, by rows.
+
+    Args:
+        normal: The head of the means and of the factor's diagonal.
+    """
 
     @property
     def num_outputs(self) -> int:
@@ -61,7 +70,7 @@ class FullNormalHead(AbstractHead):
         return FullNormal(diagonal.loc, below + jnp.diag(diagonal.log_scale_array()))
 
 
-class LowRankNormalHead(AbstractHead):
+class LowRankNormalHead(AbstractAroundNormalHead):
     """A Normal with a few common directions.
 
     The outputs are those of a `NormalHead`, then the directions by variable.
@@ -71,13 +80,7 @@ class LowRankNormalHead(AbstractHead):
         rank: How many common directions there are.
     """
 
-    normal: NormalHead
     rank: int = eqx.field(static=True)
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The shape (n,) of one event."""
-        return self.normal.shape
 
     @property
     def num_outputs(self) -> int:
@@ -130,24 +133,12 @@ class PowerSphericalHead(AbstractDirectionHead):
     family = PowerSpherical
 
 
-class WrappedNormalHead(AbstractHead):
+class WrappedNormalHead(AbstractAroundNormalHead):
     """A Normal wrapped onto the Poincare ball.
 
     Args:
         normal: The head of its centre's tangent coordinates, and of its scales.
     """
-
-    normal: NormalHead
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The shape (n,) of one event."""
-        return self.normal.shape
-
-    @property
-    def num_outputs(self) -> int:
-        """As many as those of the `NormalHead`."""
-        return self.normal.num_outputs
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> WrappedNormal:
         """The distribution that belongs to these outputs."""

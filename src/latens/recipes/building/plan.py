@@ -1,4 +1,4 @@
-"""What is decided from the data, and the stages of a variational autoencoder's training."""
+"""What is decided from the data, the stages of training, and the options that would do nothing."""
 
 import dataclasses
 import math
@@ -13,6 +13,8 @@ from jaxtyping import Shaped
 from msgspec.structs import replace
 
 from latens.config import (
+    ClassifierConfig,
+    Config,
     CriticOptimizerConfig,
     NetworkConfig,
     ObjectiveConfig,
@@ -443,3 +445,83 @@ def some_rows(
     batch = prepare_batch(prepare, data.rows(chosen), key=jax.random.key(0))
     x = np.asarray(batch.x)
     return x if batch.mask is None else np.where(batch.mask, x, np.round(mean) if prepare.integer else mean)
+
+
+# --- options that do nothing beside the others: refused, so that nobody believes to have changed something ---
+
+
+def _family(name: str) -> Callable[[Parts], str]:
+    return lambda p: "" if (family := p.config.likelihood.family) == name else f"under a {family} likelihood"
+
+
+def _scale(fixed: bool) -> Callable[[Parts], str]:
+    def beside(parts: Parts) -> str:
+        is_fixed = parts.config.likelihood.scale == "fixed"
+        told = "unless likelihood.scale=fixed" if fixed else "where the scale is fixed"
+        return _family("normal")(parts) or ("" if is_fixed == fixed else told)
+
+    return beside
+
+
+def _posterior(parts: Parts) -> str:
+    return "" if parts.posterior.scaled else f"beside posterior.kind={parts.config.posterior.kind}"
+
+
+def _scale_floor(parts: Parts) -> str:
+    return _posterior(parts) or (
+        "" if parts.config.posterior.scale == "softplus" else "unless posterior.scale=softplus"
+    )
+
+
+def _critic(parts: Parts) -> str:
+    own = count_parameters(make_objective(parts, Size(1, 1), 1))
+    return "" if own else f"beside {parts.config.objective.name}, which trains nothing of its own"
+
+
+def _hidden(parts: Parts) -> str:
+    network = parts.config.network
+    return "" if network.hidden or network.decoder_hidden else "without hidden layers"
+
+
+def _map(parts: Parts) -> str:
+    config = parts.config
+    on_map = config.network.kind == "conv" and parts.posterior.support == "codes"
+    return "" if on_map else f"beside {config.posterior.kind} latents and {config.network.kind} networks"
+
+
+def _label(*kinds: str) -> Callable[[Parts], str]:
+    return lambda p: "" if p.config.label.kind in kinds else f"where label.kind={p.config.label.kind}"
+
+
+_IDLE: dict[str, Callable[[Parts], str]] = {
+    "likelihood.scale": _family("normal"),
+    "likelihood.fixed_scale": _scale(fixed=True),
+    "likelihood.scale_floor": _scale(fixed=False),
+    "likelihood.probability_floor": _family("bernoulli"),
+    "posterior.scale": _posterior,
+    "posterior.scale_floor": _scale_floor,
+    "data.threshold": lambda p: "" if p.config.data.binarize == "threshold" else "unless data.binarize=threshold",
+    "optimizer.critic": _critic,
+    "data.labelled": _label("predict", "predict-codes"),
+    "label.prior": _label("condition"),
+    "label.class_prior": _label("predict", "predict-codes"),
+    "label.share": _label("predict", "predict-codes"),
+    "label.hidden": _label("predict-codes"),
+    "label.latent_dim": _label("predict-codes"),
+    "network.map": _map,
+    "network.activation": _hidden,
+    "network.drop_probability": _hidden,
+}
+"""Option -> what it would stand beside without effect, or "" where it has one."""
+
+
+def refuse_idle(config: Config | Parts, defaults: Config) -> None:
+    """Refuse an option that was set to something else than the recipe's own and has no effect."""
+    if isinstance(config, ClassifierConfig):
+        return
+    parts = bind(config)
+    for name, beside in _IDLE.items():
+        part, option = name.split(".")
+        own, usual = (getattr(getattr(each, part), option) for each in (parts.config, defaults))
+        if own != usual and (why := beside(parts)):
+            raise ConfigError(f"this option has no effect {why}.", where=name, fix=f"Remove --set {name}=...")
