@@ -2,7 +2,8 @@
 
 Two protocols, those of DTE (Livernoche et al., ICLR 2024): `one-class`, half of the usual rows train, the other half
 and all anomalies are judged; `contaminated`, all rows train and are judged. The numbers are the area under the
-ROC curve and the average precision. All methods see the same rows; the baselines see columns standardised by the training rows.
+ROC curve and the average precision. All methods see the same rows; the baselines see columns standardised by the
+training rows.
 `python benchmarks/anomalies.py` prints one table and one JSON object; `--sets`, `--seeds`, `--protocol`,
 `--folds`, `--score`, `--rows` and `--set PART.OPTION=VALUE` change what is run.
 """

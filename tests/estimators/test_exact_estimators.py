@@ -98,6 +98,31 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
     detector.p_values(X)  # rows of fit are as usual as they are: nothing is said
 
 
+@pytest.mark.parametrize(("score", "robust"), [("combined", False), ("combined", True), ("log-prob", False)])
+def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, score, robust):
+    """A Normal in the place of the VAE, of so few rows that it learns them by heart: 60 in 10 columns, 20 refits."""
+
+    class Normal(VAEDetector):
+        def _train(self, data, seed, usual=None):
+            x = np.asarray(data.x, np.float64)
+            return SimpleNamespace(schema=data.schema, at=x.mean(0), inverse=np.linalg.inv(np.cov(x.T) + 0.01))
+
+    def surprises(trained, data, positions, **options):
+        d = np.asarray(data.x, np.float64) - trained.at  # of the units of the rows
+        return np.einsum("ij,jk,ik->i", d, trained.inverse, d)
+
+    monkeypatch.setattr(detectors, "surprises", surprises)
+    shares, of_fit = [], []
+    for seed in range(20):
+        drawn = np.random.default_rng(seed).standard_t(5, size=(460, 10))
+        detector = Normal(random_state=seed, score=score, robust=robust).fit(drawn[:60])
+        shares.append([np.mean(detector.p_values(drawn[60:]) <= a) for a in (0.05, 0.1, 0.3)])
+        of_fit.append(np.mean(detector.p_values(drawn[:60]) <= 0.1))
+    found = np.mean(shares, axis=0)
+    np.testing.assert_array_less(np.abs(found - [3 / 61, 6 / 61, 18 / 61]), [0.015, 0.02, 0.03])
+    assert 0.06 < np.mean(of_fit) <= 0.1  # rows of fit are as usual as new ones
+
+
 def test_folds_follow_the_number_of_rows(told, monkeypatch):
     monkeypatch.setattr(detectors, "CROSS_FITTED", 50)
     assert ToldDetector(random_state=0).fit(rows(50)).others_ == 50

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import latens
-from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others
+from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others, weights
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 100.0]
@@ -65,24 +65,28 @@ def test_two_rows_drawn_at_random_are_two_apart_in_every_column():
     assert squared[..., -1].mean() == pytest.approx(2.0)
 
 
-def test_oddness_is_fishers_sum_of_ranks():
-    others = np.array([[1.0, 4.0], [2.0, 3.0], [3.0, 2.0], [4.0, 1.0]])
-    np.testing.assert_allclose(oddness(np.array([[2.0, 2.5]]), others), [-np.log(4 / 5) - np.log(3 / 5)])
-    np.testing.assert_allclose(
-        oddness_of_others(others), [-np.log(1 / 4), -np.log(3 / 8), -np.log(3 / 8), -np.log(1 / 4)]
-    )
-    far = oddness(np.array([[5.0, 1.0], [9.0, 1.0], [np.inf, 1.0]]), others)
-    np.testing.assert_allclose(far[:2], -np.log(1 / 5) + np.log1p([1.0 / 1.5, 5.0 / 1.5]))
+def test_oddness_is_a_weighted_sum_of_logs_of_ranks():
+    others, w = np.array([[1.0, 4.0], [2.0, 3.0], [3.0, 2.0], [4.0, 1.0]]), np.array([1.0, 0.5])
+    log = np.log
+    np.testing.assert_allclose(oddness(np.array([[2.0, 2.5]]), others, w), [-log(4 / 5) - 0.5 * log(3 / 5)])
+    own = [-0.5 * log(1 / 4), -log(3 / 4) - 0.5 * log(2 / 4), -log(2 / 4) - 0.5 * log(3 / 4), -log(1 / 4)]
+    np.testing.assert_allclose(oddness_of_others(others, w), own)
+    far = oddness(np.array([[5.0, 1.0], [9.0, 1.0], [np.inf, 1.0]]), others, w)
+    np.testing.assert_allclose(far[:2], -log(1 / 5) + np.log1p([1.0 / 1.5, 5.0 / 1.5]))
     assert far[2] == np.inf
     lone = np.array([[1.0], [2.0], [np.inf]])
-    np.testing.assert_allclose(oddness_of_others(lone), [0.0, -np.log(2 / 3), -np.log(1 / 3)])
+    np.testing.assert_allclose(oddness_of_others(lone, np.ones(1)), [0.0, -log(2 / 3), -log(1 / 3)])
+    assert oddness(np.array([[2.0], [np.inf]]), lone, np.ones(1)).tolist() == [-log(3 / 4), np.inf]
+    assert weights(4, crowded=False).tolist() == [1.0, 1.0, 1.0, 0.5]
+    assert weights(3, crowded=True).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_oddness_of_rows_like_the_others_has_uniform_p_values():
     counts = np.zeros(3)
     for seed in range(300):
         drawn = np.random.default_rng(seed).normal(size=(60, 4)) @ np.random.default_rng(1).normal(size=(4, 4))
-        c, s = oddness_of_others(drawn[:50]), oddness(drawn[50:], drawn[:50])
+        w = weights(4, crowded=False)
+        c, s = oddness_of_others(drawn[:50], w), oddness(drawn[50:], drawn[:50], w)
         p = (1 + (c >= s[:, None]).sum(axis=1)) / 51
         counts += [np.mean(p <= a) for a in (0.1, 0.3, 0.5)]
     np.testing.assert_allclose(counts / 300, [0.098, 0.294, 0.49], atol=0.02)  # 5, 15 and 25 of 51

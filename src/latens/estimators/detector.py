@@ -22,7 +22,7 @@ from latens.io.process import check_count
 from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
 from latens.workflow.detect import conformal, drift, more_surprising, surprises
-from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others
+from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others, weights
 from latens.workflow.trained import TrainedModel
 
 ROBUST = {"posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 1500}
@@ -62,8 +62,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         num_samples: Draws of z for each row, from 1.
         random_state: Seed or generator; None takes numpy's global generator.
         folds: How many models are trained, from 1; None takes 5 up to 2,000 rows, and 1 beyond.
-        score: `combined`, Fisher's sum of three log p-values among the rows compared with: of log p(x), of the
-            distance to near training rows and of the columns alone; or `log-prob`, log p(x).
+        score: `combined`, a weighted sum of log p-values among the rows compared with: of log p(x), of distances to
+            near training rows and of the columns alone; or `log-prob`, log p(x).
 
     Attributes:
         models_: The `TrainedModel` of each fold.
@@ -81,8 +81,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         [1, -1]
 
     Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), arXiv 2104.08279; Vovk (2015),
-    arXiv 1208.0806, for folds; Fisher (1932) for sums of log p-values; Ramaswamy, Rastogi & Shim (2000) for distances;
-    Li, Zhao, Hu, Botta, Ionescu & Chen (2022), arXiv 2201.00382, for columns alone.
+    arXiv 1208.0806, for folds; Good (1955) for weighted sums of log p-values; Ramaswamy, Rastogi & Shim (2000) for
+    distances; Li, Zhao, Hu, Botta, Ionescu & Chen (2022), arXiv 2201.00382, for columns alone.
     """
 
     models_: list[TrainedModel]
@@ -175,7 +175,10 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                     self._copies = float(np.mean(np.isin(_row_ids(held), self._known)))
         self.model_ = self.models_[0]
         self._others = np.concatenate(measures) if measures else np.zeros((0, 1))
-        of_others = oddness_of_others(self._others) if self.score == "combined" else self._others[:, 0]
+        self._weights = weights(self._others.shape[1], crowded=self.robust)
+        of_others = self._others[:, 0]
+        if self.score == "combined":
+            of_others = oddness_of_others(self._others, self._weights)
         self.calibration_ = np.sort(of_others)
         most = int(self.alpha * (self.others_ + 1) + 1e-9)  # so many may be as odd as an outlier, it included
         self.offset_ = float(-self.calibration_[-most]) if most else -np.inf
@@ -220,7 +223,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         unseen |= ~unseen.any(axis=0)
         stacked = np.where(unseen[:, :, None], np.stack(each), np.nan)
         found = stacked[0] if len(stacked) == 1 else np.nanmedian(stacked, axis=0)
-        return -(oddness(found, self._others) if self.score == "combined" else found[:, 0])
+        return -(found[:, 0] if self.score == "log-prob" else oddness(found, self._others, self._weights))
 
     def _rows(self, X: Any, k: int = 0) -> Dataset:
         check_is_fitted(self, "models_")

@@ -21,6 +21,10 @@ _TOP = (
     "rows to name whether flagged or not, those with the oddest cell first (with --cells 0 the most surprising; "
     "default: those that are flagged)"
 )
+_FOLDS = (
+    "models like this one to train, each without a part of the run's data, so that all its rows are compared with "
+    "(default: none; only the rows that the run held out are)"
+)
 _CODES = (
     "pictures are compared by how much their surprise, -log p(x), exceeds the length of their code under PNG's "
     "filters and DEFLATE: log p(x) alone favours simple pictures"
@@ -44,10 +48,11 @@ class Detect(Verb):
     num_samples: Annotated[int, arg("draws a row (default 100)", metavar="K", kind=draws)] = 100
     seed: Seed = 0
     top: Annotated[int | None, arg(_TOP, metavar="N", kind=table_rows)] = None
+    folds: Annotated[int | None, arg(_FOLDS, metavar="K", kind=whole(2, 100))] = None
 
     def __call__(self, at: At) -> Work:
         from latens.workflow.cells import Blame, blame, named_cells, typed_columns
-        from latens.workflow.detect import detect, strange_rows
+        from latens.workflow.detect import cross_fitted, detect, strange_rows
 
         types = at.trained.schema.types if self.cells is None else typed_columns(at.trained, "--cells")
         cells = 0 if types is None else min(CELLS if self.cells is None else self.cells, len(types))
@@ -56,6 +61,8 @@ class Detect(Verb):
         words = f"compare {len(new)} rows with {len(positions)} held-out ones into {at.out}; nothing was written"
         yield Would(words, {"out": str(at.out), "rows": len(new), "held_out": len(positions)})
         given = {"alpha": self.alpha, "gate": self.top is None, "num_samples": self.num_samples, "seed": self.seed}
+        if self.folds is not None:
+            given["folds"] = cross_fitted(at.trained, own, self.folds, seed=self.seed)
         found = detect(at.trained, own, positions, new, **given)
         names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
         arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
@@ -84,7 +91,7 @@ class Detect(Verb):
         known = 0 if trained_on is None else len(_again(trained_on, new))
         if known:
             at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
-        told_of = "that did not train the model"
+        told_of = "that did not train the model" if self.folds is None else "each as a model without it has it"
         if trained_on is None:
             told_of = "(whether they trained the model is not known: its own data cannot be read)"
         text = [f"{len(flagged)} of {len(new)} rows flagged at a share of {self.alpha:g} false alarms"]
@@ -120,6 +127,17 @@ class Detect(Verb):
         """The rows to compare with, the training data where they can be read, and which of the first count."""
         from latens.verbs._measured import held_out_rows
 
+        if self.folds is not None:
+            if self.held_out is not None:
+                what = "rows of another file did not train, so that there is nothing to leave out of them."
+                raise ConfigError(what, where="--folds", fix="Leave --folds or --held-out out.")
+            own = at.load_of(None)
+            if not at.knows(own) or at.trained.config is None:
+                what = (
+                    "the data that the model was trained on have changed, or it was not trained from a configuration."
+                )
+                raise ConfigError(what, where="--folds", fix="Leave it out, or train anew: `latens fit DATA`.")
+            return own, own, f"{self.folds} folds of the run's data", np.arange(len(own))
         own = at.load_of(self.held_out, every=False, unknown=None if self.held_out is None else "missing")
         if at.knows(own):  # also where --held-out names the run's own data: its split says which rows trained
             split, positions = held_out_rows(own)

@@ -71,6 +71,7 @@ class Methods:
         num_samples: int = 100,
         seed: int = 0,
         top: int | None = None,
+        folds: int | None = None,
     ) -> Made:
         """Rows that are unlike the training rows: surprise, p-values, flags: `latens detect`."""
     def export(

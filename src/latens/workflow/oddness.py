@@ -13,6 +13,8 @@ NEIGHBOURS = 5
 """The neighbour among the training rows to which the distance counts."""
 CROWD = 0.05
 """Share of the training rows that may be alike and still be outliers: the neighbour beyond them counts as well."""
+COLUMNS_ALONE = 0.5
+"""Weight of the columns alone; 1 where outliers are among the training rows, of which they tell more."""
 MOST_NEIGHBOURS = 5000
 """Training rows among which neighbours are looked for; of more rows as many are drawn."""
 
@@ -90,26 +92,33 @@ def _column(values: np.ndarray, kind: ColumnType | None) -> _Column:
     return _Column(np.array([values.mean()]), float(values.std()) or 1.0, np.sort(values))
 
 
-def oddness(found: Shaped[np.ndarray, "n measures"], others: Shaped[np.ndarray, "m measures"]) -> np.ndarray:
-    r"""Fisher's sum over measures of $-\log p$, the share of others that are as odd, a row counted among them."""
+def weights(measures: int, *, crowded: bool) -> np.ndarray:
+    """The weight of each measure: of log p(x), of each distance, and last of the columns alone."""
+    return np.array([*[1.0] * (measures - 1), 1.0 if crowded else COLUMNS_ALONE])
+
+
+def oddness(
+    found: Shaped[np.ndarray, "n measures"], others: Shaped[np.ndarray, "m measures"], weight: np.ndarray
+) -> Shaped[np.ndarray, " n"]:
+    r"""The weighted sum over measures of $-\log p$, the share of others that are as odd, a row counted among them."""
     # Beyond all others the sum grows with log(1 + d), the distance d in units of that from their median to the largest,
     # so that of two such rows the farther one is the odder.
     total = np.zeros(len(found))
-    for own, other in zip(found.T, np.sort(others, axis=0).T, strict=True):
+    for own, other, w in zip(found.T, np.sort(others, axis=0).T, weight, strict=True):
         m = len(other)
-        total += -np.log((1.0 + m - np.searchsorted(other, own, "left")) / (m + 1.0))
+        each = -np.log((1.0 + m - np.searchsorted(other, own, "left")) / (m + 1.0))
         finite = other[np.isfinite(other)]
         if len(finite):
             beyond = np.maximum(own - finite[-1], 0.0)
-            total += np.log1p(beyond / max(finite[-1] - np.median(finite), 1e-12))
+            each += np.log1p(beyond / max(finite[-1] - np.median(finite), 1e-12))
+        total += w * each
     return total
 
 
-def oddness_of_others(others: Shaped[np.ndarray, "m measures"]) -> np.ndarray:
+def oddness_of_others(others: Shaped[np.ndarray, "m measures"], weight: np.ndarray) -> Shaped[np.ndarray, " m"]:
     """The same of each of the others, compared with the rest of them."""
-    # 1 + those of the rest that are as odd are those of all that are, itself among them.
+    # 1 + those of the rest that are as odd are all that are, itself among them.
     total = np.zeros(len(others))
-    for own in others.T:
-        m = len(own)
-        total += -np.log((m - np.searchsorted(np.sort(own), own, "left")) / float(m))
+    for own, w in zip(others.T, weight, strict=True):
+        total -= w * np.log((len(own) - np.searchsorted(np.sort(own), own, "left")) / float(len(own)))
     return total
