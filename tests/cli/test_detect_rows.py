@@ -129,7 +129,7 @@ def test_all_rows_are_compared_with_where_each_has_a_model_without_it(monkeypatc
 
     def surprises(model: Any, data: Any, positions: np.ndarray | None, **options: Any) -> np.ndarray:
         x = np.array(data.x[:, 0], float)
-        return (x if positions is None else x[positions]) + 100.0 * model.facts["number"]
+        return (x if positions is None else x[positions]) + 100.0 * model.facts["number"] ** 2
 
     monkeypatch.setattr(detecting, "prepare", lambda config, data: data)
     monkeypatch.setattr(detecting, "train", train)
@@ -144,11 +144,11 @@ def test_all_rows_are_compared_with_where_each_has_a_model_without_it(monkeypatc
         assert np.all(data.split[(own.split == VALIDATION) & (data.split != TEST)] == VALIDATION)
         assert np.all(data.split[(own.split != VALIDATION) & (data.split != TEST)] == TRAIN)  # test rows train
         assert data.schema is model.schema
-        expected[part] = part + 100.0 * one.facts["number"]
+        expected[part] = part + 100.0 * one.facts["number"] ** 2
     found = detecting.detect(model, own, np.arange(41), new, folds=folds)
     assert found.calibration == 41
-    assert found.surprise.tolist() == [200.5, 239.5]  # the median of the three models
-    assert found.p_value.tolist() == [(1 + np.sum(expected >= s)) / 42 for s in (200.5, 239.5)]
+    assert found.surprise.tolist() == [400.5, 439.5]  # the median of the three models
+    assert found.p_value.tolist() == [(1 + np.sum(expected >= s)) / 42 for s in (400.5, 439.5)]
 
 
 def test_folds_and_other_rows_to_compare_with_exclude_each_other(tmp_path: Path) -> None:

@@ -66,13 +66,13 @@ def test_robust_training_leaves_out_the_most_surprising_tenth_twice(told):
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
 def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(monkeypatch, folds):
-    """A model adds its number, times 1,000, to the first column: so a score says which model gave it."""
+    """A model adds the square of its number, times 1,000, to the first column: a score says which model gave it."""
     models = []
 
     def surprises(trained, data, positions, **options):
         if trained not in models:
             models.append(trained)
-        return np.asarray(data.x[:, 0], np.float64) + 1000.0 * models.index(trained)
+        return np.asarray(data.x[:, 0], np.float64) + 1000.0 * models.index(trained) ** 2
 
     class Folded(ToldDetector):
         def _train(self, data, seed, usual=None):
@@ -86,15 +86,15 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
     apart = [set(range(61)) - model.rows for model in detector.models_]
     assert sorted(x for part in apart for x in part) == list(range(61))  # each row is out of one model
     assert {len(part) for part in apart} <= {61 // folds, 61 // folds + 1}
-    expected = np.array([x + 1000.0 * next(k for k in range(folds) if x in apart[k]) for x in range(61)])
+    expected = np.array([x + 1000.0 * next(k**2 for k in range(folds) if x in apart[k]) for x in range(61)])
     X = np.stack([np.arange(61), np.arange(61) % 7], axis=1).astype(np.float32)
     np.testing.assert_allclose(-detector.score_samples(X), expected)
     np.testing.assert_allclose(detector.calibration_, np.sort(expected))
     assert detector.others_ == 61
     new = np.array([[0.25, 3.0]], np.float32)  # the median of all models
-    assert -detector.score_samples(new)[0] == pytest.approx(0.25 + 1000.0 * np.median(range(folds)))
+    assert -detector.score_samples(new)[0] == pytest.approx(0.25 + 1000.0 * np.median(np.arange(folds) ** 2))
     p = detector.p_values(new)[0]
-    assert p == (1 + np.sum(expected >= 0.25 + 1000.0 * np.median(range(folds)))) / 62
+    assert p == (1 + np.sum(expected >= 0.25 + 1000.0 * np.median(np.arange(folds) ** 2))) / 62
     detector.p_values(X)  # rows of fit are as usual as they are: nothing is said
 
 

@@ -78,7 +78,7 @@ def test_oddness_is_a_weighted_sum_of_logs_of_ranks():
     np.testing.assert_allclose(oddness_of_others(lone, np.ones(1)), [0.0, -log(2 / 3), -log(1 / 3)])
     assert oddness(np.array([[2.0], [np.inf]]), lone, np.ones(1)).tolist() == [-log(3 / 4), np.inf]
     assert weights(4, crowded=False).tolist() == [1.0, 1.0, 1.0, 0.5]
-    assert weights(3, crowded=True).tolist() == [1.0, 1.0, 1.0]
+    assert weights(3, crowded=True).tolist() == [1.0, 0.5, 1.0]
 
 
 def test_oddness_of_rows_like_the_others_has_uniform_p_values():

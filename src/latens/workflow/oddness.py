@@ -1,6 +1,6 @@
 """How odd rows are by three measures at once: log p(x), the distance to training rows, and each column alone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -13,8 +13,8 @@ NEIGHBOURS = 5
 """The neighbour among the training rows to which the distance counts."""
 CROWD = 0.05
 """Share of the training rows that may be alike and still be outliers: the neighbour beyond them counts as well."""
-COLUMNS_ALONE = 0.5
-"""Weight of the columns alone; 1 where outliers are among the training rows, of which they tell more."""
+LESS = 0.5
+"""Weight of what tells less: the columns alone; distances, where outliers among the training rows have each other."""
 MOST_NEIGHBOURS = 5000
 """Training rows among which neighbours are looked for; of more rows as many are drawn."""
 
@@ -44,7 +44,8 @@ class Neighbourhood:
 
     def distances(self, data: Dataset) -> Shaped[np.ndarray, "n counts"]:
         """The distances to some of the nearest training rows, in standardised units; a missing cell is the mean one."""
-        return np.asarray(self.index.query(self._places(data), k=self.counts)[0], np.float64)
+        k: Any = self.counts
+        return np.asarray(self.index.query(self._places(data), k=k)[0], np.float64)
 
     def tails(self, data: Dataset) -> Shaped[np.ndarray, " n"]:
         r"""The sum over columns of $-\log p_j$: training rows hold a value no likelier, or so far out, with $p_j$."""
@@ -94,7 +95,7 @@ def _column(values: np.ndarray, kind: ColumnType | None) -> _Column:
 
 def weights(measures: int, *, crowded: bool) -> np.ndarray:
     """The weight of each measure: of log p(x), of each distance, and last of the columns alone."""
-    return np.array([*[1.0] * (measures - 1), 1.0 if crowded else COLUMNS_ALONE])
+    return np.array([1.0, *[LESS if crowded else 1.0] * (measures - 2), 1.0 if crowded else LESS])
 
 
 def oddness(
