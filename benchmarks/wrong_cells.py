@@ -4,20 +4,27 @@
 
 RUN is a run of a mixed table, TEST a file of rows that did not train it. One cell of some rows gets the value of
 another row; all cells are then ranked by the probability of a cell that is no likelier, given the rest of the row, and
-given nothing. Prints the average precision of both, and how often the 90 % set of what the cell should have been holds
-what it was.
+given nothing. Prints the average precision of both, and how many wrong cells `latens detect --top 60 --cells 1` names.
+Beside it stand how often the first cell of a row with a wrong one is that one, and how often the 90 % set of what the
+cell should have been holds what it was.
 """
 
 import argparse
 import dataclasses
 import json
 
+import jax
 import numpy as np
 from sklearn.metrics import average_precision_score
 
 import latens
 from latens.io.compilation import enable_compilation_cache
+from latens.verbs.detect import LOOKED_AT, MOST_BLAMED
 from latens.workflow.cells import blame, given_rest, interval, p_values
+from latens.workflow.detect import surprises
+
+TOP = 60
+"""Rows that are named."""
 
 
 def main() -> None:
@@ -64,11 +71,19 @@ def main() -> None:
         else:
             low, high = interval(shares, one, 0.9)
             inside.append(bool(low[0] <= true <= high[0]))
+    options = {"num_samples": args.num_samples, "key": jax.random.key(0)}
+    score = surprises(trained, wrong, rows, others=len(rows), **options)
+    first = truth[np.arange(len(rows)), p.argmin(axis=1)]
+    most = np.argsort(-score, kind="stable")[: max(TOP, min(LOOKED_AT * TOP, MOST_BLAMED))]
+    named = most[np.argsort(p.min(axis=1)[most], kind="stable")][:TOP]
     value = {
         "rows": len(rows),
         "planted": int(truth.sum()),
         "average precision": float(average_precision_score(truth[seen], -np.log(p[seen]))),
         "of columns alone": float(average_precision_score(truth[seen], -np.log(np.maximum(alone[seen], 1e-300)))),
+        "first cells of 60 named rows": int(first[named].sum()),
+        "of the 60 most surprising rows": int(first[np.argsort(-score, kind="stable")[:TOP]].sum()),
+        "first cell right": float(np.mean(first[truth.any(axis=1)])),
         "in the 90 % set": float(np.mean(inside)),
     }
     print(json.dumps(value))

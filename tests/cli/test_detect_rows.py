@@ -1,14 +1,22 @@
 """`latens detect --held-out`: rows that trained the run are known again, and are left out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from paths import GOLDEN
 
+import latens
 from latens.cli.main import main
-from latens.data import TRAIN, load
+from latens.data import TEST, TRAIN, VALIDATION, load
+from latens.errors import ConfigError, DataError
 from latens.verbs.detect import _again
+from latens.workflow import detect as detecting
+from latens.workflow.cells import Blame
+from latens.workflow.detect import Detection, Drift
 
 
 def test_training_rows_are_found_by_position_and_twins_are_no_evidence() -> None:
@@ -56,3 +64,96 @@ def test_the_rows_that_trained_the_run_are_left_out(tmp_path: Path, capsys: pyte
     Path(day1).unlink()
     assert main(["detect", run, day2, "--held-out", day2, *only[2:]]) == 0
     assert "whether they trained the model is not known" in "".join(capsys.readouterr())
+
+
+def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    surprise = np.array([5.0, 1.0, 4.0, 2.0, np.inf, 3.0])
+    p = np.array([[0.5, 0.6], [0.001, 1.0], [0.3, 0.4], [0.2, 0.9], [0.0, 0.7], [0.2, 0.8]])  # of visits, then of size
+
+    def blame(trained: Any, data: Any, rows: np.ndarray, *, cells: int, **options: Any) -> Blame:
+        looked_at.append(rows.tolist())
+        order = np.tile([2, 1], (len(rows), 1))[:, :cells]
+        return Blame(order, p[rows][:, :cells], *(np.zeros((len(rows), cells)) for _ in range(3)))
+
+    def detected(*found: Any, gate: bool, **options: Any) -> Detection:
+        assert gate is False
+        return Detection(surprise, np.linspace(0.1, 0.6, 6), np.ones(6), np.zeros(6, bool), 4, Drift(0.0, 1.0))
+
+    looked_at: list[list[int]] = []
+    monkeypatch.setattr("latens.workflow.cells.blame", blame)
+    monkeypatch.setattr("latens.workflow.detect.detect", detected)
+    monkeypatch.setattr("latens.verbs.detect.LOOKED_AT", 2)
+    trained = latens.load(GOLDEN / "format-1-mixed.safetensors")
+    new, held = tmp_path / "new.csv", tmp_path / "held.csv"
+    head, row = "city,size,visits,pay,day\n", ["Lyon,S,0,1.5,2021-03-27\n"]
+    new.write_text(head + "".join(row * 6))
+    held.write_text(head + "".join(row * 4))
+    for cells, top, expected in ((2, 2, [4, 5]), (1, 3, [4, 1, 5]), (0, 3, [4, 0, 2]), (1, 9, [4, 1, 5, 3, 2, 0])):
+        made = trained.detect(new, held_out=held, top=top, cells=cells)
+        told, arrays = made.value["top"], made.arrays
+        assert [one["row"] for one in told] == expected
+        assert [one["surprise"] for one in told] == ["inf" if i == 4 else surprise[i] for i in expected]
+        assert [one["p_value"] for one in told] == pytest.approx([0.1 + 0.1 * i for i in expected])
+        assert arrays["rank"].tolist() == [1 + expected.index(i) if i in expected else 0 for i in range(6)]
+        if cells:
+            assert [bool(name) for name in arrays["cell_1"]] == [i in expected for i in range(6)]
+            named = [(cell["cell"], cell["value"], cell["expected"], cell["p"]) for cell in told[0]["cells"]]
+            assert named == [("visits", "0", "0 (0 to 0)", 0.0), ("size", "S", "S (S to S)", 0.7)][:cells]
+        else:
+            assert "cells" not in told[0]
+        assert made.text.count(": surprise") == len(expected)
+        assert "before any is flagged" not in made.text
+    assert looked_at == [[4, 0, 2, 5], [4, 0, 2, 5, 3, 1], [4, 0, 2, 5, 3, 1]]  # the most surprising rows
+    assert made.text.index("row 4: surprise inf nats, p 0.5; visits is 0") < made.text.index("row 5: surprise 3.0 nats")
+
+
+def test_few_held_out_rows_rank_where_they_cannot_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        detecting, "surprises", lambda trained, data, positions, **options: np.array(data.x[:, 0], float)
+    )
+    trained = latens.load(GOLDEN / "format-1-table.safetensors")
+    held, new = load(np.array([[1.0], [2.0], [3.0]])), load(np.array([[2.5], [9.0]]))
+    with pytest.raises(DataError, match="3 held-out rows cannot show a p-value of"):
+        detecting.detect(trained, held, np.arange(3), new)
+    found = detecting.detect(trained, held, np.arange(3), new, gate=False)
+    assert found.p_value.tolist() == [2 / 4, 1 / 4]
+    assert not found.flagged.any()
+
+
+def test_all_rows_are_compared_with_where_each_has_a_model_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[np.ndarray] = []
+
+    def train(data: Any) -> Any:
+        trained.append(data)
+        return (replace(model, facts={"number": len(trained)}),)
+
+    def surprises(model: Any, data: Any, positions: np.ndarray | None, **options: Any) -> np.ndarray:
+        x = np.array(data.x[:, 0], float)
+        return (x if positions is None else x[positions]) + 100.0 * model.facts["number"] ** 2
+
+    monkeypatch.setattr(detecting, "prepare", lambda config, data: data)
+    monkeypatch.setattr(detecting, "train", train)
+    monkeypatch.setattr(detecting, "surprises", surprises)
+    model = latens.load(GOLDEN / "format-1-table.safetensors")
+    own, new = load(np.arange(41.0)[:, None]), load(np.array([[0.5], [39.5]]))
+    folds = detecting.cross_fitted(model, own, 3, seed=1)
+    assert sorted(np.concatenate([part for _, part in folds])) == list(range(41))
+    expected = np.zeros(41)
+    for data, (one, part) in zip(trained, folds, strict=True):
+        assert np.flatnonzero(data.split == TEST).tolist() == part.tolist()
+        assert np.all(data.split[(own.split == VALIDATION) & (data.split != TEST)] == VALIDATION)
+        assert np.all(data.split[(own.split != VALIDATION) & (data.split != TEST)] == TRAIN)  # test rows train
+        assert data.schema is model.schema
+        expected[part] = part + 100.0 * one.facts["number"] ** 2
+    found = detecting.detect(model, own, np.arange(41), new, folds=folds)
+    assert found.calibration == 41
+    assert found.surprise.tolist() == [400.5, 439.5]  # the median of the three models
+    assert found.p_value.tolist() == [(1 + np.sum(expected >= s)) / 42 for s in (400.5, 439.5)]
+
+
+def test_folds_and_other_rows_to_compare_with_exclude_each_other(tmp_path: Path) -> None:
+    row = "city,size,visits,pay,day\nLyon,S,0,1.5,2021-03-27\n"
+    (tmp_path / "new.csv").write_text(row)
+    trained = latens.load(GOLDEN / "format-1-mixed.safetensors")
+    with pytest.raises(ConfigError, match="--folds: rows of another file did not train"):
+        trained.detect(tmp_path / "new.csv", held_out=tmp_path / "new.csv", folds=3)

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 
 from latens import VAEDetector, VAEImputer
+from latens.errors import ConfigError, UsageError
 from latens.estimators import detector as detectors
 from latens.estimators import imputer as imputers
+
+HELD_OUT = {"folds": 1, "score": "log-prob"}
 
 
 class ToldDetector(VAEDetector):
@@ -36,7 +39,7 @@ def rows(n):
 
 @pytest.mark.parametrize(("alpha", "n", "held_out"), [(0.1, 95, 19), (0.1, 90, 18), (0.25, 60, 12), (0.05, 60, 19)])
 def test_an_outlier_is_a_row_whose_p_value_is_at_most_alpha(told, alpha, n, held_out):
-    detector = ToldDetector(alpha=alpha, random_state=0).fit(rows(n))
+    detector = ToldDetector(alpha=alpha, random_state=0, **HELD_OUT).fit(rows(n))
     held = detector.calibration_
     assert len(held) == detector.others_ == held_out
     assert sorted([*held, *detector.trained_on[0][0]]) == list(range(n))  # each row trains, or is held out
@@ -51,18 +54,91 @@ def test_an_outlier_is_a_row_whose_p_value_is_at_most_alpha(told, alpha, n, held
 
 
 def test_robust_training_leaves_out_the_most_surprising_tenth_twice(told):
-    detector = ToldDetector(robust=True, random_state=0).fit(rows(100))
+    detector = ToldDetector(robust=True, random_state=0, **HELD_OUT).fit(rows(100))
     first, *others = [np.sort(x) for x, _ in detector.trained_on]
     assert len(first) == 80
     assert len(others) == 2
     for left in others:  # of all 80 rows, each time
         np.testing.assert_array_equal(left, first[:72])
     assert all(usual == detectors.ROBUST for _, usual in detector.trained_on)
-    assert [usual for _, usual in ToldDetector(random_state=0).fit(rows(100)).trained_on] == [{}]
+    assert [usual for _, usual in ToldDetector(random_state=0, **HELD_OUT).fit(rows(100)).trained_on] == [{}]
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(monkeypatch, folds):
+    """A model adds the square of its number, times 1,000, to the first column: a score says which model gave it."""
+    models = []
+
+    def surprises(trained, data, positions, **options):
+        if trained not in models:
+            models.append(trained)
+        return np.asarray(data.x[:, 0], np.float64) + 1000.0 * models.index(trained) ** 2
+
+    class Folded(ToldDetector):
+        def _train(self, data, seed, usual=None):
+            super()._train(data, seed, usual)
+            return SimpleNamespace(schema=data.schema, rows=set(data.x[:, 0].tolist()))
+
+    monkeypatch.setattr(detectors, "surprises", surprises)
+    detector = Folded(random_state=0, folds=folds, score="log-prob").fit(rows(61))
+    assert len(detector.models_) == folds
+    assert detector.model_ is detector.models_[0]
+    apart = [set(range(61)) - model.rows for model in detector.models_]
+    assert sorted(x for part in apart for x in part) == list(range(61))  # each row is out of one model
+    assert {len(part) for part in apart} <= {61 // folds, 61 // folds + 1}
+    expected = np.array([x + 1000.0 * next(k**2 for k in range(folds) if x in apart[k]) for x in range(61)])
+    X = np.stack([np.arange(61), np.arange(61) % 7], axis=1).astype(np.float32)
+    np.testing.assert_allclose(-detector.score_samples(X), expected)
+    np.testing.assert_allclose(detector.calibration_, np.sort(expected))
+    assert detector.others_ == 61
+    new = np.array([[0.25, 3.0]], np.float32)  # the median of all models
+    assert -detector.score_samples(new)[0] == pytest.approx(0.25 + 1000.0 * np.median(np.arange(folds) ** 2))
+    p = detector.p_values(new)[0]
+    assert p == (1 + np.sum(expected >= 0.25 + 1000.0 * np.median(np.arange(folds) ** 2))) / 62
+    detector.p_values(X)  # rows of fit are as usual as they are: nothing is said
+
+
+@pytest.mark.parametrize(("score", "robust"), [("combined", False), ("combined", True), ("log-prob", False)])
+def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, score, robust):
+    """A Normal in the place of the VAE, of so few rows that it learns them by heart: 60 in 10 columns, 20 refits."""
+
+    class Normal(VAEDetector):
+        def _train(self, data, seed, usual=None):
+            x = np.asarray(data.x, np.float64)
+            return SimpleNamespace(schema=data.schema, at=x.mean(0), inverse=np.linalg.inv(np.cov(x.T) + 0.01))
+
+    def surprises(trained, data, positions, **options):
+        d = np.asarray(data.x, np.float64) - trained.at  # of the units of the rows
+        return np.einsum("ij,jk,ik->i", d, trained.inverse, d)
+
+    monkeypatch.setattr(detectors, "surprises", surprises)
+    shares, of_fit = [], []
+    for seed in range(20):
+        drawn = np.random.default_rng(seed).standard_t(5, size=(460, 10))
+        detector = Normal(random_state=seed, score=score, robust=robust).fit(drawn[:60])
+        shares.append([np.mean(detector.p_values(drawn[60:]) <= a) for a in (0.05, 0.1, 0.3)])
+        of_fit.append(np.mean(detector.p_values(drawn[:60]) <= 0.1))
+    found = np.mean(shares, axis=0)
+    np.testing.assert_array_less(np.abs(found - [3 / 61, 6 / 61, 18 / 61]), [0.015, 0.02, 0.03])
+    assert 0.06 < np.mean(of_fit) <= 0.1  # rows of fit are as usual as new ones
+
+
+def test_folds_follow_the_number_of_rows(told, monkeypatch):
+    monkeypatch.setattr(detectors, "CROSS_FITTED", 50)
+    assert ToldDetector(random_state=0).fit(rows(50)).others_ == 50
+    many = ToldDetector(random_state=0).fit(rows(100))
+    assert (len(many.models_), many.others_) == (1, 20)
+    assert len(ToldDetector(random_state=0, alpha=0.4, folds=9).fit(rows(4)).models_) == 4
+    with pytest.warns(UserWarning, match="of 18 held-out rows, so no row is an outlier: give 19 rows or more"):
+        ToldDetector(random_state=0).fit(rows(18))
+    with pytest.raises(ConfigError, match="score: there is no score 'odd'"):
+        ToldDetector(score="odd").fit(rows(30))
+    with pytest.raises(UsageError, match="folds: must be a whole number of 1 or more"):
+        ToldDetector(folds=0).fit(rows(30))
 
 
 def test_rows_that_trained_are_noticed(told):
-    detector = ToldDetector(random_state=0).fit(rows(100))
+    detector = ToldDetector(random_state=0, **HELD_OUT).fit(rows(100))
     trained = np.isin(np.arange(100), detector.trained_on[0][0])
     X = np.stack([np.arange(100), np.arange(100) % 7], axis=1).astype(np.float32)
     with pytest.warns(UserWarning, match="80 of 80 rows trained the model"):
@@ -73,7 +149,7 @@ def test_rows_that_trained_are_noticed(told):
 
 
 def test_rows_that_are_all_other_ones_are_told_unless_they_trained(told):
-    detector = ToldDetector(random_state=0).fit(rows(100))
+    detector = ToldDetector(random_state=0, **HELD_OUT).fit(rows(100))
     far = np.stack([1e6 + np.arange(60), np.arange(60)], axis=1).astype(np.float32)
     with pytest.warns(UserWarning, match="as a whole are not like"):
         detector.p_values(far)

@@ -19,8 +19,9 @@ class Tree(AbstractDistribution[Array]):
     r"""Columns of which each depends on its parent in a tree, through few bins.
 
     $\prod_j p_j(x_j)\, e^{R_j[b(x_{pa(j)}),\, b(x_j)]} / Z_j[b(x_{pa(j)})]$ with columns $p_j$ that are
-    independent without a tree, the bin b of a value, and $Z_j[a] = \sum_b p_j(b)\, e^{R_j[a, b]}$. Within a bin a column is as $p_j$ has it. Ratios
-    of 0 are independent columns. Sums over missing columns are exact, by messages along the tree.
+    independent without a tree, the bin b of a value, and $Z_j[a] = \sum_b p_j(b)\, e^{R_j[a, b]}$. Within a bin a
+    column is as $p_j$ has it. Ratios of 0 are independent columns. Sums over missing columns are exact, by messages
+    along the tree.
 
     Args:
         columns: The columns as they would be alone, blocks of `Segments`.

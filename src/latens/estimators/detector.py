@@ -23,11 +23,15 @@ from latens.io.process import check_count
 from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
 from latens.workflow.detect import conformal, drift, more_surprising, surprises
+from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others, weights
 
 ROBUST = {"posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 1500}
 """Too small a model, and too short a training, to learn a few outliers by heart."""
 TRIMMED, TIMES = 0.1, 2
 """Share of the training rows that robust training leaves out, and how often it looks for them."""
+FOLDS, CROSS_FITTED = 5, 2000
+"""Folds of the training rows unless told, and the rows up to which there are as many; of more a share is held out."""
+SCORES = ("combined", "log-prob")
 BATCH = 128
 """Rows of every batch, however few are scored: one program, so that a row's number is the same beside any others."""
 
@@ -35,19 +39,22 @@ BATCH = 128
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAEDetector(OutlierMixin, RowsEstimator):
-    r"""Rows that are unlike the training rows: those of a low log p(x), compared with rows that did not train.
+    r"""Rows that are unlike the training rows, by p-values that compare them with rows that did not train.
 
-    A part of the rows is held out of training; the p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ of the
-    surprises $s = -\log p(x)$ of the m held-out rows. For rows like these it is at most a with a probability of at most
-    a, whatever the model. A row with a name that no training row had has the log p(x) minus infinity: it is an outlier.
+    The rows are cut into folds, and a model is trained without each of them. Every row is then scored by a model that
+    did not see it, so that all m rows are compared with: the p-value of a row with the oddness s is
+    $(1 + \#\{i : s_i \ge s\}) / (m + 1)$. A new row has the median over the models; a row of `fit` has that of the
+    models that did not see it. With one fold a part of the rows is held out, and the p-value of a row like these is at
+    most a with a probability of at most a, whatever the model; with more folds this holds to within their spread.
+    A row with a name that no training row had has a log p(x) of minus infinity: it is an outlier.
 
     Args:
         alpha: A row is an outlier where its p-value is at most this, in (0, 1): the share of usual rows that are
             called outliers.
-        held_out: The share of the rows of `fit` that is held out for the comparison, in (0, 1).
+        held_out: The share of the rows of `fit` that is held out for the comparison with one fold, in (0, 1).
         robust: Whether the rows of `fit` may hold outliers themselves: a small model is trained, and trained again,
             twice, without the tenth of its rows that it finds the most surprising. The p-values are then cautious, as
-            outliers are among the held-out rows too. Many rows that are alike are a kind of rows, and no outliers.
+            outliers are among the rows compared with too. Many rows that are alike are a kind of rows, and no outliers.
         typed: Whether columns of numbers get types and exact probabilities as well (docs/tables.md); those of a frame
             with text always do.
         columns: What columns are, by name ({"city": "category"}, or a file of such kinds; see docs/tables.md); None
@@ -56,12 +63,16 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         settings: Any options by name, such as {"training.steps": 2000}.
         num_samples: Draws of z for each row, from 1.
         random_state: Seed or generator; None takes numpy's global generator.
+        folds: How many models are trained, from 1; None takes 5 up to 2,000 rows, and 1 beyond.
+        score: `combined`, a weighted sum of log p-values among the rows compared with: of log p(x), of distances to
+            near training rows and of the columns alone; or `log-prob`, log p(x).
 
     Attributes:
-        model_: The `TrainedModel`.
-        offset_: The log p(x) below which a row is an outlier.
-        others_: How many rows were held out.
-        calibration_: The surprises of the held-out rows, rising, of shape (m,).
+        models_: The `TrainedModel` of each fold.
+        model_: The first of them.
+        offset_: The score below which a row is an outlier.
+        others_: How many rows are compared with.
+        calibration_: Their oddness (with `log-prob` their surprise), rising, of shape (m,).
         n_features_in_: Number of columns that `fit` saw.
         feature_names_in_: Names of these columns, where `X` had names.
 
@@ -71,7 +82,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         >>> detector.predict([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]]).tolist()
         [1, -1]
 
-    Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), arXiv 2104.08279.
+    Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), arXiv 2104.08279; Vovk (2015),
+    arXiv 1208.0806, for folds; Good (1955) for weighted sums of log p-values; Ramaswamy, Rastogi & Shim (2000) for
+    distances; Li, Zhao, Hu, Botta, Ionescu & Chen (2022), arXiv 2201.00382, for columns alone.
     """
 
     alpha: float = 0.05
@@ -83,10 +96,12 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     settings: Mapping[str, Any] | None = None
     num_samples: int = 100
     random_state: RandomState = None
+    folds: int | None = None
+    score: str = "combined"
 
     @whole
     def fit(self, X: Any, y: Any = None) -> "VAEDetector":
-        """Train a model of the rows but those held out, and note how surprising these are.
+        """Train models of the rows but those of each fold, and note how odd these are.
 
         Args:
             X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
@@ -96,11 +111,12 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             The estimator itself, fitted.
 
         Raises:
-            ConfigError: `alpha` or `held_out` is not within 0 and 1 (a ValueError that says the remedy).
+            ConfigError: `alpha` or `held_out` is not within 0 and 1, or `folds` or `score` is not one of what they
+                may be (a ValueError that says the remedy).
             DataError: No column can be modelled, or a column mixes kinds (likewise).
 
         Warns:
-            UserWarning: Too few rows are held out for a p-value as small as alpha.
+            UserWarning: Too few rows are compared with for a p-value as small as alpha.
         """
         for name in ("alpha", "held_out"):
             value = getattr(self, name)
@@ -109,40 +125,68 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 raise ConfigError(what, where=name, fix="Give for example 0.1.")
         for name in ("typed", "robust"):
             truth(getattr(self, name), name)
+        if self.score not in SCORES:
+            fix = f"Give one of {', '.join(SCORES)}."
+            raise ConfigError(f"there is no score {self.score!r:.100}.", where="score", fix=fix)
+        if self.folds is not None:
+            check_count(self.folds, "folds")
         n = len(self._data(X, reset=True, typed=self.typed))
         self.seed_ = seed_of(self.random_state)
+        folds = (FOLDS if n <= CROSS_FITTED else 1) if self.folds is None else self.folds
         count = min(max(int(np.ceil(self.held_out * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)
         order = np.random.default_rng(self.seed_).permutation(n)
+        parts = np.array_split(order, min(folds, n)) if folds > 1 else [order[:count]]
+        self.others_ = sum(len(part) for part in parts)
         X = X if is_frame(X) else np.asarray(with_nan(X))
-        apart, kept = (_safe_indexing(X, np.sort(part)) for part in (order[:count], order[count:]))
-        data = self._data(kept, reset=False, typed=self.typed)  # its schema knows nothing of the rows held out
-        self.others_ = count
-        usual = ROBUST if self.robust else {}
-        self.model_ = self._train(data, self.seed_, usual)
-        for _ in range(TIMES if self.robust else 0):
-            scores = self.score_samples(kept)
-            usual_rows = np.flatnonzero(scores >= np.sort(scores)[int(TRIMMED * len(scores))])
-            left = self._data(_safe_indexing(kept, usual_rows), reset=False, typed=self.typed)
-            self.model_ = self._train(left, self.seed_, usual)
-        self._known = _row_ids(self._rows(kept).x)
-        surprise, self._copies = np.zeros(0), 0.0
-        if count:
-            held = self._rows(apart)
-            surprise, self._copies = -self._log_marginal(held), float(np.mean(np.isin(_row_ids(held.x), self._known)))
-        self.calibration_ = np.sort(surprise)
-        most = int(self.alpha * (count + 1) + 1e-9)  # so many of them may be as surprising as an outlier, it included
+        self.models_, self._near, self._apart, self._copies = [], [], [], 0.0
+        measures = []
+        for k, part in enumerate(parts):
+            kept = _safe_indexing(X, np.setdiff1d(order, part))
+            data = self._fold(kept)
+            if self.score == "combined":
+                self._near.append(Neighbourhood(data, crowded=self.robust))
+            self._apart.append(np.zeros(0, "<u8"))
+            if folds == 1:
+                self._known = _row_ids(data)
+            if len(part):
+                held = self._rows(_safe_indexing(X, np.sort(part)), k)
+                self._apart[k] = np.unique(_row_ids(held))
+                measures.append(self._measures(held, k))
+                if folds == 1:
+                    self._copies = float(np.mean(np.isin(_row_ids(held), self._known)))
+        self.model_ = self.models_[0]
+        self._others = np.concatenate(measures) if measures else np.zeros((0, 1))
+        self._weights = weights(self._others.shape[1], crowded=self.robust)
+        of_others = self._others[:, 0]
+        if self.score == "combined":
+            of_others = oddness_of_others(self._others, self._weights)
+        self.calibration_ = np.sort(of_others)
+        most = int(self.alpha * (self.others_ + 1) + 1e-9)  # so many may be as odd as an outlier, it included
         self.offset_ = float(-self.calibration_[-most]) if most else -np.inf
         if not most:
             least = int(np.ceil(1.0 / self.alpha)) - 1
-            words = f"no p-value is as small as {self.alpha:g} of {count} held-out rows, so no row is an outlier"
-            warnings.warn(f"{words}: give {2 * least} rows or more, or a larger alpha", UserWarning, stacklevel=3)
+            words = f"no p-value is as small as {self.alpha:g} of {self.others_} held-out rows, so no row is an outlier"
+            fix = f"give {least if folds > 1 else 2 * least} rows or more, or a larger alpha"
+            warnings.warn(f"{words}: {fix}", UserWarning, stacklevel=3)
         return self
 
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Estimate log p(x) of the observed cells of every row; high is usual.
+    def _fold(self, kept: Any) -> Dataset:
+        """Train on the rows outside a fold, and give those that the model was trained on in the end."""
+        data = self._data(kept, reset=False, typed=self.typed)  # its schema knows nothing of the rows held out
+        usual = ROBUST if self.robust else {}
+        self.models_.append(self._train(data, self.seed_, usual))
+        for _ in range(TIMES if self.robust else 0):
+            scores = -self._surprise(self._rows(kept, -1), -1)
+            usual_rows = np.flatnonzero(scores >= np.sort(scores)[int(TRIMMED * len(scores))])
+            left = self._data(_safe_indexing(kept, usual_rows), reset=False, typed=self.typed)
+            self.models_[-1] = self._train(left, self.seed_, usual)
+        return self._rows(kept, -1)
 
-        A number of typed columns beyond those of the training rows counts as missing, and the log probability of a
-        number so far beyond is added (`latens.workflow.cells.tails`).
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Score rows: by minus their oddness, or with `log-prob` by log p(x) of their observed cells; high is usual.
+
+        A number of typed columns beyond those of the training rows counts as missing in log p(x), and the log
+        probability of a number so far beyond is added (`latens.workflow.cells.tails`).
 
         Args:
             X: Rows of the columns that `fit` saw.
@@ -150,21 +194,39 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         Returns:
             Shape (n,), nats.
         """
-        return self._log_marginal(self._rows(X))
-
-    def _rows(self, X: Any) -> Dataset:
         check_is_fitted(self)
-        return self._data(X, reset=False, typed=self.typed, schema=self.model_.schema, unknown="missing")
+        each, own = [], []
+        for k in range(len(self.models_)):
+            data = self._rows(X, k)
+            each.append(self._measures(data, k))
+            own.append(np.isin(_row_ids(data), self._apart[k]))
+        unseen = np.stack(own)  # by the models: all of them for a new row
+        unseen |= ~unseen.any(axis=0)
+        stacked = np.where(unseen[:, :, None], np.stack(each), np.nan)
+        found = stacked[0] if len(stacked) == 1 else np.nanmedian(stacked, axis=0)
+        return -(found[:, 0] if self.score == "log-prob" else oddness(found, self._others, self._weights))
 
-    def _log_marginal(self, data: Dataset) -> np.ndarray:
+    def _rows(self, X: Any, k: int = 0) -> Dataset:
+        check_is_fitted(self, "models_")
+        return self._data(X, reset=False, typed=self.typed, schema=self.models_[k].schema, unknown="missing")
+
+    def _measures(self, data: Dataset, k: int) -> np.ndarray:
+        """How odd rows are to one of the models, by each measure of the score."""
+        surprise = self._surprise(data, k)[:, None]
+        if self.score == "log-prob":
+            return surprise
+        near = self._near[k]
+        return np.concatenate([surprise, near.distances(data), near.tails(data)[:, None]], axis=1)
+
+    def _surprise(self, data: Dataset, k: int) -> np.ndarray:
         found = -surprises(
-            self.model_, data, None, others=self.others_,
+            self.models_[k], data, None, others=self.others_,
             num_samples=check_count(self.num_samples, "num_samples"), key=jax.random.key(self.seed_), batch_size=BATCH,
         )  # fmt: skip
-        return np.asarray(finite(found, "log p(x)", minus_infinity=True), np.float64)
+        return -np.asarray(finite(found, "log p(x)", minus_infinity=True), np.float64)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Tell by how much log p(x) is above the limit; below 0 is an outlier.
+        """Tell by how much the score is above the limit; below 0 is an outlier.
 
         Args:
             X: Rows of the columns that `fit` saw.
@@ -188,7 +250,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def p_values(self, X: Any) -> np.ndarray:
-        """Compute the share of held-out rows that are at least as surprising, each row counted among them.
+        """Compute the share of rows compared with that are at least as odd, each row counted among them.
 
         Args:
             X: Rows of the columns that `fit` saw.
@@ -197,15 +259,17 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             Shape (n,), from 1 / (m + 1) to 1.
 
         Warns:
-            UserWarning: Most of the rows trained the model, so that they look less unusual than they are; or all
-                of them together are not like those held out, beyond a tenth of outliers.
+            UserWarning: With one fold, most of the rows trained the model, so that they look less unusual than they
+                are; or all of them together are not like those compared with, beyond a tenth of outliers.
         """
-        data = self._rows(X)
-        again = int(np.isin(_row_ids(data.x), self._known).sum())
-        if again > len(data) * (1.0 + self._copies) / 2.0:  # of rows that did not, the share `_copies` is like some
-            words = f"{again} of {len(data)} rows trained the model, which look less unusual than they are"
-            warnings.warn(f"{words}: give rows that fit did not see", UserWarning, stacklevel=2)
-        scores = -self._log_marginal(data)
+        again = 0
+        if len(self._apart) == 1:
+            data = self._rows(X)
+            again = int(np.isin(_row_ids(data), self._known).sum())
+            if again > len(data) * (1.0 + self._copies) / 2.0:  # of rows that did not, the share `_copies` is like some
+                words = f"{again} of {len(data)} rows trained the model, which look less unusual than they are"
+                warnings.warn(f"{words}: give rows that fit did not see", UserWarning, stacklevel=2)
+        scores = -self.score_samples(X)
         found = conformal(self.calibration_, scores)
         moved = drift(found, more_surprising(self.calibration_, scores), self.others_).words
         if moved and not again:
@@ -234,7 +298,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         )
 
 
-def _row_ids(x: np.ndarray) -> np.ndarray:
+def _row_ids(data: Dataset) -> np.ndarray:
     """A number of 64 bits for each row, that equal rows share."""
-    ids = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.ascontiguousarray(x))
-    return np.frombuffer(b"".join(ids), "<u8")
+    parts = [part for part in (data.x, data.mask, data.outside) if part is not None]
+    rows = (b"".join(np.ascontiguousarray(part[i]).tobytes() for part in parts) for i in range(len(data)))
+    return np.frombuffer(b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in rows), "<u8")

@@ -5,16 +5,26 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, DataError, LatensError
 from latens.verbs._lazy import np
-from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, whole
+from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
 
 if TYPE_CHECKING:
     from latens.data import Dataset
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
+SAID, LOOKED_AT = 5, 10
+"""Flagged rows of which a line is said, and in how many of the most surprising rows each one to name is looked for."""
 
 _ALPHA = "the share of false alarms among flagged rows that is allowed (default 0.05)"
 _HELD_OUT = "rows like the training rows that did not train the model (default: those that the run held out)"
+_TOP = (
+    "rows to name whether flagged or not, those with the oddest cell first (with --cells 0 the most surprising; "
+    "default: those that are flagged)"
+)
+_FOLDS = (
+    "models like this one to train, each without a part of the run's data, so that all its rows are compared with "
+    "(default: none; only the rows that the run held out are)"
+)
 _CODES = (
     "pictures are compared by how much their surprise, -log p(x), exceeds the length of their code under PNG's "
     "filters and DEFLATE: log p(x) alone favours simple pictures"
@@ -37,10 +47,12 @@ class Detect(Verb):
     ] = None  # fmt: skip
     num_samples: Annotated[int, arg("draws a row (default 100)", metavar="K", kind=draws)] = 100
     seed: Seed = 0
+    top: Annotated[int | None, arg(_TOP, metavar="N", kind=table_rows)] = None
+    folds: Annotated[int | None, arg(_FOLDS, metavar="K", kind=whole(2, 100))] = None
 
     def __call__(self, at: At) -> Work:
-        from latens.workflow.cells import blame, named_cells, typed_columns
-        from latens.workflow.detect import detect, strange_rows
+        from latens.workflow.cells import Blame, blame, named_cells, typed_columns
+        from latens.workflow.detect import cross_fitted, detect, strange_rows
 
         types = at.trained.schema.types if self.cells is None else typed_columns(at.trained, "--cells")
         cells = 0 if types is None else min(CELLS if self.cells is None else self.cells, len(types))
@@ -48,7 +60,9 @@ class Detect(Verb):
         own, trained_on, split, positions = self._held_out(at)
         words = f"compare {len(new)} rows with {len(positions)} held-out ones into {at.out}; nothing was written"
         yield Would(words, {"out": str(at.out), "rows": len(new), "held_out": len(positions)})
-        given = {"alpha": self.alpha, "num_samples": self.num_samples, "seed": self.seed}
+        given = {"alpha": self.alpha, "gate": self.top is None, "num_samples": self.num_samples, "seed": self.seed}
+        if self.folds is not None:
+            given["folds"] = cross_fitted(at.trained, own, self.folds, seed=self.seed)
         found = detect(at.trained, own, positions, new, **given)
         names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
         arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
@@ -57,17 +71,27 @@ class Detect(Verb):
             arrays |= {"code_length": found.code_length, "excess": found.score}
         arrays |= {"p_value": found.p_value, "q_value": found.q_value, "flagged": found.flagged.astype(int)}
         flagged = np.flatnonzero(found.flagged)
-        top = flagged[np.argsort(-found.score[flagged], kind="stable")][:MOST_BLAMED]
+        asked, most = flagged, MOST_BLAMED
+        if self.top is not None:
+            asked, most = np.arange(len(new)), self.top
+            most = max(most, min(LOOKED_AT * most, MOST_BLAMED)) if cells else most
+        top = asked[np.argsort(-found.score[asked], kind="stable")][:most]
         if cells and len(top):
             blamed = blame(at.trained, new, top, others=found.calibration, cells=cells, seed=self.seed)
+            if self.top is not None:  # a wrong cell shows in its own p-value more than in the surprise of its row
+                oddest = np.argsort(blamed.p_value[:, 0], kind="stable")[: self.top]
+                top, blamed = top[oddest], Blame(*(part[oddest] for part in blamed))
             arrays |= named_cells(blamed, new, top)
+        if self.top is not None:  # 0 of the others
+            arrays["rank"] = np.zeros(len(new), int)
+            arrays["rank"][top] = np.arange(1, len(top) + 1)
         if found.drift.words:
             usual = "compare them with usual rows of their own time or place (--held-out FILE)"
             at.warn(f"{found.drift.words}; {usual}")
         known = 0 if trained_on is None else len(_again(trained_on, new))
         if known:
             at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
-        told_of = "that did not train the model"
+        told_of = "that did not train the model" if self.folds is None else "each as a model without it has it"
         if trained_on is None:
             told_of = "(whether they trained the model is not known: its own data cannot be read)"
         text = [f"{len(flagged)} of {len(new)} rows flagged at a share of {self.alpha:g} false alarms"]
@@ -77,11 +101,11 @@ class Detect(Verb):
         if strange:
             text.append(f"{strange} rows hold a name that no training row had: they are flagged whatever their q-value")
         least = 1.0 / (found.calibration + 1)
-        if least * len(new) > self.alpha:
+        if self.top is None and least * len(new) > self.alpha:
             few = f"of {len(new)} rows at least {int(np.ceil(least * len(new) / self.alpha))} must have it"
             what = f"the smallest p-value that these can show is {least:.2g}: {few} before any is flagged"
             text.append(f"{what}; give more held-out rows (--held-out)")
-        for row in top[:5].tolist():
+        for row in top[: SAID if self.top is None else self.top].tolist():
             line = f"  row {new.names[row]}: surprise {found.surprise[row]:.1f} nats, "
             line += "" if found.code_length is None else f"{found.score[row]:.1f} more than its code, "
             line += f"p {found.p_value[row]:.2g}"
@@ -89,18 +113,31 @@ class Detect(Verb):
                 cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
                 line += f"; {cell} is {value}, expected {expected}, p {p}"
             text.append(line)
-        if len(flagged) > len(top) and cells:
+        if self.top is None and len(flagged) > len(top) and cells:
             text.append(f"cells are named for the {len(top)} most surprising rows")
         told: dict[str, Any] = {"rows": len(new), "flagged": len(flagged), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
         told |= {"drift": {"distance": found.drift.distance, "p_value": found.drift.p_value}}
         told |= {"score": "surprise" if found.code_length is None else "excess"}
+        if self.top is not None:
+            told["top"] = [_named(arrays, row, cells) for row in top.tolist()]
         return Made(arrays=arrays, infinite=("surprise",), value=told, text="\n".join(text))
 
     def _held_out(self, at: At) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
         """The rows to compare with, the training data where they can be read, and which of the first count."""
         from latens.workflow.groups import held_out_rows
 
+        if self.folds is not None:
+            if self.held_out is not None:
+                what = "rows of another file did not train, so that there is nothing to leave out of them."
+                raise ConfigError(what, where="--folds", fix="Leave --folds or --held-out out.")
+            own = at.load_of(None)
+            if not at.knows(own) or at.trained.config is None:
+                what = (
+                    "the data that the model was trained on have changed, or it was not trained from a configuration."
+                )
+                raise ConfigError(what, where="--folds", fix="Leave it out, or train anew: `latens fit DATA`.")
+            return own, own, f"{self.folds} folds of the run's data", np.arange(len(own))
         own = at.load_of(self.held_out, every=False, unknown=None if self.held_out is None else "missing")
         if at.knows(own):  # also where --held-out names the run's own data: its split says which rows trained
             split, positions = held_out_rows(own)
@@ -118,6 +155,16 @@ class Detect(Verb):
                 raise DataError(what, where=where, fix=fix)
             at.warn(words)
         return own, trained_on, str(self.held_out), positions
+
+
+def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:
+    """A row and its oddest cells, as --json has them."""
+    surprise = float(arrays["surprise"][row])
+    own = {"row": arrays["row_id" if "row_id" in arrays else "row"][row]}
+    own |= {"surprise": surprise if np.isfinite(surprise) else "inf", "p_value": float(arrays["p_value"][row])}
+    words = ("cell", "value", "expected", "p")
+    each = [{word: arrays[f"{word}_{k}"][row] for word in words} for k in range(1, cells + 1)]
+    return own | ({"cells": [{**cell, "p": float(cell["p"])} for cell in each if cell["cell"]]} if cells else {})
 
 
 def _own_data(at: At) -> "Dataset | None":

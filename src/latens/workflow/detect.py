@@ -1,5 +1,6 @@
 """Rows that are unlike the training rows: how surprising each is, and with which p-value."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -9,11 +10,12 @@ from jaxtyping import Shaped
 from scipy.stats import kstwobign
 
 from latens import evaluation
-from latens.data import Dataset
+from latens.data import TEST, TRAIN, VALIDATION, Dataset
 from latens.errors import DataError
 from latens.typing import Key
 from latens.workflow.cells import strange_cells, tails
 from latens.workflow.complexity import are_pictures, detail
+from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
 MOST_CALIBRATION = 5000
@@ -73,8 +75,10 @@ def detect(
     new: Dataset,
     *,
     alpha: float = 0.05,
+    gate: bool = True,
     num_samples: int = 100,
     seed: int = 0,
+    folds: Sequence[tuple[TrainedModel, Any]] | None = None,
 ) -> Detection:
     r"""Compare rows with held-out ones by their surprise under a model."""
     # The conformal p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ over m held-out rows: for a row like these
@@ -87,12 +91,16 @@ def detect(
     # score s is the surprise minus the length of the picture's code (`latens.workflow.complexity.code_lengths`).
     # Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
     # Hochberg (1995); Serra, Alvarez, Gomez, Slizovskaia, Nunez & Luque (2020), arXiv 1909.11480, for pictures.
-    if len(positions) + 1 < 1.0 / alpha:
+    # folds: models of the same data beside the held-out rows that each did not see (`cross_fitted`): a held-out row has
+    # the surprise of its own one, a new row the median of all.
+    # gate: whether too few held-out rows to flag any row are refused.
+    if gate and len(positions) + 1 < 1.0 / alpha:
         what = f"{len(positions)} held-out rows cannot show a p-value of {alpha:g}: the smallest is 1 in all of them."
         raise DataError(what, where=held_out.name, fix=f"Hold out at least {int(np.ceil(1 / alpha))} rows.")
     order = np.random.default_rng(seed).permutation(positions)[:MOST_CALIBRATION]
     options: dict[str, Any] = {"num_samples": num_samples, "key": jax.random.key(seed)}
-    surprise = surprises(trained, new, None, others=len(order), **options)
+    models = [(trained, order)] if folds is None else [(one, order[np.isin(order, part)]) for one, part in folds]
+    surprise = np.median([surprises(one, new, None, others=len(order), **options) for one, _ in models], axis=0)
     pictures = are_pictures(new) and are_pictures(held_out)
     length = detail(trained, new, None, seed=seed) if pictures else None
     shown = np.ones(new.x.shape, bool) if new.mask is None else new.mask
@@ -107,8 +115,10 @@ def detect(
         if not len(rows):
             continue
         own = order if len(patterns) <= 20 or pattern.all() else order[: max(MOST_CALIBRATION // 10, int(1 / alpha))]
-        seen = pattern.reshape(new.x.shape[1:])
-        scores = surprises(trained, held_out, own, shown=seen, others=len(order), **options)
+        how: dict[str, Any] = {"shown": pattern.reshape(new.x.shape[1:]), "others": len(order), **options}
+        parts = [(one, part[np.isin(part, own)]) for one, part in models]
+        scores = np.concatenate([surprises(one, held_out, part, **how) for one, part in parts if len(part)])
+        own = np.concatenate([part for _, part in parts])
         if length is not None:
             scores = scores - detail(trained, held_out, own, seed=seed)
         own_scores = surprise[rows] - (0.0 if length is None else length[rows])
@@ -118,6 +128,20 @@ def detect(
     q_value = adjusted(p_value)
     moved = drift(p_value[~empty], above[~empty], least)
     return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order), moved, length)
+
+
+def cross_fitted(trained: TrainedModel, data: Dataset, folds: int, *, seed: int = 0) -> list[tuple[TrainedModel, Any]]:
+    """Train models like one of the data, each without the rows of a fold; give them with the rows left out."""
+    # Rows that validated the model validate these, those of their fold left out; the schema is that of the model.
+    # Source: Vovk (2015), arXiv 1208.0806.
+    assert trained.config is not None
+    which = np.random.default_rng(seed).permutation(len(data)) % folds
+    found = []
+    for k in range(folds):
+        split = np.where(which == k, TEST, np.where(data.split == VALIDATION, VALIDATION, TRAIN)).astype(np.uint8)
+        part = replace(data, split=split, schema=trained.schema)
+        found.append((train(prepare(trained.config, part))[0], np.flatnonzero(which == k)))
+    return found
 
 
 def strange_rows(data: Dataset) -> Shaped[np.ndarray, " n"]:

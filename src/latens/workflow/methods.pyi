@@ -70,6 +70,8 @@ class Methods:
         cells: int | None = None,
         num_samples: int = 100,
         seed: int = 0,
+        top: int | None = None,
+        folds: int | None = None,
     ) -> Made:
         """Rows that are unlike the training rows: surprise, p-values, flags: `latens detect`."""
     def evaluate(
