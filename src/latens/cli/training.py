@@ -128,6 +128,11 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.data.rows import MEASURED, every_nth
     from latens.verbs._measured import held_out_rows, summary_of
 
+    from latens.workflow.refit import refit_text
+
+    if text := refit_text(trained):
+        context.say(f"  {text}")
+        log.info(text)
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
@@ -149,6 +154,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         best_step=loop.best_step,
         stopped_because=loop.stopped_because,
         training_seconds=loop.seconds,
+        refit=trained.facts.get("refit"),
         metrics=found.to_json(),
         split=split,
         held_out=found.held_out,

@@ -5,7 +5,7 @@ from typing import Any
 
 from latens.config import ClassifierConfig, Config
 from latens.errors import ConfigError
-from latens.recipes.building.plan import make_objective
+from latens.recipes.building.plan import make_objective, unrefittable
 from latens.recipes.building.recipe import Size
 from latens.recipes.parts.bound import Parts, bind
 from latens.trees import count_parameters
@@ -68,6 +68,7 @@ _IDLE: dict[str, Callable[[Parts], str]] = {
     "likelihood.fixed_scale": _fixed_scale,
     "likelihood.scale_floor": _learned_scale,
     "likelihood.probability_floor": _family("bernoulli"),
+    "prior.refit": lambda p: unrefittable(p) if p.config.prior.refit else "",
     "posterior.scale": _posterior,
     "posterior.scale_floor": _scale_floor,
     "data.threshold": lambda p: "" if p.config.data.binarize == "threshold" else "unless data.binarize=threshold",
