@@ -127,7 +127,6 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.cli.remade import made
     from latens.data.rows import MEASURED, every_nth
     from latens.verbs._measured import held_out_rows, summary_of
-
     from latens.workflow.refit import refit_text
 
     if text := refit_text(trained):

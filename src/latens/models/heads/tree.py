@@ -105,3 +105,4 @@ class TreeHead(AbstractTableHead):
         ratios = self.counted.value + jnp.where(child, self.more, 0.0)
         bins = {name: one.value for name, one in self.bins.of.items()}
         return Tree(self.columns(outputs), bins, parents, self.order.value, ratios)
+

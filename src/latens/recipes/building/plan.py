@@ -17,7 +17,6 @@ from latens.config import (
     NetworkConfig,
     ObjectiveConfig,
     OptimizerConfig,
-    PriorConfig,
     TrainingConfig,
     VAEConfig,
 )
