@@ -133,6 +133,14 @@ def test_a_short_training_is_not_followed_by_a_fit_that_takes_longer(seen: int, 
     assert ("gain" in found, found.get("because")) == (tried, None if tried else "the training was short")
 
 
+def test_codes_that_no_mixture_can_be_fitted_to_end_no_training() -> None:
+    data = rows(planted=True)
+    trained = linear(data)
+    model = eqx.tree_at(lambda m: m.encoder.network.layers[0].bias, trained.model, jnp.full(2, jnp.nan))
+    found = refitted_at_end(replace(trained, model=model), data, seen=10**6).facts["refit"]
+    assert (found["kept"], "reg_covar" in found["because"]) == (False, True)
+
+
 def asked(name: str = "default", **settings: object) -> bool | None:
     """What a configuration says of the fit once it is resolved."""
     small = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 1, **settings}

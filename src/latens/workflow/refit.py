@@ -272,10 +272,11 @@ def refitted_at_end(trained: TrainedModel, data: Dataset, *, seen: int) -> Train
         return trained.with_facts(refit={"kept": False, "because": "the training was short"})
     seed, components = config.training.seed, min(COMPONENTS, len(train))
     codes, batch = _codes_of(trained.batch(data, train), trained, CODES, seed), trained.batch(data, rows)
-    fitted = {
-        kind: mixture_of(codes, components, full=kind == "full-mixture", seed=seed)
-        for kind in ("mixture", "full-mixture")[: 1 + (1 < codes.shape[1] <= MOST_FULL)]
-    }
+    kinds = ("mixture", "full-mixture")[: 1 + (1 < codes.shape[1] <= MOST_FULL)]
+    try:
+        fitted = {kind: mixture_of(codes, components, full=kind == "full-mixture", seed=seed) for kind in kinds}
+    except ValueError as error:  # of scikit-learn, where codes are not finite or all in one place
+        return trained.with_facts(refit={"kept": False, "because": str(error)})
     others = tuple(prior(model) for prior in fitted.values())
     under = Partial(_under, others=others, num_samples=ENOUGH_DRAWS)
     values = np.asarray(map_draws(under, trained.rows(batch, seed=seed)), np.float64)
