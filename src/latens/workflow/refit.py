@@ -14,6 +14,7 @@ from latens.config import PriorConfig, VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import every_nth
+from latens.distributions import FullNormal
 from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.batched import map_draws
@@ -21,7 +22,7 @@ from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_mom
 from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
 from latens.io import keys
 from latens.io.process import check_process, counted
-from latens.models import Downwards, LatentModel, Upwards
+from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior, Upwards
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
@@ -277,15 +278,15 @@ def refitted_at_end(trained: TrainedModel, data: Dataset, *, seen: int) -> Train
         fitted = {kind: mixture_of(codes, components, full=kind == "full-mixture", seed=seed) for kind in kinds}
     except ValueError as error:  # of scikit-learn, where codes are not finite or all in one place
         return trained.with_facts(refit={"kept": False, "because": str(error)})
-    others = tuple(prior(model) for prior in fitted.values())
-    under = Partial(_under, others=others, num_samples=ENOUGH_DRAWS)
-    values = np.asarray(map_draws(under, trained.rows(batch, seed=seed)), np.float64)
+    z, rest, own = map_draws(Partial(_weights, num_samples=ENOUGH_DRAWS), trained.rows(batch, seed=seed))
+    log_priors = np.stack([own, *(_log_density(prior, z) for prior in fitted.values())]).astype(np.float64)
+    values = np.logaddexp.reduce(log_priors + rest, axis=2)
     what = f"{_measured(trained)} with a mixture fitted to the codes as the prior minus that with the trained prior"
     protocol = f"{what}, paired over validation rows; importance sampling, {ENOUGH_DRAWS} draws a row"
     weight = None if batch.weight is None else np.asarray(batch.weight)
     gains = {
-        kind: Estimate.of(value - values[:, 0], num_samples=ENOUGH_DRAWS, protocol=protocol, weight=weight)
-        for kind, value in zip(fitted, values.T[1:], strict=True)
+        kind: Estimate.of(value - values[0], num_samples=ENOUGH_DRAWS, protocol=protocol, weight=weight)
+        for kind, value in zip(fitted, values[1:], strict=True)
     }
     kind, gain = max(gains.items(), key=lambda pair: pair[1].value)
     kept = bool(gain.value > max(2.0 * gain.standard_error, LEAST_GAIN))
@@ -312,16 +313,27 @@ def _measured(trained: TrainedModel) -> str:
     return "the cross-entropy bound" if is_grey(trained, trained.schema.kind) else "log p(x)"
 
 
-def _under(
-    model: Any, batch: Batch, key: Key, *, others: tuple[Any, ...], num_samples: int, samples_per_chunk: int
-) -> Float[Array, "B P"]:
-    """Estimates of log p(x) of prepared rows under the model's own prior and under others, of the same draws."""
+def _weights(
+    model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int
+) -> tuple[Float[Array, "B K n"], Float[Array, "B K"], Float[Array, "B K"]]:
+    """Draws of prepared rows, what of their log weights does not depend on the prior, and the log density of that."""
 
-    def chunk(first: Array) -> Array:
+    def chunk(first: Array) -> tuple[Array, Array, Array]:
         found = draw(model, batch, num_samples=size, first_sample=first, key=key, dropout=False)
-        log_prior = jnp.stack([found.log_prior, *(jax.vmap(jax.vmap(p.log_prob))(found.z) for p in others)])
-        return jax.nn.logsumexp(log_prior + found.log_likelihood - found.log_posterior, axis=1)
+        return found.z, found.log_likelihood - found.log_posterior, found.log_prior
 
     size = next(size for size in range(min(samples_per_chunk, num_samples), 0, -1) if num_samples % size == 0)
     parts = jax.lax.map(chunk, jnp.arange(0, num_samples, size))
-    return jax.nn.logsumexp(parts, axis=0).T - np.log(num_samples)
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf.reshape(num_samples, *leaf.shape[2:]), 0, 1), parts)
+
+
+def _log_density(prior: MixturePrior | FullMixturePrior, z: np.ndarray) -> np.ndarray:
+    """The log density of a mixture in double precision; as a program of XLA it would be compiled for seconds."""
+    distribution, found = prior(None), []
+    for component in range(prior.components):
+        part: Any = distribution.component(component)
+        scale = part.scale_tril() if isinstance(part, FullNormal) else jnp.diag(jnp.exp(part.log_scale_array()))
+        noise = (z - np.asarray(part.loc, np.float64)) @ np.linalg.inv(np.asarray(scale, np.float64)).T
+        log_scale = np.log(np.diagonal(np.asarray(scale, np.float64))).sum() + 0.5 * np.log(2 * np.pi) * z.shape[-1]
+        found.append(float(distribution.logits[component]) - 0.5 * (noise**2).sum(-1) - log_scale)
+    return np.logaddexp.reduce(found)

@@ -141,7 +141,10 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     prior = replace(config.prior, kind=row.prior) if config.prior.kind == "auto" else config.prior
     own = config.prior.kind == "auto" and not config.prior.options
     if prior.refit is None:  # a prior that was chosen, by a user or by a recipe, is left as it is trained
-        refit = own and not mixed and config.recipe == "default" and not unrefittable(parts.having(config))
+        # The percentiles of a standard Normal space the plane of pictures with two units.
+        plane = posterior.latent_dim == 2 and image_shape(schema) is not None
+        refit = own and not mixed and not plane and config.recipe == "default"
+        refit = refit and not unrefittable(parts.having(config))
         prior = replace(prior, refit=refit)
     if mixed and config.recipe == "default" and own and prior.kind == "standard-normal":
         prior = replace(prior, kind="mixture", options={"components": TABLE_COMPONENTS})
