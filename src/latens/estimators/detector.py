@@ -22,6 +22,7 @@ from latens.io.process import check_count
 from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
 from latens.workflow.detect import conformal, drift, more_surprising, surprises
+from latens.workflow.trained import TrainedModel
 
 USUAL = {"prior.refit": False}
 """A prior fitted to the codes gains log p(x) and tells outliers apart no better.
@@ -29,7 +30,7 @@ USUAL = {"prior.refit": False}
 Area of four sets of ADBench, trained on usual rows, without and with it: Ionosphere 0.972 and 0.968, WDBC 0.986 both,
 cardio 0.895 and 0.879, pendigits 0.992 both.
 """
-ROBUST = {**USUAL, "posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 1500}
+ROBUST = {"posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 1500}
 """Too small a model, and too short a training, to learn a few outliers by heart."""
 TRIMMED, TIMES = 0.1, 2
 """Share of the training rows that robust training leaves out, and how often it looks for them."""
@@ -137,7 +138,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         apart, kept = (_safe_indexing(X, np.sort(part)) for part in (order[:count], order[count:]))
         data = self._data(kept, reset=False, typed=self.typed)  # its schema knows nothing of the rows held out
         self.others_ = count
-        usual = ROBUST if self.robust else USUAL
+        usual = ROBUST if self.robust else {}
         self.model_ = self._train(data, self.seed_, usual)
         for _ in range(TIMES if self.robust else 0):
             scores = self.score_samples(kept)
@@ -157,6 +158,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             words = f"no p-value is as small as {self.alpha:g} of {count} held-out rows, so no row is an outlier"
             warnings.warn(f"{words}: give {2 * least} rows or more, or a larger alpha", UserWarning, stacklevel=3)
         return self
+
+    def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
+        return super()._train(data, seed, {**USUAL, **(usual or {})})
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Estimate log p(x) of the observed cells of every row; high is usual.
