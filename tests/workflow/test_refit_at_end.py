@@ -167,6 +167,20 @@ def test_a_prior_that_was_chosen_is_left_alone(name: str, settings: dict[str, ob
     assert asked(name, **settings) is refit
 
 
+@pytest.mark.parametrize(("units", "refit"), [(2, False), (3, True)])
+def test_the_plane_of_pictures_keeps_the_percentiles_of_its_prior(units: int, refit: bool) -> None:
+    pictures = latens.load_data(np.random.default_rng(0).integers(0, 5, (60, 8, 8), dtype=np.uint8))
+    config = override(get_recipe("default").config, {"posterior.latent_dim": units, "network.hidden": [4]})
+    assert prepare(config, pictures).config.prior.refit is refit
+
+
+def test_a_detector_keeps_its_trained_prior_unless_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latens.estimators.rows.train", lambda experiment: [experiment.trained(None)])
+    data = rows(planted=True)
+    assert latens.VAEDetector()._train(data, 0).config.prior.refit is False
+    assert latens.VAEDetector(settings={"prior.refit": True})._train(data, 0).config.prior.refit is True
+
+
 def test_a_fit_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"no effect beside posterior.kind=von-mises-fisher") as error:
         asked(posterior="von-mises-fisher", **{"prior.refit": "true"})
