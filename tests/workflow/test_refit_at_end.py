@@ -82,7 +82,7 @@ def test_two_clusters_of_codes_are_found_and_gain_what_the_formula_says() -> Non
     fitted = jax.nn.softmax(prior.logits), prior.loc[:, 0], jnp.exp(prior.log_scale[:, 0])
     gains = log_p(x, *map(np.asarray, fitted)) - log_p(x, *NORMAL)
     assert found["gain"]["n"] == len(x) == 200
-    assert found["gain"]["value"] == pytest.approx(gains.mean(), abs=0.02)
+    assert found["gain"]["value"] == pytest.approx(gains.mean(), abs=0.002)
     assert found["gain"]["standard_error"] == pytest.approx(gains.std(ddof=1) / np.sqrt(200), rel=0.1)
     assert gains.mean() > 0.7 * np.mean(log_p(x, *TRUE) - log_p(x, *NORMAL)) > 0.1
     assert new.model.encoder is old.model.encoder
