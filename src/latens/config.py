@@ -72,10 +72,13 @@ class PriorConfig(Part, frozen=True):
     Args:
         kind: The name of the prior; "auto" is the one that matches the posterior's support.
         options: The options of that prior, by name.
+        refit: Whether a mixture is fitted to the codes at the end, and kept where validation rows gain by it. None:
+            where the recipe `default` chooses the prior itself.
     """
 
     kind: str = "auto"
     options: Options = {}
+    refit: bool | None = None
 
 
 class PosteriorConfig(Part, frozen=True):

@@ -57,6 +57,7 @@ def test_rows_come_back_at_the_cost_of_the_elbo(digits, tmp_path):
     "options",
     [
         {"likelihood": "bernoulli", "prior": "mixture"},
+        {"likelihood": "bernoulli", "prior": "full-mixture"},
         {"likelihood": "discretised-logistic"},
         {"likelihood": "categorical", "recipe": "ladder-vae"},
         {"likelihood": "categorical", "recipe": "two-level"},

@@ -132,7 +132,11 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.data.rows import MEASURED, every_nth
     from latens.workflow.groups import held_out_rows, summary_of
+    from latens.workflow.refit import refit_text
 
+    if text := refit_text(trained):
+        context.say(f"  {text}")
+        log.info(text)
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
@@ -154,6 +158,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         best_step=loop.best_step,
         stopped_because=loop.stopped_because,
         training_seconds=loop.seconds,
+        refit=trained.facts.get("refit"),
         metrics=found.to_json(),
         split=split,
         held_out=found.held_out,

@@ -24,7 +24,14 @@ from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
 from latens.workflow.detect import conformal, drift, more_surprising, surprises
 from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others, weights
+from latens.workflow.trained import TrainedModel
 
+USUAL = {"prior.refit": False}
+"""A prior fitted to the codes gains log p(x) and tells outliers apart no better.
+
+Area of four sets of ADBench, trained on usual rows, without and with it: Ionosphere 0.972 and 0.968, WDBC 0.986 both,
+cardio 0.895 and 0.879, pendigits 0.992 both.
+"""
 ROBUST = {"posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 1500}
 """Too small a model, and too short a training, to learn a few outliers by heart."""
 TRIMMED, TIMES = 0.1, 2
@@ -181,6 +188,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             left = self._data(_safe_indexing(kept, usual_rows), reset=False, typed=self.typed)
             self.models_[-1] = self._train(left, self.seed_, usual)
         return self._rows(kept, -1)
+
+    def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
+        return super()._train(data, seed, {**USUAL, **(usual or {})})
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Score rows: by minus their oddness, or with `log-prob` by log p(x) of their observed cells; high is usual.

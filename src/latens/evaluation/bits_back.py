@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.distributions import Autoregressive, Bernoulli, DiagonalNormal, StandardNormal, VariableMixture
+from latens.distributions import Autoregressive, Bernoulli, DiagonalNormal, FullNormal, StandardNormal, VariableMixture
 from latens.distributions.chain import Chain
 from latens.distributions.discrete import Categorical, Ordinal
 from latens.distributions.mixtures import DiscretisedLogistic, Mixture
@@ -171,13 +171,26 @@ class BitsBack:
         return (self._yes if found.ndim == 1 else self._names), found
 
     def _popped(self, stack: Stack, part: Any) -> Array:
-        loc, scale = self._moments(part)
+        if not isinstance(part, FullNormal):
+            return jnp.asarray(self._popped_at(stack, *self._moments(part)).reshape(part.loc.shape))
+        (loc, factor), z = _full(part), np.zeros(part.loc.shape, np.float32)
+        for unit in range(len(z)):
+            z[unit] = self._popped_at(stack, *_given_before(loc, factor, z, unit))[0]
+        return jnp.asarray(z)
+
+    def _popped_at(self, stack: Stack, loc: np.ndarray, scale: np.ndarray) -> np.ndarray:
         intervals = stack.pop(self._interval, loc / WIDTH, scale / WIDTH)
         cells = stack.pop(self._names, _cells(intervals, loc, scale))
-        return jnp.asarray(_centres(intervals, cells).astype(np.float32).reshape(part.loc.shape))
+        return _centres(intervals, cells).astype(np.float32)
 
     def _push(self, stack: Stack, z: Array, part: Any) -> None:
-        loc, scale = self._moments(part)
+        if not isinstance(part, FullNormal):
+            return self._push_at(stack, z, *self._moments(part))
+        (loc, factor), whole = _full(part), np.asarray(z)
+        for unit in reversed(range(len(whole))):  # popped unit after unit, each given those before it
+            self._push_at(stack, whole[unit], *_given_before(loc, factor, whole, unit))
+
+    def _push_at(self, stack: Stack, z: Any, loc: np.ndarray, scale: np.ndarray) -> None:
         place = np.round(np.asarray(z, np.float64).reshape(-1) * (CELLS / WIDTH) + (CELLS - 1) / 2).astype(np.int64)
         intervals = place // CELLS
         stack.push((place - CELLS * intervals).astype(np.int32), self._names, _cells(intervals, loc, scale))
@@ -209,10 +222,22 @@ def _normal(part: Any) -> DiagonalNormal:
     raise UsageError(what, where="compress", fix=_FIX)
 
 
-def _codable(part: Any) -> DiagonalNormal | Mixture:
+def _codable(part: Any) -> DiagonalNormal | FullNormal | Mixture:
     if isinstance(part, Mixture):
-        return Mixture(part.logits, eqx.filter_vmap(_normal)(part.components))
-    return _normal(part)
+        return Mixture(part.logits, eqx.filter_vmap(_codable)(part.components))
+    return part if isinstance(part, FullNormal) else _normal(part)
+
+
+def _full(part: FullNormal) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(part.loc, np.float64), np.asarray(part.scale_tril(), np.float64)
+
+
+def _given_before(loc: np.ndarray, factor: np.ndarray, z: np.ndarray, unit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale of one unit of a Normal with all correlations, given the units before it."""
+    noise = np.zeros(unit)
+    for i in range(unit):  # always in this order: both directions have the same numbers
+        noise[i] = (z[i] - loc[i] - factor[i, :i] @ noise[:i]) / factor[i, i]
+    return loc[unit : unit + 1] + factor[unit, :unit] @ noise, factor[unit, unit : unit + 1]
 
 
 def _level(whole: Any, given: tuple[Array, ...]) -> Any:
@@ -222,7 +247,7 @@ def _level(whole: Any, given: tuple[Array, ...]) -> Any:
     return whole.parts[len(given) - 1](given[0]) if given else whole.first
 
 
-def _codable_level(whole: Any, given: tuple[Array, ...]) -> DiagonalNormal | Mixture:
+def _codable_level(whole: Any, given: tuple[Array, ...]) -> DiagonalNormal | FullNormal | Mixture:
     return _codable(_level(whole, given))
 
 

@@ -15,6 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from msgspec import structs
 
 from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
@@ -28,7 +29,7 @@ from latens.io import keys
 from latens.io.arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
-from latens.models import SemiSupervised, TopDownModel
+from latens.models import LatentModel, SemiSupervised, TopDownModel
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, recipe_of
 from latens.recipes.building.plan import refuse_idle
@@ -58,6 +59,7 @@ from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
 from latens.workflow.growing import placed
 from latens.workflow.memory import draws_of, memory_note, stage_memory
+from latens.workflow.refit import refitted_at_end
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 
@@ -160,6 +162,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     check_process()
     recipe = recipe_of(config)
     refuse_on_stream(config, data)
+    config = going_on(config, start)
     data = as_labelled(config, as_split(config, data))
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
@@ -179,6 +182,9 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
         what = f"{resolved.recipe} is fitted at once, without steps, so there is nothing to go on from."
         raise ConfigError(what, where="--from, warm_start", fix="Leave it out: the fit needs all rows together.")
     experiment.started(model)
+    if isinstance(resolved, VAEConfig) and resolved.prior.refit and not isinstance(model, LatentModel):
+        what = f"a prior is fitted to the codes of one latent, and this is a {type(model).__name__}."
+        raise ConfigError(what, where="prior.refit", fix="Leave it out.")
     row = data.rows(data.subset("train")[:1])
     needed, counts = [], {"training.batch_size": _rows_at_once(experiment)[0]}
     refuse_stages(stages, data)
@@ -195,6 +201,15 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
     reasons += memory_note(*max(needed, key=sum), counts=counts) if needed else []
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
+
+
+def going_on(config: Config, start: TrainedModel | None) -> Config:
+    """The configuration with the prior of the model that training starts from, where it leaves that open."""
+    known = None if start is None else start.config
+    if not isinstance(known, VAEConfig) or not isinstance(config, VAEConfig) or config.prior.kind != "auto":
+        return config
+    refit = known.prior.refit if config.prior.refit is None else config.prior.refit
+    return structs.replace(config, prior=structs.replace(known.prior, refit=refit))
 
 
 def _rows_at_once(experiment: Experiment) -> tuple[int, int, int]:
@@ -339,6 +354,12 @@ def train(
     )
     if experiment.start is not None:
         trained = trained.with_facts(started_from=_former(experiment.start))
+    config = experiment.config
+    if isinstance(config, VAEConfig) and config.prior.refit and members.lead:
+        if recorder is not None:
+            trained.save(recorder.run.model_file)  # what is there if the fit is cut off
+        seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
+        trained = refitted_at_end(trained, experiment.data, seen=seen)
     return trained, result
 
 

@@ -5,27 +5,50 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from msgspec import structs
 
 from latens.config import PriorConfig, VAEConfig
 from latens.data import Dataset
+from latens.data.batches import Batch
+from latens.data.rows import every_nth
+from latens.distributions import FullNormal
 from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal
+from latens.evaluation.batched import map_draws
 from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
 from latens.io import keys
 from latens.io.process import check_process, counted
-from latens.models import Downwards, LatentModel, Upwards
+from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior, Upwards
+from latens.objectives.draws import draw
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
-from latens.typing import checked_later
+from latens.typing import Array, Float, Key, checked_later
 from latens.workflow.groups import held_out_rows
 from latens.workflow.inputs import is_grey, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000
 """About so many draws of the aggregated posterior a mixture is fitted to; more rows are drawn once each."""
+
+
+ENOUGH_ROWS, ENOUGH_DRAWS = 300, 50
+"""Validation rows that decide about a prior at the end of training, at the most, and the draws of each."""
+
+CODES = 4_000
+"""Draws of codes that a prior is fitted to at the end of training; more training rows are left out."""
+
+COMPONENTS = 10
+"""Components of a mixture that is fitted at the end of training."""
+
+MOST_FULL = 64
+"""Latents up to which all correlations are tried at the end of training: a fit then takes a second."""
+
+LEAST_GAIN = 0.05
+"""Nats by which log p(x) rises at least where a prior fitted at the end of training is kept."""
 
 
 class Refitted(NamedTuple):
@@ -56,14 +79,17 @@ class _Work:
         return self.trained.batch(self.data, self.data.subset("train", required=True))
 
     def draws(self) -> np.ndarray:
-        """Of rows with weights, each as often as it counts."""
-        rows, key = self.rows, jax.random.key(self.seed)
-        count = max(1, DRAWS_FOR_MIXTURE // len(rows.row_id))
-        draws = aggregated_draws(self.trained.rows(rows, key=key), num_draws=count)
-        if rows.weight is None:
-            return draws
-        share = np.repeat(np.asarray(rows.weight, np.float64), count)
-        return draws[np.random.default_rng(self.seed).choice(len(draws), len(draws), p=share / share.sum())]
+        return _codes_of(self.rows, self.trained, DRAWS_FOR_MIXTURE, self.seed)
+
+
+def _codes_of(rows: Batch, trained: TrainedModel, most: int, seed: int) -> np.ndarray:
+    """About so many draws of the aggregated posterior of rows; those with weights come as often as they count."""
+    count = max(1, most // len(rows.row_id))
+    draws = aggregated_draws(trained.rows(rows, key=jax.random.key(seed)), num_draws=count)
+    if rows.weight is None:
+        return draws
+    share = np.repeat(np.asarray(rows.weight, np.float64), count)
+    return draws[np.random.default_rng(seed).choice(len(draws), len(draws), p=share / share.sum())]
 
 
 def _normal(work: _Work) -> Any:
@@ -220,9 +246,88 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     before, after = (
         log_marginal(one.rows(batch, seed=seed), num_samples=num_samples).astype(np.float64) for one in (old, new)
     )
-    what = "the cross-entropy bound" if is_grey(new, new.schema.kind) else "log p(x)"
+    what = _measured(new)
     what = "the bound on log p(x)" if point and what == "log p(x)" else what
     how = "log p(x | z) + log p(z) at the one code of x" if point else f"importance sampling, {num_samples} draws a row"
     protocol = f"{what} with the refitted prior minus that with the former one, paired over {split} rows; {how}"
     weight = None if batch.weight is None else np.asarray(batch.weight)
     return replace(Estimate.of(after - before, num_samples=num_samples, protocol=protocol, weight=weight), seed=seed)
+
+
+def refitted_at_end(trained: TrainedModel, data: Dataset, *, seen: int) -> TrainedModel:
+    """A model at the end of its training, with a mixture fitted to its codes where validation rows gain by it."""
+    # seen: the rows of all training steps together. Work is counted and not timed, so that a resumed run decides as one
+    # that was never stopped.
+    config, model = trained.config, trained.model
+    assert isinstance(config, VAEConfig)
+    train, rows = every_nth(data.subset("train"), CODES), every_nth(data.subset("validation"), ENOUGH_ROWS)
+    if config.data.validation != "split" or len(rows) < 2:
+        return trained.with_facts(refit={"kept": False, "because": "no rows of their own validate"})
+    if len(rows) * ENOUGH_DRAWS + CODES > seen:
+        return trained.with_facts(refit={"kept": False, "because": "the training was short"})
+    seed, components = config.training.seed, min(COMPONENTS, len(train))
+    codes, batch = _codes_of(trained.batch(data, train), trained, CODES, seed), trained.batch(data, rows)
+    kinds = ("mixture", "full-mixture")[: 1 + (1 < codes.shape[1] <= MOST_FULL)]
+    try:
+        fitted = {kind: mixture_of(codes, components, full=kind == "full-mixture", seed=seed) for kind in kinds}
+    except ValueError as error:  # of scikit-learn, where codes are not finite or all in one place
+        return trained.with_facts(refit={"kept": False, "because": str(error)})
+    z, rest, own = map_draws(Partial(_weights, num_samples=ENOUGH_DRAWS), trained.rows(batch, seed=seed))
+    log_priors = np.stack([own, *(_log_density(prior, z) for prior in fitted.values())]).astype(np.float64)
+    values = np.logaddexp.reduce(log_priors + rest, axis=2)
+    what = f"{_measured(trained)} with a mixture fitted to the codes as the prior minus that with the trained prior"
+    protocol = f"{what}, paired over validation rows; importance sampling, {ENOUGH_DRAWS} draws a row"
+    weight = None if batch.weight is None else np.asarray(batch.weight)
+    gains = {
+        kind: Estimate.of(value - values[0], num_samples=ENOUGH_DRAWS, protocol=protocol, weight=weight)
+        for kind, value in zip(fitted, values[1:], strict=True)
+    }
+    kind, gain = max(gains.items(), key=lambda pair: pair[1].value)
+    kept = bool(gain.value > max(2.0 * gain.standard_error, LEAST_GAIN))
+    facts = {"kept": kept, "prior": kind, "gain": replace(gain, seed=seed).to_json()}
+    if kept:
+        new = structs.replace(config.prior, kind=kind, options={"components": components})
+        trained = replace(trained, model=_with_top(model, fitted[kind]), config=structs.replace(config, prior=new))
+    return trained.with_facts(refit=facts)
+
+
+def refit_text(trained: TrainedModel) -> str:
+    """One sentence about the prior that was fitted at the end of training; "" where none was."""
+    found = trained.facts.get("refit", {})
+    if "gain" not in found:
+        return ""
+    gain, what, of = found["gain"], _measured(trained), "full " * (found["prior"] == "full-mixture") + "mixture"
+    by = f"{gain['value']:+.2f} ± {gain['standard_error']:.2f} nats on {gain['n']} validation rows"
+    if found["kept"]:
+        return f"prior: a {of} fitted to the codes, which changes {what} by {by} (--set prior.refit=false: as trained)"
+    return f"prior: as trained; a {of} fitted to the codes changes {what} by {by}, which is not enough"
+
+
+def _measured(trained: TrainedModel) -> str:
+    return "the cross-entropy bound" if is_grey(trained, trained.schema.kind) else "log p(x)"
+
+
+def _weights(
+    model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int
+) -> tuple[Float[Array, "B K n"], Float[Array, "B K"], Float[Array, "B K"]]:
+    """Draws of prepared rows, what of their log weights does not depend on the prior, and the log density of that."""
+
+    def chunk(first: Array) -> tuple[Array, Array, Array]:
+        found = draw(model, batch, num_samples=size, first_sample=first, key=key, dropout=False)
+        return found.z, found.log_likelihood - found.log_posterior, found.log_prior
+
+    size = next(size for size in range(min(samples_per_chunk, num_samples), 0, -1) if num_samples % size == 0)
+    parts = jax.lax.map(chunk, jnp.arange(0, num_samples, size))
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf.reshape(num_samples, *leaf.shape[2:]), 0, 1), parts)
+
+
+def _log_density(prior: MixturePrior | FullMixturePrior, z: np.ndarray) -> np.ndarray:
+    """The log density of a mixture in double precision; as a program of XLA it would be compiled for seconds."""
+    distribution, found = prior(None), []
+    for component in range(prior.components):
+        part: Any = distribution.component(component)
+        scale = part.scale_tril() if isinstance(part, FullNormal) else jnp.diag(jnp.exp(part.log_scale_array()))
+        noise = (z - np.asarray(part.loc, np.float64)) @ np.linalg.inv(np.asarray(scale, np.float64)).T
+        log_scale = np.log(np.diagonal(np.asarray(scale, np.float64))).sum() + 0.5 * np.log(2 * np.pi) * z.shape[-1]
+        found.append(float(distribution.logits[component]) - 0.5 * (noise**2).sum(-1) - log_scale)
+    return np.logaddexp.reduce(found)

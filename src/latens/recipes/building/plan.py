@@ -19,7 +19,6 @@ from latens.config import (
     NetworkConfig,
     ObjectiveConfig,
     OptimizerConfig,
-    PriorConfig,
     TrainingConfig,
     VAEConfig,
 )
@@ -142,8 +141,15 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         far = schema.standardised or mixed or cells > MANY_CELLS
         posterior = replace(posterior, scale="softplus" if far else "log-scale")
     prior = replace(config.prior, kind=row.prior) if config.prior.kind == "auto" else config.prior
-    if mixed and config.recipe == "default" and config.prior == PriorConfig() and prior.kind == "standard-normal":
-        prior = PriorConfig("mixture", {"components": TABLE_COMPONENTS})
+    own = config.prior.kind == "auto" and not config.prior.options
+    if prior.refit is None:  # a prior that was chosen, by a user or by a recipe, is left as it is trained
+        # The percentiles of a standard Normal space the plane of pictures with two units.
+        plane = posterior.latent_dim == 2 and image_shape(schema) is not None
+        refit = own and not mixed and not plane and config.recipe == "default"
+        refit = refit and not unrefittable(parts.having(config))
+        prior = replace(prior, refit=refit)
+    if mixed and config.recipe == "default" and own and prior.kind == "standard-normal":
+        prior = replace(prior, kind="mixture", options={"components": TABLE_COMPONENTS})
         reasons.append(f"prior: a mixture of {TABLE_COMPONENTS} Normals, as rows of tables come in kinds")
     reasons += _prior_held(objective.name, prior.kind)
     rows = data.count("train")
@@ -204,6 +210,16 @@ def _prior_held(objective: str, prior: str) -> list[str]:
         kept = "the weights of the mixture are trained by the KL alone"
     fix = "use --set objective=elbo, or `latens refit RUN --prior mixture` afterwards"
     return [f"prior: {kept}, as {objective} compares draws of it, which have no gradient by it; {fix}"]
+
+
+def unrefittable(parts: Parts) -> str:
+    """Beside what no mixture can be fitted to the codes of a model, or "" where it can."""
+    config, posterior = parts.config, parts.posterior
+    if config.label.kind != "none":
+        return f"where label.kind={config.label.kind}"
+    if posterior.support != "vector" or posterior.is_point or not posterior.own_density or config.posterior.levels:
+        return f"beside posterior.kind={config.posterior.kind}" + " with levels" * bool(config.posterior.levels)
+    return ""
 
 
 _LIMITS = ("epochs", "steps", "minutes")
@@ -498,6 +514,7 @@ _IDLE: dict[str, Callable[[Parts], str]] = {
     "likelihood.fixed_scale": _scale(fixed=True),
     "likelihood.scale_floor": _scale(fixed=False),
     "likelihood.probability_floor": _family("bernoulli"),
+    "prior.refit": lambda p: unrefittable(p) if p.config.prior.refit else "",
     "posterior.scale": _posterior,
     "posterior.scale_floor": _scale_floor,
     "data.threshold": lambda p: "" if p.config.data.binarize == "threshold" else "unless data.binarize=threshold",
