@@ -134,7 +134,7 @@ class DataConfig(Part, frozen=True):
         binarize: Whether pixels are made 0 or 1, by a threshold or at random with their value as probability.
         threshold: The value, on the scale from 0 to 1, above which a pixel is 1 where `binarize` is "threshold".
         dequantize: Whether uniform noise is added to whole numbers under a density, which then bounds probabilities.
-        validation: Which rows validate: their own ("split"), the test rows ("test": not held out then) or none ("none").
+        validation: Which rows validate: their own ("split"), the test rows ("test", not held out), or none ("none").
         labelled: How many labels of training rows are kept, as many of each class; None keeps all.
         hide: The share of training rows of which some values count as missing in a step, in pictures also whole
             regions, so that the encoder learns q(z | any part of x); None: 0.25 of mixed tables, 0 of others.

@@ -67,9 +67,9 @@ def test_missing_cells_are_summed_over(tree: Tree, table: np.ndarray, shown: tup
     terms = np.asarray(tree.terms_observed(event, jnp.asarray(mask)))
     assert terms.sum() == pytest.approx(np.log(table[fits].sum()), abs=5e-6)
     assert (terms[~mask] == 0).all()
-    given = tree.given(jnp.where(mask, row, 0.0), jnp.asarray(mask))
+    given = tree.conditioned(jnp.where(mask, row, 0.0), jnp.asarray(mask))
     rest = np.asarray(jax.vmap(given.log_prob)(jnp.asarray(EVERY[fits])), np.float64)
-    # An observed column of `given` is one of its bin: column 1 has two cells in the one of 4.
+    # An observed column of `conditioned` is one of its bin: column 1 has two cells in the one of 4.
     inside = 2.0 if mask[1] else 1.0
     assert np.allclose(np.exp(rest) * inside, table[fits] / table[fits].sum(), atol=2e-6)
 
@@ -155,3 +155,18 @@ def test_later_names_take_free_bins_and_the_others_stay() -> None:
     more[0], more[2] = np.arange(3)[::-1], np.zeros(9, int)
     grown = Bins([*more[:2], more[2], more[3], more[4]], blocks).grown_from(old).columns()
     assert [one.tolist() for one in grown] == [[0, 1, 2], [0, 1, 2], [0, 1, 2, 3, 4, 5, 6, 7, 7], [0, 1, 2], [0, 1]]
+
+
+def test_extreme_outputs_stay_finite_and_exact() -> None:
+    rng = np.random.default_rng(1)
+    head = TreeHead(TYPES).with_tree(
+        PARENTS, ORDER, rng.normal(size=(5, BINS, BINS)) * (np.arange(5) != PARENTS)[:, None, None]
+    )
+    row, whole = jnp.array([1.0, 4.0, 1.0, 2.0, 0.0]), jnp.ones(5, bool)
+    for seed in range(5):
+        outputs = 60.0 * jax.random.normal(jax.random.key(seed), (head.num_outputs,))
+        value, slope = jax.value_and_grad(lambda outputs: head(outputs).log_prob_observed(row, whole))(outputs)
+        assert float(value) == pytest.approx(float(head(outputs).log_prob(row)), rel=1e-4)
+        # The tree adds no slope that is not a number to those of the columns alone.
+        alone = jax.grad(lambda outputs: TableHead(TYPES)(outputs).log_prob_observed(row, whole))(outputs)
+        assert (np.isfinite(np.asarray(slope)) | ~np.isfinite(np.asarray(alone))).all()

@@ -80,11 +80,11 @@ def test_a_row_counts_by_its_weight_whatever_rows_it_meets(size: int) -> None:
 
 def test_rows_of_weight_0_are_as_if_they_had_not_been_given() -> None:
     y = np.arange(12)
-    kept = weighed(X.tolist(), y, np.where(y < 3, 0.0, 2.0))
-    assert kept.y.tolist() == list(range(3, 12))
-    assert np.array_equal(kept.X, X[3:])
-    assert kept.weight is not None
-    assert set(kept.weight) == {2.0}
+    kept_x, kept_y, weight = weighed(X.tolist(), y, np.where(y < 3, 0.0, 2.0))
+    assert kept_y.tolist() == list(range(3, 12))
+    assert np.array_equal(kept_x, X[3:])
+    assert weight is not None
+    assert set(weight) == {2.0}
     far = np.concatenate([X, np.full((1, 3), 1e9)])
     one = Autoencoder(1, **SMALL).fit(far, sample_weight=[1.0] * 12 + [0.0])
     np.testing.assert_array_equal(

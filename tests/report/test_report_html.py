@@ -15,6 +15,7 @@ import pytest
 from cli_fixtures import SMALL
 from msgspec import structs
 
+from latens import TrainedModel
 from latens.data import Preparation, load
 from latens.errors import RunFolderError
 from latens.evaluation import Estimate
@@ -29,7 +30,6 @@ from latens.text import number, with_digits
 from latens.verbs.kernel import At
 from latens.workflow import groups
 from latens.workflow.metrics import METRICS, Metric
-from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -129,7 +129,7 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         """
         raise TypeError(f"a mask needs a distribution that factorises over its variables, not {type(self)}")
 
-    def given(self, event: Event, mask: Any) -> "AbstractDistribution[Event]":
+    def conditioned(self, event: Event, mask: Any) -> "AbstractDistribution[Event]":
         """The distribution given the observed part of an event; only what it says of the rest is of use.
 
         The default is the distribution itself, which is right where variables are independent.

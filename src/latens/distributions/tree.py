@@ -13,6 +13,8 @@ from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
 
 NEVER = -1e4
 """The log weight of what an observed cell rules out: its exponential is 0, and differences stay finite."""
+LEAST = 1e-37
+"""The least probability of a bin in single precision; far more than what is ruled out, so that it stays possible."""
 
 
 class Tree(AbstractDistribution[Array]):
@@ -49,20 +51,19 @@ class Tree(AbstractDistribution[Array]):
         return parts  # pyright: ignore[reportReturnType]
 
     def _by_bin(self, log_segments: dict[str, Float[Array, "m S"]]) -> Float[Array, "c B"]:
-        """The log sum of the segments of each bin; `NEVER` for a bin without one."""
+        """The sum of the exponentials of the segments of each bin."""
         every = jnp.arange(self.log_ratios.shape[1])
 
         def one(values: Array, bins: Array) -> Array:
             # Sums of probabilities: 8 exponentials a segment would take longer than all else.
             inside = (bins[..., None] == every).astype(values.dtype)
-            total = jnp.einsum("ms,msb->mb", jnp.exp(values), inside)
-            return jnp.where(total > 0, jnp.log(jnp.where(total > 0, total, 1.0)), NEVER)
+            return jnp.einsum("ms,msb->mb", jnp.exp(values), inside)
 
         return self.columns.blocks.join({name: one(log_segments[name], bins) for name, bins in self.bins.items()})
 
     def _alone(self) -> Float[Array, "c B"]:
         """The log probability of each bin of each column without its parent."""
-        return self._by_bin({name: part.log_shares() for name, part in self._parts.items()})
+        return jnp.log(jnp.maximum(self._by_bin({n: part.log_shares() for n, part in self._parts.items()}), LEAST))
 
     def _steps(self, alone: Float[Array, "c B"]) -> Float[Array, "c B B"]:
         """The log probability of each bin by the bin of the parent."""
@@ -149,7 +150,7 @@ class Tree(AbstractDistribution[Array]):
         _, roots = jax.lax.scan(one, jnp.zeros_like(log_bins), self.order[::-1])
         return jnp.sum(roots) + jnp.sum(terms)
 
-    def given(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> "Tree":
+    def conditioned(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> "Tree":
         """The same columns, given the observed cells: the bins of these are theirs.
 
         Args:
@@ -218,7 +219,7 @@ class Tree(AbstractDistribution[Array]):
         lows, highs = self.columns.blocks.split(low), self.columns.blocks.split(high)
         left = {name: part.log_kept(lows[name], highs[name]) for name, part in self._parts.items()}
         kept = self._by_bin({name: part.log_shares() + left[name] for name, part in self._parts.items()})
-        return jnp.maximum(kept - self._alone(), NEVER)
+        return jnp.where(kept > 0, jnp.log(jnp.maximum(kept, LEAST)) - self._alone(), NEVER)
 
     def _downwards(self, steps: Float[Array, "c B B"]) -> Float[Array, "c B"]:
         """The log probability of each bin of each column."""

@@ -207,7 +207,7 @@ class WeighedDraws(eqx.Module):
 
 def _mean(model: Any, z: Any, cond: Any, x: Any, mask: Array) -> Float[Array, "*x"]:
     r"""$E[x \mid z, x_{obs}]$; of missing values given that they are missing, where that says something."""
-    likelihood = model.likelihood(z, cond=cond).given(x, mask)
+    likelihood = model.likelihood(z, cond=cond).conditioned(x, mask)
     missingness = getattr(model, "missingness", None)
     return likelihood.mean() if missingness is None else missingness.missing_mean(likelihood)
 
@@ -220,7 +220,7 @@ def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array
     shown = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
 
     def one(z: Any, cond: Any, x: Any, mask: Array, key: Key) -> Array:
-        likelihood = model.likelihood(z, cond=cond).given(x, mask)
+        likelihood = model.likelihood(z, cond=cond).conditioned(x, mask)
         missingness = getattr(model, "missingness", None)
         return (likelihood.sample if missingness is None else Partial(missingness.missing_sample, likelihood))(key=key)
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from latens.data import Dataset
 from latens.errors import RunFolderError
 from latens.figures.style import figure_of, laid_out, rendered
+from latens.io.atomic import read_plain
 from latens.io.json import parse_json_strict, typed
 from latens.pictures.draw import PICTURES, draw_of
 from latens.pictures.source import Source
