@@ -84,7 +84,7 @@ _METRICS = (
     Metric("gain_over_mixture", "nats", "measure", "its own mixed table", "gain over a mixture of independent columns",
            over="a mixture of independent columns"),
     Metric("gain_over_tree", "nats", "measure", "its own mixed table", "gain over a tree of columns",
-           over="a tree of columns, counted in a second"),
+           over="a tree of columns"),
     Metric("pair_dependence", "share", "measure", "its own mixed table", "dependence of pairs of columns in samples",
            lacking="no pair of columns that depend on one another in held-out rows"),
     Metric("gain_over_mean_target", "squared units a cell", "measure", "pairs of pictures", "gain over mean target",
