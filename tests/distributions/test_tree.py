@@ -134,6 +134,8 @@ def test_gradients_are_finite_where_cells_are_missing(tree: Tree) -> None:
     event = jnp.array([1.0, jnp.nan, 1.0, jnp.nan, 0.0])
     grads = jax.grad(lambda outputs: head(outputs).log_prob_observed(event, mask))(jnp.zeros(head.num_outputs))
     assert np.isfinite(np.asarray(grads)).all()
+    curvature = jax.hessian(lambda outputs: head(outputs).log_prob_observed(event, mask))(jnp.zeros(head.num_outputs))
+    assert np.isfinite(np.asarray(curvature)).all()
     assert np.abs(np.asarray(grads)).max() > 0.01
 
 

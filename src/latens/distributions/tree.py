@@ -1,5 +1,6 @@
 """Columns of a table joined by a tree: each depends on one other, and every conditional stays exact."""
 
+import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -63,7 +64,7 @@ class Tree(AbstractDistribution[Array]):
 
     def _alone(self) -> Float[Array, "c B"]:
         """The log probability of each bin of each column without its parent."""
-        return jnp.log(jnp.maximum(self._by_bin({n: part.log_shares() for n, part in self._parts.items()}), LEAST))
+        return _log(self._by_bin({name: part.log_shares() for name, part in self._parts.items()}))
 
     def _steps(self, alone: Float[Array, "c B"]) -> Float[Array, "c B B"]:
         """The log probability of each bin by the bin of the parent."""
@@ -219,7 +220,7 @@ class Tree(AbstractDistribution[Array]):
         lows, highs = self.columns.blocks.split(low), self.columns.blocks.split(high)
         left = {name: part.log_kept(lows[name], highs[name]) for name, part in self._parts.items()}
         kept = self._by_bin({name: part.log_shares() + left[name] for name, part in self._parts.items()})
-        return jnp.where(kept > 0, jnp.log(jnp.maximum(kept, LEAST)) - self._alone(), NEVER)
+        return jnp.where(kept > 0, _log(kept) - self._alone(), NEVER)
 
     def _downwards(self, steps: Float[Array, "c B B"]) -> Float[Array, "c B"]:
         """The log probability of each bin of each column."""
@@ -288,3 +289,10 @@ class Tree(AbstractDistribution[Array]):
         columns, _ = self.columns.within(low, high)
         inside = Tree(columns, self.bins, self.parents, self.order, self.log_ratios + below[:, None])
         return inside, jnp.sum(jnp.where(roots, messages[:, 0], 0.0))
+
+
+def _log(p: Float[Array, "c B"]) -> Float[Array, "c B"]:
+    """The log of probabilities, of `LEAST` and less that of `LEAST`."""
+    # By two choices, as a second slope of log(max(p, LEAST)) is 0 times infinity.
+    far = p > LEAST
+    return jnp.where(far, jnp.log(jnp.where(far, p, 1.0)), math.log(LEAST))
