@@ -77,7 +77,7 @@ def test_the_estimate_of_a_row_with_a_gap_is_that_marginal(trained: TrainedModel
     batch = trained.batch(latens.load_data(mixed, schema=trained.schema))
     mask = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
     exact = [integrated(trained, x, seen) for x, seen in zip(np.asarray(batch.x), mask)]
-    options = {"preparation": trained.preparation, "num_samples": 4000, "key": jax.random.key(0)}
+    options = {"preparation": trained.preparation, "num_samples": 32_000, "key": jax.random.key(0)}
     found = evaluation.log_marginal(trained.model, batch, **options)
     assert np.mean(np.exp(found - exact)) == pytest.approx(1.0, abs=0.02)
     assert np.median(np.abs(found - exact)) < 0.02

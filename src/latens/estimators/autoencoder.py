@@ -232,7 +232,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         trained, result = train(experiment, callbacks=callbacks)
         masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
         self.model_, self.reasons_ = trained, [*masked, *experiment.reasons]
-        self.history_ = history_lists(result.history)
+        self.history_: dict[str, list[Any]] = history_lists(result.history)
         self._count_latents(experiment.config)
         return self
 

@@ -112,7 +112,8 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             what = f"holds {'dates' if y.dtype.kind == 'M' else 'durations'}, which no file of the model could carry."
             raise DataError(what, where="y", fix="Give them as text: y.astype(str).")
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        classes, codes = np.unique(y, return_inverse=True)
+        self.classes_: np.ndarray = classes
         self.seed_ = seed_of(self.random_state)
         if not isinstance(self.density, str):
             return self._fit_densities(x, codes, weight)
