@@ -2,10 +2,10 @@
 
     python benchmarks/closed_forms.py TABLE.csv ... [--folds 5] [--only 2] [--set PART.OPTION=VALUE]
 
-Each fold of a table is held out once. The tree is counted in all rows of the others; the recipe `default` trains on nine
-tenths of them and validates on the rest, so that it has fewer. Prints a line a table: the tree's gain over independent
-columns, that of the model, their difference, paired over rows, with its standard error, the share of the dependence between
-columns that samples have, and the seconds of processor time of a training.
+Each fold of a table is held out once. The tree is counted in all rows of the others; the recipe `default` trains on
+nine tenths of them and validates on the rest, so that it has fewer. Prints a line a table: the tree's gain over
+independent columns, that of the model, their difference, paired over rows, with its standard error, the share of the
+dependence between columns that samples have, and the seconds of processor time of a training.
 """
 
 import argparse
@@ -42,7 +42,8 @@ def main() -> None:
             data, began = latens.load_data(kept, label="none", typed=True), time.process_time()
             trained, _ = latens.train(latens.prepare(override(get_recipe("default").config, settings), data))
             seconds.append(time.process_time() - began)
-            test, types = latens.load_data(left, label="none", schema=trained.schema, unknown="missing"), trained.schema.types or ()
+            types = trained.schema.types or ()
+            test = latens.load_data(left, label="none", schema=trained.schema, unknown="missing")
             mask = np.ones(test.x.shape, bool) if test.mask is None else np.asarray(test.mask)
             cells = np.stack([one.log_shares(np.where(mask[:, j], test.x[:, j], 0)) for j, one in enumerate(types)], 1)
             alone = np.sum(cells, axis=1, where=mask)
@@ -55,9 +56,10 @@ def main() -> None:
         error = more.std(ddof=1) / np.sqrt(len(more))
         better.append(more.mean() > -error)
         slope = f"{np.mean(slopes):.2f}" if slopes else "none"
+        name, seconds_each = Path(path).stem, np.mean(seconds)
         print(
-            f"{Path(path).stem:24s} {len(frame):6d} rows, {frame.shape[1]:3d} columns: tree {tree.mean():7.3f}, model "
-            f"{model.mean():7.3f}, more {more.mean():+.3f} ± {error:.3f} nats; dependence {slope}; {np.mean(seconds):.0f} s",
+            f"{name:24s} {len(frame):6d} rows, {frame.shape[1]:3d} columns: tree {tree.mean():7.3f}, model "
+            f"{model.mean():7.3f}, more {more.mean():+.3f} ± {error:.3f}, dependence {slope}; {seconds_each:.0f} s",
             flush=True,
         )
     print(f"no worse within a standard error on {sum(better)} of {len(better)}")
