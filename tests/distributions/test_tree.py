@@ -25,6 +25,14 @@ EVERY = np.array(list(itertools.product(range(3), range(6), range(2), range(3), 
 PARENTS, ORDER = np.array([0, 2, 2, 1, 1]), np.array([2, 0, 1, 4, 3])
 
 
+# Compiled once for all cases.
+OBSERVED = eqx.filter_jit(lambda tree, event, mask: tree.log_prob_observed(event, mask))
+TERMS = eqx.filter_jit(lambda tree, event, mask: tree.terms_observed(event, mask))
+REST = eqx.filter_jit(lambda tree, event, mask: jax.vmap(tree.conditioned(event, mask).log_prob)(jnp.asarray(EVERY)))
+LOG_PROB = eqx.filter_jit(lambda tree, events: jax.vmap(tree.log_prob)(events))
+SAMPLE = eqx.filter_jit(lambda tree, keys: jax.vmap(lambda key: tree.sample(key=key))(keys))
+
+
 @pytest.fixture(scope="module")
 def tree() -> Tree:
     rng = np.random.default_rng(0)
@@ -38,7 +46,7 @@ def tree() -> Tree:
 @pytest.fixture(scope="module")
 def table(tree: Tree) -> np.ndarray:
     """The probability of each row of `EVERY`."""
-    return np.exp(np.asarray(jax.vmap(tree.log_prob)(jnp.asarray(EVERY)), np.float64))
+    return np.exp(np.asarray(LOG_PROB(tree, jnp.asarray(EVERY)), np.float64))
 
 
 def test_the_rows_sum_to_one(table: np.ndarray) -> None:
@@ -63,12 +71,11 @@ def test_missing_cells_are_summed_over(tree: Tree, table: np.ndarray, shown: tup
     row, mask = np.array([1.0, 4.0, 1.0, 2.0, 0.0]), np.array(shown)
     event = jnp.asarray(np.where(mask, row, np.nan))
     fits = np.all((row == EVERY) | ~mask, axis=1)
-    assert float(tree.log_prob_observed(event, jnp.asarray(mask))) == pytest.approx(np.log(table[fits].sum()), abs=2e-6)
-    terms = np.asarray(tree.terms_observed(event, jnp.asarray(mask)))
+    assert float(OBSERVED(tree, event, jnp.asarray(mask))) == pytest.approx(np.log(table[fits].sum()), abs=2e-6)
+    terms = np.asarray(TERMS(tree, event, jnp.asarray(mask)))
     assert terms.sum() == pytest.approx(np.log(table[fits].sum()), abs=5e-6)
     assert (terms[~mask] == 0).all()
-    given = tree.conditioned(jnp.where(mask, row, 0.0), jnp.asarray(mask))
-    rest = np.asarray(jax.vmap(given.log_prob)(jnp.asarray(EVERY[fits])), np.float64)
+    rest = np.asarray(REST(tree, jnp.where(mask, row, 0.0), jnp.asarray(mask)), np.float64)[fits]
     # An observed column of `conditioned` is one of its bin: column 1 has two cells in the one of 4.
     inside = 2.0 if mask[1] else 1.0
     assert np.allclose(np.exp(rest) * inside, table[fits] / table[fits].sum(), atol=2e-6)
@@ -111,7 +118,7 @@ def test_within_ranges(tree: Tree, table: np.ndarray) -> None:
 
 def test_samples_are_of_the_table(tree: Tree, table: np.ndarray) -> None:
     n = 40_000
-    rows = np.asarray(jax.vmap(lambda key: tree.sample(key=key))(jax.random.split(jax.random.key(1), n)))
+    rows = np.asarray(SAMPLE(tree, jax.random.split(jax.random.key(1), n)))
     places = np.ravel_multi_index(rows.astype(int).T, (3, 6, 2, 3, 2))
     share = np.bincount(places, minlength=len(EVERY)) / n
     assert (np.abs(share - table) < 5.0 * np.sqrt(table / n) + 1e-4).all()
@@ -132,9 +139,10 @@ def test_gradients_are_finite_where_cells_are_missing(tree: Tree) -> None:
         jnp.array([True, False] * 2 + [True]),
     )
     event = jnp.array([1.0, jnp.nan, 1.0, jnp.nan, 0.0])
-    grads = jax.grad(lambda outputs: head(outputs).log_prob_observed(event, mask))(jnp.zeros(head.num_outputs))
+    grads = jax.jit(jax.grad(lambda outputs: head(outputs).log_prob_observed(event, mask)))(jnp.zeros(head.num_outputs))
     assert np.isfinite(np.asarray(grads)).all()
-    curvature = jax.hessian(lambda outputs: head(outputs).log_prob_observed(event, mask))(jnp.zeros(head.num_outputs))
+    curved = jax.jit(jax.hessian(lambda outputs: head(outputs).log_prob_observed(event, mask)))
+    curvature = curved(jnp.zeros(head.num_outputs))
     assert np.isfinite(np.asarray(curvature)).all()
     assert np.abs(np.asarray(grads)).max() > 0.01
 

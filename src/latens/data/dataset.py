@@ -247,4 +247,12 @@ def labelled_rows(rows: int, labelled: int, share: float) -> int:
     return labelled if labelled in (0, rows) else max(labelled, min(round(share * rows), rows - 1))
 
 
+def training_rows(data: Dataset, most: int | None = None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Training rows in the order of their ids, with masks and weights."""
+    train = data.subset("train")
+    kept = train[np.argsort(data.row_id[train], kind="stable")][:most]
+    weight = np.ones(len(kept)) if data.weight is None else data.weight[kept].astype(np.float64)
+    return np.asarray(data.x[kept]), None if data.mask is None else data.mask[kept], weight
+
+
 __all__ = ["TEST", "TRAIN", "VALIDATION", "Dataset", "row_keys", "split_by_hash"]

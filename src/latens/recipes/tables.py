@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from latens.config import NetworkConfig, PosteriorConfig, PriorConfig, VAEConfig
 from latens.data import Dataset, Schema
+from latens.data.dataset import training_rows
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import ConfigError
 from latens.evaluation.evidence.mixture_baseline import MOST_ROWS, STEPS, Mixture, best_classes, fit_mixture
@@ -36,7 +37,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     _refuse(config, data)
     reasons = []
     if "choices" not in config.posterior.options:
-        x, mask, weight = _rows(data, MOST_ROWS)
+        x, mask, weight = training_rows(data, MOST_ROWS)
         classes = max(2, best_classes(x, mask, data.schema.types or (), weight))
         config = replace(config, posterior=replace(config.posterior, options={"choices": classes}))
         reasons.append(f"{classes} classes, by a tenth of the training rows (--set posterior.choices={classes})")
@@ -64,14 +65,6 @@ def _refuse(config: VAEConfig, data: Dataset) -> None:
                 what = "a mixture of independent columns is fitted by EM, where this option has no effect."
                 fix = "Remove it; --epochs says how many steps of EM, --set posterior.choices how many classes."
                 raise ConfigError(what, where=option, fix=fix)
-
-
-def _rows(data: Dataset, most: int | None = None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Training rows in the order of their ids, with masks and weights."""
-    train = data.subset("train")
-    kept = train[np.argsort(data.row_id[train], kind="stable")][:most]
-    weight = np.ones(len(kept)) if data.weight is None else data.weight[kept].astype(np.float64)
-    return np.asarray(data.x[kept]), None if data.mask is None else data.mask[kept], weight
 
 
 def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel:
@@ -106,7 +99,7 @@ def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, 
     epochs = bind(config).config.training.epochs
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
-        x, mask, weight = _rows(data)
+        x, mask, weight = training_rows(data)
         prior: Any = model.prior()
         classes, steps = prior.logits.shape[-1], round(epochs or STEPS)
         return with_mixture(model, fit_mixture(x, mask, schema.types or (), classes, weight=weight, steps=steps))

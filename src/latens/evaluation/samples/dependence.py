@@ -8,9 +8,11 @@ from scipy import sparse
 
 from latens.data.columns import ColumnType
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.tree import MOST_BINS, cells_of, pair_gains
+from latens.evaluation.evidence.tree import MOST_BINS, MOST_ROWS, cells_of, pair_gains
 from latens.models.heads.tree import BINS, bins_of
 
+MOST_TEST = 2**13
+"""Held-out rows that are looked at, the first."""
 LEAST = 0.01
 """Nats a row that a pair of columns gains over independent ones, from which it counts."""
 
@@ -34,6 +36,10 @@ def dependence(
     if len(types) * BINS > MOST_BINS or len(types) < 2 or min(len(train), len(test), len(fake)) < 10:
         return None
     bins = [bins_of(one) for one in types]
+    # As many rows as a tree is counted in; of held-out rows what fits into memory as ones and zeros.
+    train_mask, train_weight = (None if one is None else one[:MOST_ROWS] for one in (train_mask, train_weight))
+    train, test = train[:MOST_ROWS], test[:MOST_TEST]
+    test_mask = None if test_mask is None else test_mask[:MOST_TEST]
     score, ratios = pair_gains(train, train_mask, types, bins, weight=train_weight)
     ratios = np.where((np.triu(score, 1) >= LEAST)[..., None, None], ratios, 0.0)
     if not ratios.any():

@@ -3,9 +3,9 @@
 from typing import Any
 
 import equinox as eqx
-import numpy as np
 
 from latens.data import Dataset
+from latens.data.dataset import training_rows
 from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
 from latens.models import LatentModel
 from latens.models.heads.tree import TreeHead
@@ -15,11 +15,8 @@ def started_from(model: LatentModel, data: Dataset) -> LatentModel:
     """The model begun at the closed form of its data, where its parts can hold one."""
     decoder: Any = model.decoder
     if isinstance(getattr(decoder, "head", None), TreeHead):
-        train = data.subset("train")
-        kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:MOST_ROWS])
-        mask = None if data.mask is None else data.mask[kept]
-        weight = None if data.weight is None else data.weight[kept].astype(np.float64)
-        made = fit_tree(np.asarray(data.x[kept]), mask, data.schema.types or (), weight=weight)
+        x, mask, weight = training_rows(data, MOST_ROWS)
+        made = fit_tree(x, mask, data.schema.types or (), weight=weight)
         head = decoder.head.with_tree(made.parents, made.order, made.log_ratios)
         model = eqx.tree_at(lambda m: m.decoder.head, model, head)
     return model

@@ -25,8 +25,10 @@ from latens.config import (
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
+from latens.evaluation.evidence.tree import MOST_BINS
 from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
+from latens.models.heads.tree import BINS
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.recipes.building.closed_forms import started_from
@@ -95,7 +97,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)
-        if family == "table" and config.start.kind == "closed-form" and row.by_part is None:
+        countable = schema.types is not None and len(schema.types) * BINS <= MOST_BINS
+        if family == "table" and config.start.kind == "closed-form" and row.by_part is None and countable:
             family = "tree"
             reason = "columns of a table depend on one another: it starts at their tree (--set start=none for none)"
         likelihood = replace(likelihood, family=family)
