@@ -97,3 +97,15 @@ def test_a_stack_turns_the_order_around_between_its_parts():
     back, other = stack.inverse_and_log_det(y, None)
     close(back, x, rtol=1e-4)
     close(other, -log_det)
+
+
+@pytest.mark.parametrize("output", [-1e4, -100.0, -90.0, 90.0, 100.0, 1e4])
+def test_an_ordinal_keeps_its_slope_where_a_gap_leaves_float32(output: float) -> None:
+    def loss(gap: jax.Array) -> jax.Array:
+        terms = Ordinal(jnp.zeros(1), jnp.stack([jnp.array(-0.5), gap, jnp.array(0.2)])).log_probabilities()
+        return -terms[0, 3], jax.nn.logsumexp(terms[0])
+
+    (value, total), slope = jax.value_and_grad(loss, has_aux=True)(jnp.float32(output))
+    assert np.isfinite(value)
+    assert np.isfinite(slope)
+    assert abs(float(total)) < 1e-5

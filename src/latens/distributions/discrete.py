@@ -12,6 +12,9 @@ from latens.distributions.base import AbstractFactorised
 from latens.distributions.special import log_sigmoid_difference
 from latens.typing import Array, Float, Int, Key, Nats, Shaped
 
+LOG_GAP = 80.0
+"""The logarithm of a gap between two cuts is held within this of 0: beyond it float32 has no slope left."""
+
 
 class Bernoulli(AbstractFactorised):
     r"""Independent binary variables.
@@ -204,7 +207,7 @@ class Ordinal(AbstractFactorised):
 
     def _from_loc(self) -> tuple[Array, Array]:
         """The cuts seen from `loc`, of shape (*x, L - 1), and the gaps between them."""
-        gaps = jnp.exp(self.cuts[..., 1:])
+        gaps = jnp.exp(jnp.clip(self.cuts[..., 1:], -LOG_GAP, LOG_GAP))
         cuts = jnp.cumsum(jnp.concatenate([self.cuts[..., :1], gaps], axis=-1), axis=-1)
         shape = (*self.loc.shape, self.levels - 1)
         return jnp.broadcast_to(cuts, shape) - self.loc[..., None], jnp.broadcast_to(gaps, (*shape[:-1], shape[-1] - 1))

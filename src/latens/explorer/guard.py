@@ -2,7 +2,7 @@
 
 A page of another origin can make a browser send requests here, also under a name of its own that it lets resolve to
 127.0.0.1 (DNS rebinding). So a request must name us as its host, come from no other origin, and carry a cookie that
-only the token in the printed address sets. How many requests a second are answered is said in `server.py`.
+only the token in the printed address sets. So do the numbers of requests that are answered a second.
 """
 
 import hmac
@@ -12,6 +12,7 @@ import time
 from email.message import Message
 from http import HTTPStatus
 
+REQUESTS_A_SECOND, DECODES_A_SECOND = 200.0, 60.0
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",

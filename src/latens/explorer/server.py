@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from latens.errors import DivergedError, ResourceError
-from latens.explorer.guard import SECURITY_HEADERS, Bucket, Gate, Refused
+from latens.explorer.guard import DECODES_A_SECOND, REQUESTS_A_SECOND, SECURITY_HEADERS, Bucket, Gate, Refused
 from latens.explorer.whatif import MOST_QUESTION, Answer
 
 log = logging.getLogger("latens.explorer")
@@ -36,7 +36,6 @@ SECONDS_FOR_AN_ANSWER = 60.0
 MOST_CONNECTIONS = 64
 SECONDS_FOR_ROOM = 1.0
 """How long a new connection waits for the place of one that is dropped."""
-REQUESTS_A_SECOND, DECODES_A_SECOND = 200.0, 60.0
 
 MOST_LINE, MOST_HEAD, MOST_BODY = 8 * 1024, 16 * 1024, 1024 * 1024
 

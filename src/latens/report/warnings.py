@@ -1,4 +1,4 @@
-"""What a reader must know before believing a run: warnings with advice, and which checks were not made."""
+"""How a report shows the warnings of `evaluation/diagnosis.py`, where rules and bounds stand, and what was not checked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
