@@ -1,4 +1,4 @@
-"""How a report shows the warnings of `evaluation/diagnosis.py`, where rules and bounds stand, and what was not checked."""
+"""How a report shows the warnings of `evaluation/diagnosis.py`, where the rules stand, and what was not checked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
