@@ -76,6 +76,8 @@ CALLS: dict[str, str] = {
     "detect": "detect run plain.csv --out flags.csv --num-samples 4",
     "detect-held-out": "detect run plaingaps.csv --held-out plain.csv --out flags2.csv --num-samples 4",
     "detect-dry": "detect run plain.csv --out flags3.csv --dry-run",
+    "explain": "explain MIXED --target city --out explained.csv",
+    "explain-dry": "explain MIXED --target city --dry-run",
     "judge": "judge plain.csv plain60.csv --out judged.html",
     "judge-target": "judge plain.csv plain60.csv --test plain.csv --target city",
     "judge-dry": "judge plain.csv plain60.csv --dry-run",

@@ -83,6 +83,13 @@ class Methods:
         seed: int = 0,
     ) -> Made:
         """Held-out numbers with their standard errors: `latens evaluate`."""
+    def explain(
+        self,
+        target: str,
+        seed: int = 0,
+        theme: Literal['light', 'dark'] = 'light',
+    ) -> Made:
+        """Which columns say most about a column: mutual information under the model: `latens explain`."""
     def export(
         self,
         out: str,

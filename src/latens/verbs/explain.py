@@ -1,0 +1,52 @@
+"""`latens explain`: which columns of a table say most about one of them."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from latens.verbs._lazy import np
+from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg
+
+_TARGET = "the column to explain"
+
+
+class Explain(Verb):
+    """Which columns say most about a column: mutual information under the model."""
+
+    endings: ClassVar = (".csv", ".parquet", ".png", ".svg")
+    takes_out: ClassVar = ("FILE", "also write the numbers (.csv, .parquet) or a picture of them (.png, .svg)")
+    prints: ClassVar = True
+    target: Annotated[str, arg(_TARGET, metavar="COLUMN")]
+    seed: Seed = 0
+    theme: Theme = "light"
+
+    def place(self, at: At) -> Path | None:
+        return self.checked_out(at.asked) if at.asked else None
+
+    def __call__(self, at: At) -> Work:
+        from latens.io.terminal import table
+        from latens.workflow.explain import explain, target_of
+
+        target_of(at.trained, self.target)
+        out = str(at.out) if at.writes else None
+        yield Would(f"compute what each column says about {self.target}; nothing was written", {"out": out})
+        found = explain(at.trained, self.target, seed=self.seed)
+        names = [name for name, _ in found.columns]
+        nats, errors = (
+            np.array([getattr(one, what) for _, one in found.columns]) for what in ("value", "standard_error")
+        )
+        rows = [("", "nats", "", "of what there is to say")]
+        rows += [(n, f"{v:.4f}", f"± {e:.4f}", f"{v / found.entropy:.1%}") for n, v, e in zip(names, nats, errors)]
+        text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
+        text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
+        raw = None
+        if at.writes and (kind := Path(at.out).suffix.lower()[1:]) in ("png", "svg"):
+            from latens.figures.information import information_bars
+            from latens.figures.style import rendered
+
+            raw = rendered(information_bars(nats, errors, names, self.target, theme=self.theme)[0], kind)
+        columns = [{"column": n, "nats": float(v), "standard_error": float(e)} for n, v, e in zip(names, nats, errors)]
+        value = {"target": self.target, "entropy": found.entropy, "columns": columns}
+        arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
+        return Made(
+            arrays=arrays, value=value, text=text, raw=raw, note=f"{at.out}: these numbers" if at.writes else ""
+        )

@@ -1,0 +1,99 @@
+"""Which columns of a table say most about one of them: mutual information under a model."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from latens.data.columns import ColumnType
+from latens.data.conditions import Conditions
+from latens.errors import ConfigError, nearest
+from latens.evaluation.estimate import Estimate
+from latens.evaluation.samples.conditional import shares_given
+from latens.workflow.cells import typed_columns
+from latens.workflow.trained import TrainedModel
+
+RANGES, MOST_NAMES = 16, 32
+"""Ranges of like mass that a number is told by, and names that are each asked for by themselves."""
+REPEATS = 8
+"""Independent repeats of the draws, for the error and against the bias of a logarithm of means."""
+
+
+class Explained(NamedTuple):
+    """What each other column says about one column, the most first, and how much there is to say."""
+
+    columns: list[tuple[str, Estimate]]  # mutual information in nats
+    entropy: float  # of the target, in nats
+    said: str  # of what the entropy is where the target is asked for by ranges
+
+
+def explain(trained: TrainedModel, target: str, *, effective: float = 200.0, seed: int = 0) -> Explained:
+    r"""The mutual information of one column and each of the others under the model."""
+    # $I(x_j; x_t) = \sum_{g, s} p(g, s) \log \frac{p(g, s)}{p(g)\,p(s)}$ over the names or ranges g of the target and
+    # the categories or segments s of a column, from $p(g)$ and $p(s \mid g)$ by draws of z; exact where z says nothing.
+    # `effective`: draws that each repeat is worth, at least.
+    types, names, at = target_of(trained, target)
+    first, last = ranges_of(types[at])
+    tables: list[list[np.ndarray]] = []
+    key = jax.random.key(seed)
+    for repeat in range(REPEATS):
+        found: list[list[np.ndarray]] = [[] for _ in types]
+        for group, (low, high) in enumerate(zip(first, last)):
+            within = Conditions(np.full(len(types), -np.inf), np.full(len(types), np.inf))
+            within.low[at], within.high[at] = low, high
+            own = jax.random.fold_in(jax.random.fold_in(key, repeat), group)
+            given = shares_given(trained.model, within, types, key=own, enough=effective)
+            for j, shares in enumerate(given.columns):
+                found[j].append(np.exp(given.log_probability) * shares)
+        tables.append([np.array(one) for one in found])
+    told = [(names[j], _over([one[j] for one in tables])) for j in range(len(types)) if j != at]
+    mass = np.mean([one[at].sum(axis=1) for one in tables], axis=0)
+    mass = mass[mass > 0] / mass.sum()
+    said = f", as one of {len(first)} ranges of like mass" if np.any(last > first) else ""
+    return Explained(sorted(told, key=lambda one: -one[1].value), float(-(mass * np.log(mass)).sum()), said)
+
+
+def target_of(trained: TrainedModel, target: str) -> tuple[Sequence[ColumnType], list[str], int]:
+    """The types and names of the columns, and the place of the target, of a model that can explain it."""
+    types = typed_columns(trained, "--target")
+    names = [one.name for one in trained.schema.columns or ()]
+    if target not in names:
+        raise ConfigError(f"there is no column {target!r:.100}.", where="--target", fix=nearest(target, names))
+    if trained.classes:
+        what = "this model reads the label of a row, so that its columns are not described alone."
+        raise ConfigError(
+            what, where="--target", fix="Train one with the label as a column: `latens fit DATA --label none`."
+        )
+    return types, names, names.index(target)
+
+
+def ranges_of(one: ColumnType) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last cell of each name, or of each of some ranges that hold like shares of the rows."""
+    firsts = np.asarray(one.firsts)
+    lasts = firsts + np.asarray(one.widths) - 1
+    if one.named and one.count <= MOST_NAMES:
+        return firsts, lasts
+    before = np.cumsum(one.shares) - one.shares
+    starts = np.unique(np.searchsorted(before, np.arange(RANGES) / RANGES))
+    starts = starts[starts < one.count]
+    return firsts[starts], lasts[np.append(starts[1:], one.count) - 1]
+
+
+def information(table: Float[np.ndarray, "g s"]) -> float:
+    """The mutual information of the rows and the columns of a table of probabilities, in nats."""
+    table = table / table.sum()
+    alone = table.sum(axis=1, keepdims=True) * table.sum(axis=0)
+    seen = table > 0
+    return float(np.sum(table[seen] * np.log(table[seen] / alone[seen])))
+
+
+def _over(tables: list[np.ndarray]) -> Estimate:
+    """The information of the mean of tables, with the jackknife's error and without its bias."""
+    n = len(tables)
+    whole = information(np.mean(tables, axis=0))
+    without = np.array([information(np.mean(tables[:i] + tables[i + 1 :], axis=0)) for i in range(n)])
+    value = n * whole - (n - 1) * without.mean()
+    error = float(np.sqrt((n - 1) * np.var(without)))
+    return Estimate(max(0.0, value), error, n, n, protocol="mutual information under the model, by draws of z")

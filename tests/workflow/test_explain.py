@@ -1,0 +1,115 @@
+"""What columns say about a column, against the table of all rows by quadrature over the latent."""
+
+import itertools
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from latens.data import Column, Preparation, Schema
+from latens.data.columns import ColumnType
+from latens.distributions import StandardNormal
+from latens.errors import ConfigError
+from latens.models import Conditional, LatentModel, NormalHead
+from latens.models.heads.table import TableInput
+from latens.models.heads.tree import BINS, TreeHead
+from latens.workflow.explain import Explained, explain, information, ranges_of
+from latens.workflow.trained import TrainedModel
+
+TYPES = (
+    ColumnType("category", values=("a", "b", "c"), shares=(0.5, 0.3, 0.2)),
+    ColumnType("number", size=6, starts=(0, 1, 4), shares=(0.3, 0.3, 0.4)),
+    ColumnType("category", values=("x", "y"), shares=(0.6, 0.4)),
+)
+SCHEMA = Schema((3,), "mixed", columns=tuple(map(Column, ("kind", "size", "side"))), types=TYPES)
+SIZES = (3, 6, 2)
+EVERY = np.array(list(itertools.product(*map(range, SIZES))), np.float32)
+GRID = np.linspace(-7.0, 7.0, 281)
+
+
+class Tilt(eqx.Module):
+    """Outputs that are linear in one latent."""
+
+    weight: jax.Array
+
+    def __call__(self, z: Any) -> Any:
+        return self.weight * z.reshape(-1)[0]
+
+
+def trained(scale: float, linked: float = 1.0) -> TrainedModel:
+    """Three columns, the second hanging from the third, tilted by one latent of strength `scale`."""
+    rng = np.random.default_rng(0)
+    ratios = np.zeros((3, BINS, BINS))
+    ratios[1, :2, :3] = linked * np.outer([-1.0, 1.0], [-1.0, 0.0, 1.0])  # sizes rise with the side
+    head = TreeHead(TYPES).with_tree(np.array([0, 2, 2]), np.array([2, 0, 1]), ratios)
+    weight = scale * jnp.asarray(rng.normal(size=head.num_outputs), jnp.float32)
+    encoder = Conditional(lambda x: jnp.array([0.4, 0.1]) + 0.0 * x[:2], NormalHead((1,)), TableInput(TYPES))
+    model = LatentModel(StandardNormal((1,)), encoder, Conditional(Tilt(weight), head))
+    return TrainedModel(model, SCHEMA, Preparation())
+
+
+def exact(one: Any, j: int, t: int) -> float:
+    """The mutual information of two columns by the trapezoid rule over z and all rows, the second by its groups."""
+    log_p = jax.jit(jax.vmap(lambda z: jax.vmap(one.model.likelihood(z).log_prob)(jnp.asarray(EVERY))))
+    weight = np.exp(-0.5 * GRID**2)
+    rows = np.exp(np.asarray(log_p(jnp.asarray(GRID[:, None], jnp.float32)), np.float64))
+    table = ((weight / weight.sum()) @ rows).reshape(SIZES)
+    joint = table.sum(axis=({0, 1, 2} - {j, t}).pop())
+    joint = joint.T if j < t else joint
+    groups = np.add.reduceat(joint, ranges_of(TYPES[t])[0].astype(int), axis=0)
+    return information(groups)
+
+
+def nats(found: Explained) -> dict[str, tuple[float, float]]:
+    return {name: (one.value, one.standard_error) for name, one in found.columns}
+
+
+def test_a_tree_is_told_exactly() -> None:
+    one = trained(0.0)
+    found = nats(explain(one, "side", effective=1.0))
+    assert found["size"][0] == pytest.approx(exact(one, 1, 2), abs=1e-5)
+    assert found["kind"][0] == pytest.approx(0.0, abs=1e-5)
+    assert exact(one, 1, 2) > 0.02
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_a_latent_is_told_within_the_error(target: int) -> None:
+    one = trained(1.0)
+    names = ("kind", "size", "side")
+    result = explain(one, names[target], effective=300.0)
+    for j in {0, 1, 2} - {target}:
+        value, error = nats(result)[names[j]]
+        assert error < 0.02
+        assert abs(value - exact(one, j, target)) < 4.0 * error + 1e-4
+    assert [one.value for _, one in result.columns] == sorted((one.value for _, one in result.columns), reverse=True)
+
+
+def test_information_by_hand() -> None:
+    assert information(np.diag([0.5, 0.5])) == pytest.approx(np.log(2.0))
+    assert information(np.outer([0.2, 0.8], [0.1, 0.3, 0.6])) == pytest.approx(0.0, abs=1e-12)
+    assert information(7.0 * np.diag([0.25, 0.75])) == pytest.approx(-0.25 * np.log(0.25) - 0.75 * np.log(0.75))
+
+
+def test_what_there_is_to_say_is_the_entropy() -> None:
+    found = explain(trained(0.0, linked=0.0), "kind", effective=1.0)
+    assert found.entropy == pytest.approx(-sum(p * np.log(p) for p in TYPES[0].shares), abs=1e-4)
+    assert found.said == ""
+    assert explain(trained(0.0), "size", effective=1.0).said == ", as one of 3 ranges of like mass"
+
+
+def test_a_number_is_asked_for_by_ranges_of_like_mass() -> None:
+    shares = np.full(100, 0.01)
+    one = ColumnType("number", size=200, starts=tuple(range(0, 200, 2)), shares=tuple(shares))
+    first, last = ranges_of(one)
+    assert len(first) == 16
+    assert (first[0], last[-1]) == (0, 199)
+    np.testing.assert_array_equal(first[1:], last[:-1] + 1)
+    assert max(last - first) <= 13
+
+
+def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"there is no column 'sise'.*Did you mean 'size'"):
+        explain(trained(0.0), "sise")
