@@ -1,6 +1,7 @@
 """Which columns of a table say most about one of them: mutual information under a model."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -37,17 +38,12 @@ def explain(trained: TrainedModel, target: str, *, effective: float = 200.0, see
     types, names, at = target_of(trained, target)
     first, last = ranges_of(types[at])
     tables: list[list[np.ndarray]] = []
-    key = jax.random.key(seed)
+    groups = np.searchsorted(types[at].firsts, first)
     for repeat in range(REPEATS):
-        found: list[list[np.ndarray]] = [[] for _ in types]
-        for group, (low, high) in enumerate(zip(first, last)):
-            within = Conditions(np.full(len(types), -np.inf), np.full(len(types), np.inf))
-            within.low[at], within.high[at] = low, high
-            own = jax.random.fold_in(jax.random.fold_in(key, repeat), group)
-            given = shares_given(trained.model, within, types, key=own, enough=effective)
-            for j, shares in enumerate(given.columns):
-                found[j].append(np.exp(given.log_probability) * shares)
-        tables.append([np.array(one) for one in found])
+        of = partial(_shares, trained, types, at, effective)
+        mass = np.add.reduceat(of((-np.inf, np.inf), (seed, repeat, 0))[at], groups)
+        given = [of(ends, (seed, repeat, 1 + g)) for g, ends in enumerate(zip(first.tolist(), last.tolist()))]
+        tables.append([mass[:, None] * np.array([one[j] for one in given]) for j in range(len(types))])
     told = [(names[j], _over([one[j] for one in tables])) for j in range(len(types)) if j != at]
     mass = np.mean([one[at].sum(axis=1) for one in tables], axis=0)
     mass = mass[mass > 0] / mass.sum()
@@ -79,6 +75,19 @@ def ranges_of(one: ColumnType) -> tuple[np.ndarray, np.ndarray]:
     starts = np.unique(np.searchsorted(before, np.arange(RANGES) / RANGES))
     starts = starts[starts < one.count]
     return firsts[starts], lasts[np.append(starts[1:], one.count) - 1]
+
+
+def _shares(
+    trained: TrainedModel, types: Sequence[ColumnType], at: int, enough: float, within: tuple[float, float],
+    seeds: tuple[int, int, int],
+) -> list[np.ndarray]:  # fmt: skip
+    """What each column may be where that at a place lies between two cells."""
+    ends = Conditions(np.full(len(types), -np.inf), np.full(len(types), np.inf))
+    ends.low[at], ends.high[at] = within
+    key = jax.random.key(seeds[0])
+    for one in seeds[1:]:
+        key = jax.random.fold_in(key, one)
+    return shares_given(trained.model, ends, types, key=key, enough=enough).columns
 
 
 def information(table: Float[np.ndarray, "g s"]) -> float:
