@@ -1,7 +1,7 @@
 """A small local server for the explorer's page: a closed set of files, two computations, for one user's browser only.
 
-It listens on 127.0.0.1. Nothing in a request is ever joined to a path: names are looked up in a mapping. Who may ask, and
-how often, is decided in `latens.explorer.guard`; how large a request may be is said here.
+It listens on 127.0.0.1. Nothing in a request is ever joined to a path: names are looked up in a mapping. Who may ask,
+and how often, is decided in `latens.explorer.guard`; how large a request may be is said here.
 """
 
 import contextlib
