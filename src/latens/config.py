@@ -37,6 +37,8 @@ class NetworkConfig(Part, frozen=True):
         blocks: How many residual blocks convolutional networks have at each size of the picture.
         map: Whether the latent lies on the smallest picture of convolutional networks, with no dense layer; None:
             where it is made of codes.
+        linear: Whether networks add to a linear map, that of the principal components of the data; None: where that is
+            the better start.
         activation: The name of the activation of hidden layers.
         initializer: The name of the initialisation of weight matrices.
         encoder_output_activation: The activation of what the encoder gives.
@@ -55,6 +57,7 @@ class NetworkConfig(Part, frozen=True):
     kernel_size: Literal[3, 4] = 3
     blocks: Annotated[int, Meta(ge=0, le=100)] = 0
     map: bool | None = None
+    linear: bool | None = None
     activation: str = "relu"
     initializer: str = "he-normal"
     encoder_output_activation: str = "identity"
@@ -280,8 +283,8 @@ class StartConfig(Part, frozen=True):
     """What training begins with.
 
     Args:
-        kind: `closed-form`, the closed form of the data where the model can hold one (the tree of a table's columns),
-            or `none`, for networks drawn at random around independent values.
+        kind: `closed-form`, the closed form of the data where the model can hold one (the tree of a table's columns, the
+            principal components of numbers), or `none`, for networks drawn at random around independent values.
     """
 
     kind: Literal["closed-form", "none"] = "closed-form"

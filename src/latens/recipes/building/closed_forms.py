@@ -3,15 +3,23 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 
-from latens.data import Dataset
+from jaxtyping import Float
+
+from latens.data import Dataset, Preparation, prepare_batch
+from latens.evaluation.evidence import factors
+from latens.evaluation.evidence.factors import fit_factors
 from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
-from latens.models import LatentModel
+from latens.models import AbstractHead, LatentModel, SharedScaleNormalHead
+from latens.models.heads.base import raw_scale
 from latens.models.heads.tree import TreeHead
+from latens.networks import LinearPath
+from latens.trees import Frozen
 
 
-def started_from(model: LatentModel, data: Dataset) -> LatentModel:
+def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> LatentModel:
     """The model begun at the closed form of its data, where its parts can hold one."""
     decoder: Any = model.decoder
     if isinstance(getattr(decoder, "head", None), TreeHead):
@@ -22,4 +30,55 @@ def started_from(model: LatentModel, data: Dataset) -> LatentModel:
         made = fit_tree(np.asarray(data.x[kept]), mask, data.schema.types or (), weight=weight)
         head = decoder.head.with_tree(made.parents, made.order, made.log_ratios)
         model = eqx.tree_at(lambda m: m.decoder.head, model, head)
+    elif isinstance(getattr(decoder, "network", None), LinearPath):
+        model = _at_factors(model, data, prepare)
     return model
+
+
+def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Float[np.ndarray, "n d"]:
+    """Some training rows in the unit of a head's locations."""
+    assert head.located is not None
+    _, shift, scale = head.located
+    train, cells = data.subset("train"), int(np.prod(data.schema.shape))
+    most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // cells))
+    kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
+    rows = np.asarray(prepare_batch(prepare, data.rows(kept), key=jax.random.key(0)).x)
+    inside = (rows - np.asarray(shift, np.float32)) / np.asarray(scale, np.float32)
+    return inside.reshape(len(rows), -1).astype(np.float64 if inside.size <= 2**22 else np.float32)
+
+
+def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> LatentModel:
+    """The model whose encoder and decoder are factors of the training rows, to which the networks add nothing yet."""
+    encoder, decoder = _any(model.encoder), _any(model.decoder)
+    head, shape = decoder.head, data.schema.shape
+    _, shift, scale = head.located
+    unit = np.broadcast_to(np.asarray(scale, np.float64), shape).reshape(-1)
+    origin = np.broadcast_to(np.asarray(shift, np.float64), shape).reshape(-1)
+    inner = getattr(head, "head", head)
+    common, fixed = False, None
+    if isinstance(inner, SharedScaleNormalHead):
+        fixed = float(np.exp(inner.log_scale.value)) if isinstance(inner.log_scale, Frozen) else None
+        common = fixed is None and inner.log_scale.ndim == 0
+    group = shape[2] if inner.coupled else 1
+    count = int(np.prod(encoder.head.shape))
+    made = fit_factors(located_rows(data, prepare, head), count, group=group, common=common, scale=fixed)
+    size = unit.reshape(-1, group)
+    left = made.noise * (size[:, :, None] * size[:, None])
+    new_head, bias = head.started_around((origin + unit * made.mean).reshape(shape), left)
+    down = decoder.network.at(made.weight.T, bias)
+    # What the encoder sees is the row by another shift and scale: z = E' (seen - seen at the mean).
+    entry = encoder.standardise
+    seen = (0.0, 1.0) if entry is None else (entry.shift.value, entry.scale.value)
+    low, wide = (np.broadcast_to(np.asarray(one, np.float64), shape).reshape(-1) for one in seen)
+    maps = made.encoder * (wide / unit)[:, None]
+    at_mean = (origin - low + unit * made.mean) / wide
+    floor = encoder.head.scale_floor if encoder.head.scale == "softplus" else 0.0
+    raw = raw_scale(1.0 / np.sqrt(made.precision), encoder.head.scale, floor)
+    up = encoder.network.at(maps, np.concatenate([-at_mean @ maps, raw]))
+    return eqx.tree_at(
+        lambda m: (m.encoder.network, m.decoder.network, m.decoder.head), model, (up, down, new_head)
+    )
+
+
+def _any(part: Any) -> Any:
+    return part

@@ -5,23 +5,26 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from msgspec.structs import replace
 
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import (
+    AbstractHead,
     ClassPrior,
     CodeHead,
     Conditional,
     Downwards,
     FromLowest,
     LatentModel,
+    NormalHead,
     Upwards,
     constant_at_first,
     widths_between,
 )
-from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
+from latens.networks import Dense, LinearPath, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
 from latens.recipes.building.pictures import map_of
 from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
@@ -98,6 +101,8 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
             what = f"spectral normalisation is of dense layers, and a {network.kind} network has others."
             raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
         down = SpectrallyNormalised(down)
+    if network.linear:
+        up, down = with_linear_paths(up, down, schema, head, likelihood, reads)
     encoder = Conditional(up, head, entry, reads)
     decoder = Conditional(down, likelihood, row.decoder_input, reads)
     if posterior.levels:
@@ -109,6 +114,27 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     of = head if isinstance(head, CodeHead) else latent
     prior = prior_part(schema, parts, of, classes=extra, key=prior_key)
     return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder, missingness(schema, parts))
+
+
+def with_linear_paths(
+    up: Any, down: Any, schema: Schema, head: AbstractHead, likelihood: AbstractHead, reads: tuple[str, ...]
+) -> tuple[LinearPath, LinearPath]:
+    """Encoder and decoder with maps of 0 beside their networks, which the closed form of the data fills."""
+    located = likelihood.located
+    why = ""
+    if located is None:
+        why = f"the likelihood's {type(likelihood).__name__} has no locations of numbers"
+    elif not isinstance(head, NormalHead):
+        why = f"the posterior's {type(head).__name__} is no Normal without correlations"
+    elif reads:
+        why = "the networks read labels"
+    elif not all(hasattr(one, "with_output_weights_times") for one in (up, down)):
+        why = f"a {type(up).__name__} and a {type(down).__name__} cannot begin at 0"
+    if why or located is None:
+        raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix="Use network.linear=false.")
+    cells, latents = math.prod(schema.shape), math.prod(head.shape)
+    encoder = LinearPath(up, jnp.zeros((cells, latents)))
+    return encoder, LinearPath(down, jnp.zeros((latents, cells)), located[0])
 
 
 def _hierarchy(schema: Schema, parts: Parts, encoder: Conditional, decoder: Conditional, *, key: Key) -> LatentModel:

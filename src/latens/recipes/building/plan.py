@@ -302,7 +302,7 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
             rows = some_rows(data, prepare, moments.mean) if config.network.initializer == NETWORK.initializer else None
             started = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance, rows)
             model = eqx.tree_at(lambda m: m.decoder, model, started)
-        model = started_from(model, data)
+        model = started_from(model, data, prepare)
         if isinstance(model.prior_part, AbstractModelPrior):
             model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
         return model
