@@ -35,10 +35,8 @@ class NetworkConfig(Part, frozen=True):
         level_hidden: Hidden widths of the networks between the levels of a hierarchy.
         kernel_size: The size of the kernels of convolutions of stride 2: 3, or 4 for twice the work.
         blocks: How many residual blocks convolutional networks have at each size of the picture.
-        map: Whether the latent lies on the smallest picture of convolutional networks, with no dense layer; None:
-            where it is made of codes.
-        linear: Whether networks add to a linear map, that of the principal components of the data; None: where that is
-            the better start.
+        map: Whether the latent lies on the smallest picture of convolutional networks; None: where it is made of codes.
+        linear: Whether networks add to a linear map, of the principal components; None: where that is the better start.
         activation: The name of the activation of hidden layers.
         initializer: The name of the initialisation of weight matrices.
         encoder_output_activation: The activation of what the encoder gives.
@@ -135,12 +133,10 @@ class DataConfig(Part, frozen=True):
     Args:
         binarize: Whether pixels are made 0 or 1, by a threshold or at random with their value as probability.
         threshold: The value, on the scale from 0 to 1, above which a pixel is 1 where `binarize` is "threshold".
-        dequantize: Whether uniform noise is added to whole numbers under a density, so that its integral bounds their
-            probability.
+        dequantize: Whether uniform noise is added to whole numbers under a density, which then bounds probabilities.
         validation: Which rows validate: rows of their own ("split"), the test rows ("test", which are then not held
             out, and reports say so), or none ("none": they train).
-        labelled: How many labels of training rows are kept, as many of each class, and the others hidden; None keeps
-            all.
+        labelled: How many labels of training rows are kept, as many of each class; None keeps all.
         hide: The share of training rows of which some values count as missing in a step, in pictures also whole
             regions, so that the encoder learns q(z | any part of x); None: 0.25 of mixed tables, 0 of others.
         shift: How many pixels training pictures are moved at the most, at random in every step; None: 0, but of few
@@ -163,8 +159,7 @@ class LabelConfig(Part, frozen=True):
 
     Args:
         kind: "none"; "condition", which every part reads; "predict", from x (M2); or "predict-codes", from the codes of
-            a
-            first VAE (M1+M2).
+            a first VAE (M1+M2).
         prior: The prior of a conditional model: one for all rows ("shared"), or a Normal for each "class".
         class_prior: The prior p(y) of a predicted label: uniform or learned.
         share: The share of each batch that has labels, where labels are predicted.
@@ -251,8 +246,7 @@ class TrainingConfig(Part, frozen=True):
             the data where the budget and patience are.
         batch_size: Rows of a batch; None is decided from the data.
         drop_last: Whether the rows of an epoch that do not fill a batch are left out.
-        shards: Into how many shards a batch is cut, a power of two: any number of devices and processes that divides
-            it gives the same bits.
+        shards: Into how many shards a batch is cut, a power of two: devices that divide it give the same bits.
         seed: The seed of everything random.
         chunk_steps: Steps that are taken as one program; None is decided from the data.
         pretrain_epochs: The epochs of a first stage, in recipes that have one; None is the same budget as the last.
@@ -283,8 +277,8 @@ class StartConfig(Part, frozen=True):
     """What training begins with.
 
     Args:
-        kind: `closed-form`, the closed form of the data where the model can hold one (the tree of a table's columns, the
-            principal components of numbers), or `none`, for networks drawn at random around independent values.
+        kind: `closed-form`, the closed form of the data where the model can hold one (the tree of a table's columns,
+            the principal components of numbers), or `none`, for networks drawn at random around independent values.
     """
 
     kind: Literal["closed-form", "none"] = "closed-form"

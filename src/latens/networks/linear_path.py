@@ -18,7 +18,7 @@ class LinearPath(eqx.Module):
 
     Args:
         network: The network, f.
-        weight: The map, of shape (n_in, n_out); it is frozen. The outputs after the first n_out are the network's alone.
+        weight: The map, of shape (n_in, n_out); it is frozen. Outputs after these are the network's alone.
         copies: How many times the map's outputs are added, one after another.
     """
 
@@ -51,6 +51,14 @@ class LinearPath(eqx.Module):
         return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
 
     def at(self, weight: AnyArray, bias: AnyArray) -> "LinearPath":
-        """The same path with this map alone, and this bias: the network adds nothing until it is trained."""
+        """The same path with this map alone, and this bias: the network adds nothing until it is trained.
+
+        Args:
+            weight: Shape (n_in, n_out) of the map.
+            bias: The last bias of the network, one entry for each of its outputs.
+
+        Returns:
+            A new path.
+        """
         started: Any = self.with_output_bias(jnp.asarray(bias, jnp.float32))
         return LinearPath(started.network.with_output_weights_times(0.0), weight, self.copies)

@@ -15,6 +15,8 @@ ROUNDS = 4
 LEAST = 0.01
 """The least variance that a cell keeps, as a part of that of all cells, as a decoder's scales have it."""
 FOLDS = 5
+MOST_LATENTS = 256
+"""Factors that are looked for at the most."""
 
 
 class Components(NamedTuple):
@@ -132,6 +134,18 @@ def fit_factors(
     typical = float(np.mean(np.diagonal(noise, axis1=1, axis2=2)))
     noise = noise + np.eye(group) * np.maximum(0.0, LEAST * typical - np.linalg.eigvalsh(noise)[:, :1, None])
     return _turned(Factors(made.mean, weight, noise))
+
+
+def gaussian_baseline(
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "B d"], *, group: int = 1, common_unit: bool = False
+) -> tuple[Float[np.ndarray, " B"], int]:
+    """The log density of test rows under as many factors of training rows as gain on rows held out; their number."""
+    unit = np.ones(train.shape[1]) if common_unit else train.std(axis=0, dtype=np.float64)
+    unit = np.where(unit > 0.0, unit, 1.0)
+    inside = (train / unit).astype(train.dtype)
+    count = int(latent_gains(inside, MOST_LATENTS).argmax()) if len(train) >= 2 * FOLDS else 0
+    made = fit_factors(inside, count, group=group)
+    return made.log_prob(test / unit) - np.sum(np.log(unit)), count
 
 
 def _turned(made: Factors) -> Factors:

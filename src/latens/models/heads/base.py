@@ -104,12 +104,19 @@ class AbstractHead(eqx.Module):
 
     @property
     def located(self) -> tuple[int, Any, Any] | None:
-        """How its first outputs are the row: so many copies of (x - shift) / scale, then shift and scale; None: none."""
+        """How its first outputs are the row: in so many copies of (x - shift) / scale; None: they are not."""
         return (1, 0.0, 1.0) if self.location_first else None
 
     def started_around(self, mean: np.ndarray, left: np.ndarray) -> tuple["AbstractHead", np.ndarray]:
-        """The head and the outputs at a mean, with what a closed form leaves of each cell as variance."""
-        # left: of shape (g, c, c), the covariance of c cells after one another.
+        """The head and the outputs at a mean, with what a closed form leaves of each cell as variance.
+
+        Args:
+            mean: The mean of the data, of shape (*x).
+            left: The covariance of what is left, of every c cells after one another, of shape (g, c, c).
+
+        Returns:
+            A head, and outputs of shape (num_outputs,).
+        """
         return self.started(mean, None, np.diagonal(left, axis1=1, axis2=2).reshape(np.shape(mean)))
 
 
@@ -388,8 +395,7 @@ class AffineHead(AbstractHead):
         if (inner := self.head.located) is None:
             return None
         copies, shift, scale = inner
-        outer = np.asarray(self.scale.value, np.float64)
-        return copies, np.asarray(self.shift.value, np.float64) + outer * shift, outer * scale
+        return copies, self.shift.value + self.scale.value * shift, self.scale.value * scale
 
     def started_around(self, mean: np.ndarray, left: np.ndarray) -> tuple[AbstractHead, np.ndarray]:
         """The head and the inner head's outputs for the standardised mean and what is left."""

@@ -17,7 +17,7 @@ from latens.distributions import (
     VariableMixture,
 )
 from latens.errors import ConfigError
-from latens.models.heads.base import AbstractHead, BernoulliHead, DataKind, Sees
+from latens.models.heads.base import AbstractHead, BernoulliHead, DataKind, Sees, raw_scale
 from latens.models.heads.likelihoods import DiscretisedLogisticHead
 from latens.typing import Array, Float, Key
 
@@ -92,8 +92,8 @@ class PixelHead(AbstractHead):
         log_scale = wide - math.log(self.components)
         if not self.coupled:
             return self, self._apart(loc, wide, log_scale, None)
-        # Channels of colour pictures are alike: each starts with a correlation of 0.9 to the one before it, and with its
-        # own variance.
+        # Channels of colour pictures are alike: each starts with a correlation of 0.9 to the one before it, and with
+        # its own variance.
         scales = np.exp(log_scale).reshape(-1, self.shape[2])
         start = np.zeros_like(scales)
         start[:, {2: [0], 3: [0, 2]}[self.shape[2]]] = 0.9 * np.clip(scales[:, 1:] / scales[:, :-1], 0.1, 10.0)
@@ -107,9 +107,9 @@ class PixelHead(AbstractHead):
         return self.components, half, half
 
     def started_around(self, mean: np.ndarray, left: np.ndarray) -> tuple[AbstractHead, np.ndarray]:
-        """The head and the outputs at a mean, with what is left and how it is shared between the channels of a pixel."""
+        """The head and the outputs at a mean, with what is left and how the channels of a pixel share it."""
         if not self.coupled:
-            return super().started_around(mean, left)
+            return self, self._narrow(mean, left, None)
         channels = self.shape[2]
         start, own = np.zeros((len(left), channels)), np.empty((len(left), channels))
         for later in range(channels):
@@ -118,13 +118,18 @@ class PixelHead(AbstractHead):
             own[:, later] = left[:, later, later] - np.sum(slopes * left[:, :later, later], axis=1)
             # The pairs (earlier, later) stand in the order of the later channel.
             start[:, later * (later - 1) // 2 : later * (later + 1) // 2] = slopes
-        loc, wide = self._one(mean, None, own.reshape(self.shape))
-        return self, self._apart(loc, wide, wide - math.log(self.components), start)
+        return self, self._narrow(mean, own, start)
 
     def _one(self, mean: np.ndarray, frequencies: Any, variance: np.ndarray | None) -> np.ndarray:
         """Location and logarithm of the scale of one logistic with these moments."""
         one = DiscretisedLogisticHead(shape=self.shape, levels=self.levels, scale="log-scale", scale_floor=0.0)
         return one.started(mean, frequencies, variance)[1].reshape(2, -1)
+
+    def _narrow(self, mean: np.ndarray, variance: np.ndarray, start: np.ndarray | None) -> np.ndarray:
+        """The outputs whose scales are those of these variances, also where they are near the least ones."""
+        loc, wide = self._one(mean, None, variance.reshape(self.shape))
+        scale = np.exp(wide) / self.components
+        return self._apart(loc, wide, raw_scale(scale, "log-scale", math.exp(LOWEST)), start)
 
     def _apart(self, loc: np.ndarray, wide: np.ndarray, log_scale: np.ndarray, start: np.ndarray | None) -> np.ndarray:
         """Components at even quantiles of the logistic that has the moments, each as narrow as its share."""

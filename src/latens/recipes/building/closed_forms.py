@@ -1,22 +1,32 @@
 """The closed form of each kind of data as the start of its model: fitted to the training rows before the first step."""
 
+import math
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
-
 from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.evaluation.evidence import factors
-from latens.evaluation.evidence.factors import fit_factors
+from latens.evaluation.evidence.factors import fit_factors, latent_gains
 from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
 from latens.models import AbstractHead, LatentModel, SharedScaleNormalHead
 from latens.models.heads.base import raw_scale
 from latens.models.heads.tree import TreeHead
 from latens.networks import LinearPath
+from latens.recipes.parts.bound import Parts
 from latens.trees import Frozen
+
+KINDS, FAMILIES = ("conv",), ("logistic-mixture",)
+"""Networks and likelihoods that begin at principal components unasked: where that was measured to be better."""
+MOST_CELLS = 2**14
+"""Values of a row above which nothing begins at principal components unasked."""
+MOST_LATENTS = 128
+"""Latents that are taken for what they gain in principal components, at the most."""
+LEAST_ROWS = 50
+"""Training rows below which no components are looked for."""
 
 
 def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> LatentModel:
@@ -33,6 +43,27 @@ def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> Lat
     elif isinstance(getattr(decoder, "network", None), LinearPath):
         model = _at_factors(model, data, prepare)
     return model
+
+
+def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
+    """The likelihood's head where a model of these data begins at their principal components unasked; else None."""
+    config = parts.config
+    network, plain = config.network, config.recipe == "default" and config.start.kind == "closed-form"
+    plain = plain and network.linear is None and not (network.encoder or network.decoder or network.spectral_norm)
+    plain = plain and network.kind in KINDS and network.initializer == "he-normal" and config.label.kind == "none"
+    plain = plain and config.likelihood.family in FAMILIES and config.likelihood.squash == "none"
+    plain = plain and config.likelihood.output_bias == "data" and config.likelihood.missing == "at-random"
+    plain = plain and config.posterior.kind == "normal" and not config.posterior.levels
+    plain = plain and config.prior.kind in ("auto", "standard-normal") and data.mask is None and data.weight is None
+    if not plain or math.prod(data.schema.shape) > MOST_CELLS:
+        return None
+    return parts.likelihood.made(data.schema)
+
+
+def latents_of(data: Dataset, prepare: Preparation, head: AbstractHead) -> int:
+    """How many principal components gain on training rows that were held out, at most `MOST_LATENTS`."""
+    rows = located_rows(data, prepare, head)
+    return int(latent_gains(rows, MOST_LATENTS).argmax()) if len(rows) >= LEAST_ROWS else 0
 
 
 def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Float[np.ndarray, "n d"]:
@@ -75,9 +106,7 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
     floor = encoder.head.scale_floor if encoder.head.scale == "softplus" else 0.0
     raw = raw_scale(1.0 / np.sqrt(made.precision), encoder.head.scale, floor)
     up = encoder.network.at(maps, np.concatenate([-at_mean @ maps, raw]))
-    return eqx.tree_at(
-        lambda m: (m.encoder.network, m.decoder.network, m.decoder.head), model, (up, down, new_head)
-    )
+    return eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network, m.decoder.head), model, (up, down, new_head))
 
 
 def _any(part: Any) -> Any:

@@ -102,7 +102,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
             raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
         down = SpectrallyNormalised(down)
     if network.linear:
-        up, down = with_linear_paths(up, down, schema, head, likelihood, reads)
+        up, down = with_linear_paths(up, down, schema, parts.config, head, likelihood)
     encoder = Conditional(up, head, entry, reads)
     decoder = Conditional(down, likelihood, row.decoder_input, reads)
     if posterior.levels:
@@ -117,24 +117,25 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
 
 
 def with_linear_paths(
-    up: Any, down: Any, schema: Schema, head: AbstractHead, likelihood: AbstractHead, reads: tuple[str, ...]
+    up: Any, down: Any, schema: Schema, config: VAEConfig, head: AbstractHead, likelihood: AbstractHead
 ) -> tuple[LinearPath, LinearPath]:
     """Encoder and decoder with maps of 0 beside their networks, which the closed form of the data fills."""
     located = likelihood.located
-    why = ""
-    if located is None:
-        why = f"the likelihood's {type(likelihood).__name__} has no locations of numbers"
-    elif not isinstance(head, NormalHead):
-        why = f"the posterior's {type(head).__name__} is no Normal without correlations"
-    elif reads:
-        why = "the networks read labels"
-    elif not all(hasattr(one, "with_output_weights_times") for one in (up, down)):
-        why = f"a {type(up).__name__} and a {type(down).__name__} cannot begin at 0"
-    if why or located is None:
-        raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix="Use network.linear=false.")
+    told = {
+        f"a {config.likelihood.family} likelihood has no means of numbers": located is None,
+        f"a {config.posterior.kind} posterior is not a Normal without correlations": type(head) is not NormalHead,
+        "the latents have levels": bool(config.posterior.levels),
+        "the networks read labels": config.label.kind != "none",
+        f"{config.network.kind} networks with this option cannot begin at 0": not all(
+            hasattr(one, "with_output_weights_times") for one in (up, down)
+        ),
+    }
+    if located is None or any(told.values()):
+        why = next(why for why, holds in told.items() if holds)
+        fix = "Remove --set network.linear=true."
+        raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix=fix)
     cells, latents = math.prod(schema.shape), math.prod(head.shape)
-    encoder = LinearPath(up, jnp.zeros((cells, latents)))
-    return encoder, LinearPath(down, jnp.zeros((latents, cells)), located[0])
+    return LinearPath(up, jnp.zeros((cells, latents))), LinearPath(down, jnp.zeros((latents, cells)), located[0])
 
 
 def _hierarchy(schema: Schema, parts: Parts, encoder: Conditional, decoder: Conditional, *, key: Key) -> LatentModel:

@@ -28,7 +28,7 @@ from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
-from latens.recipes.building.closed_forms import started_from
+from latens.recipes.building.closed_forms import MOST_LATENTS, latents_of, started_from, suits
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
@@ -120,6 +120,19 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         if not (network.encoder and network.decoder):
             which = which or f"{network.kind} networks of widths"
             reasons.append(f"{which} {widths}, for {cells} values a row")
+    having = parts.having(replace(config, likelihood=likelihood, network=network, objective=objective))
+    if (head := suits(having, data)) is not None:
+        count = latents_of(data, preparation(schema, having), head)
+        if count:
+            network = replace(network, linear=True)
+            reasons.append(
+                "networks that begin at the principal components of the training rows (--set start=none for none)"
+            )
+        usual = min(32, max(2, cells // 4))
+        if count and posterior.latent_dim is None:
+            posterior = replace(posterior, latent_dim=max(usual, count))
+            most = " at most" if count == MOST_LATENTS else ""
+            reasons.append(f"{posterior.latent_dim} latent units,{most} as many components as gain on rows held out")
     if network.map is None and network.kind == "conv" and of_codes(parts.having(config)):
         network = replace(network, map=True)
     if posterior.latent_dim is None and network.map:

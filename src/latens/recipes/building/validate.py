@@ -79,6 +79,7 @@ _IDLE: dict[str, Callable[[Parts], str]] = {
     "label.hidden": _label("predict-codes"),
     "label.latent_dim": _label("predict-codes"),
     "network.map": _map,
+    "network.linear": lambda p: "" if p.config.start.kind == "closed-form" else "where start=none",
     "network.activation": _hidden,
     "network.drop_probability": _hidden,
 }
