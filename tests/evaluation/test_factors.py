@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.factors import (
@@ -40,7 +40,7 @@ def covariance(made: Factors) -> np.ndarray:
 @pytest.mark.parametrize("group", [1, 3])
 @pytest.mark.parametrize("rows", [40, 7])
 def test_density_and_posterior_of_factors(rows, group):
-    """Against the whole covariance: log p(x), p(z | x) without correlations, and the variance of every cell as it is."""
+    """Against the whole covariance: log p(x), p(z | x) without correlations, the variance of every cell as it is."""
     x = of_factors(rows, 12, 3)
     made = fit_factors(x, 3, group=group)
     whole = covariance(made)
@@ -102,6 +102,14 @@ def test_gaussian_of_columns_in_their_own_units():
     close(scaled, plain - np.sum(np.log(unit)), rtol=0, atol=1e-6)
     still, _ = gaussian_baseline(np.c_[x[50:], np.full(250, 3.0)], np.c_[x[:50], np.full(50, 3.0)])
     assert np.all(np.isfinite(still))
+
+
+def test_no_factors_of_noise():
+    """Independent columns: nothing gains, and the density is that of a Normal a column."""
+    x = np.random.default_rng(6).standard_normal((200, 8)) * 3.0 + 1.0
+    found, count = gaussian_baseline(x[50:], x[:50])
+    assert count == 0
+    close(found, norm(x[50:].mean(0), x[50:].std(0)).logpdf(x[:50]).sum(1), rtol=1e-9)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

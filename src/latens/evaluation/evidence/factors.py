@@ -51,7 +51,9 @@ class Factors(NamedTuple):
     def precise(self) -> Float[np.ndarray, "d k"]:
         """The weights times the inverse covariance of what is left."""
         groups, size = self.noise.shape[:2]
-        return np.linalg.solve(self.noise, self.weight.reshape(groups, size, -1)).reshape(self.weight.shape)
+        return np.linalg.solve(self.noise, self.weight.reshape(groups, size, self.weight.shape[1])).reshape(
+            self.weight.shape
+        )
 
     @property
     def precision(self) -> Float[np.ndarray, " k"]:
@@ -129,7 +131,7 @@ def fit_factors(
         return _turned(Factors(made.mean, weight, noise))
     away = (x - made.mean.astype(x.dtype)).reshape(len(x), -1, group)
     of_rows = np.einsum("ngi,ngj->gij", away, away, dtype=np.float64, optimize=True) / len(x)
-    blocks = weight.reshape(-1, group, count)
+    blocks = weight.reshape(cells // group, group, count)
     noise = of_rows - blocks @ np.swapaxes(blocks, 1, 2)
     typical = float(np.mean(np.diagonal(noise, axis1=1, axis2=2)))
     noise = noise + np.eye(group) * np.maximum(0.0, LEAST * typical - np.linalg.eigvalsh(noise)[:, :1, None])
@@ -150,6 +152,8 @@ def gaussian_baseline(
 
 def _turned(made: Factors) -> Factors:
     """The same Gaussian with factors whose posterior has no correlations, the most precise first."""
+    if not made.weight.shape[1]:
+        return made
     vectors = np.linalg.eigh(made.weight.T @ made.precise)[1][:, ::-1]
     # A sign that does not depend on the solver: the largest weight of each factor is positive.
     weight = made.weight @ vectors
