@@ -80,7 +80,7 @@ def principal(x: Float[np.ndarray, "n d"], most: int) -> Components:
     mean = x.mean(axis=0, dtype=np.float64)
     away = x - mean.astype(x.dtype)
     rows, cells = away.shape
-    each = np.mean(np.square(away), axis=0, dtype=np.float64)
+    each = np.asarray(np.mean(np.square(away), axis=0, dtype=np.float64))
     most = min(most, cells, rows - 1)
     basis = None
     if min(rows, cells) > max(EXACT, 2 * most):

@@ -99,8 +99,10 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
     inner = getattr(head, "head", head)
     common, fixed = False, None
     if isinstance(inner, SharedScaleNormalHead):
-        fixed = float(np.exp(inner.log_scale.value)) if isinstance(inner.log_scale, Frozen) else None
-        common = fixed is None and inner.log_scale.ndim == 0
+        if isinstance(inner.log_scale, Frozen):
+            fixed = float(np.exp(inner.log_scale.value))
+        else:
+            common = inner.log_scale.ndim == 0
     group = shape[2] if inner.coupled else 1
     count = int(np.prod(encoder.head.shape))
     made = fit_factors(located_rows(data, prepare, head), count, group=group, common=common, scale=fixed)
