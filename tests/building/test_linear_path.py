@@ -9,18 +9,22 @@ from checks import close
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_digits, load_wine
 
+from latens.cli.main import main
 from latens.config import override
 from latens.data import load
 from latens.data.batches import Batch
 from latens.data.preparation import prepare_batch
 from latens.errors import ConfigError
 from latens.evaluation.evidence.factors import fit_factors, principal
+from latens.io.safetensors import read
 from latens.models import LatentModel
 from latens.networks import LinearPath
 from latens.recipes import RECIPES
 from latens.recipes.building.closed_forms import located_rows
 from latens.recipes.building.plan import starting
 from latens.workflow import experiment
+from latens.workflow.refit import refit_prior
+from latens.workflow.trained import TrainedModel
 
 WINE: Any = load_wine()
 DIGITS: Any = load_digits()
@@ -64,7 +68,7 @@ def test_the_first_model_is_the_closed_form(settings):
     exact = multivariate_normal(made.mean, covariance).logpdf(inside) - np.sum(np.log(wide))
     close(made.log_prob(inside), exact + np.sum(np.log(wide)), rtol=1e-9)
     for seed in (0, 1):
-        close(elbo_of(model, batch, jax.random.key(seed)), exact, rtol=0, atol=3e-4)
+        close(elbo_of(model, batch, jax.random.key(seed)), exact, rtol=0, atol=1e-4)
 
 
 def pictures(count: int = 120) -> np.ndarray:
@@ -155,3 +159,34 @@ def test_columns_begin_at_their_components_from_400_rows_on():
     assert linear
     assert latents in range(6, 12)  # six factors, and noise that differs between standardised columns
     assert found[1:] == [(None, 2), (None, 3), (None, 3), (None, 3)]
+
+
+def test_a_run_resumes_bit_for_bit_and_loads(tmp_path):
+    """Four steps and a resume to eight are eight steps: the map is in the checkpoint and in the file."""
+    words = ("fit", "wine", "--set", "network.linear=true", "--set", "network.hidden=4", "--num-samples", "2")
+    words = (*words, "--set", "posterior.latent_dim=3", "--set", "training.chunk_steps=2", "--quiet", "--out")
+    assert main([*words, str(tmp_path / "whole"), "--steps", "8"]) == 0
+    assert main([*words, str(tmp_path / "parts"), "--steps", "4"]) == 0
+    assert main(["resume", str(tmp_path / "parts"), "--steps", "8", "--num-samples", "2", "--quiet"]) == 0
+    whole, parts = (read(tmp_path / name / "model.safetensors")[0] for name in ("whole", "parts"))
+    assert {name: array.tobytes() for name, array in whole.items()} == {n: a.tobytes() for n, a in parts.items()}
+    assert np.ptp(whole["decoder.network.weight.value"]) > 0.1
+    data, trained = load("wine"), TrainedModel.load(tmp_path / "whole" / "model.safetensors")
+    model: Any = trained.model
+    assert isinstance(model.decoder.network, LinearPath)
+    first, *_ = begun(data, **{"network.linear": True, "network.hidden": (4,), "posterior.latent_dim": 3})
+    close(model.decoder.network.weight.value, first.decoder.network.weight.value)  # the map is not trained
+
+
+def test_a_second_vae_on_the_codes_of_a_linear_path():
+    """The level above is dense; the level below keeps its map, in the file too."""
+    data = load(WINE.data)
+    small = {"network.linear": True, "network.hidden": (4,), "posterior.latent_dim": 3}
+    experiment_ = experiment.prepare(override(RECIPES["default"].config, small), data)
+    trained = experiment_.trained(experiment_.new_model())
+    found = refit_prior(trained, experiment_.data, "vae", steps=2, num_samples=2).trained
+    again: Any = TrainedModel.from_bytes(found.to_bytes()).model
+    assert again.decoder.part.network.weight.value.shape == (3, 13)
+    assert isinstance(again.encoder.parts[0].network, LinearPath)
+    row = np.asarray(data.x[:3], np.float32)
+    close(TrainedModel.from_bytes(found.to_bytes()).decode(found.encode(row)), found.decode(found.encode(row)))
