@@ -36,6 +36,7 @@ class NetworkConfig(Part, frozen=True):
         kernel_size: The size of the kernels of convolutions of stride 2: 3, or 4 for twice the work.
         blocks: How many residual blocks convolutional networks have at each size of the picture.
         map: Whether the latent lies on the smallest picture of convolutional networks; None: where it is made of codes.
+        linear: Whether networks add to a linear map, of the principal components; None: where that is the better start.
         activation: The name of the activation of hidden layers.
         initializer: The name of the initialisation of weight matrices.
         encoder_output_activation: The activation of what the encoder gives.
@@ -54,6 +55,7 @@ class NetworkConfig(Part, frozen=True):
     kernel_size: Literal[3, 4] = 3
     blocks: Annotated[int, Meta(ge=0, le=100)] = 0
     map: bool | None = None
+    linear: bool | None = None
     activation: str = "relu"
     initializer: str = "he-normal"
     encoder_output_activation: str = "identity"
@@ -138,8 +140,7 @@ class DataConfig(Part, frozen=True):
         labelled: How many labels of training rows are kept, as many of each class; None keeps all.
         hide: The share of training rows of which some values count as missing in a step, in pictures also whole
             regions, so that the encoder learns q(z | any part of x); None: 0.25 of mixed tables, 0 of others.
-        shift: How many pixels training pictures are moved at the most, at random in every step; None: 0, but of few
-            pictures under `default` an eighth of their shorter side.
+        shift: The most pixels that training pictures move, at random; None: 0, of few by `default` an eighth of a side.
         flip: Whether every other training picture is mirrored, left for right, at random in every step.
     """
 
@@ -157,8 +158,7 @@ class LabelConfig(Part, frozen=True):
     """What labels are for: nothing, a condition, or to be predicted where they are missing.
 
     Args:
-        kind: "none"; "condition", which every part reads; "predict", from x (M2); or "predict-codes", from the codes of
-            a first VAE (M1+M2).
+        kind: "none"; "condition", which every part reads; "predict", from x (M2); "predict-codes", from codes (M1+M2).
         prior: The prior of a conditional model: one for all rows ("shared"), or a Normal for each "class".
         class_prior: The prior p(y) of a predicted label: uniform or learned.
         share: The share of each batch that has labels, where labels are predicted.
@@ -276,7 +276,7 @@ class StartConfig(Part, frozen=True):
     """What training begins with.
 
     Args:
-        kind: `closed-form`, that of the data (of a table the tree of its columns), or `none`, independent values.
+        kind: `closed-form`, that of the data (of a table its tree, of numbers their principal components), or `none`.
     """
 
     kind: Literal["closed-form", "none"] = "closed-form"

@@ -302,6 +302,6 @@ def test_weak_dependence_is_below_nine_tenths_by_four_errors(slope, error, named
 @pytest.mark.parametrize(
     ("gain", "error", "named"), [(-0.5, 0.1, True), (-0.5, 0.13, False), (-0.09, 0.01, False), (0.5, 0.01, False)]
 )
-@pytest.mark.parametrize("rival", ["gain_over_tree", "gain_over_mixture"])
+@pytest.mark.parametrize("rival", ["gain_over_tree", "gain_over_mixture", "gain_over_gaussian"])
 def test_a_rival_is_better_by_a_tenth_and_four_errors(rival, gain, error, named):
     assert (names({rival: number(gain, error)}) == ["simpler-is-better"]) == named

@@ -36,7 +36,7 @@ from latens.models.heads.likelihoods import (
     StudentTHead,
     ZeroInflatedHead,
 )
-from latens.networks import ACTIVATIONS, Dense
+from latens.networks import ACTIVATIONS, Dense, LinearPath
 
 
 def decoder_job(tmp_path: Path, model: Any, units: dict[str, Any], z: np.ndarray, codes: Any = 0) -> dict[str, Any]:
@@ -112,6 +112,24 @@ def test_recipes_decode_as_latens_does(tmp_path) -> None:
         scales.append(max(1.0, float(np.ptp(data.x))))
     for found, values, scale in zip(node("decode", jobs=jobs), expected, scales):
         np.testing.assert_allclose(found, values, rtol=0, atol=1e-4 * min(scale, 16.0))
+
+
+@needs_node
+def test_a_linear_path_is_decoded(tmp_path) -> None:
+    """A map beside the network, in one copy or two, and a whole model begun at the components of its rows."""
+    keys, z = jax.random.split(jax.random.key(3), 2), np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
+    models = []
+    for head, copies in ((NormalHead((5,)), 1), (SquashedHead(NormalHead((5,))), 2)):
+        weight = 0.5 * jax.random.normal(keys[1], (3, head.num_outputs // 2))
+        path = LinearPath(Dense([3, 16, head.num_outputs], activation="tanh", key=keys[0]), weight, copies)
+        models.append(LatentModel(StandardNormal((3,)), decoding(head).encoder, Conditional(path, head)))
+    trained, _ = untrained("default", load("wine"), posterior__latent_dim=3, network__linear=True)
+    jobs = [decoder_job(tmp_path, model, PLAIN, z) for model in models]
+    found = node("decode", jobs=[*jobs, decoder_job(tmp_path, trained.model, in_data_units(trained.preparation), z)])
+    for model, values in zip([*models, trained.model], found):
+        expected = np.stack([np.asarray(model.likelihood(jnp.asarray(row)).mean()) for row in z])
+        np.testing.assert_allclose(np.reshape(values, expected.shape), expected, rtol=1e-5, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 100.0  # the map is in it: networks that begin at 0 would give the mean
 
 
 @needs_node

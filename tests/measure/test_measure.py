@@ -12,6 +12,8 @@ from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.errors import DataError
 from latens.evaluation import elbo_parts, independent_baseline, log_marginal
+from latens.evaluation.batched import prepared_rows
+from latens.evaluation.evidence.factors import gaussian_baseline
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.measurement import measure, unit_table
@@ -70,6 +72,32 @@ def test_dequantised_levels_are_compared_as_whole_numbers() -> None:
     independent = independent_baseline(data.x[data.subset("train")], data.x[data.subset("test")], "levels", 17)
     assert found["gain_over_independent"].value == pytest.approx((whole - independent).mean(), abs=1e-9)
     assert "upper bound" in found["bits_per_dimension"].protocol
+
+
+def test_gain_over_a_gaussian_of_factors() -> None:
+    """Log densities of the same rows: of real columns in their units, of dequantised levels in theirs."""
+    columns = np.random.default_rng(0).normal(size=(300, 6)) @ np.diag([1.0, 1e3, 1.0, 5.0, 0.1, 1.0]) + 7.0
+    columns[:, 0] = columns[:, 1] / 1e3 + 0.1 * columns[:, 0]
+    for given, settings in ((columns, {}), ("digits", {"likelihood__family": "normal"})):
+        trained, data = trained_on(load(given), **settings)
+        test, train_rows = data.subset("test"), data.subset("train")
+        found = measure(trained, data, test, num_samples=20)["gain_over_gaussian"]
+        key = jax.random.key(0)
+        fitted, seen = (prepare_batch(trained.preparation, data.rows(at), key=key).x for at in (train_rows, test))
+        if given is columns:
+            expected, count = gaussian_baseline(np.asarray(fitted), np.asarray(seen))
+            assert count >= 1
+            assert found.value == pytest.approx((rows_of(trained, data) - expected).mean(), abs=1e-4)
+            covariance = np.cov(columns[train_rows].T, bias=True)
+            whole = scipy.stats.multivariate_normal(columns[train_rows].mean(0), covariance).logpdf(columns[test])
+            assert (rows_of(trained, data) - whole).mean() == pytest.approx(found.value, abs=0.2)
+        else:
+            rows = prepared_rows(trained.rows(data, test, key=key)).reshape(len(test), -1)
+            mean, scale = np.asarray(fitted).mean(0).reshape(-1), np.asarray(fitted).std(0).mean()
+            assert np.all(np.abs(rows.mean(0) - mean) < 5 * scale)
+            expected, _ = gaussian_baseline(np.asarray(fitted).reshape(-1, 64), rows, common_unit=True)
+            assert found.value == pytest.approx((rows_of(trained, data) - expected).mean(), abs=1e-3)
+        assert found.unit == "nats"
 
 
 def test_random_binarisation_is_the_same_for_both_models() -> None:

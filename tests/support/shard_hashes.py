@@ -28,6 +28,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "recurrent": ("default", {"network": "recurrent"}),
     "flow": ("default", {"posterior": "iaf"}),
     "hierarchical": ("default", {"posterior.levels": 2}),
+    "linear-path": ("default", IMAGES | {"likelihood": "normal", "network.linear": True}),
     "mixed-table": ("default", {"training.batch_size": 64}),
 }
 

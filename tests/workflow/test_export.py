@@ -20,6 +20,7 @@ OPTIONS = {
     "residual": {"recipe": "residual-vae"},
     "discretised": {"likelihood": "discretised-logistic"},
     "student-t": {"likelihood": "student-t"},
+    "linear": {"likelihood": "discretised-logistic", "network.linear": True},
 }
 
 

@@ -86,8 +86,9 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
       0.02), and few near any row (`precision` below a tenth of what training rows reach, `precision_of_rows`).
     - `overfitting`: at least half of the gain over independent cells on the training rows is lost on held-out rows
       (`generalisation_gap`, 4 standard errors above that).
-    - `simpler-is-better`: a mixture of classes of independent columns, or a tree of columns, has a log p(x) that is
-      higher by 0.1 nats and 4 standard errors on the same rows (`gain_over_mixture`, `gain_over_tree`).
+    - `simpler-is-better`: a mixture of classes of independent columns, a tree of columns or a Gaussian of factors has a
+      log p(x) that is higher by 0.1 nats and 4 standard errors on the same rows (`gain_over_mixture`, `gain_over_tree`,
+      `gain_over_gaussian`).
     - `weak-dependence`: samples of a table have less than nine tenths of the dependence between its columns
       (`pair_dependence`, 4 standard errors below that).
 
@@ -252,6 +253,7 @@ def _off_support(near: Estimate, precision: Estimate, reference: Estimate) -> st
 _RIVALS = {
     "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
     "a tree of columns": ("gain_over_tree", "begin at that tree (--set start=closed-form)"),
+    "a Gaussian of factors": ("gain_over_gaussian", "begin at its factors (--set network.linear=true)"),
 }
 """What is counted in a second -> what the model gains over it, and what to do where that is below 0."""
 

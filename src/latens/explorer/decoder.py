@@ -31,7 +31,7 @@ from latens.models.heads.likelihoods import (
     StudentTHead,
     ZeroInflatedHead,
 )
-from latens.networks import Dense
+from latens.networks import Dense, LinearPath
 from latens.trees import Frozen
 
 _FIRST = (NormalHead, SharedScaleNormalHead, DeterministicHead, LaplaceHead, LogisticHead, HyperbolicSecantHead)
@@ -41,28 +41,41 @@ _FIRST = (NormalHead, SharedScaleNormalHead, DeterministicHead, LaplaceHead, Log
 def dense_decoder(model: Any) -> dict[str, Any] | None:
     """Describe a decoder as the page reads it."""
     # `layers` name the arrays of each layer in the model file and its activation; `head` says how the mean of p(x | z)
-    # is made of the outputs; `classes` how many numbers of a one-hot label are appended to the latent.
+    # is made of the outputs; `classes` how many numbers of a one-hot label are appended to the latent; `linear` the map
+    # of the latent that is added to the first outputs, in so many copies.
     # returns: the description; None where the decoder is not a dense network of the latent alone.
     if not isinstance(model, LatentModel) or type(model).likelihood is not LatentModel.likelihood:
         return None
     decoder = model.decoder
-    if not isinstance(decoder, Conditional) or type(decoder.network) is not Dense or decoder.standardise is not None:
+    if not isinstance(decoder, Conditional) or decoder.standardise is not None:
+        return None
+    network, beside = _apart(decoder.network)
+    if type(network) is not Dense:
         return None
     head = _head(decoder.head, "decoder.head")
     if head is None or decoder.reads not in ((), ("label",)):
         return None
-    network: Any = decoder.network
+    path = "decoder.network" if beside is None else "decoder.network.network"
     last = len(network.layers) - 1
     layers = [
         {
-            "weight": f"decoder.network.layers.{i}.weight",
-            "bias": f"decoder.network.layers.{i}.bias",
+            "weight": f"{path}.layers.{i}.weight",
+            "bias": f"{path}.layers.{i}.bias",
             "activation": network.output_activation if i == last else network.activation,
             "shape": list(layer.weight.shape),
         }
         for i, layer in enumerate(network.layers)
     ]
-    return {"kind": "dense", "layers": layers, "head": head, "cells": math.prod(decoder.head.shape)}
+    spec = {"kind": "dense", "layers": layers, "head": head, "cells": math.prod(decoder.head.shape)}
+    if beside is None:
+        return spec
+    shape = list(beside.weight.value.shape)
+    return spec | {"linear": {"weight": "decoder.network.weight.value", "shape": shape, "copies": beside.copies}}
+
+
+def _apart(network: Any) -> tuple[Any, LinearPath | None]:
+    """A network and the linear map beside it."""
+    return (network.network, network) if type(network) is LinearPath else (network, None)
 
 
 def decoded_means(trained: Any, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
@@ -83,7 +96,7 @@ def in_data_units(preparation: Preparation) -> dict[str, Any]:
 
 def why_not_dense(model: Any) -> str:
     """Say, for the reader of the page, what about a decoder a browser does not compute."""
-    network = getattr(getattr(model, "decoder", None), "network", None)
+    network, _ = _apart(getattr(getattr(model, "decoder", None), "network", None))
     if network is not None and type(network) is not Dense:
         return f"This decoder is a {type(network).__name__} network, which the page itself does not compute."
     return "The latents of this model are not what its decoder's network reads, so the page itself does not decode."

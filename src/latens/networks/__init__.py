@@ -14,6 +14,7 @@ from .factory import decoder_network as decoder_network
 from .factory import default_hidden as default_hidden
 from .factory import encoder_network as encoder_network
 from .initial import INITIALIZERS as INITIALIZERS
+from .linear_path import LinearPath as LinearPath
 from .recurrent import RecurrentDecoder as RecurrentDecoder
 from .recurrent import RecurrentEncoder as RecurrentEncoder
 from .residual import ResidualDense as ResidualDense

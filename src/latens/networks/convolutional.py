@@ -221,6 +221,17 @@ class ConvEncoder(eqx.Module):
         features = jnp.concatenate([image.reshape(-1), extra]) if self.extra else image.reshape(-1)
         return ACTIVATIONS[self.output_activation](self.output(features))
 
+    def with_output_weights_times(self, factor: float) -> "ConvEncoder":
+        """The same network with the weights of its last layer multiplied by a factor.
+
+        Args:
+            factor: Any number.
+
+        Returns:
+            A new network.
+        """
+        return eqx.tree_at(lambda n: n.output.weight, self, factor * self.output.weight)
+
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ConvEncoder":
         """The same network with another bias in its last layer.
 

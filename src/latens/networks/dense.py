@@ -166,7 +166,7 @@ class Dense(eqx.Module):
     def with_output_weights_times(self, factor: float) -> "Dense":
         """The same network with the weights of its last layer multiplied by a factor.
 
-        A network of a single layer is left alone.
+        A network of a single layer is left alone, but for a factor of 0.
 
         Args:
             factor: Any number.
@@ -174,7 +174,7 @@ class Dense(eqx.Module):
         Returns:
             A new network.
         """
-        if len(self.layers) == 1:
+        if len(self.layers) == 1 and factor:
             return self
         return eqx.tree_at(lambda n: n.layers[-1].weight, self, factor * self.layers[-1].weight)
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.config import ClassifierConfig, VAEConfig
-from latens.data import Dataset
+from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.data.sparse import SparseRows
 from latens.distributions import log_prob
@@ -36,6 +36,7 @@ from latens.evaluation import (
 from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.by_column import nats_by_column
+from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
 from latens.evaluation.evidence.tree import tree_baseline
@@ -60,6 +61,9 @@ LEVEL_SAMPLES = 16
 
 MADE = 4000
 """Samples whose columns are compared with those of held-out rows."""
+
+MOST_CELLS = 2**14
+"""Values of a row above which it has no Gaussian to be compared with."""
 
 MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 """Draws a row are doubled so often at most, and to so many draws of all rows together."""
@@ -372,6 +376,8 @@ class Measurement:
             # As the model sees them: a random binarisation is the same one as in `evidence`.
             test = prepared_rows(self.at)
             rows, divide = self._expected(data.x.take(train, axis=0))
+        if mask is None and self.weight is None and (self.discrete if kind == "levels" else kind == "real"):
+            self._gain_over_gaussian(data, ours)
         given |= {"divide": divide, "common_unit": data.schema.columns is None}
         independent = independent_baseline(rows, test, kind, self.levels, **given)
         # Both minuends are of the counts or levels themselves where there are probabilities of these.
@@ -379,6 +385,27 @@ class Measurement:
         what = "cross-entropy" if self.grey else f"log p({of})"
         cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
         self._gain(ours - independent, f"{what} minus that of independent {cells} fitted to")
+
+    def _gain_over_gaussian(self, data: Dataset, ours: np.ndarray) -> None:
+        """Add log p(x) minus that of a Gaussian of a few factors; of levels x its density at x + u, which bounds it."""
+        shape, train = data.schema.shape, data.subset("train")
+        if not 1 < self.cells <= MOST_CELLS or data.mask is not None or data.weight is not None:
+            return
+        most = max(1, min(MOST_ROWS, MOST_VALUES // self.cells))
+        kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
+        fitted = prepare_batch(self.trained.preparation, data.rows(kept), key=self.at.key).x
+        # The test rows are those of the evidence; of whole numbers both get a u, since the Gaussian is a density.
+        whole = self.discrete and not self.trained.preparation.dequantize
+        sides = []
+        for seed, rows in enumerate((np.asarray(fitted, np.float32), np.asarray(prepared_rows(self.at), np.float32))):
+            u = np.random.default_rng(seed).random(rows.shape, np.float32) if whole else np.float32(0.0)
+            sides.append((rows + u).reshape(len(rows), -1))
+        group = shape[2] if len(shape) == 3 and shape[2] in (2, 3) else 1
+        found, count = gaussian_baseline(sides[0], sides[1], group=group, common_unit=data.schema.columns is None)
+        if self.trained.preparation.dequantize:
+            ours = self.rows  # both are densities of (x + u) / L
+        what = f"log p(x) minus that of a Gaussian of {count} factors (probabilistic PCA) fitted to"
+        self._gain(ours - found, what, "gain_over_gaussian")
 
     def _gain(self, rows: np.ndarray, what: str, name: str = "gain_over_independent") -> None:
         protocol = f"{what} the training rows, paired over rows"

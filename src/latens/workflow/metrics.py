@@ -85,6 +85,8 @@ _METRICS = (
            over="a mixture of independent columns"),
     Metric("gain_over_tree", "nats", "measure", "its own mixed table", "gain over a tree of columns",
            over="a tree of columns"),
+    Metric("gain_over_gaussian", "nats", "measure", "its own numbers", "gain over a Gaussian of factors",
+           over="a Gaussian of factors (probabilistic PCA)", lacking="rows with gaps, weights or very many cells"),
     Metric("pair_dependence", "share", "measure", "its own mixed table", "dependence of pairs of columns in samples",
            lacking="no pair of columns that depend on one another in held-out rows"),
     Metric("gain_over_mean_target", "squared units a cell", "measure", "pairs of pictures", "gain over mean target",

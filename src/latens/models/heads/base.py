@@ -48,11 +48,13 @@ class AbstractHead(eqx.Module):
             binarised), "numbers" (levels dequantised to [0, 1], counts as log(1 + x)), "index" (integers) or "whole"
             (whole numbers as they are).
         location_first: Whether its first outputs are the locations, one for each feature, so that they can be squashed.
+        coupled: Whether the last axis of an event is of cells that depend on one another (colours).
     """
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels", "unit", "real", "counts")
     sees: ClassVar[Sees] = "numbers"
     location_first: ClassVar[bool] = False
+    coupled: ClassVar[bool] = False
 
     shape: eqx.AbstractVar[tuple[int, ...]]
 
@@ -102,6 +104,23 @@ class AbstractHead(eqx.Module):
             A head, and outputs of shape (num_outputs,).
         """
         return self, self.output_bias(mean, frequencies)
+
+    @property
+    def located(self) -> tuple[int, Any, Any] | None:
+        """How its first outputs are the row: in so many copies of (x - shift) / scale; None: they are not."""
+        return (1, 0.0, 1.0) if self.location_first else None
+
+    def started_around(self, mean: np.ndarray, left: np.ndarray) -> tuple["AbstractHead", np.ndarray]:
+        """The head and the outputs at a mean, with what a closed form leaves of each cell as variance.
+
+        Args:
+            mean: The mean of the data, of shape (*x).
+            left: The covariance of what is left, of every c cells after one another, of shape (g, c, c).
+
+        Returns:
+            A head, and outputs of shape (num_outputs,).
+        """
+        return self.started(mean, None, np.diagonal(left, axis1=1, axis2=2).reshape(np.shape(mean)))
 
 
 Started = tuple[AbstractHead, np.ndarray]
@@ -222,6 +241,16 @@ class SharedScaleNormalHead(AbstractHead):
         if self.scale_floor > 0.0:
             log_scale = jnp.logaddexp(log_scale, math.log(self.scale_floor))
         return DiagonalNormal(outputs.reshape(self.shape), log_scale)
+
+    def started_around(self, mean: np.ndarray, left: np.ndarray) -> tuple[AbstractHead, np.ndarray]:
+        """The head with what is left as its scale, where that is learned, and the outputs at a mean."""
+        if isinstance(self.log_scale, Frozen):
+            return self, self.output_bias(mean)
+        deviation = np.sqrt(np.diagonal(left, axis1=1, axis2=2)).reshape(self.shape)
+        raw = raw_scale(deviation, "log-scale", self.scale_floor)
+        log_scale = jnp.asarray(raw if self.log_scale.ndim else np.mean(raw), jnp.float32)
+        head = SharedScaleNormalHead(self.shape, log_scale, self.scale_floor)
+        return head, self.output_bias(mean)
 
 
 class BernoulliHead(AbstractHead):
@@ -361,6 +390,22 @@ class AffineHead(AbstractHead):
         standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / scale
         inside = None if variance is None else np.asarray(variance) / scale**2
         head, bias = self.head.started(standardised, frequencies, inside)
+        return AffineHead(head, self.shift.value, self.scale.value), bias
+
+    @property
+    def located(self) -> tuple[int, Any, Any] | None:
+        """The inner head's copies, in its unit."""
+        if (inner := self.head.located) is None:
+            return None
+        copies, shift, scale = inner
+        return copies, self.shift.value + self.scale.value * shift, self.scale.value * scale
+
+    def started_around(self, mean: np.ndarray, left: np.ndarray) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the inner head's outputs for the standardised mean and what is left."""
+        scale = np.asarray(self.scale.value, np.float64)
+        each = scale.reshape(left.shape[:2])
+        inside = left / (each[:, :, None] * each[:, None])
+        head, bias = self.head.started_around((np.asarray(mean) - np.asarray(self.shift.value)) / scale, inside)
         return AffineHead(head, self.shift.value, self.scale.value), bias
 
 

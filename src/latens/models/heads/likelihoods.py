@@ -1,7 +1,7 @@
 """Heads for counts, positive numbers, fractions, pixels and heavy tails; every bound is made here."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -342,6 +342,12 @@ class DiscretisedLogisticHead(AbstractLocationScaleHead):
         loc = (1.0 - part) * locs[below, cell] + part * locs[below + 1, cell]
         scale = np.exp((1.0 - part) * log_scales[below] + part * log_scales[below + 1])
         return self, np.concatenate([loc, raw_scale(scale, self.scale, self.scale_floor)])
+
+    @property
+    def located(self) -> tuple[int, Any, Any] | None:
+        """Levels on the scale of [-1, 1]."""
+        half = 0.5 * (self.levels - 1)
+        return 1, half, half
 
     def _levels_by_location(self, scale: float, locations: int = 501) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Expected levels, which grow, the locations that have them, and the variances of the level there."""

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from latens.distributions import (
     VariableMixture,
 )
 from latens.errors import ConfigError
-from latens.models.heads.base import AbstractHead, BernoulliHead, DataKind, Moment, Sees, Started
+from latens.models.heads.base import AbstractHead, BernoulliHead, DataKind, Moment, Sees, Started, raw_scale
 from latens.models.heads.likelihoods import DiscretisedLogisticHead
 from latens.typing import Array, Float, Key
 
@@ -47,13 +47,14 @@ class PixelHead(AbstractHead):
             raise ConfigError(what, where="likelihood.family", fix="Use --set likelihood=discretised-logistic.")
 
     @property
-    def _coupled(self) -> bool:
+    def coupled(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the channels of a pixel depend on one another."""
         return len(self.shape) == 3 and self.shape[2] > 1
 
     @property
     def _a_cell(self) -> int:
         """Outputs for each cell: of each component a location and a scale, a weight but for the first, a coupling."""
-        return (3 + self._coupled) * self.components - 1
+        return (3 + self.coupled) * self.components - 1
 
     @property
     def num_outputs(self) -> int:
@@ -64,7 +65,7 @@ class PixelHead(AbstractHead):
         """The distribution with these locations, scales, weights and couplings."""
         k = self.components
         values = outputs.reshape(self._a_cell, *self.shape)
-        if self._coupled:
+        if self.coupled:
             values = jnp.moveaxis(values, -1, 0)  # channels, then numbers of a cell, then pixels
             loc, log_scale, logits = values[:, :k], self._log_scale(values[:, k : 2 * k]), values[:, 2 * k : 3 * k - 1]
             pairs = self.shape[2] * (self.shape[2] - 1) // 2
@@ -85,25 +86,59 @@ class PixelHead(AbstractHead):
 
     def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of pixels at the mean and variance of the levels, components apart."""
+        loc, wide = self._one(mean, frequencies, variance)
+        log_scale = wide - math.log(self.components)
+        if not self.coupled:
+            return self, self._apart(loc, wide, log_scale, None)
+        # Channels of colour pictures are alike: each starts with a correlation of 0.9 to the one before it, and with
+        # its own variance.
+        scales = np.exp(log_scale).reshape(-1, self.shape[2])
+        start = np.zeros_like(scales)
+        start[:, {2: [0], 3: [0, 2]}[self.shape[2]]] = 0.9 * np.clip(scales[:, 1:] / scales[:, :-1], 0.1, 10.0)
+        own = np.where(np.arange(loc.size) % self.shape[2] > 0, math.sqrt(1.0 - 0.9**2), 1.0)
+        return self, self._apart(loc, wide, log_scale + np.log(own), start)
+
+    @property
+    def located(self) -> tuple[int, Any, Any] | None:
+        """A copy of each component, of levels on the scale of [-1, 1]."""
+        half = 0.5 * (self.levels - 1)
+        return self.components, half, half
+
+    def started_around(self, mean: np.ndarray, left: np.ndarray) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs at a mean, with what is left and how the channels of a pixel share it."""
+        if not self.coupled:
+            return self, self._narrow(mean, left, None)
+        channels = self.shape[2]
+        start, own = np.zeros((len(left), channels)), np.empty((len(left), channels))
+        for later in range(channels):
+            before = left[:, :later, :later]
+            slopes = np.linalg.solve(before, left[:, :later, later, None])[..., 0] if later else left[:, :0, 0]
+            own[:, later] = left[:, later, later] - np.sum(slopes * left[:, :later, later], axis=1)
+            # The pairs (earlier, later) stand in the order of the later channel.
+            start[:, later * (later - 1) // 2 : later * (later + 1) // 2] = slopes
+        return self, self._narrow(mean, own, start)
+
+    def _one(self, mean: np.ndarray, frequencies: Any, variance: np.ndarray | None) -> np.ndarray:
+        """Location and logarithm of the scale of one logistic with these moments."""
         one = DiscretisedLogisticHead(shape=self.shape, levels=self.levels, scale="log-scale", scale_floor=0.0)
-        loc, log_scale = one.started(mean, frequencies, variance)[1].reshape(2, -1)
-        # Components at even quantiles of the logistic that has the moments, each as narrow as its share.
-        k, cells = self.components, loc.size
+        return one.started(mean, frequencies, variance)[1].reshape(2, -1)
+
+    def _narrow(self, mean: np.ndarray, variance: np.ndarray, start: np.ndarray | None) -> np.ndarray:
+        """The outputs whose scales are those of these variances, also where they are near the least ones."""
+        loc, wide = self._one(mean, None, variance.reshape(self.shape))
+        scale = np.exp(wide) / self.components
+        return self._apart(loc, wide, raw_scale(scale, "log-scale", math.exp(LOWEST)), start)
+
+    def _apart(self, loc: np.ndarray, wide: np.ndarray, log_scale: np.ndarray, start: np.ndarray | None) -> np.ndarray:
+        """Components at even quantiles of the logistic that has the moments, each as narrow as its share."""
+        k = self.components
         share = (np.arange(k) + 0.5) / k
-        apart = np.exp(log_scale) * np.log(share / (1.0 - share))[:, None]
-        found = np.zeros((self._a_cell, cells))
-        log_scale = log_scale - math.log(k)
-        if self._coupled:
-            # Channels of colour pictures are alike: each starts with a correlation of 0.9 to the one before it, and
-            # with its own variance.
-            scales = np.exp(log_scale).reshape(-1, self.shape[2])
-            start = np.zeros_like(scales)
-            start[:, {2: [0], 3: [0, 2]}[self.shape[2]]] = 0.9 * np.clip(scales[:, 1:] / scales[:, :-1], 0.1, 10.0)
-            found[3 * k - 1 :] = start.reshape(-1)
-            own = np.where(np.arange(cells) % self.shape[2] > 0, math.sqrt(1.0 - 0.9**2), 1.0)
-            log_scale = log_scale + np.log(own)
+        found = np.zeros((self._a_cell, loc.size))
+        apart = np.exp(wide) * np.log(share / (1.0 - share))[:, None]
         found[:k], found[k : 2 * k] = loc + apart, np.maximum(log_scale, LOWEST + 1.0)
-        return self, found.reshape(-1)
+        if start is not None:
+            found[3 * k - 1 :] = start.reshape(-1)
+        return found.reshape(-1)
 
 
 class AutoregressiveHead(AbstractHead):

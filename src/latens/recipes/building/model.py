@@ -5,23 +5,26 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from msgspec.structs import replace
 
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import (
+    AbstractHead,
     ClassPrior,
     CodeHead,
     Conditional,
     Downwards,
     FromLowest,
     LatentModel,
+    NormalHead,
     Upwards,
     constant_at_first,
     widths_between,
 )
-from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
+from latens.networks import Dense, LinearPath, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
 from latens.recipes.building.pictures import map_of
 from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
@@ -98,6 +101,8 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
             what = f"spectral normalisation is of dense layers, and a {network.kind} network has others."
             raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
         down = SpectrallyNormalised(down)
+    if network.linear:
+        up, down = with_linear_paths(up, down, schema, parts.config, head, likelihood)
     encoder = Conditional(up, head, entry, reads)
     decoder = Conditional(down, likelihood, row.decoder_input, reads)
     if posterior.levels:
@@ -109,6 +114,29 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     of = head if isinstance(head, CodeHead) else latent
     prior = prior_part(schema, parts, of, classes=extra, key=prior_key)
     return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder, missingness(schema, parts))
+
+
+def with_linear_paths(
+    up: Any, down: Any, schema: Schema, config: VAEConfig, head: AbstractHead, likelihood: AbstractHead
+) -> tuple[LinearPath, LinearPath]:
+    """Encoder and decoder with maps of 0 beside their networks, which the closed form of the data fills."""
+    located, network = likelihood.located, config.network
+    squashed = {network.encoder_output_activation, network.decoder_output_activation} != {"identity"}
+    told = {
+        f"a {config.likelihood.family} likelihood has no means of numbers": located is None,
+        f"a {config.posterior.kind} posterior is not a Normal without correlations": type(head) is not NormalHead,
+        "the last activation of a network squashes what it adds to": squashed,
+        "the networks read labels": config.label.kind != "none",
+        f"{network.kind} networks with this option cannot begin at 0": not all(
+            hasattr(one, "with_output_weights_times") for one in (up, down)
+        ),
+    }
+    if located is None or any(told.values()):
+        why = next(why for why, holds in told.items() if holds)
+        fix = "Remove --set network.linear=true."
+        raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix=fix)
+    cells, latents = math.prod(schema.shape), math.prod(head.shape)
+    return LinearPath(up, jnp.zeros((cells, latents))), LinearPath(down, jnp.zeros((latents, cells)), located[0])
 
 
 def _hierarchy(schema: Schema, parts: Parts, encoder: Conditional, decoder: Conditional, *, key: Key) -> LatentModel:

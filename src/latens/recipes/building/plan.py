@@ -31,7 +31,7 @@ from latens.models import AbstractModelPrior, LatentModel
 from latens.models.heads.tree import BINS
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
-from latens.recipes.building.closed_forms import started_from
+from latens.recipes.building.closed_forms import MOST_LATENTS, latents_of, started_from, suits
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
@@ -124,6 +124,19 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         if not (network.encoder and network.decoder):
             which = which or f"{network.kind} networks of widths"
             reasons.append(f"{which} {widths}, for {cells} values a row")
+    having = parts.having(replace(config, likelihood=likelihood, network=network, objective=objective))
+    if (head := suits(having, data)) is not None:
+        count = latents_of(data, preparation(schema, having), head)
+        if count:
+            network = replace(network, linear=True)
+            reasons.append(
+                "networks that begin at the principal components of the training rows (--set start=none for none)"
+            )
+        usual = min(32, max(2, cells // 4))
+        if count and posterior.latent_dim is None:
+            posterior = replace(posterior, latent_dim=max(usual, count))
+            most = " at most" if count == MOST_LATENTS else ""
+            reasons.append(f"{posterior.latent_dim} latent units,{most} as many components as gain on rows held out")
     if network.map is None and network.kind == "conv" and of_codes(parts.having(config)):
         network = replace(network, map=True)
     if posterior.latent_dim is None and network.map:
@@ -323,7 +336,7 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
             rows = some_rows(data, prepare, moments.mean) if config.network.initializer == NETWORK.initializer else None
             started = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance, rows)
             model = eqx.tree_at(lambda m: m.decoder, model, started)
-        model = started_from(model, data)
+        model = started_from(model, data, prepare)
         if isinstance(model.prior_part, AbstractModelPrior):
             model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
         return model
@@ -508,6 +521,11 @@ def _map(parts: Parts) -> str:
     return "" if on_map else f"beside {config.posterior.kind} latents and {config.network.kind} networks"
 
 
+def _linear(parts: Parts) -> str:
+    levels = "where the latents have levels" if parts.config.posterior.levels else ""
+    return levels if parts.config.start.kind == "closed-form" else "where start=none"
+
+
 def _label(*kinds: str) -> Callable[[Parts], str]:
     return lambda p: "" if p.config.label.kind in kinds else f"where label.kind={p.config.label.kind}"
 
@@ -529,6 +547,7 @@ _IDLE: dict[str, Callable[[Parts], str]] = {
     "label.hidden": _label("predict-codes"),
     "label.latent_dim": _label("predict-codes"),
     "network.map": _map,
+    "network.linear": _linear,
     "network.activation": _hidden,
     "network.drop_probability": _hidden,
 }

@@ -88,18 +88,55 @@ function meanOf(head, arrays) {
   }
 }
 
+// y += x W, four inputs at a time: the outputs are read and written a quarter as often.
+function addProduct(y, x, w, rows, columns) {
+  let r = 0;
+  for (; r + 3 < rows; r += 4) {
+    const [v0, v1, v2, v3] = [x[r], x[r + 1], x[r + 2], x[r + 3]];
+    const [s0, s1, s2, s3] = [r * columns, (r + 1) * columns, (r + 2) * columns, (r + 3) * columns];
+    for (let c = 0; c < columns; c++) y[c] += v0 * w[s0 + c] + v1 * w[s1 + c] + v2 * w[s2 + c] + v3 * w[s3 + c];
+  }
+  for (; r < rows; r++) {
+    const v = x[r];
+    const start = r * columns;
+    for (let c = 0; c < columns; c++) y[c] += v * w[start + c];
+  }
+}
+
+// Adds a linear map of the latent to the first outputs, in so many copies one after another.
+function linearPath(spec, arrays) {
+  if (!spec) return () => {};
+  const w = matrix(arrays, spec.weight, spec.shape);
+  const [rows, columns] = spec.shape;
+  const added = new Float64Array(columns);
+  return (y, z) => {
+    added.fill(0);
+    addProduct(added, z, w, rows, columns);
+    for (let copy = 0; copy < spec.copies; copy++) {
+      for (let c = 0; c < columns; c++) y[copy * columns + c] += added[c];
+    }
+  };
+}
+
+function matrix(arrays, name, shape) {
+  const w = arrays.get(name);
+  if (!w || w.shape[0] !== shape[0] || w.shape[1] !== shape[1]) {
+    throw new Error(`the model file has no ${name} of the right shape.`);
+  }
+  return w.data;
+}
+
 // decode(z, n, codes): z holds n latents one after another, codes the class of each (or one for all) where the model is
 // conditional. The result holds n events one after another.
 export function denseDecoder(spec, arrays, latentSize) {
   const layers = spec.layers.map(({ weight, bias, activation, shape }) => {
-    const w = arrays.get(weight);
+    const w = matrix(arrays, weight, shape);
     const b = arrays.get(bias);
-    if (!w || !b || w.shape[0] !== shape[0] || w.shape[1] !== shape[1]) {
-      throw new Error(`the model file has no ${weight} of the right shape.`);
-    }
+    if (!b) throw new Error(`the model file has no ${bias}.`);
     if (!ACTIVATIONS[activation]) throw new Error(`the activation ${activation} is not known to this page.`);
-    return { w: w.data, b: b.data, rows: shape[0], columns: shape[1], f: ACTIVATIONS[activation], name: activation };
+    return { w, b: b.data, rows: shape[0], columns: shape[1], f: ACTIVATIONS[activation], name: activation };
   });
+  const addLinear = linearPath(spec.linear, arrays);
   const mean = meanOf(spec.head, arrays);
   const { expm1, multiply, add } = spec.units;
   const buffers = layers.map((layer) => new Float64Array(layer.columns));
@@ -116,21 +153,11 @@ export function denseDecoder(spec, arrays, latentSize) {
         const { w, b, rows, columns, f, name } = layers[l];
         const y = buffers[l];
         y.set(b);
-        let r = 0;
-        // Four inputs at a time: the outputs are read and written a quarter as often.
-        for (; r + 3 < rows; r += 4) {
-          const [v0, v1, v2, v3] = [x[r], x[r + 1], x[r + 2], x[r + 3]];
-          const [s0, s1, s2, s3] = [r * columns, (r + 1) * columns, (r + 2) * columns, (r + 3) * columns];
-          for (let c = 0; c < columns; c++) y[c] += v0 * w[s0 + c] + v1 * w[s1 + c] + v2 * w[s2 + c] + v3 * w[s3 + c];
-        }
-        for (; r < rows; r++) {
-          const v = x[r];
-          const start = r * columns;
-          for (let c = 0; c < columns; c++) y[c] += v * w[start + c];
-        }
+        addProduct(y, x, w, rows, columns);
         if (name !== "identity") for (let c = 0; c < columns; c++) y[c] = f(y[c]);
         x = y;
       }
+      addLinear(x, input);
       mean(x, 0, spec.cells, out, k * spec.cells);
       for (let i = k * spec.cells; i < (k + 1) * spec.cells; i++) {
         out[i] = (expm1 ? Math.expm1(out[i]) : out[i]) * multiply + add;

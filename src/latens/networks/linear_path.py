@@ -1,0 +1,64 @@
+"""A linear map beside a network: what a closed form says of the data, to which the network adds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from latens.trees import Frozen
+from latens.typing import AnyArray, Array, Float, Key, Shaped
+
+
+class LinearPath(eqx.Module):
+    r"""A network whose first outputs also are a fixed linear map of its input: $f(x) + W^\top x$.
+
+    The map is fixed because one step of Adam moves every weight alike, and those of the closed form of many pixels are
+    smaller than such a step.
+
+    Args:
+        network: The network, f.
+        weight: The map, of shape (n_in, n_out); it is frozen. Outputs after these are the network's alone.
+        copies: How many times the map's outputs are added, one after another.
+    """
+
+    network: Callable[..., Array]
+    weight: Frozen
+    copies: int = eqx.field(static=True)
+
+    def __init__(self, network: Callable[..., Array], weight: AnyArray, copies: int = 1) -> None:
+        self.network, self.copies = network, copies
+        self.weight = Frozen(jnp.asarray(weight, jnp.float32))
+
+    def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply network and map to one example."""
+        # key: a JAX random key for dropout; None: no dropout.
+        outputs = self.network(x, key=key)
+        linear = x.reshape(-1).astype(self.weight.value.dtype) @ self.weight.value
+        rest = jnp.zeros(outputs.size - self.copies * linear.size, outputs.dtype)
+        return outputs + jnp.concatenate([*[linear] * self.copies, rest])
+
+    def with_output_bias(self, bias: Float[Array, " n_out"]) -> "LinearPath":
+        """The same path with another bias in the last layer of its network.
+
+        Args:
+            bias: Shape (n_out,).
+
+        Returns:
+            A new path.
+        """
+        inner: Any = self.network
+        return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
+
+    def at(self, weight: AnyArray, bias: AnyArray) -> "LinearPath":
+        """The same path with this map alone, and this bias: the network adds nothing until it is trained.
+
+        Args:
+            weight: Shape (n_in, n_out) of the map.
+            bias: The last bias of the network, one entry for each of its outputs.
+
+        Returns:
+            A new path.
+        """
+        started: Any = self.with_output_bias(jnp.asarray(bias, jnp.float32))
+        return LinearPath(started.network.with_output_weights_times(0.0), weight, self.copies)
