@@ -188,6 +188,11 @@ def learn_tokens(
     return Tokens(pieces, values, bucket_edges(counts, buckets, length), merges), length
 
 
+def steps_of(codes: Int[np.ndarray, "n steps"]) -> Int[np.ndarray, " n"]:
+    """Count the steps that rows of codes need: their pieces and the end."""
+    return np.minimum((codes > 0).sum(1) + 1, codes.shape[1])
+
+
 def bucket_edges(counts: Int[np.ndarray, " steps"], most: int, length: int) -> tuple[int, ...]:
     """Choose the lengths of at most so many buckets so that rows are cut to as few steps as can be."""
     # counts: how many rows need each number of steps, the end among them. The last edge is the stored length.
