@@ -47,6 +47,8 @@ class Raw:
     # of a table with columns of text, dates or names what each of these stands for, by position; `x` then holds codes
     # there, and NaN where a cell is missing. None: every column is of numbers
     texts: dict[int, TextColumn] | None = None
+    strings: list[str] | None = None  # rows of text, in place of `x`
+    lines: list[int] | None = None  # the numbers of these in their file
 
 
 @dataclass(frozen=True)

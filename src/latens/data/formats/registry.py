@@ -162,6 +162,8 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object."""
     if is_frame(value):
         return from_frame(value, roles, where)
+    if (strings := strings_of(value)) is not None:
+        return with_roles(Raw(None, strings=strings), roles, where)
     if annotated.is_annotated(value):
         return annotated.from_annotated(value, roles, where)
     if is_sparse(value):
@@ -171,6 +173,16 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     except (ValueError, TypeError):
         raise DataError("is no array: its rows differ in length.", where=where, fix="Give rows of one shape.") from None
     return with_roles(Raw(array), roles, where)
+
+
+def strings_of(value: Any) -> list[str] | None:
+    """Give the strings of a list, an array or a series that holds nothing else."""
+    if hasattr(value, "to_list") and not hasattr(value, "columns"):  # a series of pandas or polars
+        value = value.to_list()
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "OU":
+        value = value.tolist()
+    alike = isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value)
+    return [str(one) for one in value] if alike else None
 
 
 def check_numeric(x: Any, where: str) -> None:
