@@ -52,14 +52,13 @@ class TokenGRU(eqx.Module):
         vocabulary: int,
         width: int,
         *,
-        initializer: str = "glorot-uniform",
         word_dropout: float = 0.0,
-        weight_drop: float = 0.0,
+        weight_dropout: float = 0.0,
         key: Key,
     ) -> "TokenGRU":
         """Initialise the network; its logits are 0 at first, but for those that are given."""
-        cell = GRU.create(vocabulary, width, initializer=initializer, drop_probability=weight_drop, key=key)
-        output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary), weight_drop)
+        cell = GRU.create(vocabulary, width, drop_probability=weight_dropout, key=key)
+        output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary), weight_dropout)
         return cls(cell, output, DroppedWords(vocabulary, word_dropout))
 
     @property
@@ -99,6 +98,16 @@ class TokenTransformer(eqx.Module):
     """A causal transformer over the tokens; what is given is added at every place, and to the logits."""
 
     network: CausalTransformer
+
+    @classmethod
+    def create(cls, places: int, vocabulary: int, *, layers: int, width: int, key: Key) -> "TokenTransformer":
+        """Initialise the network; its logits are 0 at first, but for those that are given."""
+        heads = max(heads for heads in (1, 2, 4) if width % heads == 0)
+        return cls(
+            CausalTransformer.create(
+                places, vocabulary, layers=layers, width=width, heads=heads, classes=width, key=key
+            )
+        )
 
     @property
     def num_given(self) -> int:

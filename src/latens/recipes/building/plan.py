@@ -89,6 +89,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     parts, pictures = bind(config), False
     row = parts.posterior
     config, reasons = of_binarised(parts.config)
+    if config.network.kind == "auto" and data.schema.tokens is not None:
+        config = replace(config, network=replace(config.network, kind="recurrent"))
     if config.network.kind == "auto":
         config, others = for_pictures(parts.having(config), data)
         reasons += others
@@ -248,6 +250,8 @@ def _chunk_steps(schema: Schema, network: NetworkConfig, training: TrainingConfi
     """About half a second of steps at 100 GF/s, at most 32 MB of rows."""
     cells, hidden, batch_size = math.prod(schema.shape), network.hidden or (), training.batch_size or 128
     weights = 2 * sum(a * b for a, b in zip((cells, *hidden), (*hidden, 1)))
+    if schema.tokens is not None:
+        weights = 12 * cells * sum(width**2 for width in hidden)
     if network.kind == "conv" and (shape := image_shape(schema)) is not None:
         weights = 2 * work(network, shape)
     seconds = 6 * weights * batch_size / 1e11 + 2e-4
@@ -317,7 +321,7 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
-            moments = prepared_moments(data, prepare, schema.levels or 2)
+            moments = prepared_moments(data, prepare, schema.tokens.size if schema.tokens else schema.levels or 2)
             decoder: Any = model.decoder
             # Weights by a law of the user's choice stay as they are drawn.
             rows = some_rows(data, prepare, moments.mean) if config.network.initializer == NETWORK.initializer else None
