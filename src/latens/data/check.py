@@ -45,6 +45,8 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
     schema = dataset.schema
     if schema.kind == "mixed":
         return "table", "Columns are of several kinds: each has a probability of its own, of its names or of its grid."
+    if schema.kind == "tokens":
+        return "tokens", "Rows are text: every token depends on those before it."
     if schema.kind == "binary":
         return "bernoulli", "Every cell is 0 or 1."
     if schema.kind == "levels" and (schema.levels or 0) <= FEW_LEVELS:
