@@ -60,6 +60,7 @@ class ColumnRoles:
     weight: str | None = None  # name of the weight
     # what is said of the others, by name; None: columns that are all of numbers stay an array of one type
     declared: Mapping[str, Declared] | None = None
+    pieces: str | None = None  # what rows of text are cut into; None: what has columns is a table
 
     def asked(self) -> dict[str, str]:
         """Give the roles that were asked for by name."""

@@ -38,7 +38,7 @@ from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
 from latens.data.streams.find import INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.data.suspects import overlapping
-from latens.data.text_rows import code_strings, text_schema
+from latens.data.text_rows import code_strings, one_column, text_schema
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
 
@@ -129,6 +129,7 @@ def load(
     if schema is not None and schema.types is not None:
         declared = hints(schema)
     words = replace(words, declared=(declared or {}) if typed or declared is not None else None)
+    words = replace(words, pieces=schema.tokens.pieces if schema is not None and schema.tokens else pieces)
     given = {role: unmasked(values) for role, values in given.items()}
     source = None if pair is not None and not stream else _files(spec, words, stream)
     if source is not None:
@@ -157,9 +158,8 @@ def load(
         check_numeric(raw.x, where)
         check_numeric(other.x, beside)
         raw = side_by_side(raw, other, where, "the pair" if beside == where else beside)
-    if raw.strings is None and pieces is not None:
-        fix = "Give a text file with a line a row, or a list of strings."
-        raise DataError("holds no rows of text to be cut into pieces.", where=where, fix=fix)
+    if words.pieces is not None:
+        one_column(raw, pieces, where)
     n = len(raw.strings) if raw.strings is not None else len(raw.x) if raw.x.ndim else 0
     if raw.strings is None:
         check_numeric(raw.x, where)

@@ -188,6 +188,30 @@ def learn_tokens(
     return Tokens(pieces, values, bucket_edges(counts, buckets, length), merges), length
 
 
+def steps_of(codes: Int[np.ndarray, "n steps"]) -> Int[np.ndarray, " n"]:
+    """Count the steps that rows of codes need: their pieces and the end."""
+    return np.minimum((codes > 0).sum(1) + 1, codes.shape[1])
+
+
+def by_buckets(
+    order: Int[np.ndarray, " n"], needed: Int[np.ndarray, " n"], edges: Sequence[int], size: int, shuffle: Any
+) -> Int[np.ndarray, " n"]:
+    """Put shuffled rows into batches whose rows are of one bucket each, as far as these fill batches."""
+    # needed: how many steps each of the rows needs. shuffle: a stream of random numbers, for the order of batches.
+    # What no bucket fills comes in mixed batches, and last what fills no batch: there are as many batches as ever.
+    bucket, taken = np.searchsorted(edges, needed), np.zeros(len(order), bool)
+    batches = []
+    for number in range(len(edges)):
+        places = np.flatnonzero(bucket == number)
+        places = places[: len(places) // size * size]
+        taken[places] = True
+        batches.append(order[places].reshape(-1, size))
+    rest = order[~taken]
+    mixed = len(rest) // size * size
+    whole = np.concatenate([*batches, rest[:mixed].reshape(-1, size)])
+    return np.concatenate([whole[shuffle.permutation(len(whole))].reshape(-1), rest[mixed:]])
+
+
 def bucket_edges(counts: Int[np.ndarray, " steps"], most: int, length: int) -> tuple[int, ...]:
     """Choose the lengths of at most so many buckets so that rows are cut to as few steps as can be."""
     # counts: how many rows need each number of steps, the end among them. The last edge is the stored length.
