@@ -156,6 +156,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     if mixed and config.recipe == "default" and own and prior.kind == "standard-normal":
         prior = replace(prior, kind="mixture", options={"components": TABLE_COMPONENTS})
         reasons.append(f"prior: a mixture of {TABLE_COMPONENTS} Normals, as rows of tables come in kinds")
+    if schema.tokens is not None and "free_bits" in objective.options and "free_bits_group" not in objective.options:
+        objective = replace(objective, options={**objective.options, "free_bits_group": posterior.latent_dim})
     reasons += _prior_held(objective.name, prior.kind)
     rows = data.count("train")
     if training.batch_size is None:
