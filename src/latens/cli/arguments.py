@@ -220,6 +220,9 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--typed", action="store_const", const=True, help=words)
     if columns:
         group.add_argument("--columns", metavar="FILE.json", help=columns)
+    words = "what rows of text are cut into (default: characters)"
+    pieces = ("characters", "words", "atoms", "subwords", "selfies")
+    group.add_argument("--pieces", choices=pieces, help=words)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
     words = "leave the rows of files on disk and read them while training (default: above 8 GiB)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)

@@ -53,6 +53,10 @@ def check(context: Context) -> int:
         ("labels", _labels(report["labels"])),
         ("likelihood", f"{report['likelihood']}. {report['reason']}"),
     ]
+    if "tokens" in report:
+        rows = [
+            ("cells", _text(report["tokens"])) if row[0] == "cells" else row for row in rows if row[0] != "constant"
+        ]
     lines = [report["name"], table(rows, indent="  ")]
     if columns is not None:
         entries = [(c["name"], c["kind"], c["written"], c["values"], str(c["missing"] or "")) for c in columns]
@@ -73,6 +77,12 @@ def columns_text(columns: dict[str, dict[str, Any]]) -> str:
         for name, one in columns.items()
     )
     return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def _text(found: dict[str, Any]) -> str:
+    buckets = f"buckets of {', '.join(map(str, found['edges']))} steps, of which {found['counted']:.0%} count"
+    lengths = f"{found['longest']} at the longest, {found['mean']:.1f} on average"
+    return f"text in {found['vocabulary']} different {found['pieces']}; {lengths}; trained in {buckets}"
 
 
 def _labels(counts: dict[str, int] | None) -> str:

@@ -7,10 +7,11 @@ import numpy as np
 from latens.data.batches import hash_rows
 from latens.data.dataset import Dataset
 from latens.data.infer import Range, whole_columns
-from latens.data.rows import SPLITS
+from latens.data.rows import SPLITS, TRAIN
 from latens.data.schema import Schema, image_shape
 from latens.data.sparse import SparseRows
 from latens.data.suspects import suspicions
+from latens.data.tokens import steps_of
 
 _SHOWN = 10
 _ROWS = 4096
@@ -45,6 +46,8 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
     schema = dataset.schema
     if schema.kind == "mixed":
         return "table", "Columns are of several kinds: each has a probability of its own, of its names or of its grid."
+    if schema.kind == "tokens":
+        return "tokens", "Rows are text: every token depends on those before it."
     if schema.kind == "binary":
         return "bernoulli", "Every cell is 0 or 1."
     if schema.kind == "levels" and (schema.levels or 0) <= FEW_LEVELS:
@@ -106,8 +109,9 @@ def check(dataset: Dataset) -> dict[str, Any]:
     Returns:
         A dict of name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns,
         duplicate_rows, counts, labels, splits, likelihood, reason, warnings and fingerprint; of a mixed table also
-        columns, with name, kind, written, values and missing of each. Missing values enter no other entry but
-        `nan_cells`.
+        columns, with name, kind, written, values and missing of each; of text tokens, with pieces, vocabulary, longest,
+        mean, edges and counted (the share of computed steps that rows need). Missing values enter no other entry
+        but `nan_cells`.
     """
     x, mask, schema = dataset.x, dataset.mask, dataset.schema
     low, high = Range.of(x, mask).ends
@@ -116,7 +120,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
         zeros = x.size - int(np.count_nonzero(x.matrix.data))
     else:
         zeros = int(np.count_nonzero(x == 0) if mask is None else np.count_nonzero((x == 0) & mask))
-    constant = _constant(x, mask)
+    constant = np.zeros(1, bool) if schema.tokens is not None else _constant(x, mask)
     likelihood, reason = suggest_likelihood(dataset, convolutions=True)
     counts = count_columns(dataset)
     report: dict[str, Any] = {
@@ -140,8 +144,26 @@ def check(dataset: Dataset) -> dict[str, Any]:
     }
     if schema.types is not None:
         report["columns"] = [_column(dataset, i) for i in range(len(schema.types))]
+    if schema.tokens is not None:
+        report["tokens"] = _tokens(dataset)
     report["warnings"] = _warnings(dataset, report)
     return report
+
+
+def _tokens(dataset: Dataset) -> dict[str, Any]:
+    """What rows of text are made of, and which share of the steps that training computes is of their pieces."""
+    tokens, lengths = dataset.schema.tokens, steps_of(dataset.x)
+    assert tokens is not None
+    train = lengths[dataset.split == TRAIN] if (dataset.split == TRAIN).any() else lengths
+    computed = np.array(tokens.edges)[np.searchsorted(tokens.edges, train)].sum()
+    return {
+        "pieces": tokens.pieces,
+        "vocabulary": len(tokens.values),
+        "longest": int(lengths.max()) - 1,
+        "mean": float(lengths.mean()) - 1,
+        "edges": list(tokens.edges),
+        "counted": float(train.sum() / computed),
+    }
 
 
 def _column(dataset: Dataset, place: int) -> dict[str, Any]:

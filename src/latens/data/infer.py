@@ -238,7 +238,7 @@ def _column(name: str, mean: float, deviation: float, ends: tuple[float, float],
 def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], schema: Schema) -> Any:
     """Replace missing values by the mean of the column's observed training values (0 where there is none)."""
     # observed: true where a value was observed; None for everywhere.
-    if observed is None or schema.kind == "mixed":  # whose gaps hold the first cell
+    if observed is None or schema.kind in ("mixed", "tokens"):  # whose gaps hold the first cell
         return x
     if (centre := standard_centre(schema)) is not None:
         return np.where(observed, x, centre)
@@ -257,7 +257,9 @@ def standard_centre(schema: Schema) -> np.ndarray | None:
 
 
 def stored_type(schema: Schema) -> np.dtype:
-    """Give the type that cells are kept in: uint8 (uint16 above 256 levels), else float32."""
+    """Give the type that cells are kept in: uint8 (uint16 above 256 levels), int16 or int32 of tokens, else float32."""
+    if schema.tokens is not None:
+        return schema.tokens.dtype
     if schema.kind in ("binary", "levels"):
         return np.dtype(np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
     return np.dtype(np.float32)
@@ -265,7 +267,7 @@ def stored_type(schema: Schema) -> np.dtype:
 
 def store(x: Any, schema: Schema, where: str = "data") -> Any:
     """Convert rows to the type they are kept in."""
-    if schema.kind in ("mixed", "binary", "levels"):
+    if schema.kind in ("mixed", "binary", "levels", "tokens"):
         return _as_type(x, stored_type(schema))
     with np.errstate(over="ignore"):
         stored = _as_type(x, np.float32)
@@ -300,7 +302,8 @@ def conform(
         raise DataError(what, where=where, fix="Give data of the same shape.")
     seen = Range.of(x, observed)
     low, high = seen.ends
-    top = {"binary": 1, "levels": (schema.levels or 2) - 1, "unit": 1}.get(schema.kind, np.inf)
+    most = schema.levels or (schema.tokens.size if schema.tokens else 2)
+    top = {"binary": 1, "levels": most - 1, "unit": 1, "tokens": most - 1}.get(schema.kind, np.inf)
     bottom = -np.inf if schema.kind == "real" else 0
     if low < bottom or high > top or not (seen.whole or schema.kind in ("unit", "real")):
         words = {"binary": "0 or 1", "unit": "within [0, 1]", "counts": "counts (whole numbers of 0 or more)"}

@@ -47,6 +47,8 @@ class Raw:
     # of a table with columns of text, dates or names what each of these stands for, by position; `x` then holds codes
     # there, and NaN where a cell is missing. None: every column is of numbers
     texts: dict[int, TextColumn] | None = None
+    strings: list[str] | None = None  # rows of text, in place of `x`
+    lines: list[int] | None = None  # the numbers of these in their file
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class ColumnRoles:
     weight: str | None = None  # name of the weight
     # what is said of the others, by name; None: columns that are all of numbers stay an array of one type
     declared: Mapping[str, Declared] | None = None
+    pieces: str | None = None  # what rows of text are cut into; None: what has columns is a table
 
     def asked(self) -> dict[str, str]:
         """Give the roles that were asked for by name."""

@@ -1,18 +1,21 @@
 """What the columns or pixels of a data set are: enough to build a model without seeing a row."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
 
 from latens.data.columns import ColumnType, check_types
-from latens.errors import ModelFileError
+from latens.data.tokens import Tokens, check_tokens, unknown_pieces
+from latens.errors import DataError, ModelFileError
 from latens.io.json import typed
 
-Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed"]
+Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]
 """What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number; a whole number from 0 on; of
-mixed tables what its column says."""
+mixed tables what its column says; the code of a piece of text, where 0 ends the row."""
 
 SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4
 MAX_CELLS = 2**27
@@ -24,6 +27,7 @@ MAX_SHIFT, MIN_SCALE, MAX_SCALE = 1e38, 1e-37, 1e37
 TINY = 1e-30
 """Below it, values that vary may be 0 in single precision."""
 
+_LATER = ("types", "ignored", "tokens")
 DAMAGED = "The file was changed or damaged: use an intact copy."
 
 _Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
@@ -52,7 +56,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         shape: Shape of one event.
-        kind: Kind of its values: "binary", "levels", "unit", "real", "counts" or "mixed".
+        kind: Kind of its values: "binary", "levels", "unit", "real", "counts", "mixed" or "tokens".
         levels: How many levels there are; for kind "levels".
         columns: The columns of a table (their number is the only entry of `shape`).
         classes: Names of the labels, if there are any.
@@ -60,6 +64,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         scale: Scale of the same.
         types: What each column of a mixed table holds, one for each of `columns`.
         ignored: Names of the columns of a mixed table that are not modelled.
+        tokens: How strings are written as rows, for kind "tokens".
     """
 
     shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=MAX_CELLS)], ...], Meta(max_length=8)]
@@ -71,11 +76,48 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     scale: _Scale = 1.0
     types: tuple[ColumnType, ...] | None = None
     ignored: tuple[_Name, ...] | None = None
+    tokens: Tokens | None = None
 
     @property
     def standardised(self) -> bool:
         """Whether a model works on standardised values: real numbers, or the logarithms of counts."""
         return self.kind in ("real", "counts")
+
+    def encode(self, texts: Sequence[str], *, where: str = "data") -> np.ndarray:
+        """Write strings as rows of codes, for kind "tokens".
+
+        Args:
+            texts: The strings.
+            where: How an error names them.
+
+        Returns:
+            Whole numbers of shape (n, *shape): codes from 1 on, then 0.
+
+        Raises:
+            DataError: A string is empty or too long, or has a piece that the vocabulary lacks; or rows are not text.
+        """
+        if self.tokens is None:
+            raise DataError(f"rows of kind {self.kind!r} are not text.", where=where, fix="Give rows of numbers.")
+        codes, strange = self.tokens.coded(texts, self.shape[0], where)
+        if strange:
+            raise unknown_pieces(strange, self.tokens, where)
+        return codes
+
+    def decode(self, x: Any) -> list[str]:
+        """Read rows of codes as strings, up to the first 0 of each.
+
+        Args:
+            x: Whole numbers of shape (n, steps).
+
+        Returns:
+            The strings.
+
+        Raises:
+            DataError: Rows of this kind are not text.
+        """
+        if self.tokens is None:
+            raise DataError(f"rows of kind {self.kind!r} are not text.", fix="Read them as numbers.")
+        return self.tokens.texts(x)
 
     def to_json(self) -> dict[str, Any]:
         """Give the fields for JSON.
@@ -85,7 +127,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         """
         value = msgspec.to_builtins(self, enc_hook=lambda number: number.item())  # numbers of NumPy
         # Fields that came later are given only where they say something: other files stay the same.
-        return {name: entry for name, entry in value.items() if name not in ("types", "ignored") or entry is not None}
+        return {name: entry for name, entry in value.items() if name not in _LATER or entry is not None}
 
     @classmethod
     def from_json(cls, value: Any) -> "Schema":
@@ -118,6 +160,10 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("types", "are those of the columns of a mixed table, one for each")
         if wrong := check_types(schema.types or ()):
             raise _wrong("types", wrong)
+        if (schema.tokens is not None) != (schema.kind == "tokens"):
+            raise _wrong("tokens", f"only kind 'tokens' has tokens, and always: not {schema.kind!r}")
+        if schema.tokens is not None and (wrong := check_tokens(schema.tokens, shape)):
+            raise _wrong("tokens", wrong)
         for name, names in (("columns", [c.name for c in columns or ()]), ("classes", schema.classes or ())):
             if len(set(names)) != len(names):
                 raise _wrong(name, "holds a name twice")
@@ -135,7 +181,7 @@ def image_shape(schema: Schema) -> tuple[int, ...] | None:
     shape = schema.shape
     if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):
         return shape
-    if len(shape) == 1 and schema.columns is None and schema.kind != "real":
+    if len(shape) == 1 and schema.columns is None and schema.kind not in ("real", "tokens"):
         side = math.isqrt(shape[0])
         return (side, side) if side * side == shape[0] and side >= SMALLEST_SIDE else None
     return None

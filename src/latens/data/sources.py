@@ -38,6 +38,7 @@ from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
 from latens.data.streams.find import INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.data.suspects import overlapping
+from latens.data.text_rows import code_strings, one_column, text_schema
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
 
@@ -56,6 +57,7 @@ def load(
     counts: bool | None = None,
     typed: bool = False,
     columns: Any = None,
+    pieces: str | None = None,
     unknown: str = "error",
     pair: Any = None,
     stream: bool | None = None,
@@ -69,7 +71,8 @@ def load(
             folder with MNIST-named IDX files, .csv and the like, .parquet, .mtx, .h5, .h5ad, a folder of images); a
             folder or glob of .npy, .parquet, .arrow, .h5, .h5ad or .tar files, also at an address (s3://, gs://, abfs://,
             file://); one array of an HDF5 file ("file.h5:/path"); an array of
-            shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object. Sparse matrices of more than
+            shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object, a list of
+            strings. Sparse matrices of more than
             2^24 cells stay sparse: `x` are then `latens.data.sparse.SparseRows`.
         label: Name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array with one value for each row;
             also a .npy file, or "none" to leave labels out.
@@ -87,9 +90,12 @@ def load(
             "leave out"),
             or a kind with what may be chosen ({"kind": "number", "step": 0.1}; see docs/tables.md), or the path of a
             JSON file with the same; columns then get types. None tells all of them from dtypes and cells.
+        pieces: What rows of text are cut into: "characters", "words", "atoms" (of SMILES), "subwords" or "selfies";
+            None: characters.
         unknown: What becomes of names in columns of a table that `schema` lacks: "error" refuses them by row; "missing"
             takes the cells as missing, and the data set lists them; "skip" leaves the rows out, and a note counts them;
-            "grow" gives the schema these names, to train a model further.
+            "grow" gives the schema these names, to train a model further. Of text "missing" takes what follows an
+            unknown piece as missing.
         pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
             of `spec` with its pair to the right. None: rows are as they are.
         stream: Whether the rows stay on disk and are read while a model trains; None does so above 8 GiB. For a folder,
@@ -123,6 +129,7 @@ def load(
     if schema is not None and schema.types is not None:
         declared = hints(schema)
     words = replace(words, declared=(declared or {}) if typed or declared is not None else None)
+    words = replace(words, pieces=schema.tokens.pieces if schema is not None and schema.tokens else pieces)
     given = {role: unmasked(values) for role, values in given.items()}
     source = None if pair is not None and not stream else _files(spec, words, stream)
     if source is not None:
@@ -151,10 +158,21 @@ def load(
         check_numeric(raw.x, where)
         check_numeric(other.x, beside)
         raw = side_by_side(raw, other, where, "the pair" if beside == where else beside)
-    n = len(raw.x) if raw.x.ndim else 0
-    check_numeric(raw.x, where)
+    if words.pieces is not None:
+        one_column(raw, pieces, where)
+    n = len(raw.strings) if raw.strings is not None else len(raw.x) if raw.x.ndim else 0
+    if raw.strings is None:
+        check_numeric(raw.x, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
     split = split_by_hash(names, raw.brought)
+    strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
+    text_seen = None
+    if raw.strings is not None:
+        if typed:
+            fix = "Leave out --typed." if columns is None else "Leave out --columns."
+            raise DataError("holds rows of text, which are no columns.", where=where, fix=fix)
+        schema = schema or text_schema(raw, split, pieces, where)
+        text_seen, strange = code_strings(raw, schema, unknown, where)
     if typed and raw.x.ndim != 2:
         what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
         raise DataError(what, where=where, fix="Leave out --typed." if columns is None else "Leave out --columns.")
@@ -191,7 +209,7 @@ def load(
         if schema.kind != "mixed":
             refuse_text(raw, where)
             x, observed = conform(raw.x, raw.columns, schema, observed, where)
-    strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
+            observed = text_seen if text_seen is not None else observed
     said = declared if schema is None else None
     if found.kind == "mixed":
         cells = (raw.x, raw.columns, observed, raw.texts)
@@ -241,16 +259,17 @@ def load(
 
 def without_unknown(data: Dataset) -> Dataset:
     """Leave out the rows with names that the schema lacks, but where rare names share a probability."""
-    types = data.schema.types or ()
-    bad = sorted({row for row, column, _ in data.unseen if not types[column].starts})
+    types = data.schema.types
+    bad = sorted({row for row, column, _ in data.unseen if types is None or not types[column].starts})
     kept = np.setdiff1d(np.arange(len(data)), np.array(bad, np.int64))
     if not bad:
         return data
     named = ", ".join(str(name) for name in data.names[bad[:MOST_NAMED]].tolist())
     more = "" if len(bad) <= MOST_NAMED else f" and {len(bad) - MOST_NAMED:,} more"
-    what = f"{len(bad):,} of {len(data):,} rows hold names that no training row had, and are left out: {named}{more}."
+    names, name = ("names", "name") if types is not None else ("pieces", "piece")
+    what = f"{len(bad):,} of {len(data):,} rows hold {names} that no training row had, and are left out: {named}{more}."
     if not len(kept):
-        raise DataError("every row holds a name that no training row had.", where=data.name, fix=_AS_MISSING)
+        raise DataError(f"every row holds a {name} that no training row had.", where=data.name, fix=_AS_MISSING)
     place = {row: at for at, row in enumerate(kept.tolist())}
     unseen = tuple((place[row], column, name) for row, column, name in data.unseen if row in place)
     return replace(rows_at(data, kept), unseen=unseen, notes=(*data.notes, what), kept=kept)

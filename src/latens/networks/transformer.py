@@ -112,15 +112,16 @@ class CausalTransformer(eqx.Module):
         # A product: a gather would differentiate to a scatter, which is slow on CPU.
         s = self.together
         vectors = jax.nn.one_hot(codes[:-s], len(self.embedding), dtype=self.embedding.dtype) @ self.embedding
-        before = jnp.concatenate([jnp.zeros_like(self.positions[:s]), vectors])
-        return self.output(self._through(before + self._at(self.positions, label), self.memory(), 0)[0])
+        before, count = jnp.concatenate([jnp.zeros_like(self.positions[:s]), vectors]), len(codes)
+        found = self._through(before + self._at(self.positions[:count], label), self.memory(count), 0)[0]
+        return found @ self.output.weight + self.output.bias[:count]
 
     def _at(self, positions: Array, label: Array | None) -> Array:
         return positions if self.classes is None else positions + jnp.asarray(label, positions.dtype) @ self.classes
 
-    def memory(self) -> tuple[Float[Array, "n two_w"], ...]:
-        """What `step` starts with: an empty memory for each block, of shape (n, 2 w)."""
-        places, width = self.positions.shape
+    def memory(self, places: int | None = None) -> tuple[Float[Array, "n two_w"], ...]:
+        """What `step` starts with: an empty memory for each block, of shape (n, 2 w), or of fewer places."""
+        places, width = places or len(self.positions), self.positions.shape[1]
         return tuple(jnp.zeros((places, 2 * width), self.positions.dtype) for _ in self.blocks)
 
     def step(

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 from msgspec import structs
 
-from latens.config import Config, VAEConfig, from_json, override
+from latens.config import Config, VAEConfig, from_json, override, to_json
 from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest, refuse_other
 from latens.recipes.building.plan import RECIPE, resolve
@@ -109,6 +109,17 @@ def recipe_of(config: Config) -> Recipe:
         message = f"recipe {config.recipe!r} does not take a configuration of this kind."
         raise ConfigError(message, where="recipe", fix="`latens fit --dry-run` shows a configuration that fits.")
     return recipe
+
+
+def of_rows(config: Config, schema: Schema) -> Config:
+    """The configuration; of rows of text, where it is one of `default`, that of `text` with the same settings."""
+    if schema.kind != "tokens" or config.recipe != "default":
+        return config
+    own, usual = to_json(config), to_json(get_recipe("default").config)
+    for part, options in to_json(get_recipe("text").config).items():
+        if isinstance(options, dict):
+            own[part] |= {name: value for name, value in options.items() if own[part][name] == usual[part][name]}
+    return from_json(own | {"recipe": "text"})
 
 
 def config_of(name: str, settings: dict[str, Any], stored: dict[str, Any] | None, *, where: str) -> Config:

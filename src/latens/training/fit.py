@@ -13,6 +13,7 @@ import optax
 
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
+from latens.data.tokens import steps_of
 from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
 from latens.io import keys
 from latens.io.compilation import check_generator
@@ -36,7 +37,7 @@ from latens.training.plan import (
     Stage,
     snapshot_steps,
 )
-from latens.training.rows import ReadSteps, blocks_of, read_steps
+from latens.training.rows import ReadSteps, blocks_of, buckets, read_steps
 from latens.training.shards import check_shards
 from latens.training.step import ChunkResult, Program, TrainState, make_program
 from latens.typing import checked_later
@@ -176,7 +177,9 @@ class _StageRun:
         self.train_rows = data.count("train")
         self.batch_size = min(settings.batch_size, self.train_rows)
         check_shards(settings.shards, self.batch_size, stage.objective)
-        options = {"shards": settings.shards, "mean_weight": _mean_weight(data)}
+        # A stage that makes its rows of those of the data has no rows of text.
+        self.edges = () if stage.data is not None else buckets(data)
+        options = {"shards": settings.shards, "mean_weight": _mean_weight(data), "edges": self.edges}
         self.program: Program = make_program(model, stage.objective, stage.optimizer, preparation, **options)
         key = jax.random.fold_in(jax.random.key(settings.seed), loop.stage)
         self.state = self.program.init(key)
@@ -382,6 +385,8 @@ class _StageRun:
         """Mean metrics over rows, with a fixed key, in the batches that training validation uses."""
         key = jax.random.fold_in(jax.random.key(self.settings.seed), keys.VALIDATION)
         totals: dict[str, list[float]] = {}
+        if len(self.edges) > 1:  # rows of like length are cut alike
+            positions = positions[np.argsort(steps_of(self.data.x[positions]), kind="stable")]
         for rows, count in blocks_of(self.data, positions, self.settings.validation_batch_size):
             for name, (total, weight) in self.program.evaluate(self.state, rows, jnp.asarray(count), key).items():
                 pair = totals.setdefault(name, [0.0, 0.0])

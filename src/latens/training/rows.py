@@ -10,8 +10,10 @@ import numpy as np
 
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.rows import philox
 from latens.data.streams.dataset import StreamDataset
 from latens.data.streams.steps import StepRows
+from latens.data.tokens import by_buckets, steps_of
 
 MOST_CELLS = 2**26
 """Features of the rows of a block at the most: 256 MB in single precision. Blocks of 8 batches of 500 rows fit up to
@@ -40,18 +42,30 @@ def read_steps(
         lanes = range(own.start * shards // batch_size, own.stop * shards // batch_size)
         return _from_files(StepRows(data, seed, batch_size, shards, lanes), steps_per_epoch, chunk_steps)
     orders: dict[int, np.ndarray] = {}  # of the epoch that was last needed
+    tokens = data.schema.tokens
+    needed = steps_of(data.x) if tokens is not None and len(buckets(data)) > 1 else None
 
     def rows(first: int, count: int) -> Batch:
         places = np.full((count, batch_size), -1)
         for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):
             if epoch not in orders:
                 orders.clear()
-                orders[epoch] = data.order(seed, epoch)
+                order = data.order(seed, epoch)
+                if needed is not None and tokens is not None:  # their batches are shuffled by a stream of their own
+                    shuffle = philox((seed, epoch), (0, 0, 1, 0))
+                    order = by_buckets(order, needed[order], tokens.edges, batch_size, shuffle)
+                orders[epoch] = order
             found = orders[epoch][start * batch_size : (start + taken) * batch_size]
             places[at : at + taken].reshape(-1)[: len(found)] = found
         return pad_rows(data, places[:, part].reshape(-1), chunk_steps, len(range(batch_size)[part]))
 
     return rows
+
+
+def buckets(data: Dataset) -> tuple[int, ...]:
+    """Give the lengths that batches of rows of text are cut to; none for other rows, and for files in windows."""
+    tokens = data.schema.tokens
+    return () if tokens is None or isinstance(data, StreamDataset) else tokens.edges
 
 
 def _by_epoch(first: int, count: int, steps_per_epoch: int) -> Iterator[tuple[int, int, int, int]]:

@@ -1,6 +1,7 @@
 """The training step as a pure function, and many of them compiled as one chunk."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -85,6 +86,7 @@ def make_program(
     *,
     shards: int = 1,
     mean_weight: float | None = None,
+    edges: tuple[int, ...] = (),
 ) -> Program:
     """Make the functions that train a model under an objective; nothing is compiled until one is called."""
     # A chunk takes rows with the leading axes (n, B) and how many of the n steps to take; one program serves every
@@ -92,12 +94,13 @@ def make_program(
     # Where several processes have shards of a batch, B is the rows of this one's.
     # mean_weight: the mean weight of the training rows, by which a batch is divided: over an epoch a row then counts as
     # often as its weight says, whatever rows it meets. None divides by the weight of the batch itself.
+    # edges: the lengths that a batch of rows of text may be cut to; empty for other rows.
     trainable, rest = partition_trainable((model, objective))
     # Arrays are arguments of the programs, never constants in them: so a checkpoint holds them all.
     fixed, static = eqx.partition(rest, eqx.is_array)
     moves = type(objective).after_update is not AbstractObjective.after_update
     devices = devices_of(shards)
-    parts = (static, optimizer, preparation, moves, shards, mean_weight)
+    parts = (static, optimizer, preparation, moves, shards, mean_weight, edges)
     numbers = tuple(device.id for device in devices) if shards > 1 else ()
     kept = PROGRAMS.get((*parts, numbers), lambda: (jax.tree.structure(static), _functions(*parts, devices)))
     # Two schedules that say the same are two functions to JAX, which then takes the models for different ones.
@@ -127,6 +130,7 @@ def _functions(
     moves: bool,
     shards: int,
     mean_weight: float | None,
+    edges: tuple[int, ...],
     devices: tuple[Any, ...],
 ) -> _Functions:
     # One program for all of it: array by array they would be compiled one by one.
@@ -145,7 +149,8 @@ def _functions(
         )
         return loss, (metrics, aux)
 
-    def slope(state: TrainState, batch: Batch) -> tuple[tuple[Array, tuple[dict, Any]], PyTree, Key]:
+    @partial(cut_to_longest, edges=edges)
+    def slope(batch: Batch, state: TrainState) -> tuple[tuple[Array, tuple[dict, Any]], PyTree, Key]:
         prepared, draw_key = ready(state, batch)
         of_trainable = jax.value_and_grad(lambda trainable: loss_of(trainable, state, prepared, draw_key), has_aux=True)
         return *of_trainable(state.trainable), draw_key
@@ -160,7 +165,7 @@ def _functions(
         return jnp.sum(batch.weights > 0.0) * jnp.float32(mean_weight)
 
     def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
-        (loss, (metrics, aux)), gradients, draw_key = slope(state, batch)
+        (loss, (metrics, aux)), gradients, draw_key = slope(batch, state)
         if mean_weight is not None:
             share = jnp.sum(batch.weights) / jnp.maximum(expected(batch), 1e-30)
             loss, gradients = loss * share, jax.tree.map(lambda leaf: leaf * share, gradients)
@@ -173,7 +178,7 @@ def _functions(
         """The same with the mean over shards by their weight: exact for means over rows and terms of parameters."""
 
         def one(part: Batch) -> tuple[Array, Array, dict, PyTree]:
-            (loss, (metrics, _)), gradients, _ = slope(state, part)
+            (loss, (metrics, _)), gradients, _ = slope(part, state)
             weight = jnp.sum(part.weights)
             counted = lambda leaf: jnp.where(weight > 0.0, weight * leaf, 0.0)  # noqa: E731 - of padding: no NaN either
             of = weight if mean_weight is None else expected(part)
@@ -277,6 +282,7 @@ def _functions(
         data_key, draw_key = jax.random.split(key)
         model, objective = eqx.combine(averaged(state), static)
 
+        @partial(cut_to_longest, edges=edges)
         def metrics_of(batch: Batch) -> dict:
             prepared = prepare_batch(preparation, batch, key=data_key)
             return run_objective(objective, model, prepared, key=draw_key, step=state.step, training=False)[1]
@@ -287,6 +293,26 @@ def _functions(
         return jax.lax.fori_loop(0, count, body, start)
 
     return _Functions(start, chunk, guarded_chunk, evaluate, averaged)
+
+
+def cut_to_longest(function: Callable[..., PyTree], edges: tuple[int, ...]) -> Callable[..., PyTree]:
+    """Cut the rows of text of a function's batch to the least of some lengths that holds them all."""
+    # The lengths are branches of one program, of which a step takes one: so it must not stand in a `vmap`.
+    if len(edges) < 2:
+        return function
+
+    def branch(length: int) -> Callable[..., PyTree]:
+        return lambda batch, *more: function(eqx.tree_at(cells, batch, replace_fn=lambda x: x[:, :length]), *more)
+
+    def chosen(batch: Batch, *more: PyTree) -> PyTree:
+        needed = jnp.sum(batch.x > 0, axis=1) + 1  # the end is a step
+        longest = jnp.max(jnp.where(batch.weights > 0.0, needed, 0))
+        return jax.lax.switch(jnp.sum(longest > jnp.array(edges[:-1])), list(map(branch, edges)), batch, *more)
+
+    def cells(batch: Batch) -> tuple[Any, ...]:
+        return (batch.x,) if batch.mask is None else (batch.x, batch.mask)
+
+    return chosen
 
 
 def once_known(tree: PyTree, number: Array) -> Array:

@@ -16,7 +16,7 @@ from latens.verbs.kernel import At
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
-_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pair", "stream")
+_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream")
 _FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
 
 

@@ -31,7 +31,7 @@ from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.models import LatentModel, SemiSupervised, TopDownModel
 from latens.objectives import ELBO, run_objective
-from latens.recipes import Recipe, recipe_of
+from latens.recipes import Recipe, of_rows, recipe_of
 from latens.recipes.building.plan import refuse_idle
 from latens.recipes.building.recipe import Size, build_new
 from latens.recipes.parts.bound import with_parts
@@ -160,6 +160,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.get_recipe("default").config.')
     refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
     check_process()
+    config = of_rows(config, data.schema)
     recipe = recipe_of(config)
     refuse_on_stream(config, data)
     config = going_on(config, start)

@@ -3,6 +3,7 @@
 `measure_all` computes every group that applies, and says of the others why they do not: `latens evaluate --all`.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -43,6 +44,9 @@ TRAIN_ROWS = 200
 """Training rows whose log p(x) is held against that of the held-out rows."""
 
 CALIBRATION_ROWS = 1000
+
+TEXT_SAMPLES = 1000
+"""Samples of text that are compared with one another and with training rows."""
 
 SANDWICHED_ROWS = 50
 """Rows that the model makes, whose log p(x) is bounded from both sides."""
@@ -135,6 +139,7 @@ NEEDS: dict[str, Callable[[Work], str]] = {
         lambda work: work.classifier or work.autoencoder, "there is no log p(x) of an autoencoder or a Bayes classifier"
     ),
     "its own data": _refused(lambda work: not _is_own(work), OTHER_DATA),
+    "rows of text": _refused(lambda work: work.data.schema.tokens is None, "the rows are not text"),
     "held-out rows": _refused(
         lambda work: np.any(np.isin(work.positions, work.data.subset("train"))), "some of the rows are training rows"
     ),
@@ -232,6 +237,17 @@ def _samples(work: Work) -> dict[str, Estimate]:
 def _copies(work: Work) -> dict[str, Estimate]:
     sets, options = work.sets, {"features": work.sets.features, "seed": work.seed}
     return noted(work.sets, evaluation.memorisation(sets.samples, sets.train, sets.rows, **options))
+
+
+@makes("text")
+def _text(work: Work) -> dict[str, Estimate]:
+    """How varied samples are, and how many of them were training rows."""
+    drawn = work.data.schema.decode(work.trained.sample(TEXT_SAMPLES, seed=work.seed))
+    known = set(work.data.schema.decode(work.data.x[work.data.subset("train")]))
+    protocol = f"of {TEXT_SAMPLES:,} samples from the prior"
+    copied = np.array([text in known for text in drawn])
+    distinct = Estimate(len(set(drawn)) / len(drawn), math.nan, 1, len(drawn), protocol=protocol)
+    return {"distinct_samples": distinct, "copied_samples": Estimate.of(copied, num_samples=1, protocol=protocol)}
 
 
 @makes("modes")

@@ -35,6 +35,7 @@ from latens.evaluation import (
 )
 from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
+from latens.evaluation.evidence.bigram import bigram_baseline, tokens_counted
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
@@ -211,7 +212,8 @@ class Measurement:
         self.point = isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
         self.num_samples: int | None = 1 if self.point else num_samples
         self.found: dict[str, Estimate] = {}
-        self.levels = data.schema.levels if data.schema.kind == "levels" else 2
+        self.tokens = data.schema.tokens
+        self.levels = self.tokens.size if self.tokens else data.schema.levels if data.schema.kind == "levels" else 2
         self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
         kind, preparation = data.schema.kind, trained.preparation
         self.grey = is_grey(trained, kind)
@@ -266,7 +268,9 @@ class Measurement:
             for other in (f"{name}_smoothed", "effective_sample_size", "pareto_k"):
                 if other in found:
                     self.put(other, found[other])
-        if self.discrete and self.batch.mask is None:
+        if self.tokens is not None:
+            self.by_token(draws, how)
+        elif self.discrete and self.batch.mask is None:
             note = "an upper bound, by uniform dequantisation; " if self.trained.preparation.dequantize else ""
             bits = -self._discrete() / (self.cells * math.log(2))
             self.add("bits_per_dimension", bits, draws, note + how)
@@ -279,6 +283,26 @@ class Measurement:
                 words = f"log p(x | z) of draws from the posterior minus that of {BLIND_DRAWS} draws from the prior"
                 self.add("log_likelihood_gain", gain, draws, self.what + words)
         return numbers
+
+    def by_token(self, draws: int, how: str) -> None:
+        """Add the bits of a token and of a character, and the perplexity; the end of a row counts as one of each."""
+        assert self.tokens is not None
+        mask, x = None if self.batch.mask is None else np.asarray(self.batch.mask), np.asarray(self.batch.x)
+        tokens = tokens_counted(x, mask)
+        seen = x if mask is None else np.where(mask, x, 0)
+        ended = np.any((x == 0) & (True if mask is None else mask), axis=1)
+        characters = np.array([len(text) for text in self.tokens.texts(seen)]) + ended
+        how = f"an upper bound, by {how}; the end of a row counts"
+        share = shares(self.weight, len(x))
+        for name, count in (("bits_per_token", tokens), ("bits_per_character", characters)):
+            bits, mean = -self.rows / math.log(2), float(share @ count)
+            value = float(share @ bits) / mean
+            # A ratio of two means: rows that have it for a mean, and its error.
+            self.add(name, value + (bits - value * count) / mean, draws, how)
+        found = self.found["bits_per_token"]
+        value = 2.0**found.value
+        error = value * math.log(2) * found.standard_error
+        self.put("perplexity", replace(found, value=value, standard_error=error))
 
     def _numbers(self, draws: int) -> RowNumbers:
         options: dict[str, Any] = {"num_samples": draws, "codes": True, "blind": not self.point}
@@ -368,6 +392,11 @@ class Measurement:
             mixture, classes = mixture_baseline(data.x[train], x, data.schema.types, **given)
             what = f"log p(x) minus that of a mixture of {classes} classes of independent columns fitted to"
             return self._gain(self.rows - mixture, what, "gain_over_mixture")
+        if self.tokens is not None:
+            x, weights = np.asarray(self.batch.x), {"test_mask": mask, "train_weight": given["train_weight"]}
+            bigram = bigram_baseline(data.x[train], x, self.tokens.size, **weights)
+            what = "log p(x) minus that of tokens that depend on the one before, counted in"
+            return self._gain(self.rows - bigram, what, "gain_over_bigram")
         if self.discrete and not self.yes_no:
             kind = "counts" if self.counts else "levels"
             rows, test, ours = data.x.take(train, axis=0), np.asarray(self.batch.x), self._discrete()

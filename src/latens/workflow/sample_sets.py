@@ -32,6 +32,8 @@ def why_not(trained: TrainedModel, data: Dataset) -> str:
     """Why samples of this model cannot be compared with these rows."""
     if lacks_prior(trained):
         return "an autoencoder has no prior to sample from (`latens refit` fits one)"
+    if data.schema.tokens is not None:
+        return "rows of text have no distances"
     if data.mask is not None and not np.all(data.mask):
         return "rows with missing cells have no distances"
     if data.weight is not None:

@@ -16,9 +16,10 @@ from latens.data.formats import hdf5, idx, sparse
 from latens.data.formats import npz as arrays
 from latens.data.formats import pictures as image_folder
 from latens.data.formats.arrow import ArrowSource, ParquetSource, read_parquet
-from latens.data.formats.csv import Csv, read_csv
+from latens.data.formats.csv import Csv
 from latens.data.formats.format import Format, FormatSource
 from latens.data.formats.jsonl import JsonLines
+from latens.data.formats.lines import read_txt
 from latens.data.formats.npy import MAGIC, NpySource, read_npy
 from latens.data.formats.pictures import TarSource
 from latens.data.formats.source import AbstractSource, Place
@@ -120,7 +121,7 @@ FORMATS: dict[str, Row] = {
     "npz": Row(".npz", (".npz",), arrays.read_npz, starts=(b"PK\x03\x04",), never=_ZIPPED),
     "market": Row(".mtx", (".mtx",), lambda path, _: sparse.read_market(path), starts=(sparse.MARKET,), packed=True),
     "idx": Row("IDX", (), lambda path, _: Raw(idx.read_idx(path)), starts=idx.STARTS, packed=True),
-    "csv": Row(".csv, .tsv, .txt (also .gz)", _TEXT, read_csv, row_of(Csv).blocks, beside=True),
+    "csv": Row(".csv, .tsv, .txt (also .gz)", _TEXT, read_txt, row_of(Csv).blocks, beside=True),
     "jsonl": row_of(JsonLines)._replace(shown=".jsonl"),
     "parquet": Row(".parquet", (".parquet",), read_parquet, ParquetSource, (b"PAR1",)),
     "hdf5": Row(".h5 and .h5ad", _HDF5, hdf5.read_hdf5, hdf5.Hdf5Source, (hdf5.MAGIC,)),
@@ -162,6 +163,8 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object."""
     if is_frame(value):
         return from_frame(value, roles, where)
+    if (strings := strings_of(value)) is not None:
+        return with_roles(Raw(None, strings=strings), roles, where)
     if annotated.is_annotated(value):
         return annotated.from_annotated(value, roles, where)
     if is_sparse(value):
@@ -171,6 +174,16 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     except (ValueError, TypeError):
         raise DataError("is no array: its rows differ in length.", where=where, fix="Give rows of one shape.") from None
     return with_roles(Raw(array), roles, where)
+
+
+def strings_of(value: Any) -> list[str] | None:
+    """Give the strings of a list, an array or a series that holds nothing else."""
+    if hasattr(value, "to_list") and not hasattr(value, "columns"):  # a series of pandas or polars
+        value = value.to_list()
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "OU":
+        value = value.tolist()
+    alike = isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value)
+    return [str(one) for one in value] if alike else None
 
 
 def check_numeric(x: Any, where: str) -> None:

@@ -29,7 +29,7 @@ from latens.typing import AnyArray, Array, Float, Key
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
 
-DataKind = Literal["binary", "levels", "unit", "real", "counts", "mixed"]
+DataKind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]
 Sees = Literal["yes-no", "numbers", "index", "whole"]
 
 Moment = np.ndarray | None

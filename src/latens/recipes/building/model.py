@@ -25,6 +25,7 @@ from latens.models import (
     widths_between,
 )
 from latens.networks import Dense, LinearPath, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
+from latens.networks.tokens import TokenEncoder
 from latens.recipes.building.pictures import map_of
 from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
@@ -73,29 +74,32 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     if not convolutions and (network.kernel_size, network.blocks) != (3, 0):
         what = f"kernel_size and blocks are of convolutional networks, and these are {network.kind}."
         raise ConfigError(what, where="network.kind", fix="Use --set network=conv, or leave them out.")
-    up = encoder_network(
-        network.kind,
-        getattr(entry, "shape", schema.shape),
-        network.hidden,
-        head.num_outputs,
-        output_activation=network.encoder_output_activation,
-        key=encoder_key,
-        extra=extra,
-        **network_options(network),
-        **convolutions,
-    )
-    down = decoder_network(
-        network.kind,
-        latent_size + extra,
-        back,
-        schema.shape,
-        likelihood.num_outputs,
-        blocks=likelihood.num_outputs // math.prod(schema.shape),
-        output_activation=network.decoder_output_activation,
-        key=decoder_key,
-        **network_options(network),
-        **convolutions,
-    )
+    if schema.tokens is not None:
+        up, down = token_networks(schema.tokens.size, network, head.num_outputs, likelihood, latent_size, extra, key)
+    else:
+        up = encoder_network(
+            network.kind,
+            getattr(entry, "shape", schema.shape),
+            network.hidden,
+            head.num_outputs,
+            output_activation=network.encoder_output_activation,
+            key=encoder_key,
+            extra=extra,
+            **network_options(network),
+            **convolutions,
+        )
+        down = decoder_network(
+            network.kind,
+            latent_size + extra,
+            back,
+            schema.shape,
+            likelihood.num_outputs,
+            blocks=likelihood.num_outputs // math.prod(schema.shape),
+            output_activation=network.decoder_output_activation,
+            key=decoder_key,
+            **network_options(network),
+            **convolutions,
+        )
     if network.spectral_norm:
         if not can_normalise(down):
             what = f"spectral normalisation is of dense layers, and a {network.kind} network has others."
@@ -137,6 +141,26 @@ def with_linear_paths(
         raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix=fix)
     cells, latents = math.prod(schema.shape), math.prod(head.shape)
     return LinearPath(up, jnp.zeros((cells, latents))), LinearPath(down, jnp.zeros((latents, cells)), located[0])
+
+
+def token_networks(
+    vocabulary: int,
+    network: NetworkConfig,
+    num_outputs: int,
+    likelihood: AbstractHead,
+    latent_size: int,
+    extra: int,
+    key: Key,
+) -> tuple[TokenEncoder, Dense]:
+    """What reads a row of tokens, and what a latent says to the network that writes one."""
+    if network.kind != "recurrent":
+        what = f"rows of tokens have no fixed length, which {network.kind} networks need."
+        raise ConfigError(what, where="network.kind", fix="Use --set network=recurrent.")
+    up_key, down_key = jax.random.split(key)
+    options, hidden = network_options(network), network.hidden or (1,)
+    up = TokenEncoder.create(vocabulary, hidden, num_outputs, extra=extra, key=up_key, **options)
+    widths = [latent_size + extra, *(network.decoder_hidden or ()), likelihood.num_outputs]
+    return up, Dense(widths, key=down_key, **options)
 
 
 def _hierarchy(schema: Schema, parts: Parts, encoder: Conditional, decoder: Conditional, *, key: Key) -> LatentModel:

@@ -89,6 +89,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     parts, pictures = bind(config), False
     row = parts.posterior
     config, reasons = of_binarised(parts.config)
+    if config.network.kind == "auto" and data.schema.tokens is not None:
+        config = replace(config, network=replace(config.network, kind="recurrent"))
     if config.network.kind == "auto":
         config, others = for_pictures(parts.having(config), data)
         reasons += others
@@ -167,6 +169,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     if mixed and config.recipe == "default" and own and prior.kind == "standard-normal":
         prior = replace(prior, kind="mixture", options={"components": TABLE_COMPONENTS})
         reasons.append(f"prior: a mixture of {TABLE_COMPONENTS} Normals, as rows of tables come in kinds")
+    if schema.tokens is not None and "free_bits" in objective.options and "free_bits_group" not in objective.options:
+        objective = replace(objective, options={**objective.options, "free_bits_group": posterior.latent_dim})
     reasons += _prior_held(objective.name, prior.kind)
     rows = data.count("train")
     if training.batch_size is None:
@@ -261,6 +265,8 @@ def _chunk_steps(schema: Schema, network: NetworkConfig, training: TrainingConfi
     """About half a second of steps at 100 GF/s, at most 32 MB of rows."""
     cells, hidden, batch_size = math.prod(schema.shape), network.hidden or (), training.batch_size or 128
     weights = 2 * sum(a * b for a, b in zip((cells, *hidden), (*hidden, 1)))
+    if schema.tokens is not None:
+        weights = 12 * cells * sum(width**2 for width in hidden)
     if network.kind == "conv" and (shape := image_shape(schema)) is not None:
         weights = 2 * work(network, shape)
     seconds = 6 * weights * batch_size / 1e11 + 2e-4
@@ -330,7 +336,7 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
-            moments = prepared_moments(data, prepare, schema.levels or 2)
+            moments = prepared_moments(data, prepare, schema.tokens.size if schema.tokens else schema.levels or 2)
             decoder: Any = model.decoder
             # Weights by a law of the user's choice stay as they are drawn.
             rows = some_rows(data, prepare, moments.mean) if config.network.initializer == NETWORK.initializer else None

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import jax.numpy as jnp
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from latens import models as m
-from latens.config import LikelihoodConfig, Part
+from latens.config import LikelihoodConfig, Part, Probability
 from latens.data import Schema
 from latens.data.scaling import scaling
 from latens.errors import ConfigError
@@ -17,6 +17,7 @@ from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.table import TableHead, TableInput
+from latens.models.heads.tokens import TokenHead, TokenInput, TokenNetwork
 from latens.models.heads.tree import TreeHead
 from latens.recipes.parts.options import Row
 from latens.trees import Frozen
@@ -67,12 +68,14 @@ class Likelihood(Row):
             return m.SquashedHead(head, config.squash)
         return m.AffineHead(head, *scaling(schema)) if schema.standardised and self.sees == "numbers" else head
 
-    def encoder_input(self, schema: Schema) -> m.Standardise | TableInput | None:
+    def encoder_input(self, schema: Schema) -> m.Standardise | TableInput | TokenInput | None:
         """What happens to a row before the encoder's network."""
         # returns: a standardisation, for mixed tables what is seen of their columns, or None where the network sees the
         # row as the likelihood does.
         if schema.types is not None:
             return TableInput(schema.types)
+        if schema.tokens is not None:
+            return TokenInput(schema.shape, schema.tokens.size)
         if schema.standardised:
             return m.Standardise(*scaling(schema), log1p=self.sees == "whole")
         if self.sees in ("whole", "index"):
@@ -112,6 +115,18 @@ class PixelContextOptions(ContextOptions, frozen=True):
     components: Annotated[int, Meta(ge=1, le=100)] = 1  # the number of logistics in the mixture of a pixel
 
 
+class TokenOptions(Part, frozen=True):
+    """Tokens one after another, by a recurrent network or a transformer."""
+
+    kind: TokenNetwork = "gru"  # the network that reads the tokens so far
+    width: Annotated[int, Meta(ge=1, le=65536)] = 128  # the number of units of its state, or of each place
+    layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of blocks of a transformer
+    # the probability that a training step does not see a token of the vocabulary as an input; of a recurrent network
+    word_dropout: Probability = 0.0
+    # the probability that a weight is dropped in a training step; of a recurrent network
+    weight_dropout: Probability = 0.0
+
+
 def _row(head: type[AbstractHead], make: Callable[[Schema, LikelihoodConfig], AbstractHead]) -> Likelihood:
     return Likelihood(lambda schema, config, options: make(schema, config), head.kinds, head.sees)
 
@@ -140,6 +155,14 @@ def _counts(schema: Schema) -> heads.NegativeBinomialHead:
 def _table(schema: Schema) -> TableHead:
     assert schema.types is not None
     return TableHead(schema.types)
+
+
+def _tokens(schema: Schema, config: LikelihoodConfig, options: TokenOptions) -> TokenHead:
+    assert schema.tokens is not None
+    if options.kind == "transformer" and (options.word_dropout or options.weight_dropout):
+        what = "these dropouts are of a recurrent network."
+        raise ConfigError(what, where="likelihood.kind", fix="Leave them out, or use --set likelihood.kind=gru.")
+    return TokenHead(schema.shape, schema.tokens.size, **structs.asdict(options))
 
 
 def _levels(schema: Schema) -> int:
@@ -189,6 +212,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
     # Made when it is called for: an array here would start a device, and its threads, at import.
     "student-t": _row(heads.StudentTHead, lambda s, c: _heavy(heads.StudentTHead, raw_df=jnp.zeros(()))(s, c)),
     "table": _row(TableHead, lambda s, c: _table(s)),
+    "tokens": Likelihood(_tokens, TokenHead.kinds, TokenHead.sees, options=TokenOptions),
     "tree": _row(TreeHead, lambda s, c: TreeHead(s.types or ())),
     "zero-inflated-negative-binomial": _row(
         heads.ZeroInflatedHead,

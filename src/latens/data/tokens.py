@@ -1,0 +1,264 @@
+"""Rows of text as rows of whole numbers: pieces of a string, their vocabulary, and the lengths that rows are cut to."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from itertools import chain, pairwise
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Int
+from msgspec import Meta, Struct
+
+from latens.errors import DataError
+
+PieceName: TypeAlias = Literal["characters", "words", "atoms", "subwords", "selfies"]
+"""What a string is cut into; each is a row of `PIECES`."""
+
+MOST_TOKENS, MOST_PIECE, MOST_MERGES = 2**16 - 1, 1000, 2**16
+"""Pieces of a vocabulary at the most, characters of one, and pairs that subwords are merged from."""
+LONGEST = 2**16
+"""Tokens of a row at the most."""
+GRID = 4
+"""Rows are stored at a length that is a multiple of it, and so are the edges of their buckets."""
+SUBWORDS = 1000
+"""Subwords of a vocabulary that is made from the rows, beside the 256 bytes."""
+FEW_BUCKETS, MANY_BUCKETS, MANY_ROWS, WORTH = 2, 4, 10_000, 0.9
+"""Buckets of lengths for few rows and for many, where they leave at most such a share of the steps of few; each is a
+compiled branch of the training step."""
+
+
+class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How strings are written as whole numbers: code 0 ends a sequence, code i is `values[i - 1]`."""
+
+    pieces: PieceName
+    values: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=MOST_PIECE)], ...], Meta(min_length=1)]
+    # the lengths of the buckets that training rows are sorted into, the stored length last; empty for one length
+    edges: Annotated[tuple[Annotated[int, Meta(ge=1, le=LONGEST)], ...], Meta(max_length=64)] = ()
+    # of subwords the pairs that are merged, in their order, each of two pieces with a blank between
+    merges: Annotated[
+        tuple[Annotated[str, Meta(max_length=2 * MOST_PIECE + 1)], ...], Meta(max_length=MOST_MERGES)
+    ] = ()
+
+    @property
+    def size(self) -> int:
+        """How many codes there are: the vocabulary and the end."""
+        return len(self.values) + 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type that codes are kept in."""
+        return np.dtype(np.int16 if self.size <= 2**15 else np.int32)
+
+    def coded(
+        self, texts: Sequence[str], length: int, where: str, lines: Sequence[int] | None = None
+    ) -> tuple[Int[np.ndarray, "n length"], list[tuple[int, int, str]]]:
+        """Write strings as codes; and the row, the place and the piece of what the vocabulary lacks."""
+        # lines: the numbers of the strings in their file, for errors; None: rows are counted from 0.
+        # returns: codes, 0 from the first piece on that is not known; of each row only that one is told.
+        known = {piece: code for code, piece in enumerate(self.values, 1)}
+        split, codes = PIECES[self.pieces].splitter(self), np.zeros((len(texts), length), self.dtype)
+        strange: list[tuple[int, int, str]] = []
+        for row, text in enumerate(texts):
+            pieces = split(text)
+            if not 0 < len(pieces) < length:
+                place = f"{where}, {row_name(row, lines)}"
+                if not pieces:
+                    raise DataError("is a sequence of length 0.", where=place, fix="Leave it out.")
+                what = f"has {len(pieces)} {self.pieces}; the model knows sequences of up to {length - 1}."
+                raise DataError(what, where=place, fix="Shorten it, or leave it out.")
+            found = [known.get(piece, 0) for piece in pieces]
+            if 0 in found:
+                at = found.index(0)
+                strange.append((row, at, pieces[at]))
+                found = found[:at]
+            codes[row, : len(found)] = found
+        return codes, strange
+
+    def texts(self, codes: Any) -> list[str]:
+        """Read rows of codes up to their first 0 as strings."""
+        rows = np.round(np.asarray(codes)).astype(np.int64)
+        join, words = PIECES[self.pieces].joiner(self), np.array(["", *self.values], object)
+        ends = np.where((rows == 0).any(1), (rows == 0).argmax(1), rows.shape[1])
+        return [join(words[row[:end]].tolist()) for row, end in zip(rows, ends)]
+
+
+class Pieces(NamedTuple):
+    """A tokenizer: how a string is cut into pieces, and pieces are put together again."""
+
+    splitter: Callable[[Tokens], Callable[[str], list[str]]]  # for a vocabulary, what cuts a string
+    joiner: Callable[[Tokens], Callable[[list[str]], str]]  # for a vocabulary, what puts pieces together
+    # from strings to the vocabulary and the merges; None: every piece that occurs, sorted
+    learn: Callable[[Sequence[str]], tuple[tuple[str, ...], tuple[str, ...]]] | None = None
+
+
+# Of SMILES: an atom in brackets, an atom of two letters, a ring number of two digits, else one character.
+_ATOMS = re.compile(r"\[[^\]]*\]|Br|Cl|Si|Se|%\d\d|.", re.DOTALL)
+
+
+def _library(module: str, pieces: str, extra: str) -> Any:
+    """Import the package that some pieces need."""
+    try:
+        return __import__(module)
+    except ImportError:
+        what = f"pieces '{pieces}' need the package {module}, which is not installed."
+        raise DataError(what, where="--pieces", fix=f"Install the extra: pip install 'latens[{extra}]'.") from None
+
+
+def _subwords(tokens: Tokens) -> Any:
+    """The tokenizer of a vocabulary: pairs of bytes, merged in their order."""
+    library = _library("tokenizers", "subwords", "text")
+    places = {piece: place for place, piece in enumerate(tokens.values)}
+    merges = [tuple(pair.split(" ")) for pair in tokens.merges]
+    made = library.Tokenizer(library.models.BPE(places, merges))
+    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = library.decoders.ByteLevel()
+    return made
+
+
+def _cut_subwords(tokens: Tokens) -> Callable[[str], list[str]]:
+    made = _subwords(tokens)
+    return lambda text: made.encode(text).tokens
+
+
+def _learn_subwords(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    library = _library("tokenizers", "subwords", "text")
+    made = library.Tokenizer(library.models.BPE())
+    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters = library.pre_tokenizers.ByteLevel.alphabet()
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=len(letters) + SUBWORDS, initial_alphabet=letters, show_progress=False
+    )
+    made.train_from_iterator(texts, trainer)
+    known = made.get_vocab()
+    merges = json.loads(made.to_str())["model"]["merges"]
+    return tuple(sorted(known, key=known.__getitem__)), tuple(" ".join(pair) for pair in merges)
+
+
+def _selfies(text: str) -> list[str]:
+    """The symbols of a molecule whose every sequence is a molecule."""
+    library = _library("selfies", "selfies", "molecules")
+    try:
+        return list(library.split_selfies(library.encoder(text)))
+    except library.EncoderError:
+        raise DataError(f"{text[:100]!r} is not a molecule that SELFIES can write.", where="--pieces") from None
+
+
+PIECES: dict[PieceName, Pieces] = {
+    "characters": Pieces(lambda _: list, lambda _: "".join),
+    "words": Pieces(lambda _: str.split, lambda _: " ".join),
+    "atoms": Pieces(lambda _: _ATOMS.findall, lambda _: "".join),
+    "subwords": Pieces(_cut_subwords, lambda tokens: _subwords(tokens).decoder.decode, _learn_subwords),
+    "selfies": Pieces(
+        lambda _: _selfies,
+        lambda _: lambda pieces: _library("selfies", "selfies", "molecules").decoder("".join(pieces)),
+    ),
+}
+"""The tokenizers by name: a new one is a row."""
+
+
+def row_name(row: int, lines: Sequence[int] | None) -> str:
+    """Name a string for an error."""
+    return f"row {row}" if lines is None else f"line {lines[row]}"
+
+
+def learn_tokens(
+    texts: Sequence[str], train: np.ndarray, pieces: PieceName, where: str, lines: Sequence[int] | None = None
+) -> tuple[Tokens, int]:
+    """Make the vocabulary of strings, and the length that rows are stored at."""
+    # The vocabulary is of all rows; the buckets are chosen for the training rows.
+    row = PIECES[pieces]
+    values, merges = row.learn(texts) if row.learn else ((), ())
+    split = row.splitter(Tokens(pieces, values, merges=merges))
+    cut = [split(text) for text in texts]
+    lengths = np.array([len(one) for one in cut])
+    if not lengths.all():
+        at = row_name(int(np.argmin(lengths)), lines)
+        raise DataError("is a sequence of length 0.", where=f"{where}, {at}", fix="Leave it out.")
+    if lengths.max() >= LONGEST:
+        at = row_name(int(np.argmax(lengths)), lines)
+        what = f"has {lengths.max():,} {pieces}; a sequence has fewer than {LONGEST:,}."
+        raise DataError(what, where=f"{where}, {at}", fix="Cut it into several lines.")
+    values = values or tuple(sorted(set(chain.from_iterable(cut))))
+    if len(values) > MOST_TOKENS or max(map(len, values)) > MOST_PIECE:
+        what = f"holds {len(values):,} different {pieces}, or one of more than {MOST_PIECE} characters."
+        raise DataError(what, where=where, fix="Use other pieces: --pieces characters.")
+    needed = (lengths[train] if train.any() else lengths) + 1
+    length = -(-(int(lengths.max()) + 1) // GRID) * GRID
+    few, many = (bucket_edges(np.bincount(needed), most, length) for most in (FEW_BUCKETS, MANY_BUCKETS))
+    steps_few, steps_many = (np.array(edges)[np.searchsorted(edges, needed)].sum() for edges in (few, many))
+    edges = many if len(needed) > MANY_ROWS and steps_many < WORTH * steps_few else few
+    return Tokens(pieces, values, edges, merges), length
+
+
+def steps_of(codes: Int[np.ndarray, "n steps"]) -> Int[np.ndarray, " n"]:
+    """Count the steps that rows of codes need: their pieces and the end."""
+    return np.minimum((codes > 0).sum(1) + 1, codes.shape[1])
+
+
+def by_buckets(
+    order: Int[np.ndarray, " n"], needed: Int[np.ndarray, " n"], edges: Sequence[int], size: int, shuffle: Any
+) -> Int[np.ndarray, " n"]:
+    """Put shuffled rows into batches whose rows are of one bucket each, as far as these fill batches."""
+    # needed: how many steps each of the rows needs. shuffle: a stream of random numbers, for the order of batches.
+    # What no bucket fills comes in mixed batches, and last what fills no batch: there are as many batches as ever.
+    bucket, taken = np.searchsorted(edges, needed), np.zeros(len(order), bool)
+    batches = []
+    for number in range(len(edges)):
+        places = np.flatnonzero(bucket == number)
+        places = places[: len(places) // size * size]
+        taken[places] = True
+        batches.append(order[places].reshape(-1, size))
+    rest = order[~taken]
+    mixed = len(rest) // size * size
+    whole = np.concatenate([*batches, rest[:mixed].reshape(-1, size)])
+    return np.concatenate([whole[shuffle.permutation(len(whole))].reshape(-1), rest[mixed:]])
+
+
+def bucket_edges(counts: Int[np.ndarray, " steps"], most: int, length: int) -> tuple[int, ...]:
+    """Choose the lengths of at most so many buckets so that rows are cut to as few steps as can be."""
+    # counts: how many rows need each number of steps, the end among them. The last edge is the stored length.
+    ends = [*range(GRID, length, GRID), length]
+    below = np.array([0, *np.cumsum(np.pad(counts, (0, max(0, length + 1 - len(counts)))))[ends]])
+    # cost[j]: the steps of the rows that fit into edge j - 1, with the buckets so far; way: where the last one begins.
+    cost, ways = np.where(below > 0, np.inf, 0.0), []
+    best: tuple[float, tuple[int, ...]] = (np.inf, ())
+    for _ in range(min(most, len(ends))):
+        way = [int(np.argmin(cost[: j + 1] + (below[j + 1] - below[: j + 1]) * end)) for j, end in enumerate(ends)]
+        cost = np.array([0.0, *(cost[i] + (below[j + 1] - below[i]) * ends[j] for j, i in enumerate(way))])
+        ways.append(way)
+        if cost[-1] < best[0]:
+            at, edges = len(ends), []
+            for back in reversed(ways):
+                edges, at = [*edges, *([ends[at - 1]] if at else [])], back[at - 1] if at else 0
+            best = float(cost[-1]), tuple(sorted(set(edges)))
+    return best[1]
+
+
+def check_tokens(tokens: Tokens, shape: tuple[int, ...]) -> str:
+    """What is wrong with the vocabulary of a file, for rows of a shape."""
+    values, edges = tokens.values, tokens.edges
+    if len(shape) != 1 or shape[0] > LONGEST:
+        return f"are of rows with one axis of at most {LONGEST} tokens, not of shape {shape}"
+    if len(values) > MOST_TOKENS or len(set(values)) != len(values):
+        return f"has {len(values)} pieces, more than {MOST_TOKENS}, or one twice"
+    if edges and (edges[-1] != shape[0] or any(one >= other for one, other in pairwise(edges))):
+        return f"has edges {edges[:8]} that do not rise to {shape[0]}"
+    if (tokens.pieces == "subwords") != bool(tokens.merges):
+        return "has merges, which subwords have and other pieces have not"
+    known = set(values)
+    for pair in tokens.merges:
+        one, blank, other = pair.partition(" ")
+        if not blank or not {one, other, one + other} <= known:
+            return f"merges {pair[:50]!r}, which are not pieces of the vocabulary"
+    return ""
+
+
+def unknown_pieces(strange: Sequence[tuple[int, int, str]], tokens: Tokens, where: str, lines: Any = None) -> DataError:
+    """The error for pieces that a vocabulary lacks: by line and character."""
+    row, at, piece = strange[0]
+    more = f" {len(strange):,} rows have such a piece." if len(strange) > 1 else ""
+    kind = {"characters": "character"}.get(tokens.pieces, f"piece ({tokens.pieces})")
+    what = f"{kind} {at + 1} is {piece[:40]!r}, which the vocabulary of {len(tokens.values)} pieces lacks.{more}"
+    fix = "--unknown skip leaves such rows out, and --unknown missing takes what follows as missing."
+    return DataError(what, where=f"{where}, {row_name(row, lines)}", fix=f'{fix} In Python: unknown="skip".')

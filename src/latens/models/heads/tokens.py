@@ -1,0 +1,75 @@
+"""The likelihood of rows of tokens, by a network with weights of its own, and what an encoder sees of them."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from latens.distributions import TokenSequence
+from latens.errors import ConfigError
+from latens.models.heads.base import AbstractHead, DataKind, Moment, Sees, Started
+from latens.networks.tokens import TokenGRU, TokenTransformer
+from latens.typing import Array, Bool, Float, Key, Shaped
+
+TokenNetwork = Literal["gru", "transformer"]
+
+
+class TokenInput(eqx.Module):
+    """What an encoder sees of a row of tokens: its codes, and where nothing was observed a code of its own."""
+
+    sees_mask: ClassVar[bool] = True
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    vocabulary: int = eqx.field(static=True)
+
+    def __call__(self, x: Shaped[Array, " t"], mask: Bool[Array, " t"] | None = None) -> Shaped[Array, " t"]:
+        """What an encoder sees of one row."""
+        return x if mask is None else jnp.where(mask, x, self.vocabulary)
+
+
+class TokenHead(AbstractHead):
+    """Tokens one after another, by a network that has weights of its own and is given what a decoder says of z."""
+
+    # word_dropout: The probability that a training step does not see a token of the vocabulary as an input.
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("tokens",)
+    sees: ClassVar[Sees] = "index"
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    vocabulary: int = eqx.field(static=True)
+    network: TokenGRU | TokenTransformer | None = None
+    kind: TokenNetwork = eqx.field(static=True, default="gru")
+    width: int = eqx.field(static=True, default=128)
+    layers: int = eqx.field(static=True, default=2)
+    word_dropout: float = eqx.field(static=True, default=0.0)
+    weight_dropout: float = eqx.field(static=True, default=0.0)
+
+    @property
+    def num_outputs(self) -> int:
+        """As many as the network is given."""
+        return (4 if self.kind == "gru" else 1) * self.width + self.vocabulary
+
+    def initialised(self, *, key: Key) -> "TokenHead":
+        """The head with the first weights of its network: at first tokens depend on no others."""
+        if self.kind == "gru":
+            drops = {"word_dropout": self.word_dropout, "weight_dropout": self.weight_dropout}
+            return replace(self, network=TokenGRU.create(self.vocabulary, self.width, **drops, key=key))
+        made = TokenTransformer.create(self.shape[0], self.vocabulary, layers=self.layers, width=self.width, key=key)
+        return replace(self, network=made)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> TokenSequence:
+        """The distribution of rows given these outputs."""
+        if self.network is None:
+            raise ConfigError("this head has no weights yet.", where="likelihood", fix="head.initialised(key=...)")
+        return TokenSequence(self.network, outputs, self.shape)
+
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
+        """The head and the outputs of tokens that come as often as in the data, an end once a row."""
+        bias = np.zeros(self.num_outputs)
+        if frequencies is not None:
+            shares = np.sum(frequencies, axis=0)
+            shares[0] = 1.0
+            bias[-self.vocabulary :] = np.log(np.maximum(shares / shares.sum(), 1e-4))
+        return self, bias

@@ -1,0 +1,173 @@
+"""Networks over rows of tokens: one that reads them, and two that give the logits of each from those before it."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.networks.dense import Dense, Linear
+from latens.networks.recurrent import GRU
+from latens.networks.transformer import CausalTransformer
+from latens.trees import AbstractRandomWeights
+from latens.typing import Array, Float, Int, Key, Shaped
+
+HELD = 1e4
+"""An update gate of so much keeps a state, bit by bit: the sigmoid of it is 1 in single precision."""
+
+
+class DroppedWords(AbstractRandomWeights):
+    """Which tokens a step sees as inputs: in training each of the vocabulary is left out with a probability."""
+
+    # A row of the weights that read the tokens is 0 in the whole step.
+    # Source: Gal & Ghahramani (2016), arXiv 1512.05287; Merity et al. (2018), arXiv 1708.02182, section 4.3.
+
+    count: int = eqx.field(static=True)
+    drop_probability: float = eqx.field(static=True, default=0.0)
+    kept: Float[Array, " V"] | None = None
+
+    def realise(self, *, key: Key) -> "DroppedWords":
+        """The tokens that this step sees."""
+        if self.drop_probability == 0.0:
+            return self
+        keep = jax.random.bernoulli(key, 1.0 - self.drop_probability, (self.count,))
+        return DroppedWords(self.count, 0.0, keep.astype(jnp.float32))
+
+    def __call__(self, codes: Int[Array, "*t"]) -> Float[Array, "*t V"]:
+        """The tokens as zeros and a one; a product with it differentiates faster than a gather on a CPU."""
+        chosen = jax.nn.one_hot(codes, self.count)
+        return chosen if self.kept is None else chosen * self.kept
+
+
+class TokenGRU(eqx.Module):
+    """A recurrent unit that reads the tokens so far; what is given is its first state, an input, and logits."""
+
+    cell: GRU
+    output: Linear
+    words: DroppedWords
+
+    @classmethod
+    def create(
+        cls,
+        vocabulary: int,
+        width: int,
+        *,
+        word_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        key: Key,
+    ) -> "TokenGRU":
+        """Initialise the network; its logits are 0 at first, but for those that are given."""
+        cell = GRU.create(vocabulary, width, drop_probability=weight_dropout, key=key)
+        output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary), weight_dropout)
+        return cls(cell, output, DroppedWords(vocabulary, word_dropout))
+
+    @property
+    def num_given(self) -> int:
+        """How many numbers are given: a state, its three gates, and a logit for each token."""
+        n, vocabulary = self.output.weight.shape
+        return 4 * n + vocabulary
+
+    def _parts(self, given: Float[Array, " g"]) -> list[Array]:
+        n = len(self.output.weight)
+        return jnp.split(given, [n, 4 * n])
+
+    def memory(self, given: Float[Array, " g"]) -> Float[Array, " n"]:
+        """The state before the first token."""
+        return jnp.tanh(self._parts(given)[0])
+
+    def __call__(self, codes: Int[Array, " t"], given: Float[Array, " g"]) -> Float[Array, "t V"]:
+        """The logits of every token, given those before it."""
+        _, gates, logits = self._parts(given)
+        chosen = self.words(codes[:-1])
+        inputs = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen])
+        # The products that do not wait for a state are taken of all steps at once.
+        states = self.cell(self.cell.inputs(inputs) + gates, self.memory(given))
+        return self.output(states) + logits
+
+    def step(
+        self, previous: Int[Array, ""], place: Int[Array, ""], memory: Float[Array, " n"], given: Float[Array, " g"]
+    ) -> tuple[Float[Array, " V"], Float[Array, " n"]]:
+        """The logits of the next token, and the state that they come from."""
+        _, gates, logits = self._parts(given)
+        chosen = jnp.where(place > 0, self.words(previous), 0.0)
+        (state,) = self.cell((self.cell.inputs(chosen) + gates)[None], memory)
+        return self.output(state) + logits, state
+
+
+class TokenTransformer(eqx.Module):
+    """A causal transformer over the tokens; what is given is added at every place, and to the logits."""
+
+    network: CausalTransformer
+
+    @classmethod
+    def create(cls, places: int, vocabulary: int, *, layers: int, width: int, key: Key) -> "TokenTransformer":
+        """Initialise the network; its logits are 0 at first, but for those that are given."""
+        heads = max(heads for heads in (1, 2, 4) if width % heads == 0)
+        return cls(
+            CausalTransformer.create(
+                places, vocabulary, layers=layers, width=width, heads=heads, classes=width, key=key
+            )
+        )
+
+    @property
+    def num_given(self) -> int:
+        """How many numbers are given: the width, and a logit for each token."""
+        return self.network.embedding.shape[1] + self.network.embedding.shape[0]
+
+    def _parts(self, given: Float[Array, " g"]) -> list[Array]:
+        return jnp.split(given, [self.network.embedding.shape[1]])
+
+    def memory(self, given: Float[Array, " g"]) -> Any:
+        """An empty memory."""
+        return self.network.memory()
+
+    def __call__(self, codes: Int[Array, " t"], given: Float[Array, " g"]) -> Float[Array, "t V"]:
+        """The logits of every token, given those before it."""
+        added, logits = self._parts(given)
+        return self.network(codes, added) + logits
+
+    def step(
+        self, previous: Int[Array, ""], place: Int[Array, ""], memory: Any, given: Float[Array, " g"]
+    ) -> tuple[Float[Array, " V"], Any]:
+        """The logits of the next token, and the memory with its place."""
+        added, logits = self._parts(given)
+        found, memory = self.network.step(previous[None], place, memory, added)
+        return found[0] + logits, memory
+
+
+class TokenEncoder(eqx.Module):
+    """Two recurrent units, which read a row of tokens from either end; their last states, then two dense layers."""
+
+    # A row may have any number of places: what follows its end changes neither state.
+
+    forth: GRU
+    back: GRU
+    readout: Dense
+    extra: int = eqx.field(static=True)
+
+    @classmethod
+    def create(
+        cls, vocabulary: int, hidden: tuple[int, ...], num_outputs: int, *, extra: int = 0, key: Key, **options: Any
+    ) -> "TokenEncoder":
+        """Initialise the network; a token that is not seen has a number of its own, the vocabulary's size."""
+        keys = jax.random.split(key, 3)
+        law = {"initializer": "glorot-uniform", "drop_probability": options.get("weight_drop_probability", 0.0)}
+        forth, back = (GRU.create(vocabulary + 1, hidden[0], **law, key=k) for k in keys[:2])
+        readout = Dense([2 * hidden[0] + extra, *hidden[1:], num_outputs], **options, key=keys[2])
+        return cls(forth, back, readout, extra)
+
+    def __call__(self, x: Shaped[Array, " t"], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply the network to one row, behind which conditions may follow."""
+        # key: a JAX random key for dropout; None: no dropout.
+        codes, extra = (x[: len(x) - self.extra], x[len(x) - self.extra :])
+        unseen = len(self.forth.inputs.weight) - 1
+        chosen = jax.nn.one_hot(codes.astype(jnp.int32), unseen + 1)
+        over = jnp.cumsum((codes == 0) | (codes == unseen)) > 0
+        over = jnp.concatenate([jnp.zeros_like(over[:1]), over[:-1]])
+        n = len(self.forth.state.weight)
+        states = []
+        for cell, order in ((self.forth, slice(None)), (self.back, slice(None, None, -1))):
+            gates = cell.inputs(chosen)
+            held = jnp.where(over[:, None] & (jnp.arange(3 * n) // n == 1), HELD, gates)
+            states.append(cell(held[order], jnp.zeros(n, gates.dtype))[-1])
+        return self.readout(jnp.concatenate([*states, extra]), key=key)
