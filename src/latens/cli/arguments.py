@@ -224,6 +224,14 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     pieces = ("characters", "words", "atoms", "subwords", "selfies")
     group.add_argument("--pieces", choices=pieces, help=words)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
+    words = "the order of days such as 01/02/2024 (default: told from the cells, or asked for)"
+    group.add_argument("--dates", choices=("dmy", "mdy", "ymd"), help=words)
+    words = "the mark before decimals (default: told from the cells, or asked for)"
+    group.add_argument("--decimal", choices=(".", ","), help=words)
+    words = "of a text table, such as cp1252 (default: UTF-8 or UTF-16, else guessed and said)"
+    group.add_argument("--encoding", metavar="NAME", help=words)
+    words = "the first line of a text table names its columns, or is a row (default: looked at)"
+    group.add_argument("--header", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "leave the rows of files on disk and read them while training (default: above 8 GiB)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from latens.data.dates import written_times
 from latens.data.durations import CODES, as_spans
+from latens.data.writings import Writing
 from latens.errors import DataError, nearest
 from latens.text import span_texts
 
@@ -69,6 +70,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     zone: Annotated[str, Meta(max_length=100)] = ""
     # the unit of the dtype that durations have in a frame, "s", "ms", "us" or "ns"; empty for others
     resolution: Literal["", "s", "ms", "us", "ns"] = ""
+    writing: Writing | None = None  # how numbers and dates are written; None for plain numbers and ISO 8601
 
     @property
     def named(self) -> bool:
@@ -105,12 +107,16 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     def decoded(self, stored: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
         """The values of stored cells."""
         # returns: text, truth values, whole numbers or fractions as the column had them; dates as datetime64, or with a
-        # zone as text with its offset; durations as timedelta64.
+        # zone as text with its offset; durations as timedelta64; numbers and dates with a writing as text.
         place = np.clip(np.round(np.asarray(stored, np.float64)), 0, max(self.cells, 1) - 1)
         if self.named:
             names = np.array(self.values)[place.astype(np.int64)]
             return names == "True" if self.written == "bool" else names
         number = self.low + place * self.step
+        if self.writing is not None:
+            digits = decimals_of(self.step)
+            each, which = np.unique(number, return_inverse=True)
+            return np.array([self.writing.text(one, digits) for one in each.tolist()], dtype=str)[which]
         if self.resolution:
             return as_spans(number, self.written, self.resolution)
         if self.zone:
@@ -159,14 +165,17 @@ class TextColumn(Struct):
     # the distinct values; empty for dates and durations, whose codes are numbers of their unit
     values: tuple[str, ...] = ()
     # "text", "bool", the unit of dates ("D", "s"), or that of durations
-    written: Literal["text", "bool", "D", "s"] | Unit = "text"
+    written: Literal["text", "bool", "float", "D", "s"] | Unit = "text"
     zone: str = ""  # the zone of dates; empty for none
     ordered: bool = False  # whether the values have an order, which is theirs here
     resolution: Literal["", "s", "ms", "us", "ns"] = ""  # the unit of the dtype of durations; empty for others
+    writing: Writing | None = None  # how numbers and dates are written; None for plain numbers and ISO 8601
 
     @property
     def kind(self) -> ColumnKind:
         """What the column is told to be."""
+        if self.written == "float":
+            return "number"
         return "ordinal" if self.ordered else "category" if self.values else "duration" if self.resolution else "date"
 
 
@@ -204,6 +213,7 @@ def number_type(
     of: np.ndarray | None = None,
     of_every: np.ndarray | None = None,
     resolution: str = "",
+    writing: Writing | None = None,
 ) -> ColumnType:
     """The grid and the segments of a column of numbers, of its training rows."""
     # Source: Good (1953) for the share of what no training row has.
@@ -237,7 +247,8 @@ def number_type(
     masses = np.where(empty, (np.count_nonzero(counts == 1) + 0.5) / max(empty.sum(), 1), masses)
     shares = tuple((masses / masses.sum()).tolist())
     kind: ColumnKind = "duration" if resolution else "date" if written in ("D", "s") else "number"
-    return ColumnType(kind, (), low, step, tuple(starts), size, shares, written, zone, resolution)  # type: ignore[arg-type]
+    starts = tuple(starts)
+    return ColumnType(kind, (), low, step, starts, size, shares, written, zone, resolution, writing)  # type: ignore[arg-type]
 
 
 def recorded_step(values: np.ndarray, of: np.ndarray | None = None) -> float:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from latens.data.columns import MOST_CATEGORIES, ColumnType
 from latens.data.dates import number_of, zone_of
 from latens.data.durations import span_number
 from latens.data.schema import Schema
+from latens.data.writings import ORDERS, Writing
 from latens.errors import DataError, nearest
 from latens.io.json import read_json
 
@@ -20,8 +21,8 @@ _EXAMPLE = {"date": "2021-05-01", "duration": "1 days 02:30:00"}
 KINDS: dict[str, tuple[str, ...]] = {
     "category": ("values",),
     "ordinal": ("values",),
-    "number": ("step", "low", "high"),
-    "date": ("low", "high", "zone"),
+    "number": ("step", "low", "high", "decimal"),
+    "date": ("low", "high", "zone", "order"),
     "duration": ("low", "high"),
     LEFT_OUT: (),
 }
@@ -37,6 +38,9 @@ class Declared(Struct, frozen=True):
     low: float | str | None = None  # the least value, a number, or a date or duration as text; None: not said
     high: float | str | None = None  # the largest one, likewise
     zone: str = ""  # the time zone of dates; empty: not said
+    order: str = ""  # the order of day, month and year, one of `ORDERS`; empty: not said
+    decimal: str = ""  # the mark before decimals, "." or ","; empty: not said
+    writing: Writing | None = None  # how the cells of a model's rows are written
 
     @property
     def named(self) -> bool:
@@ -84,11 +88,14 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
     if not isinstance(zone, str) or (zone and zone_of(zone) is None):
         fix = 'Allowed: "UTC", an offset such as "+01:00", or a name such as "Europe/Paris".'
         raise wrong(f"is given the unknown zone {str(zone)[:60]!r}", fix)
+    for key, allowed in (("order", ORDERS), ("decimal", (".", ","))):
+        if entry.get(key, allowed[0]) not in allowed:
+            raise wrong(f"is given the {key} {str(entry[key])[:60]!r}", f"Allowed: {', '.join(map(repr, allowed))}.")
     for key, bound in (("low", low), ("high", high)):
         if bound is not None and not (_is_number(bound) if kind == "number" else isinstance(bound, str)):
             fix = "Give a number." if kind == "number" else f'Give a {kind} as text, such as "{_EXAMPLE[kind]}".'
             raise wrong(f"is given {key} = {repr(bound)[:60]}", fix)
-    one = Declared(kind, tuple(values), step, low, high, zone)
+    one = Declared(kind, tuple(values), step, low, high, zone, entry.get("order", ""), entry.get("decimal", ""))
     unit = "seconds" if kind == "duration" else "s"
     first, last = (_bound(one, key, name, unit, zone, where) for key in ("low", "high"))
     if first is not None and last is not None and first > last:
@@ -169,7 +176,7 @@ def as_declared(schema: Schema) -> dict[str, dict[str, Any]]:
         if one.named:
             made[column.name] = entry | ({} if one.starts else {"values": list(one.values)})
             continue
-        low, high = one.decoded(np.array([0, one.size - 1])).tolist()
+        low, high = structs.replace(one, writing=None).decoded(np.array([0, one.size - 1])).tolist()
         if one.kind == "duration":
             entry |= dict(zip(("low", "high"), one.texts(np.array([0, one.size - 1]))))
         elif one.kind == "date":

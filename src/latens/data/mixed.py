@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
+from msgspec import structs
 
 from latens.data.columns import (
     FURTHEST,
@@ -83,8 +84,9 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
             step, zone = said.step, found.zone if found else ""
             whole = np.all(every == np.floor(every)) and np.all(np.abs(every) < WHOLE) and recorded in (None, 1.0)
             whole = whole and float(step or 1).is_integer()
-            written = found.written if found else "int" if whole else "float"
-            resolution = found.resolution if found else ""
+            written = found.written if found and found.kind != "number" else "int" if whole else "float"
+            resolution, writing = (found.resolution, found.writing) if found else ("", None)
+            step = step or (writing.step if writing else None)
             bounds = bounds_of(said, name, values, written, zone, resolution, where, of)
             low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
             if max(-low, high) > FURTHEST:
@@ -95,7 +97,7 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
                 raise DataError(what, where=where, fix="Multiply this column by a constant.")
             step = recorded or step if step is None and written == "float" else step
             options = {"step": step, "bounds": bounds, "zone": zone, "of": of, "of_every": of_every}
-            types.append(number_type(values, every, written, **options, resolution=resolution))
+            types.append(number_type(values, every, written, **options, resolution=resolution, writing=writing))
         columns.append(Column(name))
     if not columns:
         whys = [leave_out(one.values, one.found, declared.get(one.name), one.of) for one in given[:5]]
@@ -179,7 +181,8 @@ def stored_columns(
                 shown = np.ones(cells.shape, bool) if shown is None else shown
                 shown[rows, i] = False
             continue
-        if found is not None and found.written == "bool" and kind.kind == "number":
+        if found is not None and kind.kind == "number" and (found.written == "bool" or found.kind == "number"):
+            _check_units(found, kind, name, where)
             found = None  # truth values are 0 and 1
         if kind.kind == "date" and found is not None and found.kind == "date":
             values = _as_dates(values, found, kind, name, where)
@@ -200,6 +203,14 @@ def stored_columns(
         named = np.arange(len(x)) if row_names is None else row_names
         raise _unknown_names([(named[row], wanted[i], str(value)) for row, i, value in refused], known, where)
     return cells, shown, outside
+
+
+def _check_units(found: TextColumn, kind: ColumnType, name: str, where: str) -> None:
+    """Refuse numbers of another unit than that of the training data."""
+    one, other = (writing.unit if writing else "" for writing in (found.writing, kind.writing))
+    if one and other and one != other:
+        what = f"column {name!r} holds numbers in {one!r}; the model knows them in {other!r}."
+        raise DataError(what, where=where, fix="Write it as it was written in the training data.")
 
 
 def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, where: str) -> None:
@@ -291,6 +302,19 @@ def mixed_notes(
         values = raw.x[rows, place]
         whys[name] = leave_out(values[~np.isnan(values)], (raw.texts or {}).get(place), (declared or {}).get(name))
     return notes_of(whys, beyond)
+
+
+def written_notes(schema: Schema) -> tuple[str, ...]:
+    """Say in a line which columns are numbers and dates that are written with marks, units or another order."""
+    said = []
+    for column, one in zip(schema.columns or (), schema.types or ()):
+        if one.writing is not None:
+            cell = np.array([one.starts[int(np.argmax(one.shares))]])
+            plain = structs.replace(one, writing=None).texts(cell)[0]
+            meant = f" is {plain}" if one.kind == "number" or one.writing.step is None else ""
+            meant = meant if one.kind == "number" or "Y" in one.writing.pattern.upper() else ""
+            said.append(f"{column.name!r} as {one.kind}s ({one.texts(cell)[0]!r}{meant})")
+    return (f"Read as it is written, and so are samples: {', '.join(said)}.",) if said else ()
 
 
 def notes_of(whys: Mapping[str, str | None], beyond: int) -> tuple[str, ...]:

@@ -61,6 +61,18 @@ class ColumnRoles:
     # what is said of the others, by name; None: columns that are all of numbers stay an array of one type
     declared: Mapping[str, Declared] | None = None
     pieces: str | None = None  # what rows of text are cut into; None: what has columns is a table
+    # how a file is to be read, where that was said
+    dates: str | None = None  # the order of day, month and year
+    decimal: str | None = None  # the mark before decimals
+    encoding: str | None = None  # of a text file
+    sheet: str | None = None  # the name of a sheet, or its number from 1
+    query: str | None = None  # the SQL whose rows are read
+    header: bool | None = None  # whether the first line names the columns
+
+    @property
+    def every(self) -> Declared:
+        """What is said of all columns."""
+        return Declared(order=self.dates or "", decimal=self.decimal or "")
 
     def asked(self) -> dict[str, str]:
         """Give the roles that were asked for by name."""

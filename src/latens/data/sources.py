@@ -19,7 +19,7 @@ from latens.data.formats.tables import from_words
 from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
-from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent
+from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent, written_notes
 from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles
 from latens.data.rows import (
@@ -39,6 +39,7 @@ from latens.data.sparse import SparseRows
 from latens.data.streams.find import INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.data.suspects import overlapping
 from latens.data.text_rows import code_strings, one_column, text_schema
+from latens.data.writings import ORDERS
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
 
@@ -63,6 +64,12 @@ def load(
     stream: bool | None = None,
     index: Path | None = None,
     partial: bool = False,
+    dates: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    sheet: str | int | None = None,
+    query: str | None = None,
+    header: bool | None = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -102,6 +109,12 @@ def load(
             a glob, or one such file.
         index: A file in which an earlier pass over such files was kept; it is not read where it is absent.
         partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
+        dates: The order of days such as 01/02/2024: "dmy", "mdy" or "ymd"; None tells it from the cells, or asks.
+        decimal: The mark before decimals, "." or ","; None tells it from the cells, or asks.
+        encoding: The encoding of a text file; None takes UTF-8, UTF-16 by its first bytes, else cp1252, and says so.
+        sheet: The name of a sheet of a spreadsheet, or its number from 1; None takes the first.
+        query: SQL whose rows are read from a database ("sqlite:///file.db"); None reads the table of the address.
+        header: Whether the first line of a text table names its columns; None looks at it.
 
     Returns:
         The data set; a `StreamDataset` where rows stay on disk.
@@ -119,6 +132,9 @@ def load(
     if schema is not None and not isinstance(schema, Schema):
         what = f"a {type(schema).__name__} is not a schema."
         raise UsageError(what, where="schema", fix="Give that of a model, latens.load(path).schema.")
+    for flag, value, allowed in (("dates", dates, ORDERS), ("decimal", decimal, (".", ","))):
+        if value not in (None, *allowed):
+            raise UsageError(f"{value!r} is not known.", where=flag, fix=f"Valid: {' '.join(allowed)}.")
     words, given = _roles(label=label, row_id=row_id, weight=weight)
     declared = None
     if columns is not None:
@@ -128,7 +144,9 @@ def load(
         declared, typed = declared_columns(columns), True
     if schema is not None and schema.types is not None:
         declared = hints(schema)
-    words = replace(words, declared=(declared or {}) if typed or declared is not None else None)
+    told = {"dates": dates, "decimal": decimal, "encoding": encoding, "query": query, "header": header}
+    told["sheet"] = None if sheet is None else str(sheet)
+    words = replace(words, declared=(declared or {}) if typed or declared is not None else None, **told)
     words = replace(words, pieces=schema.tokens.pieces if schema is not None and schema.tokens else pieces)
     given = {role: unmasked(values) for role, values in given.items()}
     source = None if pair is not None and not stream else _files(spec, words, stream)
@@ -220,6 +238,7 @@ def load(
             x, observed, outside = stored_columns(*cells, found, where, None, names)
             raw.notes, strange = raw.notes + more, None
         raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN), said)
+        raw.notes += written_notes(found) if schema is None else ()
     else:
         outside = None
     if schema is None and raw.brought is None and found.kind != "mixed":
@@ -284,7 +303,8 @@ def hints(schema: Schema) -> dict[str, Declared]:
     named = {column.name: Declared("category") for column, one in pairs if one.named}
     zones = {column.name: Declared(zone=one.zone) for column, one in pairs if one.zone}
     spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration"}
-    return named | zones | spans | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
+    written = {column.name: Declared(writing=one.writing) for column, one in pairs if one.writing}
+    return named | zones | spans | written | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 
 def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> Raw:

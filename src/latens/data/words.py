@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from latens.data.dates import DATE, TIME, read_dates, written_times
 from latens.data.declared import Declared
 from latens.data.durations import as_spans, read_spans
 from latens.data.rows import MISSING_WORDS
+from latens.data.writings import is_dated, is_grouped, part_of, read_numbers, read_patterns
 from latens.errors import DataError, nearest
 from latens.text import span_texts
 
@@ -71,12 +72,19 @@ class Words:
 
 
 def read_column(
-    values: Any, declared: Declared, name: str, where: str, lines: Sequence[int] | None = None
+    values: Any,
+    declared: Declared,
+    name: str,
+    where: str,
+    lines: Sequence[int] | None = None,
+    beside: Callable[[], str] = str,
 ) -> tuple[np.ndarray, TextColumn | None]:
     """Numbers of one column, and what they stand for: as it was declared, by its type, or by its cells."""
     # lines: the line of the file that each cell is in; None: rows are counted from 0.
+    # beside: gives the decimal mark of the other columns, "" where they have none.
     if isinstance(values, Words):
-        numbers, found = read_words(values.words, name, where, lines, declared=declared, counts=values.often())
+        often = values.often()
+        numbers, found = read_words(values.words, name, where, lines, declared=declared, counts=often, beside=beside)
         return numbers[values.codes], found
     if declared.kind in (None, "category") and set(declared.values) <= TRUTH and _is_truth(values):
         numbers = values.numbers if isinstance(values, Coded) else np.asarray(values, np.float64)
@@ -95,7 +103,7 @@ def read_column(
         shown = str(values[0])[:40] if len(values) else ""
         fix = f"Leave the column out, or name it with --label {name} or --id {name}."
         raise DataError(f"column {name!r} holds {shown!r}, neither a number nor text.", where=where, fix=fix)
-    return read_words(list(values), name, where, lines, declared=declared)
+    return read_words(list(values), name, where, lines, declared=declared, beside=beside)
 
 
 def only_gaps(values: Any) -> Shaped[np.ndarray, " n"]:
@@ -186,6 +194,7 @@ def read_words(
     *,
     declared: Declared = Declared(),  # noqa: B008 - immutable
     counts: Sequence[int] | None = None,
+    beside: Callable[[], str] = str,
 ) -> tuple[np.ndarray, TextColumn | None]:
     """Numbers of a column of text: its own, those of its dates, or codes of its distinct values."""
     # lines: the line of the file that each cell is in; None: rows are counted from 0.
@@ -216,16 +225,30 @@ def read_words(
     spans = declared.kind == "duration"
     if declared.kind in (None, "duration") and (found := read_spans(distinct, spans, refused)) is not None:
         return numbered(found[0]), TextColumn((), found[1], resolution="ns")  # type: ignore[arg-type]
+    iso = all(DATE.match(cell) or TIME.match(cell) for cell in distinct)
+    dated = declared.kind in (None, "date") and not iso
+    if dated and (read := read_patterns(seen, declared.order, declared.writing, refused)) is not None:
+        return numbered(read[0]), TextColumn((), read[1], writing=read[2])
     numbers = {cell: float(cell) for cell in distinct if _is_number(cell)}
     others = Counter({cell: count for cell, count in seen.items() if cell not in numbers})
     # 007 is a name, which as a number would lose its zeros.
     zero_led = sum(count for cell, count in seen.items() if _ZERO_LED.match(cell))
     codes = zero_led >= SLIPS and not any("." in cell for cell in numbers)
-    if (not others and not codes and declared.kind != "date") or (not others and declared.kind == "number"):
+    plain = not others and (not codes or declared.kind == "number") and declared.kind != "date"
+    mark = declared.decimal or (declared.writing.decimal if declared.writing else "")
+    if plain and is_grouped(distinct) and (mark or beside()) == ",":  # 1.234 is a thousand and more
+        plain, others, mark = False, seen, ","
+    if others and declared.kind in (None, "number") and (not codes or declared.kind == "number"):
+        written = read_numbers(seen, mark, beside, declared.kind == "number", refused)
+        if written is not None:
+            return numbered(written[0]), TextColumn((), "float", writing=written[1])
+    if plain:
         wide = next((cell for cell in seen if _WHOLE.match(cell) and abs(int(cell)) > WHOLE), None)
         if wide is not None:
             raise _too_wide(wide, name, place_of(wide))
         return numbered(numbers), None
+    if declared.kind in (None, "number"):  # of numbers that are written alike some may be slips
+        others = Counter({cell: count for cell, count in others.items() if part_of(cell) is None}) or others
     infinite = next((cell for cell in others if np.isinf(_float(cell))), None)
     if infinite is not None and 2 * len(numbers) > len(distinct):
         raise refused(infinite, "numbers and the infinite value", "Leave such cells empty, or write a number.")
@@ -245,6 +268,8 @@ def read_words(
         fix = f"Mend that cell or leave it empty, write the column as text, or {roles}."
         raise refused(slip, "numbers and the text", fix)
     undated = Counter({cell: n for cell, n in seen.items() if not (DATE.match(cell) or TIME.match(cell))})
+    strange = Counter({cell: n for cell, n in undated.items() if not is_dated(cell)})
+    undated = strange if strange and 2 * strange.total() < seen.total() else undated
     if (slip := slip_of(undated)) is not None:
         raise refused(slip, "dates and", "Mend that cell or leave it empty, or declare the column as a category.")
     dates = read_dates(distinct, declared.zone, refused) if not undated else None

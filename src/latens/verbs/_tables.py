@@ -1,5 +1,6 @@
 """Rows as the columns of a table: as they stood on disk, with what a model filled in written alike."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,16 @@ def column_table(
 
 
 def table_as_written(
-    data: Dataset, x: Shaped[np.ndarray, "n columns"], hidden: np.ndarray, path: Path, out: Path
+    data: Dataset,
+    x: Shaped[np.ndarray, "n columns"],
+    hidden: np.ndarray,
+    path: Path,
+    out: Path,
+    options: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     """The columns of a mixed table as they were written, with what was filled in written alike."""
     filled = as_columns(x, data.schema)
-    found = _table_columns(path)
+    found = _table_columns(path, options)
     if found is not None and data.kept is not None:
         found = {name: column[data.kept] for name, column in found.items()}
     if found is None or any(len(column) != len(x) for column in found.values()):
@@ -85,7 +91,7 @@ def _as_it_was(
     data: Dataset, flat: np.ndarray, gaps: np.ndarray, path: Path, options: dict[str, Any]
 ) -> dict[str, np.ndarray] | None:
     """The columns of a table on disk, every cell that was there as it stood; None for data of another kind."""
-    found = _table_columns(path)
+    found = _table_columns(path, options)
     if found is None or any(len(column) != len(flat) for column in found.values()):
         return None
     names = _names(data, flat.shape[1])
@@ -105,13 +111,13 @@ def _as_it_was(
     return table
 
 
-def _table_columns(path: Path) -> dict[str, np.ndarray] | None:
+def _table_columns(path: Path, options: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
     """The columns of a .csv (text of dtype object) or .parquet file (as pyarrow gives them), by name."""
     name = path.name.lower().removesuffix(".gz")
     if not path.is_file():
         return None
     if name.endswith((".csv", ".tsv", ".txt")):
-        header, rows = read_text(path)
+        header, rows = read_text(path, ColumnRoles(encoding=options.get("encoding"), header=options.get("header")))
         columns = header if header is not None else [f"x{i}" for i in range(len(rows[0]))]
         return {column: np.array([row[i] for row in rows], object) for i, column in enumerate(columns)}
     if name.endswith(".parquet"):

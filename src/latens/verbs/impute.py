@@ -66,7 +66,7 @@ class Impute(Verb):
             if types is None:
                 found = column_table(data, rows, hidden, spec, at.options, path)
             else:
-                found = table_as_written(data, rows, hidden, spec, path)
+                found = table_as_written(data, rows, hidden, spec, path, at.options)
             sure = self.interval is not None and number is None
             return found | (_intervals(data, hidden, shares, self.interval or 0.0) if sure else {})
 

@@ -143,7 +143,8 @@ class Sample(Verb):
         evaluation.finite(found.draws, "x", where=at.name)
         row, turns = np.arange(n) % len(data), -(-n // len(data))
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        drawn = [table_as_written(data, found.draws[:, k], hidden, Path(spec), at.out) for k in range(turns)]
+        where = (Path(spec), at.out, at.options)
+        drawn = [table_as_written(data, found.draws[:, k], hidden, *where) for k in range(turns)]
         own = [column.name for column in trained.schema.columns or ()]
         names = [*(name for name in drawn[0] if name not in own), *own]
         few = int((found.effective[hidden.any(axis=1)] < 10).sum())

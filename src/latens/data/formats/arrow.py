@@ -345,7 +345,7 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     types = dict(zip(file.schema_arrow.names, file.schema_arrow.types))
     if roles.declared is not None or not all(is_plain(types[word]) for word in kept):
         columns = {word: arrow_typed(file.read(columns=[word])[word], f"{where}, column {word!r}") for word in kept}
-        x, meant = from_words(columns, roles.declared, where)
+        x, meant = from_words(columns, roles.declared, where, every=roles.every)
         return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"), texts=meant)
     x = np.empty((rows, len(kept)), bool)
     step = max(1, _CELLS // max(1, rows))

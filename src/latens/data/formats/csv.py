@@ -4,12 +4,14 @@ One pass, one line at a time, cells straight into one float64 buffer: a line, a 
 file can make the reader grow without end. About 2 million cells a second: store large tables as .npy or .parquet.
 """
 
+import codecs
 import contextlib
 import csv
 import re
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from latens.data.formats.format import Format
 from latens.data.formats.tables import check_column_names, from_words, kept_columns, role_positions, text_array
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, unpacked
 from latens.data.rows import MISSING_WORDS
-from latens.errors import DataError, ResourceError
+from latens.errors import DataError, ResourceError, UsageError
 from latens.text import original_text
 
 MAX_LINE = 2**24
@@ -45,29 +47,80 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
     # formula is left out of names, labels and ids. Empty cells, NA, N/A, NaN, null, none and ? are missing values.
     # Columns of text and of ISO dates are kept as codes with what they stand for.
     try:
-        if roles.declared:  # 007 is one name and 7 another
+        if roles.declared or roles.decimal == ",":  # 007 is one name and 7 another
             raise HasText
-        with _opened(path) as rows:
+        with _opened(path, roles) as rows:
             return _read(rows, roles, str(path))
     except HasText:
-        with _opened(path) as rows:  # once more, and the text is kept
+        with _opened(path, roles) as rows:  # once more, and the text is kept
             return _read(rows, roles, str(path), text=True)
+    except NotUtf8:
+        encoding, example = guess_encoding(path)
+        raw = read_csv(path, replace(roles, encoding=encoding))
+        note = f"is not UTF-8, and was read as {encoding} ({example!r}); --encoding NAME names another"
+        raw.notes = (f"{path.name} {note}.", *raw.notes)
+        return raw
 
 
-def read_text(path: Path) -> tuple[list[str] | None, list[list[str]]]:
+def read_text(path: Path, roles: ColumnRoles) -> tuple[list[str] | None, list[list[str]]]:
     """Read the text of a table that `read_csv` has read."""
-    with _opened(path) as rows:
-        cells = [[original_text(cell.strip()) for cell in row] for _, row in rows]
-    header = _is_header(cells[0], cells[1] if len(cells) > 1 else [])
-    return (cells[0], cells[1:]) if header else (None, cells)
+    try:
+        with _opened(path, roles) as rows:
+            head = list(islice(rows, _SNIFFED_LINES))
+            every = [row for _, row in head]
+            header = _has_header(every, roles)
+            rows = _once(chain(head[header:], rows), every[0] if header and not _is_row(every) else None)
+            cells = [[original_text(cell.strip()) for cell in row] for _, row in rows]
+    except NotUtf8:
+        return read_text(path, replace(roles, encoding=guess_encoding(path)[0]))
+    return ([original_text(cell.strip()) for cell in head[0][1]], cells) if header else (None, cells)
+
+
+class NotUtf8(Exception):
+    """A line is not UTF-8, and no encoding was said."""
+
+
+def guess_encoding(path: Path) -> tuple[str, str]:
+    """The encoding of a table that is not UTF-8, and the first of its words that says so."""
+    with unpacked(path) as (stream, _):
+        number, first, damaged_one = 0, None, False
+        while line := stream.readline(MAX_LINE):
+            number += 1
+            try:
+                damaged_one |= not line.decode("utf-8").isascii()  # what is UTF-8 elsewhere is of no other encoding
+            except UnicodeDecodeError:
+                first = first or (number, line)
+                damaged_one |= any(byte in line for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D))
+    assert first is not None
+    if damaged_one:
+        fix = "Save it as UTF-8, or name its encoding: --encoding cp1250, cp1251, mac_roman, shift_jis ..."
+        raise DataError("is not UTF-8 text.", where=f"{path}, line {first[0]}", fix=fix)
+    words = re.split(r"[\t;|,\"\r\n]+", first[1].decode("cp1252"))
+    return "cp1252", next((word.strip() for word in words if not word.isascii()), "")[:40]
+
+
+def _wide(stream: Any) -> str | None:
+    """The encoding of a file whose characters have two or four bytes each."""
+    start = stream.read(64)
+    stream.seek(0)
+    for mark, encoding in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")):
+        if start.startswith(mark) and len(start) % 4 == 0:
+            return encoding
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = [sum(byte == 0 for byte in start[at::2]) * 4 > len(start) > 7 for at in (0, 1)]
+    return None if zeros[0] == zeros[1] else "utf-16-be" if zeros[0] else "utf-16-le"
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
+def _opened(path: Path, roles: ColumnRoles) -> Iterator[Iterator[tuple[int, list[str]]]]:
     """(line number, cells) of the rows of a file."""
-    where = str(path)
+    where, encoding = str(path), known_encoding(roles)
     with unpacked(path) as (stream, _):
-        lines = _lines(stream, where)
+        wide = _wide(stream) if encoding is None else encoding if "16" in encoding or "32" in encoding else None
+        if wide is not None:
+            stream, encoding = codecs.EncodedFile(stream, "utf-8", wide), "utf-8"
+        lines = _lines(stream, where, encoding=encoding)
         head = list(islice(lines, _SNIFFED_LINES))
         with _in_words(where):
             yield _rows(chain(head, lines), _separator(head, where), where)
@@ -85,7 +138,20 @@ def _in_words(where: str) -> Iterator[None]:
         raise damaged(where, f"is not a readable table ({error}).") from None
 
 
-def _lines(stream: Any, where: str, number: int = 0, *, whole: bool = True) -> Iterator[str]:
+def known_encoding(roles: ColumnRoles) -> str | None:
+    """The encoding that was said, by its name in Python."""
+    if roles.encoding is None:
+        return None
+    try:
+        return codecs.lookup(roles.encoding).name
+    except LookupError:
+        fix = "Such as utf-8, cp1252, latin-1, utf-16, shift_jis."
+        raise UsageError(f"there is no encoding {roles.encoding[:40]!r}.", where="--encoding", fix=fix) from None
+
+
+def _lines(
+    stream: Any, where: str, number: int = 0, *, whole: bool = True, encoding: str | None = None
+) -> Iterator[str]:
     """The lines after the first `number`; of a file that stays on disk (`whole` is false) only lines have bounds."""
     total, blank = 0, 0
     while line := stream.readline(MAX_LINE + 1):
@@ -100,13 +166,18 @@ def _lines(stream: Any, where: str, number: int = 0, *, whole: bool = True) -> I
             what = f"line {number} is longer than {MAX_LINE} bytes" if long else "the table is too large"
             raise ResourceError(f"{what}.", where=where, fix="Store large arrays as .npy or .npz.")
         if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise DataError("is written in UTF-16.", where=where, fix="Save it as UTF-8.")
+            fix = "Save it as UTF-8, or leave --stream out."
+            raise DataError("is written in UTF-16.", where=where, fix=fix)
         if b"\0" in line:
             raise damaged(f"{where}, line {number}", "holds a zero byte: this is not a text table.")
         try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            of = encoding or "utf-8"
+            yield line.decode("utf-8-sig" if number == 1 and of == "utf-8" else of)
         except UnicodeDecodeError:
-            raise DataError("is not UTF-8 text.", where=f"{where}, line {number}", fix="Save it as UTF-8.") from None
+            if encoding is None:
+                raise NotUtf8 from None
+            what, fix = f"is not text in {encoding}.", "Name another with --encoding, or save it as UTF-8."
+            raise DataError(what, where=f"{where}, line {number}", fix=fix) from None
 
 
 def _separator(head: list[str], where: str) -> str:
@@ -182,13 +253,39 @@ def _above_text(first: list[str], second: list[str]) -> bool:
     return len(set(cells)) == len(cells) > 1 and all(map(_is_number, cells)) and bool(words)
 
 
+def _has_header(head: list[list[str]], roles: ColumnRoles) -> bool:
+    """Whether the first of the first rows names the columns, as was said or as they look."""
+    if roles.header is not None or not head:
+        return bool(roles.header)
+    return not _is_row(head) and _is_header(head[0], head[1] if len(head) > 1 else [])
+
+
+def _is_row(head: list[list[str]]) -> bool:
+    """Whether the first row, of a table without numbers, is like those below: names of columns do not come again."""
+    first, *others = head
+    again = [row for row in others if row != first and len(row) == len(first)]
+    numbers = any(_is_number(cell) for row in head for cell in row)
+    return len(first) > 1 and not numbers and all(cell in [row[i] for row in again] for i, cell in enumerate(first))
+
+
+def _once(
+    rows: Iterator[tuple[int, list[str]]], header: list[str] | None, found: list[int] | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows without a header that comes again; the lines of these are put in `found`."""
+    for number, row in rows:
+        if row != header:
+            yield number, row
+        elif found is not None:
+            found.append(number)
+
+
 def _columns(
-    number: int, first: list[str], second: tuple[int, list[str]] | None, roles: ColumnRoles, where: str
+    number: int, head: list[list[str]], roles: ColumnRoles, where: str
 ) -> tuple[bool, list[str], dict[str, int]]:
     """Whether there is a header, the names of the columns, and which of them are label, id and weight."""
-    if not first:
+    if not head:
         raise DataError("has no rows.", where=where, fix=_ROWS)
-    header = _is_header(first, second[1] if second else [])
+    first, header = head[0], _has_header(head, roles)
     names = [original_text(cell.strip()) for cell in first] if header else [f"x{i}" for i in range(len(first))]
     check_column_names(names, where)
     found = role_positions(names, roles, where)
@@ -211,13 +308,26 @@ class Csv(Format):
     endings = (".csv", ".tsv")
 
     def open(self, file: Any) -> None:
+        self._encoding = known_encoding(self.roles)
+        try:
+            self._open(file)
+        except NotUtf8:
+            self._encoding = guess_encoding(Path(self.where))[0]
+            file.seek(0)
+            self._open(file)
+
+    def _open(self, file: Any) -> None:
         where, self._blocks = self.where, []
-        self._separator = _separator(list(islice(_lines(file, where), _SNIFFED_LINES)), where)
+        lines = _lines(file, where, whole=False, encoding=self._encoding)
+        self._separator = _separator(list(islice(lines, _SNIFFED_LINES)), where)
         with _in_words(where):
+            self._header = None
             rows = self._rows(file, 0, 0)
             number, first = next(rows, (0, []))
-            at, second = (file.tell(), number), next(rows, None)
-            self.titled, self._names, found = _columns(number, first, second, self.roles, where)
+            at, more = (file.tell(), number), islice(rows, _SNIFFED_LINES - 1)
+            head = [first, *(row for _, row in more)] if first else []
+            self.titled, self._names, found = _columns(number, head, self.roles, where)
+            self._header = first if self.titled and not _is_row(head) else None
             self.ids = "" if "" in self._names else None
             # Labels and ids are text in memory too, where 007 is not 7.
             asked = {found[role] for role in ("label", "row_id") if role in found}
@@ -240,7 +350,9 @@ class Csv(Format):
 
     def _rows(self, file: Any, start: int, before: int) -> Iterator[tuple[int, list[str]]]:
         file.seek(start)
-        return _rows(_lines(file, self.where, before, whole=False), self._separator, self.where, before)
+        lines = _lines(file, self.where, before, whole=False, encoding=self._encoding)
+        rows = _rows(lines, self._separator, self.where, before)
+        return (pair for pair in rows if pair[1] != self._header) if self._header else rows
 
     def table(self) -> list[int]:
         return [rows for _, _, rows in self._blocks]
@@ -280,9 +392,9 @@ class HasText(Exception):
 
 
 def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str, *, text: bool = False) -> Raw:
-    number, first = next(rows, (0, []))
-    second = next(rows, None)
-    header, names, found = _columns(number, first, second, roles, where)
+    head = list(islice(rows, _SNIFFED_LINES))
+    (number, first), every = head[0] if head else (0, []), [row for _, row in head]
+    header, names, found = _columns(number, every, roles, where)
     kept = kept_columns(range(len(names)), found.values(), where)
     texts: dict[str, list[str]] = {role: [] for role in found}
     cells = array("d")
@@ -304,15 +416,16 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
         if max(len(cells), held) * 8 > MAX_BYTES:
             raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Store it as .npy.")
 
-    head = ([] if header else [(number, first)]) + ([second] if second else [])
-    for number, row in chain(head, rows):
+    again: list[int] = []
+    known = None if _is_row(every) else first  # else it may be one of the rows
+    for number, row in _once(chain(head[header:], rows), known if header else None, again):
         add(number, row)
     if not cells and not held:
         raise DataError("has a header but no rows.", where=where, fix="Give at least one row of numbers.")
     titles = tuple(names[i] for i in kept)
     columns = titles if header or text else None
     if text:
-        x, texts_of = from_words(dict(zip(titles, words)), roles.declared, where, lines)
+        x, texts_of = from_words(dict(zip(titles, words)), roles.declared, where, lines, roles.every)
     else:
         x, texts_of = np.frombuffer(cells, np.float64).reshape(-1, len(kept)), None
         if roles.declared is not None and np.any(np.abs(x) >= WHOLE):
@@ -321,8 +434,13 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
     label, ids = (text_array(texts[role], where) if role in texts else None for role in ("label", "row_id"))
     label_name = names[found["label"]] if header and "label" in found else None
     notes = ()
-    if header and _above_text(first, second[1] if second else []):
-        notes = (f"the first line, {', '.join(first[:5])}, holds the names of the columns, as there is text below it",)
+    if again:
+        lines_of = ", ".join(map(str, again[:5])) + (", ..." if len(again) > 5 else "")
+        notes += (f"the header comes again and was left out: line{'s' * (len(again) > 1)} {lines_of}",)
+    if not header and _is_header(first, head[1][1] if len(head) > 1 else []):
+        notes += ("the first line was taken for a row, not for names of columns; --header says that it names them",)
+    if header and _above_text(first, head[1][1] if len(head) > 1 else []):
+        notes += (f"the first line, {', '.join(first[:5])}, holds the names of the columns, as there is text below it",)
     return Raw(x, label, ids, weight, columns, label_name=label_name, texts=texts_of, notes=notes)
 
 

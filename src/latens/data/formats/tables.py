@@ -1,9 +1,11 @@
 """Tables from memory (pandas, polars) and from Parquet: named columns, some of them labels, ids or weights."""
 
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec import structs
 
 from latens.data.columns import WHOLE, TextColumn
 from latens.data.dates import dated, zone_name
@@ -12,7 +14,8 @@ from latens.data.durations import recorded
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
 from latens.data.rows import MISSING_WORDS
 from latens.data.sparse import sparse_rows
-from latens.data.words import Coded, only_gaps, read_column
+from latens.data.words import Coded, Words, only_gaps, read_column
+from latens.data.writings import decimal_of
 from latens.errors import DataError, ResourceError, nearest
 
 T = TypeVar("T")
@@ -75,23 +78,39 @@ def from_words(
     declared: Mapping[str, Declared] | None,
     where: str,
     lines: Sequence[int] | None = None,
+    every: Declared = Declared(),  # noqa: B008 - immutable
 ) -> tuple[np.ndarray, dict[int, TextColumn]]:
     """Make rows of columns of which some are text, dates or names: numbers, and what their codes stand for."""
     # lines: the line of the file that each row is in; None: rows are counted from 0.
+    # every: what is said of all columns, where nothing is said of one.
     # returns: rowsNaN where a cell of text is missing; and by position what the codes of a column stand for.
     texts: dict[int, TextColumn] = {}
     n = len(next(iter(columns.values())))
     _check_cells(len(columns), n, where)
     x = np.empty((n, len(columns)))
+    beside = functools.cache(lambda: decimal_beside(columns.values()))
     for i, (name, values) in enumerate(columns.items()):
-        said = (declared or {}).get(name, Declared())
+        said = said_of(name, declared, every)
         if said.kind == LEFT_OUT:
             x[:, i] = only_gaps(values)
             continue
-        x[:, i], found = read_column(values, said, name, where, lines)
+        x[:, i], found = read_column(values, said, name, where, lines, beside)
         if found is not None:
             texts[i] = found
     return x, texts
+
+
+def said_of(name: str, declared: Mapping[str, Declared] | None, every: Declared) -> Declared:
+    """What is said of one column, or of all of them."""
+    one = (declared or {}).get(name, every)
+    return structs.replace(one, order=one.order or every.order, decimal=one.decimal or every.decimal)
+
+
+def decimal_beside(columns: Iterable[Any]) -> str:
+    """The decimal mark of the columns of text, "" where there is none, or more than one."""
+    words = (column.words if isinstance(column, Words) else column for column in columns)
+    texts = (set(map(str.strip, one)) for one in words if isinstance(one, list) and one and isinstance(one[0], str))
+    return decimal_of([cell for cell in cells if cell.lower() not in MISSING_WORDS] for cells in texts)
 
 
 def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names: np.ndarray | None = None) -> Raw:
@@ -106,7 +125,7 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     beside = (picked.get("label"), ids, picked.get("weight"), tuple(kept))
     plain = [numbers for array in arrays if (numbers := _as_numbers(array)) is not None]
     if len(plain) < len(arrays) or roles.declared is not None:
-        x, texts = from_words(dict(zip(kept, arrays)), roles.declared, where)
+        x, texts = from_words(dict(zip(kept, arrays)), roles.declared, where, every=roles.every)
         return Raw(x, *beside, label_name=label_name, texts=texts)
     _check_cells(len(plain), len(plain[0]), where)
     return Raw(stacked(plain), *beside, label_name=label_name)

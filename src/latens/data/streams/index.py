@@ -67,7 +67,7 @@ def build(
     # Until the schema is known, cells stay as they are.
     form = Form(schema or Schema((1,), "real"), missing, given=schema is not None)
     shape, total = source.shape if schema is None else schema.shape, int(table.rows.sum())
-    found = TypedStatistics(source.roles.declared or {}, where) if source.typed else Statistics(shape, source.dtype)
+    found = _statistics(source, where, shape)
     limits, most = _limits(total, shape, source.dtype)
     unlabelled, gone = 0, Counter()
     rows_of, kept, words = np.zeros((len(table), len(SPLITS)), np.int64), [], []
@@ -113,6 +113,12 @@ def build(
         found.digest(rows_of),
         (*(found.notes if isinstance(found, TypedStatistics) else source.notes), *missing_labels(gone)),
     )
+
+
+def _statistics(source: AbstractSource, where: str, shape: tuple[int, ...]) -> "TypedStatistics | Statistics":
+    if not source.typed:
+        return Statistics(shape, source.dtype)
+    return TypedStatistics(source.roles.declared or {}, where, source.roles.every)
 
 
 def _filled(part: Dataset, form: Form, where: str) -> Dataset:

@@ -1,6 +1,7 @@
 """How often each value of each column of a table comes, found in one pass, and the types that follow from it."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ from jaxtyping import Shaped
 from latens.data.columns import MOST_DECIMALS, WHOLE, TextColumn, fits_decimals
 from latens.data.dates import DAY, dated, zone_offsets
 from latens.data.declared import LEFT_OUT, Declared
+from latens.data.formats.tables import decimal_beside, said_of
 from latens.data.infer import find_missing
-from latens.data.mixed import Values, leave_out, notes_of, typed_schema
+from latens.data.mixed import Values, leave_out, notes_of, typed_schema, written_notes
 from latens.data.raw import Raw
 from latens.data.schema import Schema
 from latens.data.streams.statistics import Moments, digest_of_arrays
@@ -171,7 +173,7 @@ class Column:
         kept = np.flatnonzero(every)
         self.texts.add([words[code] for code in kept.tolist()], every[kept], own[kept])
 
-    def found(self, *, trains: bool) -> Values:
+    def found(self, *, trains: bool, beside: Callable[[], str] = str) -> Values:
         """Give what the type of the column follows from: what the same rows in memory would say."""
         if self.kind in ("text", "names"):
             words, counts = list(self.texts.counts), np.array(list(self.texts.counts.values()), np.int64).T
@@ -189,7 +191,7 @@ class Column:
                     values = Words(words, np.arange(len(words)), counts[0].tolist())
             else:
                 values = Words(words, np.arange(len(words)), counts[0].tolist())
-            return self._read(values, counts, None)
+            return self._read(values, counts, None, beside)
         if not self.kind:
             return Values(self.name, np.zeros(0), np.zeros(0), None)
         numbers, counts = self.numbers.counted(trains=trains)
@@ -209,8 +211,8 @@ class Column:
         own = "ordinal" if values.text.ordered else "category" if values.text.values else "date"
         return self.said.kind in (None, own) and not self.said.values and self.said.zone in ("", values.text.zone)
 
-    def _read(self, values: Any, counts: np.ndarray, step: float | None) -> Values:
-        numbers, found = read_column(values, self.said, self.name, self.where)
+    def _read(self, values: Any, counts: np.ndarray, step: float | None, beside: Callable[[], str] = str) -> Values:
+        numbers, found = read_column(values, self.said, self.name, self.where, beside=beside)
         order = np.argsort(numbers, kind="stable")
         numbers, (of_every, of) = numbers[order], counts[:, order]
         kept = of > 0
@@ -239,9 +241,10 @@ class TypedStatistics:
     """What one pass over a table with columns of several kinds finds."""
 
     # `declared`: What is said of columns, by name.
+    # `every`: What is said of all of them.
 
-    def __init__(self, declared: Mapping[str, Declared], where: str) -> None:
-        self.declared, self.where = declared, where
+    def __init__(self, declared: Mapping[str, Declared], where: str, every: Declared | None = None) -> None:
+        self.declared, self.where, self.every = declared, where, every or Declared()
         self.columns: dict[str, Column] = {}
         self.trains, self.spread = False, Moments(0)
         self.notes: tuple[str, ...] = ()
@@ -256,7 +259,7 @@ class TypedStatistics:
         self.trains = self.trains or bool(train.any())
         numbers = []
         for name, values in cells.columns.items():
-            column = self.columns.setdefault(name, Column(name, self.declared.get(name, Declared()), self.where))
+            column = self.columns.setdefault(name, Column(name, said_of(name, self.declared, self.every), self.where))
             own = column.add(values, train, where)
             if not isinstance(values, Coded | Words) and values.dtype.kind != "b":
                 numbers.append(np.full(len(train), np.nan) if own is None else own.astype(np.float64))
@@ -268,7 +271,10 @@ class TypedStatistics:
 
     def schema(self) -> Schema:
         """Infer the schema, by the rules of `mixed_schema`."""
-        found = [column.found(trains=self.trains) for column in self.columns.values()]
+        texts = {column.name: list(column.texts.counts) for column in self.columns.values()}
+        beside = functools.cache(lambda: decimal_beside(texts.values()))
+        found = [column.found(trains=self.trains, beside=beside) for column in self.columns.values()]
+        self._check_marks(beside)
         schema = typed_schema(found, self.where, self.declared)
         kinds = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
         whys, beyond = {}, 0
@@ -279,8 +285,17 @@ class TypedStatistics:
             elif not kind.named and one.of_every is not None:
                 place = np.round((one.every - kind.low) / kind.step)
                 beyond += int(one.of_every[(place < 0) | (place >= kind.size)].sum())
-        self.notes = notes_of({name: whys[name] for name in schema.ignored or ()}, beyond)
+        self.notes = notes_of({name: whys[name] for name in schema.ignored or ()}, beyond) + written_notes(schema)
         return schema
+
+    def _check_marks(self, beside: Callable[[], str]) -> None:
+        """Refuse numbers with points, read as they came, beside text with decimal commas: 1.234 may be a thousand."""
+        for one in self.columns.values():
+            if one.kind == "number" and not one.numbers.whole and one.numbers.fits[3] and beside() == ",":
+                what = f"column {one.name!r} has decimal points where others have decimal commas."
+                fix = "Say --decimal . or --decimal , (decimal=), or leave out --stream."
+                if not self.every.decimal:
+                    raise DataError(what, where=self.where, fix=fix)
 
     def centre(self, schema: Schema) -> np.ndarray:
         """Give what stands in the place of missing values: the first cell."""
