@@ -58,6 +58,8 @@ class ColumnRoles:
     weight: str | None = None  # name of the weight
     # what is said of the others, by name; None: columns that are all of numbers stay an array of one type
     declared: Mapping[str, Declared] | None = None
+    # of a folder of pictures what each becomes: (N, N), or (height, width, channels) of a trained model
+    pictures: tuple[int, ...] | None = None
 
     def asked(self) -> dict[str, str]:
         """Give the roles that were asked for by name."""

@@ -16,7 +16,7 @@ from latens.verbs.kernel import At
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
-_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pair", "stream")
+_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pair", "stream", "size")
 _FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
 
 
@@ -50,7 +50,7 @@ def remembered(source: Any) -> dict[str, Any]:
 
 def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay."""
-    return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream", "columns")}
+    return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream", "columns", "size")}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
