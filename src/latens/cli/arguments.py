@@ -234,6 +234,8 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--header", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "leave the rows of files on disk and read them while training (default: above 8 GiB)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
+    words = "of a folder of pictures: the shorter side is scaled to N pixels, the centre kept"
+    group.add_argument("--size", type=whole(1, 8192), metavar="N", help=f"{words} (default: 64 where sizes differ)")
     words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
     group.add_argument("--pair", metavar="DATA2", help=words)
 

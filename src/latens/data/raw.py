@@ -60,6 +60,8 @@ class ColumnRoles:
     weight: str | None = None  # name of the weight
     # what is said of the others, by name; None: columns that are all of numbers stay an array of one type
     declared: Mapping[str, Declared] | None = None
+    # of a folder of pictures what each becomes: (N, N), or (height, width, channels) of a trained model
+    pictures: tuple[int, ...] | None = None
     pieces: str | None = None  # what rows of text are cut into; None: what has columns is a table
     # how a file is to be read, where that was said
     dates: str | None = None  # the order of day, month and year

@@ -12,7 +12,7 @@ from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.formats import idx
 from latens.data.formats.npy import read_npy
-from latens.data.formats.pictures import find_pictures
+from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
 from latens.data.formats.source import AbstractSource, file_errors
 from latens.data.formats.tables import from_words
@@ -70,6 +70,7 @@ def load(
     sheet: str | int | None = None,
     query: str | None = None,
     header: bool | None = None,
+    size: int | None = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -115,6 +116,8 @@ def load(
         sheet: The name of a sheet of a spreadsheet, or its number from 1; None takes the first.
         query: SQL whose rows are read from a database ("sqlite:///file.db"); None reads the table of the address.
         header: Whether the first line of a text table names its columns; None looks at it.
+        size: Of a folder of pictures the side of every row in pixels: the shorter side is scaled to it, the centre
+            kept. None keeps the size of pictures that have one, and chooses 64 or less where they have not.
 
     Returns:
         The data set; a `StreamDataset` where rows stay on disk.
@@ -146,10 +149,19 @@ def load(
         declared = hints(schema)
     told = {"dates": dates, "decimal": decimal, "encoding": encoding, "query": query, "header": header}
     told["sheet"] = None if sheet is None else str(sheet)
+    wanted = None if size is None else (size, size)
+    if size is None and schema is not None and pair is None and len(schema.shape) in (2, 3) and not schema.standardised:
+        wanted = (*schema.shape, 1)[:3]
     words = replace(words, declared=(declared or {}) if typed or declared is not None else None, **told)
-    words = replace(words, pieces=schema.tokens.pieces if schema is not None and schema.tokens else pieces)
+    words = replace(
+        words, pictures=wanted, pieces=schema.tokens.pieces if schema is not None and schema.tokens else pieces
+    )
     given = {role: unmasked(values) for role, values in given.items()}
     source = None if pair is not None and not stream else _files(spec, words, stream)
+    if size is not None and (not 1 <= size <= MOST_SIDE or (source is None and not _of_pictures(spec))):
+        what = f"{size} is not a size of rows of {str(spec)[:1000]!r}."
+        fix = f"Give 1 to {MOST_SIDE} pixels, of a folder of pictures; leave it out for other data."
+        raise UsageError(what, where="size", fix=fix)
     if source is not None:
         refused = {
             **dict.fromkeys(given, "array"),
@@ -157,6 +169,7 @@ def load(
         }
         refused |= {} if pair is None else {"pair": "pairs"}
         refused |= {} if cond is None else {"cond": "conditions"}
+        refused |= {} if size is None or isinstance(source, AbstractPictures) else {"size": "size"}
         refused |= {} if unknown in ("error", "grow") else {"unknown": f"unknown={unknown!r}"}
         if refused:
             role, what = min(refused.items())
@@ -172,7 +185,7 @@ def load(
         missing = missing if seen.dtype.kind == "f" and np.isnan(seen).any() else "nan"
     raw, where, title = _read(spec, words, name)
     if pair is not None:
-        other, beside, _ = _read(pair, ColumnRoles(), None)
+        other, beside, _ = _read(pair, ColumnRoles(pictures=wanted), None)
         check_numeric(raw.x, where)
         check_numeric(other.x, beside)
         raw = side_by_side(raw, other, where, "the pair" if beside == where else beside)
@@ -348,6 +361,14 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
         fix = "Write it as .npy or .parquet files with `latens pack`, or leave --stream out."
         raise DataError("is of a format that is read into memory as a whole.", where=str(spec), fix=fix)
     return found
+
+
+MOST_SIDE = 8192
+
+
+def _of_pictures(spec: Any) -> bool:
+    folder = isinstance(spec, str | Path) and Path(spec).is_dir() and spec not in KNOWN
+    return folder and idx.idx_folder(Path(spec)) is None and bool(find_pictures(Path(spec)).pictures)
 
 
 def _roles(**choices: Any) -> tuple[ColumnRoles, dict[str, Any]]:

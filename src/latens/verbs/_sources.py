@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
 _TOLD = ("dates", "decimal", "encoding", "sheet", "query", "header")
-_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", *_TOLD)
+_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size", *_TOLD)
 _FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
 
 
@@ -52,7 +52,11 @@ def remembered(source: Any) -> dict[str, Any]:
 def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay."""
     # How dates and numbers are written stands in the schema; an encoding, a sheet or a query is that of one file.
-    return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream", "columns", *_TOLD)}
+    return {
+        flag: value
+        for flag, value in _given(source).items()
+        if flag not in ("pair", "stream", "columns", "size", *_TOLD)
+    }
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

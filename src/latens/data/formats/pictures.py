@@ -1,6 +1,7 @@
 """Pictures: folders of them, a row a file, and tars of the WebDataset kind; in memory or decoded block by block.
 
-The names of the subfolders of a folder are the labels, the relative paths the row ids.
+The names of the subfolders of a folder are the labels, the relative paths the row ids. Pictures of one size stay as
+they are. Where sizes differ, the shorter side is scaled and the centre kept, and all become of one kind.
 """
 
 import abc
@@ -14,25 +15,38 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 
+from latens.data.formats import thumbnails
 from latens.data.formats.source import AbstractSource, BlockTable, File, Place, digest_of
 from latens.data.formats.tables import text_array
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, no_roles
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, needed, no_roles
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+HEIC = (".heic", ".heif")
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", *HEIC)
 MAX_FILES = 10_000_000
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 _SHOWN = 5
-# Pillow's mode -> what a row becomes. Palettes become the colours they stand for; alpha must be opaque.
+# Pillow's mode -> what a row becomes. Palettes become the colours they stand for.
 _KINDS = {"1": "black and white", "L": "grey", "LA": "grey", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": "RGB"}
+_DEEP = {"I;16", "I;16B", "I;16L", "I"}
+_KINDS |= dict.fromkeys((*_DEEP, "La"), "grey") | dict.fromkeys(("CMYK", "YCbCr", "HSV", "RGBX", "RGBa"), "RGB")
 TARGET = {"black and white": "1", "grey": "L", "RGB": "RGB"}
-ADVICE = "Remove or convert them, so that all have one size and are 8-bit grey or RGB without transparency."
+ADVICE = "Remove or mend them; up to a tenth of the files is left out."
+
+SIDE = 64
+"""The side of pictures of unlike size, in pixels, where most are not smaller."""
+
+LARGE = 2**20
+"""Pixels above which pictures are scaled though all have one size: those of cameras."""
+
+MOST_BROKEN = 0.1
+"""The share of files that may be broken."""
 
 
 BLOCK_FILES, BLOCK_BYTES = 256, 2**24
@@ -77,48 +91,115 @@ def _entries(folder: Path) -> Iterator[tuple[Path, str]]:
             yield from ((inner, entry.name) for inner in entry.iterdir())
 
 
-def read_pictures(folder: Path, found: Found) -> Raw:
-    """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3)."""
-    # The first frame of a moving image is taken, and pictures are turned upright as their EXIF orientation says.
-    heads: dict[str, tuple[tuple[int, int], str]] = {}  # read first, so that all that is wrong is told at once
+class Head(NamedTuple):
+    """What the header of a picture says."""
+
+    size: tuple[int, int]  # width and height of it upright
+    kind: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the pictures of a folder have in common, as their headers say."""
+
+    heads: dict[str, Head]  # of those that have one, by name
+    problems: dict[str, str]  # of the others, why they cannot be read
+    total: int
+    size: tuple[int, int]  # width and height of every row
+    kind: str
+    scaled: bool
+    chosen: bool  # whether the size is latens's own choice
+
+
+def survey(folder: Path, names: tuple[str, ...], wanted: tuple[int, ...] | None) -> Survey:
+    """Read the headers of pictures and choose what all rows become."""
+    # wanted: (N, N) as --size asks, or (height, width, channels) of a trained model; None: chosen here.
+    if heic := [name for name in names if name.lower().endswith(HEIC)]:
+        fix = f"pip install 'latens[heic]' reads the {len(heic)} HEIC files; or save them as .jpg."
+        needed("pillow_heif", f"{heic[0]!r}", str(folder), fix).register_heif_opener()
+    heads: dict[str, Head] = {}  # read first, so that all that is wrong is told at once
     problems: dict[str, str] = {}
-    for name in found.pictures:
+    for name in names:
         try:
             heads[name] = head_of(folder / name)
         except unreadable() as error:
             problems[name] = reason(error)
     if not heads:
-        raise _refusal(folder, problems, len(found.pictures))
-    (size, kind), _ = Counter(heads.values()).most_common(1)[0]
-    good = []
-    for name, head in heads.items():
-        if head == (size, kind):
-            good.append(name)
-        else:
-            problems[name] = f"{shown(*head)}, most are {shown(size, kind)}"
-    shape = _shape(size, kind)
+        raise DataError(_listed(problems, len(names)), where=str(folder), fix=ADVICE)
+    size = Counter(head.size for head in heads.values()).most_common(1)[0][0]
+    alike, chosen = all(head.size == size for head in heads.values()), False
+    if wanted is not None:
+        alike, size = alike and size == wanted[1::-1], (wanted[1], wanted[0])
+    elif not alike or math.prod(size) > LARGE:
+        side = min(SIDE, int(np.median([min(head.size) for head in heads.values()])))
+        alike, size, chosen = False, (side, side), True
+    kinds = {head.kind for head in heads.values()}
+    kind = "RGB" if "RGB" in kinds else "grey" if "grey" in kinds or not alike else "black and white"
+    if wanted is not None and len(wanted) == 3:
+        kind = "RGB" if wanted[2] == 3 else "grey" if kind == "RGB" else kind
+    return Survey(heads, problems, len(names), size, kind, not alike, chosen)
+
+
+def read_pictures(folder: Path, found: Found, wanted: tuple[int, ...] | None = None) -> Raw:
+    """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3)."""
+    # The first frame of a moving image is taken, and pictures are turned upright as their EXIF orientation says.
+    seen = survey(folder, found.pictures, wanted)
+    names, shape, problems = list(seen.heads), _shape(seen.size, seen.kind), seen.problems
     cells = math.prod(shape)
-    if cells > MAX_CELLS or cells * len(good) > MAX_BYTES:
-        what = f"holds {len(good)} pictures of {size[0]} x {size[1]} pixels, more than {MAX_BYTES} bytes in all."
-        raise ResourceError(what, where=str(folder), fix="Use smaller pictures, or fewer.")
-    x = np.empty((len(good), *shape), np.uint8)
-    moving = turned = 0
-    for i, name in enumerate(good):
-        try:
-            x[i], frames, upright = pixels_of(folder / name, TARGET[kind])
-            moving, turned = moving + (frames > 1), turned + (not upright)
-        except unreadable() as error:
-            problems[name] = reason(error)
-    if problems:
-        raise _refusal(folder, problems, len(found.pictures))
-    notes = []
-    if found.ignored:
-        notes.append(f"{found.ignored} hidden files and files that are no pictures were left out.")
-    if moving:
-        notes.append(f"{moving} files hold several frames; the first of each was taken.")
-    notes += turned_notes(turned)
-    labels = _folders(good)
-    return Raw(x, labels if labels.any() else None, np.array(good), notes=tuple(notes))
+    if cells > MAX_CELLS or cells * len(names) > MAX_BYTES:
+        size = f"{seen.size[0]} x {seen.size[1]}"
+        what = f"holds {len(names)} pictures of {size} pixels, more than {MAX_BYTES} bytes in all."
+        raise ResourceError(what, where=str(folder), fix="Make them smaller with --size, or use fewer.")
+    x, did, good = np.empty((len(names), *shape), np.uint8), np.zeros(3, np.int64), []
+    kept = thumbnails.Kept(folder, names, shape) if seen.scaled else None
+    for i, name in enumerate(names):
+        row = None if kept is None else kept.of(i)
+        if row is None:
+            try:
+                pixels, marks = pixels_of(folder / name, TARGET[seen.kind], seen.size if seen.scaled else None)
+                row = pixels, marks
+            except unreadable() as error:
+                problems[name] = reason(error)
+                continue
+        x[len(good)], marks = row
+        did += marks
+        good.append(i)
+        if kept is not None:
+            kept.add(i, marks)
+    _bound(folder, problems, seen.total)
+    x, names = x[: len(good)], [names[i] for i in good]
+    if kept is not None:
+        kept.write(x)
+    labels = _folders(names)
+    notes = (*_done(seen, names, did), *_left_out(found.ignored))
+    return Raw(x, labels if labels.any() else None, np.array(names), notes=notes)
+
+
+def _left_out(count: int) -> list[str]:
+    return [f"{count} hidden files and files that are no pictures were left out."] if count else []
+
+
+def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[str]:
+    """What was made of the pictures, in at most three lines."""
+    notes, heads = [], [seen.heads[name] for name in names]
+    if seen.scaled:
+        width, height = seen.size
+        more = "; --size N takes another side" if seen.chosen else ""
+        side = f"so that the shorter side has {width} pixels" if width == height else f"to {width} x {height} pixels"
+        notes.append(f"{len(names)} pictures were scaled {side}, and their centre was kept{more}.")
+    if seen.problems:
+        notes.append(f"{_listed(seen.problems, seen.total)} They were left out.")
+    moving, turned, clear = did.tolist()
+    said = [f"{moving} files hold several frames; the first of each was taken."] if moving else []
+    said += turned_notes(turned)
+    kinds = Counter(head.kind for head in heads)
+    said += [f"{n} {kind} pictures were made {seen.kind}." for kind, n in sorted(kinds.items()) if kind != seen.kind]
+    deep, inks = sum(head.mode in _DEEP for head in heads), sum(head.mode == "CMYK" for head in heads)
+    said += [f"{inks} CMYK pictures were made {seen.kind}."] if inks else []
+    said += [f"{deep} pictures of 16 bits were made of 8."] if deep else []
+    said += [f"{clear} transparent pictures stand on white."] if clear else []
+    return notes + ([" ".join(said)] if said else [])
 
 
 def _folders(names: Iterable[str]) -> Shaped[np.ndarray, " n"]:
@@ -126,7 +207,7 @@ def _folders(names: Iterable[str]) -> Shaped[np.ndarray, " n"]:
     return np.array([name.split("/")[0] if "/" in name else "" for name in names])
 
 
-def head_of(file: Any) -> tuple[tuple[int, int], str]:
+def head_of(file: Any) -> Head:
     """Read the size and the kind of a picture, from its header alone."""
     with _opened(file) as picture:
         if picture.mode not in _KINDS:
@@ -134,7 +215,7 @@ def head_of(file: Any) -> tuple[tuple[int, int], str]:
         width, height = picture.size
         # Pillow itself turns a TIFF, its size already in the header.
         sideways = _orientation(picture) >= 5 and picture.format != "TIFF"
-        return (height, width) if sideways else (width, height), _KINDS[picture.mode]
+        return Head((height, width) if sideways else (width, height), _KINDS[picture.mode], picture.mode)
 
 
 def turned_notes(count: int) -> list[str]:
@@ -165,29 +246,43 @@ def _opened(path: Any) -> Iterator[Any]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # As an open file, not by its path: Pillow maps a TIFF on its side into memory with width and height exchanged.
         opened = contextlib.nullcontext(path) if hasattr(path, "read") else open(path, "rb")  # noqa: SIM115
-        with opened as file, Image.open(file, formats=_FORMATS) as picture:
+        formats = (*_FORMATS, "HEIF") if "HEIF" in Image.OPEN else _FORMATS
+        with opened as file, Image.open(file, formats=formats) as picture:
             yield picture
 
 
-def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int, bool]:
-    """Decode a picture."""
-    # returns: uint8or (h, w, 3), how many frames the file has, and whether it lay upright.
-    from PIL import ImageOps
+def pixels_of(
+    path: Any, target: str, size: tuple[int, int] | None = None
+) -> tuple[np.ndarray, tuple[bool, bool, bool]]:
+    """Decode a picture; with a size its shorter side is scaled to it and its centre kept."""
+    # returns: uint8 (h, w) or (h, w, 3); whether the file has several frames, did not lie upright, was transparent.
+    from PIL import Image, ImageOps
 
     with _opened(path) as picture:
         orientation = _orientation(picture)
+        if size is not None:
+            picture.draft(None, (2 * max(size),) * 2)  # a JPEG is decoded at a half, a quarter or an eighth
         picture.load()
         if not _ends(picture, path):
             raise ValueError("is cut off: its last piece is not there")
-        layered = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
-        if layered and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-            raise ValueError("has transparent pixels")
         # Pillow has turned a TIFF by now.
         as_is = orientation == 1 or picture.format == "TIFF"
         upright = picture if as_is else ImageOps.exif_transpose(picture)
+        layered = upright.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in picture.info
+        clear = layered and upright.convert("RGBA").getchannel("A").getextrema()[0] < 255
+        if clear:
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
+        if upright.mode in _DEEP:
+            deep = np.asarray(upright)
+            if deep.min() < 0 or deep.max() > 65535:
+                raise ValueError(f"has pixels of mode {upright.mode}")
+            upright = Image.fromarray((deep >> 8).astype(np.uint8))
+        if size is not None:
+            upright = ImageOps.fit(upright.convert("RGB"), size, Image.Resampling.LANCZOS)
         flat = upright if upright.mode == target else upright.convert(target)
         pixels = np.asarray(flat).astype(np.uint8)
-        return pixels, getattr(picture, "n_frames", 1), orientation == 1  # counted last: that moves to other frames
+        moving = getattr(picture, "n_frames", 1) > 1  # counted last: that moves to other frames
+        return pixels, (moving, orientation != 1, clear)
 
 
 def _ends(picture: Any, path: Any) -> bool:
@@ -252,7 +347,7 @@ def reason(error: BaseException) -> str:
         return "is no picture"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return "claims more pixels than a picture may have"
-    own = type(error) is ValueError and str(error).startswith(("has transparent pixels", "has pixels of mode "))
+    own = type(error) is ValueError and str(error).startswith("has pixels of mode ")
     return str(error) if own else "cannot be read"
 
 
@@ -265,10 +360,16 @@ def shown(size: tuple[int, int], kind: str) -> str:
     return f"{size[0]} x {size[1]} {kind}"
 
 
-def _refusal(folder: Path, problems: dict[str, str], total: int) -> DataError:
+def _bound(folder: Path, problems: dict[str, str], total: int) -> None:
+    """Refuse a folder of which more files are broken than may be left out."""
+    if len(problems) > MOST_BROKEN * total:
+        raise DataError(_listed(problems, total), where=str(folder), fix=ADVICE)
+
+
+def _listed(problems: dict[str, str], total: int) -> str:
     first = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)[:_SHOWN])
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return DataError(f"{len(problems)} of {total} pictures do not fit: {first}{more}.", where=str(folder), fix=ADVICE)
+    return f"{len(problems)} of {total} pictures cannot be read: {first}{more}."
 
 
 class AbstractPictures(AbstractSource):
@@ -276,10 +377,13 @@ class AbstractPictures(AbstractSource):
 
     dtype = np.dtype(np.uint8)
     _turned = 0
+    _fit: tuple[int, int] | None = None
+    _mixed = False
+    _said: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(turned_notes(self._turned))
+        return (*self._said, *turned_notes(self._turned))
 
     @abc.abstractmethod
     def packed(self, block: int) -> Iterator[tuple[str, Any]]:
@@ -288,9 +392,18 @@ class AbstractPictures(AbstractSource):
     def first(self, name: str, file: Any) -> int:
         """Take size and kind of all pictures from the first one."""
         try:
-            self._size, self._kind = head_of(file)
+            self._size, self._kind, _ = head_of(file)
         except unreadable() as error:
             raise DataError(f"{name}: {reason(error)}.", where=self.place.shown(""), fix=ADVICE) from None
+        wanted = self.roles.pictures
+        if wanted is not None and (len(wanted) == 2 or self._size != wanted[1::-1]):
+            self._fit, self._mixed = (wanted[1], wanted[0]), True
+            colours = wanted[2] == 3 if len(wanted) == 3 else self._kind == "RGB"
+            self._size, self._kind = self._fit, "RGB" if colours else "grey"
+        return self.each(name)
+
+    def each(self, name: str) -> int:
+        """Count the pictures of a block, all of the size and kind of this one."""
         self.shape = _shape(self._size, self._kind)
         self._like = name
         return max(1, min(BLOCK_FILES, BLOCK_BYTES // math.prod(self.shape)))
@@ -301,11 +414,11 @@ class AbstractPictures(AbstractSource):
         for i, (name, file) in enumerate(self.packed(block)):
             problem = ""
             try:
-                size, kind = head_of(file)
-                if (size, kind) == (self._size, self._kind):
+                size, kind, _ = head_of(file)
+                if self._mixed or (size, kind) == (self._size, self._kind):
                     file.seek(0)
-                    x[i], _, upright = pixels_of(file, TARGET[kind])
-                    self._turned += not upright
+                    x[i], (_, turned, _) = pixels_of(file, TARGET[self._kind], self._fit)
+                    self._turned += turned
                 else:
                     problem = f"{shown(size, kind)}, {self._like} is {shown(self._size, self._kind)}"
             except unreadable() as error:
@@ -321,10 +434,17 @@ class FolderSource(AbstractPictures):
     # `roles`: Which columns are the label, the row id and the weight: "none" leaves the labels out.
 
     def __init__(self, root: Path, roles: ColumnRoles) -> None:
-        super().__init__(Place(root), find_pictures(root).pictures, roles, single=False)
+        seen = survey(root, find_pictures(root).pictures, roles.pictures)
+        _bound(root, seen.problems, seen.total)
+        super().__init__(Place(root), tuple(seen.heads), roles, single=False)
         no_roles(roles, str(root), "Its labels are the names of its sub-folders.", "a folder has")
-        with self.place.open(self.names[0]) as file:
-            each = self.first(self.names[0], file)
+        self._size, self._kind, self._said = (
+            seen.size,
+            seen.kind,
+            tuple(_done(seen, list(self.names), np.zeros(3, int))),
+        )
+        self._mixed, self._fit = True, seen.size if seen.scaled else None
+        each = self.each(self.names[0])
         self._groups = [self.names[at : at + each] for at in range(0, len(self.names), each)]
         self._labelled = roles.label != "none" and any("/" in name for name in self.names)
         files = []

@@ -208,7 +208,7 @@ def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
         return idx.read_idx_folder(folder, files)
     found = image_folder.find_pictures(folder)
     if found.pictures:
-        return image_folder.read_pictures(folder, found)
+        return image_folder.read_pictures(folder, found, roles.pictures)
     inside = sorted(entry.name for entry in folder.iterdir())[:8]
     raise DataError(
         f"this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds {', '.join(inside) or 'nothing'}.",
