@@ -43,7 +43,8 @@ class Explain(Verb):
             from latens.figures.information import information_bars
             from latens.figures.style import rendered
 
-            raw = rendered(information_bars(nats, errors, names, self.target, theme=self.theme)[0], kind)
+            bars = information_bars(nats, errors, names, self.target, theme=self.theme)[0]  # pyright: ignore[reportArgumentType]
+            raw = rendered(bars, kind)
         columns = [{"column": n, "nats": float(v), "standard_error": float(e)} for n, v, e in zip(names, nats, errors)]
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}

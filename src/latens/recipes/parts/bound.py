@@ -12,7 +12,7 @@ from latens.data import Preparation, Schema
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, nearest
 from latens.models import AbstractModelPrior, ClassPrior, CodeHead, SelfMasking
-from latens.models.heads.table import TableInput
+from latens.models.conditional import Standardise
 from latens.models.semi_supervised import LABEL
 from latens.objectives import AbstractObjective
 from latens.recipes.parts.likelihoods import LIKELIHOODS, Likelihood
@@ -212,5 +212,5 @@ def missingness(schema: Schema, parts: Parts) -> SelfMasking | None:
         )
     zeros = jnp.zeros(schema.shape, jnp.float32)
     entry = parts.likelihood.encoder_input(schema)
-    assert not isinstance(entry, TableInput)  # a normal likelihood is of numbers
+    assert entry is None or isinstance(entry, Standardise)  # a normal likelihood is of numbers
     return SelfMasking(zeros, zeros, entry)
