@@ -17,7 +17,7 @@ BINS = 8
 """Bins of a column at the most, through which it depends on its parent and its children on it."""
 
 PACE = 0.1
-"""How fast training adds to counted ratios: as fast as other weights, few rows would move them by a nat in 100 steps."""
+"""How fast training adds to counted ratios: at the pace of other weights, few rows move them by a nat in 100 steps."""
 
 
 def bins_of(one: ColumnType, most: int = BINS) -> Int[np.ndarray, " S"]:
