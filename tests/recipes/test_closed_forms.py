@@ -1,5 +1,6 @@
 """What a model begins with: the tree that is its rival, and none where there is none to count."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,10 +11,11 @@ import latens
 from latens.config import override
 from latens.data.dataset import training_rows
 from latens.evaluation.evidence.tree import MOST_BINS, fit_tree
+from latens.models import Conditional
 from latens.models.heads.tree import BINS, TreeHead
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import started_from
-from latens.recipes.building.plan import resolve
+from latens.recipes.building.plan import resolve, starting
 from latens.recipes.building.recipe import build_new
 from latens.recipes.parts.bound import bind
 
@@ -45,6 +47,33 @@ def test_the_start_is_the_rival() -> None:
     tree = head(jnp.zeros(head.num_outputs))
     found = np.asarray(jax.vmap(tree.log_prob)(test))
     assert np.allclose(found, made.log_prob(test), atol=1e-4)
+
+
+@pytest.mark.parametrize("network", [{}, {"network.hidden": []}, {"network": "residual"}])
+def test_before_the_first_step_the_model_is_its_tree(network: dict) -> None:
+    """log p(x | z) of every z, with numbers, names and gaps; the gradient reaches the last weights."""
+    rng, frame = np.random.default_rng(1), table(200, 3)
+    frame["size"] = np.round(rng.normal((frame.c0 == "a") * 2.0, 1.0), 2)
+    frame["price"] = np.exp(0.5 * frame["size"] + 0.1 * rng.standard_normal(200))
+    data = latens.load_data(frame.mask(rng.random(frame.shape) < 0.1), label="none")
+    config, _ = resolve(override(get_recipe("default").config, network), data)
+    model = build_new(get_recipe("default"), data.schema, bind(config), key=jax.random.key(0))
+    model = starting(data.schema, config)(model, data)
+    x, mask, weight = training_rows(data)
+    made = fit_tree(x, mask, data.schema.types or (), weight=weight)
+    test = data.subset("test")
+    x, mask = np.where(data.mask[test], data.x[test], 0), data.mask[test]
+
+    @eqx.filter_jit
+    def at(decoder: Conditional, z: jax.Array) -> jax.Array:
+        return jax.vmap(decoder(z).log_prob_observed)(x, mask)
+
+    codes = jnp.asarray(3.0 * rng.standard_normal((3, config.posterior.latent_dim or 1)), jnp.float32)
+    for z in codes:
+        assert np.allclose(at(model.decoder, z), made.log_prob(x, mask), atol=1e-4)
+    slope = eqx.filter_grad(lambda decoder: at(decoder, codes[0]).sum())(model.decoder)
+    last = slope.network.output if network.get("network") else slope.network.layers[-1]
+    assert float(jnp.abs(last.weight).max()) > 0.0
 
 
 @pytest.mark.parametrize(("columns", "kind"), [(MOST_BINS // BINS, "tree"), (MOST_BINS // BINS + 1, "table")])

@@ -132,9 +132,9 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.data.rows import MEASURED, every_nth
     from latens.workflow.groups import held_out_rows, summary_of
-    from latens.workflow.refit import refit_text
+    from latens.workflow.refit import refit_text, start_text
 
-    if text := refit_text(trained):
+    if text := start_text(trained) or refit_text(trained):
         context.say(f"  {text}")
         log.info(text)
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
@@ -155,7 +155,8 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     run.set_state(
         "done",
         step=loop.total,
-        best_step=loop.best_step,
+        best_step=trained.facts.get("best_step", loop.best_step),
+        start=trained.facts.get("start"),
         stopped_because=loop.stopped_because,
         training_seconds=loop.seconds,
         refit=trained.facts.get("refit"),
@@ -199,6 +200,8 @@ def steps_text(run: RunFolder) -> str:
         return f"{run.path}: fitted in closed form"
     because = _ENDS.get(run.info["stopped_because"], run.info["stopped_because"])
     last = not best or run.config.get("training", {}).get("keep") == "last"
+    if (run.info.get("start") or {}).get("kept"):
+        return f"{run.path}: {steps} steps, ended because {because}; the tree of columns, before step 1, is kept"
     kept = "the last step is kept" if last else f"step {best}, the best on validation rows, is kept"
     return f"{run.path}: {steps} steps, ended because {because}; {kept}"
 

@@ -59,7 +59,7 @@ from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
 from latens.workflow.growing import placed
 from latens.workflow.memory import draws_of, memory_note, stage_memory
-from latens.workflow.refit import refitted_at_end
+from latens.workflow.refit import best_or_start, refitted_at_end, start_text
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 
@@ -356,10 +356,12 @@ def train(
     if experiment.start is not None:
         trained = trained.with_facts(started_from=_former(experiment.start))
     config = experiment.config
-    if isinstance(config, VAEConfig) and config.prior.refit and members.lead:
+    seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
+    if isinstance(config, VAEConfig) and experiment.start is None and members.lead:
+        trained = best_or_start(trained, experiment.data, seen=seen)
+    if isinstance(config, VAEConfig) and config.prior.refit and members.lead and not start_text(trained):
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off
-        seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
         trained = refitted_at_end(trained, experiment.data, seen=seen)
     return trained, result
 

@@ -25,6 +25,7 @@ from latens.io.process import check_process, counted
 from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior, Upwards
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
+from latens.recipes.building.closed_forms import tree_alone
 from latens.recipes.building.recipe import build_new
 from latens.typing import Array, Float, Key, checked_later
 from latens.workflow.groups import held_out_rows
@@ -46,6 +47,9 @@ COMPONENTS = 10
 
 MOST_FULL = 64
 """Latents up to which all correlations are tried at the end of training: a fit then takes a second."""
+
+START_DRAWS = 100
+"""Draws of each validation row that decide whether training gained over the closed form it began with."""
 
 LEAST_GAIN = 0.05
 """Nats by which log p(x) rises at least where a prior fitted at the end of training is kept."""
@@ -289,6 +293,42 @@ def refitted_at_end(trained: TrainedModel, data: Dataset, *, seen: int) -> Train
         new = structs.replace(config.prior, kind=kind, options={"components": components})
         trained = replace(trained, model=_with_top(model, fitted[kind]), config=structs.replace(config, prior=new))
     return trained.with_facts(refit=facts)
+
+
+def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> TrainedModel:
+    """A model at the end of its training, or the closed form it began with where validation rows gain no more by it."""
+    # Before the first step log p(x) is exact, and validation of later steps has a bound on it, so both are held against
+    # each other here. seen: the rows of all training steps together, as in `refitted_at_end`.
+    config, alone = trained.config, tree_alone(trained.model)
+    assert isinstance(config, VAEConfig)
+    rows = every_nth(data.subset("validation"), ENOUGH_ROWS)
+    if alone is None or config.data.validation != "split" or config.training.keep == "last" or len(rows) < 2:
+        return trained
+    if len(rows) * START_DRAWS > seen:
+        return trained
+    seed, start = config.training.seed, replace(trained, model=alone)
+    batch = trained.batch(data, rows)
+    last, first = (
+        log_marginal(one.rows(batch, seed=seed), num_samples=START_DRAWS).astype(np.float64) for one in (trained, start)
+    )
+    protocol = (
+        f"log p(x) minus that of the tree of columns that training began with, paired over validation rows; "
+        f"importance sampling, {START_DRAWS} draws a row"
+    )
+    weight = None if batch.weight is None else np.asarray(batch.weight)
+    gain = replace(Estimate.of(last - first, num_samples=START_DRAWS, protocol=protocol, weight=weight), seed=seed)
+    kept = bool(gain.value <= gain.standard_error)
+    return (start.with_facts(best_step=0) if kept else trained).with_facts(start={"kept": kept, "gain": gain.to_json()})
+
+
+def start_text(trained: TrainedModel) -> str:
+    """One sentence about a closed form that was kept after the training; "" where training gained."""
+    found = trained.facts.get("start", {})
+    if not found.get("kept"):
+        return ""
+    gain = found["gain"]
+    by = f"{gain['value']:+.2f} ± {gain['standard_error']:.2f} nats on {gain['n']} validation rows"
+    return f"start: the tree of columns is kept; training changes log p(x) by {by}, which is not enough"
 
 
 def refit_text(trained: TrainedModel) -> str:

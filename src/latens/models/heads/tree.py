@@ -16,6 +16,9 @@ from latens.typing import Array, Float, Int
 BINS = 8
 """Bins of a column at the most, through which it depends on its parent and its children on it."""
 
+PACE = 0.1
+"""How fast training adds to counted ratios: at the pace of other weights, few rows move them by a nat in 100 steps."""
+
 
 def bins_of(one: ColumnType, most: int = BINS) -> Int[np.ndarray, " S"]:
     """The bin of each segment: of a number neighbours of like mass, of names the frequent ones and all others."""
@@ -68,7 +71,7 @@ class TreeHead(AbstractTableHead):
     parents: Frozen
     order: Frozen
     counted: Frozen  # log ratios of the tree that was counted, of shape (c, BINS, BINS)
-    more: Float[Array, "c B B"]  # what training adds to them
+    more: Float[Array, "c B B"]  # what training adds to them, divided by PACE
 
     def __init__(self, types: Sequence[ColumnType]) -> None:
         self.columns = TableHead(types)
@@ -102,6 +105,6 @@ class TreeHead(AbstractTableHead):
         """The distribution of one row."""
         parents = self.parents.value
         child = (parents != jnp.arange(len(parents)))[:, None, None]
-        ratios = self.counted.value + jnp.where(child, self.more, 0.0)
+        ratios = self.counted.value + jnp.where(child, PACE * self.more, 0.0)
         bins = {name: one.value for name, one in self.bins.of.items()}
         return Tree(self.columns(outputs), bins, parents, self.order.value, ratios)

@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -13,7 +14,15 @@ from latens.data.dataset import training_rows
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.factors import fit_factors, latent_gains
 from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
-from latens.models import AbstractHead, LatentModel, SharedScaleNormalHead
+from latens.models import (
+    AbstractHead,
+    Conditional,
+    LatentModel,
+    MixturePrior,
+    NormalHead,
+    SharedScaleNormalHead,
+    constant_at_first,
+)
 from latens.models.heads.base import raw_scale
 from latens.models.heads.tree import TreeHead
 from latens.networks import LinearPath
@@ -44,7 +53,8 @@ def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> Lat
         x, mask, weight = training_rows(data, MOST_ROWS)
         made = fit_tree(x, mask, data.schema.types or (), weight=weight)
         head = decoder.head.with_tree(made.parents, made.order, made.log_ratios)
-        model = eqx.tree_at(lambda m: m.decoder.head, model, head)
+        started = without_outputs(eqx.tree_at(lambda d: d.head, decoder, head))
+        model = eqx.tree_at(lambda m: m.decoder, model, started)
     elif isinstance(getattr(decoder, "network", None), LinearPath):
         model = _at_factors(model, data, prepare)
     return model
@@ -123,3 +133,28 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
 
 def _any(part: Any) -> Any:
     return part
+
+
+def without_outputs(part: Any) -> Any:
+    """The part with last weights of 0, where its network has any: it gives what its head makes of its last bias."""
+    if len(getattr(part.network, "layers", ())) == 1:
+        return constant_at_first(part)
+    times = getattr(part.network, "with_output_weights_times", None)
+    return part if times is None else eqx.tree_at(lambda p: p.network, part, times(0.0))
+
+
+def tree_alone(model: Any) -> LatentModel | None:
+    """The tree that a model began with, as a model of the same parts: the latent tilts nothing, and q(z|x) is p(z)."""
+    # None where the parts cannot say it. With equal components the mixture is a Normal, so that one draw is exact.
+    if not isinstance(model, LatentModel) or not isinstance(model.prior_part, MixturePrior) or model.missingness:
+        return None
+    decoder, encoder, prior = model.decoder, model.encoder, model.prior_part
+    parts = isinstance(decoder, Conditional) and isinstance(encoder, Conditional)
+    if not parts or not isinstance(decoder.head, TreeHead) or not isinstance(encoder.head, NormalHead):
+        return None
+    plain = eqx.tree_at(lambda d: d.head.more, decoder, jnp.zeros_like(decoder.head.more))
+    plain = without_outputs(plain.with_output_bias(np.zeros(plain.head.shape)))
+    zeros = np.zeros(encoder.head.shape)
+    same = without_outputs(encoder.with_output_bias(zeros, None, zeros + 1.0))
+    normal = eqx.tree_at(lambda p: (p.logits, p.loc, p.log_scale), prior, replace_fn=jnp.zeros_like)
+    return LatentModel(normal, same, plain, model.missingness)

@@ -338,8 +338,9 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
             moments = prepared_moments(data, prepare, schema.tokens.size if schema.tokens else schema.levels or 2)
             decoder: Any = model.decoder
-            # Weights by a law of the user's choice stay as they are drawn.
-            rows = some_rows(data, prepare, moments.mean) if config.network.initializer == NETWORK.initializer else None
+            # Weights by a law of the user's choice stay as they are drawn, and those that tilt a tree begin at 0.
+            scaled = config.network.initializer == NETWORK.initializer and config.likelihood.family != "tree"
+            rows = some_rows(data, prepare, moments.mean) if scaled else None
             started = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance, rows)
             model = eqx.tree_at(lambda m: m.decoder, model, started)
         model = started_from(model, data, prepare)

@@ -1,0 +1,65 @@
+"""The closed form that training began with stays where validation rows do not gain by training."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.config import override
+from latens.data.dataset import training_rows
+from latens.evaluation import log_marginal
+from latens.evaluation.evidence.tree import fit_tree
+from latens.models.heads.tree import PACE
+from latens.recipes import get_recipe
+from latens.workflow.experiment import Experiment, prepare
+from latens.workflow.refit import best_or_start, start_text
+from latens.workflow.trained import TrainedModel
+
+
+@pytest.fixture(scope="module")
+def begun() -> tuple[Experiment, TrainedModel]:
+    """A table of names and numbers with gaps, and its model before the first step."""
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 3, 300)
+    second = np.where(rng.random(300) < 0.75, first, rng.integers(0, 3, 300))
+    frame = pd.DataFrame({"a": np.array(list("xyz"))[first], "b": np.array(list("uvw"))[second]})
+    frame["c"] = np.round(rng.normal(second * 1.0, 0.3), 1)
+    data = latens.load_data(frame.mask(rng.random(frame.shape) < 0.1), label="none")
+    experiment = prepare(override(get_recipe("default").config, {"network.hidden": [8]}), data)
+    model = experiment.stages()[0].start(experiment.new_model(), data)
+    return experiment, experiment.trained(model, steps=500, best_step=400)
+
+
+def test_the_tree_is_kept_exactly_where_training_made_it_worse(begun: tuple[Experiment, TrainedModel]) -> None:
+    """Two draws a row give its log p(x), whatever the networks hold."""
+    experiment, trained = begun
+    data, last = experiment.data, trained.model.decoder.network.layers[-1].weight
+    noise = 0.5 * jax.random.normal(jax.random.key(0), last.shape)
+    worse = experiment.trained(
+        eqx.tree_at(lambda m: m.decoder.network.layers[-1].weight, trained.model, noise), steps=500, best_step=400
+    )
+    found = best_or_start(worse, data, seen=10**6)
+    assert (found.facts["start"]["kept"], found.facts["best_step"], found.facts["steps"]) == (True, 0, 500)
+    assert "the tree of columns is kept" in start_text(found)
+    x, mask, weight = training_rows(data)
+    made, test = fit_tree(x, mask, data.schema.types or (), weight=weight), data.subset("test")
+    assert data.mask is not None
+    ours = log_marginal(found.rows(found.batch(data, test)), num_samples=2)
+    assert np.allclose(ours, made.log_prob(np.where(data.mask[test], data.x[test], 0), data.mask[test]), atol=1e-4)
+    assert best_or_start(worse, data, seen=1000) is worse
+
+
+def test_what_gained_is_kept(begun: tuple[Experiment, TrainedModel]) -> None:
+    """The ratios of the tree as what training adds to none."""
+    experiment, trained = begun
+    parts = lambda m: (m.decoder.head.counted.value, m.decoder.head.more)  # noqa: E731
+    counted = trained.model.decoder.head.counted.value
+    better = experiment.trained(
+        eqx.tree_at(parts, trained.model, (jnp.zeros_like(counted), counted / PACE)), best_step=400
+    )
+    found = best_or_start(better, experiment.data, seen=10**6)
+    assert (found.facts["start"]["kept"], found.facts["best_step"], start_text(found)) == (False, 400, "")
+    assert found.facts["start"]["gain"]["value"] > 0.3
