@@ -323,11 +323,11 @@ def test_headers_that_come_again_and_headers_that_are_none(tmp_path: Path) -> No
 def test_signs_are_given_back_as_they_were(tmp_path: Path) -> None:
     signs = ["+", "-", "=", "@", "++"]
     data = load(write(tmp_path / "t.csv", ",", g=[signs[i % 5] for i in range(N)], y=[str(a) for a in A]))
-    assert csv_bytes({"g": np.array(signs)}).decode().split() == ["g", *signs]
+    assert csv_bytes({"g": np.array(signs)}, formulas(data.schema)).decode().split() == ["g", *signs]
     alike(data, load(drawn(data, tmp_path / "new.csv")))
     # What a spreadsheet would run is quoted where it was not in the training data.
-    assert csv_bytes({"g": np.array(["=1+1", "+1,50 €", "-2+3", "+SUM(A1)"])}).decode().split("\n")[1:5] == [
-        "'=1+1", '"+1,50 €"', "'-2+3", "'+SUM(A1)",
+    assert csv_bytes({"g": np.array(["=1+1", "+1,50 €", "-2+3", "+SUM(A1)", "-A1", "-$5", "-5 kg"])}).decode().split("\n")[1:8] == [
+        "'=1+1", '"+1,50 €"', "'-2+3", "'+SUM(A1)", "'-A1", "-$5", "-5 kg",
     ]  # fmt: skip
 
 
