@@ -222,7 +222,7 @@ def load(
             x, observed, outside = stored_columns(*cells, found, where, None, names)
             raw.notes, strange = raw.notes + more, None
         raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN), said)
-        raw.notes += written_notes(found) if schema is None else ()
+        raw.notes += written_notes(found, said) if schema is None else ()
     else:
         outside = None
     if schema is None and raw.brought is None and found.kind != "mixed":
