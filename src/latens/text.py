@@ -21,7 +21,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SPAN = re.compile(r"-\d+ days \+\d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
 _PARTS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_WRITTEN = re.compile(r"[+-][^\W\d_]{0,3}[^\w\s=+@|!(-]? ?\d[\d.,'\u2019 \u00a0\u202f\u2009]*[^\W\d_]{0,10}[%°€$£¥]?")
+_WRITTEN = re.compile(r"[+-][$£€¥]? ?\d[\d.,'\u2019 \u00a0\u202f\u2009]*[^\W\d_]{0,10}[%°€$£¥]?")
 """A number with its marks and unit, and nothing that could be run."""
 
 
@@ -40,10 +40,10 @@ def _steers(character: str) -> bool:
 
 def spreadsheet_text(text: str) -> str:
     """A text as it is written into a CSV file, with an apostrophe before what a spreadsheet would run as a formula."""
-    # Numbers, also with a unit, spans of time and signs alone never get one. It is the remedy for "CSV injection" of
+    # Numbers, also with a unit, and spans of time never get one. It is the remedy for "CSV injection" of
     # the Open Worldwide Application Security Project: for text that begins with `=`, `+`, `-`, `@`, a tab or a carriage
     # return.
-    plain = any(form.fullmatch(text) for form in (_NUMBER, _SPAN, _WRITTEN)) or not re.search(r"\w", text)
+    plain = any(form.fullmatch(text) for form in (_NUMBER, _SPAN, _WRITTEN))
     return f"'{text}" if text.startswith(_FORMULA) and not plain else text
 
 

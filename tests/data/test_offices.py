@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -322,12 +323,12 @@ def test_headers_that_come_again_and_headers_that_are_none(tmp_path: Path) -> No
 def test_signs_are_given_back_as_they_were(tmp_path: Path) -> None:
     signs = ["+", "-", "=", "@", "++"]
     data = load(write(tmp_path / "t.csv", ",", g=[signs[i % 5] for i in range(N)], y=[str(a) for a in A]))
-    assert csv_bytes({"g": np.array(signs)}).decode().split() == ["g", *signs]
+    assert csv_bytes({"g": np.array(signs)}, formulas(data.schema)).decode().split() == ["g", *signs]
     alike(data, load(drawn(data, tmp_path / "new.csv")))
     # What a spreadsheet would run is quoted where it was not in the training data.
-    assert csv_bytes({"g": np.array(["=1+1", "+1,50 €", "-2+3", "+SUM(A1)"])}).decode().split("\n")[1:5] == [
-        "'=1+1", '"+1,50 €"', "'-2+3", "'+SUM(A1)",
-    ]  # fmt: skip
+    cells = ["=1+1", "+1.50 €", "-2+3", "+SUM(A1)", "-A1", "-$5", "-5 kg"]
+    quoted = ["'=1+1", "+1.50 €", "'-2+3", "'+SUM(A1)", "'-A1", "-$5", "-5 kg"]
+    assert csv_bytes({"g": np.array(cells)}).decode().splitlines()[1:] == quoted
 
 
 def test_check_says_what_was_read(tmp_path: Path) -> None:
@@ -338,3 +339,205 @@ def test_check_says_what_was_read(tmp_path: Path) -> None:
         r"'d' as dates \('[\d/]+' is [-\d]+\)\.",
         said,
     )
+
+
+def frame(**more: Any) -> Any:
+    pd = pytest.importorskip("pandas")
+    days = DAYS.astype("datetime64[us]")
+    return pd.DataFrame({"a": A, "n": K * 3, "g": ["rgb"[k] for k in K], "d": days, "t": K > 1, **more})
+
+
+@pytest.mark.parametrize("ending", ["xlsx", "ods"])
+def test_spreadsheets(tmp_path: Path, ending: str) -> None:
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("python_calamine")
+    engine: Any = {"xlsx": "openpyxl", "ods": "odf"}[ending]
+    pytest.importorskip(engine)
+    given, path = frame(), tmp_path / f"book.{ending}"
+    given.loc[3, "g"] = None
+    with pd.ExcelWriter(path, engine=engine) as book:
+        pd.DataFrame({"note": ["see the next sheet"]}).to_excel(book, sheet_name="read me", index=False)
+        given.to_excel(book, sheet_name="Daten", index=False)
+        given.to_excel(book, sheet_name="titled", index=False, startrow=3)
+        book.sheets["titled"].cell(1, 1, "Report") if ending == "xlsx" else None
+        pd.DataFrame().to_excel(book, sheet_name="empty")
+    given.to_csv(tmp_path / "t.csv", index=False)
+    want = load(tmp_path / "t.csv")
+    for sheet in ("Daten", "2", 2, "titled"):
+        data = load(path, sheet=sheet)
+        alike(want, data)
+        assert (data.x == want.x).all()
+        assert (data.mask == want.mask).all()
+    assert ("What stands above the table was left out: 'Report'." in data.notes) == (ending == "xlsx")
+    with pytest.raises(DataError, match=r"has no sheet 'daten'.*'Daten'"):
+        load(path, sheet="daten")
+    with pytest.raises(DataError, match=r"sheet 'empty': has no rows.*--sheet"):
+        load(path, sheet="empty")
+    pd.DataFrame({"x": A, "y": A}).to_excel(tmp_path / f"one.{ending}", index=False, engine=engine)
+    assert load(tmp_path / f"one.{ending}").x.tolist() == np.float32(np.stack([A, A], 1)).tolist()
+    with pd.ExcelWriter(path, engine=engine) as book:
+        given.to_excel(book, sheet_name="first", index=False)
+        given.to_excel(book, sheet_name="second", index=False)
+    assert "Sheet 'first' was read; --sheet NAME names another: 'second'." in load(path).notes
+
+
+def test_cells_of_a_spreadsheet_as_it_stores_them(tmp_path: Path) -> None:
+    openpyxl, _ = pytest.importorskip("openpyxl"), pytest.importorskip("python_calamine")
+    import datetime
+
+    sheet = (book := openpyxl.Workbook()).active
+    sheet.append(["when", "at", "took", "yes", "code", None, "price"])
+    for i in range(N):
+        moment = DAYS[i].astype("datetime64[s]").astype(object) + datetime.timedelta(hours=i % 24)
+        span, price = datetime.timedelta(hours=30 + i), "$1,234.50" if i else None
+        sheet.append([moment, datetime.time(*CLOCK[i]), span, i % 2 == 0, f"0{10 + i % 3}", None, price])
+    book.save(tmp_path / "t.xlsx")
+    data = load(tmp_path / "t.xlsx")
+    kinds = {c.name: (t.kind, t.written) for c, t in zip(data.schema.columns, data.schema.types)}
+    assert kinds == {
+        "when": ("date", "s"), "at": ("date", "s"), "took": ("duration", "hours"), "yes": ("category", "text"),
+        "code": ("category", "text"), "price": ("number", "float"),
+    }  # fmt: skip
+    assert data.schema.types[5].writing == Writing("$", thousands=",", decimals=2)
+
+
+def sqlite(path: Path, **tables: Any) -> Path:
+    import sqlite3
+
+    connection = sqlite3.connect(path)
+    for name, given in tables.items():
+        given.assign(d=given["d"].astype(str)).to_sql(name, connection, index=False)
+    connection.close()
+    return path
+
+
+def test_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = frame()
+    given.loc[3, "g"] = None
+    path = sqlite(tmp_path / "shop.db", sales=given, other=given.head(9))
+    want = load(given)
+    monkeypatch.chdir(tmp_path)
+    for spec, query in (
+        (f"sqlite:///{path}?table=sales", None),
+        ("sqlite:///shop.db?table=sales", None),
+        ("sqlite:///shop.db", "SELECT * FROM sales"),
+        ("shop.db", 'SELECT a, n, g, d, t FROM "sales"'),
+    ):
+        data = load(spec, query=query)
+        assert [(t.kind, t.written) for t in data.schema.types[:4]] == [
+            (t.kind, t.written) for t in want.schema.types[:4]
+        ]
+        assert (data.x[:, :4] == want.x[:, :4]).all()
+        assert not data.mask[3, 2]
+    assert len(load("sqlite:///shop.db", query="SELECT a, n FROM sales WHERE n > 0")) == int((K > 0).sum())
+    with pytest.raises(DataError, match=r"has 2 tables: 'other', 'sales'\. Name one: (\S+), or give SQL") as found:
+        load("shop.db")
+    remedy = re.search(r"Name one: (\S+),", str(found.value))
+    assert remedy is not None
+    assert len(load(remedy[1])) == 9
+    for spec, query, words in (
+        ("sqlite:///shop.db?table=sale", None, "has no table 'sale'.*'sales'"),
+        ("sqlite:///none.db?table=t", None, "no such file"),
+        ("sqlite:///shop.db", "SELEC 1", "cannot be read .*syntax"),
+        ("sqlite:///shop.db", "DELETE FROM sales", "cannot be read .*readonly"),
+        ("sqlite:///shop.db", "SELECT a, a FROM sales", "two columns are named 'a'"),
+        ("sqlite:///shop.db", "SELECT a, x'00' AS b FROM sales", "column 'b' holds bytess"),
+    ):
+        with pytest.raises(DataError, match=words):
+            load(spec, query=query)
+    with pytest.raises(Exception, match=r"--query: t.csv is not a database"):
+        load("t.csv", query="SELECT 1")
+
+
+def test_other_databases(tmp_path: Path) -> None:
+    duckdb, _ = pytest.importorskip("duckdb"), pytest.importorskip("sqlalchemy")
+    given = frame()
+    connection = duckdb.connect(str(tmp_path / "t.duckdb"))
+    connection.execute("CREATE TABLE sales AS SELECT * FROM given")
+    connection.close()
+    path, want = sqlite(tmp_path / "t.db", sales=given), load(given)
+    one = load(tmp_path / "t.duckdb")
+    specs = [f"duckdb:///{tmp_path}/t.duckdb?table=sales", f"sqlite+pysqlite:///{path}?table=sales"]
+    for data in (one, *map(load, specs)):
+        assert (data.x[:, :3] == want.x[:, :3]).all()
+    with pytest.raises(DataError, match=r"has no table 'sale'"):
+        load(f"sqlite+pysqlite:///{path}?table=sale")
+
+
+@pytest.mark.parametrize("kind", ["dicts", "columns", "arrow", "batch", "duckdb", "polars", "lazy"])
+def test_objects_are_read_as_the_frame_of_their_columns(kind: str) -> None:
+    given = frame().drop(columns="d")
+    given.loc[3, "g"] = None
+    rows = given.astype(object).where(given.notna(), None)
+    if kind == "dicts":
+        value: Any = rows.to_dict("records")
+        value[3].pop("g")
+    elif kind == "columns":
+        value = {name: rows[name].tolist() for name in rows}
+    elif kind in ("polars", "lazy"):
+        value = pytest.importorskip("polars").from_dicts(rows.to_dict("records"))
+        value = value.lazy() if kind == "lazy" else value
+    else:
+        arrow = pytest.importorskip("pyarrow")
+        value = arrow.Table.from_pandas(given, preserve_index=False)
+        value = value.to_batches()[0] if kind == "batch" else value
+        if kind == "duckdb":
+            value = pytest.importorskip("duckdb").from_arrow(value)
+    want, data = load(given), load(value)
+    alike(want, data)
+    assert (data.x == want.x).all()
+    assert (data.mask == want.mask).all()
+    assert load(value, label="g", missing="nan").schema.classes == ("b", "g", "r")
+
+
+def test_objects_that_are_no_tables() -> None:
+    for value, words in (
+        ({"a": [1, 2], "b": [1]}, "columns of unequal length"),
+        ([{"a": 1, "b": [2]}] * 9, "column 'b' holds lists"),
+        ([{}, {}], "has no rows"),
+    ):
+        with pytest.raises(DataError, match=words):
+            load(value)
+
+
+def test_what_may_not_mean_what_it_says_is_pointed_at_with_what_mends_it(tmp_path: Path) -> None:
+    zips = [str(10115 + 8000 * (i % 7)) for i in range(N)]
+    columns = {
+        "id": [str(i + 1) for i in range(N)],
+        "zip": zips,
+        "a": [str(a) for a in A],
+        "A ": [str(a) for a in SMALL],
+    }
+    path = write(tmp_path / "t.csv", ",", **columns)
+    report = check(load(path))["warnings"]
+    assert report[:1] == ["Only 80 rows: " + report[0].split(": ", 1)[1]]
+    assert "Columns 'a' and 'A' differ in case or blanks alone: if they are one, leave one out." in report
+    assert "Column 'id' counts the rows from 1: --id id makes it the row id." in report
+    codes = 'Column \'zip\' holds 7 numbers that look like codes: {"zip": "category"} in --columns makes them names.'
+    assert codes in report
+    data = load(path, row_id="id", columns={"zip": "category", "A": "leave out"})
+    rest = " ".join(check(data)["warnings"])
+    assert not re.search("counts the rows|look like codes|differ in case", rest)
+    path = write(tmp_path / "u.csv", ",", a=[str(a) for a in A], species=["rgb"[k] for k in K])
+    said = "Column 'species' has 3 names and may be the label: --label species keeps it out of the rows."
+    assert said in check(load(path))["warnings"]
+    assert said not in check(load(path, label="species"))["warnings"]
+    path.write_text("x,x \n1,2\n")
+    with pytest.raises(DataError, match="two columns are named 'x'"):
+        load(path)
+
+
+def test_no_column_of_numbers_is_dropped_or_made_names_without_a_word(tmp_path: Path) -> None:
+    crates = [f"{10 + i} crates" for i in range(N)]
+    path = write(tmp_path / "t.csv", ",", x=crates, y=[str(a) for a in A], g=["rgb"[k] for k in K])
+    data = load(path)
+    why = "every row has another text, like an id; if it holds numbers of one unit, declare it a number in --columns"
+    assert data.notes[0] == f"Column 'x' is not modelled: {why}."
+    one = load(path, columns={"x": "number"}).schema.types[0]
+    assert (one.kind, one.low, one.writing) == ("number", 10, Writing(suffix=" crates", decimals=0))
+    free = ["free" if i % 4 == 0 else str(i % 9) for i in range(N)]
+    path = write(tmp_path / "u.csv", ",", x=free, y=[str(a) for a in A])
+    said = r"Column 'x' is read as names, though 7\d% of its cells are numbers: leave cells such as 'free' empty"
+    for data in (load(path), load(path, stream=True)):
+        assert [note for note in data.notes if re.match(said, note)]
+    assert not [note for note in load(path, columns={"x": "category"}).notes if "as names" in note]

@@ -232,6 +232,11 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--encoding", metavar="NAME", help=words)
     words = "the first line of a text table names its columns, or is a row (default: looked at)"
     group.add_argument("--header", action=argparse.BooleanOptionalAction, default=None, help=words)
+    group.add_argument(
+        "--sheet", metavar="NAME", help="of a spreadsheet, by name or number from 1 (default: the first)"
+    )
+    words = "the rows of a database (sqlite:///FILE.db) that are read (default: those of ?table=NAME)"
+    group.add_argument("--query", metavar="SQL", help=words)
     words = "leave the rows of files on disk and read them while training (default: above 8 GiB)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "of a folder of pictures: the shorter side is scaled to N pixels, the centre kept"

@@ -25,7 +25,8 @@ from latens.data.declared import LEFT_OUT, Declared, bounds_of
 from latens.data.durations import UNITS
 from latens.data.raw import Raw
 from latens.data.schema import TINY, Column, Schema
-from latens.data.words import written_number
+from latens.data.words import is_number, is_zero_led, written_number
+from latens.data.writings import part_of
 from latens.errors import DataError, nearest
 
 
@@ -117,7 +118,10 @@ def leave_out(
         return "no training row has a value"
     named = said is not None and said.named
     if found is not None and found.values and distinct > 20 and distinct == rows and not named:
-        return "every row has another text, like an id"
+        parts = [part_of(value, True) for value in found.values]
+        counts = all(part and not is_zero_led(part[4]) for part in parts) and not all(map(str.isdigit, found.values))
+        as_numbers = "; if it holds numbers of one unit, declare it a number in --columns" if counts else ""
+        return f"every row has another text, like an id{as_numbers}"
     if found is None or len(found.values) <= MOST_CATEGORIES:
         return None
     most = MOST_CATEGORIES if found.ordered else MOST_NAMES
@@ -304,17 +308,26 @@ def mixed_notes(
     return notes_of(whys, beyond)
 
 
-def written_notes(schema: Schema) -> tuple[str, ...]:
-    """Say in a line which columns are numbers and dates that are written with marks, units or another order."""
-    said = []
+def written_notes(schema: Schema, declared: Mapping[str, Declared] | None) -> tuple[str, ...]:
+    """Say in a line which columns are numbers and dates with a writing, and which are names though most are numbers."""
+    said, names = [], []
     for column, one in zip(schema.columns or (), schema.types or ()):
+        if one.kind == "category" and not one.starts and column.name not in (declared or {}):
+            numbers = [is_number(value) for value in one.values]
+            share = float(np.dot(numbers, one.shares))
+            if 0.5 < share < 1 and sum(numbers) > 2 and not any(map(is_zero_led, one.values)):
+                other = next(value for value, number in zip(one.values, numbers) if not number)
+                what = (
+                    f"Column {column.name!r} is read as names, though {share:.0%} of its cells are numbers: leave cells"
+                )
+                names.append(f"{what} such as {other[:40]!r} empty, or declare it a category.")
         if one.writing is not None:
             cell = np.array([one.starts[int(np.argmax(one.shares))]])
             plain = structs.replace(one, writing=None).texts(cell)[0]
             meant = f" is {plain}" if one.kind == "number" or one.writing.step is None else ""
             meant = meant if one.kind == "number" or "Y" in one.writing.pattern.upper() else ""
             said.append(f"{column.name!r} as {one.kind}s ({one.texts(cell)[0]!r}{meant})")
-    return (f"Read as it is written, and so are samples: {', '.join(said)}.",) if said else ()
+    return (*((f"Read as it is written, and so are samples: {', '.join(said)}.",) if said else ()), *names)
 
 
 def notes_of(whys: Mapping[str, str | None], beyond: int) -> tuple[str, ...]:

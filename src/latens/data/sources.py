@@ -1,6 +1,7 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.formats import idx
+from latens.data.formats.databases import is_database, read_database
 from latens.data.formats.npy import read_npy
 from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
@@ -251,7 +253,7 @@ def load(
             x, observed, outside = stored_columns(*cells, found, where, None, names)
             raw.notes, strange = raw.notes + more, None
         raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN), said)
-        raw.notes += written_notes(found) if schema is None else ()
+        raw.notes += written_notes(found, said) if schema is None else ()
     else:
         outside = None
     if schema is None and raw.brought is None and found.kind != "mixed":
@@ -347,6 +349,11 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
             what = "is no file that could stay on disk."
             raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
         return None
+    if is_database(str(spec)):
+        if stream:
+            fix = "Leave --stream out, or write the rows as .parquet files."
+            raise UsageError("rows of a database are read into memory.", where="--stream", fix=fix)
+        return None
     path, blocks = Path(spec), False
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
         folder = path.is_dir() and idx.idx_folder(path) is None and (stream or not find_pictures(path).pictures)
@@ -400,6 +407,11 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
         if roles.label == "none":
             raw.label = raw.classes = None
         return raw, spec, spec
+    if is_database(str(spec)):
+        return read_database(str(spec), roles), str(spec), re.split(r"[/=]", str(spec))[-1].partition("?")[0]
+    if roles.query is not None and Path(spec).suffix.lower() not in (".db", ".sqlite", ".sqlite3", ".duckdb"):
+        fix = 'Leave it out, or give the address of a database: "sqlite:///file.db".'
+        raise UsageError(f"{spec} is not a database.", where="--query", fix=fix)
     path = Path(spec)
     try:
         exists = path.exists()

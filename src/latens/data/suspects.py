@@ -1,10 +1,12 @@
 """What of a table may not mean what it says: marks of missing values, columns that tell the label, empty rows."""
 
+import re
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
+from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.sparse import columns_of
 
@@ -18,6 +20,14 @@ LEAST_SHARE, LEAST_ROWS = 1e-3, 3
 """A mark of missing values is in at least this share of the cells of its column, and in so many rows."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
+
+MOST_CLASSES = 50
+"""A label has so many classes at the most, where it is told by its name."""
+LABEL = re.compile(r"(?i)(class(es)?|labels?|targets?|species|category|outcome|diagnosis|survived|churn(ed)?|y)")
+CODE = re.compile(
+    r"(?i)(^|[^a-z])(id|code|zip|zipcode|plz|postcode|postal|icd|sku|isbn|ean|naics|sic)([^a-z]|$)|(ID|Id|Code)$"
+)
+"""Names of columns that are labels, or codes."""
 
 LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
 """From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
@@ -37,12 +47,20 @@ def suspicions(dataset: Dataset) -> list[str]:
             f"Only {len(dataset)} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
             "IsolationForest and random forests of scikit-learn) are safer."
         )
+    names = [column.name for column in schema.columns]
+    same: dict[str, str] = {}
+    for name in names:
+        if (other := same.setdefault(" ".join(name.lower().split()), name)) != name:
+            found.append(
+                f"Columns {other!r} and {name!r} differ in case or blanks alone: if they are one, leave one out."
+            )
     for i, (column, stored) in enumerate(zip(schema.columns, columns_of(dataset.x))):
         one = None if schema.types is None else schema.types[i]
         shown = slice(None) if dataset.mask is None else dataset.mask[:, i]
         every = stored[shown]
         step = 1 + len(every) // MOST_ROWS
         cells = every[::step].astype(np.float64)
+        found += _roles(column.name, one, every.astype(np.float64), dataset)
         if one is None or not one.named:
             for value in far_values(cells):
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
@@ -56,6 +74,31 @@ def suspicions(dataset: Dataset) -> list[str]:
                 f"Column {column.name!r} tells the label of every row: leave it out if it is known only with the label."
             )
     return found
+
+
+def _roles(name: str, one: ColumnType | None, values: np.ndarray, dataset: Dataset) -> list[str]:
+    """Say of a column that it counts the rows, holds codes, or may be the label, with what mends it."""
+    if one is not None and one.named:
+        few = 2 <= one.cells <= MOST_CLASSES
+        if dataset.label is None and few and LABEL.fullmatch(name.strip()):
+            return [
+                f"Column {name!r} has {one.cells} names and may be the label: --label {name} keeps it out of the rows."
+            ]
+        return []
+    if one is not None and one.kind != "number":
+        return []
+    numbers = values if one is None else one.low + values * one.step
+    rises = np.diff(numbers)
+    if len(numbers) == len(dataset) >= FEWEST and np.all(rises == 1) and dataset.mask is None:
+        return [f"Column {name!r} counts the rows from {numbers[0]:g}: --id {name} makes it the row id."]
+    whole = bool(np.all(numbers == np.floor(numbers))) and len(numbers) > 0 and (one is None or one.writing is None)
+    distinct = len(np.unique(numbers)) if whole else 0
+    few = distinct > 2 and len(numbers) >= 5 * distinct
+    digits = whole and few and len(str(int(numbers.min()))) == len(str(int(numbers.max()))) >= 5 and numbers.min() > 0
+    if whole and distinct > 2 and (digits or (few and CODE.search(name))):
+        kind = '{"%s": "category"}' % name.replace('"', '\\"')  # noqa: UP031
+        return [f"Column {name!r} holds {distinct} numbers that look like codes: {kind} in --columns makes them names."]
+    return []
 
 
 def far_values(values: Shaped[np.ndarray, " n"]) -> list[float]:

@@ -291,3 +291,13 @@ def _float(cell: str) -> float:
 
 def _is_number(cell: str) -> bool:
     return bool(np.isfinite(_float(cell)))
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number, with marks and a unit or without."""
+    return _is_number(cell) or part_of(cell) is not None
+
+
+def is_zero_led(cell: str) -> bool:
+    """Whether a cell begins as 007 does, which is a name."""
+    return _ZERO_LED.match(cell) is not None

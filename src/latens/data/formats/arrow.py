@@ -21,6 +21,7 @@ from latens.data.formats.tables import (
     TRUTH,
     categories,
     check_column_names,
+    from_columns,
     from_words,
     is_wide,
     kept_columns,
@@ -327,6 +328,15 @@ def read_parquet(path: Path, roles: ColumnRoles) -> Raw:
         if cells * 8 > MAX_BYTES:
             raise ResourceError(f"declares {cells} cells.", where=where, fix="Use fewer rows or columns.")
         return _from_parquet(file, roles, where)
+
+
+def from_arrow(value: Any, roles: ColumnRoles, where: str) -> Raw:
+    """Read the rows of a table of pyarrow, or of any object that gives its columns as Arrow has them."""
+    pyarrow = needed("pyarrow", "Arrow tables", where, "Install latens[tables], or give a frame of pandas.")
+    table = pyarrow.table(value)
+    check_column_names(table.column_names, where)
+    columns = {name: arrow_typed(table[name], f"{where}, column {name!r}") for name in table.column_names}
+    return from_columns(columns, roles, where)
 
 
 def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:

@@ -62,6 +62,16 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
         return raw
 
 
+def read_rows(rows: list[tuple[int, list[str]]], roles: ColumnRoles, where: str) -> Raw:
+    """Read the rows of a table whose cells are text, each with its line."""
+    try:
+        if roles.declared or roles.decimal == ",":
+            raise HasText
+        return _read(iter(rows), roles, where)
+    except HasText:
+        return _read(iter(rows), roles, where, text=True)
+
+
 def read_text(path: Path, roles: ColumnRoles) -> tuple[list[str] | None, list[list[str]]]:
     """Read the text of a table that `read_csv` has read."""
     try:

@@ -5,17 +5,17 @@ import gzip
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from latens.data.formats import anndata as annotated
-from latens.data.formats import hdf5, idx, sparse
+from latens.data.formats import databases, hdf5, idx, sheets, sparse
 from latens.data.formats import npz as arrays
 from latens.data.formats import pictures as image_folder
-from latens.data.formats.arrow import ArrowSource, ParquetSource, read_parquet
+from latens.data.formats.arrow import ArrowSource, ParquetSource, from_arrow, read_parquet
 from latens.data.formats.csv import Csv
 from latens.data.formats.format import Format, FormatSource
 from latens.data.formats.jsonl import JsonLines
@@ -35,7 +35,6 @@ _OTHERS = {
     _PICKLES: "a pickle can run code when it is opened, so latens never reads one.",
     (".mat",): "this format is not read.",
     (".zarr",): "a Zarr store is a folder, and this is a file.",
-    (".xls", ".xlsx", ".ods"): "spreadsheets are not read.",
     image_folder.ENDINGS: "single pictures are not read, a folder of them is.",
     (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "archives are not read.",
 }
@@ -114,7 +113,7 @@ def register_format(kind: Any) -> None:
 _TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".txt.gz", ".data.gz")
 _HDF5 = (".h5", ".hdf5", ".h5ad")
 _START = 64  # bytes that tell what a file is
-_ZIPPED = (".xlsx", ".ods", ".zip", ".pt", ".pth")  # archives that are not those of NumPy
+_ZIPPED = (*sheets.ENDINGS, ".zip", ".pt", ".pth")  # archives that are not those of NumPy
 
 FORMATS: dict[str, Row] = {
     "npy": Row(".npy", (".npy",), lambda path, _: Raw(read_npy(path)), NpySource, (MAGIC,)),
@@ -123,6 +122,9 @@ FORMATS: dict[str, Row] = {
     "idx": Row("IDX", (), lambda path, _: Raw(idx.read_idx(path)), starts=idx.STARTS, packed=True),
     "csv": Row(".csv, .tsv, .txt (also .gz)", _TEXT, read_txt, row_of(Csv).blocks, beside=True),
     "jsonl": row_of(JsonLines)._replace(shown=".jsonl"),
+    "sheets": Row(".xlsx, .xls, .ods", sheets.ENDINGS, sheets.read_sheet),
+    "sqlite": Row(".db, .sqlite", (".sqlite", ".sqlite3", ".db"), databases.read_file, starts=(databases.SQLITE,)),
+    "duckdb": Row(".duckdb", (".duckdb",), databases.read_file),
     "parquet": Row(".parquet", (".parquet",), read_parquet, ParquetSource, (b"PAR1",)),
     "hdf5": Row(".h5 and .h5ad", _HDF5, hdf5.read_hdf5, hdf5.Hdf5Source, (hdf5.MAGIC,)),
     "arrow": Row(".arrow", (".arrow",), None, ArrowSource),
@@ -160,7 +162,9 @@ def read_path(path: Path, roles: ColumnRoles) -> Raw:
 
 
 def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
-    """Read the rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object."""
+    """Read the rows of an array, lists, dicts, a sparse matrix, a frame, an Arrow table or an AnnData object."""
+    if type(value).__name__ == "LazyFrame" and hasattr(value, "collect"):
+        value = value.collect()
     if is_frame(value):
         return from_frame(value, roles, where)
     if (strings := strings_of(value)) is not None:
@@ -169,6 +173,16 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
         return annotated.from_annotated(value, roles, where)
     if is_sparse(value):
         return with_roles(Raw(sparse_rows(value, where)), roles, where)
+    if hasattr(value, "__arrow_c_stream__"):  # tables of pyarrow, results of DuckDB and others
+        return from_arrow(value, roles, where)
+    if isinstance(value, list | tuple) and value and all(isinstance(row, Mapping) for row in value):
+        names = dict.fromkeys(str(name) for row in value for name in row)
+        return databases.from_cells({name: [row.get(name) for row in value] for name in names}, roles, where)
+    if isinstance(value, Mapping):
+        columns = {str(name): list(cells) for name, cells in value.items()}
+        if len(set(map(len, columns.values()))) > 1:
+            raise DataError("has columns of unequal length.", where=where, fix="Give every column a cell for each row.")
+        return databases.from_cells(columns, roles, where)
     try:
         array = np.asarray(unmasked(value))
     except (ValueError, TypeError):

@@ -285,7 +285,9 @@ class TypedStatistics:
             elif not kind.named and one.of_every is not None:
                 place = np.round((one.every - kind.low) / kind.step)
                 beyond += int(one.of_every[(place < 0) | (place >= kind.size)].sum())
-        self.notes = notes_of({name: whys[name] for name in schema.ignored or ()}, beyond) + written_notes(schema)
+        self.notes = notes_of({name: whys[name] for name in schema.ignored or ()}, beyond) + written_notes(
+            schema, self.declared
+        )
         return schema
 
     def _check_marks(self, beside: Callable[[], str]) -> None:
