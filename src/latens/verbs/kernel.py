@@ -137,6 +137,9 @@ class Made(Struct, kw_only=True):
         path = as_path(path)
         if self.raw is not None:
             write_atomic(path, self.raw)
+        elif path.suffix.lower() == ".txt":
+            assert self.schema is not None
+            write_atomic(path, "".join(f"{text}\n" for text in self.schema.decode(self.arrays["x"])).encode())
         elif path.suffix.lower() == ".npz":
             write_npz(path, self.arrays)
         elif path.suffix.lower() != ".png":
