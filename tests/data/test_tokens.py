@@ -73,6 +73,14 @@ def test_the_edges_of_buckets_are_the_best_of_all(most: int) -> None:
         assert len(found) == min(len(c) for c in choices if steps(c) == steps(found))
 
 
+def test_buckets_are_few_where_more_do_not_pay() -> None:
+    lengths = np.repeat([3, 7, 11, 15], 3000)
+    assert load(["a" * n for n in lengths[::30]]).schema.tokens.edges == (8, 16)
+    assert load(["a" * n for n in np.r_[lengths, lengths]]).schema.tokens.edges == (4, 8, 12, 16)
+    near = np.repeat([3, 7, 15], [14_000, 300, 14_000])  # a bucket of 8 saves a hundredth of the steps
+    assert load(["a" * n for n in near]).schema.tokens.edges in ((4, 16), (8, 16))
+
+
 @pytest.mark.parametrize(
     ("texts", "options", "said"),
     [

@@ -129,6 +129,9 @@ def load(
     if schema is not None and schema.types is not None:
         declared = hints(schema)
     words = replace(words, declared=(declared or {}) if typed or declared is not None else None)
+    if pieces is not None and schema is not None and schema.tokens is not None and schema.tokens.pieces != pieces:
+        fix = f"The model was trained on {schema.tokens.pieces}: leave pieces out."
+        raise UsageError(f"{pieces!r} are other pieces than those of the model.", where="--pieces", fix=fix)
     words = replace(words, pieces=schema.tokens.pieces if schema is not None and schema.tokens else pieces)
     given = {role: unmasked(values) for role, values in given.items()}
     source = None if pair is not None and not stream else _files(spec, words, stream)

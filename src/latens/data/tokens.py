@@ -23,8 +23,9 @@ GRID = 4
 """Rows are stored at a length that is a multiple of it, and so are the edges of their buckets."""
 SUBWORDS = 1000
 """Subwords of a vocabulary that is made from the rows, beside the 256 bytes."""
-FEW_BUCKETS, MANY_BUCKETS, MANY_ROWS = 2, 4, 10_000
-"""Buckets of lengths for few rows and for many; each is a compiled branch of the training step."""
+FEW_BUCKETS, MANY_BUCKETS, MANY_ROWS, WORTH = 2, 4, 10_000, 0.9
+"""Buckets of lengths for few rows and for many, where they leave at most such a share of the steps of few; each is a
+compiled branch of the training step."""
 
 
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -182,10 +183,12 @@ def learn_tokens(
     if len(values) > MOST_TOKENS or max(map(len, values)) > MOST_PIECE:
         what = f"holds {len(values):,} different {pieces}, or one of more than {MOST_PIECE} characters."
         raise DataError(what, where=where, fix="Use other pieces: --pieces characters.")
-    counts = np.bincount((lengths[train] if train.any() else lengths) + 1)
+    needed = (lengths[train] if train.any() else lengths) + 1
     length = -(-(int(lengths.max()) + 1) // GRID) * GRID
-    buckets = MANY_BUCKETS if counts.sum() > MANY_ROWS else FEW_BUCKETS
-    return Tokens(pieces, values, bucket_edges(counts, buckets, length), merges), length
+    few, many = (bucket_edges(np.bincount(needed), most, length) for most in (FEW_BUCKETS, MANY_BUCKETS))
+    steps_few, steps_many = (np.array(edges)[np.searchsorted(edges, needed)].sum() for edges in (few, many))
+    edges = many if len(needed) > MANY_ROWS and steps_many < WORTH * steps_few else few
+    return Tokens(pieces, values, edges, merges), length
 
 
 def steps_of(codes: Int[np.ndarray, "n steps"]) -> Int[np.ndarray, " n"]:

@@ -62,6 +62,10 @@ def table_bytes(
     return parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs})
 
 
+TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz")
+"""Of files with rows of text."""
+
+
 def formulas(schema: Schema) -> tuple[str, ...]:
     """The names of columns, cells and classes of the training data that a spreadsheet would run as formulas."""
     cells = [value for one in schema.types or () for value in one.values]

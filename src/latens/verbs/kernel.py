@@ -128,6 +128,13 @@ class Made(Struct, kw_only=True):
     raw: bytes | None = None  # the file itself
     trained: "TrainedModel | None" = None  # a model that was made
 
+    def __post_init__(self) -> None:
+        if self.schema is not None and self.schema.tokens is not None and "x" in self.arrays:
+            import numpy as np
+
+            self.arrays = {**self.arrays, "text": np.array(self.schema.decode(self.arrays["x"]))}
+            self.table = {name: array for name, array in self.arrays.items() if array.ndim == 1}
+
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
         from latens.io.atomic import as_path, write_atomic, write_together
