@@ -95,7 +95,7 @@ def test_beginnings_are_kept_and_have_the_probability_that_samples_say(trained):
 
 
 def test_what_cannot_be_drawn_is_refused_in_words(trained):
-    with pytest.raises(DataError, match="character 2 is 'x', which the vocabulary of 3 pieces lacks"):
+    with pytest.raises(DataError, match=r"character 2 is 'x', which the vocabulary of 3 pieces lacks"):
         begun(trained, complete="ax")
     with pytest.raises(UsageError, match="--mean: a beginning says all that is known of a row"):
         begun(trained, complete="a", mean=True)
@@ -104,6 +104,6 @@ def test_what_cannot_be_drawn_is_refused_in_words(trained):
 def test_networks_without_a_fixed_length_are_needed(data):
     with pytest.raises(ConfigError, match=r"rows of tokens have no fixed length, which dense networks need"):
         prepare(override(get_recipe("text").config, {"network": "dense"}), data)
-    with pytest.raises(ConfigError, match="likelihood.kind: these dropouts are of a recurrent network"):
+    with pytest.raises(ConfigError, match=r"likelihood\.kind: these dropouts are of a recurrent network"):
         settings = {"likelihood.kind": "transformer", "likelihood.word_dropout": 0.1}
         prepare(override(get_recipe("text").config, settings), data)
