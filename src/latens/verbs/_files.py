@@ -81,6 +81,11 @@ def formula_note(known: Collection[str], out: Path) -> str:
     return said if known and out.suffix.lower() == ".csv" else ""
 
 
+def lines_of(schema: Schema, x: np.ndarray) -> str:
+    """Rows of text, a line each, so that a terminal shows every character."""
+    return "\n".join(visible(text) for text in schema.decode(x))
+
+
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write arrays to an .npz file that needs no pickle, whole or absent."""
     for name, array in arrays.items():
