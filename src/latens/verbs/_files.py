@@ -81,6 +81,14 @@ def formula_note(known: Collection[str], out: Path) -> str:
     return said if known and out.suffix.lower() == ".csv" else ""
 
 
+def text_lines(path: Path, texts: list[str]) -> bytes:
+    """The bytes of a text file with a row a line."""
+    if broken := [row for row, text in enumerate(texts) if "\n" in text or "\r" in text]:
+        what = f"row {broken[0]} holds the end of a line; {len(broken)} such rows in all."
+        raise DataError(what, where=str(path), fix="Use --out FILE.csv, where a row may have several lines.")
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
 def lines_of(schema: Schema, x: np.ndarray) -> str:
     """Rows of text, a line each, so that a terminal shows every character."""
     return "\n".join(visible(text) for text in schema.decode(x))
