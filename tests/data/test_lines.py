@@ -71,9 +71,9 @@ def test_a_table_of_one_column_of_text_has_labels_and_ids(tmp_path: Path) -> Non
     assert (data.label.tolist(), data.names.tolist()) == ([0, 1, 0, 1], ["m0", "m1", "m2", "m3"])
     again = load(written(tmp_path / "n.csv", "smiles\nCCO\nCC\n"), schema=data.schema)
     assert data.schema.decode(again.x) == ["CCO", "CC"]
-    with pytest.raises(DataError, match="holds no rows of text to be cut into pieces; it has the columns name, smiles"):
+    with pytest.raises(DataError, match=r"has 2 columns beside label, id and weight \(name, smiles\)"):
         load(path, pieces="atoms", label="active")
-    with pytest.raises(DataError, match=r"row 1: has no text"):
+    with pytest.raises(DataError, match=r"row 1: is a sequence of length 0"):
         load(written(tmp_path / "n.csv", "smiles,n\nCCO,1\n,2\n"), schema=data.schema, row_id="n")
 
 
@@ -93,6 +93,18 @@ def test_check_says_what_a_text_file_holds(tmp_path: Path, capsys: pytest.Captur
     said = capsys.readouterr().out
     assert "text in 6 different characters; 4 at the longest, 3.3 on average" in said
     assert "cells or columns never change" not in said
+
+
+def test_a_frame_of_one_column_of_text_is_rows_of_text() -> None:
+    frames = pytest.importorskip("pandas")
+    frame = frames.DataFrame({"smiles": ["CCO", "CC", "CCN"], "weight": [1.0, 2.0, 0.5]})
+    data = load(frame, pieces="atoms", weight="weight")
+    assert data.schema.decode(data.x) == ["CCO", "CC", "CCN"]
+    assert data.weight.tolist() == [1.0, 2.0, 0.5]
+    with pytest.raises(DataError, match="holds no rows of text to be cut into pieces; it has the columns smiles, weig"):
+        load(frame, pieces="atoms")
+    with pytest.raises(DataError, match=r"row 1: has no text"):
+        load(frames.DataFrame({"smiles": ["CCO", None, "CC"]}), pieces="atoms")
 
 
 def test_a_series_and_an_array_of_strings_are_rows_of_text() -> None:

@@ -81,7 +81,11 @@ def test_a_recipe_from_data_to_reloaded_model(
     latens: Callable[..., Result], tmp_path: Path, programs: Path, name: str
 ) -> None:
     folder = tmp_path / "run"
-    words = ["fit", "digits", "--recipe", name, *flags(name), "--out", folder]
+    rows: str | Path = "digits"
+    if RECIPES[name].config.likelihood.family == "tokens":
+        rows = tmp_path / "rows.txt"
+        rows.write_text("".join(f"{one}\n" for one in ("abc", "ba", "cab", "b", "aabca") * 12))
+    words = ["fit", rows, "--recipe", name, *flags(name), "--out", folder]
     if name in PROCESSES:
         done = process("import sys; from latens.cli.main import main; sys.exit(main(sys.argv[1:]))", *words, "--json")
         assert done.returncode == 0, done.stderr

@@ -157,6 +157,9 @@ def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
             continue
         given |= {"required": True} if default is NODEFAULT else {"default": default}
         given |= {} if asked.choices else {"metavar": asked.metavar, "type": asked.kind}
+        if asked.many and len(words := asked.metavar.split()) > 1:  # a fixed number of them
+            group.add_argument(flag, **given | {"nargs": len(words), "metavar": tuple(words)})
+            continue
         group.add_argument(flag, action="append" if asked.many else "store", **given)
     if verb.takes_out is not None:
         metavar, words = verb.takes_out

@@ -155,6 +155,9 @@ def load(
     if size is None and schema is not None and pair is None and len(schema.shape) in (2, 3) and not schema.standardised:
         wanted = (*schema.shape, 1)[:3]
     words = replace(words, declared=(declared or {}) if typed or declared is not None else None, **told)
+    if pieces is not None and schema is not None and schema.tokens is not None and schema.tokens.pieces != pieces:
+        fix = f"The model was trained on {schema.tokens.pieces}: leave pieces out."
+        raise UsageError(f"{pieces!r} are other pieces than those of the model.", where="--pieces", fix=fix)
     words = replace(
         words, pictures=wanted, pieces=schema.tokens.pieces if schema is not None and schema.tokens else pieces
     )

@@ -9,7 +9,7 @@ from jax.core import Tracer
 
 from latens.distributions.base import AbstractDistribution
 from latens.errors import ConfigError
-from latens.typing import Array, Bool, Float, Int, Key, Nats
+from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
 
 END = 0
 """The token after which a row has no others."""
@@ -107,11 +107,24 @@ class TokenSequence(AbstractDistribution[Array]):
         _refuse_hole(mask)
         return TokenSequence(self.network, self.given, self.shape, (event.astype(jnp.int32), mask))
 
+    def within(self, low: Shaped[Array, " T"], high: Shaped[Array, " T"]) -> tuple["TokenSequence", Nats]:
+        """The distribution of rows that begin with the tokens where two bounds agree.
+
+        Args:
+            low: Codes at the first places, of shape (T,).
+            high: The same codes there, and others behind them.
+
+        Returns:
+            That distribution, and the log probability of the beginning in nats.
+        """
+        codes, seen = low.astype(jnp.int32), low == high
+        return self.conditioned(codes, seen), self.log_prob_observed(codes, seen)
+
     def sample(self, *, key: Key) -> Int[Array, " T"]:
         """Draw one event, token after token."""
         return self.sample_and_log_prob(key=key)[0]
 
-    def sample_at(self, temperature: float, *, key: Key) -> Int[Array, " T"]:
+    def sample_at(self, temperature: float | Float[Array, ""], *, key: Key) -> Int[Array, " T"]:
         """Draw one event with logits divided by the temperature; at 0 every token is the most probable one."""
         return self._draw(temperature, key=key)[0]
 
@@ -119,15 +132,15 @@ class TokenSequence(AbstractDistribution[Array]):
         """Draw one event, with the sum of the log probabilities of what was drawn."""
         return self._draw(1.0, key=key)
 
-    def mode(self) -> Int[Array, " T"]:
-        """The row of which each token is the most probable one after those before it.
+    def mean(self) -> Int[Array, " T"]:
+        """What stands for the mean, which tokens have not: each token is the most probable one after those before it.
 
         Returns:
             Shape (T,).
         """
         return self.sample_at(0.0, key=jax.random.key(0))
 
-    def _draw(self, temperature: float, *, key: Key) -> tuple[Int[Array, " T"], Nats]:
+    def _draw(self, temperature: float | Float[Array, ""], *, key: Key) -> tuple[Int[Array, " T"], Nats]:
         places = jnp.arange(self.shape[0])
         known, seen = (jnp.zeros_like(places), places < 0) if self.begun is None else self.begun
 

@@ -131,7 +131,10 @@ def read(
     if found.kept is not None:
         at.warn(f"{found.name}: {found.notes[-1]}")
     elif found.unseen and unknown is None:
-        at.warn(f"{found.name}: {len(found.unseen):,} cells hold names that no training row had, and count as missing")
+        what = "cells hold names that no training row had, and count as missing"
+        if found.schema.tokens is not None:
+            what = "rows hold pieces that no training row had; what follows these counts as missing"
+        at.warn(f"{found.name}: {len(found.unseen):,} {what}")
     if every and isinstance(found, StreamDataset):
         what = f"has {found.total:,} rows, which stay on disk, and this command takes all of them at once."
         fix = "Give some of the files; or `latens encode`, which goes through them by blocks."

@@ -5,22 +5,42 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from latens.errors import UsageError
 from latens.verbs._lazy import evaluation, np
-from latens.verbs.kernel import At, Made, Verb, Work, arg
+from latens.verbs.kernel import At, Made, Verb, Work, arg, whole
 
 if TYPE_CHECKING:
     from latens.workflow.trained import TrainedModel
 
 
+_BETWEEN = "of a model of text: rows on the way from one row to another, which are their texts"
+_STEPS = whole(2, 10_000)
+
+
 class Decode(Verb):
     """Latents to rows: means of p(x | z)."""
 
-    endings: ClassVar = (".npz", ".png")
-    latents: Annotated[str, arg("a file of latents, as `latens encode` writes it", "Z", reads=True)]
+    # On the way from one row to another z goes along a straight line between the codes of both.
+
+    endings: ClassVar = (".npz", ".png", ".txt", ".csv", ".parquet")
+    latents: Annotated[str | None, arg("a file of latents, as `latens encode` writes it", "Z", reads=True)] = None
+    between: Annotated[list[str] | None, arg(_BETWEEN, metavar="A B", many=True)] = None
+    steps: Annotated[int, arg("rows of --between, both ends among them (default 7)", metavar="N", kind=_STEPS)] = 7
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
+
+    def place(self, at: At) -> Path | None:
+        from latens.verbs._files import TEXT_ENDINGS
+
+        if at.trained.schema.tokens is None:
+            return self.checked_out(at.asked, (".npz", ".png"))
+        return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked or self.between is None else None
 
     def __call__(self, at: At) -> Work:
         from latens.verbs._files import drawn_words, read_latents
 
+        if self.between is not None:
+            return (yield from self._between(at))
+        if self.latents is None:
+            what = "neither a file of latents nor two rows were given."
+            raise UsageError(what, where="Z", fix="Give a file that `latens encode` wrote, or --between A B of text.")
         trained, path = at.trained, Path(self.latents)
         z, ids = read_latents(path, trained.latent_shape)
         codes = _codes_of(trained, path, len(z), self.label) if trained.preparation.classes else None
@@ -39,6 +59,26 @@ class Decode(Verb):
             image=x,
             schema=trained.schema,
         )
+
+    def _between(self, at: At) -> Work:
+        """Rows on the way from one row of text to another."""
+        from latens.verbs._files import lines_of
+
+        trained, ends = at.trained, list(self.between or ())
+        if self.latents is not None or self.label is not None:
+            flag = "Z" if self.latents is not None else "--label"
+            raise UsageError("--between gives both ends itself.", where=flag, fix="Leave it out.")
+        if trained.schema.tokens is None or trained.preparation.classes or len(ends) != 2:
+            fix = "Use `latens encode` and `latens decode RUN Z`, or `latens figures`."
+            raise UsageError("only two rows of a model of text have a way between them.", where="--between", fix=fix)
+        rows = trained.schema.encode(ends, where="--between")
+        yield f"decode {self.steps} latents between {ends[0]!r} and {ends[1]!r}"
+        first, last = trained.encode(rows)
+        z = first + np.linspace(0.0, 1.0, self.steps, dtype=np.float32)[:, None] * (last - first)
+        x = evaluation.finite(trained.data_units(evaluation.decode(trained.model, z), mean=True), "x", where=at.name)
+        text = f"{self.steps} rows" if at.writes else lines_of(trained.schema, x)
+        value = {"rows": self.steps, "between": ends, "text": trained.schema.decode(x)}
+        return Made(arrays={"x": x, "z": z}, value=value, text=text, schema=trained.schema)
 
 
 def _codes_of(trained: "TrainedModel", path: Path, n: int, name: str | None) -> "np.ndarray":

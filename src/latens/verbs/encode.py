@@ -42,6 +42,8 @@ class Encode(Verb):
         if data.label is not None:
             words = np.array([*(data.schema.classes or ()), ""])  # the last one is of rows without a label, -1
             arrays["label"] = words[data.label[positions]]
+        if trained.schema.tokens is not None:
+            arrays["text"] = np.array(trained.schema.decode(data.x[positions]))
         arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
         if evaluation.predicts_labels(trained.model):
             arrays["class_probability"] = evaluation.label_probabilities(rows)

@@ -128,15 +128,24 @@ class Made(Struct, kw_only=True):
     raw: bytes | None = None  # the file itself
     trained: "TrainedModel | None" = None  # a model that was made
 
+    def __post_init__(self) -> None:
+        if self.schema is not None and self.schema.tokens is not None and "x" in self.arrays:
+            import numpy as np
+
+            self.arrays = {**self.arrays, "text": np.array(self.schema.decode(self.arrays["x"]))}
+            self.table = {name: array for name, array in self.arrays.items() if array.ndim == 1}
+
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
         from latens.io.atomic import as_path, write_atomic, write_together
         from latens.pictures.images import shown, write_image
-        from latens.verbs._files import table_bytes, write_npz, write_pairs
+        from latens.verbs._files import table_bytes, text_lines, write_npz, write_pairs
 
         path = as_path(path)
         if self.raw is not None:
             write_atomic(path, self.raw)
+        elif path.suffix.lower() == ".txt":
+            write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
         elif path.suffix.lower() == ".npz":
             write_npz(path, self.arrays)
         elif path.suffix.lower() != ".png":

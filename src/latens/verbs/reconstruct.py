@@ -1,5 +1,6 @@
 """`latens reconstruct`: rows to latents and back."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from latens.verbs._lazy import evaluation
@@ -9,11 +10,16 @@ from latens.verbs.kernel import At, Data, Made, Mean, Seed, Unknown, Verb, Work
 class Reconstruct(Verb):
     """Rows to latents and back."""
 
-    endings: ClassVar = (".npz", ".png")
+    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
     data: Data
     mean: Mean = False
     unknown: Unknown = "error"
     seed: Seed = 0
+
+    def place(self, at: At) -> Path:
+        from latens.verbs._files import TEXT_ENDINGS
+
+        return self.checked_out(at.asked, TEXT_ENDINGS if at.trained.schema.tokens is not None else (".npz", ".png"))
 
     def __call__(self, at: At) -> Work:
         from latens.verbs._files import drawn_words

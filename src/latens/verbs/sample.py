@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from latens.workflow.trained import TrainedModel
 
 _COUNT = "how many (default 16; with --complete one for each row of FILE)"
-_TEMPERATURE = "of z, below 1: nearer to the centre of the prior, and less varied (default 1)"
+_TEMPERATURE = "of z, or of the tokens of text; below 1: nearer to the centre, and less varied (default 1)"
 _WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
-_COMPLETE = "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn"
+_COMPLETE = (
+    "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn; of a model of text "
+    "how every row begins"
+)
 
 
 class Sample(Verb):
@@ -21,7 +24,7 @@ class Sample(Verb):
 
     # z from the prior, then a draw from p(x | z), or its mean.
 
-    endings: ClassVar = (".npz", ".png", ".csv", ".parquet")
+    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
     needs_latents: ClassVar = False
     n: Annotated[int | None, arg(_COUNT, "-n", "N", kind=table_rows)] = None
     temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0
@@ -31,9 +34,12 @@ class Sample(Verb):
     mean: Mean = False
     seed: Seed = 0
 
-    def place(self, at: At) -> Path:
+    def place(self, at: At) -> Path | None:
         from latens.data.schema import image_shape
+        from latens.verbs._files import TEXT_ENDINGS
 
+        if at.trained.schema.tokens is not None:
+            return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked else None
         mixed = at.trained.schema.kind == "mixed"
         ending = ".csv" if mixed else ".png" if image_shape(at.trained.schema) else ".npz"
         endings = (".csv", ".parquet", ".npz") if mixed else (".npz", ".png")
@@ -43,11 +49,13 @@ class Sample(Verb):
         from latens.data.conditions import parse_conditions
         from latens.data.mixed import as_columns
         from latens.pictures.images import shown
-        from latens.verbs._files import formula_note, formulas
+        from latens.verbs._files import formula_note, formulas, lines_of
         from latens.workflow.inputs import lacks_prior
 
         trained = at.trained
         self._refuse_temperature(trained)
+        if trained.schema.tokens is not None and self.complete is not None:
+            return (yield from self._begun(at))
         if self.complete is not None:
             return (yield from self._completed(at))
         n, mixed = 16 if self.n is None else self.n, trained.schema.kind == "mixed"
@@ -81,6 +89,8 @@ class Sample(Verb):
         text = f"{n} {'means of samples' if self.mean else 'samples'}"
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
+        if trained.schema.tokens is not None:
+            told["text"], text = trained.schema.decode(x), text if at.writes else lines_of(trained.schema, x)
         return Made(
             arrays=arrays, known=known, schema=trained.schema, value=told, image=x,
             pixels=None if chosen is None or self.label is not None else pixels,
@@ -116,6 +126,31 @@ class Sample(Verb):
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         arrays, schema = as_columns(found.x, at.trained.schema), at.trained.schema
         return Made(arrays=arrays, known=known, schema=schema, value=value, text=text + formula_note(known, at.out))
+
+    def _begun(self, at: At) -> Work:
+        """Rows of text that begin as it is said, the rest drawn."""
+        from latens.data.conditions import Conditions
+        from latens.evaluation.samples.conditional import TEXT_CHUNK, sample_given
+        from latens.verbs._files import lines_of
+
+        trained, n = at.trained, 16 if self.n is None else self.n
+        for flag, given in (("--where", self.where), ("--label", self.label), ("--mean", self.mean)):
+            if given:
+                what = "a beginning says all that is known of a row, and the rest is drawn."
+                raise UsageError(what, where=flag, fix="Leave it out.")
+        if trained.is_point or trained.preparation.classes:
+            fix = "Train with `latens fit FILE --recipe text`, without labels."
+            raise ConfigError("only a VAE without labels completes beginnings.", where="--complete", fix=fix)
+        (codes,) = trained.schema.encode([str(self.complete)], where="--complete")
+        yield f"draw {n} rows that begin with {self.complete!r}"
+        bounds = Conditions(codes.astype(np.float32), np.where(codes > 0, codes, -1.0).astype(np.float32))
+        found = sample_given(trained.model, bounds, n, key=jax.random.key(self.seed), chunk=TEXT_CHUNK)
+        share, worth = float(np.exp(found.log_probability)), f"{found.effective:,.0f} of {found.draws:,} draws of z"
+        note = f"the model holds that {share:.3%} of rows begin so; effective sample size {worth}"
+        value = {"rows": n, "begins": self.complete, "probability": share, "text": trained.schema.decode(found.x)}
+        value |= {"effective_sample_size": found.effective, "draws": found.draws}
+        text = f"{n} samples" if at.writes else lines_of(trained.schema, found.x)
+        return Made(arrays={"x": found.x}, schema=trained.schema, value=value, text=f"{text}\n{note}")
 
     def _completed(self, at: At) -> Work:
         """Rows of a mixed table with their empty cells drawn given the others."""

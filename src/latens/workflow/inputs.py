@@ -10,6 +10,7 @@ from latens import pretrained
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
+from latens.data.formats.registry import strings_of
 from latens.data.formats.tables import is_frame
 from latens.data.labels import require_labels
 from latens.data.rows import plain_numbers
@@ -73,6 +74,8 @@ def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation:
         positions = positions_of(positions, len(data))
         batch = data.rows(positions, sparse=True)
     else:
+        if schema.tokens is not None and (strings := strings_of(data)) is not None:
+            data = schema.encode(strings)
         rows = rows_of(data, positions, schema.shape)
         if label is not None and preparation.classes:
             label = class_codes(label, preparation.classes, len(rows))

@@ -5,7 +5,10 @@ import csv
 from itertools import islice
 from pathlib import Path
 
-from latens.data.formats.csv import _is_number, _lines, _rows, _separator, read_csv
+import numpy as np
+
+from latens.data.formats.csv import _is_number, _lines, _rows, _separator, read_csv, read_text
+from latens.data.formats.tables import role_positions
 from latens.data.raw import ColumnRoles, Raw, unpacked, with_roles
 from latens.errors import DataError
 
@@ -15,8 +18,9 @@ _COLUMNS = "\t;|"
 
 def read_txt(path: Path, roles: ColumnRoles) -> Raw:
     """Read the lines of a .txt file as rows of text, or its table where it is one."""
-    ending = path.name.lower().removesuffix(".gz").endswith(".txt")
-    if not ending or (roles.pieces is None and is_table(path)):
+    if not path.name.lower().removesuffix(".gz").endswith(".txt"):
+        return read_csv(path, roles) if roles.pieces is None else _column(path, roles)
+    if roles.pieces is None and is_table(path):
         return read_csv(path, roles)
     where = str(path)
     with unpacked(path) as (stream, _):
@@ -31,6 +35,23 @@ def read_txt(path: Path, roles: ColumnRoles) -> Raw:
     if roles.pieces is None:
         notes.append("Rows are lines of text: --pieces says what they are cut into; a table is named .csv.")
     return with_roles(Raw(None, strings=strings, lines=lines, notes=tuple(notes)), roles, where)
+
+
+def _column(path: Path, roles: ColumnRoles) -> Raw:
+    """Read the one column of a table that is not label, id or weight as rows of text, letter by letter."""
+    header, rows = read_text(path)
+    names = [f"x{i}" for i in range(len(rows[0]))] if header is None else header
+    if odd := next((row for row in rows if len(row) != len(names)), None):
+        what = f"a row has {len(odd)} values, and there are {len(names)} columns."
+        raise DataError(what, where=str(path), fix="Give every line the same number of values.")
+    places = role_positions(names, roles, str(path))
+    left = [place for place in range(len(names)) if place not in places.values()]
+    if len(left) != 1:
+        what = f"has {len(left)} columns beside label, id and weight ({', '.join(names[at] for at in left[:5])})."
+        raise DataError(what, where=str(path), fix="Leave one of them, whose cells are the rows of text.")
+    given = {role: np.array([row[place] for row in rows]) for role, place in places.items()}
+    fields = {"names": given.get("row_id"), "label": given.get("label"), "weight": given.get("weight")}
+    return Raw(None, **fields, strings=[row[left[0]] for row in rows], label_name=roles.label)
 
 
 def is_table(path: Path) -> bool:

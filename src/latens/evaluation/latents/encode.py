@@ -29,6 +29,7 @@ from latens.evaluation.estimate import shares
 from latens.io.compilation import check_generator
 from latens.io.process import check_process, counted
 from latens.models import as_code, mean_code
+from latens.models.heads.tokens import TokenHead
 from latens.typing import AnyArray, Array, Key, checked_later
 
 
@@ -175,9 +176,11 @@ def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray 
 
 
 @eqx.filter_jit
-def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool) -> Array:
+def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool, temperature: Array | None = None) -> Array:
     def one(z: Array, cond: Any, key: Key) -> Array:
         likelihood = model.likelihood(from_code(model, z, cond), cond=cond)
+        if temperature is not None:
+            return likelihood.sample_at(temperature, key=key)
         return likelihood.mean() if mean else likelihood.sample(key=key)
 
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(z.shape[0]))
@@ -186,7 +189,14 @@ def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool) -> Array:
 
 @counted(batch_size=1)
 def decode(
-    model: Any, z: np.ndarray, *, key: Key | None = None, mean: bool = True, cond: Any = None, batch_size: int = 500
+    model: Any,
+    z: np.ndarray,
+    *,
+    key: Key | None = None,
+    mean: bool = True,
+    cond: Any = None,
+    batch_size: int = 500,
+    temperature: float | None = None,
 ) -> np.ndarray:
     """Decode latents: the mean of p(x | z) for each row of z, or a sample of it.
 
@@ -197,6 +207,7 @@ def decode(
         mean: False for a sample in the place of the mean.
         cond: Conditions, with n as leading axis.
         batch_size: Rows in one compiled batch.
+        temperature: Of samples of tokens, from 0; None: 1.
 
     Returns:
         A NumPy array of shape (n, *x), in the unit of the model.
@@ -210,12 +221,13 @@ def decode(
         key = jax.random.key(0)  # a mean uses none
     model = eqx.nn.inference_mode(model)
     size = min(batch_size, next((size for size in BATCH_SIZES if len(z) <= size), batch_size))
-    parts = []
+    parts, at = [], None if temperature is None else jnp.asarray(temperature, jnp.float32)
     for number, start in enumerate(range(0, len(z), size)):
         index = np.arange(start, min(start + size, len(z)))
         padded = np.concatenate([index, np.full(size - len(index), index[0])])
         part_cond = None if cond is None else jax.tree.map(lambda leaf, i=padded: leaf[i], cond)
-        values = _decode(model, jnp.asarray(z[padded], jnp.float32), part_cond, jax.random.fold_in(key, number), mean)
+        part_key = jax.random.fold_in(key, number)
+        values = _decode(model, jnp.asarray(z[padded], jnp.float32), part_cond, part_key, mean, at)
         parts.append(np.asarray(values)[: len(index)])
     return np.concatenate(parts)
 
@@ -261,6 +273,13 @@ def new_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw rows from the prior, or the means of p(x | z), and give their z beside them."""
     z_key, x_key = jax.random.split(key)
+    if (
+        temperature != 1.0
+        and not mean
+        and isinstance(getattr(getattr(model, "decoder", None), "head", None), TokenHead)
+    ):
+        z = sample_prior(model, n, key=z_key, cond=cond)  # the temperature is that of the tokens
+        return decode(model, z, key=x_key, mean=False, cond=cond, temperature=temperature), z
     z = sample_prior(model, n, key=z_key, cond=cond, temperature=temperature)
     return decode(model, z, key=x_key, mean=mean, cond=cond), z
 

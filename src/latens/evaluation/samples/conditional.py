@@ -15,10 +15,12 @@ from latens.evaluation.conditionals import model_places
 from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.models import every_latent
-from latens.typing import Array, Float, Key, PyTree
+from latens.typing import Array, Float, Key, PyTree, Shaped
 
 CHUNK, MOST_CHUNKS = 2**14, 16
 """Draws of z at once; at most so many times, while they are worth fewer than the rows that are asked for."""
+TEXT_CHUNK = 2**9
+"""The same of rows of tokens, of which every draw holds a state for each token."""
 SHARES_CHUNK = 2**12
 """Draws of z at once where every column's shares are computed at each, which is more to hold."""
 
@@ -32,8 +34,8 @@ class ConditionalSamples(NamedTuple):
     log_probability: float  # the log probability of the conditions under the model, in nats
 
 
-def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key) -> ConditionalSamples:
-    r"""Draw rows from $p(x \mid x \in C)$ of a mixed table."""
+def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key, chunk: int = CHUNK) -> ConditionalSamples:
+    r"""Draw rows from $p(x \mid x \in C)$ of a mixed table, or rows of tokens that begin as two bounds agree."""
     # Of K draws z of the mixture $\frac12 q(z \mid x_{obs}) + \frac12 p(z)$, with weights $w \propto p(z)\,P(C \mid z)$
     # over its density, n are chosen by weight (systematic resampling); each gives a row of p(x | z) within the
     # conditions. The encoder sees the columns whose value is given; a range counts by weight alone. Of a model whose
@@ -48,11 +50,11 @@ def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key) -> Con
     if every is not None:
         kept, draws, effective = [np.asarray(every)], len(every), float(n)
         total = np.asarray(_log_joint(model, every, low, high), np.float64)
-    while every is None and draws < CHUNK * MOST_CHUNKS and effective < n:
-        z, log_weight = _weighed(model, low, high, jax.random.fold_in(draw_key, draws), CHUNK)
+    while every is None and draws < chunk * MOST_CHUNKS and effective < n:
+        z, log_weight = _weighed(model, low, high, jax.random.fold_in(draw_key, draws), chunk)
         kept.append(jax.tree.map(np.asarray, z))
         weights.append(np.asarray(log_weight, np.float64))
-        draws += CHUNK
+        draws += chunk
         total = np.concatenate(weights)
         share = np.exp(total - total.max())
         effective = float(share.sum() ** 2 / (share**2).sum())
@@ -157,7 +159,7 @@ def _log_joint(model: Any, every: PyTree[Array], low: Float[Array, " c"], high: 
 @eqx.filter_jit
 def _events(
     model: Any, z: PyTree[Array], low: Float[Array, " c"], high: Float[Array, " c"], index: Array, key: Key
-) -> Float[Array, "n c"]:
+) -> Shaped[Array, "n c"]:
     """A row within the conditions for each z."""
 
     def one(z: Any, i: Array) -> Array:
