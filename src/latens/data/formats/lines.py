@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def read_txt(path: Path, roles: ColumnRoles) -> Raw:
 
 def _column(path: Path, roles: ColumnRoles) -> Raw:
     """Read the one column of a table that is not label, id or weight as rows of text, letter by letter."""
-    header, rows = read_text(path)
+    header, rows = read_text(path, roles)
     names = [f"x{i}" for i in range(len(rows[0]))] if header is None else header
     if odd := next((row for row in rows if len(row) != len(names)), None):
         what = f"a row has {len(odd)} values, and there are {len(names)} columns."
@@ -50,8 +51,8 @@ def _column(path: Path, roles: ColumnRoles) -> Raw:
         what = f"has {len(left)} columns beside label, id and weight ({', '.join(names[at] for at in left[:5])})."
         raise DataError(what, where=str(path), fix="Leave one of them, whose cells are the rows of text.")
     given = {role: np.array([row[place] for row in rows]) for role, place in places.items()}
-    fields = {"names": given.get("row_id"), "label": given.get("label"), "weight": given.get("weight")}
-    return Raw(None, **fields, strings=[row[left[0]] for row in rows], label_name=roles.label)
+    read = Raw(None, strings=[row[left[0]] for row in rows], label_name=roles.label)
+    return replace(read, names=given.get("row_id"), label=given.get("label"), weight=given.get("weight"))
 
 
 def is_table(path: Path) -> bool:

@@ -149,8 +149,9 @@ def tree_alone(model: Any) -> LatentModel | None:
     if not isinstance(model, LatentModel) or not isinstance(model.prior_part, MixturePrior) or model.missingness:
         return None
     decoder, encoder, prior = model.decoder, model.encoder, model.prior_part
-    parts = isinstance(decoder, Conditional) and isinstance(encoder, Conditional)
-    if not parts or not isinstance(decoder.head, TreeHead) or not isinstance(encoder.head, NormalHead):
+    if not isinstance(decoder, Conditional) or not isinstance(encoder, Conditional):
+        return None
+    if not isinstance(decoder.head, TreeHead) or not isinstance(encoder.head, NormalHead):
         return None
     plain = eqx.tree_at(lambda d: d.head.more, decoder, jnp.zeros_like(decoder.head.more))
     plain = without_outputs(plain.with_output_bias(np.zeros(plain.head.shape)))
