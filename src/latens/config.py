@@ -253,6 +253,8 @@ class TrainingConfig(Part, frozen=True):
         log_every: After how many steps a line with the objective is written, and before the first; None goes by time.
         snapshots: About how many models are kept on the way; None keeps none.
         keep: Which weights are kept: those that were best on validation rows, or the last.
+        final: Which rows train the model that is kept: the training rows ("split"), or these and the validation rows
+            ("all"), for as many steps as the former then had.
     """
 
     epochs: Positive | None = None
@@ -270,6 +272,7 @@ class TrainingConfig(Part, frozen=True):
     log_every: Count | None = None
     snapshots: Annotated[int, Meta(ge=2, le=1000)] | None = None
     keep: Literal["best", "last"] = "best"
+    final: Literal["split", "all"] = "split"
 
 
 class StartConfig(Part, frozen=True):
@@ -469,7 +472,7 @@ def _either(words: list[str]) -> str:
 
 _CHOICES = ("kind", "name", "family")
 """The option that says which thing a part is: `network=conv` is `network.kind=conv`."""
-_SHORT = {"encoder": "network.encoder", "decoder": "network.decoder"}
+_SHORT = {"encoder": "network.encoder", "decoder": "network.decoder", "final": "training.final"}
 
 
 def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:

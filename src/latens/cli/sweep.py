@@ -124,6 +124,9 @@ def _seen(context: Context, plan: Plan, setting: Mapping[str, str], data: Datase
     child = command_within(context, fit_words(plan, setting, plan.seeds[0], None, (plan.budgets or [None])[0]))
     experiment = new_experiment(child, settings_of(child.args), data)
     config, rows = experiment.config, experiment.data.subset("validation")
+    if experiment.again:
+        what = "the best setting is chosen on validation rows, and training.final=all trains on these."
+        raise ConfigError(what, where="training.final", fix="Leave it out, and give it to a last `latens fit`.")
     if config.data.validation != "split" or not len(rows):
         what = "the best setting is chosen on validation rows, never on test rows, and there are none."
         if config.data.validation == "test":

@@ -131,6 +131,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.data.rows import MEASURED, every_nth
+    from latens.workflow.experiment import as_trained
     from latens.workflow.groups import held_out_rows, summary_of
     from latens.workflow.refit import refit_text, start_text
 
@@ -140,10 +141,11 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
-    split, positions = held_out_rows(experiment.data)
+    data = as_trained(experiment.config, experiment.data)
+    split, positions = held_out_rows(data)
     positions = every_nth(positions, MEASURED)
     draws = context.args.num_samples or draws_of(len(positions), loop.total * experiment.settings.batch_size)
-    found = summary_of(trained, experiment.data, split, positions, num_samples=draws)
+    found = summary_of(trained, data, split, positions, num_samples=draws)
     warnings = found.warnings_json()
     if loop.skipped:
         warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
@@ -157,6 +159,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         step=loop.total,
         best_step=trained.facts.get("best_step", loop.best_step),
         start=trained.facts.get("start"),
+        again=trained.facts.get("again"),
         stopped_because=loop.stopped_because,
         training_seconds=loop.seconds,
         refit=trained.facts.get("refit"),
@@ -202,6 +205,8 @@ def steps_text(run: RunFolder) -> str:
     last = not best or run.config.get("training", {}).get("keep") == "last"
     if (run.info.get("start") or {}).get("kept"):
         return f"{run.path}: {steps} steps, ended because {because}; the tree of columns, before step 1, is kept"
+    if run.info.get("again"):
+        return f"{run.path}: {steps} steps, the last {run.info['again']} of them on all rows; the last step is kept"
     kept = "the last step is kept" if last else f"step {best}, the best on validation rows, is kept"
     return f"{run.path}: {steps} steps, ended because {because}; {kept}"
 

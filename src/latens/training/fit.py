@@ -97,7 +97,11 @@ def fit(
     history: list[dict[str, Any]] = []
     snapshot, objective, steps, seconds = None, stages[-1].objective, 0, 0.0
     for index, stage in enumerate(stages):
-        began = time.perf_counter()
+        began, loop = time.perf_counter(), LoopState(index, steps)
+        if stage.again is not None:
+            if resume is None or index > resume[0]:  # else the snapshot says how many steps
+                loop.best_step = stage.again(model, data, steps_of(snapshot, settings))
+            data = data.validation_as_train()
         model = stage.start(model, data)
         if resume is not None and index < resume[0]:
             continue  # of a stage that is over only the structure counts: its numbers are in the snapshot
@@ -108,7 +112,7 @@ def fit(
             raise ValueError("a stage with an optimizer needs an objective")
         if resume is None:
             check_own_parts(model, stage.objective, data, preparation, shards=settings.shards)
-        run = _StageRun(LoopState(index, steps), model, stage, data, preparation, settings, callbacks, history)
+        run = _StageRun(loop, model, stage, data, preparation, settings, callbacks, history)
         if resume is not None and index == resume[0]:
             run.restore(resume[1](run.state, run.best))
         run.train()
@@ -120,6 +124,15 @@ def fit(
         loop = LoopState(seconds=seconds, finished=True, stopped_because="closed form")
         snapshot = Snapshot(loop, empty, ())
     return FitResult(model, objective, history, snapshot)
+
+
+def steps_of(snapshot: Snapshot | None, settings: Settings) -> int:
+    """The steps that made the model of a stage: those until its best validation, or all."""
+    if snapshot is None:
+        return 0
+    loop = snapshot.loop
+    best = settings.restore_best and loop.best_value is not None
+    return loop.best_step - loop.steps_before if best else loop.step
 
 
 @checked_later
@@ -185,10 +198,11 @@ class _StageRun:
         self.state = self.program.init(key)
         self.best = eqx.combine(self.state.trainable, self.state.fixed)
         self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
-        self.total_steps = stage.budget.total_steps(self.steps_per_epoch)
+        most = stage.budget.total_steps(self.steps_per_epoch)
+        self.total_steps = most if stage.again is None else loop.best_step
         self.stops = snapshot_steps(settings.snapshots, self.total_steps) if settings.snapshots else ()
         self.round_steps = settings.validate_every * self.steps_per_epoch
-        self.chunk_steps = min(settings.chunk_steps, self.total_steps or settings.chunk_steps, self.round_steps)
+        self.chunk_steps = min(settings.chunk_steps, most or settings.chunk_steps, self.round_steps)
         self.validation = data.subset("validation") if settings.validate else np.zeros(0, np.int64)
         self.reader: ReadSteps | None = None
         self.rows_per_second = 0.0
@@ -406,6 +420,7 @@ class _StageRun:
 
     def restore(self, snapshot: Snapshot) -> None:
         self.loop, self.state, self.best = snapshot.loop, snapshot.state, snapshot.best
+        self.total_steps = self.total_steps if self.stage.again is None else self.loop.best_step
         if self.loop.finished and self.loop.stopped_because in ("budget", "minutes") and self.spent() is None:
             self.loop.finished = False  # the budget has grown
 

@@ -61,6 +61,8 @@ class Stage:
         start: `start(model, data)` gives the model to begin with; it may look at the training rows.
         data: `data(model, data)`, where given, makes the rows that the stage trains on, from the model as it stands,
             also after a resume: of the same number, and made of parts of the model that the stage leaves alone.
+        again: `again(model, data, steps)`, where given, says how many steps this stage takes, from the model of the
+            stage before it and the steps that made it; they train on training and validation rows together.
     """
 
     objective: AbstractObjective | None
@@ -68,6 +70,7 @@ class Stage:
     budget: Budget = Budget()
     start: Callable[[Any, Dataset], Any] = lambda model, data: model
     data: Callable[[Any, Dataset], Dataset] | None = None
+    again: Callable[[Any, Dataset, int], int] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.optimizer, optax.GradientTransformation):
@@ -153,7 +156,7 @@ class LoopState:
         step: Steps within the stage.
         epoch: Epochs within the stage.
         best_value: Best validation value of the monitored metric; None before the first.
-        best_step: Step of the best value.
+        best_step: Step of the best value; where a stage trains again, how many steps it takes.
         stale: Epochs since the best value.
         skipped: Steps that were skipped because something was not finite or the loss exploded.
         lost_chunks: Chunks in a row in which every step was skipped.

@@ -107,7 +107,7 @@ def read(
     # partial: whether whole columns may be missing.
     from latens.data import KNOWN, Dataset
     from latens.data.streams.dataset import StreamDataset
-    from latens.workflow.experiment import as_split
+    from latens.workflow.experiment import as_split, as_trained
 
     if isinstance(data, Dataset):
         return data
@@ -144,7 +144,7 @@ def read(
     if data is None and not at.knows(found):
         fix = "Name the data on the command line; all of their rows are then used."
         raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
-    return found
+    return as_trained(trained.config, found)
 
 
 def _load_alike(

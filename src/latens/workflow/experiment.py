@@ -59,7 +59,7 @@ from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
 from latens.workflow.growing import placed
 from latens.workflow.memory import draws_of, memory_note, stage_memory
-from latens.workflow.refit import best_or_start, refitted_at_end, start_text
+from latens.workflow.refit import best_or_start, of_all_rows, refitted_at_end, start_text
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 
@@ -106,10 +106,38 @@ class Experiment:
             return self.planned
         rows = self.data.count("train")
         stages = self.recipe.plan(self.data.schema, self.parts, Size(rows, self.settings.steps_per_epoch(rows)))
-        if self.start is None:
-            return stages
-        # What a stage does to new weights, and the stages before the last, are behind a trained model.
-        return (replace(stages[-1], start=lambda model, data: model),)
+        if self.start is not None:
+            # What a stage does to new weights, and the stages before the last, are behind a trained model.
+            stages = (replace(stages[-1], start=lambda model, data: model),)
+        return (*stages, self._again(stages)) if self.again else stages
+
+    @property
+    def again(self) -> bool:
+        """Whether a new model is trained on all rows at the end."""
+        return isinstance(self.config, VAEConfig) and self.config.training.final == "all"
+
+    def _again(self, stages: tuple[Stage, ...]) -> Stage:
+        """The stage that trains a new model on all rows, or counts their closed form where training gained nothing."""
+        if len(stages) != 1 or stages[0].optimizer is None:
+            what = f"{self.config.recipe} has {len(stages)} stages, and one stage of steps can be taken again."
+            raise ConfigError(what, where="training.final", fix="Remove --set final=...")
+        if not len(self.data.subset("validation")) or not self.data.held_out or self.config.data.validation != "split":
+            what = "no rows of their own validate, so that no others are left to train on."
+            raise ConfigError(what, where="training.final", fix="Remove --set final=...")
+        (stage,) = stages
+
+        def steps(model: Any, data: Dataset, taken: int) -> int:
+            kept = start_text(self.best(self.trained(model), data, taken))
+            return 0 if kept else taken
+
+        budget = replace(stage.budget, minutes=None, patience=None)
+        return replace(stage, start=lambda _, data: stage.start(self.new_model(), data), budget=budget, again=steps)
+
+    def best(self, trained: TrainedModel, data: Dataset, steps: int) -> TrainedModel:
+        """The trained model, or the closed form that it began with."""
+        if not isinstance(self.config, VAEConfig) or self.start is not None:
+            return trained
+        return best_or_start(trained, data, seen=steps * min(self.settings.batch_size, data.count("train")))
 
     @property
     def settings(self) -> Settings:
@@ -192,6 +220,8 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     reasons += lost_digits(data.schema)
     reasons += stream_note(data, experiment.settings.batch_size, experiment.settings.shards)
     for stage in stages:
+        if stage.again is not None:  # as the one before it
+            continue
         check_shards(experiment.settings.shards, _rows_at_once(experiment)[0], stage.objective)
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
@@ -281,6 +311,12 @@ def as_split(config: Config, data: Dataset) -> Dataset:
     return data.test_as_validation()
 
 
+def as_trained(config: Config | None, data: Dataset) -> Dataset:
+    """The data with the rows that validate as the trained model leaves them: none, where it was trained on all."""
+    final = isinstance(config, VAEConfig) and config.training.final == "all"
+    return data.validation_as_train() if final else data
+
+
 def as_labelled(config: Config, data: Dataset) -> Dataset:
     """The data with the labels that training may see."""
     if not isinstance(config, VAEConfig):
@@ -353,12 +389,14 @@ def train(
     trained = experiment.trained(
         result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
     )
+    if experiment.again:
+        trained = of_all_rows(trained, len(experiment.data.validation_as_train().subset("train")), loop.best_step)
     if experiment.start is not None:
         trained = trained.with_facts(started_from=_former(experiment.start))
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
-    if isinstance(config, VAEConfig) and experiment.start is None and members.lead:
-        trained = best_or_start(trained, experiment.data, seen=seen)
+    if members.lead and not experiment.again:
+        trained = experiment.best(trained, experiment.data, loop.total)
     if isinstance(config, VAEConfig) and config.prior.refit and members.lead and not start_text(trained):
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off

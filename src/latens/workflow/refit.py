@@ -265,7 +265,7 @@ def refitted_at_end(trained: TrainedModel, data: Dataset, *, seen: int) -> Train
     config, model = trained.config, trained.model
     assert isinstance(config, VAEConfig)
     train, rows = every_nth(data.subset("train"), CODES), every_nth(data.subset("validation"), ENOUGH_ROWS)
-    if config.data.validation != "split" or len(rows) < 2:
+    if config.data.validation != "split" or config.training.final == "all" or len(rows) < 2:
         return trained.with_facts(refit={"kept": False, "because": "no rows of their own validate"})
     if len(rows) * ENOUGH_DRAWS + CODES > seen:
         return trained.with_facts(refit={"kept": False, "because": "the training was short"})
@@ -321,11 +321,20 @@ def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> Trained
     return (start.with_facts(best_step=0) if kept else trained).with_facts(start={"kept": kept, "gain": gain.to_json()})
 
 
+def of_all_rows(trained: TrainedModel, rows: int, steps: int) -> TrainedModel:
+    """What was trained again on so many rows for so many steps; after none, the closed form of these rows."""
+    trained = trained.with_facts(rows=rows, best_step=0, again=steps)
+    alone = None if steps else tree_alone(trained.model)
+    return trained if alone is None else replace(trained, model=alone).with_facts(start={"kept": True})
+
+
 def start_text(trained: TrainedModel) -> str:
     """One sentence about a closed form that was kept after the training; "" where training gained."""
     found = trained.facts.get("start", {})
     if not found.get("kept"):
         return ""
+    if "gain" not in found:
+        return "start: the tree of columns of all rows is kept, as training on part of them gained too little"
     gain = found["gain"]
     by = f"{gain['value']:+.2f} ± {gain['standard_error']:.2f} nats on {gain['n']} validation rows"
     return f"start: the tree of columns is kept; training changes log p(x) by {by}, which is not enough"
