@@ -158,3 +158,59 @@ def test_mutated_tables_load_or_say_why(tmp_path: Path) -> None:
         assert all(any(np.array_equal(row, other) for other in there) for row in whole), bytes(raw)
         read += 1
     assert 20 < read < 280
+
+
+def test_large_tables_are_read_by_pyarrow_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from latens.data.formats import csv
+
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(3)
+    bits = rng.integers(0, 2**63, 4000).view(np.float64)
+    numbers = [repr(value) for value in bits[np.isfinite(bits)].tolist()][:3000]
+    hard = [
+        "",
+        "NA",
+        "n/a",
+        "None",
+        "?",
+        "NaN",
+        "-0",
+        "1e5",
+        "+1.5",
+        ".5",
+        "1.",
+        "007",
+        "1e400",
+        "4.9e-324",
+        "9007199254740993",
+    ]
+    numbers[::17] = [hard[i % len(hard)] for i in range(len(numbers[::17]))]
+    lines = [",".join(numbers[i : i + 3]) for i in range(0, len(numbers), 3)]
+    plain, quick = "a,b,c\n" + "\n".join(lines[:400]) + "\n", []
+    tables = [
+        plain,
+        "\ufeff" + plain,
+        plain.replace("\n", "\r\n"),
+        plain.replace(",", ";"),
+        plain[6:],
+        plain + "\n\n",
+        plain.replace("+", ""),
+    ]
+    others = [plain + '"1",2,3\n', plain.replace(",", " ,"), plain + plain, "a,b\n" + "1,2\nx,3\n" * 9]
+    for text in [*tables, *others]:
+        path, found = write(tmp_path, text), []
+        for least in (2**20, 0):
+            monkeypatch.setattr(csv, "QUICK", least)
+            raw = csv.read_csv(path, csv.ColumnRoles())
+            found.append((raw.columns, raw.x.shape, raw.x.tobytes(), raw.notes, raw.texts))
+        assert found[0] == found[1]
+        quick.append(csv._of_numbers(path, csv.ColumnRoles()) is not None)
+    assert quick == [True] * len(tables) + [False] * len(others)
+    for text in ("a,b\n1,2\n3\n", "a,a\n1,2\n", "a,b\n", "a,b\n1,2\r3,4\n", "a,b\n1_0,2\n"):
+        path, said = write(tmp_path, text), []
+        for least in (2**20, 0):
+            monkeypatch.setattr(csv, "QUICK", least)
+            with pytest.raises(DataError) as error:
+                csv.read_csv(path, csv.ColumnRoles())
+            said.append(str(error.value))
+        assert said[0] == said[1]

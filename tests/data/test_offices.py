@@ -541,3 +541,37 @@ def test_no_column_of_numbers_is_dropped_or_made_names_without_a_word(tmp_path: 
     for data in (load(path), load(path, stream=True)):
         assert [note for note in data.notes if re.match(said, note)]
     assert not [note for note in load(path, columns={"x": "category"}).notes if "as names" in note]
+
+
+def test_models_draw_rows_that_are_written_as_theirs_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from latens.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    columns = {
+        "preis": NUMBERS["euros"][0], "menge": NUMBERS["kilograms"][0], "tag": DATES["points"][0],
+        "um": DATES["times"][0], "quartal": DATES["quarters"][0], "note": ["+-="[k] for k in K],
+    }  # fmt: skip
+    write(tmp_path / "t.csv", ";", "cp1252", **columns)
+    fit = ["fit", "t.csv", "--steps", "20", "--no-evaluate", "--out", "run", "--quiet"]
+    if main([*fit, "--dry-run"]):
+        fit.remove("--no-evaluate")
+    assert main(fit) == 0
+    assert main(["sample", "run", "-n", "60", "--out", "new.csv", "--quiet"]) == 0
+    alike(load("t.csv"), load("new.csv"))
+    shapes = {
+        "preis": r"-?\d+,\d\d €", "menge": r"\d+ kg", "tag": r"\d\d\.\d\d\.\d{4}",
+        "um": r"\d\d:\d\d", "quartal": r"\d{4}-Q[1-4]", "note": r"[-+=]",
+    }  # fmt: skip
+    import csv
+
+    with (tmp_path / "new.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            assert all(re.fullmatch(shapes[name], cell) for name, cell in row.items()), row
+    # Gaps are filled as the other cells are written; conditions take cells as they stand in the file.
+    lines = (tmp_path / "new.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "holes.csv").write_text("\n".join([lines[0], "," + lines[1].rpartition('",')[2].partition(",")[2], *lines[2:9]]))
+    day = load("t.csv").schema.types[2]
+    assert main(["sample", "run", "-n", "5", "--where", f"tag>={day.texts(np.array([9]))[0]}", "--out", "w.csv", "--quiet"]) == 0
+    quarter = load("t.csv").schema.types[4].texts(np.array([3]))[0]
+    assert main(["sample", "run", "-n", "5", "--where", f"quartal={quarter}", "--out", "q.csv", "--quiet"]) == 0
+    assert {line.split(",")[-2] for line in (tmp_path / "q.csv").read_text().splitlines()[1:]} == {quarter}

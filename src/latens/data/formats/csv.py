@@ -36,6 +36,8 @@ _ODD = re.compile(r"(?:^|,)\s*[-+]?(?:0\d|\d{16})|_")
 """Among cells of numbers those that may be names, or have more digits than float64."""
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block of a table on disk has so many rows, or fewer where they take more bytes."""
+QUICK, QUICKEST = 2**20, 2**31
+"""Tables of plain numbers of so many bytes are read by pyarrow, where it is installed."""
 _ROWS = "Give a file with at least one row of numbers."
 
 
@@ -49,6 +51,8 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
     try:
         if roles.declared or roles.decimal == ",":  # 007 is one name and 7 another
             raise HasText
+        if (raw := _of_numbers(path, roles)) is not None:
+            return raw
         with _opened(path, roles) as rows:
             return _read(rows, roles, str(path))
     except HasText:
@@ -60,6 +64,46 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
         note = f"is not UTF-8, and was read as {encoding} ({example!r}); --encoding NAME names another"
         raw.notes = (f"{path.name} {note}.", *raw.notes)
         return raw
+
+
+def _of_numbers(path: Path, roles: ColumnRoles) -> Raw | None:
+    """The rows of a large table of plain numbers, by pyarrow; None of any other, and where it is not installed."""
+    # The same numbers, since both take the nearest float64; whatever looks otherwise is read line by line.
+    if not QUICK <= path.stat().st_size <= QUICKEST or roles.asked() or roles.encoding:
+        return None
+    try:
+        import pyarrow as pa
+        from pyarrow import csv as quick
+    except ImportError:
+        return None
+    with _opened(path, roles) as rows:
+        head = list(islice(rows, _SNIFFED_LINES))
+    with unpacked(path) as (stream, packed):
+        separator = _separator(list(islice(_lines(stream, str(path)), _SNIFFED_LINES)), str(path))
+    header, names, found = _columns(head[0][0], [row for _, row in head], roles, str(path))
+    held = b"" if packed else path.read_bytes()
+    odd = held.count(b"\r") != held.count(b"\r\n") or b'"' in held or b"\0" in held
+    if packed or odd or found or separator == " " or len(names) < 2 or head[0][0] != 1:
+        return None
+    words = [form for word in MISSING_WORDS for form in {word, word.upper(), word.title(), word.capitalize()}]
+    try:
+        table = quick.read_csv(
+            pa.BufferReader(held),
+            quick.ReadOptions(column_names=list(map(str, range(len(names)))), skip_rows_after_names=int(header)),
+            quick.ParseOptions(delimiter=separator, quote_char=False),
+            quick.ConvertOptions(
+                column_types={str(i): pa.float64() for i in range(len(names))}, null_values=[*words, "NaN"]
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if not table.num_rows:
+        return None
+    x = np.empty((table.num_rows, len(names)))
+    for i in range(len(names)):
+        x[:, i] = table.column(0).to_numpy()
+        table = table.remove_column(0)
+    return Raw(x, columns=tuple(names) if header else None)
 
 
 def read_rows(rows: list[tuple[int, list[str]]], roles: ColumnRoles, where: str) -> Raw:
