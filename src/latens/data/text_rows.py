@@ -13,7 +13,7 @@ def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> 
     """Give strings a schema: their pieces, and the vocabulary and the lengths of these."""
     chosen: PieceName = "characters" if pieces is None else known_pieces(pieces)
     strings = raw.strings or []
-    tokens, length = learn_tokens(strings, split == TRAIN, chosen, where, raw.lines)
+    tokens, length = learn_tokens(strings, (split == TRAIN).tolist(), chosen, where, raw.lines)
     held = {one for one, part in zip(strings, split) if part == TRAIN}
     copies = sum(one in held for one, part in zip(strings, split) if part != TRAIN)
     if copies:

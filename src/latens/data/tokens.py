@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from itertools import chain, pairwise
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -89,7 +90,7 @@ class Pieces(NamedTuple):
     splitter: Callable[[Tokens], Callable[[str], list[str]]]  # for a vocabulary, what cuts a string
     joiner: Callable[[Tokens], Callable[[list[str]], str]]  # for a vocabulary, what puts pieces together
     # from strings to the vocabulary and the merges; None: every piece that occurs, sorted
-    learn: Callable[[Sequence[str]], tuple[tuple[str, ...], tuple[str, ...]]] | None = None
+    learn: Callable[[Iterable[str]], tuple[tuple[str, ...], tuple[str, ...]]] | None = None
 
 
 # Of SMILES: an atom in brackets, an atom of two letters, a ring number of two digits, else one character.
@@ -121,7 +122,7 @@ def _cut_subwords(tokens: Tokens) -> Callable[[str], list[str]]:
     return lambda text: made.encode(text).tokens
 
 
-def _learn_subwords(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _learn_subwords(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     library = _library("tokenizers", "subwords", "text")
     made = library.Tokenizer(library.models.BPE())
     made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -163,31 +164,35 @@ def row_name(row: int, lines: Sequence[int] | None) -> str:
 
 
 def learn_tokens(
-    texts: Sequence[str], train: np.ndarray, pieces: PieceName, where: str, lines: Sequence[int] | None = None
+    texts: Iterable[str], train: Iterable[bool], pieces: PieceName, where: str, lines: Sequence[int] | None = None
 ) -> tuple[Tokens, int]:
     """Make the vocabulary of strings, and the length that rows are stored at."""
-    # The vocabulary is of all rows; the buckets are chosen for the training rows.
+    # The vocabulary is of all rows; the buckets are chosen for the training rows. Strings are gone through one by one.
     row = PIECES[pieces]
     values, merges = row.learn(texts) if row.learn else ((), ())
-    split = row.splitter(Tokens(pieces, values, merges=merges))
-    cut = [split(text) for text in texts]
-    lengths = np.array([len(one) for one in cut])
-    if not lengths.all():
-        at = row_name(int(np.argmin(lengths)), lines)
-        raise DataError("is a sequence of length 0.", where=f"{where}, {at}", fix="Leave it out.")
-    if lengths.max() >= LONGEST:
-        at = row_name(int(np.argmax(lengths)), lines)
-        what = f"has {lengths.max():,} {pieces}; a sequence has fewer than {LONGEST:,}."
-        raise DataError(what, where=f"{where}, {at}", fix="Cut it into several lines.")
-    values = values or tuple(sorted(set(chain.from_iterable(cut))))
+    split, seen = row.splitter(Tokens(pieces, values, merges=merges)), set[str]()
+    every, own = Counter[int](), Counter[int]()  # of how many rows need so many steps
+    for number, (text, trains) in enumerate(zip(texts, train)):
+        cut = split(text)
+        if not cut:
+            at = f"{where}, {row_name(number, lines)}"
+            raise DataError("is a sequence of length 0.", where=at, fix="Leave it out.")
+        if len(cut) >= LONGEST:
+            what = f"has {len(cut):,} {pieces}; a sequence has fewer than {LONGEST:,}."
+            raise DataError(what, where=f"{where}, {row_name(number, lines)}", fix="Cut it into several lines.")
+        seen.update(cut)
+        every[len(cut) + 1] += 1
+        own[len(cut) + 1] += bool(trains)
+    values = values or tuple(sorted(seen))
     if len(values) > MOST_TOKENS or max(map(len, values)) > MOST_PIECE:
         what = f"holds {len(values):,} different {pieces}, or one of more than {MOST_PIECE} characters."
         raise DataError(what, where=where, fix="Use other pieces: --pieces characters.")
-    needed = (lengths[train] if train.any() else lengths) + 1
-    length = -(-(int(lengths.max()) + 1) // GRID) * GRID
-    few, many = (bucket_edges(np.bincount(needed), most, length) for most in (FEW_BUCKETS, MANY_BUCKETS))
-    steps_few, steps_many = (np.array(edges)[np.searchsorted(edges, needed)].sum() for edges in (few, many))
-    edges = many if len(needed) > MANY_ROWS and steps_many < WORTH * steps_few else few
+    rows = own if own.total() else every
+    counts, length = np.zeros(max(rows) + 1, np.int64), -(-max(every) // GRID) * GRID
+    counts[list(rows)] = list(rows.values())
+    few, many = (bucket_edges(counts, most, length) for most in (FEW_BUCKETS, MANY_BUCKETS))
+    steps_few, steps_many = (np.array(e)[np.searchsorted(e, np.arange(len(counts)))] @ counts for e in (few, many))
+    edges = many if counts.sum() > MANY_ROWS and steps_many < WORTH * steps_few else few
     return Tokens(pieces, values, edges, merges), length
 
 
