@@ -1,5 +1,6 @@
 """Rows of text as rows of whole numbers: pieces of a string, their vocabulary, and the lengths that rows are cut to."""
 
+import importlib
 import json
 import re
 from collections import Counter
@@ -97,23 +98,23 @@ class Pieces(NamedTuple):
 _ATOMS = re.compile(r"\[[^\]]*\]|Br|Cl|Si|Se|%\d\d|.", re.DOTALL)
 
 
-def _library(module: str, pieces: str, extra: str) -> Any:
-    """Import the package that some pieces need."""
+def library(module: str, extra: str, what: str, where: str = "--pieces") -> Any:
+    """Import a package that only some rows of text need."""
     try:
-        return __import__(module)
+        return importlib.import_module(module)
     except ImportError:
-        what = f"pieces '{pieces}' need the package {module}, which is not installed."
-        raise DataError(what, where="--pieces", fix=f"Install the extra: pip install 'latens[{extra}]'.") from None
+        what = f"{what} need the package {module}, which is not installed."
+        raise DataError(what, where=where, fix=f"Install the extra: pip install 'latens[{extra}]'.") from None
 
 
 def _subwords(tokens: Tokens) -> Any:
     """The tokenizer of a vocabulary: pairs of bytes, merged in their order."""
-    library = _library("tokenizers", "subwords", "text")
+    package = library("tokenizers", "text", "pieces 'subwords'")
     places = {piece: place for place, piece in enumerate(tokens.values)}
     merges = [tuple(pair.split(" ")) for pair in tokens.merges]
-    made = library.Tokenizer(library.models.BPE(places, merges))
-    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = library.decoders.ByteLevel()
+    made = package.Tokenizer(package.models.BPE(places, merges))
+    made.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = package.decoders.ByteLevel()
     return made
 
 
@@ -123,11 +124,11 @@ def _cut_subwords(tokens: Tokens) -> Callable[[str], list[str]]:
 
 
 def _learn_subwords(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    library = _library("tokenizers", "subwords", "text")
-    made = library.Tokenizer(library.models.BPE())
-    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    letters = library.pre_tokenizers.ByteLevel.alphabet()
-    trainer = library.trainers.BpeTrainer(
+    package = library("tokenizers", "text", "pieces 'subwords'")
+    made = package.Tokenizer(package.models.BPE())
+    made.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters = package.pre_tokenizers.ByteLevel.alphabet()
+    trainer = package.trainers.BpeTrainer(
         vocab_size=len(letters) + SUBWORDS, initial_alphabet=letters, show_progress=False
     )
     made.train_from_iterator(texts, trainer)
@@ -136,12 +137,16 @@ def _learn_subwords(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(sorted(known, key=known.__getitem__)), tuple(" ".join(pair) for pair in merges)
 
 
+def _selfies_package() -> Any:
+    return library("selfies", "molecules", "pieces 'selfies'")
+
+
 def _selfies(text: str) -> list[str]:
     """The symbols of a molecule whose every sequence is a molecule."""
-    library = _library("selfies", "selfies", "molecules")
+    package = _selfies_package()
     try:
-        return list(library.split_selfies(library.encoder(text)))
-    except library.EncoderError:
+        return list(package.split_selfies(package.encoder(text)))
+    except package.EncoderError:
         raise DataError(f"{text[:100]!r} is not a molecule that SELFIES can write.", where="--pieces") from None
 
 
@@ -152,7 +157,7 @@ PIECES: dict[PieceName, Pieces] = {
     "subwords": Pieces(_cut_subwords, lambda tokens: _subwords(tokens).decoder.decode, _learn_subwords),
     "selfies": Pieces(
         lambda _: _selfies,
-        lambda _: lambda pieces: _library("selfies", "selfies", "molecules").decoder("".join(pieces)),
+        lambda _: lambda pieces: _selfies_package().decoder("".join(pieces)),
     ),
 }
 """The tokenizers by name: a new one is a row."""
