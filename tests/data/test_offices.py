@@ -569,9 +569,16 @@ def test_models_draw_rows_that_are_written_as_theirs_were(tmp_path: Path, monkey
             assert all(re.fullmatch(shapes[name], cell) for name, cell in row.items()), row
     # Gaps are filled as the other cells are written; conditions take cells as they stand in the file.
     lines = (tmp_path / "new.csv").read_text(encoding="utf-8").splitlines()
-    (tmp_path / "holes.csv").write_text("\n".join([lines[0], "," + lines[1].rpartition('",')[2].partition(",")[2], *lines[2:9]]))
+    (tmp_path / "holes.csv").write_text(
+        "\n".join([lines[0], "," + lines[1].rpartition('",')[2].partition(",")[2], *lines[2:9]])
+    )
     day = load("t.csv").schema.types[2]
-    assert main(["sample", "run", "-n", "5", "--where", f"tag>={day.texts(np.array([9]))[0]}", "--out", "w.csv", "--quiet"]) == 0
+    assert (
+        main(
+            ["sample", "run", "-n", "5", "--where", f"tag>={day.texts(np.array([9]))[0]}", "--out", "w.csv", "--quiet"]
+        )
+        == 0
+    )
     quarter = load("t.csv").schema.types[4].texts(np.array([3]))[0]
     assert main(["sample", "run", "-n", "5", "--where", f"quartal={quarter}", "--out", "q.csv", "--quiet"]) == 0
     assert {line.split(",")[-2] for line in (tmp_path / "q.csv").read_text().splitlines()[1:]} == {quarter}

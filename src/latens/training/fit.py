@@ -100,7 +100,7 @@ def fit(
         began, loop = time.perf_counter(), LoopState(index, steps)
         if stage.again is not None:
             if resume is None or index > resume[0]:  # else the snapshot says how many steps
-                loop.best_step = stage.again(model, data, steps_of(snapshot, settings))
+                loop.best_step = stage.again(model, data, best_steps(snapshot, settings))
             data = data.validation_as_train()
         model = stage.start(model, data)
         if resume is not None and index < resume[0]:
@@ -126,7 +126,7 @@ def fit(
     return FitResult(model, objective, history, snapshot)
 
 
-def steps_of(snapshot: Snapshot | None, settings: Settings) -> int:
+def best_steps(snapshot: Snapshot | None, settings: Settings) -> int:
     """The steps that made the model of a stage: those until its best validation, or all."""
     if snapshot is None:
         return 0

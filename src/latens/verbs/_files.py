@@ -62,8 +62,8 @@ def table_bytes(
     return parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs})
 
 
-TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz")
-"""Of files with rows of text."""
+TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz", ".mid")
+"""Of files with rows of text; of several rows each has a MIDI file of its own."""
 
 
 def formulas(schema: Schema) -> tuple[str, ...]:

@@ -146,6 +146,11 @@ class Made(Struct, kw_only=True):
             write_atomic(path, self.raw)
         elif path.suffix.lower() == ".txt":
             write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
+        elif path.suffix.lower() == ".mid":
+            from latens.data.formats.midi import midi_of
+
+            made = [midi_of(text, f"{path}, row {row}") for row, text in enumerate(self.arrays["text"].tolist())]
+            write_together((path if len(made) == 1 else numbered(path, row), one) for row, one in enumerate(made))
         elif path.suffix.lower() == ".npz":
             write_npz(path, self.arrays)
         elif path.suffix.lower() != ".png":
