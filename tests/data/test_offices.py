@@ -1,5 +1,6 @@
 """Tables as offices have them: each is read, drawn from, and read back with the same kinds and the same writing."""
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 from latens.data import Dataset, check, load
+from latens.data.conditions import parse_conditions
 from latens.data.mixed import as_columns
+from latens.data.schema import Schema
 from latens.data.writings import Writing
-from latens.errors import DataError
+from latens.errors import DataError, ModelFileError
 from latens.text import csv_bytes
 from latens.verbs._files import formulas
 
@@ -284,6 +287,7 @@ def test_encodings_are_told(tmp_path: Path, encoding: str) -> None:
         else []
     )
     assert (load(other, encoding=encoding).x == one.x).all()
+    assert (load(other, schema=one.schema).x == one.x).all()
     if encoding in ("cp1252", "latin-1"):
         alike(one, load(other, stream=True))
 
@@ -543,6 +547,11 @@ def test_no_column_of_numbers_is_dropped_or_made_names_without_a_word(tmp_path: 
     assert not [note for note in load(path, columns={"x": "category"}).notes if "as names" in note]
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def test_models_draw_rows_that_are_written_as_theirs_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from latens.cli.main import main
 
@@ -552,33 +561,64 @@ def test_models_draw_rows_that_are_written_as_theirs_were(tmp_path: Path, monkey
         "um": DATES["times"][0], "quartal": DATES["quarters"][0], "note": ["+-="[k] for k in K],
     }  # fmt: skip
     write(tmp_path / "t.csv", ";", "cp1252", **columns)
-    fit = ["fit", "t.csv", "--steps", "20", "--no-evaluate", "--out", "run", "--quiet"]
-    if main([*fit, "--dry-run"]):
-        fit.remove("--no-evaluate")
-    assert main(fit) == 0
+    assert main(["fit", "t.csv", "--steps", "20", "--num-samples", "2", "--out", "run", "--quiet"]) == 0
     assert main(["sample", "run", "-n", "60", "--out", "new.csv", "--quiet"]) == 0
     alike(load("t.csv"), load("new.csv"))
     shapes = {
         "preis": r"-?\d+,\d\d €", "menge": r"\d+ kg", "tag": r"\d\d\.\d\d\.\d{4}",
         "um": r"\d\d:\d\d", "quartal": r"\d{4}-Q[1-4]", "note": r"[-+=]",
     }  # fmt: skip
-    import csv
+    for row in rows_of(tmp_path / "new.csv"):
+        assert all(re.fullmatch(shapes[name], cell) for name, cell in row.items()), row
+    # Conditions take cells as they stand in the file, and gaps are filled as the other cells are written.
+    types = load("t.csv").schema.types
+    day, quarter, price = (
+        types[2].texts(np.array([9]))[0],
+        types[4].texts(np.array([3]))[0],
+        types[0].texts(np.array([9]))[0],
+    )
+    for asked in (f"tag>={day}", f"quartal={quarter}", f"preis>={price}", "um>=06:00", "tag>=2024-02-01"):
+        assert main(["sample", "run", "-n", "5", "--where", asked, "--out", "w.csv", "--quiet"]) == 0
+        if asked.startswith("quartal"):
+            assert {row["quartal"] for row in rows_of(tmp_path / "w.csv")} == {quarter}
+    with pytest.raises(DataError, match="holds dates, which 'soon' is not"):
+        parse_conditions(["tag=soon"], load("t.csv").schema)
+    holes = [dict(zip(columns, (cells[i] for cells in columns.values()))) for i in range(9)]
+    holes[0]["preis"] = holes[1]["tag"] = holes[2]["quartal"] = ""
+    write(tmp_path / "holes.csv", ";", "cp1252", **{name: [row[name] for row in holes] for name in columns})
+    assert main(["impute", "run", "holes.csv", "--out", "full.csv", "--num-samples", "5", "--quiet"]) == 0
+    full = rows_of(tmp_path / "full.csv")
+    assert all(re.fullmatch(shapes[name], cell) for row in full for name, cell in row.items())
+    assert [row["menge"] for row in full] == columns["menge"][:9]
 
-    with (tmp_path / "new.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            assert all(re.fullmatch(shapes[name], cell) for name, cell in row.items()), row
-    # Gaps are filled as the other cells are written; conditions take cells as they stand in the file.
-    lines = (tmp_path / "new.csv").read_text(encoding="utf-8").splitlines()
-    (tmp_path / "holes.csv").write_text(
-        "\n".join([lines[0], "," + lines[1].rpartition('",')[2].partition(",")[2], *lines[2:9]])
-    )
-    day = load("t.csv").schema.types[2]
-    assert (
-        main(
-            ["sample", "run", "-n", "5", "--where", f"tag>={day.texts(np.array([9]))[0]}", "--out", "w.csv", "--quiet"]
-        )
-        == 0
-    )
-    quarter = load("t.csv").schema.types[4].texts(np.array([3]))[0]
-    assert main(["sample", "run", "-n", "5", "--where", f"quartal={quarter}", "--out", "q.csv", "--quiet"]) == 0
-    assert {line.split(",")[-2] for line in (tmp_path / "q.csv").read_text().splitlines()[1:]} == {quarter}
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pattern": "%d/%m/%Y%Z"}, {"pattern": "%d/%m/%Y %"}, {"pattern": "x" * 41}, {"pattern": ""}, {"decimal": ";"},
+        {"thousands": ",,"}, {"decimals": 16}, {"other": 1}, {"pattern": "%-Y"},
+    ],
+)  # fmt: skip
+def test_a_schema_of_a_stranger_holds_no_other_writing(tmp_path: Path, change: dict[str, Any]) -> None:
+    data = load(write(tmp_path / "t.csv", ";", d=DATES["day first"][0], x=NUMBERS["euros"][0]))
+    stored = data.schema.to_json()
+    assert Schema.from_json(stored) == data.schema
+    stored["types"][0]["writing"] |= change
+    with pytest.raises(ModelFileError):
+        Schema.from_json(stored)
+    far = data.schema.to_json()
+    far["types"][0]["low"] = 1e9
+    with pytest.raises(ModelFileError, match="written as none of its kind"):
+        Schema.from_json(far)
+
+
+def test_a_database_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from latens.data.formats.databases import from_folder
+
+    sqlite(tmp_path / "shop.db", sales=frame())
+    spec = from_folder("sqlite:///shop.db?table=sales", str(tmp_path))
+    assert spec == f"sqlite:///{tmp_path}/shop.db?table=sales"
+    monkeypatch.chdir("/")
+    assert len(load(spec)) == N
+    for other in (f"sqlite:////{tmp_path}/shop.db", "postgresql://user@host/db?table=t", "t.csv"):
+        assert from_folder(other, "/x") == other

@@ -154,6 +154,8 @@ def check_types(types: Sequence[ColumnType]) -> str:
             return f"column {i} has other shares than values"
         if not (np.isfinite(one.low) and np.isfinite(one.step) and np.isfinite(one.low + one.step * one.size)):
             return f"column {i} has a grid that is not finite"
+        if one.writing is not None and not one.writing.fits(one.kind, (one.low, one.low + one.step * one.size)):
+            return f"column {i} is written as none of its kind is"
         if (one.kind == "duration") != (one.written in CODES) or (one.kind == "duration") != bool(one.resolution):
             return f"column {i} has a unit that is none of its kind"
     return ""

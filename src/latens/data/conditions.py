@@ -14,6 +14,7 @@ from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
 
 _OPERATOR = re.compile(r">=|<=|=|>|<")
+_ISO = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Conditions(NamedTuple):
@@ -137,7 +138,9 @@ def _place(value: Any, kind: ColumnType, name: str, where: str) -> float:
     try:
         text = str(value)
         number = (
-            number_of(text, kind.written, kind.zone)
+            kind.writing.number(text)
+            if kind.writing is not None and isinstance(value, str) and not _ISO.match(text)
+            else number_of(text, kind.written, kind.zone)
             if kind.kind == "date"
             else span_number(text, kind.written)
             if kind.kind == "duration"

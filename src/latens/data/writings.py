@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta, Struct
 
-from latens.errors import DataError
-
 Words = Annotated[str, Meta(max_length=40)]
-Refused = Callable[[str, str, str], DataError]
+Refused = Callable[[str, str, str], Exception]
 
 MONTH = 365.2425 / 12
 """Days of a month of the calendar, on average: what periods are counted by."""
@@ -86,6 +84,14 @@ class Writing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         """The unit of numbers, without blanks."""
         return f"{self.prefix}{self.suffix}".strip()
 
+    def fits(self, kind: str, ends: tuple[float, float]) -> bool:
+        """Whether numbers between two ends, of a column of this kind, can be written so."""
+        if not self.pattern:
+            return kind == "number"
+        size = 1 if "%M" in self.pattern else 86_400
+        plain = re.sub(r"%-[dmHI]|%[YymdHIMSpPbBqGV]", "", self.pattern)
+        return kind == "date" and "%" not in plain and all(-6.2e10 < end * size < 2.5e11 for end in ends)
+
     def text(self, number: float, digits: int = 0) -> str:
         """Write a number, with at most so many decimals where their count is not fixed; or days or seconds."""
         if self.pattern:
@@ -102,17 +108,17 @@ class Writing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     def number(self, text: str) -> float:
         """Read a cell that is written so; a ValueError where it is not."""
-        refused = lambda *words: ValueError(text)  # noqa: E731
-        found = read_patterns([text], "", self, refused) if self.pattern else None  # type: ignore[arg-type]
+
+        def refused(*words: str) -> Exception:
+            return ValueError(text)
+
         if self.pattern:
-            if found is None:
-                raise ValueError(text)
-            return found[0][text]
-        if not text.strip().lstrip("+-").replace(".", "", 1).isdigit():
-            read = read_numbers([text], self.decimal, lambda: "", True, refused)  # type: ignore[arg-type]
-            if read is not None:
-                return read[0][text]
-        return float(text)
+            found: Any = read_patterns([text], _order_of(self.pattern), self, refused)
+        else:
+            found = read_numbers([text], self.decimal, str, True, refused)
+        if found is None:
+            raise ValueError(text)
+        return found[0][text]
 
 
 # --- numbers ---

@@ -49,6 +49,17 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
     # formula is left out of names, labels and ids. Empty cells, NA, N/A, NaN, null, none and ? are missing values.
     # Columns of text and of ISO dates are kept as codes with what they stand for.
     try:
+        return _read_csv(path, roles)
+    except NotUtf8:
+        encoding, example = guess_encoding(path)
+        raw = _read_csv(path, replace(roles, encoding=encoding))
+        note = f"is not UTF-8, and was read as {encoding} ({example!r}); --encoding NAME names another"
+        raw.notes = (f"{path.name} {note}.", *raw.notes)
+        return raw
+
+
+def _read_csv(path: Path, roles: ColumnRoles) -> Raw:
+    try:
         if roles.declared or roles.decimal == ",":  # 007 is one name and 7 another
             raise HasText
         if (raw := _of_numbers(path, roles)) is not None:
@@ -58,12 +69,6 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
     except HasText:
         with _opened(path, roles) as rows:  # once more, and the text is kept
             return _read(rows, roles, str(path), text=True)
-    except NotUtf8:
-        encoding, example = guess_encoding(path)
-        raw = read_csv(path, replace(roles, encoding=encoding))
-        note = f"is not UTF-8, and was read as {encoding} ({example!r}); --encoding NAME names another"
-        raw.notes = (f"{path.name} {note}.", *raw.notes)
-        return raw
 
 
 def _of_numbers(path: Path, roles: ColumnRoles) -> Raw | None:
