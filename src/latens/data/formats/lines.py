@@ -68,7 +68,7 @@ def _column(path: Path, roles: ColumnRoles) -> Raw:
         what = f"has {len(left)} columns beside label, id and weight ({', '.join(names[at] for at in left[:5])})."
         raise DataError(what, where=str(path), fix="Leave one of them, whose cells are the rows of text.")
     given = {role: np.array([row[place] for row in rows]) for role, place in places.items()}
-    fields = {"names": given.get("row_id"), "label": given.get("label"), "weight": given.get("weight")}
+    fields: Any = {"names": given.get("row_id"), "label": given.get("label"), "weight": given.get("weight")}
     return Raw(None, **fields, strings=[row[left[0]] for row in rows], label_name=roles.label)
 
 
