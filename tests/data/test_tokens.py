@@ -3,11 +3,13 @@
 import itertools
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from latens.data import Schema, load
+from latens.data.streams.pack import pack
 from latens.data.tokens import PIECES, Tokens, bucket_edges
 from latens.errors import DataError, ModelFileError, UsageError
 
@@ -87,7 +89,11 @@ def test_buckets_are_few_where_more_do_not_pay() -> None:
     [
         (["ab", ""], {}, "row 1: is a sequence of length 0. Leave it out."),
         (["ab"], {"pieces": "letters"}, "--pieces: there are no pieces 'letters'."),
-        (["ab"], {"typed": True}, "holds rows of text, which are no columns."),
+        (["ab"], {"typed": True}, "holds rows of text, which have no columns of numbers. Leave out --typed."),
+        (["ab"], {"counts": True}, "holds rows of text, which have no columns of numbers. Leave out --counts."),
+        (["ab"], {"columns": {"a": "category"}}, "which have no columns of numbers. Leave out --columns."),
+        (["ab"], {"pair": ["ba"]}, "holds rows of text, which are taken by themselves alone."),
+        (np.zeros((1, 8, 8)), {"pair": ["ba"]}, "holds rows of text, which are taken by themselves alone."),
         ([[1.0, 2.0]], {"pieces": "words"}, "holds no rows of text to be cut into pieces."),
         (["abd"], {"schema": load(["ab", "bc"]).schema}, "row 0: character 3 is 'd', which the vocabulary of 3 pieces"),
         (["abcab"], {"schema": load(["abc"]).schema}, "row 0: has 5 characters; the model knows sequences of up to 3."),
@@ -160,6 +166,11 @@ def test_tokens_stand_in_schemas_of_their_kind_alone() -> None:
         with pytest.raises(ModelFileError, match="only kind 'tokens' has tokens"):
             Schema.from_json(schema)
     assert (tokens.size, Tokens("words", tuple(map(str, range(2**15)))).dtype) == (2, np.int32)
+
+
+def test_shards_of_numbers_have_no_place_for_a_vocabulary(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="rows of text have a vocabulary, which shards of numbers have no place for"):
+        pack(load(["ab", "b"]), tmp_path / "packed")
 
 
 def test_copies_of_training_rows_are_counted() -> None:

@@ -211,9 +211,9 @@ def load(
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     text_seen = None
     if raw.strings is not None:
-        if typed:
-            fix = "Leave out --typed." if columns is None else "Leave out --columns."
-            raise DataError("holds rows of text, which are no columns.", where=where, fix=fix)
+        if typed or counts:
+            fix = f"Leave out --{'counts' if counts else 'typed' if columns is None else 'columns'}."
+            raise DataError("holds rows of text, which have no columns of numbers.", where=where, fix=fix)
         schema = schema or text_schema(raw, split, pieces, where)
         text_seen, strange = code_strings(raw, schema, unknown, where)
     if typed and raw.x.ndim != 2:

@@ -203,6 +203,9 @@ def strings_of(value: Any) -> list[str] | None:
 
 def check_numeric(x: Any, where: str) -> None:
     """Refuse what cannot be rows of numbers: objects, text, complex numbers, dates; no rows; no columns."""
+    if x is None:
+        fix = "Give rows of numbers, or a table of columns."
+        raise DataError("holds rows of text, which are taken by themselves alone.", where=where, fix=fix)
     if x.dtype.kind not in "biuf":
         kinds = {"O": "Python objects", "U": "text", "S": "text", "c": "complex numbers", "M": "dates", "m": "times"}
         what = kinds.get(x.dtype.kind, f"values of type {x.dtype}")

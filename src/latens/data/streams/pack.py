@@ -26,6 +26,9 @@ def pack(data: Dataset, folder: Path, *, shuffle: bool = False, seed: int = 0, s
     if data.schema.kind == "mixed":
         what = "a table with columns of several kinds has names and dates, which shards of numbers have no place for."
         raise DataError(what, where=data.name, fix="Leave it as Parquet.")
+    if data.schema.tokens is not None:
+        what = "rows of text have a vocabulary, which shards of numbers have no place for."
+        raise DataError(what, where=data.name, fix="Leave them as .txt, which is read by blocks with --stream.")
     if folder.exists():
         raise RunFolderError("there is something already.", where=str(folder), fix="Choose another name with --out.")
     total = data.total if isinstance(data, StreamDataset) else len(data)
