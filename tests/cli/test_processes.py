@@ -96,6 +96,23 @@ def test_one_two_and_four_processes_in_turn_with_kills_between(alone: Path, tmp_
     same_run(folder, alone)
 
 
+def test_rows_of_text_in_buckets_have_the_same_bits_after_a_kill_and_by_two_processes(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    lengths = [*draw.integers(1, 4, 300), *draw.integers(9, 16, 300)]
+    rows = tmp_path / "rows.txt"
+    rows.write_text("".join("".join(draw.choice(list("abc"), n)) + "\n" for n in lengths))
+    words = ("fit", rows, "--recipe", "text", *SMALL, "--batch-size", "32", "--steps", "18", "--num-samples", "2",
+             "--set", "training.shards=2", "--set", "objective.free_bits=0")  # fmt: skip
+    slow = ("--import", FAULTY)
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert ended(command(*words, "--out", one))[0] == 0
+    assert ended(command(*words, "--out", other, *slow, LATENS_TEST_STOP="9"))[0] == -signal.SIGKILL
+    assert steps(other)[-1] == 9
+    code, err = ended(command("resume", other, "--processes", 2))
+    assert code == 0, err
+    same_run(other, one)
+
+
 def test_four_processes_have_the_bits_of_one(alone: Path, tmp_path: Path) -> None:
     """Also of those without a share in the run folder: three of them write nothing."""
     found = four("fit", "digits", *SMALL, *SHARDS, "--out", tmp_path / "run")

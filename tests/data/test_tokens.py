@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -99,6 +100,25 @@ def test_what_does_not_fit_is_refused(texts: list, options: dict, said: str) -> 
     with pytest.raises((DataError, UsageError)) as refusal:
         load(texts, **options)
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "module", "extra"), [("subwords", "tokenizers", "text"), ("selfies", "selfies", "molecules")]
+)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    pieces: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DataError) as refusal:
+        load(["CCO", "CC"], pieces=pieces)
+    said = f"--pieces: pieces '{pieces}' need the package {module}, which is not installed."
+    assert str(refusal.value) == f"{said} Install the extra: pip install 'latens[{extra}]'."
+
+
+def test_a_string_that_is_no_molecule_is_refused() -> None:
+    pytest.importorskip("selfies")
+    with pytest.raises(DataError, match="'C1CC\\(' is not a molecule that SELFIES can write"):
+        load(["CCO", "C1CC("], pieces="selfies")
 
 
 def test_an_unknown_piece_is_skipped_or_ends_what_is_seen() -> None:

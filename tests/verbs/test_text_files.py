@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from latens.data import load
+from latens.errors import DataError
 from latens.verbs.kernel import Made
 
 TEXTS = ["emma", "=1+1", "a,b", 'say "so"', "nan", "zoë"]
@@ -29,6 +30,15 @@ def test_a_table_has_a_column_of_text_beside_the_ids(tmp_path: Path) -> None:
     assert lines[:4] == ["row_id,text", "0,emma", "1,'=1+1", '2,"a,b"']
     kept = load(tmp_path / "a.csv", schema=DATA.schema, row_id="row_id", pieces="characters")
     assert DATA.schema.decode(kept.x) == TEXTS
+
+
+def test_a_row_of_several_lines_stands_in_no_text_file(tmp_path: Path) -> None:
+    data = load(["a\nb", "c"])
+    kept = Made(arrays={"x": data.x}, schema=data.schema)
+    with pytest.raises(DataError, match="row 0 holds the end of a line; 1 such rows in all"):
+        kept.write(tmp_path / "a.txt")
+    kept.write(tmp_path / "a.csv")
+    assert data.schema.decode(load(tmp_path / "a.csv", schema=data.schema).x) == ["a\nb", "c"]
 
 
 def test_arrays_hold_codes_and_text(tmp_path: Path) -> None:

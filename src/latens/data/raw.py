@@ -49,6 +49,7 @@ class Raw:
     texts: dict[int, TextColumn] | None = None
     strings: list[str] | None = None  # rows of text, in place of `x`
     lines: list[int] | None = None  # the numbers of these in their file
+    pieces: str | None = None  # what they are cut into where nothing else is said
 
 
 @dataclass(frozen=True)

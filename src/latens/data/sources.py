@@ -11,6 +11,7 @@ import numpy as np
 from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.formats import idx
+from latens.data.formats.lines import LinesSource
 from latens.data.formats.npy import read_npy
 from latens.data.formats.pictures import find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
@@ -147,6 +148,12 @@ def load(
             role, what = min(refused.items())
             fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."
             raise DataError(f"rows in files that are read by blocks take no {what}.", where=f"{spec}, {role}", fix=fix)
+        if isinstance(source, LinesSource):
+            schema = source.learned(schema, str(spec))
+        elif words.pieces is not None:
+            raise DataError(
+                "rows of text are read by blocks from .txt files.", where=str(spec), fix="Write a row a line."
+            )
         options = {"schema": schema, "counts": counts, "missing": missing, "index": index}
         title = name or title_of(str(spec))
         in_memory = None if stream is None else not stream

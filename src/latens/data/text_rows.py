@@ -11,9 +11,9 @@ from latens.errors import DataError, UsageError, nearest
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
     """Give strings a schema: their pieces, and the vocabulary and the lengths of these."""
-    chosen: PieceName = "characters" if pieces is None else known_pieces(pieces)
+    chosen = known_pieces(pieces or raw.pieces or "characters")
     strings = raw.strings or []
-    tokens, length = learn_tokens(strings, split == TRAIN, chosen, where, raw.lines)
+    tokens, length = learn_tokens(strings, (split == TRAIN).tolist(), chosen, where, raw.lines)
     held = {one for one, part in zip(strings, split) if part == TRAIN}
     copies = sum(one in held for one, part in zip(strings, split) if part != TRAIN)
     if copies:

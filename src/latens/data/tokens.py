@@ -1,9 +1,11 @@
 """Rows of text as rows of whole numbers: pieces of a string, their vocabulary, and the lengths that rows are cut to."""
 
+import importlib
 import json
 import re
-from collections.abc import Callable, Sequence
-from itertools import chain, pairwise
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -89,30 +91,30 @@ class Pieces(NamedTuple):
     splitter: Callable[[Tokens], Callable[[str], list[str]]]  # for a vocabulary, what cuts a string
     joiner: Callable[[Tokens], Callable[[list[str]], str]]  # for a vocabulary, what puts pieces together
     # from strings to the vocabulary and the merges; None: every piece that occurs, sorted
-    learn: Callable[[Sequence[str]], tuple[tuple[str, ...], tuple[str, ...]]] | None = None
+    learn: Callable[[Iterable[str]], tuple[tuple[str, ...], tuple[str, ...]]] | None = None
 
 
 # Of SMILES: an atom in brackets, an atom of two letters, a ring number of two digits, else one character.
 _ATOMS = re.compile(r"\[[^\]]*\]|Br|Cl|Si|Se|%\d\d|.", re.DOTALL)
 
 
-def _library(module: str, pieces: str, extra: str) -> Any:
-    """Import the package that some pieces need."""
+def library(module: str, extra: str, what: str, where: str = "--pieces") -> Any:
+    """Import a package that only some rows of text need."""
     try:
-        return __import__(module)
+        return importlib.import_module(module)
     except ImportError:
-        what = f"pieces '{pieces}' need the package {module}, which is not installed."
-        raise DataError(what, where="--pieces", fix=f"Install the extra: pip install 'latens[{extra}]'.") from None
+        what = f"{what} need the package {module}, which is not installed."
+        raise DataError(what, where=where, fix=f"Install the extra: pip install 'latens[{extra}]'.") from None
 
 
 def _subwords(tokens: Tokens) -> Any:
     """The tokenizer of a vocabulary: pairs of bytes, merged in their order."""
-    library = _library("tokenizers", "subwords", "text")
+    package = library("tokenizers", "text", "pieces 'subwords'")
     places = {piece: place for place, piece in enumerate(tokens.values)}
     merges = [tuple(pair.split(" ")) for pair in tokens.merges]
-    made = library.Tokenizer(library.models.BPE(places, merges))
-    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = library.decoders.ByteLevel()
+    made = package.Tokenizer(package.models.BPE(places, merges))
+    made.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = package.decoders.ByteLevel()
     return made
 
 
@@ -121,12 +123,12 @@ def _cut_subwords(tokens: Tokens) -> Callable[[str], list[str]]:
     return lambda text: made.encode(text).tokens
 
 
-def _learn_subwords(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    library = _library("tokenizers", "subwords", "text")
-    made = library.Tokenizer(library.models.BPE())
-    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    letters = library.pre_tokenizers.ByteLevel.alphabet()
-    trainer = library.trainers.BpeTrainer(
+def _learn_subwords(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    package = library("tokenizers", "text", "pieces 'subwords'")
+    made = package.Tokenizer(package.models.BPE())
+    made.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters = package.pre_tokenizers.ByteLevel.alphabet()
+    trainer = package.trainers.BpeTrainer(
         vocab_size=len(letters) + SUBWORDS, initial_alphabet=letters, show_progress=False
     )
     made.train_from_iterator(texts, trainer)
@@ -135,12 +137,16 @@ def _learn_subwords(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(sorted(known, key=known.__getitem__)), tuple(" ".join(pair) for pair in merges)
 
 
+def _selfies_package() -> Any:
+    return library("selfies", "molecules", "pieces 'selfies'")
+
+
 def _selfies(text: str) -> list[str]:
     """The symbols of a molecule whose every sequence is a molecule."""
-    library = _library("selfies", "selfies", "molecules")
+    package = _selfies_package()
     try:
-        return list(library.split_selfies(library.encoder(text)))
-    except library.EncoderError:
+        return list(package.split_selfies(package.encoder(text)))
+    except package.EncoderError:
         raise DataError(f"{text[:100]!r} is not a molecule that SELFIES can write.", where="--pieces") from None
 
 
@@ -151,7 +157,7 @@ PIECES: dict[PieceName, Pieces] = {
     "subwords": Pieces(_cut_subwords, lambda tokens: _subwords(tokens).decoder.decode, _learn_subwords),
     "selfies": Pieces(
         lambda _: _selfies,
-        lambda _: lambda pieces: _library("selfies", "selfies", "molecules").decoder("".join(pieces)),
+        lambda _: lambda pieces: _selfies_package().decoder("".join(pieces)),
     ),
 }
 """The tokenizers by name: a new one is a row."""
@@ -163,31 +169,35 @@ def row_name(row: int, lines: Sequence[int] | None) -> str:
 
 
 def learn_tokens(
-    texts: Sequence[str], train: np.ndarray, pieces: PieceName, where: str, lines: Sequence[int] | None = None
+    texts: Iterable[str], train: Iterable[bool], pieces: PieceName, where: str, lines: Sequence[int] | None = None
 ) -> tuple[Tokens, int]:
     """Make the vocabulary of strings, and the length that rows are stored at."""
-    # The vocabulary is of all rows; the buckets are chosen for the training rows.
+    # The vocabulary is of all rows; the buckets are chosen for the training rows. Strings are gone through one by one.
     row = PIECES[pieces]
     values, merges = row.learn(texts) if row.learn else ((), ())
-    split = row.splitter(Tokens(pieces, values, merges=merges))
-    cut = [split(text) for text in texts]
-    lengths = np.array([len(one) for one in cut])
-    if not lengths.all():
-        at = row_name(int(np.argmin(lengths)), lines)
-        raise DataError("is a sequence of length 0.", where=f"{where}, {at}", fix="Leave it out.")
-    if lengths.max() >= LONGEST:
-        at = row_name(int(np.argmax(lengths)), lines)
-        what = f"has {lengths.max():,} {pieces}; a sequence has fewer than {LONGEST:,}."
-        raise DataError(what, where=f"{where}, {at}", fix="Cut it into several lines.")
-    values = values or tuple(sorted(set(chain.from_iterable(cut))))
+    split, seen = row.splitter(Tokens(pieces, values, merges=merges)), set[str]()
+    every, own = Counter[int](), Counter[int]()  # of how many rows need so many steps
+    for number, (text, trains) in enumerate(zip(texts, train)):
+        cut = split(text)
+        if not cut:
+            at = f"{where}, {row_name(number, lines)}"
+            raise DataError("is a sequence of length 0.", where=at, fix="Leave it out.")
+        if len(cut) >= LONGEST:
+            what = f"has {len(cut):,} {pieces}; a sequence has fewer than {LONGEST:,}."
+            raise DataError(what, where=f"{where}, {row_name(number, lines)}", fix="Cut it into several lines.")
+        seen.update(cut)
+        every[len(cut) + 1] += 1
+        own[len(cut) + 1] += bool(trains)
+    values = values or tuple(sorted(seen))
     if len(values) > MOST_TOKENS or max(map(len, values)) > MOST_PIECE:
         what = f"holds {len(values):,} different {pieces}, or one of more than {MOST_PIECE} characters."
         raise DataError(what, where=where, fix="Use other pieces: --pieces characters.")
-    needed = (lengths[train] if train.any() else lengths) + 1
-    length = -(-(int(lengths.max()) + 1) // GRID) * GRID
-    few, many = (bucket_edges(np.bincount(needed), most, length) for most in (FEW_BUCKETS, MANY_BUCKETS))
-    steps_few, steps_many = (np.array(edges)[np.searchsorted(edges, needed)].sum() for edges in (few, many))
-    edges = many if len(needed) > MANY_ROWS and steps_many < WORTH * steps_few else few
+    rows = own if own.total() else every
+    counts, length = np.zeros(max(rows) + 1, np.int64), -(-max(every) // GRID) * GRID
+    counts[list(rows)] = list(rows.values())
+    few, many = (bucket_edges(counts, most, length) for most in (FEW_BUCKETS, MANY_BUCKETS))
+    steps_few, steps_many = (np.array(e)[np.searchsorted(e, np.arange(len(counts)))] @ counts for e in (few, many))
+    edges = many if counts.sum() > MANY_ROWS and steps_many < WORTH * steps_few else few
     return Tokens(pieces, values, edges, merges), length
 
 

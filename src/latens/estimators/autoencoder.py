@@ -17,6 +17,7 @@ from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
+from latens.data.formats.registry import strings_of
 from latens.data.formats.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import AbstractDistribution, log_prob
@@ -40,7 +41,7 @@ from latens.estimators.base import (
     whole,
     with_nan,
 )
-from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, refuse_unknown, rows_like
+from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, refuse_unknown, rows_like, text_dataset
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
@@ -107,6 +108,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             one returns is a reason to end it, None is none. None: no functions.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
+        pieces: What rows of text are cut into: "characters", "words", "atoms", "subwords", "selfies". None: the first.
         warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
         random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
             that gives one; None: numpy's global generator gives one.
@@ -146,6 +148,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     callbacks: Sequence[Callback] | None = None
     num_samples: int = field(default=100, init=False)
     validation_fraction: float | None = 0.1
+    pieces: str | None = None
     warm_start: bool = False
     random_state: RandomState = None
     verbose: bool = False
@@ -156,7 +159,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         """Train on rows.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame, also with text and dates.
+            X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame, also with text and dates; or
+                a list of strings.
             y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
                 elsewhere.
             sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
@@ -237,8 +241,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return self
 
     def _mixed(self, X: Any, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
-        """Rows of a frame with columns of several kinds as a data set; None for numbers alone."""
+        """Rows of text, or of a frame with columns of several kinds, as a data set; None for numbers alone."""
         refuse_twins(X)
+        if (strings := strings_of(X)) is not None:
+            if reset:
+                self._event_shape, self.n_features_in_ = None, 1
+            options = {"schema": schema, "validation_fraction": self.validation_fraction or 0.0, "unknown": unknown}
+            return text_dataset(strings, self.pieces, **options)
         typed = schema is not None and schema.types is not None
         raw = read_mixed(X) if schema is None else None
         if raw is None and not typed:
@@ -274,7 +283,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return self.model_.batch(with_fields(mixed, label=codes))
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
-        """As of all estimators; of columns of several kinds a frame with the dtypes of the one that `fit` saw."""
+        """As of all estimators; strings of text, of columns of several kinds a frame like the one that `fit` saw."""
+        if self.model_.schema.tokens is not None:
+            return self.model_.schema.decode(values)
         if self.model_.schema.types is None:
             return super()._in_units(values, draws=draws)
         rows = finite(self.model_.data_units(values, mean=not draws), "rows of the model")

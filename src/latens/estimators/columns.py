@@ -19,6 +19,7 @@ from latens.data.mixed import mixed_schema, stored_columns
 from latens.data.raw import Raw
 from latens.data.rows import row_keys
 from latens.data.sources import hints, read_columns, without_unknown
+from latens.data.text_rows import code_strings, text_schema
 from latens.errors import UsageError
 
 
@@ -71,9 +72,7 @@ def mixed_dataset(
     # schema: the schema of a trained model; None tells it from the rows.
     find_missing(Raw(x, columns=tuple(names)), np.arange(len(x)), "nan", "X")  # infinities are refused
     observed = ~np.isnan(x)
-    split = np.full(len(x), TRAIN, np.uint8)
-    if len(x) >= LEAST_ROWS_TO_VALIDATE:
-        split[row_keys(np.arange(len(x))).astype(np.float64) / 2**32 < validation_fraction] = VALIDATION
+    split = _split(len(x), validation_fraction)
     if schema is None:
         schema = mixed_schema(x, split == TRAIN, names, observed, texts, "X", said)
     refuse_unknown(unknown)
@@ -81,9 +80,33 @@ def mixed_dataset(
     cells, shown, outside = stored_columns(x, names, observed, texts, schema, "X", strange)
     stored = np.ascontiguousarray(cells, np.float32)
     beside = {"mask": shown, "outside": outside, "unseen": tuple(strange or ())}
-    made = Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside)
+    return _kept(Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside), unknown)
+
+
+def text_dataset(
+    strings: list[str], pieces: str | None, *, schema: Schema | None, validation_fraction: float, unknown: str = "error"
+) -> Dataset:
+    """Turn strings into a data set of rows of text."""
+    refuse_unknown(unknown)
+    raw, split = Raw(None, strings=strings), _split(len(strings), validation_fraction)
+    schema = schema or text_schema(raw, split, pieces, "X")
+    seen, strange = code_strings(raw, schema, unknown, "X")
+    names, beside = np.arange(len(split)), {"mask": seen, "unseen": tuple(strange)}
+    return _kept(Dataset(raw.x, schema, hash_rows(raw.x), names, split, "X", **beside), unknown)
+
+
+def _split(n: int, validation_fraction: float) -> np.ndarray:
+    """Choose by a hash of their positions the rows that validate; of few rows all train."""
+    split = np.full(n, TRAIN, np.uint8)
+    if n >= LEAST_ROWS_TO_VALIDATE:
+        split[row_keys(np.arange(n)).astype(np.float64) / 2**32 < validation_fraction] = VALIDATION
+    return split
+
+
+def _kept(made: Dataset, unknown: str) -> Dataset:
+    """Leave out rows with unknown names where that is asked for, and warn of it."""
     if unknown == "skip" and (made := without_unknown(made)).kept is not None:
-        warnings.warn(made.notes[-1], UserWarning, stacklevel=2)
+        warnings.warn(made.notes[-1], UserWarning, stacklevel=3)
     return made
 
 

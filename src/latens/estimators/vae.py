@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import VAEConfig
 from latens.data.arrays import as_dataset
+from latens.errors import ConfigError
 from latens.estimators.autoencoder import Autoencoder, Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled
@@ -86,6 +87,7 @@ class VAE(Autoencoder):
         num_samples: Importance samples of each row in `score_samples` and `score`, from 1.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
+        pieces: What rows of text are cut into: "characters", "words", "atoms", "subwords", "selfies". None: the first.
         warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
         random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
             that gives one; None: numpy's global generator gives one.
@@ -295,6 +297,10 @@ class VAE(Autoencoder):
         """
         num_samples = check_count(num_samples, "num_samples")
         n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
+        check_is_fitted(self)
+        if self.model_.schema.tokens is not None:
+            fix = "`latens sample RUN --complete BEGINNING` draws what follows."
+            raise ConfigError("rows of text have no gaps to fill in.", where="impute", fix=fix)
         batch = self._batch(X, y, unknown)
         rows = self.model_.rows(batch, key=self._sampling_key(random_state))
         if (types := self.model_.schema.types) is not None:

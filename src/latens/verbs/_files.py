@@ -62,8 +62,8 @@ def table_bytes(
     return parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs})
 
 
-TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz")
-"""Of files with rows of text."""
+TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz", ".mid")
+"""Of files with rows of text; of several rows each has a MIDI file of its own."""
 
 
 def formulas(schema: Schema) -> tuple[str, ...]:
@@ -79,6 +79,14 @@ def formula_note(known: Collection[str], out: Path) -> str:
     verb = "stand" if len(known) > 1 else "stands"
     said = f"\n{some} {verb} as in the training data; a spreadsheet may run that as a formula: import it as text"
     return said if known and out.suffix.lower() == ".csv" else ""
+
+
+def text_lines(path: Path, texts: list[str]) -> bytes:
+    """The bytes of a text file with a row a line."""
+    if broken := [row for row, text in enumerate(texts) if "\n" in text or "\r" in text]:
+        what = f"row {broken[0]} holds the end of a line; {len(broken)} such rows in all."
+        raise DataError(what, where=str(path), fix="Use --out FILE.csv, where a row may have several lines.")
+    return "".join(f"{text}\n" for text in texts).encode()
 
 
 def lines_of(schema: Schema, x: np.ndarray) -> str:

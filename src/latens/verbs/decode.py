@@ -20,16 +20,18 @@ class Decode(Verb):
 
     # On the way from one row to another z goes along a straight line between the codes of both.
 
-    endings: ClassVar = (".npz", ".png", ".txt")
+    endings: ClassVar = (".npz", ".png", ".txt", ".csv", ".parquet", ".mid")
     latents: Annotated[str | None, arg("a file of latents, as `latens encode` writes it", "Z", reads=True)] = None
     between: Annotated[list[str] | None, arg(_BETWEEN, metavar="A B", many=True)] = None
     steps: Annotated[int, arg("rows of --between, both ends among them (default 7)", metavar="N", kind=_STEPS)] = 7
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
 
     def place(self, at: At) -> Path | None:
+        from latens.verbs._files import TEXT_ENDINGS
+
         if at.trained.schema.tokens is None:
             return self.checked_out(at.asked, (".npz", ".png"))
-        return self.checked_out(at.asked, (".npz", ".txt")) if at.asked or self.between is None else None
+        return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked or self.between is None else None
 
     def __call__(self, at: At) -> Work:
         from latens.verbs._files import drawn_words, read_latents

@@ -139,14 +139,18 @@ class Made(Struct, kw_only=True):
         """Write the file that the ending asks for, whole or not at all."""
         from latens.io.atomic import as_path, write_atomic, write_together
         from latens.pictures.images import shown, write_image
-        from latens.verbs._files import table_bytes, write_npz, write_pairs
+        from latens.verbs._files import table_bytes, text_lines, write_npz, write_pairs
 
         path = as_path(path)
         if self.raw is not None:
             write_atomic(path, self.raw)
         elif path.suffix.lower() == ".txt":
-            assert self.schema is not None
-            write_atomic(path, "".join(f"{text}\n" for text in self.schema.decode(self.arrays["x"])).encode())
+            write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
+        elif path.suffix.lower() == ".mid":
+            from latens.data.formats.midi import midi_of
+
+            made = [midi_of(text, f"{path}, row {row}") for row, text in enumerate(self.arrays["text"].tolist())]
+            write_together((path if len(made) == 1 else numbered(path, row), one) for row, one in enumerate(made))
         elif path.suffix.lower() == ".npz":
             write_npz(path, self.arrays)
         elif path.suffix.lower() != ".png":

@@ -10,7 +10,7 @@ from latens.verbs.kernel import At, Data, Made, Mean, Seed, Unknown, Verb, Work
 class Reconstruct(Verb):
     """Rows to latents and back."""
 
-    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
+    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt", ".mid")
     data: Data
     mean: Mean = False
     unknown: Unknown = "error"

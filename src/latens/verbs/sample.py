@@ -24,7 +24,7 @@ class Sample(Verb):
 
     # z from the prior, then a draw from p(x | z), or its mean.
 
-    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
+    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt", ".mid")
     needs_latents: ClassVar = False
     n: Annotated[int | None, arg(_COUNT, "-n", "N", kind=table_rows)] = None
     temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0
@@ -36,9 +36,10 @@ class Sample(Verb):
 
     def place(self, at: At) -> Path | None:
         from latens.data.schema import image_shape
+        from latens.verbs._files import TEXT_ENDINGS
 
         if at.trained.schema.tokens is not None:
-            return self.checked_out(at.asked, (".txt", ".npz")) if at.asked else None
+            return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked else None
         mixed = at.trained.schema.kind == "mixed"
         ending = ".csv" if mixed else ".png" if image_shape(at.trained.schema) else ".npz"
         endings = (".csv", ".parquet", ".npz") if mixed else (".npz", ".png")

@@ -2,14 +2,32 @@
 
 import contextlib
 import csv
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from latens.data.formats.csv import _is_number, _lines, _rows, _separator, read_csv, read_text
+from latens.data.formats.csv import (
+    BLOCK_BYTES,
+    BLOCK_ROWS,
+    Csv,
+    _is_number,
+    _lines,
+    _rows,
+    _separator,
+    read_csv,
+    read_text,
+)
+from latens.data.formats.format import FormatSource
+from latens.data.formats.source import AbstractSource, BlockTable, Place, file_of
 from latens.data.formats.tables import role_positions
 from latens.data.raw import ColumnRoles, Raw, unpacked, with_roles
+from latens.data.rows import TRAIN, split_of
+from latens.data.schema import Schema
+from latens.data.text_rows import code_strings, known_pieces
+from latens.data.tokens import learn_tokens
 from latens.errors import DataError
 
 _LOOKED_AT = 20
@@ -50,7 +68,7 @@ def _column(path: Path, roles: ColumnRoles) -> Raw:
         what = f"has {len(left)} columns beside label, id and weight ({', '.join(names[at] for at in left[:5])})."
         raise DataError(what, where=str(path), fix="Leave one of them, whose cells are the rows of text.")
     given = {role: np.array([row[place] for row in rows]) for role, place in places.items()}
-    fields = {"names": given.get("row_id"), "label": given.get("label"), "weight": given.get("weight")}
+    fields: Any = {"names": given.get("row_id"), "label": given.get("label"), "weight": given.get("weight")}
     return Raw(None, **fields, strings=[row[left[0]] for row in rows], label_name=roles.label)
 
 
@@ -65,3 +83,75 @@ def is_table(path: Path) -> bool:
         numbers = all(any(map(_is_number, row)) for row in rows[1:] or rows)
         return alike and (numbers or (separator in _COLUMNS and len(rows[0]) > 1))
     return False
+
+
+def text_blocks(place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> AbstractSource:
+    """Open text files whose rows stay on disk: lines of text, or tables."""
+    local = Path(place.shown(names[0]))
+    text = names[0].lower().endswith(".txt") and (roles.pieces is not None or (local.is_file() and not is_table(local)))
+    if text:
+        return LinesSource(place, names, roles, single=single)
+    return FormatSource(place, names, roles, single=single, kind=Csv).by_blocks()
+
+
+class LinesSource(AbstractSource):
+    """Text files whose rows are their lines and stay on disk: a block is some thousand lines."""
+
+    def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
+        super().__init__(place, names, roles, single=single)
+        self.schema: Schema | None = None
+        self._starts: list[tuple[int, int]] = []  # where each block begins: its byte, and the lines before it
+        files, cut = [], []
+        for name in names:
+            with_roles(Raw(None), roles, place.shown(name))
+            with place.open(name) as file:
+                files.append(file_of(name, file))
+                cut.append(self._blocks(file, place.shown(name)))
+        self.files, self.table = tuple(files), BlockTable.of(cut)
+
+    def _blocks(self, file: Any, where: str) -> list[int]:
+        """Find the blocks of a file."""
+        file.seek(0)
+        rows, at, first = [], 0, 0
+        for number, line in enumerate(_lines(file, where, whole=False), 1):
+            if line.strip():
+                if not rows or rows[-1] == BLOCK_ROWS or at - first > BLOCK_BYTES:
+                    self._starts.append((at, number - 1))
+                    rows, first = [*rows, 0], at
+                rows[-1] += 1
+            at = file.tell()
+        if not rows:
+            raise DataError("has no line with a character.", where=where, fix="Give a file with a row of text a line.")
+        return rows
+
+    def strings(self, block: int) -> tuple[list[str], list[int]]:
+        """Read the rows of a block, and the numbers of their lines."""
+        (at, _, rows), (start, before) = self.extent(block), self._starts[block]
+        with self.place.open(self.names[at]) as file:
+            file.seek(start)
+            given = enumerate(_lines(file, self.place.shown(self.names[at]), before, whole=False), before + 1)
+            kept = list(islice(((line.rstrip(), number) for number, line in given if line.strip()), rows))
+        return [line for line, _ in kept], [number for _, number in kept]
+
+    def __iter__(self) -> Iterator[str]:
+        for block in range(len(self.table)):
+            yield from self.strings(block)[0]
+
+    def learned(self, schema: Schema | None, where: str) -> Schema:
+        """Take the schema of a trained model, or make one in a pass over all lines."""
+        if schema is None:
+            keys = map(self.place_keys, range(len(self.table)))
+            train = (trains for own in keys for trains in (split_of(own) == TRAIN).tolist())
+            tokens, length = learn_tokens(self, train, known_pieces(self.roles.pieces or "characters"), where)
+            schema = Schema((length,), "tokens", tokens=tokens)
+        if schema.tokens is None:
+            raise DataError("holds text; the model was trained on numbers.", where=where, fix="Give rows of numbers.")
+        self.schema, self.shape, self.dtype = schema, schema.shape, schema.tokens.dtype
+        return schema
+
+    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
+        assert self.schema is not None
+        strings, lines = self.strings(block)
+        raw = Raw(None, strings=strings, lines=lines)
+        code_strings(raw, self.schema, "error", self.place.shown(self.file_name(block)))
+        return raw, None

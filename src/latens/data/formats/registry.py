@@ -16,10 +16,10 @@ from latens.data.formats import hdf5, idx, sparse
 from latens.data.formats import npz as arrays
 from latens.data.formats import pictures as image_folder
 from latens.data.formats.arrow import ArrowSource, ParquetSource, read_parquet
-from latens.data.formats.csv import Csv
 from latens.data.formats.format import Format, FormatSource
 from latens.data.formats.jsonl import JsonLines
-from latens.data.formats.lines import read_txt
+from latens.data.formats.lines import read_txt, text_blocks
+from latens.data.formats.midi import STARTS, midi_files, read_midi
 from latens.data.formats.npy import MAGIC, NpySource, read_npy
 from latens.data.formats.pictures import TarSource
 from latens.data.formats.source import AbstractSource, Place
@@ -121,10 +121,11 @@ FORMATS: dict[str, Row] = {
     "npz": Row(".npz", (".npz",), arrays.read_npz, starts=(b"PK\x03\x04",), never=_ZIPPED),
     "market": Row(".mtx", (".mtx",), lambda path, _: sparse.read_market(path), starts=(sparse.MARKET,), packed=True),
     "idx": Row("IDX", (), lambda path, _: Raw(idx.read_idx(path)), starts=idx.STARTS, packed=True),
-    "csv": Row(".csv, .tsv, .txt (also .gz)", _TEXT, read_txt, row_of(Csv).blocks, beside=True),
+    "csv": Row(".csv, .tsv, .txt (also .gz)", _TEXT, read_txt, text_blocks, beside=True),
     "jsonl": row_of(JsonLines)._replace(shown=".jsonl"),
     "parquet": Row(".parquet", (".parquet",), read_parquet, ParquetSource, (b"PAR1",)),
     "hdf5": Row(".h5 and .h5ad", _HDF5, hdf5.read_hdf5, hdf5.Hdf5Source, (hdf5.MAGIC,)),
+    "midi": Row(".mid", (".mid", ".midi"), read_midi, starts=(STARTS,)),
     "arrow": Row(".arrow", (".arrow",), None, ArrowSource),
     "tar": Row(".tar", (".tar",), None, TarSource),
 }
@@ -209,6 +210,8 @@ def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
     found = image_folder.find_pictures(folder)
     if found.pictures:
         return image_folder.read_pictures(folder, found)
+    if midi_files(folder):
+        return read_midi(folder, roles)
     inside = sorted(entry.name for entry in folder.iterdir())[:8]
     raise DataError(
         f"this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds {', '.join(inside) or 'nothing'}.",

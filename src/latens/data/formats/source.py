@@ -124,8 +124,12 @@ class AbstractSource(abc.ABC):
             return raw, keys
         if raw.names is not None:
             return raw, row_keys(row_names(raw.names, len(raw.x), self.where(block)))
+        return raw, self.place_keys(block)
+
+    def place_keys(self, block: int) -> np.ndarray:
+        """Give the random keys of the rows of a block that has no ids."""
         at = self.places(block).astype(np.uint64)
-        return raw, mix(at if self.single else at + path_number(self.file_name(block)))
+        return mix(at if self.single else at + path_number(self.file_name(block)))
 
     def extent(self, block: int) -> tuple[int, int, int]:
         """Say where a block lies: the number of its file, its first row there, and how many rows it has."""

@@ -76,7 +76,7 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
         found = (entry for entry in root.glob(str(path.relative_to(root))) if entry.is_file())
     else:
         return None
-    names = _streamed(entry.relative_to(root).as_posix() for entry in found)
+    names = _streamed((entry.relative_to(root).as_posix() for entry in found), text=roles.pieces is not None)
     if not names:
         if path.is_dir():
             return None
@@ -129,7 +129,8 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource | None:
         inside = system.get_file_info(fs.FileSelector(root, recursive=True))
         start = len(root.rstrip("/")) + 1
         found = [entry.path[start:] for entry in inside if entry.type == fs.FileType.File]
-    names = _streamed(name for name in found if fixed == len(parts) or _matches(name, parts[fixed:]))
+    here = (name for name in found if fixed == len(parts) or _matches(name, parts[fixed:]))
+    names = _streamed(here, text=roles.pieces is not None)
     if not names:
         raise _no_files(spec, "Check the address; known")
     return _of(RemotePlace(system, root, f"{scheme}://"), names, roles, spec)
@@ -175,10 +176,10 @@ def _endings() -> dict[str, Row]:
     return {ending: row for ending, row in by_blocks().items() if ending not in ALONE}
 
 
-def _streamed(names: Iterable[str]) -> tuple[str, ...]:
+def _streamed(names: Iterable[str], *, text: bool = False) -> tuple[str, ...]:
     """Those that are shards, sorted: not hidden, none of `_SUCCESS` and the like, none beside another."""
     shown = (name for name in names if not any(part[0] in "._" for part in PurePosixPath(name).parts))
-    known = _endings()
+    known = {".txt": by_blocks()[".txt"]} if text else _endings()
     found = sorted(n for n in shown if _ending(n) in known and not is_beside(n))
     return tuple([n for n in found if not known[_ending(n)].beside] or found)
 
