@@ -47,8 +47,11 @@ class GRU(eqx.Module):
 
         return cls(*(gates(size, k) for size, k in zip((n_in, n), jax.random.split(key, 2))))
 
-    def __call__(self, gates: Float[Array, "t three_n"], start: Float[Array, " n"]) -> Float[Array, "t n"]:
+    def __call__(
+        self, gates: Float[Array, "t three_n"], start: Float[Array, " n"], *, unroll: int = 1
+    ) -> Float[Array, "t n"]:
         """The state after every step."""
+        # unroll: how many steps a turn of the compiled loop takes.
 
         def step(h: Array, gate: Array) -> tuple[Array, Array]:
             of_input, of_state = jnp.split(gate, 3), jnp.split(self.state(h), 3)
@@ -57,7 +60,7 @@ class GRU(eqx.Module):
             h = (1.0 - update) * new + update * h
             return h, h
 
-        return jax.lax.scan(step, start, gates)[1]
+        return jax.lax.scan(step, start, gates, unroll=unroll)[1]
 
 
 class StepOutput(AbstractRandomWeights):

@@ -16,6 +16,10 @@ HELD = 1e4
 """An update gate of so much keeps a state, bit by bit: the sigmoid of it is 1 in single precision."""
 
 
+UNROLL = 2
+"""Steps of a turn of the loop: a training step of names takes 6 % less than with 1, and with 4 it takes more."""
+
+
 class DroppedWords(AbstractRandomWeights):
     """Which tokens a step sees as inputs: in training each of the vocabulary is left out with a probability."""
 
@@ -81,7 +85,7 @@ class TokenGRU(eqx.Module):
         chosen = self.words(codes[:-1])
         inputs = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen])
         # The products that do not wait for a state are taken of all steps at once.
-        states = self.cell(self.cell.inputs(inputs) + gates, self.memory(given))
+        states = self.cell(self.cell.inputs(inputs) + gates, self.memory(given), unroll=UNROLL)
         return self.output(states) + logits
 
     def step(
@@ -169,5 +173,5 @@ class TokenEncoder(eqx.Module):
         for cell, order in ((self.forth, slice(None)), (self.back, slice(None, None, -1))):
             gates = cell.inputs(chosen)
             held = jnp.where(over[:, None] & (jnp.arange(3 * n) // n == 1), HELD, gates)
-            states.append(cell(held[order], jnp.zeros(n, gates.dtype))[-1])
+            states.append(cell(held[order], jnp.zeros(n, gates.dtype), unroll=UNROLL)[-1])
         return self.readout(jnp.concatenate([*states, extra]), key=key)
