@@ -214,6 +214,8 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
     group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
     group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
+    words = "a column of names or numbers that the model is told and does not model; may be given again"
+    group.add_argument("--condition", metavar="NAME", action="append", help=words)
     counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
     group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
     words = "columns of numbers, too, get a type and exact probabilities, as tables with text have them"

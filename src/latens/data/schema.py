@@ -19,6 +19,7 @@ MAX_CELLS = 2**27
 MAX_LEVELS = 65536
 MAX_CLASSES = 65536
 MAX_NAME = 1000
+MOST_NAMES = 4096  # of a condition
 # A shift or scale must survive float32, also when it is inverted.
 MAX_SHIFT, MIN_SCALE, MAX_SCALE = 1e38, 1e-37, 1e37
 TINY = 1e-30
@@ -47,6 +48,34 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True):
     scale: _Scale = 1.0
 
 
+class Condition(Struct, frozen=True, forbid_unknown_fields=True):
+    """One condition: its names, or what standardises its numbers; and what it is where nothing is said."""
+
+    name: _Name
+    values: Annotated[tuple[_Name, ...], Meta(max_length=MOST_NAMES)] = ()
+    usual: _Shift = 0.0  # the place of the commonest name, or the median
+    scale: _Scale = 1.0
+    low: _Shift = 0.0  # the least number of the training rows, and the largest
+    high: _Shift = 0.0
+
+    @property
+    def width(self) -> int:
+        """How many numbers of the vector it is."""
+        return len(self.values) or 1
+
+    @property
+    def usually(self) -> str:
+        """What it is where nothing is said, as text."""
+        return self.values[int(self.usual)] if self.values else f"{self.usual:g}"
+
+    @property
+    def told(self) -> str:
+        """What it holds, in words."""
+        return (
+            f"{self.name} ({len(self.values)} names)" if self.values else f"{self.name} ({self.low:g} to {self.high:g})"
+        )
+
+
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     """The shape and meaning of one row.
 
@@ -60,6 +89,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         scale: Scale of the same.
         types: What each column of a mixed table holds, one for each of `columns`.
         ignored: Names of the columns of a mixed table that are not modelled.
+        conditions: What the model is told of a row beside its label.
     """
 
     shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=MAX_CELLS)], ...], Meta(max_length=8)]
@@ -71,6 +101,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     scale: _Scale = 1.0
     types: tuple[ColumnType, ...] | None = None
     ignored: tuple[_Name, ...] | None = None
+    conditions: Annotated[tuple[Condition, ...], Meta(min_length=1, max_length=1000)] | None = None
 
     @property
     def standardised(self) -> bool:
@@ -85,7 +116,8 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         """
         value = msgspec.to_builtins(self, enc_hook=lambda number: number.item())  # numbers of NumPy
         # Fields that came later are given only where they say something: other files stay the same.
-        return {name: entry for name, entry in value.items() if name not in ("types", "ignored") or entry is not None}
+        later = ("types", "ignored", "conditions")
+        return {name: entry for name, entry in value.items() if name not in later or entry is not None}
 
     @classmethod
     def from_json(cls, value: Any) -> "Schema":
@@ -118,7 +150,15 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("types", "are those of the columns of a mixed table, one for each")
         if wrong := check_types(schema.types or ()):
             raise _wrong("types", wrong)
-        for name, names in (("columns", [c.name for c in columns or ()]), ("classes", schema.classes or ())):
+        several = [one.name for one in schema.conditions or ()]
+        if any(one.values and one.usual not in range(one.width) for one in schema.conditions or ()):
+            raise _wrong("conditions", "name no usual value")
+        named = (
+            ("columns", [c.name for c in columns or ()]),
+            ("classes", schema.classes or ()),
+            ("conditions", several),
+        )
+        for name, names in named:
             if len(set(names)) != len(names):
                 raise _wrong(name, "holds a name twice")
         return schema

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
@@ -16,6 +17,7 @@ from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
 from latens.data.formats.source import AbstractSource, file_errors
 from latens.data.formats.tables import from_words
+from latens.data.given import GIVEN, arrays_of, learned, plain_name, taken_out, told, vectors
 from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
@@ -62,6 +64,7 @@ def load(
     index: Path | None = None,
     partial: bool = False,
     size: int | None = None,
+    condition: Any = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -99,6 +102,9 @@ def load(
         partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
         size: Of a folder of pictures the side of every row in pixels: the shorter side is scaled to it, the centre
             kept. None keeps the size of pictures that have one, and chooses 64 or less where they have not.
+        condition: What a model is told of a row and does not model: names of columns ("batch:names" takes numbers for
+            names), or arrays by name with a name or number for each row. Of a schema that has conditions, columns of
+            these names are taken, and a value by name is that of all rows.
 
     Returns:
         The data set; a `StreamDataset` where rows stay on disk.
@@ -142,6 +148,8 @@ def load(
         }
         refused |= {} if pair is None else {"pair": "pairs"}
         refused |= {} if cond is None else {"cond": "conditions"}
+        some = condition or (schema is not None and schema.conditions)
+        refused |= {"condition": "conditions"} if some else {}
         refused |= {} if size is None or isinstance(source, AbstractPictures) else {"size": "size"}
         refused |= {} if unknown in ("error", "grow") else {"unknown": f"unknown={unknown!r}"}
         if refused:
@@ -164,8 +172,12 @@ def load(
         raw = side_by_side(raw, other, where, "the pair" if beside == where else beside)
     n = len(raw.x) if raw.x.ndim else 0
     check_numeric(raw.x, where)
+    cells = _conditions(raw, condition, schema, n, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
     split = split_by_hash(names, raw.brought)
+    conditions = learned(cells, split == TRAIN, where) if schema is None else schema.conditions
+    if conditions:
+        cond = {**(cond or {}), GIVEN: vectors(conditions, cells, where)}
     if typed and raw.x.ndim != 2:
         what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
         raise DataError(what, where=where, fix="Leave out --typed." if columns is None else "Leave out --columns.")
@@ -202,6 +214,9 @@ def load(
         if schema.kind != "mixed":
             refuse_text(raw, where)
             x, observed = conform(raw.x, raw.columns, schema, observed, where)
+    if conditions and schema is None:
+        found = structs.replace(found, conditions=conditions)
+        raw.notes += (told(conditions, cells),)
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     said = declared if schema is None else None
     if found.kind == "mixed":
@@ -284,6 +299,23 @@ def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> R
     raw, where, _ = _read(spec, ColumnRoles(declared=declared), None)
     check_numeric(raw.x, where)
     return raw
+
+
+def _conditions(raw: Raw, asked: Any, schema: Schema | None, n: int, where: str) -> dict[str, np.ndarray]:
+    """The cells of the conditions that are asked for, or that a schema has, which are no columns any more."""
+    named = isinstance(asked, Mapping)
+    given = dict(asked) if named else {}
+    texts = [] if named or asked is None else [asked] if isinstance(asked, str) else list(asked)
+    given |= {Path(text).stem: array_file(Path(text)) for text in texts if str(text).endswith(".npy")}
+    texts = [text for text in texts if not str(text).endswith(".npy")]
+    if schema is not None:
+        known = [one.name for one in schema.conditions or ()]
+        unknown = [name for name in (*map(plain_name, texts), *given) if name not in known]
+        if unknown:
+            fix = nearest(unknown[0], known) if known else "Train a model with --condition COLUMN."
+            raise UsageError(f"the model reads no condition {unknown[0]!r}.", where="condition", fix=fix)
+        texts = [name for name in known if name in (raw.columns or ())]
+    return taken_out(raw, texts, where) | arrays_of(given, n, where)
 
 
 def _numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from latens.verbs.kernel import At
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
-_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pair", "stream", "size")
+_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pair", "stream", "size", "condition")
 _FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
 
 
@@ -50,7 +50,11 @@ def remembered(source: Any) -> dict[str, Any]:
 
 def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay."""
-    return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream", "columns", "size")}
+    return {
+        flag: value
+        for flag, value in _given(source).items()
+        if flag not in ("pair", "stream", "columns", "size", "condition")
+    }
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,8 +122,11 @@ def read(
     elif isinstance(spec, str) and spec == source.get("spec") and not partial:
         known = reading_options(source)
     known.pop("columns", None)  # the schema has them
+    if spec != source.get("spec"):
+        known.pop("condition", None)
     wanted = unknown or at.unknown
     given = at.given | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
+    given |= {"condition": at.told} if at.told else {}
     schema = trained.schema if schema is None else schema
     found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given, index)
     if found.kept is not None:

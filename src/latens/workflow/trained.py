@@ -16,6 +16,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
+from latens.data.given import one_vector
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
@@ -26,6 +27,7 @@ from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.models import DeterministicHead
+from latens.models.conditional import with_usual
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
@@ -168,6 +170,22 @@ class TrainedModel(Methods):
         """
         return None if codes is None else {"label": one_hot(codes, len(self.classes))}
 
+    def given(self, values: Mapping[str, Any]) -> "TrainedModel":
+        """The same model with conditions that hold wherever rows do not bring their own.
+
+        Args:
+            values: A name or a number for each condition; those left out are usual: the commonest name, the median.
+
+        Returns:
+            A trained model whose samples, decoded rows and pictures are given these conditions.
+
+        Raises:
+            DataError: A name that no training row had, or a number that is none.
+            UsageError: The model reads no such condition; the message names the nearest one.
+        """
+        vector = one_vector(self.schema.conditions or (), values, "given")
+        return replace(self, model=with_usual(self.model, vector))
+
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
         """The codes of n rows of a conditional model, its classes in turn.
 
@@ -302,7 +320,8 @@ class TrainedModel(Methods):
             n: How many.
             seed: The seed.
             label: The codes of their labels, of shape (n,), for a model that reads labels; None: the classes in turn.
-            given: Only such rows of a mixed table: a value for a column, or a pair of the least and the largest.
+            given: A value for each condition, as for `given`; and only such rows of a mixed table: a value for a
+                column, or a pair of the least and the largest.
             temperature: Of z, from 0: below 1 nearer to the centre of the prior. Not with `given`.
 
         Returns:
@@ -318,6 +337,10 @@ class TrainedModel(Methods):
         check_process()
         refuse_classifier(self.config, "sample from", "the model")
         n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
+        names = [one.name for one in self.schema.conditions or ()]
+        if own := {name: value for name, value in (given or {}).items() if name in names}:
+            rest = {name: value for name, value in (given or {}).items() if name not in own}
+            return self.given(own).sample(n, seed=seed, label=label, given=rest or None, temperature=temperature)
         if given is not None:
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."

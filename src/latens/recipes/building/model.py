@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from msgspec.structs import replace
 
 from latens.config import NetworkConfig, VAEConfig
@@ -25,6 +26,7 @@ from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_
 from latens.recipes.building.pictures import map_of
 from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
+from latens.trees import Frozen
 from latens.typing import Key
 
 
@@ -41,14 +43,15 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     ):
         what = "the configuration leaves the likelihood, the networks or the latent size open."
         raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.prepare.")
-    reads, extra = conditions(schema, config)
+    reads, classes, width = conditions(schema, config)
+    extra, usual = classes + width, Frozen(jnp.zeros(width)) if width else None
     row = parts.posterior
     latent, latent_size = row.latent, row.size
     encoder_key, decoder_key = jax.random.split(key)
     posterior_key, prior_key, likelihood_key = (jax.random.fold_in(key, number) for number in (1, 2, 3))
     if row.by_part is not None:
         several = row.by_part(build, schema, config, row.read, key=encoder_key)
-        prior = prior_part(schema, parts, latent, classes=extra, key=prior_key)
+        prior = prior_part(schema, parts, latent, classes=classes, key=prior_key)
         return LatentModel(prior, *several)
     if row.whole is not None:
         given = parts.likelihood.made(schema, key=likelihood_key), parts.likelihood.encoder_input(schema)
@@ -98,8 +101,8 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
             what = f"spectral normalisation is of dense layers, and a {network.kind} network has others."
             raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
         down = SpectrallyNormalised(down)
-    encoder = Conditional(up, head, entry, reads)
-    decoder = Conditional(down, likelihood, row.decoder_input, reads)
+    encoder = Conditional(up, head, entry, reads, usual)
+    decoder = Conditional(down, likelihood, row.decoder_input, reads, usual)
     if posterior.levels:
         missingness(schema, parts)  # refused with levels
         return _hierarchy(schema, parts, encoder, decoder, key=prior_key)
@@ -107,7 +110,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
         what = f"a {posterior.kind} posterior needs two latent levels or more, and posterior.levels is empty."
         raise ConfigError(what, where="posterior.levels", fix="Add --set posterior.levels=16.")
     of = head if isinstance(head, CodeHead) else latent
-    prior = prior_part(schema, parts, of, classes=extra, key=prior_key)
+    prior = prior_part(schema, parts, of, classes=classes, key=prior_key)
     return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder, missingness(schema, parts))
 
 
