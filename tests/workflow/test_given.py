@@ -1,5 +1,6 @@
 """Conditions: columns of names and numbers that a model is told, exact from the table to what is decoded."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from latens.data import load
 from latens.data.given import GIVEN, cells_of, one_vector, parse_given
 from latens.data.schema import Condition, Schema
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
+from latens.explorer.columns import manifest_columns
+from latens.explorer.decoder import folded
+from latens.explorer.whatif import answers, whatif_columns
 from latens.models.conditional import Conditional, with_usual
+from latens.workflow.sample_sets import SampleSets
 from latens.workflow.trained import TrainedModel
 
 RANDOM = np.random.default_rng(0)
@@ -226,3 +231,45 @@ def test_a_stranger_s_schema_is_checked(entry: dict[str, Any]) -> None:
         Schema.from_json({**schema, "conditions": [entry]})
     with pytest.raises(ModelFileError, match=r"schema\.conditions: .*twice|holds a name twice"):
         Schema.from_json({**schema, "conditions": [{"name": "n"}, {"name": "n"}]})
+
+
+def test_the_explorer_decodes_what_is_given(cells: Path) -> None:
+    data = load(cells, label="kind", condition=["batch", "age"])
+    told = model_of(data).given({"batch": "b", "age": 50})
+    assert told.told == "batch=b, age=50"
+    model, z, label = folded(told.model), jax.numpy.array([0.5, -1.0]), jax.numpy.array([0.0, 1.0])
+    assert model.decoder.reads == ("label",)
+    means = [one.likelihood(z, cond={"label": label}).mean() for one in (model, told.model)]
+    assert np.allclose(*means, atol=1e-6)
+    files: dict[str, bytes] = {}
+    columns = manifest_columns(data, np.arange(60), files)
+    shown = [(one["name"], one["kind"], one["role"]) for one in columns[:3]]
+    assert shown == [("kind", "category", "label"), ("batch", "category", "condition"), ("age", "number", "condition")]
+    codes = np.frombuffer(files[columns[1]["file"]], np.int32)
+    assert np.array(columns[1]["levels"])[codes].tolist() == BATCH.tolist()
+    assert np.allclose(np.frombuffer(files[columns[2]["file"]], np.float32), AGE)
+
+
+def test_what_if_asks_the_model_as_it_is_told(tmp_path: Path) -> None:
+    data = load(table(tmp_path / "cells.csv", kind=KIND), condition=["batch", "age"])
+    trained = model_of(data, **{"label": "condition"})
+    assert (data.schema.kind, data.label) == ("mixed", None)
+    assert [one["name"] for one in whatif_columns(trained) or ()] == ["g1", "g2", "g3", "kind"]
+    found = [
+        json.loads((answers(one) or bytes)(b'{"given": [[3, 0]]}'))["columns"]
+        for one in (trained, trained.given({}), trained.given({"batch": "c", "age": 60}))
+    ]
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+def test_samples_to_be_judged_are_given_the_conditions_of_rows(cells: Path) -> None:
+    data = load(cells, label="kind", condition=["batch", "age"])
+    sets = SampleSets(model_of(data), data, data.subset("train"), 0)
+    cond = sets.conditions(500)
+    rows = np.column_stack([np.eye(2, dtype=np.float32)[data.label], data.cond[GIVEN]])[sets.positions]
+    drawn = np.column_stack([cond["label"], cond[GIVEN]])
+    wanted, count = np.unique(rows, axis=0, return_counts=True)
+    found, times = np.unique(drawn, axis=0, return_counts=True)
+    assert np.array_equal(found, wanted)  # label and conditions of one row stay together
+    assert np.abs(times / 500 - count / len(rows)).max() <= 1 / len(rows)

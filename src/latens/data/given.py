@@ -196,8 +196,16 @@ def cells_of(conditions: Sequence[Condition], given: Float[np.ndarray, "n width"
         if one.values:
             found[one.name] = np.array(one.values)[(part + np.eye(one.width)[int(one.usual)]).argmax(axis=1)]
         else:
-            found[one.name] = (part[:, 0] * one.scale + one.usual).astype(np.float32)
+            digits = 5 - int(np.floor(np.log10(one.scale)))  # what single precision keeps, so that 0 comes back as 0
+            found[one.name] = np.round(part[:, 0] * one.scale + one.usual, digits).astype(np.float32)
     return found
+
+
+def brought(conditions: Sequence[Condition], given: Float[np.ndarray, "n width"], said: Mapping[str, Any]) -> list[str]:
+    """The conditions that are said, and that rows bring with other values."""
+    ends = np.cumsum([one.width for one in conditions])
+    differs = (given != one_vector(conditions, said, "given")).any(axis=0)
+    return [one.name for one, end in zip(conditions, ends) if one.name in said and differs[end - one.width : end].any()]
 
 
 def cells_of_one(conditions: Sequence[Condition], said: Mapping[str, Any]) -> dict[str, Any]:

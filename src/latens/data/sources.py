@@ -104,7 +104,7 @@ def load(
             kept. None keeps the size of pictures that have one, and chooses 64 or less where they have not.
         condition: What a model is told of a row and does not model: names of columns ("batch:names" takes numbers for
             names), or arrays by name with a name or number for each row. Of a schema that has conditions, columns of
-            these names are taken, and a value by name is that of all rows.
+            these names are taken; a value by name is that of all rows where there is no such column.
 
     Returns:
         The data set; a `StreamDataset` where rows stay on disk.
@@ -315,7 +315,8 @@ def _conditions(raw: Raw, asked: Any, schema: Schema | None, n: int, where: str)
             fix = nearest(unknown[0], known) if known else "Train a model with --condition COLUMN."
             raise UsageError(f"the model reads no condition {unknown[0]!r}.", where="condition", fix=fix)
         texts = [name for name in known if name in (raw.columns or ())]
-    return taken_out(raw, texts, where) | arrays_of(given, n, where)
+    found = taken_out(raw, texts, where)
+    return arrays_of({name: values for name, values in given.items() if name not in found}, n, where) | found
 
 
 def _numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.ndarray:

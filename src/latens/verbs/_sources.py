@@ -129,6 +129,11 @@ def read(
     given |= {"condition": at.told} if at.told else {}
     schema = trained.schema if schema is None else schema
     found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given, index)
+    if at.told and found.cond:
+        from latens.data.given import GIVEN, brought
+
+        if names := brought(schema.conditions or (), found.cond[GIVEN], at.told):
+            at.warn(f"the rows bring {', '.join(names)} themselves: --given holds for what is decoded without rows")
     if found.kept is not None:
         at.warn(f"{found.name}: {found.notes[-1]}")
     elif found.unseen and unknown is None:

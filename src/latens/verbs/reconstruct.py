@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from latens.verbs._lazy import evaluation
-from latens.verbs.kernel import At, Data, Made, Mean, Seed, Unknown, Verb, Work
+from latens.verbs.kernel import At, Data, Given, Made, Mean, Seed, Unknown, Verb, Work
 
 
 class Reconstruct(Verb):
@@ -13,6 +13,7 @@ class Reconstruct(Verb):
     data: Data
     mean: Mean = False
     unknown: Unknown = "error"
+    given: Given = None
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:

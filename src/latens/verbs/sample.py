@@ -86,7 +86,7 @@ class Sample(Verb):
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
         if said:
-            told["given"], text = said, f"{text} given {', '.join(f'{name}={value}' for name, value in said.items())}"
+            told["given"], text = said, f"{text} given {trained.told}"
         return Made(
             arrays=arrays, known=known, schema=trained.schema, value=told, image=x,
             pixels=None if chosen is None or self.label is not None else pixels,

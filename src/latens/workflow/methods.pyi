@@ -16,6 +16,7 @@ class Methods:
         manifold_range: Literal['linear', 'percentile'] | None = None,
         percentiles: tuple[float, float] | None = None,
         theme: Literal['light', 'dark'] = 'light',
+        given: list[str] | None = None,
         seed: int = 0,
         out: str = '',
     ) -> Made:
@@ -49,6 +50,7 @@ class Methods:
         draws: int = 8,
         mean: bool = False,
         steps: int = 100,
+        given: list[str] | None = None,
         seed: int = 0,
     ) -> Made:
         """Pictures of which a part is hidden: several answers for it: `latens complete`."""
@@ -94,6 +96,7 @@ class Methods:
         data: Any = None,
         only: str | None = None,
         theme: Literal['light', 'dark'] = 'light',
+        given: list[str] | None = None,
         manifold_cells: int | None = None,
         manifold_range: Literal['linear', 'percentile'] | None = None,
         percentiles: tuple[float, float] | None = None,

@@ -16,7 +16,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
-from latens.data.given import one_vector
+from latens.data.given import cells_of, one_vector
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
@@ -27,7 +27,7 @@ from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.models import DeterministicHead
-from latens.models.conditional import with_usual
+from latens.models.conditional import Conditional, with_usual
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
@@ -185,6 +185,17 @@ class TrainedModel(Methods):
         """
         vector = one_vector(self.schema.conditions or (), values, "given")
         return replace(self, model=with_usual(self.model, vector))
+
+    @property
+    def told(self) -> str:
+        """The conditions that hold wherever rows do not bring their own, in words; empty for models without any."""
+        parts = jax.tree.leaves(self.model, is_leaf=lambda part: isinstance(part, Conditional))
+        usual = next((part.usual for part in parts if getattr(part, "usual", None) is not None), None)
+        if usual is None:
+            return ""
+        known = cells_of(self.schema.conditions or (), np.asarray(usual.value)[None])
+        texts = {name: str(c[0]) if c.dtype.kind == "U" else f"{c[0]:g}" for name, c in known.items()}
+        return ", ".join(f"{name}={text}" for name, text in texts.items())
 
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
         """The codes of n rows of a conditional model, its classes in turn.
