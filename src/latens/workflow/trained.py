@@ -16,7 +16,6 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
-from latens.data.given import cells_of, one_vector
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
@@ -27,12 +26,12 @@ from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.models import DeterministicHead
-from latens.models.conditional import Conditional, with_usual
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
+from latens.workflow.given import Conditioned, split_given
 from latens.workflow.inputs import (
     batch_of,
     conditions_of_rows,
@@ -53,7 +52,7 @@ _FIX = "The file was changed or damaged, or another version of latens wrote it: 
 
 
 @dataclass(frozen=True)
-class TrainedModel(Methods):
+class TrainedModel(Conditioned, Methods):
     """A model, the configuration and schema it was built from, and facts about its training.
 
     Args:
@@ -169,33 +168,6 @@ class TrainedModel(Methods):
             UsageError: A number is not the code of a class.
         """
         return None if codes is None else {"label": one_hot(codes, len(self.classes))}
-
-    def given(self, values: Mapping[str, Any]) -> "TrainedModel":
-        """The same model with conditions that hold wherever rows do not bring their own.
-
-        Args:
-            values: A name or a number for each condition; those left out are usual: the commonest name, the median.
-
-        Returns:
-            A trained model whose samples, decoded rows and pictures are given these conditions.
-
-        Raises:
-            DataError: A name that no training row had, or a number that is none.
-            UsageError: The model reads no such condition; the message names the nearest one.
-        """
-        vector = one_vector(self.schema.conditions or (), values, "given")
-        return replace(self, model=with_usual(self.model, vector))
-
-    @property
-    def told(self) -> str:
-        """The conditions that hold wherever rows do not bring their own, in words; empty for models without any."""
-        parts = jax.tree.leaves(self.model, is_leaf=lambda part: isinstance(part, Conditional))
-        usual = next((part.usual for part in parts if getattr(part, "usual", None) is not None), None)
-        if usual is None:
-            return ""
-        known = cells_of(self.schema.conditions or (), np.asarray(usual.value)[None])
-        texts = {name: str(c[0]) if c.dtype.kind == "U" else f"{c[0]:g}" for name, c in known.items()}
-        return ", ".join(f"{name}={text}" for name, text in texts.items())
 
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
         """The codes of n rows of a conditional model, its classes in turn.
@@ -348,10 +320,9 @@ class TrainedModel(Methods):
         check_process()
         refuse_classifier(self.config, "sample from", "the model")
         n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
-        names = [one.name for one in self.schema.conditions or ()]
-        if own := {name: value for name, value in (given or {}).items() if name in names}:
-            rest = {name: value for name, value in (given or {}).items() if name not in own}
-            return self.given(own).sample(n, seed=seed, label=label, given=rest or None, temperature=temperature)
+        own, given = split_given(self.schema, given)
+        if own:
+            return self.given(own).sample(n, seed=seed, label=label, given=given, temperature=temperature)
         if given is not None:
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
