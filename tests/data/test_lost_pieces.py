@@ -156,7 +156,7 @@ def test_a_picture_that_lacks_its_last_bytes_is_refused(name: str, tmp_path: Pat
     wanted = latens.load_data(tmp_path).x
     for cut in (1, 2, 3, 10, *([len(whole) // 4] if further else [])):
         path.write_bytes(whole[:-cut])
-        with pytest.raises(DataError, match=re.escape(f"1 of 1 pictures do not fit: {name}: cannot be read.")):
+        with pytest.raises(DataError, match=re.escape(f"1 of 1 pictures cannot be read: {name}: cannot be read.")):
             latens.load_data(tmp_path)
     path.write_bytes(whole + b"\0" * 5000)  # what follows a picture changes nothing
     np.testing.assert_array_equal(latens.load_data(tmp_path).x, wanted)

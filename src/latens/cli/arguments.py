@@ -190,6 +190,8 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     command.add_argument("--coordinates", metavar="FILE", help=words)
     words = "two axes made of the posterior means: t-sne, or umap where umap-learn is installed"
     command.add_argument("--projection", choices=("t-sne", "umap"), help=words)
+    words = "a condition of the model, as batch=2, for all that the page decodes; may be given again"
+    command.add_argument("--given", metavar="NAME=VALUE", action="append", help=words)
     words = "write the page there and end: a folder for any web server, or one file that opens by itself"
     command.add_argument("--export", metavar="FOLDER|FILE.html", help=words)
     command.add_argument("--force", action="store_true", help="replace a former export")
@@ -217,6 +219,8 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
     group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
     group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
+    words = "a column of names or numbers that the model is told and does not model; may be given again"
+    group.add_argument("--condition", metavar="NAME", action="append", help=words)
     counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
     group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
     words = "columns of numbers, too, get a type and exact probabilities, as tables with text have them"

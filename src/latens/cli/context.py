@@ -139,6 +139,8 @@ def reading_as_typed(at: At, context: Context) -> At:
     at.typed, at.warn, at.say = context.argv, context.warn, context.say
     at.given = reading_options(given) if "data" in given else {}
     at.asked = given.get("out") or ""
+    if given.get("given"):
+        at.tell(given["given"])
     return at
 
 

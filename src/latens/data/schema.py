@@ -22,12 +22,13 @@ MAX_CELLS = 2**27
 MAX_LEVELS = 65536
 MAX_CLASSES = 65536
 MAX_NAME = 1000
+MOST_NAMES = 4096  # of a condition
 # A shift or scale must survive float32, also when it is inverted.
 MAX_SHIFT, MIN_SCALE, MAX_SCALE = 1e38, 1e-37, 1e37
 TINY = 1e-30
 """Below it, values that vary may be 0 in single precision."""
 
-_LATER = ("types", "ignored", "tokens")
+_LATER = ("types", "ignored", "tokens", "conditions")
 DAMAGED = "The file was changed or damaged: use an intact copy."
 
 _Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
@@ -51,6 +52,34 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True):
     scale: _Scale = 1.0
 
 
+class Condition(Struct, frozen=True, forbid_unknown_fields=True):
+    """One condition: its names, or what standardises its numbers; and what it is where nothing is said."""
+
+    name: _Name
+    values: Annotated[tuple[_Name, ...], Meta(max_length=MOST_NAMES)] = ()
+    usual: _Shift = 0.0  # the place of the commonest name, or the median
+    scale: _Scale = 1.0
+    low: _Shift = 0.0  # the least number of the training rows, and the largest
+    high: _Shift = 0.0
+
+    @property
+    def width(self) -> int:
+        """How many numbers of the vector it is."""
+        return len(self.values) or 1
+
+    @property
+    def usually(self) -> str:
+        """What it is where nothing is said, as text."""
+        return self.values[int(self.usual)] if self.values else f"{self.usual:g}"
+
+    @property
+    def told(self) -> str:
+        """What it holds, in words."""
+        return (
+            f"{self.name} ({len(self.values)} names)" if self.values else f"{self.name} ({self.low:g} to {self.high:g})"
+        )
+
+
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     """The shape and meaning of one row.
 
@@ -65,6 +94,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         types: What each column of a mixed table holds, one for each of `columns`.
         ignored: Names of the columns of a mixed table that are not modelled.
         tokens: How strings are written as rows, for kind "tokens".
+        conditions: What the model is told of a row beside its label.
     """
 
     shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=MAX_CELLS)], ...], Meta(max_length=8)]
@@ -77,6 +107,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     types: tuple[ColumnType, ...] | None = None
     ignored: tuple[_Name, ...] | None = None
     tokens: Tokens | None = None
+    conditions: Annotated[tuple[Condition, ...], Meta(min_length=1, max_length=1000)] | None = None
 
     @property
     def standardised(self) -> bool:
@@ -164,7 +195,15 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("tokens", f"only kind 'tokens' has tokens, and always: not {schema.kind!r}")
         if schema.tokens is not None and (wrong := check_tokens(schema.tokens, shape)):
             raise _wrong("tokens", wrong)
-        for name, names in (("columns", [c.name for c in columns or ()]), ("classes", schema.classes or ())):
+        several = [one.name for one in schema.conditions or ()]
+        if any(one.values and one.usual not in range(one.width) for one in schema.conditions or ()):
+            raise _wrong("conditions", "name no usual value")
+        named = (
+            ("columns", [c.name for c in columns or ()]),
+            ("classes", schema.classes or ()),
+            ("conditions", several),
+        )
+        for name, names in named:
             if len(set(names)) != len(names):
                 raise _wrong(name, "holds a name twice")
         return schema

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
@@ -19,6 +20,7 @@ from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
 from latens.data.formats.source import AbstractSource, file_errors
 from latens.data.formats.tables import from_words
+from latens.data.given import GIVEN, arrays_of, learned, plain_name, taken_out, told, vectors
 from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
@@ -74,6 +76,7 @@ def load(
     query: str | None = None,
     header: bool | None = None,
     size: int | None = None,
+    condition: Any = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -121,6 +124,9 @@ def load(
         header: Whether the first line of a text table names its columns; None looks at it.
         size: Of a folder of pictures the side of every row in pixels: the shorter side is scaled to it, the centre
             kept. None keeps the size of pictures that have one, and chooses 64 or less where they have not.
+        condition: What a model is told of a row and does not model: names of columns ("batch:names" takes numbers for
+            names), or arrays by name with a name or number for each row. Of a schema that has conditions, columns of
+            these names are taken; a value by name is that of all rows where there is no such column.
 
     Returns:
         The data set; a `StreamDataset` where rows stay on disk.
@@ -150,12 +156,12 @@ def load(
         declared, typed = declared_columns(columns), True
     if schema is not None and schema.types is not None:
         declared = hints(schema)
-    told = {"dates": dates, "decimal": decimal, "encoding": encoding, "query": query, "header": header}
-    told["sheet"] = None if sheet is None else str(sheet)
+    writing = {"dates": dates, "decimal": decimal, "encoding": encoding, "query": query, "header": header}
+    writing["sheet"] = None if sheet is None else str(sheet)
     wanted = None if size is None else (size, size)
     if size is None and schema is not None and pair is None and len(schema.shape) in (2, 3) and not schema.standardised:
         wanted = (*schema.shape, 1)[:3]
-    words = replace(words, declared=(declared or {}) if typed or declared is not None else None, **told)
+    words = replace(words, declared=(declared or {}) if typed or declared is not None else None, **writing)
     if pieces is not None and schema is not None and schema.tokens is not None and schema.tokens.pieces != pieces:
         fix = f"The model was trained on {schema.tokens.pieces}: leave pieces out."
         raise UsageError(f"{pieces!r} are other pieces than those of the model.", where="--pieces", fix=fix)
@@ -175,6 +181,8 @@ def load(
         }
         refused |= {} if pair is None else {"pair": "pairs"}
         refused |= {} if cond is None else {"cond": "conditions"}
+        some = condition or (schema is not None and schema.conditions)
+        refused |= {"condition": "conditions"} if some else {}
         refused |= {} if size is None or isinstance(source, AbstractPictures) else {"size": "size"}
         refused |= {} if unknown in ("error", "grow") else {"unknown": f"unknown={unknown!r}"}
         if refused:
@@ -206,8 +214,13 @@ def load(
     n = len(raw.strings) if raw.strings is not None else len(raw.x) if raw.x.ndim else 0
     if raw.strings is None:
         check_numeric(raw.x, where)
+    fresh = schema is None
+    cells = _conditions(raw, condition, schema, n, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
     split = split_by_hash(names, raw.brought)
+    conditions = learned(cells, split == TRAIN, where) if schema is None else schema.conditions
+    if conditions:
+        cond = {**(cond or {}), GIVEN: vectors(conditions, cells, where)}
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     text_seen = None
     if raw.strings is not None:
@@ -253,6 +266,9 @@ def load(
             refuse_text(raw, where)
             x, observed = conform(raw.x, raw.columns, schema, observed, where)
             observed = text_seen if text_seen is not None else observed
+    if conditions and fresh:
+        found = structs.replace(found, conditions=conditions)
+        raw.notes += (told(conditions, cells),)
     said = declared if schema is None else None
     if found.kind == "mixed":
         cells = (raw.x, raw.columns, observed, raw.texts)
@@ -337,6 +353,24 @@ def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> R
     raw, where, _ = _read(spec, ColumnRoles(declared=declared), None)
     check_numeric(raw.x, where)
     return raw
+
+
+def _conditions(raw: Raw, asked: Any, schema: Schema | None, n: int, where: str) -> dict[str, np.ndarray]:
+    """The cells of the conditions that are asked for, or that a schema has, which are no columns any more."""
+    named = isinstance(asked, Mapping)
+    given = dict(asked) if named else {}
+    texts = [] if named or asked is None else [asked] if isinstance(asked, str) else list(asked)
+    given |= {Path(text).stem: array_file(Path(text)) for text in texts if str(text).endswith(".npy")}
+    texts = [text for text in texts if not str(text).endswith(".npy")]
+    if schema is not None:
+        known = [one.name for one in schema.conditions or ()]
+        unknown = [name for name in (*map(plain_name, texts), *given) if name not in known]
+        if unknown:
+            fix = nearest(unknown[0], known) if known else "Train a model with --condition COLUMN."
+            raise UsageError(f"the model reads no condition {unknown[0]!r}.", where="condition", fix=fix)
+        texts = [name for name in known if name in (raw.columns or ())]
+    found = taken_out(raw, texts, where)
+    return arrays_of({name: values for name, values in given.items() if name not in found}, n, where) | found
 
 
 def _numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.ndarray:

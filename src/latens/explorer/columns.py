@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.data.columns import ColumnType
+from latens.data.given import GIVEN, cells_of
 from latens.data.mixed import in_units
 from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
@@ -82,6 +83,14 @@ def manifest_columns(
     if data.label is not None:
         codes = data.label[positions].astype("<i4")
         add(data.label_name, "category", codes, "label", levels=list(data.schema.classes or ()))
+    told = data.schema.conditions or ()
+    known = cells_of(told, data.cond[GIVEN][positions]) if told and data.cond else {}
+    for one in told if known else ():
+        if one.values:
+            codes = np.array([one.values.index(name) for name in known[one.name].tolist()], "<i4")
+            add(one.name, "category", codes, "condition", levels=list(one.values))
+        else:
+            add(one.name, "number", known[one.name].astype("<f4"), "condition")
     add("split", "category", data.split[positions].astype("<i4"), "split", levels=list(SPLITS))
     named = (data.schema.columns or ())[:MOST_COLUMNS] if cells else ()
     values = _cells(data, positions) if named else np.zeros((0, 0))

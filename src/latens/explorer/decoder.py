@@ -3,10 +3,12 @@
 import math
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 
 from latens import evaluation
 from latens.data import Preparation
+from latens.data.given import GIVEN
 from latens.models import (
     AffineHead,
     BernoulliHead,
@@ -31,7 +33,7 @@ from latens.models.heads.likelihoods import (
     StudentTHead,
     ZeroInflatedHead,
 )
-from latens.networks import Dense, LinearPath
+from latens.networks import Dense, Linear, LinearPath
 from latens.trees import Frozen
 
 _FIRST = (NormalHead, SharedScaleNormalHead, DeterministicHead, LaplaceHead, LogisticHead, HyperbolicSecantHead)
@@ -76,6 +78,20 @@ def dense_decoder(model: Any) -> dict[str, Any] | None:
 def _apart(network: Any) -> tuple[Any, LinearPath | None]:
     """A network and the linear map beside it."""
     return (network.network, network) if type(network) is LinearPath else (network, None)
+
+
+def folded(model: Any) -> Any:
+    """The same model with the conditions it is told in the first bias of its decoder, which then reads none."""
+    decoder = getattr(model, "decoder", None)
+    if not isinstance(decoder, Conditional) or decoder.usual is None or type(decoder.network) is not Dense:
+        return model
+    dense: Any = decoder.network
+    vector, first = decoder.usual.value, dense.layers[0]
+    weight, told = first.weight[: -len(vector)], first.weight[-len(vector) :]
+    layer = Linear(weight, first.bias + vector @ told, first.drop_probability)
+    network = eqx.tree_at(lambda one: one.layers[0], dense, layer)
+    reads = tuple(name for name in decoder.reads if name != GIVEN)
+    return eqx.tree_at(lambda one: one.decoder, model, Conditional(network, decoder.head, decoder.standardise, reads))
 
 
 def decoded_means(trained: Any, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:

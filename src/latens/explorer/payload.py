@@ -13,7 +13,7 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
-from latens.explorer.decoder import decoded_means, decoder_arrays, dense_decoder, in_data_units, why_not_dense
+from latens.explorer.decoder import decoded_means, decoder_arrays, dense_decoder, folded, in_data_units, why_not_dense
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
@@ -84,6 +84,8 @@ def payload(
         DivergedError: What the model gives holds NaN or infinity.
         UsageError: There is no such projection, or there are too few rows for it.
     """
+    if told := trained.told:
+        title = f"{title or getattr(trained.config, 'recipe', 'model')} given {told}"
     if not hasattr(trained.model, "posterior"):
         what = "a Bayes classifier has no latents to explore."
         raise ConfigError(what, where="explore", fix="Use `latens figures`, or a recipe of a VAE.")
@@ -139,7 +141,8 @@ def payload(
             manifest["what_if"] = asked
     if with_model and not serve:
         files["data/model.safetensors"] = trained.to_bytes()
-        if files.pop("data/decoder.safetensors", None) is not None:  # the page finds its decoder in the model
+        whole = not trained.schema.conditions  # else the decoder is not that of the model's file
+        if whole and files.pop("data/decoder.safetensors", None) is not None:  # the page finds its decoder in the model
             manifest["decoder"]["file"] = "data/model.safetensors"
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
@@ -277,9 +280,10 @@ def _decoder(
     if trained.is_point:  # whose rows have no ELBO, in which a decoder that overflows would show
         z = codes["mean"][:DECODED_ROWS]
         decoded_means(trained, z, np.asarray(batch.label)[: len(z)] if preparation.classes else None)
-    spec = dense_decoder(trained.model)
+    model = folded(trained.model)
+    spec = dense_decoder(model)
     if spec is not None:
-        arrays = decoder_arrays(tree_to_arrays(trained.model))
+        arrays = decoder_arrays(tree_to_arrays(model))
         files["data/decoder.safetensors"] = pack(arrays, {"kind": "decoder"})
         return spec | in_data_units(preparation) | {"file": "data/decoder.safetensors"}
     why = why_not_dense(trained.model)

@@ -69,12 +69,14 @@ class Conditional(eqx.Module):
         standardise: Applied to the input first; makes an array of inputs that are none (a latent of several kinds).
             One with `sees_mask` is given the mask too. None: the input stays as it is.
         reads: The names of the conditions appended to the input.
+        usual: What the condition "given" is where none is given; None of a part that does not read it.
     """
 
     network: Callable[..., Array]
     head: AbstractHead
     standardise: Callable[..., Array] | None = None
     reads: tuple[str, ...] = eqx.field(static=True, default=())
+    usual: Frozen | None = None
 
     def __call__(
         self, inputs: Any, *, cond: Cond = None, mask: Bool[Array, "..."] | None = None, key: Key | None = None
@@ -98,6 +100,8 @@ class Conditional(eqx.Module):
 
     def _condition(self, name: str, cond: Cond) -> Float[Array, " n"]:
         if cond is None or name not in cond:
+            if name == "given" and self.usual is not None:
+                return self.usual.value
             raise ConfigError(f"the model reads the condition {name!r}, which was not given", where="cond")
         return jnp.asarray(cond[name], jnp.float32).reshape(-1)
 
@@ -133,6 +137,17 @@ class Conditional(eqx.Module):
         if smaller is not None and rows is not None:
             network = smaller(math.sqrt(NEAR / max(cost_of_noise(head, bias, rows), NEAR)))
         return eqx.tree_at(lambda part: (part.network, part.head), self, (network, head))
+
+
+def with_usual(model: Any, vector: AnyArray) -> Any:
+    """The same model with another condition where none is given."""
+
+    def changed(part: Any) -> Any:
+        if not isinstance(part, Conditional) or part.usual is None:
+            return part
+        return eqx.tree_at(lambda p: p.usual, part, Frozen(jnp.asarray(vector, jnp.float32)))
+
+    return jax.tree.map(changed, model, is_leaf=lambda part: isinstance(part, Conditional))
 
 
 def cost_of_noise(head: AbstractHead, outputs: Shaped[np.ndarray, " n_out"], rows: AnyArray) -> float:

@@ -186,17 +186,17 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
     return z, ids
 
 
-def read_labels(path: Path) -> list[str] | None:
-    """Read the labels beside the latents of a file."""
+def read_beside(path: Path, name: str) -> list[str] | None:
+    """Read the labels, or the names or numbers of a condition, beside the latents of a file."""
     if path.suffix.lower() == ".npz":
         archive = Archive(path)
         try:
-            return [str(word) for word in archive["label"].tolist()] if "label" in archive.keys else None
+            return [str(word) for word in archive[name].tolist()] if name in archive.keys else None
         finally:
             archive.close()
-    if path.suffix.lower() not in (".csv", ".parquet") or "label" not in _header(path):
+    if path.suffix.lower() not in (".csv", ".parquet") or name not in _header(path):
         return None
-    raw = (read_csv if path.suffix.lower() == ".csv" else read_parquet)(path, ColumnRoles(label="label"))
+    raw = (read_csv if path.suffix.lower() == ".csv" else read_parquet)(path, ColumnRoles(label=name))
     return None if raw.label is None else [str(word) for word in np.asarray(raw.label).tolist()]
 
 

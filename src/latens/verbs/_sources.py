@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
 _TOLD = ("dates", "decimal", "encoding", "sheet", "query", "header")
-_NAMES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size", *_TOLD)
+_ROLES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size")
+_NAMES = (*_ROLES, "condition", *_TOLD)
 _FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
 
 
@@ -55,7 +56,7 @@ def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     return {
         flag: value
         for flag, value in _given(source).items()
-        if flag not in ("pair", "stream", "columns", "size", *_TOLD)
+        if flag not in ("pair", "stream", "columns", "size", "condition", *_TOLD)
     }
 
 
@@ -124,10 +125,18 @@ def read(
     elif isinstance(spec, str) and spec == source.get("spec") and not partial:
         known = reading_options(source)
     known.pop("columns", None)  # the schema has them
+    if spec != source.get("spec"):
+        known.pop("condition", None)
     wanted = unknown or at.unknown
     given = at.given | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
+    given |= {"condition": at.told} if at.told else {}
     schema = trained.schema if schema is None else schema
     found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given, index)
+    if at.told and found.cond:
+        from latens.data.given import GIVEN, brought
+
+        if names := brought(schema.conditions or (), found.cond[GIVEN], at.told):
+            at.warn(f"the rows bring {', '.join(names)} themselves: --given holds for what is decoded without rows")
     if found.kept is not None:
         at.warn(f"{found.name}: {found.notes[-1]}")
     elif found.unseen and unknown is None:

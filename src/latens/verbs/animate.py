@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from latens.errors import UsageError
 from latens.verbs._lazy import np
-from latens.verbs.kernel import At, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
+from latens.verbs.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
 
 _KIND = "between rows or classes, at random, or over training (needs fit --snapshots)"
 _OUT = "gif, or mp4 where ffmpeg is installed (default: RUN/figures/KIND.gif)"
@@ -58,6 +58,7 @@ class Animate(Verb):
         ),
     ] = None
     theme: Theme = "light"
+    given: Given = None
     seed: Annotated[int, arg("of a random walk (default 0)", metavar="S", kind=whole(0, 2**32 - 1))] = 0
 
     def place(self, at: At) -> Path:

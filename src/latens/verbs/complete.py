@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from latens.errors import UsageError
 from latens.verbs._lazy import evaluation, jax, np
-from latens.verbs.kernel import At, Made, Seed, Verb, Work, arg, draws, number, parts, whole
+from latens.verbs.kernel import At, Given, Made, Seed, Verb, Work, arg, draws, number, parts, whole
 
 if TYPE_CHECKING:
     from latens.data import Dataset
@@ -37,6 +37,7 @@ class Complete(Verb):
     draws: Annotated[int, arg("answers for each picture (default 8)", metavar="M", kind=parts)] = 8
     mean: Annotated[bool, arg("answers are means of p(x | z), without noise; z is drawn")] = False
     steps: Annotated[int, arg(_STEPS, metavar="N", kind=whole(0, 10_000))] = 100
+    given: Given = None
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:

@@ -1,11 +1,11 @@
 """`latens decode`: latents to rows."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import UsageError
 from latens.verbs._lazy import evaluation, np
-from latens.verbs.kernel import At, Made, Verb, Work, arg, whole
+from latens.verbs.kernel import At, Given, Made, Verb, Work, arg, whole
 
 if TYPE_CHECKING:
     from latens.workflow.trained import TrainedModel
@@ -25,6 +25,7 @@ class Decode(Verb):
     between: Annotated[list[str] | None, arg(_BETWEEN, metavar="A B", many=True)] = None
     steps: Annotated[int, arg("rows of --between, both ends among them (default 7)", metavar="N", kind=_STEPS)] = 7
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
+    given: Given = None
 
     def place(self, at: At) -> Path | None:
         from latens.verbs._files import TEXT_ENDINGS
@@ -34,6 +35,7 @@ class Decode(Verb):
         return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked or self.between is None else None
 
     def __call__(self, at: At) -> Work:
+        from latens.data.given import GIVEN
         from latens.verbs._files import drawn_words, read_latents
 
         if self.between is not None:
@@ -50,7 +52,9 @@ class Decode(Verb):
         yield f"decode {len(z)} latents"
         rows, chosen = len(z), at.positions(len(z))
         z, codes = z[chosen], None if codes is None else codes[chosen]
-        values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
+        known = _conditions_of(trained, path, rows, at.told)
+        cond = (trained.condition(codes) or {}) | ({} if known is None else {GIVEN: known[chosen]})
+        values = evaluation.decode(trained.model, z, cond=cond or None)
         x = evaluation.finite(trained.data_units(values, mean=True), "x", where=at.name)
         return Made(
             arrays={"x": x} | ({} if ids is None else {"row_id": ids[chosen]}),
@@ -81,13 +85,24 @@ class Decode(Verb):
         return Made(arrays={"x": x, "z": z}, value=value, text=text, schema=trained.schema)
 
 
+def _conditions_of(trained: "TrainedModel", path: Path, n: int, told: dict[str, Any]) -> "np.ndarray | None":
+    """The conditions that stand beside the latents in their file; None where none do: then they are usual, or told."""
+    from latens.data.given import GIVEN, arrays_of, vectors
+    from latens.verbs._files import read_beside
+
+    known = trained.schema.conditions or ()
+    found = {one.name: read_beside(path, f"{GIVEN}_{one.name}") for one in known}
+    cells = {one.name: told.get(one.name, found[one.name] or one.usually) for one in known}
+    return vectors(known, arrays_of(cells, n, str(path)), str(path)) if known else None
+
+
 def _codes_of(trained: "TrainedModel", path: Path, n: int, name: str | None) -> "np.ndarray":
     """The class of every latent: the one named, else those that stand beside the latents in their file."""
-    from latens.verbs._files import read_labels
+    from latens.verbs._files import read_beside
 
     if name is not None:
         return np.full(n, trained.code_of(name))
-    words = read_labels(path)
+    words = read_beside(path, "label")
     if words is None or len(words) != n:
         raise UsageError("a conditional model decodes a latent and a label.", where=str(path),
                          fix="Add --label NAME, or an array `label` beside the latents.")  # fmt: skip

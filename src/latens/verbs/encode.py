@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from latens.verbs._lazy import evaluation, np
-from latens.verbs.kernel import At, Data, Made, Seed, Unknown, Verb, Work, arg, draws
+from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
 
 if TYPE_CHECKING:
     from latens.data import Dataset
@@ -17,6 +17,7 @@ class Encode(Verb):
     in_parts: ClassVar = True
     data: Data
     unknown: Unknown = "error"
+    given: Given = None
     seed: Seed = 0
     num_samples: Annotated[int, arg("draws a row (default 16)", metavar="K", kind=draws)] = 16
 
@@ -35,6 +36,8 @@ class Encode(Verb):
 
     def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":
         """Encode rows in memory."""
+        from latens.data.given import GIVEN, cells_of
+
         trained = at.trained
         rows = trained.rows(data, positions, seed=self.seed)
         codes = evaluation.encode(rows)
@@ -44,6 +47,9 @@ class Encode(Verb):
             arrays["label"] = words[data.label[positions]]
         if trained.schema.tokens is not None:
             arrays["text"] = np.array(trained.schema.decode(data.x[positions]))
+        if data.cond is not None and data.schema.conditions:
+            known = cells_of(data.schema.conditions, data.cond[GIVEN][positions])
+            arrays |= {f"{GIVEN}_{name}": cells for name, cells in known.items()}
         arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
         if evaluation.predicts_labels(trained.model):
             arrays["class_probability"] = evaluation.label_probabilities(rows)

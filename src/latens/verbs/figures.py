@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from latens.errors import UsageError
 from latens.verbs.animate import low_and_high
-from latens.verbs.kernel import At, Made, Theme, Verb, Work, Would, arg, whole
+from latens.verbs.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, whole
 
 _PLANE = "the latent plane, of models with two units"
 _EDGES = "probabilities at the edges (default 0.05,0.95)"
@@ -20,6 +20,7 @@ class Figures(Verb):
     data: Annotated[Any, arg("default: the data of the run", "DATA")] = None
     only: Annotated[str | None, arg("these pictures, by the names of their files", metavar="NAME[,NAME]")] = None
     theme: Theme = "light"
+    given: Given = None
     manifold_cells: Annotated[
         int | None,
         arg("images along each side, 2 to 100 (default 21)", metavar="N", kind=whole(2, 100), group=_PLANE),

@@ -82,6 +82,8 @@ def arg(
     return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads, hidden, many, group)})
 
 
+_GIVEN = "a condition of the model, as batch=2 (default: the commonest name, the median); may be given again"
+Given = Annotated[list[str] | None, arg(_GIVEN, metavar="NAME=VALUE", many=True)]
 Run = Annotated[str, arg("", "RUN", reads=True)]
 Data = Annotated[Any, arg("", "DATA", reads=True)]
 Seed = Annotated[int, arg("of the draws (default 0)", metavar="S", kind=whole(0, 2**32 - 1))]
@@ -191,10 +193,21 @@ class At:
         self.out, self.writes = Path(), False  # where the result goes, if it goes anywhere
         self.flags: Mapping[str, Any] = {}  # all flags of the command
         self.given: dict[str, Any] = {}  # what they say of reading
+        self.told: dict[str, Any] = {}  # what they say of the model's conditions
         self.options: dict[str, Any] = {}  # how the rows were read, once they are
         self.typed: Sequence[str] = ()  # the words of the command
         self.warn: Callable[[str], Any] = warnings.warn
         self.say: Callable[[str], Any] = str  # on stderr, of a command alone
+
+    def tell(self, given: Any) -> None:
+        """Have conditions hold for all that the model makes, and for all rows that are loaded."""
+        from latens.data.given import beyond, parse_given
+
+        known = self.trained.schema.conditions or ()
+        self.told = dict(given) if isinstance(given, Mapping) else parse_given(given, known)
+        self.trained = self.trained.given(self.told)
+        for words in beyond(known, self.told):
+            self.warn(words)
 
     @property
     def picture(self) -> bool:
@@ -387,6 +400,8 @@ def method(verb: type[Request]) -> Callable[..., Made]:
         unknown = options.get("unknown", "error")
         at = At(trained, data=options.get("data"), out=options.pop("out", ""), unknown=unknown)
         refuse(verb, at)
+        if options.get("given"):
+            at.tell(options["given"])
         request = verb(**{"run": "", **options})
         if at.asked:
             at.write_to(request.place(at))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from latens.verbs._lazy import evaluation
-from latens.verbs.kernel import At, Data, Made, Mean, Seed, Unknown, Verb, Work
+from latens.verbs.kernel import At, Data, Given, Made, Mean, Seed, Unknown, Verb, Work
 
 
 class Reconstruct(Verb):
@@ -14,6 +14,7 @@ class Reconstruct(Verb):
     data: Data
     mean: Mean = False
     unknown: Unknown = "error"
+    given: Given = None
     seed: Seed = 0
 
     def place(self, at: At) -> Path:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, UsageError
 from latens.verbs._lazy import evaluation, jax, np
-from latens.verbs.kernel import At, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
+from latens.verbs.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 
 if TYPE_CHECKING:
     from latens.workflow.trained import TrainedModel
@@ -31,6 +31,7 @@ class Sample(Verb):
     where: Annotated[list[str] | None, arg(_WHERE, metavar="CONDITION", many=True)] = None
     complete: Annotated[str | None, arg(_COMPLETE, metavar="FILE", reads=True)] = None
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
+    given: Given = None
     mean: Mean = False
     seed: Seed = 0
 
@@ -47,6 +48,7 @@ class Sample(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.conditions import parse_conditions
+        from latens.data.given import GIVEN, cells_of_one
         from latens.data.mixed import as_columns
         from latens.pictures.images import shown
         from latens.verbs._files import formula_note, formulas, lines_of
@@ -83,14 +85,18 @@ class Sample(Verb):
             assert chosen is not None
             return _by_class(shown(trained.schema, x), chosen)
 
+        said = cells_of_one(trained.schema.conditions or (), at.told)
         if mixed:
             arrays = as_columns(x, trained.schema) | ({} if chosen is None else {"label": arrays["label"]})
+        arrays |= {name if mixed else f"{GIVEN}_{name}": np.full(n, value) for name, value in said.items()}
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
         text = f"{n} {'means of samples' if self.mean else 'samples'}"
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
         if trained.schema.tokens is not None:
             told["text"], text = trained.schema.decode(x), text if at.writes else lines_of(trained.schema, x)
+        if said:
+            told["given"], text = said, f"{text} given {trained.told}"
         return Made(
             arrays=arrays, known=known, schema=trained.schema, value=told, image=x,
             pixels=None if chosen is None or self.label is not None else pixels,

@@ -131,7 +131,7 @@ def _symbols(trained: TrainedModel, data: Dataset) -> tuple[np.ndarray, int]:
         what, fix = "rows that stay on disk are not coded.", "Give some of the files."
     elif data.mask is not None:
         what, fix = "rows with missing cells are not coded.", "Fill them: `latens impute`."
-    elif preparation.classes:
+    elif preparation.classes or trained.schema.conditions:
         what, fix = "a conditional model would need the labels of the rows.", "Use a model without labels."
     elif preparation.dequantize or preparation.log1p or data.schema.types is not None:
         what = "the model has densities of these numbers, not probabilities of their values."

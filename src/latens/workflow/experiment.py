@@ -323,8 +323,18 @@ def as_labelled(config: Config, data: Dataset) -> Dataset:
         if config.data.labelled is not None:
             what = "a Bayes classifier is fitted to the rows that have labels."
             raise ConfigError(what, where="data.labelled", fix="Leave it out, or use --recipe m2.")
+        if data.schema.conditions:
+            what, fix = (
+                "a Bayes classifier reads no conditions.",
+                "Leave --condition out, or use --recipe conditional-vae.",
+            )
+            raise ConfigError(what, where="--condition", fix=fix)
         return data
-    if config.label.kind == "condition":
+    if data.schema.conditions and config.label.kind not in ("condition", "predict"):
+        names = ", ".join(one.name for one in data.schema.conditions)
+        fix = "Add --set label=condition, use --recipe conditional-vae or m2, or leave --condition out."
+        raise ConfigError(f"this recipe does not read the conditions {names}.", where="--condition", fix=fix)
+    if config.label.kind == "condition" and not (data.label is None and data.schema.conditions):
         require_labels(data, np.arange(len(data)), data.name)
     if config.label.kind not in ("predict", "predict-codes"):
         return data

@@ -34,8 +34,8 @@ def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
     # middle: dequantised levels are x + 1/2, and pixels that are binarised at random are so at 1/2.
     # returns: for each file its `input` and `output` shapes and `difference`: the largest difference between its
     # numbers, found by onnxruntime, and those of the model on four random inputs, as a share of the largest number.
-    if trained.preparation.classes or trained.schema.types is not None:
-        what = "models that read labels, and models of typed columns, cannot be written as ONNX."
+    if trained.preparation.classes or trained.schema.conditions or trained.schema.types is not None:
+        what = "models that read labels or conditions, and models of typed columns, cannot be written as ONNX."
         raise UsageError(what, where="--format onnx", fix="Use them in Python: latens.load(path).")
     runtime, to_onnx = _packages()
     latent = int(np.prod(trained.latent_shape))

@@ -12,6 +12,7 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.data.formats.registry import strings_of
 from latens.data.formats.tables import is_frame
+from latens.data.given import GIVEN
 from latens.data.labels import require_labels
 from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, refuse_other
@@ -84,6 +85,10 @@ def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation:
     if found != schema.shape:
         what = f"rows of shape {found}, but the model was trained on {schema.shape}."
         fix = "Give data with the same columns or pixels in the same order."
+        raise DataError(what, where=getattr(data, "name", "data"), fix=fix)
+    if schema.conditions and (batch.cond is None or GIVEN not in batch.cond):
+        what = f"has no {', '.join(one.name for one in schema.conditions)}, which the model reads as conditions."
+        fix = "Give latens.load_data(frame, schema=model.schema), whose columns have these names."
         raise DataError(what, where=getattr(data, "name", "data"), fix=fix)
     if not preparation.classes:
         return batch

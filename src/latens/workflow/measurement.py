@@ -223,7 +223,9 @@ class Measurement:
         self.counts = whole and kind == "counts"
         self.cells = math.prod(data.schema.shape)
         self.what = "" if self.counts else what_density(trained, kind)
-        self.what += "given the label of each row; " if trained.preparation.classes else ""
+        known = ["the label"] if trained.preparation.classes else []
+        known += [one.name for one in trained.schema.conditions or ()]
+        self.what += f"given {' and '.join(known)} of each row; " if known else ""
         self.rows: np.ndarray = np.zeros(0)
         self.marginals: LogMarginals | None = None  # of each row, with what its draws say, where it has several
         self._began = time.perf_counter()

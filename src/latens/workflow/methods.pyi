@@ -6,25 +6,26 @@ from latens.verbs.kernel import Made
 class Methods:
     def animate(
         self,
-        kind: Literal["morph", "walk", "manifold", "latent"],
+        kind: Literal['morph', 'walk', 'manifold', 'latent'],
         data: Any = None,
         between: str | None = None,
-        path: Literal["spherical", "linear"] = "spherical",
+        path: Literal['spherical', 'linear'] = 'spherical',
         frames: int | None = None,
         fps: float = 12.0,
         manifold_cells: int | None = None,
-        manifold_range: Literal["linear", "percentile"] | None = None,
+        manifold_range: Literal['linear', 'percentile'] | None = None,
         percentiles: tuple[float, float] | None = None,
-        theme: Literal["light", "dark"] = "light",
+        theme: Literal['light', 'dark'] = 'light',
+        given: list[str] | None = None,
         seed: int = 0,
-        out: str = "",
+        out: str = '',
     ) -> Made:
         """Moving pictures: morphs, random walks, and how the latent space came about in training: `latens animate`."""
     def augment(
         self,
         data: Any,
         per_class: int,
-        draw: Literal["rows", "class"] | None = None,
+        draw: Literal['rows', 'class'] | None = None,
         mean: bool = False,
         seed: int = 0,
     ) -> Made:
@@ -49,6 +50,7 @@ class Methods:
         draws: int = 8,
         mean: bool = False,
         steps: int = 100,
+        given: list[str] | None = None,
         seed: int = 0,
     ) -> Made:
         """Pictures of which a part is hidden: several answers for it: `latens complete`."""
@@ -77,7 +79,7 @@ class Methods:
     def evaluate(
         self,
         data: Any = None,
-        unknown: Literal["error", "missing", "skip"] = "error",
+        unknown: Literal['error', 'missing', 'skip'] = 'error',
         num_samples: int | None = None,
         all: bool = False,
         seed: int = 0,
@@ -93,26 +95,25 @@ class Methods:
     def export(
         self,
         out: str,
-        format: Literal["onnx"] = "onnx",
+        format: Literal['onnx'] = 'onnx',
     ) -> Made:
         """The encoder and the decoder as ONNX files, checked: `latens export`."""
     def figures(
         self,
         data: Any = None,
         only: str | None = None,
-        theme: Literal["light", "dark"] = "light",
+        theme: Literal['light', 'dark'] = 'light',
+        given: list[str] | None = None,
         manifold_cells: int | None = None,
-        manifold_range: Literal["linear", "percentile"] | None = None,
+        manifold_range: Literal['linear', 'percentile'] | None = None,
         percentiles: tuple[float, float] | None = None,
-        out: str = "",
+        out: str = '',
     ) -> Made:
         """Every picture that applies to a run, with the numbers behind it: `latens figures`."""
     def refit(
         self,
         data: Any = None,
-        prior: Literal[
-            "normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "transformer", "vae", "aggregate"
-        ] = "mixture",
+        prior: Literal['normal', 'mixture', 'full-mixture', 'flow', 'autoregressive-codes', 'transformer', 'vae', 'aggregate'] = 'mixture',
         components: int | None = None,
         layers: int | None = None,
         together: int | None = None,
@@ -122,7 +123,7 @@ class Methods:
         num_samples: int | None = None,
         force: bool = False,
         seed: int = 0,
-        out: str = "",
+        out: str = '',
     ) -> Made:
         """Another prior for a trained model, fitted to its latents: `latens refit`."""
     def translate(

@@ -12,6 +12,7 @@ from jaxtyping import Shaped
 from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset, Schema
+from latens.data.given import GIVEN
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.batched import prepared_rows
 from latens.evaluation.latents.encode import new_rows
@@ -125,7 +126,13 @@ class SampleSets:
 
     def conditions(self, n: int) -> dict[str, np.ndarray] | None:
         """The conditions of simulated rows."""
-        return self.trained.condition(self._codes(n))
+        found = self.trained.condition(self._codes(n)) or {}
+        if self.trained.schema.conditions and self.data.cond is not None:
+            known = self.data.cond[GIVEN][self.positions]
+            if self.trained.preparation.classes and self.data.label is not None:
+                known = known[self.data.label[self.positions] >= 0]  # as the labels beside them are drawn
+            found[GIVEN] = np.random.default_rng(self.seed).permutation(np.resize(known, (n, known.shape[1])))
+        return found or None
 
     def _codes(self, n: int) -> np.ndarray | None:
         if not self.trained.preparation.classes or self.data.label is None:

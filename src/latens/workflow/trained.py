@@ -31,6 +31,7 @@ from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
+from latens.workflow.given import Conditioned, split_given
 from latens.workflow.inputs import (
     batch_of,
     conditions_of_rows,
@@ -51,7 +52,7 @@ _FIX = "The file was changed or damaged, or another version of latens wrote it: 
 
 
 @dataclass(frozen=True)
-class TrainedModel(Methods):
+class TrainedModel(Conditioned, Methods):
     """A model, the configuration and schema it was built from, and facts about its training.
 
     Args:
@@ -302,7 +303,8 @@ class TrainedModel(Methods):
             n: How many.
             seed: The seed.
             label: The codes of their labels, of shape (n,), for a model that reads labels; None: the classes in turn.
-            given: Only such rows of a mixed table: a value for a column, or a pair of the least and the largest.
+            given: A value for each condition, as for `given`; and only such rows of a mixed table: a value for a
+                column, or a pair of the least and the largest.
             temperature: Of z, from 0: below 1 nearer to the centre of the prior. Not with `given`.
 
         Returns:
@@ -318,6 +320,9 @@ class TrainedModel(Methods):
         check_process()
         refuse_classifier(self.config, "sample from", "the model")
         n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
+        own, given = split_given(self.schema, given)
+        if own:
+            return self.given(own).sample(n, seed=seed, label=label, given=given, temperature=temperature)
         if given is not None:
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."

@@ -258,6 +258,7 @@ def pixels_of(
     # returns: uint8 (h, w) or (h, w, 3); whether the file has several frames, did not lie upright, was transparent.
     from PIL import Image, ImageOps
 
+    upright: Any
     with _opened(path) as picture:
         orientation = _orientation(picture)
         if size is not None:

@@ -38,13 +38,13 @@ class Kept:
             if all(len(marks) == MARKS for _, marks in entries):
                 self._known = {tuple(stamp): (i, marks) for i, (stamp, marks) in enumerate(entries)}
 
-    def of(self, place: int) -> tuple[Shaped[np.ndarray, "*shape"], tuple[bool, bool, bool]] | None:
+    def of(self, place: int) -> tuple[Shaped[np.ndarray, "*shape"], tuple[bool, ...]] | None:
         """Give pixels and marks of a picture, unless it is new or was changed."""
         found = self._known.get(tuple(self._stamps[place]))
         self._new |= found is None
         return None if found is None else (self._pixels[found[0]], tuple(map(bool, found[1])))
 
-    def add(self, place: int, marks: tuple[bool, bool, bool]) -> None:
+    def add(self, place: int, marks: tuple[bool, ...]) -> None:
         """Note that a picture is the next row."""
         self._found.append([self._stamps[place], [int(mark) for mark in marks]])
 

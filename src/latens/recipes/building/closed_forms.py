@@ -70,6 +70,7 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
     allowed = (
         pictures or columns,
         config.recipe == "default" and config.start.kind == "closed-form" and config.label.kind == "none",
+        not schema.conditions,
         network.linear is None and not (network.encoder or network.decoder or network.spectral_norm),
         {network.encoder_output_activation, network.decoder_output_activation} == {"identity"},
         network.initializer == "he-normal",  # another law is the user's choice, and stays as it is drawn

@@ -29,6 +29,7 @@ from latens.networks.tokens import TokenEncoder
 from latens.recipes.building.pictures import map_of
 from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
+from latens.trees import Frozen
 from latens.typing import Key
 
 
@@ -45,14 +46,15 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     ):
         what = "the configuration leaves the likelihood, the networks or the latent size open."
         raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.prepare.")
-    reads, extra = conditions(schema, config)
+    reads, classes, width = conditions(schema, config)
+    extra, usual = classes + width, Frozen(jnp.zeros(width)) if width else None
     row = parts.posterior
     latent, latent_size = row.latent, row.size
     encoder_key, decoder_key = jax.random.split(key)
     posterior_key, prior_key, likelihood_key = (jax.random.fold_in(key, number) for number in (1, 2, 3))
     if row.by_part is not None:
         several = row.by_part(build, schema, config, row.read, key=encoder_key)
-        prior = prior_part(schema, parts, latent, classes=extra, key=prior_key)
+        prior = prior_part(schema, parts, latent, classes=classes, key=prior_key)
         return LatentModel(prior, *several)
     if row.whole is not None:
         given = parts.likelihood.made(schema, key=likelihood_key), parts.likelihood.encoder_input(schema)
@@ -107,8 +109,8 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
         down = SpectrallyNormalised(down)
     if network.linear:
         up, down = with_linear_paths(up, down, schema, parts.config, head, likelihood)
-    encoder = Conditional(up, head, entry, reads)
-    decoder = Conditional(down, likelihood, row.decoder_input, reads)
+    encoder = Conditional(up, head, entry, reads, usual)
+    decoder = Conditional(down, likelihood, row.decoder_input, reads, usual)
     if posterior.levels:
         missingness(schema, parts)  # refused with levels
         return _hierarchy(schema, parts, encoder, decoder, key=prior_key)
@@ -116,7 +118,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
         what = f"a {posterior.kind} posterior needs two latent levels or more, and posterior.levels is empty."
         raise ConfigError(what, where="posterior.levels", fix="Add --set posterior.levels=16.")
     of = head if isinstance(head, CodeHead) else latent
-    prior = prior_part(schema, parts, of, classes=extra, key=prior_key)
+    prior = prior_part(schema, parts, of, classes=classes, key=prior_key)
     return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder, missingness(schema, parts))
 
 
@@ -130,7 +132,7 @@ def with_linear_paths(
         f"a {config.likelihood.family} likelihood has no means of numbers": located is None,
         f"a {config.posterior.kind} posterior is not a Normal without correlations": type(head) is not NormalHead,
         "the last activation of a network squashes what it adds to": squashed,
-        "the networks read labels": config.label.kind != "none",
+        "the networks read labels or conditions": config.label.kind != "none" or bool(schema.conditions),
         f"{network.kind} networks with this option cannot begin at 0": not all(
             hasattr(one, "with_output_weights_times") for one in (up, down)
         ),

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from latens.config import Config, VAEConfig
 from latens.data import Preparation, Schema
+from latens.data.given import GIVEN
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, nearest
 from latens.models import AbstractModelPrior, ClassPrior, CodeHead, SelfMasking
@@ -146,6 +147,8 @@ def _seen(found: partial[Preparation], schema: Schema, parts: Parts) -> Preparat
 def num_classes(schema: Schema, config: VAEConfig) -> int:
     """How many classes the labels have."""
     classes = schema.classes or ()
+    if not classes and schema.conditions and config.label.kind == "condition":
+        return 0
     if len(classes) < 2:
         raise ConfigError(
             f"labels are asked for, and the data have {len(classes) or 'none'} of them.",
@@ -155,12 +158,15 @@ def num_classes(schema: Schema, config: VAEConfig) -> int:
     return len(classes)
 
 
-def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int]:
-    """The conditions that encoder and decoder read, and how many numbers these are."""
-    # returns: the names of the conditions, and the length of the one-hot vector; () and 0 without labels.
+def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int, int]:
+    """The conditions that encoder and decoder read, the number of classes, and the numbers of all others."""
+    # returns: their names, the length of the one-hot vector of the label, that of the vector of the others.
     if config.label.kind in ("predict", "predict-codes"):
         raise ConfigError("this recipe predicts no labels.", where="label.kind", fix="Use --recipe m2 or m1-m2.")
-    return ((), 0) if config.label.kind == "none" else ((LABEL,), num_classes(schema, config))
+    if config.label.kind == "none":
+        return (), 0, 0
+    classes, width = num_classes(schema, config), sum(one.width for one in schema.conditions or ())
+    return (LABEL,) * bool(classes) + (GIVEN,) * bool(width), classes, width
 
 
 def prior_part(

@@ -1,0 +1,234 @@
+"""Conditions: columns of names or numbers that a model is told of a row, beside its label, and does not model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from latens.data.columns import TextColumn
+from latens.data.raw import Raw
+from latens.data.schema import MOST_NAMES, Condition
+from latens.errors import DataError, UsageError, nearest
+
+GIVEN = "given"
+"""What the conditions of a batch are called: one vector a row, 0 where all of them are usual."""
+
+_CODES = 10  # so few whole numbers may be codes of names
+_AS_NAMES = ":names"
+
+Cells = Mapping[str, np.ndarray]
+"""The cells of each condition, shape (n,): text for names, float64 for numbers, "" and NaN where missing."""
+
+
+def plain_name(asked: str) -> str:
+    """The name of a condition, without what says that it holds names."""
+    return asked.removesuffix(_AS_NAMES)
+
+
+def taken_out(raw: Raw, wanted: Sequence[str], where: str) -> dict[str, np.ndarray]:
+    """Take the columns of conditions out of the rows of a table."""
+    columns = list(raw.columns or ())
+    cells: dict[str, np.ndarray] = {}
+    places: set[int] = set()
+    for asked in wanted:
+        name = asked if asked in columns else plain_name(asked)
+        if name not in columns:
+            hint = nearest(name, columns) if columns else "Give a table with named columns, or a file NAME.npy."
+            raise DataError(f"has no column {name!r}, a condition.", where=where, fix=hint)
+        if name in cells:
+            raise UsageError(f"the condition {name!r} is given twice.", where=where, fix="Name it once.")
+        place = columns.index(name)
+        text, column = (raw.texts or {}).get(place), np.asarray(raw.x[:, place], np.float64)
+        column = column if text is None else _named(column, text, name, where)
+        cells[name] = _as_cells(column, asked, where)
+        places.add(place)
+    if places:
+        kept = [i for i in range(len(columns)) if i not in places]
+        if not kept:
+            raise DataError("has no column beside the conditions.", where=where, fix="Name fewer conditions.")
+        raw.x, raw.columns = raw.x[:, kept], tuple(columns[i] for i in kept)
+        if raw.texts is not None:
+            raw.texts = {kept.index(i): text for i, text in raw.texts.items() if i in kept} or None
+    return cells
+
+
+def _named(codes: np.ndarray, text: TextColumn, name: str, where: str) -> np.ndarray:
+    if not text.values:
+        what = f"column {name!r} holds {text.kind}s, which are no condition."
+        raise DataError(what, where=where, fix="Write it as a number, days since the first one say.")
+    return np.array([*text.values, ""])[np.where(np.isfinite(codes), codes, len(text.values)).astype(np.int64)]
+
+
+def _as_cells(values: Any, asked: str, where: str) -> np.ndarray:
+    """Cells of an array: text, or float64."""
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "biufUO":
+        what = f"the condition {asked!r} is of shape {array.shape} and type {array.dtype}."
+        raise DataError(what, where=where, fix="Give one name or number for each row.")
+    if array.dtype.kind in "iuf" and not asked.endswith(_AS_NAMES):
+        return array.astype(np.float64)
+    return np.array(["" if value is None or value != value else _text(value) for value in array.tolist()], np.str_)
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def arrays_of(given: Mapping[str, Any], n: int, where: str) -> dict[str, np.ndarray]:
+    """Turn arrays by name into cells; one value is that of all rows."""
+    cells = {}
+    for name, values in given.items():
+        array = np.asarray(values)
+        array = np.full(n, values) if array.ndim == 0 else array
+        if len(array) != n:
+            what = f"the condition {name!r} has {len(array)} values for {n} rows."
+            raise DataError(what, where=where, fix="Give one for each row, or one for all.")
+        cells[plain_name(name)] = _as_cells(array, name, where)
+    return cells
+
+
+def learned(cells: Cells, train: Shaped[np.ndarray, " n"], where: str) -> tuple[Condition, ...]:
+    """Find out what conditions hold, and what is usual among training rows."""
+    return tuple(
+        _learned(name, column, column[train] if train.any() else column, where) for name, column in cells.items()
+    )
+
+
+def _learned(name: str, every: np.ndarray, rows: np.ndarray, where: str) -> Condition:
+    _refuse_gaps(name, every, where)
+    if every.dtype.kind == "U":
+        values, counts = np.unique(np.concatenate([np.unique(every), rows]), return_counts=True)
+        if len(values) > MOST_NAMES:
+            what = f"the condition {name!r} has {len(values)} names, more than {MOST_NAMES}."
+            raise DataError(what, where=where, fix="Leave it out, or join rare names.")
+        return Condition(name, tuple(values.tolist()), float(np.argmax(counts)))
+    scale = float(rows.std())
+    usual = float(np.quantile(rows, 0.5, method="lower"))
+    if not np.abs(rows).max() < 1e37:
+        raise DataError(f"the condition {name!r} has numbers beyond 1e37.", where=where, fix="Rescale the column.")
+    return Condition(name, (), usual, scale if scale > 1e-30 else 1.0, float(rows.min()), float(rows.max()))
+
+
+def _refuse_gaps(name: str, cells: np.ndarray, where: str) -> None:
+    bad = cells == "" if cells.dtype.kind == "U" else ~np.isfinite(cells)
+    if bad.any():
+        what = f"row {int(bad.argmax())} has no {name!r}, a condition ({int(bad.sum())} rows lack it)."
+        raise DataError(what, where=where, fix="Fill the cells in, or leave the rows out.")
+
+
+def vectors(conditions: Sequence[Condition], cells: Cells, where: str) -> Float[np.ndarray, "n width"]:
+    """What a model reads of conditions: a vector a row, which is 0 where all of them are usual."""
+    parts = []
+    for one in conditions:
+        if one.name not in cells:
+            what = f"has no {one.name!r}, a condition that the model reads."
+            fix = f"Add the column, or say it of all rows: --given {one.name}={one.usually}."
+            raise DataError(what, where=where, fix=fix)
+        column = cells[one.name]
+        if not one.values:
+            if column.dtype.kind == "U":
+                column = _numbers(one, column, where)
+            _refuse_gaps(one.name, column, where)
+            parts.append((column[:, None] - one.usual) / one.scale)
+            continue
+        words = column if column.dtype.kind == "U" else _as_cells(column, one.name + _AS_NAMES, where)
+        _refuse_gaps(one.name, words, where)
+        found, back = np.unique(words, return_inverse=True)
+        places = []
+        for word in found.tolist():
+            if word not in one.values:
+                what = f"the condition {one.name!r} has no name {word!r:.100}; no training row had it."
+                raise DataError(what, where=where, fix=nearest(word, one.values))
+            places.append(one.values.index(word))
+        hot = np.eye(one.width)
+        parts.append(hot[np.array(places, np.int64)[back]] - hot[int(one.usual)])
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _numbers(one: Condition, words: np.ndarray, where: str) -> np.ndarray:
+    try:
+        return words.astype(np.float64)
+    except ValueError:
+        what = f"the condition {one.name!r} is a number, {one.low:g} to {one.high:g} in training rows."
+        bad = next(word for word in words.tolist() if not _is_number(word))
+        raise DataError(f"{what} {bad!r:.100} is none.", where=where, fix="Write a plain number.") from None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def one_vector(conditions: Sequence[Condition], given: Mapping[str, Any], where: str) -> Float[np.ndarray, " width"]:
+    """The vector of one row of which some conditions are said; the others are usual."""
+    names = [one.name for one in conditions]
+    for name in given:
+        if name not in names:
+            fix = nearest(str(name), names) if names else "Train a model with --condition COLUMN."
+            raise UsageError(f"the model reads no condition {name!r}.", where=where, fix=fix)
+    said = {one.name: given.get(one.name, one.usually if one.values else one.usual) for one in conditions}
+    return vectors(conditions, arrays_of(said, 1, where), where)[0]
+
+
+def parse_given(texts: Sequence[str], conditions: Sequence[Condition], where: str = "--given") -> dict[str, str]:
+    """Read CONDITION=VALUE as it is typed."""
+    found: dict[str, str] = {}
+    names = sorted((one.name for one in conditions), key=len, reverse=True)
+    for text in texts:
+        name = next((name for name in names if text.startswith(f"{name}=")), text.partition("=")[0])
+        if "=" not in text or name in found:
+            what = f"{text!r} is not CONDITION=VALUE." if "=" not in text else f"{name!r} is given twice."
+            raise UsageError(what, where=where, fix="Write for example --given batch=2.")
+        found[name] = text[len(name) + 1 :]
+    return found
+
+
+def cells_of(conditions: Sequence[Condition], given: Float[np.ndarray, "n width"]) -> dict[str, np.ndarray]:
+    """The names and numbers that vectors stand for."""
+    found, at = {}, 0
+    for one in conditions:
+        part = given[:, at : at + one.width].astype(np.float64)
+        at += one.width
+        if one.values:
+            found[one.name] = np.array(one.values)[(part + np.eye(one.width)[int(one.usual)]).argmax(axis=1)]
+        else:
+            digits = 5 - int(np.floor(np.log10(one.scale)))  # what single precision keeps, so that 0 comes back as 0
+            found[one.name] = np.round(part[:, 0] * one.scale + one.usual, digits).astype(np.float32)
+    return found
+
+
+def brought(conditions: Sequence[Condition], given: Float[np.ndarray, "n width"], said: Mapping[str, Any]) -> list[str]:
+    """The conditions that are said, and that rows bring with other values."""
+    ends = np.cumsum([one.width for one in conditions])
+    differs = (given != one_vector(conditions, said, "given")).any(axis=0)
+    return [one.name for one, end in zip(conditions, ends) if one.name in said and differs[end - one.width : end].any()]
+
+
+def cells_of_one(conditions: Sequence[Condition], said: Mapping[str, Any]) -> dict[str, Any]:
+    """The names and numbers of one row of which some conditions are said; the others are usual."""
+    every = {one.name: said.get(one.name, one.usually if one.values else one.usual) for one in conditions}
+    return {one.name: str(every[one.name]) if one.values else float(every[one.name]) for one in conditions}
+
+
+def beyond(conditions: Sequence[Condition], said: Mapping[str, Any]) -> list[str]:
+    """A sentence for each number that lies beyond those of the training rows."""
+    return [
+        f"{one.name}={said[one.name]} lies beyond the training rows, which have {one.low:g} to {one.high:g}"
+        for one in conditions
+        if not one.values and one.name in said and not one.low <= float(said[one.name]) <= one.high
+    ]
+
+
+def told(conditions: Sequence[Condition], cells: Cells) -> str:
+    """The sentence that says what the conditions are."""
+    maybe = [one.name for one in conditions if not one.values and _coded(cells[one.name])]
+    also = f"; if {maybe[0]} holds codes: --condition {maybe[0]}{_AS_NAMES}" if maybe else ""
+    return f"conditions: {', '.join(one.told for one in conditions)}{also}"
+
+
+def _coded(numbers: np.ndarray) -> bool:
+    return bool((numbers == np.round(numbers)).all()) and len(np.unique(numbers)) <= _CODES
