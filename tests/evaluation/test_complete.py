@@ -139,7 +139,8 @@ def test_both_answers_are_found_where_there_are_two() -> None:
     joint = stats.norm.pdf(grid) * stats.norm.pdf(1.44, grid**2, 0.1)
     assert abs(found.log_seen[0] - np.log(joint.sum() * (grid[1] - grid[0]))) < 0.05
     alone = complete(model, masked(rows, seen), num_draws=400, starts=1, key=jax.random.key(2))
-    assert np.mean(alone.draws[0][:, 1] > 0) > 0.99  # one Normal holds one of them
+    # One refined Normal holds one of them; the linear answer, here as wide as the prior, holds both.
+    assert 0.4 < np.mean(alone.draws[0][:, 1] > 0) < 0.6
 
 
 def test_weights_of_few_draws_are_evened_and_others_stay() -> None:

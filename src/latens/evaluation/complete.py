@@ -11,11 +11,12 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.distributions import DiagonalNormal
+from latens.distributions import DiagonalNormal, FullNormal
 from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
+from latens.evaluation.linear_answer import linear_answer
 from latens.evaluation.reductions import Reduction
 from latens.io.keys import IMPUTED_EVENTS, PRIOR_SAMPLES, RESAMPLED
 from latens.typing import Array, Float, Key, Nats
@@ -72,8 +73,9 @@ def complete(
     # $q_s$; samples take one of the $z_k$ by weight, then x from $p(x \mid z)$. Of noisy pictures the encoder is given
     # a first guess, the mean of x given y over draws of the prior by weight, and a quarter of the draws come from the
     # prior: of much noise it is the best proposal. Where the weights are worth fewer than ten draws, samples and mean
-    # take them to the power at which they are worth ten. Posteriors that share arrays among rows (flows, hierarchies)
-    # are taken as they are.
+    # take them to the power at which they are worth ten. One more part of the mixture is the posterior as if the
+    # decoder were linear, with all correlations: that of a linear Gaussian is exact. Posteriors that share arrays among
+    # rows (flows, hierarchies) are taken as they are.
     # Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; mixtures as proposals: Owen & Zhou (2000).
     options = {"num_draws": num_draws, "num_samples": num_samples, "steps": steps, "starts": starts, "means": mean}
     function = Partial(_complete, reduction=reduction, **options)
@@ -131,6 +133,9 @@ def _log_hidden(
                 climb = lambda q, k, one=one: ascend(Partial(log_joint, mask=one), q, key=k, **options)  # noqa: E731
                 refined.append(jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts))))
             several = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *refined)
+            if steps:
+                decode = lambda z: model.likelihood(z, cond=cond)  # noqa: E731
+                several = _beside(several, [linear_answer(decode, found[0], x, one, None) for one in masks])
             z, log_q = _of_mixture(several, num_samples, draw_key)
             # In turn, so that every block of the draws has as many of each Normal.
             order = np.arange(log_q.size).reshape(_count(several), -1).T.reshape(-1)[:num_samples]
@@ -182,7 +187,9 @@ def _complete(
             firsts = _starts(found, prior, starts, first_key)
             options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
             climb = lambda q, k: ascend(Partial(log_joint, by_moments=True), q, key=k, **options)  # noqa: E731
+            answer = linear_answer(decode, found, x, mask, reduction)
             found = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
+            found = _beside(found, [answer])
             z, log_q = _of_mixture(found, num_samples - of_prior, draw_key)
             density = lambda one: _mixture_log_prob(found, one)  # noqa: E731
         else:
@@ -273,6 +280,14 @@ def _starts(found: Any, prior: Any, starts: int, key: Key) -> Any:
         for own in jax.random.split(key, max(starts - 1, 1))[: starts - 1]:
             firsts.append(eqx.tree_at(lambda q: q.loc, found, prior.sample(key=own).astype(found.loc.dtype)))
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *firsts)
+
+
+def _beside(several: Any, answers: list[FullNormal | None]) -> Any:
+    """Several Normals and further ones, led by their number."""
+    if not isinstance(several, DiagonalNormal) or any(one is None for one in answers):
+        return several
+    same = jax.vmap(lambda q: FullNormal(q.loc, jnp.diag(q.log_scale_array())))(several)
+    return jax.tree.map(lambda first, *rest: jnp.concatenate([first, jnp.stack(rest)]), same, *answers)
 
 
 def _count(several: Any) -> int:

@@ -90,7 +90,7 @@ class Reduction:
             return self._by_level(likelihood, levels, seen)[0]
         mean, covariance = self._moments(likelihood)
         residual = seen - self(mean)
-        solved, log_det = _solve(self._of_blocks(covariance), residual)
+        solved, log_det = _solve(self.of_blocks(covariance), residual)
         return -0.5 * (jnp.sum(residual * solved) + log_det + residual.size * math.log(2.0 * math.pi))
 
     def given(self, likelihood: Any, x: Any, seen: Float[Array, "m p r"], key: Key | None = None) -> Any:
@@ -112,7 +112,7 @@ class Reduction:
         left = seen - self(found)
         if self.noise and key is not None:
             left = left - math.sqrt(self.variance) * jax.random.normal(key, left.shape, left.dtype)
-        solved, _ = _solve(self._of_blocks(covariance), left)
+        solved, _ = _solve(self.of_blocks(covariance), left)
         moved = self.spread(solved) if self.weights is None else self.spread(solved) * jnp.asarray(self.weights)
         found = found + jnp.einsum("hwij,hwj->hwi", covariance, moved) / self.side**2
         if math.isfinite(self.high - self.low):
@@ -170,7 +170,8 @@ class Reduction:
             covariance = covariance.reshape(self.shape)[..., None] * jnp.eye(self.shape[2])
         return mean.reshape(self.shape), covariance
 
-    def _of_blocks(self, covariance: Float[Array, "h w c c"]) -> Float[Array, "m p r r"]:
+    def of_blocks(self, covariance: Float[Array, "h w c c"]) -> Float[Array, "m p r r"]:
+        """The covariance of what is seen of each block, given that of the channels of each pixel."""
         rows, columns, count = self.seen_shape
         if self.weights is not None:
             weights = jnp.asarray(self.weights)

@@ -20,15 +20,28 @@ class LinearPath(eqx.Module):
         network: The network, f.
         weight: The map, of shape (n_in, n_out); it is frozen. Outputs after these are the network's alone.
         copies: How many times the map's outputs are added, one after another.
+        mean: Of a decoder: the mean of the closed form, of shape (n_out,); it is frozen. None: it is not kept.
+        noise: Of a decoder: the covariance of what the closed form leaves, of every c outputs, of shape (g, c, c).
     """
 
     network: Callable[..., Array]
     weight: Frozen
+    mean: Frozen | None
+    noise: Frozen | None
     copies: int = eqx.field(static=True)
 
-    def __init__(self, network: Callable[..., Array], weight: AnyArray, copies: int = 1) -> None:
+    def __init__(
+        self,
+        network: Callable[..., Array],
+        weight: AnyArray,
+        copies: int = 1,
+        mean: AnyArray | None = None,
+        noise: AnyArray | None = None,
+    ) -> None:
         self.network, self.copies = network, copies
         self.weight = Frozen(jnp.asarray(weight, jnp.float32))
+        self.mean = None if mean is None else Frozen(jnp.asarray(mean, jnp.float32))
+        self.noise = None if noise is None else Frozen(jnp.asarray(noise, jnp.float32))
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
         """Apply network and map to one example."""
@@ -50,15 +63,19 @@ class LinearPath(eqx.Module):
         inner: Any = self.network
         return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
 
-    def at(self, weight: AnyArray, bias: AnyArray) -> "LinearPath":
+    def at(
+        self, weight: AnyArray, bias: AnyArray, mean: AnyArray | None = None, noise: AnyArray | None = None
+    ) -> "LinearPath":
         """The same path with this map alone, and this bias: the network adds nothing until it is trained.
 
         Args:
             weight: Shape (n_in, n_out) of the map.
             bias: The last bias of the network, one entry for each of its outputs.
+            mean: Of a decoder: the mean of the closed form.
+            noise: Of a decoder: what the closed form leaves.
 
         Returns:
             A new path.
         """
         started: Any = self.with_output_bias(jnp.asarray(bias, jnp.float32))
-        return LinearPath(started.network.with_output_weights_times(0.0), weight, self.copies)
+        return LinearPath(started.network.with_output_weights_times(0.0), weight, self.copies, mean, noise)

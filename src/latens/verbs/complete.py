@@ -93,6 +93,7 @@ class Complete(Verb):
         import dataclasses
 
         from latens.evaluation.complete import complete, log_hidden
+        from latens.evaluation.linear_answer import conditioned
 
         trained = at.trained
         x = np.asarray(data.x[positions])
@@ -123,6 +124,12 @@ class Complete(Verb):
             line += " nats a row, of what is hidden as it was"
             if by_draws is None:
                 line += "; by how much the draws of z make it wrong is not known: raise --steps, then --num-samples"
+            if (rival := conditioned(of)) is not None:
+                means = np.where(seen, x, trained.data_units(rival.mean, mean=True))
+                beside = _beside(mean, means, x, ~seen)
+                beside["gaussian"]["log_hidden_given_seen"] = float(rival.log_hidden.mean())
+                told |= beside
+                line += f"\n{_beside_text(beside)}, and log p(hidden | seen) is {rival.log_hidden.mean():.2f}"
         return _Filled(x, mean, drawn, x if known else None, found.effective, {"mask": seen}, told, line)
 
     def _whole(
@@ -131,14 +138,14 @@ class Complete(Verb):
         from latens.data import Preparation
         from latens.evaluation import Rows
         from latens.evaluation.complete import complete
+        from latens.evaluation.linear_answer import conditioned
         from latens.verbs._hidden import reduced_rows
 
         trained = at.trained
         stored, batch = reduced_rows(trained, data, positions, reduction)
-        found = complete(
-            Rows(trained.model, batch, jax.random.key(self.seed), Preparation(classes=trained.preparation.classes)),
-            num_samples=self.num_samples, steps=self.steps, num_draws=self.draws, mean=self.mean, reduction=reduction,
-        )  # fmt: skip
+        of = Rows(trained.model, batch, jax.random.key(self.seed), Preparation(classes=trained.preparation.classes))
+        options: dict[str, Any] = {"num_samples": self.num_samples, "steps": self.steps, "num_draws": self.draws}
+        found = complete(of, mean=self.mean, reduction=reduction, **options)
         mean = evaluation.finite(trained.data_units(found.mean, mean=True), "mean", where=at.name)
         seen = np.stack([np.asarray(reduction.spread(row)) for row in stored]).reshape(mean.shape)
         line = "of the colours the grey is seen"
@@ -153,6 +160,16 @@ class Complete(Verb):
                 line += f"\n{ends}: cut-off noise makes dark pixels too bright and bright ones too dark; "
                 line += "give the values before they were cut, where you have them (.npy)"
         original = np.asarray(data.x[positions]) if whole else None
+        if (rival := conditioned(of, reduction=reduction)) is not None:
+            seen_by = {"log_seen": float(found.log_seen.mean())}
+            told |= seen_by | {"gaussian": {"log_seen": float(rival.log_seen.mean())}}
+            line += f"\nlog p(seen): {found.log_seen.mean():.2f} nats a row, of a conditioned Gaussian "
+            line += f"{rival.log_seen.mean():.2f}"
+            if original is not None:
+                means = trained.data_units(rival.mean, mean=True)
+                beside = _beside(mean, means, original, np.ones(mean.shape, bool))
+                told |= {"error": beside["error"], "gaussian": told["gaussian"] | beside["gaussian"]}
+                line += f"\n{_beside_text(beside)}"
         drawn = trained.data_units(found.draws, mean=self.mean)
         return _Filled(seen, mean, drawn, original, found.effective, {"seen": stored}, told, line)
 
@@ -168,6 +185,24 @@ class _Filled(NamedTuple):
     entries: "dict[str, np.ndarray]"
     told: dict[str, Any]
     line: str
+
+
+def _beside(mean: "np.ndarray", rival: "np.ndarray", x: "np.ndarray", hidden: "np.ndarray") -> dict[str, Any]:
+    """How far the means of hidden cells are from what they were, beside those of a conditioned Gaussian."""
+    x = np.asarray(x, np.float64)
+    ours, other = (np.where(hidden, np.square(one - x), 0.0).reshape(len(x), -1).sum(axis=1) for one in (mean, rival))
+    away = (ours - other) / hidden.reshape(len(x), -1).sum(axis=1).mean()
+    behind = len(x) > 1 and away.mean() > 2.0 * away.std(ddof=1) / np.sqrt(len(x))
+    cells = hidden.sum()
+    error, of_rival = (float(np.sqrt(one.sum() / cells)) for one in (ours, other))
+    return {"error": error, "gaussian": {"error": of_rival, "nearer": bool(behind)}}
+
+
+def _beside_text(told: dict[str, Any]) -> str:
+    """One sentence of both errors."""
+    rival = told["gaussian"]
+    text = f"error of the mean where it is hidden: {told['error']:.4g}; of a conditioned Gaussian {rival['error']:.4g}"
+    return f"{text}, which is nearer: train longer" if rival["nearer"] else text
 
 
 def _hatched(images: "np.ndarray", seen: "np.ndarray") -> "np.ndarray":

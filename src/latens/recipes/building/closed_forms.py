@@ -119,7 +119,7 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
     size = unit.reshape(-1, group)
     left = made.noise * (size[:, :, None] * size[:, None])
     new_head, bias = head.started_around((origin + unit * made.mean).reshape(shape), left)
-    down = decoder.network.at(made.weight.T, bias)
+    down = decoder.network.at(made.weight.T, bias, made.mean, made.noise)
     # What the encoder sees is the row by another shift and scale: z = E' (seen - seen at the mean).
     entry = encoder.standardise
     seen = (0.0, 1.0) if entry is None else (entry.shift.value, entry.scale.value)

@@ -142,7 +142,10 @@ def with_linear_paths(
         fix = "Remove --set network.linear=true."
         raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix=fix)
     cells, latents = math.prod(schema.shape), math.prod(head.shape)
-    return LinearPath(up, jnp.zeros((cells, latents))), LinearPath(down, jnp.zeros((latents, cells)), located[0])
+    group = schema.shape[-1] if likelihood.coupled else 1
+    kept = jnp.zeros(cells), jnp.zeros((cells // group, group, group))
+    down = LinearPath(down, jnp.zeros((latents, cells)), located[0], *kept)
+    return LinearPath(up, jnp.zeros((cells, latents))), down
 
 
 def token_networks(

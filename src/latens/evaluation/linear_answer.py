@@ -1,0 +1,180 @@
+"""What is hidden of rows of a Gaussian of factors, exactly: of its closed form, or of a decoder near one latent."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import cho_solve
+from jax.tree_util import Partial
+
+from latens.data.batches import Batch
+from latens.distributions import DiagonalNormal, FullNormal
+from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.reductions import Reduction
+from latens.models import LatentModel
+from latens.networks import LinearPath
+from latens.typing import Array, Bool, Float, Key, Nats
+
+_ROUNDS = 3
+"""How often a decoder is made linear where the last answer was: of a linear one the first is exact."""
+
+_AXES = 16
+"""Directions of a latent along which the decoder's slope is found at once."""
+
+
+class Gaussian(NamedTuple):
+    r"""Rows $x = \mu + W z + \epsilon$ with a standard Normal z; the cells of a group share noise."""
+
+    mean: Float[Array, " d"]
+    slope: Float[Array, "d n"]
+    noise: Float[Array, "g c c"]
+
+    def answer(
+        self, seen: Array, mask: Bool[Array, "..."] | None, reduction: Reduction | None
+    ) -> tuple[FullNormal, Nats]:
+        """The posterior of z given what is seen, and the log density of that in nats."""
+        # seen: the row, of which `mask` says what is seen, or what the reduction leaves of it.
+        inner, slope, left, count = self._seen(self.mean, seen, mask, reduction)
+        precise = jnp.linalg.solve(inner, jnp.concatenate([slope, left[..., None]], axis=-1))
+        n = slope.shape[-1]
+        precision = jnp.eye(n) + jnp.einsum("gci,gcj->ij", slope, precise[..., :n])
+        along = jnp.einsum("gci,gc->i", slope, precise[..., n])
+        root = jnp.linalg.cholesky(precision)
+        loc = cho_solve((root, True), along)
+        tril = jnp.linalg.cholesky(cho_solve((root, True), jnp.eye(n)))
+        log_det = jnp.sum(jnp.linalg.slogdet(inner)[1]) + 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
+        squared = jnp.sum(left * precise[..., n]) - along @ loc
+        log_seen = -0.5 * (squared + log_det + count * math.log(2.0 * math.pi))
+        return FullNormal(loc, jnp.tril(tril, -1) + jnp.diag(jnp.log(jnp.diagonal(tril)))), log_seen
+
+    def completed(
+        self, z: Float[Array, " n"], seen: Array, mask: Bool[Array, "..."] | None, reduction: Reduction | None
+    ) -> Float[Array, " d"]:
+        """The mean of the row given z and what is seen, where the noise of a group's cells is shared."""
+        made = self.mean + self.slope @ z
+        if reduction is not None:
+            return jnp.reshape(reduction.moved(_pixels(reduction, made, self.noise), made, seen), -1)
+        inner, _, left, _ = self._seen(made, seen, mask, None)
+        moved = jnp.einsum("gij,gj->gi", self.noise, jnp.linalg.solve(inner, left[..., None])[..., 0])
+        return made + moved.reshape(-1)
+
+    def _seen(
+        self, mean: Float[Array, " d"], seen: Array, mask: Bool[Array, "..."] | None, reduction: Reduction | None
+    ) -> tuple[Float[Array, "g c c"], Float[Array, "g c n"], Float[Array, "g c"], Array | int]:
+        """The covariance and slope of what is seen, how far it is from a mean, and of how many numbers it is."""
+        if reduction is not None:
+            inner = reduction.of_blocks(_pixels(reduction, mean, self.noise).covariance)
+            left = seen - reduction(mean)
+            slope = jnp.moveaxis(jax.vmap(reduction)(self.slope.T), 0, -1)
+            cells = inner.shape[-1]
+            return (
+                inner.reshape(-1, cells, cells),
+                slope.reshape(-1, cells, slope.shape[-1]),
+                left.reshape(-1, cells),
+                left.size,
+            )
+        groups, cells = self.noise.shape[:2]
+        at = jnp.ones((groups, cells), bool) if mask is None else mask.reshape(groups, cells)
+        # A hidden cell is one of variance 1 by itself, of which nothing is known.
+        inner = jnp.where(at[:, :, None] & at[:, None], self.noise, jnp.eye(cells))
+        slope = jnp.where(at[..., None], self.slope.reshape(groups, cells, -1), 0.0)
+        left = jnp.where(at, seen.reshape(groups, cells) - mean.reshape(groups, cells), 0.0)
+        return inner, slope, left, jnp.sum(at)
+
+
+class _Moments(NamedTuple):
+    """A distribution of pixels of which the mean and the covariance of channels are known."""
+
+    mean: Float[Array, "h w c"]
+    covariance: Float[Array, "h w c c"]
+
+    def moments(self) -> tuple[Array, Array]:
+        """The mean and the covariance, as those of pixels."""
+        return self.mean, self.covariance
+
+
+def _pixels(reduction: Reduction, mean: Float[Array, " d"], noise: Float[Array, "g c c"]) -> _Moments:
+    """The moments of a picture, whether its channels share noise or not."""
+    shape = reduction.shape
+    if noise.shape[1] == shape[2]:
+        return _Moments(mean.reshape(shape), noise.reshape(*shape, shape[2]))
+    return _Moments(mean.reshape(shape), noise.reshape(shape)[..., None] * jnp.eye(shape[2]))
+
+
+class Conditioned(NamedTuple):
+    """What the Gaussian that a model began with makes of rows, in the unit of its likelihood."""
+
+    mean: np.ndarray  # of every cell given what is seen, shape (B, *x)
+    log_seen: np.ndarray  # the log density of what is seen, in nats, shape (B,)
+    log_hidden: np.ndarray  # that of what is hidden given what is seen; of reduced rows, which are not known, NaN
+
+
+@of_rows
+def conditioned(rows: Rows, *, reduction: Reduction | None = None) -> Conditioned | None:
+    """Complete rows by the Gaussian of factors that a model began with; None where it began with none."""
+    # Of whole numbers x the density is that of x + u with uniform u, which bounds their probability.
+    if closed_form(rows.model) is None:
+        return None
+    return Conditioned(*map_rows(Partial(_conditioned, reduction=reduction), rows))
+
+
+def _conditioned(model: Any, batch: Batch, key: Key, reduction: Reduction | None) -> tuple[Array, Array, Array]:
+    found = closed_form(model)
+    assert found is not None
+    shape, whole = model.decoder.head.shape, reduction is None and model.decoder.head.sees == "whole"
+    one = found._replace(noise=found.noise + jnp.eye(found.noise.shape[1]) / 12.0) if whole else found
+
+    def of_row(x: Any, row_id: Any, mask: Any) -> tuple[Array, Array, Array]:
+        seen = jnp.asarray(x, jnp.float32)
+        if whole:
+            seen = seen + jax.random.uniform(jax.random.fold_in(key, row_id), seen.shape) - 0.5
+        q, log_seen = one.answer(seen, mask, reduction)
+        log_all = jnp.nan if reduction is not None else one.answer(seen, None, None)[1]
+        made = found.completed(q.loc, jnp.asarray(x, jnp.float32), mask, reduction)
+        return made.reshape(shape), log_seen, log_all - log_seen
+
+    return jax.vmap(of_row)(batch.x, batch.row_id, batch.mask)
+
+
+def closed_form(model: Any) -> Gaussian | None:
+    """The Gaussian of factors that a model began with, in the unit of its likelihood; None: it began with none."""
+    decoder: Any = getattr(model, "decoder", None) if isinstance(model, LatentModel) else None
+    path = getattr(decoder, "network", None)
+    if not isinstance(path, LinearPath) or path.mean is None or path.noise is None:
+        return None
+    _, shift, scale = decoder.head.located
+    noise = path.noise.value
+    wide = jnp.broadcast_to(jnp.asarray(scale, jnp.float32), decoder.head.shape).reshape(-1)
+    size = wide.reshape(noise.shape[:2])
+    mean = jnp.broadcast_to(jnp.asarray(shift, jnp.float32), decoder.head.shape).reshape(-1) + wide * path.mean.value
+    return Gaussian(mean, wide[:, None] * path.weight.value.T, noise * size[:, :, None] * size[:, None])
+
+
+def linear_answer(
+    decode: Callable[[Any], Any], q: Any, seen: Array, mask: Bool[Array, "..."] | None, reduction: Reduction | None
+) -> FullNormal | None:
+    """The posterior of a latent as if the decoder were linear; None where its rows have no variances."""
+    # q: the encoder's posterior, whose kind of latent it is.
+    if not isinstance(q, DiagonalNormal) or q.loc.ndim != 1:
+        return None
+    try:
+        jax.eval_shape(lambda: decode(q.loc).moments())
+    except (AttributeError, TypeError):
+        return None
+    z = jnp.zeros_like(q.loc)
+    for _ in range(_ROUNDS):
+        found, _ = _around(decode, z).answer(seen, mask, reduction)
+        z = found.loc
+    return found
+
+
+def _around(decode: Callable[[Any], Any], z: Float[Array, " n"]) -> Gaussian:
+    """A decoder made linear near a latent, with the noise that it has there."""
+    mean, spread = decode(z).moments()
+    along = lambda axis: jax.jvp(lambda one: decode(one).moments()[0], (z,), (axis,))[1].reshape(-1)  # noqa: E731
+    slope = jax.lax.map(along, jnp.eye(z.size), batch_size=_AXES).T
+    cells = 1 if spread.ndim == mean.ndim else spread.shape[-1]
+    return Gaussian(mean.reshape(-1) - slope @ z, slope, spread.reshape(-1, cells, cells))
