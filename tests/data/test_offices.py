@@ -14,7 +14,7 @@ from latens.data.conditions import parse_conditions
 from latens.data.mixed import as_columns
 from latens.data.schema import Schema
 from latens.data.writings import Writing
-from latens.errors import DataError, ModelFileError
+from latens.errors import DataError, LatensError, ModelFileError
 from latens.text import csv_bytes
 from latens.verbs._files import formulas
 
@@ -290,6 +290,20 @@ def test_encodings_are_told(tmp_path: Path, encoding: str) -> None:
     assert (load(other, schema=one.schema).x == one.x).all()
     if encoding in ("cp1252", "latin-1"):
         alike(one, load(other, stream=True))
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "db"])
+def test_what_does_not_stay_on_disk_says_what_to_do(tmp_path: Path, ending: str) -> None:
+    if ending == "db":
+        spec: Any = f"sqlite:///{sqlite(tmp_path / 't.db', sales=frame())}"
+    elif ending == "xlsx":
+        pytest.importorskip("openpyxl")
+        frame().to_excel(spec := tmp_path / "t.xlsx", index=False)
+    else:
+        spec = write(tmp_path / "t.csv", ",", "utf-16", x=[str(a) for a in A], g=["rgb"[k] for k in K])
+    with pytest.raises(LatensError, match=r"(?i)leave --stream out"):
+        load(spec, stream=True)
+    assert len(load(spec)) == N
 
 
 def test_an_encoding_that_is_not_there(tmp_path: Path) -> None:
@@ -622,3 +636,27 @@ def test_a_database_is_found_from_another_folder(tmp_path: Path, monkeypatch: py
     assert len(load(spec)) == N
     for other in (f"sqlite:////{tmp_path}/shop.db", "postgresql://user@host/db?table=t", "t.csv"):
         assert from_folder(other, "/x") == other
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "parquet", "jsonl"])
+def test_text_in_frames_is_read_alike_and_comes_back_as_text(tmp_path: Path, kind: str) -> None:
+    from latens.data.frames import as_frame
+
+    pd = pytest.importorskip("pandas")
+    whole = [f"{i % 9 + 1}.{100 + i}" for i in range(N)]
+    given = pd.DataFrame({"x": NUMBERS["euros"][0], "d": DATES["day first"][0], "w": whole})
+    if kind == "parquet":
+        given.to_parquet(tmp_path / "t.parquet")
+    elif kind == "jsonl":
+        given.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    path = tmp_path / f"t.{kind}"
+    value = pytest.importorskip("polars").from_dicts(given.to_dict("records")) if kind == "polars" else given
+    data = load(path if path.exists() else value)
+    back = as_frame(data.x, data.schema)
+    assert [one.writing for one in data.schema.types[::2]] == [
+        NUMBERS["euros"][2], Writing(decimal=",", thousands=".", decimals=0),
+    ]  # fmt: skip
+    kept = (data.outside == 0).all(axis=1)
+    assert (back.dtypes == given.dtypes).all()
+    assert back[kept].equals(given[kept])
+    assert kept.sum() > N - 9

@@ -319,7 +319,9 @@ def _days(
     month = fields[which.index("m")]
     full = any(len(name) > 3 for name in month)
     letters["m"] = f"%{_pad(month)}m" if month[0].isdigit() else "%B" if full else "%b"
-    pattern = f"{letters['m']} {letters['d']}, {letters['y']}" if said else cells[0][1].join(map(letters.get, which))
+    pattern = (
+        f"{letters['m']} {letters['d']}, {letters['y']}" if said else cells[0][1].join(map(letters.__getitem__, which))
+    )
     if not shown:
         return dict(zip(words, days.astype(float).tolist())), "D", Writing(pattern=pattern)
     whole = days * 86_400 + seconds
@@ -365,7 +367,10 @@ def _order(
     ends = [np.array([int(field) for field in fields[i]]) for i in (0, 2)]
     numbers = [ends[0], np.array(months), ends[1]]
     allowed = ["ymd"] if long else ["dmy"] if named else ["dmy", "mdy"] + ["ymd"] * short
-    read = {which: _calendar(*(numbers[which.index(part)] for part in "ymd"), short) for which in allowed}
+    read = {}
+    for which in allowed:
+        year, month, day = (numbers[which.index(part)] for part in "ymd")
+        read[which] = _calendar(year, month, day, short)
     good = [which for which in allowed if read[which][1].all()]
     if order and order in allowed and order not in good:
         bad = int(np.argmin(read[order][1]))
@@ -393,7 +398,7 @@ def _order(
 
 def _order_of(pattern: str) -> str:
     letters = re.findall(r"%-?([dmyYbB])", pattern)
-    return "".join({"b": "m", "B": "m", "Y": "y"}.get(letter, letter) for letter in letters)
+    return "".join("m" if letter in "bB" else letter.lower() for letter in letters)
 
 
 def _calendar(year: np.ndarray, month: np.ndarray, day: np.ndarray, short: bool) -> tuple[np.ndarray, np.ndarray]:

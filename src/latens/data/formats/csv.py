@@ -102,6 +102,7 @@ def _of_numbers(path: Path, roles: ColumnRoles) -> Raw | None:
         )
     except pa.ArrowInvalid:
         return None
+    del held
     if not table.num_rows:
         return None
     x = np.empty((table.num_rows, len(names)))

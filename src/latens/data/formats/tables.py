@@ -109,7 +109,8 @@ def said_of(name: str, declared: Mapping[str, Declared] | None, every: Declared)
 def decimal_beside(columns: Iterable[Any]) -> str:
     """The decimal mark of the columns of text, "" where there is none, or more than one."""
     words = (column.words if isinstance(column, Words) else column for column in columns)
-    texts = (set(map(str.strip, one)) for one in words if isinstance(one, list) and one and isinstance(one[0], str))
+    lists = (one.tolist() if isinstance(one, np.ndarray) and one.dtype.kind == "U" else one for one in words)
+    texts = (set(map(str.strip, one)) for one in lists if isinstance(one, list) and one and isinstance(one[0], str))
     return decimal_of([cell for cell in cells if cell.lower() not in MISSING_WORDS] for cells in texts)
 
 
