@@ -168,6 +168,17 @@ def test_tokens_stand_in_schemas_of_their_kind_alone() -> None:
     assert (tokens.size, Tokens("words", tuple(map(str, range(2**15)))).dtype) == (2, np.int32)
 
 
+def test_codes_may_be_masked_from_a_place_on() -> None:
+    schema = load(["abc", "cab"]).schema
+    codes, gone = np.array([[1, 2, 3, 0], [3, 1, 2, 0]]), np.array([[0, 0, 1, 1], [0, 0, 0, 0]], bool)
+    made = load(np.ma.array(codes, mask=gone), schema=schema)
+    assert made.x.tolist() == [[1, 2, 0, 0], [3, 1, 2, 0]]
+    assert np.array_equal(made.mask, ~gone)
+    gone[0] = [0, 1, 0, 1]
+    with pytest.raises(DataError, match="row 0 has a hole: of text only a beginning can be all that is seen"):
+        load(np.ma.array(codes, mask=gone), schema=schema)
+
+
 def test_shards_of_numbers_have_no_place_for_a_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="rows of text have a vocabulary, which shards of numbers have no place for"):
         pack(load(["ab", "b"]), tmp_path / "packed")

@@ -310,6 +310,12 @@ def conform(
         kind = words.get(schema.kind, f"whole numbers from 0 to {top}")
         what = f"has cells from {low:g} to {high:g}; the model was trained on cells that are {kind}."
         raise DataError(what, where=where, fix="Scale the data as the training data were.")
+    if schema.tokens is not None and observed is not None:
+        holes = (observed[:, 1:] & ~observed[:, :-1]).any(1)
+        if holes.any():
+            what = f"row {int(holes.argmax())} has a hole: of text only a beginning can be all that is seen."
+            raise DataError(what, where=where, fix="Mask every place after the first that is masked.")
+        x = np.where(observed, x, 0)
     return x, observed
 
 
