@@ -23,6 +23,7 @@ from latens.models.heads.likelihoods import ZeroInflatedHead as ZeroInflatedHead
 from latens.models.heads.pixels import AutoregressiveHead as AutoregressiveHead
 from latens.models.heads.pixels import PixelHead as PixelHead
 from latens.models.heads.posteriors import ConcreteHead as ConcreteHead
+from latens.models.heads.posteriors import DeltaNormalHead as DeltaNormalHead
 from latens.models.heads.posteriors import DirichletHead as DirichletHead
 from latens.models.heads.posteriors import FullNormalHead as FullNormalHead
 from latens.models.heads.posteriors import JointHead as JointHead

@@ -10,9 +10,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import lambertw
 
 from latens.distributions import (
     AbstractDistribution,
+    DiagonalNormal,
     Dirichlet,
     FullNormal,
     Gamma,
@@ -93,6 +95,35 @@ class LowRankNormalHead(AbstractAroundNormalHead):
         diagonal = self.normal(outputs[:split])
         factor = outputs[split:].reshape(self.shape[0], self.rank)
         return LowRankNormal(diagonal.loc, factor, diagonal.log_scale_array())
+
+
+class DeltaNormalHead(AbstractHead):
+    r"""A Normal whose scales are so small that its KL to a standard Normal cannot be below a number of nats.
+
+    The scale is $s\,\sigma(r)$ of the output $r$, with the s at which $\frac12(s^2 - 1) - \log s$ is the rate over the
+    number of variables: a decoder that needs no latent cannot make the KL vanish.
+
+    Args:
+        shape: The shape of one event.
+        rate: The least KL, in nats over all variables.
+
+    Source: Razavi, van den Oord, Poole & Vinyals (2019), "Preventing posterior collapse with delta-VAEs".
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    rate: float = eqx.field(static=True, default=3.0)
+
+    @property
+    def num_outputs(self) -> int:
+        """Two for each variable: a mean and a scale."""
+        return 2 * math.prod(self.shape)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> DiagonalNormal:
+        """The distribution that belongs to these outputs."""
+        loc, raw = outputs.reshape(2, *self.shape)
+        # With y = s^2: y - log(y) = 2 c + 1, of which the root below 1 is that of Lambert's function.
+        root = -lambertw(-math.exp(-2.0 * self.rate / math.prod(self.shape) - 1.0)).real
+        return DiagonalNormal(loc, 0.5 * math.log(root) + jax.nn.log_sigmoid(raw))
 
 
 class AbstractDirectionHead(AbstractHead):

@@ -105,6 +105,12 @@ class RankOptions(Part, frozen=True):
     rank: Annotated[int, Meta(ge=1, le=4096)] = 2
 
 
+class DeltaOptions(Part, frozen=True):
+    """A Normal whose KL to a standard Normal has a floor."""
+
+    rate: Annotated[float, Meta(gt=0.0, le=1e6)] = 3.0  # the floor in nats, over all dimensions
+
+
 class FlowOptions(Part, frozen=True):
     """Autoregressive flows after a Normal."""
 
@@ -301,6 +307,12 @@ POSTERIORS: dict[str, Posterior] = {
         "standard-normal",
         scaled=True,
         stacks=True,
+    ),
+    "delta-normal": Posterior(
+        "a Normal that cannot be the prior: its KL has a floor",
+        lambda s, c, o, key: m.DeltaNormalHead(s, o.rate),
+        "standard-normal",
+        options=DeltaOptions,
     ),
     "low-rank-normal": Posterior(
         "a Normal with a few common directions", _low_rank, "standard-normal", options=RankOptions, scaled=True
