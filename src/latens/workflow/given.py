@@ -11,7 +11,6 @@ from latens.data import Schema
 from latens.data.given import cells_of, one_vector
 from latens.models.conditional import Conditional, with_usual
 
-
 Model = TypeVar("Model", bound="Conditioned")
 
 
