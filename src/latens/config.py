@@ -138,8 +138,7 @@ class DataConfig(Part, frozen=True):
         dequantize: Whether uniform noise is added to whole numbers under a density, which then bounds probabilities.
         validation: Which rows validate: their own ("split"), the test rows ("test", not held out), or none ("none").
         labelled: How many labels of training rows are kept, as many of each class; None keeps all.
-        hide: The share of training rows of which some values count as missing in a step, in pictures also whole
-            regions, so that the encoder learns q(z | any part of x); None: 0.25 of mixed tables, 0 of others.
+        hide: The share of training rows that have gaps in a step, for q(z | part of x); None: 0.25 of mixed tables, else 0.
         shift: The most pixels that training pictures move, at random; None: 0, of few by `default` an eighth of a side.
         flip: Whether every other training picture is mirrored, left for right, at random in every step.
     """
@@ -241,8 +240,7 @@ class TrainingConfig(Part, frozen=True):
         minutes: The most minutes; None is no limit.
         patience: How many epochs in a row may bring no gain before training stops early, whatever the budget; "auto" is
             decided from the number of steps an epoch has, None switches early stopping off.
-        validate_every: After how many epochs the model is validated and recorded; None is after each, or decided from
-            the data where the budget and patience are.
+        validate_every: After how many epochs it is validated; None: each, or by the data where budget and patience are.
         batch_size: Rows of a batch; None is decided from the data.
         drop_last: Whether the rows of an epoch that do not fill a batch are left out.
         shards: Into how many shards a batch is cut, a power of two: devices that divide it give the same bits.
@@ -253,8 +251,7 @@ class TrainingConfig(Part, frozen=True):
         log_every: After how many steps a line with the objective is written, and before the first; None goes by time.
         snapshots: About how many models are kept on the way; None keeps none.
         keep: Which weights are kept: those that were best on validation rows, or the last.
-        final: Which rows train the model that is kept: the training rows ("split"), or these and the validation rows
-            ("all"), for as many steps as the former then had.
+        final: Whether validation rows train too once the number of steps is chosen ("all"), or never ("split").
     """
 
     epochs: Positive | None = None

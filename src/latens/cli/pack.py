@@ -19,6 +19,9 @@ def pack(context: Context) -> int:
         fix = "Add --out FOLDER, the name of a folder that is not there yet."
         raise UsageError("--out is missing: it says where the shards go.", where="--out", fix=fix)
     data = load(args.data, **reading_options(vars(args)))
+    if data.schema.conditions:
+        fix = "Leave --condition out: the rows keep the column."
+        raise UsageError("shards hold no conditions.", where="--condition", fix=fix)
     names = write(data, Path(args.out), shuffle=args.shuffle, seed=args.seed)
     rows = data.total if isinstance(data, StreamDataset) else len(data)
     missing = "" if data.mask is None else " --missing nan"

@@ -85,11 +85,11 @@ def folded(model: Any) -> Any:
     decoder = getattr(model, "decoder", None)
     if not isinstance(decoder, Conditional) or decoder.usual is None or type(decoder.network) is not Dense:
         return model
-    dense: Any = decoder.network
-    vector, first = decoder.usual.value, dense.layers[0]
+    network: Any = decoder.network
+    vector, first = decoder.usual.value, network.layers[0]
     weight, told = first.weight[: -len(vector)], first.weight[-len(vector) :]
     layer = Linear(weight, first.bias + vector @ told, first.drop_probability)
-    network = eqx.tree_at(lambda one: one.layers[0], dense, layer)
+    network = eqx.tree_at(lambda one: one.layers[0], network, layer)
     reads = tuple(name for name in decoder.reads if name != GIVEN)
     return eqx.tree_at(lambda one: one.decoder, model, Conditional(network, decoder.head, decoder.standardise, reads))
 

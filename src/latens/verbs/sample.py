@@ -48,7 +48,6 @@ class Sample(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.conditions import parse_conditions
-        from latens.data.given import GIVEN, cells_of_one
         from latens.data.mixed import as_columns
         from latens.pictures.images import shown
         from latens.verbs._files import formula_note, formulas, lines_of
@@ -85,10 +84,10 @@ class Sample(Verb):
             assert chosen is not None
             return _by_class(shown(trained.schema, x), chosen)
 
-        said = cells_of_one(trained.schema.conditions or (), at.told)
+        said = self._said(at, mixed)
         if mixed:
             arrays = as_columns(x, trained.schema) | ({} if chosen is None else {"label": arrays["label"]})
-        arrays |= {name if mixed else f"{GIVEN}_{name}": np.full(n, value) for name, value in said.items()}
+        arrays |= {name: np.full(n, value) for name, value in said.items()}
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
         text = f"{n} {'means of samples' if self.mean else 'samples'}"
         if self.temperature != 1.0:
@@ -96,12 +95,20 @@ class Sample(Verb):
         if trained.schema.tokens is not None:
             told["text"], text = trained.schema.decode(x), text if at.writes else lines_of(trained.schema, x)
         if said:
-            told["given"], text = said, f"{text} given {trained.told}"
+            told["given"], text = trained.told, f"{text} given {trained.told}"
         return Made(
             arrays=arrays, known=known, schema=trained.schema, value=told, image=x,
             pixels=None if chosen is None or self.label is not None else pixels,
             text=text + formula_note(known, at.out),
         )  # fmt: skip
+
+    def _said(self, at: At, mixed: bool) -> dict[str, Any]:
+        """The conditions of every sample, by the names of their columns; of an archive by names of their own."""
+        from latens.data.given import GIVEN, cells_of_one
+
+        said = cells_of_one(at.trained.schema.conditions or (), at.told)
+        whole = {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in said.items()}
+        return whole if mixed else {f"{GIVEN}_{name}": one for name, one in whole.items()}
 
     def _refuse_temperature(self, trained: "TrainedModel") -> None:
         """A UsageError where another temperature than 1 would change nothing."""
@@ -123,6 +130,7 @@ class Sample(Verb):
         found = sample_given(at.trained.model, conditions, n, key=jax.random.key(self.seed))
         share = float(np.exp(found.log_probability))
         text = f"{n} samples where {' and '.join(self.where or [])}"
+        text += f" given {at.trained.told}" if at.trained.told else ""
         worth = f"{found.effective:,.0f} of {found.draws:,} draws of z"
         text += f"\nthe model holds that of {share:.3%} of the rows; effective sample size {worth}"
         if found.effective < 0.1 * n:
@@ -131,6 +139,7 @@ class Sample(Verb):
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         arrays, schema = as_columns(found.x, at.trained.schema), at.trained.schema
+        arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
         return Made(arrays=arrays, known=known, schema=schema, value=value, text=text + formula_note(known, at.out))
 
     def _begun(self, at: At) -> Work:
