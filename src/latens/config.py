@@ -138,7 +138,7 @@ class DataConfig(Part, frozen=True):
         dequantize: Whether uniform noise is added to whole numbers under a density, which then bounds probabilities.
         validation: Which rows validate: their own ("split"), the test rows ("test", not held out), or none ("none").
         labelled: How many labels of training rows are kept, as many of each class; None keeps all.
-        hide: The share of training rows that have gaps in a step, for q(z | part of x); None: 0.25 of mixed tables, else 0.
+        hide: The share of training rows given gaps in a step, for q(z | part of x); None: 0.25 of mixed tables, else 0.
         shift: The most pixels that training pictures move, at random; None: 0, of few by `default` an eighth of a side.
         flip: Whether every other training picture is mirrored, left for right, at random in every step.
     """
