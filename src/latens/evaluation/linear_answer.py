@@ -164,10 +164,9 @@ def linear_answer(
         jax.eval_shape(lambda: decode(q.loc).moments())
     except (AttributeError, TypeError):
         return None
-    z = jnp.zeros_like(q.loc)
-    for _ in range(_ROUNDS):
-        found, _ = _around(decode, z).answer(seen, mask, reduction)
-        z = found.loc
+    found, _ = _around(decode, jnp.zeros_like(q.loc)).answer(seen, mask, reduction)
+    for _ in range(_ROUNDS - 1):
+        found, _ = _around(decode, found.loc).answer(seen, mask, reduction)
     return found
 
 
