@@ -32,6 +32,8 @@ MAX_COLUMNS = 2**20
 MAX_BLANK = 10**6
 _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x81\x8d\x8f\x90\x9d]")
+"""Bytes that text in cp1252 does not hold."""
 _ODD = re.compile(r"(?:^|,)\s*[-+]?(?:0\d|\d{16})|_")
 """Among cells of numbers those that may be names, or have more digits than float64."""
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
@@ -150,7 +152,7 @@ def guess_encoding(path: Path) -> tuple[str, str]:
                 damaged_one |= not line.decode("utf-8").isascii()  # what is UTF-8 elsewhere is of no other encoding
             except UnicodeDecodeError:
                 first = first or (number, line)
-                damaged_one |= any(byte in line for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D))
+                damaged_one |= _NO_TEXT.search(line) is not None
     assert first is not None
     if damaged_one:
         fix = "Save it as UTF-8, or name its encoding: --encoding cp1250, cp1251, mac_roman, shift_jis ..."
