@@ -430,11 +430,12 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moment
     # Source: Chan, Golub & LeVeque (1983) for the sums of squares.
     positions = data.subset("train")
     if prepare.integer:
-        every, counts = np.arange(levels), np.zeros((*data.schema.shape, levels))
+        every, cells = np.arange(levels), math.prod(data.schema.shape)
+        counts = np.zeros(cells * levels)
         for start in range(0, len(positions), 4096):
-            rows = data.x[positions[start : start + 4096]]
-            counts += np.stack([np.count_nonzero(rows == level, axis=0) for level in range(levels)], axis=-1)
-        frequencies = counts / len(positions)
+            rows = np.asarray(data.x[positions[start : start + 4096]]).reshape(-1, cells).astype(np.int64)
+            counts += np.bincount((rows + levels * np.arange(cells)).ravel(), minlength=cells * levels)
+        frequencies = counts.reshape(*data.schema.shape, levels) / len(positions)
         mean = frequencies @ every
         return Moments(mean, np.maximum(frequencies @ every**2 - mean**2, 0.0), frequencies)
     shape, key = data.schema.shape, jax.random.key(0)
