@@ -239,10 +239,8 @@ class TrainingConfig(Part, frozen=True):
         epochs: The most epochs; where no limit is given, it is decided from the data.
         steps: The most steps; None is no limit.
         minutes: The most minutes; None is no limit.
-        patience: How many epochs in a row may bring no gain before training stops early, whatever the budget; "auto" is
-            decided from the number of steps an epoch has, None switches early stopping off.
-        validate_every: After how many epochs the model is validated and recorded; None is after each, or decided from
-            the data where the budget and patience are.
+        patience: Epochs in a row without a gain after which training stops; "auto" is of the data, None never.
+        validate_every: After how many epochs the model is validated; None is after each, or decided with the budget.
         batch_size: Rows of a batch; None is decided from the data.
         drop_last: Whether the rows of an epoch that do not fill a batch are left out.
         shards: Into how many shards a batch is cut, a power of two: devices that divide it give the same bits.
@@ -253,8 +251,7 @@ class TrainingConfig(Part, frozen=True):
         log_every: After how many steps a line with the objective is written, and before the first; None goes by time.
         snapshots: About how many models are kept on the way; None keeps none.
         keep: Which weights are kept: those that were best on validation rows, or the last.
-        final: Which rows train the model that is kept: the training rows ("split"), or these and the validation rows
-            ("all"), for as many steps as the former then had.
+        final: Which rows train the kept model: "split" those of training; "all", then validation rows too, as long.
     """
 
     epochs: Positive | None = None
