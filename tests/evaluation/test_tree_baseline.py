@@ -3,10 +3,14 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ndtri
+from scipy.stats import multivariate_normal
 
 from latens.data.columns import ColumnType
-from latens.evaluation.evidence.tree import fit_tree, tree_baseline
-from latens.models.heads.tree import TreeHead
+from latens.evaluation.evidence import tree
+from latens.evaluation.evidence.tree import PLAIN, _copulas, fit_tree, tree_baseline
+from latens.models.heads.table import middles_of
+from latens.models.heads.tree import BINS, TreeHead, bins_of
 
 
 def _chain(n: int, seed: int) -> np.ndarray:
@@ -102,3 +106,38 @@ def test_few_rows_and_one_column_have_no_tree() -> None:
     order = np.arange(100)
     found = tree_baseline(one, one[:5], _types(one), order=order)
     assert np.allclose(found, _types(one)[0].log_shares(one[:5, 0]), atol=1e-6)
+
+
+def _numbers(n: int, r: float, seed: int) -> tuple[np.ndarray, tuple[ColumnType, ...]]:
+    """Two columns of rounded Normals with a correlation, and their types."""
+    rng = np.random.default_rng(seed)
+    first = rng.standard_normal(n)
+    second = r * first + np.sqrt(1.0 - r**2) * rng.standard_normal(n)
+    x = np.clip(np.round(np.stack([first, second], axis=1) * 4.0) + 12.0, 0.0, 24.0)
+    shares = [(np.bincount(column.astype(int), minlength=25) + 0.1) / (n + 2.5) for column in x.T]
+    return x, tuple(ColumnType("number", starts=tuple(range(25)), size=25, shares=tuple(s.tolist())) for s in shares)
+
+
+def test_two_numbers_are_shrunk_to_a_normal_copula() -> None:
+    """Each rectangle by the distribution function of two Normals with the correlation of their scores."""
+    x, types = _numbers(400, 0.8, 0)
+    bins = [bins_of(one) for one in types]
+    alone = np.stack([np.bincount(own, weights=one.shares, minlength=BINS) for own, one in zip(bins, types)])
+    found = _copulas(x, None, types, alone, np.ones(len(x)))[0, 1]
+    scores = np.stack([middles_of(one)[x[:, j].astype(int)] for j, one in enumerate(types)])
+    r = np.corrcoef(scores)[0, 1]
+    edges = [np.clip(ndtri(np.clip(np.append(0.0, np.cumsum(one)), 0.0, 1.0)), -8.0, 8.0) for one in alone]
+    upto = np.array([[multivariate_normal([0, 0], [[1, r], [r, 1]]).cdf([a, b]) for b in edges[1]] for a in edges[0]])
+    exact = np.diff(np.diff(upto, axis=0), axis=1) / alone[0][:, None]
+    assert np.allclose(found, (1.0 - PLAIN) * exact + PLAIN * alone[1], atol=0.01)
+    assert np.allclose(found.sum(axis=1), 1.0, atol=1e-9)
+
+
+def test_few_rows_of_two_numbers_gain_by_the_copula(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100 rows: beside what they gain where they are shrunk to the shares alone."""
+    x, types = _numbers(100, 0.8, 1)
+    fresh, _ = _numbers(20_000, 0.8, 2)
+    one = fit_tree(x, None, types).log_prob(fresh)
+    monkeypatch.setattr(tree, "PLAIN", 1.0)
+    more = one - fit_tree(x, None, types).log_prob(fresh)
+    assert more.mean() > 0.1

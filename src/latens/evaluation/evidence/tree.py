@@ -9,13 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, Shaped
 from scipy import sparse
+from scipy.special import ndtr, ndtri
 
 from latens.data.columns import ColumnType
+from latens.models.heads.table import middles_of
 from latens.models.heads.tree import BINS, TreeHead, bins_of
 from latens.typing import Array
 
 SHRINKS = (2.0, 5.0, 15.0, 50.0)
-"""Rows with the shares of all rows that every conditional has beside its own; cross-validation chooses."""
+"""Rows with the shares of all rows, or of two numbers with those of a Normal copula, that every conditional has beside
+its own; cross-validation chooses."""
+INSIDE = 8
+"""Places within a bin of the parent over which a copula is averaged."""
+MOST_CORRELATED = 0.98
+PLAIN = 0.1
+"""The part of the shares of all rows beside a copula: no bin is ruled out by few rows that lie on a line."""
 FOLDS = 5
 MOST_ROWS = 2**15
 """Rows that a tree is counted in."""
@@ -91,8 +99,10 @@ def pair_gains(
 ) -> tuple[Shaped[np.ndarray, "c c"], Shaped[np.ndarray, "c c B B"]]:
     r"""What each pair of columns gains over independent ones on rows that did not count, and its log ratios."""
     # p(b | a) = (n_ab + s p(b)) / (n_a + s), shrunk to the shares of all rows; the ratios are led by a column and one
-    # that depends on it. s is the one whose tree gains most. A gain is by row that has both cells, so that a column
-    # with gaps is not passed over, and the mean over both directions.
+    # that depends on it. Of two columns with an order p(b) is p(b | a) of a Normal copula instead: shrunk to the
+    # shares, a few hundred rows would say that numbers depend on each other by a quarter less than they do.
+    # s is the one whose tree gains most. A gain is by row that has both cells, so that a column with gaps is not passed
+    # over, and the mean over both directions.
     columns = len(types)
     alone = np.zeros((columns, most))
     for j, (one, own) in enumerate(zip(types, bins)):
@@ -108,19 +118,53 @@ def pair_gains(
     total = sum(counts[1:], start=counts[0])
     there, shares = alone[None, :, None, :] > 0, np.where(alone > 0, alone, 1.0)[None, :, None, :]
 
-    def ratios(seen: np.ndarray, shrink: float) -> np.ndarray:
-        given = (seen + shrink * alone[None, :, None, :]) / (seen.sum(axis=-1, keepdims=True) + shrink)
+    def ratios(seen: np.ndarray, shrink: float, smooth: np.ndarray) -> np.ndarray:
+        given = (seen + shrink * smooth) / (seen.sum(axis=-1, keepdims=True) + shrink)
         return np.log(np.where(there, given / shares, 1.0))
 
+    gains = np.zeros((len(shrinks), columns, columns))
+    for f, own in enumerate(counts):
+        smooth = _copulas(x, mask, types, alone, np.where(fold == f, 0.0, weight))
+        gains += [(own * ratios(total - own, shrink, smooth)).sum(axis=(2, 3)) for shrink in shrinks]
     best = (-np.inf, np.zeros((columns, columns)), shrinks[0])
-    for shrink in shrinks:
-        gain = np.sum([(own * ratios(total - own, shrink)).sum(axis=(2, 3)) for own in counts], axis=0)
+    for shrink, gain in zip(shrinks, gains, strict=True):
         score = 0.5 * (gain + gain.T) / np.maximum(total.sum(axis=(2, 3)), 1.0)
         np.fill_diagonal(score, 0.0)
         worth = float(score[_spanning(score)[0], np.arange(columns)].sum())
         if worth > best[0]:
             best = (worth, score, shrink)
-    return best[1], ratios(total, best[2])
+    return best[1], ratios(total, best[2], _copulas(x, mask, types, alone, weight))
+
+
+def _copulas(
+    x: np.ndarray, mask: np.ndarray | None, types: Sequence[ColumnType], alone: np.ndarray, weight: np.ndarray
+) -> Shaped[np.ndarray, "c c B B"]:
+    """p(b | a) of a Normal copula for two columns with an order, and the shares of b for others."""
+    columns, most = alone.shape
+    made = np.broadcast_to(alone[None, :, None, :], (columns, columns, most, most)).copy()
+    kept = [j for j, one in enumerate(types) if one.kind != "category" and one.count > 2]
+    if len(kept) < 2:
+        return made
+    shown = np.ones(x.shape, bool) if mask is None else np.asarray(mask)
+    places = _places(
+        np.where(shown, x, 0)[:, kept], [types[j] for j in kept], [np.arange(types[j].count) for j in kept]
+    )
+    scores = np.stack([middles_of(types[j])[places[:, i]] for i, j in enumerate(kept)], axis=1) * shown[:, kept]
+    both, own = weight[:, None] * shown[:, kept], weight[:, None] * scores
+    rows = np.maximum(both.T @ shown[:, kept], 1.0)
+    mean = own.T @ shown[:, kept] / rows
+    spread = np.maximum((own * scores).T @ shown[:, kept] / rows - mean**2, 1e-9)
+    r = (own.T @ scores / rows - mean * mean.T) / np.sqrt(spread * spread.T)
+    r = np.clip(r, -MOST_CORRELATED, MOST_CORRELATED)
+    share = alone[kept] / alone[kept].sum(axis=1, keepdims=True)
+    upto = np.concatenate([np.zeros((len(kept), 1)), np.cumsum(share, axis=1)], axis=1)
+    within = upto[:, :-1, None] + share[..., None] * ((np.arange(INSIDE) + 0.5) / INSIDE)
+    u, edges = ndtri(np.clip(within, 1e-9, 1.0 - 1e-9)), ndtri(np.clip(upto, 0.0, 1.0))
+    for i, j in enumerate(kept):
+        rest = np.sqrt(1.0 - r[i] ** 2)[:, None, None, None]
+        below = ndtr((edges[:, None, None, :] - r[i][:, None, None, None] * u[i][None, :, :, None]) / rest)
+        made[j, kept] += (1.0 - PLAIN) * (np.diff(below, axis=-1).mean(axis=2) - made[j, kept])
+    return made
 
 
 def cells_of(
