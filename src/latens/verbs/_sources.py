@@ -122,8 +122,6 @@ def read(
     elif isinstance(spec, str) and spec == source.get("spec") and not partial:
         known = reading_options(source)
     known.pop("columns", None)  # the schema has them
-    if spec != source.get("spec"):
-        known.pop("condition", None)
     wanted = unknown or at.unknown
     given = at.given | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
     given |= {"condition": at.told} if at.told else {}
