@@ -40,9 +40,11 @@ def test_what_distributions_say_of_their_samples_and_densities():
     told = {name: one.has_path for name, one in kinds.items() if isinstance(vars(one).get("has_path"), bool)}
     choices = {"Mixture", "VariableMixture", "DiscretisedLogistic", "NegativeBinomial", "Poisson", "ZeroInflated"}
     choices |= {"Bernoulli", "Categorical", "Ordinal", "Segments", "ColourLogistics", "Autoregressive", "Tree"}
+    choices |= {"TokenSequence"}
     assert {name for name, path in told.items() if not path} == choices
     assert {"VonMisesFisher", "PowerSpherical", "UniformSphere", "RelaxedOneHot", "RelaxedBernoulli"} <= set(told)
     area = {"VonMisesFisher", "PowerSpherical", "UniformSphere", "RelaxedOneHot", "Dirichlet", "WrappedNormal"}
+    area |= {"TokenSequence"}  # rows of codes
     distribution = {n: one for n, one in kinds.items() if issubclass(one, AbstractDistribution)}
     assert {name for name, one in distribution.items() if not one.by_volume} == area
     assert (CodePosterior.has_path, CodePosterior.by_volume) == (True, False)

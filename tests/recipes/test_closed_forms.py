@@ -9,6 +9,7 @@ import pytest
 
 import latens
 from latens.config import override
+from latens.data import Preparation
 from latens.data.dataset import training_rows
 from latens.evaluation.evidence.tree import MOST_BINS, fit_tree
 from latens.models import Conditional
@@ -34,7 +35,7 @@ def begun(frame: pd.DataFrame, **settings: object) -> tuple[latens.Dataset, Tree
     data = latens.load_data(frame)
     config, _ = resolve(override(get_recipe("default").config, settings), data)
     model = build_new(get_recipe("default"), data.schema, bind(config), key=jax.random.key(0))
-    return data, started_from(model, data).decoder.head
+    return data, started_from(model, data, Preparation()).decoder.head
 
 
 def test_the_start_is_the_rival() -> None:

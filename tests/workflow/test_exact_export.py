@@ -138,5 +138,5 @@ def test_encoder_and_decoder_are_in_the_units_of_the_data(name, trained):
 def test_labels_and_typed_columns_are_refused(tmp_path):
     labelled = latens.load_data(LEVELS, label=np.arange(30) % 2)
     experiment = prepare(override(get_recipe("conditional-vae").config, SMALL), labelled)
-    with pytest.raises(UsageError, match="models that read labels, and models of typed columns"):
+    with pytest.raises(UsageError, match="models that read labels or conditions, and models of typed columns"):
         exports.export(experiment.trained(experiment.new_model()), tmp_path)
