@@ -14,6 +14,12 @@ BATCH = np.array(list("abac") * 75)
 AGE = 20 + 7 * np.arange(300) % 60
 
 
+def arrays(path: str) -> dict[str, np.ndarray]:
+    """Read the arrays of a file, and close it."""
+    with np.load(path) as file:
+        return dict(file)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(0)
@@ -34,16 +40,16 @@ def test_conditions_as_they_are_typed(latens: Callable[..., Result], folder: Pat
     assert "conditions: batch (3 names), age (20 to 79)" in fitted.err
     drawn = latens("sample", "run", "-n", 400, "--given", "batch=b", "--given", "age=30", "--out", "s.npz")
     assert "400 samples given batch=b, age=30" in drawn.err + drawn.out
-    samples = np.load("s.npz")
+    samples = arrays("s.npz")
     assert np.abs(samples["x"].mean(axis=0) - (8.0, 6.0)).max() < 0.8
     assert set(samples["given_batch"]) == {"b"}
     assert latens("encode", "run", "cells.csv", "--out", "e.npz").code == 0
-    codes = np.load("e.npz")
+    codes = arrays("e.npz")
     assert codes["given_batch"].tolist() == BATCH.tolist()
     assert np.allclose(codes["given_age"], AGE)
     assert latens("decode", "run", "e.npz", "--out", "own.npz").code == 0
     assert latens("decode", "run", "e.npz", "--given", "batch=b", "--out", "b.npz").code == 0
-    own, b = np.load("own.npz")["x"], np.load("b.npz")["x"]
+    own, b = arrays("own.npz")["x"], arrays("b.npz")["x"]
     assert np.array_equal(own[BATCH == "b"], b[BATCH == "b"])
     assert np.abs((b - own)[BATCH == "a"].mean(axis=0) - (8.0, 0.0)).max() < 0.8
     lacking = latens("encode", "run", "lacking.csv", "--out", "no.npz")

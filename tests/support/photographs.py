@@ -156,6 +156,7 @@ def masked(text: str, folder: Path) -> list[str]:
     for path, name in ((str(folder), "HERE"), (str(GOLDEN), "GOLDEN")):
         text = text.replace(path, name)
     text = re.sub(r"\b\d[\d,]* bits\b", "# bits", text)
+    text = re.sub(r"(\brun/\S+:\s+)\d[\d,]* bytes", r"\1# bytes", text)  # digits of numbers that it holds
     text = re.sub(r"[-+]?\d[\d,]*\.\d+(e[-+]?\d+)?|\b\d+e[-+]?\d+|\bnan\b|[-+]?\binf\b", "#", text)
     text = re.sub(r"[\d,#]+ rows/s", "# rows/s", text)
     text = re.sub(r"\b[\d#]+ (min|m|s|h|ms)\b", "# s", text)
