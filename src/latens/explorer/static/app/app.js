@@ -56,6 +56,10 @@ export class App {
     const turned = model.size > 2 && model.manifest.decoder.kind !== "precomputed";
     const plane = turned ? ["p0", "p1"] : [`u${Math.min(first, second)}`, `u${Math.max(first, second)}`];
     const { columns } = model.manifest;
+    // Where no unit is active all rows lie at one place: two columns say more.
+    this.unused = model.size > 0 && !model.units.some((unit) => unit.active);
+    const cells = [...columns.keys()].filter((i) => columns[i].role === "cell" && columns[i].kind === "number");
+    if (this.unused && cells.length > 1) plane.splice(0, 2, `c${cells[0]}`, `c${cells[1]}`);
     const label = columns.findIndex((column) => column.role === "label");
     const given = [...columns.keys()].filter((i) => columns[i].role === "coordinate").map((i) => `c${i}`);
     const start = model.manifest.start ?? null;
@@ -70,8 +74,8 @@ export class App {
       c: null,
       label: 0,
       step: null,
-      tab: "point",
-      mode: given.length ? "lasso" : "decode",
+      tab: model.manifest.what_if ? "whatif" : "point", // a table is asked, a picture is looked at
+      mode: given.length || plane[0][0] === "c" ? "lasso" : "decode",
       path: "linear",
       unit: null,
       view: null,
@@ -415,6 +419,7 @@ export class App {
   // {near: 0..1 and more in units of what is far, words}: how far a point is from every row.
   farness(distance) {
     const { median, far } = this.shown.far;
+    if (this.unused) return { share: 0, words: "every row has this latent: no unit is used" };
     if (!far) return { share: 0, words: "there are too few rows to say what is far from them" };
     const share = distance / far;
     if (share <= 1) return { share, words: distance <= median ? "in the midst of the data" : "within the data" };

@@ -19,6 +19,7 @@ import { readLink } from "./permalink.js";
 import { Scatter } from "./scatter.js";
 import { chooseTheme, onTheme, themeName } from "./theme.js";
 
+const WIDE = matchMedia("(min-width: 1600px)"); // two panels side by side
 const PLAY = 600; // milliseconds of a snapshot
 
 const root = document.getElementById("explorer");
@@ -115,16 +116,23 @@ function tabs(app, panels, decoded) {
   const boxes = panels.map((one, i) =>
     h("div", { role: "tabpanel", id: `${ids[i]}-panel`, "aria-labelledby": ids[i] }, one.element),
   );
+  // On a wide window a second panel stands beside the chosen one: the point, or the selection beside the point.
+  const beside = h("div", { class: "beside" });
+  const place = h("div", { class: "chosen-panel" }, boxes);
+  const second = () => (WIDE.matches ? (app.state.tab === "point" ? "selection" : "point") : null);
+  const shown = () => panels.filter((one) => one.id === app.state.tab || one.id === second());
   const choose = () => {
     panels.forEach((one, i) => {
       const chosen = one.id === app.state.tab;
       controls[i].setAttribute("aria-selected", String(chosen));
       controls[i].tabIndex = chosen ? 0 : -1;
-      boxes[i].hidden = !chosen;
+      boxes[i].hidden = !shown().includes(one);
+      const home = chosen || one.id !== second() ? place : beside;
+      if (boxes[i].parentElement !== home) home.append(boxes[i]);
     });
   };
   choose();
-  return { element: h("div", { class: "side" }, decoded.element, list, boxes), choose };
+  return { element: h("div", { class: "side" }, decoded.element, list, h("div", { class: "panels" }, place, beside)), choose, shown };
 }
 
 function snapshotSlider(app, scatter) {
@@ -163,6 +171,8 @@ function snapshotSlider(app, scatter) {
   };
   const start = () => {
     play.textContent = "Pause";
+    // One view for all steps, or the growth of the space would not be seen.
+    if (app.state.view === null) app.set({ view: scatter.whole() });
     if (app.state.step === null) app.set({ step: steps[0] });
     playing = setTimeout(next, PLAY);
   };
@@ -209,7 +219,7 @@ async function build(model) {
     training,
     aboutPanel(app),
   ];
-  if (!panels.some((one) => one.id === app.state.tab)) app.state.tab = "point";
+  if (!panels.some((one) => one.id === app.state.tab)) app.state.tab = app.first.tab;
   const scatter = new Scatter(app);
   const decoded = decodedBox(app);
   app.onhover = () => decoded.update().catch(fail);
@@ -222,13 +232,12 @@ async function build(model) {
   if (app.state.step !== null) await app.showStep(app.state.step);
   if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
   scatter.buildTools();
-  const current = () => panels.find((one) => one.id === app.state.tab);
   const fresh = new Set(); // panels that show the state as it is
   const update = async (changed) => {
     for (const one of panels) if (!changed || one.wants.some((name) => changed.has(name))) fresh.delete(one);
-    const one = current();
     const box = !changed || decoded.wants.some((name) => changed.has(name)) ? decoded.update() : null;
-    if (!fresh.has(one)) {
+    for (const one of side.shown()) {
+      if (fresh.has(one)) continue;
       fresh.add(one);
       await one.update(changed);
     }
@@ -262,6 +271,10 @@ async function build(model) {
     }
     await update(changed);
   });
+  widen = () => {
+    side.choose();
+    update(new Set()).catch(fail);
+  };
   redrawAll = () => Promise.all([scatter.recolour(), update(new Set(["theme"]))]);
   redrawHistory = () => update(new Set(["history"]));
   travel = (forward) => (forward ? app.redo() : app.undo());
@@ -285,6 +298,8 @@ let redrawAll = async () => {};
 let redrawHistory = async () => {};
 let followLink = () => {};
 let travel = () => {};
+let widen = () => {};
+WIDE.addEventListener("change", () => widen());
 onTheme(() => {
   const toggle = document.getElementById("theme");
   if (toggle) toggle.textContent = themeName() === "dark" ? "Light" : "Dark";

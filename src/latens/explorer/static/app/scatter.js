@@ -22,6 +22,8 @@ const CLOSEST = 1e-4; // of what all rows take up: single precision shows no mor
 const FURTHEST = 10;
 const MOST_TRACED = 60; // classes with a contour and a name at their centre
 
+const UNUSED = "No latent unit is used, so all rows lie at one place; where the data have columns, these are the axes.";
+
 export class Scatter {
   constructor(app) {
     this.app = app;
@@ -64,6 +66,7 @@ export class Scatter {
     this.points = new Points(this.canvas);
     this.points.onrestored = () => this.draw();
     if (!this.points.gl) this.note.textContent = "This browser has no WebGL 2: at most 120,000 points are drawn.";
+    else if (app.unused) this.note.textContent = UNUSED;
     this.redraw = perFrame((moving) => this.draw(moving));
     this.showCard = latest((place) => fillCard(this, place));
     new ResizeObserver(() => this.#resize()).observe(this.stage);

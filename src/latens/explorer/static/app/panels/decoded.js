@@ -1,16 +1,20 @@
 // What the cross decodes to, in sight beside every panel: the mean of p(x | z), the nearest real row, how far it is.
 
 import { format, h, latest, replace } from "../dom.js";
-import { drawEvent, largest } from "../event.js";
+import { cellText, drawEvent, largest, standardised } from "../event.js";
 import { saveButtons } from "../save.js";
 import { compareRows, compareSheet, difference } from "./parts.js";
 
-const WIDTH = { image: 112, curve: 150, table: 96 };
+const LARGE = 280; // CSS pixels of the decoded picture and of the nearest row; less where the panel is narrower
+const SMALL = 96; // of their difference
+const GAP = 12;
+const TELLING = 6; // columns of a table that are named
 
 // app.decoded is what is shown, [{title, values, error}]; `app.ondecoded` is told of every new one at the cross.
 export function decodedBox(app) {
   const { model } = app;
   const pictures = h("div", { class: "compare" });
+  const apart = h("div", { class: "apart" }); // the difference
   const meter = h("div", { class: "meter" });
   const save = saveButtons("decoded-point", {
     svg: () => compareSheet(app, app.decoded),
@@ -20,8 +24,7 @@ export function decodedBox(app) {
     "section",
     { class: "decoded", "aria-label": "what the cross decodes to" },
     pictures,
-    meter,
-    h("div", { class: "words" }, save),
+    h("div", { class: "rest" }, apart, h("div", { class: "words" }, meter, save)),
   );
 
   const show = latest(async () => {
@@ -34,7 +37,9 @@ export function decodedBox(app) {
       { title: `nearest row ${model.id(near.row)}`, values: real },
       { title: "difference", values: difference(decoded, real), error: true },
     ];
-    replace(pictures, app.decoded.map((one, i) => figure(one, i)));
+    const table = model.event.kind === "table";
+    replace(pictures, table ? telling(app.decoded) : app.decoded.slice(0, 2).map(figure));
+    replace(apart, table ? null : figure(app.decoded[2], 2));
     const bar = h("span", { class: "fill" });
     bar.style.width = `${Math.min(100, 50 * share)}%`;
     replace(
@@ -56,10 +61,27 @@ export function decodedBox(app) {
     if (!app.hovered) app.ondecoded();
   });
 
+  // Two large pictures side by side, and their difference where there is room for a third one.
+  function widthOf(error) {
+    const room = element.clientWidth || LARGE;
+    return error ? SMALL : Math.max(SMALL, Math.min(LARGE, Math.floor((room - GAP) / 2)));
+  }
+
+  // The columns in which the decoded row or the nearest one lies furthest from the mean, in words.
+  function telling([decoded, real]) {
+    const { columns } = model.event;
+    const far = [decoded, real].map(({ values }) => standardised(model.event, values));
+    const size = columns.map((_, i) => Math.max(...far.map((one) => (Number.isFinite(one[i]) ? Math.abs(one[i]) : 0))));
+    const most = [...size.keys()].sort((i, j) => size[j] - size[i]).slice(0, TELLING);
+    const cell = ({ values }, i) => h("td", {}, cellText(columns[i], values[i]));
+    const line = (i) => h("tr", {}, h("th", { scope: "row" }, columns[i].name), cell(decoded, i), cell(real, i));
+    const head = ["what stands out", decoded.title, real.title].map((text) => h("th", { scope: "col" }, text));
+    return h("table", { class: "values telling" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, most.map(line)));
+  }
+
   function figure({ title, values, error }, i) {
-    const { kind } = model.event;
     const canvas = drawEvent(model.event, values, {
-      width: WIDTH[kind],
+      width: widthOf(error),
       error,
       most: error ? largest(values) : 1,
       label: title,

@@ -6,20 +6,27 @@ import { askGiven } from "../server.js";
 import { theme } from "../theme.js";
 import { panel } from "./parts.js";
 
-const [WIDE, TALL] = [210, 40];
-const MOST_WORDS = 3; // names that are said beside their bars
+const [WIDE, TALL, NAMES] = [210, 40, 11];
+const MOST_WORDS = 3; // names that are said below bars too many to have their names under them
+const MOST_NAMED = 6; // bars that have their names under them
 const FEW = 100; // effective draws below which the numbers are rough
 const percent = (p) => `${format(100 * p, p < 0.1 ? 2 : 3)} %`;
 
-// Bars of a column: what it may be given the others, over what the training rows have.
+const named = (column) => Boolean(column.levels) && column.levels.length <= MOST_NAMED;
+
+// How far a column moved from the training rows: half the sum of the differences of its shares, from 0 to 1.
+const moved = (column, shares) => shares.reduce((sum, share, k) => sum + Math.abs(share - column.training[k]) / 2, 0);
+
+// Bars of a column: what it may be given the others, over what the training rows have; a few names stand under them.
 function chart(column, shares) {
   const t = theme();
   const top = Math.max(...shares, ...column.training, 1e-12);
   const wide = WIDE / shares.length;
+  const tall = TALL + (named(column) ? NAMES : 0);
   const svg = s("svg", {
-    viewBox: `0 0 ${WIDE} ${TALL}`,
+    viewBox: `0 0 ${WIDE} ${tall}`,
     width: WIDE,
-    height: TALL,
+    height: tall,
     role: "img",
     "aria-label": `what ${column.name} may be`,
   });
@@ -35,6 +42,11 @@ function chart(column, shares) {
     const all = s("rect", { x, width: wide, y: 0, height: TALL, fill: "transparent" });
     all.append(s("title", {}, `${name}: ${percent(share)}; of the training rows ${percent(training)}`));
     svg.append(bar(training, { fill: t.grid }), over, all);
+    if (!named(column)) return;
+    const letters = Math.max(2, Math.floor(wide / 5));
+    const short = name.length > letters ? `${name.slice(0, letters - 1)}…` : name;
+    const text = { x: x + wide / 2, y: tall - 2, "text-anchor": "middle", "font-size": 9, fill: t.text };
+    svg.append(s("text", { ...text, "font-family": "system-ui, sans-serif" }, short));
   });
   return svg;
 }
@@ -46,8 +58,10 @@ function words(column, { shares, mean, quantiles }) {
     return `mean ${about}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
   }
   const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a] || a - b);
+  if (named(column)) return `most often ${column.levels[order[0]]}, ${percent(shares[order[0]])}`;
   const said = order.slice(0, MOST_WORDS).map((k) => `${column.levels[k]} ${percent(shares[k])}`);
-  return said.join(", ") + (order.length > MOST_WORDS ? ", ..." : "");
+  const left = order.length - MOST_WORDS;
+  return said.join(", ") + (left > 0 ? ` and ${left} more` : "");
 }
 
 export function whatIfPanel(app) {
@@ -125,8 +139,12 @@ export function whatIfPanel(app) {
 
   function draw() {
     const found = new Map((answer?.columns ?? []).map((one) => [one.column, one]));
-    lines.forEach(({ shown }, place) => {
+    // What is fixed stands first, then what moved most. Only the look changes: a slider stays under the hand.
+    const first = [...found.values()].sort((a, b) => moved(columns[b.column], b.shares) - moved(columns[a.column], a.shares));
+    const rank = app.state.given.length ? new Map(first.map((one, k) => [one.column, k + 1])) : new Map();
+    lines.forEach(({ element, shown }, place) => {
       const one = found.get(place);
+      element.style.order = String(rank.get(place) ?? 0);
       if (fixed(place)) replace(shown, h("span", { class: "muted" }, "fixed"));
       else if (one) replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one)));
       else replace(shown);
@@ -172,7 +190,7 @@ export function whatIfPanel(app) {
   };
   const picture = () => {
     if (!answer) return null;
-    const tall = TALL + 24;
+    const tall = TALL + NAMES + 24;
     const [width, height] = [WIDE + 16, tall * answer.columns.length + 8];
     const svg = s("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
     svg.append(s("rect", { width, height, fill: theme().background }));
@@ -189,7 +207,7 @@ export function whatIfPanel(app) {
     "What if",
     h("div", { class: "actions" }, button("Free all", () => app.set({ given: [] })), h("span", { class: "grow" }),
       saveButtons("what-if", { svg: picture, csv: table })),
-    h("p", { class: "muted" }, "Fix columns; the others show what they then may be, over the training rows in grey."),
+    h("p", { class: "muted" }, "Fix one or more columns. The others show what they then may be, those that moved most first; the training rows are grey."),
     note,
     list,
   );
