@@ -13,7 +13,7 @@ from explorer_fixtures import needs_node, node, untrained
 from latens import evaluation
 from latens.data import Preparation, load
 from latens.distributions import StandardNormal
-from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units
+from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, rounded_to_bytes, small_enough
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
 from latens.models import (
@@ -130,6 +130,61 @@ def test_a_linear_path_is_decoded(tmp_path) -> None:
         expected = np.stack([np.asarray(model.likelihood(jnp.asarray(row)).mean()) for row in z])
         np.testing.assert_allclose(np.reshape(values, expected.shape), expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 100.0  # the map is in it: networks that begin at 0 would give the mean
+
+
+@needs_node
+def test_a_rounded_decoder_is_read_with_its_scales(tmp_path) -> None:
+    """Every weight is off by at most half a step of its column, and the page decodes the rounded weights."""
+    model, z = decoding(NormalHead((5,))), np.array([[0.3, -0.2, 0.5]], np.float32)
+    job = decoder_job(tmp_path, model, PLAIN, z)
+    arrays = decoder_arrays(tree_to_arrays(model))
+    rounded = rounded_to_bytes(arrays)
+    undone = {name: array for name, array in rounded.items() if not name.endswith(":scale")}
+    for name in [name for name in undone if undone[name].dtype == np.int8]:
+        step = np.abs(arrays[name]).max(axis=0) / 127
+        undone[name] = rounded[name] * step
+        assert (np.abs(undone[name] - arrays[name]) <= 0.5001 * step).all()
+    Path(job["file"]).write_bytes(pack(rounded, {}))
+    [found] = node("decode", jobs=[job])
+    hidden = np.maximum(z @ undone["decoder.network.layers.0.weight"] + arrays["decoder.network.layers.0.bias"], 0)
+    outputs = hidden @ undone["decoder.network.layers.1.weight"] + arrays["decoder.network.layers.1.bias"]
+    np.testing.assert_allclose(found, outputs[0, :5], atol=1e-5)
+    assert np.abs(outputs[0, :5] - np.asarray(model.likelihood(jnp.asarray(z[0])).mean())).max() > 1e-6
+
+
+def test_decoders_of_many_steps_fit_into_their_bytes() -> None:
+    arrays = {"decoder.w": np.ones((64, 64), np.float32)}  # 16,384 bytes, rounded 4,352
+    decoders = {step: arrays for step in range(0, 100, 10)}
+    assert small_enough(decoders, 163840) is decoders
+    fewer = small_enough(decoders, 20000)
+    assert list(fewer) == [0, 30, 60, 90]
+    assert all(one["decoder.w"].dtype == np.int8 for one in fewer.values())
+    assert list(small_enough(decoders, 10)) == [0, 90]
+
+
+@needs_node
+def test_clusters_are_found_and_told_apart_in_nats() -> None:
+    """Three far groups of unlike size, whatever the order of rows; shares and divergences counted by hand."""
+    generator = np.random.default_rng(4)
+    truth = generator.permutation(np.repeat([0, 1, 2], [60, 25, 15]))
+    mean = np.array([[0.0, 0.0, 9.0], [5.0, 0.0, -9.0], [0.0, 5.0, 0.0]])[truth] + generator.normal(size=(100, 3))
+    mean[:, 2] = 50 * generator.normal(size=100)  # a unit that is not asked for
+    question = {"mean": mean.ravel().tolist(), "size": 3, "units": [0, 1], "weight": [1.0, 1.0]}
+    question |= {"values": np.arange(100.0).tolist(), "levels": [0, 0, 1, 1, 1, 2, 2, 2, 2, -1]}
+    found = node("clusters", k=None, **question)
+    labels = np.array(found["found"])
+    assert len(np.unique(labels)) == 3
+    assert all(len(np.unique(labels[truth == one])) == 1 for one in range(3))
+    assert len(np.unique(node("clusters", k=2, **question)["found"])) == 2
+    np.testing.assert_allclose(found["edges"], np.arange(10, 100, 10))
+    np.testing.assert_allclose(found["bins"], np.full(10, 0.1))
+    np.testing.assert_allclose(found["all"], [2 / 9, 3 / 9, 4 / 9])
+    np.testing.assert_allclose(found["some"], [2 / 3, 1 / 3, 0.0])
+    np.testing.assert_allclose(found["nats"]["nats"], 2 / 3 * math.log(3))
+    middle = (np.array(found["all"]) + found["some"]) / 2
+    halves = [np.sum(p[p > 0] * np.log(p[p > 0] / middle[p > 0])) for p in map(np.array, (found["all"], found["some"]))]
+    np.testing.assert_allclose(found["apart"], np.mean(halves))
+    np.testing.assert_allclose(found["most"], math.log(2))
 
 
 @needs_node

@@ -54,6 +54,15 @@ const ANSWERS = {
     const [cells] = densities(Float32Array.from(x), Float32Array.from(y), box, null, 1);
     return { pieces: contour(cells, levelHolding(cells, share), box), smoothing: (BLUR * 10) / CELLS, sum: cells.reduce((a, b) => a + b) };
   },
+  async clusters({ mean, size, units, weight, k, values, levels }) {
+    const { apart, clustersOf, divergence, edgesOf, sharesOf } = await load("clusters.js");
+    const found = clustersOf(Float32Array.from(mean), size, units, weight, k);
+    const numbers = Float32Array.from(values);
+    const edges = edgesOf(numbers);
+    const [all, some] = [null, [0, 1, 2]].map((rows) => sharesOf(levels, rows, 3, null));
+    return { found: Array.from(found), edges: Array.from(edges), bins: Array.from(sharesOf(numbers, null, null, edges)),
+      all: Array.from(all), some: Array.from(some), nats: divergence(some, all), apart: apart(some, all), most: apart([1, 0], [0, 1]) };
+  },
   async space({ mean, size, z, units, weight, k, except }) {
     const { nearestRows, principalAxes, project } = await load("geometry.js");
     const rows = Float32Array.from(mean);

@@ -123,6 +123,32 @@ def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if name.startswith("decoder.")}
 
 
+def small_enough(decoders: dict[int, dict[str, np.ndarray]], most: int) -> dict[int, dict[str, np.ndarray]]:
+    """Fit the decoders of several steps into so many bytes: as they are, rounded to 8 bits, or rounded and fewer."""
+
+    def size(arrays: dict[str, np.ndarray]) -> int:
+        return sum(array.nbytes for array in arrays.values())
+
+    if sum(map(size, decoders.values())) <= most:
+        return decoders
+    rounded = {step: rounded_to_bytes(arrays) for step, arrays in sorted(decoders.items())}
+    steps = list(rounded)
+    count = int(min(len(steps), max(2, most // max(1, *map(size, rounded.values())))))
+    places = np.unique(np.linspace(0, len(steps) - 1, count).round().astype(int))
+    return {steps[place]: rounded[steps[place]] for place in places}
+
+
+def rounded_to_bytes(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Store each matrix as whole numbers from -127 to 127, with the scale of each column beside it."""
+    # The page multiplies them again: an entry is off by at most half of its column's scale.
+    found = dict(arrays)
+    for name, array in arrays.items():
+        if array.ndim == 2 and array.dtype == np.float32:
+            scale = np.maximum(np.abs(array).max(axis=0), np.finfo(np.float32).tiny).astype(np.float32) / np.float32(127)
+            found |= {name: np.round(array / scale).astype(np.int8), f"{name}:scale": scale}
+    return found
+
+
 def _head(head: Any, path: str) -> dict[str, Any] | None:
     kind = type(head)
     if kind in _FIRST:

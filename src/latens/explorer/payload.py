@@ -13,7 +13,15 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
-from latens.explorer.decoder import decoded_means, decoder_arrays, dense_decoder, folded, in_data_units, why_not_dense
+from latens.explorer.decoder import (
+    decoded_means,
+    decoder_arrays,
+    dense_decoder,
+    folded,
+    in_data_units,
+    small_enough,
+    why_not_dense,
+)
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
@@ -33,6 +41,7 @@ WORDS = {name: METRICS[name].label for name in ("elbo", "log_likelihood", "kl")}
 _NAMES = {"mean": "posterior means", "log_var": "log variances"} | WORDS
 LEVEL_ROWS = 1000  # rows of which the KL of each level of a hierarchy is the mean
 DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before a page is made
+DECODER_BYTES = 3 << 19  # of all snapshots' decoders together; above it weights are rounded, and decoders shared
 SNAPSHOT_BYTES = 32 << 20  # of all snapshots' arrays together; more rows than that are thinned out
 SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
 MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
@@ -315,8 +324,16 @@ def _snapshots(
         means = _Writer(files, entry["arrays"], prefix).codes(codes, f" at step {step}")
         entry["units"] = units_of(means, codes.get("unit_kl"))
         entry["far"] = far_scale(means, entry["units"], 0)
-        if dense_decoder(earlier.model) is not None:
-            entry["decoder"] = f"data/{prefix}decoder.safetensors"
-            files[entry["decoder"]] = pack(decoder_arrays(tree_to_arrays(earlier.model)), {"kind": "decoder"})
         described.append(entry)
+    decoders = {
+        int(step): decoder_arrays(tree_to_arrays(earlier.model))
+        for step, earlier in snapshots
+        if dense_decoder(earlier.model) is not None
+    }
+    kept = small_enough(decoders, DECODER_BYTES)
+    for step, arrays in kept.items():
+        files[f"data/snapshot-{step:09d}-decoder.safetensors"] = pack(arrays, {"kind": "decoder"})
+    for entry in described if kept else ():
+        nearest = min(kept, key=lambda step: abs(step - entry["step"]))
+        entry |= {"decoder": f"data/snapshot-{nearest:09d}-decoder.safetensors", "decoder_step": nearest}
     return described

@@ -48,6 +48,7 @@ export class App {
     this.past = [];
     this.future = []; // what undo took back
     this.onpast = () => {};
+    this.groups = []; // rows that were kept together: [{name, rows}]
     this.hovered = null; // the latent under the pointer, while it only hovers
     this.onhover = () => {};
     this.errors = () => {};
@@ -89,6 +90,7 @@ export class App {
       names: false,
       equal: false, // one scale for both axes
       theme: null,
+      groups: 0, // how often they changed
       selection: null, // the places of the rows that all of it leaves; null where nothing was chosen
     };
     // How many of the filters a row fails, and which one last (from 1 on; 255 is what was picked or searched for).
@@ -123,6 +125,7 @@ export class App {
       if (/^u\d+$/.test(key)) return place < model.size;
       if (/^c\d+$/.test(key)) return place < columns.length;
       if (/^p\d+$/.test(key)) return place < 2 && model.size > 1;
+      if (key === "groups") return this.groups.length > 0;
       return key === "none" || Boolean(arrays[key]);
     };
     const axis = (key) => known(key) && (key[0] !== "c" || columns[Number(key.slice(1))].kind === "number");
@@ -168,6 +171,7 @@ export class App {
   }
 
   set(patch) {
+    if (patch.groups === 0) patch.picks = this.state.picks.filter((one) => one.group === undefined);
     const before = this.waiting ? null : this.linked(this.state);
     for (const [name, value] of Object.entries(patch)) {
       if (this.state[name] === value) continue;
@@ -250,7 +254,7 @@ export class App {
       const mean = await model.once(arrays.mean.file, () => readArray(arrays.mean));
       const decoder =
         snapshot.decoder &&
-        (await model.once(`decoder ${step}`, () => model.makeDecoder(model.manifest.decoder, snapshot.decoder)));
+        (await model.once(snapshot.decoder, () => model.makeDecoder(model.manifest.decoder, snapshot.decoder)));
       if (this.state.step !== step) return false;
       this.shown = { mean, rows, n: rows.length, units, far, arrays };
       this.decoder = decoder ?? model.decoder;
@@ -314,8 +318,8 @@ export class App {
   // What is picked, in words.
   pickedWords() {
     const { columns } = this.model.manifest;
-    const what = ({ polygon, column, level }) =>
-      polygon ? "the lasso" : `${columns[column].name} = ${columns[column].levels[level]}`;
+    const what = ({ polygon, column, level, group }) =>
+      group !== undefined ? (this.groups[group]?.name ?? "a group") : polygon ? "the lasso" : `${columns[column].name} = ${columns[column].levels[level]}`;
     const word = (one) => `${one.sign < 0 ? "without " : ""}${what(one)}`;
     const { picks, filters, search } = this.state;
     const words = picks.length > 4 ? [`${picks.length} choices`] : picks.map(word);
@@ -330,6 +334,9 @@ export class App {
   }
 
   async placesOf(one) {
+    if (one.group !== undefined) {
+      return Array.from(this.groups[one.group]?.rows ?? [], (row) => this.placeOf(row)).filter((place) => place >= 0);
+    }
     if (one.polygon) {
       const { polygon, x, y } = one;
       const { indexed } = this;
@@ -434,6 +441,14 @@ export class App {
     if (!z && !this.hovered) return;
     this.hovered = z;
     this.onhover();
+  }
+
+  // Where a snapshot has no decoder of its own: which one decodes.
+  ofStep() {
+    const { step } = this.state;
+    const shown = step === null ? null : this.model.manifest.snapshots.find((one) => one.step === step);
+    const other = shown?.decoder && shown.decoder_step !== step;
+    return other ? `, by the decoder of step ${shown.decoder_step.toLocaleString("en-US")}` : "";
   }
 
   decode(z, n = 1, codes = this.state.label) {

@@ -32,7 +32,8 @@ export function legend(scatter) {
     dot.style.background = css(levelColour(i));
     const choose = (event) => {
       const how = howOf(event);
-      if (how) app.pick({ column: found.place, level: i }, how);
+      const one = found.place < 0 ? { group: i } : { column: found.place, level: i };
+      if (how || found.place < 0) app.pick(one, how);
       else app.toggleLevel(found.place, i);
     };
     return button([dot, h("span", {}, level === "" ? "(empty)" : level)], choose, {

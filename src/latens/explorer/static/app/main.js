@@ -7,6 +7,7 @@ import { breathe, button, count3, freshId, h, latest, replace } from "./dom.js";
 import { follow, progressWords } from "./live.js";
 import { aboutPanel } from "./panels/about.js";
 import { decodedBox } from "./panels/decoded.js";
+import { groupsPanel } from "./panels/groups.js";
 import { pathsPanel } from "./panels/paths.js";
 import { pointPanel } from "./panels/point.js";
 import { rowsPanel } from "./panels/rows.js";
@@ -214,6 +215,7 @@ async function build(model) {
     rowsPanel(app),
     tablePanel(app),
     selectionPanel(app),
+    groupsPanel(app),
     unitsPanel(app),
     ...(model.manifest.what_if ? [whatIfPanel(app)] : []),
     training,
@@ -263,9 +265,9 @@ async function build(model) {
       scatter.buildTools();
       scatter.place().catch(fail);
     } else {
-      if (changed.has("mode")) scatter.buildTools();
+      if (changed.has("mode") || changed.has("groups")) scatter.buildTools();
       if (changed.has("view") || changed.has("equal")) scatter.setView(app.state.view);
-      const coloured = ["colour", "selection", "opacity", "contours", "names"].some((name) => changed.has(name));
+      const coloured = ["colour", "groups", "selection", "opacity", "contours", "names"].some((name) => changed.has(name));
       if (coloured) scatter.recolour().catch(fail);
       else scatter.redraw();
     }

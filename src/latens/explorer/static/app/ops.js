@@ -1,6 +1,7 @@
 // What is done off the main thread: reading the posterior means, the index of the points, the lasso, nearest rows.
 
 import KDBush from "../vendor/kdbush/kdbush.js";
+import { clustersOf } from "./clusters.js";
 import { insidePolygon, nearestRows, principalAxes, project } from "./geometry.js";
 
 let mean = new Float32Array(0);
@@ -32,6 +33,10 @@ export const OPS = {
   // Of the points of the index, or of other coordinates.
   lasso({ polygon, xs = x, ys = y }) {
     const found = insidePolygon(xs, ys, polygon);
+    return { result: found, transfer: [found.buffer] };
+  },
+  clusters({ units, weight, k = null }) {
+    const found = clustersOf(mean, size, units, weight, k);
     return { result: found, transfer: [found.buffer] };
   },
   nearest({ z, units, weight, k, except }) {

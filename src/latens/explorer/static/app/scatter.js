@@ -98,7 +98,7 @@ export class Scatter {
       this.tools,
       select("across", choices, state.x, (x) => app.set({ x, view: null })),
       select("up", choices, state.y, (y) => app.set({ y, view: null })),
-      select("colour", colourChoices(app.model), state.colour, (colour) => app.set({ colour })),
+      select("colour", colourChoices(app), state.colour, (colour) => app.set({ colour })),
       h(
         "div",
         { class: "modes", role: "group", "aria-label": "what dragging does" },

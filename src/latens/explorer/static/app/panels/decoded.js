@@ -33,7 +33,7 @@ export function decodedBox(app) {
     const real = Float32Array.from(await model.row(near.row));
     const { share, words } = app.farness(near.distance);
     app.decoded = [
-      { title: app.hovered ? "decoded at the pointer" : "decoded", values: decoded },
+      { title: `decoded${app.hovered ? " at the pointer" : ""}${app.ofStep()}`, values: decoded },
       { title: `nearest row ${model.id(near.row)}`, values: real },
       { title: "difference", values: difference(decoded, real), error: true },
     ];
@@ -64,7 +64,7 @@ export function decodedBox(app) {
   // Two large pictures side by side, and their difference where there is room for a third one.
   function widthOf(error) {
     const room = element.clientWidth || LARGE;
-    return error ? SMALL : Math.max(SMALL, Math.min(LARGE, Math.floor((room - GAP) / 2)));
+    return error ? SMALL : Math.max(SMALL, Math.min(LARGE, Math.floor((room - GAP - 4) / 2)));
   }
 
   // The columns in which the decoded row or the nearest one lies furthest from the mean, in words.
