@@ -154,7 +154,7 @@ def test_a_rounded_decoder_is_read_with_its_scales(tmp_path) -> None:
 
 def test_decoders_of_many_steps_fit_into_their_bytes() -> None:
     arrays = {"decoder.w": np.ones((64, 64), np.float32)}  # 16,384 bytes, rounded 4,352
-    decoders = {step: arrays for step in range(0, 100, 10)}
+    decoders = dict.fromkeys(range(0, 100, 10), arrays)
     assert small_enough(decoders, 163840) is decoders
     fewer = small_enough(decoders, 20000)
     assert list(fewer) == [0, 30, 60, 90]
@@ -167,7 +167,7 @@ def test_clusters_are_found_and_told_apart_in_nats() -> None:
     """Three far groups of unlike size, whatever the order of rows; shares and divergences counted by hand."""
     generator = np.random.default_rng(4)
     truth = generator.permutation(np.repeat([0, 1, 2], [60, 25, 15]))
-    mean = np.array([[0.0, 0.0, 9.0], [5.0, 0.0, -9.0], [0.0, 5.0, 0.0]])[truth] + generator.normal(size=(100, 3))
+    mean = np.array([[0.0, 0.0, 9.0], [12.0, 0.0, -9.0], [0.0, 12.0, 0.0]])[truth] + generator.normal(size=(100, 3))
     mean[:, 2] = 50 * generator.normal(size=100)  # a unit that is not asked for
     question = {"mean": mean.ravel().tolist(), "size": 3, "units": [0, 1], "weight": [1.0, 1.0]}
     question |= {"values": np.arange(100.0).tolist(), "levels": [0, 0, 1, 1, 1, 2, 2, 2, 2, -1]}

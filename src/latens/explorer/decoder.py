@@ -144,7 +144,7 @@ def rounded_to_bytes(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     found = dict(arrays)
     for name, array in arrays.items():
         if array.ndim == 2 and array.dtype == np.float32:
-            scale = np.maximum(np.abs(array).max(axis=0), np.finfo(np.float32).tiny).astype(np.float32) / np.float32(127)
+            scale = (np.maximum(np.abs(array).max(axis=0), 1e-30) / 127).astype(np.float32)
             found |= {name: np.round(array / scale).astype(np.int8), f"{name}:scale": scale}
     return found
 

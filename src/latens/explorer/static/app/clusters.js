@@ -1,11 +1,11 @@
 // Groups of rows: clusters of the latents by k-means, and what tells rows of a group from all rows, in nats.
 
-const [ROUNDS, SAMPLE, BINS] = [50, 20000, 10];
+const [ROUNDS, STARTS, SAMPLE, BINS] = [50, 3, 20000, 10];
 const FEWEST = 2; // clusters that are tried, and the most
 const MOST = 10;
 
 // The same random numbers at every call (a linear congruential generator).
-function random(seed = 1) {
+function random(seed) {
   let state = seed >>> 0;
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -23,8 +23,14 @@ function nearestCentre(x, at, d, centres) {
   return [best, least];
 }
 
-// Lloyd's iterations from k-means++ centres; {centres, within}: the sum of squared distances to them.
-export function kMeans(x, n, d, k, seed = 1) {
+// The best of a few starts; {centres, within}: the sum of squared distances to them.
+export function kMeans(x, n, d, k) {
+  const tried = Array.from({ length: k > 1 ? STARTS : 1 }, (_, seed) => lloyd(x, n, d, k, seed + 1));
+  return tried.reduce((best, one) => (one.within < best.within ? one : best));
+}
+
+// Lloyd's iterations from k-means++ centres.
+function lloyd(x, n, d, k, seed) {
   const draw = random(seed);
   const row = (i) => Array.from(x.subarray(i * d, i * d + d));
   const centres = [row(Math.floor(draw() * n))];
