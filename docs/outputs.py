@@ -1,6 +1,7 @@
 """Run the pages of the documentation, and write what their commands print and draw into them: `make docs-outputs`.
 
 A command in a `console` block that has lines below it shows its output: these lines are replaced by what it prints now.
+So are the lines of a `text` block right below a `python` block.
 A picture `shown/NAME.png` of a page is the file NAME.png that its snippets make. `tests/test_docs.py` compares words.
 """
 
@@ -17,12 +18,13 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PRINTS = re.compile(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"\]\((?:docs/)?shown/([\w.-]+)\)")
 BEGINS = re.compile(r"<!-- begins with: ([\w.-]+) -->")
 """A page that uses the files of another one: the first snippet of that page, which makes them, runs first."""
 PROGRESS = re.compile(r"^(step \d|compiling)")
 """Lines of progress, which differ from run to run."""
-LONGEST = 12
+LONGEST = 16
 """Lines of an output that are shown; the rest is left out, and `...` says so."""
 
 
@@ -77,11 +79,14 @@ def renewed(page: Path, main: Callable[[list[str]], int]) -> str:
     for name in BEGINS.findall(page.read_text()):
         exec(BLOCK.findall((DOCS / name).read_text())[0][1], namespace)
 
+    prints: dict[str, str] = {}  # what a snippet prints
+
     def block(match: re.Match[str]) -> str:
         kind, text = match.groups()
         if kind == "python":
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(compile(text, page.name, "exec"), namespace)
+            prints[text] = out.getvalue().rstrip("\n")
             return match.group()
         made = []
         for command, shown in commands(text):
@@ -97,7 +102,8 @@ def renewed(page: Path, main: Callable[[list[str]], int]) -> str:
                 made += lines[:LONGEST] + (["..."] if len(lines) > LONGEST else [])
         return "```console\n" + "\n".join(made) + "\n```"
 
-    return BLOCK.sub(block, page.read_text())
+    made = BLOCK.sub(block, page.read_text())
+    return PRINTS.sub(lambda pair: f"```python\n{pair[1]}```\n\n```text\n{prints[pair[1]]}\n```", made)
 
 
 if __name__ == "__main__":
@@ -112,7 +118,7 @@ if __name__ == "__main__":
             os.chdir(folder)
             page.write_text(renewed(page, main))
             for name in SHOWN.findall(text):
-                if Path(name).exists():
-                    shutil.copyfile(name, DOCS / "shown" / name)
+                if found := sorted(Path().rglob(name)):
+                    shutil.copyfile(found[0], DOCS / "shown" / name)
             os.chdir(DOCS)
         print(page.name, flush=True)
