@@ -83,4 +83,4 @@ def test_what_is_said_of_units_and_epochs_can_be_true():
     _, reasons = resolved(pixels(60, 10, 10))
     assert "25 latent units, a quarter of the values" in reasons
     _, reasons = resolved(pixels(60, 10, 10), training__epochs=3.0)
-    assert "at most 3 epochs, not stopped early: that takes" in reasons
+    assert "up to 3 epochs, too few for early stopping, which waits for" in reasons

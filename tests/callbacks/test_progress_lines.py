@@ -36,13 +36,21 @@ def test_the_bar_fits_its_terminal(width: int, monkeypatch: pytest.MonkeyPatch) 
     with shown._bar.console.capture() as kept:
         shown._bar.console.print(shown._bar.get_renderable())
     (line,) = kept.get().splitlines()
-    assert "epoch 123.5" in line
-    assert "validation -11997.08" in line
+    assert len(line) <= width
+    assert "epoch 124/291" in line
+    assert "validation -11997.1 (best -11997.1)" in line
     assert ("rows/s" in line) == (width == 160)
-    assert line.rstrip().endswith(":--")  # the time left
+    assert line.rstrip().endswith("-:-- left")
 
 
 def test_a_plain_line_has_numbers_of_one_sign(capsys: pytest.CaptureFixture[str]) -> None:
     PlainProgress()(event("epoch", validation_elbo=-11997.08))
     told = capsys.readouterr().err
-    assert "objective 12063.900  -ELBO on validation 11997.080" in told
+    assert "training -12063.9  validation -11997.1 (best -11997.1)" in told
+
+
+def test_the_best_so_far_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = PlainProgress()
+    for value in (-99.25, -98.5, -98.75):
+        shown(event("epoch", validation_elbo=value))
+    assert shown._text(event("chunk")).count("validation -98.75 (best -98.50)") == 1

@@ -14,6 +14,7 @@ from cli_fixtures import FIT, SMALL, Result
 
 from latens import evaluation
 from latens.data import load
+from latens.io.terminal import RULE
 from latens.recipes import RECIPES
 from latens.workflow.trained import TrainedModel
 
@@ -39,10 +40,13 @@ def test_fit_says_what_it_found(latens: Callable[..., Result], tmp_path: Path) -
     assert last["step"] == 33
     # Words go to stderr: the reasons, plain progress without control characters, and the closing lines.
     assert "likelihood: categorical, because every cell is one of 17 levels" in result.err
-    assert re.search(r"step 33/33  epoch 3  objective \d+\.\d{3}", result.err)
+    assert re.search(r"step 33/33  epoch 3  training -\d+\.\d\d  validation -\d+\.\d\d \(best ", result.err)
     assert f"{value['metrics']['log_marginal']['value']:.2f} ± " in result.err
     assert "\x1b" not in result.err
-    assert result.err.splitlines()[-1] == f"next: latens figures '{folder}'"
+    lines = result.err.splitlines()
+    plain = lines[: lines.index(RULE)][-4:]
+    assert [line.split()[0] for line in plain] == ["Learned", "On", "Overfit:", "Next:"]
+    assert plain[-1] == f"Next: latens sample '{folder}' -n 64 --out new.png"
 
 
 def test_evaluate_is_the_library(latens: Callable[..., Result], run_folder: Path) -> None:

@@ -87,7 +87,7 @@ class PlainProgress:
     def __init__(self, every: int | None = None) -> None:
         self._last = -math.inf
         self._active: Any = None
-        self._line = "trained"
+        self._line, self._best = "trained", _Best()
         self._by_count = None if every is None else StepLines(every)
 
     def __enter__(self) -> "PlainProgress":
@@ -114,42 +114,85 @@ class PlainProgress:
 
     def _text(self, event: Event) -> str:
         record, parts = event.record, [_line(event, event.record, objective_so_far(event))]
-        if "validation_elbo" in record:
-            parts.append(f"-ELBO on validation {-record['validation_elbo']:.3f}")  # minimised, as the objective
+        if "elbo" in record or "train_elbo" in record:  # beside a validation ELBO stands an ELBO, never its negative
+            total = f"/{event.total_steps}" if event.total_steps else ""
+            parts = [f"step {record['step']}{total}", f"epoch {record['epoch']:.4g}"]
+            parts.append(f"training {_value(record.get('elbo', record.get('train_elbo')))}")
+        self._best.see(record)
+        parts += self._best.words()
         if self._active is not None:
-            parts.append(f"active units {self._active}")
+            parts.append(f"{self._active} units")
         if event.rows_per_second:
             parts.append(f"{event.rows_per_second:,.0f} rows/s")
         return "  ".join(parts)
 
 
+class _Best:
+    """The last validation ELBO, and the highest so far."""
+
+    def __init__(self) -> None:
+        self._last = self._highest = -math.inf
+
+    def see(self, record: dict[str, Any]) -> None:
+        if "validation_elbo" in record:
+            self._last = record["validation_elbo"]
+            self._highest = max(self._highest, self._last)
+
+    def words(self) -> list[str]:
+        if self._last == -math.inf:
+            return []
+        return [f"validation {_value(self._last)} (best {_value(self._highest)})"]
+
+
+def _value(value: float) -> str:
+    """A number with as many places as it can be read with: -98.21, -11997.1."""
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1f}"
+
+
+def _left(seconds: float | None) -> str:
+    """A time that is left: 0:12 left, 1:02:03 left."""
+    if seconds is None:
+        return "-:-- left"
+    hours, rest = divmod(int(seconds), 3600)
+    clock = f"{hours}:{rest // 60:02d}" if hours else f"{rest // 60}"
+    return f"{clock}:{rest % 60:02d} left"
+
+
 class TerminalProgress:
-    """A bar with the ELBO, its two terms, active units, rows a second and the time left."""
+    """One line: the epoch, a bar, the validation ELBO beside the best so far, and the time left."""
 
     # `every`: Steps from one line above the bar to the next, or None for no such lines.
 
     def __init__(self, every: int | None = None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+        from rich.table import Column
+        from rich.text import Text
+
+        class Left(ProgressColumn):
+            """The time left."""
+
+            max_refresh = 0.5
+
+            def render(self, task: Task) -> Text:
+                return Text(_left(task.time_remaining))
 
         console = Console(file=sys.stderr)
-        bar = 20 if console.width > 100 else 10
-        # What the spinner, the epoch, the bar, both times and the blanks between them leave for the terms.
-        self._room = console.width - bar - 34
+        # What is left for the numbers, at the widest: "epoch 1819/1819", the bar, "1:02:03 left" and blanks.
+        self._room = console.width - 15 - 10 - 12 - 4
+        whole = {"table_column": Column(no_wrap=True)}
         self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=bar),
-            TextColumn("{task.fields[terms]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", **whole),
+            BarColumn(bar_width=10),
+            TextColumn("{task.fields[terms]}", **whole),
+            Left(Column(no_wrap=True)),
             console=console,
             refresh_per_second=4,
             transient=True,
         )
         self._task: Any = None
         self._active: Any = None
-        self._validation = ""
+        self._best = _Best()
         self._by_count = None if every is None else StepLines(every)
 
     def __enter__(self) -> "TerminalProgress":
@@ -169,11 +212,9 @@ class TerminalProgress:
             self._bar.console.print(line, markup=False, highlight=False)
         if event.kind == "epoch":
             self._active = record.get("active_units", self._active)
-            if "validation_elbo" in record:
-                self._validation = f"validation {record['validation_elbo']:.2f}"
+            self._best.see(record)
         if event.kind == "chunk":
-            terms = [self._validation] if self._validation else []
-            terms += [f"{name} {record[key]:.2f}" for name, key in _TERMS if key in record]
+            terms = self._best.words() or [f"training {_value(record.get('elbo', record.get('objective', math.nan)))}"]
             terms += [f"{self._active} units"] if self._active is not None else []
             terms.append(f"{event.rows_per_second:,.0f} rows/s")
             # A line that is too long would squeeze every column, the epoch first.
@@ -181,18 +222,23 @@ class TerminalProgress:
                 terms.pop()
             self._bar.update(
                 self._task,
-                description=f"epoch {record['epoch']:.1f}",
+                description=_epochs(event),
                 completed=record["step"],
                 total=event.total_steps,
-                terms="  ".join(terms),
+                terms="  ".join(terms)[: max(self._room, 20)],
             )
         if event.kind == "stage-end":
             because = event.snapshot.loop.stopped_because
-            text = f"{event.snapshot.loop.total} steps in {event.snapshot.loop.seconds:.1f} s, ended by: {because}"
+            text = f"{event.snapshot.loop.total:,} steps in {event.snapshot.loop.seconds:.1f} s, ended by: {because}"
             self._bar.console.print(text, markup=False, highlight=False)
 
 
-_TERMS = (("ELBO", "elbo"), ("log p(x|z)", "log_likelihood"), ("KL", "kl"))
+def _epochs(event: Event) -> str:
+    """How far training is: the epoch, and of how many where that is known."""
+    epoch, step = event.record["epoch"], event.record["step"]
+    total = event.total_steps * epoch / step if event.total_steps and step else 0.0
+    shown = f"{epoch:.1f}" if max(total, epoch) < 100 else f"{epoch:.0f}"
+    return f"epoch {shown}/{total:.0f}" if total >= 1 else f"epoch {shown}"
 
 
 def _bad_chunk(event: Event) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from latens.errors import UsageError
 from latens.io.signals import Signals
-from latens.io.terminal import print_json, put, say
+from latens.io.terminal import print_json, put, say, with_record
 from latens.io.workers import worker_of
 from latens.text import visible
 from latens.verbs.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
@@ -98,7 +98,8 @@ def run_verb(verb: type[Request], context: Context) -> int:
     value = {"out": str(at.out), **made.value} if at.writes else made.value
     if verb.prints:
         return tell(context, value, made)
-    context.done(value, f"{at.out}: {made.text}" if verb.endings else made.text)
+    text = f"{at.out}: {made.text}" if verb.endings else made.text
+    context.done(value, with_record(made.plain, text) if made.plain else text)
     for words in made.warnings:
         context.warn(words)
     return 0
@@ -122,7 +123,7 @@ def _in_parts(args: Any, endings: Sequence[str]) -> bool:
 
 def tell(context: Context, value: dict[str, Any], made: Made) -> int:
     """Print a result, and say what is to be known of it."""
-    context.result(value, made.text)
+    context.result(value, with_record(made.plain, made.text) if made.plain else made.text)
     if made.note:
         context.say(made.note)
     for words in made.warnings:

@@ -1,11 +1,10 @@
 """`latens demo`: the whole of latens on the built-in digits, in under a minute."""
 
-import shlex
 from pathlib import Path
 
 from latens.cli.context import Context
 from latens.cli.fit import fit, fit_into
-from latens.cli.training import steps_text
+from latens.cli.training import told
 from latens.runs.folder import RunFolder
 from latens.verbs.kernel import free_name
 
@@ -29,13 +28,8 @@ def demo(context: Context) -> int:
     trained = TrainedModel.load(run.model_file)
     written = write_pictures(trained, experiment.data, history, folder / "figures", only=FIRST)
     pictures = [str(path) for path in written if path.suffix == ".png"]
-    here = shlex.quote(str(folder))
-    lines = [steps_text(run), run.info["summary"]]
-    lines += ["pictures worth looking at:", *(f"  {path}" for path in pictures)]
-    lines += ["next:", f"  latens sample {here} -n 64 --out samples.png"]
-    lines += [f"  latens {command} {here}" for command in ("evaluate", "report", "explore")]
-    lines.append("  latens fit YOUR-DATA")
+    context.say("pictures worth looking at:\n" + "\n".join(f"  {path}" for path in pictures))
     names = ("metrics", "split", "held_out", "warnings", "step")
     value = {"run": str(folder), "model": str(run.model_file), "figures": [str(path) for path in written]}
-    context.done(value | {name: run.info.get(name) for name in names}, "\n".join(lines))
+    context.done(value | {name: run.info.get(name) for name in names}, told(run))
     return 0

@@ -15,6 +15,7 @@ from latens import __version__
 from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
 from latens.errors import LatensError
+from latens.io.terminal import with_record
 from latens.runs.folder import RunFolder
 from latens.verbs._sources import read_with
 
@@ -133,6 +134,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.data.rows import MEASURED, every_nth
     from latens.workflow.experiment import as_trained
     from latens.workflow.groups import held_out_rows, summary_of
+    from latens.workflow.plain import kind_of
     from latens.workflow.refit import refit_text, start_text
 
     if text := start_text(trained) or refit_text(trained):
@@ -169,7 +171,22 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         warnings=warnings,
         units=list(found.units),
         summary=text,
+        kind=kind_of(trained, data),
     )
+    run.set_state("done", plain=_plain(run, trained, data, positions))
+
+
+def _plain(run: RunFolder, trained: Any, data: Any, positions: Any) -> list[str]:
+    """What the run learned, how much better than guessing it is, and whether it overfits."""
+    from latens.workflow.plain import better, cells_of, learned, overfit_of
+
+    info, schema = run.info, trained.schema
+    rows = (info["data"].get("rows") or {}).get("train") or len(data)
+    given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
+    given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
+    lines = [learned(rows, info.get("training_seconds")), better(info["metrics"], **given)]
+    lines.append(overfit_of(info, run.config, run.read_metrics(), info["metrics"]))
+    return [line for line in lines if line]
 
 
 def draws_of(rows: int, seen: int) -> int:
@@ -180,13 +197,20 @@ def draws_of(rows: int, seen: int) -> int:
 
 def close(context: Context, run: RunFolder) -> None:
     """Write the last lines of a run: its folder, its metrics, its warnings, and what to type next."""
-    info = run.info
-    following = f"latens figures {shlex.quote(str(run.path))}"
-    lines = [steps_text(run), info.get("summary", "")]
+    info, figures = run.info, f"latens figures {shlex.quote(str(run.path))}"
     names = ("metrics", "split", "held_out", "warnings", "units", "step", "best_step", "stopped_because")
     fields = {name: info.get(name) for name in names}
-    outcome = {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields, "next": following}
-    context.done(outcome, "\n".join([*lines, f"next: {following}"]))
+    outcome = {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields, "next": figures}
+    context.done(outcome, told(run))
+
+
+def told(run: RunFolder) -> str:
+    """What is said of a run that is done: plain lines, what to type next, and the numbers for the record."""
+    from latens.workflow.plain import following
+
+    info = run.info
+    lines = [*info["plain"], following(info.get("kind", ""), str(run.path))] if "plain" in info else []
+    return with_record(lines, "\n".join([steps_text(run), info.get("summary", "")]))
 
 
 _ENDS = {

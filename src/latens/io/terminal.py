@@ -2,13 +2,19 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from latens.errors import ResourceError
 from latens.io.atomic import reason_of
 from latens.io.json import plain, to_json
 from latens.text import visible
+
+WIDTH = 80
+"""Columns of the narrowest terminal that is written for."""
+
+RULE = "-- for the record ".ljust(WIDTH, "-")
+"""What parts the plain lines from the numbers."""
 
 
 def say(text: str) -> None:
@@ -46,3 +52,9 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
+
+
+def with_record(lines: Iterable[str], record: str) -> str:
+    """Put plain lines and a rule above the numbers; without lines the numbers stand alone."""
+    said = [line for line in lines if line]
+    return "\n".join([*said, RULE, record]) if said else record

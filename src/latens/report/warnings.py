@@ -77,7 +77,8 @@ def validation_turned(history: Sequence[Mapping[str, Any]]) -> Warning_ | None:
     said = f"the validation ELBO was best at step {rows[best].get('step')} and has fallen by {fallen:.2f} nats since, "
     said += f"while that of the training rows rose by {train[-1] - train[best]:.2f} nats"
     advice = (
-        "the best step is kept, so the numbers are its own; stop earlier (--set training.patience=10), add dropout "
+        "training keeps the step that is best by the bound it validates, and the numbers are of that step; stop "
+        "earlier (--set training.patience=10), add dropout "
     )
     advice += "(--set network.drop_probability=0.2), take a smaller network, or more rows"
     return Warning_("turned", _title("turned"), _sentence(said), _sentence(advice))

@@ -121,7 +121,21 @@ class Detect(Verb):
         told |= {"score": "surprise" if found.code_length is None else "excess"}
         if self.top is not None:
             told["top"] = [_named(arrays, row, cells) for row in top.tolist()]
-        return Made(arrays=arrays, infinite=("surprise",), value=told, text="\n".join(text))
+        plain = [f"Looked at {len(new):,} rows, beside {found.calibration:,} usual ones."]
+        few = self.alpha * len(flagged)
+        plain.append(f"Flagged {len(flagged):,} as unlike them; about {few:.0f} of these may be false alarms.")
+        if len(top):
+            oddest = int(top[0])
+            line = f"Oddest: row {new.names[oddest]}"
+            if "cell_1" in arrays and arrays["cell_1"][oddest]:
+                cell, value, expected = (arrays[name][oddest] for name in ("cell_1", "value_1", "expected_1"))
+                line += f", where {cell} is {value} and {expected} was expected"
+            plain.append(f"{line}.")
+        else:
+            plain.append("Next: --top 20 names the oddest rows although none is flagged.")
+        if self.top is None and len(flagged):
+            plain.append(f"Next: open {at.out} and sort it by p_value.")
+        return Made(arrays=arrays, infinite=("surprise",), value=told, text="\n".join(text), plain=tuple(plain))
 
     def _held_out(self, at: At) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
         """The rows to compare with, the training data where they can be read, and which of the first count."""

@@ -54,7 +54,8 @@ class Evaluate(Verb):
             at.say(f"measuring everything on {len(positions)} rows of {data.name} ({split})")
         began, given = time.perf_counter(), {"num_samples": self.num_samples, "seed": self.seed}
         found = summary_of(at.trained, data, split, positions, everything=self.all, **given)
-        value, text = self._value(at, source, found), f"{at.name} on {data.name}\n{found.text()}"
+        value = self._value(at, source, found)
+        lines, text = self._plain(at, data, positions, source, found), f"{at.name} on {data.name}\n{found.text()}"
         if has_columns(at.trained):
             value["columns"] = column_nats(at.trained, data, positions, seed=self.seed)
             text += f"\n{_by_column(value['columns'])}"
@@ -66,7 +67,7 @@ class Evaluate(Verb):
             write_atomic(file, to_json(plain(value, nonfinite=lambda number: None), indent=2) + b"\n")
             notes.append(f"{file}: these numbers, with how each was made")
         notes.append(found.warnings_text())
-        return Made(value=value, text=text, note="\n".join(filter(None, notes)))
+        return Made(value=value, text=text, plain=lines, note="\n".join(filter(None, notes)))
 
     def shared(self, at: At, data: "Dataset") -> tuple[dict[str, Any], tuple[int, ...]]:
         """What several workers measure: the rows in words, and the codes of the splits that they are of."""
@@ -101,8 +102,8 @@ class Evaluate(Verb):
         metrics = combined([part for part in parts if part], self.seed)
         everything = Everything(metrics, findings=evaluation.diagnose(metrics), grey="cross_entropy_bound" in metrics)
         found = summarised(at.trained, data, source["split"], everything)
-        text = f"{at.name} on {data.name}\n{found.text()}"
-        return Made(value=self._value(at, source, found), text=text, note=found.warnings_text())
+        text, lines = f"{at.name} on {data.name}\n{found.text()}", self._plain(at, data, (), source, found)
+        return Made(value=self._value(at, source, found), text=text, plain=lines, note=found.warnings_text())
 
     def would(self, at: At, source: dict[str, Any]) -> Would:
         """Say what would be measured."""
@@ -112,6 +113,27 @@ class Evaluate(Verb):
         rows = f"{source['rows']} rows of {source['name']} ({source['split']})"
         words = f"measure {at.name} on {rows} with {draws} draws a row"
         return Would(words, {"model": at.name, "data": source, "num_samples": draws})
+
+    def _plain(
+        self, at: At, data: "Dataset", positions: Any, source: dict[str, Any], found: "Summary"
+    ) -> tuple[str, ...]:
+        """What the numbers come to."""
+        from latens.workflow.plain import better, cells_of, following, kind_of, learned, overfit_of
+
+        own, schema, lines = at.run is not None and at.knows(data), at.trained.schema, []
+        info = {} if at.run is None else at.run.info
+        rows = (info.get("data", {}).get("rows") or {}).get("train") or at.trained.facts.get("rows")
+        if isinstance(rows, int):
+            lines.append(learned(rows, info.get("training_seconds")))
+        given = {"split": source["split"], "held_out": found.held_out, "cells": cells_of(data, positions)}
+        given |= {"each": found.cells, "classes": len(schema.classes or ())}
+        metrics = found.to_json()
+        lines.append(better(metrics, **given))
+        if own and at.run is not None:
+            lines.append(overfit_of(at.run.info, at.run.config, at.run.read_metrics(), metrics))
+        if lines[-1]:
+            lines.append(following(kind_of(at.trained, data), at.name, after="evaluate"))
+        return tuple(line for line in lines if line)
 
     def _source(self, data: "Dataset", split: str, rows: int) -> dict[str, Any]:
         return {"name": data.name, "split": split, "rows": rows, "fingerprint": data.fingerprint}

@@ -85,7 +85,16 @@ class Impute(Verb):
             fewer = f"{few} rows hang on fewer than 10 of the {self.num_samples} draws"
             text += f"\n{fewer}: a larger --num-samples is safer"
         known = formulas(trained.schema)
+        share = count / max(hidden.size, 1)
+        plain = [f"Filled {count:,} of {hidden.size:,} cells ({100 * share:.1f} %) of {len(data):,} rows."] if count else []
+        if few or empty:
+            plain.append(f"Be careful with {few + empty:,} rows: little in them says what is missing.")
+        if count and types is not None and self.interval is None:
+            plain.append("Next: --interval 0.9 writes how sure each cell is, --draws 5 several fillings.")
+        elif count:
+            plain.append(f"Next: open {out}; what was there is as it was.")
         return Made(
+            plain=tuple(plain),
             arrays={"x": x, "mask": ~hidden, **beside(data), **({"draws": drawn} if self.draws else {})},
             table=table, further=len(tables), known=known,
             value=value | {"rows_on_few_draws": few}, text=text + formula_note(known, out),

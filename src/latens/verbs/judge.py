@@ -35,7 +35,28 @@ class Judge(Request):
         found = judge(self.real, self.fake, test=self.test, target=self.target, seed=self.seed)
         page = judgement_page(found, Path(self.real).name, Path(self.fake).name).encode("utf-8") if out else None
         note = f"{out}: the same as a page" if out else ""
-        return Made(value=found, text="\n".join(_lines(found, self.real, self.fake)), raw=page, note=note)
+        return Made(
+            value=found, text="\n".join(_lines(found, self.real, self.fake)), plain=_plain(found), raw=page, note=note
+        )
+
+
+def _plain(found: dict[str, Any]) -> tuple[str, ...]:
+    """What a judgement comes to: how alike the tables are, who can tell them apart, and what is given away."""
+    counts, shape, trend = found["rows"], found["shape"], found["trend"]
+    lines = [f"Compared {counts['fake']:,} synthetic rows with {counts['real']:,} real ones."]
+    alike = f"Columns are {100 * shape['value']:.1f} % alike, pairs of columns {100 * trend['value']:.1f} %"
+    if "new_rows" in shape:
+        alike += f" (new real rows: {100 * shape['new_rows']['value']:.1f} %, {100 * trend['new_rows']['value']:.1f} %)"
+    lines.append(f"{alike}.")
+    auc = max(one["auc"] for one in (found["detection"]["trees"], found["detection"]["logistic"]))
+    lines.append(f"Shown a real and a synthetic row, a test finds the real one in {100 * auc:.0f} % (guessing: 50 %).")
+    attacks = found.get("attacks")
+    if attacks:
+        caught = max(one["caught"] for one in attacks.values())
+        lines.append(f"Given away: an attack finds {100 * caught:.1f} % of the real rows at 1 % false alarms (guessing: 1 %).")
+    else:
+        lines.append("Next: add --test REAL2, rows that did not make it, to see what it gives away.")
+    return tuple(lines)
 
 
 def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:

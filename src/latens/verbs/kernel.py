@@ -116,6 +116,7 @@ class Made(Struct, kw_only=True):
     arrays: dict[str, Any] = {}
     value: dict[str, Any] = {}  # what --json prints
     text: str = ""
+    plain: tuple[str, ...] = ()  # what it comes to, in at most four lines that stand above the text
     note: str = ""  # said after a result that is printed
     warnings: tuple[str, ...] = ()
     # Columns of a .csv or .parquet file, where these are not the arrays; or what makes them for a path and a number.

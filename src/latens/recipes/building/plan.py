@@ -198,13 +198,13 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
             training = replace(training, validate_every=_epochs_a_round(rows, training.batch_size or rows))
         training = training if limits else replace(training, epochs=epochs)
         training = replace(training, patience=patience) if training.patience == "auto" else training
-        stop = f"stopped early after {training.patience} epochs without a gain on validation rows"
+        stop = f"fewer if validation rows gain nothing for {training.patience}"
         if training.epochs is not None and isinstance(training.patience, int) and training.patience >= training.epochs:
-            stop = f"not stopped early: that takes {training.patience} epochs without a gain on validation rows"
+            stop = f"too few for early stopping, which waits for {training.patience} without a gain"
         if not len(data.subset("validation")):
             stop = "not stopped early, as no rows validate"
         stop = "not stopped early (training.patience=none)" if training.patience is None else stop
-        reasons.append(f"at most {' or '.join(limits) or f'{epochs:g} epochs'}, {stop}")
+        reasons.append(f"up to {' or '.join(limits) or f'{epochs:,.0f} epochs'}, {stop}")
     if training.chunk_steps is None:
         training = replace(training, chunk_steps=_chunk_steps(schema, network, training))
     config = replace(

@@ -1,0 +1,198 @@
+"""What was measured in words that need no course: at most four lines, which stand above the record."""
+
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from latens.data import Dataset
+from latens.evaluation.diagnosis import LOST
+from latens.io.terminal import WIDTH
+
+if TYPE_CHECKING:
+    from latens.workflow.trained import TrainedModel
+
+SURE = 2.0
+"""Standard errors from which a difference is named as one."""
+
+Numbers = Mapping[str, Mapping[str, Any]]
+
+
+def kind_of(trained: "TrainedModel", data: Dataset) -> str:
+    """What one does next depends on it: "table", "text", "pictures" or "numbers"."""
+    if trained.schema.tokens is not None:
+        return "text"
+    if trained.schema.types is not None:
+        return "table"
+    return "pictures" if len(data.schema.shape) in (2, 3) and data.schema.columns is None else "numbers"
+
+
+def duration(seconds: float) -> str:
+    """Write a time with the precision that one remembers: 11 s, 12 min, 2.4 h."""
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def learned(rows: int, seconds: float | None) -> str:
+    """How many rows a model was made from, and in what time."""
+    return f"Learned from {rows:,} rows" + (f" in {duration(seconds)}." if seconds is not None else ".")
+
+
+def cells_of(data: Dataset, positions: Sequence[int] | Any) -> float:
+    """Values of a row that are there, as a mean over rows."""
+    mask = getattr(data, "mask", None)
+    whole = float(math.prod(data.schema.shape))
+    return whole if mask is None or not len(positions) else float(mask[positions].sum()) / len(positions)
+
+
+def better(metrics: Numbers, *, split: str, held_out: bool | None, cells: float, each: str, classes: int = 0) -> str:
+    """How much better than guessing a model is, in per cent.
+
+    Whole numbers have bits: with g the gain over independent cells and l the mean of log p(x), both in nats a row, the
+    share of bits that is saved is g / (g - l). Densities have none, so theirs is exp(g / cells) - 1, by how much more
+    probable a cell is (the geometric mean over cells).
+
+    Args:
+        metrics: The numbers of `Summary.to_json`.
+        split: What the rows are called.
+        held_out: Whether training did not see them; None where nobody can know.
+        cells: Values of a row.
+        each: What is guessed alone, "pixel" or "column".
+        classes: How many classes a classifier chooses among.
+    """
+    first = next((name for name in ("log_marginal", "cross_entropy_bound") if name in metrics), "")
+    rows = int((metrics.get(first) or next(iter(metrics.values()), {"n": 0})).get("n") or 0)
+    who = f"On {rows:,} {_which(split, held_out)}:"
+    token = metrics.get("gain_over_bigram")
+    gain = token or metrics.get("gain_over_independent")
+    if first and gain is not None:
+        over = "guessing each token from the last" if token else f"guessing {each} by {each}"
+        return f"{who} {_by(metrics, gain, metrics[first]['value'], cells, over)}"
+    target = metrics.get("gain_over_mean_target")
+    if target is not None:
+        error = metrics["target_squared_error"]["value"]
+        share = target["value"] / (error + target["value"])
+        return f"{who} targets {100 * abs(share):.0f} % {'closer' if share > 0 else 'farther'} than their mean."
+    if not first and "accuracy" in metrics:
+        chance = f" (guessing: {100 / classes:.0f} %)" if classes else ""
+        one = metrics["accuracy"]
+        return f"{who} the class is right in {_percent(one['value'], one['standard_error'])}{chance}."
+    if not first and "two_sample_accuracy" in metrics:
+        one = metrics["two_sample_accuracy"]
+        told = _percent(one["value"], one["standard_error"])
+        return f"{who} a test knows its samples from them in {told} (guessing: 50 %)."
+    return ""
+
+
+def _which(split: str, held_out: bool | None) -> str:
+    if split == "train":
+        return "training rows"
+    if held_out:
+        return "unseen rows"
+    return "validation rows" if held_out is False else "rows of other data"
+
+
+def _percent(share: float, error: float | None) -> str:
+    """A share with its error, both with the places that the error leaves."""
+    sure = error is not None and math.isfinite(error) and error > 0
+    places = min(3, max(0, -math.floor(math.log10(100 * error)))) if sure and error else 1
+    return f"{100 * share:,.{places}f}" + (f" ± {100 * error:,.{places}f}" if sure and error else "") + " %"
+
+
+def _by(metrics: Numbers, gain: Mapping[str, Any], value: float, cells: float, over: str) -> str:
+    size, error = gain["value"], gain["standard_error"]
+    if error is not None and math.isfinite(error) and abs(size) < SURE * error:
+        return f"no better than {over}."
+    if "bits_per_dimension" in metrics or "bits_per_token" in metrics:
+        guess = size - value
+        if guess > 0:
+            scale = 1.0 / guess
+            words = f"{_percent(abs(size) * scale, None if error is None else error * scale)} "
+            return f"{words}{'fewer' if size > 0 else 'MORE'} bits than {over}."
+    ratio = math.exp(min(abs(size) / max(cells, 1.0), 50.0))
+    more = "more" if size > 0 else "LESS"
+    scale = ratio / max(cells, 1.0)
+    if size < 0:
+        ratio, scale = 1 / ratio, 1 / ratio / max(cells, 1.0)
+    share = _percent(abs(ratio - 1.0), None if error is None else error * scale)
+    return f"{'cells' if over.endswith('column') else 'values'} {share} {more} likely than {over}."
+
+
+def overfit(
+    *, steps: int, best_step: int | None, because: str, kept_last: bool, again: bool, metrics: Numbers,
+    history: Sequence[Mapping[str, Any]], start_kept: bool = False,
+) -> str:  # fmt: skip
+    """Whether a model knows its training rows better than rows like them, by its validation or by `--all`.
+
+    Args:
+        steps: Steps of training.
+        best_step: The step that was best on validation rows.
+        because: Why training ended.
+        kept_last: Whether the last step is kept whatever validation says.
+        again: Whether the last steps were trained on all rows.
+        metrics: The numbers of `Summary.to_json`.
+        history: The epochs of metrics.jsonl.
+        start_kept: Whether the model is what training began with.
+    """
+    gap, gain = metrics.get("generalisation_gap"), metrics.get("gain_over_independent")
+    if gap is not None and gain is not None:
+        size, error = gap["value"], gap["standard_error"] or 0.0
+        lost = size - LOST * (gain["value"] + size)
+        much = gain["value"] + size > 0 and lost > 4.0 * error
+        return f"Overfit: {'yes' if much else 'no'}. Training rows are {size:.2f} ± {error:.2f} nats more probable."
+    if not steps:
+        return ""
+    if again:
+        return "Overfit: unknown. The last steps used all rows, so none were left to check."
+    if start_kept:
+        return "Overfit: no. Training gained nothing on validation rows; its start is kept."
+    rows = [one for one in history if isinstance(one.get("validation_elbo"), int | float)]
+    if not rows or not best_step:
+        return "Overfit: unknown. No rows were set aside to validate."
+    kept = min(rows, key=lambda one: abs(one.get("step", 0) - (steps if kept_last else best_step)))
+    apart = kept.get("train_elbo", -math.inf) - kept["validation_elbo"]
+    if gain is not None and gain["value"] + apart > 0 and apart > LOST * (gain["value"] + apart):
+        return f"Overfit: in part. Training rows do {apart:.1f} nats better than validation rows."
+    if kept_last and best_step < steps:
+        fallen = max(one["validation_elbo"] for one in rows) - rows[-1]["validation_elbo"]
+        yes = "yes" if fallen > 0 else "no"
+        return f"Overfit: {yes}. Step {best_step:,} was best on validation rows; the last is kept."
+    if best_step >= steps:
+        longer = ", so longer may be better" if because in ("budget", "minutes") else ""
+        return f"Overfit: no. Validation rows gained to the end{longer}."
+    return f"Overfit: no. Of {steps:,} steps, {best_step:,} was best on validation rows and is kept."
+
+
+def overfit_of(
+    info: Mapping[str, Any], config: Mapping[str, Any], records: Iterable[Mapping[str, Any]], metrics: Numbers
+) -> str:
+    """The same, of a run: its run.json, its configuration, and the records of its metrics.jsonl."""
+    return overfit(
+        steps=info.get("step") or 0,
+        best_step=info.get("best_step"),
+        because=info.get("stopped_because") or "",
+        kept_last=(config.get("training") or {}).get("keep") == "last",
+        again=bool(info.get("again")),
+        metrics=metrics,
+        history=[record for record in records if record.get("event") == "epoch"],
+        start_kept=bool((info.get("start") or {}).get("kept")),
+    )
+
+
+def following(kind: str, run: str, *, after: str = "fit") -> str:
+    """What to open or type next, by kind of data and by what was just done."""
+    here = shlex.quote(run)
+    look = f"latens explore {here}"
+    made = {"pictures": "-n 64 --out new.png", "text": "-n 20 --out new.txt", "table": "-n 1000 --out new.csv"}
+    new = f"latens sample {here} {made.get(kind, '-n 1000 --out new.csv')}"
+    if kind == "table":
+        first, why = (look, "  (What if: fix columns, see the rest)") if after == "fit" else (new, "  (new rows)")
+    elif after == "fit":
+        first, why = (look, "  (drag a point, see it change)") if kind == "numbers" else (new, f"  or  {look}")
+    else:
+        first, why = look, f"  or  latens report {here}"
+    line = f"Next: {first}{why}"
+    return line if len(line) <= WIDTH else f"Next: {first}"
