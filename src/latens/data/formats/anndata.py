@@ -31,7 +31,7 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an AnnData object: X, with obs_names as row ids and var_names as columns."""
     if getattr(value, "isbacked", False):
         raise DataError("is still on disk.", where=where, fix="Load it first: adata.to_memory(), or give its path.")
-    layers = [str(name) for name in value.layers]
+    layers = [str(name) for name in getattr(value, "layers", None) or ()]
     if roles.layer is not None and roles.layer not in layers:
         raise _no_layer(roles.layer, layers, where)
     matrix = value.X if roles.layer is None else value.layers[roles.layer]

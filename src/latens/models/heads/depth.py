@@ -147,7 +147,7 @@ class DepthInput(eqx.Module):
 
     sees_mask: ClassVar[bool] = True
 
-    def __init__(self, centre: AnyArray, target: AnyArray, spread: AnyArray) -> None:
+    def __init__(self, centre: AnyArray, target: AnyArray | float, spread: AnyArray | float) -> None:
         self.centre = Frozen(jnp.asarray(centre, jnp.float32))
         self.target = Frozen(jnp.asarray(target, jnp.float32))
         self.spread = Frozen(jnp.asarray(spread, jnp.float32))
