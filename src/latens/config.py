@@ -157,7 +157,8 @@ class LabelConfig(Part, frozen=True):
     """What labels are for: nothing, a condition, or to be predicted where they are missing.
 
     Args:
-        kind: "none"; "condition", which every part reads; "predict", from x (M2); "predict-codes", from codes (M1+M2).
+        kind: "none"; "condition", which every part reads; "beside", where parts read the other conditions alone;
+            "predict", from x (M2); "predict-codes", from codes (M1+M2).
         prior: The prior of a conditional model: one for all rows ("shared"), or a Normal for each "class".
         class_prior: The prior p(y) of a predicted label: uniform or learned.
         share: The share of each batch that has labels, where labels are predicted.
@@ -165,7 +166,7 @@ class LabelConfig(Part, frozen=True):
         latent_dim: The number of latent dimensions of M2 on codes.
     """
 
-    kind: Literal["none", "condition", "predict", "predict-codes"] = "none"
+    kind: Literal["none", "condition", "beside", "predict", "predict-codes"] = "none"
     prior: Literal["shared", "class"] = "shared"
     class_prior: Literal["uniform", "learned"] = "uniform"
     share: Probability = 0.1

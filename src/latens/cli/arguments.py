@@ -221,6 +221,7 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
     words = "a column of names or numbers that the model is told and does not model; may be given again"
     group.add_argument("--condition", metavar="NAME", action="append", help=words)
+    group.add_argument("--layer", metavar="NAME", help="of AnnData: the layer that is read in the place of X")
     counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
     group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
     words = "columns of numbers, too, get a type and exact probabilities, as tables with text have them"

@@ -122,6 +122,8 @@ def check(dataset: Dataset) -> dict[str, Any]:
         zeros = int(np.count_nonzero(x == 0) if mask is None else np.count_nonzero((x == 0) & mask))
     constant = np.zeros(1, bool) if schema.tokens is not None else _constant(x, mask)
     likelihood, reason = suggest_likelihood(dataset, convolutions=True)
+    if dataset.cells and dataset.schema.kind == "counts":
+        likelihood, reason = "depth-negative-binomial", "Rows are cells with counts: `latens fit` takes --recipe cells."
     counts = count_columns(dataset)
     report: dict[str, Any] = {
         "name": dataset.name,
@@ -257,12 +259,12 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
         )
     if report["nan_cells"]:
         warnings.append(f"{report['nan_cells']} cells are missing; they are masked and have no influence.")
-    if dataset.schema.kind == "counts":
+    if dataset.schema.kind == "counts" and not dataset.cells:
         warnings.append(
             "The cells are taken for counts: densities are of log(1 + x), not of counts, unless --set likelihood names "
             "one of counts. --no-counts takes them as numbers."
         )
-    elif report["counts"]["all"]:
+    elif report["counts"]["all"] and not dataset.cells:
         warnings.append("The cells are whole numbers: if they count something, --counts models log(1 + x).")
     if dataset.schema.kind == "unit":
         warnings.append("Bernoulli cross-entropy on grey cells is no log p(x): latens names it a cross-entropy.")

@@ -45,6 +45,7 @@ class Dataset:
         unseen: Cells of names that the schema lacks, where these were allowed: the positions of row and column, and the
             name; such a cell counts as missing.
         kept: The positions of these rows among those that were read, where some were left out; None: all were kept.
+        cells: Whether they came as AnnData: rows are single cells, and columns are genes.
     """
 
     x: Any
@@ -65,6 +66,7 @@ class Dataset:
     label_name: str = "label"
     unseen: tuple[tuple[int, int, str], ...] = ()
     kept: np.ndarray | None = None
+    cells: bool = False
 
     def __len__(self) -> int:
         return len(self.x)

@@ -20,7 +20,10 @@ MOST_SHIFT = 64
 """Pixels that a picture can be moved at the most."""
 
 BINARIZE = ("none", "threshold", "stochastic")
-_LATER = ("log1p", "classes", "hide", "shift", "flip")
+_LATER = ("log1p", "classes", "hide", "shift", "flip", "depth")
+
+DEPTH = "depth"
+"""The name of the condition that is the logarithm of the total of a row's observed counts."""
 
 
 class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True):
@@ -49,6 +52,7 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
             do with the others (see `hide_cells`).
         shift: How many pixels a picture is moved at the most, down or up and to the right or left, in a training batch.
         flip: Whether every other picture of a training batch is mirrored, left for right.
+        depth: Whether a batch also gets `cond["depth"]`, the logarithm of each row's total (of counts; at least 1).
 
     Raises:
         ConfigError: For settings that contradict each other.
@@ -64,6 +68,7 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
     hide: Annotated[float, Meta(ge=0, le=1)] = 0.0
     shift: Annotated[int, Meta(ge=0, le=MOST_SHIFT)] = 0
     flip: bool = False
+    depth: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.divide) and self.divide > 0):
@@ -159,10 +164,18 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
             return preparation(row, key=jax.random.fold_in(key, row_id))
 
         x = jax.vmap(one)(jnp.asarray(batch.x), jnp.asarray(batch.row_id))
+    if preparation.depth:
+        batch = dataclasses.replace(batch, cond={**(batch.cond or {}), DEPTH: jax.vmap(log_depth)(x, batch.mask)})
     if preparation.classes == 0 or batch.label is None:
         return dataclasses.replace(batch, x=x)
     label = jax.nn.one_hot(jnp.asarray(batch.label), preparation.classes, dtype=jnp.float32)
     return dataclasses.replace(batch, x=x, cond={**(batch.cond or {}), "label": label})
+
+
+def log_depth(x: Shaped[AnyArray, "*x"], mask: AnyArray | None = None) -> Array:
+    r"""The logarithm of a row's total, $\log\max(\sum_g x_g, 1)$ over what is observed: an empty row counts as 1."""
+    counts = jnp.asarray(x) if mask is None else jnp.where(mask, x, 0)
+    return jnp.log(jnp.maximum(jnp.sum(counts.astype(jnp.float32)), 1.0))
 
 
 def move_pictures(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:

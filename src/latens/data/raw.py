@@ -50,6 +50,8 @@ class Raw:
     strings: list[str] | None = None  # rows of text, in place of `x`
     lines: list[int] | None = None  # the numbers of these in their file
     pieces: str | None = None  # what they are cut into where nothing else is said
+    beside: dict[str, np.ndarray] | None = None  # conditions of the rows that are no columns, by name
+    cells: bool = False  # whether rows are cells and columns genes
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class ColumnRoles:
     sheet: str | None = None  # the name of a sheet, or its number from 1
     query: str | None = None  # the SQL whose rows are read
     header: bool | None = None  # whether the first line names the columns
+    layer: str | None = None  # of AnnData the layer that is read in the place of X
+    beside: tuple[str, ...] = ()  # of AnnData the columns of obs that are read as conditions
+    refuses: bool = True  # whether each of these must be there
 
     @property
     def every(self) -> Declared:

@@ -13,6 +13,7 @@ from msgspec import structs
 from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.formats import idx
+from latens.data.formats.anndata import is_annotated, with_genes
 from latens.data.formats.databases import is_database, read_database
 from latens.data.formats.lines import LinesSource
 from latens.data.formats.npy import read_npy
@@ -77,6 +78,7 @@ def load(
     header: bool | None = None,
     size: int | None = None,
     condition: Any = None,
+    layer: str | None = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -126,7 +128,9 @@ def load(
             kept. None keeps the size of pictures that have one, and chooses 64 or less where they have not.
         condition: What a model is told of a row and does not model: names of columns ("batch:names" takes numbers for
             names), or arrays by name with a name or number for each row. Of a schema that has conditions, columns of
-            these names are taken; a value by name is that of all rows where there is no such column.
+            these names are taken; a value by name is that of all rows where there is no such column. Of AnnData
+            columns are those of `obs`.
+        layer: Of AnnData the name of a layer that is read in the place of X.
 
     Returns:
         The data set; a `StreamDataset` where rows stay on disk.
@@ -147,7 +151,11 @@ def load(
     for flag, value, allowed in (("dates", dates, ORDERS), ("decimal", decimal, (".", ","))):
         if value not in (None, *allowed):
             raise UsageError(f"{value!r} is not known.", where=flag, fix=f"Valid: {' '.join(allowed)}.")
-    words, given = _roles(label=label, row_id=row_id, weight=weight)
+    words, given = _roles(label=label, row_id=row_id, weight=weight, layer=layer)
+    words = replace(words, beside=_beside(condition, schema), refuses=schema is None)
+    if layer is not None and not _of_cells(spec):
+        what = f"{str(spec)[:200] if isinstance(spec, str | Path) else type(spec).__name__} has no layers."
+        raise UsageError(what, where="layer", fix="Leave it out; only AnnData (.h5ad, an AnnData object) has layers.")
     declared = None
     if columns is not None:
         if schema is not None:
@@ -215,6 +223,8 @@ def load(
     if raw.strings is None:
         check_numeric(raw.x, where)
     fresh = schema is None
+    if raw.cells and counts is None and fresh and not typed:
+        counts = _are_counts(raw) or None
     cells = _conditions(raw, condition, schema, n, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
     split = split_by_hash(names, raw.brought)
@@ -246,7 +256,12 @@ def load(
         with_absent(raw, schema)
     if typed:
         missing = "nan"  # a gap in a table of several kinds is a gap
+    counted = None
+    if raw.cells and schema is not None and schema.kind == "counts" and schema.columns is not None:
+        counted = with_genes(raw, schema, unknown, where)
     observed = find_missing(raw, names, missing, where)
+    if counted is not None:
+        observed = counted if observed is None else observed & counted
     if schema is None:
         with np.errstate(over="ignore", invalid="ignore"):  # numbers that overflow are refused there in words
             found = infer_schema(
@@ -312,6 +327,7 @@ def load(
         weight=row_weights(given.get("weight", raw.weight), n, where),
         notes=raw.notes,
         unseen=tuple(strange or ()),
+        cells=raw.cells,
         label_name=(None if "label" in given else raw.label_name) or "label",
     )
     return without_unknown(made) if unknown == "skip" else made
@@ -368,8 +384,10 @@ def _conditions(raw: Raw, asked: Any, schema: Schema | None, n: int, where: str)
         if unknown:
             fix = nearest(unknown[0], known) if known else "Train a model with --condition COLUMN."
             raise UsageError(f"the model reads no condition {unknown[0]!r}.", where="condition", fix=fix)
-        texts = [name for name in known if name in (raw.columns or ())]
-    found = taken_out(raw, texts, where)
+        texts = [name for name in known if name in (raw.columns or ()) or name in (raw.beside or {})]
+    own = {name: name if name in (raw.beside or {}) else plain_name(name) for name in texts}
+    given |= {asked: raw.beside[name] for asked, name in own.items() if raw.beside and name in raw.beside}
+    found = taken_out(raw, [name for name in texts if name not in given], where)
     return arrays_of({name: values for name, values in given.items() if name not in found}, n, where) | found
 
 
@@ -420,6 +438,28 @@ MOST_SIDE = 8192
 def _of_pictures(spec: Any) -> bool:
     folder = isinstance(spec, str | Path) and Path(spec).is_dir() and spec not in KNOWN
     return folder and idx.idx_folder(Path(spec)) is None and bool(find_pictures(Path(spec)).pictures)
+
+
+def _beside(condition: Any, schema: Schema | None) -> tuple[str, ...]:
+    """The names of conditions that may stand beside the matrix of AnnData."""
+    if schema is not None:
+        return tuple(one.name for one in schema.conditions or ())
+    if condition is None or isinstance(condition, Mapping):
+        return ()
+    texts = [condition] if isinstance(condition, str) else list(condition)
+    return tuple(plain_name(str(text)) for text in texts if not str(text).endswith(".npy"))
+
+
+def _of_cells(spec: Any) -> bool:
+    return ".h5ad" in str(spec).lower() if isinstance(spec, str | Path) else is_annotated(spec)
+
+
+def _are_counts(raw: Raw) -> bool:
+    """Whether cells hold whole numbers of 0 or more, with some above 1."""
+    values = raw.x.matrix.data if isinstance(raw.x, SparseRows) else raw.x
+    if not values.size or values.dtype.kind not in "iuf" or values.min() < 0 or values.max() < 2:
+        return False
+    return values.dtype.kind in "iu" or bool(np.all(values == np.floor(values)))
 
 
 def _roles(**choices: Any) -> tuple[ColumnRoles, dict[str, Any]]:

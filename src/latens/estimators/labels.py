@@ -17,7 +17,7 @@ from latens.workflow.trained import TrainedModel
 def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:
     """Add labels to a data set where the recipe uses some."""
     # y: labels; -1 (of numbers), NaN, None or "" is a missing one.
-    if config.label.kind == "none":
+    if config.label.kind in ("none", "beside"):
         return data
     if y is None:
         raise UsageError(f"the recipe {config.recipe!r} needs y.", where="y", fix="Call fit(X, y).")

@@ -252,6 +252,7 @@ def _off_support(near: Estimate, precision: Estimate, reference: Estimate) -> st
 
 _RIVALS = {
     "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
+    "genes alone": ("gain_over_genes", "begin at principal components (--set start=closed-form), or give more cells"),
     "a tree of columns": ("gain_over_tree", "begin at that tree (--set start=closed-form)"),
     "a Gaussian of factors": ("gain_over_gaussian", "begin at its factors (--set network.linear=true)"),
 }

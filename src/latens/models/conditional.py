@@ -96,7 +96,7 @@ class Conditional(eqx.Module):
                 where="network",
                 fix=f"Give its last layer {self.head.num_outputs} outputs.",
             )
-        return self.head(outputs.reshape(-1))
+        return self.head.given(cond)(outputs.reshape(-1))
 
     def _condition(self, name: str, cond: Cond) -> Float[Array, " n"]:
         if cond is None or name not in cond:

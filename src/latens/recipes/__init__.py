@@ -21,7 +21,7 @@ from latens.recipes.parts.objects import ROWS, TABLES
 from latens.recipes.parts.objects import register_part as register_part
 from latens.typing import Key, checked_later
 
-from . import classifiers, deep, labels, tables
+from . import cells, classifiers, deep, labels, tables
 
 if TYPE_CHECKING:  # functions of the recipes that people know by name; at run time `__getattr__` finds them
     from .typed import *  # noqa: F403
@@ -31,7 +31,7 @@ def _read() -> Iterator[Recipe]:
     """The recipes of `recipes.ini`."""
     words = configparser.RawConfigParser(delimiters="=", comment_prefixes="#")
     words.read(Path(__file__).with_name("recipes.ini"), encoding="utf-8")
-    own = {**classifiers.RECIPES, **deep.RECIPES, **labels.RECIPES, **tables.RECIPES}
+    own = {**cells.RECIPES, **classifiers.RECIPES, **deep.RECIPES, **labels.RECIPES, **tables.RECIPES}
     for name in words.sections():
         said = {key.replace(" ", "_"): " ".join(value.split()) for key, value in words[name].items()}
         settings = dict(word.split("=", 1) for word in said.pop("set", "").split())
@@ -111,15 +111,19 @@ def recipe_of(config: Config) -> Recipe:
     return recipe
 
 
-def of_rows(config: Config, schema: Schema) -> Config:
-    """The configuration; of rows of text, where it is one of `default`, that of `text` with the same settings."""
-    if schema.kind != "tokens" or config.recipe != "default":
+def of_rows(config: Config, data: Dataset) -> Config:
+    """The configuration; of text and of cells, where it is one of `default`, that of `text` or `cells`."""
+    # The same settings: an option that differs from that of `default` stays.
+    name = "text" if data.schema.kind == "tokens" else "cells" if data.cells and data.schema.kind == "counts" else ""
+    if not name or config.recipe != "default":
+        return config
+    if name == "cells" and isinstance(config, VAEConfig) and config.likelihood.family != "auto":
         return config
     own, usual = to_json(config), to_json(get_recipe("default").config)
-    for part, options in to_json(get_recipe("text").config).items():
+    for part, options in to_json(get_recipe(name).config).items():
         if isinstance(options, dict):
             own[part] |= {name: value for name, value in options.items() if own[part][name] == usual[part][name]}
-    return from_json(own | {"recipe": "text"})
+    return from_json(own | {"recipe": name})
 
 
 def config_of(name: str, settings: dict[str, Any], stored: dict[str, Any] | None, *, where: str) -> Config:

@@ -14,7 +14,7 @@ from latens.config import LabelConfig, VAEConfig
 from latens.data import Dataset, Schema
 from latens.distributions import StandardNormal
 from latens.errors import ConfigError
-from latens.models import CategoricalHead, Conditional, LatentModel, NormalHead, SemiSupervised, Stacked
+from latens.models import CategoricalHead, Conditional, DepthInput, LatentModel, NormalHead, SemiSupervised, Stacked
 from latens.networks import Dense, encoder_network
 from latens.objectives import ELBO, AbstractObjective, OnLower, OnUpper
 from latens.recipes.building import model as building
@@ -45,9 +45,11 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> SemiSupervi
         raise ConfigError("this recipe predicts labels, with one level of latents.", where="label.kind",
                           fix="Leave label.kind and posterior.levels as they are, or use another recipe.")  # fmt: skip
     conditional = building.build(schema, parts.having(replace(config, label=LabelConfig(kind="condition"))), key=below)
-    up = encoder_network(network.kind, schema.shape, network.hidden or (), classes, key=above,
+    entry = parts.likelihood.encoder_input(schema)
+    shape = getattr(entry, "shape", schema.shape)
+    up = encoder_network(network.kind, shape, network.hidden or (), classes, key=above,
                          **building.network_options(network))  # fmt: skip
-    classifier = Conditional(up, CategoricalHead((), classes), parts.likelihood.encoder_input(schema))
+    classifier = Conditional(up, CategoricalHead((), classes), entry)
     return SemiSupervised(conditional, classifier, class_logits)
 
 
@@ -86,7 +88,12 @@ def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, 
     if config.label.kind == "predict":
 
         def start(model: Any, data: Dataset) -> Any:
-            return eqx.tree_at(lambda m: m.conditional, model, begin(model.conditional, data))
+            started = begin(model.conditional, data)
+            entry: Any = getattr(started.encoder, "standardise", None)
+            model = eqx.tree_at(lambda m: m.conditional, model, started)
+            if not isinstance(entry, DepthInput):
+                return model
+            return eqx.tree_at(lambda m: m.classifier.standardise, model, entry)
 
         return (_last(config, size, objective, start),)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
 _TOLD = ("dates", "decimal", "encoding", "sheet", "query", "header")
-_ROLES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size")
+_ROLES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size", "layer")
 _NAMES = (*_ROLES, "condition", *_TOLD)
 _FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
 
@@ -41,7 +41,7 @@ def remembered(source: Any) -> dict[str, Any]:
     # rows.
     if not isinstance(source, Mapping):
         return {}
-    kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool, "typed": bool}
+    kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool, "typed": bool, "layer": str}
     found = {flag: source[flag] for flag, kind in kinds.items() if isinstance(source.get(flag), kind)}
     if found.get("label", "").endswith(".npy"):
         del found["label"]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from latens.verbs._cells import CODES, annotated_bytes, refuse_annotated
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 class Encode(Verb):
     """Rows to latents: posterior means, log-variances, ELBO parts."""
 
-    endings: ClassVar = (".npz", ".csv", ".parquet")
-    takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; with --workers a folder")
+    endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
+    takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; h5ad of cells; with --workers a folder")
     in_parts: ClassVar = True
     data: Data
     unknown: Unknown = "error"
@@ -25,6 +26,8 @@ class Encode(Verb):
         from latens.data.streams.dataset import StreamDataset
 
         data = at.load(every=False)
+        if at.out.suffix.lower() == ".h5ad":
+            refuse_annotated(at, data)
         yield f"encode {getattr(data, 'total', len(data))} rows of {data.name}"
         every = data.stream.parts() if isinstance(data, StreamDataset) else [data]
         found = [self.part(at, part, np.arange(len(part))) for part in every]
@@ -32,6 +35,12 @@ class Encode(Verb):
         shapes = {name: list(array.shape) for name, array in arrays.items()}
         listed = ", ".join(f"{n} {tuple(a.shape[1:])}" if a.ndim > 1 else n for n, a in arrays.items())
         rows = len(arrays["row_id"])
+        if at.out.suffix.lower() == ".h5ad":
+            mean = arrays["mean"].reshape(rows, -1)
+            raw = annotated_bytes(at, {f"obsm/{CODES}": mean})
+            return Made(
+                raw=raw, value={"rows": rows, "obsm": CODES}, text=f"obsm[{CODES!r}] {mean.shape[1:]}, {rows} rows"
+            )
         return Made(arrays=arrays, value={"rows": rows, "arrays": shapes}, text=f"{listed}, {rows} rows")
 
     def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":

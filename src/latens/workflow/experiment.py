@@ -188,7 +188,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.get_recipe("default").config.')
     refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
     check_process()
-    given, config = config.recipe, of_rows(config, data.schema)
+    given, config = config.recipe, of_rows(config, data)
     recipe = recipe_of(config)
     refuse_on_stream(config, data)
     config = going_on(config, start)
@@ -198,7 +198,10 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     _something_counts(data)
     former = recipe.bind(config)
     resolved, reasons = recipe.resolve(former, data)
-    reasons = reasons if config.recipe == given else [f"recipe {config.recipe}, because rows are text", *reasons]
+    rows = {"text": "rows are text", "cells": "rows are cells with counts (--recipe NAME for another)"}
+    reasons = (
+        reasons if config.recipe == given else [f"recipe {config.recipe}, because {rows[config.recipe]}", *reasons]
+    )
     parts = recipe.bind(resolved, former)
     refuse_idle(parts, recipe.config)
     experiment = Experiment(recipe, resolved, (), data, recipe.preparation(data.schema, parts), start, parts)
@@ -331,7 +334,7 @@ def as_labelled(config: Config, data: Dataset) -> Dataset:
             )
             raise ConfigError(what, where="--condition", fix=fix)
         return data
-    if data.schema.conditions and config.label.kind not in ("condition", "predict"):
+    if data.schema.conditions and config.label.kind not in ("condition", "beside", "predict"):
         names = ", ".join(one.name for one in data.schema.conditions)
         fix = "Add --set label=condition, use --recipe conditional-vae or m2, or leave --condition out."
         raise ConfigError(f"this recipe does not read the conditions {names}.", where="--condition", fix=fix)

@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
+from latens.data.given import GIVEN
 from latens.data.sparse import SparseRows
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
@@ -37,6 +38,7 @@ from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.bigram import bigram_baseline, tokens_counted
 from latens.evaluation.evidence.by_column import nats_by_column
+from latens.evaluation.evidence.depth import depth_baseline
 from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
@@ -225,6 +227,7 @@ class Measurement:
         self.what = "" if self.counts else what_density(trained, kind)
         known = ["the label"] if trained.preparation.classes else []
         known += [one.name for one in trained.schema.conditions or ()]
+        known += ["the total"] if preparation.depth else []
         self.what += f"given {' and '.join(known)} of each row; " if known else ""
         self.rows: np.ndarray = np.zeros(0)
         self.marginals: LogMarginals | None = None  # of each row, with what its draws say, where it has several
@@ -399,6 +402,8 @@ class Measurement:
             bigram = bigram_baseline(data.x[train], x, self.tokens.size, **weights)
             what = "log p(x) minus that of tokens that depend on the one before, counted in"
             return self._gain(self.rows - bigram, what, "gain_over_bigram")
+        if self.trained.preparation.depth:
+            return self._gain_over_genes(data, mask)
         if self.discrete and not self.yes_no:
             kind = "counts" if self.counts else "levels"
             rows, test, ours = data.x.take(train, axis=0), np.asarray(self.batch.x), self._discrete()
@@ -437,6 +442,20 @@ class Measurement:
             ours = self.rows  # both are densities of (x + u) / L
         what = f"log p(x) minus that of a Gaussian of {count} factors (probabilistic PCA) fitted to"
         self._gain(ours - found, what, "gain_over_gaussian")
+
+    def _gain_over_genes(self, data: Dataset, mask: np.ndarray | None) -> None:
+        """Add log p(x) given totals and batches minus that of a negative binomial of each gene, given the same."""
+        train, test = data.subset("train"), np.asarray(self.batch.x, np.float64)
+        kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][: max(1, MOST_VALUES // self.cells)])
+        told = [None if one is None else one.get(GIVEN) for one in (data.cond, self.batch.cond)]
+        given = None if told[0] is None else told[0][kept], None if told[1] is None else np.asarray(told[1])
+        masks = None if data.mask is None else data.mask[kept], mask
+        weight = None if data.weight is None else data.weight[kept].astype(np.float64)
+        rows = np.asarray(data.x[kept], np.float64)
+        found = depth_baseline(rows, test, given, masks=masks, weight=weight)
+        beside = f" and {' and '.join(one.name for one in data.schema.conditions)}" if data.schema.conditions else ""
+        what = f"log p(x) minus that of a negative binomial a gene given total{beside}, fitted to"
+        self._gain(self.rows - found, what, "gain_over_genes")
 
     def _gain(self, rows: np.ndarray, what: str, name: str = "gain_over_independent") -> None:
         protocol = f"{what} the training rows, paired over rows"

@@ -64,6 +64,22 @@ class Methods:
         file: str,
     ) -> Made:
         """The rows that `latens compress` coded: `latens decompress`."""
+    def contrast(
+        self,
+        data: Any,
+        groups: str,
+        column: str | None = None,
+        delta: float = 0.25,
+        fdr: float = 0.05,
+        own: bool = False,
+        top: int = 20,
+        num_samples: int = 25,
+        unknown: Literal['error', 'missing', 'skip'] = 'error',
+        given: list[str] | None = None,
+        seed: int = 0,
+        theme: Literal['light', 'dark'] = 'light',
+    ) -> Made:
+        """Which genes differ between two groups of cells: log fold changes and expected false discoveries: `latens contrast`."""
     def detect(
         self,
         data: Any,
@@ -98,6 +114,18 @@ class Methods:
         format: Literal['onnx'] = 'onnx',
     ) -> Made:
         """The encoder and the decoder as ONNX files, checked: `latens export`."""
+    def express(
+        self,
+        data: Any,
+        unknown: Literal['error', 'missing', 'skip'] = 'error',
+        given: list[str] | None = None,
+        own: bool = False,
+        total: float | None = None,
+        num_samples: int = 25,
+        draws: int = 0,
+        seed: int = 0,
+    ) -> Made:
+        """Normalised expression of each gene in each cell: means and draws, of counts given totals: `latens express`."""
     def figures(
         self,
         data: Any = None,

@@ -90,6 +90,8 @@ _METRICS = (
            over="a tree of columns"),
     Metric("gain_over_gaussian", "nats", "measure", "its own numbers", "gain over a Gaussian of factors",
            over="a Gaussian of factors (probabilistic PCA)", lacking="rows with gaps, weights or very many cells"),
+    Metric("gain_over_genes", "nats", "measure", "its own counts given totals", "gain over genes alone",
+           over="a negative binomial of each gene alone"),
     Metric("gain_over_bigram", "nats", "measure", "its own rows of text", "gain over pairs of tokens",
            over="pairs of tokens, counted"),
     Metric("pair_dependence", "share", "measure", "its own mixed table", "dependence of pairs of columns in samples",

@@ -12,7 +12,8 @@ import numpy as np
 from latens.data.formats.tables import check_column_names, frame_column
 from latens.data.raw import ColumnRoles, Raw, damaged
 from latens.data.rows import unmasked
-from latens.data.sparse import compressed, is_sparse, sparse_rows
+from latens.data.schema import Schema
+from latens.data.sparse import SparseRows, compressed, is_sparse, sparse_rows
 from latens.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -30,21 +31,32 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an AnnData object: X, with obs_names as row ids and var_names as columns."""
     if getattr(value, "isbacked", False):
         raise DataError("is still on disk.", where=where, fix="Load it first: adata.to_memory(), or give its path.")
-    if value.X is None:
-        raise DataError("has no X.", where=where, fix="Set it: adata.X = adata.layers['counts'].")
-    matrix = value.X
+    layers = [str(name) for name in getattr(value, "layers", None) or ()]
+    if roles.layer is not None and roles.layer not in layers:
+        raise _no_layer(roles.layer, layers, where)
+    matrix = value.X if roles.layer is None else value.layers[roles.layer]
+    if matrix is None:
+        raise DataError("has no X.", where=where, fix="Name a layer (layer='counts'), or set adata.X.")
     x = sparse_rows(matrix, where) if is_sparse(matrix) else np.asarray(unmasked(matrix))
     columns = [str(name) for name in value.obs.columns]
-    picked = {
-        role: frame_column(value.obs.iloc[:, columns.index(name)]) for role, name in _asked(columns, roles, where)
-    }
-    return _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where, roles)
+
+    def column(name: str) -> np.ndarray:
+        return frame_column(value.obs.iloc[:, columns.index(name)])
+
+    picked = {role: column(name) for role, name in _asked(columns, roles, where)}
+    made = _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where, roles)
+    made.beside = {name: column(name) for name in _conditions(columns, made, roles, where)}
+    return _counted(made, layers, roles)
 
 
 def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     """Read the rows of an open .h5ad file."""
     where = store.where
-    for name in ("obs", "var", "X"):
+    layers = _layers(store)
+    if roles.layer is not None and roles.layer not in layers:
+        raise _no_layer(roles.layer, layers, where)
+    key = "X" if roles.layer is None else f"layers/{roles.layer}"
+    for name in ("obs", "var", "X")[: 3 if roles.layer is None else 2]:
         if store.file.get(name, getlink=True) is None:
             raise damaged(where, f"has no {name}, which every AnnData file with data has.", _REWRITE)
     obs, var = store.item("obs"), store.item("var")
@@ -54,7 +66,75 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     columns = [name for name in obs if name not in skipped]
     picked = {role: _column(store, obs, f"obs/{name}") for role, name in _asked(columns, roles, where)}
     names, genes = _index(store, obs, "obs"), _index(store, var, "var")
-    return _raw(store.matrix() if store.stays else _matrix(store), picked, names, genes, where, roles)
+    made = _raw(store.matrix(key) if store.stays else _matrix(store, key), picked, names, genes, where, roles)
+    made.beside = {name: _column(store, obs, f"obs/{name}") for name in _conditions(columns, made, roles, where)}
+    return made if store.stays else _counted(made, layers, roles)
+
+
+def _layers(store: "Store") -> list[str]:
+    """The names of the layers of an open file."""
+    if store.file.get("layers", getlink=True) is None:
+        return []
+    group = store.item("layers")
+    return list(group) if store.is_group(group) else []
+
+
+def _no_layer(name: str, layers: Sequence[str], where: str) -> DataError:
+    fix = nearest(name, layers) if layers else "It has none: leave --layer out."
+    return DataError(f"has no layer {name!r}.", where=where, fix=fix)
+
+
+def _conditions(columns: Sequence[str], raw: Raw, roles: ColumnRoles, where: str) -> list[str]:
+    """The columns of obs that were asked for as conditions; those that are genes stay such."""
+    missing = [name for name in roles.beside if name not in columns and name not in (raw.columns or ())]
+    if missing and roles.refuses:
+        hint = nearest(missing[0], columns) if columns else "obs has no columns."
+        raise DataError(f"obs has no column {missing[0]!r}, a condition.", where=where, fix=hint)
+    return [name for name in roles.beside if name in columns]
+
+
+def with_genes(raw: Raw, schema: Schema, unknown: str, where: str) -> np.ndarray | None:
+    """Bring cells to the genes of a model, by name; those of other genes are left out, with a note."""
+    # returns: true where a gene was counted, where genes are missing and `unknown` allows that; else None.
+    wanted, have = [column.name for column in schema.columns or ()], list(raw.columns or ())
+    place = {name: at for at, name in enumerate(have)}
+    lacking = [name for name in wanted if name not in place]
+    if len(lacking) == len(wanted):
+        what = f"has none of the model's {len(wanted)} genes; the model has {wanted[0]!r}, and these rows {have[0]!r}."
+        raise DataError(what, where=where, fix="Name genes as the model does: adata.var_names = ...")
+    if lacking and unknown != "missing":
+        some = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
+        what = f"lacks {len(lacking)} of the model's {len(wanted)} genes: {some}."
+        fix = "Add them (with counts of 0 where they were looked for), or take them as missing: --unknown missing."
+        raise DataError(what, where=where, fix=fix)
+    if extra := len(have) - (len(wanted) - len(lacking)):
+        raw.notes += (f"{extra} genes that the model does not know are left out",)
+    if have == wanted:
+        return None
+    at = [place[name] for name in wanted if name in place]
+    x = raw.x.columns_at(at) if isinstance(raw.x, SparseRows) else raw.x[:, at]
+    raw.columns = tuple(wanted)
+    if not lacking:
+        raw.x = x
+        return None
+    raw.notes += (f"{len(lacking)} genes of the model are missing",)
+    found = np.array([name in place for name in wanted])
+    raw.x = np.zeros((len(x), len(wanted)), x.dtype)
+    raw.x[:, found] = np.asarray(x)
+    return np.broadcast_to(found, raw.x.shape).copy()
+
+
+def _counted(raw: Raw, layers: Sequence[str], roles: ColumnRoles) -> Raw:
+    """The rows, marked as cells; with a note where they are no counts and a layer may hold these."""
+    raw.cells = True
+    values = raw.x.matrix.data if isinstance(raw.x, SparseRows) else raw.x
+    whole = values.dtype.kind in "iub" or bool(np.all(values == np.floor(values)))
+    if not whole:
+        at = "X" if roles.layer is None else f"the layer {roles.layer!r}"
+        others = [name for name in layers if name != roles.layer]
+        also = f"; --layer takes one of {', '.join(others)}" if others else ""
+        raw.notes += (f"{at} holds fractions, which are no counts (log-normalised, say){also}",)
+    return raw
 
 
 def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple[str, str]]:
@@ -113,10 +193,10 @@ def _decoded(codes: np.ndarray, categories: np.ndarray, where: str, path: str) -
     return words[np.where(codes < 0, len(categories), codes)]
 
 
-def _matrix(store: "Store") -> Any:
-    item, where = store.item("X"), f"{store.where}[X]"
+def _matrix(store: "Store", key: str) -> Any:
+    item, where = store.item(key), f"{store.where}[{key}]"
     if not store.is_group(item):
-        return store.array(item, "X")
+        return store.array(item, key)
     encoding, shape = store.attribute(item, "encoding-type"), store.attribute(item, "shape")
     if (
         encoding not in ("csr_matrix", "csc_matrix")
@@ -125,7 +205,7 @@ def _matrix(store: "Store") -> Any:
         or shape.dtype.kind not in "iu"
     ):
         raise DataError("is neither a dense nor a CSR or CSC matrix.", where=where, fix=_REWRITE)
-    data, indices, indptr = (store[f"X/{name}"] for name in ("data", "indices", "indptr"))
+    data, indices, indptr = (store[f"{key}/{name}"] for name in ("data", "indices", "indptr"))
     found = compressed(str(encoding)[:3], data, indices, indptr, (int(shape[0]), int(shape[1])))
     if found is None:
         raise damaged(where, "its data, indices and indptr do not make a sparse matrix.")

@@ -128,10 +128,13 @@ class Store(AbstractArrays):
         rows = self.stays and not self.is_group(item) and len(item.shape or ()) > 1 and item.dtype.kind in "biuf"
         return DenseRows(self.rows(key), f"{self.where}[{key}]") if rows else self.array(item, key)
 
-    def matrix(self) -> Any:
-        """Give the matrix of an AnnData file, whose rows stay on disk."""
-        item = self.item("X")
-        return SparseRows(self, item) if self.is_group(item) else DenseRows(self.rows("X"), f"{self.where}[X]")
+    def matrix(self, key: str = "X") -> Any:
+        """Give a matrix of an AnnData file, whose rows stay on disk."""
+        item = self.item(key)
+        if self.is_group(item) and key != "X":
+            fix = "Leave --stream and --layer out, or write the layer as X of another file."
+            raise DataError("is a sparse layer, which is not read by blocks.", where=f"{self.where}[{key}]", fix=fix)
+        return SparseRows(self, item) if self.is_group(item) else DenseRows(self.rows(key), f"{self.where}[{key}]")
 
     def is_group(self, item: Any) -> bool:
         """Whether an item of the file is a group."""

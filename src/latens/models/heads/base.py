@@ -24,7 +24,7 @@ from latens.distributions import (
     DiagonalNormal,
 )
 from latens.trees import Frozen
-from latens.typing import AnyArray, Array, Float, Key
+from latens.typing import AnyArray, Array, Cond, Float, Key
 
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
@@ -77,6 +77,17 @@ class AbstractHead(eqx.Module):
     @abstractmethod
     def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
         """The distribution that belongs to these outputs."""
+
+    def given(self, cond: Cond) -> "AbstractHead":
+        """The head of a row with these conditions.
+
+        Args:
+            cond: The row's conditions by name; None: none are given.
+
+        Returns:
+            A head; the same one where the head reads no conditions.
+        """
+        return self
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         """The outputs whose distribution has the data's mean: where a decoder's last bias starts.

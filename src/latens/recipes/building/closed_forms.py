@@ -11,12 +11,16 @@ from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.dataset import training_rows
+from latens.data.given import GIVEN
 from latens.evaluation.evidence import factors
+from latens.evaluation.evidence.depth import fit_depth_factors
 from latens.evaluation.evidence.factors import fit_factors, latent_gains
 from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
 from latens.models import (
     AbstractHead,
     Conditional,
+    DepthHead,
+    DepthInput,
     LatentModel,
     MixturePrior,
     NormalHead,
@@ -55,6 +59,8 @@ def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> Lat
         head = decoder.head.with_tree(made.parents, made.order, made.log_ratios)
         started = without_outputs(eqx.tree_at(lambda d: d.head, decoder, head))
         model = eqx.tree_at(lambda m: m.decoder, model, started)
+    elif isinstance(getattr(decoder, "head", None), DepthHead):
+        model = _at_depth(model, data, prepare)
     elif isinstance(getattr(decoder, "network", None), LinearPath):
         model = _at_factors(model, data, prepare)
     return model
@@ -130,6 +136,38 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
     raw = raw_scale(1.0 / np.sqrt(made.precision), encoder.head.scale, floor)
     up = encoder.network.at(maps, np.concatenate([-at_mean @ maps, raw]))
     return eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network, m.decoder.head), model, (up, down, new_head))
+
+
+def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
+    """The model of counts that sees them at the depth of these data, begun at their components where it has a path."""
+    encoder, decoder = _any(model.encoder), _any(model.decoder)
+    train, genes = data.subset("train"), int(np.prod(data.schema.shape))
+    most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // genes))
+    kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
+    batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
+    x, mask = np.asarray(batch.x, np.float64), None if batch.mask is None else np.asarray(batch.mask)
+    told = None if batch.cond is None or GIVEN not in batch.cond else np.asarray(batch.cond[GIVEN])
+    path = isinstance(getattr(decoder, "network", None), LinearPath)
+    count = int(np.prod(encoder.head.shape)) if path else 0
+    made = fit_depth_factors(x, told, count, mask)
+    entry = DepthInput(made.centre, made.target, made.spread)
+    model = eqx.tree_at(lambda m: m.encoder.standardise, model, entry)
+    usual = Frozen(jnp.asarray(made.target, jnp.float32))
+    log_theta = jnp.asarray(made.log_theta.reshape(decoder.head.shape), jnp.float32)
+    model = eqx.tree_at(lambda m: (m.decoder.head.usual, m.decoder.head.log_dispersion), model, (usual, log_theta))
+    if not path:
+        return model
+    bias = decoder.head.output_bias(np.exp(made.shares))
+    # A label that is read stands before the conditions, and the closed form does not depend on it.
+    rest_up = len(encoder.network.weight.value) - len(made.up)
+    up, down = (
+        np.insert(made.up, [genes + 1] * rest_up, 0.0, axis=0),
+        np.insert(made.down, [count] * rest_up, 0.0, axis=0),
+    )
+    floor = encoder.head.scale_floor if encoder.head.scale == "softplus" else 0.0
+    raw = raw_scale(made.scale, encoder.head.scale, floor)
+    paths = encoder.network.at(up, np.concatenate([made.at, raw])), decoder.network.at(down, bias)
+    return eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network), model, paths)
 
 
 def _any(part: Any) -> Any:

@@ -108,7 +108,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
             raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
         down = SpectrallyNormalised(down)
     if network.linear:
-        up, down = with_linear_paths(up, down, schema, parts.config, head, likelihood)
+        up, down = with_linear_paths(up, down, schema, parts, head, extra)
     encoder = Conditional(up, head, entry, reads, usual)
     decoder = Conditional(down, likelihood, row.decoder_input, reads, usual)
     if posterior.levels:
@@ -123,16 +123,18 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
 
 
 def with_linear_paths(
-    up: Any, down: Any, schema: Schema, config: VAEConfig, head: AbstractHead, likelihood: AbstractHead
+    up: Any, down: Any, schema: Schema, parts: Parts, head: AbstractHead, extra: int
 ) -> tuple[LinearPath, LinearPath]:
     """Encoder and decoder with maps of 0 beside their networks, which the closed form of the data fills."""
-    located, network = likelihood.located, config.network
+    # extra: how many numbers of labels and conditions both read.
+    config, likelihood, depth = parts.config, parts.likelihood.made(schema), parts.likelihood.depth
+    located, network = (1, 0.0, 1.0) if depth else likelihood.located, config.network
     squashed = {network.encoder_output_activation, network.decoder_output_activation} != {"identity"}
     told = {
         f"a {config.likelihood.family} likelihood has no means of numbers": located is None,
         f"a {config.posterior.kind} posterior is not a Normal without correlations": type(head) is not NormalHead,
         "the last activation of a network squashes what it adds to": squashed,
-        "the networks read labels or conditions": config.label.kind != "none" or bool(schema.conditions),
+        "the networks read labels or conditions": not depth and bool(extra),
         f"{network.kind} networks with this option cannot begin at 0": not all(
             hasattr(one, "with_output_weights_times") for one in (up, down)
         ),
@@ -142,6 +144,10 @@ def with_linear_paths(
         fix = "Remove --set network.linear=true."
         raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix=fix)
     cells, latents = math.prod(schema.shape), math.prod(head.shape)
+    if depth:
+        return LinearPath(up, jnp.zeros((cells + 1 + extra, latents))), LinearPath(
+            down, jnp.zeros((latents + extra, cells))
+        )
     group = schema.shape[-1] if likelihood.coupled else 1
     kept = jnp.zeros(cells), jnp.zeros((cells // group, group, group))
     down = LinearPath(down, jnp.zeros((latents, cells)), located[0], *kept)

@@ -124,6 +124,7 @@ def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
     hide = data.hide if data.hide is not None else HIDE if schema.kind == "mixed" else 0.0
     found = partial(Preparation, hide=hide, shift=data.shift or 0, flip=data.flip)
     made = _seen(found, schema, parts)
+    made = structs.replace(made, depth=True) if likelihood.depth else made
     return structs.replace(made, classes=num_classes(schema, config)) if config.label.kind == "condition" else made
 
 
@@ -165,7 +166,10 @@ def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int,
         raise ConfigError("this recipe predicts no labels.", where="label.kind", fix="Use --recipe m2 or m1-m2.")
     if config.label.kind == "none":
         return (), 0, 0
-    classes, width = num_classes(schema, config), sum(one.width for one in schema.conditions or ())
+    width = sum(one.width for one in schema.conditions or ())
+    if config.label.kind == "beside":
+        return (GIVEN,) * bool(width), 0, width
+    classes = num_classes(schema, config)
     return (LABEL,) * bool(classes) + (GIVEN,) * bool(width), classes, width
 
 

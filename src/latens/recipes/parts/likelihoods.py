@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 from msgspec import Meta, structs
@@ -32,6 +32,7 @@ class Likelihood(Row):
     make: Callable[[Schema, LikelihoodConfig, Any], AbstractHead]
     kinds: tuple[DataKind, ...]  # the kinds of data that it takes
     sees: Sees = "numbers"  # what the model sees of a stored row, as `AbstractHead.sees` has it
+    depth: bool = False  # whether the total of a row is a condition of it
     what: str = ""  # the likelihood in a few words, where it is not latens's own
     head: type[AbstractHead] | None = None  # the class of the head, where every option is one of its fields; else None
 
@@ -68,7 +69,7 @@ class Likelihood(Row):
             return m.SquashedHead(head, config.squash)
         return m.AffineHead(head, *scaling(schema)) if schema.standardised and self.sees == "numbers" else head
 
-    def encoder_input(self, schema: Schema) -> m.Standardise | TableInput | TokenInput | None:
+    def encoder_input(self, schema: Schema) -> m.Standardise | m.DepthInput | TableInput | TokenInput | None:
         """What happens to a row before the encoder's network."""
         # returns: a standardisation, for mixed tables what is seen of their columns, or None where the network sees the
         # row as the likelihood does.
@@ -76,6 +77,8 @@ class Likelihood(Row):
             return TableInput(schema.types)
         if schema.tokens is not None:
             return TokenInput(schema.shape, schema.tokens.size)
+        if self.depth:
+            return m.DepthInput(jnp.zeros(math.prod(schema.shape)), jnp.zeros(()), jnp.ones(()))
         if schema.standardised:
             return m.Standardise(*scaling(schema), log1p=self.sees == "whole")
         if self.sees in ("whole", "index"):
@@ -115,6 +118,14 @@ class PixelContextOptions(ContextOptions, frozen=True):
     components: Annotated[int, Meta(ge=1, le=100)] = 1  # the number of logistics in the mixture of a pixel
 
 
+class DepthOptions(Part, frozen=True):
+    """A negative binomial around shares of a row's total, which is a condition."""
+
+    # one dispersion a gene, or one a gene and condition: the logarithm is then linear in the conditions (batches, say)
+    dispersion: Literal["gene", "gene-condition"] = "gene"
+    zero_inflated: bool = False  # whether each gene also has a probability of an extra zero
+
+
 class TokenOptions(Part, frozen=True):
     """Tokens one after another, by a recurrent network or a transformer."""
 
@@ -150,6 +161,16 @@ def _heavy(kind: Callable[..., AbstractHead], **given: Any) -> Callable[[Schema,
 
 def _counts(schema: Schema) -> heads.NegativeBinomialHead:
     return heads.NegativeBinomialHead(schema.shape, jnp.zeros(schema.shape))
+
+
+def _depth(schema: Schema, options: DepthOptions) -> m.DepthHead:
+    width = sum(one.width for one in schema.conditions or ())
+    if options.dispersion == "gene-condition" and not width:
+        what = "a dispersion for each gene and condition needs conditions, and the data have none."
+        raise ConfigError(what, where="likelihood.dispersion", fix="Name them with --condition COLUMN, or use gene.")
+    genes = math.prod(schema.shape)
+    changes = jnp.zeros((width, genes)) if options.dispersion == "gene-condition" else None
+    return m.DepthHead(schema.shape, jnp.zeros(schema.shape), changes, Frozen(jnp.zeros(())), options.zero_inflated)
 
 
 def _table(schema: Schema) -> TableHead:
@@ -193,6 +214,13 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "beta": _row(heads.BetaHead, lambda s, c: heads.BetaHead(s.shape)),
     "categorical": _row(m.CategoricalHead, lambda s, c: m.CategoricalHead(s.shape, _levels(s))),
     "continuous-bernoulli": _row(m.ContinuousBernoulliHead, lambda s, c: m.ContinuousBernoulliHead(s.shape)),
+    "depth-negative-binomial": Likelihood(
+        lambda s, c, options: _depth(s, options),
+        m.DepthHead.kinds,
+        m.DepthHead.sees,
+        options=DepthOptions,
+        depth=True,
+    ),
     "discretised-logistic": _row(
         heads.DiscretisedLogisticHead,
         lambda s, c: heads.DiscretisedLogisticHead(shape=s.shape, levels=_levels(s), scale="softplus"),

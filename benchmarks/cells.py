@@ -1,0 +1,266 @@
+"""Single cells: types among neighbours, batches mixed, depth left in codes, log p(x), and differences with known truth.
+
+    python benchmarks/cells.py mixing COUNTS.npz LABELS.npy [--seeds 5] [--cells 2100] [--genes 1000] [--steps 300]
+    python benchmarks/cells.py contrast [--seeds 3] [--steps 300] [--scvi]
+    python benchmarks/cells.py simulate FILE.h5ad --seed 0
+
+`mixing` takes counts of cells by genes (a SciPy sparse matrix, or an .h5ad file with obs/labels) and makes two batches
+of them: half of the cells are thinned to half the depth, each gene by its own factor exp(N(0, 0.5)). `contrast` draws
+cells of six types from negative binomials whose fold changes are known, in two batches, with depths that vary by half.
+`--scvi` runs scvi-tools in the place of latens; it is not among the packages that latens installs. Times are seconds of
+processor time.
+"""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+from scipy.stats import ranksums, ttest_ind
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+import latens
+from latens import evaluation
+from latens.config import override
+from latens.evaluation.evidence.depth import depth_baseline
+from latens.io.compilation import enable_compilation_cache
+from latens.workflow.expression import contrast, every_batch
+
+
+class Cells(NamedTuple):
+    """Counts with type and batch of each cell, and the logarithms of shares of each type where they are known."""
+
+    x: np.ndarray
+    kind: np.ndarray
+    batch: np.ndarray
+    log2_shares: np.ndarray | None = None
+
+
+def simulated(seed: int, n: int = 2100, genes: int = 800, types: int = 6) -> Cells:
+    """Cells of a negative binomial whose types differ in a tenth of the genes each."""
+    rng = np.random.default_rng(seed)
+    base, shift = rng.normal(0, 1.3, genes), rng.normal(0, 0.4, genes)
+    own = rng.normal(0, 1.0, (types, genes)) * (rng.random((types, genes)) < 0.1)
+    state = rng.normal(0, 0.3, (3, genes)) * (rng.random((3, genes)) < 0.15)
+    kind, batch = rng.integers(0, types, n), rng.integers(0, 2, n)
+    share = np.exp(base + own[kind] + rng.normal(size=(n, 3)) @ state + batch[:, None] * shift)
+    share /= share.sum(axis=1, keepdims=True)
+    depth = np.exp(rng.normal(np.log(1200), 0.5, n) - np.log(2) * batch)
+    theta = np.exp(rng.normal(1.0, 0.5, genes))
+    x = rng.poisson(rng.gamma(theta, 1 / theta, (n, genes)) * share * depth[:, None])
+    true = np.exp(base + own)
+    return Cells(x, kind, batch, np.log2(true / true.sum(axis=1, keepdims=True)))
+
+
+def in_batches(x: np.ndarray, kind: np.ndarray, seed: int) -> Cells:
+    """Two batches of cells by thinning: half the depth, and a factor of each gene."""
+    rng = np.random.default_rng(seed)
+    batch = rng.integers(0, 2, len(x))
+    factor = 0.5 * np.minimum(np.exp(rng.normal(0, 0.5, x.shape[1])), 2.0)
+    return Cells(rng.binomial(x, np.where(batch[:, None] == 1, factor, 1.0)), kind, batch)
+
+
+def log_normalised(x: np.ndarray) -> np.ndarray:
+    """Logarithms of counts at the median depth."""
+    depth = np.maximum(x.sum(axis=1), 1)
+    return np.log1p(x * (np.median(depth) / depth)[:, None])
+
+
+def read(counts: str, labels: str | None, seed: int, cells: int, genes: int) -> Cells:
+    """Some cells of a file with their most variable genes, in two batches."""
+    if counts.endswith(".h5ad"):
+        import h5py
+
+        with h5py.File(counts) as file:
+            x, kind = np.asarray(file["X"]), np.asarray(file["obs/labels"])
+    else:
+        x, kind = scipy.sparse.load_npz(counts).toarray(), np.load(labels or "")
+    kept = np.sort(np.random.default_rng(100 + seed).permutation(len(x))[:cells])
+    x, kind = x[kept].astype(np.int64), kind[kept]
+    return in_batches(x[:, np.sort(np.argsort(-log_normalised(x).var(axis=0))[:genes])], kind, seed)
+
+
+def components(x: np.ndarray, count: int = 30) -> np.ndarray:
+    """Principal components of the logarithms at one depth."""
+    away = log_normalised(x)
+    left, size, _ = np.linalg.svd(away - away.mean(axis=0), full_matrices=False)
+    return left[:, :count] * size[:count]
+
+
+def neighbours_of_a_type(z: np.ndarray, kind: np.ndarray, k: int = 15) -> float:
+    """The share of cells whose type is the commonest among their k nearest cells."""
+    near = NearestNeighbors(n_neighbors=k + 1).fit(z).kneighbors(z)[1][:, 1:]
+    return float(np.mean([np.bincount(kind[row]).argmax() == kind[j] for j, row in enumerate(near)]))
+
+
+def mixed(z: np.ndarray, batch: np.ndarray, k: int = 90, perplexity: float = 30.0) -> float:
+    """The inverse Simpson index of batches among neighbours (iLISI; Korsunsky et al., 2019): 1 apart, 2 mixed."""
+    distance, near = NearestNeighbors(n_neighbors=k + 1).fit(z).kneighbors(z)
+    found = []
+    for d, row in zip(distance[:, 1:], near[:, 1:]):
+        low, high, weight = 1e-6, 1e6, np.ones(k)
+        for _ in range(50):
+            beta = np.sqrt(low * high)
+            weight = np.exp(-beta * (d - d.min()))
+            weight /= weight.sum()
+            flat = -np.sum(weight * np.log(weight + 1e-300)) > np.log(perplexity)
+            low, high = (beta, high) if flat else (low, beta)
+        found.append(1.0 / np.sum(np.bincount(batch[row], weights=weight, minlength=2) ** 2))
+    return float(np.mean(found))
+
+
+def depth_left(z: np.ndarray, x: np.ndarray) -> tuple[float, float]:
+    """The largest correlation of a code with the logarithm of depth, and their mean."""
+    depth = np.log(np.maximum(x.sum(axis=1), 1))
+    found = [abs(np.corrcoef(column, depth)[0, 1]) if column.std() > 0 else 0.0 for column in z.T]
+    return max(found), float(np.mean(found))
+
+
+def said(name: str, z: np.ndarray, cells: Cells, seconds: float) -> str:
+    """One line of a set of codes."""
+    most, mean = depth_left(z, cells.x)
+    types, mixing = neighbours_of_a_type(z, cells.kind), mixed(z, cells.batch)
+    return (
+        f"{name:8} types {types:.3f}  batches {mixing:.2f}  depth {most:.2f} at most, {mean:.2f} mean  {seconds:.0f} s"
+    )
+
+
+def trained_on(cells: Cells, seed: int, settings: dict[str, Any]) -> tuple[Any, Any, float]:
+    """A model of the recipe `cells`, its data and the seconds it took."""
+    told = {"batch": np.array(["a", "b"])[cells.batch]}
+    data = latens.load_data(cells.x.astype(np.float32), counts=True, condition=told)
+    began = time.process_time()
+    config = override(latens.get_recipe("cells").config, {"training.seed": seed, **settings})
+    model, _ = latens.train(latens.prepare(config, data))
+    return model, data, time.process_time() - began
+
+
+def scvi_codes(cells: Cells, seed: int, epochs: int | None = None) -> tuple[Any, Any, float]:
+    """A model of scvi-tools with its defaults and a negative binomial, its AnnData and the seconds it took."""
+    import anndata
+    import scvi  # pyright: ignore[reportMissingImports]
+
+    scvi.settings.seed = seed
+    adata = anndata.AnnData(cells.x.astype(np.float32))
+    adata.obs["batch"], adata.obs["type"] = np.array(["a", "b"])[cells.batch], [f"t{one}" for one in cells.kind]
+    scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
+    model, began = scvi.model.SCVI(adata, gene_likelihood="nb"), time.process_time()
+    model.train(max_epochs=epochs, accelerator="cpu", enable_progress_bar=False, logger=False)
+    return model, adata, time.process_time() - began
+
+
+def mixing(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Print codes of latens and principal components, seed by seed."""
+    for seed in range(options.first, options.first + options.seeds):
+        cells = read(
+            options.files[0], options.files[1] if len(options.files) > 1 else None, seed, options.cells, options.genes
+        )
+        began = time.process_time()
+        z = components(cells.x)
+        print(f"seed {seed}: {said('PCA-30', z, cells, time.process_time() - began)}", flush=True)
+        if options.scvi:
+            model, _, seconds = scvi_codes(cells, seed, options.epochs)
+            print(f"seed {seed}: {said('scVI', model.get_latent_representation(), cells, seconds)}", flush=True)
+            continue
+        trained, data, seconds = trained_on(cells, seed, settings)
+        print(f"seed {seed}: {said('latens', trained.encode(data), cells, seconds)}", flush=True)
+        test, train = data.subset("test"), data.subset("train")
+        found = evaluation.log_marginal(trained.rows(data, test), num_samples=50)
+        given = data.cond["given"]
+        alone = depth_baseline(cells.x[train] * 1.0, cells.x[test] * 1.0, (given[train], given[test]))
+        gain = found - alone
+        print(
+            f"         gain over genes alone {gain.mean():.2f} ± {gain.std(ddof=1) / len(gain) ** 0.5:.2f} nats a cell",
+            flush=True,
+        )
+
+
+def differences(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Print areas against the truth, false discoveries and power, seed by seed."""
+    for seed in range(options.first, options.first + options.seeds):
+        cells = simulated(seed)
+        assert cells.log2_shares is not None
+        true = cells.log2_shares[0] - cells.log2_shares[1]
+        large = np.abs(true) > 0.25
+        one, two = (np.flatnonzero(cells.kind == kind) for kind in (0, 1))
+        logs, scores = log_normalised(cells.x), {}
+        if options.scvi:
+            model, adata, _ = scvi_codes(cells, seed, options.epochs)
+            table = model.differential_expression(
+                adata, groupby="type", group1="t0", group2="t1", batch_correction=True
+            )
+            table = table.loc[[str(j) for j in range(cells.x.shape[1])]]
+            scores["scVI"] = np.asarray(table["proba_de"]) + 1e-3 * np.abs(np.asarray(table["lfc_mean"]))
+            called = np.asarray(table["is_de_fdr_0.05"], bool)
+            wrong = (called & ~large).sum() / max(called.sum(), 1)
+            print(
+                f"seed {seed}: scVI calls {called.sum()}, {wrong:.3f} wrongly, power "
+                f"{(called & large).sum() / large.sum():.3f}"
+            )
+        else:
+            trained, data, _ = trained_on(cells, seed, settings)
+            vectors = every_batch(trained, {})
+            found = contrast(trained, data, one, two, vectors, delta=0.25, draws=25)
+            scores["latens"] = found.probability + 1e-3 * np.abs(found.fold)
+            called = found.discoveries <= 0.05
+            wrong = (called & ~large).sum() / max(called.sum(), 1)
+            held = (np.abs(found.fold - true) <= 1.96 * found.deviation).mean()
+            print(f"seed {seed}: latens calls {called.sum()}, {wrong:.3f} wrongly, power "
+                  f"{(called & large).sum() / large.sum():.3f}; 95 % intervals hold {held:.3f}")  # fmt: skip
+            rng, none = np.random.default_rng(seed), []
+            for _ in range(3):
+                order = rng.permutation(one)
+                halves = order[: len(order) // 2], order[len(order) // 2 :]
+                null = contrast(trained, data, *halves, vectors, delta=0.25, draws=10)
+                none.append(int((null.discoveries <= 0.05).sum()))
+            print(f"         halves of one type: {none} genes called", flush=True)
+        scores["Wilcoxon"] = -np.array([ranksums(logs[one, j], logs[two, j]).pvalue for j in range(logs.shape[1])])
+        scores["t test"] = -np.nan_to_num(ttest_ind(logs[one], logs[two], equal_var=False).pvalue, nan=1.0)
+        areas = ", ".join(f"{name} {roc_auc_score(large, score):.4f}" for name, score in scores.items())
+        print(f"seed {seed}: area for changes above 0.25: {areas}", flush=True)
+
+
+def write(path: str, seed: int) -> None:
+    """Write simulated cells as AnnData, log-normalised with the counts as a layer."""
+    import anndata
+    import pandas as pd
+
+    cells = simulated(seed)
+    adata = anndata.AnnData(scipy.sparse.csr_matrix(log_normalised(cells.x).astype(np.float32)))
+    adata.layers["counts"] = scipy.sparse.csr_matrix(cells.x.astype(np.int32))
+    adata.obs_names = [f"cell{i}" for i in range(len(cells.x))]
+    adata.var_names = [f"gene{j}" for j in range(cells.x.shape[1])]
+    adata.obs["donor"] = pd.Categorical(np.array(["a", "b"])[cells.batch])
+    adata.obs["type"] = pd.Categorical([f"t{kind}" for kind in cells.kind])
+    adata.write_h5ad(Path(path))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("mixing", "contrast", "simulate"))
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seed", type=int, default=0, help="of simulate")
+    parser.add_argument("--cells", type=int, default=2100)
+    parser.add_argument("--genes", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--epochs", type=int, help="of scVI (default: its own)")
+    parser.add_argument("--scvi", action="store_true", help="scvi-tools in the place of latens")
+    parser.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    enable_compilation_cache()
+    settings = {"training.steps": options.steps} | dict(item.split("=", 1) for item in options.set)
+    if options.what == "simulate":
+        return write(options.files[0], options.seed)
+    (mixing if options.what == "mixing" else differences)(options, settings)
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Counts given the total of each row, gene by gene: negative binomials whose shares depend on batches alone."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import digamma, gammaln
+
+from latens.evaluation.evidence.factors import ALONE, principal
+
+STEPS = 8
+"""Steps of Newton's method of a regression; each halves what a former one overshot."""
+MOST_CHANGE = 2.0
+"""How far a coefficient may move in one of them."""
+CONDITION_RIDGE, FACTOR_RIDGE = 1e-3, 1.0
+"""The precision of the Normal prior of a coefficient of a condition, and of one of a latent."""
+LOG_THETA = (-5.0, 7.0)
+"""The logarithms of a dispersion, within which it is looked for."""
+START_THETA = (-3.0, 5.0)
+"""Within which it starts a model."""
+LEAST_LOG_SHARE = -18.0
+
+
+class CountModel(NamedTuple):
+    r"""Counts of genes given totals, $\log\mu_g = \log l + d \cdot b_g$ with a design d, and a dispersion a gene."""
+
+    coefficients: Float[np.ndarray, "k genes"]  # the first is that of the constant 1
+    log_theta: Float[np.ndarray, " genes"]
+
+    def log_mean(self, design: Float[np.ndarray, "n k"], log_depth: Float[np.ndarray, " n"]) -> np.ndarray:
+        """The logarithms of the means of rows with this design and these totals."""
+        return log_depth[:, None] + design @ self.coefficients
+
+    def log_prob(
+        self, x: np.ndarray, design: np.ndarray, log_depth: np.ndarray, mask: Bool[np.ndarray, "n genes"] | None = None
+    ) -> Float[np.ndarray, " n"]:
+        """The log probability of rows given their totals, in nats, of what is observed."""
+        log_mean, theta = self.log_mean(design, log_depth), np.exp(self.log_theta)
+        both = np.logaddexp(log_mean, self.log_theta)
+        terms = gammaln(x + theta) - gammaln(theta) - gammaln(x + 1.0)
+        terms = terms + theta * (self.log_theta - both) + x * (log_mean - both)
+        return np.sum(terms, axis=1, where=True if mask is None else mask)
+
+
+def log_totals(x: np.ndarray, mask: np.ndarray | None = None) -> Float[np.ndarray, " n"]:
+    """The logarithms of the totals of rows, at least 1, over what is observed."""
+    return np.log(np.maximum(np.sum(x, axis=1, dtype=np.float64, where=True if mask is None else mask), 1.0))
+
+
+@ALONE
+def fit_counts(
+    x: Float[np.ndarray, "n genes"],
+    design: Float[np.ndarray, "n k"],
+    log_depth: Float[np.ndarray, " n"],
+    ridge: Float[np.ndarray, " k"],
+    *,
+    mask: Bool[np.ndarray, "n genes"] | None = None,
+    weight: Float[np.ndarray, " n"] | None = None,
+    log_theta: Float[np.ndarray, " genes"] | None = None,
+) -> CountModel:
+    """A regression of each gene's counts, with a Normal prior of each coefficient but the first, then dispersions."""
+    # ridge: the precision of that prior, 0 for the constant. log_theta: dispersions that are known; None: Poisson while
+    # coefficients are fitted, so that shares of batches are totals over totals, then the most probable ones.
+    counted = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
+    seen = np.broadcast_to(counted[:, None], x.shape) if mask is None else counted[:, None] * mask
+    exposure = (np.exp(log_depth)[:, None] * seen).sum(axis=0)
+    share = (x * seen).sum(axis=0) / np.maximum(exposure, 1e-12)
+    width = design.shape[1]
+    found = np.zeros((width, x.shape[1]))
+    found[0] = np.maximum(np.log(np.maximum(share, 1e-300)), LEAST_LOG_SHARE)
+    outer = (design[:, :, None] * design[:, None, :]).reshape(len(x), -1)
+    theta = None if log_theta is None else np.exp(log_theta)
+    for _ in range(STEPS if width > 1 else 0):
+        mean = np.exp(np.minimum(log_depth[:, None] + design @ found, 14.0))
+        pull = seen if theta is None else seen * theta / (theta + mean)
+        slope = design.T @ (pull * (x - mean)) - ridge[:, None] * found
+        curve = (outer.T @ (pull * mean)).reshape(width, width, -1) + (ridge + 1e-6)[:, None, None] * np.eye(width)[
+            ..., None
+        ]
+        step = np.linalg.solve(np.moveaxis(curve, 2, 0), slope.T[..., None])[..., 0].T
+        found = found + np.clip(step, -MOST_CHANGE, MOST_CHANGE)
+        found[0] = np.maximum(found[0], LEAST_LOG_SHARE)
+    mean = np.exp(np.minimum(log_depth[:, None] + design @ found, 14.0))
+    return CountModel(found, _log_thetas(x, mean, seen) if log_theta is None else log_theta)
+
+
+def _log_thetas(x: np.ndarray, mean: np.ndarray, seen: np.ndarray) -> Float[np.ndarray, " genes"]:
+    r"""The logarithms of the most probable dispersions beside given means, by bisection."""
+    # The root of $\sum_i w_i [\psi(x_i + \theta) - \psi(\theta) + \log\frac{\theta}{\theta+\mu_i} + \frac{\mu_i -
+    # x_i}{\theta + \mu_i}]$. It falls from above where the counts vary more than those of a Poisson.
+    low, high = np.full(x.shape[1], LOG_THETA[0]), np.full(x.shape[1], LOG_THETA[1])
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        theta = np.exp(middle)
+        terms = digamma(x + theta) - digamma(theta) - np.log1p(mean / theta) + (mean - x) / (theta + mean)
+        score = np.sum(seen * terms, axis=0)
+        low, high = np.where(score > 0, middle, low), np.where(score > 0, high, middle)
+    return 0.5 * (low + high)
+
+
+def depth_baseline(
+    train: np.ndarray,
+    test: np.ndarray,
+    given: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+    *,
+    masks: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+    weight: np.ndarray | None = None,
+) -> Float[np.ndarray, " n"]:
+    """The log probability of test rows given their totals under negative binomials of genes alone."""
+    # given: the vectors of the conditions (batches) of training and test rows; shares of genes depend on them alone.
+    design, ridge = _design(train, given[0])
+    made = fit_counts(train, design, log_totals(train, masks[0]), ridge, mask=masks[0], weight=weight)
+    return made.log_prob(test, _design(test, given[1])[0], log_totals(test, masks[1]), masks[1])
+
+
+def _design(x: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    parts = [np.ones((len(x), 1))] + ([] if given is None else [np.asarray(given, np.float64)])
+    design = np.concatenate(parts, axis=1)
+    return design, np.concatenate([[0.0], np.full(design.shape[1] - 1, CONDITION_RIDGE)])
+
+
+class DepthFactors(NamedTuple):
+    """Where a model of counts begins: principal components of logarithms at one depth, and the shares they say."""
+
+    centre: Float[np.ndarray, " genes"]  # of the logarithms at one depth
+    target: float  # the logarithm of that depth
+    spread: float  # the standard deviation of the logarithm of the depth
+    up: Float[np.ndarray, "seen k"]  # from what an encoder sees (genes, depth, conditions) to means of latents
+    at: Float[np.ndarray, " k"]  # what is added
+    scale: Float[np.ndarray, " k"]  # the standard deviations of latents given a usual row
+    down: Float[np.ndarray, "read genes"]  # from latents, then conditions, to logarithms of shares
+    shares: Float[np.ndarray, " genes"]  # these where latents and conditions are 0
+    log_theta: Float[np.ndarray, " genes"]
+
+
+@ALONE
+def fit_depth_factors(
+    x: Float[np.ndarray, "n genes"],
+    given: Float[np.ndarray, "n width"] | None,
+    count: int,
+    mask: Bool[np.ndarray, "n genes"] | None = None,
+) -> DepthFactors:
+    """Principal components of the logarithms of counts at one depth, less what batches and depth say of them."""
+    # The latents of the encoder's map have no linear dependence on the depth or the batch, and variance 1 with what the
+    # counts leave unknown of them.
+    x = np.asarray(x, np.float64)
+    depth = log_totals(x, mask)
+    target = float(np.median(depth))
+    spread = max(float(np.std(depth)), 1e-3)
+    logs = np.log1p(x * np.exp(target - depth)[:, None])
+    centre = logs.mean(axis=0)
+    seen = logs - centre if mask is None else np.where(mask, logs - centre, 0.0)
+    told = np.zeros((len(x), 0)) if given is None else np.asarray(given, np.float64)
+    beside = np.concatenate([((depth - target) / spread)[:, None], told], axis=1)
+    constant = np.concatenate([beside, np.ones((len(x), 1))], axis=1)
+    says = np.linalg.lstsq(constant, seen, rcond=1e-8)[0]
+    made = principal(seen - constant @ says, count)
+    held = len(made.variances)
+    directions = np.zeros((x.shape[1], count))
+    directions[:, :held] = made.directions / np.sqrt(np.maximum(made.variances, 1e-12))
+    up = np.concatenate([directions, -says[:-1] @ directions])
+    at = -says[-1] @ directions
+    z = np.concatenate([seen, beside], axis=1) @ up + at
+    design = np.concatenate([np.ones((len(x), 1)), z, told], axis=1)
+    ridge = np.concatenate([[0.0], np.full(count, FACTOR_RIDGE), np.full(told.shape[1], CONDITION_RIDGE)])
+    fitted = fit_counts(x, design, depth, ridge, mask=mask)
+    shares, down = fitted.coefficients[0], fitted.coefficients[1:]
+    # What one row of a usual depth says of a latent: the information of its counts at the usual shares.
+    usual = np.exp(target + shares)
+    information = np.sum(usual / (1.0 + usual * np.exp(-fitted.log_theta)) * down[:count] ** 2, axis=1)
+    left = 1.0 / (1.0 + information)
+    size = np.sqrt(1.0 - left)
+    down[:count] /= np.maximum(size, 0.3)[:, None]
+    return DepthFactors(
+        centre,
+        target,
+        spread,
+        up * size,
+        at * size,
+        np.sqrt(left),
+        down,
+        shares,
+        np.clip(fitted.log_theta, *START_THETA),
+    )

@@ -1,0 +1,68 @@
+"""Results into a copy of an AnnData file, and the groups of cells that a command names."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latens.errors import DataError, UsageError, nearest
+from latens.verbs._lazy import np
+from latens.verbs.kernel import At
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
+
+CODES, EXPRESSION = "X_latens", "latens_expression"
+"""What latents are called in `obsm`, and normalised expression in `layers`."""
+
+
+def refuse_annotated(at: At, data: "Dataset") -> None:
+    """Refuse to write a copy of DATA with more in it where DATA is no AnnData file, or rows of it were left out."""
+    where = f"--out {at.out}"
+    if not isinstance(at.data, str | Path) or Path(at.data).suffix.lower() != ".h5ad" or not Path(at.data).is_file():
+        fix = "Give DATA as a .h5ad file, or write .npz, .csv or .parquet."
+        raise UsageError("a .h5ad file is a copy of DATA with the result in it.", where=where, fix=fix)
+    if data.kept is not None:
+        what = "rows were left out, and a copy of the file has them all."
+        raise UsageError(what, where=where, fix="Use --unknown missing, or write .npz.")
+
+
+def annotated_bytes(at: At, arrays: "dict[str, np.ndarray]") -> bytes:
+    """The bytes of a copy of DATA with these arrays, by their paths (`obsm/NAME`, `layers/NAME`); all else stays."""
+    import h5py
+
+    stream = io.BytesIO(Path(at.data).read_bytes())
+    with h5py.File(stream, "r+") as file:
+        for key, array in arrays.items():
+            parent = key.split("/")[0]
+            if parent not in file:
+                group = file.create_group(parent)
+                group.attrs["encoding-type"], group.attrs["encoding-version"] = "dict", "0.1.0"
+            if key in file:
+                del file[key]
+            found: Any = file.create_dataset(key, data=np.ascontiguousarray(array, np.float32), compression="gzip")
+            found.attrs["encoding-type"], found.attrs["encoding-version"] = "array", "0.2.0"
+    return stream.getvalue()
+
+
+def groups_of(data: "Dataset", asked: str) -> "tuple[list[np.ndarray], tuple[str, str]]":
+    """The positions of the cells of two groups, "A,B" or "A" against all others, and the words for them."""
+    classes, label = list(data.schema.classes or ()), data.label
+    if not classes or label is None:
+        fix = "Add --column NAME, a column of obs."
+        raise UsageError("no column says which cell is in which group.", where="--groups", fix=fix)
+    names = [asked] if asked in classes else [part.strip() for part in asked.split(",")]
+    if not 1 <= len(names) <= 2 or len(set(names)) != len(names):
+        raise UsageError(f"{asked!r} names no two groups.", where="--groups", fix="Write --groups A,B, or A alone.")
+    for name in names:
+        if name not in classes:
+            what = f"the column {data.label_name!r} has no {name!r}."
+            raise UsageError(what, where="--groups", fix=nearest(name, classes))
+    codes = [classes.index(name) for name in names]
+    first = np.flatnonzero(label == codes[0])
+    second = np.flatnonzero(label == codes[1] if len(codes) > 1 else (label != codes[0]) & (label >= 0))
+    for name, rows in zip((names[0], names[-1] if len(names) > 1 else "the rest"), (first, second)):
+        if len(rows) < 2:
+            raise DataError(
+                f"the group {name!r} has {len(rows)} cells.", where="--groups", fix="Give groups of 2 or more."
+            )
+    return [first, second], (names[0], names[1] if len(names) > 1 else "the rest")

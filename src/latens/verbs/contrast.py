@@ -1,0 +1,85 @@
+"""`latens contrast`: which genes differ between two groups of cells, by how much, and how sure that is."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from latens.errors import UsageError
+from latens.verbs._cells import groups_of
+from latens.verbs._lazy import np
+from latens.verbs.kernel import At, Data, Given, Made, Seed, Theme, Unknown, Verb, Work, arg, number, parts, whole
+
+_GROUPS = "two groups of cells, as T,B; one name: that group against all other cells"
+_COLUMN = "the column that names the groups (default: the label of the run)"
+_DELTA = "log2 fold changes below this count as none (default 0.25)"
+_FDR = "the expected share of false discoveries among the genes that are chosen (default 0.05)"
+_OWN = "each cell in its own batch (default: all cells in the same ones, the mean over all batches)"
+_TOP = "genes that are printed (default 20)"
+
+
+class Contrast(Verb):
+    """Which genes differ between two groups of cells: log fold changes and expected false discoveries."""
+
+    endings: ClassVar = (".csv", ".parquet", ".png", ".svg")
+    takes_out: ClassVar = ("FILE", "also write all genes (.csv, .parquet) or a volcano plot (.png, .svg)")
+    prints: ClassVar = True
+    data: Data
+    groups: Annotated[str, arg(_GROUPS, metavar="A,B")]
+    column: Annotated[str | None, arg(_COLUMN, metavar="NAME")] = None
+    delta: Annotated[float, arg(_DELTA, metavar="D", kind=number(0.0, 100.0))] = 0.25
+    fdr: Annotated[float, arg(_FDR, metavar="P", kind=number(1e-9, 1.0))] = 0.05
+    own: Annotated[bool, arg(_OWN)] = False
+    top: Annotated[int, arg(_TOP, metavar="N", kind=whole(1, 10**6))] = 20
+    num_samples: Annotated[int, arg("draws of the latents of each cell (default 25)", metavar="K", kind=parts)] = 25
+    unknown: Unknown = "error"
+    given: Given = None
+    seed: Seed = 0
+    theme: Theme = "light"
+
+    def place(self, at: At) -> Path | None:
+        return self.checked_out(at.asked) if at.asked else None
+
+    def __call__(self, at: At) -> Work:
+        from latens.io.terminal import table
+        from latens.workflow.expression import contrast, every_batch, refuse_others
+
+        refuse_others(at.trained, at.name)
+        if self.own and at.told:
+            raise UsageError("--own takes each cell's own batch.", where="--given", fix="Leave one of them out.")
+        vectors = None if self.own else every_batch(at.trained, at.told)
+        if self.column is not None:
+            at.given = {**at.given, "label": self.column}
+        data = at.load(own_classes=True)
+        (first, second), names = groups_of(data, self.groups)
+        sizes = f"{names[0]} ({len(first)} cells) against {names[1]} ({len(second)} cells)"
+        yield f"contrast {sizes}"
+        options = {"delta": self.delta, "draws": self.num_samples, "seed": self.seed}
+        found = contrast(at.trained, data, first, second, vectors, **options)
+        order = np.lexsort((-np.abs(found.fold), -found.probability))
+        chosen = found.discoveries <= self.fdr
+        columns = {
+            "gene": np.array(found.genes, object), "log2_fold_change": found.fold, "deviation": found.deviation,
+            "probability": found.probability, "expected_fdr": found.discoveries, "estimate": found.estimate,
+            "standard_error": found.error, "mean_first": 1e4 * found.first, "mean_second": 1e4 * found.second,
+        }  # fmt: skip
+        columns = {name: column[order] for name, column in columns.items()}
+        rows = [("gene", "log2 fold", "", "P(change)", "expected FDR", f"{names[0]}, per 10,000", names[1])]
+        for j in order[: self.top]:
+            rows.append((found.genes[j], f"{found.fold[j]:+.2f}", f"± {found.deviation[j]:.2f}",
+                         f"{found.probability[j]:.3f}", f"{found.discoveries[j]:.3f}", f"{1e4 * found.first[j]:.2f}",
+                         f"{1e4 * found.second[j]:.2f}"))  # fmt: skip
+        up = int(np.sum(chosen & (found.fold > 0)))
+        text = f"{sizes}\n{int(chosen.sum())} of {len(order)} genes change by more than {self.delta:g} (log2) at an "
+        text += f"expected {self.fdr:.0%} of false discoveries: {up} up, {int(chosen.sum()) - up} down\n"
+        text += table(rows, indent="  ")
+        raw = None
+        if at.writes and (kind := at.out.suffix.lower()[1:]) in ("png", "svg"):
+            from latens.figures.style import rendered
+            from latens.figures.volcano import volcano
+
+            given = (found.fold, found.unchanged, chosen, found.genes, names)
+            raw = rendered(volcano(*given, delta=self.delta, theme=self.theme)[0], kind)
+        value = {"groups": list(names), "cells": [len(first), len(second)], "delta": self.delta, "fdr": self.fdr}
+        plain = {name: column.tolist() for name, column in columns.items()}
+        genes = [dict(zip(plain, row)) for row in zip(*plain.values())]
+        value |= {"chosen": int(chosen.sum()), "genes": genes}
+        return Made(arrays=columns, value=value, text=text, raw=raw, note=f"{at.out}: {len(order)} genes" * at.writes)

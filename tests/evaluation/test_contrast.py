@@ -1,0 +1,124 @@
+"""Differences of groups: shrinkage, expected false discoveries, and fold changes of a model by hand."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.special import digamma, polygamma
+from scipy.stats import norm
+
+import latens
+from latens.data import Preparation
+from latens.distributions import StandardNormal
+from latens.errors import DataError
+from latens.evaluation.contrast import Shrunk, expected_discoveries, shrunk
+from latens.models import Conditional, DepthHead, LatentModel, NormalHead
+from latens.trees import Frozen
+from latens.workflow.expression import contrast, every_batch
+from latens.workflow.trained import TrainedModel
+
+
+def test_effects_are_those_of_their_mixture_by_quadrature() -> None:
+    weight, scale = np.array([0.5, 0.3, 0.2]), np.array([0.0, 0.5, 2.0])
+    made = Shrunk(weight, scale, np.array([0.1, -1.5]), np.array([0.3, 0.8]))
+    for j, (b, s) in enumerate(zip(made.effect, made.error)):
+
+        def density(x: float, b: float = b, s: float = s) -> float:
+            return norm.pdf(b, x, s) * sum(w * norm.pdf(x, 0, c) for w, c in zip(weight[1:], scale[1:]))
+
+        spike = weight[0] * norm.pdf(b, 0, s)
+        total = spike + quad(density, -15, 15)[0]
+        mean = quad(lambda x: x * density(x), -15, 15)[0] / total
+        second = quad(lambda x: x * x * density(x), -15, 15)[0] / total
+        inside = (spike + quad(density, -0.4, 0.4)[0]) / total
+        np.testing.assert_allclose([made.mean[j], made.deviation[j]], [mean, np.sqrt(second - mean**2)], rtol=1e-6)
+        np.testing.assert_allclose([made.within(0.4)[j], made.beyond(0.4)[j]], [inside, 1 - inside], rtol=1e-6)
+
+
+def test_the_sizes_of_effects_are_learned() -> None:
+    rng = np.random.default_rng(0)
+    real = np.where(np.arange(3000) < 600, rng.normal(0, 1.5, 3000), 0.0)
+    error = rng.uniform(0.1, 0.6, 3000)
+    made = shrunk(real + error * rng.normal(size=3000), error)
+    assert 0.75 < made.weight[0] + made.weight[1:][made.scale[1:] < 0.1].sum() < 0.9  # 0.8 are none
+    inside = np.abs(made.mean - real) <= 1.96 * made.deviation
+    assert inside.mean() > 0.93
+    none = shrunk(0.3 * rng.normal(size=2000), np.full(2000, 0.3))
+    assert expected_discoveries(none.beyond(0.25)).min() > 0.05
+    units = shrunk(10 * (real + error), 10 * error), shrunk(real + error, error)  # a change of units changes nothing
+    np.testing.assert_allclose(units[0].mean, 10 * units[1].mean, atol=1e-6)
+    with pytest.raises(DataError, match="no numbers"):
+        shrunk(np.array([1.0, 2.0]), np.array([0.1, 0.0]))
+
+
+def test_expected_false_discoveries_by_enumeration() -> None:
+    p = np.array([0.2, 0.99, 0.5, 0.99, 0.9])
+    wanted = [np.mean([1 - q for q in p if q >= one]) for one in p]
+    np.testing.assert_allclose(expected_discoveries(p), wanted, rtol=1e-12)
+    np.testing.assert_allclose(expected_discoveries(p)[[1, 3]], 0.01)
+
+
+LOADINGS = np.array([[1.0, 0.0, -0.5, 0.2], [0.0, 0.0, 0.0, 0.0], [0.3, -0.2, 0.0, 0.5]])  # of z, then of two batches
+CENTRE = np.array([0.0, 1.0, 0.5, -0.5])
+
+
+class Line:
+    """A decoder's network: linear in the latent and the condition."""
+
+    def __call__(self, x: Any) -> Any:
+        return jnp.asarray(CENTRE, jnp.float32) + x @ jnp.asarray(LOADINGS, jnp.float32)
+
+
+class Reads:
+    """An encoder's network: the latent is the first count of a row, and is known."""
+
+    def __call__(self, x: Any) -> Any:
+        return jnp.stack([x[0] / 10.0, jnp.float32(-30.0)])
+
+
+@pytest.fixture(scope="module")
+def by_hand() -> tuple[TrainedModel, Any, np.ndarray, np.ndarray]:
+    x = np.array([[10, 4, 6, 0], [20, 3, 1, 6], [5, 20, 10, 5], [0, 9, 0, 1], [10, 0, 5, 5]], np.float32)
+    batch = np.array(["a", "b", "a", "b", "a"])
+    data = latens.load_data(x, counts=True, condition={"batch": batch})
+    head = DepthHead((4,), jnp.log(jnp.asarray([1.0, 2.0, 0.5, 4.0])), None, Frozen(jnp.zeros(())))
+    decoder = Conditional(Line(), head, None, ("given",), Frozen(jnp.zeros(2)))
+    model = LatentModel(StandardNormal((1,)), Conditional(Reads(), NormalHead((1,))), decoder)
+    return TrainedModel(model, data.schema, Preparation(depth=True)), data, x.astype(np.float64), batch
+
+
+def test_a_fold_change_is_that_of_a_linear_model_by_hand(by_hand: Any) -> None:
+    trained, data, x, batch = by_hand
+    assert [one.values for one in data.schema.conditions] == [("a", "b")]
+    told = np.where(batch == "b", 1.0, 0.0)[:, None]
+    z = x[:, :1] / 10.0
+    # The vector of a batch is that of its name less that of the usual one, which is a: (0, 0) and (-1, 1).
+
+    def share(vector: np.ndarray) -> np.ndarray:
+        logits = CENTRE + np.concatenate([z, vector], axis=1) @ LOADINGS
+        return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    vectors = every_batch(trained, {})
+    assert vectors is not None
+    np.testing.assert_allclose(vectors, [[0, 0], [-1, 1]])
+    at = [np.broadcast_to(v, (5, 2)) for v in vectors]
+    mean = 0.5 * (share(at[0]) + share(at[1]))
+    own = x.sum(axis=1, keepdims=True) * share(told * np.array([[-1.0, 1.0]]))
+    slack = 1 / (1 + own / np.array([1.0, 2.0, 0.5, 4.0]))
+    rows = np.array([0, 1]), np.array([2, 3, 4])
+    logs, variances = [], []
+    for group in rows:
+        o, e = (slack * x)[group].sum(axis=0), (slack * own)[group].sum(axis=0)
+        m = mean[group].mean(axis=0)
+        between = mean[group].var(axis=0) / (len(group) - 1)
+        logs.append(np.log2(m) + (digamma(o + 1) - np.log(e + 1)) / np.log(2))
+        variances.append((between / m**2 + polygamma(1, o + 1)) / np.log(2) ** 2)
+    found = contrast(trained, data, *rows, vectors, delta=0.25, draws=2)
+    np.testing.assert_allclose(found.estimate, logs[0] - logs[1], atol=2e-4)
+    np.testing.assert_allclose(found.error, np.sqrt(variances[0] + variances[1]), rtol=1e-3)
+    np.testing.assert_allclose([found.first, found.second], 2.0 ** np.array(logs), rtol=1e-3)
+    back = contrast(trained, data, *rows[::-1], vectors, delta=0.25, draws=2)
+    np.testing.assert_allclose(back.estimate, -found.estimate, atol=1e-5)
+    np.testing.assert_allclose(back.probability, found.probability, atol=1e-5)

@@ -1,0 +1,195 @@
+"""Single cells from an AnnData file to codes in it, expression and differences, as they are typed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import latens as lt
+from latens.cli.main import main
+from latens.errors import DataError
+
+h5py = pytest.importorskip("h5py")
+
+GENES = [f"g{j}" for j in range(10)]
+
+
+def counts(n: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    kind, batch = np.arange(n) % 2, rng.integers(0, 2, n)
+    logits = np.zeros((n, 10)) + np.linspace(0, 1, 10)
+    logits[:, 0] += 2.0 * kind
+    logits[:, 1] -= 2.0 * kind
+    logits[:, 5] += 1.0 * batch
+    share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return rng.poisson(60 * np.exp(rng.normal(0, 0.4, n))[:, None] * share), kind, batch
+
+
+def column(group: Any, name: str, words: list[str]) -> None:
+    values = sorted(set(words))
+    made = group.create_group(name)
+    made.attrs["encoding-type"] = "categorical"
+    made["codes"] = np.array([values.index(word) for word in words], np.int8)
+    made.create_dataset("categories", data=values, dtype=h5py.string_dtype())
+
+
+def write(
+    path: Path, x: np.ndarray, kind: np.ndarray, batch: np.ndarray, genes: list[str], *, layers: bool = False
+) -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs["encoding-type"] = "anndata"
+        sparse = scipy.sparse.csr_matrix(np.log1p(x).astype(np.float32) if layers else x.astype(np.float32))
+        group = file.create_group("X")
+        group.attrs["encoding-type"], group.attrs["shape"] = "csr_matrix", x.shape
+        for name in ("data", "indices", "indptr"):
+            group[name] = getattr(sparse, name)
+        if layers:
+            file["layers/counts"] = x.astype(np.int32)
+        for name, names in (("obs", [f"c{i}" for i in range(len(x))]), ("var", genes)):
+            made = file.create_group(name)
+            made.attrs["_index"] = "_index"
+            made.create_dataset("_index", data=names, dtype=h5py.string_dtype())
+        column(file["obs"], "type", [f"t{k}" for k in kind])
+        column(file["obs"], "donor", [f"d{b}" for b in batch])
+        file["uns/note"] = "kept"
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    here = tmp_path_factory.mktemp("cells")
+    x, kind, batch = counts()
+    write(here / "cells.h5ad", x, kind, batch, GENES, layers=True)
+    order = [*range(9, -1, -1)]
+    extra = np.concatenate([x[:, order], np.full((len(x), 1), 7)], axis=1)
+    write(here / "new.h5ad", extra, kind, batch, [*(GENES[j] for j in order), "other"])
+    write(here / "fewer.h5ad", x[:, 1:], kind, batch, GENES[1:])
+    argv = ["fit", str(here / "cells.h5ad"), "--layer", "counts", "--condition", "donor", "--label", "type"]
+    small = ["--steps", "12", "--set", "network.hidden=8", "--set", "posterior.latent_dim=2", "--quiet"]
+    assert main([*argv, *small, "--out", str(here / "run")]) == 0
+    return here
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: object, code: int = 0) -> tuple[str, str]:
+    capsys.readouterr()
+    assert main([str(word) for word in argv]) == code
+    return capsys.readouterr()
+
+
+def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = lt.load(folder / "run")
+    assert trained.config is not None
+    assert trained.config.recipe == "cells"
+    assert [one.name for one in trained.schema.conditions or ()] == ["donor"]
+    assert trained.schema.kind == "counts"
+    assert trained.preparation.depth
+    assert trained.preparation.classes == 0  # the label is beside, and not read
+    _, err = said(capsys, "fit", folder / "cells.h5ad", "--recipe", "cells", "--dry-run", code=65)
+    assert "holds no counts" in err
+    assert "--layer NAME" in err
+    _, err = said(capsys, "check", folder / "cells.h5ad")
+    assert "X holds fractions" in err
+    assert "--layer takes one of counts" in err
+    _, err = said(capsys, "check", folder / "cells.h5ad", "--layer", "count", code=65)
+    assert "'count'" in err
+    assert "counts" in err
+    _, err = said(capsys, "check", "iris", "--layer", "count", code=64)
+    assert "has no layers" in err
+    _, err = said(capsys, "check", folder / "cells.h5ad", "--condition", "donors", code=65)
+    assert "obs has no column 'donors'" in err
+    assert "donor" in err
+
+
+def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "out.h5ad"
+    said(capsys, "encode", folder / "run", folder / "cells.h5ad", "--out", out)
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
+    with h5py.File(out) as new, h5py.File(folder / "cells.h5ad") as old:
+        np.testing.assert_allclose(new["obsm/X_latens"][:], trained.encode(data), atol=1e-6)
+        assert new["obsm/X_latens"].attrs["encoding-type"] == "array"
+        assert new["uns/note"][()] == b"kept"
+        for name in ("X/data", "X/indices", "layers/counts", "obs/type/codes", "var/_index"):
+            assert (new[name][:] == old[name][:]).all()
+    said(capsys, "express", folder / "run", folder / "cells.h5ad", "--out", folder / "more.h5ad")
+    with h5py.File(folder / "more.h5ad") as new:
+        assert new["layers/latens_expression"].shape == (120, 10)
+    _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=64)
+    assert "a copy of DATA" in err
+
+
+def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = lt.load(folder / "run")
+    known = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
+    other = lt.load_data(str(folder / "new.h5ad"), schema=trained.schema)
+    assert (np.asarray(other.x) == np.asarray(known.x)).all()
+    assert "1 genes that the model does not know are left out" in other.notes
+    with pytest.raises(DataError, match="lacks 1 of the model's 10 genes: 'g0'"):
+        lt.load_data(str(folder / "fewer.h5ad"), schema=trained.schema)
+    part = lt.load_data(str(folder / "fewer.h5ad"), schema=trained.schema, unknown="missing")
+    assert part.mask is not None
+    assert not part.mask[:, 0].any()
+    assert part.mask[:, 1:].all()
+    _, err = said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--out", folder / "z.npz", code=65)
+    assert "--unknown missing" in err
+    said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--unknown", "missing", "--out", folder / "z.npz")
+
+
+def test_expression_is_of_one_depth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "e.npz"
+    said(capsys, "express", folder / "run", folder / "cells.h5ad", "--total", "1000", "--draws", "3", "--out", out)
+    with np.load(out) as found:
+        assert found["draws"].shape == (120, 3, 10)
+        assert found["gene"].tolist() == GENES
+        np.testing.assert_allclose(found["mean"].sum(axis=1), 1000, rtol=1e-4)
+        np.testing.assert_allclose(found["draws"].sum(axis=2), 1000, rtol=1e-4)
+        every = found["mean"]
+    means = []
+    for donor in ("d0", "d1"):
+        words = ("express", folder / "run", folder / "cells.h5ad", "--total", "1000", "--given", f"donor={donor}")
+        said(capsys, *words, "--out", folder / "one.npz")
+        with np.load(folder / "one.npz") as found:
+            means.append(found["mean"])
+    np.testing.assert_allclose(np.mean(means, axis=0), every, rtol=1e-4)
+    assert np.all(means[1][:, 5] > means[0][:, 5])  # the gene that the second donor has more of
+    out_, _ = said(
+        capsys, "express", folder / "run", folder / "cells.h5ad", "--own", "--out", folder / "e.csv", "--json"
+    )
+    assert json.loads(out_)["genes"] == 10
+    assert (folder / "e.csv").read_text().split("\n")[0] == ",".join(["row_id", *GENES])
+
+
+def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--json")
+    found = json.loads(out)
+    assert found["cells"] == [60, 60]
+    genes = {one["gene"]: one for one in found["genes"]}
+    true = np.log2(np.e) * 2.0
+    for name, sign in (("g0", 1), ("g1", -1)):
+        assert abs(genes[name]["log2_fold_change"] - sign * true) < 1.0
+        assert genes[name]["probability"] > 0.99
+    assert abs(genes["g5"]["log2_fold_change"]) < 0.6  # the batch is no difference of types
+    rest, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1", "--column", "type")
+    assert "against the rest (60 cells)" in rest
+    assert "false discoveries" in rest
+    said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t0,t1", "--out", folder / "v.png")
+    assert (folder / "v.png").stat().st_size > 5000
+    for groups, words in (("t0,t9", "has no 't9'"), ("t0,t1,t2", "names no two groups")):
+        _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", groups, code=64)
+        assert words in err
+
+
+def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(capsys, "evaluate", folder / "run", "--num-samples", "5", "--json")
+    found = json.loads(out)["metrics"]
+    assert "given donor and the total of each row" in found["log_marginal"]["protocol"]
+    assert "a negative binomial a gene given total and donor" in found["gain_over_genes"]["protocol"]
+    assert "gain_over_independent" not in found
+
+
+def test_other_models_have_no_expression(capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = said(capsys, "express", "pretrained:mnist-2d", "digits", "--out", "x.npz", code=64)
+    assert "only a model of counts" in err
