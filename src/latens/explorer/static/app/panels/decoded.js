@@ -1,7 +1,7 @@
 // What the cross decodes to, in sight beside every panel: the mean of p(x | z), the nearest real row, how far it is.
 
 import { format, h, latest, replace } from "../dom.js";
-import { drawEvent, largest } from "../event.js";
+import { drawEvent, largest, textWidth } from "../event.js";
 import { saveButtons } from "../save.js";
 import { compareRows, compareSheet, difference } from "./parts.js";
 
@@ -32,7 +32,7 @@ export function decodedBox(app) {
     app.decoded = [
       { title: app.hovered ? "decoded at the pointer" : "decoded", values: decoded },
       { title: `nearest row ${model.id(near.row)}`, values: real },
-      { title: "difference", values: difference(decoded, real), error: true },
+      ...(model.event.kind === "text" ? [] : [{ title: "difference", values: difference(decoded, real), error: true }]),
     ];
     replace(pictures, app.decoded.map((one, i) => figure(one, i)));
     const bar = h("span", { class: "fill" });
@@ -59,7 +59,7 @@ export function decodedBox(app) {
   function figure({ title, values, error }, i) {
     const { kind } = model.event;
     const canvas = drawEvent(model.event, values, {
-      width: WIDTH[kind],
+      width: WIDTH[kind] ?? textWidth(model.event),
       error,
       most: error ? largest(values) : 1,
       label: title,
