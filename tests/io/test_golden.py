@@ -149,7 +149,7 @@ def tokens_by_hand(
     arrays: dict[str, np.ndarray], metadata: dict[str, Any], x: np.ndarray, z: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The same of rows of text: two units read a row up to its end, one writes it from what z gives."""
-    size, length = len(metadata["schema"]["tokens"]["values"]) + 1, x.shape[1]
+    length = x.shape[1]
     found: dict[str, list[Any]] = {"mean": [], "log_variance": [], "decoded": [], "log_likelihood": []}
     for row, latent in zip(x.astype(int), z):
         row_end = int(np.argmax(row == 0)) + 1

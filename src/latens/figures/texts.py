@@ -5,8 +5,18 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from latens.errors import DataError
-from latens.figures.style import Made, ThemeName, dress, headline, legend, new_axes, one_axes, panels, ramp, readable
-from latens.figures.style import theme_named
+from latens.figures.style import (
+    Made,
+    ThemeName,
+    dress,
+    headline,
+    legend,
+    one_axes,
+    panels,
+    ramp,
+    readable,
+    theme_named,
+)
 
 WIDEST, LONGEST = 100, 88
 """Characters of a line of several columns together, and of one line alone."""
