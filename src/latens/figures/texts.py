@@ -1,8 +1,12 @@
 """Rows of text as pictures: columns of lines, tokens coloured by their bits, and pieces of music as piano rolls."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
 
 from latens.errors import DataError
 from latens.figures.style import (
@@ -90,9 +94,6 @@ def token_bits(
             ax.text(middle, number + 0.5, readable(piece) if piece.strip() else piece, ha="center", va="center",
                     family="monospace", fontsize=9, color=ink)  # fmt: skip
             across += len(piece)
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     bar = ax.figure.colorbar(ScalarMappable(Normalize(0, most), colour), ax=ax, fraction=0.04, pad=0.02)
     bar.set_label("bits", color=colours.text, fontsize=9)
     bar.ax.tick_params(labelsize=8, labelcolor=colours.muted, color=colours.muted)
@@ -113,9 +114,7 @@ def _first(row: Sequence[str]) -> list[str]:
     return kept
 
 
-def _box(x: float, y: float, width: float, height: float, colour: object) -> object:
-    from matplotlib.patches import Rectangle
-
+def _box(x: float, y: float, width: float, height: float, colour: Any) -> Rectangle:
     return Rectangle((x, y), width, height, facecolor=colour, edgecolor="none")
 
 

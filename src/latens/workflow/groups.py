@@ -274,12 +274,12 @@ def _molecules(work: Work) -> dict[str, Estimate]:
     drawn = canonical(schema.decode(work.trained.sample(TEXT_SAMPLES, seed=work.seed)))
     train = some(work.data.subset("train"), MOST_MOLECULES, work.seed)
     known = set(canonical(schema.decode(work.data.x[train])))
-    valid = [text for text in drawn if text is not None]
+    valid, is_one = [text for text in drawn if text is not None], np.array([text is not None for text in drawn])
     protocol = f"of {TEXT_SAMPLES:,} samples from the prior, by RDKit"
-    found = {"valid_molecules": Estimate.of([text is not None for text in drawn], num_samples=1, protocol=protocol)}
+    found = {"valid_molecules": Estimate.of(is_one, num_samples=1, protocol=protocol)}
     if valid:
         of = f"of {len(valid)} valid samples"
-        new, unlike = [text not in known for text in valid], len(set(valid)) / len(valid)
+        new, unlike = np.array([text not in known for text in valid]), len(set(valid)) / len(valid)
         words = f"{of}, beside {len(train):,} training rows, as RDKit writes them"
         found["new_molecules"] = Estimate.of(new, num_samples=1, protocol=words)
         found["distinct_molecules"] = Estimate(unlike, math.nan, 1, len(valid), protocol=of)

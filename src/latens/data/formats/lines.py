@@ -112,9 +112,10 @@ class LinesSource(AbstractSource):
                 files.append(file_of(name, file))
                 cut.append(self._blocks(file, place.shown(name)))
         self.files, self.table = tuple(files), BlockTable.of(cut)
-        named = [SPLIT_FILES.get(Path(name).name.lower().removesuffix(".txt")) for name in names]
+        found = [SPLIT_FILES.get(Path(name).name.lower().removesuffix(".txt")) for name in names]
+        named = [split for split in found if split is not None]
         # The split that each file is named after; None where other files lie among them.
-        self.splits = named if None not in named and TRAIN in named and len(set(named)) > 1 else None
+        self.splits = named if len(named) == len(found) > 1 and TRAIN in named else None
 
     def split_of_block(self, block: int) -> np.ndarray:
         """The split of each row of a block: that of its file, or where there is no such file by the rows' names."""
