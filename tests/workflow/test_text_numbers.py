@@ -12,9 +12,10 @@ import pytest
 from paths import GOLDEN
 
 from golden.make import LINES
-from latens import load_data
+from latens import load_data, prepare
+from latens.config import override
 from latens.data import Dataset
-from latens.errors import ModelFileError
+from latens.errors import ConfigError, DataError, ModelFileError
 from latens.evaluation.samples.molecules import canonical
 from latens.explorer.columns import event_of, ids_of
 from latens.figures.texts import held_notes
@@ -22,6 +23,9 @@ from latens.io.json import to_json
 from latens.pictures import texts
 from latens.pictures.draw import draw_pictures
 from latens.pictures.source import Source
+from latens.recipes import get_recipe
+from latens.verbs.impute import Impute
+from latens.verbs.kernel import At
 from latens.workflow.groups import NEEDS, measure_all
 from latens.workflow.trained import TrainedModel
 
@@ -190,3 +194,19 @@ def test_a_vocabulary_of_as_many_pieces_is_data() -> None:
     codes = "__import__('os').system('true')"
     raw = edited({"values": [codes, *same.schema.tokens.values[1:]]})
     assert codes in TrainedModel.from_bytes(raw).schema.decode(np.array([[1, 0]]))
+
+
+def test_what_text_is_not_for_is_refused_with_its_remedy(trained: TrainedModel, data: Dataset) -> None:
+    with pytest.raises(DataError, match=r"holds rows of text, which have no density of numbers\. Use --recipe text\."):
+        prepare(get_recipe("mlq-gaussian").config, data)
+    with pytest.raises(ConfigError, match=r"these are tokens\. Use --set likelihood\.family=tokens\."):
+        prepare(override(get_recipe("text").config, {"likelihood": "table"}), data)
+    with pytest.raises(DataError, match=r"rows of text are not coded"):
+        trained.compress(data)
+    for given in (data, np.asarray(data.x)):
+        with pytest.raises(ConfigError, match=r"no gaps to fill in\. `latens sample RUN --complete BEGINNING`"):
+            trained.impute(given)
+    with pytest.raises(ConfigError, match="no gaps to fill in"):
+        next(Impute(run="", data=data)(At(trained)))
+    with pytest.raises(DataError, match=r"character|piece.*'X'.* It has: .*Br.* C"):
+        trained.schema.encode(["CX"], where="--complete")
