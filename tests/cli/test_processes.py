@@ -102,7 +102,7 @@ def test_rows_of_text_in_buckets_have_the_same_bits_after_a_kill_and_by_two_proc
     rows = tmp_path / "rows.txt"
     rows.write_text("".join("".join(draw.choice(list("abc"), n)) + "\n" for n in lengths))
     words = ("fit", rows, "--recipe", "text", *SMALL, "--batch-size", "32", "--steps", "18", "--num-samples", "2",
-             "--set", "training.shards=2", "--set", "objective.free_bits=0")  # fmt: skip
+             "--set", "training.shards=2")  # fmt: skip
     slow = ("--import", FAULTY)
     one, other = tmp_path / "one", tmp_path / "other"
     assert ended(command(*words, "--out", one))[0] == 0

@@ -132,6 +132,25 @@ def test_lines_that_stay_on_disk_are_those_in_memory(tmp_path: Path, monkeypatch
         load(path, stream=True, schema=schema)
 
 
+def test_files_named_after_the_splits_are_the_splits(tmp_path: Path) -> None:
+    words = [f"a{number}" for number in range(60)]
+    parts = {"train": words[:40], "valid": words[40:45], "test": words[45:]}
+    for name, own in parts.items():
+        written(tmp_path / f"{name}.txt", "".join(f"{word}\n" for word in own))
+    data = load(tmp_path, pieces="characters")
+    found = {name: data.schema.decode(data.x[data.subset(name)]) for name in ("train", "validation", "test")}
+    assert found == {"train": parts["train"], "validation": parts["valid"], "test": parts["test"]}
+    (tmp_path / "valid.txt").unlink()  # then a tenth of the training rows validates, as ever
+    data = load(tmp_path, pieces="characters")
+    assert data.schema.decode(data.x[data.subset("test")]) == parts["test"]
+    held = data.schema.decode(data.x[data.subset("validation")])
+    assert 0 < len(held) < 10
+    assert set(held) < set(parts["train"])
+    written(tmp_path / "other.txt", "a1\n")
+    data = load(tmp_path, pieces="characters")
+    assert set(parts["test"]) & set(data.schema.decode(data.x[data.subset("train")]))
+
+
 def test_a_folder_of_text_files_is_read_with_pieces(tmp_path: Path) -> None:
     written(tmp_path / "b.txt", "c d\n")
     written(tmp_path / "a.txt", "1 2\n3 4\n\n1\n")

@@ -30,7 +30,15 @@ RECIPES = {
     "pictures": (*TABLE, "--steps", "60", "--set", "likelihood.family=categorical"),
     "classifier": ("--recipe", "mlq-gaussian", "--label", "y"),
     "mixed": (*TABLE, *("--steps", "60", "--num-samples", "2"), *PLAIN),
+    "tokens": (
+        *("--set", "network.hidden=5", "--set", "posterior.latent_dim=2", "--set", "likelihood.width=6"),
+        *("--steps", "60", "--num-samples", "2", "--pieces", "atoms"),
+    ),
 }
+FROM_FILES = ("mixed", "tokens")
+"""Of these the rows are read again with the schema of the model."""
+LINES = "CCO\nCCN\nCCBr\nClCC\nC[NH3+]\nc1ccccc1\nCCCC\nOCC\n"
+"""The rows of text."""
 SMALL = ("--steps", "40", "--num-samples", "2", "--set", "training.batch_size=32")
 OF_PICTURES = {
     "convolutions": ("--set", "network=conv", "--set", "network.hidden=[2,3]", "--set", "network.blocks=1"),
@@ -80,6 +88,9 @@ def table() -> str:
 
 def written(name: str, folder: Path) -> list[str]:
     """Write the data of one golden model: their file, and the flags that say how it is read."""
+    if name == "tokens":
+        (folder / "tokens.txt").write_text(15 * LINES)
+        return [str(folder / "tokens.txt")]
     if name != "mixed":
         np.savez(folder / f"{name}.npz", **rows(name))  # type: ignore[arg-type]
         return [str(folder / f"{name}.npz")]
@@ -123,7 +134,7 @@ def make(name: str) -> None:
             sys.exit(f"{name} was not made")
         model = (run / "model.safetensors").read_bytes()
         trained = TrainedModel.from_bytes(model)
-        x = load(source[0], schema=trained.schema).x[:5] if name == "mixed" else rows(name)["x"][:5]
+        x = load(source[0], schema=trained.schema).x[:5] if name in FROM_FILES else rows(name)["x"][:5]
     stem = FOLDER / f"format-{FORMAT}-{name}"
     stem.with_suffix(".safetensors").write_bytes(model)
     z = np.random.default_rng(2).normal(size=(5, 2)).astype(np.float32)

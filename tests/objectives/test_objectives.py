@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 
 import bound_checks
 import equinox as eqx
@@ -148,10 +149,24 @@ def test_an_objective_says_that_it_sees_a_batch_as_a_whole(name):
     shares = weight.reshape(2, 4).sum(1) / weight.sum()
     whole, halves = np.asarray(slope(batch)), sum(s * np.asarray(slope(half)) for s, half in zip(shares, cut))
     gap = np.abs(whole - halves).max() / np.abs(whole).max()
-    if isinstance(objective, ELBO) and objective.couples_rows():
+    if isinstance(objective, ELBO) and (objective.couples_rows() or objective.free_bits):
         return  # a bound, on one side of which both halves may be
     # Rounding is below 1e-5; the smallest coupling is the entropy of codes, of weight 0.1 in a gradient of others.
     assert (gap > 1e-4) if objective.couples_rows() else (gap < 1e-5)
+
+
+def test_free_bits_are_of_the_rows_of_a_shard():
+    """Between the mean KL of two halves, one half has its KL as penalty and the other the free bits."""
+    model, batch = MODELS["binary pixels"]()
+    kl = np.asarray(jax.vmap(lambda x: kl_terms(model.posterior(x), model.prior()).sum())(batch.x))
+    halves = [jax.tree.map(lambda leaf, half=half: leaf[half], batch) for half in (slice(0, 2), slice(2, 4))]
+    units = math.prod(np.shape(kl_terms(model.posterior(batch.x[0]), model.prior())))
+    means = np.array([kl[:2].mean(), kl[2:].mean()])
+    bound = ELBO(free_bits=float(means.mean()), free_bits_group=units)
+    for half, mean in zip(halves, means):
+        penalty = float(loss_of(bound, model, half)) - float(loss_of(ELBO(beta=0.0), model, half))
+        close(penalty, max(means.mean(), mean), atol=1e-5)
+    assert means.min() < means.mean() < means.max()
 
 
 def test_a_capacity_is_of_the_whole_batch():

@@ -17,9 +17,13 @@ const ANSWERS = {
       Array.from(denseDecoder(spec, readSafetensors(bytes(file)), size)(z, n, codes)),
     );
   },
-  async stored({ spec, plane, lines, units, cells, z, n }) {
+  async stored({ spec, plane, lines, units, cells, z, n, exact }) {
     const { storedDecoder } = await load("decode.js");
-    return Array.from(storedDecoder(spec, plane, lines, units, cells)(z, n));
+    return Array.from(storedDecoder(spec, plane, lines, units, cells, exact)(z, n));
+  },
+  async texts({ event, rows }) {
+    const { textOf } = await load("event.js");
+    return rows.map((row) => textOf(event, row));
   },
   async activations({ x }) {
     const { ACTIVATIONS } = await load("decode.js");

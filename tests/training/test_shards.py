@@ -163,7 +163,6 @@ REFUSED: dict[str, tuple[tuple[int, int, AbstractObjective], str, str]] = {
     "no power of two": ((3, 96, ELBO()), "a power of two, not 3", "Use 2 or 4."),
     "does not divide": ((8, 100, ELBO()), "8 shards do not divide a batch of 100 rows", "batch_size=96"),
     "too small": ((16, 64, ELBO()), "16 shards of a batch of 64 rows have 4 each", "batch_size=128 or more"),
-    "free bits": ((4, 128, ELBO(free_bits=0.1)), "objective.free_bits bounds the mean KL", "shards=1"),
     "capacity": ((4, 128, ELBO(capacity=3.0)), "objective.capacity bounds the mean KL", "shards=1"),
     "moves": ((4, 128, Moves()), "Moves cannot be trained in shards: what it moves after a step", "shards=1"),
 }
@@ -183,7 +182,7 @@ def test_devices_that_do_not_divide_the_shards_are_refused(monkeypatch: pytest.M
     monkeypatch.setattr(jax, "devices", lambda: jax.local_devices()[:1] * 3)
     with pytest.raises(ConfigError, match=r"3 devices do not divide 4 shards\. Use 2 devices or processes"):
         check_shards(4, 128, ELBO())
-    check_shards(1, 127, ELBO(free_bits=0.1))  # one shard is a batch as ever, on one of the devices
+    check_shards(1, 127, ELBO(capacity=0.1))  # one shard is a batch as ever, on one of the devices
 
 
 def test_a_configuration_is_refused_before_it_trains() -> None:

@@ -6,7 +6,7 @@ from latens.data.raw import Raw
 from latens.data.rows import TRAIN
 from latens.data.schema import Schema
 from latens.data.tokens import PIECES, PieceName, learn_tokens, unknown_pieces
-from latens.errors import DataError, UsageError, nearest
+from latens.errors import ConfigError, DataError, UsageError, nearest
 
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
@@ -36,6 +36,13 @@ def one_column(raw: Raw, pieces: str | None, where: str) -> None:
         found = "" if raw.columns is None else f"; it has the columns {', '.join(raw.columns[:5])}"
         fix = "Give a text file with a line a row, a table with one column of text beside label and id, or strings."
         raise DataError(f"holds no rows of text to be cut into pieces{found}.", where=where, fix=fix)
+
+
+def refuse_gaps(schema: Schema, where: str) -> None:
+    """Refuse rows of text where cells are filled in."""
+    if schema.tokens is not None:
+        fix = "`latens sample RUN --complete BEGINNING` draws what follows."
+        raise ConfigError("rows of text have no gaps to fill in.", where=where, fix=fix)
 
 
 def known_pieces(pieces: str) -> PieceName:

@@ -13,6 +13,7 @@ from jaxtyping import Int
 from msgspec import Meta, Struct
 
 from latens.errors import DataError
+from latens.text import visible
 
 PieceName: TypeAlias = Literal["characters", "words", "atoms", "subwords", "selfies"]
 """What a string is cut into; each is a row of `PIECES`."""
@@ -271,4 +272,8 @@ def unknown_pieces(strange: Sequence[tuple[int, int, str]], tokens: Tokens, wher
     kind = {"characters": "character"}.get(tokens.pieces, f"piece ({tokens.pieces})")
     what = f"{kind} {at + 1} is {piece[:40]!r}, which the vocabulary of {len(tokens.values)} pieces lacks.{more}"
     fix = "--unknown skip leaves such rows out, and --unknown missing takes what follows as missing."
-    return DataError(what, where=f"{where}, {row_name(row, lines)}", fix=f'{fix} In Python: unknown="skip".')
+    fix = f'{fix} In Python: unknown="skip".'
+    if where.startswith("--"):  # of a command that is given the text itself
+        some = " ".join(tokens.values[:40]) + (" ..." if len(tokens.values) > 40 else "")
+        fix = f"It has: {visible(some)}"
+    return DataError(what, where=f"{where}, {row_name(row, lines)}", fix=fix)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import VAEConfig
 from latens.data.arrays import as_dataset
-from latens.errors import ConfigError
+from latens.data.text_rows import refuse_gaps
 from latens.estimators.autoencoder import Autoencoder, Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled
@@ -298,9 +298,7 @@ class VAE(Autoencoder):
         num_samples = check_count(num_samples, "num_samples")
         n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
         check_is_fitted(self)
-        if self.model_.schema.tokens is not None:
-            fix = "`latens sample RUN --complete BEGINNING` draws what follows."
-            raise ConfigError("rows of text have no gaps to fill in.", where="impute", fix=fix)
+        refuse_gaps(self.model_.schema, "impute")
         batch = self._batch(X, y, unknown)
         rows = self.model_.rows(batch, key=self._sampling_key(random_state))
         if (types := self.model_.schema.types) is not None:

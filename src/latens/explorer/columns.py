@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.data.columns import ColumnType
+from latens.data.formats.midi import is_music
 from latens.data.given import GIVEN, cells_of
 from latens.data.mixed import in_units
 from latens.data.rows import SPLITS
@@ -28,6 +29,9 @@ MOST_COORDINATES = 16
 
 FEWEST_IN_A_CURVE = 16
 
+LONGEST_ID = 80
+"""Characters of a text that stands for its row's number."""
+
 
 def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
     """Describe what one row is and how the page draws it: an image, a curve or a row of named columns."""
@@ -36,9 +40,13 @@ def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
     series = is_series(trained)
     image = None if series else image_shape(schema)
     kind = "image" if image is not None else "table" if schema.columns is not None and not series else "curve"
+    kind = kind if schema.tokens is None else "text"
     low, high = _range(schema, data)
     described: dict[str, Any] = {"kind": kind, "shape": list(schema.shape), "cells": schema.kind}
     described |= {"levels": schema.levels, "low": low, "high": high}
+    if schema.tokens is not None:
+        described |= {"pieces": schema.tokens.pieces, "values": list(schema.tokens.values)}
+        described["music"] = is_music(schema.tokens)
     if image is not None:
         described["image"] = [*image, 1][:3]
     if kind == "table":
@@ -148,11 +156,25 @@ def rows_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str,
 def ids_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str, bytes]) -> dict[str, Any]:
     """Write the user's ids of the rows: numbers in one array, or a JSON list of text."""
     names = data.names[positions]
+    if data.schema.tokens is not None and not is_music(data.schema.tokens):
+        names = _with_texts(names, data.schema.decode(_cells(data, positions)))
     if names.dtype.kind in "iu" and int(np.abs(names).max(initial=0)) < 2**31:
         files["data/ids.bin"] = names.astype("<i4").tobytes()
         return {"kind": "number", "dtype": "int32", "file": "data/ids.bin"}
     files["data/ids.json"] = to_json(plain([visible(name) for name in names.tolist()]))
     return {"kind": "text", "file": "data/ids.json"}
+
+
+def _with_texts(names: np.ndarray, texts: list[str]) -> np.ndarray:
+    """Ids of rows of text: a text stands for its row's number, with the number where it is cut or comes again."""
+    seen, found = set[str](), []
+    for name, text in zip(names.tolist(), texts):
+        short = text if len(text) <= LONGEST_ID else f"{text[:LONGEST_ID]}…"
+        own = short if isinstance(name, int) else f"{name}: {short}"
+        own = own if own and own not in seen and short == text else f"{own} (row {name})"
+        seen.add(own)
+        found.append(own)
+    return np.array(found, object)
 
 
 def _cells(data: Dataset, positions: np.ndarray) -> np.ndarray:

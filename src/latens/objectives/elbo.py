@@ -31,7 +31,8 @@ class ELBO(AbstractObjective):
             "sampled".
         num_samples: K, posterior samples for each row.
         beta: Weight of the KL; a number or a schedule of the step (as optax has them).
-        free_bits: Nats that each latent dimension may use freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$.
+        free_bits: Nats that each latent dimension may use freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$. The
+            mean is over the rows of a batch; of a batch in shards, over those of each shard.
         l2: Weight $\lambda$ of the penalty on weight matrices.
         capacity: C in nats, a number or a schedule of the step; turns the penalty into $\beta\,|\mathrm{KL} - C|$.
         free_bits_group: How many neighbouring latent dimensions share their free bits (all of them: the number of
@@ -91,9 +92,8 @@ class ELBO(AbstractObjective):
         ]
 
     def couples_rows(self) -> str:
-        """Free bits and a capacity are bounds on the mean KL of a batch."""
-        options = {"free_bits": self.free_bits > 0.0, "capacity": self.capacity is not None}
-        return next((f"objective.{name} bounds the mean KL of a whole batch" for name in options if options[name]), "")
+        """A capacity is a bound on the mean KL of a batch; free bits are of the rows of each shard."""
+        return "" if self.capacity is None else "objective.capacity bounds the mean KL of a whole batch"
 
     def in_validation(self) -> "ELBO":
         """The same objective with the noise of the posterior itself, so that what it reports is a bound."""

@@ -207,3 +207,41 @@ def bands(table: Mapping[str, np.ndarray]) -> str:
     """How many of the data lie in their band."""
     inside = (table["data"] >= table["q05"]) & (table["data"] <= table["q95"])
     return f"{int(table['row'].max()) + 1} series; {inside.mean():.1%} of the data lie in the band of 90 % of draws."
+
+
+def texts(table: Mapping[str, np.ndarray]) -> str:
+    """The first texts of each column."""
+    parts = []
+    for name in dict.fromkeys(table["column"].tolist()):
+        own = table["text"][table["column"] == name]
+        parts.append(f"{name}: {', '.join(str(text)[:40] for text in own[:5])}")
+    return "; ".join(parts) + "."
+
+
+def token_bits(table: Mapping[str, np.ndarray]) -> str:
+    """The tokens with the most bits."""
+    most = np.argsort(-table["bits"], kind="stable")[:5]
+    named = (f"{table['token'][i]!r} in row {table['row'][i]} ({table['bits'][i]:.1f})" for i in most)
+    mean = table["bits"].mean()
+    return f"{len(table['bits'])} tokens of {mean:.2f} bits on average; most bits: {', '.join(named)}."
+
+
+def position_bits(table: Mapping[str, np.ndarray]) -> str:
+    """Each curve at its first and last place, and on average over tokens."""
+    parts = []
+    for name, bits in table.items():
+        if name not in ("place", "rows"):
+            mean = np.average(bits, weights=table["rows"])
+            parts.append(f"{name} {bits[0]:.2f} at place 1, {bits[-1]:.2f} at the last, {mean:.2f} on average")
+    return f"Bits a token at {len(table['place'])} places: {'; '.join(parts)}."
+
+
+def notes(table: Mapping[str, np.ndarray]) -> str:
+    """How many notes each piece has, and their range."""
+    parts = []
+    for piece in np.unique(table["piece"]).tolist():
+        own = table["piece"] == piece
+        end = (table["beat"] + table["beats"])[own].max()
+        low, high = table["pitch"][own].min(), table["pitch"][own].max()
+        parts.append(f"piece {piece + 1} has {own.sum()} notes in {end} beats, pitches {low} to {high}")
+    return "; ".join(parts) + "."

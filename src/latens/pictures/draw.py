@@ -9,8 +9,9 @@ import numpy as np
 
 from latens import figures
 from latens.data import Dataset
+from latens.data.formats.midi import is_music
 from latens.pictures import alternatives as alt
-from latens.pictures import classes, latent, model_graph, reconstructions, tables, training
+from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source
 from latens.workflow.trained import TrainedModel
 
@@ -23,12 +24,14 @@ SERIES = 8
 NEEDS: dict[str, Callable[[Source], bool]] = {
     "any model": lambda source: True,
     "images": lambda source: source.is_image,
-    "table": lambda source: len(source.schema.shape) == 1 and not source.is_image,
+    "table": lambda source: len(source.schema.shape) == 1 and not source.is_image and source.schema.tokens is None,
     "named columns": lambda source: bool(source.schema.columns),
     "unnamed columns": lambda source: not source.schema.columns,
     "mixed columns": lambda source: source.schema.types is not None,
     "numbers": lambda source: source.schema.types is None,
     "series": lambda source: source.schema.shape[0] >= SERIES and source.schema.kind in ("real", "unit", "counts"),
+    "text": lambda source: source.schema.tokens is not None,
+    "music": lambda source: is_music(source.schema.tokens),
     "rows": lambda source: source.data is not None,
     "history": lambda source: len(source.history) > 0,
     "snapshots": lambda source: len(source.snapshots) > 1,
@@ -81,6 +84,21 @@ _PICTURES = (
             "Rows, what the model makes of them, and means of samples from the prior.", "pictures", 2, first=True),
     Picture("samples", "images, latents, prior", reconstructions.draw_samples, alt.samples, "New rows from the model",
             "New rows: draws from p(x | z) for z from the prior, beside their means for the same z.", "pictures", 1,
+            first=True),
+    Picture("texts", "text, latents, rows", texts.draw_texts, alt.texts, "What goes in, and what comes out",
+            "Rows, the most probable texts of their latents, and new rows.", "pictures", 1, first=True),
+    Picture("text-interpolations", "text, latents, rows, vectors, no condition", texts.draw_ways, alt.texts,
+            "From one row to another", "The most probable texts on a straight way between the latents of two rows.",
+            "pictures", 2, first=True),
+    Picture("token-bits", "text, latents, rows", texts.draw_token_bits, alt.token_bits, "What surprises the model",
+            "Tokens of held-out rows by -log2 p(token | those before it, latent); dark ones were expected.",
+            "pictures", 3),
+    Picture("position-bits", "text, latents, rows", texts.draw_position_bits, alt.position_bits,
+            "How well each place of a row is predicted",
+            "Mean bits of a token by its place: given its row's latent, given another's, and by counted pairs. The "
+            "space between the first two is what the latent says.", "pictures", 4),
+    Picture("piano-roll", "music, latents, rows", texts.draw_rolls, alt.notes, "Pieces as notes",
+            "A held-out piece, what its latent decodes to, and new pieces: pitches by beats.", "pictures", 2,
             first=True),
     Picture("manifold-linear", "images, latents, vectors, prior, two units, no condition", latent.draw_linear,
             alt.manifold, "The latent plane, at equal steps",

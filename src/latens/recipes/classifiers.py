@@ -35,6 +35,9 @@ def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, 
     """Check the labels, decide how many rows of a class a mixture may see, and say why; without labels, of all rows."""
     density, counts = config.density, class_counts(data)
     classes = _classes(data.schema)
+    if data.schema.tokens is not None:
+        raise DataError("holds rows of text, which have no density of numbers.", where=data.name,
+                        fix="Use --recipe text.")  # fmt: skip
     if data.mask is not None:
         raise DataError("has missing cells, which a Gaussian with full covariance here does not take.", where=data.name,
                         fix="Fill them in, or use a variational autoencoder.")  # fmt: skip

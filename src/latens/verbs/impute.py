@@ -32,6 +32,7 @@ class Impute(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.sparse import SparseRows
+        from latens.data.text_rows import refuse_gaps
         from latens.verbs._files import formula_note, formulas
         from latens.verbs._tables import beside, column_table, table_as_written
         from latens.workflow.cells import typed_columns
@@ -39,6 +40,7 @@ class Impute(Verb):
         trained, out = at.trained, at.out
         types, npz = trained.schema.types, out.suffix.lower() == ".npz"
         at.given = {"missing": "nan", **at.given}  # what is missing is what this command is for
+        refuse_gaps(trained.schema, "impute")
         data = at.load()
         if isinstance(data.x, SparseRows):
             fix = "Give a dense table, whose gaps are NaN or empty."

@@ -129,6 +129,8 @@ def _symbols(trained: TrainedModel, data: Dataset) -> tuple[np.ndarray, int]:
     preparation, what, fix = trained.preparation, "", ""
     if isinstance(data, StreamDataset):
         what, fix = "rows that stay on disk are not coded.", "Give some of the files."
+    elif data.schema.tokens is not None:
+        what, fix = "rows of text are not coded.", "Give rows of whole numbers or of yes and no."
     elif data.mask is not None:
         what, fix = "rows with missing cells are not coded.", "Fill them: `latens impute`."
     elif preparation.classes or trained.schema.conditions:

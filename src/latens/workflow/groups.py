@@ -27,6 +27,7 @@ from latens.evaluation.latents.decomposition import kl_split
 from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
+from latens.evaluation.samples.molecules import canonical, has_rdkit
 from latens.typing import Key
 from latens.workflow.measurement import NUM_SAMPLES, density_of, measure, measured, still_rising
 from latens.workflow.metrics import METRICS, Summary, headline, with_units
@@ -47,6 +48,9 @@ CALIBRATION_ROWS = 1000
 
 TEXT_SAMPLES = 1000
 """Samples of text that are compared with one another and with training rows."""
+
+MOST_MOLECULES = 100_000
+"""Training rows in which samples are looked for."""
 
 SANDWICHED_ROWS = 50
 """Rows that the model makes, whose log p(x) is bounded from both sides."""
@@ -140,6 +144,11 @@ NEEDS: dict[str, Callable[[Work], str]] = {
     ),
     "its own data": _refused(lambda work: not _is_own(work), OTHER_DATA),
     "rows of text": _refused(lambda work: work.data.schema.tokens is None, "the rows are not text"),
+    "molecules": _refused(
+        lambda work: work.data.schema.tokens is None or work.data.schema.tokens.pieces not in ("atoms", "selfies"),
+        "the rows are not molecules (--pieces atoms)",
+    ),
+    "RDKit": _refused(lambda work: not has_rdkit(), "RDKit is not installed (pip install 'latens[molecules]')"),
     "held-out rows": _refused(
         lambda work: np.any(np.isin(work.positions, work.data.subset("train"))), "some of the rows are training rows"
     ),
@@ -247,7 +256,34 @@ def _text(work: Work) -> dict[str, Estimate]:
     protocol = f"of {TEXT_SAMPLES:,} samples from the prior"
     copied = np.array([text in known for text in drawn])
     distinct = Estimate(len(set(drawn)) / len(drawn), math.nan, 1, len(drawn), protocol=protocol)
-    return {"distinct_samples": distinct, "copied_samples": Estimate.of(copied, num_samples=1, protocol=protocol)}
+    back = f"the most probable text at the mean of q(z | x) is the row itself, of {TEXT_SAMPLES:,} rows at most"
+    rows = work.rows(TEXT_SAMPLES, 14)
+    made = work.data.schema.decode(work.trained.data_units(evaluation.reconstruct(rows), mean=True))
+    exact = np.array([one == text for one, text in zip(made, work.data.schema.decode(np.asarray(rows.batch.x)))])
+    return {
+        "exact_reconstructions": Estimate.of(exact, num_samples=1, protocol=back),
+        "distinct_samples": distinct,
+        "copied_samples": Estimate.of(copied, num_samples=1, protocol=protocol),
+    }
+
+
+@makes("molecules")
+def _molecules(work: Work) -> dict[str, Estimate]:
+    """How many samples are molecules, and of these how many are unlike and in no training row."""
+    schema = work.data.schema
+    drawn = canonical(schema.decode(work.trained.sample(TEXT_SAMPLES, seed=work.seed)))
+    train = some(work.data.subset("train"), MOST_MOLECULES, work.seed)
+    known = set(canonical(schema.decode(work.data.x[train])))
+    valid, is_one = [text for text in drawn if text is not None], np.array([text is not None for text in drawn])
+    protocol = f"of {TEXT_SAMPLES:,} samples from the prior, by RDKit"
+    found = {"valid_molecules": Estimate.of(is_one, num_samples=1, protocol=protocol)}
+    if valid:
+        of = f"of {len(valid)} valid samples"
+        new, unlike = np.array([text not in known for text in valid]), len(set(valid)) / len(valid)
+        words = f"{of}, beside {len(train):,} training rows, as RDKit writes them"
+        found["new_molecules"] = Estimate.of(new, num_samples=1, protocol=words)
+        found["distinct_molecules"] = Estimate(unlike, math.nan, 1, len(valid), protocol=of)
+    return found
 
 
 @makes("modes")

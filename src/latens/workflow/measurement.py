@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
+from latens.data.formats.midi import BAR, is_music
 from latens.data.given import GIVEN
 from latens.data.sparse import SparseRows
 from latens.distributions import log_prob
@@ -299,8 +300,11 @@ class Measurement:
         characters = np.array([len(text) for text in self.tokens.texts(seen)]) + ended
         how = f"an upper bound, by {how}; the end of a row counts"
         share = shares(self.weight, len(x))
-        for name, count in (("bits_per_token", tokens), ("bits_per_character", characters)):
-            bits, mean = -self.rows / math.log(2), float(share @ count)
+        counted = {"bits_per_token": tokens, "bits_per_character": characters}
+        if is_music(self.tokens):  # a step ends with a bar, and the last one with the row
+            counted["nats_per_step"] = np.sum(seen == self.tokens.values.index(BAR) + 1, axis=1) + ended
+        for name, count in counted.items():
+            bits, mean = -self.rows / (1.0 if name == "nats_per_step" else math.log(2)), float(share @ count)
             value = float(share @ bits) / mean
             # A ratio of two means: rows that have it for a mean, and its error.
             self.add(name, value + (bits - value * count) / mean, draws, how)

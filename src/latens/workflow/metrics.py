@@ -49,6 +49,7 @@ _PROBES = ("probes", "latents, labels, equal rows")
 _SAMPLES, _COPIES = ("samples", "samples of its own data"), ("copies", "samples of its own data, held-out rows")
 _CHECKS = ("checks", "samples of its own data, draws like rows")
 _SPLIT, _REACH = ("split", "latents, posterior"), ("reach", "latents, posterior, pictures")
+_MOLECULES = "molecules", "molecules, RDKit, latents"
 _CLASSES = "the rows have no labels of two classes"
 
 # Rows of a table are easier to compare side by side than one argument a line.
@@ -64,6 +65,7 @@ _METRICS = (
     Metric("bits_per_token", "bits/token", "measure", "rows of text", "bits per token", told="always"),
     Metric("bits_per_character", "bits/character", "measure", "rows of text", "bits per character", told="always"),
     Metric("perplexity", "tokens", "measure", "rows of text", "perplexity, a bound", told="always"),
+    Metric("nats_per_step", "nats/step", "measure", "music", "nats a step", told="always"),
     Metric("elbo", "nats", "measure", "posterior", "ELBO", 7, told="always"),
     Metric("log_likelihood", "nats", "measure", "latents", "log p(x | z), expected under q(z | x)", 4, "log p(x | z)",
            "always"),
@@ -145,8 +147,14 @@ _METRICS = (
     Metric("memorisation_p_value", "probability", *_COPIES, "memorisation p value", beside=True),
     Metric("copied_share", "share", *_COPIES, "copied share"),
     Metric("copied_share_p_value", "probability", *_COPIES, "copied share p value", beside=True),
+    Metric("exact_reconstructions", "share", "text", "rows of text", "exact reconstructions", told="always"),
     Metric("distinct_samples", "share", "text", "rows of text", "distinct samples", told="always"),
     Metric("copied_samples", "share", "text", "rows of text", "samples that are training rows", told="always"),
+    Metric("valid_molecules", "share", *_MOLECULES, "samples that are molecules", told="always"),
+    Metric("distinct_molecules", "share", *_MOLECULES, "distinct among these", told="always",
+           lacking="no sample is a molecule"),
+    Metric("new_molecules", "share", *_MOLECULES, "in no training row", told="always",
+           lacking="no sample is a molecule"),
     Metric("dropped_share", "share", "modes", "samples of its own data", "dropped share"),
     Metric("predictive_check_mean", "probability", *_CHECKS, "predictive check mean"),
     Metric("predictive_check_standard_deviation", "probability", *_CHECKS, "predictive check standard deviation"),

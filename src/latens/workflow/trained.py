@@ -16,6 +16,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
+from latens.data.text_rows import refuse_gaps
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
@@ -400,6 +401,7 @@ class TrainedModel(Conditioned, Methods):
             DataError: The rows are not the model's, or a label is missing.
         """
         refuse_classifier(self.config, "impute from", "the model")
+        refuse_gaps(self.schema, "impute")
         num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
         found = evaluation.impute(self.rows(batch, key=seed_key(seed)), num_samples=num_samples)
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)

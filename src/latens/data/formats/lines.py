@@ -25,7 +25,7 @@ from latens.data.formats.format import FormatSource
 from latens.data.formats.source import AbstractSource, BlockTable, Place, file_of
 from latens.data.formats.tables import role_positions
 from latens.data.raw import ColumnRoles, Raw, unpacked, with_roles
-from latens.data.rows import TRAIN, split_of
+from latens.data.rows import TEST, TRAIN, VALIDATION, split_of
 from latens.data.schema import Schema
 from latens.data.text_rows import code_strings, known_pieces
 from latens.data.tokens import learn_tokens
@@ -33,6 +33,9 @@ from latens.errors import DataError
 
 _LOOKED_AT = 20
 _COLUMNS = "\t;|"
+
+SPLIT_FILES = {"train": TRAIN, "valid": VALIDATION, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
+"""Names of text files in a folder that say which split their lines are of."""
 
 
 def read_txt(path: Path, roles: ColumnRoles) -> Raw:
@@ -109,6 +112,18 @@ class LinesSource(AbstractSource):
                 files.append(file_of(name, file))
                 cut.append(self._blocks(file, place.shown(name)))
         self.files, self.table = tuple(files), BlockTable.of(cut)
+        found = [SPLIT_FILES.get(Path(name).name.lower().removesuffix(".txt")) for name in names]
+        named = [split for split in found if split is not None]
+        # The split that each file is named after; None where other files lie among them.
+        self.splits = named if len(named) == len(found) > 1 and TRAIN in named else None
+
+    def split_of_block(self, block: int) -> np.ndarray:
+        """The split of each row of a block: that of its file, or where there is no such file by the rows' names."""
+        split = split_of(self.place_keys(block))
+        if self.splits is None:
+            return split
+        own = self.splits[self.extent(block)[0]]
+        return np.where(np.isin(split, self.splits), own, split) if own == TRAIN else np.full_like(split, own)
 
     def _blocks(self, file: Any, where: str) -> list[int]:
         """Find the blocks of a file."""
@@ -141,8 +156,8 @@ class LinesSource(AbstractSource):
     def learned(self, schema: Schema | None, where: str) -> Schema:
         """Take the schema of a trained model, or make one in a pass over all lines."""
         if schema is None:
-            keys = map(self.place_keys, range(len(self.table)))
-            train = (trains for own in keys for trains in (split_of(own) == TRAIN).tolist())
+            splits = map(self.split_of_block, range(len(self.table)))
+            train = (trains for own in splits for trains in (own == TRAIN).tolist())
             tokens, length = learn_tokens(self, train, known_pieces(self.roles.pieces or "characters"), where)
             schema = Schema((length,), "tokens", tokens=tokens)
         if schema.tokens is None:
@@ -153,6 +168,7 @@ class LinesSource(AbstractSource):
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         assert self.schema is not None
         strings, lines = self.strings(block)
-        raw = Raw(None, strings=strings, lines=lines)
+        brought = None if self.splits is None else self.split_of_block(block).astype(np.uint8)
+        raw = Raw(None, strings=strings, lines=lines, brought=brought)
         code_strings(raw, self.schema, "error", self.place.shown(self.file_name(block)))
         return raw, None

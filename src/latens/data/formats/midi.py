@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.raw import ColumnRoles, Raw, damaged, with_roles
-from latens.data.tokens import LONGEST, library
+from latens.data.tokens import LONGEST, Tokens, library
 from latens.errors import DataError
 
 STARTS = b"MThd"
@@ -61,18 +61,38 @@ def words_of(path: Path) -> str:
     return f" {BAR} ".join(" ".join(map(str, sorted(sounding, reverse=True))) for sounding in beats)
 
 
-def midi_of(text: str, where: str) -> bytes:
-    """Write a row of words as a MIDI file; a pitch that sounds at the next beat too is held."""
-    mido = library("mido", "music", "MIDI files", where)
+def beats_of(text: str) -> list[set[int]] | None:
+    """The pitches of each beat of a row of words; None where it is not music."""
     beats: list[set[int]] = [set()]
     for word in text.split():
         if word == BAR:
             beats.append(set())
-        elif word.isdecimal() and word.isascii() and int(word) < 128:
+        elif is_pitch(word):
             beats[-1].add(int(word))
         else:
-            fix = f"Pitches are numbers from 0 to 127, with {BAR} between beats: use .txt for other text."
-            raise DataError(f"{word[:40]!r} is not a pitch.", where=where, fix=fix)
+            return None
+    return beats
+
+
+def is_pitch(word: str) -> bool:
+    """Whether a word is a pitch: a number from 0 to 127."""
+    return word.isdecimal() and word.isascii() and len(word) <= 3 and int(word) < 128
+
+
+def is_music(tokens: Tokens | None) -> bool:
+    """Whether a vocabulary is of pieces of music: pitches, and bars between beats."""
+    if tokens is None or tokens.pieces != "words" or BAR not in tokens.values:
+        return False
+    return all(word == BAR or is_pitch(word) for word in tokens.values)
+
+
+def midi_of(text: str, where: str) -> bytes:
+    """Write a row of words as a MIDI file; a pitch that sounds at the next beat too is held."""
+    mido, beats = library("mido", "music", "MIDI files", where), beats_of(text)
+    if beats is None:
+        word = next(word for word in text.split() if word != BAR and not is_pitch(word))
+        fix = f"Pitches are numbers from 0 to 127, with {BAR} between beats: use .txt for other text."
+        raise DataError(f"{word[:40]!r} is not a pitch.", where=where, fix=fix)
     piece = mido.MidiFile(ticks_per_beat=_TICKS)
     track: Any = mido.MidiTrack()
     piece.tracks.append(track)

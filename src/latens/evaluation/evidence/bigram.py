@@ -17,6 +17,15 @@ def bigram_baseline(
     train_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     r"""The log probability of each test row under pairs of tokens counted in the training rows, in nats."""
+    terms = bigram_terms(train, test, vocabulary, train_weight=train_weight)
+    counted = _pairs(np.asarray(test))[2]
+    return np.sum(terms, axis=1, where=counted if test_mask is None else counted & test_mask)
+
+
+def bigram_terms(
+    train: np.ndarray, test: np.ndarray | Array, vocabulary: int, *, train_weight: np.ndarray | None = None
+) -> np.ndarray:
+    r"""The log probability of each token of test rows given the one before it, in nats."""
     # $p(b \mid a) = (n_{ab} + 8 s_b) / (n_a + 8)$ with the shares $s_b$ of all tokens, each counted once more. A row
     # begins behind a 0 and ends with its first; of a beginning the rest is summed out, as no token depends on it.
     weight = np.ones(len(train)) if train_weight is None else np.asarray(train_weight, np.float64)
@@ -27,9 +36,8 @@ def bigram_baseline(
     shares = counts.sum(0) + 1.0
     shares /= shares.sum()
     log_p = np.log((counts + STRENGTH * shares) / (counts.sum(1, keepdims=True) + STRENGTH))
-    before, after, counted = _pairs(np.asarray(test))
-    counted = counted if test_mask is None else counted & test_mask
-    return np.sum(log_p[before, after], axis=1, where=counted)
+    before, after, _ = _pairs(np.asarray(test))
+    return log_p[before, after]
 
 
 def _pairs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

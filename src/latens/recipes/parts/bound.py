@@ -109,8 +109,8 @@ def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
         raise ConfigError(
             f"the likelihood {family} needs {' or '.join(likelihood.kinds)} data; these are {schema.kind}.",
             where="likelihood.family",
-            fix="Use --set likelihood.family=table."
-            if schema.kind == "mixed"
+            fix=f"Use --set likelihood.family={'table' if schema.kind == 'mixed' else 'tokens'}."
+            if schema.kind in ("mixed", "tokens")
             else "Use --set likelihood.family=normal, or scale the data to [0, 1].",
         )
     if data.binarize != "none" and likelihood.sees != "yes-no":

@@ -111,7 +111,7 @@ export class Model {
       readArray({ file: spec.reconstructions.rows, dtype: "uint32" }),
       readArray({ file: spec.reconstructions.file, dtype: "float32" }),
     ]);
-    const run = storedDecoder(spec, plane, lines, this.units, this.cells);
+    const run = storedDecoder(spec, plane, lines, this.units, this.cells, this.event.kind === "text");
     const places = new Map(Array.from(rows, (row, place) => [row, place]));
     return { kind: "stored", decode: async (z, n) => run(z, n), now: run, places, values };
   }

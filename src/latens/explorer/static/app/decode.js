@@ -168,11 +168,12 @@ export function denseDecoder(spec, arrays, latentSize) {
 }
 
 // Pictures made beforehand: a plane over two units, and a line along each of some. Anything else is given the nearest.
-export function storedDecoder(spec, plane, lines, units, cells) {
+// `exact`: codes have nothing between them, so that they are given as they are.
+export function storedDecoder(spec, plane, lines, units, cells, exact = false) {
   const placeOf = (value, low, high, steps) => {
     const t = Math.min(Math.max(((value - low) / (high - low || 1)) * (steps - 1), 0), steps - 1);
     const index = Math.min(Math.floor(t), Math.max(steps - 2, 0));
-    return [index, t - index];
+    return exact ? [Math.round(t), 0] : [index, t - index];
   };
   const blend = (out, at, values, index, weight) => {
     for (let i = 0; i < cells; i++) out[at + i] += weight * values[index * cells + i];

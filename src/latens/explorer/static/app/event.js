@@ -38,14 +38,42 @@ export function differenceText(column, value) {
 export const numberText = (column, value) =>
   column?.days && Number.isFinite(value) ? dayOf(value).slice(0, Number.isInteger(value) ? 10 : 16) : format(value);
 
+// The text of a row of codes, of which a 0 is the end.
+export function textOf(event, values) {
+  const pieces = [];
+  for (const value of values) {
+    if (!(Math.round(value) > 0)) break;
+    pieces.push(event.values[Math.round(value) - 1] ?? "");
+  }
+  if (event.pieces === "subwords") return fromBytes(pieces.join(""));
+  return pieces.join(event.pieces === "words" ? " " : "");
+}
+
+// Subwords are written in letters that stand for bytes.
+function fromBytes(letters) {
+  const bytes = new Map();
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const plain = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+    bytes.set(String.fromCodePoint(plain ? byte : next++), byte);
+  }
+  return new TextDecoder().decode(Uint8Array.from(letters, (letter) => bytes.get(letter) ?? 63));
+}
+
+const [LETTER, LINE, MOST_LINES] = [7.3, 16, 14];
+
+// How wide a row of text is drawn, in CSS pixels.
+export const textWidth = (event) => (event.music ? 240 : Math.min(260, 12 + LETTER * Math.min(event.shape[0], 34)));
+
 // options: width in CSS pixels; error: the values are differences, shown around zero up to `most`.
 export function drawEvent(event, values, { width = 112, error = false, most = 1, label = "" } = {}) {
   const canvas = h("canvas", {
     class: `event ${event.kind}`,
     role: "img",
-    "aria-label": label || describe(event, values),
+    "aria-label": label && event.kind === "text" ? `${label}: ${describe(event, values)}` : label || describe(event, values),
   });
   if (event.kind === "image") image(canvas, event, values, width, error, most);
+  else if (event.kind === "text") (event.music ? roll : text)(canvas, textOf(event, values), width);
   else if (event.kind === "table") bars(canvas, event, values, width, error);
   else curve(canvas, event, values, width, error, most);
   return canvas;
@@ -53,6 +81,7 @@ export function drawEvent(event, values, { width = 112, error = false, most = 1,
 
 export function describe(event, values) {
   if (event.kind === "image") return "image";
+  if (event.kind === "text") return textOf(event, values);
   if (event.kind === "curve") return `curve of ${values.length} numbers`;
   return `row of ${values.length} columns`;
 }
@@ -91,6 +120,45 @@ function sized(canvas, width, height) {
   const context = canvas.getContext("2d");
   context.scale(scale, scale);
   return context;
+}
+
+// A text in letters of one width, in as many lines as it needs.
+function text(canvas, words, width) {
+  const room = Math.max(1, Math.floor((width - 8) / LETTER));
+  const lines = [];
+  let line = "";
+  for (const word of Array.from(words.replaceAll("\n", "⏎").matchAll(/\S*\s?/g), ([found]) => found).filter(Boolean)) {
+    let left = Array.from(word);
+    if (line && Array.from(line).length + left.length > room + 1) lines.push(line), (line = "");
+    for (; left.length > room; left = left.slice(room)) lines.push(left.slice(0, room).join(""));
+    line += left.join("");
+  }
+  if (line || !lines.length) lines.push(line || "(empty)");
+  if (lines.length > MOST_LINES) lines.splice(MOST_LINES, Infinity, "…");
+  const context = sized(canvas, width, 6 + LINE * lines.length);
+  context.font = "12px ui-monospace, SFMono-Regular, Menlo, 'DejaVu Sans Mono', monospace";
+  context.fillStyle = words ? theme().text : theme().muted;
+  lines.forEach((one, i) => context.fillText(one, 4, LINE * (i + 1) - 2));
+}
+
+// A piece of music: beats across, pitches up, those that are held in one bar.
+function roll(canvas, words, width) {
+  const beats = words.split("|").map((beat) => beat.trim().split(/\s+/).filter(Boolean).map(Number));
+  const pitches = beats.flat().filter(Number.isFinite);
+  const [low, high] = [Math.min(...pitches, 55) - 1, Math.max(...pitches, 65) + 2];
+  const height = 90;
+  const context = sized(canvas, width, height);
+  const [wide, tall] = [width / Math.max(beats.length, 1), height / (high - low)];
+  context.fillStyle = theme().grid;
+  for (let pitch = 12 * Math.ceil(low / 12); pitch < high; pitch += 12) context.fillRect(0, (high - pitch) * tall, width, 1);
+  context.fillStyle = theme().first;
+  beats.forEach((sounding, beat) => {
+    for (const pitch of sounding) {
+      const begins = !beats[beat - 1]?.includes(pitch);
+      const gap = begins ? Math.min(1, 0.2 * wide) : 0;
+      context.fillRect(beat * wide + gap, (high - pitch - 1) * tall, wide - gap + 0.5, Math.max(1, 0.85 * tall));
+    }
+  });
 }
 
 // A table row: for each column a bar from its mean, in standard deviations (three of them fill half the width).

@@ -2,7 +2,7 @@
 
 import { levelColour } from "./colours.js";
 import { button, format, h, inOrder, replace, s } from "./dom.js";
-import { cellText, drawEvent, rampCss, standardised } from "./event.js";
+import { cellText, drawEvent, rampCss, standardised, textWidth } from "./event.js";
 import { howOf } from "./gestures.js";
 import { css, theme } from "./theme.js";
 
@@ -100,6 +100,6 @@ export async function fillCard(scatter, place) {
     for (const i of order.slice(0, 6)) shown.push([h("dt", {}, event.columns[i].name), h("dd", {}, cellText(event.columns[i], values[i]))]);
     if (order.length > 6) shown.push([h("dt", {}, `the 6 least usual of ${order.length}`), h("dd")]);
   }
-  replace(scatter.card, event.kind === "table" ? null : drawEvent(event, values, { width: 112 }), h("dl", {}, shown));
+  replace(scatter.card, event.kind === "table" ? null : drawEvent(event, values, { width: event.kind === "text" ? textWidth(event) : 112 }), h("dl", {}, shown));
   scatter.card.hidden = false;
 }

@@ -1,7 +1,7 @@
 // What the cross decodes to, in sight beside every panel: the mean of p(x | z), the nearest real row, how far it is.
 
 import { format, h, latest, replace } from "../dom.js";
-import { cellText, drawEvent, largest, standardised } from "../event.js";
+import { cellText, drawEvent, largest, standardised, textWidth } from "../event.js";
 import { saveButtons } from "../save.js";
 import { compareRows, compareSheet, difference } from "./parts.js";
 
@@ -35,11 +35,11 @@ export function decodedBox(app) {
     app.decoded = [
       { title: `decoded${app.hovered ? " at the pointer" : ""}${app.ofStep()}`, values: decoded },
       { title: `nearest row ${model.id(near.row)}`, values: real },
-      { title: "difference", values: difference(decoded, real), error: true },
+      ...(model.event.kind === "text" ? [] : [{ title: "difference", values: difference(decoded, real), error: true }]),
     ];
     const table = model.event.kind === "table";
     replace(pictures, table ? telling(app.decoded) : app.decoded.slice(0, 2).map(figure));
-    replace(apart, table ? null : figure(app.decoded[2], 2));
+    replace(apart, table || !app.decoded[2] ? null : figure(app.decoded[2], 2));
     const bar = h("span", { class: "fill" });
     bar.style.width = `${Math.min(100, 50 * share)}%`;
     replace(
@@ -81,7 +81,7 @@ export function decodedBox(app) {
 
   function figure({ title, values, error }, i) {
     const canvas = drawEvent(model.event, values, {
-      width: widthOf(error),
+      width: model.event.kind === "text" ? textWidth(model.event) : widthOf(error),
       error,
       most: error ? largest(values) : 1,
       label: title,

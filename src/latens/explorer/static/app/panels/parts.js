@@ -1,7 +1,7 @@
 // Pieces that several panels are made of.
 
 import { button, format, h, replace } from "../dom.js";
-import { cellText, differenceText, drawEvent, largest } from "../event.js";
+import { cellText, differenceText, drawEvent, largest, textOf, textWidth } from "../event.js";
 import { saveButtons, sheet } from "../save.js";
 
 export const panel = (title, ...children) =>
@@ -40,6 +40,9 @@ export function saveStrip(app, name, element, columns) {
     svg: () => (element.made?.length ? sheet(element.made, columns) : null),
     csv: () => {
       if (!element.items?.length) return null;
+      const { event } = app.model;
+      if (event.kind === "text")
+        return [["caption", "text"], ...element.items.map((item) => [item.caption ?? "", textOf(event, item.values)])];
       return [
         ["caption", ...cellNames(app.model)],
         ...element.items.map((item) => [item.caption ?? "", ...item.values]),
@@ -64,7 +67,7 @@ export function compare(app, columns) {
         "figure",
         {},
         drawEvent(event, values, {
-          width: event.kind === "curve" ? 180 : 132,
+          width: event.kind === "text" ? textWidth(event) : event.kind === "curve" ? 180 : 132,
           error,
           most: error ? largest(values) : 1,
           label: title,
@@ -108,12 +111,14 @@ export function compare(app, columns) {
   ];
 }
 
+const sheetWidth = (app) => (app.model.event.kind === "text" ? textWidth(app.model.event) : 180);
+
 // The same as pictures side by side, for a file.
 export function compareSheet(app, columns) {
   if (!columns) return null;
   return sheet(
     columns.map(({ title, values, error }) => ({
-      canvas: drawEvent(app.model.event, values, { width: 180, error, most: error ? largest(values) : 1 }),
+      canvas: drawEvent(app.model.event, values, { width: sheetWidth(app), error, most: error ? largest(values) : 1 }),
       caption: title,
     })),
   );
@@ -122,6 +127,8 @@ export function compareSheet(app, columns) {
 // A line for each cell, a column for each of them.
 export function compareRows(app, columns) {
   if (!columns) return null;
+  const { event } = app.model;
+  if (event.kind === "text") return [["row", "text"], ...columns.map((one) => [one.title, textOf(event, one.values)])];
   return [
     ["column", ...columns.map(({ title }) => title)],
     ...cellNames(app.model).map((name, i) => [
@@ -134,7 +141,11 @@ export function compareRows(app, columns) {
   ];
 }
 
-export const thumbWidth = (app) => (app.model.event.kind === "image" ? 46 : app.model.event.kind === "table" ? 46 : 72);
+export function thumbWidth(app) {
+  const { event } = app.model;
+  if (event.kind === "text") return event.music ? 120 : Math.min(textWidth(event), 150);
+  return event.kind === "curve" ? 72 : 46;
+}
 
 export function difference(a, b) {
   return Float32Array.from(a, (v, i) => v - b[i]);

@@ -85,7 +85,7 @@ export function rowsPanel(app) {
       if (back)
         shown.push(
           { title: "reconstruction", values: back },
-          { title: "error", values: difference(back, real), error: true },
+          ...(model.event.kind === "text" ? [] : [{ title: "error", values: difference(back, real), error: true }]),
         );
       replace(
         pictures,
@@ -153,7 +153,7 @@ export function rowsPanel(app) {
     "Rows",
     search,
     message,
-    heading("Original, reconstruction, error", save),
+    heading(model.event.kind === "text" ? "Original and reconstruction" : "Original, reconstruction, error", save),
     pictures,
     facts,
     heading(

@@ -1,0 +1,212 @@
+"""Numbers and pictures of models of text: nats a step of music, molecules, exact reconstructions, bits of tokens."""
+
+import dataclasses
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from paths import GOLDEN
+
+from golden.make import LINES
+from latens import load_data, prepare
+from latens.config import override
+from latens.data import Dataset
+from latens.errors import ConfigError, DataError, ModelFileError
+from latens.evaluation.samples.molecules import canonical
+from latens.explorer.columns import event_of, ids_of
+from latens.figures.texts import held_notes
+from latens.io.json import to_json
+from latens.pictures import texts
+from latens.pictures.draw import draw_pictures
+from latens.pictures.source import Source
+from latens.recipes import get_recipe
+from latens.verbs.impute import Impute
+from latens.verbs.kernel import At
+from latens.workflow.groups import NEEDS, measure_all
+from latens.workflow.trained import TrainedModel
+
+PIECES = "50 48 | 50 | 52 49\n50 | 52 48\n52 49 | 50 | 50 48\n"
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedModel:
+    return TrainedModel.load(GOLDEN / "format-1-tokens.safetensors")
+
+
+@pytest.fixture(scope="module")
+def data(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    path = tmp_path_factory.mktemp("text") / "tokens.txt"
+    path.write_text(15 * LINES)
+    return load_data(path, schema=trained.schema)
+
+
+@pytest.fixture
+def music(trained: TrainedModel, tmp_path: Path) -> tuple[TrainedModel, Dataset]:
+    """The same network over another vocabulary of as many tokens: of pitches and bars."""
+    words = ("|", *(str(pitch) for pitch in range(48, 48 + len(trained.schema.tokens.values) - 1)))
+    path = tmp_path / "pieces.txt"
+    path.write_text(PIECES * 10)
+    tokens = {"pieces": "words", "values": words}
+    given = {"shape": list(trained.schema.shape), "kind": "tokens", "tokens": tokens}
+    schema = type(trained.schema).from_json(given)
+    return dataclasses.replace(trained, schema=schema), load_data(path, schema=schema)
+
+
+def test_nats_a_step_are_those_of_a_beat(music: tuple[TrainedModel, Dataset]) -> None:
+    trained, data = music
+    found = trained.evaluate(data, num_samples=3).value["metrics"]
+    beats = np.mean([text.count("|") + 1 for text in data.schema.decode(data.x)])
+    assert found["nats_per_step"]["value"] == pytest.approx(-found["log_marginal"]["value"] / beats, rel=1e-6)
+
+
+def test_text_that_is_no_music_has_no_nats_a_step(trained: TrainedModel, data: Dataset) -> None:
+    only = {"valid_molecules", "exact_reconstructions"}
+    found = measure_all(trained, data, data.subset("test"), num_samples=2, only=only)
+    assert "nats_per_step" not in found.metrics
+    rows = data.rows(data.subset("test"))
+    back = data.schema.decode(trained.reconstruct(np.asarray(rows.x)))
+    share = np.mean([one == text for one, text in zip(back, data.schema.decode(np.asarray(rows.x)))])
+    assert found.metrics["exact_reconstructions"].value == pytest.approx(share)
+    drawn = canonical(data.schema.decode(trained.sample(1000, seed=0)))
+    valid = [text for text in drawn if text]
+    assert found.metrics["valid_molecules"].value == pytest.approx(len(valid) / 1000)
+    assert found.metrics["distinct_molecules"].value == pytest.approx(len(set(valid)) / len(valid))
+    known = set(canonical(data.schema.decode(data.x[data.subset("train")])))
+    assert found.metrics["new_molecules"].value == pytest.approx(np.mean([one not in known for one in valid]))
+    assert {"kl", "exact_reconstructions", "copied_samples"} <= found.metrics.keys()
+
+
+def test_a_molecule_is_written_in_one_way() -> None:
+    assert canonical(["OCC", "CCO", "C(", "", "c1ccccc1", "C1=CC=CC=C1"]) == [
+        *("CCO", "CCO", None, None, "c1ccccc1", "c1ccccc1")
+    ]
+
+
+def test_numbers_of_molecules_need_rdkit_and_molecules(
+    trained: TrainedModel, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latens.workflow.groups.has_rdkit", lambda: False)
+    work = type("Work", (), {"data": data})()
+    assert NEEDS["RDKit"](work) == "RDKit is not installed (pip install 'latens[molecules]')"
+    assert NEEDS["molecules"](work) == ""
+    work.data = load_data(["ab", "c"])
+    assert NEEDS["molecules"](work) == "the rows are not molecules (--pieces atoms)"
+
+
+def test_the_bits_of_tokens_sum_to_log_p_given_z(trained: TrainedModel, data: Dataset) -> None:
+    source = Source(trained, data)
+    _, table = texts.draw_token_bits(source)
+    positions = source.held_out(texts.COLOURED, "test", "validation")[0]
+    x = data.x[positions]
+    z = trained.encode(x)
+    for row, (codes, latent) in enumerate(zip(x, z)):
+        wanted = -trained.model.likelihood(jnp.asarray(latent)).log_prob(jnp.asarray(codes)) / np.log(2)
+        own = table["row"] == row
+        assert table["bits"][own].sum() == pytest.approx(float(wanted), rel=1e-4)
+        assert "".join(table["token"][own]) == data.schema.decode(x[row : row + 1])[0] + texts.END_MARK
+
+
+def test_the_bits_by_place_are_means_of_those_of_tokens(trained: TrainedModel, data: Dataset) -> None:
+    source = Source(trained, data)
+    _, tokens = texts.draw_token_bits(source)
+    _, places = texts.draw_position_bits(source)
+    count = np.bincount(tokens["place"])
+    if len(data.subset("test")) <= texts.COLOURED:
+        mean = np.bincount(tokens["place"], tokens["bits"]) / count
+        np.testing.assert_allclose(places["given its latent"], mean[: len(places["place"])], rtol=1e-5)
+    assert (np.diff(places["rows"]) <= 0).all()
+    assert list(places)[2:] == list(texts.PARTS.values())
+
+
+def test_pictures_of_text_are_drawn_of_text_alone(music: tuple[TrainedModel, Dataset], data: Dataset) -> None:
+    names = [name for name, _, _ in draw_pictures(*music, only=["texts", "piano-roll", "marginals", "manifold"])]
+    assert names[0] == "texts"
+    assert set(names) <= {"texts", "piano-roll"}
+    trained, rows = music
+    _, table = texts.draw_ways(Source(trained, rows))
+    ends = table["text"][table["place"] == 0].tolist()
+    assert len(table["text"]) == texts.STEPS * len(ends)
+    back = rows.schema.decode(trained.reconstruct(rows.x))
+    assert set(ends) <= set(back)
+
+
+def test_a_roll_holds_the_row_itself(music: tuple[TrainedModel, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, rows = music
+    source = Source(trained, rows)
+    made = np.tile(rows.x[:1], (3, 1))
+    monkeypatch.setattr(source, "samples", lambda n: made[:n])
+    monkeypatch.setattr(source, "reconstructions", lambda batch: made[:1])
+    _, table = texts.draw_rolls(source)
+    wanted = held_notes(texts.beats_of(rows.schema.decode(made[:1])[0]))
+    for piece in range(1, 5):
+        own = table["piece"] == piece
+        assert list(zip(*(table[key][own].tolist() for key in ("beat", "beats", "pitch")))) == wanted
+
+
+def test_the_page_is_given_texts_and_their_vocabulary(trained: TrainedModel, data: Dataset) -> None:
+    event = event_of(trained, data)
+    assert (event["kind"], event["pieces"], event["music"]) == ("text", "atoms", False)
+    assert event["values"] == list(data.schema.tokens.values)
+    files: dict[str, bytes] = {}
+    assert ids_of(data, np.array([0, 1, 8]), files)["kind"] == "text"
+    assert json.loads(files["data/ids.json"]) == ["CCO", "CCN", "CCO (row 8)"]
+
+
+def test_long_texts_and_own_ids_stand_beside_one_another() -> None:
+    rows = load_data(["ab" * 60, "c"])
+    files: dict[str, bytes] = {}
+    ids_of(rows, np.array([0, 1]), files)
+    assert json.loads(files["data/ids.json"]) == [f"{'ab' * 40}… (row 0)", "c"]
+    named = dataclasses.replace(rows, names=np.array(["p", "q"]))
+    ids_of(named, np.array([0, 1]), files)
+    assert json.loads(files["data/ids.json"]) == [f"p: {'ab' * 40}… (row p)", "q: c"]
+
+
+def edited(change: dict) -> bytes:
+    """The golden file with other tokens in its schema, and its hashes made anew."""
+    raw = (GOLDEN / "format-1-tokens.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8 : 8 + length])
+    metadata = json.loads(header["__metadata__"]["latens"])
+    metadata["schema"]["tokens"] |= change
+    kept = {key: value for key, value in metadata.items() if key not in ("sha256", "metadata_sha256")}
+    metadata["metadata_sha256"] = hashlib.sha256(to_json(kept)).hexdigest()
+    header["__metadata__"]["latens"] = to_json(metadata).decode()
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return struct.pack("<Q", len(text)) + text + raw[8 + length :]
+
+
+@pytest.mark.parametrize("values", [["C", "O"], [*"abcdefghijklmnopq"]])
+def test_a_vocabulary_that_does_not_fit_the_network_is_refused(values: list[str]) -> None:
+    raw = edited({"values": values})
+    with pytest.raises(ModelFileError, match=r"shape|does not fit|another"):
+        TrainedModel.from_bytes(raw)
+
+
+def test_a_vocabulary_of_as_many_pieces_is_data() -> None:
+    raw = edited({})
+    same = TrainedModel.from_bytes(raw)
+    codes = "__import__('os').system('true')"
+    raw = edited({"values": [codes, *same.schema.tokens.values[1:]]})
+    assert codes in TrainedModel.from_bytes(raw).schema.decode(np.array([[1, 0]]))
+
+
+def test_what_text_is_not_for_is_refused_with_its_remedy(trained: TrainedModel, data: Dataset) -> None:
+    with pytest.raises(DataError, match=r"holds rows of text, which have no density of numbers\. Use --recipe text\."):
+        prepare(get_recipe("mlq-gaussian").config, data)
+    with pytest.raises(ConfigError, match=r"these are tokens\. Use --set likelihood\.family=tokens\."):
+        prepare(override(get_recipe("text").config, {"likelihood": "table"}), data)
+    with pytest.raises(DataError, match=r"rows of text are not coded"):
+        trained.compress(data)
+    for given in (data, np.asarray(data.x)):
+        with pytest.raises(ConfigError, match=r"no gaps to fill in\. `latens sample RUN --complete BEGINNING`"):
+            trained.impute(given)
+    with pytest.raises(ConfigError, match="no gaps to fill in"):
+        next(Impute(run="", data=data)(At(trained)))
+    with pytest.raises(DataError, match=r"character|piece.*'X'.* It has: .*Br.* C"):
+        trained.schema.encode(["CX"], where="--complete")
