@@ -96,8 +96,7 @@ def state_space_model(
 
 def inputs_of(schema: Schema) -> int:
     """How many numbers are given at every step."""
-    sequences = getattr(schema, "sequences", None)
-    return 0 if sequences is None else sum(one.width for one in sequences.inputs)
+    return 0 if schema.sequences is None else sum(one.width for one in schema.sequences.inputs)
 
 
 def _inside(head: Any) -> AbstractHead:
