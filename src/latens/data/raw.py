@@ -52,6 +52,7 @@ class Raw:
     pieces: str | None = None  # what they are cut into where nothing else is said
     beside: dict[str, np.ndarray] | None = None  # conditions of the rows that are no columns, by name
     cells: bool = False  # whether rows are cells and columns genes
+    split: np.ndarray | None = None  # the split of every row, where it does not follow from its id (as of `brought`)
 
 
 @dataclass(frozen=True)

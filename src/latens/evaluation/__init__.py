@@ -14,6 +14,7 @@ from latens.evaluation.evidence.importance import paired as paired
 from latens.evaluation.evidence.log_marginals import LogMarginals as LogMarginals
 from latens.evaluation.evidence.log_marginals import effective_sample_size as effective_sample_size
 from latens.evaluation.evidence.log_marginals import pareto_k as pareto_k
+from latens.evaluation.evidence.particles import particle_filter as particle_filter
 from latens.evaluation.evidence.rate_distortion import RateDistortion as RateDistortion
 from latens.evaluation.evidence.rate_distortion import rate_distortion_curve as rate_distortion_curve
 from latens.evaluation.evidence.rate_distortion import rate_distortion_point as rate_distortion_point
@@ -96,5 +97,11 @@ from .diagnosis import Finding as Finding
 from .diagnosis import diagnose as diagnose
 from .estimate import Estimate as Estimate
 from .finite import finite as finite
+from latens.evaluation.evidence.series import seasonal_draws as seasonal_draws
+from .forecast import QUANTILES as QUANTILES
+from .forecast import Judged as Judged
+from .forecast import crps as crps
+from .forecast import forecast as forecast
+from .forecast import judged as judged
 from .impute import Imputed as Imputed
 from .impute import impute as impute
