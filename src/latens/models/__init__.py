@@ -39,6 +39,7 @@ from .autoregressive_codes import AutoregressiveCodePrior as AutoregressiveCodeP
 from .autoregressive_codes import AutoregressiveCodes as AutoregressiveCodes
 from .autoregressive_codes import TransformerCodePrior as TransformerCodePrior
 from .autoregressive_codes import TransformerCodes as TransformerCodes
+from .base import AbstractJointModel as AbstractJointModel
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
 from .base import Joint as Joint
@@ -47,6 +48,8 @@ from .conditional import Conditional as Conditional
 from .conditional import Standardise as Standardise
 from .conditional import constant_at_first as constant_at_first
 from .conditional import widths_between as widths_between
+from .exact_steps import ExactSmoother as ExactSmoother
+from .exact_steps import PrecisionNormal as PrecisionNormal
 from .finite import ExactChoices as ExactChoices
 from .finite import every_latent as every_latent
 from .flat import LatentModel as LatentModel
@@ -93,6 +96,12 @@ from .semi_supervised import ClassPrior as ClassPrior
 from .semi_supervised import LabelAndCode as LabelAndCode
 from .semi_supervised import SemiSupervised as SemiSupervised
 from .semi_supervised import Stacked as Stacked
+from .state_space import StateSpaceModel as StateSpaceModel
+from .state_space import StepDecoder as StepDecoder
+from .state_space import StepEncoder as StepEncoder
+from .state_space import StepNormals as StepNormals
+from .state_space import StepPrior as StepPrior
+from .state_space import StepState as StepState
 from .top_down import Block as Block
 from .top_down import Meet as Meet
 from .top_down import TopDownDecoder as TopDownDecoder

@@ -102,6 +102,25 @@ class AbstractLatentModel(eqx.Module):
         return self.prior(cond=cond).log_prob(z), log_prob(likelihood, x, mask)
 
 
+class AbstractJointModel(AbstractLatentModel):
+    """A model of which one walk gives a draw of the posterior with all its log densities."""
+
+    @abstractmethod
+    def draw_joint(self, posterior: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key) -> Joint:
+        """A draw of the posterior with all its log densities.
+
+        Args:
+            posterior: The posterior of the row, as `posterior` gives it.
+            x: The row.
+            cond: Named arrays that the model is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: The key of the draw, as `sample` of the posterior takes it.
+
+        Returns:
+            The draw, its log densities, and the KL of each level or step given the draws before it.
+        """
+
+
 class AbstractModelEncoder(eqx.Module):
     """An encoder that looks at the model it belongs to: at its joint density, or at its prior."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from latens.distributions import AbstractDistribution, DiagonalNormal, StandardNormal, kl, log_prob
 from latens.distributions.chain import AbstractLevels, added
-from latens.models.base import AbstractLatentModel, AbstractModelEncoder, Joint
+from latens.models.base import AbstractJointModel, AbstractLatentModel, AbstractModelEncoder, Joint
 from latens.models.conditional import Conditional, as_seen
 from latens.models.flat import LatentModel
 from latens.models.heads.base import bounded
@@ -257,7 +257,7 @@ class TopDownEncoder(AbstractModelEncoder):
         return TopDownNormals(decoder, self.meetings, self.features(as_seen(x, self.standardise, mask)))
 
 
-class TopDownModel(LatentModel):
+class TopDownModel(LatentModel, AbstractJointModel):
     r"""A latent-variable model of which one way down gives a draw, its densities and the likelihood.
 
     $p(x, z)$ and $q(z \mid x)$ share the state, so that a training step goes down once and back once.
@@ -266,12 +266,13 @@ class TopDownModel(LatentModel):
     (2016), arXiv 1602.02282.
     """
 
-    def draw_joint(self, posterior: Any, x: Any, *, mask: Any = None, key: Key) -> Joint:
+    def draw_joint(self, posterior: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key) -> Joint:
         """A draw of the posterior with all its log densities, from one way down.
 
         Args:
             posterior: The posterior of the row, as `posterior` gives it.
             x: The row.
+            cond: Not read.
             mask: True where x is observed; None: everywhere.
             key: The key of the draw, as `sample` of the posterior takes it.
 

@@ -52,15 +52,14 @@ class GRU(eqx.Module):
     ) -> Float[Array, "t n"]:
         """The state after every step."""
         # unroll: how many steps a turn of the compiled loop takes.
+        return jax.lax.scan(lambda h, gate: (self.step(gate, h),) * 2, start, gates, unroll=unroll)[1]
 
-        def step(h: Array, gate: Array) -> tuple[Array, Array]:
-            of_input, of_state = jnp.split(gate, 3), jnp.split(self.state(h), 3)
-            reset, update = (jax.nn.sigmoid(of_input[i] + of_state[i]) for i in (0, 1))
-            new = jnp.tanh(of_input[2] + reset * of_state[2])
-            h = (1.0 - update) * new + update * h
-            return h, h
-
-        return jax.lax.scan(step, start, gates, unroll=unroll)[1]
+    def step(self, gate: Float[Array, " three_n"], state: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The state after one step, of which `inputs` gave the gates."""
+        of_input, of_state = jnp.split(gate, 3), jnp.split(self.state(state), 3)
+        reset, update = (jax.nn.sigmoid(of_input[i] + of_state[i]) for i in (0, 1))
+        new = jnp.tanh(of_input[2] + reset * of_state[2])
+        return (1.0 - update) * new + update * state
 
 
 class StepOutput(AbstractRandomWeights):

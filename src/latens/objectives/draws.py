@@ -11,7 +11,7 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractReparameterised, as_reparameterised
 from latens.errors import ConfigError
 from latens.io import keys
-from latens.models import AbstractLatentModel, TopDownModel
+from latens.models import AbstractJointModel, AbstractLatentModel
 from latens.trees import said
 from latens.typing import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 
@@ -31,7 +31,7 @@ class Draws(eqx.Module):
         log_posterior: $\log q(z \mid x)$, shape (K, B), nats.
         statistics: What the named functions given to `draw` returned, every leaf with B as its leading axis.
         kl: The KL of each level from its prior by formula, given the draws of the levels before it, of shape (K, B, L),
-            nats; None where the model gives none (`TopDownModel` does).
+            nats; None where the model gives none (an `AbstractJointModel` does).
     """
 
     z: PyTree[Shaped[Array, "K B ..."]]
@@ -157,8 +157,8 @@ def draw(
                     z = posterior.sample(key=sample_key)
                 z = path_to(posterior, z) if reparameterised else jax.lax.stop_gradient(z)
                 log_posterior = density.log_prob(z)
-            elif isinstance(model, TopDownModel):
-                return tuple(model.draw_joint(posterior, x, mask=mask, key=sample_key))
+            elif isinstance(model, AbstractJointModel):
+                return tuple(model.draw_joint(posterior, x, cond=cond, mask=mask, key=sample_key))
             else:
                 z, log_posterior = posterior.sample_and_log_prob(key=sample_key)
                 z = path_to(posterior, z)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Divergence, divergence_terms, kl_terms
-from latens.models import AbstractLatentModel, TopDownNormals
+from latens.models import AbstractLatentModel, StepNormals, TopDownNormals
 from latens.objectives.base import AbstractObjective, Loss, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.roles import KL, by_formula, require, require_kl, require_weights
@@ -164,7 +164,7 @@ class ELBO(AbstractObjective):
 
 
 def _by_level(q: Any) -> bool:
-    return isinstance(q, TopDownNormals)
+    return isinstance(q, TopDownNormals | StepNormals)
 
 
 def cyclical(period: int, *, ramp: float = 0.5, low: float = 0.0, high: float = 1.0) -> Callable[[Array], Array]:

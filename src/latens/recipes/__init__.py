@@ -21,7 +21,7 @@ from latens.recipes.parts.objects import ROWS, TABLES
 from latens.recipes.parts.objects import register_part as register_part
 from latens.typing import Key, checked_later
 
-from . import classifiers, deep, labels, tables
+from . import classifiers, deep, labels, series, tables
 
 if TYPE_CHECKING:  # functions of the recipes that people know by name; at run time `__getattr__` finds them
     from .typed import *  # noqa: F403
@@ -31,7 +31,7 @@ def _read() -> Iterator[Recipe]:
     """The recipes of `recipes.ini`."""
     words = configparser.RawConfigParser(delimiters="=", comment_prefixes="#")
     words.read(Path(__file__).with_name("recipes.ini"), encoding="utf-8")
-    own = {**classifiers.RECIPES, **deep.RECIPES, **labels.RECIPES, **tables.RECIPES}
+    own = {**classifiers.RECIPES, **deep.RECIPES, **labels.RECIPES, **series.RECIPES, **tables.RECIPES}
     for name in words.sections():
         said = {key.replace(" ", "_"): " ".join(value.split()) for key, value in words[name].items()}
         settings = dict(word.split("=", 1) for word in said.pop("set", "").split())

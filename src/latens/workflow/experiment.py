@@ -29,7 +29,7 @@ from latens.io import keys
 from latens.io.arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
-from latens.models import LatentModel, SemiSupervised, TopDownModel
+from latens.models import AbstractJointModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
 from latens.recipes.building.plan import refuse_idle
@@ -255,7 +255,7 @@ def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:
     """The sentence for `reasons` where an objective that takes KL(q || p) as it can has to draw it."""
     if getattr(objective, "kl", "") != "auto" or isinstance(model, SemiSupervised):
         return []
-    if isinstance(model, TopDownModel) and isinstance(objective, ELBO):
+    if isinstance(model, AbstractJointModel) and isinstance(objective, ELBO):
         return []  # by formula at every level
     found: list[str] = []
 

@@ -21,11 +21,13 @@ from latens.models import (
     MixturePrior,
     NormalHead,
     SharedScaleNormalHead,
+    StateSpaceModel,
     constant_at_first,
 )
 from latens.models.heads.base import raw_scale
 from latens.models.heads.tree import TreeHead
 from latens.networks import LinearPath
+from latens.recipes.building.step_starts import started_steps
 from latens.recipes.parts.bound import Parts
 from latens.trees import Frozen
 
@@ -49,6 +51,8 @@ FEWEST = 50
 def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> LatentModel:
     """The model begun at the closed form of its data, where its parts can hold one."""
     decoder: Any = model.decoder
+    if isinstance(model, StateSpaceModel):
+        return started_steps(model, data, prepare)
     if isinstance(getattr(decoder, "head", None), TreeHead):
         x, mask, weight = training_rows(data, MOST_ROWS)
         made = fit_tree(x, mask, data.schema.types or (), weight=weight)

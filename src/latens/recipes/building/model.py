@@ -57,7 +57,8 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
         prior = prior_part(schema, parts, latent, classes=classes, key=prior_key)
         return LatentModel(prior, *several)
     if row.whole is not None:
-        given = parts.likelihood.made(schema, key=likelihood_key), parts.likelihood.encoder_input(schema)
+        of = row.one(schema)
+        given = parts.likelihood.made(of, key=likelihood_key), parts.likelihood.encoder_input(of)
         return row.whole(schema, config, *given, network_options(network), key=key)
     head = row.made(latent, key=posterior_key)
     likelihood = parts.likelihood.made(schema, key=likelihood_key)

@@ -16,6 +16,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
+from latens.models.heads.steps import StepColumnsHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.heads.tokens import TokenHead, TokenInput, TokenNetwork
 from latens.models.heads.tree import TreeHead
@@ -66,7 +67,7 @@ class Likelihood(Row):
                 )
                 raise ConfigError(what, where="likelihood.squash", fix=fix)
             return m.SquashedHead(head, config.squash)
-        return m.AffineHead(head, *scaling(schema)) if schema.standardised and self.sees == "numbers" else head
+        return m.AffineHead(head, *self._scaling(schema)) if schema.standardised and self.sees == "numbers" else head
 
     def encoder_input(self, schema: Schema) -> m.Standardise | TableInput | TokenInput | None:
         """What happens to a row before the encoder's network."""
@@ -77,10 +78,25 @@ class Likelihood(Row):
         if schema.tokens is not None:
             return TokenInput(schema.shape, schema.tokens.size)
         if schema.standardised:
-            return m.Standardise(*scaling(schema), log1p=self.sees == "whole")
+            return m.Standardise(*self._scaling(schema), log1p=self.sees == "whole")
         if self.sees in ("whole", "index"):
             return m.Standardise(jnp.zeros(schema.shape), jnp.full(schema.shape, max(_levels(schema) - 1.0, 1.0)))
         return None
+
+
+    def _scaling(self, schema: Schema) -> tuple[Any, Any]:
+        """Shifts and scales of a row; columns of 0 and 1 stay as they are."""
+        shift, scale = scaling(schema)
+        coins = jnp.asarray(getattr(self.read, "binary", ()), int)
+        if not coins.size:
+            return shift, scale
+        return jnp.asarray(shift).at[..., coins].set(0.0), jnp.asarray(scale).at[..., coins].set(1.0)
+
+
+class CoinsOptions(Part, frozen=True):
+    """Columns of 0 and 1 beside columns of numbers."""
+
+    binary: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=65536)] = ()  # their places, from 0
 
 
 class ComponentsOptions(Part, frozen=True):
@@ -209,6 +225,11 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "negative-binomial": _row(heads.NegativeBinomialHead, lambda s, c: _counts(s)),
     "normal": _row(m.NormalHead, _normal),
     "poisson": _row(heads.PoissonHead, lambda s, c: heads.PoissonHead(s.shape)),
+    "step-columns": Likelihood(
+        lambda s, c, options: StepColumnsHead(s.shape, options.binary, max(c.scale_floor, 1e-4)),
+        StepColumnsHead.kinds,
+        options=CoinsOptions,
+    ),
     # Made when it is called for: an array here would start a device, and its threads, at import.
     "student-t": _row(heads.StudentTHead, lambda s, c: _heavy(heads.StudentTHead, raw_df=jnp.zeros(()))(s, c)),
     "table": _row(TableHead, lambda s, c: _table(s)),

@@ -11,11 +11,13 @@ from msgspec import Meta, structs
 
 from latens import models as m
 from latens.config import Part, PosteriorConfig, Width
+from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AbstractHead, NormalHead
 from latens.recipes.parts.hierarchies import LadderOptions, ladder_model, top_down_model
 from latens.recipes.parts.modalities import ExpertsOptions, by_part
 from latens.recipes.parts.options import Row
+from latens.recipes.parts.steps import StepOptions, state_space_model, step_schema
 from latens.typing import Key
 
 Support = Literal[
@@ -65,6 +67,8 @@ class Posterior(Row):
     # builds the whole model from schema, configuration, head of the likelihood, what is done to a row first, options of
     # the networks and key, where encoder and decoder are one; else None
     whole: Callable[..., Any] | None = None
+    # gives, from the schema of a row, that of what the likelihood's head is of
+    one: Callable[[Schema], Schema] = lambda schema: schema
     # makes encoder and decoder of a row that is several modalities; else None
     by_part: Callable[..., tuple[Any, Any]] | None = None
     # what the number of latent dimensions is a multiple of, from the options
@@ -464,6 +468,14 @@ POSTERIORS: dict[str, Posterior] = {
         lambda s, c, o, key: _normal(s, c),
         "standard-normal",
         whole=top_down_model,
+    ),
+    "steps": Posterior(
+        "a latent for every step of a row, each given those before it; posterior.latent_dim is the size of one",
+        lambda s, c, o, key: _normal(s, c),
+        "standard-normal",
+        options=StepOptions,
+        whole=state_space_model,
+        one=step_schema,
     ),
 }
 """What `posterior.kind` may be."""

@@ -1,0 +1,573 @@
+"""A latent for every step: prior, posterior and likelihood of a sequence are one walk along its steps."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.distributions import (
+    AbstractDistribution,
+    AbstractReparameterised,
+    DiagonalNormal,
+    StandardNormal,
+    kl,
+    log_prob,
+)
+from latens.distributions.steps import Steps, key_of_step
+from latens.errors import ConfigError
+from latens.models.base import AbstractJointModel, AbstractLatentModel, AbstractModelEncoder, Joint
+from latens.models.flat import LatentModel
+from latens.models.heads.base import AbstractHead, bounded
+from latens.models.priors import AbstractModelPrior
+from latens.networks.dense import Dense
+from latens.networks.recurrent import GRU
+from latens.typing import Array, Bool, Cond, Float, Key, Nats, Shaped
+
+INPUTS = "inputs"
+"""The name of what is given at every step, as the actions of an environment: an array (T, a)."""
+
+
+class StepState(NamedTuple):
+    """What the next step of a sequence depends on.
+
+    Args:
+        memory: The state of the recurrent unit, of shape (n,); n is 0 for a model without one.
+        z: The latent of the last step, of shape (k,).
+        seen: The last steps themselves, standardised, the latest one last, of shape (L, d); L is 0 where none is read.
+        begun: Whether there was a step.
+    """
+
+    memory: Float[Array, " n"]
+    z: Float[Array, " k"]
+    seen: Float[Array, "L d"]
+    begun: Bool[Array, ""]
+
+
+class StepNormal(DiagonalNormal):
+    """The Normal of one step."""
+
+    def log_volume(self) -> Nats:
+        """What the log density of a draw has beside that of its noise."""
+        return -jnp.sum(self.log_scale_array())
+
+    def kl_from(self, prior: DiagonalNormal) -> Nats:
+        """KL from the prior of the step, in nats."""
+        return kl(DiagonalNormal(self.loc, self.log_scale), DiagonalNormal(prior.loc, prior.log_scale))
+
+
+class StepDecoder(eqx.Module):
+    r"""The prior of a step given the state, and the likelihood of the step given its latent.
+
+    $h_t = \mathrm{GRU}(h_{t-1}, [z_{t-1}, a_t, x_{t-l}])$, $z_t \sim N(z_{t-1} A + a_t B + c + f(\cdot), \sigma^2)$ and
+    $x_t \sim p(x \mid z_t C + x_{t-l} V + b + g(h_t, z_t))$. Without a unit f sees $(z_{t-1}, a_t)$.
+
+    Args:
+        cell: The recurrent unit; None: the latent of a step depends on the last one alone.
+        first: Mean and log scale of the first latent, of shape (2, k).
+        drift: A, of shape (k, k).
+        push: B, of shape (a, k).
+        rest: c and the log scale, of shape (2, k).
+        change: f, which gives what is added to the mean and to the log scale; None: nothing.
+        write: C, of shape (k, n_out).
+        lagged: V, of shape (lags d, n_out).
+        bias: b, of shape (n_out,).
+        say: g; None: nothing.
+        head: From n_out numbers to the distribution of one step.
+        standardise: What is done to a step before the model reads it; None: nothing.
+        lags: Which earlier steps are read, 1 being the last one.
+    """
+
+    cell: GRU | None
+    first: Float[Array, "2 k"]
+    drift: Float[Array, "k k"]
+    push: Float[Array, "a k"]
+    rest: Float[Array, "2 k"]
+    change: Dense | None
+    write: Float[Array, "k n_out"]
+    lagged: Float[Array, "l n_out"]
+    bias: Float[Array, " n_out"]
+    say: Dense | None
+    head: AbstractHead
+    standardise: Callable[..., Array] | None = None
+    lags: tuple[int, ...] = eqx.field(static=True, default=())
+
+    @property
+    def latent_size(self) -> int:
+        """How many numbers the latent of a step has."""
+        return self.drift.shape[0]
+
+    @property
+    def action_size(self) -> int:
+        """How many numbers are given at every step."""
+        return self.push.shape[0]
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one step."""
+        return self.head.shape
+
+    def start(self) -> StepState:
+        """The state before the first step."""
+        units = 0 if self.cell is None else self.cell.state.weight.shape[0]
+        seen = jnp.zeros((max(self.lags, default=0), *self.event_shape))
+        return StepState(jnp.zeros(units), jnp.zeros(self.latent_size), seen, jnp.asarray(False))
+
+    def inputs_of(self, cond: Cond, steps: int) -> Float[Array, "T a"]:
+        """What is given at every step; ConfigError where the model reads it and there is none."""
+        if not self.action_size:
+            return jnp.zeros((steps, 0))
+        if cond is None or INPUTS not in cond:
+            what = f"the model reads {self.action_size} numbers at every step, which were not given."
+            raise ConfigError(what, where=f"cond[{INPUTS!r}]", fix="Give data with the same --input columns.")
+        return jnp.asarray(cond[INPUTS], jnp.float32).reshape(-1, self.action_size)
+
+    def seen(self, x: Shaped[Array, "*d"]) -> Float[Array, "*d"]:
+        """A step as the model reads it."""
+        return jnp.asarray(x, jnp.float32) if self.standardise is None else self.standardise(x)
+
+    def recalled(self, state: StepState) -> Float[Array, " l"]:
+        """The earlier steps that are read, as one vector."""
+        if not self.lags:
+            return jnp.zeros(0)
+        return jnp.concatenate([state.seen[-lag].reshape(-1) for lag in self.lags])
+
+    def remember(self, state: StepState, action: Float[Array, " a"]) -> Float[Array, " n"]:
+        """The state of the recurrent unit at the next step."""
+        if self.cell is None:
+            return state.memory
+        gates = self.cell.inputs(jnp.concatenate([state.z, action, self.recalled(state)]))
+        return self.cell.step(gates, state.memory)
+
+    def prior(self, state: StepState, memory: Float[Array, " n"], action: Float[Array, " a"]) -> StepNormal:
+        """The prior of the next latent."""
+        loc, log_scale = state.z @ self.drift + action @ self.push + self.rest[0], self.rest[1]
+        if self.change is not None:
+            read = memory if self.cell is not None else jnp.concatenate([state.z, action])
+            moved, wider = jnp.split(self.change(read), 2)
+            loc, log_scale = loc + moved, log_scale + bounded(wider)
+        first = lambda row, later: jnp.where(state.begun, later, self.first[row])  # noqa: E731
+        return StepNormal(first(0, loc), first(1, log_scale))
+
+    def linear_outputs(self, z: Float[Array, " k"], recalled: Float[Array, " l"]) -> Float[Array, " n_out"]:
+        """The outputs of a step as far as they are linear."""
+        outputs = z @ self.write + self.bias
+        return outputs + recalled @ self.lagged if self.lags else outputs
+
+    def outputs(
+        self, memory: Float[Array, " n"], z: Float[Array, " k"], recalled: Float[Array, " l"]
+    ) -> Float[Array, " n_out"]:
+        """What the head of a step reads."""
+        outputs = self.linear_outputs(z, recalled)
+        return outputs if self.say is None else outputs + self.say(jnp.concatenate([memory, z]))
+
+    def emission(self, memory: Array, z: Array, recalled: Array) -> AbstractDistribution:
+        """The distribution of a step."""
+        return self.head(self.outputs(memory, z, recalled))
+
+    def next_state(self, state: StepState, memory: Array, z: Array, x: Array | None) -> StepState:
+        """The state after a step; x is that step where the model reads earlier ones."""
+        seen = state.seen
+        if self.lags:
+            assert x is not None
+            seen = jnp.concatenate([seen[1:], self.seen(x)[None]])
+        return StepState(memory, z, seen, jnp.asarray(True))
+
+    def __call__(self, z: Float[Array, "T k_and_d"], *, cond: Cond = None, key: Key | None = None) -> Steps:
+        """The distribution of a row, given its latents."""
+        walk = StepNormals(self, self.inputs_of(cond, len(z))).walk(event=z)
+        return Steps(self.head, walk.outputs, walk.fill if self.lags else None)
+
+
+class Walk(NamedTuple):
+    """What a walk along the steps met; every array is led by T, but for the last state."""
+
+    z: Array  # the latents
+    fill: Array  # what was drawn of every step itself, where the model reads earlier ones
+    outputs: Array  # what the head reads
+    log_posterior: Array  # the log density of the latents, and of what was drawn of the steps, in nats
+    log_prior: Array  # the same under the prior
+    kl: Array  # of the latents' own Normals from their priors
+    state: StepState  # the state after the last step
+
+
+class StepNormals(AbstractReparameterised[Array]):
+    r"""Normals of every step, each given the steps before it.
+
+    $\prod_t p(z_t \mid z_{<t}, a_{\le t})$, or with a meeting $\prod_t q(z_t \mid z_{<t}, x, a)$. An event has shape (T,
+    k). Of a model that reads earlier steps it is (T, k + d): behind the latents stands the step itself, drawn from the
+    likelihood where it was not observed. A cell that is drawn has the same density under q and p, so that weights stay
+    what they are.
+
+    Args:
+        decoder: The priors of the steps.
+        inputs: What is given at every step, of shape (T, a).
+        encoder: The posterior of a step; None: its prior.
+        messages: What the encoder read, led by T.
+        alive: Whether a step or one after it was observed, of shape (T,).
+        x: The row, of shape (T, d), where the model reads earlier steps; None: none was observed.
+        mask: True where x is observed; None: everywhere.
+    """
+
+    has_path: ClassVar[bool] = True
+
+    decoder: StepDecoder
+    inputs: Float[Array, "T a"]
+    encoder: Any = None
+    messages: Any = None
+    alive: Bool[Array, " T"] | None = None
+    x: Shaped[Array, "T d"] | None = None
+    mask: Bool[Array, "T d"] | None = None
+
+    @property
+    def density_elsewhere(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the density of a draw of the prior is known too: not where it belongs to the observed steps."""
+        return not self.decoder.lags
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.inputs.shape[0]
+
+    def walk(self, *, noise: Any = None, event: Array | None = None, outputs: bool = True) -> Walk:
+        """Go along the steps with the latents of some noise, or with those of an event.
+
+        Args:
+            noise: As `sample_noise` gives it.
+            event: One event, where there is no noise.
+            outputs: Whether what the heads read is needed.
+
+        Returns:
+            What was met.
+        """
+        decoder, size, reads = self.decoder, self.decoder.latent_size, bool(self.decoder.lags)
+        alive = jnp.full(self.steps, self.encoder is not None) if self.alive is None else self.alive
+
+        def step(state: StepState, at: tuple) -> tuple[StepState, Walk]:
+            action, message, alive, x, mask, noise, event = at
+            memory, recalled = decoder.remember(state, action), decoder.recalled(state)
+            prior = decoder.prior(state, memory, action)
+            own: Any = prior
+            if self.encoder is not None:
+                own = self.encoder.meet(decoder, message, alive, prior, memory, recalled)
+            if event is not None:
+                z = event[:size]
+                log_posterior = own.log_prob(z)
+            else:
+                normal, x_key = noise if reads else (noise, None)
+                z = own.from_noise(normal)
+                log_posterior = StandardNormal(normal.shape).log_prob(normal) + own.log_volume()
+            log_prior = prior.log_prob(z)
+            log_posterior = jnp.where(alive, log_posterior, log_prior)
+            divergence = jnp.where(alive, own.kl_from(prior), 0.0)
+            fill, given, kept = jnp.zeros(0), jnp.zeros(0), None
+            if reads:
+                given = decoder.outputs(memory, z, recalled)
+                emission = decoder.head(given)
+                if event is not None:
+                    fill = event[size:].reshape(decoder.event_shape)
+                else:
+                    fill = _drawn(emission, x_key)
+                missing = jnp.ones(fill.shape, bool) if x is None else ~mask
+                density = log_prob(emission, fill, missing)
+                log_prior, log_posterior = log_prior + density, log_posterior + density
+                fill = kept = fill if x is None else jnp.where(mask, x, fill)
+            state = decoder.next_state(state, memory, z, kept)
+            return state, Walk(z, fill, given if reads else memory, log_posterior, log_prior, divergence, ())  # pyright: ignore[reportArgumentType]
+
+        if self.encoder is None and event is None and noise is None:
+            raise TypeError("a walk needs noise or an event")
+        x, mask = self.x if reads else None, self.mask
+        if x is not None:
+            mask = jnp.ones(x.shape, bool) if mask is None else mask
+            x = jnp.where(mask, x, jnp.zeros_like(x))
+        at = (self.inputs, self.messages, alive, x, mask if reads else None, noise, event)
+        state, walk = jax.lax.scan(step, decoder.start(), at)
+        if not reads and outputs:
+            # The products that no later step waits for are taken of all steps at once.
+            nothing = jnp.zeros((self.steps, 0))
+            walk = walk._replace(outputs=jax.vmap(decoder.outputs)(walk.outputs, walk.z, nothing))
+        return walk._replace(state=state)
+
+    def event_of(self, walk: Walk) -> Float[Array, "T k_and_d"]:
+        """The event of a walk."""
+        if not self.decoder.lags:
+            return walk.z
+        return jnp.concatenate([walk.z, walk.fill.reshape(self.steps, -1)], axis=1)
+
+    def sample_noise(self, *, key: Key) -> Any:
+        """Draw the noise of every step: that of the first steps is the same whatever follows."""
+        normal = jax.random.normal(key, (self.steps, self.decoder.latent_size))
+        if not self.decoder.lags:
+            return normal
+        x_key = jax.random.fold_in(key, 1)
+        return normal, jax.vmap(lambda t: key_of_step(x_key, t))(jnp.arange(self.steps))
+
+    def from_noise(self, noise: Any) -> Float[Array, "T k_and_d"]:
+        """The event that belongs to this noise, each step given those before it."""
+        return self.event_of(self.walk(noise=noise, outputs=False))
+
+    def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, "T k_and_d"], Nats]:
+        """Draw one event with its log density in nats."""
+        walk = self.walk(noise=self.sample_noise(key=key), outputs=False)
+        return self.event_of(walk), jnp.sum(walk.log_posterior)
+
+    def log_prob(self, event: Float[Array, "T k_and_d"]) -> Nats:
+        """The log density of one event, in nats."""
+        return jnp.sum(self.walk(event=event, outputs=False).log_posterior)
+
+    def sample_at(self, temperature: float, *, key: Key) -> Float[Array, "T k_and_d"]:
+        """Draw one event with the noise of the latents multiplied by the temperature."""
+        noise = self.sample_noise(key=key)
+        scaled = (temperature * noise[0], noise[1]) if self.decoder.lags else temperature * noise
+        return self.from_noise(scaled)
+
+    def mean(self) -> Float[Array, "T k_and_d"]:
+        """The mean of the first step, and of each next one given the means before it."""
+        still = jnp.zeros((self.steps, self.decoder.latent_size))
+        return self.from_noise((still, None) if self.decoder.lags else still)
+
+
+def _drawn(emission: Any, key: Key | None) -> Array:
+    """A draw of a step, its mean without a key; discrete draws let no gradient through."""
+    if key is None:
+        return emission.mean()
+    x = jnp.asarray(emission.sample(key=key), jnp.float32)
+    return x if emission.without_path(x) is None else jax.lax.stop_gradient(x)
+
+
+Reads = Literal["all", "past"]
+
+
+class StepEncoder(AbstractModelEncoder):
+    r"""The posterior of a step relative to its prior, by a unit that reads the row from its end, or from its start.
+
+    $q(z_t \mid z_{t-1}, x) = N(\mu_p + K (x_t - \hat x_t) + \sigma_p\, m, \sigma_p^2 s^2 / (1 + \sigma_p^2 P_t))$ with m
+    and s of a network on what was read, the memory and $\mu_p$; $\hat x_t$ is what the linear part of the likelihood
+    expects, and $P_t$ is the sum over observed cells of what each says. From the end the unit has read all that
+    $q(z_t \mid z_{t-1}, x)$ depends on; from the start it filters. After the last observed step the posterior is the prior.
+
+    Args:
+        cell: The recurrent unit over a step, which of it was observed, and what is given.
+        change: The network that gives m and the logarithm of s.
+        gain: K, of shape (d, k).
+        log_precision: The logarithm of what each cell adds to the precision, of shape (d, k).
+        reads: "all", from the end, or "past", from the start.
+        logits: Whether the first outputs of the likelihood are logits.
+
+    Source: Krishnan, Shalit & Sontag (2017), arXiv 1609.09869; Fraccaro et al. (2016), arXiv 1605.07571, for the mean
+    relative to the prior's.
+    """
+
+    cell: GRU
+    change: Dense
+    gain: Float[Array, "d k"]
+    log_precision: Float[Array, "d k"]
+    reads: Reads = eqx.field(static=True, default="all")
+    logits: bool = eqx.field(static=True, default=False)
+
+    def __call__(
+        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+    ) -> StepNormals:
+        """The posterior of all steps of one row."""
+        return posterior_of(self, model, x, cond=cond, mask=mask)
+
+    def messages(self, decoder: StepDecoder, x: Array, mask: Array, inputs: Array, alive: Array) -> tuple[Array, ...]:
+        """What is read of the row for every step, with the step itself."""
+        steps, backward = len(x), self.reads == "all"
+        flat, seen = x.reshape(steps, -1), mask.reshape(steps, -1).astype(jnp.float32)
+        gates = self.cell.inputs(jnp.concatenate([flat, seen, inputs], axis=1))
+
+        def step(state: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
+            gate, alive = at
+            state = jnp.where(alive, self.cell.step(gate, state), state)
+            return state, state
+
+        nothing = jnp.zeros(self.cell.state.weight.shape[0])
+        return jax.lax.scan(step, nothing, (gates, alive), reverse=backward)[1], flat, seen
+
+    def meet(
+        self, decoder: StepDecoder, message: Any, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array
+    ) -> StepNormal:
+        """The posterior of one step."""
+        read, x, seen = message
+        expected = decoder.linear_outputs(prior.loc, recalled)[: x.size]
+        expected = jax.nn.sigmoid(expected) if self.logits else expected
+        moved, wider = jnp.split(self.change(jnp.concatenate([read, memory, prior.loc])), 2)
+        scale = jnp.exp(prior.log_scale)
+        loc = prior.loc + (seen * (x - expected)) @ self.gain + scale * moved
+        narrower = 0.5 * jnp.log1p(scale**2 * (seen @ jnp.exp(self.log_precision)))
+        log_scale = prior.log_scale - narrower + bounded(wider)
+        return StepNormal(jnp.where(alive, loc, prior.loc), jnp.where(alive, log_scale, prior.log_scale))
+
+
+def posterior_of(encoder: Any, model: Any, x: Any, *, cond: Cond, mask: Any) -> StepNormals:
+    """The posterior of all steps, from what an encoder reads of the row."""
+    decoder: StepDecoder = model.decoder
+    steps = len(x)
+    inputs = decoder.inputs_of(cond, steps)
+    # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
+    known = jnp.ones(x.shape, bool) if mask is None else jnp.asarray(mask, bool)
+    row = jax.vmap(decoder.seen)(jnp.where(known, x, jnp.zeros_like(x)))
+    row = jnp.where(known, row, 0.0)
+    observed = jnp.any(known.reshape(steps, -1), axis=1)
+    alive = jnp.flip(jax.lax.cummax(jnp.flip(observed.astype(jnp.int32)))) > 0
+    messages = encoder.messages(decoder, row, known, inputs, alive)
+    return StepNormals(decoder, inputs, encoder, messages, alive, x if decoder.lags else None, mask)
+
+
+class StepPrior(AbstractModelPrior):
+    """The prior that the model's decoder holds, of a number of steps; it has no arrays of its own.
+
+    Args:
+        steps: The number of steps where the conditions do not say it.
+    """
+
+    steps: int = eqx.field(static=True)
+
+    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> StepNormals:
+        """The prior of all steps."""
+        return StepNormals(model.decoder, model.decoder.inputs_of(cond, self.steps))
+
+
+class StateSpaceModel(LatentModel, AbstractJointModel):
+    r"""A latent-variable model of sequences with a latent for every step.
+
+    $p(x, z) = \prod_t p(z_t \mid z_{<t}, x_{<t}, a_{\le t})\, p(x_t \mid z_{\le t}, x_{<t}, a_{\le t})$. Rows are arrays
+    (T, d), with a mask where not all of it was observed; no array of the model depends on T. What lies after the last
+    observed step is a sample of the model: padding, a shorter row and a forecast are one thing.
+
+    Source: Krishnan, Shalit & Sontag (2017), arXiv 1609.09869; Chung et al. (2015), arXiv 1506.02216; Hafner et al.
+    (2019), arXiv 1811.04551.
+    """
+
+    def start(self) -> StepState:
+        """The state before the first step.
+
+        Returns:
+            The state.
+        """
+        return _decoder(self).start()
+
+    def step(
+        self, state: StepState, action: Float[Array, " a"] | None = None, *, key: Key, temperature: float = 1.0
+    ) -> tuple[StepState, Shaped[Array, "*d"]]:
+        """Draw the next step: a pure function, for `jax.jit`, `jax.vmap` and `jax.lax.scan`.
+
+        Args:
+            state: The state, of `start`, `after` or the last call.
+            action: What is given at this step, of shape (a,); None for a model that reads nothing.
+            key: A JAX random key.
+            temperature: What the noise of the latent, and of a likelihood that has a temperature, is multiplied by.
+
+        Returns:
+            The state after the step, and the step, of shape (*d), in the unit of the data.
+        """
+        z_key, x_key = jax.random.split(key)
+        memory, z, emission = self._ahead(state, action, z_key, temperature)
+        try:
+            x = emission.sample(key=x_key) if temperature is None else emission.sample_at(temperature, key=x_key)
+        except TypeError:  # a family without a temperature
+            x = emission.sample(key=x_key)
+        return _decoder(self).next_state(state, memory, z, x), x
+
+    def ahead(
+        self, state: StepState, action: Float[Array, " a"] | None = None, *, key: Key, temperature: float = 1.0
+    ) -> tuple[StepState, AbstractDistribution]:
+        """Draw the latent of the next step, and give the distribution of the step.
+
+        Args:
+            state: The state, of `start`, `after` or the last call.
+            action: What is given at this step, of shape (a,); None for a model that reads nothing.
+            key: A JAX random key.
+            temperature: What the noise of the latent is multiplied by.
+
+        Returns:
+            The state after the step, and the distribution of the step.
+
+        Raises:
+            ConfigError: The model reads earlier steps: its next state depends on what is drawn (`step`).
+        """
+        if _decoder(self).lags:
+            what = "the next state of a model that reads earlier steps depends on the step that is drawn."
+            raise ConfigError(what, where="model", fix="Use step.")
+        memory, z, emission = self._ahead(state, action, key, temperature)
+        return _decoder(self).next_state(state, memory, z, None), emission
+
+    def _ahead(self, state: StepState, action: Any, key: Key, temperature: float) -> tuple[Array, Array, Any]:
+        decoder = _decoder(self)
+        action = jnp.zeros(decoder.action_size) if action is None else jnp.asarray(action, jnp.float32)
+        memory, recalled = decoder.remember(state, action), decoder.recalled(state)
+        z = decoder.prior(state, memory, action).sample_at(temperature, key=key)
+        return memory, z, decoder.emission(memory, z, recalled)
+
+    def after(self, x: Shaped[Array, "T *d"], *, mask: Any = None, cond: Cond = None, key: Key) -> StepState:
+        """The state after a row, with latents drawn from their posterior: where a forecast or a rollout starts.
+
+        Args:
+            x: The row.
+            mask: True where x is observed; None: everywhere.
+            cond: The conditions, with what is given at every step as `inputs`.
+            key: A JAX random key.
+
+        Returns:
+            The state.
+        """
+        posterior: Any = self.posterior(x, cond=cond, mask=mask)
+        return posterior.walk(noise=posterior.sample_noise(key=key), outputs=False).state
+
+    def roll(
+        self, state: StepState, steps: int, *, inputs: Float[Array, "H a"] | None = None, key: Key
+    ) -> Shaped[Array, "H *d"]:
+        """Draw several steps one after the other.
+
+        Args:
+            state: The state before them.
+            steps: H, how many.
+            inputs: What is given at every step; None for a model that reads nothing.
+            key: A JAX random key.
+
+        Returns:
+            The steps, in the unit of the data.
+        """
+        given = jnp.zeros((steps, _decoder(self).action_size)) if inputs is None else inputs
+        keys = jax.vmap(lambda t: key_of_step(key, t))(jnp.arange(steps))
+        return jax.lax.scan(lambda s, at: self.step(s, at[0], key=at[1]), state, (given, keys))[1]
+
+    def draw_joint(self, posterior: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key) -> Joint:
+        """A draw of the posterior with all its log densities, from one walk along the steps.
+
+        Args:
+            posterior: The posterior of the row, as `posterior` gives it.
+            x: The row.
+            cond: Named arrays that the model is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: The key of the draw, as `sample` of the posterior takes it.
+
+        Returns:
+            The draw, its log densities, and the KL of each step given the draws before it.
+        """
+        walk = posterior.walk(noise=posterior.sample_noise(key=key))
+        return Joint(
+            z=posterior.event_of(walk),
+            log_likelihood=log_prob(Steps(_decoder(self).head, walk.outputs), x, mask),
+            log_prior=jnp.sum(walk.log_prior),
+            log_posterior=jnp.sum(walk.log_posterior),
+            kl=walk.kl,
+        )
+
+    def log_joint(
+        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+    ) -> tuple[Nats, Nats]:
+        """The log prior and the log likelihood, in nats, from one walk along the steps."""
+        decoder = _decoder(self)
+        seen = x if decoder.lags else None
+        prior = StepNormals(decoder, decoder.inputs_of(cond, len(z)), x=seen, mask=mask)
+        walk = prior.walk(event=z)
+        return jnp.sum(walk.log_prior), log_prob(Steps(decoder.head, walk.outputs), x, mask)
+
+
+def _decoder(model: StateSpaceModel) -> StepDecoder:
+    decoder: Any = model.decoder
+    return decoder

@@ -1,0 +1,208 @@
+"""The closed form of sequences: a linear state-space model of lagged principal components, or a regression on lags."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from latens.data import Dataset, Preparation, prepare_batch
+from latens.models import AffineHead, BernoulliHead, Standardise, StateSpaceModel, StepEncoder
+from latens.models.heads.steps import StepColumnsHead
+
+MOST_STEPS = 200_000
+"""Steps of training rows that the closed form sees."""
+MOST_LAGGED = 256
+"""Numbers of a window of earlier steps, of which the components are taken."""
+FADING = 0.999
+"""The largest modulus of an eigenvalue of the drift."""
+RIDGE = 1e-3
+"""The ridge of a regression, as a share of the mean square of what is read."""
+
+
+def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -> StateSpaceModel:
+    """The model begun at a closed form of its training rows.
+
+    Without lags the latents are principal components of windows of earlier steps, which say how a season goes on; their
+    drift, what they write and both noises are regressions. With lags a step is a regression on those, and the latents
+    are what its columns have left in common.
+    """
+    decoder: Any = model.decoder
+    x, seen, inputs = _steps(data, prepare, decoder)
+    d, size = x.shape[2], decoder.latent_size
+    head, located = decoder.head, _located(decoder.head)
+    mean = np.sum(x * seen, axis=(0, 1)) / np.maximum(np.sum(seen, axis=(0, 1)), 1)
+    unit = decoder.standardise
+    low, wide = (np.zeros(d), np.ones(d)) if unit is None else (np.asarray(unit.shift.value), np.asarray(unit.scale.value))
+    low, wide = low.reshape(-1), wide.reshape(-1)
+    variance = np.sum((x - mean) ** 2 * seen, axis=(0, 1)) / np.maximum(np.sum(seen, axis=(0, 1)), 1)
+    if not located:
+        shape = head.shape
+        head, bias = head.started((low + wide * mean).reshape(shape), None, (wide**2 * variance).reshape(shape))
+        made = eqx.tree_at(lambda m: (m.decoder.head, m.decoder.bias), model, (head, jnp.asarray(bias, jnp.float32)))
+        return _reading(made, np.zeros((d, size)), np.full((d, size), math.exp(-4.0)))
+    filled = _filled(x, seen)
+    if decoder.lags:
+        parts = _of_lags(filled, inputs, decoder.lags, size)
+    else:
+        parts = _of_components(filled, inputs, size)
+    noise = np.maximum(parts["noise"], 1e-4)
+    changed, bias = head.started_around((low + wide * parts["bias"]).reshape(head.shape), _blocks(noise * wide**2))
+    first = lambda rows: jnp.zeros((len(rows), decoder.bias.size)).at[:, :d].set(jnp.asarray(rows, jnp.float32))  # noqa: E731
+    given = {
+        "head": changed,
+        "bias": jnp.asarray(bias, jnp.float32),
+        "write": first(parts["write"]),
+        "drift": jnp.asarray(parts["drift"], jnp.float32),
+        "push": jnp.asarray(parts["push"], jnp.float32),
+        "rest": jnp.asarray(np.stack([np.zeros(size), 0.5 * np.log(parts["moved"])]), jnp.float32),
+        "first": jnp.asarray(np.stack([np.zeros(size), 0.5 * np.log(parts["begun"])]), jnp.float32),
+    }
+    if decoder.lags:
+        given["lagged"] = first(parts["lagged"])
+    for name, value in given.items():
+        where = lambda m, name=name: getattr(m.decoder, name)  # noqa: E731
+        model = eqx.tree_at(where, model, value, is_leaf=lambda node, name=name: node is getattr(decoder, name))
+    gain = _gain(parts["drift"], parts["moved"], parts["write"], noise)
+    return _reading(model, gain, parts["write"].T ** 2 / noise[:, None])
+
+
+def _located(head: Any) -> bool:
+    inner = head.head if isinstance(head, AffineHead) else head
+    return inner.location_first and not isinstance(inner, StepColumnsHead | BernoulliHead)
+
+
+def _blocks(variance: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d 1 1"]:
+    return variance[:, None, None]
+
+
+def _reading(model: StateSpaceModel, gain: np.ndarray, precision: np.ndarray) -> StateSpaceModel:
+    """The model whose posterior begins with what each cell says by itself."""
+    if not isinstance(model.encoder, StepEncoder):
+        return model
+    logs = np.log(np.maximum(precision, math.exp(-8.0)))
+    made = jnp.asarray(gain, jnp.float32), jnp.asarray(logs, jnp.float32)
+    return eqx.tree_at(lambda m: (m.encoder.gain, m.encoder.log_precision), model, made)
+
+
+def _steps(data: Dataset, prepare: Preparation, decoder: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Some training rows as the model reads them, where they are observed, and what is given at every step."""
+    train = data.subset("train")
+    steps = data.schema.shape[0]
+    most = max(2, min(len(train), MOST_STEPS // steps))
+    kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
+    batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
+    x = np.asarray(jax.vmap(jax.vmap(decoder.seen))(jnp.asarray(batch.x, jnp.float32)), np.float64)
+    seen = np.ones(x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
+    given = decoder.inputs_of
+    inputs = np.asarray(jax.vmap(lambda c: given(c, steps))(batch.cond)) if decoder.action_size else None
+    if inputs is None:
+        inputs = np.zeros((len(x), steps, 0))
+    flat = x.reshape(len(x), steps, -1)
+    seen = seen.reshape(flat.shape)
+    return np.where(seen, flat, 0.0), seen, inputs.astype(np.float64)
+
+
+def _filled(x: Float[np.ndarray, "n T d"], seen: np.ndarray) -> Float[np.ndarray, "n T d"]:
+    """Rows whose gaps are filled along time; what lies behind the last observed cell of a column is NaN."""
+    out, places = np.full(x.shape, np.nan), np.arange(x.shape[1])
+    if seen.all():
+        return x
+    for row in range(len(x)):
+        for column in range(x.shape[2]):
+            known = places[seen[row, :, column]]
+            if len(known):
+                out[row, : known[-1] + 1, column] = np.interp(places[: known[-1] + 1], known, x[row, known, column])
+    return out
+
+
+def _regress(read: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """The weights of a regression with a small ridge."""
+    gram = read.T @ read
+    ridge = RIDGE * np.trace(gram) / max(len(gram), 1) + 1e-9
+    return np.linalg.solve(gram + ridge * np.eye(len(gram)), read.T @ said) if len(gram) else np.zeros((0, said.shape[1]))
+
+
+def _of_components(x: np.ndarray, inputs: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """A linear state-space model whose latents are components of windows of earlier steps."""
+    steps, d = x.shape[1:]
+    window = max(1, min(steps // 3, math.ceil(MOST_LAGGED / d), max(32, -(-size // d))))
+    lagged = np.concatenate([x[:, window - 1 - lag : steps - lag] for lag in range(window)], axis=2)
+    whole = np.all(np.isfinite(lagged), axis=2)
+    if not np.any(whole[:, 1:] & whole[:, :-1]):  # rows too short, or too full of gaps: windows of one step
+        window, lagged = 1, np.where(np.isfinite(x), x, 0.0)
+        whole = np.any(np.isfinite(x), axis=2)
+    flat = lagged[whole]
+    mean = flat.mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov(flat.T, bias=True).reshape(len(mean), -1))
+    order = np.argsort(values)[::-1][:size]
+    z = (np.where(whole[..., None], lagged, 0.0) - mean) @ vectors[:, order]
+    pairs = whole[:, 1:] & whole[:, :-1]
+    given = inputs[:, window:][pairs]
+    found = z.shape[2]
+    weights = _regress(np.concatenate([z[:, :-1][pairs], given], axis=1), z[:, 1:][pairs])
+    left = z[:, 1:][pairs] - np.concatenate([z[:, :-1][pairs], given], axis=1) @ weights
+    # Directions in which the noise of a step has no correlations, in the unit of their spread.
+    _, turn = np.linalg.eigh(np.cov(left.T, bias=True).reshape(found, found))
+    spread = np.sqrt(np.maximum(np.mean((z[whole] @ turn) ** 2, axis=0), 1e-9))
+    to, back = turn / spread, (turn * spread).T
+    z, drift, push = z @ to, back @ weights[:found] @ to, weights[found:] @ to
+    radius = np.max(np.abs(np.linalg.eigvals(drift)), initial=0.0)
+    drift = drift * min(1.0, FADING / max(radius, 1e-9))
+    moved = np.maximum(np.mean((left @ to) ** 2, axis=0), 1e-3)
+    now = x[:, window - 1 :][whole]
+    bias = now.mean(axis=0)
+    write = _regress(z[whole], now - bias)
+    noise = np.mean((now - bias - z[whole] @ write) ** 2, axis=0) + 1e-3
+    rest = size - found  # latents beyond the components say nothing yet
+    pad = lambda a, rows, cols: np.pad(a, ((0, rows), (0, cols)))  # noqa: E731
+    return {
+        "drift": pad(drift, rest, rest) + np.diag([0.0] * found + [0.9] * rest),
+        "push": pad(push, 0, rest),
+        "moved": np.pad(moved, (0, rest), constant_values=0.2),
+        "begun": np.ones(size),
+        "write": pad(write, rest, 0),
+        "bias": bias,
+        "noise": noise,
+    }
+
+
+def _of_lags(x: np.ndarray, inputs: np.ndarray, lags: tuple[int, ...], size: int) -> dict[str, np.ndarray]:
+    """A regression of every step on earlier ones, and what is common to its columns beside that."""
+    d, longest = x.shape[2], max(lags)
+    whole = np.all(np.isfinite(x), axis=2)
+    usable = np.all([whole[:, longest - lag : x.shape[1] - lag] for lag in (0, *lags)], axis=0)
+    read = np.concatenate([x[:, longest - lag : x.shape[1] - lag][usable] for lag in lags], axis=1)
+    now = x[:, longest:][usable]
+    bias = now.mean(axis=0)
+    weights = _regress(read, now - bias)
+    left = now - bias - read @ weights
+    values, vectors = np.linalg.eigh(np.cov(left.T, bias=True).reshape(d, d))
+    count = min(size, d - 1) if d > 1 else 0
+    floor = float(np.mean(values[: d - count])) if d > count else 0.0
+    top = np.argsort(values)[::-1][:count]
+    write = (vectors[:, top] * np.sqrt(np.maximum(values[top] - floor, 0.0))).T
+    noise = np.maximum(np.diag(np.cov(left.T, bias=True).reshape(d, d)) - np.sum(write**2, axis=0), 1e-3)
+    return {
+        "drift": np.zeros((size, size)),
+        "push": np.zeros((inputs.shape[2], size)),
+        "moved": np.ones(size),
+        "begun": np.ones(size),
+        "write": np.pad(write, ((0, size - count), (0, 0))),
+        "lagged": weights,
+        "bias": bias,
+        "noise": noise,
+    }
+
+
+def _gain(drift: np.ndarray, moved: np.ndarray, write: np.ndarray, noise: np.ndarray) -> Float[np.ndarray, "d k"]:
+    """What an observed step moves a latent by after many steps (Kalman's gain)."""
+    covariance, gain = np.diag(moved), np.zeros((write.shape[1], write.shape[0]))
+    for _ in range(50):
+        covariance = drift.T @ covariance @ drift + np.diag(moved)
+        gain = np.linalg.solve(write.T @ covariance @ write + np.diag(noise), write.T @ covariance)
+        covariance = covariance - covariance @ write @ gain
+    return gain

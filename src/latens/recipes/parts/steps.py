@@ -1,0 +1,128 @@
+"""State-space models from a configuration: a latent for every step, with its networks and first weights."""
+
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+from msgspec import Meta, structs
+
+from latens import models as m
+from latens.config import Part, VAEConfig, Width
+from latens.data import Schema
+from latens.errors import ConfigError
+from latens.models import AbstractHead
+from latens.networks import Dense
+from latens.networks.recurrent import GRU
+from latens.recipes.parts.options import make
+from latens.typing import Key
+
+SPOKEN = 0.1
+"""What the first maps from a latent to a step are drawn with, where no closed form is known."""
+
+
+class StepOptions(Part, frozen=True):
+    """A latent for every step of a row."""
+
+    # how many units remember the latents, what is given, and the earlier steps that are read; 0: there is no memory
+    memory: Annotated[int, Meta(ge=0, le=4096)] = 0
+    # which earlier steps memory and likelihood read, 1 being the last one; none: latents alone are remembered
+    lags: Annotated[tuple[Annotated[int, Meta(ge=1, le=100000)], ...], Meta(max_length=64)] = ()
+    # what the posterior of a step reads: all of the row from its end, the past alone, or exactly what is needed (of a
+    # linear-Gaussian model)
+    reads: Literal["all", "past", "exact"] = "all"
+    units: Width = 64  # how many units read the row
+
+
+def step_schema(schema: Schema) -> Schema:
+    """The schema of one step of a row."""
+    if len(schema.shape) < 2:
+        raise ConfigError(
+            f"a latent for every step needs rows that are sequences, not of shape {tuple(schema.shape)}.",
+            where="posterior.kind",
+            fix="Give a long table with --sequence ID (- for a single series), or an array of shape (n, steps, columns).",
+        )
+    return structs.replace(schema, shape=schema.shape[1:])
+
+
+def state_space_model(
+    schema: Schema, config: VAEConfig, head: AbstractHead, entry: Any, options: dict[str, Any], *, key: Key
+) -> m.StateSpaceModel:
+    """A state-space model whose networks begin at 0, beside linear maps that the closed form of the data fills."""
+    read, network = make(StepOptions, config.posterior.options, "posterior"), config.network
+    size, hidden, width = config.posterior.latent_dim or 1, network.hidden or (), head.num_outputs
+    _refuse(config, read)
+    exact, given = read.reads == "exact", inputs_of(schema)
+    if exact and (hidden or read.memory or read.lags or type(_inside(head)) is not m.SharedScaleNormalHead):
+        what = "an exact posterior is of a linear model with Normal noise that does not depend on the latents."
+        fix = "Use --recipe linear-gaussian as it is, or --set posterior.reads=all."
+        raise ConfigError(what, where="posterior.reads", fix=fix)
+    if read.lags and read.reads == "all" and max(read.lags) >= schema.shape[0]:
+        what = f"rows of {schema.shape[0]} steps have no step {max(read.lags)} before another."
+        raise ConfigError(what, where="posterior.lags", fix="Use smaller lags, or a longer window.")
+    keys = jax.random.split(key, 6)
+    d = 1
+    for side in head.shape:
+        d *= side
+    recalled = d * len(read.lags)
+    cell = None
+    if read.memory:
+        cell = GRU.create(size + given + recalled, read.memory, key=keys[0])
+    heard = read.memory or size + given
+    dense = lambda n_in, n_out, k: Dense([n_in, *hidden, n_out], key=k, **options).with_output_weights_times(0.0)  # noqa: E731
+    decoder = m.StepDecoder(
+        cell=cell,
+        first=jnp.zeros((2, size)),
+        drift=jnp.zeros((size, size)) if read.lags else 0.9 * jnp.eye(size),
+        push=jnp.zeros((given, size)),
+        rest=jnp.zeros((2, size)),
+        change=dense(heard, 2 * size, keys[1]) if hidden else None,
+        write=SPOKEN * jax.random.normal(keys[2], (size, width)),
+        lagged=jnp.zeros((recalled, width)),
+        bias=jnp.zeros(width),
+        say=dense(read.memory + size, width, keys[3]) if hidden else None,
+        head=head,
+        standardise=entry,
+        lags=read.lags,
+    )
+    encoder: Any = m.ExactSmoother()
+    if not exact:
+        reader = GRU.create(2 * d + given, read.units, key=keys[4])
+        change = dense(read.units + read.memory + size, 2 * size, keys[5])
+        precision = jnp.full((d, size), -4.0)
+        logits = isinstance(head, m.BernoulliHead)
+        encoder = m.StepEncoder(reader, change, jnp.zeros((d, size)), precision, read.reads, logits)
+    return m.StateSpaceModel(m.StepPrior(schema.shape[0]), encoder, decoder)
+
+
+def inputs_of(schema: Schema) -> int:
+    """How many numbers are given at every step."""
+    sequences = getattr(schema, "sequences", None)
+    return 0 if sequences is None else sum(one.width for one in sequences.inputs)
+
+
+def _inside(head: Any) -> AbstractHead:
+    return head.head if isinstance(head, m.AffineHead) else head
+
+
+def _refuse(config: VAEConfig, read: StepOptions) -> None:
+    """Refuse options without effect here."""
+    network, posterior = config.network, config.posterior
+    refused = {
+        "network.decoder_hidden": (network.decoder_hidden, None, "Its networks have network.hidden."),
+        "network.kernel_size": (network.kernel_size, 3, "Leave it out."),
+        "network.blocks": (network.blocks, 0, "Leave it out."),
+        "network.spectral_norm": (network.spectral_norm, False, "Leave it out."),
+        "network.encoder_output_activation": (network.encoder_output_activation, "identity", "Leave it out."),
+        "network.decoder_output_activation": (network.decoder_output_activation, "identity", "Leave it out."),
+        "network.encoder": (network.encoder, None, "Leave it out."),
+        "network.decoder": (network.decoder, None, "Leave it out."),
+        "network.linear": (network.linear, None, "It begins at a linear model by itself."),
+        "posterior.levels": (posterior.levels, (), "Every step has one latent: leave it out."),
+        "prior.kind": (config.prior.kind, "standard-normal", "The prior is the decoder's own: leave it out."),
+        "label.kind": (config.label.kind, "none", "Leave it out: it reads no labels."),
+        "likelihood.missing": (config.likelihood.missing, "at-random", "Leave it out."),
+    }
+    for where, (given, allowed, fix) in refused.items():
+        if given != allowed:
+            what = f"a latent for every step takes no other {where} than {allowed!r}."
+            raise ConfigError(what, where=where, fix=fix)

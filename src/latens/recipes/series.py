@@ -1,0 +1,74 @@
+"""Recipes of sequences: what is decided of them from the data."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace as replace_struct
+
+from latens.config import VAEConfig
+from latens.data import Dataset
+from latens.evaluation.evidence.series import season_of
+from latens.recipes.building.plan import RECIPE, resolve
+from latens.recipes.parts.bound import Parts, bind
+from latens.recipes.parts.steps import step_schema
+
+BATCH = 32
+"""Rows of a batch."""
+STEPS = 3000
+"""The most steps of training where no limit is given."""
+MOST_LATENTS = 24
+"""Latents of a step, at the most, where their number is not given."""
+
+
+def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    parts = bind(config)
+    config, reasons = parts.config, []
+    columns = math.prod(step_schema(data.schema).shape)
+    posterior, training, likelihood = config.posterior, config.training, config.likelihood
+    options = dict(posterior.options)
+    if posterior.latent_dim is None:
+        posterior = replace_struct(posterior, latent_dim=min(MOST_LATENTS, max(4, 3 * columns)))
+        reasons.append(f"{posterior.latent_dim} latent units a step, for {columns} columns")
+    if config.recipe == "vrnn" and list(options.get("lags", ())) == [1]:
+        season = season_of(*_some(data))
+        if season:
+            options["lags"] = [1, season]
+            reasons.append(f"steps {season} apart are alike in the training rows: one of the lags")
+            posterior = replace_struct(posterior, options=options)
+    coins = _coins(data)
+    if likelihood.family == "auto" and data.schema.kind == "real" and coins and config.recipe != "linear-gaussian":
+        likelihood = replace_struct(likelihood, family="step-columns", options={"binary": coins}, scale="shared")
+        reasons.append(f"likelihood: step-columns, because {len(coins)} of {columns} columns hold only 0 and 1")
+    if training.batch_size is None:
+        training = replace_struct(training, batch_size=BATCH)
+        reasons.append(f"batches of {BATCH} rows")
+    if training.epochs is None and training.steps is None and training.minutes is None:
+        training = replace_struct(training, steps=STEPS)
+        reasons.append(f"at most {STEPS} steps")
+    found = replace_struct(config, posterior=posterior, training=training, likelihood=likelihood)
+    config, others = resolve(parts.having(found), data)
+    return config, [*reasons, *others]
+
+
+def _some(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Some training rows, and where they are observed."""
+    rows = data.rows(data.subset("train")[:256])
+    x = np.asarray(rows.x, np.float64)
+    x = x.reshape(*x.shape[:2], -1)
+    return x, np.ones(x.shape, bool) if rows.mask is None else np.asarray(rows.mask).reshape(x.shape)
+
+
+def _coins(data: Dataset) -> list[int]:
+    """The columns of 0 and 1 of steps that are vectors."""
+    x, seen = _some(data)
+    if len(data.schema.shape) != 2:
+        return []
+    either: Any = [bool(np.all(np.isin(x[..., c][seen[..., c]], (0.0, 1.0)))) for c in range(x.shape[2])]
+    return [place for place, holds in enumerate(either) if holds]
+
+
+_SERIES = replace(RECIPE, resolve=_resolve)
+RECIPES = {name: _SERIES for name in ("deep-kalman", "vrnn", "world", "linear-gaussian")}
+"""What these recipes begin with."""
