@@ -259,6 +259,17 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     )
     words = "the rows of a database (sqlite:///FILE.db) that are read (default: those of ?table=NAME)"
     group.add_argument("--query", metavar="SQL", help=words)
+    words = "of a long table, the column that says which sequence a line is of; - for a single series"
+    group.add_argument("--sequence", metavar="COLUMN", help=words)
+    group.add_argument("--time", metavar="COLUMN", help="of a long table, the column with the times")
+    words = "cut sequences into rows of W steps, or of a time, as 7d (default: a row is a whole sequence)"
+    group.add_argument("--window", metavar="W", help=words)
+    words = "steps between the starts of two windows (default: a quarter of a window)"
+    group.add_argument("--stride", metavar="S", help=words)
+    words = "the time between two steps, as 1h; each time is then taken as its nearest step (default: found)"
+    group.add_argument("--step", metavar="TIME", help=words)
+    words = "of a long table, a column that the model is told at every step; may be given again"
+    group.add_argument("--input", metavar="COLUMN", action="append", help=words)
     words = "leave the rows of files on disk and read them while training (default: above 8 GiB)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "of a folder of pictures: the shorter side is scaled to N pixels, the centre kept"

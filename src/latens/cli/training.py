@@ -293,7 +293,8 @@ def command_of(source: Mapping[str, Any], config: Config) -> str:
 
     words = ["latens", "fit", re.split(r"[\\/]", str(source.get("spec", "DATA")).rstrip("\\/"))[-1]]
     for flag, value in read_with(source).items():
-        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{'' if one else 'no-'}{flag}"] if isinstance(one, bool) else [f"--{flag}", str(one)]
     words += ["--recipe", config.recipe]
     own, theirs = to_json(config), to_json(get_recipe(config.recipe).config)
     for part, options in own.items():

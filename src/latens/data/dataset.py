@@ -12,6 +12,7 @@ import numpy as np
 from latens.data.batches import Batch
 from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, philox, row_keys, split_by_hash, split_code
 from latens.data.schema import Schema
+from latens.data.sequences import Places
 from latens.data.sparse import SMALL, SparseRows
 from latens.errors import DataError
 
@@ -44,6 +45,7 @@ class Dataset:
         label_name: What the label is called, for readers.
         unseen: Cells of names that the schema lacks, where these were allowed: the positions of row and column, and the
             name; such a cell counts as missing.
+        places: Of rows that are sequences where their steps stand in the long table that they came from.
         kept: The positions of these rows among those that were read, where some were left out; None: all were kept.
     """
 
@@ -65,6 +67,7 @@ class Dataset:
     label_name: str = "label"
     unseen: tuple[tuple[int, int, str], ...] = ()
     kept: np.ndarray | None = None
+    places: Places | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -231,7 +234,7 @@ class Dataset:
         return digest.hexdigest()
 
 
-ROW_FIELDS = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight", "hidden")
+ROW_FIELDS = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight", "hidden", "places")
 """Of `Dataset`, the arrays that are led by the rows, beside `cond`."""
 
 

@@ -7,12 +7,15 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from latens.data.columns import TextColumn
+from latens.data.named import MOST_NAMES, Condition
 from latens.data.raw import Raw
-from latens.data.schema import MOST_NAMES, Condition
 from latens.errors import DataError, UsageError, nearest
 
 GIVEN = "given"
 """What the conditions of a batch are called: one vector a row, 0 where all of them are usual."""
+
+INPUTS = "inputs"
+"""What the columns are called that are told at every step of a sequence: one vector a step, 0 where nothing is said."""
 
 _CODES = 10  # so few whole numbers may be codes of names
 _AS_NAMES = ":names"
@@ -144,6 +147,28 @@ def vectors(conditions: Sequence[Condition], cells: Cells, where: str) -> Float[
         hot = np.eye(one.width)
         parts.append(hot[np.array(places, np.int64)[back]] - hot[int(one.usual)])
     return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def learned_inputs(cells: Cells, train: Shaped[np.ndarray, " n"], where: str) -> tuple[Condition, ...]:
+    """Find out what the columns hold that are told at every step; a cell may be missing."""
+    seen = {name: column != "" if column.dtype.kind == "U" else np.isfinite(column) for name, column in cells.items()}
+    for name, there in seen.items():
+        if not there.any():
+            raise DataError(f"the input {name!r} has no cell.", where=where, fix="Leave it out.")
+    rows = {name: train[: len(there)][there] for name, there in seen.items()}
+    return tuple(learned({name: cells[name][seen[name]]}, rows[name], where)[0] for name in cells)
+
+
+def input_vectors(conditions: Sequence[Condition], cells: Cells, where: str) -> Float[np.ndarray, "lines width"]:
+    """What a model reads of the inputs of lines: a vector each, 0 where a cell is missing."""
+    parts = []
+    for one in conditions:
+        column = cells[one.name] if one.name in cells else np.zeros(0)
+        seen = column != "" if column.dtype.kind == "U" else np.isfinite(column)
+        made = np.zeros((len(column), one.width), np.float32)
+        made[seen] = vectors([one], {one.name: column[seen]} if one.name in cells else {}, where)
+        parts.append(made)
+    return np.concatenate(parts, axis=1)
 
 
 def _numbers(one: Condition, words: np.ndarray, where: str) -> np.ndarray:

@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from latens.data.columns import TextColumn
 from latens.data.declared import Declared
 from latens.data.mixed import check_columns, mixed_schema
+from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.raw import Raw
-from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, TINY, Column, Kind, Schema
+from latens.data.schema import MAX_CELLS, TINY, Kind, Schema
+from latens.data.sequences import Sequences
 from latens.data.sparse import SparseRows, columns_of
 from latens.errors import DataError
 
@@ -115,6 +117,26 @@ def infer_schema(
         columns=lambda log: _by_column(x, rows, observed, log=log),
         together=lambda: _moments(x, rows, observed),
     )
+
+
+def sequence_schema(
+    x: Shaped[np.ndarray, "n steps d"],
+    train_mask: np.ndarray,
+    sequences: Sequences,
+    observed: np.ndarray | None,
+    where: str,
+) -> Schema:
+    """Infer the schema of rows that are sequences: 0 and 1 alone are "binary", other numbers "real"."""
+    shape, names = (x.shape[1], x.shape[2]), [column.name for column in sequences.columns]
+    check_shape(shape, names, where)
+    cells = Range.of(x, observed)
+    if cells.whole and cells.low >= 0 and cells.high <= 1:
+        return Schema(shape, "binary", sequences=sequences)
+    rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
+    flat = None if observed is None else observed.reshape(-1, shape[1])
+    moments = _by_column(x.reshape(-1, shape[1]), np.repeat(rows, shape[0]), flat, log=False)
+    columns = tuple(_column(name, *one, where) for name, one in zip(names, moments))
+    return Schema(shape, "real", sequences=replace(sequences, columns=columns))
 
 
 def check_shape(shape: tuple[int, ...], names: Sequence[str] | None, where: str) -> None:
@@ -250,6 +272,9 @@ def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], s
 
 def standard_centre(schema: Schema) -> np.ndarray | None:
     """Give what stands for missing cells of standardised columns: their shift, which is of the training data."""
+    if schema.sequences is not None:
+        shift = np.broadcast_to(schema.sequences.scaling[0], schema.shape)
+        return shift if schema.standardised else np.zeros(schema.shape)
     if not schema.standardised or schema.columns is None:
         return None
     centre = np.array([column.shift for column in schema.columns])

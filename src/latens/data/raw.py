@@ -50,6 +50,7 @@ class Raw:
     strings: list[str] | None = None  # rows of text, in place of `x`
     lines: list[int] | None = None  # the numbers of these in their file
     pieces: str | None = None  # what they are cut into where nothing else is said
+    split: np.ndarray | None = None  # the split of every row, where it does not follow from its id (as of `brought`)
 
 
 @dataclass(frozen=True)

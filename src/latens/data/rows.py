@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.schema import MAX_CLASSES, MAX_NAME
+from latens.data.named import MAX_NAME
+from latens.data.schema import MAX_CLASSES
 from latens.errors import DataError, UsageError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2

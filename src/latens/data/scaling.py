@@ -21,11 +21,28 @@ class ScaledLater(Schema, frozen=True):
         return cls(**asdict(blank), numbers=numbers)
 
 
+def unscaled(schema: Schema) -> tuple[Schema, tuple[Any, Any]]:
+    """Give a schema with NaN for its shifts and scales, and these."""
+    nan, given, sequences = float("nan"), schema.columns, schema.sequences
+    if sequences is not None:
+        given = sequences.columns
+        blank = tuple(replace(one, shift=nan, scale=nan) for one in given)
+        sequences = replace(sequences, columns=blank)
+    columns = None if schema.columns is None else tuple(replace(c, shift=nan, scale=nan) for c in schema.columns)
+    pairs = [(schema.shift, schema.scale)] if given is None else [(c.shift, c.scale) for c in given]
+    shifts, scales = np.array(pairs, np.float32).T
+    numbers = (shifts[0], scales[0]) if given is None else (shifts, scales)
+    return replace(schema, shift=nan, scale=nan, columns=columns, sequences=sequences), numbers
+
+
 def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
     """Give the shifts and scales that standardise a row."""
     if isinstance(schema, ScaledLater):
         shift, scale = schema.numbers
         return jnp.broadcast_to(shift, schema.shape), jnp.broadcast_to(scale, schema.shape)
+    if schema.sequences is not None:
+        shift, scale = schema.sequences.scaling
+        return np.broadcast_to(shift, schema.shape), np.broadcast_to(scale, schema.shape)
     if schema.columns is None:
         # jax's, not NumPy's: under eval_shape they take no memory, whatever shape a stranger's file claims.
         return jnp.full(schema.shape, schema.shift, jnp.float32), jnp.full(schema.shape, schema.scale, jnp.float32)

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
 from latens.data.columns import ColumnType, check_types
+from latens.data.named import Column as Column
+from latens.data.named import Condition as Condition
+from latens.data.named import Name, Scale, Shift
+from latens.data.sequences import Sequences, check_sequences
 from latens.data.tokens import Tokens, check_tokens, unknown_pieces
 from latens.errors import DataError, ModelFileError
 from latens.io.json import typed
@@ -21,63 +25,11 @@ SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4
 MAX_CELLS = 2**27
 MAX_LEVELS = 65536
 MAX_CLASSES = 65536
-MAX_NAME = 1000
-MOST_NAMES = 4096  # of a condition
-# A shift or scale must survive float32, also when it is inverted.
-MAX_SHIFT, MIN_SCALE, MAX_SCALE = 1e38, 1e-37, 1e37
 TINY = 1e-30
 """Below it, values that vary may be 0 in single precision."""
 
-_LATER = ("types", "ignored", "tokens", "conditions")
+_LATER = ("types", "ignored", "tokens", "conditions", "sequences")
 DAMAGED = "The file was changed or damaged: use an intact copy."
-
-_Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
-_Shift: TypeAlias = Annotated[float, Meta(ge=-MAX_SHIFT, le=MAX_SHIFT)]
-_Scale: TypeAlias = Annotated[float, Meta(ge=MIN_SCALE, le=MAX_SCALE)]
-
-
-class Column(Struct, frozen=True, forbid_unknown_fields=True):
-    """One column of a table: its name and, for real columns, the shift and scale that standardise it.
-
-    Those of a column of counts standardise log(1 + x).
-
-    Args:
-        name: Name of the column.
-        shift: What is subtracted, in the unit of the column.
-        scale: What the difference is divided by, above 0.
-    """
-
-    name: _Name
-    shift: _Shift = 0.0
-    scale: _Scale = 1.0
-
-
-class Condition(Struct, frozen=True, forbid_unknown_fields=True):
-    """One condition: its names, or what standardises its numbers; and what it is where nothing is said."""
-
-    name: _Name
-    values: Annotated[tuple[_Name, ...], Meta(max_length=MOST_NAMES)] = ()
-    usual: _Shift = 0.0  # the place of the commonest name, or the median
-    scale: _Scale = 1.0
-    low: _Shift = 0.0  # the least number of the training rows, and the largest
-    high: _Shift = 0.0
-
-    @property
-    def width(self) -> int:
-        """How many numbers of the vector it is."""
-        return len(self.values) or 1
-
-    @property
-    def usually(self) -> str:
-        """What it is where nothing is said, as text."""
-        return self.values[int(self.usual)] if self.values else f"{self.usual:g}"
-
-    @property
-    def told(self) -> str:
-        """What it holds, in words."""
-        return (
-            f"{self.name} ({len(self.values)} names)" if self.values else f"{self.name} ({self.low:g} to {self.high:g})"
-        )
 
 
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,19 +47,27 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         ignored: Names of the columns of a mixed table that are not modelled.
         tokens: How strings are written as rows, for kind "tokens".
         conditions: What the model is told of a row beside its label.
+        sequences: Of rows that are steps of a long table, shape (steps, columns): these columns, and the time between
+            two steps.
     """
 
     shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=MAX_CELLS)], ...], Meta(max_length=8)]
     kind: Kind
     levels: Annotated[int, Meta(ge=2, le=MAX_LEVELS)] | None = None
     columns: tuple[Column, ...] | None = None
-    classes: Annotated[tuple[_Name, ...], Meta(max_length=MAX_CLASSES)] | None = None
-    shift: _Shift = 0.0
-    scale: _Scale = 1.0
+    classes: Annotated[tuple[Name, ...], Meta(max_length=MAX_CLASSES)] | None = None
+    shift: Shift = 0.0
+    scale: Scale = 1.0
     types: tuple[ColumnType, ...] | None = None
-    ignored: tuple[_Name, ...] | None = None
+    ignored: tuple[Name, ...] | None = None
     tokens: Tokens | None = None
     conditions: Annotated[tuple[Condition, ...], Meta(min_length=1, max_length=1000)] | None = None
+    sequences: Sequences | None = None
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """The lengths of the buckets of rows of unlike length, the stored length last; empty for rows of one length."""
+        return self.tokens.edges if self.tokens else self.sequences.edges if self.sequences else ()
 
     @property
     def standardised(self) -> bool:
@@ -195,6 +155,10 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("tokens", f"only kind 'tokens' has tokens, and always: not {schema.kind!r}")
         if schema.tokens is not None and (wrong := check_tokens(schema.tokens, shape)):
             raise _wrong("tokens", wrong)
+        if schema.sequences is not None and (wrong := check_sequences(schema.sequences, shape, schema.kind)):
+            raise _wrong("sequences", wrong)
+        if schema.sequences is not None and columns is not None:
+            raise _wrong("columns", "are those of its sequences, where rows are steps")
         several = [one.name for one in schema.conditions or ()]
         if any(one.values and one.usual not in range(one.width) for one in schema.conditions or ()):
             raise _wrong("conditions", "name no usual value")
@@ -218,6 +182,8 @@ def image_shape(schema: Schema) -> tuple[int, ...] | None:
     # Images are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis whose
     # values are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
     shape = schema.shape
+    if schema.sequences is not None:
+        return None
     if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):
         return shape
     if len(shape) == 1 and schema.columns is None and schema.kind not in ("real", "tokens"):

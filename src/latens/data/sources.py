@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,22 @@ from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
 from latens.data.formats.source import AbstractSource, file_errors
 from latens.data.formats.tables import from_words
-from latens.data.given import GIVEN, arrays_of, learned, plain_name, taken_out, told, vectors
+from latens.data.given import (
+    GIVEN,
+    INPUTS,
+    arrays_of,
+    input_vectors,
+    learned,
+    learned_inputs,
+    plain_name,
+    taken_out,
+    told,
+    vectors,
+)
 from latens.data.grown import grown
-from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
+from latens.data.infer import conform, fill, find_missing, infer_schema, sequence_schema, store, with_classes
 from latens.data.known import KNOWN
+from latens.data.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
 from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent, written_notes
 from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles
@@ -77,6 +89,13 @@ def load(
     header: bool | None = None,
     size: int | None = None,
     condition: Any = None,
+    sequence: str | None = None,
+    time: str | None = None,
+    window: int | str | None = None,
+    stride: int | str | None = None,
+    step: float | str | None = None,
+    inputs: Sequence[str] | None = None,
+    longest: int | None = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -124,6 +143,17 @@ def load(
         header: Whether the first line of a text table names its columns; None looks at it.
         size: Of a folder of pictures the side of every row in pixels: the shorter side is scaled to it, the centre
             kept. None keeps the size of pictures that have one, and chooses 64 or less where they have not.
+        sequence: Of a long table, with a line for each step, the column that says which sequence a line is of: a row
+            is then a sequence, an array of shape (steps, columns); "-", or nothing beside `time`, for a single series.
+            Arrays of unlike length, {id: array} or a list of them, and an array of shape (n, steps, columns) with "-"
+            need no column. What is not observed is missing, as are the steps after the last one.
+        time: Of a long table the column with the times, numbers or dates; None takes the lines as they follow.
+        window: Of a long table, cut sequences into rows of so many steps, or of a span of time ("7d").
+        stride: Steps between the starts of two windows; None: a quarter of the window.
+        step: The time between two steps, such as "1h" or 0.5, where times do not lie on steps of like length: each is
+            then taken as its nearest step. None finds it.
+        inputs: Columns of a long table that a model is told at every step and does not model: `cond["inputs"]`.
+        longest: Steps that rows of whole sequences are stored at; None: as many as the longest has, or the model's.
         condition: What a model is told of a row and does not model: names of columns ("batch:names" takes numbers for
             names), or arrays by name with a name or number for each row. Of a schema that has conditions, columns of
             these names are taken; a value by name is that of all rows where there is no such column.
@@ -169,7 +199,13 @@ def load(
         words, pictures=wanted, pieces=schema.tokens.pieces if schema is not None and schema.tokens else pieces
     )
     given = {role: unmasked(values) for role, values in given.items()}
-    source = None if pair is not None and not stream else _files(spec, words, stream)
+    asked = Asked(sequence, time, window, stride, step, tuple(inputs or ()), longest)
+    lines = None if isinstance(spec, str | Path) else lines_of(spec, name or "data")
+    long = asked.some or lines is not None or (schema is not None and schema.sequences is not None)
+    if long:
+        taken = {"row_id": row_id, "pair": pair, "typed": typed and columns is None, "counts": counts}
+        refuse_beside(taken | {"stream": stream, "pieces": pieces}, str(spec)[:1000])
+    source = None if long or (pair is not None and not stream) else _files(spec, words, stream)
     if size is not None and (not 1 <= size <= MOST_SIDE or (source is None and not _of_pictures(spec))):
         what = f"{size} is not a size of rows of {str(spec)[:1000]!r}."
         fix = f"Give 1 to {MOST_SIDE} pixels, of a folder of pictures; leave it out for other data."
@@ -203,7 +239,11 @@ def load(
         # A mask says what is missing; NaN beside it is refused as ever.
         seen = spec.compressed()
         missing = missing if seen.dtype.kind == "f" and np.isnan(seen).any() else "nan"
-    raw, where, title = _read(spec, words, name)
+    raw, where, title = _read(spec, words, name) if lines is None else (lines[0], name or "data", "data")
+    if long:
+        raw = replace(raw, **left_out(raw, words.declared))
+        options = {"condition": condition, "schema": schema, "where": where, "title": name or title}
+        return _of_long(raw, lines, asked, given, cond, **options)
     if pair is not None:
         other, beside, _ = _read(pair, ColumnRoles(pictures=wanted), None)
         check_numeric(raw.x, where)
@@ -315,6 +355,88 @@ def load(
         label_name=(None if "label" in given else raw.label_name) or "label",
     )
     return without_unknown(made) if unknown == "skip" else made
+
+
+def _of_long(
+    raw: Raw,
+    lines: tuple[Raw, np.ndarray] | None,
+    asked: Asked,
+    given: dict[str, Any],
+    cond: Mapping[str, Any] | None,
+    *,
+    condition: Any,
+    schema: Schema | None,
+    where: str,
+    title: str,
+) -> Dataset:
+    """The rows of a long table, which are sequences of steps, or windows of them."""
+    if lines is None and getattr(raw.x, "ndim", 0) == 3:
+        lines = stacked_lines(raw.x, where)
+        raw = replace(raw, x=lines[0].x)
+    known = None if schema is None else schema.sequences
+    by_line = lines is None
+    refuse_other_rows(raw, where)
+    said = _conditions(raw, condition, schema, len(raw.x), where) if by_line else {}
+    inner = taken_out(raw, asked.inputs or [one.name for one in (known.inputs if known else ())], where)
+    folded = fold(raw, None if lines is None else lines[1], asked, schema, where)
+    n = len(folded.raw.x)
+    row = {name: folded.by_row(cells, f"the condition {name!r}", where, _BY_STEP) for name, cells in said.items()}
+    cells = row if by_line else _conditions(folded.raw, condition, schema, n, where)
+    raw = folded.raw
+    assert raw.names is not None
+    names = row_names(raw.names, n, where)
+    split = split_by_hash(names) if raw.split is None else raw.split
+    found, observed = folded.sequences, np.isfinite(raw.x)
+    observed = None if observed.all() else observed
+    conditions = learned(cells, split == TRAIN, where) if schema is None else schema.conditions
+    if conditions:
+        cond = {**(cond or {}), GIVEN: vectors(conditions, cells, where)}
+        raw.notes += (told(conditions, cells),)
+    if inner:
+        trains = np.zeros(folded.places.line.max() + 1, bool)
+        trains[folded.places.line[split == TRAIN]] = True
+        inputs = found.inputs if known else learned_inputs(inner, trains, where)
+        found = structs.replace(found, inputs=inputs)
+        cond = {**(cond or {}), INPUTS: folded.by_step(input_vectors(inputs, inner, where)).astype(np.float32)}
+    if schema is None:
+        schema = sequence_schema(raw.x, split == TRAIN, found, observed, where)
+        schema = structs.replace(schema, conditions=conditions or None)
+    else:
+        shape = (raw.x.shape[1], schema.shape[1])
+        schema = structs.replace(schema, sequences=found, shape=shape)
+        conform(raw.x, None, schema, observed, where)
+
+    def of_rows(role: str, column: np.ndarray | None) -> Any:
+        values = given.get(role, column)
+        if values is None or (role in given and len(values) == n):
+            return values
+        if len(values) != folded.lines:
+            what = f"has {len(values)} values of {role} for {n} rows of {folded.lines} lines."
+            raise DataError(what, where=where, fix="Give one for each row, or one for each line.")
+        return folded.by_row(np.asarray(values), f"the {role}", where, f"Leave --{role} out, or mend the column.")
+
+    codes, labels = None, of_rows("label", raw.label)
+    if labels is not None:
+        codes, classes = encode_labels(labels, n, where, schema.classes)
+        schema = schema if schema.classes else with_classes(schema, classes)
+    return Dataset(
+        x=store(fill(raw.x, observed, split == TRAIN, schema), schema, where),
+        schema=schema,
+        row_id=row_keys(names),
+        names=names,
+        split=split,
+        name=title,
+        label=codes,
+        mask=observed,
+        cond=row_conditions(cond, n, where),
+        weight=row_weights(of_rows("weight", raw.weight), n, where),
+        notes=raw.notes,
+        label_name=(None if "label" in given else raw.label_name) or "label",
+        places=folded.places,
+    )
+
+
+_BY_STEP = "Tell it to the model at every step: --input COLUMN."
 
 
 def without_unknown(data: Dataset) -> Dataset:

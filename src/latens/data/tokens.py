@@ -192,13 +192,19 @@ def learn_tokens(
     if len(values) > MOST_TOKENS or max(map(len, values)) > MOST_PIECE:
         what = f"holds {len(values):,} different {pieces}, or one of more than {MOST_PIECE} characters."
         raise DataError(what, where=where, fix="Use other pieces: --pieces characters.")
-    rows = own if own.total() else every
-    counts, length = np.zeros(max(rows) + 1, np.int64), -(-max(every) // GRID) * GRID
+    length = -(-max(every) // GRID) * GRID
+    edges = chosen_edges(own if own.total() else every, length)
+    return Tokens(pieces, values, edges, merges), length
+
+
+def chosen_edges(rows: Counter[int], length: int) -> tuple[int, ...]:
+    """Choose the buckets of rows of unlike length: few, or many where these save much."""
+    # rows: of how many rows need so many steps. length: the stored length.
+    counts = np.zeros(max(rows) + 1, np.int64)
     counts[list(rows)] = list(rows.values())
     few, many = (bucket_edges(counts, most, length) for most in (FEW_BUCKETS, MANY_BUCKETS))
     steps_few, steps_many = (np.array(e)[np.searchsorted(e, np.arange(len(counts)))] @ counts for e in (few, many))
-    edges = many if counts.sum() > MANY_ROWS and steps_many < WORTH * steps_few else few
-    return Tokens(pieces, values, edges, merges), length
+    return many if counts.sum() > MANY_ROWS and steps_many < WORTH * steps_few else few
 
 
 def steps_of(codes: Int[np.ndarray, "n steps"]) -> Int[np.ndarray, " n"]:

@@ -64,6 +64,8 @@ def table_bytes(
 
 TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz", ".mid")
 """Of files with rows of text; of several rows each has a MIDI file of its own."""
+TABLE_ENDINGS = (".csv", ".parquet", ".npz")
+"""Of files with rows that are sequences, as a long table or as arrays."""
 
 
 def formulas(schema: Schema) -> tuple[str, ...]:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 _TOLD = ("dates", "decimal", "encoding", "sheet", "query", "header")
 _ROLES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size")
-_NAMES = (*_ROLES, "condition", *_TOLD)
-_FLAGS = {name: "row_id" if name == "id" else name for name in _NAMES}
+_LONG = ("sequence", "time", "window", "stride", "step", "input")
+_NAMES = (*_ROLES, "condition", *_LONG, *_TOLD)
+_KEYWORDS = {"id": "row_id", "input": "inputs"}
+_FLAGS = {name: _KEYWORDS.get(name, name) for name in _NAMES}
 
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,10 @@ def column_table(
     data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Path, options: dict[str, Any], out: Path
 ) -> dict[str, np.ndarray]:
     """The columns of a table of numbers, every cell that was there as it stood where they come from a file."""
+    if data.schema.sequences is not None and data.places is not None:
+        from latens.verbs._long import long_as_written
+
+        return long_as_written(data, x, hidden, path, options, out)
     flat, gaps = x.reshape(len(x), -1), hidden.reshape(len(x), -1)
     plain = _table(data, flat, gaps)
     arrays = _as_it_was(data, flat, gaps, path, options) or plain
@@ -37,7 +41,7 @@ def table_as_written(
 ) -> dict[str, np.ndarray]:
     """The columns of a mixed table as they were written, with what was filled in written alike."""
     filled = as_columns(x, data.schema)
-    found = _table_columns(path, options)
+    found = table_columns(path, options)
     if found is not None and data.kept is not None:
         found = {name: column[data.kept] for name, column in found.items()}
     if found is None or any(len(column) != len(x) for column in found.values()):
@@ -74,10 +78,10 @@ def _table(data: Dataset, flat: np.ndarray, gaps: np.ndarray) -> dict[str, np.nd
     """One array for each column, by its name, where the data were no table on disk."""
     names = _names(data, flat.shape[1])
     more = {name: array for name, array in beside(data).items() if name not in names}
-    return {**more, **{name: _numbers(flat[:, i], gaps[:, i]) for i, name in enumerate(names)}}
+    return {**more, **{name: numbers_of(flat[:, i], gaps[:, i]) for i, name in enumerate(names)}}
 
 
-def _numbers(column: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+def numbers_of(column: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     """A column; whole numbers stay whole, with a fraction only where one was filled in."""
     observed = column[~gaps]
     if not np.all(observed == np.round(observed)) or np.abs(column).max(initial=0) >= 2**53:
@@ -91,7 +95,7 @@ def _as_it_was(
     data: Dataset, flat: np.ndarray, gaps: np.ndarray, path: Path, options: dict[str, Any]
 ) -> dict[str, np.ndarray] | None:
     """The columns of a table on disk, every cell that was there as it stood; None for data of another kind."""
-    found = _table_columns(path, options)
+    found = table_columns(path, options)
     if found is None or any(len(column) != len(flat) for column in found.values()):
         return None
     names = _names(data, flat.shape[1])
@@ -104,14 +108,14 @@ def _as_it_was(
         if name not in found:
             return None
         if gaps[:, i].any():
-            filled = _numbers(flat[:, i], gaps[:, i])
+            filled = numbers_of(flat[:, i], gaps[:, i])
             if found[name].dtype.kind == "O":
                 filled = np.array([str(new) if gap else old for new, gap, old in zip(filled, gaps[:, i], found[name])])
             table[name] = filled.astype(object) if filled.dtype.kind == "U" else filled
     return table
 
 
-def _table_columns(path: Path, options: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+def table_columns(path: Path, options: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
     """The columns of a .csv (text of dtype object) or .parquet file (as pyarrow gives them), by name."""
     name = path.name.lower().removesuffix(".gz")
     if not path.is_file():

@@ -28,10 +28,11 @@ class Decode(Verb):
     given: Given = None
 
     def place(self, at: At) -> Path | None:
-        from latens.verbs._files import TEXT_ENDINGS
+        from latens.verbs._files import TABLE_ENDINGS, TEXT_ENDINGS
 
         if at.trained.schema.tokens is None:
-            return self.checked_out(at.asked, (".npz", ".png"))
+            long = at.trained.schema.sequences is not None
+            return self.checked_out(at.asked, TABLE_ENDINGS if long else (".npz", ".png"))
         return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked or self.between is None else None
 
     def __call__(self, at: At) -> Work:

@@ -127,6 +127,7 @@ class Made(Struct, kw_only=True):
     beside: Any = None  # the originals of these rows, which stand above them
     pixels: Callable[[], tuple[Any, int]] | None = None  # a picture of another kind: images, and how many in a line
     schema: "Schema | None" = None  # of the rows
+    places: Any = None  # of rows that are sequences where their steps came from
     raw: bytes | None = None  # the file itself
     trained: "TrainedModel | None" = None  # a model that was made
 
@@ -136,6 +137,11 @@ class Made(Struct, kw_only=True):
 
             self.arrays = {**self.arrays, "text": np.array(self.schema.decode(self.arrays["x"]))}
             self.table = {name: array for name, array in self.arrays.items() if array.ndim == 1}
+
+        if self.schema is not None and self.schema.sequences is not None and "x" in self.arrays and self.table is None:
+            from latens.verbs._long import table_of
+
+            self.table = table_of(self.schema, self.arrays, self.places)
 
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""

@@ -18,9 +18,10 @@ class Reconstruct(Verb):
     seed: Seed = 0
 
     def place(self, at: At) -> Path:
-        from latens.verbs._files import TEXT_ENDINGS
+        from latens.verbs._files import TABLE_ENDINGS, TEXT_ENDINGS
 
-        return self.checked_out(at.asked, TEXT_ENDINGS if at.trained.schema.tokens is not None else (".npz", ".png"))
+        endings = TEXT_ENDINGS if at.trained.schema.tokens is not None else (".npz", ".png")
+        return self.checked_out(at.asked, TABLE_ENDINGS if at.trained.schema.sequences is not None else endings)
 
     def __call__(self, at: At) -> Work:
         from latens.verbs._files import drawn_words
@@ -37,4 +38,5 @@ class Reconstruct(Verb):
             image=x,
             beside=data.x[chosen],
             schema=trained.schema,
+            places=None if data.places is None else data.places[chosen],
         )

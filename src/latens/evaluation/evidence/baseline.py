@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from latens.data.schema import MIN_SCALE
+from latens.data.named import MIN_SCALE
 from latens.data.sparse import SparseRows, columns_of
 from latens.errors import DataError
 from latens.io.process import counted

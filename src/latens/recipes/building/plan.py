@@ -96,6 +96,9 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         reasons += others
         pictures = config.network.kind == "conv"
     schema, cells = data.schema, math.prod(data.schema.shape)
+    if schema.sequences is not None and schema.sequences.inputs:
+        what = f"the recipe {config.recipe!r} reads nothing that is told at every step."
+        raise ConfigError(what, where="--input", fix="Leave --input out: the columns are then modelled.")
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)

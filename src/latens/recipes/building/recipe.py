@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import numpy as np
 from msgspec import structs
 
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
-from latens.data.scaling import ScaledLater
+from latens.data.scaling import ScaledLater, unscaled
 from latens.io import keys
 from latens.io.reuse import Reused, fingerprint
 from latens.recipes.parts.networks import with_networks
@@ -97,16 +96,10 @@ def _build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
     if has_own(config) or fingerprint(recipe.build) is None:
         return eqx.filter_jit(lambda key: recipe.model(schema, parts, key=key))(key)
     config = structs.replace(config, training=structs.replace(config.training, seed=0))
-    shared, nan = recipe.bind(config, parts), float("nan")
-    columns = (
-        None if schema.columns is None else tuple(structs.replace(c, shift=nan, scale=nan) for c in schema.columns)
-    )
-    blank = structs.replace(schema, shift=nan, scale=nan, columns=columns)
+    shared = recipe.bind(config, parts)
+    blank, numbers = unscaled(schema)
 
     def make() -> Any:
         return eqx.filter_jit(lambda key, *numbers: recipe.model(ScaledLater.of(blank, numbers), shared, key=key))
 
-    given = [(schema.shift, schema.scale)] if schema.columns is None else [(c.shift, c.scale) for c in schema.columns]
-    shifts, scales = np.array(given, np.float32).T
-    numbers = (shifts[0], scales[0]) if schema.columns is None else (shifts, scales)
     return BUILDERS.get((recipe.build, blank, config), make)(key, *numbers)

@@ -1,0 +1,121 @@
+"""Rows that are sequences as the long table that they came from, or that they would come from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from latens.data import Dataset, Schema
+from latens.data.sequences import Places, Sequences, long_table, named_steps
+from latens.verbs._tables import numbers_of, table_columns
+
+
+def sequences_of(schema: Schema) -> Sequences:
+    """The sequences of a schema that has them."""
+    assert schema.sequences is not None
+    return schema.sequences
+
+
+def new_places(rows: int, steps: int) -> Places:
+    """Places of rows that come from no table: they are counted, and their steps are."""
+    every = np.arange(rows)
+    line = np.full((rows, steps), -1)
+    return Places(every, 0 * every, np.zeros(rows), np.full(rows, steps), np.ones(rows, bool), line)
+
+
+def table_of(schema: Schema, arrays: Mapping[str, np.ndarray], places: Places | None) -> dict[str, np.ndarray]:
+    """Rows as a long table: a line for each step, beside it what is said of the whole row."""
+    found, x = sequences_of(schema), arrays["x"]
+    if places is None:
+        row = np.repeat(np.arange(len(x)), x.shape[1])
+        made = {found.sequence or "sequence": row, "step": np.tile(np.arange(x.shape[1]), len(x))}
+        made |= {one.name: x[:, :, j].reshape(-1) for j, one in enumerate(found.columns)}
+    else:
+        row = np.nonzero(places.held)[0]
+        made = long_table(found, places, places.held, x)
+    own = {name: array[row] for name, array in arrays.items() if array.ndim == 1 and name != "row_id"}
+    return {**made, **{name: array for name, array in own.items() if name not in made}}
+
+
+def nearest_the_centre(places: Places) -> Bool[np.ndarray, "n steps"]:
+    """Of steps that several windows hold, the one in the window that it is most in the middle of; others all."""
+    row, at = np.nonzero(places.held)
+    _, of = np.unique(places.sequence, return_inverse=True)
+    far = np.abs(at - (places.count[row] - 1) / 2)
+    step = places.first[row] + at
+    order = np.lexsort((row, far, step, of[row]))
+    first = np.ones(len(order), bool)
+    first[1:] = (np.diff(step[order]) != 0) | (np.diff(of[row][order]) != 0)
+    chosen = np.zeros(places.line.shape, bool)
+    chosen[row[order[first]], at[order[first]]] = True
+    return chosen
+
+
+def in_order(places: Places, chosen: Bool[np.ndarray, "n steps"]) -> np.ndarray:
+    """The order of chosen steps in which the table had them; one without a line follows the step before it."""
+    row, at = np.nonzero(chosen)
+    _, of = np.unique(places.sequence, return_inverse=True)
+    line, step = places.line[row, at], places.first[row] + at
+    by_step = np.lexsort((step, of[row]))
+    ahead = np.maximum.accumulate(np.where(line[by_step] >= 0, np.arange(len(by_step)), -1))
+    same = (ahead >= 0) & (of[row][by_step[np.maximum(ahead, 0)]] == of[row][by_step])
+    after = np.where(same, line[by_step[np.maximum(ahead, 0)]], -1)
+    return by_step[np.lexsort((np.arange(len(by_step)), after))]
+
+
+def long_as_written(
+    data: Dataset,
+    x: Shaped[np.ndarray, "n steps d"],
+    hidden: Bool[np.ndarray, "n steps d"],
+    path: Path,
+    options: Mapping[str, Any],
+    out: Path,
+) -> dict[str, np.ndarray]:
+    """A long table with its gaps filled in, every cell that was there as it stood; steps without a line get one."""
+    found, places = sequences_of(data.schema), data.places
+    assert places is not None
+    chosen = nearest_the_centre(places)
+    order = in_order(places, chosen)
+    line, gaps, cells = places.line[chosen][order], hidden[chosen][order], x[chosen][order]
+    named = {name: column[order] for name, column in named_steps(found, places, chosen).items()}
+    filled = {one.name: (cells[:, j], gaps[:, j]) for j, one in enumerate(found.columns)}
+    was = table_columns(path, options)
+    if was is None or any(len(column) <= line.max() for column in was.values()):
+        return {**named, **{name: numbers_of(*pair) for name, pair in filled.items()}}
+    table, new = {}, line < 0
+    for name, column in was.items():
+        old = column[line]  # of a step without a line anything, until it is replaced
+        if name in filled:
+            values, gone = filled[name]
+            table[name] = _mixed(old, numbers_of(values, gone), gone, out)
+        elif name in named and new.any():
+            table[name] = _mixed(old, _like(named[name], column), new, out)
+        elif new.any():
+            table[name] = np.where(new, "" if old.dtype.kind == "O" else old[:1] * 0, old)
+        else:
+            table[name] = old
+    return table
+
+
+def _mixed(old: np.ndarray, values: np.ndarray, new: np.ndarray, out: Path) -> np.ndarray:
+    """A column of which some cells are new."""
+    if not new.any():
+        return old
+    if old.dtype.kind == "O" and out.suffix.lower() != ".parquet":
+        return np.array([str(one) if gap else before for one, gap, before in zip(values, new, old)], object)
+    if old.dtype.kind in "OU":
+        return values
+    return np.where(new, values.astype(old.dtype) if old.dtype.kind in "mM" else values, old)
+
+
+def _like(times: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Times as the cells of a column are written that came from text."""
+    first = next((str(one) for one in column.tolist() if one not in (None, "")), "")
+    if times.dtype.kind != "M" or column.dtype.kind != "O":
+        return times
+    texts = times.astype(str)
+    if " " in first.strip():
+        texts = np.char.replace(texts, "T", " ")
+    return np.array([text[: len(first)] for text in texts.tolist()]) if len(first) in (10, 16) else texts
