@@ -1,7 +1,9 @@
 """What a recording of an environment says beside its rows: spaces, limit of steps, and how it was made."""
 
+import importlib.util
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -101,6 +103,11 @@ class World(Struct, frozen=True, forbid_unknown_fields=True):
         """The columns of the action that led to a row."""
         return self.action.columns(ACTION)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """How these columns are read at every step: discrete actions as names."""
+        return tuple(f"{name}:names" if self.action.kind == "discrete" else name for name in self.actions)
+
 
 def world_of(metadata: Mapping[bytes, bytes] | None, where: str) -> World | None:
     """Read what a Parquet file says of an environment; None where it is no recording."""
@@ -112,6 +119,22 @@ def world_of(metadata: Mapping[bytes, bytes] | None, where: str) -> World | None
     except (ValueError, msgspec.ValidationError) as error:
         what = f"what it says of its environment is damaged ({str(error)[:120]})."
         raise DataError(what, where=where, fix="Record it again with `latens record`.") from None
+
+
+def recorded(spec: Any) -> World | None:
+    """What a file says of an environment; None for other data, and for files that are not Parquet."""
+    if not isinstance(spec, str | Path) or not str(spec).lower().endswith(".parquet"):
+        return None
+    if not Path(spec).is_file() or importlib.util.find_spec("pyarrow") is None:
+        return None
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with Path(spec).open("rb") as stream:
+            metadata = parquet.read_schema(stream).metadata
+    except (OSError, ArrowException):  # whoever reads the rows says what is wrong
+        return None
+    return world_of(metadata, str(spec))
 
 
 def box(low: Any, high: Any, dtype: str) -> Space:

@@ -50,7 +50,8 @@ class LearnedWorld(eqx.Module):
         size = self.model.decoder.event_shape[0]
         x = jnp.zeros(size).at[places].set(observation)
         mask = jnp.zeros(size, bool).at[places].set(True)
-        return self.model.after(x[None], mask[None], {"inputs": blank[None]}, key=key), observation
+        cond = {"inputs": blank[None]}
+        return self.model.after(x[None], mask=mask[None], cond=cond, key=key), observation
 
     def step(
         self, state: Any, action: Float[Array, " a"], key: Key

@@ -96,9 +96,10 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         reasons += others
         pictures = config.network.kind == "conv"
     schema, cells = data.schema, math.prod(data.schema.shape)
-    if schema.sequences is not None and schema.sequences.inputs:
+    if schema.sequences is not None and schema.sequences.inputs and row.whole is None:
         what = f"the recipe {config.recipe!r} reads nothing that is told at every step."
-        raise ConfigError(what, where="--input", fix="Leave --input out: the columns are then modelled.")
+        fix = "Use --recipe world, or leave --input out: the columns are then modelled."
+        raise ConfigError(what, where="--input", fix=fix)
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)
