@@ -14,6 +14,7 @@ from latens.evaluation.evidence.importance import paired as paired
 from latens.evaluation.evidence.log_marginals import LogMarginals as LogMarginals
 from latens.evaluation.evidence.log_marginals import effective_sample_size as effective_sample_size
 from latens.evaluation.evidence.log_marginals import pareto_k as pareto_k
+from latens.evaluation.evidence.particles import particle_filter as particle_filter
 from latens.evaluation.evidence.rate_distortion import RateDistortion as RateDistortion
 from latens.evaluation.evidence.rate_distortion import rate_distortion_curve as rate_distortion_curve
 from latens.evaluation.evidence.rate_distortion import rate_distortion_point as rate_distortion_point

@@ -414,7 +414,7 @@ def posterior_of(encoder: Any, model: Any, x: Any, *, cond: Cond, mask: Any) -> 
     observed = jnp.any(known.reshape(steps, -1), axis=1)
     alive = jnp.flip(jax.lax.cummax(jnp.flip(observed.astype(jnp.int32)))) > 0
     messages = encoder.messages(decoder, row, known, inputs, alive)
-    return StepNormals(decoder, inputs, encoder, messages, alive, x if decoder.lags else None, mask)
+    return StepNormals(decoder, inputs, encoder, messages, alive, jnp.asarray(x) if decoder.lags else None, known)
 
 
 class StepPrior(AbstractModelPrior):

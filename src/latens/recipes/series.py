@@ -31,6 +31,10 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
     if posterior.latent_dim is None:
         posterior = replace_struct(posterior, latent_dim=min(MOST_LATENTS, max(4, 3 * columns)))
         reasons.append(f"{posterior.latent_dim} latent units a step, for {columns} columns")
+    if config.recipe == "world" and config.posterior.latent_dim is None:
+        numbers = columns - len(_coins(data))
+        posterior = replace_struct(posterior, latent_dim=min(MOST_LATENTS, 2 * max(numbers, 1) + 2))
+        reasons[-1] = f"{posterior.latent_dim} latent units a step: {numbers} numbers, their change, and two more"
     if config.recipe == "vrnn" and list(options.get("lags", ())) == [1]:
         season = season_of(*_some(data))
         if season:

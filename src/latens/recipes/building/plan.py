@@ -96,7 +96,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         reasons += others
         pictures = config.network.kind == "conv"
     schema, cells = data.schema, math.prod(data.schema.shape)
-    if schema.sequences is not None and schema.sequences.inputs and row.whole is None:
+    if schema.sequences is not None and schema.sequences.inputs and not row.reads_inputs:
         what = f"the recipe {config.recipe!r} reads nothing that is told at every step."
         fix = "Use --recipe world, or leave --input out: the columns are then modelled."
         raise ConfigError(what, where="--input", fix=fix)

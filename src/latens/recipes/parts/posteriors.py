@@ -69,6 +69,7 @@ class Posterior(Row):
     whole: Callable[..., Any] | None = None
     # gives, from the schema of a row, that of what the likelihood's head is of
     one: Callable[[Schema], Schema] = lambda schema: schema
+    reads_inputs: bool = False  # whether what is told at every step is read
     # makes encoder and decoder of a row that is several modalities; else None
     by_part: Callable[..., tuple[Any, Any]] | None = None
     # what the number of latent dimensions is a multiple of, from the options
@@ -476,6 +477,7 @@ POSTERIORS: dict[str, Posterior] = {
         options=StepOptions,
         whole=state_space_model,
         one=step_schema,
+        reads_inputs=True,
     ),
 }
 """What `posterior.kind` may be."""

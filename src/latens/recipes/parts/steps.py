@@ -11,6 +11,7 @@ from latens.config import Part, VAEConfig, Width
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AbstractHead
+from latens.models.heads.steps import CoinsApart, StepColumnsHead
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
 from latens.recipes.parts.options import make
@@ -79,7 +80,7 @@ def state_space_model(
         write=SPOKEN * jax.random.normal(keys[2], (size, width)),
         lagged=jnp.zeros((recalled, width)),
         bias=jnp.zeros(width),
-        say=dense(read.memory + size, width, keys[3]) if hidden else None,
+        say=_said(head, size, dense, read.memory + size, width, keys[3]) if hidden else None,
         head=head,
         standardise=entry,
         lags=read.lags,
@@ -94,10 +95,18 @@ def state_space_model(
     return m.StateSpaceModel(m.StepPrior(schema.shape[0]), encoder, decoder)
 
 
+def _said(head: AbstractHead, size: int, dense: Any, n_in: int, width: int, key: Key) -> Any:
+    """The network before the head; columns of 0 and 1 have one of their own."""
+    numbers, inner = dense(n_in, width, key), _inside(head)
+    if not isinstance(inner, StepColumnsHead) or not inner.binary:
+        return numbers
+    coins = dense(2 * size, len(inner.binary), jax.random.fold_in(key, 1))
+    return CoinsApart(numbers, coins, tuple(sorted(inner.binary)), size)
+
+
 def inputs_of(schema: Schema) -> int:
     """How many numbers are given at every step."""
-    sequences = getattr(schema, "sequences", None)
-    return 0 if sequences is None else sum(one.width for one in sequences.inputs)
+    return 0 if schema.sequences is None else sum(one.width for one in schema.sequences.inputs)
 
 
 def _inside(head: Any) -> AbstractHead:
