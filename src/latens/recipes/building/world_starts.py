@@ -11,9 +11,50 @@ from latens.models import AffineHead, StateSpaceModel, StepEncoder
 from latens.models.heads.base import raw_scale
 from latens.models.heads.steps import StepColumnsHead
 
-SHARPEST, SHARP = math.exp(-3.5), math.exp(-3.0)
-"""The least noise of a latent at the start, and the noise of what it says, as shares of the spread of a step's change."""
+SHARPEST, SHARP = math.exp(-3.0), math.exp(-4.5)
+"""The least noise of a latent at the start, and the noise of what it says, as shares of the spread of a step's change.
+
+The second is the smaller one, so that a latent is what was seen, also where nothing came before.
+"""
+GAIN = 4.0
+"""How many times as large errors of a regression without the last change have to be for it to be a latent."""
 _RIDGE = 1e-6
+
+
+def changes_matter(x: np.ndarray, seen: np.ndarray, inputs: np.ndarray) -> bool:
+    """Whether the last change of the numbers (n, T, d) says of the next step what the numbers do not: a velocity."""
+    errors = []
+    for count in (0, x.shape[2]):
+        state, _, pairs = _states(x, seen.all(axis=2), count)
+        read, said = _pairs(state, inputs, pairs)
+        errors.append(np.mean((said - read @ _weights(read, said)) ** 2, axis=0)[: x.shape[2]])
+    return bool(np.any(errors[0] > GAIN * errors[1] + 1e-9))
+
+
+def _states(own: np.ndarray, known: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers with the last change of the first `count`, the spread of changes, and which steps have a next one."""
+    both = known[:, 1:] & known[:, :-1]
+    change = own[:, 1:] - own[:, :-1]
+    spread = np.sqrt(np.mean(change[both] ** 2, axis=0)) if both.any() else np.ones(own.shape[2])
+    spread = np.maximum(spread, 1e-3)
+    deltas = np.zeros((*own.shape[:2], count))
+    deltas[:, 1:] = np.where(both[..., None], change / spread, 0.0)[..., :count]
+    pairs = both.copy()
+    later = both[:, 1:] & both[:, :-1]  # the change before is known too
+    if later.any():
+        pairs[:, 0], pairs[:, 1:] = False, later
+    return np.concatenate([np.where(known[..., None], own, 0.0), deltas], axis=2), spread, pairs
+
+
+def _pairs(state: np.ndarray, inputs: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is read (state, action, 1) and what comes next, led by the pairs."""
+    ones = np.ones((int(pairs.sum()), 1))
+    return np.concatenate([state[:, :-1][pairs], inputs[:, 1:][pairs], ones], axis=1), state[:, 1:][pairs]
+
+
+def _weights(read: np.ndarray, said: np.ndarray) -> np.ndarray:
+    gram = read.T @ read
+    return np.linalg.solve(gram + _RIDGE * max(np.trace(gram), 1.0) / len(gram) * np.eye(len(gram)), read.T @ said)
 
 
 def begins_at_changes(model: StateSpaceModel) -> bool:
@@ -40,20 +81,10 @@ def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inp
     numbers = np.setdiff1d(np.arange(d), coins)
     own = x[..., numbers]
     known = seen[..., numbers].all(axis=2)
-    both = known[:, 1:] & known[:, :-1]
-    change = own[:, 1:] - own[:, :-1]
-    spread = np.maximum(np.sqrt(np.mean(change[both] ** 2, axis=0)) if both.any() else np.ones(len(numbers)), 1e-3)
     count = min(size - len(numbers), len(numbers))
-    deltas = np.zeros((*own.shape[:2], count))
-    deltas[:, 1:] = np.where(both[..., None], change / spread, 0.0)[..., :count]
-    state = np.concatenate([np.where(known[..., None], own, 0.0), deltas], axis=2)
-    pairs = both.copy()
-    pairs[:, 1:] &= both[:, :-1]  # the change before is known too
-    pairs[:, :1] &= not pairs.any()
-    read = np.concatenate([state[:, :-1][pairs], inputs[:, 1:][pairs], np.ones((int(pairs.sum()), 1))], axis=1)
-    said = state[:, 1:][pairs]
-    gram = read.T @ read
-    weights = np.linalg.solve(gram + _RIDGE * max(np.trace(gram), 1.0) * np.eye(len(gram)), read.T @ said)
+    state, spread, pairs = _states(own, known, count)
+    read, said = _pairs(state, inputs, pairs)
+    weights = _weights(read, said)
     units, found = np.concatenate([spread, np.ones(count)]), state.shape[2]
     moved = np.maximum(np.mean((said - read @ weights) ** 2, axis=0), (SHARPEST * units) ** 2)
     rest = size - found  # latents beyond these say nothing yet

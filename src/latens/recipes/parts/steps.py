@@ -9,6 +9,7 @@ from msgspec import Meta, structs
 from latens import models as m
 from latens.config import Part, VAEConfig, Width
 from latens.data import Schema
+from latens.data.world import REWARD, TERMINATED
 from latens.errors import ConfigError
 from latens.models import AbstractHead
 from latens.models.heads.steps import CoinsApart, StepColumnsHead
@@ -91,7 +92,7 @@ def state_space_model(
         change = dense(read.units + read.memory + size, 2 * size, keys[5])
         precision = jnp.full((d, size), -4.0)
         logits = isinstance(head, m.BernoulliHead)
-        encoder = m.StepEncoder(reader, change, jnp.zeros((d, size)), precision, read.reads, logits)
+        encoder = m.StepEncoder(reader, change, jnp.zeros((d, size)), precision, read.reads, logits, _blind(schema))
     return m.StateSpaceModel(m.StepPrior(schema.shape[0]), encoder, decoder)
 
 
@@ -102,6 +103,13 @@ def _said(head: AbstractHead, size: int, dense: Any, n_in: int, width: int, key:
         return numbers
     coins = dense(2 * size, len(inner.binary), jax.random.fold_in(key, 1))
     return CoinsApart(numbers, coins, tuple(sorted(inner.binary)), size)
+
+
+def _blind(schema: Schema) -> tuple[int, ...]:
+    """The columns that say of a recorded step what follows from the observation: they are foretold, and not read."""
+    if schema.world is None or schema.sequences is None:
+        return ()
+    return tuple(i for i, one in enumerate(schema.sequences.columns) if one.name in (REWARD, TERMINATED))
 
 
 def inputs_of(schema: Schema) -> int:
