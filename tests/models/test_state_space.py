@@ -35,7 +35,7 @@ def linear() -> tuple[m.StateSpaceModel, np.ndarray, np.ndarray, np.ndarray, Any
 def neural(lags: tuple[int, ...] = (), memory: int = 4, reads: Any = "all", size: int = 3) -> m.StateSpaceModel:
     """A model with networks whose weights are no zeros."""
     base, keys = linear_model(STEPS, size), jax.random.split(jax.random.key(3), 7)
-    d, given, read = 2, 1, 2 * len(lags)
+    d, given, read = 2, 1, 3 * len(lags)
     width = 2
     cell = GRU.create(size + given + read, memory, key=keys[0]) if memory else None
     options: Any = {"activation": "tanh", "initializer": "glorot-uniform"}
@@ -151,7 +151,7 @@ def test_kl_of_a_step_is_that_of_its_normals(linear: Any) -> None:
     model, inputs, x, mask, _ = linear
     posterior: Any = model.posterior(x, cond={"inputs": inputs}, mask=mask)
     walk = posterior.walk(noise=posterior.sample_noise(key=jax.random.key(0)))
-    decoder, state = posterior.decoder, m.StepState(jnp.zeros(0), walk.z[3], jnp.zeros((0, 2)), jnp.asarray(True))
+    decoder, state = posterior.decoder, m.StepState(jnp.zeros(0), walk.z[3], jnp.zeros((0, 2)), jnp.asarray(4))
     prior = decoder.prior(state, jnp.zeros(0), jnp.asarray(inputs[4]))
     message = jax.tree.map(lambda leaf: leaf[4], posterior.messages)
     own = posterior.encoder.meet(decoder, message, jnp.asarray(True), prior, jnp.zeros(0), jnp.zeros(0))
@@ -213,4 +213,4 @@ def test_the_elbo_takes_the_kl_of_every_step(linear: Any) -> None:
     assert draws.kl is not None and draws.kl.shape == (1, 1, STEPS)
     np.testing.assert_allclose(metrics["kl"][0], jnp.sum(draws.kl), rtol=1e-6)
     state, emission = model.ahead(model.start(), jnp.zeros(1), key=key)
-    assert emission.shape == (2,) and bool(state.begun)
+    assert emission.shape == (2,) and int(state.count) == 1

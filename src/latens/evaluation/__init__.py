@@ -97,5 +97,11 @@ from .diagnosis import Finding as Finding
 from .diagnosis import diagnose as diagnose
 from .estimate import Estimate as Estimate
 from .finite import finite as finite
+from latens.evaluation.evidence.series import seasonal_draws as seasonal_draws
+from .forecast import QUANTILES as QUANTILES
+from .forecast import Judged as Judged
+from .forecast import crps as crps
+from .forecast import forecast as forecast
+from .forecast import judged as judged
 from .impute import Imputed as Imputed
 from .impute import impute as impute

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
@@ -33,18 +33,19 @@ def forecast(
     steps: int,
     num_draws: int = 200,
     inputs: Float[np.ndarray, "B H a"] | None = None,
+    lengths: Int[np.ndarray, " B"] | None = None,
     particles: int = 0,
 ) -> Shaped[np.ndarray, "B M H d"]:
     r"""Draw what follows each row: M samples of $p(x_{T+1:T+H} \mid x_{1:T})$.
 
-    The state after a row is drawn from its posterior, and then the model steps on. A row that ends early, with nothing
-    observed in its last steps, is followed from its last step, not from the last observed one.
+    The state after a row is drawn from its posterior, and then the model steps on.
 
     Args:
         rows: The model, with a latent for every step, and the stored rows, B of them.
         steps: H, how many steps follow.
         num_draws: M, how many draws.
         inputs: What is given at these steps, of shape (B, H, a), for a model that reads it.
+        lengths: How many steps each row has before padding, of shape (B,); None: all have T.
         particles: Where it is not 0, so many states of each row are weighed by a particle filter, from which the draws
             start: for a posterior that is not to be trusted.
 
@@ -61,27 +62,32 @@ def forecast(
     decoder: Any = model.decoder
     if decoder.action_size and inputs is None:
         what = f"the model reads {decoder.action_size} numbers at every step, and those of the {steps} to come are missing."
-        raise ConfigError(what, where="inputs", fix="Give data with lines for the steps to come, their inputs filled in.")
+        raise ConfigError(
+            what, where="inputs", fix="Give data with lines for the steps to come, their inputs filled in."
+        )
     batch = rows.batch
-    cond = {**(batch.cond or {}), **({} if inputs is None else {"ahead": np.asarray(inputs, np.float32)})}
+    length = batch.x.shape[1]
+    ends = np.full(len(batch.row_id), length) if lengths is None else np.asarray(lengths)
+    cond = {**(batch.cond or {}), "held": np.arange(length) < ends[:, None]}
+    cond |= {} if inputs is None else {"ahead": np.asarray(inputs, np.float32)}
     function = Partial(_forecast, steps=steps, num_draws=num_draws, particles=particles)
     size = rows.batch_size or 16
-    return map_rows(function, replace(rows, batch=replace(batch, cond=cond or None), batch_size=size))
+    return map_rows(function, replace(rows, batch=replace(batch, cond=cond), batch_size=size))
 
 
 def _forecast(model: Any, batch: Batch, key: Key, steps: int, num_draws: int, particles: int) -> Array:
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> Array:
         own = jax.random.fold_in(key, row_id)
-        given = None if cond is None else cond.get("ahead")
-        known = None if cond is None or INPUTS not in cond else {INPUTS: cond[INPUTS]}
+        given, held = cond.get("ahead"), cond["held"]
+        known = {INPUTS: cond[INPUTS]} if INPUTS in cond else None
         keys = jax.random.split(own, num_draws)
         if particles:
-            run = filtered(model, x, mask, known, count=particles, key=jax.random.fold_in(own, 1))
+            run = filtered(model, x, mask, known, count=particles, held=held, key=jax.random.fold_in(own, 1))
             spread = jnp.arange(num_draws) % particles
             even = resampled(run.particles, run.log_weights, key=jax.random.fold_in(own, 2))
             states = jax.tree.map(lambda leaf: leaf[spread], even)
             return jax.vmap(lambda s, k: model.roll(s, steps, inputs=given, key=k))(states, keys)
-        posterior = model.posterior(x, cond=known, mask=mask)
+        posterior = replace(model.posterior(x, cond=known, mask=mask), held=held)
 
         def one(key: Key) -> Array:
             z_key, x_key = jax.random.split(key)

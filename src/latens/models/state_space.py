@@ -23,7 +23,7 @@ from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.dense import Dense
 from latens.networks.recurrent import GRU
-from latens.typing import Array, Bool, Cond, Float, Key, Nats, Shaped
+from latens.typing import Array, Bool, Cond, Float, Int, Key, Nats, Shaped
 
 INPUTS = "inputs"
 """The name of what is given at every step, as the actions of an environment: an array (T, a)."""
@@ -36,13 +36,13 @@ class StepState(NamedTuple):
         memory: The state of the recurrent unit, of shape (n,); n is 0 for a model without one.
         z: The latent of the last step, of shape (k,).
         seen: The last steps themselves, standardised, the latest one last, of shape (L, d); L is 0 where none is read.
-        begun: Whether there was a step.
+        count: How many steps there were.
     """
 
     memory: Float[Array, " n"]
     z: Float[Array, " k"]
     seen: Float[Array, "L d"]
-    begun: Bool[Array, ""]
+    count: Int[Array, ""]
 
 
 class StepNormal(DiagonalNormal):
@@ -71,7 +71,7 @@ class StepDecoder(eqx.Module):
         rest: c and the log scale, of shape (2, k).
         change: f, which gives what is added to the mean and to the log scale; None: nothing.
         write: C, of shape (k, n_out).
-        lagged: V, of shape (lags d, n_out).
+        lagged: V, of shape (lags (d + 1), n_out): behind the steps stand flags of those that are not there yet.
         bias: b, of shape (n_out,).
         say: g; None: nothing.
         head: From n_out numbers to the distribution of one step.
@@ -112,7 +112,7 @@ class StepDecoder(eqx.Module):
         """The state before the first step."""
         units = 0 if self.cell is None else self.cell.state.weight.shape[0]
         seen = jnp.zeros((max(self.lags, default=0), *self.event_shape))
-        return StepState(jnp.zeros(units), jnp.zeros(self.latent_size), seen, jnp.asarray(False))
+        return StepState(jnp.zeros(units), jnp.zeros(self.latent_size), seen, jnp.asarray(0))
 
     def inputs_of(self, cond: Cond, steps: int) -> Float[Array, "T a"]:
         """What is given at every step; ConfigError where the model reads it and there is none."""
@@ -128,10 +128,11 @@ class StepDecoder(eqx.Module):
         return jnp.asarray(x, jnp.float32) if self.standardise is None else self.standardise(x)
 
     def recalled(self, state: StepState) -> Float[Array, " l"]:
-        """The earlier steps that are read, as one vector."""
+        """The earlier steps that are read, as one vector: 0 and a flag for each that was not yet there."""
         if not self.lags:
             return jnp.zeros(0)
-        return jnp.concatenate([state.seen[-lag].reshape(-1) for lag in self.lags])
+        early = (state.count < jnp.array(self.lags)).astype(jnp.float32)
+        return jnp.concatenate([*(state.seen[-lag].reshape(-1) for lag in self.lags), early])
 
     def remember(self, state: StepState, action: Float[Array, " a"]) -> Float[Array, " n"]:
         """The state of the recurrent unit at the next step."""
@@ -147,7 +148,7 @@ class StepDecoder(eqx.Module):
             read = memory if self.cell is not None else jnp.concatenate([state.z, action])
             moved, wider = jnp.split(self.change(read), 2)
             loc, log_scale = loc + moved, log_scale + bounded(wider)
-        first = lambda row, later: jnp.where(state.begun, later, self.first[row])  # noqa: E731
+        first = lambda row, later: jnp.where(state.count > 0, later, self.first[row])  # noqa: E731
         return StepNormal(first(0, loc), first(1, log_scale))
 
     def linear_outputs(self, z: Float[Array, " k"], recalled: Float[Array, " l"]) -> Float[Array, " n_out"]:
@@ -172,7 +173,7 @@ class StepDecoder(eqx.Module):
         if self.lags:
             assert x is not None
             seen = jnp.concatenate([seen[1:], self.seen(x)[None]])
-        return StepState(memory, z, seen, jnp.asarray(True))
+        return StepState(memory, z, seen, state.count + 1)
 
     def __call__(self, z: Float[Array, "T k_and_d"], *, cond: Cond = None, key: Key | None = None) -> Steps:
         """The distribution of a row, given its latents."""
@@ -208,6 +209,7 @@ class StepNormals(AbstractReparameterised[Array]):
         alive: Whether a step or one after it was observed, of shape (T,).
         x: The row, of shape (T, d), where the model reads earlier steps; None: none was observed.
         mask: True where x is observed; None: everywhere.
+        held: Which steps the state that is left goes along; None: all.
     """
 
     has_path: ClassVar[bool] = True
@@ -219,6 +221,7 @@ class StepNormals(AbstractReparameterised[Array]):
     alive: Bool[Array, " T"] | None = None
     x: Shaped[Array, "T d"] | None = None
     mask: Bool[Array, "T d"] | None = None
+    held: Bool[Array, " T"] | None = None
 
     @property
     def density_elsewhere(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -245,7 +248,7 @@ class StepNormals(AbstractReparameterised[Array]):
         alive = jnp.full(self.steps, self.encoder is not None) if self.alive is None else self.alive
 
         def step(state: StepState, at: tuple) -> tuple[StepState, Walk]:
-            action, message, alive, x, mask, noise, event = at
+            action, message, alive, x, mask, noise, event, held = at
             memory, recalled = decoder.remember(state, action), decoder.recalled(state)
             prior = decoder.prior(state, memory, action)
             own: Any = prior
@@ -273,7 +276,8 @@ class StepNormals(AbstractReparameterised[Array]):
                 density = log_prob(emission, fill, missing)
                 log_prior, log_posterior = log_prior + density, log_posterior + density
                 fill = kept = fill if x is None else jnp.where(mask, x, fill)
-            state = decoder.next_state(state, memory, z, kept)
+            after = decoder.next_state(state, memory, z, kept)
+            state = after if held is None else jax.tree.map(lambda new, old: jnp.where(held, new, old), after, state)
             return state, Walk(z, fill, given if reads else memory, log_posterior, log_prior, divergence, ())  # pyright: ignore[reportArgumentType]
 
         if self.encoder is None and event is None and noise is None:
@@ -282,7 +286,7 @@ class StepNormals(AbstractReparameterised[Array]):
         if x is not None:
             mask = jnp.ones(x.shape, bool) if mask is None else mask
             x = jnp.where(mask, x, jnp.zeros_like(x))
-        at = (self.inputs, self.messages, alive, x, mask if reads else None, noise, event)
+        at = (self.inputs, self.messages, alive, x, mask if reads else None, noise, event, self.held)
         state, walk = jax.lax.scan(step, decoder.start(), at)
         if not reads and outputs:
             # The products that no later step waits for are taken of all steps at once.

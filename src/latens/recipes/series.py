@@ -29,19 +29,24 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
     columns = math.prod(step_schema(data.schema).shape)
     posterior, training, likelihood = config.posterior, config.training, config.likelihood
     options = dict(posterior.options)
+    if "lags" not in options and config.recipe in ("deep-kalman", "vrnn"):
+        season, steps = season_of(*_some(data)), data.schema.shape[0]
+        seasons = [] if season is None else [lag for lag in (season, 2 * season, 3 * season) if lag <= steps // 2]
+        options["lags"] = [*([1] if config.recipe == "vrnn" else []), *seasons]
+        if seasons:
+            apart = " and ".join(map(str, seasons))
+            reasons.append(
+                f"steps {season} apart are alike in the training rows: each is given those {apart} before it"
+            )
+        posterior = replace_struct(posterior, options=options)
     if posterior.latent_dim is None:
-        posterior = replace_struct(posterior, latent_dim=min(MOST_LATENTS, max(4, 3 * columns)))
+        each = 1 if options.get("lags") else 3
+        posterior = replace_struct(posterior, latent_dim=min(MOST_LATENTS, max(4, each * columns)))
         reasons.append(f"{posterior.latent_dim} latent units a step, for {columns} columns")
     if config.recipe == "world" and config.posterior.latent_dim is None:
         size, reason = _world_latents(data, columns)
         posterior = replace_struct(posterior, latent_dim=size)
         reasons[-1] = f"{size} latent units a step: {reason}"
-    if config.recipe == "vrnn" and list(options.get("lags", ())) == [1]:
-        season = season_of(*_some(data))
-        if season:
-            options["lags"] = [1, season]
-            reasons.append(f"steps {season} apart are alike in the training rows: one of the lags")
-            posterior = replace_struct(posterior, options=options)
     coins = _coins(data)
     if likelihood.family == "auto" and data.schema.kind == "real" and coins and config.recipe != "linear-gaussian":
         likelihood = replace_struct(likelihood, family="step-columns", options={"binary": coins})

@@ -84,16 +84,17 @@ def run_particles(
 
 
 def filtered(
-    model: StateSpaceModel, x: Any, mask: Any, cond: Any, *, count: int, proposal: Proposal = "posterior", key: Key
-) -> Filtered:
-    """One run of a particle filter over one row; its particles are states of the model after the row."""
+    model: StateSpaceModel, x: Any, mask: Any, cond: Any, *, count: int, proposal: Proposal = "posterior",
+    held: Any = None, key: Key,
+) -> Filtered:  # fmt: skip
+    """One run of a particle filter over one row; its particles are states of the model after the steps that are held."""
     posterior: StepNormals = posterior_of(model.encoder, model, x, cond=cond, mask=mask)
     decoder, reads = posterior.decoder, bool(posterior.decoder.lags)
     known = jnp.ones(x.shape, bool) if mask is None else jnp.asarray(mask, bool)
     clean = jnp.where(known, x, jnp.zeros_like(x))
 
     def ahead(state: StepState, at: tuple, key: Key) -> tuple[StepState, Nats]:
-        action, message, alive, x, known = at
+        action, message, alive, x, known, held = at
         z_key, x_key = jax.random.split(key)
         memory, recalled = decoder.remember(state, action), decoder.recalled(state)
         prior = own = decoder.prior(state, memory, action)
@@ -106,9 +107,11 @@ def filtered(
             weight = weight + jnp.where(alive, prior.log_prob(z) - log_own, 0.0)
         # A cell that is missing is drawn of its own likelihood, which leaves the weight as it is.
         filled = jnp.where(known, x, emission.sample(key=x_key)) if reads else None
-        return decoder.next_state(state, memory, z, filled), weight
+        after = decoder.next_state(state, memory, z, filled)
+        return jax.tree.map(lambda new, old: jnp.where(held, new, old), after, state), weight
 
-    steps = (posterior.inputs, posterior.messages, posterior.alive, clean, known)
+    held = jnp.ones(len(x), bool) if held is None else held
+    steps = (posterior.inputs, posterior.messages, posterior.alive, clean, known, held)
     return run_particles(decoder.start(), ahead, steps, count, key=key)
 
 
@@ -153,9 +156,7 @@ def particle_filter(
     return replace(made, num_samples=num_runs * particles)
 
 
-def _particles(
-    model: Any, batch: Batch, key: Key, num_runs: int, particles: int, proposal: Proposal
-) -> WeightSummary:
+def _particles(model: Any, batch: Batch, key: Key, num_runs: int, particles: int, proposal: Proposal) -> WeightSummary:
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_runs)
         run = lambda key: filtered(model, x, mask, cond, count=particles, proposal=proposal, key=key)  # noqa: E731

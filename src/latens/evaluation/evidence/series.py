@@ -1,7 +1,7 @@
 """What anyone would say of a series without a model: the same step of the last season, and a regression on lags."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 ALIKE = 0.3
 """The least correlation of what a season ago was, with the last steps' mean taken away, that makes a season."""
@@ -30,3 +30,46 @@ def season_of(x: Float[np.ndarray, "n T d"], seen: Bool[np.ndarray, "n T d"]) ->
         alike[lag] = np.sum(centred[:, lag:] * centred[:, :-lag]) / max(int(both.sum()), 1)
     peaks = [lag for lag in range(2, most + 1) if alike[lag] > max(alike[lag - 1], alike[lag + 1], ALIKE)]
     return max(peaks, key=lambda lag: alike[lag] - 1e-3 * lag) if peaks else None
+
+
+def seasonal_draws(
+    x: Float[np.ndarray, "n T d"],
+    seen: Bool[np.ndarray, "n T d"],
+    ends: Int[np.ndarray, " n"],
+    steps: int,
+    count: int,
+    *,
+    season: int | None = None,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "n M H d"], int]:
+    """Forecast each row by the step a season before, with residuals of the row itself: the naive rival.
+
+    Args:
+        x: Rows.
+        seen: True where they are observed; nothing after the end of a row is read.
+        ends: The step that follows each row.
+        steps: H, how many steps follow.
+        count: M, how many draws.
+        season: The distance; None finds it in the rows, and takes the last step where there is none.
+        seed: Of the residuals that are drawn.
+
+    Returns:
+        The draws, and the season.
+    """
+    rng = np.random.default_rng(seed)
+    season = season if season is not None else season_of(x, seen) or 1
+    season = max(1, min(season, int(ends.min())))
+    made = np.zeros((len(x), count, steps, x.shape[2]))
+    means = np.sum(np.where(seen, x, 0.0), axis=(0, 1)) / np.maximum(seen.sum(axis=(0, 1)), 1)
+    for row, end in enumerate(ends):
+        filled = np.where(seen[row, :end], x[row, :end], np.nan)
+        for t in range(end):  # a gap is what it was a season before, or the mean of all rows
+            before = filled[t - season] if t >= season else means
+            filled[t] = np.where(np.isfinite(filled[t]), filled[t], before)
+        ahead = filled[end - season + np.arange(steps) % season]
+        for column in range(x.shape[2]):
+            there = seen[row, season:end, column] & seen[row, : end - season, column]
+            left = (x[row, season:end, column] - x[row, : end - season, column])[there]
+            left = left if len(left) else np.zeros(1)
+            made[row, :, :, column] = ahead[:, column] + rng.choice(left, (count, steps))
+    return made, season

@@ -28,8 +28,8 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
     """The model begun at a closed form of its training rows.
 
     Without lags the latents are principal components of windows of earlier steps, which say how a season goes on; their
-    drift, what they write and both noises are regressions. With lags a step is a regression on those, and the latents
-    are what its columns have left in common.
+    drift, what they write and both noises are regressions. With lags every column is first a regression on its own
+    earlier steps, and the latents are components of what that leaves.
     """
     decoder: Any = model.decoder
     x, seen, inputs = _steps(data, prepare, decoder)
@@ -39,7 +39,9 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
     head, located = decoder.head, _located(decoder.head)
     mean = np.sum(x * seen, axis=(0, 1)) / np.maximum(np.sum(seen, axis=(0, 1)), 1)
     unit = decoder.standardise
-    low, wide = (np.zeros(d), np.ones(d)) if unit is None else (np.asarray(unit.shift.value), np.asarray(unit.scale.value))
+    low, wide = (
+        (np.zeros(d), np.ones(d)) if unit is None else (np.asarray(unit.shift.value), np.asarray(unit.scale.value))
+    )
     low, wide = low.reshape(-1), wide.reshape(-1)
     variance = np.sum((x - mean) ** 2 * seen, axis=(0, 1)) / np.maximum(np.sum(seen, axis=(0, 1)), 1)
     if not located:
@@ -49,7 +51,8 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
         return _reading(made, np.zeros((d, size)), np.full((d, size), math.exp(-4.0)))
     filled = _filled(x, seen)
     if decoder.lags:
-        parts = _of_lags(filled, inputs, decoder.lags, size)
+        parts = _lagged(filled, decoder.lags, size)
+        parts["push"] = np.zeros((inputs.shape[2], size))
     else:
         parts = _of_components(filled, inputs, size)
     noise = np.maximum(parts["noise"], 1e-4)
@@ -65,7 +68,10 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
         "first": jnp.asarray(np.stack([np.zeros(size), 0.5 * np.log(parts["begun"])]), jnp.float32),
     }
     if decoder.lags:
-        given["lagged"] = first(parts["lagged"])
+        flags = np.zeros((len(decoder.lags), decoder.bias.size))
+        if decoder.bias.size == 2 * d:  # scales are outputs too, which are wider before a lag is there
+            flags[:, d:] = parts["flags"]
+        given["lagged"] = jnp.concatenate([first(parts["lagged"]), jnp.asarray(flags, jnp.float32)])
     for name, value in given.items():
         where = lambda m, name=name: getattr(m.decoder, name)  # noqa: E731
         model = eqx.tree_at(where, model, value, is_leaf=lambda node, name=name: node is getattr(decoder, name))
@@ -126,13 +132,15 @@ def _regress(read: np.ndarray, said: np.ndarray) -> np.ndarray:
     """The weights of a regression with a small ridge."""
     gram = read.T @ read
     ridge = RIDGE * np.trace(gram) / max(len(gram), 1) + 1e-9
-    return np.linalg.solve(gram + ridge * np.eye(len(gram)), read.T @ said) if len(gram) else np.zeros((0, said.shape[1]))
+    return (
+        np.linalg.solve(gram + ridge * np.eye(len(gram)), read.T @ said) if len(gram) else np.zeros((0, said.shape[1]))
+    )
 
 
-def _of_components(x: np.ndarray, inputs: np.ndarray, size: int) -> dict[str, np.ndarray]:
+def _of_components(x: np.ndarray, inputs: np.ndarray, size: int, most: int | None = None) -> dict[str, np.ndarray]:
     """A linear state-space model whose latents are components of windows of earlier steps."""
     steps, d = x.shape[1:]
-    window = max(1, min(steps // 3, math.ceil(MOST_LAGGED / d), max(32, -(-size // d))))
+    window = max(1, min(steps // 3, math.ceil(MOST_LAGGED / d), max(32, -(-size // d))) if most is None else most)
     lagged = np.concatenate([x[:, window - 1 - lag : steps - lag] for lag in range(window)], axis=2)
     whole = np.all(np.isfinite(lagged), axis=2)
     if not np.any(whole[:, 1:] & whole[:, :-1]):  # rows too short, or too full of gaps: windows of one step
@@ -173,32 +181,34 @@ def _of_components(x: np.ndarray, inputs: np.ndarray, size: int) -> dict[str, np
     }
 
 
-def _of_lags(x: np.ndarray, inputs: np.ndarray, lags: tuple[int, ...], size: int) -> dict[str, np.ndarray]:
-    """A regression of every step on earlier ones, and what is common to its columns beside that."""
-    d, longest = x.shape[2], max(lags)
-    whole = np.all(np.isfinite(x), axis=2)
-    usable = np.all([whole[:, longest - lag : x.shape[1] - lag] for lag in (0, *lags)], axis=0)
-    read = np.concatenate([x[:, longest - lag : x.shape[1] - lag][usable] for lag in lags], axis=1)
-    now = x[:, longest:][usable]
-    bias = now.mean(axis=0)
-    weights = _regress(read, now - bias)
-    left = now - bias - read @ weights
-    values, vectors = np.linalg.eigh(np.cov(left.T, bias=True).reshape(d, d))
-    count = min(size, d - 1) if d > 1 else 0
-    floor = float(np.mean(values[: d - count])) if d > count else 0.0
-    top = np.argsort(values)[::-1][:count]
-    write = (vectors[:, top] * np.sqrt(np.maximum(values[top] - floor, 0.0))).T
-    noise = np.maximum(np.diag(np.cov(left.T, bias=True).reshape(d, d)) - np.sum(write**2, axis=0), 1e-3)
-    return {
-        "drift": np.zeros((size, size)),
-        "push": np.zeros((inputs.shape[2], size)),
-        "moved": np.ones(size),
-        "begun": np.ones(size),
-        "write": np.pad(write, ((0, size - count), (0, 0))),
-        "lagged": weights,
-        "bias": bias,
-        "noise": noise,
-    }
+def _lagged(x: np.ndarray, lags: tuple[int, ...], size: int) -> dict[str, np.ndarray]:
+    """A regression of every column on its own earlier steps, and a linear state-space model of what that leaves."""
+    steps, d = x.shape[1:]
+    longest = max(lags)
+    weights, now, bias = np.zeros((len(lags) * d, d)), x[:, longest:], np.zeros(d)
+    for column in range(d):
+        read = np.stack([x[:, longest - lag : steps - lag, column] for lag in lags], axis=2)
+        whole = np.isfinite(now[..., column]) & np.all(np.isfinite(read), axis=2)
+        said = now[..., column][whole]
+        bias[column] = said.mean()
+        found = _regress(read[whole], said[:, None] - bias[column])
+        bias[column] -= np.mean(read[whole] @ found)
+        weights[column::d, column] = found[:, 0]
+    none = np.where(np.isfinite(x), x, 0.0)
+    early = np.concatenate([np.zeros((len(x), longest, d)), none], axis=1)
+    read = np.concatenate([early[:, longest - lag : longest - lag + steps] for lag in lags], axis=2)
+    left = x - read @ weights - bias
+    parts = _of_components(left[:, longest:], np.zeros((len(x), steps - longest, 0)), size, most=1 if size <= d else 4)
+    # How far steps are off before a lag is there, one lag after the other from the longest.
+    sizes = [np.sqrt(np.nanmean(left[:, longest:] ** 2, axis=(0, 1)))]
+    ordered = sorted(range(len(lags)), key=lambda place: -lags[place])
+    for place in ordered:
+        shorter = max([lag for lag in lags if lag < lags[place]], default=0)
+        sizes.append(np.sqrt(np.nanmean(left[:, shorter : lags[place]] ** 2, axis=(0, 1))))
+    flags = np.zeros((len(lags), d))
+    for number, place in enumerate(ordered):
+        flags[place] = np.log(np.maximum(sizes[number + 1], 1e-3) / np.maximum(sizes[number], 1e-3))
+    return parts | {"lagged": weights, "bias": bias + parts["bias"], "flags": np.maximum(flags, 0.0)}
 
 
 def _gain(drift: np.ndarray, moved: np.ndarray, write: np.ndarray, noise: np.ndarray) -> Float[np.ndarray, "d k"]:

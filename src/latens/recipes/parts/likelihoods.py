@@ -83,7 +83,6 @@ class Likelihood(Row):
             return m.Standardise(jnp.zeros(schema.shape), jnp.full(schema.shape, max(_levels(schema) - 1.0, 1.0)))
         return None
 
-
     def _scaling(self, schema: Schema) -> tuple[Any, Any]:
         """Shifts and scales of a row; columns of 0 and 1 stay as they are."""
         shift, scale = scaling(schema)

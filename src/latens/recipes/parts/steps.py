@@ -58,14 +58,14 @@ def state_space_model(
         what = "an exact posterior is of a linear model with Normal noise that does not depend on the latents."
         fix = "Use --recipe linear-gaussian as it is, or --set posterior.reads=all."
         raise ConfigError(what, where="posterior.reads", fix=fix)
-    if read.lags and read.reads == "all" and max(read.lags) >= schema.shape[0]:
+    if read.lags and max(read.lags) >= schema.shape[0]:
         what = f"rows of {schema.shape[0]} steps have no step {max(read.lags)} before another."
         raise ConfigError(what, where="posterior.lags", fix="Use smaller lags, or a longer window.")
     keys = jax.random.split(key, 6)
     d = 1
     for side in head.shape:
         d *= side
-    recalled = d * len(read.lags)
+    recalled = (d + 1) * len(read.lags)
     cell = None
     if read.memory:
         cell = GRU.create(size + given + recalled, read.memory, key=keys[0])
@@ -74,7 +74,7 @@ def state_space_model(
     decoder = m.StepDecoder(
         cell=cell,
         first=jnp.zeros((2, size)),
-        drift=jnp.zeros((size, size)) if read.lags else 0.9 * jnp.eye(size),
+        drift=0.9 * jnp.eye(size),
         push=jnp.zeros((given, size)),
         rest=jnp.zeros((2, size)),
         change=dense(heard, 2 * size, keys[1]) if hidden else None,
