@@ -17,7 +17,7 @@ ROOMS = (
     {"evaluation"},
     {"recipes", "runs", "pretrained"},
     {"workflow"},
-    {"pictures", "estimators", "explorer"},
+    {"pictures", "estimators", "explorer", "worlds"},
     {"report", "callbacks", "verbs"},
     {"latens"},
     {"cli"},

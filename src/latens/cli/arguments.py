@@ -15,6 +15,7 @@ _WORDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
     "check": "what is in a data set, what would go wrong, which likelihood suits it",
     "pack": "rows of any kind as shards of NumPy arrays, also shuffled: the fast form of data larger than memory",
+    "record": "play an environment of Gymnasium and write its steps as a table, to train a model of it on",
     "fit": "train a model on data",
     "resume": "go on with a run that was stopped or killed, bit for bit",
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
@@ -28,7 +29,7 @@ _WORDS: dict[str, str] = {
 """Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
 _ORDER = [
-    "demo", "check", "pack", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample",
+    "demo", "check", "pack", "record", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample",
     "reconstruct", "impute", "complete", "detect", "judge", "augment", "translate", "refit", "compress", "decompress",
     "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion", "help",
 ]  # fmt: skip
@@ -107,6 +108,8 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             command.add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")
             command.add_argument("--shuffle", action="store_true", help="in a random order, in two passes")
             _seed(command, "of the order")
+        case "record":
+            _recording(command)
         case "fit":
             _reading(command, columns="what the columns are: a file that `latens check --columns` wrote, edited or not")
             _training(command)
@@ -180,6 +183,18 @@ def _dry_run(command: Any, what: str = "write nothing, say what would be done") 
 def _seed(command: Any, of: str, default: int | None = 0) -> None:
     """Add --seed."""
     command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
+
+
+def _recording(command: argparse.ArgumentParser) -> None:
+    command.add_argument("env", metavar="ENV", help="a name in Gymnasium's registry, such as CartPole-v1")
+    words = "how many steps, resets not counted (default 10000)"
+    command.add_argument("--steps", type=whole(1, 10**8), default=10_000, metavar="N", help=words)
+    words = "random (default), or a Python file with a function `policy(observation, rng)` that returns an action"
+    command.add_argument("--policy", default="random", metavar="FILE.py", help=words)
+    words = "the entries of the observation that are recorded, such as 0 2 (default: all); the policy sees all"
+    command.add_argument("--observe", type=whole(0, 2**20), nargs="+", metavar="I", help=words)
+    _seed(command, "of the environment, the actions and the policy")
+    command.add_argument("--out", metavar="FILE.parquet", help="where the table goes")
 
 
 def _exploring(command: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from latens.data.named import Condition as Condition
 from latens.data.named import Name, Scale, Shift
 from latens.data.sequences import Sequences, check_sequences
 from latens.data.tokens import Tokens, check_tokens, unknown_pieces
+from latens.data.world import World
 from latens.errors import DataError, ModelFileError
 from latens.io.json import typed
 
@@ -28,7 +29,7 @@ MAX_CLASSES = 65536
 TINY = 1e-30
 """Below it, values that vary may be 0 in single precision."""
 
-_LATER = ("types", "ignored", "tokens", "conditions", "sequences")
+_LATER = ("types", "ignored", "tokens", "conditions", "sequences", "world")
 DAMAGED = "The file was changed or damaged: use an intact copy."
 
 
@@ -49,6 +50,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         conditions: What the model is told of a row beside its label.
         sequences: Of rows that are steps of a long table, shape (steps, columns): these columns, and the time between
             two steps.
+        world: Of a recording of an environment, its name, spaces and limit of steps.
     """
 
     shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=MAX_CELLS)], ...], Meta(max_length=8)]
@@ -63,6 +65,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     tokens: Tokens | None = None
     conditions: Annotated[tuple[Condition, ...], Meta(min_length=1, max_length=1000)] | None = None
     sequences: Sequences | None = None
+    world: World | None = None
 
     @property
     def edges(self) -> tuple[int, ...]:
@@ -157,6 +160,8 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("tokens", wrong)
         if schema.sequences is not None and (wrong := check_sequences(schema.sequences, shape, schema.kind)):
             raise _wrong("sequences", wrong)
+        if schema.world is not None and schema.sequences is None:
+            raise _wrong("world", "is of rows that are sequences alone")
         if schema.sequences is not None and columns is not None:
             raise _wrong("columns", "are those of its sequences, where rows are steps")
         several = [one.name for one in schema.conditions or ()]

@@ -57,6 +57,7 @@ from latens.data.sparse import SparseRows
 from latens.data.streams.find import INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.data.suspects import overlapping
 from latens.data.text_rows import code_strings, one_column, text_schema
+from latens.data.world import EPISODE, TIME, World, recorded
 from latens.data.writings import ORDERS
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
@@ -208,6 +209,9 @@ def load(
     )
     given = {role: unmasked(values) for role, values in given.items()}
     asked = Asked(sequence, time, window, stride, step, tuple(inputs or ()), longest)
+    world = recorded(spec) if schema is None else schema.world
+    if world is not None and not asked.some:
+        asked = Asked(EPISODE, TIME, inputs=world.inputs)
     lines = None if isinstance(spec, str | Path) else lines_of(spec, name or "data")
     long = asked.some or lines is not None or (schema is not None and schema.sequences is not None)
     if long:
@@ -251,7 +255,7 @@ def load(
     if long:
         raw = replace(raw, **left_out(raw, words.declared))
         options = {"condition": condition, "schema": schema, "where": where, "title": name or title}
-        return _of_long(raw, lines, asked, given, cond, **options)
+        return _of_long(raw, lines, asked, given, cond, world=world, **options)
     if pair is not None:
         other, beside, _ = _read(pair, ColumnRoles(pictures=wanted), None)
         check_numeric(raw.x, where)
@@ -384,6 +388,7 @@ def _of_long(
     schema: Schema | None,
     where: str,
     title: str,
+    world: World | None = None,
 ) -> Dataset:
     """The rows of a long table, which are sequences of steps, or windows of them."""
     if lines is None and getattr(raw.x, "ndim", 0) == 3:
@@ -416,7 +421,7 @@ def _of_long(
         cond = {**(cond or {}), INPUTS: folded.by_step(input_vectors(inputs, inner, where)).astype(np.float32)}
     if schema is None:
         schema = sequence_schema(raw.x, split == TRAIN, found, observed, where)
-        schema = structs.replace(schema, conditions=conditions or None)
+        schema = structs.replace(schema, conditions=conditions or None, world=world)
     else:
         shape = (raw.x.shape[1], schema.shape[1])
         schema = structs.replace(schema, sequences=found, shape=shape)

@@ -359,6 +359,7 @@ class StepEncoder(AbstractModelEncoder):
         log_precision: The logarithm of what each cell adds to the precision, of shape (d, k).
         reads: "all", from the end, or "past", from the start.
         logits: Whether the first outputs of the likelihood are logits.
+        blind: Columns that are not read, as they follow from the others: reward and end of an environment's step.
 
     Source: Krishnan, Shalit & Sontag (2017), arXiv 1609.09869; Fraccaro et al. (2016), arXiv 1605.07571, for the mean
     relative to the prior's.
@@ -370,6 +371,7 @@ class StepEncoder(AbstractModelEncoder):
     log_precision: Float[Array, "d k"]
     reads: Reads = eqx.field(static=True, default="all")
     logits: bool = eqx.field(static=True, default=False)
+    blind: tuple[int, ...] = eqx.field(static=True, default=())
 
     def __call__(
         self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
@@ -381,6 +383,9 @@ class StepEncoder(AbstractModelEncoder):
         """What is read of the row for every step, with the step itself."""
         steps, backward = len(x), self.reads == "all"
         flat, seen = x.reshape(steps, -1), mask.reshape(steps, -1).astype(jnp.float32)
+        if self.blind:
+            blind = jnp.array(self.blind)
+            flat, seen = flat.at[:, blind].set(0.0), seen.at[:, blind].set(0.0)
         gates = self.cell.inputs(jnp.concatenate([flat, seen, inputs], axis=1))
 
         def step(state: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.evaluation.evidence.series import season_of
 from latens.recipes.building.plan import RECIPE, resolve
+from latens.recipes.building.world_starts import changes_matter
 from latens.recipes.parts.bound import Parts, bind
 from latens.recipes.parts.steps import step_schema
 
@@ -42,9 +43,13 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
         each = 1 if options.get("lags") else 3
         posterior = replace_struct(posterior, latent_dim=min(MOST_LATENTS, max(4, each * columns)))
         reasons.append(f"{posterior.latent_dim} latent units a step, for {columns} columns")
+    if config.recipe == "world" and config.posterior.latent_dim is None:
+        size, reason = _world_latents(data, columns)
+        posterior = replace_struct(posterior, latent_dim=size)
+        reasons[-1] = f"{size} latent units a step: {reason}"
     coins = _coins(data)
     if likelihood.family == "auto" and data.schema.kind == "real" and coins and config.recipe != "linear-gaussian":
-        likelihood = replace_struct(likelihood, family="step-columns", options={"binary": coins}, scale="shared")
+        likelihood = replace_struct(likelihood, family="step-columns", options={"binary": coins})
         reasons.append(f"likelihood: step-columns, because {len(coins)} of {columns} columns hold only 0 and 1")
     if training.batch_size is None:
         training = replace_struct(training, batch_size=BATCH)
@@ -55,6 +60,21 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
     found = replace_struct(config, posterior=posterior, training=training, likelihood=likelihood)
     config, others = resolve(parts.having(found), data)
     return config, [*reasons, *others]
+
+
+def _world_latents(data: Dataset, columns: int) -> tuple[int, str]:
+    """How many latents a step of an environment has: its numbers and, where these hide a velocity, their change."""
+    x, seen = _some(data)
+    numbers = [place for place in range(columns) if place not in _coins(data)]
+    inputs = (data.cond or {}).get("inputs")
+    if not numbers or len(numbers) > MOST_LATENTS // 2 or inputs is None:
+        return min(MOST_LATENTS, max(4, 2 * len(numbers))), f"for {columns} columns"
+    given = np.asarray(inputs[data.subset("train")[:256]], np.float64)
+    spread = np.array([x[..., place][seen[..., place]].std() for place in numbers])
+    scaled = np.where(seen[..., numbers], x[..., numbers], 0.0) / np.maximum(spread, 1e-9)
+    if changes_matter(scaled, seen[..., numbers], given):
+        return 2 * len(numbers), f"{len(numbers)} numbers and their last change, which says more of the next step"
+    return len(numbers), f"{len(numbers)} numbers, whose last change says little more of the next step"
 
 
 def _some(data: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -62,6 +62,7 @@ from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.refit import best_or_start, of_all_rows, refitted_at_end, start_text
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
+from latens.workflow.worlds import alarm_facts
 
 _GENERATOR = "jax_default_prng_impl"
 _log = logging.getLogger(__name__)
@@ -401,7 +402,11 @@ def train(
     members.finish()
     loop = result.snapshot.loop
     trained = experiment.trained(
-        result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
+        result.model,
+        steps=loop.total,
+        best_step=loop.best_step,
+        stopped_because=loop.stopped_because,
+        **alarm_facts(experiment.data),
     )
     if experiment.again:
         trained = of_all_rows(trained, len(experiment.data.validation_as_train().subset("train")), loop.best_step)

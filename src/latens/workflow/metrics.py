@@ -78,6 +78,8 @@ _METRICS = (
     Metric("clustering_accuracy", "accuracy", "measure", "mixture prior, labels", "clustering accuracy", told="always"),
     Metric("normalised_mutual_information", "NMI", "measure", "mixture prior, labels",
            "normalised mutual information with the classes", short="NMI with the classes", told="always"),
+    Metric("termination_auc", "share", "measure", "recordings of environments", "area under the curve of ends",
+           short="ends known by their step, AUC", told="always", lacking="no episode ended, or every step did"),
     Metric("active_units", "units", "measure", "posterior", "active latent units", 9, "active units", "always"),
     Metric("target_squared_error", "squared units a cell", "measure", "pairs of pictures", "target squared error",
            short="target from source", told="always"),

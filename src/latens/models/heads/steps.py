@@ -1,5 +1,6 @@
 """The likelihood of one step of numbers beside yes-or-no answers, as the steps of an environment are."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -11,6 +12,10 @@ from latens.distributions import DiagonalNormal
 from latens.distributions.steps import StepColumns
 from latens.models.heads.base import AbstractHead, DataKind, Moment, Started, raw_scale, spread
 from latens.typing import Array, Float
+
+
+MOST_SQUARE = 100.0
+"""Above it squares of latents are cut, as they would leave what single precision tells apart."""
 
 
 class StepColumnsHead(AbstractHead):
@@ -48,3 +53,29 @@ class StepColumnsHead(AbstractHead):
         first[places] = np.log(share) - np.log1p(-share)
         raw = np.zeros_like(first) if variance is None else raw_scale(spread(variance), "softplus", self.scale_floor)
         return self, np.concatenate([first, raw])
+
+
+class CoinsApart(eqx.Module):
+    """Two networks before one head: the columns of 0 and 1 have their own, which reads the latent and its squares.
+
+    The slopes of a density of numbers are larger than those of a rare end by orders of magnitude, so that features that
+    both share would serve the numbers alone. Without the memory a probability depends on the step that was arrived at,
+    not on how many came before it.
+
+    Args:
+        numbers: From memory and latent to the outputs of the head.
+        coins: From latents and their squares to the logits.
+        places: The columns of 0 and 1.
+        size: How many latents there are.
+    """
+
+    numbers: Callable[[Array], Array]
+    coins: Callable[[Array], Array]
+    places: tuple[int, ...] = eqx.field(static=True)
+    size: int = eqx.field(static=True)
+
+    def __call__(self, read: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        """The outputs of the head."""
+        z = read[-self.size :]
+        logits = self.coins(jnp.concatenate([z, jnp.minimum(jnp.square(z), MOST_SQUARE)]))
+        return self.numbers(read).at[jnp.array(self.places)].set(logits)

@@ -98,7 +98,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     schema, cells = data.schema, math.prod(data.schema.shape)
     if schema.sequences is not None and schema.sequences.inputs and not row.reads_inputs:
         what = f"the recipe {config.recipe!r} reads nothing that is told at every step."
-        raise ConfigError(what, where="--input", fix="Leave --input out: the columns are then modelled.")
+        fix = "Use --recipe world, or leave --input out: the columns are then modelled."
+        raise ConfigError(what, where="--input", fix=fix)
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.models import AffineHead, BernoulliHead, Standardise, StateSpaceModel, StepEncoder
 from latens.models.heads.steps import StepColumnsHead
+from latens.recipes.building.world_starts import begins_at_changes, started_changes
 
 MOST_STEPS = 200_000
 """Steps of training rows that the closed form sees."""
@@ -32,6 +33,8 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
     """
     decoder: Any = model.decoder
     x, seen, inputs = _steps(data, prepare, decoder)
+    if begins_at_changes(model):
+        return started_changes(model, x, seen, inputs)
     d, size = x.shape[2], decoder.latent_size
     head, located = decoder.head, _located(decoder.head)
     mean = np.sum(x * seen, axis=(0, 1)) / np.maximum(np.sum(seen, axis=(0, 1)), 1)

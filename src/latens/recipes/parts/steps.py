@@ -9,8 +9,10 @@ from msgspec import Meta, structs
 from latens import models as m
 from latens.config import Part, VAEConfig, Width
 from latens.data import Schema
+from latens.data.world import REWARD, TERMINATED
 from latens.errors import ConfigError
 from latens.models import AbstractHead
+from latens.models.heads.steps import CoinsApart, StepColumnsHead
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
 from latens.recipes.parts.options import make
@@ -79,7 +81,7 @@ def state_space_model(
         write=SPOKEN * jax.random.normal(keys[2], (size, width)),
         lagged=jnp.zeros((recalled, width)),
         bias=jnp.zeros(width),
-        say=dense(read.memory + size, width, keys[3]) if hidden else None,
+        say=_said(head, size, dense, read.memory + size, width, keys[3]) if hidden else None,
         head=head,
         standardise=entry,
         lags=read.lags,
@@ -90,8 +92,24 @@ def state_space_model(
         change = dense(read.units + read.memory + size, 2 * size, keys[5])
         precision = jnp.full((d, size), -4.0)
         logits = isinstance(head, m.BernoulliHead)
-        encoder = m.StepEncoder(reader, change, jnp.zeros((d, size)), precision, read.reads, logits)
+        encoder = m.StepEncoder(reader, change, jnp.zeros((d, size)), precision, read.reads, logits, _blind(schema))
     return m.StateSpaceModel(m.StepPrior(schema.shape[0]), encoder, decoder)
+
+
+def _said(head: AbstractHead, size: int, dense: Any, n_in: int, width: int, key: Key) -> Any:
+    """The network before the head; columns of 0 and 1 have one of their own."""
+    numbers, inner = dense(n_in, width, key), _inside(head)
+    if not isinstance(inner, StepColumnsHead) or not inner.binary:
+        return numbers
+    coins = dense(2 * size, len(inner.binary), jax.random.fold_in(key, 1))
+    return CoinsApart(numbers, coins, tuple(sorted(inner.binary)), size)
+
+
+def _blind(schema: Schema) -> tuple[int, ...]:
+    """The columns that say of a recorded step what follows from the observation: they are foretold, and not read."""
+    if schema.world is None or schema.sequences is None:
+        return ()
+    return tuple(i for i, one in enumerate(schema.sequences.columns) if one.name in (REWARD, TERMINATED))
 
 
 def inputs_of(schema: Schema) -> int:

@@ -1,0 +1,106 @@
+"""A policy found only inside a learned world, by the cross-entropy method, and what it earns in the true one.
+
+    latens record CartPole-v1 --steps 10000 --out cart.parquet
+    latens fit cart.parquet --recipe world --out runs/cart
+    python examples/world_policy.py runs/cart
+
+The true environment is not touched before the last line.
+"""
+
+import argparse
+
+import gymnasium
+import numpy as np
+
+from latens.worlds import ModelVectorEnv
+
+
+class Linear:
+    """Actions from one matrix: of the observation and, where something is hidden, its last change."""
+
+    def __init__(self, env, changes=False):
+        space = env.single_action_space if hasattr(env, "single_action_space") else env.action_space
+        seen = (env.single_observation_space if hasattr(env, "single_observation_space") else env.observation_space).shape[0]
+        self.space, self.discrete, self.changes = space, hasattr(space, "n"), changes
+        self.outputs = (1 if space.n == 2 else space.n) if self.discrete else space.shape[0]
+        self.inputs = seen * (2 if changes else 1) + 1
+        self.size = self.inputs * self.outputs
+
+    def __call__(self, weights, seen, last):
+        read = [seen, 10 * (seen - last)] if self.changes else [seen]
+        read = np.concatenate([*read, np.ones((len(seen), 1))], axis=1)
+        said = np.einsum("ni,nio->no", read, weights.reshape(len(seen), self.inputs, self.outputs))
+        if self.discrete:
+            chosen = said[:, 0] > 0 if self.outputs == 1 else said.argmax(1)
+            return self.space.start + chosen.astype(int)
+        middle, reach = (self.space.high + self.space.low) / 2, (self.space.high - self.space.low) / 2
+        return (middle + reach * np.tanh(said)).astype(self.space.dtype)
+
+
+def returns(env, policy, weights, seed, horizon):
+    """The return of one episode in every copy, and the share of its steps that were outside the recorded data."""
+    seen, _ = env.reset(seed=seed)
+    last, total, alive, outside, steps = seen, np.zeros(len(seen)), np.ones(len(seen), bool), 0.0, 0
+    for _ in range(horizon):
+        action = policy(weights, seen, last)
+        last = seen
+        seen, reward, terminated, truncated, info = env.step(action)
+        total += reward * alive
+        outside, steps = outside + (info.get("outside", np.zeros(len(seen), bool)) & alive).sum(), steps + alive.sum()
+        alive &= ~(terminated | truncated)
+        if not alive.any():
+            break
+    return total, outside / steps
+
+
+def search(env, policy, *, rounds=12, candidates=48, starts=16, horizon=500, seed=0):
+    """The cross-entropy method: draw candidates, keep the best eighth, draw around these."""
+    rng = np.random.default_rng(seed)
+    mean, spread = np.zeros(policy.size), np.ones(policy.size)
+    for turn in range(rounds):
+        drawn = mean + spread * rng.normal(size=(candidates, policy.size))
+        earned, outside = returns(env, policy, np.repeat(drawn, starts, 0), int(rng.integers(2**31)), horizon)
+        earned = earned.reshape(candidates, starts).mean(1)
+        best = drawn[np.argsort(-earned)[: candidates // 8]]
+        mean, spread = best.mean(0), best.std(0) + 0.02
+        print(f"round {turn + 1}: best {earned.max():.1f}, mean {earned.mean():.1f} inside, outside {outside:.1%}")
+    return mean
+
+
+def main():
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("run")
+    words.add_argument("--rounds", type=int, default=12)
+    words.add_argument("--changes", action="store_true", help="the policy also sees the last change of the observation")
+    words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--episodes", type=int, default=100, help="of the true environment")
+    args = words.parse_args()
+    inside = ModelVectorEnv(args.run, 48 * 16)
+    policy, horizon = Linear(inside, args.changes), inside.world.limit or 500
+    found = search(inside, policy, rounds=args.rounds, horizon=horizon, seed=args.seed)
+    promised, outside = returns(inside, policy, np.repeat(found[None], 48 * 16, 0), args.seed + 1, horizon)
+    print(f"inside: {promised.mean():.1f}, {outside:.2%} of the steps outside the recorded data")
+    true = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(inside.world.env)] * args.episodes)
+    if inside.world.observed is not None:
+        true = Some(true, list(inside.world.observed))
+    earned, _ = returns(true, policy, np.repeat(found[None], args.episodes, 0), 10_000 + args.seed, horizon)
+    print(f"true: mean {earned.mean():.1f} of {args.episodes} episodes, worst {earned.min():.1f}")
+
+
+class Some:
+    """Copies of the true environment that show some entries of the observation alone."""
+
+    def __init__(self, env, entries):
+        self.env, self.entries = env, entries
+
+    def reset(self, **options):
+        seen, info = self.env.reset(**options)
+        return seen[:, self.entries], info
+
+    def step(self, action):
+        seen, *others = self.env.step(action)
+        return seen[:, self.entries], *others
+
+
+if __name__ == "__main__":
+    main()

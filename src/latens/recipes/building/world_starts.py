@@ -1,0 +1,127 @@
+"""The closed form of environments: latents are the numbers of a step and their last change, moved by a regression."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from latens.models import AffineHead, StateSpaceModel, StepEncoder
+from latens.models.heads.base import raw_scale
+from latens.models.heads.steps import StepColumnsHead
+
+SHARPEST, SHARP = math.exp(-3.0), math.exp(-4.5)
+"""The least noise of a latent at the start, and the noise of what it says, as shares of the spread of a step's change.
+
+The second is the smaller one, so that a latent is what was seen, also where nothing came before.
+"""
+GAIN = 4.0
+"""How many times as large errors of a regression without the last change have to be for it to be a latent."""
+_RIDGE = 1e-6
+
+
+def changes_matter(x: np.ndarray, seen: np.ndarray, inputs: np.ndarray) -> bool:
+    """Whether the last change of the numbers (n, T, d) says of the next step what the numbers do not: a velocity."""
+    errors = []
+    for count in (0, x.shape[2]):
+        state, _, pairs = _states(x, seen.all(axis=2), count)
+        read, said = _pairs(state, inputs, pairs)
+        errors.append(np.mean((said - read @ _weights(read, said)) ** 2, axis=0)[: x.shape[2]])
+    return bool(np.any(errors[0] > GAIN * errors[1] + 1e-9))
+
+
+def _states(own: np.ndarray, known: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers with the last change of the first `count`, the spread of changes, and which steps have a next one."""
+    both = known[:, 1:] & known[:, :-1]
+    change = own[:, 1:] - own[:, :-1]
+    spread = np.sqrt(np.mean(change[both] ** 2, axis=0)) if both.any() else np.ones(own.shape[2])
+    spread = np.maximum(spread, 1e-3)
+    deltas = np.zeros((*own.shape[:2], count))
+    deltas[:, 1:] = np.where(both[..., None], change / spread, 0.0)[..., :count]
+    pairs = both.copy()
+    later = both[:, 1:] & both[:, :-1]  # the change before is known too
+    if later.any():
+        pairs[:, 0], pairs[:, 1:] = False, later
+    return np.concatenate([np.where(known[..., None], own, 0.0), deltas], axis=2), spread, pairs
+
+
+def _pairs(state: np.ndarray, inputs: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is read (state, action, 1) and what comes next, led by the pairs."""
+    ones = np.ones((int(pairs.sum()), 1))
+    return np.concatenate([state[:, :-1][pairs], inputs[:, 1:][pairs], ones], axis=1), state[:, 1:][pairs]
+
+
+def _weights(read: np.ndarray, said: np.ndarray) -> np.ndarray:
+    gram = read.T @ read
+    return np.linalg.solve(gram + _RIDGE * max(np.trace(gram), 1.0) / len(gram) * np.eye(len(gram)), read.T @ said)
+
+
+def begins_at_changes(model: StateSpaceModel) -> bool:
+    """Whether a model is one of steps of numbers beside ends, with latents enough for the numbers."""
+    decoder: Any = model.decoder
+    inner = decoder.head.head if isinstance(decoder.head, AffineHead) else None
+    if not isinstance(inner, StepColumnsHead) or decoder.lags or not decoder.action_size:
+        return False
+    return 0 < inner.shape[-1] - len(inner.binary) <= decoder.latent_size
+
+
+def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inputs: np.ndarray) -> StateSpaceModel:
+    """The model begun at $s_{t+1} = A s_t + B a_{t+1} + c$, where s holds the numbers of a step and their last change.
+
+    What is predicted is the change of a step, whatever the scale of the numbers: A is near the identity. Rows come as
+    the model reads them, (n, T, d), with where they are observed and the actions, (n, T, a).
+    """
+    from latens.recipes.building.step_starts import _gain
+
+    decoder: Any = model.decoder
+    inner: StepColumnsHead = decoder.head.head
+    d, size = x.shape[2], decoder.latent_size
+    coins = np.array(sorted(inner.binary), int)
+    numbers = np.setdiff1d(np.arange(d), coins)
+    own = x[..., numbers]
+    known = seen[..., numbers].all(axis=2)
+    count = min(size - len(numbers), len(numbers))
+    state, spread, pairs = _states(own, known, count)
+    read, said = _pairs(state, inputs, pairs)
+    weights = _weights(read, said)
+    units, found = np.concatenate([spread, np.ones(count)]), state.shape[2]
+    moved = np.maximum(np.mean((said - read @ weights) ** 2, axis=0), (SHARPEST * units) ** 2)
+    rest = size - found  # latents beyond these say nothing yet
+    begun = known[:, 0]
+    first = own[:, 0][begun] if begun.any() else np.zeros((1, len(numbers)))
+    mean, scale = np.zeros(size), np.ones(size)
+    mean[: len(numbers)] = first.mean(axis=0)
+    scale[: len(numbers)] = np.maximum(first.std(axis=0), SHARPEST * spread)
+    drift = np.zeros((size, size))
+    drift[:found, :found] = weights[:found]
+    drift[found:, found:] = 0.9 * np.eye(rest)
+    push = np.pad(weights[found:-1], ((0, 0), (0, rest)))
+    write = np.zeros((size, d))
+    write[np.arange(len(numbers)), numbers] = 1.0
+    noise = np.full(d, 1.0)
+    noise[numbers] = (SHARP * spread) ** 2
+    shares = np.clip(x[..., coins].sum((0, 1)) / np.maximum(seen[..., coins].sum((0, 1)), 1), 1e-3, 1 - 1e-3)
+    bias = np.zeros((2, d))
+    bias[0, coins] = np.log(shares) - np.log1p(-shares)
+    bias[1] = raw_scale(np.sqrt(noise), "softplus", inner.scale_floor)
+    outputs = np.zeros((size, decoder.bias.size))
+    outputs[:, :d] = write
+    given = {
+        "bias": bias.reshape(-1),
+        "write": outputs,
+        "drift": drift,
+        "push": push,
+        "rest": np.stack([np.pad(weights[-1], (0, rest)), 0.5 * np.log(np.pad(moved, (0, rest), constant_values=0.2))]),
+        "first": np.stack([mean, np.log(scale)]),
+    }
+    for name, value in given.items():
+        made = jnp.asarray(value, jnp.float32)
+        model = eqx.tree_at(lambda m, name=name: getattr(m.decoder, name), model, made)
+    if isinstance(model.encoder, StepEncoder):
+        write[:, coins] = 0.0
+        gain = _gain(drift, np.pad(moved, (0, rest), constant_values=0.2), write, noise)
+        precision = np.log(np.maximum(write.T**2 / noise[:, None], math.exp(-8.0)))
+        made = jnp.asarray(gain, jnp.float32), jnp.asarray(precision, jnp.float32)
+        model = eqx.tree_at(lambda m: (m.encoder.gain, m.encoder.log_precision), model, made)
+    return model

@@ -1,0 +1,96 @@
+"""What is found of a model of an environment beside its bound: the alarm, and how well it says where episodes end."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from latens.data import Dataset, prepare_batch
+from latens.data.world import TERMINATED
+from latens.distributions.steps import Steps
+from latens.evaluation import Estimate
+from latens.evaluation.alarm import fit_alarm
+from latens.workflow.trained import TrainedModel
+
+
+def steps_of(data: Dataset, positions: Shaped[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What was seen, the action that was taken there, and what was seen next, of every step of some rows.
+
+    Arrays of shape (steps, d), (steps, a) and (steps, d); discrete actions are places from 0 on.
+    """
+    schema = data.schema
+    world, sequences = schema.world, schema.sequences
+    assert world is not None and sequences is not None
+    names = [column.name for column in sequences.columns]
+    seen = [names.index(name) for name in world.observations if name in names]
+    x = np.asarray(data.x[positions], np.float64)[..., seen]
+    known = np.ones(x.shape, bool) if data.mask is None else np.asarray(data.mask[positions])[..., seen]
+    told = np.asarray((data.cond or {})["inputs"][positions], np.float64)
+    pairs = known[:, 1:].all(2) & known[:, :-1].all(2)
+    taken = told[:, 1:][pairs]
+    if world.action.kind == "discrete":
+        values = np.array([float(name) for name in sequences.inputs[0].values])
+        taken = values[taken.argmax(1)][:, None] - world.action.start
+    else:
+        shift, scale = (np.array([getattr(one, name) for one in sequences.inputs]) for name in ("usual", "scale"))
+        taken = shift + scale * taken
+    return x[:, :-1][pairs], taken, x[:, 1:][pairs]
+
+
+def alarm_facts(data: Dataset) -> dict[str, Any]:
+    """The alarm of the training steps of a recording, as a model file keeps it; nothing for other data."""
+    world = data.schema.world
+    if world is None or not data.cond or "inputs" not in data.cond:
+        return {}
+    seen, taken, _ = steps_of(data, data.subset("train"))
+    if len(seen) < 2:
+        return {}
+    return {"alarm": fit_alarm(seen, taken, places=world.action.n if world.action.kind == "discrete" else 0).plain()}
+
+
+def ends_auc(
+    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], *, seed: int = 0
+) -> dict[str, Estimate]:
+    """The area under the curve of the probability of an end, given all that was seen up to the step but the end."""
+    sequences = data.schema.sequences
+    names = [column.name for column in sequences.columns] if sequences else []
+    if data.schema.world is None or TERMINATED not in names or not hasattr(trained.model, "ahead"):
+        return {}
+    place = names.index(TERMINATED)
+    batch = prepare_batch(trained.preparation, trained.batch(data, positions), key=jax.random.key(seed))
+    mask = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
+    hidden = mask.copy()
+    hidden[..., place] = False
+    keys = jax.random.split(jax.random.key(seed), len(positions))
+    said = np.asarray(_probabilities(trained.model, batch.x, jnp.asarray(hidden), batch.cond, keys))[..., place]
+    ended = np.asarray(batch.x)[..., place] > 0.5
+    score, end = said[mask[..., place]], ended[mask[..., place]]
+    if end.all() or not end.any():
+        return {}
+    value, error = area(score, end)
+    protocol = "P(end) of a step from one draw given all before it and the step without its end"
+    return {"termination_auc": Estimate(value, error, 1, len(end), unit="share", protocol=protocol, seed=seed)}
+
+
+@eqx.filter_jit
+def _probabilities(model: Any, x: Any, mask: Any, cond: Any, keys: Any) -> Float[jax.Array, "n T d"]:
+    def row(x: Any, mask: Any, cond: Any, key: Any) -> Any:
+        posterior = model.posterior(x, cond=cond, mask=mask)
+        walk = posterior.walk(noise=posterior.sample_noise(key=key))
+        return Steps(model.decoder.head, walk.outputs).mean()
+
+    return jax.vmap(row)(x, mask, cond, keys)
+
+
+def area(score: Shaped[np.ndarray, " n"], end: Bool[np.ndarray, " n"]) -> tuple[float, float]:
+    """The area under the ROC curve, with ties counted half, and its standard error (Hanley & McNeil, 1982)."""
+    from scipy.stats import rankdata
+
+    ones, zeros = int(end.sum()), int((~end).sum())
+    value = float((rankdata(score)[end].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+    above, below = value / (2 - value), 2 * value**2 / (1 + value)
+    spread = value * (1 - value) + (ones - 1) * (above - value**2) + (zeros - 1) * (below - value**2)
+    return value, float(np.sqrt(max(spread, 0.0) / (ones * zeros)))

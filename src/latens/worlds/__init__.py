@@ -1,0 +1,27 @@
+"""Environments: what they do as a table, and trained models of them as environments of Gymnasium."""
+
+from typing import TYPE_CHECKING, Any
+
+from latens.worlds.record import Recording, record
+
+if TYPE_CHECKING:
+    from latens.worlds.env import ModelEnv, ModelVectorEnv
+    from latens.worlds.render import film
+
+__all__ = ["ModelEnv", "ModelVectorEnv", "Recording", "film", "record"]
+
+
+def __getattr__(name: str) -> Any:
+    # Gymnasium is an extra: a class of its own cannot be named before it is there.
+    if name in ("ModelEnv", "ModelVectorEnv"):
+        from latens.worlds.record import needed_gymnasium
+
+        needed_gymnasium()
+        from latens.worlds import env
+
+        return getattr(env, name)
+    if name == "film":
+        from latens.worlds.render import film
+
+        return film
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,365 @@
+"""A trained model of an environment as an environment of Gymnasium: one, or many that step together."""
+
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from jaxtyping import Array, Bool, Float, Int
+
+from latens.data.world import Space, World
+from latens.errors import UsageError
+from latens.evaluation.alarm import Alarm
+from latens.typing import Key
+
+
+class Simulator(Protocol):
+    """What an environment is made of: pure functions of one state, which are compiled and mapped over many."""
+
+    def init(self, observation: Float[Array, " d"] | None, key: Key) -> tuple[Any, Float[Array, " d"]]:
+        """A state, and what is seen of it; None draws how an episode begins."""
+        ...
+
+    def step(
+        self, state: Any, action: Float[Array, " a"], key: Key
+    ) -> tuple[Any, Float[Array, " d"], Float[Array, ""], Bool[Array, ""]]:
+        """The next state, what is seen of it, what was paid on the way, and whether the world ended there."""
+        ...
+
+
+class _Carry(NamedTuple):
+    """What an environment holds between two steps, led by the copies."""
+
+    state: Any
+    seen: Float[Array, "n d"]
+    clock: Int[Array, " n"]
+    ended: Bool[Array, " n"]  # the next step is a reset
+
+
+class _Arrived(NamedTuple):
+    """What a step gives, led by the copies."""
+
+    seen: Float[Array, "n d"]
+    reward: Float[Array, " n"]
+    terminated: Bool[Array, " n"]
+    truncated: Bool[Array, " n"]
+    log_density: Float[Array, " n"]
+    outside: Bool[Array, " n"]
+
+
+def _begin(simulator: Any, starts: Any, keys: Any) -> _Carry:
+    """Begin one copy for each key, at given observations or as an episode begins."""
+    state, seen = jax.vmap(simulator.init)(starts, keys)
+    blank = jnp.zeros(len(keys), int)
+    return _Carry(state, seen, blank, blank > 0)
+
+
+def _advance(simulator: Any, alarm: Alarm | None, carry: _Carry, actions: Any, keys: Any, horizon: Any) -> Any:
+    """One step of all copies; those whose episode ended are reset instead, as Gymnasium's NEXT_STEP has it."""
+    split = jax.vmap(jax.random.split)(keys)
+    fresh = _begin(simulator, None, split[:, 0])
+    state, seen, reward, terminated = jax.vmap(simulator.step)(carry.state, actions, split[:, 1])
+    clock = carry.clock + 1
+    truncated = (clock >= horizon) & ~terminated
+    went = _Carry(state, seen, clock, terminated | truncated)
+    gone = carry.ended
+    pick = lambda new, old: jnp.where(gone.reshape(-1, *[1] * (new.ndim - 1)), new, old)  # noqa: E731
+    after = jax.tree.map(pick, fresh, went)
+    if alarm is None:
+        density = jnp.full(len(gone), jnp.inf)
+        outside = gone & ~gone
+    else:
+        density = jax.vmap(alarm.log_prob)(carry.seen, actions)
+        outside = (density < alarm.threshold) & ~gone
+    reward = jnp.where(gone, 0.0, reward)
+    return after, _Arrived(after.seen, reward, terminated & ~gone, truncated & ~gone, density, outside)
+
+
+_begin_compiled = eqx.filter_jit(_begin)
+_advance_compiled = eqx.filter_jit(_advance)
+
+
+def space_in(space: Space) -> gymnasium.Space:
+    """The space of Gymnasium that a recording describes."""
+    if space.kind == "discrete":
+        return gymnasium.spaces.Discrete(space.n, start=space.start)
+    low, high = (limit.reshape(space.shape) for limit in space.limits())
+    dtype = np.dtype(space.dtype)
+    return gymnasium.spaces.Box(low.astype(dtype), high.astype(dtype), space.shape, dtype.type)
+
+
+class _Copies:
+    """Copies of a world that step together: what both environments are made of."""
+
+    def __init__(self, run: Any, num: int, horizon: int | None, temperature: float, seed: int | None) -> None:
+        from latens.worlds.simulator import simulator_of
+
+        self.simulator, self.world, self.alarm = simulator_of(run, temperature)
+        if horizon is not None and (not isinstance(horizon, int | np.integer) or horizon < 1):
+            raise UsageError(f"{horizon!r} is not a whole number above 0.", where="horizon", fix="Give 1 or more.")
+        self.horizon = horizon or self.world.limit
+        if self.horizon is None and not self.world.ends:
+            what = "an episode never ends: none of the recording terminated, and the environment has no limit of steps."
+            raise UsageError(what, where="horizon", fix="Give a horizon.")
+        self.num, self.count, self.carry = num, 0, None
+        self.observation, self.action = space_in(self.world.observation), space_in(self.world.action)
+        self.low, self.high = (x.astype(np.float64) for x in self.world.action.limits())
+        self.reseed(seed)
+
+    def reseed(self, seed: int | None) -> None:
+        """Begin anew with the random numbers of a seed; None draws one."""
+        number = np.random.SeedSequence().entropy if seed is None else seed
+        self.key, self.count = jax.random.key(int(number) % 2**32), 0
+
+    def keys(self) -> Any:
+        """A key for each copy, others at every call."""
+        self.count += 1
+        return jax.random.split(jax.random.fold_in(self.key, self.count), self.num)
+
+    def begin(self, options: dict[str, Any] | None) -> np.ndarray:
+        """Reset every copy, or those of `reset_mask`."""
+        options = options or {}
+        strange = sorted(set(options) - {"start", "reset_mask"})
+        if strange:
+            raise UsageError(f"{strange[0]!r} is not known.", where="options", fix="Valid: start, reset_mask.")
+        starts = options.get("start")
+        fresh = _begin_compiled(self.simulator, None if starts is None else self.starts(starts), self.keys())
+        mask = options.get("reset_mask")
+        if mask is not None and self.carry is not None:
+            chosen = np.asarray(mask)
+            if chosen.shape != (self.num,) or chosen.dtype != bool:
+                what = f"reset_mask has shape {chosen.shape} and type {chosen.dtype}."
+                raise UsageError(what, where="options", fix=f"Give {self.num} truth values.")
+            pick = lambda new, old: jnp.where(chosen.reshape(-1, *[1] * (new.ndim - 1)), new, old)  # noqa: E731
+            fresh = jax.tree.map(pick, fresh, self.carry)
+        self.carry = fresh
+        return self.shown(fresh.seen)
+
+    def starts(self, rows: Any) -> np.ndarray:
+        """The observations that the copies begin at: one for all, or one for each, taken in turn."""
+        space = self.world.observation
+        try:
+            found = np.asarray(rows, np.float32)
+        except (TypeError, ValueError):
+            found = np.full((0,), np.nan, np.float32)
+        if not found.size or found.size % space.size or not np.isfinite(found).all():
+            fix = f"Give finite numbers of shape (n, {space.size}), or ({space.size},)."
+            raise UsageError(f"shape {found.shape} is no set of observations.", where="options['start']", fix=fix)
+        found = space.coded(found.reshape(-1, space.size))
+        return found[np.arange(self.num) % len(found)]
+
+    def step(self, actions: Any) -> _Arrived:
+        """Take one action for each copy."""
+        if self.carry is None:
+            raise gymnasium.error.ResetNeeded("Call reset before step.")
+        horizon = np.int32(self.horizon or 2**31 - 1)
+        chosen = self.checked(actions)
+        self.carry, arrived = _advance_compiled(
+            self.simulator, self.alarm, self.carry, chosen, self.keys(), horizon
+        )
+        return jax.device_get(arrived)
+
+    def checked(self, actions: Any) -> np.ndarray:
+        """The actions as the simulator takes them, of shape (copies, size); discrete ones from 0 on."""
+        space = self.world.action
+        try:
+            found = np.asarray(actions, np.float64)
+        except (TypeError, ValueError):
+            found = np.full(0, np.nan)
+        if found.size != self.num * space.size:
+            what = f"an action of shape {found.shape} is not {self.num} of shape {space.shape}."
+            raise UsageError(what, where="action", fix=f"Give elements of {self.action}.")
+        found = found.reshape(self.num, space.size)
+        # A box in single precision: the nearest number to a limit may lie a little beyond it.
+        slack = 1e-6 * np.maximum(1.0, np.abs(found))
+        fine = np.isfinite(found) & (found >= self.low - slack) & (found <= self.high + slack)
+        if space.kind == "discrete":
+            fine &= found == np.round(found)
+        if not fine.all():
+            what = f"the action {found[~fine.all(1)][0].tolist()} is not in {self.action}."
+            raise UsageError(what, where="action", fix="Clip it, or give an element of the action space.")
+        return (found - space.start if space.kind == "discrete" else found).astype(np.float32)
+
+    def shown(self, seen: Any) -> np.ndarray:
+        """Observations as elements of their space: within its limits, of its type and shape."""
+        space, found = self.world.observation, np.asarray(seen)
+        if space.kind == "discrete":
+            return space.start + np.argmax(found, axis=1)
+        low, high = space.limits()
+        if not space.dtype.startswith("float"):
+            found = np.round(found)
+        clipped = np.clip(found, low, high).astype(space.dtype)
+        return clipped.reshape(self.num, *space.shape)
+
+
+class ModelEnv(gymnasium.Env):
+    """A trained model of an environment as a `gymnasium.Env`: reward and end are the model's own.
+
+    `info` holds `log_density`, the log density of the observation and the action that was taken there among the
+    training steps, in nats, and `outside`: whether 99.9 % of these have a larger one. A return is worth little where
+    the alarm is often on.
+
+    Args:
+        run: The folder of a run of the recipe `world`, a model file, or a `TrainedModel`.
+        horizon: Steps after which an episode is truncated; None takes the limit of the recorded environment.
+        temperature: Factor of the spread of what is drawn; 0 takes means.
+        render_mode: None, or "rgb_array": pictures of shape (height, width, 3).
+
+    Raises:
+        UsageError: The run is no world; an action or a start that is not in its space.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 30}
+
+    def __init__(
+        self, run: Any, *, horizon: int | None = None, temperature: float = 1.0, render_mode: str | None = None
+    ) -> None:
+        _check_mode(render_mode)
+        self._copies = _Copies(run, 1, horizon, temperature, None)
+        self.observation_space, self.action_space = self._copies.observation, self._copies.action
+        self.render_mode, self._trail = render_mode, []
+
+    @property
+    def world(self) -> World:
+        """What the recording said of the environment."""
+        return self._copies.world
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: Of everything that is drawn from here on; None goes on with the last.
+            options: `{"start": observations}` begins at one of these, drawn at random; None as recorded episodes do.
+
+        Returns:
+            The observation and an empty dictionary.
+
+        Raises:
+            UsageError: Starts of another shape, or another option.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            self._copies.reseed(seed)
+        if options and "start" in options:
+            rows = self._copies.starts(options["start"])
+            given = np.asarray(options["start"]).reshape(-1, *self.observation_space.shape)  # type: ignore[arg-type]
+            options = {**options, "start": given[int(self.np_random.integers(len(given)))]} if len(rows) else options
+        seen = self._one(self._copies.begin(options))
+        self._trail = [seen]
+        return seen, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take an action.
+
+        Args:
+            action: An element of `action_space`.
+
+        Returns:
+            Observation, reward, whether the world ended, whether the horizon ended the episode, and `info`.
+
+        Raises:
+            UsageError: The action is not in its space, or not finite.
+        """
+        arrived = self._copies.step(action)
+        self._copies.carry = self._copies.carry._replace(ended=np.zeros(1, bool))  # type: ignore[union-attr]
+        seen = self._one(self._copies.shown(arrived.seen))
+        self._trail.append(seen)
+        info = {"log_density": float(arrived.log_density[0]), "outside": bool(arrived.outside[0])}
+        return seen, float(arrived.reward[0]), bool(arrived.terminated[0]), bool(arrived.truncated[0]), info
+
+    def render(self) -> np.ndarray | None:
+        """Draw the episode so far.
+
+        Returns:
+            A picture where `render_mode` is "rgb_array": the decoded one where observations are pictures, else the
+            entries of the observation over time; else None.
+        """
+        from latens.worlds.render import drawn
+
+        return drawn(self._trail, self.world) if self.render_mode == "rgb_array" else None
+
+    def _one(self, seen: np.ndarray) -> Any:
+        return np.int64(seen[0]) if self.world.observation.kind == "discrete" else seen[0]
+
+
+class ModelVectorEnv(VectorEnv):
+    """Many copies of a trained model of an environment, one compiled call a step.
+
+    A copy whose episode has ended is reset by the next step, whose action it does not read, whose reward is 0 and
+    which ends nothing: Gymnasium's `AutoresetMode.NEXT_STEP`. `infos` holds `log_density` and `outside` of every copy,
+    as `ModelEnv` gives them.
+
+    Args:
+        run: The folder of a run of the recipe `world`, a model file, or a `TrainedModel`.
+        num_envs: How many copies.
+        horizon: Steps after which an episode is truncated; None takes the limit of the recorded environment.
+        temperature: Factor of the spread of what is drawn; 0 takes means.
+
+    Raises:
+        UsageError: The run is no world; actions or starts that are not in their space.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(self, run: Any, num_envs: int, *, horizon: int | None = None, temperature: float = 1.0) -> None:
+        if not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= 2**20:
+            raise UsageError(f"{num_envs!r} is not within 1 and {2**20}.", where="num_envs", fix="Give 1 or more.")
+        self.num_envs = int(num_envs)
+        self._copies = _Copies(run, self.num_envs, horizon, temperature, None)
+        self.single_observation_space, self.single_action_space = self._copies.observation, self._copies.action
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    @property
+    def world(self) -> World:
+        """What the recording said of the environment."""
+        return self._copies.world
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode in every copy.
+
+        Args:
+            seed: Of everything that is drawn from here on; of a list the first. None goes on with the last.
+            options: `{"start": observations}` gives them to the copies in turn; `{"reset_mask": truths}` resets some.
+
+        Returns:
+            The observations and an empty dictionary.
+
+        Raises:
+            UsageError: Starts or a mask of another shape, or another option.
+        """
+        one = seed[0] if isinstance(seed, list | tuple) else seed
+        super().reset(seed=one)
+        if one is not None:
+            self._copies.reseed(one)
+        return self._copies.begin(options), {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take an action in every copy.
+
+        Args:
+            actions: Elements of `single_action_space`, led by the copies.
+
+        Returns:
+            Observations, rewards, terminations, truncations and `infos`, led by the copies.
+
+        Raises:
+            UsageError: An action is not in its space, or not finite.
+        """
+        arrived = self._copies.step(actions)
+        infos = {"log_density": arrived.log_density, "outside": arrived.outside}
+        seen = self._copies.shown(arrived.seen)
+        return seen, arrived.reward.astype(np.float64), arrived.terminated, arrived.truncated, infos
+
+
+def _check_mode(mode: str | None) -> None:
+    if mode not in (None, "rgb_array"):
+        raise UsageError(f"{mode!r} is not known.", where="render_mode", fix="Valid: None and 'rgb_array'.")

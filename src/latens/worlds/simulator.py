@@ -1,0 +1,108 @@
+"""A trained state-space model as the pure functions that an environment is made of."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from latens.data.world import REWARD, TERMINATED, World
+from latens.errors import UsageError
+from latens.evaluation.alarm import Alarm, alarm_from
+from latens.typing import Key
+
+_FIX = "Record an environment and fit it: latens record ENV --out FILE.parquet, latens fit FILE.parquet --recipe world."
+
+
+class LearnedWorld(eqx.Module):
+    """A state-space model as a simulator of the environment that was recorded.
+
+    Args:
+        model: The model.
+        coding: What the model reads of a discrete action, a row for each, of shape (A, a); None of a box.
+        shift: What is subtracted of the numbers of a box, of shape (a,).
+        scale: What the difference is divided by, likewise.
+        temperature: Factor of the spread of what is drawn.
+        seen: Places of the observation in a row of the model.
+        reward: Place of the reward.
+        terminated: Place of the end.
+        discrete: Whether the observation is a whole number, of which `seen` is one column each.
+    """
+
+    model: Any
+    coding: Float[Array, "A a"] | None
+    shift: Float[Array, " a"]
+    scale: Float[Array, " a"]
+    temperature: Float[Array, ""]
+    seen: tuple[int, ...] = eqx.field(static=True)
+    reward: int = eqx.field(static=True)
+    terminated: int = eqx.field(static=True)
+    discrete: bool = eqx.field(static=True)
+
+    def init(self, observation: Float[Array, " d"] | None, key: Key) -> tuple[Any, Float[Array, " d"]]:
+        """A state and what is seen of it: of the posterior given the observation, or drawn as episodes begin."""
+        places, blank = jnp.asarray(self.seen), jnp.zeros(self.model.decoder.action_size)
+        if observation is None:
+            state, x = self.model.step(self.model.start(), blank, key=key, temperature=self.temperature)
+            return state, self._shown(x[places])
+        size = self.model.decoder.event_shape[0]
+        x = jnp.zeros(size).at[places].set(observation)
+        mask = jnp.zeros(size, bool).at[places].set(True)
+        cond = {"inputs": blank[None]}
+        return self.model.after(x[None], mask=mask[None], cond=cond, key=key), observation
+
+    def step(
+        self, state: Any, action: Float[Array, " a"], key: Key
+    ) -> tuple[Any, Float[Array, " d"], Float[Array, ""], Bool[Array, ""]]:
+        """The next state, what is seen of it, what was paid, and whether the world ended there."""
+        read = (action - self.shift) / self.scale if self.coding is None else self.coding[action[0].astype(int)]
+        state, x = self.model.step(state, read, key=key, temperature=self.temperature)
+        return state, self._shown(x[jnp.asarray(self.seen)]), x[self.reward], x[self.terminated] > 0.5
+
+    def _shown(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        return jax.nn.one_hot(jnp.argmax(x), len(x)) if self.discrete else x
+
+
+def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World, Alarm | None]:
+    """What an environment needs of a run: its simulator, what the recording said, and its alarm."""
+    from latens.workflow.trained import TrainedModel, load
+
+    if hasattr(run, "init") and hasattr(run, "step") and isinstance(getattr(run, "world", None), World):
+        return run, run.world, getattr(run, "alarm", None)
+    if not 0 <= temperature < float("inf"):
+        raise UsageError(f"{temperature!r} is below 0.", where="temperature", fix="Give 0 (means), 1, or between.")
+    trained = run if isinstance(run, TrainedModel) else load(run)
+    where = "run" if isinstance(run, TrainedModel) else str(run)
+    schema = trained.schema
+    world, sequences = getattr(schema, "world", None), getattr(schema, "sequences", None)
+    if world is None or sequences is None or not hasattr(trained.model, "ahead"):
+        recipe = getattr(trained.config, "recipe", "built by hand")
+        raise UsageError(f"the model is no world: its recipe is {recipe}.", where=where, fix=_FIX)
+    names = [column.name for column in sequences.columns]
+    lacking = [name for name in (*world.observations, REWARD, TERMINATED) if name not in names]
+    if lacking:
+        what = f"the model has no column {lacking[0]!r}, so nothing says when an episode ends or what it pays."
+        raise UsageError(what, where=where, fix=_FIX)
+    inputs = {one.name: one for one in sequences.inputs}
+    if any(name not in inputs for name in world.actions):
+        raise UsageError(f"the model does not read {world.actions[0]}.", where=where, fix=_FIX)
+    coding, shift, scale = None, np.zeros(1), np.ones(1)
+    if world.action.kind == "discrete":
+        (one,) = (inputs[name] for name in world.actions)
+        places = {float(name): i for i, name in enumerate(one.values)}
+        coding = np.zeros((world.action.n, one.width), np.float32)
+        for action in range(world.action.n):
+            if (place := places.get(float(action + world.action.start))) is not None:
+                coding[action, place] = 1.0
+    else:
+        shift = np.array([inputs[name].usual for name in world.actions])
+        scale = np.array([inputs[name].scale for name in world.actions])
+    made = LearnedWorld(
+        trained.model, None if coding is None else jnp.asarray(coding), jnp.float32(shift), jnp.float32(scale),
+        jnp.float32(temperature), tuple(map(names.index, world.observations)), names.index(REWARD),
+        names.index(TERMINATED), world.observation.kind == "discrete",
+    )  # fmt: skip
+    plain = trained.facts.get("alarm")
+    return made, world, None if plain is None else alarm_from(plain)

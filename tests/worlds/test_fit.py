@@ -1,0 +1,162 @@
+"""From a recording to a model that is an environment: a linear world whose every number is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+gymnasium = pytest.importorskip("gymnasium")
+pytest.importorskip("pyarrow")
+
+from latens.config import override  # noqa: E402
+from latens.data import load  # noqa: E402
+from latens.data.schema import Schema  # noqa: E402
+from latens.errors import ConfigError, UsageError  # noqa: E402
+from latens.recipes import get_recipe  # noqa: E402
+from latens.workflow.experiment import prepare, train  # noqa: E402
+from latens.workflow.worlds import alarm_facts, area, steps_of  # noqa: E402
+from latens.worlds import ModelEnv, record  # noqa: E402
+
+
+class Line(gymnasium.Env):
+    """x' = 0.9 x + 0.3 a, which ends at |x| > 1 and pays 2 x'."""
+
+    observation_space = gymnasium.spaces.Box(-5.0, 5.0, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    x = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x = self.np_random.uniform(-0.5, 0.5)
+        return np.array([self.x], np.float32), {}
+
+    def step(self, action):
+        self.x = 0.9 * self.x + 0.3 * float(action[0])
+        return np.array([self.x], np.float32), 2 * self.x, bool(abs(self.x) > 1), False, {}
+
+
+def policy(seen, rng):
+    return rng.uniform(-1, 1, 1).astype(np.float32) + 0.0 if rng.uniform() < 0.5 else np.sign(rng.normal(size=1))
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("world") / "line.parquet"
+    record(Line(), steps=600, policy=policy, seed=0).write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def started(recording):
+    data = load(recording)
+    config = override(get_recipe("world").config, {"training.steps": 1, "optimizer.warmup_steps": 0,
+                                                   "network.hidden": [4], "posterior.units": 4})  # fmt: skip
+    return prepare(config, data)
+
+
+@pytest.fixture(scope="module")
+def trained(started):
+    return train(started)[0]
+
+
+def test_a_recording_is_read_as_episodes_with_actions(recording):
+    made, data = record(Line(), steps=600, policy=policy, seed=0), load(recording)
+    sequences, world = data.schema.sequences, data.schema.world
+    assert [one.name for one in sequences.columns] == ["observation_0", "reward", "terminated"]
+    assert [one.name for one in sequences.inputs] == ["action_in_0"]
+    assert world == made.world
+    assert Schema.from_json(data.schema.to_json()) == data.schema
+    assert len(data) == made.episode.max() + 1
+    first = made.episode == 0
+    row = int(np.flatnonzero(np.asarray(data.places.sequence).astype(str) == "0")[0])
+    np.testing.assert_array_equal(data.x[row, : first.sum(), 0], made.observation[first, 0])
+    assert not data.mask[row, 0, 1]  # nothing was paid for a reset
+    assert not data.mask[row, first.sum() :].any()
+    one = sequences.inputs[0]
+    told = one.usual + one.scale * data.cond["inputs"][row, 1 : first.sum(), 0]
+    np.testing.assert_allclose(told, made.action[first][1:, 0], atol=1e-6)
+
+
+def test_steps_are_what_was_seen_and_done_there(recording):
+    data = load(recording)
+    seen, taken, after = steps_of(data, np.arange(len(data)))
+    assert len(seen) == 600
+    np.testing.assert_allclose(after, 0.9 * seen + 0.3 * taken, atol=1e-6)
+
+
+def test_the_closed_form_is_the_law_of_a_linear_world(started):
+    (stage,) = started.stages()
+    model = stage.start(started.new_model(), started.data)
+    state = model.start()._replace(begun=jnp.asarray(True))
+    columns, one = started.data.schema.sequences.columns, started.data.schema.sequences.inputs[0]
+    shift, scale = columns[0].shift, columns[0].scale
+    z = state.z.at[0].set((0.4 - shift) / scale).at[1].set((0.8 - columns[1].shift) / columns[1].scale)
+    action = jnp.array([(0.5 - one.usual) / one.scale])
+    prior = model.decoder.prior(state._replace(z=z), state.memory, action)
+    assert float(prior.loc[0] * scale + shift) == pytest.approx(0.9 * 0.4 + 0.3 * 0.5, abs=0.02)
+    emission = model.decoder.emission(state.memory, z, jnp.zeros(0))
+    np.testing.assert_allclose(emission.mean()[:2], [0.4, 0.8], atol=1e-5)
+    shares = np.asarray(started.data.x)[np.asarray(started.data.mask)[..., 2], 2].mean()
+    assert float(emission.mean()[2]) == pytest.approx(shares, abs=0.02)
+
+
+def test_a_trained_model_is_an_environment_with_its_alarm(trained, tmp_path):
+    trained.save(tmp_path / "m.safetensors")
+    env = ModelEnv(str(tmp_path / "m.safetensors"), horizon=3)
+    assert env.world.ends
+    assert env.observation_space == Line.observation_space
+    assert env.action_space == Line.action_space
+    seen, _ = env.reset(seed=0, options={"start": [0.5]})
+    assert seen.tolist() == [0.5]
+    after, reward, terminated, truncated, info = env.step(np.array([0.5], np.float32))
+    assert after[0] == pytest.approx(0.9 * 0.5 + 0.15, abs=0.15)
+    assert isinstance(terminated, bool)
+    assert np.isfinite(reward)
+    assert not info["outside"]
+    env.reset(seed=0, options={"start": [4.5]})
+    assert env.step([1.0])[4]["outside"]
+    drawn = np.array([env.reset(seed=s)[0][0] for s in range(40)])
+    assert np.abs(drawn).max() < 1.5
+    assert 0.1 < drawn.std() < 0.6  # as recorded episodes begin: 0.29
+
+
+def test_the_environment_is_the_model_itself(trained):
+    env = ModelEnv(trained, temperature=0.0, horizon=5)
+    env.reset(seed=0, options={"start": [0.2]})
+    key = env._copies.key
+    simulator = env._copies.simulator
+    state, _ = simulator.init(jnp.array([0.2]), jax.random.split(jax.random.fold_in(key, 1), 1)[0])
+    seen, *_ = env.step([0.3])
+    column, one = trained.schema.sequences.columns[0], trained.schema.sequences.inputs[0]
+    state, dist = trained.model.ahead(
+        state, jnp.array([(0.3 - one.usual) / one.scale]), key=jax.random.key(9), temperature=0.0
+    )
+    assert float(seen[0]) == pytest.approx(float(dist.mean()[0]), rel=1e-4)
+    assert column.name == "observation_0"
+
+
+def test_ends_are_measured_on_held_out_episodes(trained, started):
+    found = trained.evaluate(started.data)
+    assert 0.0 <= found["termination_auc"].value <= 1.0
+    assert found["termination_auc"].standard_error > 0
+    value, error = area(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))
+    assert value == 0.75
+    assert error == pytest.approx(np.sqrt((0.75 * 0.25 + (0.6 - 0.5625) + (0.642857 - 0.5625)) / 4), rel=1e-5)
+    assert area(np.zeros(4), np.array([True, False, True, False]))[0] == 0.5
+
+
+def test_other_recipes_and_other_files_are_refused(recording, tmp_path, trained):
+    with pytest.raises(ConfigError, match="--recipe world"):
+        prepare(get_recipe("default").config, load(recording))
+    from dataclasses import replace
+
+    from msgspec import structs
+
+    sequences = trained.schema.sequences
+    cut = structs.replace(sequences, columns=(*sequences.columns[:2], structs.replace(sequences.columns[2], name="c")))
+    with pytest.raises(UsageError, match=r"no column 'terminated'.*latens record"):
+        ModelEnv(replace(trained, schema=structs.replace(trained.schema, sequences=cut)))
+    plain = replace(trained, schema=structs.replace(trained.schema, world=None))
+    with pytest.raises(UsageError, match="its recipe is world"):
+        ModelEnv(plain)
+    assert alarm_facts(load(np.random.default_rng(0).normal(size=(20, 2)))) == {}

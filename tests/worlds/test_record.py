@@ -1,0 +1,133 @@
+"""Recordings: what is a transition and what a reset, by an environment that counts."""
+
+import json
+
+import numpy as np
+import pytest
+
+gymnasium = pytest.importorskip("gymnasium")
+
+from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
+
+from latens.data.world import World, world_of  # noqa: E402
+from latens.errors import DataError, UsageError  # noqa: E402
+from latens.worlds import record  # noqa: E402
+from latens.worlds.record import space_of  # noqa: E402
+
+
+class Counting(gymnasium.Env):
+    """Counts its steps from 0; the world ends at `last`, the clock at `limit`; pays the action."""
+
+    observation_space = gymnasium.spaces.Box(0.0, 100.0, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(3, start=1)
+
+    def __init__(self, last=3, limit=100):
+        self.last, self.limit, self.at = last, limit, 0
+
+    def seen(self):
+        return np.array([self.at, 10 * self.at], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = 0
+        return self.seen(), {}
+
+    def step(self, action):
+        self.at += 1
+        return self.seen(), float(action), self.at == self.last, self.at == self.limit, {}
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_the_step_after_an_end_is_a_reset_and_no_transition(mode):
+    env = SyncVectorEnv([lambda: Counting(3), lambda: Counting(100, 2)], autoreset_mode=mode)
+    made = record(env, steps=13, policy=lambda seen, rng: 1 + int(seen[0]) % 3, seed=0)
+    assert made.steps == 13
+    assert (made.observation[:, 0] == made.t).all()  # a jump back would be a reset that was taken for a step
+    assert (made.observation[:, 1] == 10 * made.t).all()
+    lengths = np.bincount(made.episode) - 1
+    assert set(lengths[:-2]) == {2, 3}
+    assert made.terminated.sum() == (made.t == 3).sum()  # the clock's end is none of the world
+    assert (made.terminated == (made.t == 3)).all()
+    assert np.isnan(made.action[made.t == 0]).all()
+    assert np.isnan(made.reward[made.t == 0]).all()
+    assert (made.action[made.t > 0, 0] == made.t[made.t > 0]).all()  # the action taken before: 1 at 0, 2 at 1, 3 at 2
+    assert (made.reward[made.t > 0] == made.action[made.t > 0, 0]).all()
+
+
+def test_a_recording_is_a_table_with_its_environment(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    made = record(Counting(), steps=7, seed=1, observe=(1,))
+    assert made.world == World(
+        "", None, space_of(gymnasium.spaces.Box(0.0, 100.0, (1,), np.float32), ""), space_of(Counting.action_space, ""),
+        (1,), True,
+    )  # fmt: skip
+    made.write(tmp_path / "a.parquet")
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table.column_names == ["episode", "t", "action_in", "observation_0", "reward", "terminated"]
+    assert table["observation_0"].to_pylist() == [0, 10, 20, 30, 0, 10, 20, 30, 0, 10]
+    assert table["action_in"].null_count == 3
+    assert world_of(table.schema.metadata, "a") == made.world
+    with pytest.raises(DataError, match=r"damaged.*latens record"):
+        world_of({b"latens.world": b'{"env": 1}'}, "a")
+
+
+def test_one_seed_gives_one_recording():
+    first, again, other = (record("CartPole-v1", steps=50, seed=seed) for seed in (0, 0, 1))
+    for name in ("observation", "action", "reward", "terminated", "episode"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert first.world.limit == 500
+    assert (first.observation[0] != other.observation[0]).all()
+
+
+def test_discrete_observations_are_columns():
+    made = record("FrozenLake-v1", steps=10, seed=0)
+    assert made.observation.shape[1] == 16
+    assert (made.observation.sum(1) == 1).all()
+    assert made.observation[0, 0] == 1
+    assert made.world.observations[15] == "observation_15"
+
+
+def test_what_cannot_be_recorded_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="Did you mean 'CartPole-v1'"):
+        record("CartPole-v9", steps=5)
+    for space, name in (
+        (gymnasium.spaces.Dict({}), "Dict"),
+        (gymnasium.spaces.Text(5), "Text"),
+        (gymnasium.spaces.Graph(gymnasium.spaces.Box(0, 1), None), "Graph"),
+        (gymnasium.spaces.Tuple([]), "Tuple"),
+    ):
+        with pytest.raises(DataError, match=name):
+            space_of(space, "observations")
+    with pytest.raises(DataError, match="ResizeObservation"):
+        space_of(gymnasium.spaces.Box(0, 255, (96, 96, 3), np.uint8), "observations")
+    with pytest.raises(DataError, match="columns|more than 256"):
+        space_of(gymnasium.spaces.Discrete(500), "observations")
+    for steps in (0, -1):
+        with pytest.raises(UsageError, match="steps"):
+            record(Counting(), steps=steps)
+    for action in (0, 4, "left", [1, 2], np.nan):
+        with pytest.raises((DataError, UsageError), match="policy"):
+            record(Counting(), steps=5, policy=lambda seen, rng, action=action: action)
+    with pytest.raises(UsageError, match="observe"):
+        record(Counting(), steps=5, observe=(0, 0))
+    (tmp_path / "p.py").write_text("def polic(seen, rng):\n    return 1\n")
+    with pytest.raises(UsageError, match="no function `policy`"):
+        record(Counting(), steps=5, policy=str(tmp_path / "p.py"))
+    (tmp_path / "q.py").write_text("1 / 0\n")
+    with pytest.raises(UsageError, match="ZeroDivisionError"):
+        record(Counting(), steps=5, policy=str(tmp_path / "q.py"))
+
+
+def test_the_command_writes_and_says_what_follows(tmp_path, capsys):
+    from latens.cli.main import main
+
+    policy = tmp_path / "p.py"
+    policy.write_text("def policy(seen, rng):\n    return int(seen[2] > 0)\n")
+    out = tmp_path / "c.parquet"
+    assert main(["record", "CartPole-v1", "--steps", "30", "--policy", str(policy), "--out", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["steps"] == 30
+    assert said["next"] == f"latens fit {out} --recipe world --out runs/c"
+    assert out.is_file()
+    for words, code in ((["CartPole-v1"], 2), (["CartPole-v1", "--out", str(tmp_path / "c.csv")], 2)):
+        assert main(["record", *words]) == code
