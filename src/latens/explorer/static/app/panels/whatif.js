@@ -1,4 +1,5 @@
-// What if: the values of some columns of a table are fixed, and every other column shows what it then may be.
+// What if: the values of some columns of a table are fixed, and every other column shows what it then may be; or some
+// cells of a row are changed, and the others show what that changes. Also which columns say most about one.
 
 import { button, count3, format, freshId, h, latest, replace, s } from "../dom.js";
 import { saveButtons } from "../save.js";
@@ -12,9 +13,9 @@ const FEW = 100; // effective draws below which the numbers are rough
 const percent = (p) => `${format(100 * p, p < 0.1 ? 2 : 3)} %`;
 
 // Bars of a column: what it may be given the others, over what the training rows have.
-function chart(column, shares) {
+function chart(column, shares, beside = column.training, said = "of the training rows") {
   const t = theme();
-  const top = Math.max(...shares, ...column.training, 1e-12);
+  const top = Math.max(...shares, ...beside, 1e-12);
   const wide = WIDE / shares.length;
   const svg = s("svg", {
     viewBox: `0 0 ${WIDE} ${TALL}`,
@@ -30,11 +31,11 @@ function chart(column, shares) {
       const height = (p / top) * (TALL - 2);
       return s("rect", { x, width, y: TALL - height, height, ...more });
     };
-    const training = column.training[k];
+    const other = beside[k];
     const over = bar(share, { fill: t.first });
     const all = s("rect", { x, width: wide, y: 0, height: TALL, fill: "transparent" });
-    all.append(s("title", {}, `${name}: ${percent(share)}; of the training rows ${percent(training)}`));
-    svg.append(bar(training, { fill: t.grid }), over, all);
+    all.append(s("title", {}, `${name}: ${percent(share)}; ${said} ${percent(other)}`));
+    svg.append(bar(other, { fill: t.grid }), over, all);
   });
   return svg;
 }
@@ -55,7 +56,10 @@ export function whatIfPanel(app) {
   const note = h("p", { class: "note", role: "status" });
   const lines = columns.map((column, place) => line(column, place));
   const list = h("div", { class: "givens" }, lines.map((one) => one.element));
+  const why = h("div", { class: "explained" });
+  const intro = h("p", { class: "muted" });
   let answer = null;
+  let base = null; // the row of which cells are changed: its number and its stored cells
 
   const fixed = (place) => app.state.given.find((one) => one.column === place);
   function fix(place, value) {
@@ -113,14 +117,47 @@ export function whatIfPanel(app) {
         slider.setAttribute("aria-valuetext", value ?? "any");
       };
     }
+    const explain = button("Explain", () => explained(place), { "aria-label": `which columns say most about ${column.name}` });
     const element = h(
       "div",
       { class: "given", "data-column": place },
       h("label", { for: id, class: "name" }, column.name),
-      h("div", { class: "control" }, controls, free),
+      h("div", { class: "control" }, controls, free, explain),
       shown,
     );
     return { element, shown, free, sync };
+  }
+
+  // Which columns say most about one: mutual information under the model.
+  async function explained(place) {
+    const { name } = columns[place];
+    replace(why, h("p", { class: "note", role: "status" }, `Asking which columns say most about ${name} ...`));
+    let told;
+    try {
+      told = await askGiven({ given: [], explain: place });
+    } catch (error) {
+      replace(why, h("p", { class: "note", role: "status" }, error.message));
+      return;
+    }
+    const top = Math.max(...told.explained.map((one) => one.nats), 1e-12);
+    const rows = told.explained.map(({ name: other, nats, error }) => {
+      const bar = s("svg", { width: 120, height: 10, viewBox: "0 0 120 10", "aria-hidden": "true" });
+      bar.append(s("rect", { width: Math.max(0.5, (120 * nats) / top), height: 10, fill: theme().first }));
+      const share = told.entropy > 0 ? `, ${percent(nats / told.entropy)} of it` : "";
+      return h("tr", {}, h("th", { scope: "row" }, other), h("td", {}, bar),
+        h("td", {}, `${format(nats, 3)} ± ${format(error, 1)} nats${share}`));
+    });
+    const words = `Knowing ${name} itself is ${format(told.entropy, 3)} nats${told.said}.`;
+    replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted" }, words),
+      h("table", { class: "says" }, h("tbody", {}, rows)));
+  }
+
+  // The row that is chosen, as a start of which cells are changed; or no row.
+  async function start(row) {
+    base = row === null ? null : { row, cells: Array.from(await app.model.row(row)) };
+    answer = null;
+    app.set({ given: [] });
+    await show();
   }
 
   function draw() {
@@ -128,6 +165,12 @@ export function whatIfPanel(app) {
     lines.forEach(({ shown }, place) => {
       const one = found.get(place);
       if (fixed(place)) replace(shown, h("span", { class: "muted" }, "fixed"));
+      else if (one?.was && answer.changed) {
+        const moved = `${percent(one.moved)} of it moves`;
+        const said = `${words(columns[place], one)}; before ${words(columns[place], one.was)}`;
+        replace(shown, chart(columns[place], one.shares, one.was.shares, "before"),
+          h("span", {}, h("b", {}, moved), `, row ${one.own || "empty"}: ${said}`));
+      } else if (one?.was) replace(shown, h("span", {}, `row: ${one.own || "empty"}`));
       else if (one) replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one)));
       else replace(shown);
     });
@@ -145,10 +188,17 @@ export function whatIfPanel(app) {
       free.disabled = !one;
       element.classList.toggle("fixed", Boolean(one));
     });
-    const asked = JSON.stringify(app.state.given.map(({ column, value }) => [column, value]));
+    const given = app.state.given.map(({ column, value }) => [column, value]);
+    const question = base ? { given, row: base.cells } : { given };
+    const asked = JSON.stringify(question);
+    intro.textContent = base
+      ? `Change cells of row ${base.row}; the others show what another such row has, over what it has without the change.`
+      : "Fix columns; the others show what they then may be, over the training rows in grey.";
+    freeRow.disabled = !base;
+    fromRow.disabled = app.state.row === null || app.state.row === undefined;
     if (answer?.asked !== asked) {
       try {
-        answer = { ...(await askGiven(asked)), asked };
+        answer = { ...(await askGiven(question)), asked, changed: given.length > 0 };
       } catch (error) {
         answer = null;
         draw();
@@ -185,13 +235,16 @@ export function whatIfPanel(app) {
     });
     return svg;
   };
+  const fromRow = button("Change cells of the chosen row", () => start(app.state.row));
+  const freeRow = button("No row", () => start(null));
   const element = panel(
     "What if",
-    h("div", { class: "actions" }, button("Free all", () => app.set({ given: [] })), h("span", { class: "grow" }),
+    h("div", { class: "actions" }, button("Free all", () => app.set({ given: [] })), fromRow, freeRow, h("span", { class: "grow" }),
       saveButtons("what-if", { svg: picture, csv: table })),
-    h("p", { class: "muted" }, "Fix columns; the others show what they then may be, over the training rows in grey."),
+    intro,
     note,
+    why,
     list,
   );
-  return { id: "whatif", title: "What if", element, wants: ["given", "theme"], rebuild: () => (answer = null), update: show };
+  return { id: "whatif", title: "What if", element, wants: ["given", "theme", "row"], rebuild: () => (answer = null), update: show };
 }
