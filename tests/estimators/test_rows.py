@@ -82,9 +82,10 @@ def test_draws_and_intervals_have_the_spread_of_what_is_missing(imputer):
     low, high = imputer.intervals(holes, 0.9)
     names = [column.name for column in imputer.model_.schema.columns]
     j = names.index("size")
-    inside = (full["size"] >= low[:, j]) & (full["size"] <= high[:, j])
+    inside = (full["size"] >= low["size"]) & (full["size"] <= high["size"])
     assert inside.mean() > 0.87  # of 300 rows, 0.9 less two standard errors
-    assert np.isnan(np.delete(low, j, axis=1)).all()
+    assert list(low.columns) == names
+    assert low.drop(columns=names[j]).isna().all(axis=None)
     drawn = np.stack([np.asarray(each["size"]) for each in imputer.draws(holes, 40)])
     centre = full["kind"].map({"a": 0.0, "b": 10.0, "c": 20.0}).to_numpy(float)
     own = np.abs(drawn - centre) < 5

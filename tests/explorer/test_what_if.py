@@ -28,6 +28,7 @@ from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import BINS, MOST_QUESTION, answers, edges_of, masses, whatif_columns
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
+from latens.workflow.explain import explain
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)
@@ -86,8 +87,8 @@ def exact(trained: TrainedModel, cells: dict[int, float]) -> tuple[list[np.ndarr
     return [found[i] for i in range(4)], float(np.exp(special.logsumexp(log_w)))
 
 
-def asked(page: PageServer, given: list[Any]) -> dict[str, Any]:
-    body = json.dumps({"given": given}).encode()
+def asked(page: PageServer, given: list[Any], **more: Any) -> dict[str, Any]:
+    body = json.dumps({"given": given, **more}).encode()
     response, answer = ask(page, "/given", "POST", body, Content_Type="application/json")
     assert (response.status, response.headers["Content-Type"]) == (200, "application/json"), answer
     return json.loads(answer)
@@ -149,6 +150,42 @@ def test_free_columns_have_the_probabilities_of_quadrature(
             assert abs(days - mean) < error * spread + 0.5
         else:
             assert one["mean"] == pytest.approx(kind.low + mean * kind.step, abs=error * spread * kind.step)
+
+
+def test_a_row_with_a_cell_changed_has_the_probabilities_of_quadrature(trained: TrainedModel, page: PageServer) -> None:
+    """The others are those of another such row; beside them the same without the change, and how far they are apart."""
+    row = [0.0, float(INCOME.size // 3), None, 2.0]
+    known = {i: cell for i, cell in enumerate(row) if cell is not None}
+    before, _ = exact(trained, known)
+    after, probability = exact(trained, known | {0: 1.0})
+    answer = asked(page, [[0, 1]], row=row)
+    error = 6.0 / np.sqrt(answer["effective"])
+    assert answer["probability"] == pytest.approx(probability, rel=error)
+    assert [one["column"] for one in answer["columns"]] == [1, 2, 3]
+    for one in answer["columns"]:
+        i, kind = one["column"], TYPES[one["column"]]
+        for told, p in ((one, after[i]), (one["was"], before[i])):
+            bars = p if kind.named else masses(p, kind, edges_of(kind))
+            assert np.all(np.abs(np.array(told["shares"]) - bars) < error * np.sqrt(bars) + 1e-6)
+        assert one["moved"] == pytest.approx(0.5 * np.abs(after[i] - before[i]).sum(), abs=error)
+    assert [one["own"] for one in answer["columns"]] == [VALUE, "", "L"]
+    still = asked(page, [], row=row)
+    assert {one["moved"] for one in still["columns"]} == {0.0}
+    for bad in ([0.0], [0.0, 1.0, 2.0, 3.0], [0.0, 1e9, 0.0, 0.0]):
+        body = json.dumps({"given": [], "row": bad}).encode()
+        response, words = ask(page, "/given", "POST", body, Content_Type="application/json")
+        assert (response.status, words) == (400, b"a row has 4 stored cells\n")
+
+
+def test_the_columns_that_say_most_are_those_of_explain(trained: TrainedModel, page: PageServer) -> None:
+    found = explain(trained, "city")
+    answer = asked(page, [], explain=0)
+    assert answer["entropy"] == pytest.approx(found.entropy)
+    assert [(one["name"], one["nats"], one["error"]) for one in answer["explained"]] == [
+        (name, pytest.approx(one.value), pytest.approx(one.standard_error)) for name, one in found.columns
+    ]
+    response, _ = ask(page, "/given", "POST", b'{"given": [], "explain": 4}', Content_Type="application/json")
+    assert response.status == 400
 
 
 def test_columns_that_hang_on_nothing_keep_their_shares_exactly() -> None:
@@ -340,6 +377,24 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         lowest = json.loads(files["data/manifest.json"])["what_if"][1]["choices"][0]
         same(3, [[0, 1], [2, DATE], [1, lowest]])
         browser.run("[...document.querySelectorAll('.panel button')].find((b) => b.textContent === 'Free all').click()")
+        browser.until("document.querySelectorAll('.given .may svg').length === 4")
+        settled(browser)
+        # Which columns say most about one; and a row of which a cell is changed.
+        browser.run("document.querySelector('[data-column=\"0\"] .control button:last-child').click()")
+        browser.until("document.querySelectorAll('.explained tbody tr').length === 3", seconds=60)
+        told = browser.run("return document.querySelector('.explained').innerText")
+        assert told.index("nats") < told.index("income")
+        browser.run("latens.app.set({ row: 5 })")
+        browser.run(
+            "[...document.querySelectorAll('.panel button')].find((b) => b.textContent.startsWith('Change')).click()"
+        )
+        browser.until("document.querySelectorAll('.given .may')[1].innerText.startsWith('row: ')")
+        assert browser.run("return document.querySelectorAll('.given .may svg').length") == 0
+        other = int(frame.iloc[5]["city"] == CITY.values[0])
+        browser.run(choose, 0, "select", str(other), "change")
+        browser.until("document.querySelectorAll('.given .may svg').length === 3")
+        assert "of it moves" in browser.run("return document.querySelectorAll('.given .may')[1].innerText")
+        browser.run("[...document.querySelectorAll('.panel button')].find((b) => b.textContent === 'No row').click()")
         browser.until("document.querySelectorAll('.given .may svg').length === 4")
         settled(browser)
         # The other panels speak of names and dates too.

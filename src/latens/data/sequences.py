@@ -166,3 +166,17 @@ def long_table(
     """Write some steps of rows as a long table: sequence, time, then a column for each number of a step."""
     values: Mapping[str, np.ndarray] = {one.name: x[which][:, j] for j, one in enumerate(found.columns)}
     return {**named_steps(found, places, which), **values}
+
+
+def nearest_the_centre(places: Places) -> Bool[np.ndarray, "n steps"]:
+    """Of steps that several windows hold, the one in the window that it is most in the middle of; others all."""
+    row, at = np.nonzero(places.held)
+    _, of = np.unique(places.sequence, return_inverse=True)
+    far = np.abs(at - (places.count[row] - 1) / 2)
+    step = places.first[row] + at
+    order = np.lexsort((row, far, step, of[row]))
+    first = np.ones(len(order), bool)
+    first[1:] = (np.diff(step[order]) != 0) | (np.diff(of[row][order]) != 0)
+    chosen = np.zeros(places.line.shape, bool)
+    chosen[row[order[first]], at[order[first]]] = True
+    return chosen

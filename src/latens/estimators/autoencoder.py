@@ -19,6 +19,7 @@ from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.formats.registry import strings_of
 from latens.data.formats.tables import is_frame
+from latens.data.given import GIVEN
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import AbstractDistribution, log_prob
 from latens.errors import ConfigError, DataError, ModelFileError
@@ -43,6 +44,17 @@ from latens.estimators.base import (
 )
 from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, refuse_unknown, rows_like, text_dataset
 from latens.estimators.labels import codes_of, label_units, labelled
+from latens.estimators.named import (
+    Named,
+    apart,
+    as_rows,
+    condition_cells,
+    condition_vectors,
+    conditioned,
+    is_long,
+    known_apart,
+    long_dataset,
+)
 from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
 from latens.io.process import check_process
@@ -155,15 +167,40 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     # --- fit ---
 
-    def fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
+    def fit(
+        self: Coder,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        label: str | None = None,
+        weight: str | None = None,
+        conditions: str | Sequence[str] = (),
+        sequence: str | None = None,
+        time: str | None = None,
+        window: int | str | None = None,
+        stride: int | str | None = None,
+        step: float | str | None = None,
+    ) -> Coder:
         """Train on rows.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame, also with text and dates; or
-                a list of strings.
+            X: Rows, shape (n, columns), or (n, ...) for pictures: an array, a frame of pandas, Polars or Arrow with any
+                index, also with text and dates, or a list of records; a list of strings; sequences of unlike length,
+                {id: array of shape (steps, columns)} or a list of such arrays; or a long table (see `sequence`).
             y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
                 elsewhere.
             sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
+            label: The column of a frame that is `y`.
+            weight: The column of a frame that is `sample_weight`.
+            conditions: Columns of a frame that the model is told of a row and does not model; "NAME:names" takes
+                numbers for names. Later rows bring them too.
+            sequence: The column of a long table, with a line for each step, that says which sequence a line is of; "-"
+                for a single series. A row is then a sequence, of shape (steps, columns).
+            time: The column of a long table with the times. None: lines follow each other.
+            window: Steps of rows that are windows of sequences, or a span of time as "7d". None: whole sequences.
+            stride: Steps between the starts of two windows. None: a quarter of a window.
+            step: The time between two steps, as "1h"; each time is then taken as its nearest step. None: it is found.
 
         Returns:
             The estimator itself, fitted.
@@ -174,7 +211,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             UsageError: The recipe needs `y` and none is given.
         """
         start = getattr(self, "model_", None) if truth(self.warm_start, "warm_start") else None
-        return self._fit(X, y=y, start=start, sample_weight=sample_weight)
+        told = (conditions,) if isinstance(conditions, str) else tuple(conditions)
+        named = Named(label, weight, told, sequence, time, window, stride, step)
+        return self._fit(X, y=y, start=start, sample_weight=sample_weight, named=named)
 
     def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
         """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
@@ -211,6 +250,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         start: TrainedModel | None = None,
         once: Mapping[str, Any] | None = None,
         sample_weight: Any = None,
+        named: Named | None = None,
     ) -> Coder:
         """`fit`, on rows of a larger table with this `schema`, or from a trained model, with settings of this call."""
         fraction = plain_value(self.validation_fraction)
@@ -218,20 +258,33 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         if fraction is not None and not (number and 0.0 <= fraction < 1.0):
             what = f"must be a share from 0 and below 1, or None, not {fraction!r:.100}."
             raise ConfigError(what, where="validation_fraction", fix="Give for example 0.1.")
-        X, y, weight = weighed(X, y, sample_weight)
-        mixed = self._mixed(X, start is None, schema if start is None else start.schema)
-        x: Any = self._table(X, reset=start is None) if mixed is None else None
+        if start is None or named is not None:
+            self.named_ = named or Named()
+        X, fresh = as_rows(X), start is None
+        cells: dict[str, Any] = {}
+        known = schema if start is None else start.schema
+        long = is_long(X, self._told, known)
+        if long:
+            weight = None
+            data = self._long(X, y, sample_weight, known)
+        else:
+            X, y, sample_weight = apart(X, y, sample_weight, self._told)
+            X, y, weight = weighed(X, y, sample_weight)
+            X, cells = condition_cells(X, self._told.conditions)
+            data = self._mixed(X, fresh, known)
+        x: Any = self._table(X, reset=fresh) if data is None else None
         if start is None:
             self.seed_ = seed_of(self.random_state)
         else:
             schema = start.schema
         config = override(self._configure(self.seed_), dict(once or {}))
-        if mixed is None:
+        if data is None:
             told = {"schema": schema, "validation_fraction": self.validation_fraction, "names": names_of(self)}
             data = as_dataset(x, self._event_shape, family=config.likelihood.family, **told)
-        else:
-            data = mixed
-        experiment = prepare(config, labelled(with_fields(data, weight=weight), y, config), start=start)
+        if not long:
+            data = conditioned(with_fields(data, weight=weight), cells, fresh)
+            data = labelled(data, y, config)
+        experiment = prepare(config, data, start=start)
         callbacks = [*self._checked_callbacks(), *([print_epochs] if truth(self.verbose, "verbose") else [])]
         trained, result = train(experiment, callbacks=callbacks)
         masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
@@ -239,6 +292,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.history_: dict[str, list[Any]] = history_lists(result.history)
         self._count_latents(experiment.config)
         return self
+
+    @property
+    def _told(self) -> Named:
+        """What `fit` was told of columns by name; nothing in estimators of older files."""
+        return getattr(self, "named_", Named())
+
+    def _long(self, X: Any, y: Any, weight: Any, schema: Schema | None) -> Dataset:
+        """Rows of a long table, or of arrays of unlike length, as a data set."""
+        fraction = self.validation_fraction or 0.0
+        data = long_dataset(X, y, weight, self._told, schema=schema, validation_fraction=fraction)
+        if schema is None:
+            self._event_shape, self.n_features_in_ = None, data.schema.shape[1]
+        return data
 
     def _mixed(self, X: Any, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
         """Rows of text, or of a frame with columns of several kinds, as a data set; None for numbers alone."""
@@ -275,12 +341,22 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
         check_is_fitted(self)
         refuse_unknown(unknown)
-        mixed = self._mixed(X, False, self.model_.schema, unknown)
+        X, schema = as_rows(X), self.model_.schema
+        if schema.sequences is not None:
+            data = self._long(X, None, None, schema)
+            codes = data.label if y is None and data.label is not None else codes_of(self.model_, y, len(data))
+            return self.model_.batch(with_fields(data, label=codes))
+        X, y, cells = known_apart(X, y, self._told, schema)
+        mixed = self._mixed(X, False, schema, unknown)
         if mixed is None:
-            return super()._batch(X, y)
+            batch = super()._batch(X, y)
+            told = condition_vectors(schema, cells, len(batch.x)) if cells else None
+            return batch if told is None else with_fields(batch, cond={**(batch.cond or {}), GIVEN: told})
         codes = codes_of(self.model_, y, len(X))
-        codes = codes if codes is None or mixed.kept is None else codes[mixed.kept]
-        return self.model_.batch(with_fields(mixed, label=codes))
+        if mixed.kept is not None:
+            codes = None if codes is None else codes[mixed.kept]
+            cells = {name: column[mixed.kept] for name, column in cells.items()}
+        return self.model_.batch(with_fields(conditioned(mixed, cells, False), label=codes))
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
         """As of all estimators; strings of text, of columns of several kinds a frame like the one that `fit` saw."""
@@ -469,13 +545,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     # --- files ---
 
     def _own_facts(self) -> dict[str, Any]:
-        return {"history": self.history_, "reasons": self.reasons_}
+        own = {name: value for name, value in self._told._asdict().items() if value not in (None, ())}
+        return {"history": self.history_, "reasons": self.reasons_} | ({"named": own} if own else {})
 
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
         facts = super()._restore(trained, where)
         history, reasons = facts.get("history"), facts.get("reasons")
         self.history_ = history if isinstance(history, dict) and are_columns(history) else {}
         self.reasons_ = reasons if isinstance(reasons, list) else []
+        names = facts.get("named")
+        names = names if isinstance(names, dict) else {}
+        self.named_ = Named(*(one if isinstance(one := names.get(role), str) else None for role in ("label", "weight")))
         self._count_latents(trained.config)
         return facts
 

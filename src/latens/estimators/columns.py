@@ -1,5 +1,6 @@
 """Frames with columns of several kinds: as rows of a model, and back with the dtypes that they had."""
 
+import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -141,7 +142,42 @@ def with_filled(X: Any, data: Dataset, filled: Shaped[np.ndarray, "n columns"]) 
         column = column.copy()
         column[gone[:, j]] = values
         made[titles[own.name]] = column.infer_objects() if column.dtype == object else column
-    return made
+    return like(X, made)
+
+
+def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
+    """Fill in the gaps of a frame of numbers, whose index and other columns stay."""
+    made = X.copy() if hasattr(X, "isna") else X.to_pandas()
+    for j, name in enumerate(made.columns):
+        column = made[name]
+        gone = column.isna().to_numpy()
+        if gone.any():
+            numbers = column.to_numpy(np.float64, na_value=np.nan).copy()
+            numbers[gone] = filled[gone, j]
+            kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""
+            made[name] = numbers.astype(column.dtype) if kind == "f" else numbers
+    return like(X, made)
+
+
+def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> Any:
+    """Ends of intervals, NaN for none, as a frame with the index of another one."""
+    made: dict[str, Any] = {}
+    for j, (own, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
+        there = ~np.isnan(ends[:, j])
+        values = one.decoded(np.where(there, ends[:, j], 0.0)) if not one.named else np.zeros(len(ends))
+        if values.dtype.kind in "mM":
+            made[own.name] = np.where(there, values, np.array("NaT", values.dtype))
+        elif values.dtype.kind in "iuf":
+            made[own.name] = np.where(there, values.astype(np.float64), np.nan)
+        else:
+            made[own.name] = np.where(there, values.astype(object), None)
+    pandas = importlib.import_module("pandas")
+    return like(X, pandas.DataFrame(made, index=getattr(X, "index", None)))
+
+
+def like(X: Any, made: Any) -> Any:
+    """A frame of pandas as the library has it that another frame is of."""
+    return made if hasattr(X, "isna") else type(X)(made)
 
 
 def as_fitted(x: Shaped[np.ndarray, "n columns"], schema: Schema, dtypes: Mapping[str, Any]) -> Any:

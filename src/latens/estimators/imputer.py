@@ -13,10 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
+from latens.data.formats.tables import is_frame
 from latens.data.mixed import in_units
 from latens.errors import ConfigError, UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, weighed, whole, with_nan
-from latens.estimators.columns import has_words, hidden_cells, with_filled
+from latens.estimators.columns import ends_like, has_words, hidden_cells, with_filled, with_numbers
+from latens.estimators.named import as_rows
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.impute import impute
@@ -107,11 +109,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
                 too; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
-            An array of floats for an array, or a frame of numbers; else a frame with the dtypes of `X`.
+            An array of floats for an array; else a frame with the index, columns and dtypes of `X`.
 
         Raises:
             DataError: A column lacks, or holds a name that `fit` did not see.
         """
+        X = as_rows(X)
         data, shares = self._shares(X, unknown)
         X = X if data.kept is None else _safe_indexing(X, data.kept)
         filled = np.stack([point(of, one) for of, one in zip(shares, data.schema.types or ())], axis=1)
@@ -128,6 +131,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             n times what `transform` returns.
         """
         check_is_fitted(self)
+        X = as_rows(X)
         n = check_count(n, "n", cells=np.size(X))
         num_samples = check_count(self.num_samples, "num_samples")
         data, of = self._data(X, reset=False, typed=True, schema=self.model_.schema), len(self.models_)
@@ -138,7 +142,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
                 drawn |= {k: found.draws[:, place] for place, k in enumerate(own)}
         return [self._with(X, data, drawn[k]) for k in range(n)]
 
-    def intervals(self, X: Any, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
         """Give the central interval of every missing number or date.
 
         Args:
@@ -146,11 +150,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             level: The probability inside, in (0, 1).
 
         Returns:
-            The lower and the upper ends in the units of the columns (dates in days since 1970), of shape (n, modelled
-            columns); NaN for observed cells and names.
+            The lower and the upper ends in the units of the columns, NaN for observed cells and names. Of an array
+            arrays of shape (n, modelled columns); of a frame frames with its index and the modelled columns, where
+            dates are dates.
         """
         if not isinstance(level, float | np.floating) or not 0.0 < level < 1.0:
             raise UsageError(f"must lie between 0 and 1, and is {level!r}.", where="level", fix="Give for example 0.9.")
+        X = as_rows(X)
         data, shares = self._shares(X)
         ends = np.full((2, *data.x.shape), np.nan)
         types = data.schema.types or ()
@@ -158,6 +164,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             if not one.named:
                 ends[:, :, j] = interval(of, one, level)
         ends[:, ~hidden_cells(data)] = np.nan
+        if is_frame(X):
+            low, high = (ends_like(X, data, one) for one in ends)
+            return low, high
         return in_units(ends[0], types), in_units(ends[1], types)
 
     def _shares(self, X: Any, unknown: str = "error") -> tuple[Dataset, list[np.ndarray]]:
@@ -187,4 +196,4 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         for j, (column, one) in enumerate(zip(data.schema.columns or (), types)):
             filling = one.decoded(filled[gone[:, j], j]).astype(float) if one.named else values[gone[:, j], j]
             made[gone[:, j], places[column.name]] = filling
-        return made
+        return with_numbers(X, made) if is_frame(X) else made

@@ -16,6 +16,7 @@ from latens.data.sources import hints, read_columns
 from latens.errors import ConfigError
 from latens.estimators.base import given_settings, names_of, refuse_twins, validated, with_nan
 from latens.estimators.columns import has_words, mixed_dataset
+from latens.estimators.named import as_rows
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
@@ -38,6 +39,7 @@ class RowsEstimator(BaseEstimator):
         self, X: Any, *, reset: bool, typed: bool, schema: Schema | None = None, unknown: str = "error"
     ) -> Dataset:
         """Rows as a data set: columns of types, or of numbers where `typed` is False and there is no text."""
+        X = as_rows(X)
         refuse_twins(X)
         typed = typed or self.columns is not None
         x: Any

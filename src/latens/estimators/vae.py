@@ -12,11 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import VAEConfig
 from latens.data.arrays import as_dataset
+from latens.data.formats.tables import is_frame
 from latens.data.text_rows import refuse_gaps
 from latens.estimators.autoencoder import Autoencoder, Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
-from latens.estimators.columns import with_filled
+from latens.estimators.columns import with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
+from latens.estimators.named import as_rows, conditioned, known_apart, with_filled_steps
 from latens.evaluation import Estimate
 from latens.evaluation.conditionals import conditionals
 from latens.io import keys
@@ -290,8 +292,9 @@ class VAE(Autoencoder):
                 too; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
-            The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape). Of a frame with
-            columns of several kinds a frame, or with `n_draws` a list of M; a missing name becomes the likeliest one.
+            The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape). Of a frame a
+            frame with its index and columns, or with `n_draws` a list of M; a missing name becomes the likeliest one.
+            Of sequences what `X` was, with the gaps of its steps filled in.
 
         Source: Mattei & Frellsen (2019), arXiv 1812.02633.
         """
@@ -299,8 +302,16 @@ class VAE(Autoencoder):
         n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
         check_is_fitted(self)
         refuse_gaps(self.model_.schema, "impute")
+        X = as_rows(X)
         batch = self._batch(X, y, unknown)
         rows = self.model_.rows(batch, key=self._sampling_key(random_state))
+        if self.model_.schema.sequences is not None:
+            data = self._long(X, None, None, self.model_.schema)
+            found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)
+            values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
+            made = [with_filled_steps(X, data, self.model_.data_units(each, mean=not n_draws)) for each in values]
+            return made if n_draws else made[0]
+        X, y, _ = known_apart(X, y, self._told, self.model_.schema)
         if (types := self.model_.schema.types) is not None:
             data = self._mixed(X, False, self.model_.schema, unknown)
             assert data is not None
@@ -315,6 +326,9 @@ class VAE(Autoencoder):
         found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)
         values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
         filled = [self.model_.data_units(each, mean=not n_draws).reshape(given.shape) for each in values]
+        if is_frame(X):
+            made = [with_numbers(X, each) for each in filled]
+            return made if n_draws else made[0]
         if numbers.dtype.kind != "f":
             return np.stack([given] * len(filled)) if n_draws else given
         full = np.stack([np.where(np.isnan(numbers), each, given).astype(given.dtype) for each in filled])
@@ -342,10 +356,16 @@ class VAE(Autoencoder):
         """
         check_is_fitted(self)
         shape, schema = self._event_shape, self.model_.schema
-        data = self._mixed(X, False, schema)
+        X, cells = as_rows(X), {}
+        if schema.sequences is not None:
+            data = self._long(X, None, None, schema)
+        else:
+            X, _, cells = known_apart(X, None, self._told, schema)
+            data = self._mixed(X, False, schema)
         if data is None:
             fraction = self.validation_fraction
             data = as_dataset(self._table(X, reset=False), shape, schema=schema, validation_fraction=fraction)
+        data = conditioned(data, cells, False)
         found = refit_prior(self.model_, data, kind, options=options, steps=steps, seed=self.seed_)
         self.model_ = found.trained
         return found.gain

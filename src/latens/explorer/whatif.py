@@ -16,11 +16,12 @@ from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
 from latens.data.schema import Schema
 from latens.errors import DataError
-from latens.evaluation.samples.conditional import shares_given
+from latens.evaluation.samples.conditional import GivenShares, shares_given
 from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json
 from latens.text import visible
 from latens.workflow.cells import quantile
+from latens.workflow.explain import explain
 
 MOST_COLUMNS = 256
 """Columns of a table that the page asks about, the first ones."""
@@ -43,6 +44,9 @@ class Question(Struct, forbid_unknown_fields=True):
     """What is fixed: places of columns, each with the code of a name, or with a number or date as text."""
 
     given: Annotated[list[tuple[_Place, _Value]], Meta(max_length=MOST_COLUMNS)]  # pairs of a place and a value
+    # the stored cells of a row, null where one is missing, some of which `given` changes; None: of no row
+    row: Annotated[list[Annotated[float, Meta(ge=0)] | None], Meta(max_length=65536)] | None = None
+    explain: _Place | None = None  # the column of which is asked which others say most
 
 
 def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
@@ -105,6 +109,8 @@ def masses(shares: Shaped[np.ndarray, " segments"], one: ColumnType, edges: np.n
 
 def answers(trained: Any) -> Answer | None:
     """Make what POST `given` computes for a model: every free column's distribution given those that are fixed."""
+    # Of a row with cells changed the other columns are those of another such row, beside `was`, without the change;
+    # `moved` is the total variation between both, and `own` the cell of the row.
     # The answer holds `effective` of `draws` draws of z (as `latens sample --where` prints them), `probability` of what
     # is fixed, and `columns`: of each free one its place and `shares` of its names or bars; of a number or date also
     # `mean` (of a date as text) and `quantiles`, as text.
@@ -113,26 +119,76 @@ def answers(trained: Any) -> Answer | None:
     schema: Schema = trained.schema
 
     def answer(raw: bytes) -> bytes:
-        conditions = _conditions(raw, schema)
-        found = shares_given(trained.model, conditions, schema.types or (), key=jax.random.key(0))
-        free = np.isinf(conditions.low)
-        columns = [
-            {"column": i, **_distribution(shares, one)}
-            for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns))
-            if free[i]
-        ]
+        asked = _question(raw)
+        if asked.explain is not None:
+            return to_json(plain(_explained(trained, asked.explain)))
+        changed = _conditions(asked.given, schema)
+        fixed = ~np.isinf(changed.low)
+        before = None if asked.row is None else _of_row(asked.row, schema)
+        conditions = changed if before is None else _over(before, changed)
+        found = _shares(trained, conditions)
+        was = found if before is None or not fixed.any() else _shares(trained, before)
+        columns = []
+        for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns)):
+            if fixed[i]:
+                continue
+            told = {"column": i, **_distribution(shares, one)}
+            if before is not None:
+                own = float(before.low[i])
+                apart = 0.5 * float(np.abs(shares / shares.sum() - was.columns[i] / was.columns[i].sum()).sum())
+                told |= {"was": _distribution(was.columns[i], one), "moved": apart}
+                told |= {"own": texts_of(one, np.array([own]))[0] if np.isfinite(own) else ""}
+            columns.append(told)
         told = {"effective": found.effective, "draws": found.draws, "columns": columns}
         return to_json(plain({**told, "probability": float(np.exp(found.log_probability))}))
 
     return answer
 
 
-def _conditions(raw: bytes, schema: Schema) -> Conditions:
-    """The conditions that a question asks for; what it says does not come back in words."""
+def _shares(trained: Any, conditions: Conditions) -> GivenShares:
+    """What each column may be under conditions; the same draws of z for every question."""
+    return shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0))
+
+
+def _explained(trained: Any, place: int) -> dict[str, Any]:
+    """Which columns say most about one, the most first, in nats."""
+    names = [column.name for column in trained.schema.columns or ()]
+    if place >= len(names):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"columns are numbered from 0 to {len(names) - 1}")
+    found = explain(trained, names[place])
+    columns = [
+        {"column": names.index(name), "name": name, "nats": one.value, "error": one.standard_error}
+        for name, one in found.columns
+    ]
+    return {"target": place, "entropy": found.entropy, "said": found.said, "explained": columns}
+
+
+def _of_row(row: list[float | None], schema: Schema) -> Conditions:
+    """The conditions that every cell of a row is as it is."""
+    types = schema.types or ()
+    if len(row) != len(types) or any(cell is not None and cell >= one.cells for cell, one in zip(row, types)):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"a row has {len(types)} stored cells")
+    cells = [(-np.inf, np.inf) if cell is None else (float(round(cell)),) * 2 for cell in row]
+    low, high = np.array(cells, np.float64).T
+    return Conditions(low, high)
+
+
+def _over(row: Conditions, changed: Conditions) -> Conditions:
+    """The conditions of a row with some cells changed."""
+    fixed = ~np.isinf(changed.low)
+    return Conditions(np.where(fixed, changed.low, row.low), np.where(fixed, changed.high, row.high))
+
+
+def _question(raw: bytes) -> Question:
+    """What was asked; what a question says does not come back in words."""
     try:
-        given = msgspec.json.decode(raw, type=Question).given
+        return msgspec.json.decode(raw, type=Question)
     except msgspec.DecodeError:
         raise Refused(HTTPStatus.BAD_REQUEST, 'a question is JSON such as {"given": [[0, 2], [3, "1.5"]]}') from None
+
+
+def _conditions(given: list[tuple[int, int | str]], schema: Schema) -> Conditions:
+    """The conditions that a question asks for."""
     names, types = [column.name for column in schema.columns or ()], schema.types or ()
     asked: dict[str, Any] = {}
     for place, value in given:

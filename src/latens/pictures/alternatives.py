@@ -205,7 +205,8 @@ def column_errors(table: Mapping[str, np.ndarray]) -> str:
 
 def bands(table: Mapping[str, np.ndarray]) -> str:
     """How many of the data lie in their band."""
-    inside = (table["data"] >= table["q05"]) & (table["data"] <= table["q95"])
+    seen = np.isfinite(table["data"])
+    inside = ((table["data"] >= table["q05"]) & (table["data"] <= table["q95"]))[seen]
     return f"{int(table['row'].max()) + 1} series; {inside.mean():.1%} of the data lie in the band of 90 % of draws."
 
 

@@ -21,6 +21,13 @@ Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
 SERIES = 8
 """Unnamed rows of real numbers that are at least this long are drawn as series."""
 
+
+def _is_series(source: Source) -> bool:
+    """Whether rows are unnamed numbers of one axis, and no picture."""
+    shape, kind = source.schema.shape, source.schema.kind
+    return len(shape) == 1 and not source.is_image and shape[0] >= SERIES and kind in ("real", "unit", "counts")
+
+
 NEEDS: dict[str, Callable[[Source], bool]] = {
     "any model": lambda source: True,
     "images": lambda source: source.is_image,
@@ -29,7 +36,7 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "unnamed columns": lambda source: not source.schema.columns,
     "mixed columns": lambda source: source.schema.types is not None,
     "numbers": lambda source: source.schema.types is None,
-    "series": lambda source: source.schema.shape[0] >= SERIES and source.schema.kind in ("real", "unit", "counts"),
+    "series": lambda source: source.schema.sequences is not None or _is_series(source),
     "text": lambda source: source.schema.tokens is not None,
     "music": lambda source: is_music(source.schema.tokens),
     "rows": lambda source: source.data is not None,
@@ -179,7 +186,7 @@ _PICTURES = (
     Picture("missing-cells", "table, latents, rows, named columns", tables.draw_missing, alt.missing_cells,
             "What is missing", "How many cells of each column are missing, and which are missing together.", "pictures",
             10),
-    Picture("bands", "table, latents, rows, unnamed columns, series", tables.draw_series, alt.bands,
+    Picture("bands", "latents, rows, unnamed columns, series", tables.draw_series, alt.bands,
             "Rows within what the model draws",
             "Rows over the bands that hold half and nine tenths of what the model draws for them.", "pictures", 11),
 )

@@ -9,6 +9,7 @@ from latens.data.batches import Batch
 from latens.data.columns import ColumnType
 from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
+from latens.data.sequences import Sequences
 from latens.data.sparse import SMALL, SparseRows
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
@@ -70,6 +71,10 @@ def _segments(codes: np.ndarray, one: ColumnType) -> np.ndarray:
     """The segment of each name; NaN stays."""
     found = np.searchsorted(one.firsts, np.nan_to_num(codes), side="right") - 1.0
     return np.where(np.isnan(codes), np.nan, found)
+
+
+MOST_PANELS = 12
+"""Columns of sequences that are drawn at the most, over all rows."""
 
 
 def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray | None]:
@@ -155,8 +160,26 @@ def draw_correlations(source: Source) -> Made | None:
 def draw_series(source: Source) -> Made:
     """Draw rows of a series and bands of draws from p(x|z)."""
     assert source.data is not None
+    if source.schema.sequences is not None:
+        return _draw_steps(source, source.schema.sequences)
     trained, batch = source.trained, source.trained.batch(source.data, evenly_spaced(source.few.positions, 6))
     keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
     draws = [evaluation.reconstruct(trained.rows(batch, key=key), mean=False) for key in keys]
     given = _rows_of(source, batch), np.stack([trained.data_units(draw, mean=False) for draw in draws])
     return bands.bands(*given, theme=source.theme)
+
+
+def _draw_steps(source: Source, found: Sequences) -> Made:
+    """Draw the columns of some rows that are sequences, each with bands of draws."""
+    assert source.data is not None
+    kept = min(MOST_PANELS, len(found.columns))
+    rows = evenly_spaced(source.few.positions, max(1, min(3, MOST_PANELS // kept)))
+    trained, batch = source.trained, source.trained.batch(source.data, rows)
+    keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
+    draws = np.stack([evaluation.reconstruct(trained.rows(batch, key=key), mean=False) for key in keys])
+    draws = trained.data_units(draws.reshape(-1, *source.schema.shape), mean=False).reshape(draws.shape)
+    names = [f"{one.name}, {source.data.names[row]}" for row in rows.tolist() for one in found.columns[:kept]]
+    data = np.moveaxis(_rows_of(source, batch), 2, 1)[:, :kept]
+    drawn = np.moveaxis(draws, 3, 2)[:, :, :kept]
+    given = data.reshape(-1, data.shape[2]), drawn.reshape(len(keys), -1, data.shape[2])
+    return bands.bands(*given, names=names, place=f"step ({found.step.told})", theme=source.theme)

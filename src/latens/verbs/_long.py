@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset, Schema
-from latens.data.sequences import Places, Sequences, long_table, named_steps
+from latens.data.sequences import Places, Sequences, long_table, named_steps, nearest_the_centre
 from latens.verbs._tables import numbers_of, table_columns
 
 
@@ -37,20 +37,6 @@ def table_of(schema: Schema, arrays: Mapping[str, np.ndarray], places: Places | 
         made = long_table(found, places, places.held, x)
     own = {name: array[row] for name, array in arrays.items() if array.ndim == 1 and name != "row_id"}
     return {**made, **{name: array for name, array in own.items() if name not in made}}
-
-
-def nearest_the_centre(places: Places) -> Bool[np.ndarray, "n steps"]:
-    """Of steps that several windows hold, the one in the window that it is most in the middle of; others all."""
-    row, at = np.nonzero(places.held)
-    _, of = np.unique(places.sequence, return_inverse=True)
-    far = np.abs(at - (places.count[row] - 1) / 2)
-    step = places.first[row] + at
-    order = np.lexsort((row, far, step, of[row]))
-    first = np.ones(len(order), bool)
-    first[1:] = (np.diff(step[order]) != 0) | (np.diff(of[row][order]) != 0)
-    chosen = np.zeros(places.line.shape, bool)
-    chosen[row[order[first]], at[order[first]]] = True
-    return chosen
 
 
 def in_order(places: Places, chosen: Bool[np.ndarray, "n steps"]) -> np.ndarray:

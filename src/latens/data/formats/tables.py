@@ -177,6 +177,8 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
         return from_columns({word: _polars(frame[word]) for word in words}, roles, where)
     index = frame.index
     counted = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
+    # An index that names a row twice is not one of rows: of days, say, or of what was put together.
+    counted = counted or not index.is_unique
     names = None if counted else np.asarray([v if isinstance(v, int) else str(v) for v in index.tolist()])
     found = role_positions(words, roles, where)
     kept = [i for i in range(len(words)) if i not in found.values()]

@@ -64,8 +64,9 @@ export async function decodeOnServer(z, n = 1, codes = 0, classes = 0) {
   return all;
 }
 
-// What the free columns may be; `given` is the JSON of pairs of a column and the value that it is fixed to.
-export async function askGiven(given) {
-  const body = new TextEncoder().encode(`{"given":${given}}`).buffer;
+// What the free columns may be; `given` holds pairs of a column and the value that it is fixed to. `row` holds the
+// stored cells of a row that they change, and `explain` is a column of which is asked which others say most.
+export async function askGiven(question) {
+  const body = new TextEncoder().encode(JSON.stringify(question)).buffer;
   return (await post("given", "application/json", body)).json();
 }

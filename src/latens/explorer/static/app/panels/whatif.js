@@ -1,4 +1,5 @@
-// What if: the values of some columns of a table are fixed, and every other column shows what it then may be.
+// What if: the values of some columns of a table are fixed, and every other column shows what it then may be; or some
+// cells of a row are changed, and the others show what that changes. Also which columns say most about one.
 
 import { button, count3, format, freshId, h, latest, replace, s } from "../dom.js";
 import { saveButtons } from "../save.js";
@@ -14,13 +15,14 @@ const percent = (p) => `${format(100 * p, p < 0.1 ? 2 : 3)} %`;
 
 const named = (column) => Boolean(column.levels) && column.levels.length <= MOST_NAMED;
 
-// How far a column moved from the training rows: half the sum of the differences of its shares, from 0 to 1.
-const moved = (column, shares) => shares.reduce((sum, share, k) => sum + Math.abs(share - column.training[k]) / 2, 0);
+// How far a column moved: from what the row had before, or half the sum of the differences from the training rows.
+const moved = (column, { shares, moved: said }) =>
+  said ?? shares.reduce((sum, share, k) => sum + Math.abs(share - column.training[k]) / 2, 0);
 
 // Bars of a column: what it may be given the others, over what the training rows have; a few names stand under them.
-function chart(column, shares) {
+function chart(column, shares, beside = column.training, said = "of the training rows") {
   const t = theme();
-  const top = Math.max(...shares, ...column.training, 1e-12);
+  const top = Math.max(...shares, ...beside, 1e-12);
   const wide = WIDE / shares.length;
   const tall = TALL + (named(column) ? NAMES : 0);
   const svg = s("svg", {
@@ -37,11 +39,11 @@ function chart(column, shares) {
       const height = (p / top) * (TALL - 2);
       return s("rect", { x, width, y: TALL - height, height, ...more });
     };
-    const training = column.training[k];
+    const other = beside[k];
     const over = bar(share, { fill: t.first });
     const all = s("rect", { x, width: wide, y: 0, height: TALL, fill: "transparent" });
-    all.append(s("title", {}, `${name}: ${percent(share)}; of the training rows ${percent(training)}`));
-    svg.append(bar(training, { fill: t.grid }), over, all);
+    all.append(s("title", {}, `${name}: ${percent(share)}; ${said} ${percent(other)}`));
+    svg.append(bar(other, { fill: t.grid }), over, all);
     if (!named(column)) return;
     const letters = Math.max(2, Math.floor(wide / 5));
     const short = name.length > letters ? `${name.slice(0, letters - 1)}…` : name;
@@ -69,7 +71,10 @@ export function whatIfPanel(app) {
   const note = h("p", { class: "note", role: "status" });
   const lines = columns.map((column, place) => line(column, place));
   const list = h("div", { class: "givens" }, lines.map((one) => one.element));
+  const why = h("div", { class: "explained" });
+  const intro = h("p", { class: "muted" });
   let answer = null;
+  let base = null; // the row of which cells are changed: its number and its stored cells
 
   const fixed = (place) => app.state.given.find((one) => one.column === place);
   function fix(place, value) {
@@ -127,25 +132,64 @@ export function whatIfPanel(app) {
         slider.setAttribute("aria-valuetext", value ?? "any");
       };
     }
+    const explain = button("Explain", () => explained(place), { "aria-label": `which columns say most about ${column.name}` });
     const element = h(
       "div",
       { class: "given", "data-column": place },
       h("label", { for: id, class: "name" }, column.name),
-      h("div", { class: "control" }, controls, free),
+      h("div", { class: "control" }, controls, free, explain),
       shown,
     );
     return { element, shown, free, sync };
   }
 
+  // Which columns say most about one: mutual information under the model.
+  async function explained(place) {
+    const { name } = columns[place];
+    replace(why, h("p", { class: "note", role: "status" }, `Asking which columns say most about ${name} ...`));
+    let told;
+    try {
+      told = await askGiven({ given: [], explain: place });
+    } catch (error) {
+      replace(why, h("p", { class: "note", role: "status" }, error.message));
+      return;
+    }
+    const top = Math.max(...told.explained.map((one) => one.nats), 1e-12);
+    const rows = told.explained.map(({ name: other, nats, error }) => {
+      const bar = s("svg", { width: 120, height: 10, viewBox: "0 0 120 10", "aria-hidden": "true" });
+      bar.append(s("rect", { width: Math.max(0.5, (120 * nats) / top), height: 10, fill: theme().first }));
+      const share = told.entropy > 0 ? `, ${percent(nats / told.entropy)} of it` : "";
+      return h("tr", {}, h("th", { scope: "row" }, other), h("td", {}, bar),
+        h("td", {}, `${format(nats, 3)} ± ${format(error, 1)} nats${share}`));
+    });
+    const words = `Knowing ${name} itself is ${format(told.entropy, 3)} nats${told.said}.`;
+    replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted" }, words),
+      h("table", { class: "says" }, h("tbody", {}, rows)));
+  }
+
+  // The row that is chosen, as a start of which cells are changed; or no row.
+  async function start(row) {
+    base = row === null ? null : { row, cells: Array.from(await app.model.row(row)) };
+    answer = null;
+    app.set({ given: [] });
+    await show();
+  }
+
   function draw() {
     const found = new Map((answer?.columns ?? []).map((one) => [one.column, one]));
     // What is fixed stands first, then what moved most. Only the look changes: a slider stays under the hand.
-    const first = [...found.values()].sort((a, b) => moved(columns[b.column], b.shares) - moved(columns[a.column], a.shares));
+    const first = [...found.values()].sort((a, b) => moved(columns[b.column], b) - moved(columns[a.column], a));
     const rank = app.state.given.length ? new Map(first.map((one, k) => [one.column, k + 1])) : new Map();
     lines.forEach(({ element, shown }, place) => {
       const one = found.get(place);
       element.style.order = String(rank.get(place) ?? 0);
       if (fixed(place)) replace(shown, h("span", { class: "muted" }, "fixed"));
+      else if (one?.was && answer.changed) {
+        const by = `${percent(one.moved)} of it moves`;
+        const said = `${words(columns[place], one)}; before ${words(columns[place], one.was)}`;
+        replace(shown, chart(columns[place], one.shares, one.was.shares, "before"),
+          h("span", {}, h("b", {}, by), `, row ${one.own || "empty"}: ${said}`));
+      } else if (one?.was) replace(shown, h("span", {}, `row: ${one.own || "empty"}`));
       else if (one) replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one)));
       else replace(shown);
     });
@@ -163,10 +207,17 @@ export function whatIfPanel(app) {
       free.disabled = !one;
       element.classList.toggle("fixed", Boolean(one));
     });
-    const asked = JSON.stringify(app.state.given.map(({ column, value }) => [column, value]));
+    const given = app.state.given.map(({ column, value }) => [column, value]);
+    const question = base ? { given, row: base.cells } : { given };
+    const asked = JSON.stringify(question);
+    intro.textContent = base
+      ? `Change cells of row ${base.row}; the others show what another such row has, over what it has without the change.`
+      : "Fix one or more columns. The others show what they then may be, those that moved most first; the training rows are grey.";
+    freeRow.disabled = !base;
+    fromRow.disabled = app.state.row === null || app.state.row === undefined;
     if (answer?.asked !== asked) {
       try {
-        answer = { ...(await askGiven(asked)), asked };
+        answer = { ...(await askGiven(question)), asked, changed: given.length > 0 };
       } catch (error) {
         answer = null;
         draw();
@@ -203,13 +254,16 @@ export function whatIfPanel(app) {
     });
     return svg;
   };
+  const fromRow = button("Change cells of the chosen row", () => start(app.state.row));
+  const freeRow = button("No row", () => start(null));
   const element = panel(
     "What if",
-    h("div", { class: "actions" }, button("Free all", () => app.set({ given: [] })), h("span", { class: "grow" }),
+    h("div", { class: "actions" }, button("Free all", () => app.set({ given: [] })), fromRow, freeRow, h("span", { class: "grow" }),
       saveButtons("what-if", { svg: picture, csv: table })),
-    h("p", { class: "muted" }, "Fix one or more columns. The others show what they then may be, those that moved most first; the training rows are grey."),
+    intro,
     note,
+    why,
     list,
   );
-  return { id: "whatif", title: "What if", element, wants: ["given", "theme"], rebuild: () => (answer = null), update: show };
+  return { id: "whatif", title: "What if", element, wants: ["given", "theme", "row"], rebuild: () => (answer = null), update: show };
 }

@@ -1,0 +1,186 @@
+"""What a frame brings beside its rows: labels, weights and conditions by the names of columns; and long tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as replaced
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from msgspec import structs
+
+from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
+from latens.data.formats.tables import is_frame
+from latens.data.given import GIVEN, arrays_of, learned, plain_name, vectors
+from latens.data.long import lines_of
+from latens.data.sequences import nearest_the_centre
+from latens.errors import ConfigError, DataError, UsageError, nearest
+
+
+class Named(NamedTuple):
+    """Columns of a frame that are no rows, by name, and how a long table is cut."""
+
+    label: str | None = None
+    weight: str | None = None
+    conditions: tuple[str, ...] = ()
+    sequence: str | None = None
+    time: str | None = None
+    window: int | str | None = None
+    stride: int | str | None = None
+    step: float | str | None = None
+
+    @property
+    def cut(self) -> dict[str, Any]:
+        """How a long table is cut, for `load`."""
+        names = ("sequence", "time", "window", "stride", "step")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def as_rows(X: Any) -> Any:
+    """Turn tables of other libraries and lists of records into a frame of pandas; other rows stay as they are."""
+    if is_frame(X) or isinstance(X, np.ndarray) or hasattr(X, "tocsr"):
+        return X
+    if type(X).__name__ == "LazyFrame" and hasattr(X, "collect"):
+        return X.collect()
+    if hasattr(X, "__arrow_c_stream__") or (hasattr(X, "fetchall") and hasattr(X, "df")):
+        to_frame = getattr(X, "to_pandas", None) or getattr(X, "df", None)
+        if to_frame is None:
+            import pyarrow
+
+            to_frame = pyarrow.table(X).to_pandas
+        return to_frame()
+    if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) for row in X):
+        try:
+            import pandas
+        except ImportError:
+            what = "records need pandas, which is not installed."
+            raise ConfigError(what, where="X", fix="pip install 'latens[tables]'") from None
+        return pandas.DataFrame(list(X))
+    return X
+
+
+def without(X: Any, names: Sequence[str]) -> Any:
+    """A frame without some columns."""
+    if not names:
+        return X
+    return X.drop(columns=[one for one in X.columns if str(one) in names]) if hasattr(X, "isna") else X.drop(names)
+
+
+def column(X: Any, name: str, what: str) -> np.ndarray:
+    """A column of a frame by its name."""
+    if not is_frame(X):
+        fix = (
+            f"Give a pandas or polars frame, or the values themselves: {'y' if what == 'label' else 'sample_weight'}=."
+        )
+        raise UsageError(f"{name!r} names a column, and X has no names.", where=what, fix=fix)
+    titles = {str(one): one for one in X.columns}
+    if name not in titles:
+        raise DataError(f"has no column {name!r}.", where=f"X, {what}", fix=nearest(name, titles))
+    return np.asarray(X[titles[name]])
+
+
+def apart(X: Any, y: Any, weight: Any, named: Named) -> tuple[Any, Any, Any]:
+    """Take label and weight out of a frame where they are columns of it."""
+    for what, name, given in (("label", named.label, y), ("weight", named.weight, weight)):
+        if name is not None and given is not None:
+            other = "y" if what == "label" else "sample_weight"
+            raise UsageError(f"is given twice, as {name!r} and as {other}.", where=what, fix=f"Leave {other} out.")
+    y = y if named.label is None else column(X, named.label, "label")
+    weight = weight if named.weight is None else column(X, named.weight, "weight")
+    return without(X, [name for name in (named.label, named.weight) if name is not None]), y, weight
+
+
+def known_apart(X: Any, y: Any, named: Named, schema: Schema) -> tuple[Any, Any, dict[str, Any]]:
+    """The rows of a frame without the label and weight that it may bring, the label, and the cells of conditions."""
+    names = [one.name for one in schema.conditions or ()]
+    if not is_frame(X):
+        if names:
+            what = f"the model reads the conditions {', '.join(names)}."
+            raise DataError(what, where="X", fix="Give a frame with these columns.")
+        return X, y, {}
+    present = set(map(str, X.columns))
+    if named.label in present and y is None:
+        y = column(X, str(named.label), "label")
+    own = {name for name in (named.label, named.weight) if name in present}
+    lacking = [name for name in names if name not in present]
+    if lacking:
+        what = f"lacks the column {lacking[0]!r}, a condition that the model reads."
+        raise DataError(what, where="X", fix=nearest(lacking[0], present))
+    cells = {name: column(X, name, "conditions") for name in names}
+    known = {one.name for one in schema.columns or ()}
+    return without(X, sorted((own | set(names)) - known)), y, cells
+
+
+def conditioned(data: Dataset, cells: Mapping[str, Any], fresh: bool) -> Dataset:
+    """A data set with conditions, which are learned of its training rows or those of its schema."""
+    if not cells:
+        return data
+    found = arrays_of(cells, len(data), "X")
+    known = learned(found, data.split == TRAIN, "X") if fresh else data.schema.conditions or ()
+    cond = {**(data.cond or {}), GIVEN: vectors(known, found, "X")}
+    return replaced(data, schema=structs.replace(data.schema, conditions=known), cond=cond)
+
+
+def condition_vectors(schema: Schema, cells: Mapping[str, Any], n: int) -> Float[np.ndarray, "n width"]:
+    """What a model reads of the conditions of n rows."""
+    return vectors(schema.conditions or (), arrays_of(cells, n, "X"), "X")
+
+
+def condition_cells(X: Any, asked: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Take the conditions that are asked for out of a frame."""
+    cells = {one: column(X, plain_name(one), "conditions") for one in asked}
+    return without(X, [plain_name(one) for one in asked]), cells
+
+
+# --- long tables ---
+
+
+def is_long(X: Any, named: Named, schema: Schema | None) -> bool:
+    """Whether rows are sequences."""
+    return bool(named.cut) or (schema is not None and schema.sequences is not None) or lines_of(X, "X") is not None
+
+
+def long_dataset(
+    X: Any, y: Any, weight: Any, named: Named, *, schema: Schema | None, validation_fraction: float = 0.0
+) -> Dataset:
+    """The rows of a long table, or arrays of unlike length, as a data set."""
+    # Some validate where a share of rows is to do so; a model's own training cuts windows by time.
+    given: dict[str, Any] = {
+        "label": named.label if y is None else y,
+        "weight": named.weight if weight is None else weight,
+    }
+    if schema is not None and is_frame(X):
+        present = set(map(str, X.columns))
+        given = {role: None if isinstance(name, str) and name not in present else name for role, name in given.items()}
+    given |= {"condition": list(named.conditions)} if named.conditions and schema is None else {}
+    data = load(X, name="X", schema=schema, **{**given, **({} if schema is not None else named.cut)})
+    keeps = validation_fraction and (data.split == VALIDATION).any()
+    return replaced(data, split=np.where((data.split == VALIDATION) & bool(keeps), VALIDATION, TRAIN).astype(np.uint8))
+
+
+def with_filled_steps(X: Any, data: Dataset, filled: Float[np.ndarray, "n steps d"]) -> Any:
+    """Rows as they came, with these values in the gaps of their steps; steps without a line are left out."""
+    places, schema = data.places, data.schema.sequences
+    assert places is not None
+    assert schema is not None
+    hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+    chosen = nearest_the_centre(places) & (places.line >= 0)
+    line, gone, values = places.line[chosen], hidden[chosen], filled[chosen]
+    if is_frame(X):
+        made = X.copy() if hasattr(X, "isna") else X.to_pandas()
+        titles = {str(name): name for name in made.columns}
+        for j, one in enumerate(schema.columns):
+            if gone[:, j].any():
+                cells = made[titles[one.name]].to_numpy(np.float64, copy=True)
+                cells[line[gone[:, j]]] = values[gone[:, j], j]
+                made[titles[one.name]] = cells
+        return made if hasattr(X, "isna") else type(X)(made)
+    table = np.full((len(line), len(schema.columns)), np.nan)
+    table[line] = np.where(gone, values, data.x[chosen])
+    if isinstance(X, np.ndarray) and X.ndim == 3:
+        row, at = np.nonzero(places.line >= 0)
+        made = np.array(X, np.float64)
+        made[row, at] = table[places.line[row, at]]
+        return made
+    parts = list(X.values()) if isinstance(X, Mapping) else list(X)
+    split = np.split(table, np.cumsum([len(part) for part in parts])[:-1])
+    return dict(zip(X, split)) if isinstance(X, Mapping) else split
