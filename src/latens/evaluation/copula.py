@@ -1,6 +1,7 @@
 """A Gaussian copula of the columns of a table, with draws of its parameters: what a gap may be, in a second."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,9 @@ MOST_ROWS = 5000
 """Rows that the parameters are drawn from."""
 BURN, SWEEPS, THIN = 50, 150, 5
 """Sweeps before the first draw that counts, those after it, and of these each fifth is kept."""
-SETTLE = 10
-"""Sweeps with the first draw of the parameters before rows are filled in."""
+SETTLE, BETWEEN = 4, 3
+"""Turns with the first draw of the parameters before rows are filled in, and sweeps of a turn: tables lie so far apart.
+"""
 FINE = 0.004
 """Share of a cell below which its latent lies at the cell's middle, and is not drawn."""
 FURTHEST = 6.0
@@ -34,17 +36,17 @@ class Layout(NamedTuple):
 
     types: tuple[ColumnType, ...]
     first: tuple[int, ...]  # the first latent of each column
-    count: tuple[int, ...]  # latents of each column
+    widths: tuple[int, ...]  # latents of each column
     groups: tuple[np.ndarray, ...]  # of a category the group of each segment, from 0; of others each segment
 
     @property
     def width(self) -> int:
         """Latents of a row."""
-        return sum(self.count)
+        return sum(self.widths)
 
     def coded(self, j: int) -> bool:
         """Whether the latents of a column are zeros and ones that name its cell."""
-        return self.types[j].kind == "category" and self.count[j] > 1
+        return self.types[j].kind == "category" and self.widths[j] > 1
 
 
 class Copula(NamedTuple):
@@ -86,7 +88,7 @@ def fit_copula(
     weight: Shaped[np.ndarray, " n"] | None = None,
     seed: int = 0,
 ) -> Copula | None:
-    r"""Draw mean and covariance of the latents of a table from what its observed cells say of them; None if too wide."""
+    r"""Draw mean and covariance of the latents of a table given its observed cells; None if it is too wide."""
     # A number or an order is a Normal latent that lies where the shares of its column have the cell; two names are one
     # that lies below or above 0, more are zeros and ones. By Gibbs sampling, each latent given the others, then
     # Sigma ~ IW(S + 1, n + d + 2) and mu ~ N(mean, Sigma / n): means are free, so that a column whose gaps depend on
@@ -105,7 +107,7 @@ def fit_copula(
     for j in range(len(types)):
         if layout.coded(j):
             own = layout.groups[j][_segments(x[shown[:, j], j], types[j])]
-            mean[_place(layout, j)] = (np.bincount(own, minlength=layout.count[j] + 1)[1:] + 0.5) / (len(own) + 1.0)
+            mean[_place(layout, j)] = (np.bincount(own, minlength=layout.widths[j] + 1)[1:] + 0.5) / (len(own) + 1.0)
     state = _begin(layout, x, shown, mean)
     unscaled = np.zeros(d, bool)
     for j, one in enumerate(types):
@@ -151,11 +153,9 @@ def fill(
         b = max(turn, 0)
         # More tables than draws of the parameters are drawn by further sweeps with the same ones.
         for again, table in enumerate(turns[b] or [-1] if turn >= 0 else [-1]):
-
-            def uniform(rows: np.ndarray, i: int, turn: int = turn, again: int = again) -> np.ndarray:
-                return _uniform(keys[rows], (seed, turn + SETTLE, again, i))
-
-            _draw_latents(layout, state, copula.mean[b], copula.covariance[b], uniform)
+            for step in range(BETWEEN):
+                noise = partial(_noise, keys, (seed, turn + SETTLE, again, step))
+                _draw_latents(layout, state, copula.mean[b], copula.covariance[b], noise)
             if turn < 0:
                 continue
             precision = np.linalg.inv(copula.covariance[b])
@@ -164,7 +164,7 @@ def fill(
                 if not again:
                     shares[j][some[gone]] += _shares(layout, j, state.z[gone], copula.mean[b], precision) / count
                 if table >= 0:
-                    u = uniform(gone, layout.width + j)
+                    u = noise(gone, layout.width + j)
                     completed[some[gone], table, j] = _cell(layout, j, state.z[gone], u)
     return Filled(shares, completed)
 
@@ -180,6 +180,14 @@ def pool_weight(first: Shaped[np.ndarray, " n"], second: Shaped[np.ndarray, " n"
     return w
 
 
+def log_chances(
+    shares: Shaped[np.ndarray, "n segments"], one: ColumnType, x: Shaped[np.ndarray, " n"]
+) -> Shaped[np.ndarray, " n"]:
+    """The log probability of cells by the shares of their segments, from 1e-30."""
+    which = _segments(x, one)
+    return np.log(np.maximum(shares[np.arange(len(x)), which] / np.asarray(one.widths)[which], 1e-30))
+
+
 class _State(NamedTuple):
     """The latents of rows, and what the observed cells say of them."""
 
@@ -191,7 +199,7 @@ class _State(NamedTuple):
 
 
 def _place(layout: Layout, j: int) -> slice:
-    return slice(layout.first[j], layout.first[j] + layout.count[j])
+    return slice(layout.first[j], layout.first[j] + layout.widths[j])
 
 
 def _segments(x: np.ndarray, one: ColumnType) -> np.ndarray:
@@ -212,7 +220,7 @@ def _begin(layout: Layout, x: np.ndarray, shown: np.ndarray, mean: np.ndarray) -
         at, seen = layout.first[j], shown[:, j]
         which = _segments(x[seen, j], one)
         if layout.coded(j):
-            z[seen, _place(layout, j)] = np.eye(layout.count[j] + 1)[layout.groups[j][which], 1:]
+            z[seen, _place(layout, j)] = np.eye(layout.widths[j] + 1)[layout.groups[j][which], 1:]
             free[:, _place(layout, j)] = False  # drawn all at once
         elif one.kind == "category":
             above = layout.groups[j][which] > 0
@@ -238,7 +246,7 @@ def _draw_latents(layout: Layout, state: _State, mean: np.ndarray, covariance: n
             if len(rows):
                 upto = np.cumsum(_names(state.z[rows], mean, precision, own), axis=1)
                 which = (upto[:, :-1] <= uniform(rows, i)[:, None]).sum(axis=1)
-                state.z[rows, own] = np.eye(layout.count[j] + 1)[which, 1:]
+                state.z[rows, own] = np.eye(layout.widths[j] + 1)[which, 1:]
             continue
         rows = np.flatnonzero(state.free[:, i])
         if len(rows):
@@ -312,7 +320,7 @@ def _cell(layout: Layout, j: int, z: np.ndarray, u: np.ndarray) -> np.ndarray:
     firsts, widths = np.asarray(one.firsts, np.float64), np.asarray(one.widths, np.float64)
     if one.kind == "category":
         own = z[:, _place(layout, j)]
-        group = (own > 0.5) @ np.arange(1, layout.count[j] + 1) if layout.coded(j) else (own[:, 0] > 0).astype(int)
+        group = (own > 0.5) @ np.arange(1, layout.widths[j] + 1) if layout.coded(j) else (own[:, 0] > 0).astype(int)
         group = np.minimum(group, layout.groups[j].max())
         upto = np.cumsum(np.where(layout.groups[j] == group[:, None], _within(layout, j), 0.0), axis=1)
         which = np.minimum((upto <= u[:, None] * upto[:, -1:]).sum(axis=1), one.count - 1)
@@ -325,7 +333,11 @@ def _cell(layout: Layout, j: int, z: np.ndarray, u: np.ndarray) -> np.ndarray:
     return firsts[which] + np.clip(np.floor(inside * widths[which]), 0, widths[which] - 1)
 
 
-def _uniform(keys: Shaped[np.ndarray, " n"], salt: Sequence[int]) -> Shaped[np.ndarray, " n"]:
+def _noise(keys: np.ndarray, salt: tuple[int, ...], rows: np.ndarray, i: int) -> np.ndarray:
+    return uniforms(keys[rows], (*salt, i))
+
+
+def uniforms(keys: Shaped[np.ndarray, " n"], salt: Sequence[int]) -> Shaped[np.ndarray, " n"]:
     """Numbers in (0, 1) by the keys of rows, others for each salt."""
     # Source: the mixing function of SplitMix64 (Steele, Lea & Flood, 2014).
     found = keys.astype(np.uint64)
