@@ -26,7 +26,7 @@ def gaps(n, seed, columns=3, share=0.5):
 
 @pytest.fixture(scope="module")
 def imputer():
-    return VAEImputer(ensemble=3, settings=TINY, num_samples=50, random_state=5).fit(gaps(80, 0))
+    return VAEImputer(ensemble=3, settings=TINY, num_samples=50, copula="none", random_state=5).fit(gaps(80, 0))
 
 
 def test_models_take_turns_at_the_draws_and_agree_on_the_rest(imputer):
@@ -57,7 +57,7 @@ def test_models_take_turns_at_the_draws_and_agree_on_the_rest(imputer):
 
 def test_a_single_model_is_trained_on_the_rows_as_they_are():
     x = gaps(80, 0)
-    one, several = (VAEImputer(ensemble=e, settings=TINY, num_samples=5, random_state=5).fit(x) for e in (1, 2))
+    one, several = (VAEImputer(ensemble=e, settings=TINY, num_samples=5, copula="none", random_state=5).fit(x) for e in (1, 2))
     assert one.models_ == [one.model_]
     assert one.model_.facts["rows"] < 80 == several.model_.facts["rows"]
     assert one.model_.facts["fingerprint"] != several.model_.facts["fingerprint"]
@@ -72,7 +72,7 @@ def test_draws_lie_apart_by_what_the_rows_leave_open():
     spread = np.nanvar(x, axis=0, ddof=1)
     found = {}
     for count in (1, models):
-        imputer = VAEImputer(ensemble=count, settings=TINY, num_samples=50, random_state=0).fit(frame)
+        imputer = VAEImputer(ensemble=count, settings=TINY, num_samples=50, copula="none", random_state=0).fit(frame)
         tables = np.array(imputer.draws(frame, models))
         pooled = latens.pool(tables.mean(1), tables.var(1, ddof=1) / n)
         found[count] = np.mean(pooled.between / spread)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
+from latens.distributions.discrete import Segments
 from latens.typing import AnyArray, Array, Bool, Float, Key, Nats, Shaped
 
 
@@ -105,8 +106,26 @@ class Joined(AbstractFactorised):
     def sample(self, *, key: Key) -> Shaped[Array, "*x"]:
         """Draw each block, and join them into one event."""
         # Sorted names: a dict written in another order draws the same numbers.
+        if all(isinstance(part, Segments) for part in self.parts.values()):
+            # One draw of noise: of a program that draws, the generator takes longest to compile.
+            count = sum(cast(Segments, part).noise for part in self.parts.values())
+            return self.sample_segments(jax.random.uniform(key, (count,), minval=jnp.finfo(jnp.float32).tiny))
         keys = dict(zip(sorted(self.parts), jax.random.split(key, len(self.parts))))
         return self.blocks.join({name: part.sample(key=keys[name]) for name, part in self.parts.items()})
+
+    def sample_segments(self, u: Float[Array, " noise"]) -> Float[Array, "*x"]:
+        """The event that uniform noise draws, of blocks of `Segments`.
+
+        Args:
+            u: Numbers in (0, 1), as many as all parts have `noise`.
+
+        Returns:
+            Whole numbers of shape (*x), held as floats.
+        """
+        parts: dict[str, Segments] = {name: cast(Segments, self.parts[name]) for name in sorted(self.parts)}
+        ends = np.cumsum([part.noise for part in parts.values()])
+        each = zip(parts, jnp.split(u, ends[:-1]))
+        return self.blocks.join({name: parts[name].sample_by(own) for name, own in each})
 
     def without_path(self, event: Shaped[Array, "*x"]) -> AbstractDistribution | None:
         """What the blocks say of themselves."""

@@ -275,11 +275,27 @@ class Segments(AbstractFactorised):
 
     def sample(self, *, key: Key) -> Float[Array, " m"]:
         """Draw one event of whole numbers, held as floats."""
-        segment_key, cell_key = jax.random.split(key)
-        chosen = jax.random.categorical(segment_key, self.log_shares())[:, None]
+        return self.sample_by(jax.random.uniform(key, (self.noise,), self.logits.dtype, jnp.finfo(jnp.float32).tiny))
+
+    @property
+    def noise(self) -> int:
+        """How many numbers in (0, 1) a draw takes."""
+        return self.starts.size + len(self.starts)
+
+    def sample_by(self, u: Float[Array, " noise"]) -> Float[Array, " m"]:
+        """The event that uniform noise draws, so that many variables share one draw of it.
+
+        Args:
+            u: `noise` numbers in (0, 1).
+
+        Returns:
+            Whole numbers of shape (m,), held as floats.
+        """
+        cells, m = self.starts.size, len(self.starts)
+        gumbel = -jnp.log(-jnp.log(u[:cells])).reshape(self.starts.shape)
+        chosen = jnp.argmax(self.log_shares() + gumbel, axis=1)[:, None]
         start, width = (jnp.take_along_axis(array, chosen, axis=1)[:, 0] for array in (self.starts, self.widths))
-        u = jax.random.uniform(cell_key, start.shape, self.logits.dtype)
-        return start + jnp.minimum(jnp.floor(u * width), width - 1.0)
+        return start + jnp.minimum(jnp.floor(u[cells : cells + m] * width), width - 1.0)
 
     def log_prob_terms(self, event: Shaped[Array, " m"]) -> Float[Array, " m"]:
         """The log probability of each variable's value, in nats; minus infinity outside its grid."""

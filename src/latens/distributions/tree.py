@@ -253,9 +253,11 @@ class Tree(AbstractDistribution[Array]):
 
     def sample(self, *, key: Key) -> Float[Array, " c"]:
         """Draw one row, each column after its parent."""
-        bin_key, cell_key = jax.random.split(key)
         alone = self._alone()
-        noise = jax.random.gumbel(bin_key, alone.shape, alone.dtype)
+        # One draw of noise: of a program that draws, the generator takes longest to compile.
+        count = alone.size + sum(part.noise for part in self._parts.values())
+        u = jax.random.uniform(key, (count,), alone.dtype, minval=jnp.finfo(jnp.float32).tiny)
+        noise = -jnp.log(-jnp.log(u[: alone.size])).reshape(alone.shape)
         # Of each column the bin for every bin of the parent, then the one of the parent's that was drawn.
         choices = jnp.argmax(self._steps(alone) + noise[:, None], axis=-1)
 
@@ -264,7 +266,7 @@ class Tree(AbstractDistribution[Array]):
 
         bins = jax.lax.scan(one, jnp.zeros(len(self.parents), choices.dtype), self.order)[0]
         here = bins[:, None] == jnp.arange(alone.shape[1])
-        return self._reweighed(jnp.where(here, 0.0, NEVER)).sample(key=cell_key)
+        return self._reweighed(jnp.where(here, 0.0, NEVER)).sample_segments(u[alone.size :])
 
     def mean(self) -> Float[Array, " c"]:
         """The expected cell of each column, or without an order the most probable one.

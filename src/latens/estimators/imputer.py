@@ -25,6 +25,11 @@ from latens.evaluation.impute import impute
 from latens.io.process import check_count
 from latens.typing import checked_later
 from latens.workflow.cells import interval, point
+from latens.workflow.filling import Pool, fitted_copula, pooled, pooled_draws, pooled_shares
+from latens.workflow.trained import TrainedModel
+
+COPULA = ("auto", "only", "none")
+"""Whether a copula fills in beside the models, alone, or not at all."""
 
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
@@ -45,11 +50,16 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             filled in, each makes an equal part of the draws, and these then also know how unsure the weights are, which
             is what `latens.pool` needs. Give `draws` as many tables as there are models, or fewer.
         num_samples: Draws of z for each row, from 1.
+        copula: Whether a Gaussian copula of the columns fills in too. "auto" pools it with the models, by the weight
+            that hidden cells of validation rows ask for; "only" trains no model, takes a second, and its draws know how
+            unsure its parameters are, as `latens.pool` needs it; "none" leaves it out.
         random_state: Seed or generator; None takes numpy's global generator.
 
     Attributes:
-        models_: The `TrainedModel`s, as many as `ensemble`.
-        model_: The first of them.
+        models_: The `TrainedModel`s, as many as `ensemble`; none with `copula="only"`.
+        model_: The first of them, if there is one.
+        schema_: What the columns are.
+        weight_: The weight of the models beside the copula, from 0 to 1.
         n_features_in_: Number of columns that `fit` saw.
         feature_names_in_: Names of these columns, where `X` had names.
 
@@ -62,7 +72,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         (False, True)
 
     Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, with the mean over x given z in closed form; Honaker,
-    King & Blackwell (2011), "Amelia II", for a bootstrap before each imputation.
+    King & Blackwell (2011), "Amelia II", for a bootstrap before each imputation; Hoff (2007), "Extending the rank
+    likelihood for semiparametric copula estimation".
     """
 
     columns: Any = None
@@ -70,6 +81,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     settings: Mapping[str, Any] | None = None
     ensemble: int = 1
     num_samples: int = 300
+    copula: str = "auto"
     random_state: RandomState = None
 
     @whole
@@ -86,18 +98,40 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
 
         Raises:
             DataError: No column can be modelled, or a column mixes kinds (a ValueError that says the remedy).
-            ConfigError: `ensemble` is no whole number from 1 on (likewise).
+            ConfigError: `ensemble` is no whole number from 1 on, or `copula` none of its words (likewise).
         """
         count = self.ensemble
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
             what = f"must be a whole number from 1 on, and is {count!r}."
             raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
+        if self.copula not in COPULA:
+            what = f"must be one of {', '.join(map(repr, COPULA))}, and is {self.copula!r}."
+            raise ConfigError(what, where="copula", fix="Leave it at 'auto'.")
         X, _, weight = weighed(X, None, sample_weight)
         data = replace(self._data(X, reset=True, typed=True), weight=weight)
         self.seed_ = seed_of(self.random_state)
+        self.models_: list[TrainedModel] = []
+        if self.copula == "only":
+            self.schema_, copula = (
+                data.schema,
+                fitted_copula(data, np.arange(len(data)), data.schema.types or (), self.seed_),
+            )
+            if copula is None:
+                what = "the table is too wide, or too short, for a copula."
+                raise ConfigError(what, where="copula", fix="Use 'none'.")
+            self.pool_, self.weight_ = Pool(copula, 0.0), 0.0
+            return self
         several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
         self.models_ = [self._train(one, self.seed_) for one in several]
-        self.model_ = self.models_[0]
+        self.model_, self.pool_ = self.models_[0], Pool(None, 1.0)
+        self.schema_ = self.model_.schema
+        if self.copula == "auto":
+            how = {"num_samples": check_count(self.num_samples, "num_samples"), "seed": self.seed_}
+            self.pool_ = pooled(self.model_, several[0], self._keys()[0], **how)
+            if count > 1 and self.pool_.copula is not None:
+                made = fitted_copula(data, np.arange(len(data)), self.schema_.types or (), self.seed_)
+                self.pool_ = self.pool_._replace(copula=made)
+        self.weight_ = self.pool_.weight
         return self
 
     def transform(self, X: Any, *, unknown: str = "error") -> Any:
@@ -134,13 +168,15 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         X = as_rows(X)
         n = check_count(n, "n", cells=np.size(X))
         num_samples = check_count(self.num_samples, "num_samples")
-        data, of = self._data(X, reset=False, typed=True, schema=self.model_.schema), len(self.models_)
+        data, of = self._data(X, reset=False, typed=True, schema=self.schema_), len(self.models_)
         drawn: dict[int, np.ndarray] = {}
         for b, (model, key) in enumerate(zip(self.models_, self._keys())):
             if own := range(b, n, of):
                 found = impute(model.rows(data, key=key), num_samples=num_samples, num_draws=len(own))  # fmt: skip
                 drawn |= {k: found.draws[:, place] for place, k in enumerate(own)}
-        return [self._with(X, data, drawn[k]) for k in range(n)]
+        mine = np.stack([drawn[k] for k in range(n)], axis=1) if drawn else None
+        every = pooled_draws(self.pool_, mine, data, n, self.seed_)
+        return [self._with(X, data, every[:, k]) for k in range(n)]
 
     def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
         """Give the central interval of every missing number or date.
@@ -172,13 +208,18 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     def _shares(self, X: Any, unknown: str = "error") -> tuple[Dataset, list[np.ndarray]]:
         check_is_fitted(self)
         num_samples = check_count(self.num_samples, "num_samples")
-        data = self._data(X, reset=False, typed=True, schema=self.model_.schema, unknown=unknown)
-        types = self.model_.schema.types or ()
+        data = self._data(X, reset=False, typed=True, schema=self.schema_, unknown=unknown)
+        types = self.schema_.types or ()
         found = [
             conditionals(model.rows(data, key=key), types, num_samples=num_samples)[0]
             for model, key in zip(self.models_, self._keys())
         ]  # fmt: skip
-        return data, [np.mean(of, axis=0) for of in zip(*found)]
+        mine = [np.mean(of, axis=0) for of in zip(*found)] if found else None
+        return data, pooled_shares(self.pool_, mine, data, self.seed_)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether a fit has come to its end."""
+        return hasattr(self, "weight_")
 
     def _keys(self) -> list[Any]:
         """A key for each model: draws of two models share nothing."""

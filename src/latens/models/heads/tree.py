@@ -8,13 +8,16 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
-from latens.distributions import Blocks, Tree
+from latens.distributions import Blocks, Joined, Segments, Tree
 from latens.models.heads.table import AbstractTableHead, TableHead
 from latens.trees import Frozen
 from latens.typing import Array, Float, Int
 
 BINS = 8
 """Bins of a column at the most, through which it depends on its parent and its children on it."""
+
+PADDING = 256
+"""Cells by which blocks may grow where they are computed together."""
 
 PACE = 0.1
 """How fast training adds to counted ratios: at the pace of other weights, few rows move them by a nat in 100 steps."""
@@ -106,5 +109,38 @@ class TreeHead(AbstractTableHead):
         parents = self.parents.value
         child = (parents != jnp.arange(len(parents)))[:, None, None]
         ratios = self.counted.value + jnp.where(child, PACE * self.more, 0.0)
-        bins = {name: one.value for name, one in self.bins.of.items()}
-        return Tree(self.columns(outputs), bins, parents, self.order.value, ratios)
+        columns, bins = gathered(self.columns(outputs), {name: one.value for name, one in self.bins.of.items()})
+        return Tree(columns, bins, parents, self.order.value, ratios)
+
+
+def gathered(columns: Joined, bins: dict[str, Array]) -> tuple[Joined, dict[str, Array]]:
+    """The same columns in fewer blocks, with their bins: a program repeats everything for each block."""
+    # Blocks are padded to the segments of the widest one of a group, where this adds `PADDING` cells at the most.
+    groups: list[list[str]] = []
+    parts: dict[str, Segments] = columns.parts  # pyright: ignore[reportAssignmentType]
+    wide = lambda names: max(parts[name].starts.shape[1] for name in names)  # noqa: E731
+    cells = lambda names: sum(parts[name].starts.size for name in names)  # noqa: E731
+    rows = lambda names: sum(parts[name].starts.shape[0] for name in names)  # noqa: E731
+    for name in sorted(parts, key=lambda name: (parts[name].ordered, parts[name].starts.shape[1])):
+        joint = [*groups[-1], name] if groups and parts[groups[-1][0]].ordered == parts[name].ordered else []
+        if joint and rows(joint) * wide(joint) - cells(joint) <= PADDING:
+            groups[-1] = joint
+        else:
+            groups.append([name])
+    if len(groups) == len(parts):
+        return columns, bins
+    made, own = {}, {}
+    for names in groups:
+        pads = [((0, 0), (0, wide(names) - parts[name].starts.shape[1])) for name in names]
+        joint = lambda arrays, pads=pads: jnp.concatenate([jnp.pad(*each) for each in zip(arrays, pads)])  # noqa: E731
+        each = [parts[name] for name in names]
+        made[names[0]] = Segments(
+            joint([p.logits for p in each]),
+            joint([p.starts for p in each]),
+            joint([p.widths for p in each]),
+            each[0].ordered,
+        )
+        own[names[0]] = joint([bins[name] for name in names])
+    old = dict(zip(columns.blocks.names, columns.blocks.places))
+    places = tuple(tuple(place for name in names for place in old[name]) for names in groups)
+    return Joined(made, Blocks(tuple(names[0] for names in groups), places)), own

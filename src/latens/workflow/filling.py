@@ -1,0 +1,90 @@
+"""Gaps of a table by a model and a Gaussian copula of its columns, each as much as held-out cells ask for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped
+
+from latens.data import TRAIN, VALIDATION, Dataset
+from latens.data.columns import ColumnType
+from latens.evaluation.conditionals import conditionals
+from latens.evaluation.copula import MOST_ROWS, Copula, Filled, fill, fit_copula, log_chances, pool_weight, uniforms
+from latens.typing import Key
+from latens.workflow.trained import TrainedModel
+
+HIDDEN = 0.3
+"""Share of the observed cells of validation rows that are hidden, so that both can say what they were."""
+JUDGED = 1000
+"""Validation rows that judge, at most."""
+
+
+class Pool(NamedTuple):
+    """A copula beside a model."""
+
+    copula: Copula | None
+    weight: float  # of the model, in [0, 1]
+
+
+def fitted_copula(data: Dataset, positions: np.ndarray, types: Sequence[ColumnType], seed: int) -> Copula | None:
+    """The copula of some rows, those of the first ids where there are many."""
+    rows = positions[np.argsort(data.row_id[positions], kind="stable")][:MOST_ROWS]
+    x, mask = np.asarray(data.x)[rows], None if data.mask is None else data.mask[rows]
+    return fit_copula(x, mask, types, weight=None if data.weight is None else data.weight[rows], seed=seed)
+
+
+def pooled(trained: TrainedModel, data: Dataset, key: Key, *, num_samples: int, seed: int) -> Pool:
+    """The copula of all rows, and the weight of the model that held-out cells ask for."""
+    # They are judged by the copula of the training rows: neither has seen them.
+    types = trained.schema.types or ()
+    train, held = np.flatnonzero(data.split == TRAIN), np.flatnonzero(data.split == VALIDATION)
+    copula = fitted_copula(data, np.concatenate([train, held]), types, seed)
+    own = None if copula is None else fitted_copula(data, train, types, seed)
+    if own is None:
+        return Pool(None, 1.0)
+    held = held[np.argsort(data.row_id[held], kind="stable")][:JUDGED]
+    shown = np.ones((len(held), len(types)), bool) if data.mask is None else data.mask[held]
+    hidden = shown & (np.random.default_rng(seed).random(shown.shape) < HIDDEN)
+    if not hidden.any():
+        return Pool(copula, 0.5)
+    batch = replace(trained.batch(data, held), mask=shown & ~hidden)
+    found, _ = conditionals(trained.rows(batch, key=key), types, num_samples=num_samples)
+    x = np.asarray(data.x)[held]
+    other = fill(own, x, shown & ~hidden, keys=data.row_id[held], seed=seed).shares
+    each = [(hidden[:, j], j, one) for j, one in enumerate(types)]
+    mine, theirs = (
+        np.concatenate([log_chances(of[j][gone], one, x[gone, j]) for gone, j, one in each]) for of in (found, other)
+    )
+    return Pool(copula, pool_weight(mine, theirs))
+
+
+def filled_by(pool: Pool, data: Dataset, *, draws: int = 0, seed: int = 0) -> Filled:
+    """What a pool's copula says of the gaps of rows."""
+    assert pool.copula is not None
+    shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
+    return fill(pool.copula, np.asarray(data.x), shown, keys=data.row_id, draws=draws, seed=seed)
+
+
+def pooled_shares(
+    pool: Pool, mine: Sequence[np.ndarray] | None, data: Dataset, seed: int
+) -> list[Shaped[np.ndarray, "n segments"]]:
+    """The probability of each segment of each column by both together."""
+    if pool.copula is None:
+        return list(mine or ())
+    theirs, w = filled_by(pool, data, seed=seed).shares, pool.weight
+    return theirs if mine is None else [w * a + (1.0 - w) * b for a, b in zip(mine, theirs)]
+
+
+def pooled_draws(
+    pool: Pool, mine: Shaped[np.ndarray, "n draws c"] | None, data: Dataset, draws: int, seed: int
+) -> Shaped[np.ndarray, "n draws c"]:
+    """Completed rows, each by one of both, which is drawn by the weight."""
+    if pool.copula is None:
+        assert mine is not None
+        return mine
+    theirs = filled_by(pool, data, draws=draws, seed=seed).draws
+    if mine is None:
+        return theirs
+    u: Any = np.stack([uniforms(data.row_id, (seed, k)) for k in range(draws)], axis=1)
+    return np.where((u < pool.weight)[..., None], mine, theirs)
