@@ -16,6 +16,7 @@ from .continuous import StandardNormal as StandardNormal
 from .counts import NegativeBinomial as NegativeBinomial
 from .counts import Poisson as Poisson
 from .counts import ZeroInflated as ZeroInflated
+from .correlated import CorrelatedNormal as CorrelatedNormal
 from .discrete import Bernoulli as Bernoulli
 from .discrete import Categorical as Categorical
 from .discrete import ContinuousBernoulli as ContinuousBernoulli

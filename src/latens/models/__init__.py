@@ -9,6 +9,7 @@ from latens.models.heads.base import DeterministicHead as DeterministicHead
 from latens.models.heads.base import NormalHead as NormalHead
 from latens.models.heads.base import SharedScaleNormalHead as SharedScaleNormalHead
 from latens.models.heads.base import SquashedHead as SquashedHead
+from latens.models.heads.correlated import CorrelatedNormalHead as CorrelatedNormalHead
 from latens.models.heads.likelihoods import BetaHead as BetaHead
 from latens.models.heads.likelihoods import DiscretisedLogisticHead as DiscretisedLogisticHead
 from latens.models.heads.likelihoods import GammaHead as GammaHead

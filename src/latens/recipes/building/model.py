@@ -142,10 +142,11 @@ def with_linear_paths(
         fix = "Remove --set network.linear=true."
         raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix=fix)
     cells, latents = math.prod(schema.shape), math.prod(head.shape)
-    group = schema.shape[-1] if likelihood.coupled else 1
+    group = likelihood.group
     kept = jnp.zeros(cells), jnp.zeros((cells // group, group, group))
-    down = LinearPath(down, jnp.zeros((latents, cells)), located[0], *kept)
-    return LinearPath(up, jnp.zeros((cells, latents))), down
+    units = (jnp.ones(head.num_outputs), jnp.ones(likelihood.num_outputs)) if network.linear_unit else (None, None)
+    down = LinearPath(down, jnp.zeros((latents, cells)), located[0], *kept, units[1])
+    return LinearPath(up, jnp.zeros((cells, latents)), unit=units[0]), down
 
 
 def token_networks(
