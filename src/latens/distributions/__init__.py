@@ -13,10 +13,10 @@ from .continuous import Affine as Affine
 from .continuous import Deterministic as Deterministic
 from .continuous import DiagonalNormal as DiagonalNormal
 from .continuous import StandardNormal as StandardNormal
+from .correlated import CorrelatedNormal as CorrelatedNormal
 from .counts import NegativeBinomial as NegativeBinomial
 from .counts import Poisson as Poisson
 from .counts import ZeroInflated as ZeroInflated
-from .correlated import CorrelatedNormal as CorrelatedNormal
 from .discrete import Bernoulli as Bernoulli
 from .discrete import Categorical as Categorical
 from .discrete import ContinuousBernoulli as ContinuousBernoulli

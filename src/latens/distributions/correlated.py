@@ -12,9 +12,9 @@ from latens.typing import Array, Bool, Float, Key, Nats
 class CorrelatedNormal(AbstractReparameterised[Array]):
     r"""A Normal with a scale for each variable and correlated noise, by what makes the noise independent.
 
-    $x = \mu + \sigma \odot W^{-1} \epsilon$ with independent standard Normals $\epsilon$, so that $\log p(x) = -\frac12
-    |W (x - \mu) / \sigma|^2 + \log|W| - \sum_i \log\sigma_i - \frac d2 \log 2\pi$. A density takes one product with W and
-    no system to solve.
+    $x = \mu + \sigma \odot W^{-1} \epsilon$ with independent standard Normals $\epsilon$, so that
+    $\log p(x) = -\frac12 |W (x - \mu) / \sigma|^2 + \log|W| - \sum_i \log\sigma_i - \frac d2 \log 2\pi$. A density
+    takes one product with W and no system to solve.
 
     Args:
         loc: The means $\mu$, of shape (*x), in the unit of the event.

@@ -20,7 +20,6 @@ from latens.io.process import counted
 from latens.models import LatentModel, every_latent
 from latens.typing import Array, Float, Key, PyTree
 
-
 _MANY, _FEW = 10, 16
 """Variables that share noise from which on they are many, and rows of such that are taken at once."""
 

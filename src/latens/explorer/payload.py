@@ -315,8 +315,9 @@ def _snapshots(
         means = _Writer(files, entry["arrays"], prefix).codes(codes, f" at step {step}")
         entry["units"] = units_of(means, codes.get("unit_kl"))
         entry["far"] = far_scale(means, entry["units"], 0)
-        if dense_decoder(earlier.model) is not None:
+        plain = folded(earlier.model)
+        if dense_decoder(plain) is not None:
             entry["decoder"] = f"data/{prefix}decoder.safetensors"
-            files[entry["decoder"]] = pack(decoder_arrays(tree_to_arrays(earlier.model)), {"kind": "decoder"})
+            files[entry["decoder"]] = pack(decoder_arrays(tree_to_arrays(plain)), {"kind": "decoder"})
         described.append(entry)
     return described

@@ -42,8 +42,8 @@ class Window(NamedTuple):
 
     def factors(self, count: int) -> Factors:
         """The same Gaussian as so many factors and all correlations of what they leave."""
-        # Of the first directions, in the unit of each cell's deviation, the variance of the others is left: what is left
-        # stays positive, and the sum is whole.
+        # Of the first directions, in the unit of each cell's deviation, the variance of the others is left: what is
+        # left stays positive, and the sum is whole.
         unit = np.sqrt(np.diagonal(self.covariance))
         values, vectors = np.linalg.eigh(self.covariance / (unit[:, None] * unit))
         held = min(count, len(values) - 1)
@@ -118,7 +118,7 @@ def _candidates(away: Float[np.ndarray, "n t c"]) -> list[tuple[int, ...]]:
 
 def _autoregression(away: Float[np.ndarray, "n t c"], lags: Sequence[int]) -> Float[np.ndarray, "d d"]:
     """The covariance of windows under the regression of each time on those before it."""
-    rows, times, cells = away.shape
+    _, times, cells = away.shape
     alike: dict[tuple[int, ...], list[int]] = {}
     for time in range(times):
         alike.setdefault(tuple(lag for lag in lags if lag <= time), []).append(time)

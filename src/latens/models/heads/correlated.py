@@ -19,7 +19,7 @@ MOST_CELLS = 1024
 
 
 class CorrelatedNormalHead(AbstractHead):
-    r"""A Normal with means from the network, a learned scale of each variable, and correlations that stay as they begin.
+    r"""A Normal with means from the network, a learned scale of each variable, and correlations that stay.
 
     $x \sim N(\mu(z), S C S)$ with $S = \mathrm{diag}(e^{s})$ and the correlations C of what the closed form of the data
     leaves; without a closed form C is the identity.
