@@ -37,6 +37,7 @@ class NetworkConfig(Part, frozen=True):
         blocks: How many residual blocks convolutional networks have at each size of the picture.
         map: Whether the latent lies on the smallest picture of convolutional networks; None: where it is made of codes.
         linear: Whether networks add to a linear map, of the principal components; None: where that is the better start.
+        linear_unit: Whether what networks add there is in the unit of what the components leave of codes and cells.
         activation: The name of the activation of hidden layers.
         initializer: The name of the initialisation of weight matrices.
         encoder_output_activation: The activation of what the encoder gives.
@@ -56,6 +57,7 @@ class NetworkConfig(Part, frozen=True):
     blocks: Annotated[int, Meta(ge=0, le=100)] = 0
     map: bool | None = None
     linear: bool | None = None
+    linear_unit: bool = False
     activation: str = "relu"
     initializer: str = "he-normal"
     encoder_output_activation: str = "identity"

@@ -18,7 +18,7 @@ from latens.errors import ConfigError
 from latens.evaluation.evidence.factors import fit_factors, principal
 from latens.io.safetensors import read
 from latens.models import LatentModel
-from latens.networks import LinearPath
+from latens.networks import Dense, LinearPath
 from latens.recipes import RECIPES
 from latens.recipes.building.closed_forms import located_rows
 from latens.recipes.building.plan import starting
@@ -190,3 +190,26 @@ def test_a_second_vae_on_the_codes_of_a_linear_path():
     assert isinstance(again.encoder.parts[0].network, LinearPath)
     row = np.asarray(data.x[:3], np.float32)
     close(TrainedModel.from_bytes(found.to_bytes()).decode(found.encode(row)), found.decode(found.encode(row)))
+
+
+def test_what_networks_add_has_a_unit():
+    """Outputs, biases and the plain layers that the page reads: one function; the first model is the closed form."""
+    first, second = jax.random.split(jax.random.key(0))
+    unit, weight = np.array([0.5, 2.0, 1.0, 3.0]), jax.random.normal(second, (3, 2))
+    path = LinearPath(Dense([3, 5, 4], key=first), weight, unit=unit)
+    x, bias = jax.numpy.array([1.0, -2.0, 0.5]), np.array([1.0, 2.0, 3.0, 4.0])
+    close(path(x), unit * np.asarray(path.network(x)) + np.r_[x @ np.asarray(weight), 0.0, 0.0], rtol=1e-5)
+    close(path.without_unit()(x), path(x), rtol=1e-5)
+    begun_at = path.at(2.0 * weight, bias, unit=2.0 * unit)
+    close(begun_at(x), bias + np.r_[2.0 * x @ np.asarray(weight), 0.0, 0.0], rtol=1e-5)
+    close(begun_at.unit.value, 2.0 * unit)
+    assert path.without_unit().at(weight, bias, unit=unit).unit is None  # as in files of before
+    data = load(WINE.data.astype(np.float32))
+    model, prepare, _ = begun(data, **{"network.linear": True, "network.linear_unit": True, "posterior.latent_dim": 4})
+    batch = prepare_batch(prepare, data.rows(np.arange(20)), key=None)
+    made = fit_factors(located_rows(data, prepare, model.decoder.head), 4)
+    wide = np.asarray(model.decoder.head.scale.value, np.float64)
+    inside = (np.asarray(batch.x, np.float64) - np.asarray(model.decoder.head.shift.value)) / wide
+    close(elbo_of(model, batch, first), made.log_prob(inside) - np.sum(np.log(wide)), rtol=0, atol=1e-4)
+    close(model.encoder.network.unit.value[:4], 1.0 / np.sqrt(made.precision), rtol=1e-5)
+    close(model.decoder.network.unit.value, np.sqrt(made.variance), rtol=1e-5)

@@ -13,6 +13,7 @@ from .continuous import Affine as Affine
 from .continuous import Deterministic as Deterministic
 from .continuous import DiagonalNormal as DiagonalNormal
 from .continuous import StandardNormal as StandardNormal
+from .correlated import CorrelatedNormal as CorrelatedNormal
 from .counts import NegativeBinomial as NegativeBinomial
 from .counts import Poisson as Poisson
 from .counts import ZeroInflated as ZeroInflated

@@ -11,6 +11,12 @@ from jax import lax
 
 from latens.typing import Array, Float, Int
 
+BLOCK = 32
+"""Rows that are eliminated at once in large matrices, as products of matrices."""
+
+LARGE = 96
+"""Rows from which on a matrix is large."""
+
 
 def solve_lower(factor: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
     """Solve a lower triangular system by forward substitution.
@@ -95,12 +101,70 @@ def cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
         [[2.0, 0.0], [1.0, 2.0]]
     """
     n = matrix.shape[0]
+    if n >= LARGE:
+        return _in_blocks(matrix)
 
     def step(j: Int[Array, ""], found: Float[Array, "n n"]) -> Float[Array, "n n"]:
         rest = lax.dynamic_index_in_dim(matrix, j, 1, keepdims=False) - jnp.sum(found * found[j], axis=1)
         return found.at[:, j].set(jnp.where(jnp.arange(n) >= j, rest / jnp.sqrt(rest[j]), 0.0))
 
     return lax.fori_loop(0, n, step, jnp.zeros_like(matrix))
+
+
+def _in_blocks(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """The factor of a large matrix, `BLOCK` columns at a time."""
+    n = matrix.shape[0]
+    padded, blocks = _padded(matrix)
+
+    def step(j: Int[Array, ""], found: Float[Array, "m m"]) -> Float[Array, "m m"]:
+        own = lax.dynamic_slice_in_dim(found, j * BLOCK, BLOCK, 0)
+        rest = lax.dynamic_slice_in_dim(padded, j * BLOCK, BLOCK, 1) - found @ own.T
+        corner = cholesky(lax.dynamic_slice_in_dim(rest, j * BLOCK, BLOCK, 0))
+        below = rest @ solve_columns(corner, jnp.eye(BLOCK, dtype=matrix.dtype)).T
+        column = jnp.where(jnp.arange(len(found))[:, None] >= (j + 1) * BLOCK, below, 0.0)
+        column = lax.dynamic_update_slice_in_dim(column, corner, j * BLOCK, 0)
+        return lax.dynamic_update_slice_in_dim(found, column, j * BLOCK, 1)
+
+    return lax.fori_loop(0, blocks, step, jnp.zeros_like(padded))[:n, :n]
+
+
+def inverse_lower(factor: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """The inverse of a lower triangular matrix: for several right sides each a product then.
+
+    Args:
+        factor: The lower triangular matrix, of shape (n, n): what is above its diagonal must be 0.
+
+    Returns:
+        The inverse, lower triangular, of shape (n, n).
+
+    Examples:
+        >>> inverse_lower(jnp.array([[2.0, 0.0], [1.0, 4.0]])).tolist()
+        [[0.5, 0.0], [-0.125, 0.25]]
+    """
+    n = factor.shape[0]
+    if n < LARGE:
+        return solve_columns(factor, jnp.eye(n, dtype=factor.dtype))
+    padded, blocks = _padded(factor)
+    eye = jnp.eye(len(padded), dtype=factor.dtype)
+
+    def step(j: Int[Array, ""], found: Float[Array, "m m"]) -> Float[Array, "m m"]:
+        own = lax.dynamic_slice_in_dim(padded, j * BLOCK, BLOCK, 0)
+        corner = lax.dynamic_slice_in_dim(own, j * BLOCK, BLOCK, 1)
+        rest = lax.dynamic_slice_in_dim(eye, j * BLOCK, BLOCK, 0) - own @ found
+        inside = solve_columns(corner, jnp.eye(BLOCK, dtype=factor.dtype))
+        return lax.dynamic_update_slice_in_dim(found, inside @ rest, j * BLOCK, 0)
+
+    return lax.fori_loop(0, blocks, step, jnp.zeros_like(padded))[:n, :n]
+
+
+def _padded(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "m m"], int]:
+    """The matrix with ones on the diagonal after it, to a whole number of blocks, and their number."""
+    n = matrix.shape[0]
+    blocks = -(-n // BLOCK)
+    more = blocks * BLOCK - n
+    return jnp.pad(matrix, ((0, more), (0, more))) + jnp.diag(
+        jnp.r_[jnp.zeros(n), jnp.ones(more)].astype(matrix.dtype)
+    ), blocks
 
 
 @cholesky.defjvp

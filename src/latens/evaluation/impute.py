@@ -1,6 +1,7 @@
 """What missing values may have been: imputation by self-normalised importance resampling."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,11 +12,16 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
+from latens.distributions import FullNormal
 from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.linear_answer import linear_answer
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
-from latens.models import every_latent
+from latens.models import LatentModel, every_latent
 from latens.typing import Array, Float, Key, PyTree
+
+_MANY, _FEW = 10, 16
+"""Variables that share noise from which on they are many, and rows of such that are taken at once."""
 
 
 class Imputed(NamedTuple):
@@ -41,9 +47,10 @@ def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0) -> Impute
     $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with the $z_k$ in turn from
     $q(z \mid x_{obs})$ and from $p(z)$, and $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/(\frac12 q(z_k \mid x_{obs}) +
     \frac12 p(z_k))$, normalised over the K samples: an encoder that never saw such gaps may miss the posterior, the
-    prior does not. A sample of the missing values takes one of the $z_k$ with probability $w_k$, then x from
-    $p(x \mid z_k)$ (of a model with a `missingness`: from $p(x \mid z_k, \text{missing})$). K is streamed in chunks,
-    so memory does not grow with it.
+    prior does not. Where the likelihood has variances, a third of the draws come from the posterior as if the decoder
+    were linear, which is exact where it is. A sample of the missing values takes one of the $z_k$ with probability
+    $w_k$, then x from $p(x \mid z_k)$ (of a model with a `missingness`: from $p(x \mid z_k, \text{missing})$). K is
+    streamed in chunks, so memory does not grow with it.
 
     Args:
         rows: The model and the stored rows, B of them.
@@ -56,9 +63,19 @@ def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0) -> Impute
     Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, section 3.3, with the mean over x given z in closed
     form; Owen & Zhou (2000) for the defensive mixture.
     """
+    rows = _at_once(rows, num_samples)
     sizes = {"num_samples": num_samples, "num_draws": num_draws}
     function = Partial(_impute, samples_per_chunk=min(rows.samples_per_chunk, num_samples), **sizes)
     return Imputed(*map_rows(function, rows))
+
+
+def _at_once(rows: Rows, num_samples: int) -> Rows:
+    """The rows a few at a time and all draws of each at once, where what is seen of a row is costly to prepare."""
+    # Of correlated variables the covariance of the observed ones is inverted once for all draws of a row.
+    head = getattr(getattr(rows.model, "decoder", None), "head", None)
+    if getattr(head, "group", 1) < _MANY:
+        return rows
+    return replace(rows, batch_size=rows.batch_size or _FEW, samples_per_chunk=min(num_samples, 1000))
 
 
 def _impute(
@@ -92,23 +109,24 @@ def given_observed(
     posterior_key, choice_key = jax.random.split(key)
     every = every_latent(model)
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
+    beside = None if every is not None else linear_proposals(model, batch)
     values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, mask)  # noqa: E731
     draws = num_samples if every is None else len(every)
-    state = averaged(values, model, batch, draws, num_draws, samples_per_chunk, posterior_key, choice_key)
+    state = averaged(values, model, batch, draws, num_draws, samples_per_chunk, posterior_key, choice_key, beside)
     exact = lambda s: eqx.tree_at(lambda s: s.squares, s, 2.0 * s.total - jnp.log(float(num_samples)))  # noqa: E731
     return (state if every is None else exact(state)), choice_key
 
 
 def averaged(
     values: Callable[[Any], PyTree[Array]], model: Any, batch: Batch, num_samples: int, num_draws: int,
-    samples_per_chunk: int, key: Key, choice_key: Key,
+    samples_per_chunk: int, key: Key, choice_key: Key, beside: FullNormal | None = None,
 ) -> "WeighedDraws":  # fmt: skip
     """Average what draws of z give of each row by their weights, a chunk of draws at a time."""
     rows = batch.row_id.shape[0]
-    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=key))
+    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=key, beside=beside))
 
     def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
-        z, log_weight = weighed(model, batch, count, first=first, key=key)
+        z, log_weight = weighed(model, batch, count, first=first, key=key, beside=beside)
         return state.with_draws(log_weight, values(z), z, first, batch.row_id, choice_key)
 
     state = WeighedDraws(
@@ -124,38 +142,76 @@ def averaged(
 
 
 def weighed(
-    model: Any, batch: Batch, count: int, *, first: Array | int, key: Key
+    model: Any, batch: Batch, count: int, *, first: Array | int, key: Key, beside: FullNormal | None = None
 ) -> tuple[PyTree[Array], Float[Array, "K B"]]:
     r"""Draws of z given what is observed of each row, with their log weights."""
     # Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
     # x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only. Of a model whose
     # latents can be counted, draw k is latent k, once for each latent, with $\log w = \log p(x_{obs}, z)$.
     # Source: Owen & Zhou (2000), "Safe and effective importance sampling".
-    # first: the number of the first draw, so that K can be drawn in parts.
+    # first: the number of the first draw, so that K can be drawn in parts. beside: one more proposal for each row, of
+    # which every third draw is then.
     every = every_latent(model)
 
-    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[PyTree[Array], Array]:
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any, linear: Any) -> tuple[PyTree[Array], Array]:
         if every is not None:
             which = every[(first + jnp.arange(count)) % len(every)]
             log_prior, log_likelihood = jax.vmap(lambda z: model.log_joint(z, x, cond=cond, mask=mask))(which)
             return which, log_prior + log_likelihood
         row_key = jax.random.fold_in(key, row_id)
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
+        parts = 2 if linear is None else 3
 
         def one(index: Array) -> tuple[PyTree[Array], Array]:
             own = jax.random.fold_in(row_key, index)
             z, log_density = posterior.sample_and_log_prob(key=own)
             if posterior.density_elsewhere:
                 other = prior.sample(key=own)
-                z = jax.tree.map(lambda a, b: jnp.where(index % 2 == 0, a, b), z, other)
+                z = jax.tree.map(lambda a, b: jnp.where(index % parts == 0, a, b), z, other)
+            if linear is not None:
+                z = jnp.where(index % parts == 2, linear.sample(key=own).astype(z.dtype), z)
             log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask)
             if posterior.density_elsewhere:
-                log_density = jnp.logaddexp(posterior.log_prob(z), log_prior) - jnp.log(2.0)
+                log_density = jnp.logaddexp(posterior.log_prob(z), log_prior) - jnp.log(float(parts))
+            if linear is not None:
+                log_density = jnp.logaddexp(log_density, linear.log_prob(z) - jnp.log(float(parts)))
             return z, log_likelihood + log_prior - log_density
 
         return jax.vmap(one)(first + jnp.arange(count))
 
-    return jax.vmap(one_row, out_axes=1)(batch.x, batch.row_id, batch.cond, batch.mask)
+    return jax.vmap(one_row, out_axes=1)(batch.x, batch.row_id, batch.cond, batch.mask, beside)
+
+
+def linear_proposals(model: Any, batch: Batch) -> FullNormal | None:
+    """The posterior of each row with gaps as if the decoder were linear; None where rows have none, or no variances."""
+    if batch.mask is None or not isinstance(batch.x, jax.Array) or not isinstance(model, LatentModel):
+        return None
+
+    def of_row(x: Any, cond: Any, mask: Any) -> FullNormal | None:
+        q, decode = model.posterior(x, cond=cond, mask=mask), lambda z: model.likelihood(z, cond=cond)
+        found = linear_answer(decode, q, x, mask, None)
+        if found is None:
+            return None
+        usable = jnp.all(jnp.isfinite(found.loc)) & jnp.all(jnp.isfinite(found.factor))
+        return jax.tree.map(lambda leaf: jnp.where(usable, leaf, 0.0), found)
+
+    return jax.vmap(of_row)(batch.x, batch.cond, batch.mask)
+
+
+@of_rows
+@counted(num_samples=1)
+def log_observed(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
+    r"""Estimate log p of what is observed of each row, in nats, by the draws of `impute`."""
+    rows = _at_once(rows, num_samples)
+    return map_rows(Partial(_log_observed, samples_per_chunk=rows.samples_per_chunk, num_samples=num_samples), rows)
+
+
+def _log_observed(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> Array:
+    size = min(samples_per_chunk, num_samples)
+    sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": size}
+    none = lambda z, cond, x, mask: jnp.zeros(())  # noqa: E731
+    state, _ = given_observed(none, model, batch, key, **sizes)
+    return state.total - (0.0 if every_latent(model) is not None else jnp.log(float(num_samples)))
 
 
 class WeighedDraws(eqx.Module):

@@ -15,6 +15,7 @@ from latens.models import (
     CategoricalHead,
     Conditional,
     ContinuousBernoulliHead,
+    CorrelatedNormalHead,
     DeterministicHead,
     LatentModel,
     NormalHead,
@@ -36,7 +37,15 @@ from latens.models.heads.likelihoods import (
 from latens.networks import Dense, Linear, LinearPath
 from latens.trees import Frozen
 
-_FIRST = (NormalHead, SharedScaleNormalHead, DeterministicHead, LaplaceHead, LogisticHead, HyperbolicSecantHead)
+_FIRST = (
+    NormalHead,
+    SharedScaleNormalHead,
+    CorrelatedNormalHead,
+    DeterministicHead,
+    LaplaceHead,
+    LogisticHead,
+    HyperbolicSecantHead,
+)
 """Heads whose mean is the first output of each cell, as it is."""
 
 
@@ -82,7 +91,10 @@ def _apart(network: Any) -> tuple[Any, LinearPath | None]:
 
 def folded(model: Any) -> Any:
     """The same model with the conditions it is told in the first bias of its decoder, which then reads none."""
+    # The unit of what a network adds to a linear map goes into its last layer.
     decoder = getattr(model, "decoder", None)
+    if isinstance(decoder, Conditional) and isinstance(decoder.network, LinearPath):
+        return eqx.tree_at(lambda one: one.decoder.network, model, decoder.network.without_unit())
     if not isinstance(decoder, Conditional) or decoder.usual is None or type(decoder.network) is not Dense:
         return model
     network: Any = decoder.network
@@ -120,7 +132,8 @@ def why_not_dense(model: Any) -> str:
 
 def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Pick those arrays of a model file that decoding needs."""
-    return {name: array for name, array in arrays.items() if name.startswith("decoder.")}
+    large = ("network.noise.value", "white.value")  # of pairs of cells, for means of which nothing is asked
+    return {name: array for name, array in arrays.items() if name.startswith("decoder.") and not name.endswith(large)}
 
 
 def small_enough(decoders: dict[int, dict[str, np.ndarray]], most: int) -> dict[int, dict[str, np.ndarray]]:

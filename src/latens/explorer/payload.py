@@ -326,9 +326,9 @@ def _snapshots(
         entry["far"] = far_scale(means, entry["units"], 0)
         described.append(entry)
     decoders = {
-        int(step): decoder_arrays(tree_to_arrays(earlier.model))
+        int(step): decoder_arrays(tree_to_arrays(plain))
         for step, earlier in snapshots
-        if dense_decoder(earlier.model) is not None
+        if dense_decoder(plain := folded(earlier.model)) is not None
     }
     kept = small_enough(decoders, DECODER_BYTES)
     for step, arrays in kept.items():

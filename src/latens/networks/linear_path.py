@@ -11,7 +11,7 @@ from latens.typing import AnyArray, Array, Float, Key, Shaped
 
 
 class LinearPath(eqx.Module):
-    r"""A network whose first outputs also are a fixed linear map of its input: $f(x) + W^\top x$.
+    r"""A network whose first outputs also are a fixed linear map of its input: $u \odot f(x) + W^\top x$.
 
     The map is fixed because one step of Adam moves every weight alike, and those of the closed form of many pixels are
     smaller than such a step.
@@ -22,12 +22,14 @@ class LinearPath(eqx.Module):
         copies: How many times the map's outputs are added, one after another.
         mean: Of a decoder: the mean of the closed form, of shape (n_out,); it is frozen. None: it is not kept.
         noise: Of a decoder: the covariance of what the closed form leaves, of every c outputs, of shape (g, c, c).
+        unit: The unit u of each output of the network, of shape (n_out,); it is frozen. None: 1.
     """
 
     network: Callable[..., Array]
     weight: Frozen
     mean: Frozen | None
     noise: Frozen | None
+    unit: Frozen | None
     copies: int = eqx.field(static=True)
 
     def __init__(
@@ -37,16 +39,19 @@ class LinearPath(eqx.Module):
         copies: int = 1,
         mean: AnyArray | None = None,
         noise: AnyArray | None = None,
+        unit: AnyArray | None = None,
     ) -> None:
         self.network, self.copies = network, copies
         self.weight = Frozen(jnp.asarray(weight, jnp.float32))
         self.mean = None if mean is None else Frozen(jnp.asarray(mean, jnp.float32))
         self.noise = None if noise is None else Frozen(jnp.asarray(noise, jnp.float32))
+        self.unit = None if unit is None else Frozen(jnp.asarray(unit, jnp.float32))
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
         """Apply network and map to one example."""
         # key: a JAX random key for dropout; None: no dropout.
         outputs = self.network(x, key=key)
+        outputs = outputs if self.unit is None else outputs * self.unit.value
         linear = x.reshape(-1).astype(self.weight.value.dtype) @ self.weight.value
         rest = jnp.zeros(outputs.size - self.copies * linear.size, outputs.dtype)
         return outputs + jnp.concatenate([*[linear] * self.copies, rest])
@@ -61,10 +66,27 @@ class LinearPath(eqx.Module):
             A new path.
         """
         inner: Any = self.network
+        bias = bias if self.unit is None else bias / self.unit.value
         return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
 
+    def without_unit(self) -> "LinearPath":
+        """The same path with the unit in the last layer of its network, where that is dense."""
+        inner: Any = self.network
+        if self.unit is None or not getattr(inner, "layers", ()):
+            return self
+        last, unit = inner.layers[-1], self.unit.value
+        both = lambda n: (n.layers[-1].weight, n.layers[-1].bias)  # noqa: E731
+        inner = eqx.tree_at(both, inner, (last.weight * unit, last.bias * unit))
+        kept = (None if one is None else one.value for one in (self.mean, self.noise))
+        return LinearPath(inner, self.weight.value, self.copies, *kept)
+
     def at(
-        self, weight: AnyArray, bias: AnyArray, mean: AnyArray | None = None, noise: AnyArray | None = None
+        self,
+        weight: AnyArray,
+        bias: AnyArray,
+        mean: AnyArray | None = None,
+        noise: AnyArray | None = None,
+        unit: AnyArray | None = None,
     ) -> "LinearPath":
         """The same path with this map alone, and this bias: the network adds nothing until it is trained.
 
@@ -73,9 +95,13 @@ class LinearPath(eqx.Module):
             bias: The last bias of the network, one entry for each of its outputs.
             mean: Of a decoder: the mean of the closed form.
             noise: Of a decoder: what the closed form leaves.
+            unit: The unit of each output of the network, where the path has any.
 
         Returns:
             A new path.
         """
-        started: Any = self.with_output_bias(jnp.asarray(bias, jnp.float32))
-        return LinearPath(started.network.with_output_weights_times(0.0), weight, self.copies, mean, noise)
+        kept = None if self.unit is None or unit is None else Frozen(jnp.asarray(unit, jnp.float32))
+        path = eqx.tree_at(lambda p: p.unit, self, kept, is_leaf=lambda x: x is None or isinstance(x, Frozen))
+        started: Any = path.with_output_bias(jnp.asarray(bias, jnp.float32))
+        inner = started.network.with_output_weights_times(0.0)
+        return LinearPath(inner, weight, self.copies, mean, noise, None if kept is None else kept.value)

@@ -12,6 +12,7 @@ from scipy.stats import kstwobign
 from latens import evaluation
 from latens.data import TEST, TRAIN, VALIDATION, Dataset
 from latens.errors import DataError
+from latens.evaluation.impute import log_observed
 from latens.typing import Key
 from latens.workflow.cells import strange_cells, tails
 from latens.workflow.complexity import are_pictures, detail
@@ -177,7 +178,9 @@ def surprises(
     if not mask.all():
         batch = replace(batch, mask=mask)
     rows = replace(trained.rows(batch, key=key), batch_size=batch_size)
-    found = added - evaluation.log_marginal(rows, num_samples=num_samples)
+    gaps = data.schema.kind == "real" and not mask.all()
+    estimate = log_observed if gaps else evaluation.log_marginal
+    found = added - estimate(rows, num_samples=num_samples)
     strange = strange_rows(data)
     return np.where(strange if positions is None else strange[positions], np.inf, found)
 

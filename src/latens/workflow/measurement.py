@@ -43,6 +43,7 @@ from latens.evaluation.evidence.depth import depth_baseline
 from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
+from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.evaluation.evidence.tree import tree_baseline
 from latens.evaluation.samples.dependence import dependence
 from latens.models import CodeHead, every_latent
@@ -76,7 +77,7 @@ MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 COLUMN_DRAWS = 200
 """Draws of z a row, for log p(x) by column."""
 
-LATENTS = "latents"
+LATENTS, GAUSSIAN = "latents", "gain_over_gaussian"
 
 
 def measure(
@@ -443,12 +444,16 @@ class Measurement:
         for seed, rows in enumerate((np.asarray(fitted, np.float32), np.asarray(prepared_rows(self.at), np.float32))):
             u = np.random.default_rng(seed).random(rows.shape, np.float32) if whole else np.float32(0.0)
             sides.append((rows + u).reshape(len(rows), -1))
+        if is_series(data.schema):
+            window = fit_window(sides[0].reshape(-1, *shape))
+            self._gain(ours - window.log_prob(sides[1]), f"log p(x) minus that of {window.words} fitted to", GAUSSIAN)
+            return
         group = shape[2] if len(shape) == 3 and shape[2] in (2, 3) else 1
         found, count = gaussian_baseline(sides[0], sides[1], group=group, common_unit=data.schema.columns is None)
         if self.trained.preparation.dequantize:
             ours = self.rows  # both are densities of (x + u) / L
         what = f"log p(x) minus that of a Gaussian of {count} factors (probabilistic PCA) fitted to"
-        self._gain(ours - found, what, "gain_over_gaussian")
+        self._gain(ours - found, what, GAUSSIAN)
 
     def _gain_over_genes(self, data: Dataset, mask: np.ndarray | None) -> None:
         """Add log p(x) given totals and batches minus that of a negative binomial of each gene, given the same."""

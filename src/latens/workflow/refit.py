@@ -25,7 +25,7 @@ from latens.io.process import check_process, counted
 from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior, Upwards
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
-from latens.recipes.building.closed_forms import tree_alone
+from latens.recipes.building.closed_forms import start_alone
 from latens.recipes.building.recipe import build_new
 from latens.typing import Array, Float, Key, checked_later
 from latens.workflow.groups import held_out_rows
@@ -299,10 +299,13 @@ def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> Trained
     """A model at the end of its training, or the closed form it began with where validation rows gain no more by it."""
     # Before the first step log p(x) is exact, and validation of later steps has a bound on it, so both are held against
     # each other here. seen: the rows of all training steps together, as in `refitted_at_end`.
-    config, alone = trained.config, tree_alone(trained.model)
+    config, found = trained.config, start_alone(trained.model)
     assert isinstance(config, VAEConfig)
     rows = every_nth(data.subset("validation"), ENOUGH_ROWS)
-    if alone is None or config.data.validation != "split" or config.training.keep == "last" or len(rows) < 2:
+    if found is None or data.schema.kind not in ("mixed", "real"):  # training always gains on pictures, and takes long
+        return trained
+    alone, name = found
+    if config.data.validation != "split" or config.training.keep == "last" or len(rows) < 2:
         return trained
     if len(rows) * START_DRAWS > seen:
         return trained
@@ -312,20 +315,24 @@ def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> Trained
         log_marginal(one.rows(batch, seed=seed), num_samples=START_DRAWS).astype(np.float64) for one in (trained, start)
     )
     protocol = (
-        f"log p(x) minus that of the tree of columns that training began with, paired over validation rows; "
+        f"log p(x) minus that of {name} that training began with, paired over validation rows; "
         f"importance sampling, {START_DRAWS} draws a row"
     )
     weight = None if batch.weight is None else np.asarray(batch.weight)
     gain = replace(Estimate.of(last - first, num_samples=START_DRAWS, protocol=protocol, weight=weight), seed=seed)
     kept = bool(gain.value <= gain.standard_error)
-    return (start.with_facts(best_step=0) if kept else trained).with_facts(start={"kept": kept, "gain": gain.to_json()})
+    return (start.with_facts(best_step=0) if kept else trained).with_facts(
+        start={"kept": kept, "what": name, "gain": gain.to_json()}
+    )
 
 
 def of_all_rows(trained: TrainedModel, rows: int, steps: int) -> TrainedModel:
     """What was trained again on so many rows for so many steps; after none, the closed form of these rows."""
     trained = trained.with_facts(rows=rows, best_step=0, again=steps)
-    alone = None if steps else tree_alone(trained.model)
-    return trained if alone is None else replace(trained, model=alone).with_facts(start={"kept": True})
+    found = None if steps else start_alone(trained.model)
+    if found is None:
+        return trained
+    return replace(trained, model=found[0]).with_facts(start={"kept": True, "what": found[1]})
 
 
 def start_text(trained: TrainedModel) -> str:
@@ -333,11 +340,12 @@ def start_text(trained: TrainedModel) -> str:
     found = trained.facts.get("start", {})
     if not found.get("kept"):
         return ""
+    what = found.get("what", "the tree of columns")
     if "gain" not in found:
-        return "start: the tree of columns of all rows is kept, as training on part of them gained too little"
+        return f"start: {what}, of all rows, is kept, as training on part of them gained too little"
     gain = found["gain"]
     by = f"{gain['value']:+.2f} ± {gain['standard_error']:.2f} nats on {gain['n']} validation rows"
-    return f"start: the tree of columns is kept; training changes log p(x) by {by}, which is not enough"
+    return f"start: {what} is kept; training changes log p(x) by {by}, which is not enough"
 
 
 def refit_text(trained: TrainedModel) -> str:

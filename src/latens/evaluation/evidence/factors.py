@@ -133,14 +133,14 @@ def fit_factors(
     weight[:, :held] = made.directions * np.sqrt(np.maximum(made.variances - left, 0.0))
     if common or scale is not None:
         noise = np.full((cells, 1, 1), left)
-        return _turned(Factors(made.mean, weight, noise))
+        return turned(Factors(made.mean, weight, noise))
     away = (x - made.mean.astype(x.dtype)).reshape(len(x), -1, group)
     of_rows = np.einsum("ngi,ngj->gij", away, away, dtype=np.float64, optimize=True) / len(x)
     blocks = weight.reshape(cells // group, group, count)
     noise = of_rows - blocks @ np.swapaxes(blocks, 1, 2)
     typical = float(np.mean(np.diagonal(noise, axis1=1, axis2=2)))
     noise = noise + np.eye(group) * np.maximum(0.0, LEAST * typical - np.linalg.eigvalsh(noise)[:, :1, None])
-    return _turned(Factors(made.mean, weight, noise))
+    return turned(Factors(made.mean, weight, noise))
 
 
 @ALONE
@@ -156,7 +156,7 @@ def gaussian_baseline(
     return made.log_prob(test / unit) - np.sum(np.log(unit)), count
 
 
-def _turned(made: Factors) -> Factors:
+def turned(made: Factors) -> Factors:
     """The same Gaussian with factors whose posterior has no correlations, the most precise first."""
     if not made.weight.shape[1]:
         return made

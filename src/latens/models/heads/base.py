@@ -20,6 +20,7 @@ from latens.distributions import (
     Bernoulli,
     Categorical,
     ContinuousBernoulli,
+    CorrelatedNormal,
     Deterministic,
     DiagonalNormal,
 )
@@ -48,15 +49,19 @@ class AbstractHead(eqx.Module):
             binarised), "numbers" (levels dequantised to [0, 1], counts as log(1 + x)), "index" (integers) or "whole"
             (whole numbers as they are).
         location_first: Whether its first outputs are the locations, one for each feature, so that they can be squashed.
-        coupled: Whether the last axis of an event is of cells that depend on one another (colours).
+        group: How many variables after one another have noise in common: 1, or the colours of a pixel, or all.
     """
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels", "unit", "real", "counts")
     sees: ClassVar[Sees] = "numbers"
     location_first: ClassVar[bool] = False
-    coupled: ClassVar[bool] = False
 
     shape: eqx.AbstractVar[tuple[int, ...]]
+
+    @property
+    def group(self) -> int:
+        """How many variables after one another have noise in common."""
+        return 1
 
     @property
     def num_outputs(self) -> int:
@@ -385,9 +390,16 @@ class AffineHead(AbstractHead):
         """As many as the inner head's."""
         return self.head.num_outputs
 
-    def __call__(self, outputs: Float[Array, " n_out"]) -> Affine:
+    @property
+    def group(self) -> int:
+        """The inner head's."""
+        return self.head.group
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
         """The inner head's distribution of these outputs, shifted and scaled."""
         inner: Any = self.head(outputs)
+        if isinstance(inner, CorrelatedNormal):
+            return inner.affine(self.shift.value, self.scale.value)
         return Affine(inner, self.shift.value, self.scale.value)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:

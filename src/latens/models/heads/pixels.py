@@ -47,9 +47,14 @@ class PixelHead(AbstractHead):
             raise ConfigError(what, where="likelihood.family", fix="Use --set likelihood=discretised-logistic.")
 
     @property
-    def coupled(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def coupled(self) -> bool:
         """Whether the channels of a pixel depend on one another."""
         return len(self.shape) == 3 and self.shape[2] > 1
+
+    @property
+    def group(self) -> int:
+        """The channels of a pixel."""
+        return self.shape[2] if self.coupled else 1
 
     @property
     def _a_cell(self) -> int:

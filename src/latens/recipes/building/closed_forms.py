@@ -12,9 +12,11 @@ from jaxtyping import Float
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.dataset import training_rows
 from latens.data.given import GIVEN
+from latens.distributions import StandardNormal
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.depth import fit_depth_factors
-from latens.evaluation.evidence.factors import fit_factors, latent_gains
+from latens.evaluation.evidence.factors import Factors, fit_factors, latent_gains
+from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
 from latens.models import (
     AbstractHead,
@@ -77,8 +79,10 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
     pictures = (network.kind, likelihood.family) == ("conv", "logistic-mixture")
     columns = (network.kind, likelihood.family, schema.kind) == ("dense", "normal", "real")
     columns = columns and posterior.latent_dim is None and data.count("train") >= LEAST_ROWS
+    series = (network.kind, likelihood.family) == ("dense", "correlated-normal") and is_series(schema)
+    series = series and data.count("train") >= FEWEST
     allowed = (
-        pictures or columns,
+        pictures or columns or series,
         config.recipe == "default" and config.start.kind == "closed-form" and config.label.kind == "none",
         not schema.conditions,
         network.linear is None and not (network.encoder or network.decoder or network.spectral_norm),
@@ -93,7 +97,10 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
 
 def latents_of(data: Dataset, prepare: Preparation, head: AbstractHead) -> int:
     """How many principal components gain on training rows that were held out, at most `MOST_LATENTS`."""
+    # Of windows with all their correlations, whose log p(x) does not depend on it: those above the variance of a cell.
     rows = located_rows(data, prepare, head)
+    if head.group == rows.shape[1] > 1 and is_series(data.schema):
+        return min(MOST_LATENTS, fit_window(rows.reshape(-1, *data.schema.shape)).latents)
     return int(latent_gains(rows, MOST_LATENTS).argmax()) if len(rows) >= FEWEST else 0
 
 
@@ -111,11 +118,7 @@ def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Flo
 
 def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> LatentModel:
     """The model whose encoder and decoder are factors of the training rows, to which the networks add nothing yet."""
-    encoder, decoder = _any(model.encoder), _any(model.decoder)
-    head, shape = decoder.head, data.schema.shape
-    _, shift, scale = head.located
-    unit = np.broadcast_to(np.asarray(scale, np.float64), shape).reshape(-1)
-    origin = np.broadcast_to(np.asarray(shift, np.float64), shape).reshape(-1)
+    head = _any(model.decoder).head
     inner = getattr(head, "head", head)
     common, fixed = False, None
     if isinstance(inner, SharedScaleNormalHead):
@@ -123,13 +126,27 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
             fixed = float(np.exp(inner.log_scale.value))
         else:
             common = inner.log_scale.ndim == 0
-    group = shape[2] if inner.coupled else 1
-    count = int(np.prod(encoder.head.shape))
-    made = fit_factors(located_rows(data, prepare, head), count, group=group, common=common, scale=fixed)
+    rows, count = located_rows(data, prepare, head), int(np.prod(_any(model.encoder).head.shape))
+    if head.group == rows.shape[1] > 1 and is_series(data.schema):
+        return _with_factors(model, fit_window(rows.reshape(-1, *data.schema.shape)).factors(count))
+    return _with_factors(model, fit_factors(rows, count, group=head.group, common=common, scale=fixed))
+
+
+def _with_factors(model: LatentModel, made: Factors) -> LatentModel:
+    """The model whose encoder and decoder are these factors, in the unit of its head's locations."""
+    encoder, decoder = _any(model.encoder), _any(model.decoder)
+    head, shape, group = decoder.head, decoder.head.shape, decoder.head.group
+    _, shift, scale = head.located
+    unit = np.broadcast_to(np.asarray(scale, np.float64), shape).reshape(-1)
+    origin = np.broadcast_to(np.asarray(shift, np.float64), shape).reshape(-1)
     size = unit.reshape(-1, group)
     left = made.noise * (size[:, :, None] * size[:, None])
     new_head, bias = head.started_around((origin + unit * made.mean).reshape(shape), left)
-    down = decoder.network.at(made.weight.T, bias, made.mean, made.noise)
+    # What networks add is in the unit of what the closed form leaves: a step of Adam moves codes by a part of their
+    # deviation, also where many pixels tell them to a thousandth.
+    around, own = np.sqrt(made.variance), 1.0 / np.sqrt(made.precision)
+    of_cells = np.concatenate([np.tile(around, decoder.network.copies), np.ones(len(bias))])[: len(bias)]
+    down = decoder.network.at(made.weight.T, bias, made.mean, made.noise, of_cells)
     # What the encoder sees is the row by another shift and scale: z = E' (seen - seen at the mean).
     entry = encoder.standardise
     seen = (0.0, 1.0) if entry is None else (entry.shift.value, entry.scale.value)
@@ -138,7 +155,8 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
     at_mean = (origin - low + unit * made.mean) / wide
     floor = encoder.head.scale_floor if encoder.head.scale == "softplus" else 0.0
     raw = raw_scale(1.0 / np.sqrt(made.precision), encoder.head.scale, floor)
-    up = encoder.network.at(maps, np.concatenate([-at_mean @ maps, raw]))
+    shifts = np.concatenate([-at_mean @ maps, raw])
+    up = encoder.network.at(maps, shifts, unit=np.concatenate([own, np.ones(len(raw))]))
     return eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network, m.decoder.head), model, (up, down, new_head))
 
 
@@ -184,6 +202,19 @@ def without_outputs(part: Any) -> Any:
         return constant_at_first(part)
     times = getattr(part.network, "with_output_weights_times", None)
     return part if times is None else eqx.tree_at(lambda p: p.network, part, times(0.0))
+
+
+def start_alone(model: Any) -> tuple[LatentModel, str] | None:
+    """The closed form that a model began with, as a model of the same parts, and its name; None: it began with none."""
+    if (tree := tree_alone(model)) is not None:
+        return tree, "the tree of columns"
+    if not isinstance(model, LatentModel) or model.missingness or not isinstance(model.prior_part, StandardNormal):
+        return None
+    path: Any = getattr(model.decoder, "network", None)
+    if not isinstance(path, LinearPath) or path.mean is None or path.noise is None:
+        return None
+    mean, weight, noise = (np.asarray(part.value, np.float64) for part in (path.mean, path.weight, path.noise))
+    return _with_factors(model, Factors(mean, weight.T, noise)), "the Gaussian of the training rows"
 
 
 def tree_alone(model: Any) -> LatentModel | None:

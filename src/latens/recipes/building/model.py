@@ -149,10 +149,11 @@ def with_linear_paths(
         return LinearPath(up, jnp.zeros((cells + 1 + extra, latents))), LinearPath(
             down, jnp.zeros((latents + extra, cells))
         )
-    group = schema.shape[-1] if likelihood.coupled else 1
+    group = likelihood.group
     kept = jnp.zeros(cells), jnp.zeros((cells // group, group, group))
-    down = LinearPath(down, jnp.zeros((latents, cells)), located[0], *kept)
-    return LinearPath(up, jnp.zeros((cells, latents))), down
+    units = (jnp.ones(head.num_outputs), jnp.ones(likelihood.num_outputs)) if network.linear_unit else (None, None)
+    down = LinearPath(down, jnp.zeros((latents, cells)), located[0], *kept, units[1])
+    return LinearPath(up, jnp.zeros((cells, latents)), unit=units[0]), down
 
 
 def token_networks(

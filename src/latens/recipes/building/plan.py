@@ -25,6 +25,7 @@ from latens.config import (
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
+from latens.evaluation.evidence.windows import is_series
 from latens.evaluation.evidence.tree import MOST_BINS
 from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
@@ -107,6 +108,10 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         if family == "table" and config.start.kind == "closed-form" and row.by_part is None and countable:
             family = "tree"
             reason = "columns of a table depend on one another: it starts at their tree (--set start=none for none)"
+        if family == "normal" and is_series(schema):
+            trial = replace(config, likelihood=replace(likelihood, family="correlated-normal"))
+            if suits(parts.having(trial), data) is not None:
+                family, reason = "correlated-normal", "the times and numbers of a window depend on one another"
         likelihood = replace(likelihood, family=family)
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
     if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and config.data.binarize == "none":
@@ -134,7 +139,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     if (head := suits(having, data)) is not None:
         count = latents_of(data, preparation(schema, having), head)
         if count:
-            network = replace(network, linear=True)
+            network = replace(network, linear=True, linear_unit=True)
             reasons.append(
                 "networks that begin at the principal components of the training rows (--set start=none for none)"
             )
@@ -142,7 +147,10 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         if count and posterior.latent_dim is None:
             posterior = replace(posterior, latent_dim=max(usual, count))
             most = " at most" if count == MOST_LATENTS else ""
-            reasons.append(f"{posterior.latent_dim} latent units,{most} as many components as gain on rows held out")
+            why = "components as gain on rows held out"
+            if likelihood.family == "correlated-normal":
+                why = "directions as have a variance above that of a cell"
+            reasons.append(f"{posterior.latent_dim} latent units,{most} as many {why}")
     if network.map is None and network.kind == "conv" and of_codes(parts.having(config)):
         network = replace(network, map=True)
     if posterior.latent_dim is None and network.map:
@@ -560,6 +568,7 @@ _IDLE: dict[str, Callable[[Parts], str]] = {
     "label.latent_dim": _label("predict-codes"),
     "network.map": _map,
     "network.linear": _linear,
+    "network.linear_unit": lambda p: "" if p.config.network.linear else "without network.linear",
     "network.activation": _hidden,
     "network.drop_probability": _hidden,
 }

@@ -170,6 +170,11 @@ def _normal(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
             return m.NormalHead(shape, "softplus", config.scale_floor)
 
 
+def _correlated(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
+    start = 0.0 if schema.standardised else -1.0
+    return m.CorrelatedNormalHead(schema.shape, jnp.full(schema.shape, start, jnp.float32), None, config.scale_floor)
+
+
 def _heavy(kind: Callable[..., AbstractHead], **given: Any) -> Callable[[Schema, LikelihoodConfig], AbstractHead]:
     return lambda schema, config: kind(shape=schema.shape, scale="softplus", scale_floor=config.scale_floor, **given)
 
@@ -229,6 +234,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "beta": _row(heads.BetaHead, lambda s, c: heads.BetaHead(s.shape)),
     "categorical": _row(m.CategoricalHead, lambda s, c: m.CategoricalHead(s.shape, _levels(s))),
     "continuous-bernoulli": _row(m.ContinuousBernoulliHead, lambda s, c: m.ContinuousBernoulliHead(s.shape)),
+    "correlated-normal": _row(m.CorrelatedNormalHead, _correlated),
     "depth-negative-binomial": Likelihood(
         lambda s, c, options: _depth(s, options),
         m.DepthHead.kinds,

@@ -1,0 +1,86 @@
+"""A Normal of correlated variables against the density, marginals and conditionals of its covariance."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+from scipy import stats
+
+from latens.distributions import CorrelatedNormal
+from latens.distributions.triangular import BLOCK, LARGE, cholesky, inverse_lower
+from latens.errors import ConfigError
+from latens.models import AffineHead, CorrelatedNormalHead
+
+RNG = np.random.default_rng(0)
+LOC, SCALE = RNG.normal(size=(3, 2)), np.exp(0.5 * RNG.normal(size=(3, 2)))
+ROOT = np.linalg.cholesky(np.corrcoef(RNG.normal(size=(6, 9))))
+X = RNG.normal(size=(3, 2))
+MASK = np.array([[True, False], [False, True], [True, True]])
+
+
+def made() -> tuple[CorrelatedNormal, np.ndarray]:
+    parts = LOC, np.log(SCALE), np.linalg.inv(ROOT)
+    scaled = SCALE.reshape(-1, 1) * ROOT
+    return CorrelatedNormal(*(jnp.asarray(part, jnp.float32) for part in parts)), scaled @ scaled.T
+
+
+def test_density_and_moments():
+    one, covariance = made()
+    exact = stats.multivariate_normal(LOC.ravel(), covariance).logpdf
+    close(one.log_prob(jnp.asarray(X)), exact(X.ravel()), rtol=0, atol=1e-5)
+    mean, spread = one.moments()
+    assert spread.shape == (1, 1, 6, 6)
+    close(mean, LOC)
+    close(spread[0, 0], covariance, rtol=0, atol=1e-5)
+    draws = np.asarray(jax.vmap(lambda k: one.sample(key=k))(jax.random.split(jax.random.key(0), 20_000)))
+    close(np.cov(draws.reshape(-1, 6).T), covariance, rtol=0, atol=0.1)
+    moved = one.affine(jnp.full((3, 2), 2.0), jnp.full((3, 2), 3.0))
+    close(moved.log_prob(jnp.asarray(2.0 + 3.0 * X)), exact(X.ravel()) - 6 * np.log(3.0), rtol=0, atol=1e-5)
+
+
+def test_what_is_seen_and_the_rest():
+    """The marginal of the observed variables, and the Normal of the hidden ones given them; NaN where hidden."""
+    one, covariance = made()
+    at, flat = MASK.ravel(), X.ravel()
+    seen = jnp.asarray(np.where(MASK, X, np.nan))
+    inner = covariance[np.ix_(at, at)]
+    log_p, gradient = jax.value_and_grad(lambda loc: CorrelatedNormal(loc, one.log_scale, one.white).log_prob_observed(
+        seen, jnp.asarray(MASK)))(one.loc)  # fmt: skip
+    close(log_p, stats.multivariate_normal(LOC.ravel()[at], inner).logpdf(flat[at]), rtol=0, atol=1e-5)
+    close(np.asarray(gradient).ravel()[at], np.linalg.solve(inner, (flat - LOC.ravel())[at]), rtol=1e-4)
+    assert not np.asarray(gradient).ravel()[~at].any()
+    rest, cross = one.conditioned(seen, jnp.asarray(MASK)), covariance[np.ix_(~at, at)]
+    expected = LOC.ravel()[~at] + cross @ np.linalg.solve(inner, (flat - LOC.ravel())[at])
+    close(np.asarray(rest.mean()).ravel()[~at], expected, rtol=0, atol=1e-5)
+    left = covariance[np.ix_(~at, ~at)] - cross @ np.linalg.solve(inner, cross.T)
+    close(np.asarray(rest.covariance())[np.ix_(~at, ~at)], left, rtol=0, atol=1e-5)
+
+
+def test_large_matrices_are_taken_in_blocks():
+    """Also where the last block is not whole; nothing is read above the diagonal."""
+    n = LARGE + 5
+    assert n > 2 * BLOCK
+    root = np.tril(0.2 * RNG.normal(size=(n, n))) + 2.0 * np.eye(n)
+    matrix = jnp.asarray(np.tril(root @ root.T) + np.triu(np.full((n, n), 7.0), 1), jnp.float32)
+    found = cholesky(matrix)
+    close(found, root, rtol=0, atol=1e-3)
+    close(inverse_lower(found) @ root, np.eye(n), rtol=0, atol=1e-3)
+    assert np.isnan(np.asarray(cholesky(matrix - 50.0 * jnp.eye(n)))).any()
+
+
+def test_the_head_begins_at_what_is_left():
+    """Scales and correlations of a covariance, in the unit of the data; groups of one cell are independent."""
+    _, covariance = made()
+    shift, scale = np.full((3, 2), 5.0), RNG.uniform(1.0, 2.0, (3, 2))
+    head = AffineHead(CorrelatedNormalHead((3, 2), jnp.zeros((3, 2)), scale_floor=1e-3), shift, scale)
+    assert head.group == 6
+    started, outputs = head.started_around(LOC, covariance[None])
+    found = started(jnp.asarray(outputs, jnp.float32))
+    exact = stats.multivariate_normal(LOC.ravel(), covariance).logpdf(X.ravel())
+    close(found.log_prob(jnp.asarray(X)), exact, rtol=0, atol=1e-4)
+    apart, outputs = head.started_around(LOC, np.diagonal(covariance)[:, None, None])
+    independent = stats.norm(LOC, np.sqrt(np.diagonal(covariance)).reshape(3, 2)).logpdf(X).sum()
+    close(apart(jnp.asarray(outputs, jnp.float32)).log_prob(jnp.asarray(X)), independent, rtol=0, atol=1e-4)
+    with pytest.raises(ConfigError, match="at most 1,024 values a row, and these have 1,025"):
+        CorrelatedNormalHead((1025,), jnp.zeros(1025))
