@@ -46,7 +46,7 @@ def volcano(
         # A name that would lie over another one is left out.
         if any(abs(x[j] - a) < 0.12 * wide and abs(y[j] - b) < 0.045 * tall for a, b in placed):
             continue
-        placed.append((x[j], y[j]))
+        placed.append((float(x[j]), float(y[j])))
         side = 1 if x[j] > 0 else -1
         ax.annotate(readable(names[j], 16), (x[j], y[j]), xytext=(-4 * side, -4), textcoords="offset points",
                     ha="right" if side > 0 else "left", va="top", fontsize=8, color=colours.text)  # fmt: skip
