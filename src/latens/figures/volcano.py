@@ -39,12 +39,12 @@ def volcano(
     ax.scatter(x[picked], y[picked], s=16, color=colours.first, linewidths=0, label="chosen")
     for side in (-delta, delta):
         ax.axvline(side, color=colours.muted, linewidth=0.8, linestyle=(0, (4, 3)))
-    order = [j for j in np.argsort(-np.abs(x) * (1.0 - p), kind="stable") if picked[j]][:NAMED]
+    order = [j for j in np.argsort(-np.abs(x) * (1.0 - p), kind="stable") if picked[j]]
     placed: list[tuple[float, float]] = []
     wide, tall = float(np.ptp(x)) or 1.0, float(np.ptp(y)) or 1.0
     for j in order:
         # A name that would lie over another one is left out.
-        if any(abs(x[j] - a) < 0.12 * wide and abs(y[j] - b) < 0.045 * tall for a, b in placed):
+        if len(placed) == NAMED or any(abs(x[j] - a) < 0.12 * wide and abs(y[j] - b) < 0.045 * tall for a, b in placed):
             continue
         placed.append((float(x[j]), float(y[j])))
         side = 1 if x[j] > 0 else -1
