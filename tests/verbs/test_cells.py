@@ -66,6 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     order = [*range(9, -1, -1)]
     extra = np.concatenate([x[:, order], np.full((len(x), 1), 7)], axis=1)
     write(here / "new.h5ad", extra, kind, batch, [*(GENES[j] for j in order), "other"])
+    third = np.where(np.arange(len(x)) < 3, 2, batch)
+    write(here / "third.h5ad", x, kind, third, GENES)
     write(here / "fewer.h5ad", x[:, 1:], kind, batch, GENES[1:])
     argv = ["fit", str(here / "cells.h5ad"), "--layer", "counts", "--condition", "donor", "--label", "type"]
     small = ["--steps", "12", "--set", "network.hidden=8", "--set", "posterior.latent_dim=2", "--quiet"]
@@ -87,18 +89,18 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert trained.schema.kind == "counts"
     assert trained.preparation.depth
     assert trained.preparation.classes == 0  # the label is beside, and not read
-    _, err = said(capsys, "fit", folder / "cells.h5ad", "--recipe", "cells", "--dry-run", code=65)
+    _, err = said(capsys, "fit", folder / "cells.h5ad", "--recipe", "cells", "--dry-run", code=3)
     assert "holds no counts" in err
     assert "--layer NAME" in err
-    _, err = said(capsys, "check", folder / "cells.h5ad")
-    assert "X holds fractions" in err
-    assert "--layer takes one of counts" in err
-    _, err = said(capsys, "check", folder / "cells.h5ad", "--layer", "count", code=65)
+    out, _ = said(capsys, "check", folder / "cells.h5ad")
+    assert "X holds fractions" in out
+    assert "--layer takes one of counts" in out
+    _, err = said(capsys, "check", folder / "cells.h5ad", "--layer", "count", code=3)
     assert "'count'" in err
     assert "counts" in err
-    _, err = said(capsys, "check", "iris", "--layer", "count", code=64)
+    _, err = said(capsys, "check", "iris", "--layer", "count", code=2)
     assert "has no layers" in err
-    _, err = said(capsys, "check", folder / "cells.h5ad", "--condition", "donors", code=65)
+    _, err = said(capsys, "check", folder / "cells.h5ad", "--condition", "donors", code=3)
     assert "obs has no column 'donors'" in err
     assert "donor" in err
 
@@ -117,7 +119,7 @@ def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFi
     said(capsys, "express", folder / "run", folder / "cells.h5ad", "--out", folder / "more.h5ad")
     with h5py.File(folder / "more.h5ad") as new:
         assert new["layers/latens_expression"].shape == (120, 10)
-    _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=64)
+    _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=2)
     assert "a copy of DATA" in err
 
 
@@ -133,7 +135,16 @@ def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str
     assert part.mask is not None
     assert not part.mask[:, 0].any()
     assert part.mask[:, 1:].all()
-    _, err = said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--out", folder / "z.npz", code=65)
+    with pytest.raises(DataError, match="has no name 'd2'"):
+        lt.load_data(str(folder / "third.h5ad"), schema=trained.schema)
+    third = lt.load_data(str(folder / "third.h5ad"), schema=trained.schema, condition={"donor": "d1"})
+    assert third.cond is not None
+    batch = counts()[2]
+    wanted = np.where((batch == 1) | (np.arange(120) < 3), 1.0, 0.0)
+    usual = (trained.schema.conditions or ())[0].usual
+    np.testing.assert_allclose(third.cond["given"][:, 1], wanted - usual)
+    assert "3 cells of other donor names count as donor=d1" in third.notes
+    _, err = said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--out", folder / "z.npz", code=3)
     assert "--unknown missing" in err
     said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--unknown", "missing", "--out", folder / "z.npz")
 
@@ -178,7 +189,7 @@ def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.
     said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t0,t1", "--out", folder / "v.png")
     assert (folder / "v.png").stat().st_size > 5000
     for groups, words in (("t0,t9", "has no 't9'"), ("t0,t1,t2", "names no two groups")):
-        _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", groups, code=64)
+        _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", groups, code=2)
         assert words in err
 
 
@@ -191,5 +202,5 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
 
 
 def test_other_models_have_no_expression(capsys: pytest.CaptureFixture[str]) -> None:
-    _, err = said(capsys, "express", "pretrained:mnist-2d", "digits", "--out", "x.npz", code=64)
+    _, err = said(capsys, "express", "pretrained:mnist-2d", "digits", "--out", "x.npz", code=4)
     assert "only a model of counts" in err

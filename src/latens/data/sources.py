@@ -513,9 +513,26 @@ def _conditions(raw: Raw, asked: Any, schema: Schema | None, n: int, where: str)
             raise UsageError(f"the model reads no condition {unknown[0]!r}.", where="condition", fix=fix)
         texts = [name for name in known if name in (raw.columns or ()) or name in (raw.beside or {})]
     own = {name: name if name in (raw.beside or {}) else plain_name(name) for name in texts}
-    given |= {asked: raw.beside[name] for asked, name in own.items() if raw.beside and name in raw.beside}
+    beside = {asked: raw.beside[name] for asked, name in own.items() if raw.beside and name in raw.beside}
+    given |= _known_batches(raw, beside, given, schema) if schema is not None else beside
     found = taken_out(raw, [name for name in texts if name not in given], where)
     return arrays_of({name: values for name, values in given.items() if name not in found}, n, where) | found
+
+
+def _known_batches(
+    raw: Raw, beside: dict[str, np.ndarray], given: dict[str, Any], schema: Schema
+) -> dict[str, np.ndarray]:
+    """The conditions of cells; what is said of all stands for the names that no training cell had."""
+    made = dict(beside)
+    for one in schema.conditions or ():
+        cells = beside.get(one.name)
+        if cells is None or cells.dtype.kind != "U" or not one.values or one.name not in given:
+            continue
+        new = ~np.isin(cells, one.values)
+        if new.any():
+            made[one.name] = np.where(new, str(given[one.name]), cells)
+            raw.notes += (f"{int(new.sum())} cells of other {one.name} names count as {one.name}={given[one.name]}",)
+    return made
 
 
 def _numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.ndarray:

@@ -39,14 +39,14 @@ def volcano(
     ax.scatter(x[picked], y[picked], s=16, color=colours.first, linewidths=0, label="chosen")
     for side in (-delta, delta):
         ax.axvline(side, color=colours.muted, linewidth=0.8, linestyle=(0, (4, 3)))
-    order = [j for j in np.argsort(-np.abs(x) * (1.0 - p), kind="stable") if picked[j]][:NAMED]
+    order = [j for j in np.argsort(-np.abs(x) * (1.0 - p), kind="stable") if picked[j]]
     placed: list[tuple[float, float]] = []
     wide, tall = float(np.ptp(x)) or 1.0, float(np.ptp(y)) or 1.0
     for j in order:
         # A name that would lie over another one is left out.
-        if any(abs(x[j] - a) < 0.12 * wide and abs(y[j] - b) < 0.045 * tall for a, b in placed):
+        if len(placed) == NAMED or any(abs(x[j] - a) < 0.12 * wide and abs(y[j] - b) < 0.045 * tall for a, b in placed):
             continue
-        placed.append((x[j], y[j]))
+        placed.append((float(x[j]), float(y[j])))
         side = 1 if x[j] > 0 else -1
         ax.annotate(readable(names[j], 16), (x[j], y[j]), xytext=(-4 * side, -4), textcoords="offset points",
                     ha="right" if side > 0 else "left", va="top", fontsize=8, color=colours.text)  # fmt: skip

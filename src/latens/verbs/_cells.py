@@ -15,13 +15,13 @@ CODES, EXPRESSION = "X_latens", "latens_expression"
 """What latents are called in `obsm`, and normalised expression in `layers`."""
 
 
-def refuse_annotated(at: At, data: "Dataset") -> None:
+def refuse_annotated(at: At, data: "Dataset | None" = None) -> None:
     """Refuse to write a copy of DATA with more in it where DATA is no AnnData file, or rows of it were left out."""
     where = f"--out {at.out}"
     if not isinstance(at.data, str | Path) or Path(at.data).suffix.lower() != ".h5ad" or not Path(at.data).is_file():
         fix = "Give DATA as a .h5ad file, or write .npz, .csv or .parquet."
         raise UsageError("a .h5ad file is a copy of DATA with the result in it.", where=where, fix=fix)
-    if data.kept is not None:
+    if data is not None and data.kept is not None:
         what = "rows were left out, and a copy of the file has them all."
         raise UsageError(what, where=where, fix="Use --unknown missing, or write .npz.")
 

@@ -129,6 +129,8 @@ def read(
     known.pop("columns", None)  # the schema has them
     if not isinstance(spec, str) or spec != source.get("spec"):
         known.pop("condition", None)
+    if "layer" in known and "layer" not in at.given and not _has_layer(spec, known["layer"]):
+        known.pop("layer")  # another file may have the counts as X
     wanted = unknown or at.unknown
     given = at.given | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
     given |= {"condition": at.told} if at.told else {}
@@ -156,6 +158,21 @@ def read(
         fix = "Name the data on the command line; all of their rows are then used."
         raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
     return as_trained(trained.config, found)
+
+
+def _has_layer(spec: Any, name: str) -> bool:
+    """Whether an AnnData file or object has a layer of this name."""
+    if not isinstance(spec, str | Path):
+        return name in (getattr(spec, "layers", None) or ())
+    if ".h5ad" not in str(spec).lower() or not Path(spec).is_file():
+        return False
+    import h5py
+
+    try:
+        with h5py.File(spec, "r") as file:
+            return f"layers/{name}" in file
+    except OSError:
+        return True  # said in words where it is read
 
 
 def _load_alike(

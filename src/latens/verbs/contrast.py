@@ -77,7 +77,8 @@ class Contrast(Verb):
             from latens.figures.volcano import volcano
 
             given = (found.fold, found.unchanged, chosen, found.genes, names)
-            raw = rendered(volcano(*given, delta=self.delta, theme=self.theme)[0], kind)
+            drawn = volcano(*given, delta=self.delta, theme=self.theme)  # pyright: ignore[reportArgumentType]
+            raw = rendered(drawn[0], kind)
         value = {"groups": list(names), "cells": [len(first), len(second)], "delta": self.delta, "fdr": self.fdr}
         plain = {name: column.tolist() for name, column in columns.items()}
         genes = [dict(zip(plain, row)) for row in zip(*plain.values())]

@@ -25,8 +25,11 @@ class Encode(Verb):
     def __call__(self, at: At) -> Work:
         from latens.data.streams.dataset import StreamDataset
 
+        into = at.out.suffix.lower() == ".h5ad"
+        if into:
+            refuse_annotated(at)
         data = at.load(every=False)
-        if at.out.suffix.lower() == ".h5ad":
+        if into:
             refuse_annotated(at, data)
         yield f"encode {getattr(data, 'total', len(data))} rows of {data.name}"
         every = data.stream.parts() if isinstance(data, StreamDataset) else [data]
@@ -35,7 +38,7 @@ class Encode(Verb):
         shapes = {name: list(array.shape) for name, array in arrays.items()}
         listed = ", ".join(f"{n} {tuple(a.shape[1:])}" if a.ndim > 1 else n for n, a in arrays.items())
         rows = len(arrays["row_id"])
-        if at.out.suffix.lower() == ".h5ad":
+        if into:
             mean = arrays["mean"].reshape(rows, -1)
             raw = annotated_bytes(at, {f"obsm/{CODES}": mean})
             return Made(

@@ -39,6 +39,8 @@ class Express(Verb):
             what = f"{self.draws} draws of {self.num_samples} are asked for."
             raise UsageError(what, where="--draws", fix=f"Add --num-samples {self.draws}.")
         vectors = None if self.own else every_batch(trained, at.told)
+        if ending == ".h5ad":
+            refuse_annotated(at)
         data = at.load()
         if ending == ".h5ad":
             refuse_annotated(at, data)

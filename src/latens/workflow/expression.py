@@ -20,8 +20,8 @@ from latens.distributions import ZeroInflated
 from latens.errors import ConfigError, DataError
 from latens.evaluation.batched import map_rows
 from latens.evaluation.contrast import expected_discoveries, shrunk
-from latens.models.conditional import Conditional
-from latens.typing import Array, Key
+from latens.models import Conditional, DepthHead
+from latens.typing import AnyArray, Array, Key
 from latens.workflow.trained import TrainedModel
 
 MOST_CELLS = 2**24
@@ -46,7 +46,8 @@ def genes_of(trained: TrainedModel) -> list[str]:
 def usual_total(trained: TrainedModel) -> float:
     """The median total of the training cells."""
     parts = jax.tree.leaves(trained.model, is_leaf=lambda part: isinstance(part, Conditional))
-    usual = next(p.head.usual for p in parts if isinstance(p, Conditional) and hasattr(p.head, "usual"))
+    heads = [part.head for part in parts if isinstance(part, Conditional)]
+    usual = next(head.usual for head in heads if isinstance(head, DepthHead))
     return float(np.exp(np.asarray(usual.value)))
 
 
@@ -73,7 +74,7 @@ def _counts(likelihood: Any) -> Any:
 def _decoded(vectors: Array | None, model: Any, batch: Batch, key: Key, *, draws: int) -> dict[str, Array]:
     """Of each row the shares of genes in each draw, as the mean over batches, and sums that its own counts make."""
 
-    def one_row(x: Array, row_id: Array, cond: Any, mask: Any) -> dict[str, Array]:
+    def one_row(x: Array, row_id: AnyArray, cond: Any, mask: Any) -> dict[str, Array]:
         posterior = model.posterior(x, cond=cond, mask=mask)
         keys = jax.random.split(jax.random.fold_in(key, row_id), draws)
 

@@ -33,9 +33,9 @@ class Likelihood(Row):
     make: Callable[[Schema, LikelihoodConfig, Any], AbstractHead]
     kinds: tuple[DataKind, ...]  # the kinds of data that it takes
     sees: Sees = "numbers"  # what the model sees of a stored row, as `AbstractHead.sees` has it
-    depth: bool = False  # whether the total of a row is a condition of it
     what: str = ""  # the likelihood in a few words, where it is not latens's own
     head: type[AbstractHead] | None = None  # the class of the head, where every option is one of its fields; else None
+    depth: bool = False  # whether the total of a row is a condition of it
 
     @property
     def discrete(self) -> bool:
