@@ -119,6 +119,12 @@ def test_the_bits_by_place_are_means_of_those_of_tokens(trained: TrainedModel, d
         mean = np.bincount(tokens["place"], tokens["bits"]) / count
         np.testing.assert_allclose(places["given its latent"], mean[: len(places["place"])], rtol=1e-5)
     assert (np.diff(places["rows"]) <= 0).all()
+    x = data.x[source.held_out(texts.SCORED, "test", "validation")[0]]
+    assert places["rows"].sum() == np.sum(x > 0) + len(x)
+    for name, shift in (("given its latent", 0), ("given the latent of another row", 1)):
+        z = np.roll(trained.encode(x), shift, axis=0)
+        total = sum(float(trained.model.likelihood(jnp.asarray(b)).log_prob(jnp.asarray(a))) for a, b in zip(x, z))
+        assert places[name] @ places["rows"] == pytest.approx(-total / np.log(2), rel=1e-4)
     assert list(places)[2:] == list(texts.PARTS.values())
 
 
