@@ -111,4 +111,5 @@ class ExactSmoother(AbstractModelEncoder):
 def _noise_of(decoder: StepDecoder) -> DiagonalNormal:
     """The noise of a step, in the unit in which the model reads it."""
     made: Any = decoder.head(decoder.bias)
-    return made.base if isinstance(made, Affine) else made
+    base: Any = made.base if isinstance(made, Affine) else made
+    return base

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
-from latens.models import AffineHead, BernoulliHead, Standardise, StateSpaceModel, StepEncoder
+from latens.models import AffineHead, BernoulliHead, StateSpaceModel, StepEncoder
 from latens.models.heads.steps import StepColumnsHead
 from latens.recipes.building.world_starts import begins_at_changes, started_changes
 

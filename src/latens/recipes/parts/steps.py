@@ -39,9 +39,9 @@ def step_schema(schema: Schema) -> Schema:
     """The schema of one step of a row."""
     if len(schema.shape) < 2:
         raise ConfigError(
-            f"a latent for every step needs rows that are sequences, not of shape {tuple(schema.shape)}.",
+            f"a latent for every step needs rows of steps, not of shape {tuple(schema.shape)}.",
             where="posterior.kind",
-            fix="Give a long table with --sequence ID (- for a single series), or an array of shape (n, steps, columns).",
+            fix="Give a long table with --sequence ID (- for a single series), or an array (n, steps, columns).",
         )
     return structs.replace(schema, shape=schema.shape[1:])
 
@@ -87,7 +87,7 @@ def state_space_model(
         lags=read.lags,
     )
     encoder: Any = m.ExactSmoother()
-    if not exact:
+    if read.reads != "exact":
         reader = GRU.create(2 * d + given, read.units, key=keys[4])
         change = dense(read.units + read.memory + size, 2 * size, keys[5])
         precision = jnp.full((d, size), -4.0)
