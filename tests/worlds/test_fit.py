@@ -14,7 +14,8 @@ from latens.data.schema import Schema  # noqa: E402
 from latens.errors import ConfigError, UsageError  # noqa: E402
 from latens.recipes import get_recipe  # noqa: E402
 from latens.workflow.experiment import prepare, train  # noqa: E402
-from latens.workflow.worlds import alarm_facts, area, steps_of  # noqa: E402
+from latens.workflow.measurement import measure  # noqa: E402
+from latens.workflow.worlds import alarm_facts, area, coding_of, steps_of  # noqa: E402
 from latens.worlds import ModelEnv, record  # noqa: E402
 
 
@@ -84,10 +85,21 @@ def test_steps_are_what_was_seen_and_done_there(recording):
     np.testing.assert_allclose(after, 0.9 * seen + 0.3 * taken, atol=1e-6)
 
 
+def test_discrete_actions_are_read_as_they_were_taken(tmp_path):
+    made = record("Acrobot-v1", steps=40, seed=0)  # three actions
+    made.write(tmp_path / "a.parquet")
+    data = load(tmp_path / "a.parquet")
+    (place,) = np.flatnonzero(np.asarray(data.places.sequence).astype(str) == "0")
+    coding, first = coding_of(data.schema), made.action[made.episode == 0][1:, 0].astype(int)
+    np.testing.assert_array_equal(data.cond["inputs"][place, 1 : len(first) + 1], coding[first])
+    assert len(np.unique(coding, axis=0)) == 3
+    np.testing.assert_array_equal(steps_of(data, np.array([place]))[1][:, 0], first)
+
+
 def test_the_closed_form_is_the_law_of_a_linear_world(started):
     (stage,) = started.stages()
     model = stage.start(started.new_model(), started.data)
-    state = model.start()._replace(begun=jnp.asarray(True))
+    state = model.start()._replace(count=jnp.asarray(3))
     columns, one = started.data.schema.sequences.columns, started.data.schema.sequences.inputs[0]
     shift, scale = columns[0].shift, columns[0].scale
     z = state.z.at[0].set((0.4 - shift) / scale).at[1].set((0.8 - columns[1].shift) / columns[1].scale)
@@ -136,7 +148,7 @@ def test_the_environment_is_the_model_itself(trained):
 
 
 def test_ends_are_measured_on_held_out_episodes(trained, started):
-    found = trained.evaluate(started.data)
+    found = measure(trained, started.data, started.data.subset("test"), num_samples=2)
     assert 0.0 <= found["termination_auc"].value <= 1.0
     assert found["termination_auc"].standard_error > 0
     value, error = area(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))

@@ -8,12 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from latens.data import Dataset, prepare_batch
+from latens.data import Dataset, Schema, prepare_batch
 from latens.data.world import TERMINATED
 from latens.distributions.steps import Steps
 from latens.evaluation import Estimate
 from latens.evaluation.alarm import fit_alarm
 from latens.workflow.trained import TrainedModel
+
+
+def coding_of(schema: Schema) -> Float[np.ndarray, "A a"]:
+    """What a model reads of each discrete action, from the first on; an action that was never taken is none of these."""
+    world, sequences = schema.world, schema.sequences
+    assert world is not None and sequences is not None
+    (one,) = sequences.inputs
+    hot = np.concatenate([np.eye(one.width), np.zeros((1, one.width))])
+    places = {float(name): i for i, name in enumerate(one.values)}
+    numbers = world.action.start + np.arange(world.action.n)
+    return hot[[places.get(float(number), one.width) for number in numbers]] - hot[int(one.usual)]
 
 
 def steps_of(data: Dataset, positions: Shaped[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -32,8 +43,8 @@ def steps_of(data: Dataset, positions: Shaped[np.ndarray, " n"]) -> tuple[np.nda
     pairs = known[:, 1:].all(2) & known[:, :-1].all(2)
     taken = told[:, 1:][pairs]
     if world.action.kind == "discrete":
-        values = np.array([float(name) for name in sequences.inputs[0].values])
-        taken = values[taken.argmax(1)][:, None] - world.action.start
+        away = np.square(taken[:, None] - coding_of(schema)[None]).sum(2)
+        taken = away.argmin(1)[:, None].astype(np.float64)
     else:
         shift, scale = (np.array([getattr(one, name) for one in sequences.inputs]) for name in ("usual", "scale"))
         taken = shift + scale * taken

@@ -68,6 +68,7 @@ class LearnedWorld(eqx.Module):
 def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World, Alarm | None]:
     """What an environment needs of a run: its simulator, what the recording said, and its alarm."""
     from latens.workflow.trained import TrainedModel, load
+    from latens.workflow.worlds import coding_of
 
     if hasattr(run, "init") and hasattr(run, "step") and isinstance(getattr(run, "world", None), World):
         return run, run.world, getattr(run, "alarm", None)
@@ -90,17 +91,12 @@ def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World, Alarm 
         raise UsageError(f"the model does not read {world.actions[0]}.", where=where, fix=_FIX)
     coding, shift, scale = None, np.zeros(1), np.ones(1)
     if world.action.kind == "discrete":
-        (one,) = (inputs[name] for name in world.actions)
-        places = {float(name): i for i, name in enumerate(one.values)}
-        coding = np.zeros((world.action.n, one.width), np.float32)
-        for action in range(world.action.n):
-            if (place := places.get(float(action + world.action.start))) is not None:
-                coding[action, place] = 1.0
+        coding = coding_of(schema)
     else:
         shift = np.array([inputs[name].usual for name in world.actions])
         scale = np.array([inputs[name].scale for name in world.actions])
     made = LearnedWorld(
-        trained.model, None if coding is None else jnp.asarray(coding), jnp.float32(shift), jnp.float32(scale),
+        trained.model, None if coding is None else jnp.float32(coding), jnp.float32(shift), jnp.float32(scale),
         jnp.float32(temperature), tuple(map(names.index, world.observations)), names.index(REWARD),
         names.index(TERMINATED), world.observation.kind == "discrete",
     )  # fmt: skip
