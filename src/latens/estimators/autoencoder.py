@@ -553,7 +553,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.reasons_ = reasons if isinstance(reasons, list) else []
         names = facts.get("named")
         names = names if isinstance(names, dict) else {}
-        self.named_ = Named(*(one if isinstance(one := names.get(role), str) else None for role in ("label", "weight")))
+        label, weight = (one if isinstance(one := names.get(role), str) else None for role in ("label", "weight"))
+        self.named_ = Named(label, weight)
         self._count_latents(trained.config)
         return facts
 
