@@ -59,7 +59,7 @@ def test_rows_are_sequences_and_a_missing_time_is_a_masked_step():
     assert made["who"].tolist() == ["b"] * 4 + ["a"] * 2
     assert made["t"].tolist() == [0, 1, 2, 3, 5, 6]
     assert any("1 and 0" in note for note in data.notes)
-    assert any("1 steps have no line" in note for note in data.notes)
+    assert any("1 step has no line" in note for note in data.notes)
 
 
 def test_the_order_of_lines_of_other_sequences_is_nothing():

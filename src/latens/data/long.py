@@ -367,7 +367,7 @@ class _Series:
         step = f" of {made.step.told}" if made.time is not None else ""
         said = [f"{of} with {total:,} steps{step}" + (f" in {made.time!r}" if made.time is not None else "")]
         if gaps := total - len(self.order):
-            said.append(f"{gaps:,} steps have no line, and count as missing")
+            said.append(f"{gaps:,} step{'s have' if gaps > 1 else ' has'} no line, and count as missing")
         if made.window is not None:
             every = f", one every {made.stride}" if note else ""
             said.append(f"rows are {rows:,} windows of {made.window} steps{every}" + (f"; {note}" if note else ""))

@@ -19,7 +19,6 @@ from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.formats.registry import strings_of
 from latens.data.formats.tables import is_frame
-from latens.data.given import GIVEN
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import AbstractDistribution, log_prob
 from latens.errors import ConfigError, DataError, ModelFileError
@@ -49,7 +48,6 @@ from latens.estimators.named import (
     apart,
     as_rows,
     condition_cells,
-    condition_vectors,
     conditioned,
     is_long,
     known_apart,
@@ -348,10 +346,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             return self.model_.batch(with_fields(data, label=codes))
         X, y, cells = known_apart(X, y, self._told, schema)
         mixed = self._mixed(X, False, schema, unknown)
+        if mixed is None and not cells:
+            return super()._batch(X, y)
         if mixed is None:
-            batch = super()._batch(X, y)
-            told = condition_vectors(schema, cells, len(batch.x)) if cells else None
-            return batch if told is None else with_fields(batch, cond={**(batch.cond or {}), GIVEN: told})
+            mixed = as_dataset(self._table(X, reset=False), self._event_shape, schema=schema)
         codes = codes_of(self.model_, y, len(X))
         if mixed.kept is not None:
             codes = None if codes is None else codes[mixed.kept]
@@ -555,7 +553,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.reasons_ = reasons if isinstance(reasons, list) else []
         names = facts.get("named")
         names = names if isinstance(names, dict) else {}
-        self.named_ = Named(*(one if isinstance(one := names.get(role), str) else None for role in ("label", "weight")))
+        label, weight = (one if isinstance(one := names.get(role), str) else None for role in ("label", "weight"))
+        self.named_ = Named(label, weight)
         self._count_latents(trained.config)
         return facts
 

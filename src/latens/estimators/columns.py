@@ -170,7 +170,7 @@ def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> A
         elif values.dtype.kind in "iuf":
             made[own.name] = np.where(there, values.astype(np.float64), np.nan)
         else:
-            made[own.name] = np.where(there, values.astype(object), None)
+            made[own.name] = np.array([one if seen else None for seen, one in zip(there, values.tolist())], object)
     pandas = importlib.import_module("pandas")
     return like(X, pandas.DataFrame(made, index=getattr(X, "index", None)))
 

@@ -110,6 +110,13 @@ def known_apart(X: Any, y: Any, named: Named, schema: Schema) -> tuple[Any, Any,
     return without(X, sorted((own | set(names)) - known)), y, cells
 
 
+def put_back(X: Any, made: Any) -> Any:
+    """A frame with all of its columns, of which some have other cells now."""
+    if not is_frame(X) or len(X.columns) == len(made.columns):
+        return made
+    return X.assign(**{name: made[name] for name in made.columns}) if hasattr(X, "isna") else X.with_columns(made)
+
+
 def conditioned(data: Dataset, cells: Mapping[str, Any], fresh: bool) -> Dataset:
     """A data set with conditions, which are learned of its training rows or those of its schema."""
     if not cells:
@@ -118,11 +125,6 @@ def conditioned(data: Dataset, cells: Mapping[str, Any], fresh: bool) -> Dataset
     known = learned(found, data.split == TRAIN, "X") if fresh else data.schema.conditions or ()
     cond = {**(data.cond or {}), GIVEN: vectors(known, found, "X")}
     return replaced(data, schema=structs.replace(data.schema, conditions=known), cond=cond)
-
-
-def condition_vectors(schema: Schema, cells: Mapping[str, Any], n: int) -> Float[np.ndarray, "n width"]:
-    """What a model reads of the conditions of n rows."""
-    return vectors(schema.conditions or (), arrays_of(cells, n, "X"), "X")
 
 
 def condition_cells(X: Any, asked: Sequence[str]) -> tuple[Any, dict[str, Any]]:
@@ -174,13 +176,13 @@ def with_filled_steps(X: Any, data: Dataset, filled: Float[np.ndarray, "n steps 
                 cells[line[gone[:, j]]] = values[gone[:, j], j]
                 made[titles[one.name]] = cells
         return made if hasattr(X, "isna") else type(X)(made)
-    table = np.full((len(line), len(schema.columns)), np.nan)
-    table[line] = np.where(gone, values, data.x[chosen])
     if isinstance(X, np.ndarray) and X.ndim == 3:
-        row, at = np.nonzero(places.line >= 0)
         made = np.array(X, np.float64)
-        made[row, at] = table[places.line[row, at]]
+        row, at = np.nonzero(places.line >= 0)  # rows of an array are not windows
+        made[row, at] = np.where(hidden[row, at], filled[row, at], made[row, at])
         return made
     parts = list(X.values()) if isinstance(X, Mapping) else list(X)
+    table = np.concatenate([np.array(part, np.float64) for part in parts])
+    table[line] = np.where(gone, values, table[line])
     split = np.split(table, np.cumsum([len(part) for part in parts])[:-1])
     return dict(zip(X, split)) if isinstance(X, Mapping) else split

@@ -18,7 +18,7 @@ from latens.estimators.autoencoder import Autoencoder, Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
-from latens.estimators.named import as_rows, conditioned, known_apart, with_filled_steps
+from latens.estimators.named import as_rows, conditioned, known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
 from latens.evaluation.conditionals import conditionals
 from latens.io import keys
@@ -311,23 +311,25 @@ class VAE(Autoencoder):
             values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
             made = [with_filled_steps(X, data, self.model_.data_units(each, mean=not n_draws)) for each in values]
             return made if n_draws else made[0]
+        whole = X
         X, y, _ = known_apart(X, y, self._told, self.model_.schema)
         if (types := self.model_.schema.types) is not None:
             data = self._mixed(X, False, self.model_.schema, unknown)
             assert data is not None
-            X = X if data.kept is None else _safe_indexing(X, data.kept)
+            X, whole = (each if data.kept is None else _safe_indexing(each, data.kept) for each in (X, whole))
             if n_draws:
                 drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples).draws
-                return [with_filled(X, data, drawn[:, k]) for k in range(n_draws)]
+                return [put_back(whole, with_filled(X, data, drawn[:, k])) for k in range(n_draws)]
             shares, _ = conditionals(rows, types, num_samples=num_samples)
-            return with_filled(X, data, np.stack([point(of, one) for of, one in zip(shares, types)], axis=1))
+            middle = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
+            return put_back(whole, with_filled(X, data, middle))
         given = np.asarray(with_nan(X))
         numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
         found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)
         values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
         filled = [self.model_.data_units(each, mean=not n_draws).reshape(given.shape) for each in values]
         if is_frame(X):
-            made = [with_numbers(X, each) for each in filled]
+            made = [put_back(whole, with_numbers(X, each)) for each in filled]
             return made if n_draws else made[0]
         if numbers.dtype.kind != "f":
             return np.stack([given] * len(filled)) if n_draws else given

@@ -89,7 +89,8 @@ def _of_numbers(path: Path, roles: ColumnRoles) -> Raw | None:
         separator = _separator(list(islice(_lines(stream, str(path)), _SNIFFED_LINES)), str(path))
     header, names, found = _columns(head[0][0], [row for _, row in head], roles, str(path))
     held = b"" if packed else path.read_bytes()
-    odd = held.count(b"\r") != held.count(b"\r\n") or b'"' in held or b"\0" in held
+    alone = b"\r" in held and held.count(b"\r") != held.count(b"\r\n")
+    odd = alone or b'"' in held or b"\0" in held
     if packed or odd or found or separator == " " or len(names) < 2 or head[0][0] != 1:
         return None
     words = [form for word in MISSING_WORDS for form in {word, word.upper(), word.title(), word.capitalize()}]
@@ -107,7 +108,7 @@ def _of_numbers(path: Path, roles: ColumnRoles) -> Raw | None:
     del held
     if not table.num_rows:
         return None
-    x = np.empty((table.num_rows, len(names)))
+    x = np.empty((table.num_rows, len(names)), order="F")  # a column is written, and looked at, as it lies
     for i in range(len(names)):
         x[:, i] = table.column(0).to_numpy()
         table = table.remove_column(0)

@@ -1,7 +1,7 @@
 // What if: the values of some columns of a table are fixed, and every other column shows what it then may be; or some
 // cells of a row are changed, and the others show what that changes. Also which columns say most about one.
 
-import { button, count3, format, freshId, h, latest, replace, s } from "../dom.js";
+import { button, count3, fixed as decimals, format, freshId, h, latest, replace, s } from "../dom.js";
 import { saveButtons } from "../save.js";
 import { askGiven } from "../server.js";
 import { theme } from "../theme.js";
@@ -160,9 +160,9 @@ export function whatIfPanel(app) {
       bar.append(s("rect", { width: Math.max(0.5, (120 * nats) / top), height: 10, fill: theme().first }));
       const share = told.entropy > 0 ? `, ${percent(nats / told.entropy)} of it` : "";
       return h("tr", {}, h("th", { scope: "row" }, other), h("td", {}, bar),
-        h("td", {}, `${format(nats, 3)} ± ${format(error, 1)} nats${share}`));
+        h("td", {}, `${decimals(nats, 4)} ± ${decimals(error, 4)} nats${share}`));
     });
-    const words = `Knowing ${name} itself is ${format(told.entropy, 3)} nats${told.said}.`;
+    const words = `Knowing ${name} itself is ${decimals(told.entropy, 3)} nats${told.said}.`;
     replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted" }, words),
       h("table", { class: "says" }, h("tbody", {}, rows)));
   }
