@@ -11,7 +11,7 @@ import pytest
 from latens.data.columns import ColumnType
 from latens.distributions import Tree
 from latens.models.heads.table import TableHead
-from latens.models.heads.tree import BINS, Bins, TreeHead, bins_of
+from latens.models.heads.tree import BINS, Bins, TreeHead, bins_of, gathered
 
 TYPES = (
     ColumnType("category", values=("a", "b", "c"), shares=(0.5, 0.3, 0.2)),
@@ -47,6 +47,30 @@ def tree() -> Tree:
 def table(tree: Tree) -> np.ndarray:
     """The probability of each row of `EVERY`."""
     return np.exp(np.asarray(LOG_PROB(tree, jnp.asarray(EVERY)), np.float64))
+
+
+def test_blocks_that_are_computed_together_are_the_same_columns() -> None:
+    """Padded to the widest of a group, each column is what it was: log probabilities, means and slopes."""
+    rng = np.random.default_rng(3)
+    types = (*TYPES, ColumnType("number", size=900, starts=tuple(range(900)), shares=(1 / 900,) * 900))
+    head = TreeHead(types)
+    outputs = jnp.asarray(rng.normal(size=head.num_outputs), jnp.float32)
+    bins = {name: one.value for name, one in head.bins.of.items()}
+    apart = head.columns(outputs)
+    joint, own = gathered(apart, bins)
+    assert len(joint.parts) == 3 < len(apart.parts)  # names, the short numbers, the long one
+    event = jnp.asarray([1.0, 4.0, 1.0, 2.0, 0.0, 40.0])
+    np.testing.assert_allclose(joint.log_prob_terms(event), apart.log_prob_terms(event), rtol=1e-6)
+    np.testing.assert_allclose(joint.mean(), apart.mean(), rtol=1e-6)
+    for name, places in zip(joint.blocks.names, joint.blocks.places):
+        for row, place in enumerate(places):
+            where = next(n for n, own_places in zip(apart.blocks.names, apart.blocks.places) if place in own_places)
+            at = apart.blocks.places[apart.blocks.names.index(where)].index(place)
+            count = types[place].count
+            np.testing.assert_array_equal(own[name][row, :count], bins[where][at, :count])
+            assert not np.asarray(joint.parts[name].widths[row, count:]).any()
+    slope = jax.grad(lambda o: gathered(head.columns(o), bins)[0].log_prob(event))(outputs)
+    np.testing.assert_allclose(slope, jax.grad(lambda o: head.columns(o).log_prob(event))(outputs), atol=1e-6)
 
 
 def test_the_rows_sum_to_one(table: np.ndarray) -> None:

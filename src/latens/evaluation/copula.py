@@ -60,7 +60,8 @@ class Copula(NamedTuple):
 class Filled(NamedTuple):
     """What the gaps of rows may be."""
 
-    shares: list[np.ndarray]  # of each column the probability of each segment, (n, segments); 0 where it is observed
+    shares: list[np.ndarray]  # of each column the probability of each segment, (n, segments); those of all rows where
+    # it is observed
     draws: np.ndarray  # (n, draws, c): completed rows, stored
 
 
@@ -139,8 +140,8 @@ def fill(
     """Say what the gaps of rows may be, by each draw of the parameters in turn, and complete the rows at random."""
     # keys: a whole number for each row, from which its noise comes: no row depends on the others.
     layout, count, n = copula.layout, len(copula.mean), len(x)
-    shares = [np.zeros((n, one.count)) for one in layout.types]
     shown, stored = np.asarray(mask, bool), np.where(mask, x, 0).astype(np.float64)
+    shares = [shown[:, j, None] * np.asarray(one.shares) for j, one in enumerate(layout.types)]
     completed = np.repeat(stored[:, None], draws, axis=1)
     some = np.flatnonzero(~shown.all(axis=1))
     if not len(some):
