@@ -10,8 +10,8 @@ linear interpolation, a Gaussian whose covariance is shrunk to its diagonal by c
 its density, its Mahalanobis distance), ridge regression and, where a period is given, what was one period before.
 
 `--pictures` takes sets of `benchmarks/pictures.py`: the error of reconstructions beside that of principal components
-with as many numbers, before the first step and at the end; the lower half given the upper one, and pictures under noise,
-beside the Gaussian that the model began with.
+with as many numbers, before the first step and at the end; the lower half given the upper one, and pictures under
+noise, beside the Gaussian that the model began with.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from completing import crps, normal_crps
 from scipy import stats
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import roc_auc_score
 
 import latens
+from completing import crps, normal_crps
 from latens.config import override
 from latens.evaluation import elbo_parts, impute
 from latens.evaluation.complete import complete
@@ -38,6 +38,7 @@ from latens.evaluation.reductions import Reduction
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow.detect import surprises
+from latens.workflow.refit import start_text
 
 TIMES, JUDGED, DRAWS = 48, 60, 50
 SHARES = (0.3, 0.1, 0.03, 0.01, 0.003)
@@ -116,11 +117,12 @@ def of_windows(path: Path, stride: int, settings: dict[str, Any]) -> None:
     train, test, period = windows_of(path, stride)
     rng, began = np.random.default_rng(0), time.process_time()
     test = test[rng.permutation(len(test))[:JUDGED]]
-    trained, _ = latens.train(latens.prepare(override(get_recipe("default").config, settings), latens.load_data(train)))
+    config = override(get_recipe("default").config, settings)
+    trained, _ = latens.train(latens.prepare(config, latens.load_data(train)))
     seconds, shrunk, fault = time.process_time() - began, Shrunk(train), with_faults(test, rng)
     own = lambda x: latens.load_data(x, schema=trained.schema)  # noqa: E731
     print(f"{path.stem}: {len(train)} windows of {train.shape[1:]}, {trained.config.likelihood.family}, {seconds:.0f} s; "
-          f"{latens.workflow.refit.start_text(trained)}")  # fmt: skip
+          f"{start_text(trained)}")  # fmt: skip
     usual = -surprises(trained, own(test), None, others=1, num_samples=300, key=trained.rows(own(test)).key)
     odd = -surprises(trained, own(fault), None, others=1, num_samples=300, key=trained.rows(own(test)).key)
     line("log p(x)", usual, {"shrunk": shrunk.log_prob(test)}, better=1)
@@ -130,9 +132,8 @@ def of_windows(path: Path, stride: int, settings: dict[str, Any]) -> None:
         at, to = rng.integers(len(test), size=(2, len(test)))
         resampled.append(area(usual[at], odd[to]) - area(shrunk.log_prob(test[at]), shrunk.log_prob(fault[to])))
     both = area(usual, odd), area(shrunk.log_prob(test), shrunk.log_prob(fault))
-    print(
-        f"  faults, area: {both[0]:.3f}, shrunk Gaussian {both[1]:.3f}, {both[0] - both[1]:+.3f} ± {np.std(resampled):.3f}"
-    )
+    apart = f"{both[0] - both[1]:+.3f} ± {np.std(resampled):.3f}"
+    print(f"  faults, area: {both[0]:.3f}, shrunk Gaussian {both[1]:.3f}, {apart}")
     for name, hidden in hidden_parts(test, rng).items():
         data = latens.load_data(np.where(hidden, np.nan, test), schema=trained.schema, missing="nan")
         found = impute(trained.rows(data, seed=0), num_samples=500, num_draws=DRAWS)
@@ -219,9 +220,11 @@ def beside(trained: Any, what: str, rows: Any, reduction: Any, test: np.ndarray,
     """Print how far the mean of what is hidden is off, beside the Gaussian that the model began with."""
     rival = conditioned(rows, reduction=reduction)
     found = complete(rows, num_draws=1, num_samples=200, steps=30, reduction=reduction)
-    squared = lambda mean: np.array(
-        [row[at].mean() for row, at in zip((mean.reshape(test.shape) - test) ** 2.0, hidden)]
-    )  # noqa: E731
+
+    def squared(mean: np.ndarray) -> np.ndarray:
+        away = np.square(mean.reshape(test.shape) - test.astype(float))
+        return np.array([row[at].mean() for row, at in zip(away, hidden)])
+
     ours = squared(trained.data_units(found.mean, mean=True))
     if rival is None:
         print(f"  {what}: error {np.sqrt(ours.mean()):.2f}; it began with no Gaussian")

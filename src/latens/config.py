@@ -415,9 +415,7 @@ def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) 
     if found is None:
         return ConfigError(f"{str(value)[:100]!r} does not fit: {str(error)[:300]}.", where=where)
     allowed = _either(_allowed(hint, found["bound"] or "", found["most"]))
-    example = next((example for start, example in _EXAMPLES.items() if allowed.startswith(start)), "").format(
-        where=where
-    )
+    example = next((text for start, text in _EXAMPLES.items() if allowed.startswith(start)), "").format(where=where)
     return ConfigError(f"it must be {allowed}, not {str(value)[:100]!r}.", where=where, fix=f"Give {allowed}{example}.")
 
 

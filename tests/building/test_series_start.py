@@ -1,5 +1,6 @@
 """Windows of series begin at the Gaussian of their autoregression, and stay there where training gains nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -12,9 +13,10 @@ from scipy import stats
 import latens
 from latens.config import override
 from latens.data import load
+from latens.evaluation.complete import complete
 from latens.evaluation.evidence.windows import fit_window
 from latens.evaluation.impute import impute, log_observed
-from latens.evaluation.linear_answer import closed_form
+from latens.evaluation.linear_answer import closed_form, conditioned
 from latens.models import CorrelatedNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import located_rows
@@ -46,8 +48,8 @@ def test_the_first_model_is_the_gaussian_of_windows(begun):
     assert (made.config.likelihood.family, made.config.network.linear_unit) == ("correlated-normal", True)
     test = experiment.data.subset("test")
     exact = stats.multivariate_normal(mean, covariance).logpdf(experiment.data.x[test].reshape(len(test), -1))
-    close(made.log_marginal(latens.load_data(experiment.data.x[test], schema=made.schema), num_samples=2), exact, rtol=0,
-          atol=1e-4)  # fmt: skip
+    rows = latens.load_data(experiment.data.x[test], schema=made.schema)
+    close(made.log_marginal(rows, num_samples=2), exact, rtol=0, atol=1e-4)
     found = closed_form(made.model)
     assert found is not None
     whole = np.asarray(found.slope) @ np.asarray(found.slope).T + np.asarray(found.noise[0])
@@ -74,6 +76,12 @@ def test_gaps_are_drawn_from_the_conditional(begun):
         assert np.all(np.abs(found.mean[i].ravel()[~at] - expected) < 0.35 * spread)
         assert np.all(np.abs(found.draws[i].reshape(40, -1)[:, ~at].mean(0) - expected) < 5 * spread / np.sqrt(40))
     assert found.effective.min() > 90
+    batch = replace(made.batch(load(np.nan_to_num(experiment.data.x[rows]))), mask=mask)
+    filled = complete(made.rows(batch, seed=0), num_samples=200, num_draws=20)
+    rival = conditioned(made.rows(batch, seed=0))
+    assert rival is not None
+    close(filled.log_seen, rival.log_seen, rtol=0, atol=0.3)
+    assert np.abs(filled.mean - rival.mean)[~mask].max() < 0.4
 
 
 def test_the_gaussian_is_kept_where_training_made_it_worse(begun):

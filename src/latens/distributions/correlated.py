@@ -31,7 +31,15 @@ class CorrelatedNormal(AbstractReparameterised[Array]):
     white: Float[Array, "d d"]
 
     def affine(self, shift: Float[Array, "*x"], scale: Float[Array, "*x"]) -> "CorrelatedNormal":
-        """The distribution of `shift + scale * x`, with positive scales of shape (*x)."""
+        """The distribution of `shift + scale * x`.
+
+        Args:
+            shift: The shift, of shape (*x), in the new unit.
+            scale: Positive scales, likewise.
+
+        Returns:
+            The same family, in the new unit.
+        """
         return CorrelatedNormal(shift + scale * self.loc, self.log_scale + jnp.log(scale), self.white)
 
     def covariance(self) -> Float[Array, "d d"]:

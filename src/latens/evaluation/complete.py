@@ -16,6 +16,7 @@ from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
+from latens.evaluation.impute import MANY
 from latens.evaluation.linear_answer import linear_answer
 from latens.evaluation.reductions import Reduction
 from latens.io.keys import IMPUTED_EVENTS, PRIOR_SAMPLES, RESAMPLED
@@ -129,9 +130,11 @@ def _log_hidden(
             options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
             prior, refined = model.prior(cond=cond), []
             for own, one in zip(found, masks):
-                firsts = _starts(own, prior, starts if steps else 1, start_key)
+                firsts = _starts(own, prior, starts if steps and climbs(model) else 1, start_key)
                 climb = lambda q, k, one=one: ascend(Partial(log_joint, mask=one), q, key=k, **options)  # noqa: E731
-                refined.append(jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts))))
+                if climbs(model):
+                    firsts = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
+                refined.append(firsts)
             several = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *refined)
             if steps:
                 decode = lambda z: model.likelihood(z, cond=cond)  # noqa: E731
@@ -184,12 +187,13 @@ def _complete(
         noisy = reduction is not None and reduction.noise > 0 and found.density_elsewhere
         of_prior = num_samples // _OF_PRIOR if noisy else 0
         if steps and has_own_parameters(found):
-            firsts = _starts(found, prior, starts, first_key)
+            firsts = _starts(found, prior, starts if climbs(model) else 1, first_key)
             options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
             climb = lambda q, k: ascend(Partial(log_joint, by_moments=True), q, key=k, **options)  # noqa: E731
             answer = linear_answer(decode, found, x, mask, reduction)
-            found = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
-            found = _beside(found, [answer])
+            if climbs(model):
+                firsts = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
+            found = _beside(firsts, [answer])
             z, log_q = _of_mixture(found, num_samples - of_prior, draw_key)
             density = lambda one: _mixture_log_prob(found, one)  # noqa: E731
         else:
@@ -203,13 +207,15 @@ def _complete(
         effective = jnp.exp(2.0 * log_sum - jax.nn.logsumexp(2.0 * log_weight))
         up_to = jnp.cumsum(share := _evened(log_weight))
         some = _resampled(z, share, choice_key) if _sums_levels(reduction, decode, z) else (z, share)
-        mean = _mean(lambda one: finished(decode(one), decode(one).mean()), *some)
+        # What is seen also tells the noise that hidden cells share with it.
+        given = decode if mask is None else lambda one: decode(one).conditioned(x, mask)
+        mean = _mean(lambda one: finished(given(one), given(one).mean()), *some)
         which, events = jax.random.split(jax.random.fold_in(choice_key, IMPUTED_EVENTS))
         at = jax.random.uniform(which, (num_draws,)) * up_to[-1]
         chosen = jnp.minimum(jnp.searchsorted(up_to, at, side="right"), log_weight.size - 1)
 
         def event(index: Array, key: Key) -> Array:
-            found = decode(jax.tree.map(lambda leaf: leaf[index], z))
+            found = given(jax.tree.map(lambda leaf: leaf[index], z))
             if means:
                 return finished(found, found.mean())
             if reduction is None or not reduction.noise:
@@ -228,6 +234,12 @@ def _complete(
         return mean, draws, log_sum - jnp.log(log_weight.size), effective
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+def climbs(model: Any) -> bool:
+    """Whether proposals are refined by gradient steps: each inverts the covariance of many correlated variables."""
+    # Beside such a likelihood the linear answer is the proposal: what its network adds is small.
+    return getattr(getattr(getattr(model, "decoder", None), "head", None), "group", 1) < MANY
 
 
 def _evened(log_weight: Float[Array, " K"]) -> Float[Array, " K"]:

@@ -20,7 +20,7 @@ from latens.io.process import counted
 from latens.models import LatentModel, every_latent
 from latens.typing import Array, Float, Key, PyTree
 
-_MANY, _FEW = 10, 16
+MANY, _FEW = 10, 16
 """Variables that share noise from which on they are many, and rows of such that are taken at once."""
 
 
@@ -73,7 +73,7 @@ def _at_once(rows: Rows, num_samples: int) -> Rows:
     """The rows a few at a time and all draws of each at once, where what is seen of a row is costly to prepare."""
     # Of correlated variables the covariance of the observed ones is inverted once for all draws of a row.
     head = getattr(getattr(rows.model, "decoder", None), "head", None)
-    if getattr(head, "group", 1) < _MANY:
+    if getattr(head, "group", 1) < MANY:
         return rows
     return replace(rows, batch_size=rows.batch_size or _FEW, samples_per_chunk=min(num_samples, 1000))
 
