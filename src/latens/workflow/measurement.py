@@ -449,7 +449,7 @@ class Measurement:
         kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][: max(1, MOST_VALUES // self.cells)])
         told = [None if one is None else one.get(GIVEN) for one in (data.cond, self.batch.cond)]
         given = None if told[0] is None else told[0][kept], None if told[1] is None else np.asarray(told[1])
-        flat = lambda one: None if one is None else np.asarray(one).reshape(len(one), -1)  # noqa: E731
+        flat: Any = lambda one: None if one is None else np.asarray(one).reshape(len(one), -1)  # noqa: E731
         masks = flat(None if data.mask is None else data.mask[kept]), flat(mask)
         weight = None if data.weight is None else data.weight[kept].astype(np.float64)
         rows = np.asarray(data.x[kept], np.float64)
