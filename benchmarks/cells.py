@@ -141,7 +141,7 @@ def trained_on(cells: Cells, seed: int, settings: dict[str, Any]) -> tuple[Any, 
 
 def scvi_codes(cells: Cells, seed: int, epochs: int | None = None) -> tuple[Any, Any, float]:
     """A model of scvi-tools with its defaults and a negative binomial, its AnnData and the seconds it took."""
-    import anndata
+    import anndata  # pyright: ignore[reportMissingImports]
     import scvi  # pyright: ignore[reportMissingImports]
 
     scvi.settings.seed = seed
@@ -219,14 +219,15 @@ def differences(options: argparse.Namespace, settings: dict[str, Any]) -> None:
                 none.append(int((null.discoveries <= 0.05).sum()))
             print(f"         halves of one type: {none} genes called", flush=True)
         scores["Wilcoxon"] = -np.array([ranksums(logs[one, j], logs[two, j]).pvalue for j in range(logs.shape[1])])
-        scores["t test"] = -np.nan_to_num(ttest_ind(logs[one], logs[two], equal_var=False).pvalue, nan=1.0)
+        tested: Any = ttest_ind(logs[one], logs[two], equal_var=False)
+        scores["t test"] = -np.nan_to_num(tested.pvalue, nan=1.0)
         areas = ", ".join(f"{name} {roc_auc_score(large, score):.4f}" for name, score in scores.items())
         print(f"seed {seed}: area for changes above 0.25: {areas}", flush=True)
 
 
 def write(path: str, seed: int) -> None:
     """Write simulated cells as AnnData, log-normalised with the counts as a layer."""
-    import anndata
+    import anndata  # pyright: ignore[reportMissingImports]
     import pandas as pd
 
     cells = simulated(seed)

@@ -25,7 +25,7 @@ def test_effects_are_those_of_their_mixture_by_quadrature() -> None:
     made = Shrunk(weight, scale, np.array([0.1, -1.5]), np.array([0.3, 0.8]))
     for j, (b, s) in enumerate(zip(made.effect, made.error)):
 
-        def density(x: float, b: float = b, s: float = s) -> float:
+        def density(x: float, b: float = b, s: float = s) -> Any:
             return norm.pdf(b, x, s) * sum(w * norm.pdf(x, 0, c) for w, c in zip(weight[1:], scale[1:]))
 
         spike = weight[0] * norm.pdf(b, 0, s)
@@ -54,7 +54,7 @@ def test_the_sizes_of_effects_are_learned() -> None:
 
 
 def test_expected_false_discoveries_by_enumeration() -> None:
-    p = np.array([0.2, 0.99, 0.5, 0.99, 0.9])
+    p = np.array([0.2, 0.99, 0.5, 0.99, 0.9, 0.5])
     wanted = [np.mean([1 - q for q in p if q >= one]) for one in p]
     np.testing.assert_allclose(expected_discoveries(p), wanted, rtol=1e-12)
     np.testing.assert_allclose(expected_discoveries(p)[[1, 3]], 0.01)

@@ -160,7 +160,7 @@ def config(**settings: Any) -> Any:
 
 def of_counts(**options: Any) -> Any:
     x, batch = some_counts()
-    named = {"condition": {"batch": np.array(["a", "b"])[batch]}} | options
+    named: Any = {"condition": {"batch": np.array(["a", "b"])[batch]}} | options
     return latens.load_data(x.astype(np.float32), counts=True, **named)
 
 

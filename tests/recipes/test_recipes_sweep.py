@@ -29,7 +29,7 @@ ALIKE = (
     *("nonlinear-gaussian-belief-network", "power-spherical-vae", "reweighted-wake-sleep", "sigmoid-belief-network"),
     *("straight-through", "student-t-latents", "mopoe", "mvtcae", "vq-vae-ema", "mlq-vae", "renyi"),
     *("dirichlet-vae", "dreg", "gamma-vae", "jmvae", "residual-vq", "student-t-vae"),
-    *("log-cosh-vae", "rae-sn", "renyi-divergence", "riemannian-hamiltonian-vae"),
+    *("cells", "log-cosh-vae", "rae-sn", "renyi-divergence", "riemannian-hamiltonian-vae"),
 )
 """Recipes that differ from one in the quick suite by an option or a density with tests of its own: in `make long`."""
 SWEPT = [pytest.param(name, marks=pytest.mark.long) if name in ALIKE else name for name in TRAINED]

@@ -141,7 +141,7 @@ def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str
     assert third.cond is not None
     batch = counts()[2]
     wanted = np.where((batch == 1) | (np.arange(120) < 3), 1.0, 0.0)
-    usual = (trained.schema.conditions or ())[0].usual
+    usual = next(iter(trained.schema.conditions or ())).usual
     np.testing.assert_allclose(third.cond["given"][:, 1], wanted - usual)
     assert "3 cells of other donor names count as donor=d1" in third.notes
     _, err = said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--out", folder / "z.npz", code=3)

@@ -16,7 +16,7 @@ CODES, EXPRESSION = "X_latens", "latens_expression"
 
 
 def refuse_annotated(at: At, data: "Dataset | None" = None) -> None:
-    """Refuse to write a copy of DATA with more in it where DATA is no AnnData file, or rows of it were left out."""
+    """Refuse to write a copy of DATA with more in it where DATA is not an AnnData file, or rows of it were left out."""
     where = f"--out {at.out}"
     if not isinstance(at.data, str | Path) or Path(at.data).suffix.lower() != ".h5ad" or not Path(at.data).is_file():
         fix = "Give DATA as a .h5ad file, or write .npz, .csv or .parquet."

@@ -461,10 +461,11 @@ class Measurement:
         kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][: max(1, MOST_VALUES // self.cells)])
         told = [None if one is None else one.get(GIVEN) for one in (data.cond, self.batch.cond)]
         given = None if told[0] is None else told[0][kept], None if told[1] is None else np.asarray(told[1])
-        masks = None if data.mask is None else data.mask[kept], mask
+        flat: Any = lambda one: None if one is None else np.asarray(one).reshape(len(one), -1)  # noqa: E731
+        masks = flat(None if data.mask is None else data.mask[kept]), flat(mask)
         weight = None if data.weight is None else data.weight[kept].astype(np.float64)
         rows = np.asarray(data.x[kept], np.float64)
-        found = depth_baseline(rows, test, given, masks=masks, weight=weight)
+        found = depth_baseline(flat(rows), flat(test), given, masks=masks, weight=weight)
         beside = f" and {' and '.join(one.name for one in data.schema.conditions)}" if data.schema.conditions else ""
         what = f"log p(x) minus that of a negative binomial a gene given total{beside}, fitted to"
         self._gain(self.rows - found, what, "gain_over_genes")

@@ -10,7 +10,7 @@ import numpy as np
 
 from latens.data.given import GIVEN
 from latens.data.preparation import DEPTH, log_depth
-from latens.distributions import AbstractDistribution, NegativeBinomial, ZeroInflated
+from latens.distributions import NegativeBinomial, ZeroInflated
 from latens.models.heads.base import AbstractHead, DataKind, Moment, Sees, Started
 from latens.models.heads.likelihoods import DISPERSIONS
 from latens.trees import Frozen
@@ -84,7 +84,7 @@ class DepthHead(AbstractHead):
         """
         return jax.nn.log_softmax(outputs[: math.prod(self.shape)]).reshape(self.shape)
 
-    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
+    def __call__(self, outputs: Float[Array, " n_out"]) -> NegativeBinomial | ZeroInflated:
         """The distribution that belongs to these outputs and this row's total."""
         log_theta = self.log_dispersion if self.change is None else self.log_dispersion + self.change
         depth = self.usual.value if self.depth is None else self.depth

@@ -167,7 +167,8 @@ def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
     most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // genes))
     kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
     batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
-    x, mask = np.asarray(batch.x, np.float64), None if batch.mask is None else np.asarray(batch.mask)
+    x = np.asarray(batch.x, np.float64).reshape(len(kept), -1)
+    mask = None if batch.mask is None else np.asarray(batch.mask).reshape(x.shape)
     told = None if batch.cond is None or GIVEN not in batch.cond else np.asarray(batch.cond[GIVEN])
     path = isinstance(getattr(decoder, "network", None), LinearPath)
     count = int(np.prod(encoder.head.shape)) if path else 0
