@@ -24,6 +24,7 @@ from latens.pictures import texts
 from latens.pictures.draw import draw_pictures
 from latens.pictures.source import Source
 from latens.recipes import get_recipe
+from latens.report.page import cells
 from latens.verbs.impute import Impute
 from latens.verbs.kernel import At
 from latens.workflow.groups import NEEDS, measure_all
@@ -216,3 +217,7 @@ def test_what_text_is_not_for_is_refused_with_its_remedy(trained: TrainedModel, 
         next(Impute(run="", data=data)(At(trained)))
     with pytest.raises(DataError, match=r"character|piece.*'X'.* It has: .*Br.* C"):
         trained.schema.encode(["CX"], where="--complete")
+
+
+def test_a_report_says_what_a_row_of_text_is(trained: TrainedModel) -> None:
+    assert cells(trained.schema) == f"text of up to 11 atoms, of a vocabulary of {len(trained.schema.tokens.values)}"

@@ -270,6 +270,9 @@ def metric_name(name: str, trained: TrainedModel | None = None) -> str:
 
 def cells(schema: Schema) -> str:
     """Say what a row is: "8 x 8 = 64 cells, each a whole number from 0 to 16"."""
+    if schema.tokens is not None:
+        most, many = schema.shape[0] - 1, len(schema.tokens.values)
+        return f"text of up to {most} {schema.tokens.pieces}, of a vocabulary of {many}"
     shape = " × ".join(map(str, schema.shape)) or "1"
     count = f"{math.prod(schema.shape)} columns" if schema.columns else f"{shape} = {math.prod(schema.shape)} cells"
     count = count if len(schema.shape) > 1 or schema.columns else f"{math.prod(schema.shape)} cells"
