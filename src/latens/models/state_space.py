@@ -205,8 +205,8 @@ class StepNormals(AbstractReparameterised[Array]):
 
     $\prod_t p(z_t \mid z_{<t}, a_{\le t})$, or with a meeting $\prod_t q(z_t \mid z_{<t}, x, a)$. An event has shape
     (T, k). Of a model that reads earlier steps it is (T, k + d): behind the latents stands the step itself, drawn from
-    the likelihood where it was not observed. A cell that is drawn has the same density under q and p, so that weights stay
-    what they are.
+    the likelihood where it was not observed. A cell that is drawn has the same density under q and p, so that weights
+    stay what they are.
 
     Args:
         decoder: The priors of the steps.

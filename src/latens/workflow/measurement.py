@@ -290,7 +290,7 @@ class Measurement:
         return numbers
 
     def by_step(self, draws: int, how: str) -> None:
-        """Add the nats of a step, where log p(x) is of a whole sequence; steps without an observed cell do not count."""
+        """Add the nats of a step, of log p(x) of a whole sequence; steps without an observed cell do not count."""
         mask = None if self.batch.mask is None else np.asarray(self.batch.mask)
         length = np.shape(self.batch.x)[1]
         count = np.full(len(self.rows), length) if mask is None else mask.reshape(len(mask), length, -1).any(2).sum(1)
