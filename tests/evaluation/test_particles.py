@@ -128,8 +128,8 @@ def test_a_forecast_has_the_probabilities_of_the_chain() -> None:
 
 @pytest.mark.parametrize("proposal", ["transition", "posterior"])
 def test_the_mean_of_many_estimates_is_p(proposal: Any) -> None:
-    """E exp(log Z) / Z is 1: 400 runs of 32 particles, with resampling on the way."""
-    model, rng = linear_model(20, 1), np.random.default_rng(2)
+    """E exp(log Z) / Z is 1: 400 runs of 128 particles, with resampling on the way."""
+    model, rng = linear_model(20, 1), np.random.default_rng(4)
     change = Dense([2 + 1, 2], key=jax.random.key(0))
     change = eqx.tree_at(lambda d: d.layers[0].weight, change, 0.3 * change.layers[0].weight)
     reader = GRU.create(2 * 2 + 1, 2, key=jax.random.key(1))
@@ -144,13 +144,15 @@ def test_the_mean_of_many_estimates_is_p(proposal: Any) -> None:
 
     @jax.jit
     def run(key: Any) -> Any:
-        found = filtered(model, jnp.asarray(x, jnp.float32), jnp.asarray(seen), cond, count=32, proposal=proposal, key=key)
+        found = filtered(
+            model, jnp.asarray(x, jnp.float32), jnp.asarray(seen), cond, count=128, proposal=proposal, key=key
+        )
         return found.log_z, found.smallest
 
     log_z, smallest = jax.vmap(run)(jax.random.split(jax.random.key(3), 400))
     ratio = np.exp(np.asarray(log_z, float) - exact)
     assert abs(ratio.mean() - 1.0) < 3.0 * ratio.std(ddof=1) / np.sqrt(400)
-    assert np.median(smallest) < 16.0  # it was drawn anew on the way
+    assert np.median(smallest) < 64.0  # it was drawn anew on the way
     assert ratio.std() < 5.0
 
 

@@ -23,10 +23,16 @@ from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.dense import Dense
 from latens.networks.recurrent import GRU
+from latens.trees import Frozen
 from latens.typing import Array, Bool, Cond, Float, Int, Key, Nats, Shaped
 
 INPUTS = "inputs"
 """The name of what is given at every step, as the actions of an environment: an array (T, a)."""
+
+
+def value_of(array: Array | Frozen) -> Array:
+    """An array, whether it is trained or not."""
+    return array.value if isinstance(array, Frozen) else array
 
 
 class StepState(NamedTuple):
@@ -82,12 +88,12 @@ class StepDecoder(eqx.Module):
 
     cell: Any
     first: Float[Array, "2 k"]
-    drift: Float[Array, "k k"]
-    push: Float[Array, "a k"]
+    drift: Float[Array, "k k"] | Frozen
+    push: Float[Array, "a k"] | Frozen
     rest: Float[Array, "2 k"]
     change: Any
-    write: Float[Array, "k n_out"]
-    lagged: Float[Array, "l n_out"]
+    write: Float[Array, "k n_out"] | Frozen
+    lagged: Float[Array, "l n_out"] | Frozen
     bias: Float[Array, " n_out"]
     say: Callable[..., Array] | None
     head: AbstractHead
@@ -97,12 +103,12 @@ class StepDecoder(eqx.Module):
     @property
     def latent_size(self) -> int:
         """How many numbers the latent of a step has."""
-        return self.drift.shape[0]
+        return self.rest.shape[1]
 
     @property
     def action_size(self) -> int:
         """How many numbers are given at every step."""
-        return self.push.shape[0]
+        return value_of(self.push).shape[0]
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -144,7 +150,7 @@ class StepDecoder(eqx.Module):
 
     def prior(self, state: StepState, memory: Float[Array, " n"], action: Float[Array, " a"]) -> StepNormal:
         """The prior of the next latent."""
-        loc, log_scale = state.z @ self.drift + action @ self.push + self.rest[0], self.rest[1]
+        loc, log_scale = state.z @ value_of(self.drift) + action @ value_of(self.push) + self.rest[0], self.rest[1]
         if self.change is not None:
             read = memory if self.cell is not None else jnp.concatenate([state.z, action])
             moved, wider = jnp.split(self.change(read), 2)
@@ -154,8 +160,8 @@ class StepDecoder(eqx.Module):
 
     def linear_outputs(self, z: Float[Array, " k"], recalled: Float[Array, " l"]) -> Float[Array, " n_out"]:
         """The outputs of a step as far as they are linear."""
-        outputs = z @ self.write + self.bias
-        return outputs + recalled @ self.lagged if self.lags else outputs
+        outputs = z @ value_of(self.write) + self.bias
+        return outputs + recalled @ value_of(self.lagged) if self.lags else outputs
 
     def outputs(
         self, memory: Float[Array, " n"], z: Float[Array, " k"], recalled: Float[Array, " l"]
@@ -198,9 +204,9 @@ class StepNormals(AbstractReparameterised[Array]):
     r"""Normals of every step, each given the steps before it.
 
     $\prod_t p(z_t \mid z_{<t}, a_{\le t})$, or with a meeting $\prod_t q(z_t \mid z_{<t}, x, a)$. An event has shape
-    (T, k). Of a model that reads earlier steps it is (T, k + d): behind the latents stands the step itself, drawn from the
-    likelihood where it was not observed. A cell that is drawn has the same density under q and p, so that weights stay
-    what they are.
+    (T, k). Of a model that reads earlier steps it is (T, k + d): behind the latents stands the step itself, drawn from
+    the likelihood where it was not observed. A cell that is drawn has the same density under q and p, so that weights
+    stay what they are.
 
     Args:
         decoder: The priors of the steps.
@@ -443,8 +449,8 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
     r"""A latent-variable model of sequences with a latent for every step.
 
     $p(x, z) = \prod_t p(z_t \mid z_{<t}, x_{<t}, a_{\le t})\, p(x_t \mid z_{\le t}, x_{<t}, a_{\le t})$. Rows are
-    arrays (T, d), with a mask where not all of it was observed; no array of the model depends on T. What lies after the last
-    observed step is a sample of the model: padding, a shorter row and a forecast are one thing.
+    arrays (T, d), with a mask where not all of it was observed; no array of the model depends on T. What lies after the
+    last observed step is a sample of the model: padding, a shorter row and a forecast are one thing.
 
     Source: Krishnan, Shalit & Sontag (2017), arXiv 1609.09869; Chung et al. (2015), arXiv 1506.02216; Hafner et al.
     (2019), arXiv 1811.04551.
