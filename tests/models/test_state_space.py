@@ -126,7 +126,8 @@ def test_padding_and_what_is_hidden_change_nothing(linear: Any, lags: Any, memor
     found = [joint_of(model, row, given, more, key)[0] for row in rows]
     for a, b in zip(jax.tree.leaves(found[0]), jax.tree.leaves(found[1])):
         np.testing.assert_array_equal(a, b)
-    assert np.all(found[0].kl[15:] == 0.0) and np.all(found[0].kl[:15] > 0.0)
+    assert np.all(found[0].kl[15:] == 0.0)
+    assert np.all(found[0].kl[:15] > 0.0)
     short, (log_prior, log_likelihood) = joint_of(model, rows[0][:STEPS], inputs, mask, key)
     np.testing.assert_allclose(short.log_likelihood, found[0].log_likelihood, rtol=2e-6)
     np.testing.assert_allclose(short.kl, found[0].kl[:STEPS], rtol=1e-5, atol=1e-6)
@@ -169,7 +170,7 @@ def test_kl_of_a_step_is_that_of_its_normals(linear: Any) -> None:
 
 def test_missing_cells_that_are_drawn_keep_the_weight_proper(linear: Any) -> None:
     """Of a model that reads earlier steps the mean weight is the same whatever is drawn for a cell."""
-    _, inputs, x, mask, _ = linear
+    _, inputs, x, _mask, _ = linear
     model = neural((1,), memory=0)
     short, seen = jnp.asarray(x[:4]), np.ones((4, 2), bool)
     # The last step hidden: the likelihood of the others, exactly, for every draw.
@@ -210,7 +211,9 @@ def test_the_elbo_takes_the_kl_of_every_step(linear: Any) -> None:
     key = jax.random.key(0)
     _, metrics = ELBO()(model, batch, key=key, step=jnp.asarray(0))
     draws = draw(model, batch, num_samples=1, key=key)
-    assert draws.kl is not None and draws.kl.shape == (1, 1, STEPS)
+    assert draws.kl is not None
+    assert draws.kl.shape == (1, 1, STEPS)
     np.testing.assert_allclose(metrics["kl"][0], jnp.sum(draws.kl), rtol=1e-6)
     state, emission = model.ahead(model.start(), jnp.zeros(1), key=key)
-    assert emission.shape == (2,) and int(state.count) == 1
+    assert emission.shape == (2,)
+    assert int(state.number) == 1

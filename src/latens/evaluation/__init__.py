@@ -25,6 +25,7 @@ from latens.evaluation.evidence.sandwich import Sandwich as Sandwich
 from latens.evaluation.evidence.sandwich import importance_sandwich as importance_sandwich
 from latens.evaluation.evidence.sandwich import sandwich as sandwich
 from latens.evaluation.evidence.sequential import sequential_monte_carlo as sequential_monte_carlo
+from latens.evaluation.evidence.series import seasonal_draws as seasonal_draws
 from latens.evaluation.latents.aggregate import Moments as Moments
 from latens.evaluation.latents.aggregate import aggregated_draws as aggregated_draws
 from latens.evaluation.latents.aggregate import aggregated_moments as aggregated_moments
@@ -97,7 +98,6 @@ from .diagnosis import Finding as Finding
 from .diagnosis import diagnose as diagnose
 from .estimate import Estimate as Estimate
 from .finite import finite as finite
-from latens.evaluation.evidence.series import seasonal_draws as seasonal_draws
 from .forecast import QUANTILES as QUANTILES
 from .forecast import Judged as Judged
 from .forecast import crps as crps

@@ -253,6 +253,9 @@ def _off_support(near: Estimate, precision: Estimate, reference: Estimate) -> st
 _RIVALS = {
     "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
     "a tree of columns": ("gain_over_tree", "begin at that tree (--set start=closed-form)"),
+    "the step a season before": ("gain_over_seasonal_naive", "begin at its closed form (--set start=closed-form)"),
+    "a regression on earlier steps": ("gain_over_regression", "use --recipe vrnn, which reads the last step"),
+    "a linear-Gaussian model": ("gain_over_linear_gaussian", "take that model (--recipe linear-gaussian)"),
     "a Gaussian of factors": ("gain_over_gaussian", "begin at its factors (--set network.linear=true)"),
 }
 """What is counted in a second -> what the model gains over it, and what to do where that is below 0."""

@@ -61,7 +61,9 @@ def forecast(
         raise ConfigError(what, where="model", fix="Train with --recipe deep-kalman, vrnn, world or linear-gaussian.")
     decoder: Any = model.decoder
     if decoder.action_size and inputs is None:
-        what = f"the model reads {decoder.action_size} numbers at every step, and those of the {steps} to come are missing."
+        what = (
+            f"the model reads {decoder.action_size} numbers at every step, and those of the steps to come are missing."
+        )
         raise ConfigError(
             what, where="inputs", fix="Give data with lines for the steps to come, their inputs filled in."
         )

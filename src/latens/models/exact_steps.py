@@ -10,7 +10,7 @@ from latens.distributions.base import AbstractReparameterised
 from latens.distributions.continuous import LOG_2PI
 from latens.distributions.triangular import cholesky, solve_columns, solve_lower, solve_transposed
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
-from latens.models.state_space import StepDecoder, StepNormals, posterior_of
+from latens.models.state_space import StepDecoder, StepNormals, posterior_of, value_of
 from latens.typing import Array, Cond, Float, Key, Nats
 
 
@@ -78,21 +78,22 @@ class ExactSmoother(AbstractModelEncoder):
     def messages(self, decoder: StepDecoder, x: Array, mask: Array, inputs: Array, alive: Array) -> tuple[Array, Array]:
         """Precision and shift of what each step and those after it say, of shapes (T, k, k) and (T, k)."""
         size, deviation = decoder.latent_size, jnp.exp(decoder.rest[1])
+        drift, write = value_of(decoder.drift), value_of(decoder.write)
         noise = _noise_of(decoder)
         weight = mask.astype(jnp.float32) * jnp.exp(-2.0 * noise.log_scale_array())
-        said = (weight * (x - decoder.bias)) @ decoder.write.T  # of each step by itself
-        pushed = inputs @ decoder.push + decoder.rest[0]
+        said = (weight * (x - decoder.bias)) @ write.T  # of each step by itself
+        pushed = inputs @ value_of(decoder.push) + decoder.rest[0]
 
         def step(carry: tuple, at: tuple) -> tuple[tuple, tuple]:
             (precision, shift), (weight, said, pushed) = carry, at
-            own = precision + (decoder.write * weight) @ decoder.write.T, shift + said
+            own = precision + (write * weight) @ write.T, shift + said
             scaled = deviation[:, None] * own[0] * deviation
             factor = cholesky(jnp.eye(size) + 0.5 * (scaled + scaled.T))
             solve = lambda b: solve_transposed(factor, solve_lower(factor, b))  # noqa: E731
             kept = jax.vmap(solve, 1, 1)(scaled) / deviation / deviation[:, None]
-            back = 0.5 * decoder.drift @ (kept + kept.T) @ decoder.drift.T
+            back = 0.5 * drift @ (kept + kept.T) @ drift.T
             moved = solve(deviation * own[1]) / deviation - kept @ pushed
-            return (back, decoder.drift @ moved), own
+            return (back, drift @ moved), own
 
         nothing = jnp.zeros((size, size)), jnp.zeros(size)
         return jax.lax.scan(step, nothing, (weight, said, pushed), reverse=True)[1]
@@ -111,4 +112,5 @@ class ExactSmoother(AbstractModelEncoder):
 def _noise_of(decoder: StepDecoder) -> DiagonalNormal:
     """The noise of a step, in the unit in which the model reads it."""
     made: Any = decoder.head(decoder.bias)
-    return made.base if isinstance(made, Affine) else made
+    base: Any = made.base if isinstance(made, Affine) else made
+    return base

@@ -23,10 +23,16 @@ from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.dense import Dense
 from latens.networks.recurrent import GRU
+from latens.trees import Frozen
 from latens.typing import Array, Bool, Cond, Float, Int, Key, Nats, Shaped
 
 INPUTS = "inputs"
 """The name of what is given at every step, as the actions of an environment: an array (T, a)."""
+
+
+def value_of(array: Array | Frozen) -> Array:
+    """An array, whether it is trained or not."""
+    return array.value if isinstance(array, Frozen) else array
 
 
 class StepState(NamedTuple):
@@ -36,13 +42,13 @@ class StepState(NamedTuple):
         memory: The state of the recurrent unit, of shape (n,); n is 0 for a model without one.
         z: The latent of the last step, of shape (k,).
         seen: The last steps themselves, standardised, the latest one last, of shape (L, d); L is 0 where none is read.
-        count: How many steps there were.
+        number: How many steps there were.
     """
 
     memory: Float[Array, " n"]
     z: Float[Array, " k"]
     seen: Float[Array, "L d"]
-    count: Int[Array, ""]
+    number: Int[Array, ""]
 
 
 class StepNormal(DiagonalNormal):
@@ -71,7 +77,8 @@ class StepDecoder(eqx.Module):
         rest: c and the log scale, of shape (2, k).
         change: f, which gives what is added to the mean and to the log scale; None: nothing.
         write: C, of shape (k, n_out).
-        lagged: V, of shape (lags (d + 1), n_out): behind the steps stand flags of those that are not there yet.
+        lagged: V, of shape (lags (d + 1), n_out): behind the steps stand flags of those that
+            are not there yet.
         bias: b, of shape (n_out,).
         say: g; None: nothing.
         head: From n_out numbers to the distribution of one step.
@@ -79,16 +86,16 @@ class StepDecoder(eqx.Module):
         lags: Which earlier steps are read, 1 being the last one.
     """
 
-    cell: GRU | None
+    cell: Any
     first: Float[Array, "2 k"]
-    drift: Float[Array, "k k"]
-    push: Float[Array, "a k"]
+    drift: Float[Array, "k k"] | Frozen
+    push: Float[Array, "a k"] | Frozen
     rest: Float[Array, "2 k"]
-    change: Dense | None
-    write: Float[Array, "k n_out"]
-    lagged: Float[Array, "l n_out"]
+    change: Any
+    write: Float[Array, "k n_out"] | Frozen
+    lagged: Float[Array, "l n_out"] | Frozen
     bias: Float[Array, " n_out"]
-    say: Callable[..., Array] | None
+    say: Any
     head: AbstractHead
     standardise: Callable[..., Array] | None = None
     lags: tuple[int, ...] = eqx.field(static=True, default=())
@@ -96,12 +103,12 @@ class StepDecoder(eqx.Module):
     @property
     def latent_size(self) -> int:
         """How many numbers the latent of a step has."""
-        return self.drift.shape[0]
+        return self.rest.shape[1]
 
     @property
     def action_size(self) -> int:
         """How many numbers are given at every step."""
-        return self.push.shape[0]
+        return value_of(self.push).shape[0]
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -131,7 +138,7 @@ class StepDecoder(eqx.Module):
         """The earlier steps that are read, as one vector: 0 and a flag for each that was not yet there."""
         if not self.lags:
             return jnp.zeros(0)
-        early = (state.count < jnp.array(self.lags)).astype(jnp.float32)
+        early = (state.number < jnp.array(self.lags)).astype(jnp.float32)
         return jnp.concatenate([*(state.seen[-lag].reshape(-1) for lag in self.lags), early])
 
     def remember(self, state: StepState, action: Float[Array, " a"]) -> Float[Array, " n"]:
@@ -143,18 +150,18 @@ class StepDecoder(eqx.Module):
 
     def prior(self, state: StepState, memory: Float[Array, " n"], action: Float[Array, " a"]) -> StepNormal:
         """The prior of the next latent."""
-        loc, log_scale = state.z @ self.drift + action @ self.push + self.rest[0], self.rest[1]
+        loc, log_scale = state.z @ value_of(self.drift) + action @ value_of(self.push) + self.rest[0], self.rest[1]
         if self.change is not None:
             read = memory if self.cell is not None else jnp.concatenate([state.z, action])
             moved, wider = jnp.split(self.change(read), 2)
             loc, log_scale = loc + moved, log_scale + bounded(wider)
-        first = lambda row, later: jnp.where(state.count > 0, later, self.first[row])  # noqa: E731
+        first = lambda row, later: jnp.where(state.number > 0, later, self.first[row])  # noqa: E731
         return StepNormal(first(0, loc), first(1, log_scale))
 
     def linear_outputs(self, z: Float[Array, " k"], recalled: Float[Array, " l"]) -> Float[Array, " n_out"]:
         """The outputs of a step as far as they are linear."""
-        outputs = z @ self.write + self.bias
-        return outputs + recalled @ self.lagged if self.lags else outputs
+        outputs = z @ value_of(self.write) + self.bias
+        return outputs + recalled @ value_of(self.lagged) if self.lags else outputs
 
     def outputs(
         self, memory: Float[Array, " n"], z: Float[Array, " k"], recalled: Float[Array, " l"]
@@ -173,7 +180,7 @@ class StepDecoder(eqx.Module):
         if self.lags:
             assert x is not None
             seen = jnp.concatenate([seen[1:], self.seen(x)[None]])
-        return StepState(memory, z, seen, state.count + 1)
+        return StepState(memory, z, seen, state.number + 1)
 
     def __call__(self, z: Float[Array, "T k_and_d"], *, cond: Cond = None, key: Key | None = None) -> Steps:
         """The distribution of a row, given its latents."""
@@ -196,9 +203,9 @@ class Walk(NamedTuple):
 class StepNormals(AbstractReparameterised[Array]):
     r"""Normals of every step, each given the steps before it.
 
-    $\prod_t p(z_t \mid z_{<t}, a_{\le t})$, or with a meeting $\prod_t q(z_t \mid z_{<t}, x, a)$. An event has shape (T,
-    k). Of a model that reads earlier steps it is (T, k + d): behind the latents stands the step itself, drawn from the
-    likelihood where it was not observed. A cell that is drawn has the same density under q and p, so that weights stay
+    $\prod_t p(z_t \mid z_{<t}, a_{\le t})$, or with a meeting $\prod_t q(z_t \mid z_{<t}, x, a)$. An event has shape
+    (T, k). Of a model that reads earlier steps it is (T, k + d): behind the latents stands the step itself, drawn from
+    the likelihood where it was not observed. A cell that is drawn has the same density under q and p, so that weights stay
     what they are.
 
     Args:
@@ -252,6 +259,7 @@ class StepNormals(AbstractReparameterised[Array]):
             memory, recalled = decoder.remember(state, action), decoder.recalled(state)
             prior = decoder.prior(state, memory, action)
             own: Any = prior
+            x_key = None
             if self.encoder is not None:
                 own = self.encoder.meet(decoder, message, alive, prior, memory, recalled)
             if event is not None:
@@ -268,10 +276,7 @@ class StepNormals(AbstractReparameterised[Array]):
             if reads:
                 given = decoder.outputs(memory, z, recalled)
                 emission = decoder.head(given)
-                if event is not None:
-                    fill = event[size:].reshape(decoder.event_shape)
-                else:
-                    fill = _drawn(emission, x_key)
+                fill = _drawn(emission, x_key) if event is None else event[size:].reshape(decoder.event_shape)
                 missing = jnp.ones(fill.shape, bool) if x is None else ~mask
                 density = log_prob(emission, fill, missing)
                 log_prior, log_posterior = log_prior + density, log_posterior + density
@@ -347,10 +352,10 @@ Reads = Literal["all", "past"]
 class StepEncoder(AbstractModelEncoder):
     r"""The posterior of a step relative to its prior, by a unit that reads the row from its end, or from its start.
 
-    $q(z_t \mid z_{t-1}, x) = N(\mu_p + K (x_t - \hat x_t) + \sigma_p\, m, \sigma_p^2 s^2 / (1 + \sigma_p^2 P_t))$ with m
-    and s of a network on what was read, the memory and $\mu_p$; $\hat x_t$ is what the linear part of the likelihood
+    $q(z_t \mid z_{t-1}, x) = N(\mu_p + K (x_t - \hat x_t) + \sigma_p\, m, \sigma_p^2 s^2 / (1 + \sigma_p^2 P_t))$ with
+    m and s of a network on what was read, the memory and $\mu_p$; $\hat x_t$ is what the linear part of the likelihood
     expects, and $P_t$ is the sum over observed cells of what each says. From the end the unit has read all that
-    $q(z_t \mid z_{t-1}, x)$ depends on; from the start it filters. After the last observed step the posterior is the prior.
+    $q(z_t \mid z_{t-1}, x)$ depends on; from the start it filters. After the last observed step it is the prior.
 
     Args:
         cell: The recurrent unit over a step, which of it was observed, and what is given.
@@ -443,9 +448,9 @@ class StepPrior(AbstractModelPrior):
 class StateSpaceModel(LatentModel, AbstractJointModel):
     r"""A latent-variable model of sequences with a latent for every step.
 
-    $p(x, z) = \prod_t p(z_t \mid z_{<t}, x_{<t}, a_{\le t})\, p(x_t \mid z_{\le t}, x_{<t}, a_{\le t})$. Rows are arrays
-    (T, d), with a mask where not all of it was observed; no array of the model depends on T. What lies after the last
-    observed step is a sample of the model: padding, a shorter row and a forecast are one thing.
+    $p(x, z) = \prod_t p(z_t \mid z_{<t}, x_{<t}, a_{\le t})\, p(x_t \mid z_{\le t}, x_{<t}, a_{\le t})$. Rows are
+    arrays (T, d), with a mask where not all of it was observed; no array of the model depends on T. What lies after the
+    last observed step is a sample of the model: padding, a shorter row and a forecast are one thing.
 
     Source: Krishnan, Shalit & Sontag (2017), arXiv 1609.09869; Chung et al. (2015), arXiv 1506.02216; Hafner et al.
     (2019), arXiv 1811.04551.

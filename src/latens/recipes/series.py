@@ -30,7 +30,7 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
     config, reasons = parts.config, []
     columns = math.prod(step_schema(data.schema).shape)
     posterior, training, likelihood = config.posterior, config.training, config.likelihood
-    options = dict(posterior.options)
+    options: dict[str, Any] = dict(posterior.options)
     if "lags" not in options and config.recipe in ("deep-kalman", "vrnn"):
         season, steps = season_of(*_some(data)), data.schema.shape[0]
         seasons = [] if season is None else [lag for lag in (season, 2 * season, 3 * season) if lag <= steps // 2]

@@ -100,7 +100,8 @@ class Forecast(Verb):
             mask = np.ones(data.x.shape, bool) if data.mask is None else data.mask
             after = mask[positions] & (np.arange(length) >= ends[:, None])[..., None]
             if after.any():
-                what = f"the model reads {', '.join(one.name for one in inputs)} at the steps to come, which are not there."
+                named = ", ".join(one.name for one in inputs)
+                what = f"the model reads {named} at the steps to come, which are not there."
                 fix = "Add lines for them with these cells alone; or --backtest."
                 raise DataError(what, where=data.name, fix=fix)
         return ends, positions, cut
@@ -158,7 +159,7 @@ class Forecast(Verb):
             found = [step.times(float(places.start[r]), ends[r] + k) for r, _ in pairs]
             if all(one.dtype.kind in "Mif" for one in found):
                 times, time = found, data.schema.sequences.time or "step"
-        axes, table = forecasts(
+        axes, _ = forecasts(
             before, np.stack([draws[r, :, :, c] for r, c in pairs], axis=1), names=called, times=times, after=after,
             time=time, theme=self.theme,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip

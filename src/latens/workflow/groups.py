@@ -6,7 +6,7 @@
 import math
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.config import ClassifierConfig, Config, VAEConfig
-from latens.data import Dataset
+from latens.data import Dataset, Preparation
 from latens.data.schema import image_shape
 from latens.data.shapes import FACTORS, known_factors
 from latens.errors import LatensError
@@ -27,6 +27,10 @@ from latens.evaluation.latents.decomposition import kl_split
 from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
+from latens.models import StateSpaceModel
+from latens.recipes import get_recipe
+from latens.recipes.building.plan import starting
+from latens.recipes.building.recipe import build_new
 from latens.typing import Key
 from latens.workflow.measurement import NUM_SAMPLES, density_of, measure, measured, still_rising
 from latens.workflow.metrics import METRICS, Summary, headline, with_units
@@ -49,6 +53,10 @@ TEXT_SAMPLES = 1000
 """Samples of text that are compared with one another and with training rows."""
 
 SANDWICHED_ROWS = 50
+
+PARTICLE_ROWS = 100
+"""Sequences whose log p(x) a particle filter estimates."""
+
 """Rows that the model makes, whose log p(x) is bounded from both sides."""
 
 
@@ -139,6 +147,9 @@ NEEDS: dict[str, Callable[[Work], str]] = {
         lambda work: work.classifier or work.autoencoder, "there is no log p(x) of an autoencoder or a Bayes classifier"
     ),
     "its own data": _refused(lambda work: not _is_own(work), OTHER_DATA),
+    "a latent for every step": _refused(
+        lambda work: not isinstance(work.trained.model, StateSpaceModel), "the model has no latent for every step"
+    ),
     "rows of text": _refused(lambda work: work.data.schema.tokens is None, "the rows are not text"),
     "held-out rows": _refused(
         lambda work: np.any(np.isin(work.positions, work.data.subset("train"))), "some of the rows are training rows"
@@ -237,6 +248,26 @@ def _samples(work: Work) -> dict[str, Estimate]:
 def _copies(work: Work) -> dict[str, Estimate]:
     sets, options = work.sets, {"features": work.sets.features, "seed": work.seed}
     return noted(work.sets, evaluation.memorisation(sets.samples, sets.train, sets.rows, **options))
+
+
+@makes("particles")
+def _particles(work: Work) -> dict[str, Estimate]:
+    """log p(x) by a particle filter, and what it gains over a linear-Gaussian model in closed form."""
+    rows = work.rows(PARTICLE_ROWS, 7)
+    found = evaluation.particle_filter(rows, num_samples=max(16, work.num_samples))
+    made = {"log_marginal_particles": found.estimate()}
+    if work.data.schema.kind != "real" or len(work.data.schema.shape) != 2:
+        return made
+    recipe = get_recipe("linear-gaussian")
+    config, _ = recipe.resolve(recipe.config, work.data)
+    linear = build_new(recipe, work.data.schema, config, key=work.key(8))
+    linear = starting(work.data.schema, config)(linear, work.data)
+    exact = evaluation.elbo_parts(replace(rows, model=linear, preparation=Preparation()), num_samples=2)
+    words = "log p(x) by a particle filter minus that of a linear-Gaussian model begun at its closed form"
+    weight = None if rows.batch.weight is None else np.asarray(rows.batch.weight)
+    gain = found.rows - np.asarray(exact["elbo"], np.float64)
+    made["gain_over_linear_gaussian"] = Estimate.of(gain, num_samples=found.num_samples, protocol=words, weight=weight)
+    return made
 
 
 @makes("text")

@@ -40,9 +40,10 @@ from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
+from latens.evaluation.evidence.series import series_baselines
 from latens.evaluation.evidence.tree import tree_baseline
 from latens.evaluation.samples.dependence import dependence
-from latens.models import CodeHead, every_latent
+from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
 from latens.workflow.inputs import has_likelihood, is_grey, knows_pairs
@@ -273,6 +274,8 @@ class Measurement:
             for other in (f"{name}_smoothed", "effective_sample_size", "pareto_k"):
                 if other in found:
                     self.put(other, found[other])
+        if isinstance(self.trained.model, StateSpaceModel):
+            self.by_step(draws, how)
         if self.tokens is not None:
             self.by_token(draws, how)
         elif self.discrete and self.batch.mask is None:
@@ -288,6 +291,17 @@ class Measurement:
                 words = f"log p(x | z) of draws from the posterior minus that of {BLIND_DRAWS} draws from the prior"
                 self.add("log_likelihood_gain", gain, draws, self.what + words)
         return numbers
+
+    def by_step(self, draws: int, how: str) -> None:
+        """Add the nats of a step, where log p(x) is of a whole sequence; steps without an observed cell do not count."""
+        mask = None if self.batch.mask is None else np.asarray(self.batch.mask)
+        length = np.shape(self.batch.x)[1]
+        count = np.full(len(self.rows), length) if mask is None else mask.reshape(len(mask), length, -1).any(2).sum(1)
+        share = shares(self.weight, len(self.rows))
+        mean = max(float(share @ count), 1e-12)
+        value = float(share @ self.rows) / mean
+        # A ratio of two means: rows that have it for a mean, and its error.
+        self.add("nats_per_step", value + (self.rows - value * count) / mean, draws, f"{self.what}{how}")
 
     def by_token(self, draws: int, how: str) -> None:
         """Add the bits of a token and of a character, and the perplexity; the end of a row counts as one of each."""
@@ -412,6 +426,8 @@ class Measurement:
             rows, divide = self._expected(data.x.take(train, axis=0))
         if mask is None and self.weight is None and (self.discrete if kind == "levels" else kind == "real"):
             self._gain_over_gaussian(data, ours)
+        if isinstance(self.trained.model, StateSpaceModel) and kind == "real" and len(data.schema.shape) == 2:
+            self._gains_over_steps(data, train, rows, test)
         given |= {"divide": divide, "common_unit": data.schema.columns is None}
         independent = independent_baseline(rows, test, kind, self.levels, **given)
         # Both minuends are of the counts or levels themselves where there are probabilities of these.
@@ -419,6 +435,18 @@ class Measurement:
         what = "cross-entropy" if self.grey else f"log p({of})"
         cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
         self._gain(ours - independent, f"{what} minus that of independent {cells} fitted to")
+
+    def _gains_over_steps(self, data: Dataset, train: np.ndarray, rows: Any, test: Any) -> None:
+        """Add log p(x) minus that of the step a season before, and of a regression on earlier steps."""
+        ours = np.ones(np.shape(rows), bool) if data.mask is None else np.asarray(data.mask[train])
+        seen = np.ones(np.shape(test), bool) if self.batch.mask is None else np.asarray(self.batch.mask)
+        found = series_baselines(np.asarray(rows, np.float64), ours, np.asarray(test, np.float64), seen)
+        words = {
+            "seasonal_naive": "Normals around the step a season before",
+            "regression": "a regression on earlier steps",
+        }
+        for name, other in found.items():
+            self._gain(self.rows - other, f"log p(x) minus that of {words[name]}, fitted to", f"gain_over_{name}")
 
     def _gain_over_gaussian(self, data: Dataset, ours: np.ndarray) -> None:
         """Add log p(x) minus that of a Gaussian of a few factors; of levels x its density at x + u, which bounds it."""

@@ -110,6 +110,18 @@ class Methods:
         out: str = '',
     ) -> Made:
         """Every picture that applies to a run, with the numbers behind it: `latens figures`."""
+    def forecast(
+        self,
+        data: Any,
+        steps: int,
+        draws: int = 200,
+        backtest: bool = False,
+        particles: int | None = None,
+        figure: bool = False,
+        theme: Literal['light', 'dark'] = 'light',
+        seed: int = 0,
+    ) -> Made:
+        """What follows sequences: draws, quantiles, bands: `latens forecast`."""
     def refit(
         self,
         data: Any = None,

@@ -1,6 +1,6 @@
 """A trained model of an environment as an environment of Gymnasium: one, or many that step together."""
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
 import gymnasium
@@ -124,7 +124,7 @@ class _Copies:
 
     def reseed(self, seed: int | None) -> None:
         """Begin anew with the random numbers of a seed; None draws one."""
-        number = np.random.SeedSequence().entropy if seed is None else seed
+        number: Any = np.random.SeedSequence().entropy if seed is None else seed
         self.key, self.count = jax.random.key(int(number) % 2**32), 0
 
     def counted(self) -> np.int32:
@@ -226,7 +226,7 @@ class ModelEnv(gymnasium.Env):
         UsageError: The run is no world; an action or a start that is not in its space.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 30}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
     def __init__(
         self, run: Any, *, horizon: int | None = None, temperature: float = 1.0, render_mode: str | None = None
@@ -316,7 +316,7 @@ class ModelVectorEnv(VectorEnv):
         UsageError: The run is no world; actions or starts that are not in their space.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
     def __init__(self, run: Any, num_envs: int, *, horizon: int | None = None, temperature: float = 1.0) -> None:
         if not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= 2**20:

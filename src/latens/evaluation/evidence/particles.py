@@ -87,7 +87,7 @@ def filtered(
     model: StateSpaceModel, x: Any, mask: Any, cond: Any, *, count: int, proposal: Proposal = "posterior",
     held: Any = None, key: Key,
 ) -> Filtered:  # fmt: skip
-    """One run of a particle filter over one row; its particles are states of the model after the steps that are held."""
+    """One run of a particle filter over one row; its particles are states after the steps that are held."""
     posterior: StepNormals = posterior_of(model.encoder, model, x, cond=cond, mask=mask)
     decoder, reads = posterior.decoder, bool(posterior.decoder.lags)
     known = jnp.ones(x.shape, bool) if mask is None else jnp.asarray(mask, bool)

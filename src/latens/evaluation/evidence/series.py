@@ -73,3 +73,54 @@ def seasonal_draws(
             left = left if len(left) else np.zeros(1)
             made[row, :, :, column] = ahead[:, column] + rng.choice(left, (count, steps))
     return made, season
+
+
+def series_baselines(
+    train: Float[np.ndarray, "m T d"],
+    train_seen: Bool[np.ndarray, "m T d"],
+    test: Float[np.ndarray, "n T d"],
+    test_seen: Bool[np.ndarray, "n T d"],
+) -> dict[str, Float[np.ndarray, " n"]]:
+    r"""The log density of rows where each step is a Normal around what earlier steps say, in nats.
+
+    `seasonal_naive` is around the same column a season before, `regression` around a regression on all columns of the
+    last two steps and of a season before, with scales of the training rows. Where no such step was there yet, a step is
+    around the column's mean. A gap counts as the step a season before it, so that only what came before is read.
+
+    Args:
+        train: Training rows.
+        train_seen: True where they are observed.
+        test: The rows that are judged.
+        test_seen: True where they are observed.
+
+    Returns:
+        The log densities of what is observed of each row, by name.
+    """
+    season = season_of(train, train_seen) or 1
+    means = np.sum(np.where(train_seen, train, 0.0), axis=(0, 1)) / np.maximum(train_seen.sum(axis=(0, 1)), 1)
+    lags = sorted({1, 2, season})
+    sides = []
+    for x, seen in ((train, train_seen), (test, test_seen)):
+        filled = np.where(seen, x, np.nan)
+        for t in range(x.shape[1]):
+            before = filled[:, t - season] if t >= season else np.broadcast_to(means, filled[:, t].shape)
+            filled[:, t] = np.where(np.isfinite(filled[:, t]), filled[:, t], before)
+        sides.append(filled)
+    naive = [np.concatenate([np.broadcast_to(means, x[:, :season].shape), x[:, :-season]], axis=1) for x in sides]
+    longest = max(lags)
+    read = [np.concatenate([x[:, longest - lag : x.shape[1] - lag] - means for lag in lags], axis=2) for x in sides]
+    flat, said = read[0].reshape(-1, read[0].shape[2]), (sides[0][:, longest:] - means).reshape(-1, train.shape[2])
+    gram = flat.T @ flat
+    weights = np.linalg.solve(gram + 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram)), flat.T @ said)
+    early = [np.broadcast_to(means, x[:, :longest].shape) for x in sides]
+    regressed = [np.concatenate([first, means + r @ weights], axis=1) for first, r in zip(early, read)]
+    found = {}
+    for name, (own, other), first in (("seasonal_naive", naive, season), ("regression", regressed, longest)):
+        scale = np.zeros(train.shape[1:])
+        for part in (slice(0, first), slice(first, None)):
+            count = np.maximum(train_seen[:, part].sum(axis=(0, 1)), 1)
+            squares = np.sum(np.where(train_seen, (sides[0] - own) ** 2, 0.0)[:, part], axis=(0, 1))
+            scale[part] = np.sqrt(np.maximum(squares / count, 1e-12))
+        terms = -0.5 * (((sides[1] - other) / scale) ** 2 + np.log(2.0 * np.pi)) - np.log(scale)
+        found[name] = np.sum(np.where(test_seen, terms, 0.0), axis=(1, 2))
+    return found

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
-from latens.models import AffineHead, BernoulliHead, Standardise, StateSpaceModel, StepEncoder
-from latens.models.heads.steps import StepColumnsHead
+from latens.models import StateSpaceModel, StepEncoder
 from latens.recipes.building.world_starts import begins_at_changes, started_changes
+from latens.recipes.parts.steps import filled
+from latens.trees import Frozen
 
 MOST_STEPS = 200_000
 """Steps of training rows that the closed form sees."""
@@ -36,7 +37,7 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
     if begins_at_changes(model):
         return started_changes(model, x, seen, inputs)
     d, size = x.shape[2], decoder.latent_size
-    head, located = decoder.head, _located(decoder.head)
+    head, located = decoder.head, filled(decoder.head)
     mean = np.sum(x * seen, axis=(0, 1)) / np.maximum(np.sum(seen, axis=(0, 1)), 1)
     unit = decoder.standardise
     low, wide = (
@@ -49,12 +50,12 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
         head, bias = head.started((low + wide * mean).reshape(shape), None, (wide**2 * variance).reshape(shape))
         made = eqx.tree_at(lambda m: (m.decoder.head, m.decoder.bias), model, (head, jnp.asarray(bias, jnp.float32)))
         return _reading(made, np.zeros((d, size)), np.full((d, size), math.exp(-4.0)))
-    filled = _filled(x, seen)
+    whole = _filled(x, seen)
     if decoder.lags:
-        parts = _lagged(filled, decoder.lags, size)
+        parts = _lagged(whole, decoder.lags, size)
         parts["push"] = np.zeros((inputs.shape[2], size))
     else:
-        parts = _of_components(filled, inputs, size)
+        parts = _of_components(whole, inputs, size)
     noise = np.maximum(parts["noise"], 1e-4)
     changed, bias = head.started_around((low + wide * parts["bias"]).reshape(head.shape), _blocks(noise * wide**2))
     first = lambda rows: jnp.zeros((len(rows), decoder.bias.size)).at[:, :d].set(jnp.asarray(rows, jnp.float32))  # noqa: E731
@@ -74,14 +75,10 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
         given["lagged"] = jnp.concatenate([first(parts["lagged"]), jnp.asarray(flags, jnp.float32)])
     for name, value in given.items():
         where = lambda m, name=name: getattr(m.decoder, name)  # noqa: E731
+        value = Frozen(value) if isinstance(getattr(decoder, name), Frozen) else value
         model = eqx.tree_at(where, model, value, is_leaf=lambda node, name=name: node is getattr(decoder, name))
     gain = _gain(parts["drift"], parts["moved"], parts["write"], noise)
     return _reading(model, gain, parts["write"].T ** 2 / noise[:, None])
-
-
-def _located(head: Any) -> bool:
-    inner = head.head if isinstance(head, AffineHead) else head
-    return inner.location_first and not isinstance(inner, StepColumnsHead | BernoulliHead)
 
 
 def _blocks(variance: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d 1 1"]:

@@ -16,6 +16,7 @@ from latens.models.heads.steps import CoinsApart, StepColumnsHead
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
 from latens.recipes.parts.options import make
+from latens.trees import Frozen
 from latens.typing import Key
 
 SPOKEN = 0.1
@@ -39,9 +40,9 @@ def step_schema(schema: Schema) -> Schema:
     """The schema of one step of a row."""
     if len(schema.shape) < 2:
         raise ConfigError(
-            f"a latent for every step needs rows that are sequences, not of shape {tuple(schema.shape)}.",
+            f"a latent for every step needs rows of steps, not of shape {tuple(schema.shape)}.",
             where="posterior.kind",
-            fix="Give a long table with --sequence ID (- for a single series), or an array of shape (n, steps, columns).",
+            fix="Give a long table with --sequence ID (- for a single series), or an array (n, steps, columns).",
         )
     return structs.replace(schema, shape=schema.shape[1:])
 
@@ -71,15 +72,17 @@ def state_space_model(
         cell = GRU.create(size + given + recalled, read.memory, key=keys[0])
     heard = read.memory or size + given
     dense = lambda n_in, n_out, k: Dense([n_in, *hidden, n_out], key=k, **options).with_output_weights_times(0.0)  # noqa: E731
+    # What a closed form fills stays as it is beside networks: a step of Adam moves every weight alike.
+    still: Any = Frozen if hidden and config.start.kind == "closed-form" and filled(head) else lambda array: array
     decoder = m.StepDecoder(
         cell=cell,
         first=jnp.zeros((2, size)),
-        drift=0.9 * jnp.eye(size),
-        push=jnp.zeros((given, size)),
+        drift=still(0.9 * jnp.eye(size)),
+        push=still(jnp.zeros((given, size))),
         rest=jnp.zeros((2, size)),
         change=dense(heard, 2 * size, keys[1]) if hidden else None,
-        write=SPOKEN * jax.random.normal(keys[2], (size, width)),
-        lagged=jnp.zeros((recalled, width)),
+        write=still(SPOKEN * jax.random.normal(keys[2], (size, width))),
+        lagged=still(jnp.zeros((recalled, width))),
         bias=jnp.zeros(width),
         say=_said(head, size, dense, read.memory + size, width, keys[3]) if hidden else None,
         head=head,
@@ -87,7 +90,7 @@ def state_space_model(
         lags=read.lags,
     )
     encoder: Any = m.ExactSmoother()
-    if not exact:
+    if read.reads != "exact":
         reader = GRU.create(2 * d + given, read.units, key=keys[4])
         change = dense(read.units + read.memory + size, 2 * size, keys[5])
         precision = jnp.full((d, size), -4.0)
@@ -115,6 +118,12 @@ def _blind(schema: Schema) -> tuple[int, ...]:
 def inputs_of(schema: Schema) -> int:
     """How many numbers are given at every step."""
     return 0 if schema.sequences is None else sum(one.width for one in schema.sequences.inputs)
+
+
+def filled(head: Any) -> bool:
+    """Whether the first outputs of a head are the means of a step, so that a closed form can fill them."""
+    inner = _inside(head)
+    return inner.location_first and not isinstance(inner, StepColumnsHead | m.BernoulliHead)
 
 
 def _inside(head: Any) -> AbstractHead:
