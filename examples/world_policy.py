@@ -20,7 +20,9 @@ class Linear:
 
     def __init__(self, env, changes=False):
         space = env.single_action_space if hasattr(env, "single_action_space") else env.action_space
-        seen = (env.single_observation_space if hasattr(env, "single_observation_space") else env.observation_space).shape[0]
+        seen = (
+            env.single_observation_space if hasattr(env, "single_observation_space") else env.observation_space
+        ).shape[0]
         self.space, self.discrete, self.changes = space, hasattr(space, "n"), changes
         self.outputs = (1 if space.n == 2 else space.n) if self.discrete else space.shape[0]
         self.inputs = seen * (2 if changes else 1) + 1
@@ -37,8 +39,11 @@ class Linear:
         return (middle + reach * np.tanh(said)).astype(self.space.dtype)
 
 
-def returns(env, policy, weights, seed, horizon):
-    """The return of one episode in every copy, and the share of its steps that were outside the recorded data."""
+def returns(env, policy, weights, seed, horizon, careful=False):
+    """The return of one episode in every copy, and the share of its steps that were outside the recorded data.
+
+    A careful search ends an episode there: what the model says beyond its data counts for nothing.
+    """
     seen, _ = env.reset(seed=seed)
     last, total, alive, outside, steps = seen, np.zeros(len(seen)), np.ones(len(seen), bool), 0.0, 0
     for _ in range(horizon):
@@ -46,20 +51,21 @@ def returns(env, policy, weights, seed, horizon):
         last = seen
         seen, reward, terminated, truncated, info = env.step(action)
         total += reward * alive
-        outside, steps = outside + (info.get("outside", np.zeros(len(seen), bool)) & alive).sum(), steps + alive.sum()
-        alive &= ~(terminated | truncated)
+        left = info.get("outside", np.zeros(len(seen), bool))
+        outside, steps = outside + (left & alive).sum(), steps + alive.sum()
+        alive &= ~(terminated | truncated | (left & careful))
         if not alive.any():
             break
     return total, outside / steps
 
 
-def search(env, policy, *, rounds=12, candidates=48, starts=16, horizon=500, seed=0):
+def search(env, policy, *, rounds=12, candidates=48, starts=16, horizon=500, seed=0, careful=False):
     """The cross-entropy method: draw candidates, keep the best eighth, draw around these."""
     rng = np.random.default_rng(seed)
     mean, spread = np.zeros(policy.size), np.ones(policy.size)
     for turn in range(rounds):
         drawn = mean + spread * rng.normal(size=(candidates, policy.size))
-        earned, outside = returns(env, policy, np.repeat(drawn, starts, 0), int(rng.integers(2**31)), horizon)
+        earned, outside = returns(env, policy, np.repeat(drawn, starts, 0), int(rng.integers(2**31)), horizon, careful)
         earned = earned.reshape(candidates, starts).mean(1)
         best = drawn[np.argsort(-earned)[: candidates // 8]]
         mean, spread = best.mean(0), best.std(0) + 0.02
@@ -72,12 +78,13 @@ def main():
     words.add_argument("run")
     words.add_argument("--rounds", type=int, default=12)
     words.add_argument("--changes", action="store_true", help="the policy also sees the last change of the observation")
+    words.add_argument("--careful", action="store_true", help="an episode ends where the alarm is on")
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--episodes", type=int, default=100, help="of the true environment")
     args = words.parse_args()
     inside = ModelVectorEnv(args.run, 48 * 16)
     policy, horizon = Linear(inside, args.changes), inside.world.limit or 500
-    found = search(inside, policy, rounds=args.rounds, horizon=horizon, seed=args.seed)
+    found = search(inside, policy, rounds=args.rounds, horizon=horizon, seed=args.seed, careful=args.careful)
     promised, outside = returns(inside, policy, np.repeat(found[None], 48 * 16, 0), args.seed + 1, horizon)
     print(f"inside: {promised.mean():.1f}, {outside:.2%} of the steps outside the recorded data")
     true = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(inside.world.env)] * args.episodes)

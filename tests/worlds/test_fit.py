@@ -120,7 +120,7 @@ def test_a_trained_model_is_an_environment_with_its_alarm(trained, tmp_path):
     assert env.action_space == Line.action_space
     seen, _ = env.reset(seed=0, options={"start": [0.5]})
     assert seen.tolist() == [0.5]
-    after, reward, terminated, truncated, info = env.step(np.array([0.5], np.float32))
+    after, reward, terminated, _truncated, info = env.step(np.array([0.5], np.float32))
     assert after[0] == pytest.approx(0.9 * 0.5 + 0.15, abs=0.15)
     assert isinstance(terminated, bool)
     assert np.isfinite(reward)

@@ -100,7 +100,7 @@ def test_what_cannot_be_recorded_is_refused(tmp_path):
             space_of(space, "observations")
     with pytest.raises(DataError, match="ResizeObservation"):
         space_of(gymnasium.spaces.Box(0, 255, (96, 96, 3), np.uint8), "observations")
-    with pytest.raises(DataError, match="columns|more than 256"):
+    with pytest.raises(DataError, match="more than 256"):
         space_of(gymnasium.spaces.Discrete(500), "observations")
     for steps in (0, -1):
         with pytest.raises(UsageError, match="steps"):

@@ -96,7 +96,9 @@ class World(Struct, frozen=True, forbid_unknown_fields=True):
     def observations(self) -> list[str]:
         """The columns of the observation."""
         space = self.observation
-        return [f"{OBSERVATION}_{i}" for i in range(space.n)] if space.kind == "discrete" else space.columns(OBSERVATION)
+        return (
+            [f"{OBSERVATION}_{i}" for i in range(space.n)] if space.kind == "discrete" else space.columns(OBSERVATION)
+        )
 
     @property
     def actions(self) -> list[str]:

@@ -133,5 +133,5 @@ def _mixture(rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.nd
         value = float(made.score(rows[choose]))
         if value > most + 0.01:
             best, most = made, value
-    assert best is not None
-    return best.weights_, best.means_, np.swapaxes(best.precisions_cholesky_, 1, 2)
+    found: Any = best
+    return found.weights_, found.means_, np.swapaxes(found.precisions_cholesky_, 1, 2)

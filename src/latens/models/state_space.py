@@ -465,7 +465,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
         return _decoder(self).start()
 
     def step(
-        self, state: StepState, action: Float[Array, " a"] | None = None, *, key: Key, temperature: Any = 1.0
+        self, state: StepState, action: Float[Array, " a"] | None = None, *, key: Key, temperature: float = 1.0
     ) -> tuple[StepState, Shaped[Array, "*d"]]:
         """Draw the next step: a pure function, for `jax.jit`, `jax.vmap` and `jax.lax.scan`.
 
@@ -487,7 +487,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
         return _decoder(self).next_state(state, memory, z, x), x
 
     def ahead(
-        self, state: StepState, action: Float[Array, " a"] | None = None, *, key: Key, temperature: Any = 1.0
+        self, state: StepState, action: Float[Array, " a"] | None = None, *, key: Key, temperature: float = 1.0
     ) -> tuple[StepState, AbstractDistribution]:
         """Draw the latent of the next step, and give the distribution of the step.
 

@@ -19,6 +19,8 @@ BATCH = 32
 """Rows of a batch."""
 STEPS = 3000
 """The most steps of training where no limit is given."""
+WORLD_STEPS = 1000
+"""The same for environments: 700 steps were enough for CartPole, whose random episodes are short."""
 MOST_LATENTS = 24
 """Latents of a step, at the most, where their number is not given."""
 
@@ -55,8 +57,9 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
         training = replace_struct(training, batch_size=BATCH)
         reasons.append(f"batches of {BATCH} rows")
     if training.epochs is None and training.steps is None and training.minutes is None:
-        training = replace_struct(training, steps=STEPS)
-        reasons.append(f"at most {STEPS} steps")
+        steps = WORLD_STEPS if config.recipe == "world" else STEPS
+        training = replace_struct(training, steps=steps)
+        reasons.append(f"at most {steps} steps")
     found = replace_struct(config, posterior=posterior, training=training, likelihood=likelihood)
     config, others = resolve(parts.having(found), data)
     return config, [*reasons, *others]

@@ -187,7 +187,12 @@ class TrainedModel(Conditioned, Methods):
     def one_condition(self) -> dict[str, np.ndarray] | None:
         """The condition of one row of a conditional model, of its first class; None for others."""
         cond = self.condition(self.in_turn(1))
-        return None if cond is None else {"label": cond["label"][0]}
+        found = {} if cond is None else {"label": cond["label"][0]}
+        sequences = self.schema.sequences
+        if sequences is not None and sequences.inputs:  # what is usual at every step
+            width = sum(one.width for one in sequences.inputs)
+            found["inputs"] = np.zeros((self.schema.shape[0], width), np.float32)
+        return found or None
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

@@ -17,9 +17,10 @@ from latens.workflow.trained import TrainedModel
 
 
 def coding_of(schema: Schema) -> Float[np.ndarray, "A a"]:
-    """What a model reads of each discrete action, from the first on; an action that was never taken is none of these."""
+    """What a model reads of each discrete action, from the first on; one that was never taken is none of these."""
     world, sequences = schema.world, schema.sequences
-    assert world is not None and sequences is not None
+    assert world is not None
+    assert sequences is not None
     (one,) = sequences.inputs
     hot = np.concatenate([np.eye(one.width), np.zeros((1, one.width))])
     places = {float(name): i for i, name in enumerate(one.values)}
@@ -34,7 +35,8 @@ def steps_of(data: Dataset, positions: Shaped[np.ndarray, " n"]) -> tuple[np.nda
     """
     schema = data.schema
     world, sequences = schema.world, schema.sequences
-    assert world is not None and sequences is not None
+    assert world is not None
+    assert sequences is not None
     names = [column.name for column in sequences.columns]
     seen = [names.index(name) for name in world.observations if name in names]
     x = np.asarray(data.x[positions], np.float64)[..., seen]

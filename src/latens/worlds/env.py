@@ -1,6 +1,6 @@
 """A trained model of an environment as an environment of Gymnasium: one, or many that step together."""
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
 import gymnasium
@@ -51,6 +51,16 @@ class _Arrived(NamedTuple):
     outside: Bool[Array, " n"]
 
 
+def _keys(key: Key, count: Any, num: int) -> Any:
+    """A key for each copy, others at every call."""
+    return jax.random.split(jax.random.fold_in(key, count), num)
+
+
+def _begun(simulator: Any, starts: Any, key: Key, count: Any, num: int) -> _Carry:
+    """Begin all copies."""
+    return _begin(simulator, starts, _keys(key, count, num))
+
+
 def _begin(simulator: Any, starts: Any, keys: Any) -> _Carry:
     """Begin one copy for each key, at given observations or as an episode begins."""
     state, seen = jax.vmap(simulator.init)(starts, keys)
@@ -58,9 +68,11 @@ def _begin(simulator: Any, starts: Any, keys: Any) -> _Carry:
     return _Carry(state, seen, blank, blank > 0)
 
 
-def _advance(simulator: Any, alarm: Alarm | None, carry: _Carry, actions: Any, keys: Any, horizon: Any) -> Any:
+def _advance(
+    simulator: Any, alarm: Alarm | None, carry: _Carry, actions: Any, key: Key, count: Any, horizon: Any
+) -> Any:
     """One step of all copies; those whose episode ended are reset instead, as Gymnasium's NEXT_STEP has it."""
-    split = jax.vmap(jax.random.split)(keys)
+    split = jax.vmap(jax.random.split)(_keys(key, count, len(actions)))
     fresh = _begin(simulator, None, split[:, 0])
     state, seen, reward, terminated = jax.vmap(simulator.step)(carry.state, actions, split[:, 1])
     clock = carry.clock + 1
@@ -79,7 +91,7 @@ def _advance(simulator: Any, alarm: Alarm | None, carry: _Carry, actions: Any, k
     return after, _Arrived(after.seen, reward, terminated & ~gone, truncated & ~gone, density, outside)
 
 
-_begin_compiled = eqx.filter_jit(_begin)
+_begin_compiled = eqx.filter_jit(_begun)
 _advance_compiled = eqx.filter_jit(_advance)
 
 
@@ -112,13 +124,13 @@ class _Copies:
 
     def reseed(self, seed: int | None) -> None:
         """Begin anew with the random numbers of a seed; None draws one."""
-        number = np.random.SeedSequence().entropy if seed is None else seed
+        number: Any = np.random.SeedSequence().entropy if seed is None else seed
         self.key, self.count = jax.random.key(int(number) % 2**32), 0
 
-    def keys(self) -> Any:
-        """A key for each copy, others at every call."""
+    def counted(self) -> np.int32:
+        """The number of this call, which the keys of its draws are made of."""
         self.count += 1
-        return jax.random.split(jax.random.fold_in(self.key, self.count), self.num)
+        return np.int32(self.count)
 
     def begin(self, options: dict[str, Any] | None) -> np.ndarray:
         """Reset every copy, or those of `reset_mask`."""
@@ -127,7 +139,8 @@ class _Copies:
         if strange:
             raise UsageError(f"{strange[0]!r} is not known.", where="options", fix="Valid: start, reset_mask.")
         starts = options.get("start")
-        fresh = _begin_compiled(self.simulator, None if starts is None else self.starts(starts), self.keys())
+        starts = None if starts is None else self.starts(starts)
+        fresh = _begin_compiled(self.simulator, starts, self.key, self.counted(), self.num)
         mask = options.get("reset_mask")
         if mask is not None and self.carry is not None:
             chosen = np.asarray(mask)
@@ -159,7 +172,7 @@ class _Copies:
         horizon = np.int32(self.horizon or 2**31 - 1)
         chosen = self.checked(actions)
         self.carry, arrived = _advance_compiled(
-            self.simulator, self.alarm, self.carry, chosen, self.keys(), horizon
+            self.simulator, self.alarm, self.carry, chosen, self.key, self.counted(), horizon
         )
         return jax.device_get(arrived)
 
@@ -213,7 +226,7 @@ class ModelEnv(gymnasium.Env):
         UsageError: The run is no world; an action or a start that is not in its space.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 30}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
     def __init__(
         self, run: Any, *, horizon: int | None = None, temperature: float = 1.0, render_mode: str | None = None
@@ -228,9 +241,7 @@ class ModelEnv(gymnasium.Env):
         """What the recording said of the environment."""
         return self._copies.world
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
 
         Args:
@@ -305,7 +316,7 @@ class ModelVectorEnv(VectorEnv):
         UsageError: The run is no world; actions or starts that are not in their space.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
     def __init__(self, run: Any, num_envs: int, *, horizon: int | None = None, temperature: float = 1.0) -> None:
         if not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= 2**20:

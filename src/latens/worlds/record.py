@@ -139,7 +139,8 @@ def policy_of(policy: "str | Policy", where: str = "--policy") -> Policy | None:
         fix = "Give random, or a Python file with `def policy(observation, rng)` that returns an action."
         raise UsageError(f"{policy!r} is not random and not a Python file.", where=where, fix=fix)
     spec = importlib.util.spec_from_file_location("latens_policy", policy)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -280,7 +281,9 @@ def _actions(act: Policy, seen: np.ndarray, rng: np.random.Generator, vector: An
     for action in made:
         plain = np.asarray(action)
         fine = plain.dtype.kind in "biuf" and plain.shape == (space.shape or ()) and bool(np.isfinite(plain).all())
-        if not fine or not space.contains(plain.astype(space.dtype)[()]) or (plain.astype(space.dtype) != plain).any() and space.dtype.kind in "iu":
+        typed = plain.astype(space.dtype) if fine else plain
+        whole = fine and (space.dtype.kind == "f" or bool((typed == plain).all()))
+        if not whole or not space.contains(typed[()]):
             what = f"the policy's action {action!r:.100} is not in {space}."
             raise DataError(what, where="--policy", fix="Clip it, or give the number of an action.")
     return np.asarray(made, space.dtype)

@@ -42,9 +42,9 @@ def drawn(trail: Sequence[Any], world: World, steps: int = 0) -> np.ndarray:
     band = (height - 2 * _MARGIN) / rows.shape[1]
     for j in range(rows.shape[1]):
         top, reach = _MARGIN + band * j, max(float(np.abs(rows[:, j]).max()), 1e-6)
-        pen.line([(0, top + band / 2), (width, top + band / 2)], fill=(225, 225, 225))
+        pen.line([(0, top + 6 + band / 2), (width, top + 6 + band / 2)], fill=(225, 225, 225))
         points = [
-            (_MARGIN + (width - 2 * _MARGIN) * i / (span - 1), top + band / 2 - 0.42 * band * value / reach)
+            (_MARGIN + (width - 2 * _MARGIN) * i / (span - 1), top + 6 + band / 2 - 0.34 * band * value / reach)
             for i, value in enumerate(rows[:, j])
         ]
         colour = _COLOURS[j % len(_COLOURS)]

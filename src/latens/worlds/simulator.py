@@ -35,7 +35,7 @@ class LearnedWorld(eqx.Module):
     coding: Float[Array, "A a"] | None
     shift: Float[Array, " a"]
     scale: Float[Array, " a"]
-    temperature: Float[Array, ""]
+    temperature: float = eqx.field(static=True)
     seen: tuple[int, ...] = eqx.field(static=True)
     reward: int = eqx.field(static=True)
     terminated: int = eqx.field(static=True)
@@ -97,7 +97,7 @@ def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World, Alarm 
         scale = np.array([inputs[name].scale for name in world.actions])
     made = LearnedWorld(
         trained.model, None if coding is None else jnp.float32(coding), jnp.float32(shift), jnp.float32(scale),
-        jnp.float32(temperature), tuple(map(names.index, world.observations)), names.index(REWARD),
+        float(temperature), tuple(map(names.index, world.observations)), names.index(REWARD),
         names.index(TERMINATED), world.observation.kind == "discrete",
     )  # fmt: skip
     plain = trained.facts.get("alarm")

@@ -13,7 +13,6 @@ from latens.distributions.steps import StepColumns
 from latens.models.heads.base import AbstractHead, DataKind, Moment, Started, raw_scale, spread
 from latens.typing import Array, Float
 
-
 MOST_SQUARE = 100.0
 """Above it squares of latents are cut, as they would leave what single precision tells apart."""
 

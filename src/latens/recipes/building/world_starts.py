@@ -25,7 +25,7 @@ def changes_matter(x: np.ndarray, seen: np.ndarray, inputs: np.ndarray) -> bool:
     """Whether the last change of the numbers (n, T, d) says of the next step what the numbers do not: a velocity."""
     errors = []
     for count in (0, x.shape[2]):
-        state, _, pairs = _states(x, seen.all(axis=2), count)
+        state, _, pairs = _states(x, np.asarray(seen.all(axis=2)), count)
         read, said = _pairs(state, inputs, pairs)
         errors.append(np.mean((said - read @ _weights(read, said)) ** 2, axis=0)[: x.shape[2]])
     return bool(np.any(errors[0] > GAIN * errors[1] + 1e-9))
@@ -80,7 +80,7 @@ def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inp
     coins = np.array(sorted(inner.binary), int)
     numbers = np.setdiff1d(np.arange(d), coins)
     own = x[..., numbers]
-    known = seen[..., numbers].all(axis=2)
+    known = np.asarray(seen[..., numbers].all(axis=2))
     count = min(size - len(numbers), len(numbers))
     state, spread, pairs = _states(own, known, count)
     read, said = _pairs(state, inputs, pairs)
