@@ -123,6 +123,7 @@ def test_other_rows_are_read_as_windows_side_by_side():
     other = load_data(hourly(21), schema=data.schema)
     assert other.places.first.tolist() == [0, 8, 13]
     assert other.schema == data.schema
+    assert load_data(hourly(17), schema=data.schema).places.first.tolist() == [0, 8, 9]
     short = load_data(hourly(5), schema=data.schema)
     assert short.x.shape == (1, 8, 2)
     assert short.mask[0, :, 0].tolist() == [True] * 5 + [False] * 3

@@ -46,8 +46,13 @@ class Impute(Verb):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(self.data), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        count = int(hidden.sum())
-        words = f"fill in {count} of {hidden.size} cells of {data.name} into {out}; nothing was written"
+        cells = hidden
+        if data.places is not None:  # a step of several windows is one
+            from latens.data.sequences import nearest_the_centre
+
+            cells = hidden[nearest_the_centre(data.places)]
+        count = int(cells.sum())
+        words = f"fill in {count} of {cells.size} cells of {data.name} into {out}; nothing was written"
         yield Would(words, {"out": str(out), "rows": len(data), "missing": count})
         if types is not None and npz:
             what = "a mixed table holds names and dates, which are no array of numbers."
@@ -75,7 +80,7 @@ class Impute(Verb):
         gaps = hidden.reshape(len(x), -1)
         few, empty = int((effective[gaps.any(axis=1)] < 10).sum()), int(gaps.all(axis=1).sum())
         value: dict[str, Any] = {"rows": len(data), "missing": count, "num_samples": self.num_samples}
-        text = f"{count} of {hidden.size} cells filled in, {len(data)} rows"
+        text = f"{count} of {cells.size} cells filled in, {len(data)} rows"
         if not count:
             text = f"nothing is missing; the rows are as they were, {len(data)} of them"
         if tables:

@@ -66,6 +66,13 @@ function words(column, { shares, mean, quantiles }) {
   return said.join(", ") + (left > 0 ? ` and ${left} more` : "");
 }
 
+// What is said of a column where a row's cells are changed, beside the same without the change.
+function brief(column, one) {
+  if (column.levels) return words(column, one);
+  const about = typeof one.mean === "number" ? format(one.mean) : one.mean;
+  return `mean ${about}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
+}
+
 export function whatIfPanel(app) {
   const columns = app.model.manifest.what_if;
   const note = h("p", { class: "note", role: "status" });
@@ -186,7 +193,7 @@ export function whatIfPanel(app) {
       if (fixed(place)) replace(shown, h("span", { class: "muted" }, "fixed"));
       else if (one?.was && answer.changed) {
         const by = `${percent(one.moved)} of it moves`;
-        const said = `${words(columns[place], one)}; before ${words(columns[place], one.was)}`;
+        const said = `${brief(columns[place], one)}; before ${brief(columns[place], one.was)}`;
         replace(shown, chart(columns[place], one.shares, one.was.shares, "before"),
           h("span", {}, h("b", {}, by), `, row ${one.own || "empty"}: ${said}`));
       } else if (one?.was) replace(shown, h("span", {}, `row: ${one.own || "empty"}`));
