@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.stats import norm
+from scipy.stats import invgamma, norm
 
 from latens.data.columns import ColumnType
 from latens.evaluation import copula as c
@@ -121,29 +121,57 @@ def test_a_row_depends_on_no_other():
 
 
 def test_parameters_have_the_law_of_their_posterior():
-    """Without gaps and with fine cells: the mean of an inverse Wishart, and of a Normal with its spread."""
+    """The mean and the variance of an inverse Wishart, and a Normal with its spread."""
     rng = np.random.default_rng(1)
-    n, types = 60, [number(1000), number(1000)]
-    x = rng.integers(0, 1000, (n, 2)).astype(float)
-    x[:, 1] = np.clip(0.6 * x[:, 0] + 0.4 * x[:, 1], 0, 999).round()
+    n = 60
+    z = rng.normal(size=(n, 2)) @ [[1.0, 0.5], [0.0, 0.8]] + 1.0
     weight = rng.integers(0, 4, n).astype(float)
-    z = norm.ppf((x + 0.5) / 1000)
-    made = [fit_copula(x, None, types, weight=weight, seed=seed) for seed in range(20)]
-    twice = fit_copula(np.repeat(x, weight.astype(int), axis=0), None, types, seed=0)
-    covariance = np.concatenate([one.covariance for one in made])
-    mean = np.concatenate([one.mean for one in made])
+    made = [c.draw_parameters(z, weight, rng, priors=False) for _ in range(3000)]
+    mean, covariance = np.stack([one[0] for one in made]), np.stack([one[1] for one in made])
     rows = weight.sum()
     centre = weight @ z / rows
     scatter = ((z - centre).T * weight) @ (z - centre) + np.eye(2)
     expected = scatter / (rows + 2 + 2 - 2 - 1)
-    np.testing.assert_allclose(covariance.mean(axis=0), expected, rtol=0.05)
-    np.testing.assert_allclose(mean.mean(axis=0), centre, atol=4 * np.sqrt(expected.max() / rows / 600))
-    np.testing.assert_allclose(np.cov(mean.T), expected / rows, rtol=0.25)
+    np.testing.assert_allclose(covariance.mean(axis=0), expected, rtol=0.02)
+    np.testing.assert_allclose(mean.mean(axis=0), centre, atol=4 * np.sqrt(expected.max() / rows / 3000))
+    np.testing.assert_allclose(np.cov(mean.T), expected / rows, rtol=0.1)
     # The variance of a diagonal entry of an inverse Wishart.
     free = rows + 4 - 2
     exact = 2 * scatter[0, 0] ** 2 / ((free - 1) ** 2 * (free - 3))
-    assert covariance[:, 0, 0].var() == pytest.approx(exact, rel=0.25)
-    np.testing.assert_allclose(twice.covariance, made[0].covariance, rtol=1e-8)
+    assert covariance[:, 0, 0].var() == pytest.approx(exact, rel=0.1)
+
+
+def test_a_weight_is_as_many_rows():
+    rng = np.random.default_rng(4)
+    x, weight = rng.integers(0, 1000, (40, 2)).astype(float), rng.integers(0, 4, 40)
+    once = fit_copula(x, None, [number(1000)] * 2, weight=weight.astype(float))
+    again = fit_copula(np.repeat(x, weight, axis=0), None, [number(1000)] * 2)
+    np.testing.assert_allclose(once.covariance, again.covariance, rtol=1e-8)
+
+
+def test_priors_are_judged_by_the_probability_of_the_rows():
+    """Of one latent: rows with a variance of inverse Gamma law are a multivariate Student's t, by quadrature here."""
+    rows, scatter, spread = 7.0, 3.0, 0.5
+
+    def exact(part):
+        first, free = 1.0 + part * rows * spread, 3.0 + part * rows
+        law = invgamma(0.5 * free, scale=0.5 * first)
+
+        def density(v):
+            return law.pdf(v) * v ** (-0.5 * rows) * np.exp(-0.5 * scatter / v)
+
+        return np.log(quad(density, 0, np.inf)[0])
+
+    found = c.log_marginals(np.array([[scatter]]), rows, np.array([spread]))
+    np.testing.assert_allclose(found - found[0], [exact(one) - exact(0.0) for one in c.PRIORS], rtol=1e-5, atol=1e-6)
+    # Columns that depend on one another want few rows of the prior, independent ones many.
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(100, 8))
+    for strong in (False, True):
+        one = z + 2.0 * z[:, :1] if strong else z
+        left = one - one.mean(axis=0)
+        best = c.log_marginals(left.T @ left, 100.0, np.mean(left**2, axis=0)).argmax()
+        assert (c.PRIORS[best] <= 0.1) if strong else (c.PRIORS[best] >= 0.3)
 
 
 def test_what_depends_on_a_seen_column_is_found_again():

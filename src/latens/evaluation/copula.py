@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy.special import ndtr, ndtri
+from scipy.special import multigammaln, ndtr, ndtri
 
 from latens.data.columns import ColumnType
 
@@ -24,6 +24,9 @@ SETTLE, BETWEEN = 4, 3
 FINE = 0.004
 """Share of a cell below which its latent lies at the cell's middle, and is not drawn."""
 FURTHEST = 6.0
+PRIORS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Rows with independent columns that the covariance has beside the others, in parts of these: each sweep draws one by
+how probable it makes the latents, as a ridge regression draws its penalty."""
 LEAST = 1e-3
 """The least probability of a name that is a linear function of the others: such functions leave 0 to 1."""
 
@@ -92,7 +95,7 @@ def fit_copula(
     r"""Draw mean and covariance of the latents of a table given its observed cells; None if it is too wide."""
     # A number or an order is a Normal latent that lies where the shares of its column have the cell; two names are one
     # that lies below or above 0, more are zeros and ones. By Gibbs sampling, each latent given the others, then
-    # Sigma ~ IW(S + 1, n + d + 2) and mu ~ N(mean, Sigma / n): means are free, so that a column whose gaps depend on
+    # Sigma ~ IW(S + 1 + k diag(S) / n, n + d + 2 + k), a k of `PRIORS`, and mu ~ N(mean, Sigma / n): means are free, so that a column whose gaps depend on
     # others may have another distribution than its observed cells.
     # Source: Hoff (2007), "Extending the rank likelihood for semiparametric copula estimation"; Albert & Chib (1993)
     # for two names; Rubin (1987) for draws of parameters before draws of gaps.
@@ -114,10 +117,10 @@ def fit_copula(
     for j, one in enumerate(types):
         if one.kind == "category" and not layout.coded(j):
             unscaled[layout.first[j]] = True
-    rows, means, covariances = weight.sum(), [], []
+    means, covariances = [], []
     for sweep in range(BURN + SWEEPS):
         _draw_latents(layout, state, mean, covariance, lambda some, _: rng.random(len(some)))
-        mean, covariance = _parameters(state.z, weight, rows, rng)
+        mean, covariance = draw_parameters(state.z, weight, rng)
         # Two names say nothing about the scale of their latent.
         unit = np.where(unscaled, np.sqrt(np.diag(covariance)), 1.0)
         mean, covariance = mean / unit, covariance / unit / unit[:, None]
@@ -283,16 +286,33 @@ def _names(z: np.ndarray, mean: np.ndarray, precision: np.ndarray, own: slice) -
     return found / found.sum(axis=1, keepdims=True)
 
 
-def _parameters(
-    z: np.ndarray, weight: np.ndarray, rows: float, rng: np.random.Generator
+def log_marginals(scatter: Shaped[np.ndarray, "d d"], rows: float, spread: Shaped[np.ndarray, " d"]) -> np.ndarray:
+    """The log probability of rows with this scatter under each of the priors, without what all have in common."""
+    d, found = len(scatter), []
+    for part in PRIORS:
+        first, free = np.eye(d) + part * rows * np.diag(spread), d + 2 + part * rows
+        before, after = (np.linalg.slogdet(one)[1] for one in (first, first + scatter))
+        gammas = multigammaln(0.5 * (free + rows), d) - multigammaln(0.5 * free, d)
+        found.append(0.5 * (free * before - (free + rows) * after) + gammas)
+    return np.array(found)
+
+
+def draw_parameters(
+    z: Shaped[np.ndarray, "n d"], weight: Shaped[np.ndarray, " n"], rng: np.random.Generator, priors: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """A draw of mean and covariance given all latents."""
-    d, centre = z.shape[1], weight @ z / rows
+    d, rows = z.shape[1], weight.sum()
+    centre = weight @ z / rows
     left = z - centre
-    root = np.linalg.cholesky(np.linalg.inv((left.T * weight) @ left + np.eye(d)))
+    scatter = (left.T * weight) @ left
+    spread, part = np.diag(scatter) / rows, 0.0
+    if priors:
+        part = PRIORS[int((log_marginals(scatter, rows, spread) + rng.gumbel(size=len(PRIORS))).argmax())]
+    whole = scatter + np.eye(d) + part * rows * np.diag(spread)
+    root = np.linalg.cholesky(np.linalg.inv(whole))
     # Bartlett's decomposition: a lower triangle of Normals, with the roots of chi-squares on its diagonal.
     triangle = np.tril(rng.normal(size=(d, d)), -1)
-    triangle += np.diag(np.sqrt(rng.chisquare(rows + d + 2 - np.arange(d))))
+    triangle += np.diag(np.sqrt(rng.chisquare(rows * (1.0 + part) + d + 2 - np.arange(d))))
     half = np.linalg.inv(root @ triangle)
     return centre + rng.normal(size=d) @ half / np.sqrt(rows), half.T @ half
 
