@@ -15,6 +15,7 @@ noise, beside the Gaussian that the model began with.
 """
 
 import argparse
+import math
 import sys
 import time
 from dataclasses import replace
@@ -30,6 +31,7 @@ from sklearn.metrics import roc_auc_score
 import latens
 from completing import crps, normal_crps
 from latens.config import override
+from latens.data import Preparation
 from latens.evaluation import elbo_parts, impute
 from latens.evaluation.complete import complete
 from latens.evaluation.evidence.factors import principal
@@ -208,13 +210,13 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
     half[:, test.shape[1] // 2 :] = True
     seen = trained.rows(replace(batch, mask=~half), seed=0)
     beside(trained, "lower half", seen, None, test, half)
-    shape, divide = (*test.shape[1:3], *(test.shape[3:] or (1,))), trained.preparation.divide
+    shape, divide = (test.shape[1], test.shape[2], math.prod(test.shape[3:])), trained.preparation.divide
     for spread in (25.0,):
         noisy = test + spread * np.random.default_rng(2).normal(size=test.shape)
         stored = (noisy.reshape(len(noisy), *shape) + 0.5 * trained.preparation.dequantize) / divide
         reduction = Reduction(shape, high=255.0 / divide, low=0.0, noise=spread / divide)
         own = replace(seen, batch=replace(batch, x=stored.astype(np.float32), mask=None))
-        own = replace(own, preparation=latens.data.Preparation())
+        own = replace(own, preparation=Preparation())
         beside(trained, f"noise of {spread:g}", own, reduction, test, np.ones(test.shape, bool))
 
 

@@ -79,7 +79,7 @@ def test_gaps_are_drawn_from_the_conditional(begun):
 
 
 def test_completions_are_the_conditional_too(begun):
-    """The mean of hidden cells given seen ones, and log p of these, as the Gaussian that training began with has them."""
+    """The mean of hidden cells and log p of seen ones are those of the Gaussian that training began with."""
     experiment, made, *_ = begun
     rows = experiment.data.subset("test")[:6]
     mask = np.random.default_rng(1).random((6, 8, 2)) < 0.6
