@@ -15,6 +15,7 @@ noise, beside the Gaussian that the model began with.
 """
 
 import argparse
+import math
 import sys
 import time
 from dataclasses import replace
@@ -30,9 +31,11 @@ from sklearn.metrics import roc_auc_score
 import latens
 from completing import crps, normal_crps
 from latens.config import override
+from latens.data import Preparation
 from latens.evaluation import elbo_parts, impute
 from latens.evaluation.complete import complete
 from latens.evaluation.evidence.factors import principal
+from latens.evaluation.evidence.series import fit_window
 from latens.evaluation.linear_answer import conditioned
 from latens.evaluation.reductions import Reduction
 from latens.io.compilation import enable_compilation_cache
@@ -80,7 +83,7 @@ class Shrunk:
 
     def given(self, x: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation of hidden cells given the others."""
-        mean, deviation = np.ascontiguousarray(x.reshape(len(x), -1)), np.ones((len(x), x[0].size))
+        mean, deviation = x.reshape(len(x), -1).copy(), np.ones((len(x), x[0].size))
         for row, at, wide in zip(mean, hidden.reshape(len(x), -1), deviation):
             gain = np.linalg.solve(self.covariance[np.ix_(~at, ~at)], self.covariance[np.ix_(~at, at)])
             left = self.covariance[np.ix_(at, at)] - self.covariance[np.ix_(at, ~at)] @ gain
@@ -121,11 +124,12 @@ def of_windows(path: Path, stride: int, settings: dict[str, Any]) -> None:
     trained, _ = latens.train(latens.prepare(config, latens.load_data(train)))
     seconds, shrunk, fault = time.process_time() - began, Shrunk(train), with_faults(test, rng)
     own = lambda x: latens.load_data(x, schema=trained.schema)  # noqa: E731
-    print(f"{path.stem}: {len(train)} windows of {train.shape[1:]}, {trained.config.likelihood.family}, {seconds:.0f} s; "
-          f"{start_text(trained)}")  # fmt: skip
+    family = trained.config.likelihood.family
+    print(f"{path.stem}: {len(train)} windows of {train.shape[1:]}, {family}, {seconds:.0f} s; {start_text(trained)}")
     usual = -surprises(trained, own(test), None, others=1, num_samples=300, key=trained.rows(own(test)).key)
     odd = -surprises(trained, own(fault), None, others=1, num_samples=300, key=trained.rows(own(test)).key)
-    line("log p(x)", usual, {"shrunk": shrunk.log_prob(test)}, better=1)
+    lagged = fit_window(train).log_prob(test.reshape(len(test), -1))
+    line("log p(x)", usual, {"shrunk": shrunk.log_prob(test), "autoregression": lagged}, better=1)
     area = lambda a, b: roc_auc_score(np.r_[np.zeros(len(a)), np.ones(len(b))], -np.r_[a, b])  # noqa: E731
     resampled = []
     for _ in range(500):  # the same windows for both
@@ -206,13 +210,13 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
     half[:, test.shape[1] // 2 :] = True
     seen = trained.rows(replace(batch, mask=~half), seed=0)
     beside(trained, "lower half", seen, None, test, half)
-    shape, divide = (*test.shape[1:3], *(test.shape[3:] or (1,))), trained.preparation.divide
+    shape, divide = (test.shape[1], test.shape[2], math.prod(test.shape[3:])), trained.preparation.divide
     for spread in (25.0,):
         noisy = test + spread * np.random.default_rng(2).normal(size=test.shape)
         stored = (noisy.reshape(len(noisy), *shape) + 0.5 * trained.preparation.dequantize) / divide
         reduction = Reduction(shape, high=255.0 / divide, low=0.0, noise=spread / divide)
         own = replace(seen, batch=replace(batch, x=stored.astype(np.float32), mask=None))
-        own = replace(own, preparation=latens.data.Preparation())
+        own = replace(own, preparation=Preparation())
         beside(trained, f"noise of {spread:g}", own, reduction, test, np.ones(test.shape, bool))
 
 

@@ -76,6 +76,13 @@ def test_gaps_are_drawn_from_the_conditional(begun):
         assert np.all(np.abs(found.mean[i].ravel()[~at] - expected) < 0.35 * spread)
         assert np.all(np.abs(found.draws[i].reshape(40, -1)[:, ~at].mean(0) - expected) < 5 * spread / np.sqrt(40))
     assert found.effective.min() > 90
+
+
+def test_completions_are_the_conditional_too(begun):
+    """The mean of hidden cells and log p of seen ones are those of the Gaussian that training began with."""
+    experiment, made, *_ = begun
+    rows = experiment.data.subset("test")[:6]
+    mask = np.random.default_rng(1).random((6, 8, 2)) < 0.6
     batch = replace(made.batch(load(np.nan_to_num(experiment.data.x[rows]))), mask=mask)
     filled = complete(made.rows(batch, seed=0), num_samples=200, num_draws=20)
     rival = conditioned(made.rows(batch, seed=0))

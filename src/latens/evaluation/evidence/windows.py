@@ -17,6 +17,8 @@ SHARES = (1.0, 0.9, 0.7, 0.4, 0.1)
 """Parts of the autoregression in the covariance; the rest is the covariance of the rows as it was counted."""
 LEAST_NOISE = 1e-4
 """What is added to the variance of every cell, in the unit of its own variance."""
+FEWEST = 20
+"""Windows from which on there is such a Gaussian."""
 FIRST_PERIOD = 4
 """The shortest period that is looked for; shorter ones are lags of the autoregression anyway."""
 
@@ -81,7 +83,7 @@ def fit_window(x: Float[np.ndarray, "n t c"]) -> Window:
     mean = x.mean(axis=0)
     away = x - mean
     flat, lagged = away.reshape(rows, -1), _candidates(away)
-    scores = np.zeros((len(lagged), len(SHARES)))
+    scores = np.zeros((len(lagged), len(SHARES), rows))
     for held in np.array_split(np.arange(rows), FOLDS):
         kept = np.delete(x, held, axis=0)
         inside, apart = kept - kept.mean(axis=0), (x[held] - kept.mean(axis=0)).reshape(len(held), -1)
@@ -89,11 +91,18 @@ def fit_window(x: Float[np.ndarray, "n t c"]) -> Window:
         for i, lags in enumerate(lagged):
             own = _autoregression(inside, lags)
             for j, share in enumerate(SHARES):
-                scores[i, j] += _log_density(apart, _regular((1.0 - share) * counted + share * own)).sum()
+                scores[i, j, held] = _log_density(apart, _regular((1.0 - share) * counted + share * own))
     # Lags are those of the autoregression alone: beside the counted covariance all do alike, and what is ahead of a
-    # series that changes is told by lags.
-    best = int(scores[:, 0].argmax())
-    lags, share = lagged[best], SHARES[int(scores[best].argmax())]
+    # series that changes is told by lags. A period is taken where it costs no more than a standard error: it counts
+    # for little in the density of a window, and for much in what comes next.
+    alone = scores[:, 0]
+    best = int(alone.mean(axis=1).argmax())
+    periodic = [i for i, one in enumerate(lagged) if one and one[-1] >= FIRST_PERIOD]
+    if periodic and best not in periodic:
+        other = max(periodic, key=lambda i: alone[i].mean())
+        lost = alone[best] - alone[other]
+        best = other if lost.mean() <= lost.std(ddof=1) / math.sqrt(rows) else best
+    lags, share = lagged[best], SHARES[int(scores[best].mean(axis=1).argmax())]
     both = (1.0 - share) * (flat.T @ flat / rows) + share * _autoregression(away, lags)
     each = np.tile(unit, times)
     lags = tuple(lag for lag in lags if lag < times)

@@ -16,6 +16,7 @@ from latens.distributions import StandardNormal
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.depth import fit_depth_factors
 from latens.evaluation.evidence.factors import Factors, fit_factors, latent_gains
+from latens.evaluation.evidence.windows import FEWEST as FEWEST_WINDOWS
 from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
 from latens.models import (
@@ -80,7 +81,7 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
     columns = (network.kind, likelihood.family, schema.kind) == ("dense", "normal", "real")
     columns = columns and posterior.latent_dim is None and data.count("train") >= LEAST_ROWS
     series = (network.kind, likelihood.family) == ("dense", "correlated-normal") and is_series(schema)
-    series = series and data.count("train") >= FEWEST
+    series = series and data.count("train") >= FEWEST_WINDOWS
     allowed = (
         pictures or columns or series,
         config.recipe == "default" and config.start.kind == "closed-form" and config.label.kind == "none",
