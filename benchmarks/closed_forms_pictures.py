@@ -35,7 +35,7 @@ from latens.data import Preparation
 from latens.evaluation import elbo_parts, impute
 from latens.evaluation.complete import complete
 from latens.evaluation.evidence.factors import principal
-from latens.evaluation.evidence.series import fit_window
+from latens.evaluation.evidence.windows import fit_window
 from latens.evaluation.linear_answer import conditioned
 from latens.evaluation.reductions import Reduction
 from latens.io.compilation import enable_compilation_cache

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from cells import binarised_test_rows, cell, interval, say, shown
 
+from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import annealed_importance_sampling, importance_sampling, paired, sandwich

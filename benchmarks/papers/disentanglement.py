@@ -22,8 +22,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from cells import interval, say
 
+from cells import interval, say
 from latens.config import override
 from latens.data import Dataset, load
 from latens.data.shapes import FACTORS, FORMS, factors_of, shapes

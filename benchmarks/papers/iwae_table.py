@@ -25,8 +25,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
-from cells import binarised_test_rows, cell, interval, say, shown
 
+from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import active_units, encode, importance_sampling

@@ -23,8 +23,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cells import cell, interval, say, shown
 
+from cells import cell, interval, say, shown
 from latens.data import Dataset, Preparation, load
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal

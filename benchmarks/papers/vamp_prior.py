@@ -23,8 +23,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from cells import binarised_test_rows, cell, interval, say, shown
 
+from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, Preparation, load
 from latens.evaluation import active_units, encode, importance_sampling

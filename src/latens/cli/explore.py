@@ -9,8 +9,8 @@ import numpy as np
 from latens.callbacks.snapshots import kept_steps
 from latens.cli.context import Context, reading_as_typed, would
 from latens.data import KNOWN
+from latens.data.beside import array_file
 from latens.data.rows import evenly_spaced
-from latens.data.sources import array_file
 from latens.errors import UsageError
 from latens.verbs._sources import open_model
 from latens.verbs.kernel import At, Would

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
+from latens.data.beside import array_file, conditions_of_rows, names_beside, numbered
 from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.formats import idx
 from latens.data.formats.anndata import is_annotated, with_genes
 from latens.data.formats.databases import is_database, read_database
 from latens.data.formats.lines import LinesSource
-from latens.data.formats.npy import read_npy
 from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
 from latens.data.formats.source import AbstractSource, file_errors
@@ -24,11 +24,9 @@ from latens.data.formats.tables import from_words
 from latens.data.given import (
     GIVEN,
     INPUTS,
-    arrays_of,
     input_vectors,
     learned,
     learned_inputs,
-    plain_name,
     taken_out,
     told,
     vectors,
@@ -183,7 +181,7 @@ def load(
         if value not in (None, *allowed):
             raise UsageError(f"{value!r} is not known.", where=flag, fix=f"Valid: {' '.join(allowed)}.")
     words, given = _roles(label=label, row_id=row_id, weight=weight, layer=layer)
-    words = replace(words, beside=_beside(condition, schema), refuses=schema is None)
+    words = replace(words, beside=names_beside(condition, schema), refuses=schema is None)
     if layer is not None and not _of_cells(spec):
         what = f"{str(spec)[:200] if isinstance(spec, str | Path) else type(spec).__name__} has no layers."
         raise UsageError(what, where="layer", fix="Leave it out; only AnnData (.h5ad, an AnnData object) has layers.")
@@ -269,7 +267,7 @@ def load(
     fresh = schema is None
     if raw.cells and counts is None and fresh and not typed:
         counts = _are_counts(raw) or None
-    cells = _conditions(raw, condition, schema, n, where)
+    cells = conditions_of_rows(raw, condition, schema, n, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
     split = split_by_hash(names, raw.brought)
     conditions = learned(cells, split == TRAIN, where) if schema is None else schema.conditions
@@ -354,7 +352,7 @@ def load(
             codes, classes = encode_labels(labels, n, where, found.classes)
             raw.notes += missing_labels(missing_words(labels))
         else:
-            codes, classes = _numbered(labels, named, n, where), named
+            codes, classes = numbered(labels, named, n, where), named
         if found.classes is None:
             found = with_classes(found, classes)
     made = Dataset(
@@ -397,12 +395,12 @@ def _of_long(
     known = None if schema is None else schema.sequences
     by_line = lines is None
     refuse_other_rows(raw, where)
-    said = _conditions(raw, condition, schema, len(raw.x), where) if by_line else {}
+    said = conditions_of_rows(raw, condition, schema, len(raw.x), where) if by_line else {}
     inner = taken_out(raw, asked.inputs or [one.name for one in (known.inputs if known else ())], where)
     folded = fold(raw, None if lines is None else lines[1], asked, schema, where)
     n = len(folded.raw.x)
     row = {name: folded.by_row(cells, f"the condition {name!r}", where, _BY_STEP) for name, cells in said.items()}
-    cells = row if by_line else _conditions(folded.raw, condition, schema, n, where)
+    cells = row if by_line else conditions_of_rows(folded.raw, condition, schema, n, where)
     raw = folded.raw
     assert raw.names is not None
     names = row_names(raw.names, n, where)
@@ -498,56 +496,6 @@ def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> R
     return raw
 
 
-def _conditions(raw: Raw, asked: Any, schema: Schema | None, n: int, where: str) -> dict[str, np.ndarray]:
-    """The cells of the conditions that are asked for, or that a schema has, which are no columns any more."""
-    named = isinstance(asked, Mapping)
-    given = dict(asked) if named else {}
-    texts = [] if named or asked is None else [asked] if isinstance(asked, str) else list(asked)
-    given |= {Path(text).stem: array_file(Path(text)) for text in texts if str(text).endswith(".npy")}
-    texts = [text for text in texts if not str(text).endswith(".npy")]
-    if schema is not None:
-        known = [one.name for one in schema.conditions or ()]
-        unknown = [name for name in (*map(plain_name, texts), *given) if name not in known]
-        if unknown:
-            fix = nearest(unknown[0], known) if known else "Train a model with --condition COLUMN."
-            raise UsageError(f"the model reads no condition {unknown[0]!r}.", where="condition", fix=fix)
-        texts = [name for name in known if name in (raw.columns or ()) or name in (raw.beside or {})]
-    own = {name: name if name in (raw.beside or {}) else plain_name(name) for name in texts}
-    beside = {asked: raw.beside[name] for asked, name in own.items() if raw.beside and name in raw.beside}
-    given |= _known_batches(raw, beside, given, schema) if schema is not None else beside
-    found = taken_out(raw, [name for name in texts if name not in given], where)
-    return arrays_of({name: values for name, values in given.items() if name not in found}, n, where) | found
-
-
-def _known_batches(
-    raw: Raw, beside: dict[str, np.ndarray], given: dict[str, Any], schema: Schema
-) -> dict[str, np.ndarray]:
-    """The conditions of cells; what is said of all stands for the names that no training cell had."""
-    made = dict(beside)
-    for one in schema.conditions or ():
-        cells = beside.get(one.name)
-        if cells is None or cells.dtype.kind != "U" or not one.values or one.name not in given:
-            continue
-        new = ~np.isin(cells, one.values)
-        if new.any():
-            made[one.name] = np.where(new, str(given[one.name]), cells)
-            raw.notes += (f"{int(new.sum())} cells of other {one.name} names count as {one.name}={given[one.name]}",)
-    return made
-
-
-def _numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.ndarray:
-    """Codes of labels whose classes have names: the labels number them, or are these names themselves."""
-    codes, words = encode_labels(labels, n, where)
-    numbers = {str(i): i for i in range(len(names))}
-    known = numbers if any(word in numbers for word in words) else {name: i for i, name in enumerate(names)}
-    unknown = [word for word in words if word not in known]
-    if unknown:
-        what = f"label {unknown[0]!r} has no name among the {len(names)} class names."
-        raise DataError(what, where=where, fix="Give labels from 0 on with one name for each, or the names as labels.")
-    places = np.array([known[word] for word in words], np.int32)
-    return np.where(codes < 0, np.int32(-1), places[codes]) if len(words) else codes
-
-
 def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource | None:
     """The files that are read by blocks, for a folder or glob of them, and for one file too large or asked for."""
     if not isinstance(spec, str | Path) or (isinstance(spec, str) and spec in KNOWN):
@@ -584,16 +532,6 @@ def _of_pictures(spec: Any) -> bool:
     return folder and idx.idx_folder(Path(spec)) is None and bool(find_pictures(Path(spec)).pictures)
 
 
-def _beside(condition: Any, schema: Schema | None) -> tuple[str, ...]:
-    """The names of conditions that may stand beside the matrix of AnnData."""
-    if schema is not None:
-        return tuple(one.name for one in schema.conditions or ())
-    if condition is None or isinstance(condition, Mapping):
-        return ()
-    texts = [condition] if isinstance(condition, str) else list(condition)
-    return tuple(plain_name(str(text)) for text in texts if not str(text).endswith(".npy"))
-
-
 def _of_cells(spec: Any) -> bool:
     return ".h5ad" in str(spec).lower() if isinstance(spec, str | Path) else is_annotated(spec)
 
@@ -615,14 +553,6 @@ def _roles(**choices: Any) -> tuple[ColumnRoles, dict[str, Any]]:
     if words.get("label", "").endswith(".npy"):
         given["label"] = array_file(Path(words.pop("label")))
     return ColumnRoles(**words), given
-
-
-def array_file(path: Path) -> np.ndarray:
-    """Read the array of a .npy file."""
-    try:
-        return read_npy(path)
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror}).", where=str(path), fix="Check the path.") from None
 
 
 def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, str]:

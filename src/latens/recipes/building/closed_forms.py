@@ -16,9 +16,9 @@ from latens.distributions import StandardNormal
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.depth import fit_depth_factors
 from latens.evaluation.evidence.factors import Factors, fit_factors, latent_gains
+from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
 from latens.evaluation.evidence.windows import FEWEST as FEWEST_WINDOWS
 from latens.evaluation.evidence.windows import fit_window, is_series
-from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
 from latens.models import (
     AbstractHead,
     Conditional,

@@ -26,8 +26,8 @@ from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_lik
 from latens.data.schema import image_shape
 from latens.data.tokens import steps_of
 from latens.errors import ConfigError
-from latens.evaluation.evidence.windows import is_series
 from latens.evaluation.evidence.tree import MOST_BINS
+from latens.evaluation.evidence.windows import is_series
 from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
 from latens.models.heads.tree import BINS
