@@ -159,8 +159,7 @@ class LabelConfig(Part, frozen=True):
     """What labels are for: nothing, a condition, or to be predicted where they are missing.
 
     Args:
-        kind: "none"; "condition", which every part reads; "beside", where parts read the other conditions alone;
-            "predict", from x (M2); "predict-codes", from codes (M1+M2).
+        kind: "none"; "condition", read by parts; "beside", not read; "predict" from x (M2); "predict-codes" (M1+M2).
         prior: The prior of a conditional model: one for all rows ("shared"), or a Normal for each "class".
         class_prior: The prior p(y) of a predicted label: uniform or learned.
         share: The share of each batch that has labels, where labels are predicted.

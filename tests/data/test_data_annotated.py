@@ -231,4 +231,8 @@ def test_counts_of_single_cells_are_recognised(tmp_path: Path) -> None:
             group.attrs["_index"] = "who"
             text(group, "who", [f"{name}{i}" for i in range(n)])
     report = check(load(tmp_path / "a.h5ad"))
-    assert (report["kind"], report["likelihood"], report["counts"]) == ("counts", "normal", {"all": True, "count": 30})
+    assert (report["kind"], report["likelihood"], report["counts"]) == (
+        "counts",
+        "depth-negative-binomial",
+        {"all": True, "count": 30},
+    )

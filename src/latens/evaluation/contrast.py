@@ -58,23 +58,10 @@ class Shrunk(NamedTuple):
 
 @ALONE
 def shrunk(effect: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"]) -> Shrunk:
-    r"""Shrink estimates of many effects, whose sizes are learned from all of them: adaptive shrinkage.
-
-    An estimate $b_j \sim N(\beta_j, s_j^2)$ has the prior $\beta_j \sim \sum_k w_k N(0, \sigma_k^2)$ on a grid of
-    $\sigma_k$ with $\sigma_0 = 0$. The weights have the largest likelihood, by EM, with ten effects of 0 added.
-
-    Args:
-        effect: The estimates, of shape (n,).
-        error: Their standard errors, above 0, of shape (n,).
-
-    Returns:
-        The prior found, beside the estimates.
-
-    Raises:
-        DataError: The shapes differ, an estimate is not finite, or an error is not above 0.
-
-    Source: Stephens (2017), Biostatistics 18, 275.
-    """
+    """Shrink estimates of many effects, whose sizes are learned from all of them: adaptive shrinkage."""
+    # An estimate $b_j \sim N(\beta_j, s_j^2)$ has the prior $\beta_j \sim \sum_k w_k N(0, \sigma_k^2)$ on a grid of
+    # $\sigma_k$ with $\sigma_0 = 0$. The weights have the largest likelihood, by EM, with ten effects of 0 added.
+    # Source: Stephens (2017), Biostatistics 18, 275.
     b, s = np.asarray(effect, np.float64), np.asarray(error, np.float64)
     if b.ndim != 1 or b.shape != s.shape or not len(b) or not (np.isfinite(b).all() and (s > 0).all()):
         what = f"there are estimates of shape {b.shape} with errors of shape {s.shape}, or some that are no numbers."
@@ -95,18 +82,9 @@ def shrunk(effect: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"]) -> S
 
 
 def expected_discoveries(probability: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    r"""The expected share of false discoveries among all that are at least as probable.
-
-    $\mathrm{FDR}_j = \frac{1}{|S_j|} \sum_{i \in S_j} (1 - p_i)$ with $S_j = \{i : p_i \ge p_j\}$.
-
-    Args:
-        probability: The posterior probability that each effect is real, of shape (n,).
-
-    Returns:
-        Shape (n,).
-
-    Source: Newton, Noueiry, Sarkar & Ahlquist (2004), Biostatistics 5, 155.
-    """
+    """The expected share of false discoveries among all that are at least as probable."""
+    # $\mathrm{FDR}_j = \frac{1}{|S_j|} \sum_{i \in S_j} (1 - p_i)$ with $S_j = \{i : p_i \ge p_j\}$.
+    # Source: Newton, Noueiry, Sarkar & Ahlquist (2004), Biostatistics 5, 155.
     p = np.asarray(probability, np.float64)
     order = np.argsort(-p, kind="stable")
     running = np.cumsum(1.0 - p[order]) / np.arange(1, len(p) + 1)
