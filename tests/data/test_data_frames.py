@@ -42,14 +42,14 @@ def test_nullable_columns_become_masked() -> None:
     ("table", "words"),
     [
         (frame(z=[1j, 2, 3]).drop(columns="kind"), "column 'z' holds .*neither a number nor text"),
-        (frame().set_index(pd.Index([1, 1, 2])).drop(columns="kind"), "row id 1 is used 2 times"),
+        (frame(i=[1, 1, 2]).drop(columns="kind"), "row id 1 is used 2 times"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are named 'a'"),
         (pd.DataFrame({"a": []}), "nothing in it"),
     ],
 )
 def test_refused_frames(table, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        load(table)
+        load(table, row_id="i" if "i" in table else None)
 
 
 def test_parquet_equals_the_frame(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_tables_of_other_libraries_are_frames(kind):
 
 
 def test_an_index_that_names_rows_twice_does_not_name_rows():
-    assert load_data(FRAME.set_axis([0] * N), missing="nan").names.tolist() == list(range(N))
+    twice = load_data(FRAME.set_axis([0] * N), missing="nan")
+    assert twice.names.tolist() == list(range(N))
+    assert [note for note in twice.notes if note.startswith("The index names some rows twice")]
     assert load_data(FRAME.droplevel(0).iloc[: N // 2], missing="nan").names.tolist() == list(range(N // 2))
 
 

@@ -178,7 +178,8 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
     index = frame.index
     counted = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
     # An index that names a row twice is not one of rows: of days, say, or of what was put together.
-    counted = counted or not index.is_unique
+    twice = not counted and not index.is_unique and roles.row_id is None
+    counted = counted or twice
     names = None if counted else np.asarray([v if isinstance(v, int) else str(v) for v in index.tolist()])
     found = role_positions(words, roles, where)
     kept = [i for i in range(len(words)) if i not in found.values()]
@@ -194,7 +195,9 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
         word: frame_column(series) if word in asides | left else typed_column(series)
         for word, series in zip(words, (frame.iloc[:, i] for i in range(len(words))))
     }
-    return from_columns(columns, roles, where, names)
+    raw = from_columns(columns, roles, where, names)
+    raw.notes += ("The index names some rows twice, and is not taken as ids: rows are counted from 0.",) * twice
+    return raw
 
 
 def typed_column(series: Any) -> "np.ndarray | Coded | list[str]":
