@@ -77,7 +77,9 @@ def test_a_season_is_found_and_what_needs_no_model_is_a_density() -> None:
     found = series_baselines(noise, everywhere, noise, everywhere)
     exact = -0.5 * 80 * (1.0 + np.log(2.0 * np.pi))  # what independent Normals have
     assert abs(found["regression"].mean() - exact) < 2.0
-    assert abs(found["seasonal_naive"].mean() - (exact - 78 * 0.5 * np.log(2.0))) < 2.0  # differences vary twice as much
+    assert (
+        abs(found["seasonal_naive"].mean() - (exact - 78 * 0.5 * np.log(2.0))) < 2.0
+    )  # differences vary twice as much
     seen = rng.random(noise.shape) < 0.5
     changed = np.where(seen, noise, 1e9)
     a, b = (series_baselines(noise, everywhere, one, seen)["regression"] for one in (noise, changed))
