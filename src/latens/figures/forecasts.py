@@ -73,6 +73,7 @@ def forecasts(
             locator = AutoDateLocator(minticks=3, maxticks=6)
             ax.xaxis.set_major_locator(locator)
             ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+            ax.xaxis.get_offset_text().set(fontsize=8, color=colours.muted)
         else:
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     headline(axes, f"The next {steps} steps" if steps > 1 else "The next step", theme)

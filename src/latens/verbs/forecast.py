@@ -60,8 +60,8 @@ class Forecast(Verb):
         rest = {name: array for name, array in _steps(data, positions, ends, steps).items() if name not in names}
         table = dict(rest)
         for j, name in enumerate(names):
-            for q, value in zip(evaluation.QUANTILES, quantiles):
-                table[name if q == 0.5 else f"{name}.q{100 * q:02.0f}"] = value[..., j].ravel()
+            for q, cells in zip(evaluation.QUANTILES, quantiles):
+                table[name if q == 0.5 else f"{name}.q{100 * q:02.0f}"] = cells[..., j].ravel()
         text = f"{steps} steps after each of {len(positions)} rows of {data.name}, {self.draws} draws"
         value: dict[str, Any] = {"rows": len(positions), "steps": steps, "draws": self.draws}
         arrays = {"draws": made, "row_id": data.names[positions]}
