@@ -143,7 +143,9 @@ def test_the_environment_is_the_model_itself(trained):
     state, dist = trained.model.ahead(
         state, jnp.array([(0.3 - one.usual) / one.scale]), key=jax.random.key(9), temperature=0.0
     )
-    assert float(seen[0]) == pytest.approx(float(dist.mean()[0]), rel=1e-4)
+    spread = float(jnp.sqrt(dist.moments()[1][0]))  # the latents have no noise, what they say has
+    assert float(seen[0]) == pytest.approx(float(dist.mean()[0]), abs=5 * spread)
+    assert spread < 0.01
     assert column.name == "observation_0"
 
 

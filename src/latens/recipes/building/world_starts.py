@@ -84,6 +84,9 @@ def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inp
     count = min(size - len(numbers), len(numbers))
     state, spread, pairs = _states(own, known, count)
     read, said = _pairs(state, inputs, pairs)
+    # What the encoder does not read, the reward, follows from the state and moves nothing.
+    foretold = np.isin(numbers, getattr(model.encoder, "blind", ()))
+    read[:, : len(numbers)][:, foretold] = 0.0
     weights = _weights(read, said)
     units, found = np.concatenate([spread, np.ones(count)]), state.shape[2]
     moved = np.maximum(np.mean((said - read @ weights) ** 2, axis=0), (SHARPEST * units) ** 2)
