@@ -99,7 +99,7 @@ def test_discrete_actions_are_read_as_they_were_taken(tmp_path):
 def test_the_closed_form_is_the_law_of_a_linear_world(started):
     (stage,) = started.stages()
     model = stage.start(started.new_model(), started.data)
-    state = model.start()._replace(count=jnp.asarray(3))
+    state = model.start()._replace(number=jnp.asarray(3))
     columns, one = started.data.schema.sequences.columns, started.data.schema.sequences.inputs[0]
     shift, scale = columns[0].shift, columns[0].scale
     z = state.z.at[0].set((0.4 - shift) / scale).at[1].set((0.8 - columns[1].shift) / columns[1].scale)
@@ -143,7 +143,9 @@ def test_the_environment_is_the_model_itself(trained):
     state, dist = trained.model.ahead(
         state, jnp.array([(0.3 - one.usual) / one.scale]), key=jax.random.key(9), temperature=0.0
     )
-    assert float(seen[0]) == pytest.approx(float(dist.mean()[0]), rel=1e-4)
+    spread = float(jnp.sqrt(dist.moments()[1][0]))  # the latents have no noise, what they say has
+    assert float(seen[0]) == pytest.approx(float(dist.mean()[0]), abs=5 * spread)
+    assert spread < 0.01
     assert column.name == "observation_0"
 
 

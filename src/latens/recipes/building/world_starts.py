@@ -80,10 +80,13 @@ def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inp
     coins = np.array(sorted(inner.binary), int)
     numbers = np.setdiff1d(np.arange(d), coins)
     own = x[..., numbers]
-    known = np.asarray(seen[..., numbers].all(axis=2))
+    # What the encoder does not read, the reward, follows from the state and moves nothing; a reset has none.
+    foretold = np.isin(numbers, getattr(model.encoder, "blind", ()))
+    known = np.asarray(seen[..., numbers[~foretold]].all(axis=2))
     count = min(size - len(numbers), len(numbers))
     state, spread, pairs = _states(own, known, count)
     read, said = _pairs(state, inputs, pairs)
+    read[:, : len(numbers)][:, foretold] = 0.0
     weights = _weights(read, said)
     units, found = np.concatenate([spread, np.ones(count)]), state.shape[2]
     moved = np.maximum(np.mean((said - read @ weights) ** 2, axis=0), (SHARPEST * units) ** 2)
