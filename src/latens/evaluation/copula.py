@@ -95,8 +95,8 @@ def fit_copula(
     r"""Draw mean and covariance of the latents of a table given its observed cells; None if it is too wide."""
     # A number or an order is a Normal latent that lies where the shares of its column have the cell; two names are one
     # that lies below or above 0, more are zeros and ones. By Gibbs sampling, each latent given the others, then
-    # Sigma ~ IW(S + 1 + k diag(S) / n, n + d + 2 + k), a k of `PRIORS`, and mu ~ N(mean, Sigma / n): means are free, so that a column whose gaps depend on
-    # others may have another distribution than its observed cells.
+    # Sigma ~ IW(S + 1 + k diag(S) / n, n + d + 2 + k) with k of `PRIORS`, and mu ~ N(mean, Sigma / n): means are free,
+    # so that a column whose gaps depend on others may have another distribution than its observed cells.
     # Source: Hoff (2007), "Extending the rank likelihood for semiparametric copula estimation"; Albert & Chib (1993)
     # for two names; Rubin (1987) for draws of parameters before draws of gaps.
     layout, rng = layout_of(types), np.random.default_rng(seed)
@@ -142,7 +142,7 @@ def fill(
 ) -> Filled:
     """Say what the gaps of rows may be, by each draw of the parameters in turn, and complete the rows at random."""
     # keys: a whole number for each row, from which its noise comes: no row depends on the others.
-    layout, count, n = copula.layout, len(copula.mean), len(x)
+    layout, count = copula.layout, len(copula.mean)
     shown, stored = np.asarray(mask, bool), np.where(mask, x, 0).astype(np.float64)
     shares = [shown[:, j, None] * np.asarray(one.shares) for j, one in enumerate(layout.types)]
     completed = np.repeat(stored[:, None], draws, axis=1)
