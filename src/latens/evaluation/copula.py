@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy.special import multigammaln, ndtr, ndtri
+from scipy.special import gammaln, ndtr, ndtri
 
 from latens.data.columns import ColumnType
 
@@ -168,7 +168,7 @@ def fill(
                 if not again:
                     shares[j][some[gone]] += _shares(layout, j, state.z[gone], copula.mean[b], precision) / count
                 if table >= 0:
-                    u = noise(gone, layout.width + j)
+                    u = _noise(keys, (seed, turn + SETTLE, again, BETWEEN), gone, layout.width + j)
                     completed[some[gone], table, j] = _cell(layout, j, state.z[gone], u)
     return Filled(shares, completed)
 
@@ -292,7 +292,8 @@ def log_marginals(scatter: Shaped[np.ndarray, "d d"], rows: float, spread: Shape
     for part in PRIORS:
         first, free = np.eye(d) + part * rows * np.diag(spread), d + 2 + part * rows
         before, after = (np.linalg.slogdet(one)[1] for one in (first, first + scatter))
-        gammas = multigammaln(0.5 * (free + rows), d) - multigammaln(0.5 * free, d)
+        places = free - np.arange(d)
+        gammas = np.sum(gammaln(0.5 * (places + rows)) - gammaln(0.5 * places))
         found.append(0.5 * (free * before - (free + rows) * after) + gammas)
     return np.array(found)
 
