@@ -4,9 +4,11 @@
 
 A table has 500 rows of five columns: x and g are always there, y, d and w each miss 30 % of their cells at random
 given x and g. Wanted are the mean of y, the share of d = yes, the slope of y on x, and the mean of w. Each table is
-completed by one model (as many draws), and by as many models of bootstrapped rows, a draw each; beside them stand the
-complete table, and its rows without gaps alone. One line a table goes to OUT.jsonl, and tables that are there already
-are skipped: stop it whenever you like. The last lines are the shares of the intervals that hold the truth.
+completed by one model (as many draws), by as many models of bootstrapped rows, a draw each, and by a Gaussian copula
+alone. Beside them stand the complete table, and its rows without gaps alone.
+
+One line a table goes to OUT.jsonl, and tables that are there already are skipped: stop it whenever you like. The last
+lines are the shares of the intervals that hold the truth.
 """
 
 import argparse
@@ -136,9 +138,12 @@ def run(seed: int, models: int, settings: dict) -> dict:
     seconds = {}
     for name, count in (("one model", 1), ("ensemble", models)):
         began = time.monotonic()
-        imputer = Imputer(ensemble=count, settings=settings, random_state=seed).fit(gaps)
+        imputer = Imputer(ensemble=count, settings=settings, copula="none", random_state=seed).fit(gaps)
         made[name] = interval(imputer.draws(gaps, models))
         seconds[name] = time.monotonic() - began
+    began = time.monotonic()
+    made["copula"] = interval(Imputer(copula="only", random_state=seed).fit(gaps).draws(gaps, models))
+    seconds["copula"] = time.monotonic() - began
     share = float(gaps[["y", "d", "w"]].isna().mean().mean())
     return {"seed": seed, "models": models, "missing": share, "seconds": seconds, **made}
 
@@ -148,7 +153,7 @@ def report(lines: list[dict]) -> None:
     true = truth()
     print(f"{len(lines)} tables, {np.mean([line['missing'] for line in lines]):.1%} of y, d and w missing")
     print(f"{'':<20}" + "".join(f"{name:>34}" for name in WANTED))
-    for way in ("complete", "rows without gaps", "one model", "ensemble"):
+    for way in ("complete", "rows without gaps", "one model", "ensemble", "copula"):
         found = np.array([line[way] for line in lines])
         cells = []
         for j, name in enumerate(WANTED):

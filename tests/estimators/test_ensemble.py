@@ -57,7 +57,9 @@ def test_models_take_turns_at_the_draws_and_agree_on_the_rest(imputer):
 
 def test_a_single_model_is_trained_on_the_rows_as_they_are():
     x = gaps(80, 0)
-    one, several = (VAEImputer(ensemble=e, settings=TINY, num_samples=5, copula="none", random_state=5).fit(x) for e in (1, 2))
+    one, several = (
+        VAEImputer(ensemble=e, settings=TINY, num_samples=5, copula="none", random_state=5).fit(x) for e in (1, 2)
+    )
     assert one.models_ == [one.model_]
     assert one.model_.facts["rows"] < 80 == several.model_.facts["rows"]
     assert one.model_.facts["fingerprint"] != several.model_.facts["fingerprint"]

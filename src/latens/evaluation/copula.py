@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy.special import multigammaln, ndtr, ndtri
+from scipy.special import gammaln, ndtr, ndtri
 
 from latens.data.columns import ColumnType
 
@@ -95,8 +95,8 @@ def fit_copula(
     r"""Draw mean and covariance of the latents of a table given its observed cells; None if it is too wide."""
     # A number or an order is a Normal latent that lies where the shares of its column have the cell; two names are one
     # that lies below or above 0, more are zeros and ones. By Gibbs sampling, each latent given the others, then
-    # Sigma ~ IW(S + 1 + k diag(S) / n, n + d + 2 + k), a k of `PRIORS`, and mu ~ N(mean, Sigma / n): means are free, so that a column whose gaps depend on
-    # others may have another distribution than its observed cells.
+    # Sigma ~ IW(S + 1 + k diag(S) / n, n + d + 2 + k) with k of `PRIORS`, and mu ~ N(mean, Sigma / n): means are free,
+    # so that a column whose gaps depend on others may have another distribution than its observed cells.
     # Source: Hoff (2007), "Extending the rank likelihood for semiparametric copula estimation"; Albert & Chib (1993)
     # for two names; Rubin (1987) for draws of parameters before draws of gaps.
     layout, rng = layout_of(types), np.random.default_rng(seed)
@@ -142,7 +142,7 @@ def fill(
 ) -> Filled:
     """Say what the gaps of rows may be, by each draw of the parameters in turn, and complete the rows at random."""
     # keys: a whole number for each row, from which its noise comes: no row depends on the others.
-    layout, count, n = copula.layout, len(copula.mean), len(x)
+    layout, count = copula.layout, len(copula.mean)
     shown, stored = np.asarray(mask, bool), np.where(mask, x, 0).astype(np.float64)
     shares = [shown[:, j, None] * np.asarray(one.shares) for j, one in enumerate(layout.types)]
     completed = np.repeat(stored[:, None], draws, axis=1)
@@ -168,7 +168,7 @@ def fill(
                 if not again:
                     shares[j][some[gone]] += _shares(layout, j, state.z[gone], copula.mean[b], precision) / count
                 if table >= 0:
-                    u = noise(gone, layout.width + j)
+                    u = _noise(keys, (seed, turn + SETTLE, again, BETWEEN), gone, layout.width + j)
                     completed[some[gone], table, j] = _cell(layout, j, state.z[gone], u)
     return Filled(shares, completed)
 
@@ -292,7 +292,8 @@ def log_marginals(scatter: Shaped[np.ndarray, "d d"], rows: float, spread: Shape
     for part in PRIORS:
         first, free = np.eye(d) + part * rows * np.diag(spread), d + 2 + part * rows
         before, after = (np.linalg.slogdet(one)[1] for one in (first, first + scatter))
-        gammas = multigammaln(0.5 * (free + rows), d) - multigammaln(0.5 * free, d)
+        places = free - np.arange(d)
+        gammas = np.sum(gammaln(0.5 * (places + rows)) - gammaln(0.5 * places))
         found.append(0.5 * (free * before - (free + rows) * after) + gammas)
     return np.array(found)
 
