@@ -79,7 +79,8 @@ class Shrunk:
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """The log density of windows."""
-        return stats.multivariate_normal.logpdf(x.reshape(len(x), -1), self.mean, self.covariance)
+        covariance: Any = self.covariance  # scipy says int
+        return stats.multivariate_normal.logpdf(x.reshape(len(x), -1), self.mean, covariance)
 
     def given(self, x: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation of hidden cells given the others."""
