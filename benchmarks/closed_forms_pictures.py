@@ -30,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 
 import latens
 from completing import crps, normal_crps
-from latens.config import override
+from latens.config import VAEConfig, override
 from latens.data import Preparation
 from latens.evaluation import elbo_parts, impute
 from latens.evaluation.complete import complete
@@ -50,7 +50,7 @@ SHARES = (0.3, 0.1, 0.03, 0.01, 0.003)
 def windows_of(path: Path, stride: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Training and test windows of (times, series), and the period of a table of hours."""
     if path.is_dir():
-        return (*(_archive(path / f"{path.name}_{part}.ts") for part in ("TRAIN", "TEST")), 0)
+        return _archive(path / f"{path.name}_TRAIN.ts"), _archive(path / f"{path.name}_TEST.ts"), 0
     x = pd.read_csv(path).select_dtypes("number").to_numpy(float)
     count = int(0.7 * len(x))
     x = (x - x[:count].mean(axis=0)) / x[:count].std(axis=0)
@@ -79,7 +79,8 @@ class Shrunk:
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """The log density of windows."""
-        return stats.multivariate_normal(self.mean, self.covariance).logpdf(x.reshape(len(x), -1))
+        covariance: Any = self.covariance  # scipy says int
+        return stats.multivariate_normal.logpdf(x.reshape(len(x), -1), self.mean, covariance)
 
     def given(self, x: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation of hidden cells given the others."""
@@ -124,6 +125,7 @@ def of_windows(path: Path, stride: int, settings: dict[str, Any]) -> None:
     trained, _ = latens.train(latens.prepare(config, latens.load_data(train)))
     seconds, shrunk, fault = time.process_time() - began, Shrunk(train), with_faults(test, rng)
     own = lambda x: latens.load_data(x, schema=trained.schema)  # noqa: E731
+    assert isinstance(trained.config, VAEConfig)
     family = trained.config.likelihood.family
     print(f"{path.stem}: {len(train)} windows of {train.shape[1:]}, {family}, {seconds:.0f} s; {start_text(trained)}")
     usual = -surprises(trained, own(test), None, others=1, num_samples=300, key=trained.rows(own(test)).key)
@@ -190,6 +192,7 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
     experiment = latens.prepare(override(get_recipe("default").config, settings), data)
     first = experiment.trained(experiment.stages()[0].start(experiment.new_model(), experiment.data))
     trained, _ = latens.train(experiment)
+    assert isinstance(trained.config, VAEConfig)
     seconds, count = time.process_time() - began, trained.config.posterior.latent_dim or 1
     flat = np.asarray(experiment.data.x[experiment.data.subset("train")], np.float32).reshape(-1, x[0].size)
     made, away = principal(flat, count), test.reshape(len(test), -1).astype(np.float64)

@@ -145,7 +145,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     if (head := suits(having, data)) is not None:
         count = latents_of(data, preparation(schema, having), head)
         if count:
-            network = replace(network, linear=True, linear_unit=True)
+            network = replace(network, linear=True, linear_unit=likelihood.family == "correlated-normal")
             reasons.append(
                 "networks that begin at the principal components of the training rows (--set start=none for none)"
             )
