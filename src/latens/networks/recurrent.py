@@ -52,7 +52,11 @@ class GRU(eqx.Module):
     ) -> Float[Array, "t n"]:
         """The state after every step."""
         # unroll: how many steps a turn of the compiled loop takes.
-        return jax.lax.scan(lambda h, gate: (self.step(gate, h),) * 2, start, gates, unroll=unroll)[1]
+
+        def step(state: Array, gate: Array) -> tuple[Array, Array]:
+            return (after := self.step(gate, state)), after
+
+        return jax.lax.scan(step, start, gates, unroll=unroll)[1]
 
     def step(self, gate: Float[Array, " three_n"], state: Float[Array, " n"]) -> Float[Array, " n"]:
         """The state after one step, of which `inputs` gave the gates."""
