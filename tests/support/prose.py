@@ -10,7 +10,9 @@ MEDIAN, LONG, LONG_SHARE = 15, 30, 0.05
 
 IDIOLECT = {
     "a sentence that begins with Of": re.compile(r"^Of\b"),
-    "is no NOUN": re.compile(r"(?<!here )\b(?:is|are|was|were) no (?!longer\b|more\b|less\b|better\b|worse\b|one\b)\w+"),
+    "is no NOUN": re.compile(
+        r"(?<!here )\b(?:is|are|was|were) no (?!longer\b|more\b|less\b|better\b|worse\b|one\b)\w+"
+    ),
     "hang together": re.compile(r"\bhangs? (?:together|on)\b", re.IGNORECASE),
     "told": re.compile(r"\btold\b", re.IGNORECASE),
     "goes on": re.compile(r"\b(?:goes|go|going) on\b(?! (?:a|the) )", re.IGNORECASE),
@@ -89,7 +91,9 @@ def report(paths: list[Path]) -> str:
     lines = []
     for path in paths:
         one = measure(path.read_text())
-        lines.append(f"{path.name:28} {len(one.sentences):4} {one.median:5g} {one.long:6.0%} {len(one.idiolect):4} {one.words:6}")
+        lines.append(
+            f"{path.name:28} {len(one.sentences):4} {one.median:5g} {one.long:6.0%} {len(one.idiolect):4} {one.words:6}"
+        )
     return "\n".join(lines)
 
 

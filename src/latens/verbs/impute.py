@@ -86,7 +86,9 @@ class Impute(Verb):
             text += f"\n{fewer}: a larger --num-samples is safer"
         known = formulas(trained.schema)
         share = count / max(hidden.size, 1)
-        plain = [f"Filled {count:,} of {hidden.size:,} cells ({100 * share:.1f} %) of {len(data):,} rows."] if count else []
+        plain = (
+            [f"Filled {count:,} of {hidden.size:,} cells ({100 * share:.1f} %) of {len(data):,} rows."] if count else []
+        )
         if few or empty:
             plain.append(f"Be careful with {few + empty:,} rows: little in them says what is missing.")
         if count and types is not None and self.interval is None:

@@ -53,7 +53,9 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     attacks = found.get("attacks")
     if attacks:
         caught = max(one["caught"] for one in attacks.values())
-        lines.append(f"Given away: an attack finds {100 * caught:.1f} % of the real rows at 1 % false alarms (guessing: 1 %).")
+        lines.append(
+            f"Given away: an attack finds {100 * caught:.1f} % of the real rows at 1 % false alarms (guessing: 1 %)."
+        )
     else:
         lines.append("Next: add --test REAL2, rows that did not make it, to see what it gives away.")
     return tuple(lines)
