@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test test-more mutants lint unit docs package long notebooks pretrained bench clean
+.PHONY: demo test test-more mutants lint unit docs docs-outputs package long notebooks pretrained bench clean
 
 demo: $(STAMP)
 	$(BIN)/latens demo
@@ -45,6 +45,10 @@ long: $(DEV_STAMP)
 # The documentation as a site in site/: every page, and a reference of every public name. A broken link is an error.
 docs: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# What the pages show of their commands, run again: printed lines and pictures.
+docs-outputs: $(DEV_STAMP)
+	MPLBACKEND=agg $(BIN)/python docs/outputs.py
 
 # The wheel and the source distribution, each installed into an empty environment and run there.
 package:

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import os
 import re
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 
 from latens.cli.arguments import COMMANDS, subparsers
+from latens.cli.main import main as latens
 from latens.pictures.draw import PICTURES
 from latens.verbs.kernel import verbs
 from latens.workflow.metrics import METRICS
@@ -151,6 +153,7 @@ def on_files(files: Any, config: Any) -> Any:
         files.append(File.generated(config, f"reference/{page}.md", content="\n".join(lines)))
     for page, made in (("commands", commands), ("numbers", numbers), ("pictures", pictures)):
         files.append(File.generated(config, f"reference/{page}.md", content=made()))
+    files.append(File.generated(config, "live/digits.html", content=live()))
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
         body, resources = MarkdownExporter().from_filename(str(path), resources=names)
@@ -160,8 +163,20 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+@cache
+def live() -> str:
+    """The explorer of digits in two dimensions as one file, which the pages embed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "digits.html")
+        if code := latens(["explore", "pretrained:digits-2d", "digits", "--export", str(path), "--quiet"]):
+            raise PluginError(f"latens explore ended with exit code {code}")
+        return path.read_text(encoding="utf-8")
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Link to the notebooks' pages, and name other files of the repository by their path."""
+    if "/" in page.file.src_uri:  # there, `../` is a page of the site
+        return markdown
     markdown = NOTEBOOK.sub(r"](notebooks/\1.md)", markdown)
     return REPOSITORY.sub(r"\1 (`\2`)", markdown)
 

@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import sys
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -14,11 +15,11 @@ from paths import ROOT
 from latens.cli.arguments import parse
 from latens.cli.main import main
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "evidence").glob("*.md"))]
 ELSEWHERE = ("callbacks",)
 """Pages that need what is not installed: run with stand-ins, by the tests of their subject."""
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-RUN = [page for page in PAGES if BLOCK.search(page.read_text()) and page.stem not in ELSEWHERE]
+OUTPUTS = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "outputs.py")))
+RUN = [page for page in PAGES if OUTPUTS.BLOCK.search(page.read_text()) and page.stem not in ELSEWHERE]
 
 
 LENGTHY = ("tutorials",)
@@ -34,16 +35,32 @@ LENGTHY = ("tutorials",)
 def test_snippets_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
-    for kind, text in BLOCK.findall(page.read_text()):
+    prints = dict(OUTPUTS.PRINTS.findall(page.read_text()))
+    for kind, text in OUTPUTS.blocks(page):
         if kind == "python":
             code = compile(text, f"{page.name}", "exec")
+            capsys.readouterr()
             exec(code, namespace)
+            if text in prints:  # what the page says that it prints
+                assert not OUTPUTS.stale(prints[text].splitlines(), capsys.readouterr().out.splitlines()), text
             continue
-        for line in text.splitlines():
-            if line.startswith("$ "):
-                words = shlex.split(line[2:])
-                assert words[0] == "latens", line
-                assert main(words[1:]) == 0, (line, capsys.readouterr())
+        for command, shown in OUTPUTS.commands(text):
+            words = shlex.split(command)
+            assert words[0] == "latens", command
+            code, lines = OUTPUTS.printed(main, words[1:])
+            assert code == 0, (command, lines)
+            assert not OUTPUTS.stale(shown, lines), (command, "run `make docs-outputs`", lines)
+    for name in OUTPUTS.SHOWN.findall(page.read_text()):
+        assert (ROOT / "docs" / "shown" / name).exists(), name
+
+
+def test_outputs_are_compared_by_their_words():
+    """Numbers may differ, words and their order may not; `...` stands for any lines."""
+    assert OUTPUTS.commands("$ latens a\nx\n\n$ latens b\n") == [("latens a", ["x"]), ("latens b", [])]
+    lines = ["a 1.5 nats", "b in 3 s", "c"]
+    assert OUTPUTS.stale(["a -2 nats", "...", "c"], lines) == []
+    assert OUTPUTS.stale(["b in 4 min", "a 2 nats"], lines) == ["a 2 nats"]
+    assert OUTPUTS.stale(["a 2 bits"], lines) == ["a 2 bits"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
