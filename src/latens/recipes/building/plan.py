@@ -192,13 +192,15 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     reasons += _prior_held(objective.name, prior.kind)
     rows = data.count("train")
     if training.batch_size is None:
-        usual, length = 128 if rows >= 1000 and not pictures else PICTURE_BATCH, None
+        usual = 128 if rows >= 1000 and not pictures else PICTURE_BATCH
+        of_cells = ""
         if schema.tokens is not None:
             length = max(1.0, float(np.mean(steps_of(data.x[data.subset("train")[:LOOKED_AT]]))))
             usual = min(usual, max(LEAST_TEXTS, 2 ** int(math.log2(max(1.0, BATCH_TOKENS / length)))))
-        training = replace(training, batch_size=min(usual, 2 ** int(math.log2(max(1, BATCH_CELLS // cells)))))
-        of_cells = f" of {cells:,} values" if training.batch_size != usual else ""
-        of_cells = f" of {length:.0f} tokens on average" if length is not None else of_cells
+            of_cells = f" of {length:.0f} tokens on average"
+        size = min(usual, 2 ** int(math.log2(max(1, BATCH_CELLS // cells))))
+        of_cells = f" of {cells:,} values" if size != usual else of_cells
+        training = replace(training, batch_size=size)
         reasons.append(f"batches of {training.batch_size}, for {rows:,} training rows{of_cells}")
     optimizer = config.optimizer
     if optimizer.name == "adamw" and "weight_decay" not in optimizer.options:
