@@ -18,6 +18,7 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation import Rows
 from latens.evaluation.evidence.particles import filtered
+from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
 
@@ -62,13 +63,13 @@ class Held(Chain):
 
 def hidden_markov() -> m.StateSpaceModel:
     """A hidden Markov model as a state-space model whose latents are independent Normals."""
-    decoder: Any = m.StepDecoder(
+    decoder: Any = StepDecoder(
         Held(), jnp.zeros((2, 1)), jnp.zeros((1, 1)), jnp.zeros((1, 1)), jnp.zeros((2, 1)), None, jnp.zeros((1, 2)),
         jnp.zeros((0, 2)), jnp.zeros(2), Says(), m.BernoulliHead((2,)),
     )  # fmt: skip
     change = Dense([2 + STATES + 1, 2], key=jax.random.key(0)).with_output_weights_times(0.0)
     reader = GRU.create(2 * 2 + 1, 2, key=jax.random.key(1))
-    encoder = m.StepEncoder(reader, change, jnp.zeros((2, 1)), jnp.full((2, 1), -40.0))
+    encoder = StepEncoder(reader, change, jnp.zeros((2, 1)), jnp.full((2, 1), -40.0))
     return m.StateSpaceModel(m.StepPrior(STEPS), encoder, decoder)
 
 
@@ -133,7 +134,7 @@ def test_the_mean_of_many_estimates_is_p(proposal: Any) -> None:
     change = Dense([2 + 1, 2], key=jax.random.key(0))
     change = eqx.tree_at(lambda d: d.layers[0].weight, change, 0.3 * change.layers[0].weight)
     reader = GRU.create(2 * 2 + 1, 2, key=jax.random.key(1))
-    rough = m.StepEncoder(reader, change, jnp.full((2, 1), 0.05), jnp.full((2, 1), -2.0))
+    rough = StepEncoder(reader, change, jnp.full((2, 1), 0.05), jnp.full((2, 1), -2.0))
     inputs = rng.normal(size=(20, 1))
     mean, cov, *_ = joint_normal(model.decoder, inputs, 20)
     x = rng.multivariate_normal(mean, cov).reshape(20, 2)

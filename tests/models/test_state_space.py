@@ -13,6 +13,7 @@ from tests.support.linear_steps import joint_normal, linear_model
 
 from latens import models as m
 from latens.data.batches import Batch
+from latens.models.state_space import StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
 from latens.objectives import ELBO
@@ -50,7 +51,7 @@ def neural(lags: tuple[int, ...] = (), memory: int = 4, reads: Any = "all", size
     reader = GRU.create(2 * d + given, 5, key=keys[4])
     change = Dense([5 + memory + size, 5, 2 * size], key=keys[5], **options)
     gain = 0.2 * jax.random.normal(keys[6], (d, size))
-    encoder = m.StepEncoder(reader, change, gain, jnp.full((d, size), -1.0), reads)
+    encoder = StepEncoder(reader, change, gain, jnp.full((d, size), -1.0), reads)
     return m.StateSpaceModel(m.StepPrior(STEPS), encoder, decoder)
 
 

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens import models as m
+from latens.models.exact_steps import ExactSmoother
 from latens.models.heads.base import SharedScaleNormalHead
+from latens.models.state_space import StepDecoder
 
 SHIFT, SCALE = np.array([1.0, -2.0]), np.array([2.0, 0.5])
 
@@ -18,11 +20,11 @@ def linear_model(steps: int = 20, size: int = 3, given: int = 1, seed: int = 0) 
     head = m.AffineHead(SharedScaleNormalHead((2,), jnp.array([-0.7, -0.3])), SHIFT, SCALE)
     drift = jnp.asarray(0.9 * np.linalg.qr(rng.normal(size=(size, size)))[0], jnp.float32)
     entry = m.Standardise(SHIFT, SCALE)
-    decoder = m.StepDecoder(
+    decoder = StepDecoder(
         None, 0.3 * draw(2, size), drift, draw(given, size), 0.3 * draw(2, size), None, draw(size, 2),
         jnp.zeros((0, 2)), draw(2), None, head, entry,
     )  # fmt: skip
-    return m.StateSpaceModel(m.StepPrior(steps), m.ExactSmoother(), decoder)
+    return m.StateSpaceModel(m.StepPrior(steps), ExactSmoother(), decoder)
 
 
 def joint_normal(decoder: Any, inputs: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

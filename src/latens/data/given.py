@@ -257,3 +257,10 @@ def told(conditions: Sequence[Condition], cells: Cells) -> str:
 
 def _coded(numbers: np.ndarray) -> bool:
     return bool((numbers == np.round(numbers)).all()) and len(np.unique(numbers)) <= _CODES
+
+
+def usual_inputs(schema: Any) -> dict[str, np.ndarray]:
+    """What is usual at every step of a row that is a sequence with inputs, shape (steps, width)."""
+    inputs = schema.sequences.inputs if schema.sequences is not None else None
+    width = sum(one.width for one in inputs or ())
+    return {INPUTS: np.zeros((schema.shape[0], width), np.float32)} if inputs else {}

@@ -23,17 +23,7 @@ _Limits: TypeAlias = tuple[float | None, ...]
 
 
 class Space(Struct, frozen=True, forbid_unknown_fields=True):
-    """A space of observations or actions: a box of numbers, or whole numbers from `start` on.
-
-    Args:
-        kind: "box" or "discrete".
-        shape: Shape of one element; () of a discrete space.
-        low: Least number of each entry, None where there is none; of a box.
-        high: Largest number of each entry, likewise.
-        dtype: Type of the numbers.
-        n: How many numbers a discrete space has.
-        start: The first of these.
-    """
+    """A space of observations or actions: a box of numbers, or whole numbers from `start` on."""
 
     kind: Literal["box", "discrete"]
     shape: tuple[Annotated[int, Meta(ge=1, le=2**20)], ...] = ()
@@ -70,16 +60,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class World(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a recording says of its environment.
-
-    Args:
-        env: Name of the environment in Gymnasium's registry.
-        limit: Steps after which the environment truncates an episode; None for no limit.
-        observation: The space of what was recorded of an observation.
-        action: The space of actions.
-        observed: Which entries of the environment's observation were recorded; None for all.
-        ends: Whether some recorded episode terminated.
-    """
+    """What a recording says of its environment."""
 
     env: Annotated[str, Meta(max_length=1000)]
     limit: Annotated[int, Meta(ge=1, le=2**31)] | None

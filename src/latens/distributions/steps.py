@@ -19,16 +19,7 @@ def key_of_step(key: Key, step: Array) -> Key:
 
 
 class Steps(AbstractFactorised):
-    r"""Steps that are independent given what a network says of each.
-
-    $\prod_t p(x_t \mid o_t)$ over events of shape (T, *step).
-
-    Args:
-        head: Makes the distribution of one step from its outputs.
-        outputs: The outputs $o_t$ of every step, of shape (T, n).
-        written: Of a model whose steps are given those before them, the steps that these outputs were given, of shape
-            (T, *step): a sample is then these. None: samples are drawn.
-    """
+    """Steps that are independent given what a network says of each."""
 
     has_path: ClassVar[bool] = False
 
@@ -48,15 +39,7 @@ class Steps(AbstractFactorised):
         return jax.vmap(lambda o, x: _factorised(self.head(o)).log_prob_terms(x))(self.outputs, event)
 
     def log_prob_by_step(self, event: Shaped[Array, "T ..."], mask: Bool[Array, "T ..."] | None = None) -> Array:
-        """The log density of what is observed of every step.
-
-        Args:
-            event: One event.
-            mask: True where the entry is observed; None: everywhere.
-
-        Returns:
-            Shape (T,), in nats.
-        """
+        """The log density of what is observed of every step."""
         if mask is None:
             return jax.vmap(lambda o, x: self.head(o).log_prob(x))(self.outputs, event)
         return jax.vmap(lambda o, x, m: log_prob(self.head(o), x, m))(self.outputs, event, mask)
@@ -87,13 +70,7 @@ def _factorised(distribution: AbstractDistribution) -> Any:
 
 
 class StepColumns(AbstractFactorised):
-    r"""Columns of numbers, each a Normal, beside columns of 0 and 1, each a Bernoulli.
-
-    Args:
-        numbers: The Normal of all columns; that of a column of 0 and 1 is not read.
-        logits: The logits of all columns, of shape (d,); that of a column of numbers is not read.
-        binary: Which columns hold 0 and 1.
-    """
+    """Columns of numbers, each a Normal, beside columns of 0 and 1, each a Bernoulli."""
 
     has_path: ClassVar[bool] = False
 

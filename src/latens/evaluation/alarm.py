@@ -18,18 +18,7 @@ FEWEST = 5
 
 
 class Alarm(eqx.Module):
-    r"""A mixture of Gaussians of (observation, action), and the density of which few training steps are below.
-
-    $\log p(o, a) = \log\sum_c \pi_{ac}\,\mathcal{N}(u \mid m_{ac}, (W_{ac}^T W_{ac})^{-1})$, where u is the
-    observation, with the action behind it where that is a box. A discrete action chooses its own Gaussians.
-
-    Args:
-        log_weights: $\log\pi$, the share of the action included, of shape (A, C); A is 1 for boxes.
-        means: m, of shape (A, C, D).
-        whiteners: W, of shape (A, C, D, D).
-        threshold: The density, in nats, below which a step is outside.
-        discrete: Whether the action is a whole number from 0 on.
-    """
+    """A mixture of Gaussians of (observation, action), and the density of which few training steps are below."""
 
     log_weights: Float[Array, "A C"]
     means: Float[Array, "A C D"]
@@ -38,15 +27,7 @@ class Alarm(eqx.Module):
     discrete: bool = eqx.field(static=True)
 
     def log_prob(self, observation: Float[Array, " d"], action: Float[Array, " a"]) -> Float[Array, ""]:
-        """The log density of an observation and the action taken there, in nats.
-
-        Args:
-            observation: In its own units.
-            action: Likewise; of a discrete space its place from 0 on, of shape (1,).
-
-        Returns:
-            The log density.
-        """
+        """The log density of an observation and the action taken there, in nats."""
         place = action[0].astype(int) if self.discrete else 0
         u = observation if self.discrete else jnp.concatenate([observation, action])
         away = jnp.einsum("cij,cj->ci", self.whiteners[place], u - self.means[place])
@@ -55,11 +36,7 @@ class Alarm(eqx.Module):
         return jax.nn.logsumexp(self.log_weights[place] + each)
 
     def plain(self) -> dict[str, Any]:
-        """The same as plain values, as a model file keeps it.
-
-        Returns:
-            Lists of numbers by name.
-        """
+        """The same as plain values, as a model file keeps it."""
         names = ("log_weights", "means", "whiteners", "threshold")
         # An action that was never taken has a weight of 0, whose logarithm JSON does not know.
         numbers = {name: np.maximum(np.asarray(getattr(self, name), np.float64), -1e30).tolist() for name in names}
@@ -75,19 +52,7 @@ def alarm_from(plain: dict[str, Any]) -> Alarm:
 def fit_alarm(
     observations: Shaped[np.ndarray, "n d"], actions: Shaped[np.ndarray, "n a"], *, places: int = 0, seed: int = 0
 ) -> Alarm:
-    """Fit the mixture to training steps by EM; a tenth of the rows chooses the number of Gaussians.
-
-    Args:
-        observations: What was seen where the action was taken, in its own units.
-        actions: The action; of a discrete space its place from 0 on, of shape (n, 1).
-        places: How many actions a discrete space has; 0 for boxes.
-        seed: Which rows are taken where there are more than 20,000, and where EM begins.
-
-    Returns:
-        The alarm, with the 0.1 % quantile of the density of these rows as its threshold.
-
-    Source: Dempster, Laird & Rubin (1977).
-    """
+    """Fit the mixture to training steps by EM; a tenth of the rows chooses the number of Gaussians."""
     rng = np.random.default_rng(seed)
     kept = np.sort(rng.permutation(len(observations))[:MOST_ROWS])
     rows = observations[kept].astype(np.float64)

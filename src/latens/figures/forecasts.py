@@ -25,23 +25,7 @@ def forecasts(
     time: str = "step",
     theme: ThemeName = "light",
 ) -> Made:
-    """Draw series with the bands of what follows, and what came where it is known.
-
-    Args:
-        before: The series, of shape (n, T), NaN where nothing was observed.
-        draws: M draws of what follows, of shape (M, n, H).
-        names: What each series is called.
-        times: The T + H times of each series, numbers or dates; None counts steps from the forecast on.
-        after: What came, of shape (n, H), NaN where it is not known; None: not known.
-        time: What the times are called.
-        theme: The colours.
-
-    Returns:
-        The Axes, and a table with `series`, `step`, `observed`, `median` and the ends of the bands.
-
-    Raises:
-        DataError: The shapes do not fit, or there are more than 6 series.
-    """
+    """Draw series with the bands of what follows, and what came where it is known."""
     x, drawn = numbers(before, "before", ndim=2, finite=False), numbers(draws, "draws", ndim=3)
     count, length = x.shape
     steps = drawn.shape[2]

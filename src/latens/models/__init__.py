@@ -51,7 +51,6 @@ from .conditional import Conditional as Conditional
 from .conditional import Standardise as Standardise
 from .conditional import constant_at_first as constant_at_first
 from .conditional import widths_between as widths_between
-from .exact_steps import ExactSmoother as ExactSmoother
 from .exact_steps import PrecisionNormal as PrecisionNormal
 from .finite import ExactChoices as ExactChoices
 from .finite import every_latent as every_latent
@@ -100,8 +99,6 @@ from .semi_supervised import LabelAndCode as LabelAndCode
 from .semi_supervised import SemiSupervised as SemiSupervised
 from .semi_supervised import Stacked as Stacked
 from .state_space import StateSpaceModel as StateSpaceModel
-from .state_space import StepDecoder as StepDecoder
-from .state_space import StepEncoder as StepEncoder
 from .state_space import StepNormals as StepNormals
 from .state_space import StepPrior as StepPrior
 from .state_space import StepState as StepState

@@ -300,7 +300,14 @@ class StepNormals(AbstractReparameterised[Array]):
         return walk._replace(state=state)
 
     def event_of(self, walk: Walk) -> Float[Array, "T k_and_d"]:
-        """The event of a walk."""
+        """The event of a walk.
+
+        Args:
+            walk: What a walk along the steps found.
+
+        Returns:
+            The latents, beside what filled the gaps where earlier steps are read.
+        """
         if not self.decoder.lags:
             return walk.z
         return jnp.concatenate([walk.z, walk.fill.reshape(self.steps, -1)], axis=1)

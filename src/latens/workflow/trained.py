@@ -16,6 +16,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
+from latens.data.given import usual_inputs
 from latens.data.text_rows import refuse_gaps
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
@@ -188,11 +189,7 @@ class TrainedModel(Conditioned, Methods):
         """The condition of one row of a conditional model, of its first class; None for others."""
         cond = self.condition(self.in_turn(1))
         found = {} if cond is None else {"label": cond["label"][0]}
-        sequences = self.schema.sequences
-        if sequences is not None and sequences.inputs:  # what is usual at every step
-            width = sum(one.width for one in sequences.inputs)
-            found["inputs"] = np.zeros((self.schema.shape[0], width), np.float32)
-        return found or None
+        return found | usual_inputs(self.schema) or None
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

@@ -29,10 +29,7 @@ def coding_of(schema: Schema) -> Float[np.ndarray, "A a"]:
 
 
 def steps_of(data: Dataset, positions: Shaped[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What was seen, the action that was taken there, and what was seen next, of every step of some rows.
-
-    Arrays of shape (steps, d), (steps, a) and (steps, d); discrete actions are places from 0 on.
-    """
+    """What was seen, the action that was taken there, and what was seen next, of every step of some rows."""
     schema = data.schema
     world, sequences = schema.world, schema.sequences
     assert world is not None

@@ -35,17 +35,7 @@ def needed_gymnasium() -> Any:
 
 
 class Recording(NamedTuple):
-    """Steps of an environment, led by the rows; a row is a state as it was arrived at.
-
-    Args:
-        world: The environment's name, limit and spaces.
-        episode: Number of the episode, of shape (n,).
-        t: Steps since its reset, 0 for the reset itself, of shape (n,).
-        action: The action that led there, of shape (n, a); NaN at t = 0.
-        observation: What was seen there, of shape (n, d).
-        reward: What was paid on the way there, of shape (n,); NaN at t = 0.
-        terminated: Whether the world ended there, of shape (n,); False where only the clock ended the episode.
-    """
+    """Steps of an environment, led by the rows; a row is a state as it was arrived at."""
 
     world: World
     episode: Shaped[np.ndarray, " n"]
@@ -68,15 +58,7 @@ class Recording(NamedTuple):
         return found | {REWARD: self.reward, TERMINATED: self.terminated}
 
     def write(self, path: str | Path) -> None:
-        """Write the table as Parquet, whole or not at all, with the environment in the file's metadata.
-
-        Args:
-            path: A name that ends in .parquet.
-
-        Raises:
-            UsageError: Another ending.
-            DataError: pyarrow is not installed.
-        """
+        """Write the table as Parquet, whole or not at all, with the environment in the file's metadata."""
         from latens.io.atomic import as_path, write_atomic
 
         path = check_path(path)

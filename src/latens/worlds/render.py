@@ -16,16 +16,7 @@ _MARGIN = 12
 
 
 def drawn(trail: Sequence[Any], world: World, steps: int = 0) -> np.ndarray:
-    """Draw observations: the last one where they are pictures, else a line for each entry over the steps.
-
-    Args:
-        trail: The observations of an episode so far.
-        world: What the recording said of the environment.
-        steps: How many steps the width shows; 0 takes 100, or as many as there are.
-
-    Returns:
-        A picture of shape (height, width, 3), 8 bits a channel.
-    """
+    """Draw observations: the last one where they are pictures, else a line for each entry over the steps."""
     from PIL import Image, ImageDraw
 
     width, height = SIDE

@@ -17,19 +17,7 @@ _FIX = "Record an environment and fit it: latens record ENV --out FILE.parquet, 
 
 
 class LearnedWorld(eqx.Module):
-    """A state-space model as a simulator of the environment that was recorded.
-
-    Args:
-        model: The model.
-        coding: What the model reads of a discrete action, a row for each, of shape (A, a); None of a box.
-        shift: What is subtracted of the numbers of a box, of shape (a,).
-        scale: What the difference is divided by, likewise.
-        temperature: Factor of the spread of what is drawn.
-        seen: Places of the observation in a row of the model.
-        reward: Place of the reward.
-        terminated: Place of the end.
-        discrete: Whether the observation is a whole number, of which `seen` is one column each.
-    """
+    """A state-space model as a simulator of the environment that was recorded."""
 
     model: Any
     coding: Float[Array, "A a"] | None

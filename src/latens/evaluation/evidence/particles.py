@@ -44,23 +44,7 @@ class Filtered(NamedTuple):
 def run_particles(
     start: PyTree, ahead: Callable[[Any, Any, Key], tuple[Any, Nats]], steps: PyTree, count: int, *, key: Key
 ) -> Filtered:
-    r"""Send particles along the steps; where fewer than half are effective, they are drawn anew by their weights.
-
-    $E[\hat Z] = p(x)$ for every number of particles.
-
-    Args:
-        start: The state of one particle before the first step.
-        ahead: Moves one particle: from its state, what belongs to the step and a key to its next state and the log of
-            its weight, $\log p(z_t \mid \cdot)\,p(x_t \mid \cdot) / q(z_t \mid \cdot)$.
-        steps: What belongs to every step, led by T.
-        count: N, how many particles.
-        key: A JAX random key.
-
-    Returns:
-        The run.
-
-    Source: Gordon, Salmond & Smith (1993); Del Moral (2004), for the estimate without bias.
-    """
+    """Send particles along the steps; where fewer than half are effective, they are drawn anew by their weights."""
 
     def step(carry: tuple, at: tuple) -> tuple[tuple, None]:
         particles, log_weights, log_z, smallest = carry

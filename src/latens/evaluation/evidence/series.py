@@ -8,15 +8,7 @@ ALIKE = 0.3
 
 
 def season_of(x: Float[np.ndarray, "n T d"], seen: Bool[np.ndarray, "n T d"]) -> int | None:
-    """The distance of steps that are alike: the first peak of the correlation of steps within rows, where it is high.
-
-    Args:
-        x: Rows.
-        seen: True where they are observed.
-
-    Returns:
-        A number of steps from 2 to a third of T; None where no distance stands out.
-    """
+    """The distance of steps that are alike: the first high peak of the correlation of steps within rows."""
     counts = np.maximum(seen.sum(axis=1, keepdims=True), 1)
     centred = np.where(seen, x - np.sum(np.where(seen, x, 0.0), axis=1, keepdims=True) / counts, 0.0)
     scale = np.sqrt(np.maximum(np.sum(centred**2, axis=(0, 1)) / np.maximum(seen.sum(axis=(0, 1)), 1), 1e-12))
@@ -81,21 +73,7 @@ def series_baselines(
     test: Float[np.ndarray, "n T d"],
     test_seen: Bool[np.ndarray, "n T d"],
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    r"""The log density of rows where each step is a Normal around what earlier steps say, in nats.
-
-    `seasonal_naive` is around the same column a season before, `regression` around a regression on all columns of the
-    last two steps and of a season before, with scales of the training rows. Where no such step was there yet, a step is
-    around the column's mean. A gap counts as the step a season before it, so that only what came before is read.
-
-    Args:
-        train: Training rows.
-        train_seen: True where they are observed.
-        test: The rows that are judged.
-        test_seen: True where they are observed.
-
-    Returns:
-        The log densities of what is observed of each row, by name.
-    """
+    """The log density of rows where each step is a Normal around what earlier steps say, in nats."""
     season = season_of(train, train_seen) or 1
     means = np.sum(np.where(train_seen, train, 0.0), axis=(0, 1)) / np.maximum(train_seen.sum(axis=(0, 1)), 1)
     lags = sorted({1, 2, season})

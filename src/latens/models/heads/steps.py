@@ -18,13 +18,7 @@ MOST_SQUARE = 100.0
 
 
 class StepColumnsHead(AbstractHead):
-    """Normals with mean and scale from the network, and for columns of 0 and 1 its first outputs as logits.
-
-    Args:
-        shape: The shape (d,) of one step, or (T, d) of one row.
-        binary: The places of the columns of 0 and 1.
-        scale_floor: The smallest scale of a Normal, in the unit of the event.
-    """
+    """Normals with mean and scale from the network, and for columns of 0 and 1 its first outputs as logits."""
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("real", "binary")
     location_first: ClassVar[bool] = True
@@ -55,18 +49,7 @@ class StepColumnsHead(AbstractHead):
 
 
 class CoinsApart(eqx.Module):
-    """Two networks before one head: the columns of 0 and 1 have their own, which reads the latent and its squares.
-
-    The slopes of a density of numbers are larger than those of a rare end by orders of magnitude, so that features that
-    both share would serve the numbers alone. Without the memory a probability depends on the step that was arrived at,
-    not on how many came before it.
-
-    Args:
-        numbers: From memory and latent to the outputs of the head.
-        coins: From latents and their squares to the logits.
-        places: The columns of 0 and 1.
-        size: How many latents there are.
-    """
+    """Two networks before one head: the columns of 0 and 1 have their own, which reads the latent and its squares."""
 
     numbers: Callable[[Array], Array]
     coins: Callable[[Array], Array]

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
-from latens.models import StateSpaceModel, StepEncoder
+from latens.models import StateSpaceModel
+from latens.models.state_space import StepEncoder
 from latens.recipes.building.world_starts import begins_at_changes, started_changes
 from latens.recipes.parts.steps import filled
 from latens.trees import Frozen
@@ -26,12 +27,7 @@ RIDGE = 1e-3
 
 
 def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -> StateSpaceModel:
-    """The model begun at a closed form of its training rows.
-
-    Without lags the latents are principal components of windows of earlier steps, which say how a season goes on; their
-    drift, what they write and both noises are regressions. With lags every column is first a regression on its own
-    earlier steps, and the latents are components of what that leaves.
-    """
+    """The model begun at a closed form of its training rows."""
     decoder: Any = model.decoder
     x, seen, inputs = _steps(data, prepare, decoder)
     if begins_at_changes(model):

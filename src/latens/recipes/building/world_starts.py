@@ -7,9 +7,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from latens.models import AffineHead, StateSpaceModel, StepEncoder
+from latens.models import AffineHead, StateSpaceModel
 from latens.models.heads.base import raw_scale
 from latens.models.heads.steps import StepColumnsHead
+from latens.models.state_space import StepEncoder
 
 SHARPEST, SHARP = math.exp(-3.0), math.exp(-4.5)
 """The least noise of a latent at the start, and the noise of what it says, as shares of the spread of a step's change.
@@ -67,11 +68,7 @@ def begins_at_changes(model: StateSpaceModel) -> bool:
 
 
 def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inputs: np.ndarray) -> StateSpaceModel:
-    """The model begun at $s_{t+1} = A s_t + B a_{t+1} + c$, where s holds the numbers of a step and their last change.
-
-    What is predicted is the change of a step, whatever the scale of the numbers: A is near the identity. Rows come as
-    the model reads them, (n, T, d), with where they are observed and the actions, (n, T, a).
-    """
+    """The model begun at $s_{t+1} = A s_t + B a_{t+1} + c$, where s is the numbers of a step and their last change."""
     from latens.recipes.building.step_starts import _gain
 
     decoder: Any = model.decoder

@@ -12,7 +12,9 @@ from latens.data import Schema
 from latens.data.world import REWARD, TERMINATED
 from latens.errors import ConfigError
 from latens.models import AbstractHead
+from latens.models.exact_steps import ExactSmoother
 from latens.models.heads.steps import CoinsApart, StepColumnsHead
+from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
 from latens.recipes.parts.options import make
@@ -74,7 +76,7 @@ def state_space_model(
     dense = lambda n_in, n_out, k: Dense([n_in, *hidden, n_out], key=k, **options).with_output_weights_times(0.0)  # noqa: E731
     # What a closed form fills stays as it is beside networks: a step of Adam moves every weight alike.
     still: Any = Frozen if hidden and config.start.kind == "closed-form" and filled(head) else lambda array: array
-    decoder = m.StepDecoder(
+    decoder = StepDecoder(
         cell=cell,
         first=jnp.zeros((2, size)),
         drift=still(0.9 * jnp.eye(size)),
@@ -89,13 +91,13 @@ def state_space_model(
         standardise=entry,
         lags=read.lags,
     )
-    encoder: Any = m.ExactSmoother()
+    encoder: Any = ExactSmoother()
     if read.reads != "exact":
         reader = GRU.create(2 * d + given, read.units, key=keys[4])
         change = dense(read.units + read.memory + size, 2 * size, keys[5])
         precision = jnp.full((d, size), -4.0)
         logits = isinstance(head, m.BernoulliHead)
-        encoder = m.StepEncoder(reader, change, jnp.zeros((d, size)), precision, read.reads, logits, _blind(schema))
+        encoder = StepEncoder(reader, change, jnp.zeros((d, size)), precision, read.reads, logits, _blind(schema))
     return m.StateSpaceModel(m.StepPrior(schema.shape[0]), encoder, decoder)
 
 
