@@ -13,11 +13,10 @@ import numpy as np
 from latens import config as configuration
 from latens import evaluation
 from latens.config import Config, VAEConfig
-from latens.data import Dataset, Preparation, Schema
+from latens.data import Dataset, Preparation, Schema, text_rows
 from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
 from latens.data.given import usual_inputs
-from latens.data.text_rows import refuse_gaps
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
@@ -188,8 +187,7 @@ class TrainedModel(Conditioned, Methods):
     def one_condition(self) -> dict[str, np.ndarray] | None:
         """The condition of one row of a conditional model, of its first class; None for others."""
         cond = self.condition(self.in_turn(1))
-        found = {} if cond is None else {"label": cond["label"][0]}
-        return found | usual_inputs(self.schema) or None
+        return ({} if cond is None else {"label": cond["label"][0]}) | usual_inputs(self.schema) or None
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -403,7 +401,7 @@ class TrainedModel(Conditioned, Methods):
             DataError: The rows are not the model's, or a label is missing.
         """
         refuse_classifier(self.config, "impute from", "the model")
-        refuse_gaps(self.schema, "impute")
+        text_rows.refuse_gaps(self.schema, "impute")
         num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
         found = evaluation.impute(self.rows(batch, key=seed_key(seed)), num_samples=num_samples)
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
