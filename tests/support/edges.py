@@ -16,6 +16,7 @@ from latens.distributions import (
     Blocks,
     Categorical,
     ContinuousBernoulli,
+    CorrelatedNormal,
     DiagonalNormal,
     Dirichlet,
     DiscretisedLogistic,
@@ -256,6 +257,13 @@ def _full(x: np.ndarray, p: np.ndarray) -> np.ndarray:
     return -0.5 * (first**2 + second**2) - 2 * HALF_LOG_2PI - p[:, 0] - p[:, 2]
 
 
+def _correlated(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Scales e^a and 1, and noise that [[1, 0], [b, 1]] makes independent."""
+    first = x[:, 0] * np.exp(-p[:, 0])
+    second = p[:, 1] * first + x[:, 1]
+    return -0.5 * (first**2 + second**2) - 2 * HALF_LOG_2PI - p[:, 0]
+
+
 def _low_rank(x: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Two variables, one direction f: sigma^2 I + f f^T has a determinant and an inverse by hand."""
     f, log_scale = p[:, :2], p[:, 2]
@@ -448,6 +456,14 @@ EDGES: dict[str, Edge] = {
         ((-10.0, 0.0, 20.0), (-30.0, 0.0, 1.0), (-10.0, 0.0, 20.0)),
         ((-1e3, 0.0, 1.0), (0.5, 1e3)),
         _full,
+    ),
+    "CorrelatedNormal": Edge(
+        lambda p: CorrelatedNormal(
+            jnp.zeros(2), jnp.stack([p[0], p[0] * 0]), jnp.eye(2).at[1, 0].set(p[1])
+        ),
+        ((-10.0, 0.0, 20.0), (-30.0, 0.0, 1.0)),
+        ((-1e3, 0.0, 1.0), (0.5, 1e3)),
+        _correlated,
     ),
     "LowRankNormal": Edge(
         lambda p: LowRankNormal(jnp.zeros(2), p[:2, None], jnp.broadcast_to(p[2], (2,))),
