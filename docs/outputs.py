@@ -56,8 +56,9 @@ def printed(main: Callable[[list[str]], int], words: list[str]) -> tuple[int, li
 
 def masked(line: str) -> str:
     """The words of a line, without numbers, paths and blanks."""
-    line = re.sub(r"[-\u2212+]?\d[\d,.]*(e[-+]?\d+)?|\bnan\b|\binf\b|less than # s", "#", line)
-    return re.sub(r"\s+", " ", re.sub(r"# (min|m|s|h|ms)\b", "# s", line)).strip()
+    line = re.sub(r"[-\u2212+]?\d[\d,.]*(e[-+]?\d+)?|\bnan\b|\binf\b", "#", line)
+    line = re.sub(r"# (min|m|s|h|ms)\b", "# s", line).replace("less than # s", "# s")
+    return re.sub(r"\s+", " ", line).strip()
 
 
 def stale(shown: list[str], lines: list[str]) -> list[str]:

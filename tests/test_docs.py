@@ -64,6 +64,7 @@ def test_outputs_are_compared_by_their_words():
     assert OUTPUTS.commands("$ latens a\nx\n\n$ latens b\n") == [("latens a", ["x"]), ("latens b", [])]
     lines = ["a 1.5 nats", "b in 3 s", "c"]
     assert OUTPUTS.stale(["a -2 nats", "...", "c"], lines) == []
+    assert OUTPUTS.stale(["b in less than 1 s"], lines) == []
     assert OUTPUTS.stale(["b in 4 min", "a 2 nats"], lines) == ["a 2 nats"]
     assert OUTPUTS.stale(["a 2 bits"], lines) == ["a 2 bits"]
 
