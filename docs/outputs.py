@@ -18,7 +18,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PRINTS = re.compile(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PRINTS = re.compile(r"^```python\n((?:(?!```).*\n)*)```\n\n```text\n((?:(?!```).*\n)*)```", re.MULTILINE)
 SHOWN = re.compile(r"\]\((?:docs/)?shown/([\w.-]+)\)")
 BEGINS = re.compile(r"<!-- begins with: ([\w.-]+) -->")
 """A page that uses the files of another one: the first snippet of that page, which makes them, runs first."""
@@ -56,8 +56,9 @@ def printed(main: Callable[[list[str]], int], words: list[str]) -> tuple[int, li
 
 def masked(line: str) -> str:
     """The words of a line, without numbers, paths and blanks."""
-    line = re.sub(r"[-\u2212+]?\d[\d,.]*(e[-+]?\d+)?|\bnan\b|\binf\b|less than # s", "#", line)
-    return re.sub(r"\s+", " ", re.sub(r"# (min|m|s|h|ms)\b", "# s", line)).strip()
+    line = re.sub(r"[-\u2212+]?\d[\d,.]*(e[-+]?\d+)?|\bnan\b|\binf\b", "#", line)
+    line = re.sub(r"# (min|m|s|h|ms)\b", "# s", line).replace("less than # s", "# s")
+    return re.sub(r"\s+", " ", line).strip()
 
 
 def stale(shown: list[str], lines: list[str]) -> list[str]:
@@ -109,10 +110,11 @@ def renewed(page: Path, main: Callable[[list[str]], int]) -> str:
 if __name__ == "__main__":
     from latens.cli.main import main
 
-    pages = [Path(name).resolve() for name in sys.argv[1:]] or sorted(DOCS.glob("*.md"))
+    pages = [Path(name).resolve() for name in sys.argv[1:]] or [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
     for page in pages:
         text = page.read_text()
-        if not any(shown for kind, body in BLOCK.findall(text) if kind == "console" for _, shown in commands(body)):
+        console = [body for kind, body in BLOCK.findall(text) if kind == "console"]
+        if not (PRINTS.search(text) or SHOWN.search(text) or any(s for body in console for _, s in commands(body))):
             continue
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)

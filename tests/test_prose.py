@@ -45,7 +45,7 @@ code = "is no sentence"
 ![a picture](x.png)
 """
     assert len(paragraphs(text)) == 2
-    assert [len(one.split()) for one in sentences(text)] == [5, 9, 5, 2, 4]
+    assert [len(one.split()) for one in sentences(text)] == [5, 8, 5, 2, 4]
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ class PlainProgress:
         if "elbo" in record or "train_elbo" in record:  # beside a validation ELBO stands an ELBO, never its negative
             total = f"/{event.total_steps}" if event.total_steps else ""
             parts = [f"step {record['step']}{total}", f"epoch {record['epoch']:.4g}"]
-            parts.append(f"training {_value(record['elbo'] if 'elbo' in record else record['train_elbo'])}")
+            parts.append(f"training {_value(record.get('elbo', record.get('train_elbo', math.nan)))}")
         self._best.see(record)
         parts += self._best.words()
         if self._active is not None:
@@ -180,9 +180,8 @@ class TerminalProgress:
         console = Console(file=sys.stderr)
         # What is left for the numbers, at the widest: "epoch 1819/1819", the bar, "1:02:03 left" and blanks.
         self._room = console.width - 15 - 10 - 12 - 4
-        whole = Column(no_wrap=True)
         self._bar = Progress(
-            TextColumn("{task.description}", table_column=whole),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=10),
             TextColumn("{task.fields[terms]}", table_column=Column(no_wrap=True)),
             Left(Column(no_wrap=True)),

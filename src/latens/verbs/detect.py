@@ -123,7 +123,8 @@ class Detect(Verb):
             told["top"] = [_named(arrays, row, cells) for row in top.tolist()]
         plain = [f"Looked at {len(new):,} rows, beside {found.calibration:,} usual ones."]
         few = self.alpha * len(flagged)
-        plain.append(f"Flagged {len(flagged):,} as unlike them; about {few:.0f} of these may be false alarms.")
+        alarms = f"; about {few:.0f} of these may be false alarms" if len(flagged) else ""
+        plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
         if len(top):
             oddest = int(top[0])
             line = f"Oddest: row {new.names[oddest]}"

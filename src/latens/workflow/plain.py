@@ -50,6 +50,10 @@ def cells_of(data: Dataset, positions: Sequence[int] | Any) -> float:
 
 def better(metrics: Numbers, *, split: str, held_out: bool | None, cells: float, each: str, classes: int = 0) -> str:
     """How much better than guessing a model is, in per cent."""
+    # Whole numbers have bits: with g the gain over independent cells and l the mean of log p(x), both in nats a row,
+    # the share of bits that is saved is g / (g - l). Densities have none: theirs is exp(g / cells) - 1, by how much
+    # more probable a cell is (the geometric mean over cells).
+    # each: what is guessed alone, "pixel" or "column"; classes: how many a classifier chooses among.
     first = next((name for name in ("log_marginal", "cross_entropy_bound") if name in metrics), "")
     rows = int((metrics.get(first) or next(iter(metrics.values()), {"n": 0})).get("n") or 0)
     who = f"On {rows:,} {_which(split, held_out)}:"
@@ -113,6 +117,8 @@ def overfit(
     history: Sequence[Mapping[str, Any]], start_kept: bool = False,
 ) -> str:  # fmt: skip
     """Whether a model knows its training rows better than rows like them, by its validation or by `--all`."""
+    # kept_last: whether the last step is kept whatever validation says; again: whether the last steps were trained on
+    # all rows; history: the epochs of metrics.jsonl; start_kept: whether the model is what training began with.
     gap, gain = metrics.get("generalisation_gap"), metrics.get("gain_over_independent")
     if gap is not None and gain is not None:
         size, error = gap["value"], gap["standard_error"] or 0.0

@@ -254,7 +254,11 @@ def _about(source: AbstractSource, counts: bool | None, missing: str | None) -> 
     """What a pass over a stream is a function of."""
     return {
         "files": [[file.name, file.bytes, file.digest] for file in source.files],
-        "roles": {role: name for role, name in vars(source.roles).items() if role != "declared" and name is not None},
+        "roles": {
+            role: list(name) if isinstance(name, tuple) else name
+            for role, name in vars(source.roles).items()
+            if role not in ("declared", "refuses") and name not in (None, ())
+        },
         "columns": None if source.columns is None else list(source.columns),
         "single": source.single,
         "counts": counts,
