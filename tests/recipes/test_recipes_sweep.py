@@ -43,6 +43,7 @@ def flags(name: str) -> list[str]:
     small = ["--set", "network.hidden=32"] if network.kind == "dense" and network.hidden is None else []
     options = RECIPES[name].config.objective.options
     few = ["--set", "objective.num_samples=4"] if options.get("num_samples", 0) > 10 else []
+    few += ["--set", "optimizer.warmup_steps=0"] if RECIPES[name].config.optimizer.schedule == "cosine" else []
     few += ["--set", "objective.num_averages=2"] if "num_averages" in options else []
     return ["--epochs", "2", "--num-samples", "3", *small, *few]
 

@@ -278,7 +278,8 @@ class StepNormals(AbstractReparameterised[Array]):
                 emission = decoder.head(given)
                 fill = _drawn(emission, x_key) if event is None else event[size:].reshape(decoder.event_shape)
                 missing = jnp.ones(fill.shape, bool) if x is None else ~mask
-                density = log_prob(emission, fill, missing)
+                kind = jax.eval_shape(lambda k, e=emission: e.sample(key=k), x_key).dtype  # of levels int
+                density = log_prob(emission, fill.astype(kind), missing)
                 log_prior, log_posterior = log_prior + density, log_posterior + density
                 fill = kept = fill if x is None else jnp.where(mask, x, fill)
             after = decoder.next_state(state, memory, z, kept)

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from latens.io.process import counted
+
 ALIKE = 0.3
 """The least correlation of what a season ago was, with the last steps' mean taken away, that makes a season."""
 
@@ -24,6 +26,7 @@ def season_of(x: Float[np.ndarray, "n T d"], seen: Bool[np.ndarray, "n T d"]) ->
     return max(peaks, key=lambda lag: alike[lag] - 1e-3 * lag) if peaks else None
 
 
+@counted(steps=1, count=1)
 def seasonal_draws(
     x: Float[np.ndarray, "n T d"],
     seen: Bool[np.ndarray, "n T d"],
@@ -47,6 +50,9 @@ def seasonal_draws(
 
     Returns:
         The draws, and the season.
+
+    Raises:
+        UsageError: `steps` or `count` is below 1.
     """
     rng = np.random.default_rng(seed)
     season = season if season is not None else season_of(x, seen) or 1

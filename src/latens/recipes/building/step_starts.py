@@ -43,7 +43,8 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
     variance = np.sum((x - mean) ** 2 * seen, axis=(0, 1)) / np.maximum(np.sum(seen, axis=(0, 1)), 1)
     if not located:
         shape = head.shape
-        head, bias = head.started((low + wide * mean).reshape(shape), None, (wide**2 * variance).reshape(shape))
+        shares = _level_shares(low + wide * x, seen, data.schema.levels, shape) if data.schema.levels else None
+        head, bias = head.started((low + wide * mean).reshape(shape), shares, (wide**2 * variance).reshape(shape))
         made = eqx.tree_at(lambda m: (m.decoder.head, m.decoder.bias), model, (head, jnp.asarray(bias, jnp.float32)))
         return _reading(made, np.zeros((d, size)), np.full((d, size), math.exp(-4.0)))
     whole = _filled(x, seen)
@@ -106,6 +107,14 @@ def _steps(data: Dataset, prepare: Preparation, decoder: Any) -> tuple[np.ndarra
     flat = x.reshape(len(x), steps, -1)
     seen = seen.reshape(flat.shape)
     return np.where(seen, flat, 0.0), seen, inputs.astype(np.float64)
+
+
+def _level_shares(
+    x: Float[np.ndarray, "n T d"], seen: np.ndarray, levels: int, shape: tuple[int, ...]
+) -> Float[np.ndarray, "*x L"]:
+    """How often each level is at a step, in each column."""
+    counts = np.stack([((np.rint(x) == level) & seen).sum(axis=(0, 1)) for level in range(levels)], axis=-1)
+    return (counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)).reshape(*shape, levels)
 
 
 def _filled(x: Float[np.ndarray, "n T d"], seen: np.ndarray) -> Float[np.ndarray, "n T d"]:
