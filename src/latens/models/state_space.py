@@ -278,7 +278,7 @@ class StepNormals(AbstractReparameterised[Array]):
                 emission = decoder.head(given)
                 fill = _drawn(emission, x_key) if event is None else event[size:].reshape(decoder.event_shape)
                 missing = jnp.ones(fill.shape, bool) if x is None else ~mask
-                kind = jax.eval_shape(lambda k, e=emission: e.sample(key=k), x_key).dtype  # of levels int
+                kind = jax.eval_shape(lambda k, e=emission: e.sample(key=k), jax.random.key(0)).dtype
                 density = log_prob(emission, fill.astype(kind), missing)
                 log_prior, log_posterior = log_prior + density, log_posterior + density
                 fill = kept = fill if x is None else jnp.where(mask, x, fill)
