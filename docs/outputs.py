@@ -96,9 +96,8 @@ def renewed(page: Path, main: Callable[[list[str]], int]) -> str:
                 raise SystemExit(f"{page.name}: {command} failed\n" + "\n".join(lines))
             made.append(f"$ {command}")
             if shown and shown != ["?"] and "..." in shown:  # a choice of lines stays one
-                kept = {masked(line) for line in shown}
-                lines = [line for line in lines if masked(line) in kept]
-                made += [*lines, "..."]
+                now = {masked(line): line for line in lines}
+                made += [now.get(masked(line), line) for line in shown]
             elif shown:
                 made += lines[:LONGEST] + (["..."] if len(lines) > LONGEST else [])
         return "```console\n" + "\n".join(made) + "\n```"
