@@ -57,7 +57,7 @@ def forecast(
     """
     model = rows.model
     if not isinstance(model, StateSpaceModel):
-        what = f"a forecast goes on along steps, of which a {type(model).__name__} knows none."
+        what = f"a {type(model).__name__} has no steps to forecast."
         raise ConfigError(what, where="model", fix="Train with --recipe deep-kalman, vrnn, world or linear-gaussian.")
     decoder: Any = model.decoder
     if decoder.action_size and inputs is None:
