@@ -51,7 +51,14 @@ class PrecisionNormal(AbstractReparameterised[Array]):
         return self.loc
 
     def kl_from(self, prior: DiagonalNormal) -> Nats:
-        """KL from a Normal without correlations, in nats."""
+        """KL from a Normal without correlations, in nats.
+
+        Args:
+            prior: The Normal that it is measured from, over the same k latents.
+
+        Returns:
+            KL(this || prior).
+        """
         rates = jnp.exp(-prior.log_scale_array())
         trace = jnp.sum(solve_columns(self.factor, jnp.diag(rates)) ** 2)
         moved = jnp.sum((rates * (self.loc - prior.loc)) ** 2)
@@ -60,14 +67,12 @@ class PrecisionNormal(AbstractReparameterised[Array]):
 
 
 class ExactSmoother(AbstractModelEncoder):
-    r"""The exact $q(z_t \mid z_{t-1}, x)$ of a model that is linear and Gaussian; it has no arrays of its own.
+    r"""The exact $q(z_t \mid z_{t-1}, x)$ of a model that is linear and Gaussian; it has no arrays of its own."""
 
-    What $x_{t:T}$ says of $z_t$ is $\exp(\eta_t^\top z - z^\top \Lambda_t z / 2)$, found from the last step backwards,
-    and the posterior is the prior of the step times that. With $S = Q^{1/2} \Lambda Q^{1/2}$ a message goes one step
-    back as $A Q^{-1/2} (I + S)^{-1} S\, Q^{-1/2} A^\top$, which loses no digits where a step says little.
-
-    Source: Kalman (1960); the information form: Fraser & Potter (1969).
-    """
+    # What x_{t:T} says of z_t is exp(eta_t' z - z' Lambda_t z / 2), found from the last step backwards; the posterior is
+    # the prior of the step times that. With S = Q^(1/2) Lambda Q^(1/2) a message goes one step back as
+    # A Q^(-1/2) (I + S)^-1 S Q^(-1/2) A', which loses no digits where a step says little.
+    # Source: Kalman (1960); the information form: Fraser & Potter (1969).
 
     def __call__(
         self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None

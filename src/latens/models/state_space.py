@@ -64,27 +64,7 @@ class StepNormal(DiagonalNormal):
 
 
 class StepDecoder(eqx.Module):
-    r"""The prior of a step given the state, and the likelihood of the step given its latent.
-
-    $h_t = \mathrm{GRU}(h_{t-1}, [z_{t-1}, a_t, x_{t-l}])$, $z_t \sim N(z_{t-1} A + a_t B + c + f(\cdot), \sigma^2)$ and
-    $x_t \sim p(x \mid z_t C + x_{t-l} V + b + g(h_t, z_t))$. Without a unit f sees $(z_{t-1}, a_t)$.
-
-    Args:
-        cell: The recurrent unit; None: the latent of a step depends on the last one alone.
-        first: Mean and log scale of the first latent, of shape (2, k).
-        drift: A, of shape (k, k).
-        push: B, of shape (a, k).
-        rest: c and the log scale, of shape (2, k).
-        change: f, which gives what is added to the mean and to the log scale; None: nothing.
-        write: C, of shape (k, n_out).
-        lagged: V, of shape (lags (d + 1), n_out): behind the steps stand flags of those that
-            are not there yet.
-        bias: b, of shape (n_out,).
-        say: g; None: nothing.
-        head: From n_out numbers to the distribution of one step.
-        standardise: What is done to a step before the model reads it; None: nothing.
-        lags: Which earlier steps are read, 1 being the last one.
-    """
+    """The prior of a step given the state, and the likelihood of the step given its latent."""
 
     cell: Any
     first: Float[Array, "2 k"]
@@ -358,25 +338,7 @@ Reads = Literal["all", "past"]
 
 
 class StepEncoder(AbstractModelEncoder):
-    r"""The posterior of a step relative to its prior, by a unit that reads the row from its end, or from its start.
-
-    $q(z_t \mid z_{t-1}, x) = N(\mu_p + K (x_t - \hat x_t) + \sigma_p\, m, \sigma_p^2 s^2 / (1 + \sigma_p^2 P_t))$ with
-    m and s of a network on what was read, the memory and $\mu_p$; $\hat x_t$ is what the linear part of the likelihood
-    expects, and $P_t$ is the sum over observed cells of what each says. From the end the unit has read all that
-    $q(z_t \mid z_{t-1}, x)$ depends on; from the start it filters. After the last observed step it is the prior.
-
-    Args:
-        cell: The recurrent unit over a step, which of it was observed, and what is given.
-        change: The network that gives m and the logarithm of s.
-        gain: K, of shape (d, k).
-        log_precision: The logarithm of what each cell adds to the precision, of shape (d, k).
-        reads: "all", from the end, or "past", from the start.
-        logits: Whether the first outputs of the likelihood are logits.
-        blind: Columns that are not read, as they follow from the others: reward and end of an environment's step.
-
-    Source: Krishnan, Shalit & Sontag (2017), arXiv 1609.09869; Fraccaro et al. (2016), arXiv 1605.07571, for the mean
-    relative to the prior's.
-    """
+    """The posterior of a step relative to its prior, by a unit that reads the row from its end, or from its start."""
 
     cell: GRU
     change: Dense
