@@ -69,7 +69,7 @@ class PrecisionNormal(AbstractReparameterised[Array]):
 class ExactSmoother(AbstractModelEncoder):
     r"""The exact $q(z_t \mid z_{t-1}, x)$ of a model that is linear and Gaussian; it has no arrays of its own."""
 
-    # What x_{t:T} says of z_t is exp(eta_t' z - z' Lambda_t z / 2), found from the last step backwards; the posterior is
+    # What x_{t:T} says of z_t is exp(eta_t' z - z' Lambda_t z / 2), found from the last step back; the posterior is
     # the prior of the step times that. With S = Q^(1/2) Lambda Q^(1/2) a message goes one step back as
     # A Q^(-1/2) (I + S)^-1 S Q^(-1/2) A', which loses no digits where a step says little.
     # Source: Kalman (1960); the information form: Fraser & Potter (1969).
