@@ -133,7 +133,7 @@ def _counted(raw: Raw, layers: Sequence[str], roles: ColumnRoles) -> Raw:
         at = "X" if roles.layer is None else f"the layer {roles.layer!r}"
         others = [name for name in layers if name != roles.layer]
         also = f"; --layer takes one of {', '.join(others)}" if others else ""
-        raw.notes += (f"{at} holds fractions, which are no counts (log-normalised, say){also}",)
+        raw.notes += (f"{at} holds fractions, not counts (log-normalised, say){also}",)
     return raw
 
 
