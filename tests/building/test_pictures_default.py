@@ -57,8 +57,8 @@ def test_what_was_chosen_and_what_is_no_picture_stays() -> None:
     assert (config.likelihood.family, config.likelihood.output_bias) == ("logistic-mixture", "zero")
     config, _ = resolved(pixels(60, 8, 8))
     assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
-    config, _ = resolved(np.random.default_rng(0).normal(size=(60, 20, 20)))
-    assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
+    config, _ = resolved(np.random.default_rng(0).normal(size=(60, 20, 20)))  # windows of times and numbers
+    assert (config.network.kind, config.likelihood.family) == ("dense", "correlated-normal")
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (8, 8), (9,)])

@@ -11,6 +11,7 @@ from tables_family import LOC, SCALE, logs, real
 
 from latens.distributions import (
     Categorical,
+    CorrelatedNormal,
     DiagonalNormal,
     Dirichlet,
     FullNormal,
@@ -124,6 +125,11 @@ JOINT: dict[str, JointRow] = {
     "LowRankNormal": JointRow(
         lambda: LowRankNormal(*real(LOC[:2], LOW_RANK), *logs(np.array([0.5, 1.2]))),
         stats.multivariate_normal(LOC[:2], LOW_COVARIANCE).logpdf,
+        plane,
+    ),
+    "CorrelatedNormal": JointRow(
+        lambda: CorrelatedNormal(*real(LOC[:2]), *logs(np.array([0.5, 1.2])), *real(np.linalg.inv(TRIL))),
+        stats.multivariate_normal(LOC[:2], np.outer([0.5, 1.2], [0.5, 1.2]) * (TRIL @ TRIL.T)).logpdf,
         plane,
     ),
     "Mixture": JointRow(

@@ -31,7 +31,7 @@ def conditions_of_rows(raw: Raw, asked: Any, schema: Schema | None, n: int, wher
     own = {name: name if name in (raw.beside or {}) else plain_name(name) for name in texts}
     beside = {asked: raw.beside[name] for asked, name in own.items() if raw.beside and name in raw.beside}
     given |= _known_batches(raw, beside, given, schema) if schema is not None else beside
-    found = taken_out(raw, [name for name in texts if name not in given], where)
+    found = taken_out(raw, [name for name in texts if name in (raw.columns or ()) or name not in given], where)
     return arrays_of({name: values for name, values in given.items() if name not in found}, n, where) | found
 
 

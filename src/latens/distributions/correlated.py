@@ -19,7 +19,8 @@ class CorrelatedNormal(AbstractReparameterised[Array]):
     Args:
         loc: The means $\mu$, of shape (*x), in the unit of the event.
         log_scale: The logarithms $\log\sigma$, of shape (*x).
-        white: The lower triangular $W$ with positive diagonal, of shape (d, d) for the d variables in row-major order.
+        white: The lower triangular $W$ with positive diagonal, of shape (d, d) for the d variables in row-major
+            order. What stands above the diagonal is not read.
 
     Examples:
         >>> round(float(CorrelatedNormal(jnp.zeros(2), jnp.zeros(2), jnp.eye(2)).log_prob(jnp.zeros(2))), 5)
@@ -45,7 +46,7 @@ class CorrelatedNormal(AbstractReparameterised[Array]):
     def covariance(self) -> Float[Array, "d d"]:
         """The covariance of all variables, of shape (d, d), in the square of their unit."""
         scale = jnp.exp(self.log_scale).reshape(-1)
-        root = scale[:, None] * inverse_lower(self.white)
+        root = scale[:, None] * inverse_lower(jnp.tril(self.white))
         return root @ root.T
 
     def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*ones d d"]]:
@@ -59,11 +60,11 @@ class CorrelatedNormal(AbstractReparameterised[Array]):
 
     def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
         """The event that belongs to this noise; zero noise gives the mean."""
-        return self.loc + jnp.exp(self.log_scale) * solve_lower(self.white, noise.reshape(-1)).reshape(self.loc.shape)
+        return self.loc + jnp.exp(self.log_scale) * solve_lower(jnp.tril(self.white), noise.reshape(-1)).reshape(self.loc.shape)
 
     def log_prob(self, event: Float[Array, "*x"]) -> Nats:
         """The log density of one event, in nats."""
-        residual = self.white @ ((event - self.loc) * jnp.exp(-self.log_scale)).reshape(-1)
+        residual = jnp.tril(self.white) @ ((event - self.loc) * jnp.exp(-self.log_scale)).reshape(-1)
         log_det = jnp.sum(jnp.log(jnp.diagonal(self.white))) - jnp.sum(self.log_scale)
         return -0.5 * (jnp.sum(residual**2) + residual.size * LOG_2PI) + log_det
 

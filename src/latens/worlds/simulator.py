@@ -77,9 +77,10 @@ def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World, Alarm 
     inputs = {one.name: one for one in sequences.inputs}
     if any(name not in inputs for name in world.actions):
         raise UsageError(f"the model does not read {world.actions[0]}.", where=where, fix=_FIX)
-    coding, shift, scale = None, np.zeros(1), np.ones(1)
+    coding = None
     if world.action.kind == "discrete":
         coding = coding_of(schema)
+        shift, scale = np.zeros(coding.shape[1]), np.ones(coding.shape[1])
     else:
         shift = np.array([inputs[name].usual for name in world.actions])
         scale = np.array([inputs[name].scale for name in world.actions])
