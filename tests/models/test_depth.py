@@ -201,7 +201,9 @@ def test_a_model_begins_at_the_closed_form() -> None:
     made = fit_depth_factors(np.asarray(batch.x)[np.sort(order)], given, 2, of_residuals=True)
     found = eqx.filter_vmap(lambda x, c: model.posterior(x, cond=c))(batch.x, batch.cond)
     depth = log_totals(np.asarray(batch.x))
-    seen = np.concatenate([seen_of(np.asarray(batch.x, np.float64), made), ((depth - made.target) / made.spread)[:, None], given], axis=1)
+    seen = np.concatenate(
+        [seen_of(np.asarray(batch.x, np.float64), made), ((depth - made.target) / made.spread)[:, None], given], axis=1
+    )
     np.testing.assert_allclose(found.loc, seen @ made.up + made.at, atol=1e-4)
     np.testing.assert_allclose(jnp.exp(found.log_scale_array())[0], made.scale, rtol=1e-4)
     z = jnp.asarray([0.3, -0.2])

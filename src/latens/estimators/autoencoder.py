@@ -557,7 +557,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.reasons_ = reasons if isinstance(reasons, list) else []
         names = facts.get("named")
         names = names if isinstance(names, dict) else {}
-        said = {role: one for role in ("label", "weight", "layer") if isinstance(one := names.get(role), str)}
+        said: dict[str, Any] = {
+            role: one for role in ("label", "weight", "layer") if isinstance(one := names.get(role), str)
+        }
         self.named_ = Named(**said)
         self._count_latents(trained.config)
         return facts

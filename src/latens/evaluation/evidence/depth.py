@@ -12,7 +12,7 @@ STEPS = 8
 """Steps of Newton's method of a regression; each halves what a former one overshot."""
 MOST_CHANGE = 2.0
 """How far a coefficient may move in one of them."""
-CONDITION_RIDGE, FACTOR_RIDGE = 1e-3, 1.0
+CONDITION_RIDGE, FACTOR_RIDGE = 1e-3, 20.0
 """The precision of the Normal prior of a coefficient of a condition, and of one of a latent."""
 LOG_THETA = (-5.0, 7.0)
 """The logarithms of a dispersion, within which it is looked for."""
