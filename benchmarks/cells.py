@@ -1,12 +1,13 @@
 """Single cells: types among neighbours, batches mixed, depth left in codes, log p(x), and differences with known truth.
 
-    python benchmarks/cells.py mixing COUNTS.npz LABELS.npy [--seeds 5] [--cells 2100] [--genes 1000] [--steps 300]
+    python benchmarks/cells.py mixing [COUNTS.npz LABELS.npy] [--half report] [--seeds 5] [--steps 300]
     python benchmarks/cells.py contrast [--seeds 3] [--steps 300] [--scvi]
     python benchmarks/cells.py simulate FILE.h5ad --seed 0
 
 `mixing` takes counts of cells by genes (a SciPy sparse matrix, or an .h5ad file with obs/labels) and makes two batches
-of them: half of the cells are thinned to half the depth, each gene by its own factor exp(N(0, 0.5)). `contrast` draws
-cells of six types from negative binomials whose fold changes are known, in two batches, with depths that vary by half.
+of them: half of the cells are thinned to half the depth, each gene by its own factor exp(N(0, 0.5)). Recipes are chosen
+on one half of the cells and reported on the other (`--half`). Without files it takes the simulated cells of `contrast`:
+six types from negative binomials whose fold changes are known, in two batches, with depths that vary by half.
 `--scvi` runs scvi-tools in the place of latens; it is not among the packages that latens installs. Times are seconds of
 processor time.
 """
@@ -43,9 +44,12 @@ class Cells(NamedTuple):
 def simulated(seed: int, n: int = 2100, genes: int = 800, types: int = 6) -> Cells:
     """Cells of a negative binomial whose types differ in a tenth of the genes each."""
     rng = np.random.default_rng(seed)
-    base, shift = rng.normal(0, 1.3, genes), rng.normal(0, 0.4, genes)
-    own = rng.normal(0, 1.0, (types, genes)) * (rng.random((types, genes)) < 0.1)
+    base, own = rng.normal(0, 1.3, genes), np.zeros((types, genes))
+    for one in own:
+        on = rng.random(genes) < 0.1
+        one[on] = rng.normal(0, 1.0, on.sum())
     state = rng.normal(0, 0.3, (3, genes)) * (rng.random((3, genes)) < 0.15)
+    shift = rng.normal(0, 0.4, genes)
     kind, batch = rng.integers(0, types, n), rng.integers(0, 2, n)
     share = np.exp(base + own[kind] + rng.normal(size=(n, 3)) @ state + batch[:, None] * shift)
     share /= share.sum(axis=1, keepdims=True)
@@ -70,7 +74,7 @@ def log_normalised(x: np.ndarray) -> np.ndarray:
     return np.log1p(x * (np.median(depth) / depth)[:, None])
 
 
-def read(counts: str, labels: str | None, seed: int, cells: int, genes: int) -> Cells:
+def read(counts: str, labels: str | None, seed: int, cells: int, genes: int, half: str = "none") -> Cells:
     """Some cells of a file with their most variable genes, in two batches."""
     if counts.endswith(".h5ad"):
         import h5py
@@ -79,7 +83,11 @@ def read(counts: str, labels: str | None, seed: int, cells: int, genes: int) -> 
             x, kind = np.asarray(file["X"]), np.asarray(file["obs/labels"])
     else:
         x, kind = scipy.sparse.load_npz(counts).toarray(), np.load(labels or "")
-    kept = np.sort(np.random.default_rng(100 + seed).permutation(len(x))[:cells])
+    if half == "none":
+        kept = np.sort(np.random.default_rng(100 + seed).permutation(len(x))[:cells])
+    else:
+        order, middle = np.random.default_rng(20).permutation(len(x)), len(x) // 2
+        kept = np.sort(order[:middle] if half == "choose" else order[middle:])
     x, kind = x[kept].astype(np.int64), kind[kept]
     return in_batches(x[:, np.sort(np.argsort(-log_normalised(x).var(axis=0))[:genes])], kind, seed)
 
@@ -156,9 +164,10 @@ def scvi_codes(cells: Cells, seed: int, epochs: int | None = None) -> tuple[Any,
 def mixing(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     """Print codes of latens and principal components, seed by seed."""
     for seed in range(options.first, options.first + options.seeds):
-        cells = read(
-            options.files[0], options.files[1] if len(options.files) > 1 else None, seed, options.cells, options.genes
-        )
+        labels = options.files[1] if len(options.files) > 1 else None
+        cells = simulated(seed)
+        if options.files:
+            cells = read(options.files[0], labels, seed, options.cells, options.genes, options.half)
         began = time.process_time()
         z = components(cells.x)
         print(f"seed {seed}: {said('PCA-30', z, cells, time.process_time() - began)}", flush=True)
@@ -249,6 +258,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of simulate")
     parser.add_argument("--cells", type=int, default=2100)
     parser.add_argument("--genes", type=int, default=1000)
+    parser.add_argument("--half", choices=("none", "choose", "report"), default="none")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--epochs", type=int, help="of scVI (default: its own)")
     parser.add_argument("--scvi", action="store_true", help="scvi-tools in the place of latens")

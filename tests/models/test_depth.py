@@ -14,7 +14,7 @@ from latens.config import override
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import as_batch
 from latens.errors import ConfigError, DataError
-from latens.evaluation.evidence.depth import depth_baseline, fit_counts, fit_depth_factors, log_totals
+from latens.evaluation.evidence.depth import depth_baseline, fit_counts, fit_depth_factors, log_totals, residuals
 from latens.models import DepthHead, DepthInput
 from latens.trees import Frozen
 
@@ -103,6 +103,22 @@ def test_an_encoder_sees_counts_at_one_depth() -> None:
     np.testing.assert_allclose(part, [*(np.log1p([8.0, 12.0]) - [0.1, 0.2]), 0.0, np.log(5 / 20) / 0.5], rtol=1e-5)
 
 
+def test_an_encoder_sees_residuals_of_counts() -> None:
+    shares = np.array([0.6, 0.3, 0.1])
+    entry = DepthInput(np.array([0.1, 0.2, 0.3]), np.log(20.0), 0.5, np.log(shares))
+    found = entry(jnp.array([4.0, 6.0, 0.0]))
+    # (x - l p) / sqrt(l p (1 + l p)) with means 6, 3 and 1 of a total of 10
+    np.testing.assert_allclose(found[:3], [-2 / 42**0.5 - 0.1, 3 / 12**0.5 - 0.2, -1 / 2**0.5 - 0.3], rtol=1e-5)
+    np.testing.assert_allclose(found[3], np.log(10 / 20) / 0.5, rtol=1e-5)
+    rare = DepthInput(np.zeros(3), 0.0, 1.0, np.log([0.5, 0.499, 1e-9]))
+    np.testing.assert_allclose(rare(jnp.array([50.0, 49.0, 1.0]))[2], 10.0)  # one count of a rare gene is bounded
+    part = entry(jnp.array([4.0, 6.0, 9.0]), jnp.array([True, True, False]))
+    np.testing.assert_allclose(part[:3], [*found[:2], 0.0], rtol=1e-5)
+    x = np.array([[4.0, 6.0, 0.0], [50.0, 49.0, 1.0]])
+    np.testing.assert_allclose(residuals(x, log_totals(x), np.log(shares))[0] - [0.1, 0.2, 0.3], found[:3], rtol=1e-5)
+    np.testing.assert_allclose(residuals(x, log_totals(x), np.log([0.5, 0.499, 1e-9]))[1, 2], 10.0)
+
+
 def some_counts(n: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     batch, kind = np.arange(n) % 2, rng.integers(0, 2, n)
@@ -141,13 +157,23 @@ def test_rows_in_files_of_gaps_count_what_is_seen() -> None:
     assert (depth_baseline(x, x, masks=(mask, mask)) == depth_baseline(other, other, masks=(mask, mask))).all()
 
 
-def test_components_depend_on_neither_depth_nor_batch() -> None:
+def seen_of(x: np.ndarray, made: Any) -> np.ndarray:
+    depth = log_totals(x)
+    if made.usual is not None:
+        np.testing.assert_allclose(np.exp(made.usual), x.sum(axis=0) / x.sum(), rtol=1e-6)
+        return residuals(x, depth, made.usual) - made.centre
+    return np.log1p(x * np.exp(made.target - depth)[:, None]) - made.centre
+
+
+@pytest.mark.parametrize("of_residuals", [False, True])
+def test_components_depend_on_neither_depth_nor_batch(of_residuals: bool) -> None:
     x, batch = some_counts()
     given = np.where(batch, 1.0, 0.0)[:, None]
-    made = fit_depth_factors(x, given, 2)
+    made = fit_depth_factors(x, given, 2, of_residuals=of_residuals)
     depth = log_totals(x)
-    logs = np.log1p(x * np.exp(made.target - depth)[:, None]) - made.centre
-    z = np.concatenate([logs, ((depth - made.target) / made.spread)[:, None], given], axis=1) @ made.up + made.at
+    seen = seen_of(x, made)
+    np.testing.assert_allclose(seen.mean(axis=0), 0.0, atol=1e-10)
+    z = np.concatenate([seen, ((depth - made.target) / made.spread)[:, None], given], axis=1) @ made.up + made.at
     assert np.abs(np.corrcoef(np.column_stack([z, depth, batch]).T)[:2, 2:]).max() < 1e-10
     np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=1e-10)
     np.testing.assert_allclose(z.var(axis=0) + made.scale**2, 1.0, rtol=1e-6)
@@ -172,11 +198,12 @@ def test_a_model_begins_at_the_closed_form() -> None:
     order = np.argsort(data.row_id[data.subset("train")], kind="stable")
     assert batch.cond is not None
     given = np.asarray(batch.cond["given"])
-    made = fit_depth_factors(np.asarray(batch.x)[np.sort(order)], given, 2)
+    made = fit_depth_factors(np.asarray(batch.x)[np.sort(order)], given, 2, of_residuals=True)
     found = eqx.filter_vmap(lambda x, c: model.posterior(x, cond=c))(batch.x, batch.cond)
     depth = log_totals(np.asarray(batch.x))
-    logs = np.log1p(np.asarray(batch.x) * np.exp(made.target - depth)[:, None]) - made.centre
-    seen = np.concatenate([logs, ((depth - made.target) / made.spread)[:, None], given], axis=1)
+    seen = np.concatenate(
+        [seen_of(np.asarray(batch.x, np.float64), made), ((depth - made.target) / made.spread)[:, None], given], axis=1
+    )
     np.testing.assert_allclose(found.loc, seen @ made.up + made.at, atol=1e-4)
     np.testing.assert_allclose(jnp.exp(found.log_scale_array())[0], made.scale, rtol=1e-4)
     z = jnp.asarray([0.3, -0.2])

@@ -17,6 +17,7 @@ from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
+from latens.data.formats.anndata import is_annotated
 from latens.data.formats.registry import strings_of
 from latens.data.formats.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells
@@ -179,26 +180,29 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         window: int | str | None = None,
         stride: int | str | None = None,
         step: float | str | None = None,
+        layer: str | None = None,
     ) -> Coder:
         """Train on rows.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures: an array, a frame of pandas, Polars or Arrow with any
                 index, also with text and dates, or a list of records; a list of strings; sequences of unlike length,
-                {id: array of shape (steps, columns)} or a list of such arrays; or a long table (see `sequence`).
+                {id: array of shape (steps, columns)} or a list of such arrays; a long table (see `sequence`); or an
+                AnnData object. Counts of cells choose the recipe "cells" where none is named; a tenth validates.
             y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
                 elsewhere.
             sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
-            label: The column of a frame that is `y`.
+            label: The column of a frame, or of `obs`, that is `y`.
             weight: The column of a frame that is `sample_weight`.
-            conditions: Columns of a frame that the model is told of a row and does not model; "NAME:names" takes
-                numbers for names. Later rows bring them too.
+            conditions: Columns of a frame, or of `obs`, that the model is told of a row and does not model;
+                "NAME:names" takes numbers for names. Later rows bring them too.
             sequence: The column of a long table, with a line for each step, that says which sequence a line is of; "-"
                 for a single series. A row is then a sequence, of shape (steps, columns).
             time: The column of a long table with the times. None: lines follow each other.
             window: Steps of rows that are windows of sequences, or a span of time as "7d". None: whole sequences.
             stride: Steps between the starts of two windows. None: a quarter of a window.
             step: The time between two steps, as "1h"; each time is then taken as its nearest step. None: it is found.
+            layer: The layer of AnnData that is read in the place of X. Later objects bring it too.
 
         Returns:
             The estimator itself, fitted.
@@ -210,7 +214,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         """
         start = getattr(self, "model_", None) if truth(self.warm_start, "warm_start") else None
         told = (conditions,) if isinstance(conditions, str) else tuple(conditions)
-        named = Named(label, weight, told, sequence, time, window, stride, step)
+        named = Named(label, weight, told, sequence, time, window, stride, step, layer)
         return self._fit(X, y=y, start=start, sample_weight=sample_weight, named=named)
 
     def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
@@ -297,11 +301,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return getattr(self, "named_", Named())
 
     def _long(self, X: Any, y: Any, weight: Any, schema: Schema | None) -> Dataset:
-        """Rows of a long table, or of arrays of unlike length, as a data set."""
+        """Rows of a long table, of arrays of unlike length, or of AnnData as a data set."""
         fraction = self.validation_fraction or 0.0
         data = long_dataset(X, y, weight, self._told, schema=schema, validation_fraction=fraction)
         if schema is None:
-            self._event_shape, self.n_features_in_ = None, data.schema.shape[1]
+            self._event_shape, self.n_features_in_ = None, data.schema.shape[-1]
         return data
 
     def _mixed(self, X: Any, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
@@ -340,7 +344,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         check_is_fitted(self)
         refuse_unknown(unknown)
         X, schema = as_rows(X), self.model_.schema
-        if schema.sequences is not None:
+        if schema.sequences is not None or is_annotated(X):
             data = self._long(X, None, None, schema)
             codes = data.label if y is None and data.label is not None else codes_of(self.model_, y, len(data))
             return self.model_.batch(with_fields(data, label=codes))
@@ -553,8 +557,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.reasons_ = reasons if isinstance(reasons, list) else []
         names = facts.get("named")
         names = names if isinstance(names, dict) else {}
-        label, weight = (one if isinstance(one := names.get(role), str) else None for role in ("label", "weight"))
-        self.named_ = Named(label, weight)
+        said: dict[str, Any] = {
+            role: one for role in ("label", "weight", "layer") if isinstance(one := names.get(role), str)
+        }
+        self.named_ = Named(**said)
         self._count_latents(trained.config)
         return facts
 

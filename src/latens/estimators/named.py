@@ -1,4 +1,4 @@
-"""What a frame brings beside its rows: labels, weights and conditions by the names of columns; and long tables."""
+"""What a frame brings beside its rows: labels, weights, conditions by the names of columns; long tables, AnnData."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as replaced
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from msgspec import structs
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
+from latens.data.formats.anndata import is_annotated
 from latens.data.formats.tables import is_frame
 from latens.data.given import GIVEN, arrays_of, learned, plain_name, vectors
 from latens.data.long import lines_of
@@ -17,7 +18,7 @@ from latens.errors import ConfigError, DataError, UsageError, nearest
 
 
 class Named(NamedTuple):
-    """Columns of a frame that are no rows, by name, and how a long table is cut."""
+    """Columns of a frame that are no rows, by name, how a long table is cut, and the layer of AnnData."""
 
     label: str | None = None
     weight: str | None = None
@@ -27,6 +28,7 @@ class Named(NamedTuple):
     window: int | str | None = None
     stride: int | str | None = None
     step: float | str | None = None
+    layer: str | None = None
 
     @property
     def cut(self) -> dict[str, Any]:
@@ -133,27 +135,31 @@ def condition_cells(X: Any, asked: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     return without(X, [plain_name(one) for one in asked]), cells
 
 
-# --- long tables ---
+# --- long tables and cells ---
 
 
 def is_long(X: Any, named: Named, schema: Schema | None) -> bool:
-    """Whether rows are sequences."""
-    return bool(named.cut) or (schema is not None and schema.sequences is not None) or lines_of(X, "X") is not None
+    """Whether rows are sequences, or cells of AnnData: `load` reads both."""
+    if is_annotated(X) or named.cut or (named.layer is not None and schema is None):
+        return True
+    return (schema is not None and schema.sequences is not None) or lines_of(X, "X") is not None
 
 
 def long_dataset(
     X: Any, y: Any, weight: Any, named: Named, *, schema: Schema | None, validation_fraction: float = 0.0
 ) -> Dataset:
-    """The rows of a long table, or arrays of unlike length, as a data set."""
+    """The rows of a long table, arrays of unlike length, or AnnData as a data set."""
     # Some validate where a share of rows is to do so; a model's own training cuts windows by time.
     given: dict[str, Any] = {
         "label": named.label if y is None else y,
         "weight": named.weight if weight is None else weight,
     }
-    if schema is not None and is_frame(X):
-        present = set(map(str, X.columns))
+    beside: Any = X.obs if is_annotated(X) else X
+    if schema is not None and is_frame(beside):
+        present = set(map(str, beside.columns))
         given = {role: None if isinstance(name, str) and name not in present else name for role, name in given.items()}
     given |= {"condition": list(named.conditions)} if named.conditions and schema is None else {}
+    given |= {"layer": named.layer} if named.layer is not None else {}
     data = load(X, name="X", schema=schema, **{**given, **({} if schema is not None else named.cut)})
     keeps = validation_fraction and (data.split == VALIDATION).any()
     return replaced(data, split=np.where((data.split == VALIDATION) & bool(keeps), VALIDATION, TRAIN).astype(np.uint8))

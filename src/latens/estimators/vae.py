@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import VAEConfig
 from latens.data.arrays import as_dataset
+from latens.data.formats.anndata import is_annotated
 from latens.data.formats.tables import is_frame
 from latens.data.text_rows import refuse_gaps
 from latens.estimators.autoencoder import Autoencoder, Posterior, Prior
@@ -359,7 +360,7 @@ class VAE(Autoencoder):
         check_is_fitted(self)
         shape, schema = self._event_shape, self.model_.schema
         X, cells = as_rows(X), {}
-        if schema.sequences is not None:
+        if schema.sequences is not None or is_annotated(X):
             data = self._long(X, None, None, schema)
         else:
             X, _, cells = known_apart(X, None, self._told, schema)

@@ -24,7 +24,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         config = replace(config, label=replace(config.label, kind="none"))
     if config.network.linear is None and config.start.kind == "closed-form" and parts.likelihood.depth:
         config = replace(config, network=replace(config.network, linear=True))
-        reasons.append("networks that begin at the principal components of log-normalised counts (--set start=none)")
+        seen = "residuals of counts" if parts.likelihood.read.sees == "residuals" else "log-normalised counts"
+        reasons.append(f"networks that begin at the principal components of {seen} (--set start=none)")
     config, more = vae.resolve(parts.having(config), data)
     return config, reasons + more
 

@@ -15,6 +15,16 @@ CODES, EXPRESSION = "X_latens", "latens_expression"
 """What latents are called in `obsm`, and normalised expression in `layers`."""
 
 
+def batches_of(at: At, *, own: bool) -> "np.ndarray | None":
+    """The vectors of the batches that an expression is the mean over; None: each cell's own, or none are read."""
+    from latens.workflow.expression import every_batch, refuse_others
+
+    refuse_others(at.trained, at.name)
+    if own and at.told:
+        raise UsageError("--own takes each cell's own batch.", where="--given", fix="Leave one of them out.")
+    return None if own else every_batch(at.trained, at.told)
+
+
 def refuse_annotated(at: At, data: "Dataset | None" = None) -> None:
     """Refuse to write a copy of DATA with more in it where DATA is not an AnnData file, or rows of it were left out."""
     where = f"--out {at.out}"

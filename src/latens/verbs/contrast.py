@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from latens.errors import UsageError
-from latens.verbs._cells import groups_of
+from latens.verbs._cells import batches_of, groups_of
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Theme, Unknown, Verb, Work, arg, number, parts, whole
 
@@ -40,12 +39,9 @@ class Contrast(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.io.terminal import table
-        from latens.workflow.expression import contrast, every_batch, refuse_others
+        from latens.workflow.expression import contrast
 
-        refuse_others(at.trained, at.name)
-        if self.own and at.told:
-            raise UsageError("--own takes each cell's own batch.", where="--given", fix="Leave one of them out.")
-        vectors = None if self.own else every_batch(at.trained, at.told)
+        vectors = batches_of(at, own=self.own)
         if self.column is not None:
             at.given = {**at.given, "label": self.column}
         data = at.load(own_classes=True)

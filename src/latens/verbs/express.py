@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar
 
 from latens.errors import UsageError
-from latens.verbs._cells import EXPRESSION, annotated_bytes, refuse_annotated
+from latens.verbs._cells import EXPRESSION, annotated_bytes, batches_of, refuse_annotated
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, number, parts
 
@@ -27,18 +27,14 @@ class Express(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        from latens.workflow.expression import decoded, every_batch, genes_of, refuse_others, usual_total
+        from latens.workflow.expression import decoded, genes_of, usual_total
 
-        trained, ending = at.trained, at.out.suffix.lower()
-        refuse_others(trained, at.name)
-        if self.own and at.told:
-            raise UsageError("--own takes each cell's own batch.", where="--given", fix="Leave one of them out.")
+        trained, ending, vectors = at.trained, at.out.suffix.lower(), batches_of(at, own=self.own)
         if self.draws and ending not in ("", ".npz"):
             raise UsageError(f"a {ending} file holds one number a gene.", where="--draws", fix="Write .npz.")
         if self.draws > self.num_samples:
             what = f"{self.draws} draws of {self.num_samples} are asked for."
             raise UsageError(what, where="--draws", fix=f"Add --num-samples {self.draws}.")
-        vectors = None if self.own else every_batch(trained, at.told)
         if ending == ".h5ad":
             refuse_annotated(at)
         data = at.load()

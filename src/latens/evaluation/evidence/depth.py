@@ -12,13 +12,15 @@ STEPS = 8
 """Steps of Newton's method of a regression; each halves what a former one overshot."""
 MOST_CHANGE = 2.0
 """How far a coefficient may move in one of them."""
-CONDITION_RIDGE, FACTOR_RIDGE = 1e-3, 1.0
+CONDITION_RIDGE, FACTOR_RIDGE = 1e-3, 20.0
 """The precision of the Normal prior of a coefficient of a condition, and of one of a latent."""
 LOG_THETA = (-5.0, 7.0)
 """The logarithms of a dispersion, within which it is looked for."""
 START_THETA = (-3.0, 5.0)
 """Within which it starts a model."""
 LEAST_LOG_SHARE = -18.0
+MOST_RESIDUAL = 10.0
+"""The largest residual of a count: one cell of a rare gene would outweigh all else."""
 
 
 class CountModel(NamedTuple):
@@ -120,9 +122,9 @@ def _design(x: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, np.nda
 
 
 class DepthFactors(NamedTuple):
-    """Where a model of counts begins: principal components of logarithms at one depth, and the shares they say."""
+    """Where a model of counts begins: principal components of what its encoder sees, and the shares they say."""
 
-    centre: Float[np.ndarray, " genes"]  # of the logarithms at one depth
+    centre: Float[np.ndarray, " genes"]  # of what is seen of each gene
     target: float  # the logarithm of that depth
     spread: float  # the standard deviation of the logarithm of the depth
     up: Float[np.ndarray, "seen k"]  # from what an encoder sees (genes, depth, conditions) to means of latents
@@ -131,6 +133,15 @@ class DepthFactors(NamedTuple):
     down: Float[np.ndarray, "read genes"]  # from latents, then conditions, to logarithms of shares
     shares: Float[np.ndarray, " genes"]  # these where latents and conditions are 0
     log_theta: Float[np.ndarray, " genes"]
+    usual: Float[np.ndarray, " genes"] | None  # the logarithms of shares that residuals are from; None: logarithms
+
+
+def residuals(
+    x: Float[np.ndarray, "n genes"], log_depth: Float[np.ndarray, " n"], log_shares: Float[np.ndarray, " genes"]
+) -> Float[np.ndarray, "n genes"]:
+    """Pearson's residuals of counts from shares of their total, as of negative binomials of dispersion 1."""
+    mean = np.exp(log_depth[:, None] + log_shares)
+    return np.clip((x - mean) / np.sqrt(mean * (1.0 + mean)), -MOST_RESIDUAL, MOST_RESIDUAL)
 
 
 @ALONE
@@ -139,16 +150,23 @@ def fit_depth_factors(
     given: Float[np.ndarray, "n width"] | None,
     count: int,
     mask: Bool[np.ndarray, "n genes"] | None = None,
+    *,
+    of_residuals: bool = False,
 ) -> DepthFactors:
-    """Principal components of the logarithms of counts at one depth, less what batches and depth say of them."""
+    """Principal components of residuals, or of logarithms at one depth, less what batches and depth say of them."""
     # The latents of the encoder's map have no linear dependence on the depth or the batch, and variance 1 with what the
     # counts leave unknown of them.
     x = np.asarray(x, np.float64)
     depth = log_totals(x, mask)
     target = float(np.median(depth))
     spread = max(float(np.std(depth)), 1e-3)
-    logs = np.log1p(x * np.exp(target - depth)[:, None])
-    centre = logs.mean(axis=0)
+    usual = None
+    if of_residuals:
+        usual = fit_counts(x, np.ones((len(x), 1)), depth, np.zeros(1), mask=mask).coefficients[0]
+        logs = residuals(x, depth, usual)
+    else:
+        logs = np.log1p(x * np.exp(target - depth)[:, None])
+    centre = logs.mean(axis=0, where=True if mask is None else mask)
     seen = logs - centre if mask is None else np.where(mask, logs - centre, 0.0)
     told = np.zeros((len(x), 0)) if given is None else np.asarray(given, np.float64)
     beside = np.concatenate([((depth - target) / spread)[:, None], told], axis=1)
@@ -166,8 +184,8 @@ def fit_depth_factors(
     fitted = fit_counts(x, design, depth, ridge, mask=mask)
     shares, down = fitted.coefficients[0], fitted.coefficients[1:]
     # What one row of a usual depth says of a latent: the information of its counts at the usual shares.
-    usual = np.exp(target + shares)
-    information = np.sum(usual / (1.0 + usual * np.exp(-fitted.log_theta)) * down[:count] ** 2, axis=1)
+    mean = np.exp(target + shares)
+    information = np.sum(mean / (1.0 + mean * np.exp(-fitted.log_theta)) * down[:count] ** 2, axis=1)
     left = 1.0 / (1.0 + information)
     size = np.sqrt(1.0 - left)
     down[:count] /= np.maximum(size, 0.3)[:, None]
@@ -181,4 +199,5 @@ def fit_depth_factors(
         down,
         shares,
         np.clip(fitted.log_theta, *START_THETA),
+        usual,
     )

@@ -18,6 +18,8 @@ from latens.typing import AnyArray, Array, Bool, Cond, Float, Shaped
 
 LEAST_SHARE = 1e-9
 """What is added to the share of a gene that no training row shows, so that its logarithm is finite."""
+MOST_RESIDUAL = 10.0
+"""The largest residual of a count that an encoder sees: one cell of a rare gene would outweigh all else."""
 
 
 class DepthHead(AbstractHead):
@@ -130,27 +132,36 @@ class DepthHead(AbstractHead):
 
 
 class DepthInput(eqx.Module):
-    r"""Counts as an encoder sees them: logarithms of counts at one depth, centred, and the depth beside them.
+    r"""Counts as an encoder sees them: residuals or logarithms without the depth, and the depth beside them.
 
-    $\log(1 + t\,x_g / l) - m_g$ for every gene, then $(\log l - \log t) / s$, where $l$ is the row's total. What is
-    missing is 0.
+    For every gene $f_g - m_g$, then $(\log l - \log t) / s$, where $l$ is the row's total. Without `shares`
+    $f_g = \log(1 + t\,x_g / l)$. With them $f_g = (x_g - l\rho_g) / \sqrt{l\rho_g (1 + l\rho_g)}$, within
+    $\pm 10$: the residual of a negative binomial of dispersion 1 around the gene's usual share $\rho_g$. A gene of few
+    counts says something there, where a logarithm drowns it. What is missing is 0.
 
     Args:
-        centre: The means $m$ of the logarithms, of shape (genes,); frozen.
+        centre: The means $m$, of shape (genes,); frozen.
         target: The logarithm of the common total $t$, of shape (); frozen.
         spread: The standard deviation $s$ of the logarithm of the total, of shape (); frozen.
+        shares: The logarithms of the shares $\rho$, of shape (genes,); frozen. None: logarithms are seen.
+
+    Source: Lause, Berens and Kobak (2021), Genome Biology 22, 258, of the residuals.
     """
 
     centre: Frozen
     target: Frozen
     spread: Frozen
+    shares: Frozen | None
 
     sees_mask: ClassVar[bool] = True
 
-    def __init__(self, centre: AnyArray, target: AnyArray | float, spread: AnyArray | float) -> None:
+    def __init__(
+        self, centre: AnyArray, target: AnyArray | float, spread: AnyArray | float, shares: AnyArray | None = None
+    ) -> None:
         self.centre = Frozen(jnp.asarray(centre, jnp.float32))
         self.target = Frozen(jnp.asarray(target, jnp.float32))
         self.spread = Frozen(jnp.asarray(spread, jnp.float32))
+        self.shares = None if shares is None else Frozen(jnp.asarray(shares, jnp.float32))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -160,6 +171,12 @@ class DepthInput(eqx.Module):
     def __call__(self, x: Shaped[Array, "*x"], mask: Bool[Array, "*x"] | None = None) -> Float[Array, " n"]:
         """What a network sees of one row."""
         depth = log_depth(x, mask)
-        seen = jnp.log1p(x.astype(jnp.float32) * jnp.exp(self.target.value - depth)).reshape(-1) - self.centre.value
+        counts = x.astype(jnp.float32).reshape(-1)
+        if self.shares is None:
+            seen = jnp.log1p(counts * jnp.exp(self.target.value - depth)) - self.centre.value
+        else:
+            mean = jnp.exp(self.shares.value + depth)
+            away = (counts - mean) / jnp.sqrt(mean * (1.0 + mean))
+            seen = jnp.clip(away, -MOST_RESIDUAL, MOST_RESIDUAL) - self.centre.value
         seen = seen if mask is None else jnp.where(mask.reshape(-1), seen, 0.0)
         return jnp.append(seen, (depth - self.target.value) / self.spread.value)

@@ -173,8 +173,9 @@ def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
     told = None if batch.cond is None or GIVEN not in batch.cond else np.asarray(batch.cond[GIVEN])
     path = isinstance(getattr(decoder, "network", None), LinearPath)
     count = int(np.prod(encoder.head.shape)) if path else 0
-    made = fit_depth_factors(x, told, count, mask)
-    entry = DepthInput(made.centre, made.target, made.spread)
+    of_residuals = _any(encoder.standardise).shares is not None
+    made = fit_depth_factors(x, told, count, mask, of_residuals=of_residuals)
+    entry = DepthInput(made.centre, made.target, made.spread, made.usual)
     model = eqx.tree_at(lambda m: m.encoder.standardise, model, entry)
     usual = Frozen(jnp.asarray(made.target, jnp.float32))
     log_theta = jnp.asarray(made.log_theta.reshape(decoder.head.shape), jnp.float32)

@@ -79,7 +79,9 @@ class Likelihood(Row):
         if schema.tokens is not None:
             return TokenInput(schema.shape, schema.tokens.size)
         if self.depth:
-            return m.DepthInput(jnp.zeros(math.prod(schema.shape)), jnp.zeros(()), jnp.ones(()))
+            none = jnp.zeros(math.prod(schema.shape))
+            shares = none if getattr(self.read, "sees", "logs") == "residuals" else None
+            return m.DepthInput(none, jnp.zeros(()), jnp.ones(()), shares)
         if schema.standardised:
             return m.Standardise(*self._scaling(schema), log1p=self.sees == "whole")
         if self.sees in ("whole", "index"):
@@ -139,6 +141,8 @@ class DepthOptions(Part, frozen=True):
     # one dispersion a gene, or one a gene and condition: the logarithm is then linear in the conditions (batches, say)
     dispersion: Literal["gene", "gene-condition"] = "gene"
     zero_inflated: bool = False  # whether each gene also has a probability of an extra zero
+    # what an encoder sees: logarithms of counts at one depth, or residuals from what the depth alone leads to expect
+    sees: Literal["logs", "residuals"] = "logs"
 
 
 class TokenOptions(Part, frozen=True):
