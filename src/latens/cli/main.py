@@ -75,9 +75,9 @@ def _run(context: Context) -> int:
     except SystemExit as leave:  # --help has printed
         return int(leave.code or 0)
     if context.args.version:
-        from latens import __version__
+        from latens.cli.doctor import version_line
 
-        put(f"latens {__version__}")
+        put(version_line())
         return 0
     if context.args.command is None:
         put(parser().format_help().rstrip())
