@@ -22,11 +22,9 @@ def run(words: list[str]) -> None:
 
 def main() -> None:
     """Run the README's commands and code, and what a report of a bug needs."""
-    where = subprocess.run(
-        [sys.executable, "-c", "import latens; print(latens.__file__)"], capture_output=True, text=True
-    )
-    if not Path(where.stdout.strip()).is_relative_to(sys.prefix):
-        sys.exit(f"latens is imported from {where.stdout.strip()}, not from this environment.")
+    where = importlib.util.find_spec("latens")
+    if where is None or not Path(where.origin or "").is_relative_to(sys.prefix):
+        sys.exit(f"latens is imported from {where}, not from this environment.")
     count = 0
     for kind, block in BLOCK.findall(Path(sys.argv[1]).read_text(encoding="utf-8")):
         if kind == "python":

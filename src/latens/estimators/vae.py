@@ -20,6 +20,7 @@ from latens.estimators.columns import with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
 from latens.estimators.named import as_rows, conditioned, known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
+from latens.evaluation.batched import BATCH_SIZES
 from latens.evaluation.conditionals import conditionals
 from latens.io import keys
 from latens.io.process import check_count, check_process
@@ -195,14 +196,14 @@ class VAE(Autoencoder):
         n_samples = check_count(n_samples, "n_samples")
         return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
 
-    def warm_up(self, n_rows: int = 1, *, label: Any = None) -> "VAE":
-        """Compile what requests of `n_rows` rows need, so that the first request does not wait for the compiler.
+    def warm_up(self, n_rows: int | None = None, *, label: Any = None) -> "VAE":
+        """Compile what requests need, so that no request waits for the compiler.
 
-        Samples of the model are encoded, decoded and scored once. Programs are made for 16, 128 and 500 rows: a
-        request takes the smallest of these that holds its rows, or several times 500.
+        A request is padded to 16, 128 or 500 rows, or is computed in several parts of 500. One program is made for each
+        of these sizes: samples of the model are encoded, decoded and scored once.
 
         Args:
-            n_rows: How many rows a request has.
+            n_rows: The most rows of a request, from 1: larger sizes are left out. None: any number.
             label: The class of the samples, where the model is conditional; None: the classes in turn.
 
         Returns:
@@ -210,14 +211,18 @@ class VAE(Autoencoder):
 
         Raises:
             NotFittedError: Before `fit`.
+            UsageError: The number of rows is below 1.
         """
-        x = self.sample(n_rows, label=label)
-        y = None
-        if self.model_.preparation.classes:
-            codes = self.model_.in_turn(n_rows)
-            y = [label] * n_rows if label is not None else self.classes_[codes]
-        self.inverse_transform(self.transform(x, y), y)
-        self.score_samples(x, y)
+        most = BATCH_SIZES[-1] if n_rows is None else check_count(n_rows, "n_rows")
+        for smaller, size in zip((0, *BATCH_SIZES), BATCH_SIZES):
+            if smaller >= most:
+                break
+            n = min(size, most)
+            x, y = self.sample(n, label=label), None
+            if self.model_.preparation.classes:
+                y = [label] * n if label is not None else self.classes_[self.model_.in_turn(n)]
+            self.inverse_transform(self.transform(x, y), y)
+            self.score_samples(x, y)
         return self
 
     @checked_later
