@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from msgspec import NODEFAULT
 
 from latens.errors import UsageError, nearest
+from latens.io.terminal import FORMATS
 from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
 
 _WORDS: dict[str, str] = {
@@ -321,6 +322,7 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
     group.add_argument("--halving", action="store_true", help=words)
     words = "processes that share the runs, each on cores of its own (default 1: one run after the other)"
     group.add_argument("--workers", type=whole(1, 1024), metavar="N", help=words)
+    group.add_argument("--format", choices=FORMATS, default="text", help="how the table is written (default text)")
     _evaluation(command)
 
 

@@ -14,10 +14,11 @@ from latens.config import VAEConfig
 from latens.data.arrays import as_dataset
 from latens.data.formats.tables import is_frame
 from latens.data.text_rows import refuse_gaps
-from latens.estimators.autoencoder import Autoencoder, Posterior, Prior
+from latens.estimators.autoencoder import Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
+from latens.estimators.looks import Looks
 from latens.estimators.named import as_rows, conditioned, known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
 from latens.evaluation.batched import BATCH_SIZES
@@ -42,7 +43,7 @@ def _predicts(estimator: "VAE") -> bool:
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
-class VAE(Autoencoder):
+class VAE(Looks):
     """A variational autoencoder: codes, samples and log p(x).
 
     Maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in nats,
@@ -77,7 +78,8 @@ class VAE(Autoencoder):
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
         learning_rate: Step size of the optimiser, above 0. None: the recipe's.
-        beta: Weight of the KL in the objective, from 0. None: the recipe's, 1 by default (the evidence lower bound).
+        beta: Weight of the KL in the objective, from 0; or how it changes, as "linear:10", "cosine:10", "sigmoid:10" or
+            "cyclical:4", with a number of epochs. None: the recipe's, 1 by default (the evidence lower bound).
         settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
             above. None: no others. `latens recipes --parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
@@ -117,7 +119,7 @@ class VAE(Autoencoder):
 
     prior: Prior = None
     posterior: Posterior = None
-    beta: float | None = None
+    beta: float | str | None = None
     num_samples: int = 100
 
     def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
