@@ -334,7 +334,8 @@ def _budget(group: argparse._ArgumentGroup) -> None:
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("while it runs")
-    group.add_argument("--log", choices=("tensorboard",), help="also write TensorBoard event files")
+    words = "also write TensorBoard event files; or progress, notes and warnings as lines of JSON on stderr"
+    group.add_argument("--log", choices=("tensorboard", "json"), help=words)
     words = "samples and reconstructions before the first step and every N steps"
     group.add_argument("--plots-every", type=count, metavar="N", help=words)
     words = "a line with the objective before the first step and every N steps (default: every few seconds)"
