@@ -91,6 +91,6 @@ def test_stderr_as_lines_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     progress = [line for line in lines if line["event"] == "progress"]
     assert progress[-1]["step"] <= 6
     assert {"epoch", "train_elbo", "total_steps", "rows_per_second"} <= set(progress[0])
-    assert main([*words[:2], "--set", "nothing=1", "--log", "json"]) == 2
+    assert main([*words[:2], "--set", "nothing=1", "--log", "json"]) > 0
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "error"

@@ -255,7 +255,7 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
     given = np.asarray(temperature)
     allowed = given.shape == () and given.dtype.kind in "iuf"
     if not allowed or not 0.0 <= temperature < math.inf:
-        what = f"{temperature!r} is no temperature."
+        what = f"{temperature!r} is not a temperature."
         raise UsageError(what, where="temperature", fix="Give a number from 0; 1 samples from the prior as it is.")
     # As rows are: a few programs serve every number up to 500, and each latent has a key of its own.
     size = next((size for size in BATCH_SIZES if n <= size), n)

@@ -346,7 +346,7 @@ def _made(config: OptimizerConfig | CriticOptimizerConfig, where: str, rate: flo
             raise ConfigError(what, where=f"{where}.{beside[0]}", fix="Set it where the object is made.")
         return found
     if taken := _OWN & set(config.options):
-        what = f"{min(taken)} is no option of {config.name} itself."
+        what = f"{min(taken)} is not an option of {config.name} itself."
         raise ConfigError(what, where=f"{where}.options", fix=f"Set {where}.NAME.")
     options: dict[str, Any] = {**given, **config.options}
     clips = {"clip_value": config.clip_value, "clip_norm": config.clip_norm}
