@@ -9,7 +9,7 @@ import numpy as np
 from latens.evaluation.estimate import UNKNOWN
 from latens.figures.settings import settings
 from latens.figures.style import save
-from latens.io.terminal import table
+from latens.io.terminal import table, with_record
 from latens.runs.sweep import Sweep
 from latens.workflow.metrics import metric_of, unknown_draws
 from latens.workflow.sweep import Interval, Swept, by_seed
@@ -57,8 +57,12 @@ def words_of_table(result: Swept, found: Sweep) -> str:
     told = [each.estimate for each in result.settings if each.estimate is not None]
     rows = result.cells(found.plan.budget or "", found.plan.fit[0] if found.plan.fit else "")
     unknown = unknown_draws(told, metric_of(result.metric).label)
-    lines = [f"{head}, {what}: {over}", table(rows, indent="  "), *unknown, _verdict(result, seeds)]
-    return "\n".join(lines)
+    lines = [f"{head}, {what}: {over}", table(rows, indent="  "), *unknown]
+    over = (
+        f"{len(result.settings)} settings, {seeds} seed{'s' * (seeds > 1)} each" if len(result.settings) > 1 else over
+    )
+    plain = [_verdict(result, seeds), f"Measured on {found.data['rows']:,} validation rows: {over}."]
+    return with_record(plain, "\n".join(lines))
 
 
 def _verdict(result: Swept, seeds: int) -> str:

@@ -1,6 +1,7 @@
 """`latens compare`: runs against each other on the same held-out rows."""
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -69,12 +70,16 @@ class Compare(Verb):
         head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
         unknown = unknown_draws([each.estimate for each in found.models], words)
         rows = _table(found.models, words)
-        lines = [head, table(rows, indent="  "), *unknown, _verdict(found.models), *_by_draws(found.models, words)]
+        lines = [head, table(rows, indent="  "), *unknown, *_by_draws(found.models, words)]
+        best = found.models[0]
+        plain = (_verdict(found.models), f"Compared on {len(positions):,} {'unseen' if held_out else split} rows.",
+                 f"Next: latens report {shlex.quote(best.name)}")  # fmt: skip
         text = "\n".join(lines) if self.format == "text" else table_as(rows, self.format)
         about = f"seed {self.seed} for every run; intervals are over rows, not over seeds of training"
         seen = f"these are {split} rows: they were not held out from training or the choice of the epoch"
         note, warnings = f"{found.protocol}; {about}", () if held_out else (seen,)
-        return Made(value=value, text=text, note=note, warnings=warnings)
+        told = plain if self.format == "text" else ()
+        return Made(value=value, text=text, plain=told, note=note, warnings=warnings)
 
 
 def _data(opened: list[At], given: Any) -> "Dataset":

@@ -30,7 +30,8 @@ TOLERANCE = 1e-4
 def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
     r"""Write `encoder.onnx` and `decoder.onnx`, and check both against the model."""
     # The encoder maps rows of shape (n, *x), float32, in the units of the data, to the means of $q(z \mid x)$, of shape
-    # (n, latent_dim), and of a diagonal Normal to its log-variances as a second output; the decoder maps latents of that shape to the means of $p(x \mid z)$, of shape (n, *x), in the
+    # (n, latent_dim), and of a diagonal Normal to its log-variances as a second output; the decoder maps latents of
+    # that shape to the means of $p(x \mid z)$, of shape (n, *x), in the
     # units of the data. Convolutions take one row at a time. Where the model sees rows with noise, the file takes its
     # middle: dequantised levels are x + 1/2, and pixels that are binarised at random are so at 1/2.
     # returns: for each file its `input` and `output` shapes and `difference`: the largest difference between its
