@@ -136,7 +136,8 @@ def pictures() -> str:
     """A page of every picture: the rows of PICTURES."""
     rows = [(f"`{one.name}`", one.caption, one.see, one.needs, one.place or "") for one in PICTURES.values()]
     what = "Every picture of `latens figures`. The [gallery](../gallery.md) shows them."
-    return "\n".join(["# Pictures", "", what, "", *_table(("name", "shows", "what to see", "needs", "in a report"), rows)]) + "\n"
+    titles = ("name", "shows", "what to see", "needs", "in a report")
+    return "\n".join(["# Pictures", "", what, "", *_table(titles, rows)]) + "\n"
 
 
 def on_files(files: Any, config: Any) -> Any:
