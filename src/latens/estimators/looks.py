@@ -50,6 +50,7 @@ class Looks(Autoencoder):
 
         Source: Kingma & Welling (2014), equation 3.
         """
+        check_is_fitted(self)
         count = check_count(self.num_samples if num_samples is None else num_samples, "num_samples")
         rows = self.model_.rows(self._batch(X, y, unknown), key=jax.random.key(self.seed_))
         found = evaluation.elbo_parts(rows, num_samples=count)
@@ -172,6 +173,7 @@ class Looks(Autoencoder):
 
         Source: Alemi et al. (2018), arXiv 1711.00464.
         """
+        check_is_fitted(self)
         rows = self.model_.rows(self._batch(X, y), key=jax.random.key(self.seed_))
         points = [rate_distortion_point(rows, num_samples=num_samples)]
         return points + (rate_distortion_curve(rows, list(betas), num_samples=num_samples) if len(betas) else [])
