@@ -50,16 +50,17 @@ docs: $(DOCS_STAMP)
 docs-outputs: $(DEV_STAMP)
 	MPLBACKEND=agg $(BIN)/python docs/outputs.py
 
-# The wheel and the source distribution, each installed into an empty environment and run there.
+# The wheel and the source distribution, built without network; each is installed into an empty environment, and does
+# there all that the README says. `make package PYTHON=python3.13` does so under another Python.
 package:
 	rm -rf dist
 	$(PYTHON) -m venv dist/build
-	dist/build/bin/python -m pip install --quiet build
-	dist/build/bin/python -m build --outdir dist .
+	dist/build/bin/python -m pip install --quiet build hatchling
+	PIP_NO_INDEX=1 dist/build/bin/python -m build --no-isolation --outdir dist .
 	for file in dist/*.whl dist/*.tar.gz; do \
 		rm -rf dist/try && $(PYTHON) -m venv dist/try && \
 		dist/try/bin/python -m pip install --quiet --constraint constraints.txt $$file && \
-		(cd dist/try && bin/latens demo --out run && bin/latens help errors > /dev/null) || exit 1; \
+		(cd dist/try && bin/latens demo --out run && bin/python -I ../../tests/package.py ../../README.md) || exit 1; \
 	done
 
 # The notebooks with their outputs, as the site shows them: a few minutes.

@@ -47,7 +47,7 @@ REFERENCE = {
         "What is minimised: `objective(model, batch, key=, step=)` gives one number and honest metrics.",
         ("latens.objectives",),
     ),
-    "training": ("Training", "A compiled loop over pure steps.", ("latens.training",)),
+    "training": ("Training", "A compiled loop over pure steps.", ("latens.training", "latens.callbacks")),
     "evaluation": (
         "Evaluation",
         "Numbers with their standard error, their number of samples and their number of rows.",
@@ -60,7 +60,8 @@ REFERENCE = {
 """A page of the reference: its title, its first sentence, the packages whose public names it lists."""
 
 REPOSITORY = re.compile(r"\[([^\]]+)\]\(\.\./([^)#\s]+)(?:#[^)\s]*)?\)")
-NOTEBOOK = re.compile(r"\]\(\.\./examples/notebooks/([a-z-]+)\.ipynb\)")
+NOTEBOOK = re.compile(r"\]\(\.\./examples/notebooks/([a-z0-9-]+)\.ipynb\)")
+BESIDE = re.compile(r"\]\(([a-z0-9-]+)\.ipynb\)")
 ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -133,9 +134,10 @@ def numbers() -> str:
 
 def pictures() -> str:
     """A page of every picture: the rows of PICTURES."""
-    rows = [(f"`{one.name}`", one.caption, one.needs, one.place or "") for one in PICTURES.values()]
+    rows = [(f"`{one.name}`", one.caption, one.see, one.needs, one.place or "") for one in PICTURES.values()]
     what = "Every picture of `latens figures`. The [gallery](../gallery.md) shows them."
-    return "\n".join(["# Pictures", "", what, "", *_table(("name", "shows", "needs", "in a report"), rows)]) + "\n"
+    titles = ("name", "shows", "what to see", "needs", "in a report")
+    return "\n".join(["# Pictures", "", what, "", *_table(titles, rows)]) + "\n"
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -157,7 +159,8 @@ def on_files(files: Any, config: Any) -> Any:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
         body, resources = MarkdownExporter().from_filename(str(path), resources=names)
-        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=body.replace("../../docs/", "../")))
+        body = BESIDE.sub(r"](\1.md)", body.replace("../../docs/", "../"))
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=body))
         for name, content in resources["outputs"].items():
             files.append(File.generated(config, f"notebooks/{name}", content=content))
     return files

@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from latens.training import fit as fit
     from latens.training import make_optimizer as make_optimizer
     from latens.workflow.augment import augment as augment
+    from latens.workflow.contest import compare as compare
     from latens.workflow.encoder import Encoder as Encoder
     from latens.workflow.experiment import prepare as prepare
     from latens.workflow.experiment import train as train
+    from latens.workflow.sweep import load_sweep as load_sweep
     from latens.workflow.trained import TrainedModel as TrainedModel
     from latens.workflow.trained import load as load
     from latens.workflow.translate import translate as translate
@@ -81,6 +83,7 @@ __all__ = [
     "VAEDetector",
     "VAEImputer",
     "augment",
+    "compare",
     "elbo_parts",
     "enable_compilation_cache",
     "explore",
@@ -88,6 +91,7 @@ __all__ = [
     "get_recipe",
     "load",
     "load_data",
+    "load_sweep",
     "log_marginal",
     "make_optimizer",
     "override",
@@ -109,6 +113,7 @@ _HOMES = {
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEImputer"),
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
     "latens.workflow.augment": ("augment",),
+    "latens.workflow.contest": ("compare",),
     "latens.workflow.encoder": ("Encoder",),
     "latens.workflow.experiment": ("prepare", "train"),
     "latens.evaluation.pool": ("pool",),
@@ -119,6 +124,7 @@ _HOMES = {
     "latens.objectives": ("ELBO", "Reconstruction"),
     "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register", "register_part"),
     "latens.workflow.trained": ("TrainedModel", "load"),
+    "latens.workflow.sweep": ("load_sweep",),
     "latens.workflow.translate": ("translate",),
     "latens.training": ("Budget", "Settings", "Stage", "fit", "make_optimizer"),
 }

@@ -1,5 +1,6 @@
 """Typed, frozen configuration: what a run is made of, as plain values that fit into JSON."""
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -181,11 +182,13 @@ class ObjectiveConfig(Part, frozen=True):
     Args:
         name: The name of the objective.
         beta_warmup_epochs: In how many epochs beta rises linearly from 0 to its value; 0 is no warm-up.
+        beta_schedule: How beta changes in training: constant, or a name with a number of epochs, as cyclical:4.
         options: The options of the objective, by name.
     """
 
     name: str = "elbo"
     beta_warmup_epochs: NotNegative = 0.0
+    beta_schedule: Annotated[str, Meta(max_length=64)] = "constant"
     options: Options = {}
 
 
@@ -495,7 +498,8 @@ def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
         what, fix = f"must be options by name, not {settings!r:.100}.", 'Give for example {"training.steps": 100}.'
         raise ConfigError(what, where="settings", fix=fix)
     for given, value in sorted(settings.items(), key=lambda item: not _chooses(item[0])):
-        name = given if given in values else _SHORT.get(given, given)
+        scheduled = given.endswith("beta") and isinstance(value, str) and ":" in value  # beta=cyclical:4
+        name = "objective.beta_schedule" if scheduled else given if given in values else _SHORT.get(given, given)
         part, dot, option = name.partition(".")
         parts = {key for key, v in values.items() if isinstance(v, dict)}
         if part not in parts:
@@ -565,17 +569,15 @@ def option_hint(part: str, name: str, known: Iterable[str]) -> str:
 
 
 def _chooses(name: str) -> bool:
-    _, dot, option = name.partition(".")
-    return not dot or option in _CHOICES
+    return "." not in name or name.partition(".")[2] in _CHOICES
 
 
 def _fits(config: VAEConfig | ClassifierConfig, part: str, values: dict[str, Any]) -> bool:
     """Whether a part may have these values."""
-    try:
+    with contextlib.suppress(msgspec.ValidationError):
         msgspec.convert(values, type(getattr(config, part)))
-    except msgspec.ValidationError:
-        return False
-    return True
+        return True
+    return False
 
 
 def read_value(text: Any) -> Any:
@@ -591,10 +593,8 @@ def read_value(text: Any) -> Any:
         return list(text) if isinstance(text, tuple) else text
     if text.lower() in ("none", "null"):
         return None
-    try:
+    with contextlib.suppress(msgspec.DecodeError):
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        pass
     if "," in text:
         return [read_value(item.strip()) for item in text.split(",") if item.strip()]
     return {"true": True, "false": False}.get(text.lower(), text)

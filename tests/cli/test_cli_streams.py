@@ -143,7 +143,7 @@ def test_what_needs_all_rows_says_so(latens: Callable[..., Result], streamed: Pa
     refused(4, "hides labels of rows", "fit", rows, "--stream", "--recipe", "m2", "--set", "data.labelled=10", *out)
     refused(4, "draws rows with labels more often", "fit", rows, "--stream", "--recipe", "m2", *out)
     refused(3, "is of a format that is read into memory as a whole", "fit", run / "run.json", "--stream", *out)
-    refused(2, "is no file that could stay on disk", "fit", "digits", "--stream", *out)
+    refused(2, "is not a file that could stay on disk", "fit", "digits", "--stream", *out)
     assert not (tmp_path / "new").exists()
 
 

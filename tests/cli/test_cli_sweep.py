@@ -108,7 +108,8 @@ def test_a_finished_sweep_is_told_and_not_computed_again(whole: Path, latens: Ca
     before, times = numbers(whole), {run: (whole / run / "run.json").stat().st_mtime_ns for run in RUNS}
     result = latens("sweep", whole)
     assert result.code == 0
-    head, columns, *lines, verdict = result.out.splitlines()
+    verdict, measured, _, head, columns, *lines = result.out.splitlines()
+    assert measured == "Measured on 195 validation rows: 2 settings, 2 seeds each."
     lines = [
         line for line in lines if not line.startswith("unknown: log p(x) is a lower bound, by an unknown amount; ")
     ]
@@ -268,7 +269,7 @@ def test_halving_goes_on_with_the_same_runs(tmp_path: Path, latens: Callable[...
     run = tmp_path / "out" / best["name"] / "seed=0"
     assert (run / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
     assert "successive halving" not in latens(*words).err
-    assert latens(*words).out.splitlines()[1].split()[:2] == ["learning_rate", "steps"]
+    assert latens(*words).out.splitlines()[4].split()[:2] == ["learning_rate", "steps"]
 
 
 def test_a_run_that_diverges_ends_nothing(tmp_path: Path, latens: Callable[..., Result]) -> None:
@@ -277,7 +278,7 @@ def test_a_run_that_diverges_ends_nothing(tmp_path: Path, latens: Callable[..., 
     assert result.code == 0, result.err
     assert "2 of 2  learning_rate=1e+30/seed=0: diverged" in result.err
     lines = [line for line in result.out.splitlines() if not line.startswith("unknown: log p(x) is a lower bound")]
-    assert lines[-2].split()[-4:] == ["1", "of", "1", "diverged"]
+    assert lines[-1].split()[-4:] == ["1", "of", "1", "diverged"]
     again = latens("sweep", tmp_path / "out")
     assert (again.code, again.out) == (0, result.out)
 

@@ -37,13 +37,13 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         "cannot be read as a mask",
     ),
     "another shape": ("m.npy", _saved(MASK.T), r"the mask is of shape \(3, 2\), the pictures of \(2, 3\)"),
-    "text as a picture": ("m.png", lambda path: path.write_text("no"), "cannot be read as a mask: it is no picture"),
+    "text as a picture": ("m.png", lambda path: path.write_text("no"), "cannot be read as a mask: it is not a picture"),
     "a cut file": ("m.npy", lambda path: path.write_bytes(b"\x93NUMPY"), "cannot be read as a mask"),
     "nothing": ("m.png", lambda path: None, "there is no such file"),
-    "a folder": ("m.png", lambda path: path.mkdir(), "is no file"),
-    "a pipe": ("m.npy", lambda path: os.mkfifo(path), "is no file"),
-    "a pipe as a picture": ("m.png", lambda path: os.mkfifo(path), "is no file"),
-    "a device": ("m.png", lambda path: path.symlink_to("/dev/zero"), "is no file"),
+    "a folder": ("m.png", lambda path: path.mkdir(), "is not a file"),
+    "a pipe": ("m.npy", lambda path: os.mkfifo(path), "is not a file"),
+    "a pipe as a picture": ("m.png", lambda path: os.mkfifo(path), "is not a file"),
+    "a device": ("m.png", lambda path: path.symlink_to("/dev/zero"), "is not a file"),
 }
 
 

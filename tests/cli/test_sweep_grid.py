@@ -89,7 +89,7 @@ REFUSED = {
                 "Add --random N"),
     "nothing to draw": (("--random", "3"), "--random", "there is nothing to draw"),
     "an empty range": (("--random", "3", "--set", "optimizer.learning_rate=1e-2:1e-3"),
-                       "--set optimizer.learning_rate=1e-2:1e-3", "0.01 to 0.001 is no range"),
+                       "--set optimizer.learning_rate=1e-2:1e-3", "0.01 to 0.001 is not a range"),
     "words for ends": (("--random", "3", "--set", "optimizer.learning_rate=a:b"),
                        "--set optimizer.learning_rate=a:b", "the ends of a range are numbers"),
     "two ranges": (("--random", "3", "--set", "optimizer.learning_rate=1:2,3:4"),

@@ -173,20 +173,20 @@ def test_everything_that_does_not_fit_is_in_one_error(tmp_path: Path) -> None:
     assert message == (
         "7 of 14 pictures cannot be read: bad/cut.png: cannot be read; bad/float.tif: has pixels of mode F; "
         "bad/huge.png: claims more pixels than a picture may have; bad/large.png: claims more pixels than a picture "
-        "may have; bad/text.bmp: is no picture; and 2 more."
+        "may have; bad/text.bmp: is not a picture; and 2 more."
     )
     assert fix == ADVICE
 
 
 def test_a_folder_of_bad_pictures_only(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"nothing")
-    assert refusal(tmp_path)[0] == "1 of 1 pictures cannot be read: a.png: is no picture."
+    assert refusal(tmp_path)[0] == "1 of 1 pictures cannot be read: a.png: is not a picture."
 
 
 def test_only_the_six_formats_are_opened(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.ppm")
     (tmp_path / "a.ppm").rename(tmp_path / "a.png")
-    assert refusal(tmp_path)[0] == "1 of 1 pictures cannot be read: a.png: is no picture."
+    assert refusal(tmp_path)[0] == "1 of 1 pictures cannot be read: a.png: is not a picture."
 
 
 def test_too_many_pixels_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,7 +201,7 @@ def test_matrix_market_is_read_as_scipy_reads_it(field, tmp_path, keep):
         ({"indptr": np.array([0, 2])}, "do not make a sparse matrix"),
         ({"format": np.array(b"dia")}, "format 'dia'"),
         ({"format": np.array(b"csc"), "shape": np.array([2**50, 2])}, "do not make a sparse matrix"),
-        ({"shape": np.array([2, 2, 2])}, "that is no matrix"),
+        ({"shape": np.array([2, 2, 2])}, "that is not a matrix"),
         ({"data": np.array([1j, 2])}, "values of type"),
         ({"format": np.array(b"coo")}, "do not make a sparse matrix"),
     ],

@@ -189,7 +189,7 @@ def test_what_is_declared_and_what_is_not_fit():
     assert (wider.low, wider.size) == (-3.0, 104)
     with pytest.raises(DataError, match=r"'wait' holds .*, beyond its declared bounds to 10 hours"):
         load(frame, columns={"wait": {"kind": "duration", "high": "10 hours"}})
-    with pytest.raises(DataError, match="is given high = '10', which is no duration"):
+    with pytest.raises(DataError, match="is given high = '10', which is not a duration"):
         load(frame, columns={"wait": {"kind": "duration", "high": "10"}})
     clocks = pd.DataFrame({"size": np.resize(["S", "M"], N), "wait": np.resize(["0:30:00", "2h", ""], N)})
     assert load(clocks).schema.types[1].kind == "category"  # a time of the day, or a name

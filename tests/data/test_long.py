@@ -231,7 +231,7 @@ def _times(*times):
         (_times(0, 1, 1), {"time": "t"}, "row 2: has the time 1 of row 1, which is there twice"),
         (_times(0, 10, 20, 30, 33, 43), {"time": "t"}, "row 4: has the time 33.*--step '10'"),
         (_times(0, 10, 11), {"time": "t", "step": 10}, "of one step with 10 in row 1"),
-        (_times(0, 1), {"time": "t", "step": "1h"}, "is no time between two steps"),
+        (_times(0, 1), {"time": "t", "step": "1h"}, "is not a time between two steps"),
         (_times(0, 1), {"time": "t", "stride": 2}, "Add --window W"),
         (_times(0, 1), {"time": "t", "window": 5}, "no series has three windows of 5 steps"),
         (_times(0, 1), {"time": "t", "window": "2.5"}, "is not a number of steps"),

@@ -110,7 +110,7 @@ def test_the_data_set() -> None:
         (5, {"seed": 0, "levels": {"form": 4}}, "4 values of 'form'"),
         (5, {"seed": 0, "levels": {"colour": 2}}, "2 values of 'colour'"),
         (5, {"seed": 0, "levels": {"shape": 2}}, "2 values of 'shape'"),
-        (5, {"seed": 0, "colours": ((1.0, 2.0, 0.0),)}, "is no colour"),
+        (5, {"seed": 0, "colours": ((1.0, 2.0, 0.0),)}, "is not a colour"),
         (np.zeros((3, 5), int), {}, "of shape"),
         (np.zeros((3, 6)), {}, "float64"),
         (np.full((3, 6), 1), {}, "no such value"),

@@ -130,7 +130,13 @@ HARMLESS = {
     "set_inverse_transform_request", "set_output", "set_params", "set_predict_proba_request", "set_predict_request",
     "set_score_request", "set_transform_request", "wanted_family",
 }  # fmt: skip
-OTHERWISE = {"inverse_transform": (np.zeros((4, 2)),), "fit": (X, Y), "score": (X, Y), "explain": (X,)}
+OTHERWISE = {
+    "inverse_transform": (np.zeros((4, 2)),),
+    "fit": (X, Y),
+    "score": (X, Y),
+    "explain": (X,),
+    "interpolate": (X, X),
+}
 
 
 @pytest.fixture

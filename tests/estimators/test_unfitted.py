@@ -16,7 +16,12 @@ NEEDS_NO_FIT = {
     "set_score_request", "set_transform_request", "wanted_family",
 }  # fmt: skip
 X = np.zeros((4, 3))
-ARGUMENTS = {"save": ("never.safetensors",), "inverse_transform": (X,), "score": (X, np.zeros(4))}
+ARGUMENTS = {
+    "save": ("never.safetensors",),
+    "inverse_transform": (X,),
+    "score": (X, np.zeros(4)),
+    "interpolate": (X, X),
+}
 NONE_NEEDED = ("sample", "warm_up", "prior_predictive", "sample_components", "get_feature_names_out")
 
 

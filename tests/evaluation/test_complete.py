@@ -199,7 +199,7 @@ def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path:
     ("flags", "message"),
     [
         (["--region", "9:,:"], "holds no pixel of 8 x 8"),
-        (["--region", "top"], "is no region of pixels"),
+        (["--region", "top"], "is not a region of pixels"),
         (["--region", "4:,:", "--mask", "x.png"], "both say what is seen"),
         (["--mask", "absent.png"], "there is no such file."),
         (["--mask", "absent.png", "--scale", "2"], "--mask and --scale both say what is seen"),

@@ -152,7 +152,7 @@ def test_dates_are_conditions():
     [
         ("city=d", DataError, "no training row"),
         ("town=a", DataError, "no column 'town'"),
-        ("city", UsageError, "is no condition"),
+        ("city", UsageError, "is not a condition"),
         ("city>a", DataError, "no order"),
         ("age=3.5", DataError, "steps of 1"),
         ("age=99", DataError, "between 0 and 29"),

@@ -79,7 +79,7 @@ def test_what_has_no_temperature_is_refused():
         with pytest.raises(ConfigError, match="the prior of this model has no temperature"):
             sample_prior(one, 3, key=KEY, temperature=0.5)
     for wrong in (-0.1, float("nan"), float("inf"), "warm", None, [0.5], True):
-        with pytest.raises(UsageError, match="is no temperature"):
+        with pytest.raises(UsageError, match="is not a temperature"):
             sample_prior(Prior(NORMAL), 3, key=KEY, temperature=wrong)
 
 

@@ -150,8 +150,10 @@ def test_after_a_warm_up_requests_compile_nothing(caplog: pytest.LogCaptureFixtu
     vae = new(0).fit(ROWS)
     assert compiled(caplog, lambda: vae.warm_up(40)) != []
 
-    def request() -> None:
-        vae.inverse_transform(vae.transform(ROWS[:90]))
-        vae.score_samples(ROWS[:20])
+    def request(n: int) -> None:
+        vae.inverse_transform(vae.transform(ROWS[:n]))
+        vae.score_samples(ROWS[:n])
+        vae.sample(n)
 
-    assert set(compiled(caplog, request)) <= {"stage"}  # how JAX copies rows to the device
+    for n in (1, 16, 17, 40, 90):  # one warm-up for every size up to its own
+        assert set(compiled(caplog, lambda n=n: request(n))) <= {"stage"}  # how JAX copies rows to the device

@@ -267,7 +267,7 @@ def test_a_registered_part_is_known_by_name_and_option():
     register_part("likelihood", "test-cauchy", CauchyHead)  # a cell of a notebook that is run again
     with pytest.raises(ConfigError, match="already"):
         register_part("likelihood", "normal", CauchyHead)
-    with pytest.raises(ConfigError, match="is no name"):
+    with pytest.raises(ConfigError, match="is not a name"):
         register_part("likelihood", "a b", CauchyHead)
     with pytest.raises(ConfigError, match=r"no part 'likelyhood'.*likelihood"):
         adopt({}, {"likelyhood": CauchyHead})

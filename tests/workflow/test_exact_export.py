@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -52,8 +53,8 @@ class Engine:
             assert x.shape[1:] == shape
             assert self.rows == "n" or len(x) == 1
             self.given.append(x)
-            found = np.asarray(function(jnp.asarray(x)))
-            return [found + self.off * np.abs(found).max(), "another output"]
+            found = [np.asarray(each) for each in jax.tree.leaves(function(jnp.asarray(x)))]
+            return [each + self.off * np.abs(each).max() for each in found]
 
         inputs = [SimpleNamespace(name="first"), SimpleNamespace(name="second")]
         return SimpleNamespace(get_inputs=lambda: inputs, run=run)
@@ -74,6 +75,8 @@ def test_files_and_what_is_told_of_them(trained, tmp_path, monkeypatch, rows):
     }
     assert told["encoder.onnx"]["input"] == [rows, 2, 3]
     assert told["encoder.onnx"]["output"] == [rows, 3]
+    assert told["encoder.onnx"]["outputs"] == ["mean", "log_variance"]
+    assert "outputs" not in told["decoder.onnx"]
     assert told["decoder.onnx"]["input"] == [rows, 3]
     assert told["decoder.onnx"]["output"] == [rows, 2, 3]
     assert all(one["difference"] < 1e-6 for one in told.values())
@@ -130,7 +133,10 @@ def test_encoder_and_decoder_are_in_the_units_of_the_data(name, trained):
     own = dataclasses.replace(trained, preparation=preparation)
     x = x.astype(np.float32)
     expected = [model.posterior(jnp.asarray(row, jnp.float32)).mean() for row in seen(x)]
-    np.testing.assert_allclose(exports._encoder(own)(jnp.asarray(x)), np.stack(expected), rtol=1e-5, atol=1e-6)
+    mean, log_variance = exports._encoder(own)(jnp.asarray(x))
+    np.testing.assert_allclose(mean, np.stack(expected), rtol=1e-5, atol=1e-6)
+    expected = [2.0 * model.posterior(jnp.asarray(row, jnp.float32)).log_scale_array() for row in seen(x)]
+    np.testing.assert_allclose(log_variance, np.stack(expected), rtol=1e-5, atol=1e-6)
     expected = unit(np.stack([model.likelihood(jnp.asarray(code)).mean() for code in codes]))
     np.testing.assert_allclose(exports._decoder(own)(jnp.asarray(codes)), expected, rtol=1e-4, atol=1e-5)
 

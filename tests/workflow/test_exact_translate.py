@@ -71,7 +71,7 @@ def test_the_other_side_of_a_pair_is_its_mean_or_one_draw(monkeypatch, start, en
     assert not given["batch"].mask[:, :, other].any()
     assert (given["num_draws"], given["num_samples"]) == (0 if mean else 1, 7)
     np.testing.assert_array_equal(found, np.arange(16.0).reshape(2, 2, 4)[:, :, other] + (0.0 if mean else 100.0))
-    with pytest.raises(UsageError, match="is no translation"):
+    with pytest.raises(UsageError, match="is not a translation"):
         complete(trained, pictures, start, start)
     with pytest.raises(UsageError, match="a pair has no side 'left'"):
         complete(trained, pictures, "left", end)

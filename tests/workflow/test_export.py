@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import latens
+import latens.evaluation
 from latens.cli.main import main
 from latens.errors import UsageError
 
@@ -40,6 +41,11 @@ def test_the_files_have_the_numbers_of_the_model(name, tmp_path):
     rows = x[:7]
     codes = run(tmp_path / "encoder.onnx", rows)
     np.testing.assert_allclose(codes, model.encode(rows), atol=1e-4 * np.abs(codes).max())
+    if "outputs" in told["encoder.onnx"]:  # a Normal with independent units
+        session = runtime.InferenceSession(str(tmp_path / "encoder.onnx"))
+        found = [session.run(None, {session.get_inputs()[0].name: row[None]})[1][0] for row in rows]
+        own = latens.evaluation.encode(model.rows(rows))["log_variance"]
+        np.testing.assert_allclose(found, own, atol=1e-4 * np.abs(own).max())
     pictures = run(tmp_path / "decoder.onnx", codes)
     np.testing.assert_allclose(pictures, model.decode(codes), atol=1e-4 * np.abs(pictures).max())
     assert told["encoder.onnx"]["input"] == ["n", 8, 8]

@@ -1,0 +1,7 @@
+"""What is called while a model trains: progress, snapshots, pictures, and loggers for programs of your own."""
+
+from .loggers import TensorBoardLogger as TensorBoardLogger
+from .loggers import WandbLogger as WandbLogger
+from .loggers import numbers as numbers
+
+__all__ = ["TensorBoardLogger", "WandbLogger", "numbers"]

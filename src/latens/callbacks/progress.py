@@ -10,7 +10,7 @@ import numpy as np
 
 from latens.config import VAEConfig
 from latens.evaluation import Rows, active_units, encode
-from latens.io.terminal import say
+from latens.io.terminal import say, say_line
 from latens.training import Callback, Event
 from latens.training.plan import falls_due
 from latens.workflow.experiment import Experiment
@@ -246,9 +246,26 @@ def _bad_chunk(event: Event) -> str:
     return f"warning: step {record['first_bad_step']} was not finite ({terms}); {record['skipped']} steps skipped"
 
 
-def make_progress(terminal: bool, every: int | None = None) -> "PlainProgress | TerminalProgress":
-    """Make the callback that shows progress: on a terminal a bar, else plain lines."""
+class JsonProgress(PlainProgress):
+    """A line of JSON for the first numbers, each epoch, each step that was skipped, and the end."""
+
+    def __call__(self, event: Event) -> None:
+        """Write a line where there is something to say."""
+        loop, due = event.snapshot.loop, self._by_count is not None and self._by_count(event) is not None
+        if event.kind == "bad-chunk":
+            say_line("warning", text=_bad_chunk(event).removeprefix("warning: "))
+        elif event.kind == "epoch" or due:
+            speed = round(event.rows_per_second, 1)
+            say_line("progress", **event.record, total_steps=event.total_steps, rows_per_second=speed)
+        elif event.kind == "stage-end":
+            say_line("trained", steps=loop.total, seconds=round(loop.seconds, 3), because=loop.stopped_because)
+
+
+def make_progress(terminal: bool, every: int | None = None, lines: bool = False) -> "PlainProgress | TerminalProgress":
+    """Make the callback that shows progress: on a terminal a bar, else plain lines, or lines of JSON."""
     # every: steps from one line to the next, from before the first step on; None writes lines by time.
+    if lines:
+        return JsonProgress(every)
     return TerminalProgress(every) if terminal else PlainProgress(every)
 
 

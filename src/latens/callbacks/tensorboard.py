@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from latens.callbacks.loggers import numbers
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.evaluation import Rows, decode, reconstruct, sample_prior
@@ -56,10 +57,8 @@ class TensorBoard:
         if event.kind == "start":
             graph = model_graph(self._experiment.trained(event.model()))
             self._writer.file_writer.add_event(_messages("event").Event(graph_def=graph.SerializeToString()))
-        if event.kind in ("chunk", "epoch") or (event.kind == "start" and event.record):
-            for name, value in event.record.items():
-                if isinstance(value, int | float) and name not in ("step", "epoch"):
-                    self._writer.add_scalar(_tag(event.kind, name), value, step)
+        for name, value in numbers(event).items():
+            self._writer.add_scalar(name, value, step)
         if self._every is not None:
             due = falls_due(event, self._every)
         else:
@@ -84,13 +83,6 @@ class TensorBoard:
         for name, values in means.items():
             images = as_images(shown(data.schema, trained.data_units(values, mean=True)), name)
             self._writer.add_images(name, np.moveaxis(np.clip(images, 0.0, 1.0), -1, 1), step)
-
-
-def _tag(kind: str, name: str) -> str:
-    if kind in ("start", "chunk"):
-        return f"chunk/{name}"
-    split, _, rest = name.partition("_")
-    return f"{split}/{rest}" if split in ("train", "validation") else f"epoch/{name}"
 
 
 def model_graph(trained: TrainedModel) -> Any:

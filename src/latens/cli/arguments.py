@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from msgspec import NODEFAULT
 
 from latens.errors import UsageError, nearest
+from latens.io.terminal import FORMATS
 from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
 
 _WORDS: dict[str, str] = {
@@ -82,7 +83,7 @@ def parser(command: str | None = None) -> Parser:
         description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
         epilog=_EPILOG,
     )
-    top.add_argument("--version", action="store_true", help="print the version")
+    top.add_argument("--version", action="store_true", help="print the versions that a report of a bug needs")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, summary in COMMANDS.items():
         made = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -321,6 +322,7 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
     group.add_argument("--halving", action="store_true", help=words)
     words = "processes that share the runs, each on cores of its own (default 1: one run after the other)"
     group.add_argument("--workers", type=whole(1, 1024), metavar="N", help=words)
+    group.add_argument("--format", choices=FORMATS, default="text", help="how the table is written (default text)")
     _evaluation(command)
 
 
@@ -332,7 +334,8 @@ def _budget(group: argparse._ArgumentGroup) -> None:
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("while it runs")
-    group.add_argument("--log", choices=("tensorboard",), help="also write TensorBoard event files")
+    words = "also write TensorBoard event files; or progress, notes and warnings as lines of JSON on stderr"
+    group.add_argument("--log", choices=("tensorboard", "json"), help=words)
     words = "samples and reconstructions before the first step and every N steps"
     group.add_argument("--plots-every", type=count, metavar="N", help=words)
     words = "a line with the objective before the first step and every N steps (default: every few seconds)"

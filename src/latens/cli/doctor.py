@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -10,13 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from latens import __version__
 from latens.cli.context import Context
 from latens.io.compilation import cache_folder, enable_compilation_cache
-from latens.io.process import free_memory
+from latens.io.process import free_memory, total_memory
 from latens.io.terminal import table
 
-PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy", "scikit-learn", "matplotlib", "msgspec")
-OPTIONAL = ("pandas", "pyarrow", "tensorboardX")
+FIRST = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
+"""What a report of a bug names first; the other packages that latens requires follow."""
+
 MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
 
 
@@ -50,25 +53,51 @@ def _version(package: str) -> str | None:
         return None
 
 
+def required() -> dict[str, tuple[str, ...]]:
+    """What latens requires, by extra in its own order; "" is of every installation."""
+    found: dict[str, tuple[str, ...]] = {"": FIRST}
+    for line in importlib.metadata.requires("latens") or []:
+        name, _, marker = line.partition(";")
+        package, extra = re.split(r"[^\w.-]", name.strip())[0], re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
+        key = extra[1] if extra else ""
+        if key not in ("dev", "docs", "gpu") and package not in found.get(key, ()):
+            found[key] = (*found.get(key, ()), package)
+    return found
+
+
+def version_line() -> str:
+    """What `latens --version` prints: what a report of a bug needs, without importing JAX."""
+    versions = ", ".join(f"{package} {_version(package) or 'missing'}" for package in FIRST[1:])
+    return f"latens {__version__} ({_platform()}; {versions})"
+
+
+def _platform() -> str:
+    return f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
 def _versions() -> dict[str, Any]:
-    versions = {package: _version(package) for package in PACKAGES}
+    versions = {package: _version(package) for package in required()[""]}
     missing = [package for package, version in versions.items() if version is None]
     text = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
     fix = f"pip install {' '.join(missing)}" if missing else ""
-    where = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-    return _finding("versions", f"{where}; {text}", ok=not missing, fix=fix)
+    return _finding("versions", f"{platform.platform()}, Python {platform.python_version()}; {text}",
+                    ok=not missing, fix=fix)  # fmt: skip
 
 
 def _optional() -> dict[str, Any]:
-    versions = {package: _version(package) for package in OPTIONAL}
-    return _finding("optional", ", ".join(f"{p} {v or 'not installed'}" for p, v in versions.items()))
+    extras = {extra: {p: _version(p) for p in packages} for extra, packages in required().items() if extra}
+    there = {p: f"{p} {v}" for each in extras.values() for p, v in each.items() if v}
+    lacking = [extra for extra, each in extras.items() if not all(each.values())]
+    without = f"not installed: {', '.join(f'latens[{extra}]' for extra in lacking)}" if lacking else ""
+    return _finding("optional", "; ".join(filter(None, [", ".join(there.values()), without])))
 
 
 def _devices() -> dict[str, Any]:
     import jax
 
     devices = jax.devices()
-    return _finding("devices", f"{jax.default_backend()}: {', '.join(str(d) for d in devices)}")
+    kinds = ", ".join(f"{d} ({d.device_kind})" if d.device_kind != d.platform else str(d) for d in devices)
+    return _finding("devices", f"{jax.default_backend()}: {kinds}")
 
 
 def _threads() -> dict[str, Any]:
@@ -79,10 +108,11 @@ def _threads() -> dict[str, Any]:
 def _memory() -> dict[str, Any]:
     free = free_memory()
     if free is None:
-        return _finding("memory", "not told by this system")
+        return _finding("memory", "this system does not say")
     low = free < 1 << 30
+    whole = total_memory()
     fix = "Close other programs: training needs about 1 GB beside the data." if low else ""
-    return _finding("memory", f"{free / 2**30:.1f} GB free", ok=not low, fix=fix)
+    return _finding("memory", f"{free / 2**30:.1f} of {(whole or free) / 2**30:.1f} GB free", ok=not low, fix=fix)
 
 
 def _disk() -> dict[str, Any]:

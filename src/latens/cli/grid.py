@@ -168,7 +168,7 @@ class _Draw:
             raise UsageError("the ends of a range are numbers.", where=where, fix=fix)
         self.low, self.high = map(float, ends)
         if not 0.0 < self.low < self.high < math.inf:
-            raise UsageError(f"{self.low:g} to {self.high:g} is no range.", where=where, fix=fix)
+            raise UsageError(f"{self.low:g} to {self.high:g} is not a range.", where=where, fix=fix)
         for end in values[0].split(":"):
             override(config, {name: end})
         if all(isinstance(end, int) for end in ends):

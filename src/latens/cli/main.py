@@ -22,7 +22,7 @@ from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
 from latens.io.compilation import jax_settings, refuse_what_ends_xla
 from latens.io.signals import PATIENCE, Stopped
-from latens.io.terminal import json_text, print_json, put, say
+from latens.io.terminal import json_text, print_json, put, say, say_line
 from latens.text import visible
 from latens.verbs.kernel import verbs
 
@@ -75,9 +75,9 @@ def _run(context: Context) -> int:
     except SystemExit as leave:  # --help has printed
         return int(leave.code or 0)
     if context.args.version:
-        from latens import __version__
+        from latens.cli.doctor import version_line
 
-        put(f"latens {__version__}")
+        put(version_line())
         return 0
     if context.args.command is None:
         put(parser().format_help().rstrip())
@@ -115,7 +115,10 @@ def _report(context: Context, error: BaseException, fields: dict[str, str], code
     """The error in words on stderr and, with `--json`, as one object on stdout."""
     if (group := _group()) is not None:
         group.leave(fields["message"])
-    say(_in_words(context, error, fields, code))
+    if context.lines:
+        say_line("error", **fields)
+    else:
+        say(_in_words(context, error, fields, code))
     if context.json:
         try:
             print_json({"error": fields})

@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # jax is imported only where something is trained
 else:
     Dataset = Any
 
-_FREE = ("workers", "json", "quiet", "debug", "imports", "data", "command", "version", "help", "dry_run")
+_FREE = ("workers", "json", "quiet", "debug", "imports", "data", "command", "version", "help", "dry_run", "format")
 """What may differ where a sweep goes on."""
 
 WORKER = "LATENS_SWEEP_WORKER"
@@ -189,6 +189,7 @@ def _train(context: Context, folder: Path, data: Dataset | None) -> int:
 
 
 def _close(context: Context, folder: Path, found: Sweep) -> int:
+    args = context.args
     from msgspec import structs
 
     from latens.cli.sweep_table import save_table, words_of_table
@@ -202,7 +203,8 @@ def _close(context: Context, folder: Path, found: Sweep) -> int:
     shown = Path(os.path.relpath(folder)) if folder.is_relative_to(Path.cwd()) else folder
     following = f"latens evaluate {shlex.quote(str(shown / best.best_run.relative_to(folder)))}"
     told = {"sweep": str(folder), **value, "data": found.data, "files": [str(folder / name) for name in written]}
-    context.result({**told, "next": following}, words_of_table(result, found))
+    text = words_of_table(result, found) if args.format == "text" else result.table(args.format)
+    context.result({**told, "next": following}, text)
     files = ", ".join(["sweep.json", *written])
     context.say(f"{result.protocol}; seed 0 for every run\n{shown}: {files}\nnext: {following}")
     return 0

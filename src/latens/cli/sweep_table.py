@@ -9,10 +9,10 @@ import numpy as np
 from latens.evaluation.estimate import UNKNOWN
 from latens.figures.settings import settings
 from latens.figures.style import save
-from latens.io.terminal import table
-from latens.runs.sweep import Sweep, shown
-from latens.workflow.metrics import metric_of, over_draws, unknown_draws
-from latens.workflow.sweep import Interval, Setting, Swept, by_seed
+from latens.io.terminal import table, with_record
+from latens.runs.sweep import Sweep
+from latens.workflow.metrics import metric_of, unknown_draws
+from latens.workflow.sweep import Interval, Swept, by_seed
 
 
 def save_table(result: Swept, folder: Path) -> list[str]:
@@ -50,50 +50,19 @@ def _axis(result: Swept) -> str:
 
 def words_of_table(result: Swept, found: Sweep) -> str:
     """Write the table for people, best first, and what these seeds tell."""
-    seeds, halving = len(found.plan.seeds), bool(found.plan.budgets)
+    seeds = len(found.plan.seeds)
     what = result.unit if result.unit == result.metric else f"in {result.unit} a row"
     head = f"{metric_of(result.metric).label} of {found.data['rows']} validation rows of {found.data['name']}"
     over = f"means over {seeds} seeds" if seeds > 1 else "one seed"
-    options = list(dict.fromkeys(name for each in result.settings for name in each.options))
-    titles = [name.rpartition(".")[2] for name in options] or ["setting"]
-    titles += [found.plan.budget or ""] if halving else []
     told = [each.estimate for each in result.settings if each.estimate is not None]
-    drawn = any(one.draws_error is not None for one in told)
-    errors = ("error over rows", *(["over draws"] if drawn else []))
-    rows: list[tuple[str, ...]] = [(*titles, "mean", "95 % interval", *errors, "minus the best", "95 % interval", "")]
-    for each in result.settings:
-        values = [shown(each.options[name]) for name in options] or [found.plan.fit[0]]
-        values += [f"{each.budget:g}"] if halving else []
-        rows.append((*values, *_figures(each, _places(result), drawn)))
+    rows = result.cells(found.plan.budget or "", found.plan.fit[0] if found.plan.fit else "")
     unknown = unknown_draws(told, metric_of(result.metric).label)
-    lines = [f"{head}, {what}: {over}", table(rows, indent="  "), *unknown, _verdict(result, seeds)]
-    return "\n".join(lines)
-
-
-def _figures(each: Setting, places: int, drawn: bool) -> tuple[str, ...]:
-    gone = f"{each.diverged} of {len(each.runs)} diverged" if each.diverged else ""
-    if each.mean is None or each.estimate is None:
-        return ("", "", "", *([""] if drawn else []), "", "", gone)
-    gap, mean = each.difference, f"{each.mean.value:.{places}f}"
-    error = f"± {each.estimate.standard_error:.{places}f}" if each.estimate.standard_error > 0 else ""
-    errors = (error, over_draws(each.estimate, places)) if drawn else (error,)
-    behind = ("best", "") if gap is None else (f"{gap.value:.{places}f}", _interval(gap, places))
-    if gap is not None and math.isnan(gap.value):
-        behind = ("no seed in common", "")
-    return (mean, _interval(each.mean, places), *errors, *behind, gone)
-
-
-def _places(result: Swept) -> int:
-    """Digits after the point: two figures of the narrowest half of an interval, or of the least error over rows."""
-    told = [part for each in result.settings for part in (each.mean, each.difference) if part is not None]
-    halves = [(part.high - part.low) / 2 for part in told]
-    errors = [each.estimate.standard_error for each in result.settings if each.estimate is not None]
-    known = [size for size in halves if size > 0] or [size for size in errors if size > 0]
-    return min(6, max(0, 1 - math.floor(math.log10(min(known))))) if known else 2
-
-
-def _interval(found: Interval, places: int) -> str:
-    return "" if found.low != found.low else f"[{found.low:.{places}f}, {found.high:.{places}f}]"
+    lines = [f"{head}, {what}: {over}", table(rows, indent="  "), *unknown]
+    over = (
+        f"{len(result.settings)} settings, {seeds} seed{'s' * (seeds > 1)} each" if len(result.settings) > 1 else over
+    )
+    plain = [_verdict(result, seeds), f"Measured on {found.data['rows']:,} validation rows: {over}."]
+    return with_record(plain, "\n".join(lines))
 
 
 def _verdict(result: Swept, seeds: int) -> str:

@@ -267,7 +267,7 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
     elif report["counts"]["all"] and not dataset.cells:
         warnings.append("The cells are whole numbers: if they count something, --counts models log(1 + x).")
     if dataset.schema.kind == "unit":
-        warnings.append("Bernoulli cross-entropy on grey cells is no log p(x): latens names it a cross-entropy.")
+        warnings.append("Bernoulli cross-entropy on grey cells is not log p(x): latens names it a cross-entropy.")
     return warnings + lost_digits(dataset.schema)
 
 

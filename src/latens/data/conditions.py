@@ -57,7 +57,7 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
         found = _OPERATOR.search(text) if own is None else _OPERATOR.match(text, len(own))
         if found is None:
             fix = "Write COLUMN=VALUE, COLUMN=A..B, or COLUMN>=VALUE (also <=, >, <), in quotes."
-            raise UsageError(f"{text!r} is no condition.", where=where, fix=fix)
+            raise UsageError(f"{text!r} is not a condition.", where=where, fix=fix)
         name, value, sign = text[: found.start()], text[found.end() :], found[0]
         kind = _kind_of(name, schema, where)
         if sign == "=" and (kind.kind == "category" or value in kind.values or ".." not in value):

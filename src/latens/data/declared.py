@@ -66,7 +66,7 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
 
     entry = {"kind": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, Mapping) or not isinstance(entry.get("kind"), str):
-        raise wrong(f"is given {str(entry)[:60]!r}, which is no kind", f"Allowed: {', '.join(KINDS)}.")
+        raise wrong(f"is given {str(entry)[:60]!r}, which is not a kind", f"Allowed: {', '.join(KINDS)}.")
     kind = entry["kind"]
     if kind not in KINDS:
         raise wrong(f"is given the unknown kind {kind[:60]!r}", f"Allowed: {', '.join(KINDS)}. {nearest(kind, KINDS)}")
@@ -118,7 +118,7 @@ def _bound(one: Declared, key: str, name: str, unit: str, zone: str, where: str)
     try:
         return span_number(given, unit) if one.kind == "duration" else number_of(given, unit, zone)
     except ValueError:
-        what = f"column {name!r} is given {key} = {given[:40]!r}, which is no {one.kind}."
+        what = f"column {name!r} is given {key} = {given[:40]!r}, which is not a {one.kind}."
         raise DataError(what, where=where, fix=f"Write it as {_EXAMPLE.get(one.kind or '')}.") from None
 
 

@@ -206,7 +206,7 @@ def _columns_of(asked: Asked, known: Sequences | None, given: bool) -> tuple[str
     if known is not None:
         by, time = by or known.sequence, time or known.time
     if given and by not in (None, SINGLE):
-        what = f"{by!r} is no column: every array is a sequence, and its id stands beside it."
+        what = f"{by!r} is not a column: every array is a sequence, and its id stands beside it."
         raise UsageError(what, where="--sequence", fix="Leave sequence out.")
     return None if by == SINGLE or given else by, None if given else time
 

@@ -97,7 +97,7 @@ def shapes(
         raise UsageError(f"turn must be above 0 and at most 1, not {turn:g}.", where="turn", fix=fix)
     for colour in colours or ():
         if len(colour) != 3 or not all(0.0 <= part <= 1.0 for part in colour):
-            raise UsageError(f"{colour} is no colour.", where="colours", fix="Give three numbers from 0 to 1 each.")
+            raise UsageError(f"{colour} is not a colour.", where="colours", fix="Give three numbers from 0 to 1 each.")
     chosen = _drawn(factors, counts, seed) if isinstance(factors, int | np.integer) else np.asarray(factors)
     if chosen.ndim != 2 or chosen.shape[1] != len(FACTORS) or chosen.dtype.kind not in "iu":
         fix = f"Give whole numbers of shape (n, {len(FACTORS)}): {', '.join(FACTORS)}."

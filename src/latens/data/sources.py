@@ -500,7 +500,7 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
     """The files that are read by blocks, for a folder or glob of them, and for one file too large or asked for."""
     if not isinstance(spec, str | Path) or (isinstance(spec, str) and spec in KNOWN):
         if stream:
-            what = "is no file that could stay on disk."
+            what = "is not a file that could stay on disk."
             raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
         return None
     if is_database(str(spec)):

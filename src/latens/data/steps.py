@@ -175,7 +175,7 @@ def _as_known(times: Times, known: Step, where: str) -> Times:
 
 
 def _off(times: Times, line: int, step: Step, where: str) -> DataError:
-    what = f"has the time {times.shown(line)}, which is no whole number of steps ({step.told}) after the first time."
+    what = f"has the time {times.shown(line)}, which is not a whole number of steps ({step.told}) after the first time."
     fix = f"Take each time as its nearest step: --step '{step.typed}'; or mend the row."
     return DataError(what, where=f"{where}, row {line}", fix=fix)
 
@@ -258,7 +258,7 @@ def span_of(asked: float | str, unit: TimeUnit, flag: str) -> tuple[float, TimeU
 
 def _no_span(asked: float | str, unit: TimeUnit, flag: str) -> UsageError:
     allowed = {"": "a number above 0, such as 0.5", "days": "days, weeks or months, such as 1d"}
-    what = f"{asked!r} is no time between two steps."
+    what = f"{asked!r} is not a time between two steps."
     return UsageError(what, where=flag, fix=f"Give {allowed.get(unit, 'seconds, minutes, hours or days, such as 1h')}.")
 
 

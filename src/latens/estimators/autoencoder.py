@@ -60,6 +60,7 @@ from latens.io.process import check_process
 from latens.io.safetensors import unpack
 from latens.models import AbstractHead, AbstractModelPrior, LatentModel
 from latens.objectives import AbstractObjective
+from latens.objectives.schedules import check_schedule
 from latens.recipes import get_recipe
 from latens.recipes.parts.networks import Network
 from latens.recipes.parts.objects import PartName, settings_of
@@ -151,7 +152,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     steps: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
-    beta: float | None = field(default=None, init=False)
+    beta: float | str | None = field(default=None, init=False)
     settings: Mapping[str, Any] | None = None
     encoder: str | Network | None = None
     decoder: str | Network | None = None
@@ -406,7 +407,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             "training.steps": self.steps,
             "objective.beta": self.beta,
         }
-        refuse_words(**{name.rpartition(".")[2]: value for name, value in chosen.items()})
+        words = {name.rpartition(".")[2]: value for name, value in chosen.items()}
+        if isinstance(self.beta, str):  # a schedule
+            check_schedule(words.pop("beta"))
+        refuse_words(**words)
         given = {name: plain_value(value) for name, value in chosen.items() if value is not None}
         if self.epochs is not None or self.steps is not None:
             # A budget of one's own replaces the recipe's.

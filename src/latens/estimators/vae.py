@@ -15,12 +15,14 @@ from latens.data.arrays import as_dataset
 from latens.data.formats.anndata import is_annotated
 from latens.data.formats.tables import is_frame
 from latens.data.text_rows import refuse_gaps
-from latens.estimators.autoencoder import Autoencoder, Posterior, Prior
+from latens.estimators.autoencoder import Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
+from latens.estimators.looks import Looks
 from latens.estimators.named import as_rows, conditioned, known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
+from latens.evaluation.batched import BATCH_SIZES
 from latens.evaluation.conditionals import conditionals
 from latens.io import keys
 from latens.io.process import check_count, check_process
@@ -42,7 +44,7 @@ def _predicts(estimator: "VAE") -> bool:
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
-class VAE(Autoencoder):
+class VAE(Looks):
     """A variational autoencoder: codes, samples and log p(x).
 
     Maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in nats,
@@ -77,7 +79,8 @@ class VAE(Autoencoder):
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
         learning_rate: Step size of the optimiser, above 0. None: the recipe's.
-        beta: Weight of the KL in the objective, from 0. None: the recipe's, 1 by default (the evidence lower bound).
+        beta: Weight of the KL in the objective, from 0; or how it changes, as "linear:10", "cosine:10", "sigmoid:10" or
+            "cyclical:4", with a number of epochs. None: the recipe's, 1 by default (the evidence lower bound).
         settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
             above. None: no others. `latens recipes --parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
@@ -117,7 +120,7 @@ class VAE(Autoencoder):
 
     prior: Prior = None
     posterior: Posterior = None
-    beta: float | None = None
+    beta: float | str | None = None
     num_samples: int = 100
 
     def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
@@ -196,14 +199,14 @@ class VAE(Autoencoder):
         n_samples = check_count(n_samples, "n_samples")
         return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
 
-    def warm_up(self, n_rows: int = 1, *, label: Any = None) -> "VAE":
-        """Compile what requests of `n_rows` rows need, so that the first request does not wait for the compiler.
+    def warm_up(self, n_rows: int | None = None, *, label: Any = None) -> "VAE":
+        """Compile what requests need, so that no request waits for the compiler.
 
-        Samples of the model are encoded, decoded and scored once. Programs are made for 16, 128 and 500 rows: a
-        request takes the smallest of these that holds its rows, or several times 500.
+        A request is padded to 16, 128 or 500 rows, or is computed in several parts of 500. One program is made for each
+        of these sizes: samples of the model are encoded, decoded and scored once.
 
         Args:
-            n_rows: How many rows a request has.
+            n_rows: The most rows of a request, from 1: larger sizes are left out. None: any number.
             label: The class of the samples, where the model is conditional; None: the classes in turn.
 
         Returns:
@@ -211,14 +214,18 @@ class VAE(Autoencoder):
 
         Raises:
             NotFittedError: Before `fit`.
+            UsageError: The number of rows is below 1.
         """
-        x = self.sample(n_rows, label=label)
-        y = None
-        if self.model_.preparation.classes:
-            codes = self.model_.in_turn(n_rows)
-            y = [label] * n_rows if label is not None else self.classes_[codes]
-        self.inverse_transform(self.transform(x, y), y)
-        self.score_samples(x, y)
+        most = BATCH_SIZES[-1] if n_rows is None else check_count(n_rows, "n_rows")
+        for smaller, size in zip((0, *BATCH_SIZES), BATCH_SIZES):
+            if smaller >= most:
+                break
+            n = min(size, most)
+            x, y = self.sample(n, label=label), None
+            if self.model_.preparation.classes:
+                y = [label] * n if label is not None else self.classes_[self.model_.in_turn(n)]
+            self.inverse_transform(self.transform(x, y), y)
+            self.score_samples(x, y)
         return self
 
     @checked_later

@@ -345,7 +345,7 @@ class PageServer:
         """Add files, or replace those of the same names, all at once."""
         for name in files:
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a file of the page")
+                raise ValueError(f"{name!r} is not a name of a file of the page")
         made = {name: body if callable(body) else File.of(name, body) for name, body in files.items()}
         self._files = {**self._files, **made}
 

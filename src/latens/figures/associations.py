@@ -1,4 +1,4 @@
-"""For mixed tables: how strongly columns hang together, in the data and in samples, and where the two differ."""
+"""For mixed tables: how strongly columns go together, in the data and in samples, and where the two differ."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def associations(
     of: int | None = None,
     theme: ThemeName = "light",
 ) -> Made:
-    """Draw how strongly columns hang together: data below the diagonal, samples above it, and the difference."""
+    """Draw how strongly columns go together: data below the diagonal, samples above it, and the difference."""
     # of: how many columns there are in all; None for these. The table has a row for each pair of columns.
     words = np.array(class_names(names), object)
     found = {"data": data, "samples": samples, "difference": difference}

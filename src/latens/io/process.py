@@ -38,9 +38,18 @@ def is_fork() -> bool:
 
 def free_memory() -> int | None:
     """The memory that a process can have without swapping."""
+    return _memory("MemAvailable:")
+
+
+def total_memory() -> int | None:
+    """The memory of this machine."""
+    return _memory("MemTotal:")
+
+
+def _memory(begin: str) -> int | None:
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
+            if line.startswith(begin):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         pass

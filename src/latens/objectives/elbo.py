@@ -88,7 +88,7 @@ class ELBO(AbstractObjective):
             return []
         return [
             f"samples in training have {self.noise_scale:g} times the noise of the posterior (objective.noise_scale): "
-            "what training calls elbo is no bound of log p(x); validation and evaluation use the posterior itself"
+            "what training calls elbo is not a bound of log p(x); validation and evaluation use the posterior itself"
         ]
 
     def couples_rows(self) -> str:

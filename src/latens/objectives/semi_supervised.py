@@ -148,6 +148,6 @@ class OnUpper(AbstractObjective):
 
 def _stack(model: AbstractLatentModel) -> Stacked:
     if not isinstance(model, Stacked):
-        raise ConfigError(f"{type(model).__name__} is no stack of two models.", where="objective.name",
+        raise ConfigError(f"{type(model).__name__} is not a stack of two models.", where="objective.name",
                           fix="Use the objective itself.")  # fmt: skip
     return model

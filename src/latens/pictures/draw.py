@@ -12,6 +12,7 @@ from latens.data import Dataset
 from latens.data.formats.midi import is_music
 from latens.pictures import alternatives as alt
 from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
+from latens.pictures.sees import SEES
 from latens.pictures.source import Made, Source
 from latens.workflow.trained import TrainedModel
 
@@ -72,6 +73,11 @@ class Picture(NamedTuple):
     def family(self) -> str:
         """The name by which several pictures can be asked for."""
         return "manifold" if self.name.startswith("manifold-") else self.name
+
+    @property
+    def see(self) -> str:
+        """What to see in it, in one sentence."""
+        return SEES[self.family]
 
     def described(self, table: dict[str, np.ndarray]) -> str:
         """What a reader who does not see the picture needs of it."""
@@ -178,8 +184,8 @@ _PICTURES = (
             alt.correlations, "How columns go together",
             "How columns go together in the data and in samples from the model.", "pictures"),
     Picture("associations", "table, latents, rows, mixed columns, prior", tables.draw_associations, alt.associations,
-            "How columns hang together",
-            "How strongly columns hang together in the data and in samples, and where the two differ.", "pictures", 8),
+            "How columns go together",
+            "How strongly columns go together in the data and in samples, and where the two differ.", "pictures", 8),
     Picture("column-nats", "table, latents, rows, mixed columns, prior", tables.draw_column_nats, alt.column_nats,
             "What each column adds to log p(x)",
             "What each column takes of -log p(x), given the latents, and what it would take alone.", "pictures", 9),

@@ -355,6 +355,8 @@ def objective(trained: TrainedModel) -> list[str]:
     )
     if epochs := config.objective.beta_warmup_epochs:
         said.append(f"The weight of the KL rose from 0 to its value over {epochs:g} epochs.")
+    if config.objective.beta_schedule != "constant":
+        said.append(f"The weight of the KL changed in training: {visible(config.objective.beta_schedule)} (epochs).")
     if others := sorted((key, value) for key, value in options.items() if key != "beta"):
         said.append("Options: " + ", ".join(f"{key} = {value}" for key, value in others) + ".")
     if note := what_density(trained, trained.schema.kind).rstrip("; "):

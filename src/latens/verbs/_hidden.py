@@ -39,7 +39,7 @@ def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> 
     if region is not None:
         spans = [_SPAN.match(part.strip()) for part in region.split(",")]
         if len(spans) != 2 or not all(spans):
-            what = f"{region!r} is no region of pixels."
+            what = f"{region!r} is not a region of pixels."
             fix = "Give rows and columns: --region 14:,: hides the lower half of 28."
             raise UsageError(what, where="--region", fix=fix)
         rows, columns = (slice(*(None if end is None else int(end) for end in span.groups())) for span in spans if span)
@@ -58,7 +58,7 @@ def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> 
 def _mask_file(path: str, shape: tuple[int, ...]) -> np.ndarray:
     where, fix = f"--mask {path}", "Give a .npy file or a picture: hidden where it is above 0."
     if not Path(path).is_file():
-        raise DataError("is no file." if kind_of(Path(path)) else "there is no such file.", where=where, fix=fix)
+        raise DataError("is not a file." if kind_of(Path(path)) else "there is no such file.", where=where, fix=fix)
     try:
         found = read_npy(Path(path)) if path.lower().endswith(".npy") else pixels_of(path, "L")[0]
     except DataError as error:

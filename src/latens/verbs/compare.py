@@ -1,11 +1,12 @@
 """`latens compare`: runs against each other on the same held-out rows."""
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError, UsageError
-from latens.io.terminal import table
+from latens.io.terminal import FORMATS, table, table_as
 from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Compare(Verb):
         None
     )
     seed: Seed = 0
+    format: Annotated[str, arg("how the table is written (default text)", choices=FORMATS)] = "text"
     data: Annotated[Any, arg("the rows, split as for the training; None: those of the first run", hidden=True)] = None
 
     def __call__(self, at: At) -> Work:
@@ -67,11 +69,17 @@ class Compare(Verb):
         words = metric_of(found.metric).label.replace("(x", f"({density_of(found.models[0].trained)}")
         head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
         unknown = unknown_draws([each.estimate for each in found.models], words)
-        lines = [head, _table(found.models, words), *unknown, _verdict(found.models), *_by_draws(found.models, words)]
+        rows = _table(found.models, words)
+        lines = [head, table(rows, indent="  "), *unknown, *_by_draws(found.models, words)]
+        best = found.models[0]
+        plain = (_verdict(found.models), f"Compared on {len(positions):,} {'unseen' if held_out else split} rows.",
+                 f"Next: latens report {shlex.quote(best.name)}")  # fmt: skip
+        text = "\n".join(lines) if self.format == "text" else table_as(rows, self.format)
         about = f"seed {self.seed} for every run; intervals are over rows, not over seeds of training"
         seen = f"these are {split} rows: they were not held out from training or the choice of the epoch"
         note, warnings = f"{found.protocol}; {about}", () if held_out else (seen,)
-        return Made(value=value, text="\n".join(lines), note=note, warnings=warnings)
+        told = plain if self.format == "text" else ()
+        return Made(value=value, text=text, plain=told, note=note, warnings=warnings)
 
 
 def _data(opened: list[At], given: Any) -> "Dataset":
@@ -111,7 +119,7 @@ def _json(each: "Compared") -> dict[str, Any]:
     }
 
 
-def _table(models: "tuple[Compared, ...]", words: str) -> str:
+def _table(models: "tuple[Compared, ...]", words: str) -> list[tuple[str, ...]]:
     from latens.workflow.metrics import figures, over_draws
 
     drawn = any(each.estimate.draws_error is not None for each in models)
@@ -129,7 +137,7 @@ def _table(models: "tuple[Compared, ...]", words: str) -> str:
         places = len(figures(gap.estimate)[0].partition(".")[2])
         interval = f"[{gap.low:.{places}f}, {gap.high:.{places}f}]"
         rows.append((*first, " ".join(figures(gap.estimate)), interval, count))
-    return table(rows, indent="  ")
+    return rows
 
 
 def _verdict(models: "tuple[Compared, ...]") -> str:

@@ -182,7 +182,7 @@ class Sample(Verb):
             fix = "Train with `latens fit DATA --typed`, or use `latens impute`."
             raise ConfigError("only a VAE of a mixed table completes rows.", where="--complete", fix=fix)
         if at.out.suffix.lower() == ".npz":
-            what = "completed rows keep their text as it is written, which is no array."
+            what = "completed rows keep their text as it is written, which is not an array."
             raise UsageError(what, where=f"--out {at.out}", fix="Use --out FILE.csv or FILE.parquet.")
         data = at.load_of(spec, partial=True, every=False)
         n = len(data) if self.n is None else self.n

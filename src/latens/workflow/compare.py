@@ -89,7 +89,7 @@ def compare(
     if len({name for name, _ in models}) < max(2, len(models)):
         raise ConfigError("these are not two or more models with different names.", where="models", fix="Rename them.")
     found = [(name, trained, per_row(trained, data, positions, num_samples, seed)) for name, trained in models]
-    _same(found)
+    refuse_other_kinds(found)
     weight = None if data.weight is None else data.weight[scored(data, positions, found[0][2])]
     mean = {name: estimate_of(rows, weight, seed) for name, _, rows in found}
     ordered = sorted(found, key=lambda entry: -mean[entry[0]].value)
@@ -144,7 +144,8 @@ def scored(data: Dataset, positions: Shaped[np.ndarray, " n"], rows: Rows) -> np
     return positions[label[positions] >= 0]
 
 
-def _same(found: list[tuple[str, TrainedModel, Rows]]) -> None:
+def refuse_other_kinds(found: list[tuple[str, TrainedModel, Rows]]) -> None:
+    """Refuse numbers of which one is not of the kind of the first."""
     first_name, _, first = found[0]
     for name, _, rows in found[1:]:
         if (rows.name, rows.what) == (first.name, first.what):

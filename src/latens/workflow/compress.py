@@ -98,7 +98,7 @@ def decompress(trained: TrainedModel, path: str | Path) -> Shaped[np.ndarray, "n
     arrays, metadata = read(path)
     fix = "Give a file of `latens compress`."
     if "rows_sha256" not in metadata or "words" not in arrays:
-        raise ModelFileError("this is no file of coded rows.", where=str(path), fix=fix)
+        raise ModelFileError("this is not a file of coded rows.", where=str(path), fix=fix)
     facts, words = typed(metadata, Facts, where=f"{path}, ", fix=fix), arrays["words"]
     # The highest bit marks the end, so that the last word is not 0.
     whole = words.dtype == np.int32 and words.ndim == 1 and words.size and words[-1]

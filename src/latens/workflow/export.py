@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from msgspec.structs import replace
 
+from latens.distributions import DiagonalNormal
 from latens.errors import UsageError
 from latens.evaluation.latents.encode import from_code
 from latens.io.atomic import as_path, write_atomic
@@ -29,7 +30,8 @@ TOLERANCE = 1e-4
 def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
     r"""Write `encoder.onnx` and `decoder.onnx`, and check both against the model."""
     # The encoder maps rows of shape (n, *x), float32, in the units of the data, to the means of $q(z \mid x)$, of shape
-    # (n, latent_dim); the decoder maps latents of that shape to the means of $p(x \mid z)$, of shape (n, *x), in the
+    # (n, latent_dim), and of a diagonal Normal to its log-variances as a second output; the decoder maps latents of
+    # that shape to the means of $p(x \mid z)$, of shape (n, *x), in the
     # units of the data. Convolutions take one row at a time. Where the model sees rows with noise, the file takes its
     # middle: dequantised levels are x + 1/2, and pixels that are binarised at random are so at 1/2.
     # returns: for each file its `input` and `output` shapes and `difference`: the largest difference between its
@@ -52,9 +54,11 @@ def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
         session = runtime.InferenceSession(raw)
         key = session.get_inputs()[0].name
         batches = [example] if rows_at_once == "n" else np.split(example, len(example))
-        found = np.concatenate([session.run(None, {key: part})[0] for part in batches])
-        own = np.asarray(jax.jit(function)(example))
-        difference = float(np.abs(found - own).max() / max(np.abs(own).max(), 1e-9))
+        parts = [session.run(None, {key: part}) for part in batches]
+        every = [np.asarray(each) for each in jax.tree.leaves(jax.jit(function)(example))]
+        found, own = [np.concatenate(each) for each in zip(*parts)], every[0]
+        shares = [np.abs(a - b).max() / max(np.abs(b).max(), 1e-9) for a, b in zip(found, every, strict=True)]
+        difference = float(max(shares))
         if not difference <= TOLERANCE:
             what = f"the numbers of the {name} lie {difference:.2g} of the largest from the model's own."
             raise UsageError(what, where="--format onnx", fix="Use the model in Python: latens.load(path).")
@@ -64,6 +68,8 @@ def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
             "output": [rows_at_once, *own.shape[1:]],
             "difference": difference,
         }
+        if len(every) > 1:  # beside the means: log-variances
+            told[f"{name}.onnx"]["outputs"] = ["mean", "log_variance"]
     folder = as_path(folder, "out")
     folder.mkdir(parents=True, exist_ok=True)
     for name, raw in files.items():
@@ -111,10 +117,11 @@ def _encoder(trained: TrainedModel) -> Any:
     if preparation.binarize == "stochastic":
         preparation = replace(preparation, binarize="threshold", threshold=0.5)
 
-    def of_row(x: Array) -> Array:
+    def of_row(x: Array) -> Any:
         seen = (x + 0.5) / preparation.divide if preparation.dequantize else preparation(x, key=None)
         posterior: Any = trained.model.posterior(seen)
-        return mean_code(posterior).reshape(-1)
+        mean = mean_code(posterior).reshape(-1)
+        return (mean, 2.0 * posterior.log_scale_array().reshape(-1)) if type(posterior) is DiagonalNormal else mean
 
     return lambda rows: jax.vmap(of_row)(rows)
 

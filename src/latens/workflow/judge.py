@@ -90,7 +90,9 @@ def _read(value: Any, role: str) -> tuple[tuple[str, ...], np.ndarray, dict[int,
     raw: Raw = read_columns(value)
     where = f"{role} {value}" if isinstance(value, str) else role
     if raw.x.ndim != 2 or raw.columns is None:
-        raise DataError("is no table with named columns.", where=where, fix="Give a .csv or .parquet file, or a frame.")
+        raise DataError(
+            "is not a table with named columns.", where=where, fix="Give a .csv or .parquet file, or a frame."
+        )
     return raw.columns, raw.x, raw.texts or {}
 
 

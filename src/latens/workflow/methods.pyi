@@ -35,6 +35,7 @@ class Methods:
         others: Any = (),
         num_samples: int | None = None,
         seed: int = 0,
+        format: Literal['text', 'markdown', 'latex'] = 'text',
         data: Any = None,
     ) -> Made:
         """Runs against each other on the same held-out rows, with intervals: `latens compare`."""

@@ -1,5 +1,7 @@
 """Settings of a sweep against each other: means over seeds, intervals, and which is best on validation rows."""
 
+import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -7,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from latens.errors import ConfigError
+from latens.errors import ConfigError, RunFolderError
 from latens.evaluation import Estimate
-from latens.runs.sweep import Job, Plan, job_of, names_of, read_rows, shown
+from latens.io.atomic import as_path
+from latens.io.terminal import table_as
+from latens.runs.sweep import Job, Plan, job_of, names_of, read_rows, read_sweep, shown
 from latens.workflow.compare import LEVEL, Rows, estimate_of, interval_of
+from latens.workflow.metrics import over_draws
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,28 @@ class Swept:
         about = {"metric": self.metric, "unit": self.unit, "protocol": self.protocol, "split": "validation"}
         return {**about, "best": self.settings[0].name, "settings": [each.to_json(folder) for each in self.settings]}
 
+    def table(self, format: str = "text") -> str:
+        """The settings, best first, with intervals: as text, Markdown or LaTeX (of the package booktabs)."""
+        return table_as(self.cells(), format)
+
+    def cells(self, budget: str = "budget", what: str = "") -> list[tuple[str, ...]]:
+        """The cells of that table, titles first; `what` names a setting without options."""
+        options = list(dict.fromkeys(name for each in self.settings for name in each.options))
+        halving = any(each.budget is not None for each in self.settings)
+        titles = [name.rpartition(".")[2] for name in options] or ["setting" if what else "model"]
+        titles += [budget] if halving else []
+        told = [each.estimate for each in self.settings if each.estimate is not None]
+        drawn = any(one.draws_error is not None for one in told)
+        errors, gone = ("error over rows", *(["over draws"] if drawn else [])), any(e.diverged for e in self.settings)
+        rows: list[tuple[str, ...]] = [
+            (*titles, "mean", "95 % interval", *errors, "minus the best", "95 % interval", *([""] if gone else []))
+        ]
+        for each in self.settings:
+            values = [shown(each.options[name]) for name in options] or [what or each.name]
+            values += [f"{each.budget:g}"] if halving else []
+            rows.append((*values, *_figures(each, _places(self), drawn)[: None if gone else -1]))
+        return rows
+
 
 def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
     r"""The mean of one value a seed, with its interval $\bar v \pm t_{n-1} s / \sqrt n$; NaN for one seed.
@@ -121,6 +148,40 @@ def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
         return Interval(mean, float("nan"), float("nan"))
     wide = float(t.ppf(0.5 + LEVEL / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return Interval(mean, mean - wide, mean + wide)
+
+
+def settled(found: Mapping[str, Sequence[SweptRun]]) -> Swept:
+    """Put models by name against each other, best first, each with one run a seed."""
+    order = sorted(found, key=lambda name: -float(np.mean(list(by_seed(found[name]).values()))))
+    best, settings = found[order[0]], []
+    for name in order:
+        runs = found[name]
+        gap = None if name == order[0] else _difference(runs, best, order[0])
+        mean, over_rows = over_seeds(list(by_seed(runs).values())), _over_rows(runs)
+        settings.append(Setting(name, {}, None, tuple(runs), mean, over_rows, gap))
+    first = best[0].rows
+    assert first is not None
+    return Swept(first.name, first.unit, first.protocol, tuple(settings))
+
+
+def load_sweep(folder: str | Path) -> Swept:
+    """Read the settings of a sweep that has come to its end, from its folder.
+
+    Args:
+        folder: The folder that `latens sweep --out FOLDER` wrote.
+
+    Returns:
+        The settings, best first; `.table("markdown")` and `.table("latex")` write them for a paper.
+
+    Raises:
+        RunFolderError: There is no sweep, or runs of it are missing.
+    """
+    path = as_path(folder, "folder")
+    found = read_sweep(path)
+    if left := pending(found.plan, path):
+        what = f"{len(left)} of its runs are missing, {left[0].title} among them."
+        raise RunFolderError(what, where=str(path), fix=f"Train them: latens sweep {shlex.quote(str(path))}.")
+    return swept(found.plan, path)
 
 
 def pending(plan: Plan, folder: Path) -> list[Job]:
@@ -218,3 +279,29 @@ def _difference(runs: Sequence[SweptRun], best: Sequence[SweptRun], best_name: s
     assert other.rows is not None
     found = interval_of(one.rows, other.rows, one.weight, 0, best_name)
     return Interval(found.estimate.value, found.low, found.high, "rows")
+
+
+def _figures(each: Setting, places: int, drawn: bool) -> tuple[str, ...]:
+    gone = f"{each.diverged} of {len(each.runs)} diverged" if each.diverged else ""
+    if each.mean is None or each.estimate is None:
+        return ("", "", "", *([""] if drawn else []), "", "", gone)
+    gap, mean = each.difference, f"{each.mean.value:.{places}f}"
+    error = f"± {each.estimate.standard_error:.{places}f}" if each.estimate.standard_error > 0 else ""
+    errors = (error, over_draws(each.estimate, places)) if drawn else (error,)
+    behind = ("best", "") if gap is None else (f"{gap.value:.{places}f}", _interval(gap, places))
+    if gap is not None and math.isnan(gap.value):
+        behind = ("no seed in common", "")
+    return (mean, _interval(each.mean, places), *errors, *behind, gone)
+
+
+def _places(result: Swept) -> int:
+    """Digits after the point: two figures of the narrowest half of an interval, or of the least error over rows."""
+    told = [part for each in result.settings for part in (each.mean, each.difference) if part is not None]
+    halves = [(part.high - part.low) / 2 for part in told]
+    errors = [each.estimate.standard_error for each in result.settings if each.estimate is not None]
+    known = [size for size in halves if size > 0] or [size for size in errors if size > 0]
+    return min(6, max(0, 1 - math.floor(math.log10(min(known))))) if known else 2
+
+
+def _interval(found: Interval, places: int) -> str:
+    return "" if found.low != found.low else f"[{found.low:.{places}f}, {found.high:.{places}f}]"

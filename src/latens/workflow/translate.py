@@ -117,7 +117,7 @@ def complete(
         if name not in SIDES:
             raise UsageError(f"a pair has no side {name!r}.", where=flag, fix=f"Use {' or '.join(SIDES)}.")
     if start == end:
-        raise UsageError(f"from {start!r} to {end!r} is no translation.", where="to", fix="Give the other side.")
+        raise UsageError(f"from {start!r} to {end!r} is not a translation.", where="to", fix="Give the other side.")
     half = side_schema(trained.schema)
     x = as_colours(pictures) if pictures.ndim == 3 < len(half.shape) + 1 else pictures
     x = store(conform(x, None, half, None, where)[0], half, where)

@@ -161,7 +161,7 @@ class _Copies:
             found = np.full((0,), np.nan, np.float32)
         if not found.size or found.size % space.size or not np.isfinite(found).all():
             fix = f"Give finite numbers of shape (n, {space.size}), or ({space.size},)."
-            raise UsageError(f"shape {found.shape} is no set of observations.", where="options['start']", fix=fix)
+            raise UsageError(f"shape {found.shape} is not a set of observations.", where="options['start']", fix=fix)
         found = space.coded(found.reshape(-1, space.size))
         return found[np.arange(self.num) % len(found)]
 

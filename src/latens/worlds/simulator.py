@@ -68,7 +68,7 @@ def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World, Alarm 
     world, sequences = getattr(schema, "world", None), getattr(schema, "sequences", None)
     if world is None or sequences is None or not hasattr(trained.model, "ahead"):
         recipe = getattr(trained.config, "recipe", "built by hand")
-        raise UsageError(f"the model is no world: its recipe is {recipe}.", where=where, fix=_FIX)
+        raise UsageError(f"the model is not a world: its recipe is {recipe}.", where=where, fix=_FIX)
     names = [column.name for column in sequences.columns]
     lacking = [name for name in (*world.observations, REWARD, TERMINATED) if name not in names]
     if lacking:

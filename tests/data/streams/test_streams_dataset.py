@@ -347,7 +347,7 @@ def test_parquet_files_that_do_not_go_together_are_refused(tmp_path, monkeypatch
 
 
 def test_what_cannot_stay_on_disk_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="is no file that could stay on disk"):
+    with pytest.raises(UsageError, match="is not a file that could stay on disk"):
         load("digits", stream=True)
     np.savez(tmp_path / "rows.npz", x=np.eye(3))
     with pytest.raises(DataError, match=r"of a format that is read into memory as a whole.*latens pack"):

@@ -264,7 +264,7 @@ def test_tars_of_pictures_are_their_pixels_and_labels(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"a key has 0 pictures among .cls, .json. Give every key one of .png"):
         load(tmp_path, stream=True)
     (tmp_path / "shard-1.tar").write_bytes(b"no tar" * 200)
-    with pytest.raises(DataError, match=r"shard-1.tar: is no readable tar"):
+    with pytest.raises(DataError, match=r"shard-1.tar: is not a readable tar"):
         load(tmp_path, stream=True)
 
 

@@ -228,7 +228,7 @@ class Store(AbstractArrays):
         """Give a dataset of numbers that stays on disk, after every check but of its whole size."""
         item, where = self.item(key), f"{self.where}[{key}]"
         if self.is_group(item) or item.shape is None or item.dtype.kind not in "biuf":
-            raise DataError("is no array of numbers.", where=where, fix="Name another dataset.")
+            raise DataError("is not an array of numbers.", where=where, fix="Name another dataset.")
         self.check_inside(item, where)
         self.check_chunks(item, where, item.dtype.itemsize)
         check_stored(where, math.prod(item.shape) * item.dtype.itemsize, item.id.get_storage_size())

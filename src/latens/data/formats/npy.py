@@ -85,7 +85,7 @@ def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int,
 def read_npy(path: Path) -> np.ndarray:
     """Read the array of a .npy file."""
     if path.exists() and not path.is_file():  # a named pipe would be waited for
-        raise DataError("is no regular file.", where=str(path), fix="Give a file.")
+        raise DataError("is not a regular file.", where=str(path), fix="Give a file.")
     with path.open("rb") as stream:
         return read_npy_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
@@ -184,7 +184,7 @@ class NpySource(AbstractSource):
         except LatensError:
             names = None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise DataError("is no list of names of columns.", where=where, fix="Remove it, or pack the data again.")
+            raise DataError("is not a list of names of columns.", where=where, fix="Remove it, or pack the data again.")
         if self.shape != (len(names),):
             what = f"names {len(names)} columns, and rows have the shape {self.shape}."
             raise DataError(what, where=where, fix="Remove it, or pack the data again.")

@@ -345,7 +345,7 @@ def reason(error: BaseException) -> str:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "is no picture"
+        return "is not a picture"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return "claims more pixels than a picture may have"
     own = type(error) is ValueError and str(error).startswith("has pixels of mode ")
@@ -527,7 +527,7 @@ def _samples(stream: Any, where: str) -> tuple[dict[str, dict[str, tuple[int, in
         stream.seek(0)
         if stream.read(2) == b"\x1f\x8b":
             raise DataError("is packed with gzip.", where=where, fix="Unpack it with gunzip.") from None
-        raise damaged(where, f"is no readable tar ({str(error)[:80]}).") from None
+        raise damaged(where, f"is not a readable tar ({str(error)[:80]}).") from None
     return samples, "\n".join(told).encode("utf-8", "surrogatepass")
 
 

@@ -187,7 +187,9 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     try:
         array = np.asarray(unmasked(value))
     except (ValueError, TypeError):
-        raise DataError("is no array: its rows differ in length.", where=where, fix="Give rows of one shape.") from None
+        raise DataError(
+            "is not an array: its rows differ in length.", where=where, fix="Give rows of one shape."
+        ) from None
     return with_roles(Raw(array), roles, where)
 
 
@@ -242,7 +244,7 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
     if not path.exists():
         raise FileNotFoundError
     if not path.is_file():
-        raise DataError("is no regular file.", where=where, fix="Give a file.")
+        raise DataError("is not a regular file.", where=where, fix="Give a file.")
     if not path.stat().st_size:
         raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
     with unpacked(path) as (stream, packed):

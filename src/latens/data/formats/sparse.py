@@ -30,7 +30,7 @@ def read_matrix(archive: Any) -> Raw:
     if name not in ("csr", "csc", "coo"):
         raise DataError(f"holds a sparse matrix in the format {name!r}.", where=where, fix=_TO_CSR)
     if shape.shape != (2,) or shape.dtype.kind not in "iu":
-        raise DataError("holds a sparse array that is no matrix.", where=where, fix="Give rows and columns.")
+        raise DataError("holds a sparse array that is not a matrix.", where=where, fix="Give rows and columns.")
     size = (int(shape[0]), int(shape[1]))
     wrong = damaged(where, "its arrays do not make a sparse matrix.")
     if name == "coo":
@@ -107,7 +107,7 @@ def _entries(stream: Any, width: int, entries: int, where: str) -> list[np.ndarr
         try:
             values = np.loadtxt(io.BytesIO(text), ndmin=2, comments="%") if text.strip() else np.zeros((0, width))
         except ValueError:
-            raise damaged(where, f"one of the lines of entry {count + 1} and the next is no entry.") from None
+            raise damaged(where, f"one of the lines of entry {count + 1} and the next is not an entry.") from None
         count += len(values)
         if values.shape[1] != width or count > entries or not np.all(values[:, :2] == np.floor(values[:, :2])):
             raise damaged(where, f"has other entries than the {entries} of {width} numbers that it declares.")

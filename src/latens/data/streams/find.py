@@ -117,7 +117,9 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource | None:
         system, root = fs.FileSystem.from_uri(f"{scheme}://{'/'.join(parts[:fixed])}")
         info = system.get_file_info(root)
     except pyarrow.ArrowException as error:
-        raise DataError(f"is no address that can be read ({str(error)[:100]}).", where=spec, fix="Check it.") from None
+        raise DataError(
+            f"is not an address that can be read ({str(error)[:100]}).", where=spec, fix="Check it."
+        ) from None
     if info.type == fs.FileType.File:
         place = RemotePlace(system, str(PurePosixPath(root).parent), f"{scheme}://")
         file = _opened(place, (PurePosixPath(root).name,), roles, single=True)
@@ -158,7 +160,7 @@ def _check_reached(spec: str) -> None:
     if said.returncode:
         kind, _, why = said.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2].partition(": ")
         if kind.endswith("ArrowInvalid"):
-            raise DataError(f"is no address that can be read ({why[:100]}).", where=spec, fix=fix)
+            raise DataError(f"is not an address that can be read ({why[:100]}).", where=spec, fix=fix)
         what = f"the object store cannot be read ({why[:100] or f'its reader ended with {said.returncode}'})."
         raise ResourceError(what, where=spec, fix=fix)
 

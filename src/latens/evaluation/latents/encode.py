@@ -255,11 +255,15 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
     given = np.asarray(temperature)
     allowed = given.shape == () and given.dtype.kind in "iuf"
     if not allowed or not 0.0 <= temperature < math.inf:
-        what = f"{temperature!r} is no temperature."
+        what = f"{temperature!r} is not a temperature."
         raise UsageError(what, where="temperature", fix="Give a number from 0; 1 samples from the prior as it is.")
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+    # As rows are: a few programs serve every number up to 500, and each latent has a key of its own.
+    size = next((size for size in BATCH_SIZES if n <= size), n)
+    index = np.concatenate([np.arange(n), np.zeros(size - n, int)])
+    cond = cond if cond is None or size == n else jax.tree.map(lambda leaf: np.asarray(leaf)[index], cond)
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(size))
     try:
-        return np.asarray(jax.vmap(lambda key, cond: _prior_code(model, key, cond, temperature))(keys, cond))
+        return np.asarray(jax.vmap(lambda key, cond: _prior_code(model, key, cond, temperature))(keys, cond))[:n]
     except TypeError as error:
         if temperature == 1.0 or not any(words in str(error) for words in _NO_TEMPERATURE):
             raise

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 from jaxtyping import Shaped
 from msgspec.structs import replace
 
@@ -33,6 +32,7 @@ from latens.models import AbstractModelPrior, LatentModel
 from latens.models.heads.tree import BINS
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
+from latens.objectives.schedules import with_beta, without_beta
 from latens.recipes.building.closed_forms import MOST_LATENTS, latents_of, started_from, suits
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
@@ -346,7 +346,7 @@ def _made(config: OptimizerConfig | CriticOptimizerConfig, where: str, rate: flo
             raise ConfigError(what, where=f"{where}.{beside[0]}", fix="Set it where the object is made.")
         return found
     if taken := _OWN & set(config.options):
-        what = f"{min(taken)} is no option of {config.name} itself."
+        what = f"{min(taken)} is not an option of {config.name} itself."
         raise ConfigError(what, where=f"{where}.options", fix=f"Set {where}.NAME.")
     options: dict[str, Any] = {**given, **config.options}
     clips = {"clip_value": config.clip_value, "clip_norm": config.clip_norm}
@@ -416,22 +416,15 @@ def make_objective(config: VAEConfig | Parts, size: Size, cells: int) -> Abstrac
         size_in = sum(sizes[part] for part in kind.critic_sees)
         given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
     objective = make(kind, options, "objective", **given)
-    if chosen.beta_warmup_epochs:
-        if "beta" not in fields:
-            what = f"the objective {chosen.name} has no beta that could be warmed up."
-            fix = "Remove --set objective.beta_warmup_epochs=..."
-            raise ConfigError(what, where="objective.beta_warmup_epochs", fix=fix)
-        steps = max(1, round(chosen.beta_warmup_epochs * size.steps_per_epoch))
-        objective = dataclasses.replace(objective, beta=optax.linear_schedule(0.0, options.get("beta", 1.0), steps))
-    return objective
+    return with_beta(objective, chosen, size.steps_per_epoch) if "beta" in fields else without_beta(objective, chosen)
 
 
 def _as_given(objective: AbstractObjective, config: ObjectiveConfig) -> AbstractObjective:
     """The user's own object, which has no options beside its fields."""
-    if config.options or config.beta_warmup_epochs:
-        named = "objective.beta_warmup_epochs" if config.beta_warmup_epochs else f"objective.{min(config.options)}"
+    given = {"beta_warmup_epochs": config.beta_warmup_epochs, "beta_schedule": config.beta_schedule != "constant"}
+    if named := [*(name for name, told in given.items() if told), *sorted(config.options)]:
         what = f"the objective {type(objective).__name__} was given as an object, which takes no further options."
-        raise ConfigError(what, where=named, fix="Set it where the object is made.")
+        raise ConfigError(what, where=f"objective.{named[0]}", fix="Set it where the object is made.")
     return objective
 
 

@@ -90,7 +90,7 @@ def register_part(part: PartName, name: str, what: Any) -> None:
     """
     _, table = _table(part)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(f"{str(name)[:80]!r} is no name.", where="name", fix="Use letters, digits, dots, dashes.")
+        raise ConfigError(f"{str(name)[:80]!r} is not a name.", where="name", fix="Use letters, digits, dots, dashes.")
     if name in table and (part, name) not in OWN:
         raise ConfigError(f"there is a {part} {name!r} already.", where="name", fix="Choose another name.")
     table[name] = _row(part, name, what)
@@ -242,7 +242,7 @@ def _row(part: str, name: str, what: Any) -> Any:
     made = ROWS[part](name, what)
     if made is None:
         kind = what.__name__ if isinstance(what, type) else type(what).__name__
-        raise ConfigError(f"{kind} is no {part}.", where=part, fix=f"Give {_ALLOWED[part]}.")
+        raise ConfigError(f"{kind} does not fit as {part}.", where=part, fix=f"Give {_ALLOWED[part]}.")
     return made
 
 

@@ -1,0 +1,114 @@
+"""Callbacks that hand the numbers of a training to TensorBoard and to Weights & Biases."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from latens.errors import ConfigError
+from latens.training import Event
+
+
+def numbers(event: Event) -> dict[str, float]:
+    """Give the numbers of an event by name, such as `train/elbo`; none where it has none to log.
+
+    Args:
+        event: The event of a training.
+
+    Returns:
+        `chunk/NAME` of some steps, `train/NAME` and `validation/NAME` of an epoch; nats where they are terms of the
+        objective.
+    """
+    if event.kind not in ("chunk", "epoch") and not (event.kind == "start" and event.record):
+        return {}
+    found: dict[str, float] = {}
+    for name, value in event.record.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in ("step", "epoch"):
+            split, _, rest = name.partition("_")
+            whole = event.kind == "epoch" and split in ("train", "validation")
+            found[f"{split}/{rest}" if whole else f"{'epoch' if event.kind == 'epoch' else 'chunk'}/{name}"] = value
+    return found
+
+
+@dataclass
+class TensorBoardLogger:
+    """A callback that writes the numbers of a training as scalars of TensorBoard.
+
+    `VAE(callbacks=[TensorBoardLogger("logs")])`. The command does it by `latens fit DATA --log tensorboard`, with
+    pictures and the graph of the model.
+
+    Args:
+        to: The folder of the event files, which tensorboardX writes; or an object with `add_scalar(name, value, step)`
+            and `flush()`, such as the `SummaryWriter` of PyTorch.
+
+    Raises:
+        ConfigError: A folder is given, and tensorboardX is not installed.
+    """
+
+    to: Any
+    _writer: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def __call__(self, event: Event) -> None:
+        """Write the numbers of one event."""
+        if self._writer is None:
+            self._writer = _tensorboard(self.to) if isinstance(self.to, str | Path) else self.to
+        for name, value in numbers(event).items():
+            self._writer.add_scalar(name, value, event.snapshot.loop.total)
+        if event.kind in ("epoch", "stage-end"):
+            self._writer.flush()
+
+    def __deepcopy__(self, memo: Any) -> "TensorBoardLogger":
+        return type(self)(self.to)  # scikit-learn copies parameters; an open file is not one
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"to": self.to, "_writer": None}
+
+
+@dataclass
+class WandbLogger:
+    """A callback that sends the numbers of a training to a run of Weights & Biases.
+
+    `VAE(callbacks=[WandbLogger(project="digits")])` begins a run of its own at the first event.
+
+    Args:
+        run: A run, as `wandb.init` gives it: an object with `log(numbers, step=)`. None: one is begun.
+        project: The project of a run that is begun.
+        config: What is stored beside such a run, by name.
+
+    Raises:
+        ConfigError: No run is given, and wandb is not installed.
+    """
+
+    run: Any = None
+    project: str | None = None
+    config: Mapping[str, Any] | None = None
+    _open: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def __call__(self, event: Event) -> None:
+        """Send the numbers of one event."""
+        if self._open is None:
+            self._open = self.run if self.run is not None else _wandb(self.project, self.config)
+        if found := numbers(event):
+            self._open.log(found, step=event.snapshot.loop.total)
+
+    def __deepcopy__(self, memo: Any) -> "WandbLogger":
+        return type(self)(self.run, self.project, self.config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"run": self.run, "project": self.project, "config": self.config, "_open": None}
+
+
+def _tensorboard(folder: str | Path) -> Any:
+    from latens.callbacks.tensorboard import writer_class
+
+    return writer_class()(str(folder))
+
+
+def _wandb(project: str | None, config: Mapping[str, Any] | None) -> Any:
+    try:
+        wandb = importlib.import_module("wandb")
+    except ImportError:
+        what = "wandb is not installed."
+        raise ConfigError(what, where="WandbLogger", fix="pip install wandb, or give a run.") from None
+    return wandb.init(project=project, config=None if config is None else dict(config))

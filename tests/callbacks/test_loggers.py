@@ -1,0 +1,96 @@
+"""Loggers hand on the numbers of events; stderr as lines of JSON."""
+
+import copy
+import json
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latens import VAE
+from latens.callbacks import TensorBoardLogger, WandbLogger, numbers
+from latens.cli.main import main
+from latens.errors import ConfigError
+from latens.training import Event, Snapshot
+
+X = np.random.default_rng(0).normal(size=(60, 3))
+
+
+class Writer:
+    """The calls that a writer of TensorBoard and a run of Weights & Biases take."""
+
+    def __init__(self) -> None:
+        self.scalars: list[tuple[str, float, int]] = []
+        self.logged: list[tuple[dict[str, float], int]] = []
+        self.flushed = 0
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.append((name, value, step))
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+    def log(self, found: dict[str, float], step: int) -> None:
+        self.logged.append((found, step))
+
+
+def event(kind: str, **record: Any) -> Event:
+    snapshot = object.__new__(Snapshot)
+    object.__setattr__(snapshot, "loop", SimpleNamespace(total=7))
+    return Event(kind, record, snapshot, lambda: None)
+
+
+def test_numbers_of_an_event_by_name() -> None:
+    record = {"step": 7, "epoch": 1.0, "train_elbo": -2.0, "validation_elbo": -3.0, "active_units": 2, "terms": ["kl"]}
+    assert numbers(event("epoch", **record)) == {
+        "train/elbo": -2.0, "validation/elbo": -3.0, "epoch/active_units": 2,
+    }  # fmt: skip
+    assert numbers(event("chunk", step=7, epoch=1.0, objective=1.5)) == {"chunk/objective": 1.5}
+    assert numbers(event("start", objective=4.0)) == {"chunk/objective": 4.0}
+    assert numbers(event("start")) == numbers(event("boundary", objective=1.0)) == {}
+
+
+def test_loggers_hand_every_number_on() -> None:
+    board, run, seen = Writer(), Writer(), []
+    loggers = [TensorBoardLogger(board), WandbLogger(run), seen.append]
+    fit = VAE(2, hidden=(4,), epochs=2, batch_size=20, validation_fraction=0.2, random_state=0, callbacks=loggers)
+    fit.fit(X)
+    told = [(numbers(one), one.snapshot.loop.total) for one in seen if numbers(one)]
+    assert [names for names, _ in run.logged] == [names for names, _ in told]
+    assert board.scalars == [(name, value, step) for names, step in run.logged for name, value in names.items()]
+    assert "validation/elbo" in {name for name, *_ in board.scalars}
+    assert board.flushed == 3  # two epochs and the end
+
+
+def test_loggers_can_be_copied_without_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboardX")
+    logger = TensorBoardLogger(str(tmp_path / "logs"))
+    logger(event("epoch", train_elbo=-1.0))
+    assert list((tmp_path / "logs").glob("events.*"))
+    for other in (copy.deepcopy(logger), pickle.loads(pickle.dumps(logger))):
+        assert other == logger
+        assert other._writer is None
+    run = WandbLogger(project="p")
+    assert copy.deepcopy(run) == pickle.loads(pickle.dumps(run)) == run
+    monkeypatch.setitem(__import__("sys").modules, "wandb", None)
+    with pytest.raises(ConfigError, match="wandb is not installed"):
+        run(event("epoch", train_elbo=-1.0))
+
+
+def test_stderr_as_lines_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", X)
+    words = ["fit", str(tmp_path / "x.npy"), "--set", "network.hidden=4", "--steps", "6", "--log", "json"]
+    assert main([*words, "--num-samples", "2", "--out", str(tmp_path / "run")]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {"note", "progress", "trained"} <= {line["event"] for line in lines}
+    (trained,) = (line for line in lines if line["event"] == "trained")
+    assert trained["steps"] == 6
+    progress = [line for line in lines if line["event"] == "progress"]
+    assert progress[-1]["step"] <= 6
+    assert {"epoch", "train_elbo", "total_steps", "rows_per_second"} <= set(progress[0])
+    assert main([*words[:2], "--set", "nothing=1", "--log", "json"]) > 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "error"
