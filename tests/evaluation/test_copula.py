@@ -22,7 +22,20 @@ def names(*shares):
 
 def given(types, mean, covariance, draws=1):
     covariance = np.asarray(covariance, float)
-    return Copula(layout_of(types), np.tile(np.asarray(mean, float), (draws, 1)), np.tile(covariance, (draws, 1, 1)))
+    return Copula(layout_of(types, [10**9] * len(types)), np.tile(np.asarray(mean, float), (draws, 1)), np.tile(covariance, (draws, 1, 1)))
+
+
+def test_the_least_and_the_greatest_cell_lie_where_their_ranks_say():
+    """The ends of 200 cells are at 1/400 and 399/400, so that normal scores keep their correlation."""
+    x, y = np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], 200).T
+    cells = np.column_stack([np.argsort(np.argsort(one)) for one in (x, y)]).astype(float)
+    types = [ColumnType("number", starts=(0, 1, 199), size=200, shares=(0.005, 0.99, 0.005), written="int")] * 2
+    made = fit_copula(cells, None, types)
+    assert made.layout.ends == (pytest.approx(norm.ppf(399 / 400)),) * 2
+    z = norm.ppf((cells + 0.5) / 200)
+    scale = np.sqrt(made.covariance[:, 0, 0] * made.covariance[:, 1, 1])
+    assert (made.covariance[:, 0, 1] / scale).mean() == pytest.approx(np.corrcoef(z.T)[0, 1], abs=0.015)
+    assert made.covariance[:, 0, 0].mean() == pytest.approx(1.0, abs=0.06)
 
 
 def filled(made, x, shown, **options):

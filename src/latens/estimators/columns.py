@@ -137,6 +137,8 @@ def with_filled(X: Any, data: Dataset, filled: Shaped[np.ndarray, "n columns"]) 
         if one.named:  # True and 3 are no text in the frame
             known = {str(value): value for value in column.dropna().unique()}
             values = np.array([known.get(value, value) for value in values.tolist()], object)
+        if values.dtype.kind not in "fiu" and not column.notna().any():
+            column = column.astype(object)  # a column without a cell has the dtype of numbers
         if column.dtype.kind == "f":  # float32 takes no double that it cannot hold
             values = values.astype(getattr(column.dtype, "numpy_dtype", column.dtype))
         column = column.copy()

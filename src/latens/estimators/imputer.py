@@ -228,9 +228,10 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
 
     def _with(self, X: Any, data: Dataset, filled: np.ndarray) -> Any:
         """The rows as they came, with these stored cells in the gaps."""
-        if has_words(X):
-            return with_filled(X, data, filled)
         gone, types = hidden_cells(data), data.schema.types or ()
+        # A column of names of which every cell is missing comes as numbers.
+        if has_words(X) or (is_frame(X) and any(one.written not in ("int", "float", "bool") for one in types)):
+            return with_filled(X, data, filled)
         made = np.array(with_nan(X), np.float64)
         places = {name: i for i, name in enumerate(names_of(self) or [f"x{i}" for i in range(made.shape[1])])}
         values = in_units(filled, types)

@@ -41,6 +41,7 @@ class Layout(NamedTuple):
     first: tuple[int, ...]  # the first latent of each column
     widths: tuple[int, ...]  # latents of each column
     groups: tuple[np.ndarray, ...]  # of a category the group of each segment, from 0; of others each segment
+    ends: tuple[float, ...]  # how far from 0 the latent of a column lies at most
 
     @property
     def width(self) -> int:
@@ -68,8 +69,8 @@ class Filled(NamedTuple):
     draws: np.ndarray  # (n, draws, c): completed rows, stored
 
 
-def layout_of(types: Sequence[ColumnType]) -> Layout:
-    """The latents of a table's columns."""
+def layout_of(types: Sequence[ColumnType], observed: Sequence[float]) -> Layout:
+    """The latents of a table's columns, each observed in so many rows."""
     first, count, groups, at = [], [], [], 0
     for one in types:
         own, wide = np.arange(one.count), 1
@@ -81,7 +82,9 @@ def layout_of(types: Sequence[ColumnType]) -> Layout:
         count.append(wide)
         groups.append(own)
         at += wide
-    return Layout(tuple(types), tuple(first), tuple(count), tuple(groups))
+    # The least of n cells lies at the end of its first segment, with nothing below: its rank says (1 / 2) / n, not 0.
+    ends = tuple(min(FURTHEST, float(-ndtri(0.5 / max(n, 1)))) for n in observed)
+    return Layout(tuple(types), tuple(first), tuple(count), tuple(groups), ends)
 
 
 def fit_copula(
@@ -99,14 +102,14 @@ def fit_copula(
     # so that a column whose gaps depend on others may have another distribution than its observed cells.
     # Source: Hoff (2007), "Extending the rank likelihood for semiparametric copula estimation"; Albert & Chib (1993)
     # for two names; Rubin (1987) for draws of parameters before draws of gaps.
-    layout, rng = layout_of(types), np.random.default_rng(seed)
-    x, d = np.asarray(x, np.float64)[:MOST_ROWS], layout.width
-    if d > MOST_LATENTS or len(x) < 2:
-        return None
+    rng, x = np.random.default_rng(seed), np.asarray(x, np.float64)[:MOST_ROWS]
     shown = np.ones(x.shape, bool) if mask is None else np.asarray(mask)[:MOST_ROWS]
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)[:MOST_ROWS]
     kept = weight > 0
     x, shown, weight = x[kept], shown[kept], weight[kept]
+    layout = layout_of(types, (weight @ shown).tolist())
+    if (d := layout.width) > MOST_LATENTS or len(x) < 2:
+        return None
     mean, covariance = np.zeros(d), np.eye(d)
     for j in range(len(types)):
         if layout.coded(j):
@@ -235,7 +238,7 @@ def _begin(layout: Layout, x: np.ndarray, shown: np.ndarray, mean: np.ndarray) -
             size = (upto[which + 1] - upto[which]) / widths
             below = upto[which] + (x[seen, j] - np.asarray(one.firsts)[which]) * size
             low[seen, at], high[seen, at] = ndtri(below), ndtri(np.minimum(below + size, 1.0))
-            z[seen, at] = np.clip(ndtri(np.minimum(below + 0.5 * size, 1.0)), -FURTHEST, FURTHEST)
+            z[seen, at] = np.clip(ndtri(np.minimum(below + 0.5 * size, 1.0)), -layout.ends[j], layout.ends[j])
             free[seen, at] = size > FINE
     return _State(z, low, high, free, ~shown)
 
