@@ -1,11 +1,13 @@
 """What is drawn of a model of text: samples at a temperature, beginnings, and the way from one row to another."""
 
 import json
+import runpy
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from paths import ROOT
 
 from latens import load_data, prepare
 from latens.config import override
@@ -94,6 +96,15 @@ def test_beginnings_are_kept_and_have_the_probability_that_samples_say(trained):
     assert json.dumps(made.value)
 
 
+def test_odd_rows_are_named_by_their_text(trained):
+    rows = ["abc", "ccccccc", "ba"]
+    made = trained.detect(rows, held_out=load_data(WORDS, schema=trained.schema), top=2, num_samples=4)
+    assert made.arrays["text"].tolist() == rows
+    assert made.value["top"][0]["text"] == "ccccccc"
+    assert "  row 1, 'ccccccc': surprise" in made.text
+    assert made.plain[2].startswith("Oddest: row 1, 'ccccccc'")
+
+
 def test_what_cannot_be_drawn_is_refused_in_words(trained):
     with pytest.raises(DataError, match=r"character 2 is 'x', which the vocabulary of 3 pieces lacks"):
         begun(trained, complete="ax")
@@ -108,3 +119,14 @@ def test_networks_without_a_fixed_length_are_needed(data):
     config = override(get_recipe("text").config, settings)
     with pytest.raises(ConfigError, match=r"likelihood\.kind: these dropouts are of a recurrent network"):
         prepare(config, data)
+
+
+def test_the_latent_search_climbs_and_reports_the_property_of_its_texts(trained):
+    search = runpy.run_path(str(ROOT / "examples" / "latent_search.py"))["search"]
+    story = search(trained, "c", len, rounds=3, cloud=32)
+    values = [value for value, _ in story]
+    assert story[0] == (1, "c")
+    assert values == sorted(values) == [len(text) for _, text in story]
+    cloud = trained.encode(trained.schema.encode(["c"])) + 0.5 * np.random.default_rng(0).standard_normal((32, 4))
+    assert values[1] == max(map(len, trained.schema.decode(trained.decode(cloud.astype(np.float32))))) > 1
+    assert story == search(trained, "c", len, rounds=3, cloud=32)

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, DataError, LatensError
+from latens.text import visible
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
 
@@ -14,6 +15,8 @@ CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
 SAID, LOOKED_AT = 5, 10
 """Flagged rows of which a line is said, and in how many of the most surprising rows each one to name is looked for."""
+SHOWN = 60
+"""Characters of a row of text that its name has."""
 
 _ALPHA = "the share of false alarms among flagged rows that is allowed (default 0.05)"
 _HELD_OUT = "rows like the training rows that did not train the model (default: those that the run held out)"
@@ -66,6 +69,10 @@ class Detect(Verb):
         found = detect(at.trained, own, positions, new, **given)
         names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
         arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
+        tokens, called = at.trained.schema.tokens, [f"row {name}" for name in new.names]
+        if tokens is not None:
+            arrays["text"] = np.array(texts := at.trained.schema.decode(new.x))
+            called = [f"{name}, {visible(text[:SHOWN])!r}" for name, text in zip(called, texts)]
         arrays |= {"surprise": found.surprise}
         if found.code_length is not None:
             arrays |= {"code_length": found.code_length, "excess": found.score}
@@ -106,7 +113,7 @@ class Detect(Verb):
             what = f"the smallest p-value that these can show is {least:.2g}: {few} before any is flagged"
             text.append(f"{what}; give more held-out rows (--held-out)")
         for row in top[: SAID if self.top is None else self.top].tolist():
-            line = f"  row {new.names[row]}: surprise {found.surprise[row]:.1f} nats, "
+            line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, "
             line += "" if found.code_length is None else f"{found.score[row]:.1f} more than its code, "
             line += f"p {found.p_value[row]:.2g}"
             if "cell_1" in arrays and arrays["cell_1"][row]:
@@ -127,7 +134,7 @@ class Detect(Verb):
         plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
         if len(top):
             oddest = int(top[0])
-            line = f"Oddest: row {new.names[oddest]}"
+            line = f"Oddest: {called[oddest]}"
             if "cell_1" in arrays and arrays["cell_1"][oddest]:
                 cell, value, expected = (arrays[name][oddest] for name in ("cell_1", "value_1", "expected_1"))
                 line += f", where {cell} is {value} and {expected} was expected"
@@ -176,6 +183,7 @@ def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:
     """A row and its oddest cells, as --json has them."""
     surprise = float(arrays["surprise"][row])
     own = {"row": arrays["row_id" if "row_id" in arrays else "row"][row]}
+    own |= {"text": str(arrays["text"][row])} if "text" in arrays else {}
     own |= {"surprise": surprise if np.isfinite(surprise) else "inf", "p_value": float(arrays["p_value"][row])}
     words = ("cell", "value", "expected", "p")
     each = [{word: arrays[f"{word}_{k}"][row] for word in words} for k in range(1, cells + 1)]
