@@ -166,7 +166,7 @@ def test_all_rows_at_once_are_refused_where_they_are_too_many(monkeypatch, keep)
         ("matrix coordinate real general", "2 2 1\n3 1 1.5\n", "outside of its 2 rows and 2 columns"),
         ("matrix coordinate real general", "2 2 1\n0 1 1.5\n", "counted from 1"),
         ("matrix coordinate real general", "2 2 1\n1.5 1 1.5\n", "other entries"),
-        ("matrix coordinate real general", "2 2 1\n1 1 abc\n", "no entry"),
+        ("matrix coordinate real general", "2 2 1\n1 1 abc\n", "not an entry"),
         ("matrix coordinate real general", "2 2 1\n1 1\n", "other entries"),
         ("matrix coordinate real general", "2 2\n1 1 1\n", "no line with its rows"),
         ("matrix coordinate real general", "99999999999 2 1\n1 1 1\n", "outside of its 99999999999 rows"),

@@ -22,7 +22,11 @@ def names(*shares):
 
 def given(types, mean, covariance, draws=1):
     covariance = np.asarray(covariance, float)
-    return Copula(layout_of(types, [10**9] * len(types)), np.tile(np.asarray(mean, float), (draws, 1)), np.tile(covariance, (draws, 1, 1)))
+    return Copula(
+        layout_of(types, [10**9] * len(types)),
+        np.tile(np.asarray(mean, float), (draws, 1)),
+        np.tile(covariance, (draws, 1, 1)),
+    )
 
 
 def test_the_least_and_the_greatest_cell_lie_where_their_ranks_say():

@@ -147,7 +147,7 @@ def test_data_and_model_files_that_are_pipes_are_refused_at_once(latens: Callabl
         os.mkfifo(tmp_path / name)
     for name in ("d", "d.csv", "d.npz", "d.npy", "d.parquet"):
         result = latens("check", tmp_path / name)
-        assert (result.code, "no regular file" in result.err) == (3, True), result.err
+        assert (result.code, "not a regular file" in result.err) == (3, True), result.err
     for open_ in (load, VAE.load):
         with pytest.raises(LatensError, match="not an ordinary file"):
             open_(tmp_path / "m.safetensors")

@@ -176,7 +176,7 @@ CASES: dict[str, Case] = {
     "npz without data": check(npz(a=X, b=X), "d.npz", "not clear", "a, b", "np.savez"),
     "npz label of no name": check(npz(x=X, y=X[:, 0]), "d.npz", "Did you mean 'y'", also=("--label", "yy")),
     "labels in a pipe": check(
-        lambda: (npy(X)(), os.mkfifo("y.npy")), "d.npy", "y.npy", "no regular file", also=("--label", "y.npy")
+        lambda: (npy(X)(), os.mkfifo("y.npy")), "d.npy", "y.npy", "not a regular file", also=("--label", "y.npy")
     ),
     "npz classes of one name": check(
         npz(x=X, y=np.arange(30) % 2, class_names=np.array(["p", "p"])), "d.npz", "two classes", "'p'", "class_names"

@@ -234,7 +234,7 @@ CASES: dict[str, Case] = {
     "tar of nothing by blocks": check(tar(), "d.tar", "no members", also=("--stream",)),
     "tar that is packed": check(text(gzip.compress(bytes(10240)), "d.tar"), "d.tar", "gzip", "gunzip"),
     "tar with a label of 10^6 letters": check(labelled_tar, "d.tar", "rows 0 to 99, row 0", "1000000 characters"),
-    "tar of 0 bytes": check(text("", "d.tar"), "d.tar", "no readable tar"),
+    "tar of 0 bytes": check(text("", "d.tar"), "d.tar", "not a readable tar"),
     # --- addresses ---
     "an address without a bucket": check(
         lambda: pytest.importorskip("pyarrow"), "s3:///x", "Missing bucket", "credentials"

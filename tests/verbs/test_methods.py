@@ -60,7 +60,7 @@ def test_a_model_is_as_good_as_itself() -> None:
     first, second = made.value["runs"]
     assert (first["run"], second["run"]) == ("the model", "model 2")
     assert (first["difference"], second["difference"]["value"]) == (None, 0.0)
-    assert "These rows do not tell the model from model 2" in made.text
+    assert "These rows do not tell the model from model 2" in made.plain[0]
     with pytest.raises(UsageError, match="needs two runs or more"):
         trained.compare(data=data)
     with pytest.raises(DataError, match="trained on other data"):

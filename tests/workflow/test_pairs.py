@@ -95,7 +95,7 @@ def test_what_is_no_pair_is_refused() -> None:
         complete(latens.load("pretrained:digits-2d"), np.zeros((1, 8, 8)))
     with pytest.raises(UsageError, match="no side 'left'"):
         complete(exact(), np.zeros((1, 2, 1)), "left")
-    with pytest.raises(UsageError, match="no translation"):
+    with pytest.raises(UsageError, match="not a translation"):
         complete(exact(), np.zeros((1, 2, 1)), "target", "target")
     with pytest.raises(DataError, match=r"shape \(3, 1\), the model was trained on \(2, 1\)"):
         complete(exact(), np.zeros((1, 3, 1)))

@@ -60,7 +60,9 @@ class CorrelatedNormal(AbstractReparameterised[Array]):
 
     def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
         """The event that belongs to this noise; zero noise gives the mean."""
-        return self.loc + jnp.exp(self.log_scale) * solve_lower(jnp.tril(self.white), noise.reshape(-1)).reshape(self.loc.shape)
+        return self.loc + jnp.exp(self.log_scale) * solve_lower(jnp.tril(self.white), noise.reshape(-1)).reshape(
+            self.loc.shape
+        )
 
     def log_prob(self, event: Float[Array, "*x"]) -> Nats:
         """The log density of one event, in nats."""

@@ -409,7 +409,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         }
         words = {name.rpartition(".")[2]: value for name, value in chosen.items()}
         if isinstance(self.beta, str):  # a schedule
-            check_schedule(words.pop("beta"))
+            check_schedule(words.pop("beta"), "beta")
         refuse_words(**words)
         given = {name: plain_value(value) for name, value in chosen.items() if value is not None}
         if self.epochs is not None or self.steps is not None:

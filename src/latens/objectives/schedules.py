@@ -43,10 +43,9 @@ class Schedule:
         return self.beta * SCHEDULES[self.name][1](jnp.asarray(step) / float(self.steps))
 
 
-def check_schedule(text: str) -> tuple[str, float]:
+def check_schedule(text: str, where: str = "objective.beta") -> tuple[str, float]:
     """Split a name such as `cyclical:4` into its kind and epochs, or refuse it."""
     name, _, epochs = text.partition(":")
-    where = "objective.beta"
     if name not in SCHEDULES:
         what = f"{text!r:.100} is not a number, and there is no schedule {name!r:.50}."
         raise ConfigError(what, where=where, fix=nearest(name, list(SCHEDULES)))

@@ -77,7 +77,7 @@ class Picture(NamedTuple):
     @property
     def see(self) -> str:
         """What to see in it, in one sentence."""
-        return SEES[self.family]
+        return SEES.get(self.family, "")  # a picture of your own may have none
 
     def described(self, table: dict[str, np.ndarray]) -> str:
         """What a reader who does not see the picture needs of it."""
@@ -181,7 +181,7 @@ _PICTURES = (
             "Which columns it gives back well", "How well each column is given back, as a share of its own spread.",
             "pictures"),
     Picture("correlations", "table, latents, rows, named columns, numbers, prior", tables.draw_correlations,
-            alt.correlations, "How columns go together",
+            alt.correlations, "How columns correlate",
             "How columns go together in the data and in samples from the model.", "pictures"),
     Picture("associations", "table, latents, rows, mixed columns, prior", tables.draw_associations, alt.associations,
             "How columns go together",

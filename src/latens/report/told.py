@@ -40,7 +40,14 @@ def shots(light: list, dark: list) -> list[Shot]:
     """Make the pictures of a page from what was drawn in the two themes."""
     described = ((PICTURES[name], axes, table, other) for (name, axes, table), (_, other, _) in zip(light, dark))
     return [
-        Shot(one.name, f"{one.caption} {one.see}", one.described(table), picture(axes), picture(other), _inches(axes))
+        Shot(
+            one.name,
+            f"{one.caption} {one.see}".strip(),
+            one.described(table),
+            picture(axes),
+            picture(other),
+            _inches(axes),
+        )
         for one, axes, table, other in described
     ]
 

@@ -42,6 +42,7 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
         UsageError: There are fewer than two models.
 
     Examples:
+        >>> import latens
         >>> X = np.random.default_rng(0).normal(size=(60, 4))
         >>> small, large = (latens.VAE(n, steps=5, random_state=0).fit(X[:40]) for n in (1, 2))
         >>> found = latens.compare({"small": small, "large": large}, X[40:], num_samples=5)
