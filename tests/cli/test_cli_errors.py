@@ -48,7 +48,8 @@ def test_run_folder_is_there_before_heavy_imports(tmp_path: Path) -> None:
 def test_version_and_no_command(latens: Callable[..., Result]) -> None:
     from latens import __version__
 
-    assert latens("--version") == (0, f"latens {__version__}\n", "")
+    code, out, err = latens("--version")
+    assert (code, out.startswith(f"latens {__version__} (Python "), "; jax " in out, err) == (0, True, True, "")
     assert latens().out.startswith("usage: latens")
 
 

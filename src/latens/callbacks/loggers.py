@@ -4,13 +4,15 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from latens.errors import ConfigError
-from latens.training import Event
+
+if TYPE_CHECKING:  # commands make their folder before JAX is imported, and have callbacks by then
+    from latens.training import Event
 
 
-def numbers(event: Event) -> dict[str, float]:
+def numbers(event: "Event") -> dict[str, float]:
     """Give the numbers of an event by name, such as `train/elbo`; none where it has none to log.
 
     Args:
@@ -49,7 +51,7 @@ class TensorBoardLogger:
     to: Any
     _writer: Any = field(default=None, init=False, repr=False, compare=False)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: "Event") -> None:
         """Write the numbers of one event."""
         if self._writer is None:
             self._writer = _tensorboard(self.to) if isinstance(self.to, str | Path) else self.to
@@ -85,7 +87,7 @@ class WandbLogger:
     config: Mapping[str, Any] | None = None
     _open: Any = field(default=None, init=False, repr=False, compare=False)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: "Event") -> None:
         """Send the numbers of one event."""
         if self._open is None:
             self._open = self.run if self.run is not None else _wandb(self.project, self.config)

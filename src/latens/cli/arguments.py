@@ -83,7 +83,7 @@ def parser(command: str | None = None) -> Parser:
         description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
         epilog=_EPILOG,
     )
-    top.add_argument("--version", action="store_true", help="print the versions that a report of a bug needs")
+    top.add_argument("--version", action="store_true", help="print the versions of latens, Python and JAX")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, summary in COMMANDS.items():
         made = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
