@@ -14,8 +14,9 @@ from latens.config import override
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import as_batch
 from latens.errors import ConfigError, DataError
-from latens.evaluation.evidence.depth import depth_baseline, fit_counts, fit_depth_factors, log_totals, residuals
+from latens.evaluation.evidence.depth import depth_baseline, fit_counts, fit_depth_factors, log_totals
 from latens.models import DepthHead, DepthInput
+from latens.models.heads.depth import residuals
 from latens.trees import Frozen
 
 SHARES = np.array([0.5, 0.3, 0.2])
@@ -115,8 +116,11 @@ def test_an_encoder_sees_residuals_of_counts() -> None:
     part = entry(jnp.array([4.0, 6.0, 9.0]), jnp.array([True, True, False]))
     np.testing.assert_allclose(part[:3], [*found[:2], 0.0], rtol=1e-5)
     x = np.array([[4.0, 6.0, 0.0], [50.0, 49.0, 1.0]])
-    np.testing.assert_allclose(residuals(x, log_totals(x), np.log(shares))[0] - [0.1, 0.2, 0.3], found[:3], rtol=1e-5)
-    np.testing.assert_allclose(residuals(x, log_totals(x), np.log([0.5, 0.499, 1e-9]))[1, 2], 10.0)
+    mean = x.sum(axis=1, keepdims=True) * shares
+    away = (x - mean) / np.sqrt(mean * (1 + mean))
+    np.testing.assert_allclose(away[0] - [0.1, 0.2, 0.3], found[:3], rtol=1e-5)
+    np.testing.assert_allclose(residuals(x, log_totals(x)[:, None], np.log(shares)), away, rtol=1e-5)
+    np.testing.assert_allclose(residuals(x, log_totals(x)[:, None], np.log([0.5, 0.499, 1e-9]))[1, 2], 10.0)
 
 
 def some_counts(n: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -161,7 +165,7 @@ def seen_of(x: np.ndarray, made: Any) -> np.ndarray:
     depth = log_totals(x)
     if made.usual is not None:
         np.testing.assert_allclose(np.exp(made.usual), x.sum(axis=0) / x.sum(), rtol=1e-6)
-        return residuals(x, depth, made.usual) - made.centre
+        return residuals(x, depth[:, None], made.usual, np) - made.centre
     return np.log1p(x * np.exp(made.target - depth)[:, None]) - made.centre
 
 

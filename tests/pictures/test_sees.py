@@ -1,12 +1,12 @@
 """Every picture has one sentence that says what to see."""
 
 from latens.pictures.draw import PICTURES
-from latens.pictures.sees import SEES
 
 
 def test_every_picture_says_what_to_see() -> None:
-    assert {one.family for one in PICTURES.values()} == set(SEES)
-    for name, sentence in SEES.items():
+    said = {one.family: one.sees for one in PICTURES.values()}
+    assert len(set(said.values())) > len(said) - 3  # graphs of networks share their sentence
+    for name, sentence in said.items():
         assert sentence.startswith("See "), name
         assert sentence.endswith("."), name
         assert sentence.count(". ") == 0, name

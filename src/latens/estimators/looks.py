@@ -1,6 +1,6 @@
 """What an estimator shows of its model: the ELBO in parts, paths through the latents, rate and distortion."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -46,7 +46,7 @@ class Looks(Autoencoder):
 
         Raises:
             UsageError: The model is conditional, and `y` is missing or names an unknown class.
-            DivergedError: Rows lie so far from the training rows that their ELBO is no number.
+            DivergedError: Rows lie so far from the training rows that their ELBO is not a number.
 
         Source: Kingma & Welling (2014), equation 3.
         """
@@ -78,12 +78,10 @@ class Looks(Autoencoder):
             DataError: A row does not fit the model.
         """
         check_is_fitted(self)
-        kinds = {"spherical": spherical_path, "linear": linear_path}
-        if path not in kinds:
-            raise UsageError(f"there is no path {path!r}.", where="path", fix=f"Use one of: {', '.join(kinds)}.")
+        between = _path(path)
         if check_count(steps, "steps") < 2:
             raise UsageError("a path has two ends, and 1 step was asked for.", where="steps", fix="Ask for 2 or more.")
-        return self.inverse_transform(kinds[path](self._code(a, y), self._code(b, y), steps), y)
+        return self.inverse_transform(between(self._code(a, y), self._code(b, y), steps), y)
 
     @checked_later
     def morph(self, stops: Any, steps: int = 8, *, path: str = "spherical", y: Any = None) -> Any:
@@ -103,13 +101,11 @@ class Looks(Autoencoder):
             UsageError: As for `interpolate`, or there are fewer than 2 stops.
         """
         check_is_fitted(self)
-        kinds = {"spherical": spherical_path, "linear": linear_path}
-        if path not in kinds:
-            raise UsageError(f"there is no path {path!r}.", where="path", fix=f"Use one of: {', '.join(kinds)}.")
+        between = _path(path)
         codes, steps = self.transform(stops, None if y is None else [y] * len(stops)), check_count(steps, "steps")
         if len(codes) < 2:
             raise UsageError("a morph needs two stops or more.", where="stops", fix="Give more rows.")
-        ways = [kinds[path](start, end, steps + 1)[:-1] for start, end in zip(codes, np.roll(codes, -1, axis=0))]
+        ways = [between(start, end, steps + 1)[:-1] for start, end in zip(codes, np.roll(codes, -1, axis=0))]
         return self.inverse_transform(np.concatenate(ways), y)
 
     @checked_later
@@ -183,3 +179,11 @@ class Looks(Autoencoder):
         if np.ndim(row) == 1 and np.shape(row) == (self.latent_dim_,) and np.asarray(row).dtype.kind in "iuf":
             return np.asarray(row, np.float32)
         return self.transform(row, y)[0]
+
+
+def _path(name: str) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
+    """The path through codes of this name."""
+    kinds = {"spherical": spherical_path, "linear": linear_path}
+    if name not in kinds:
+        raise UsageError(f"there is no path {name!r}.", where="path", fix=f"Use one of: {', '.join(kinds)}.")
+    return kinds[name]

@@ -18,7 +18,7 @@ from latens.errors import ConfigError, DataError, UsageError, nearest
 
 
 class Named(NamedTuple):
-    """Columns of a frame that are no rows, by name, how a long table is cut, and the layer of AnnData."""
+    """Columns of a frame that are not modelled, by name, how a long table is cut, and the layer of AnnData."""
 
     label: str | None = None
     weight: str | None = None

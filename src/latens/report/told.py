@@ -42,7 +42,7 @@ def shots(light: list, dark: list) -> list[Shot]:
     return [
         Shot(
             one.name,
-            f"{one.caption} {one.see}".strip(),
+            f"{one.caption} {one.sees}".strip(),
             one.described(table),
             picture(axes),
             picture(other),

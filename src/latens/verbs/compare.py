@@ -72,14 +72,16 @@ class Compare(Verb):
         rows = _table(found.models, words)
         lines = [head, table(rows, indent="  "), *unknown, *_by_draws(found.models, words)]
         best = found.models[0]
-        plain = (_verdict(found.models), f"Compared on {len(positions):,} {'unseen' if held_out else split} rows.",
-                 f"Next: latens report {shlex.quote(best.name)}")  # fmt: skip
+        plain = (_verdict(found.models), f"Compared on {len(positions):,} {'unseen' if held_out else split} rows.")
+        if any(one.run is not None and one.name == best.name for one in opened):
+            plain += (f"Next: latens report {shlex.quote(best.name)}",)
         text = "\n".join(lines) if self.format == "text" else table_as(rows, self.format)
         about = f"seed {self.seed} for every run; intervals are over rows, not over seeds of training"
         seen = f"these are {split} rows: they were not held out from training or the choice of the epoch"
         note, warnings = f"{found.protocol}; {about}", () if held_out else (seen,)
-        told = plain if self.format == "text" else ()
-        return Made(value=value, text=text, plain=told, note=note, warnings=warnings)
+        if self.format != "text":  # the table alone, for a paper: what is to be known of it stands on stderr
+            plain, warnings = (), (*unknown, *warnings)
+        return Made(value=value, text=text, plain=plain, note=note, warnings=warnings)
 
 
 def _data(opened: list[At], given: Any) -> "Dataset":

@@ -54,6 +54,7 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
         raise UsageError(what, where="models", fix='Give for example {"small": vae, "large": other}.')
     count = check_count(num_samples, "num_samples")
     found: dict[str, list[SweptRun]] = {}
+    read: Dataset | None = data if isinstance(data, Dataset) else None
     seen: list[tuple[str, TrainedModel, Rows]] = []
     for k, (name, given) in enumerate(models.items()):
         each = list(given) if isinstance(given, list | tuple) else [given]
@@ -62,7 +63,9 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
         found[name] = []
         for number, one in enumerate(each):
             trained = _opened(one)
-            rows = data if isinstance(data, Dataset) else load_data(data, schema=trained.schema)
+            if read is None or (read is not data and read.schema != trained.schema):
+                read = load_data(data, schema=trained.schema)
+            rows = read
             positions = np.arange(len(rows))
             numbers = per_row(trained, rows, positions, count, seed)
             weight = None if rows.weight is None else rows.weight[scored(rows, positions, numbers)]

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from scipy.special import digamma, gammaln
 
 from latens.evaluation.evidence.factors import ALONE, principal
+from latens.models.heads.depth import residuals
 
 STEPS = 8
 """Steps of Newton's method of a regression; each halves what a former one overshot."""
@@ -19,8 +20,6 @@ LOG_THETA = (-5.0, 7.0)
 START_THETA = (-3.0, 5.0)
 """Within which it starts a model."""
 LEAST_LOG_SHARE = -18.0
-MOST_RESIDUAL = 10.0
-"""The largest residual of a count: one cell of a rare gene would outweigh all else."""
 
 
 class CountModel(NamedTuple):
@@ -136,14 +135,6 @@ class DepthFactors(NamedTuple):
     usual: Float[np.ndarray, " genes"] | None  # the logarithms of shares that residuals are from; None: logarithms
 
 
-def residuals(
-    x: Float[np.ndarray, "n genes"], log_depth: Float[np.ndarray, " n"], log_shares: Float[np.ndarray, " genes"]
-) -> Float[np.ndarray, "n genes"]:
-    """Pearson's residuals of counts from shares of their total, as of negative binomials of dispersion 1."""
-    mean = np.exp(log_depth[:, None] + log_shares)
-    return np.clip((x - mean) / np.sqrt(mean * (1.0 + mean)), -MOST_RESIDUAL, MOST_RESIDUAL)
-
-
 @ALONE
 def fit_depth_factors(
     x: Float[np.ndarray, "n genes"],
@@ -163,7 +154,7 @@ def fit_depth_factors(
     usual = None
     if of_residuals:
         usual = fit_counts(x, np.ones((len(x), 1)), depth, np.zeros(1), mask=mask).coefficients[0]
-        logs = residuals(x, depth, usual)
+        logs = residuals(x, depth[:, None], usual, np)
     else:
         logs = np.log1p(x * np.exp(target - depth)[:, None])
     centre = logs.mean(axis=0, where=True if mask is None else mask)

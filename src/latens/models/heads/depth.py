@@ -22,6 +22,13 @@ MOST_RESIDUAL = 10.0
 """The largest residual of a count that an encoder sees: one cell of a rare gene would outweigh all else."""
 
 
+def residuals(counts: AnyArray, depth: AnyArray, shares: AnyArray, xp: Any = jnp) -> Any:
+    """Pearson's residuals of counts from shares of a total, both as logarithms, with a dispersion of 1."""
+    # xp: NumPy where digits beyond those of float32 matter.
+    mean = xp.exp(shares + depth)
+    return xp.clip((counts - mean) / xp.sqrt(mean * (1.0 + mean)), -MOST_RESIDUAL, MOST_RESIDUAL)
+
+
 class DepthHead(AbstractHead):
     r"""A negative binomial of counts given their total $l$: its mean is a share of the total.
 
@@ -175,8 +182,6 @@ class DepthInput(eqx.Module):
         if self.shares is None:
             seen = jnp.log1p(counts * jnp.exp(self.target.value - depth)) - self.centre.value
         else:
-            mean = jnp.exp(self.shares.value + depth)
-            away = (counts - mean) / jnp.sqrt(mean * (1.0 + mean))
-            seen = jnp.clip(away, -MOST_RESIDUAL, MOST_RESIDUAL) - self.centre.value
+            seen = residuals(counts, depth, self.shares.value) - self.centre.value
         seen = seen if mask is None else jnp.where(mask.reshape(-1), seen, 0.0)
         return jnp.append(seen, (depth - self.target.value) / self.spread.value)
