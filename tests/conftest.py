@@ -45,8 +45,10 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Tracing makes many small objects and few cycles: looking for those every 700 objects takes a twelfth of the time.
 gc.set_threshold(100_000, 50, 100)
 
-# Shapes in annotations are checked from here on; an int is a float, as for every static checker.
-install_import_hook("latens", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+# Shapes in annotations are checked from here on; an int is a float, as for every static checker. The checks take two
+# fifths of a test's time: `make test-more`, which has the same functions on more cases, goes without.
+if os.environ.get("LATENS_CHECK_SHAPES", "1") != "0":
+    install_import_hook("latens", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 pytest.register_assert_rewrite("checks", "bound_checks", "browser_fixtures", "cli_fixtures", "page_fixtures")
 
 

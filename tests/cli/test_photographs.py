@@ -18,6 +18,7 @@ def test_signatures_are_as_they_were() -> None:
     assert photographs.signatures() == STORED["signatures"]
 
 
+@pytest.mark.timeout(900)  # 90 calls, one after the other
 def test_commands_say_and_write_what_they_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)

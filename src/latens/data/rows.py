@@ -28,21 +28,24 @@ WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 
 def mix(values: np.ndarray) -> np.ndarray:
     """Mix 64-bit integers to evenly spread 32-bit ones."""
-    # Source: the finaliser of SplitMix64, Steele, Lea & Flood (2014).
     values = np.asarray(values)
     mixed = np.empty(values.shape, np.uint32)
     flat, out = values.reshape(-1), mixed.reshape(-1)
-    with np.errstate(over="ignore"):
-        for start in range(0, flat.size, BLOCK):  # what stays in the cache is mixed several times as fast
-            v = flat[start : start + BLOCK].astype(np.uint64)
-            v += np.uint64(0x9E3779B97F4A7C15)
-            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-                v ^= v >> np.uint64(shift)
-                v *= np.uint64(factor)
-            v ^= v >> np.uint64(31)
-            v >>= np.uint64(32)
-            out[start : start + BLOCK] = v
+    for start in range(0, flat.size, BLOCK):  # what stays in the cache is mixed several times as fast
+        out[start : start + BLOCK] = mix_in_place(flat[start : start + BLOCK].astype(np.uint64)) >> np.uint64(32)
     return mixed
+
+
+def mix_in_place(v: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
+    """Mix unsigned 64-bit integers to evenly spread ones."""
+    # Source: the finaliser of SplitMix64, Steele, Lea & Flood (2014).
+    with np.errstate(over="ignore"):
+        v += np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            v ^= v >> np.uint64(shift)
+            v *= np.uint64(factor)
+        v ^= v >> np.uint64(31)
+    return v
 
 
 def row_numbers(names: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:

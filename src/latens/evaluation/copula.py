@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 from scipy.special import gammaln, ndtr, ndtri
 
 from latens.data.columns import ColumnType
+from latens.data.rows import mix_in_place
 
 MOST_NAMES = 8
 """Names of a category that have a latent of their own; the rarer ones share one."""
@@ -364,12 +365,8 @@ def _noise(keys: np.ndarray, salt: tuple[int, ...], rows: np.ndarray, i: int) ->
 
 def uniforms(keys: Shaped[np.ndarray, " n"], salt: Sequence[int]) -> Shaped[np.ndarray, " n"]:
     """Numbers in (0, 1) by the keys of rows, others for each salt."""
-    # Source: the mixing function of SplitMix64 (Steele, Lea & Flood, 2014).
     found = keys.astype(np.uint64)
     with np.errstate(over="ignore"):
         for part in salt:
-            found = found + np.uint64(part % 2**32 + 1) * np.uint64(0x9E3779B97F4A7C15)
-            found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            found = found ^ (found >> np.uint64(31))
+            found = mix_in_place(found + np.uint64(part % 2**32) * np.uint64(0x9E3779B97F4A7C15))
     return ((found >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53
