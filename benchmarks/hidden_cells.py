@@ -122,7 +122,8 @@ def main() -> None:
                             off = filled[column].to_numpy(float)[gone] - true[gone]
                             errors[name].append(np.sqrt(np.mean(off**2)) / size)
                         if full[column].nunique() > FINE:
-                            inside.append((true[gone] >= low[gone, j]) & (true[gone] <= high[gone, j]))
+                            ends = (end[column].to_numpy(float)[gone] for end in (low, high))
+                            inside.append((true[gone] >= next(ends)) & (true[gone] <= next(ends)))
                     elif kind in ("category", "ordinal"):
                         for name, filled in ways.items():
                             right[name].append(
