@@ -1,11 +1,10 @@
 """Models with a latent for every step beside laws that are known, and beside the linear-Gaussian recipe.
 
-    python benchmarks/steps.py switching               # two linear regimes: the law by a particle filter
+    python benchmarks/steps.py switching               # two linear regimes: the law exactly, by a forward recursion
     python benchmarks/steps.py sines                   # sines with gaps: the law exactly, by a joint Normal
-    python benchmarks/steps.py lorenz                  # no law in closed form: the linear-Gaussian recipe is the rival
+    python benchmarks/steps.py lorenz                  # with noise: the law by a particle filter that knows it
     python benchmarks/steps.py chorales FILE.json.gz   # notes of chorales, 88 keys a quarter, in nats a step
     python benchmarks/steps.py Pendulum-v1             # an environment, recorded: 15 steps open loop
-    python benchmarks/steps.py speed                   # compilation for 1,000 steps, a step beside hand-written JAX
 
 Settings follow as OPTION=VALUE. Every number is of rows that neither trained nor chose the step that is kept.
 """
@@ -18,8 +17,6 @@ import math
 import time
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from latens import load_data, prepare
@@ -129,19 +126,122 @@ def environment(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
         print(f"{recipe:16s} {seconds:5.0f} s", *(f"{k} {v:.4g}" for k, v in found.items()), sep="  ", flush=True)
 
 
+def switching(rng: np.random.Generator, rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two linear regimes that follow one another by chance, and log p(x) of every row, exactly (forward recursion)."""
+    turn = lambda angle, by: by * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # noqa: E731
+    maps, noise, stay = np.stack([turn(0.5, 0.98), turn(-0.2, 0.9)]), np.array([0.1, 0.4]), 0.95
+    x, regime = np.zeros((rows, length, 2)), rng.integers(0, 2, rows)
+    x[:, 0] = rng.normal(size=(rows, 2))
+    log = lambda away, scale: -0.5 * np.sum(away**2, -1) / scale**2 - np.log(2 * np.pi * scale**2)  # noqa: E731
+    found, weight = log(x[:, 0], 1.0), np.full((rows, 2), 0.5)
+    for t in range(1, length):
+        regime = np.where(rng.random(rows) < stay, regime, 1 - regime)
+        drawn = noise[regime][:, None] * rng.normal(size=(rows, 2))
+        x[:, t] = np.einsum("ni,nij->nj", x[:, t - 1], maps[regime]) + drawn
+        weight = weight * stay + weight[:, ::-1] * (1 - stay)
+        each = np.stack([log(x[:, t] - x[:, t - 1] @ maps[r], noise[r]) for r in (0, 1)], axis=1)
+        most = each.max(1)
+        weight = weight * np.exp(each - most[:, None])
+        found += most + np.log(weight.sum(1))
+        weight /= weight.sum(1, keepdims=True)
+    return x, found
+
+
+def sines(rng: np.random.Generator, rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Three sines of random phase and height with a fifth of the cells missing: jointly Normal, so the law is exact."""
+    t, periods, noise = np.arange(length), (8.0, 12.0, 20.0), 0.2
+    x, found = np.empty((rows, length, 3)), np.zeros(rows)
+    for j, period in enumerate(periods):
+        basis = np.stack([np.sin(2 * np.pi * t / period), np.cos(2 * np.pi * t / period)], axis=1)
+        x[:, :, j] = rng.normal(size=(rows, 2)) @ basis.T + noise * rng.normal(size=(rows, length))
+        x[:, :, j] = np.where(rng.random((rows, length)) < 0.2, np.nan, x[:, :, j])
+        for row in range(rows):
+            seen = np.isfinite(x[row, :, j])
+            own = basis[seen]
+            cov = own @ own.T + noise**2 * np.eye(len(own))
+            cell = x[row, seen, j]
+            found[row] -= 0.5 * (cell @ np.linalg.solve(cov, cell) + np.linalg.slogdet(2 * np.pi * cov)[1])
+    return x, found
+
+
+def lorenz(rng: np.random.Generator, rows: int, length: int, particles: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Lorenz's system with noise in the steps and in what is seen; log p(x) of the last tenth by a particle filter."""
+    moved, seen_by, step = 0.3, 1.0, 0.08
+
+    def ahead(z: np.ndarray) -> np.ndarray:
+        for _ in range(8):
+            a, b, c = z[..., 0], z[..., 1], z[..., 2]
+            z = z + step / 8 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], axis=-1)
+        return z
+
+    pool = rng.normal(size=(rows + 4000, 3)) + np.array([0.0, 0.0, 25.0])
+    for _ in range(150):
+        pool = ahead(pool) + moved * rng.normal(size=pool.shape)
+    z, known = pool[:rows], pool[rows:]
+    x, found = np.empty((rows, length, 3)), np.full(rows, np.nan)
+    for t in range(length):
+        z = ahead(z) + moved * rng.normal(size=z.shape)
+        x[:, t] = z + seen_by * rng.normal(size=z.shape)
+    for row in range(rows - rows // 10, rows):
+        cloud, total = known[rng.integers(0, len(known), 10 * particles)], 0.0
+        for t in range(length):
+            cloud = ahead(cloud) + moved * rng.normal(size=cloud.shape)
+            logs = -0.5 * np.sum((x[row, t] - cloud) ** 2, 1) / seen_by**2 - 1.5 * np.log(2 * np.pi * seen_by**2)
+            weights = np.exp(logs - logs.max())
+            total += logs.max() + np.log(weights.mean())
+            cloud = cloud[rng.choice(len(cloud), particles, p=weights / weights.sum())]
+        found[row] = total
+    return x, found
+
+
+def known_law(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Draw rows of a law, fit, and compare nats a step and bands of the last ten steps of test rows."""
+    law = {"switching": switching, "sines": sines, "lorenz": lorenz}[asked.what]
+    x, exact = law(np.random.default_rng(asked.seed), asked.rows, 60)
+    tenth = asked.rows // 10
+    data = split_in(load_data(x.astype(np.float32), missing="nan"), (asked.rows - 2 * tenth, tenth, tenth))
+    true, spread = exact[-tenth:].sum(), np.nanstd(x[:-tenth], axis=(0, 1))
+    away = np.square((x[-tenth:] - np.nanmean(x[:-tenth], axis=(0, 1))) / spread)
+    plain = -0.5 * np.nansum(away + np.where(np.isfinite(x[-tenth:]), np.log(2 * np.pi * spread**2), 0.0))
+    for recipe in asked.recipes:
+        own = {"training.steps": 300} if recipe == "linear-gaussian" else {"training.steps": 500, **settings}
+        trained, seconds = fitted(data, recipe, {"training.patience": None, **own}, asked.seed)
+        rows, steps = nats(trained, data, asked.particles)
+        apart = (rows.sum() - true) / steps.sum()
+        error = np.std(rows - exact[-tenth:], ddof=1) * math.sqrt(tenth) / steps.sum()
+        places = data.subset("test")
+        batch = trained.batch(data, places)
+        mask = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
+        known = mask[places] & (np.arange(60) < 50)[:, None]
+        draws = forecast(
+            trained.rows(dataclasses.replace(batch, mask=known), seed=1), steps=10, lengths=np.full(tenth, 50)
+        )
+        truth = np.nan_to_num(np.asarray(data.x[places][:, 50:], np.float64))
+        found = judged(np.asarray(draws, np.float64), truth, mask[places][:, 50:], np.nanstd(x, axis=(0, 1)))
+        share = (rows.sum() - plain) / (true - plain)
+        print(
+            f"{asked.what} {recipe:16s} {seconds:4.0f} s  {rows.sum() / steps.sum():.3f} nats a step, "
+            f"the law {true / steps.sum():.3f}, apart {apart:.3f} ± {error:.3f}: {share:.1%} of its gain over Normals  "
+            f"CRPS {found.crps:.3f}, in bands of 90% {found.cover[0.9]:.1%}, of 50% {found.cover[0.5]:.1%}",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Print a line for every model."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", help="switching, sines, lorenz, chorales, speed, or the name of an environment")
+    parser.add_argument("what", help="switching, sines, lorenz, chorales, or the name of an environment")
     parser.add_argument("file", nargs="?")
     parser.add_argument("settings", nargs="*", metavar="OPTION=VALUE")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--particles", type=int, default=1024)
+    parser.add_argument("--rows", type=int, default=600, help="of a law")
+    parser.add_argument("--recipes", nargs="+", default=["linear-gaussian", "deep-kalman", "vrnn"])
     asked = parser.parse_intermixed_args()
     if asked.file and "=" in asked.file:
         asked.settings, asked.file = [asked.file, *asked.settings], None
     settings = dict(word.split("=", 1) for word in asked.settings)
-    known = {"chorales": chorales}
+    known: dict[str, Any] = {"chorales": chorales, **dict.fromkeys(("switching", "sines", "lorenz"), known_law)}
     known.get(asked.what, environment)(asked, {"training.patience": None, **settings})
 
 

@@ -58,7 +58,9 @@ def test_one_step_in_a_thousand_is_outside_and_units_change_nothing():
     assert float(again.threshold) == float(alarm.threshold)
 
 
-@pytest.mark.parametrize(("count", "rate", "place"), [(999, 0.001, 1), (1999, 0.01, 20), (1999, 0.1, 200), (49, 0.01, 1)])
+@pytest.mark.parametrize(
+    ("count", "rate", "place"), [(999, 0.001, 1), (1999, 0.01, 20), (1999, 0.1, 200), (49, 0.01, 1)]
+)
 def test_a_further_honest_step_is_flagged_with_the_probability_that_is_promised(count, rate, place):
     """The share below the k-th smallest of n has the law Beta(k, n + 1 - k), whatever the densities are."""
     rng = np.random.default_rng(0)

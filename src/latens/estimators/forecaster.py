@@ -17,7 +17,6 @@ from latens.io.process import check_count
 from latens.recipes import get_recipe
 from latens.typing import checked_later
 from latens.workflow.experiment import prepare, train
-from latens.workflow.trained import TrainedModel
 
 TIME = "time"
 """The column that the index becomes."""
@@ -44,7 +43,8 @@ class VAEForecaster(BaseEstimator):
         cutoff: The last time that was seen.
 
     Examples:
-        >>> y = pandas.Series(np.sin(np.arange(300.0)), pandas.date_range("2024-01-01", periods=300, freq="h"), name="y")
+        >>> hours = pandas.date_range("2024-01-01", periods=300, freq="h")
+        >>> y = pandas.Series(np.sin(np.arange(300.0)), hours, name="y")
         >>> made = VAEForecaster(window=48, settings={"training.steps": 2}, random_state=0).fit(y, fh=[1, 2, 3])
         >>> list(made.predict_interval(coverage=0.9).columns)
         [('y', 0.9, 'lower'), ('y', 0.9, 'upper')]
@@ -196,7 +196,7 @@ class VAEForecaster(BaseEstimator):
         """The steps ahead, from numbers or from times."""
         import pandas
 
-        index = self.y_.index
+        index: Any = self.y_.index
         if isinstance(fh, pandas.DatetimeIndex | pandas.PeriodIndex) and type(fh) is type(index):
             own, other = (one.asi8 for one in (index, fh.astype(index.dtype)))
             ahead = (other - own[-1]) / np.diff(own).min()
@@ -217,7 +217,7 @@ class VAEForecaster(BaseEstimator):
             raise UsageError("nothing says how far.", where="fh", fix="Give it to fit, or here.")
         lines, ahead = self._seen(self.y_, X).iloc[-self.window_ :], int(steps[-1])
         count = check_count(self.num_draws, "num_draws")
-        made = self.model_.forecast(lines, steps=ahead, draws=count, seed=self.seed_)
+        made: Any = self.model_.forecast(lines, steps=ahead, draws=count, seed=self.seed_)
         index = pandas.Index(np.asarray(made.table[TIME])[steps - 1])
         if isinstance(self.y_.index, pandas.DatetimeIndex | pandas.PeriodIndex):
             index = pandas.DatetimeIndex(index).as_unit("ns")

@@ -86,7 +86,9 @@ def alarm_of(trained: TrainedModel, rate: float | None = None, steps: Any = None
         if world is None or own is None or (world.observation, world.action) != (own.observation, own.action):
             what = f"{data.name} is no recording of {getattr(own, 'env', None) or 'the same environment'}."
             raise UsageError(what, where="alarm_steps", fix="Give a file of latens record of the same environment.")
-        alarm, made = calibrated(alarm, densities(alarm, *steps_of(data, np.arange(len(data)))[:2]), RATE if rate is None else rate)
+        alarm, made = calibrated(
+            alarm, densities(alarm, *steps_of(data, np.arange(len(data)))[:2]), RATE if rate is None else rate
+        )
         return alarm, made.rate
     if "least" not in plain:
         if rate is not None:
@@ -111,9 +113,7 @@ def _recorded(steps: Any) -> Dataset:
         return load(Path(folder) / "steps.parquet")
 
 
-def steps_outside(
-    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"]
-) -> dict[str, Estimate]:
+def steps_outside(trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"]) -> dict[str, Estimate]:
     """The share of true steps of some rows that the alarm flags, beside the share that it promises."""
     if data.schema.world is None or not data.cond or "inputs" not in data.cond or "alarm" not in trained.facts:
         return {}
@@ -124,7 +124,9 @@ def steps_outside(
     share = float(np.mean(densities(alarm, seen, taken) < float(alarm.threshold)))
     promised = "" if rate is None else f"; at most {rate:.2g} are promised"
     error = float(np.sqrt(max(share * (1 - share), 0.0) / len(seen)))
-    return {"steps_outside": Estimate(share, error, 1, len(seen), unit="share", protocol=f"true steps{promised}", seed=0)}
+    return {
+        "steps_outside": Estimate(share, error, 1, len(seen), unit="share", protocol=f"true steps{promised}", seed=0)
+    }
 
 
 def ends_auc(
