@@ -49,7 +49,8 @@ def predictive(made: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     shift, scale = made.model_.schema.sequences.scaling
     mean = ((np.stack(z_mean) @ write + double(decoder.bias)) * scale + shift).ravel()
     cov = np.einsum("kd,tskl,le->tdse", write, z_cov, write)
-    cov[np.arange(steps), :, np.arange(steps), :] += np.diag(np.exp(2 * double(decoder.head.head.log_scale)))
+    noise = np.exp(double(decoder.head.head.log_scale)) + made.model_.config.likelihood.scale_floor
+    cov[np.arange(steps), :, np.arange(steps), :] += np.diag(noise**2)
     cov = (cov * scale[:, None, None] * scale).reshape(steps * d, -1)
     x = y.to_numpy()[-WINDOW:].ravel()
     seen = np.flatnonzero(np.isfinite(x))

@@ -69,7 +69,7 @@ def by_hand(
     if metadata["schema"]["kind"] == "mixed":
         return mixed_by_hand(arrays, metadata, x, z)
     if metadata["config"]["recipe"] == "linear-gaussian":
-        return {"log_marginal": steps_by_hand(arrays, x)}
+        return {"log_marginal": steps_by_hand(arrays, metadata, x)}
     if metadata["schema"]["kind"] == "tokens":
         return tokens_by_hand(arrays, metadata, x, z)
     shift, scale = arrays["encoder.standardise.shift.value"], arrays["encoder.standardise.scale.value"]
@@ -139,10 +139,11 @@ def mixed_by_hand(
     return {"mean": mean, "log_variance": 2 * log_scale, "decoded": decoded, "log_likelihood": likelihood}
 
 
-def steps_by_hand(arrays: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+def steps_by_hand(arrays: dict[str, np.ndarray], metadata: dict[str, Any], x: np.ndarray) -> np.ndarray:
     """log p(x) of a linear state-space model by a Kalman filter."""
     one = {name.removeprefix("decoder."): array.astype(np.float64) for name, array in arrays.items()}
-    drift, write, noise = one["drift"], one["write"], np.diag(np.exp(2 * one["head.head.log_scale"]))
+    scale = np.exp(one["head.head.log_scale"]) + metadata["config"]["likelihood"]["scale_floor"]
+    drift, write, noise = one["drift"], one["write"], np.diag(scale**2)
     x = (x - one["head.shift.value"]) / one["head.scale.value"]
     found = np.full(len(x), -x.shape[1] * np.log(one["head.scale.value"]).sum())
     for row, steps in enumerate(x):
