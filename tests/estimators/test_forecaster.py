@@ -2,6 +2,7 @@
 
 import pickle
 from statistics import NormalDist
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -130,3 +131,36 @@ def test_what_cannot_be_forecast_is_refused(fitted: Any) -> None:
     for level in (0.0, 1.0, [], [0.5, 2.0]):
         with pytest.raises(UsageError, match="alpha"):
             fitted.predict_quantiles(alpha=level)
+
+
+class Known:
+    """A model whose draws of step h of column c are h + 10 c + 0, 100, ... 10,000."""
+
+    def forecast(self, lines: Any, *, steps: int, draws: int, seed: int) -> Any:
+        assert (len(lines), draws) == (WINDOW, 101)
+        h, c = np.arange(1, steps + 1)[:, None], np.arange(2)
+        made = 100.0 * np.arange(101)[:, None, None] + h + 10 * c
+        time = lines["time"].iloc[-1] + pandas.to_timedelta(np.arange(1, steps + 1), "h")
+        return SimpleNamespace(arrays={"draws": made[None]}, table={"time": time.to_numpy()})
+
+
+def test_results_have_the_steps_columns_and_quantiles_that_were_asked_for() -> None:
+    made, y = VAEForecaster(num_draws=101), series(40)
+    made._seen(y, None)
+    made.model_, made.window_, made.fh_, made.seed_ = Known(), WINDOW, None, 0
+    found = made.predict([2, 5])
+    assert list(found.index) == [y.index[-1] + pandas.Timedelta(f"{h}h") for h in (2, 5)]
+    np.testing.assert_allclose(found, [[5002, 5012], [5005, 5015]])
+    np.testing.assert_allclose(made.predict(found.index), found)
+    bands = made.predict_interval(3, coverage=[0.5, 0.9])
+    for j, name in enumerate(y.columns):
+        for level, low, high in ((0.5, 2500, 7500), (0.9, 500, 9500)):
+            ends = [bands[name, level, end].item() for end in ("lower", "upper")]
+            assert ends == pytest.approx([low + 3 + 10 * j, high + 3 + 10 * j])
+    quantiles = made.predict_quantiles([1], alpha=[0.9, 0.2])
+    assert list(quantiles.columns) == [(name, level) for name in y.columns for level in (0.9, 0.2)]
+    np.testing.assert_allclose(quantiles, [[9001, 2001, 9011, 2011]])
+    assert made.cutoff == y.index[-1]
+    for fh in (None, 0, [2, 1], [1.5], y.index[:2]):
+        with pytest.raises(UsageError, match="fh"):
+            made.predict(fh)

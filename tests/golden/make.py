@@ -67,7 +67,7 @@ COLUMNS = {
 
 
 def rows(name: str) -> dict[str, np.ndarray]:
-    """The data of one golden model: 3 columns of numbers (with labels), pictures of 4 levels, or 9 steps of 2 numbers."""
+    """The data of one golden model: 3 columns of numbers (with labels), pictures of 4 levels, or steps of 2 numbers."""
     random = np.random.default_rng(1)
     if "steps" in name:
         x = np.cumsum(0.5 * random.normal(size=(120, 9, 2)), axis=1) + random.normal(size=(120, 9, 2))

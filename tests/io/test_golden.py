@@ -215,7 +215,9 @@ def tokens_by_hand(
 
 
 def test_there_is_a_file_of_every_kind_for_every_format() -> None:
-    wanted = {f"format-{number}-{name}" for number in range(1, FORMAT + 1) for name in (*RECIPES, *OF_PICTURES, *OF_STEPS)}
+    wanted = {
+        f"format-{number}-{name}" for number in range(1, FORMAT + 1) for name in (*RECIPES, *OF_PICTURES, *OF_STEPS)
+    }
     assert set(FILES) == wanted
     assert max(path.stat().st_size for path in GOLDEN.glob("*.safetensors")) < 20_000
 
