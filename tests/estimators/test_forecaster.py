@@ -2,7 +2,6 @@
 
 import pickle
 from statistics import NormalDist
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -133,21 +132,18 @@ def test_what_cannot_be_forecast_is_refused(fitted: Any) -> None:
             fitted.predict_quantiles(alpha=level)
 
 
-class Known:
-    """A model whose draws of step h of column c are h + 10 c + 0, 100, ... 10,000."""
-
-    def forecast(self, lines: Any, *, steps: int, draws: int, seed: int) -> Any:
-        assert (len(lines), draws) == (WINDOW, 101)
-        h, c = np.arange(1, steps + 1)[:, None], np.arange(2)
-        made = 100.0 * np.arange(101)[:, None, None] + h + 10 * c
-        time = lines["time"].iloc[-1] + pandas.to_timedelta(np.arange(1, steps + 1), "h")
-        return SimpleNamespace(arrays={"draws": made[None]}, table={"time": time.to_numpy()})
+def known(lines: Any, steps: int) -> tuple[np.ndarray, Any]:
+    """Draws of step h of column c: h + 10 c + 0, 100, ... 10,000."""
+    assert len(lines) == WINDOW
+    h, c = np.arange(1, steps + 1)[:, None], np.arange(2)
+    time = lines["time"].iloc[-1] + pandas.to_timedelta(np.arange(1, steps + 1), "h")
+    return 100.0 * np.arange(101)[:, None, None] + h + 10 * c, time.to_numpy()
 
 
 def test_results_have_the_steps_columns_and_quantiles_that_were_asked_for() -> None:
     made, y = VAEForecaster(num_draws=101), series(40)
     made._seen(y, None)
-    made.model_, made.window_, made.fh_, made.seed_ = Known(), WINDOW, None, 0
+    made.window_, made.fh_, made._followed = WINDOW, None, known
     found = made.predict([2, 5])
     assert list(found.index) == [y.index[-1] + pandas.Timedelta(f"{h}h") for h in (2, 5)]
     np.testing.assert_allclose(found, [[5002, 5012], [5005, 5015]])

@@ -13,6 +13,8 @@ from latens.config import VAEConfig, override
 from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.estimators.base import RandomState, seed_of, whole
+from latens.evaluation.finite import finite
+from latens.evaluation.forecast import forecast
 from latens.io.process import check_count
 from latens.recipes import get_recipe
 from latens.typing import checked_later
@@ -43,9 +45,11 @@ class VAEForecaster(BaseEstimator):
         cutoff: The last time that was seen.
 
     Examples:
+        >>> import pandas
         >>> hours = pandas.date_range("2024-01-01", periods=300, freq="h")
         >>> y = pandas.Series(np.sin(np.arange(300.0)), hours, name="y")
-        >>> made = VAEForecaster(window=48, settings={"training.steps": 2}, random_state=0).fit(y, fh=[1, 2, 3])
+        >>> made = VAEForecaster(recipe="linear-gaussian", window=20, settings={"training.steps": 2}, random_state=0)
+        >>> made = made.fit(y, fh=[1, 2, 3])
         >>> list(made.predict_interval(coverage=0.9).columns)
         [('y', 0.9, 'lower'), ('y', 0.9, 'upper')]
 
@@ -90,7 +94,7 @@ class VAEForecaster(BaseEstimator):
         return self
 
     def update(self, y: Any, X: Any = None) -> "VAEForecaster":
-        """Go on to later steps without training: forecasts begin after these.
+        """Take later steps in without training: forecasts begin after these.
 
         Args:
             y: Further steps of the same columns, after the last one.
@@ -216,14 +220,24 @@ class VAEForecaster(BaseEstimator):
         if steps is None:
             raise UsageError("nothing says how far.", where="fh", fix="Give it to fit, or here.")
         lines, ahead = self._seen(self.y_, X).iloc[-self.window_ :], int(steps[-1])
-        count = check_count(self.num_draws, "num_draws")
-        made: Any = self.model_.forecast(lines, steps=ahead, draws=count, seed=self.seed_)
-        index = pandas.Index(np.asarray(made.table[TIME])[steps - 1])
+        draws, times = self._followed(lines, ahead)
+        index = pandas.Index(times[steps - 1])
         if isinstance(self.y_.index, pandas.DatetimeIndex | pandas.PeriodIndex):
             index = pandas.DatetimeIndex(index).as_unit("ns")
             index = index.to_period(self.y_.index.freq) if isinstance(self.y_.index, pandas.PeriodIndex) else index
         index.name = self.y_.index.name
-        return np.asarray(made.arrays["draws"], np.float64)[-1][:, steps - 1], index
+        return draws[:, steps - 1], index
+
+    def _followed(self, lines: Any, steps: int) -> tuple[Float[np.ndarray, "M H d"], Any]:
+        """Draws of what follows a long table of one row, and the times of these steps."""
+        model, count = self.model_, check_count(self.num_draws, "num_draws")
+        data: Any = load(lines, schema=model.schema, missing="nan", name="y")
+        ends, sequences = np.asarray(data.places.count), model.schema.sequences
+        assert sequences is not None
+        rows = model.rows(model.batch(data, np.arange(1)), seed=self.seed_)
+        made = model.data_units(forecast(rows, steps=steps, num_draws=count, lengths=ends[:1]), mean=False)
+        times = sequences.step.times(np.repeat(data.places.start[:1], steps), ends[0] + np.arange(steps))
+        return np.asarray(finite(made, "draws", where="y"), np.float64)[0], times
 
 
 def _shares(given: Any, where: str) -> list[float]:

@@ -63,24 +63,10 @@ class Threshold(NamedTuple):
 
 
 def threshold_of(least: Float[np.ndarray, " m"], count: int, rate: float) -> Threshold:
-    r"""The k-th smallest density of n honest steps that the mixture has not seen, $k = \lfloor r (n + 1) \rfloor$.
-
-    A further honest step lies below it with probability $k / (n + 1) \le r$, whatever the densities are, if the steps
-    are exchangeable. With few steps no rate below $1 / (n + 1)$ can be promised: then k is 1.
-
-    Args:
-        least: The least densities, ascending.
-        count: n, of all steps.
-        rate: r.
-
-    Returns:
-        The threshold, and the rate that it keeps.
-
-    Raises:
-        UsageError: The rate is not within 0 and 1, or needs more densities than were kept.
-
-    Source: Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world.
-    """
+    """The k-th smallest density of n honest steps that the mixture has not seen, and the rate k / (n + 1) it keeps."""
+    # k is the whole part of rate (n + 1): a further honest step lies below with probability k / (n + 1), whatever the
+    # densities are, if steps are exchangeable. With few steps no rate below 1 / (n + 1) can be kept: then k is 1.
+    # Source: Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world.
     if not 0.0 < rate < 1.0:
         raise UsageError(f"{rate!r} is not a share.", where="alarm_rate", fix="Give a number between 0 and 1.")
     place = max(1, math.floor(rate * (count + 1) * (1 + 1e-12)))
@@ -112,10 +98,8 @@ def calibrated(alarm: Alarm, found: Float[np.ndarray, " n"], rate: float = RATE)
 def fit_alarm(
     observations: Shaped[np.ndarray, "n d"], actions: Shaped[np.ndarray, "n a"], *, places: int = 0, seed: int = 0
 ) -> Alarm:
-    """Fit the mixture to training steps by EM; a tenth of the rows chooses the number of Gaussians.
-
-    Its threshold is that of the training steps themselves, until `calibrated` finds that of others.
-    """
+    """Fit the mixture to training steps by EM; a tenth of the rows chooses the number of Gaussians."""
+    # Its threshold is that of the training steps themselves, until `calibrated` finds that of others.
     rng = np.random.default_rng(seed)
     kept = np.sort(rng.permutation(len(observations))[:MOST_ROWS])
     rows = observations[kept].astype(np.float64)

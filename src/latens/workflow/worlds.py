@@ -69,10 +69,8 @@ def alarm_facts(data: Dataset) -> dict[str, Any]:
 
 
 def alarm_of(trained: TrainedModel, rate: float | None = None, steps: Any = None) -> tuple[Alarm | None, float | None]:
-    """The alarm of a trained model that flags a share of honest steps, and that share.
-
-    Steps are a recording of the true environment, or its file; None: the held-out steps of the recording of training.
-    """
+    """The alarm of a trained model that flags a share of honest steps, and that share."""
+    # Steps are a recording of the true environment, or its file; None: the held-out steps that the model file keeps.
     plain = trained.facts.get("alarm")
     if plain is None:
         if rate is not None or steps is not None:
