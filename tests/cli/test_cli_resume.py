@@ -71,7 +71,15 @@ def recording(folder: Path) -> list[str]:
     from latens.worlds import record
 
     record("CartPole-v1", steps=900, seed=0).write(folder / "cart.parquet")
-    return [str(folder / "cart.parquet"), "--recipe", "world", "--set", "posterior.units=4"]
+    return [
+        str(folder / "cart.parquet"),
+        "--recipe",
+        "world",
+        "--set",
+        "posterior.units=4",
+        "--set",
+        "optimizer.warmup_steps=0",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["mixed", "recording"])

@@ -202,7 +202,8 @@ class VAEForecaster(BaseEstimator):
 
         index: Any = self.y_.index
         if isinstance(fh, pandas.DatetimeIndex | pandas.PeriodIndex) and type(fh) is type(index):
-            own, other = (one.asi8 for one in (index, fh.astype(index.dtype)))
+            same: Any = fh.astype(index.dtype)
+            own, other = index.asi8, same.asi8
             ahead = (other - own[-1]) / np.diff(own).min()
             fh = ahead.astype(int) if np.all(ahead == np.round(ahead)) else ahead
         steps = np.atleast_1d(np.asarray(fh))
