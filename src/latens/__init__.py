@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from latens.estimators import Autoencoder as Autoencoder
     from latens.estimators import GenerativeClassifier as GenerativeClassifier
     from latens.estimators import VAEDetector as VAEDetector
+    from latens.estimators import VAEForecaster as VAEForecaster
     from latens.estimators import VAEImputer as VAEImputer
     from latens.evaluation import Estimate as Estimate
     from latens.evaluation import elbo_parts as elbo_parts
@@ -81,6 +82,7 @@ __all__ = [
     "StandardNormal",
     "TrainedModel",
     "VAEDetector",
+    "VAEForecaster",
     "VAEImputer",
     "augment",
     "compare",
@@ -110,7 +112,7 @@ _HOMES = {
     "latens.data": ("Dataset", "Format", "Schema", "load_data", "register_format"),
     "latens.distributions": ("StandardNormal",),
     "latens.errors": ("LatensError",),
-    "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEImputer"),
+    "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEForecaster", "VAEImputer"),
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
     "latens.workflow.augment": ("augment",),
     "latens.workflow.contest": ("compare",),

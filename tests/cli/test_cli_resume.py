@@ -64,16 +64,36 @@ def test_signal_then_resume(
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
-def test_a_mixed_table_goes_on_bit_for_bit(
-    latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def recording(folder: Path) -> list[str]:
+    """Write a recording of an environment, and the flags of a model of it."""
+    pytest.importorskip("gymnasium")
+    pytest.importorskip("pyarrow")
+    from latens.worlds import record
+
+    record("CartPole-v1", steps=900, seed=0).write(folder / "cart.parquet")
+    return [
+        str(folder / "cart.parquet"),
+        "--recipe",
+        "world",
+        "--set",
+        "posterior.units=4",
+        "--set",
+        "optimizer.warmup_steps=0",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["mixed", "recording"])
+def test_other_rows_go_on_bit_for_bit(
+    latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Hidden cells, gaps, kinds that were declared: all of them come again as in a run that never stopped."""
+    """Hidden cells, gaps, kinds that were declared, actions, alarms: all come again as in a run that never stopped."""
     import signal
 
     from golden.make import written
     from latens.workflow.experiment import Recorder
 
-    record, words = Recorder.__call__, [*written("mixed", tmp_path), "--steps", "40", "--batch-size", "20", *SMALL]
+    given = recording(tmp_path) if kind == "recording" else written("mixed", tmp_path)
+    record, words = Recorder.__call__, [*given, "--steps", "40", "--batch-size", "20", *SMALL]
     assert latens("fit", *words, "--num-samples", "2", "--out", tmp_path / "whole", "--quiet").code == 0
 
     def interrupted(self: Recorder, event: Any) -> str | None:
@@ -88,6 +108,7 @@ def test_a_mixed_table_goes_on_bit_for_bit(
     assert (result.code, result.json["error"]["code"]) == (130, "interrupted")
     assert latens("resume", tmp_path / "run").code == 0
     same_run(tmp_path / "run", tmp_path / "whole")
+    assert ("alarm" in read(tmp_path / "run" / "model.safetensors")[1]["facts"]) == (kind == "recording")
 
 
 KILLED = """

@@ -30,6 +30,10 @@ RECIPES = {
     "pictures": (*TABLE, "--steps", "60", "--set", "likelihood.family=categorical"),
     "classifier": ("--recipe", "mlq-gaussian", "--label", "y"),
     "mixed": (*TABLE, *("--steps", "60", "--num-samples", "2"), *PLAIN),
+    "steps": (
+        *("--recipe", "linear-gaussian", "--steps", "20", "--num-samples", "2"),
+        *("--set", "posterior.latent_dim=2", "--set", "training.batch_size=32"),
+    ),
     "tokens": (
         *("--set", "network.hidden=5", "--set", "posterior.latent_dim=2", "--set", "likelihood.width=6"),
         *("--steps", "60", "--num-samples", "2", "--pieces", "atoms"),
@@ -39,6 +43,9 @@ FROM_FILES = ("mixed", "tokens")
 """Of these the rows are read again with the schema of the model."""
 LINES = "CCO\nCCN\nCCBr\nClCC\nC[NH3+]\nc1ccccc1\nCCCC\nOCC\n"
 """The rows of text."""
+OF_STEPS = {"deep-steps": ("--recipe", "vrnn", "--set", "network.hidden=3", "--set", "posterior.latent_dim=2")}
+OF_STEPS["deep-steps"] += ("--set", "posterior.units=3", "--set", "posterior.memory=3", "--set", "posterior.lags=[1]")
+"""Of these the numbers are estimates of log p(x)."""
 SMALL = ("--steps", "40", "--num-samples", "2", "--set", "training.batch_size=32")
 OF_PICTURES = {
     "convolutions": ("--set", "network=conv", "--set", "network.hidden=[2,3]", "--set", "network.blocks=1"),
@@ -60,8 +67,11 @@ COLUMNS = {
 
 
 def rows(name: str) -> dict[str, np.ndarray]:
-    """The data of one golden model: 3 columns of real numbers (with labels), or pictures of 2x2 pixels of 4 levels."""
+    """The data of one golden model: 3 columns of numbers (with labels), pictures of 4 levels, or steps of 2 numbers."""
     random = np.random.default_rng(1)
+    if "steps" in name:
+        x = np.cumsum(0.5 * random.normal(size=(120, 9, 2)), axis=1) + random.normal(size=(120, 9, 2))
+        return {"x": (x * [1.0, 20.0] + [0.0, 5.0]).astype(np.float32)}
     if name in OF_PICTURES:
         steps = random.integers(0, 9, (120, 8, 2, 1)) * np.ones((1, 1, 1, 4), int)
         return {"x": (20 * steps.reshape(120, 8, 8) + random.integers(0, 40, (120, 8, 8))).astype(np.uint8)}
@@ -110,6 +120,9 @@ def outputs(trained: TrainedModel, x: np.ndarray, z: np.ndarray) -> dict[str, An
             return {"reconstructed": found.tolist()}
         found = evaluation.log_marginal(trained.model, batch, num_samples=4, preparation=prepare, key=key)
         return {"log_marginal": found.tolist()}
+    if trained.schema.shape == (9, 2):
+        found = evaluation.log_marginal(trained.model, batch, num_samples=4, preparation=prepare, key=key)
+        return {"log_marginal": found.tolist()}
     codes = evaluation.encode(trained.model, batch, preparation=prepare, key=key)
     decoded = evaluation.decode(trained.model, z, key=key)
     log_likelihood = jax.vmap(lambda x, z: trained.model.likelihood(z).log_prob(x))(_prepared(trained, x), z)
@@ -129,7 +142,8 @@ def make(name: str) -> None:
     """Train one model and write its two files."""
     with tempfile.TemporaryDirectory() as folder:
         source, run = written(name, Path(folder)), Path(folder) / "run"
-        chosen = (*OF_PICTURES[name], *MORE.get(name, ()), *SMALL) if name in OF_PICTURES else RECIPES[name]
+        brief = {**OF_PICTURES, **OF_STEPS}
+        chosen = (*brief[name], *MORE.get(name, ()), *SMALL) if name in brief else RECIPES[name]
         if main(["fit", *source, *chosen, "--out", str(run), "--quiet"]) != 0:
             sys.exit(f"{name} was not made")
         model = (run / "model.safetensors").read_bytes()
@@ -143,5 +157,5 @@ def make(name: str) -> None:
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or (*RECIPES, *OF_PICTURES):
+    for chosen in sys.argv[1:] or (*RECIPES, *OF_PICTURES, *OF_STEPS):
         make(chosen)

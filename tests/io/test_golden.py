@@ -16,7 +16,7 @@ from paths import GOLDEN
 from scipy.special import expit
 from scipy.stats import multivariate_normal
 
-from golden.make import OF_PICTURES, RECIPES, outputs
+from golden.make import OF_PICTURES, OF_STEPS, RECIPES, outputs
 from latens.training.checkpoint import save_checkpoint
 from latens.workflow.trained import FORMAT, TrainedModel
 
@@ -68,6 +68,8 @@ def by_hand(
         return {"log_joint": np.stack(columns, axis=1)}
     if metadata["schema"]["kind"] == "mixed":
         return mixed_by_hand(arrays, metadata, x, z)
+    if metadata["config"]["recipe"] == "linear-gaussian":
+        return {"log_marginal": steps_by_hand(arrays, metadata, x)}
     if metadata["schema"]["kind"] == "tokens":
         return tokens_by_hand(arrays, metadata, x, z)
     shift, scale = arrays["encoder.standardise.shift.value"], arrays["encoder.standardise.scale.value"]
@@ -137,6 +139,24 @@ def mixed_by_hand(
     return {"mean": mean, "log_variance": 2 * log_scale, "decoded": decoded, "log_likelihood": likelihood}
 
 
+def steps_by_hand(arrays: dict[str, np.ndarray], metadata: dict[str, Any], x: np.ndarray) -> np.ndarray:
+    """log p(x) of a linear state-space model by a Kalman filter."""
+    one = {name.removeprefix("decoder."): array.astype(np.float64) for name, array in arrays.items()}
+    scale = np.exp(one["head.head.log_scale"]) + metadata["config"]["likelihood"]["scale_floor"]
+    drift, write, noise = one["drift"], one["write"], np.diag(scale**2)
+    x = (x - one["head.shift.value"]) / one["head.scale.value"]
+    found = np.full(len(x), -x.shape[1] * np.log(one["head.scale.value"]).sum())
+    for row, steps in enumerate(x):
+        mean, cov = one["first"][0], np.diag(np.exp(2 * one["first"][1]))
+        for seen in steps:
+            told = write.T @ cov @ write + noise
+            found[row] += multivariate_normal(mean @ write + one["bias"], told).logpdf(seen)
+            gain = np.linalg.solve(told, write.T @ cov)
+            mean, cov = mean + (seen - mean @ write - one["bias"]) @ gain, cov - cov @ write @ gain
+            mean, cov = mean @ drift + one["rest"][0], drift.T @ cov @ drift + np.diag(np.exp(2 * one["rest"][1]))
+    return found
+
+
 def gru(arrays: dict[str, np.ndarray], part: str, of_input: np.ndarray, h: np.ndarray) -> np.ndarray:
     """The next state of a recurrent unit by hand, from what its inputs add to the three gates."""
     of_state = h @ arrays[f"{part}.state.weight"].astype(np.float64) + arrays[f"{part}.state.bias"]
@@ -195,7 +215,9 @@ def tokens_by_hand(
 
 
 def test_there_is_a_file_of_every_kind_for_every_format() -> None:
-    wanted = {f"format-{number}-{name}" for number in range(1, FORMAT + 1) for name in (*RECIPES, *OF_PICTURES)}
+    wanted = {
+        f"format-{number}-{name}" for number in range(1, FORMAT + 1) for name in (*RECIPES, *OF_PICTURES, *OF_STEPS)
+    }
     assert set(FILES) == wanted
     assert max(path.stat().st_size for path in GOLDEN.glob("*.safetensors")) < 20_000
 

@@ -208,8 +208,8 @@ def load(
     given = {role: unmasked(values) for role, values in given.items()}
     asked = Asked(sequence, time, window, stride, step, tuple(inputs or ()), longest)
     world = recorded(spec) if schema is None else schema.world
-    if world is not None and not asked.some:
-        asked = Asked(EPISODE, TIME, inputs=world.inputs)
+    if world is not None and sequence is None and time is None:
+        asked = Asked(EPISODE, TIME, window, stride, step, tuple(inputs or world.inputs), longest)
     lines = None if isinstance(spec, str | Path) else lines_of(spec, name or "data")
     long = asked.some or lines is not None or (schema is not None and schema.sequences is not None)
     if long:

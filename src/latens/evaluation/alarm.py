@@ -1,6 +1,7 @@
 """Where a model of an environment has left its data: the density of (observation, action) among training steps."""
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,8 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-QUANTILE = 0.001
-"""The share of the training steps below whose density a step is outside."""
+from latens.errors import UsageError
+
+RATE = 0.001
+"""The share of honest steps that may be flagged."""
+KEPT = 2000
+"""How many of the least densities of held-out steps a model file keeps: rates up to their share can be asked for."""
 COMPONENTS = (1, 2, 4, 8, 16)
 """Numbers of Gaussians that are tried; rows that the fit does not see choose."""
 MOST_ROWS = 20_000
@@ -18,7 +23,7 @@ FEWEST = 5
 
 
 class Alarm(eqx.Module):
-    """A mixture of Gaussians of (observation, action), and the density of which few training steps are below."""
+    """A mixture of Gaussians of (observation, action), and the density below which a step is flagged."""
 
     log_weights: Float[Array, "A C"]
     means: Float[Array, "A C D"]
@@ -37,22 +42,64 @@ class Alarm(eqx.Module):
 
     def plain(self) -> dict[str, Any]:
         """The same as plain values, as a model file keeps it."""
-        names = ("log_weights", "means", "whiteners", "threshold")
         # An action that was never taken has a weight of 0, whose logarithm JSON does not know.
-        numbers = {name: np.maximum(np.asarray(getattr(self, name), np.float64), -1e30).tolist() for name in names}
+        numbers = {name: np.maximum(np.asarray(getattr(self, name), np.float64), -1e30).tolist() for name in _ARRAYS}
         return {**numbers, "discrete": self.discrete}
+
+
+_ARRAYS = ("log_weights", "means", "whiteners", "threshold")
 
 
 def alarm_from(plain: dict[str, Any]) -> Alarm:
     """What `Alarm.plain` wrote."""
-    arrays = {name: jnp.asarray(value, jnp.float32) for name, value in plain.items() if name != "discrete"}
-    return Alarm(**arrays, discrete=bool(plain["discrete"]))
+    return Alarm(*(jnp.asarray(plain[name], jnp.float32) for name in _ARRAYS), discrete=bool(plain["discrete"]))
+
+
+class Threshold(NamedTuple):
+    """The density below which a step is flagged, and the share of honest steps for which that happens."""
+
+    value: float
+    rate: float
+
+
+def threshold_of(least: Float[np.ndarray, " m"], count: int, rate: float) -> Threshold:
+    """The k-th smallest density of n honest steps that the mixture has not seen, and the rate k / (n + 1) it keeps."""
+    # k is the whole part of rate (n + 1): a further honest step lies below with probability k / (n + 1), whatever the
+    # densities are, if steps are exchangeable. With few steps no rate below 1 / (n + 1) can be kept: then k is 1.
+    # Source: Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world.
+    if not 0.0 < rate < 1.0:
+        raise UsageError(f"{rate!r} is not a share.", where="alarm_rate", fix="Give a number between 0 and 1.")
+    place = max(1, math.floor(rate * (count + 1) * (1 + 1e-12)))
+    if place > len(least):
+        fix = f"Give at most {max(len(least), 1) / (count + 1):.2g}, or alarm_steps."
+        what = f"{rate:g} needs {place} densities of held-out steps, and the model keeps {len(least)}."
+        raise UsageError(what, where="alarm_rate", fix=fix)
+    return Threshold(float(least[place - 1]), place / (count + 1))
+
+
+def densities(
+    alarm: Alarm, observations: Shaped[np.ndarray, "n d"], actions: Shaped[np.ndarray, "n a"]
+) -> Float[np.ndarray, " n"]:
+    """The log density of every step, in nats."""
+    return np.asarray(_densities(alarm, jnp.float32(observations), jnp.float32(actions)), np.float64)
+
+
+@eqx.filter_jit
+def _densities(alarm: Alarm, observations: Array, actions: Array) -> Array:
+    return jax.vmap(alarm.log_prob)(observations, actions)
+
+
+def calibrated(alarm: Alarm, found: Float[np.ndarray, " n"], rate: float = RATE) -> tuple[Alarm, Threshold]:
+    """The alarm that flags a share of honest steps, given the densities of some that the mixture has not seen."""
+    made = threshold_of(np.sort(found), len(found), rate)
+    return eqx.tree_at(lambda one: one.threshold, alarm, jnp.float32(made.value)), made
 
 
 def fit_alarm(
     observations: Shaped[np.ndarray, "n d"], actions: Shaped[np.ndarray, "n a"], *, places: int = 0, seed: int = 0
 ) -> Alarm:
     """Fit the mixture to training steps by EM; a tenth of the rows chooses the number of Gaussians."""
+    # Its threshold is that of the training steps themselves, until `calibrated` finds that of others.
     rng = np.random.default_rng(seed)
     kept = np.sort(rng.permutation(len(observations))[:MOST_ROWS])
     rows = observations[kept].astype(np.float64)
@@ -72,8 +119,7 @@ def fit_alarm(
         means[a, :count], whiteners[a, :count] = middles * spread + centre, cuts / spread
     log_weights = np.maximum(log_weights, -1e30)
     alarm = Alarm(*map(jnp.float32, (log_weights, means, whiteners, 0.0)), discrete=bool(places))
-    log_prob = jax.jit(jax.vmap(alarm.log_prob))(jnp.float32(observations[kept]), jnp.float32(actions[kept]))
-    return eqx.tree_at(lambda one: one.threshold, alarm, jnp.float32(np.quantile(np.asarray(log_prob), QUANTILE)))
+    return calibrated(alarm, densities(alarm, observations[kept], actions[kept]))[0]
 
 
 def _mixture(rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -82,6 +82,8 @@ _METRICS = (
            "normalised mutual information with the classes", short="NMI with the classes", told="always"),
     Metric("termination_auc", "share", "measure", "recordings of environments", "area under the curve of ends",
            short="ends known by their step, AUC", told="always", lacking="no episode ended, or every step did"),
+    Metric("steps_outside", "share", "measure", "recordings of environments", "true steps that the alarm flags",
+           short="true steps flagged", told="always"),
     Metric("active_units", "units", "measure", "posterior", "active latent units", 9, "active units", "always"),
     Metric("target_squared_error", "squared units a cell", "measure", "pairs of pictures", "target squared error",
            short="target from source", told="always"),

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Shaped
 from latens.data import Dataset, Schema, prepare_batch
 from latens.data.world import TERMINATED
 from latens.distributions.steps import Steps
+from latens.errors import UsageError
 from latens.evaluation import Estimate
-from latens.evaluation.alarm import fit_alarm
+from latens.evaluation.alarm import KEPT, RATE, Alarm, alarm_from, calibrated, densities, fit_alarm, threshold_of
 from latens.workflow.trained import TrainedModel
 
 
@@ -51,14 +52,79 @@ def steps_of(data: Dataset, positions: Shaped[np.ndarray, " n"]) -> tuple[np.nda
 
 
 def alarm_facts(data: Dataset) -> dict[str, Any]:
-    """The alarm of the training steps of a recording, as a model file keeps it; nothing for other data."""
+    """The alarm of a recording as a model file keeps it, with densities of held-out steps; nothing for other data."""
     world = data.schema.world
     if world is None or not data.cond or "inputs" not in data.cond:
         return {}
     seen, taken, _ = steps_of(data, data.subset("train"))
     if len(seen) < 2:
         return {}
-    return {"alarm": fit_alarm(seen, taken, places=world.action.n if world.action.kind == "discrete" else 0).plain()}
+    alarm = fit_alarm(seen, taken, places=world.action.n if world.action.kind == "discrete" else 0)
+    held, then, _ = steps_of(data, data.subset("validation"))
+    if not len(held):
+        return {"alarm": alarm.plain()}
+    found = np.sort(densities(alarm, held, then))
+    alarm, _ = calibrated(alarm, found)
+    return {"alarm": alarm.plain() | {"least": found[:KEPT].round(4).tolist(), "held_out": len(found)}}
+
+
+def alarm_of(trained: TrainedModel, rate: float | None = None, steps: Any = None) -> tuple[Alarm | None, float | None]:
+    """The alarm of a trained model that flags a share of honest steps, and that share."""
+    # Steps are a recording of the true environment, or its file; None: the held-out steps that the model file keeps.
+    plain = trained.facts.get("alarm")
+    if plain is None:
+        if rate is not None or steps is not None:
+            what = "the model has no alarm: no action was recorded."
+            raise UsageError(what, where="alarm_rate", fix="Leave alarm_rate and alarm_steps out.")
+        return None, None
+    alarm = alarm_from(plain)
+    if steps is not None:
+        data = _recorded(steps)
+        own, world = trained.schema.world, data.schema.world
+        if world is None or own is None or (world.observation, world.action) != (own.observation, own.action):
+            what = f"{data.name} is no recording of {getattr(own, 'env', None) or 'the same environment'}."
+            raise UsageError(what, where="alarm_steps", fix="Give a file of latens record of the same environment.")
+        alarm, made = calibrated(
+            alarm, densities(alarm, *steps_of(data, np.arange(len(data)))[:2]), RATE if rate is None else rate
+        )
+        return alarm, made.rate
+    if "least" not in plain:
+        if rate is not None:
+            what = "the model was saved before held-out steps set the alarm, or had none."
+            raise UsageError(what, where="alarm_rate", fix="Fit it anew, or give alarm_steps.")
+        return alarm, None
+    made = threshold_of(np.asarray(plain["least"]), int(plain["held_out"]), RATE if rate is None else rate)
+    return eqx.tree_at(lambda one: one.threshold, alarm, jnp.float32(made.value)), made.rate
+
+
+def _recorded(steps: Any) -> Dataset:
+    """A recording as data."""
+    from latens.data import load
+
+    if not hasattr(steps, "write"):
+        return load(steps)
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        steps.write(Path(folder) / "steps.parquet")
+        return load(Path(folder) / "steps.parquet")
+
+
+def steps_outside(trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"]) -> dict[str, Estimate]:
+    """The share of true steps of some rows that the alarm flags, beside the share that it promises."""
+    if data.schema.world is None or not data.cond or "inputs" not in data.cond or "alarm" not in trained.facts:
+        return {}
+    alarm, rate = alarm_of(trained)
+    seen, taken, _ = steps_of(data, positions)
+    if alarm is None or not len(seen):
+        return {}
+    share = float(np.mean(densities(alarm, seen, taken) < float(alarm.threshold)))
+    promised = "" if rate is None else f"; at most {rate:.2g} are promised"
+    error = float(np.sqrt(max(share * (1 - share), 0.0) / len(seen)))
+    return {
+        "steps_outside": Estimate(share, error, 1, len(seen), unit="share", protocol=f"true steps{promised}", seed=0)
+    }
 
 
 def ends_auc(

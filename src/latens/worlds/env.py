@@ -107,10 +107,12 @@ def space_in(space: Space) -> gymnasium.Space:
 class _Copies:
     """Copies of a world that step together: what both environments are made of."""
 
-    def __init__(self, run: Any, num: int, horizon: int | None, temperature: float, seed: int | None) -> None:
+    def __init__(
+        self, run: Any, num: int, horizon: int | None, temperature: float, rate: float | None, steps: Any
+    ) -> None:
         from latens.worlds.simulator import simulator_of
 
-        self.simulator, self.world, self.alarm = simulator_of(run, temperature)
+        self.simulator, self.world, self.alarm, self.rate = simulator_of(run, temperature, rate, steps)
         if horizon is not None and (not isinstance(horizon, int | np.integer) or horizon < 1):
             raise UsageError(f"{horizon!r} is not a whole number above 0.", where="horizon", fix="Give 1 or more.")
         self.horizon = horizon or self.world.limit
@@ -120,7 +122,7 @@ class _Copies:
         self.num, self.count, self.carry = num, 0, None
         self.observation, self.action = space_in(self.world.observation), space_in(self.world.action)
         self.low, self.high = (x.astype(np.float64) for x in self.world.action.limits())
-        self.reseed(seed)
+        self.reseed(None)
 
     def reseed(self, seed: int | None) -> None:
         """Begin anew with the random numbers of a seed; None draws one."""
@@ -213,13 +215,17 @@ class ModelEnv(gymnasium.Env):
     """A trained model of an environment as a `gymnasium.Env`: reward and end are the model's own.
 
     `info` holds `log_density`, the log density of the observation and the action that was taken there among the
-    training steps, in nats, and `outside`: whether 99.9 % of these have a larger one. A return is worth little where
-    the alarm is often on.
+    training steps, in nats, and `outside`, the alarm: whether it is below a threshold. Held-out steps of the recording
+    set the threshold, so that at most a share `alarm_rate` of true steps of that kind is flagged. A return is worth
+    little where the alarm is on far more often.
 
     Args:
         run: The folder of a run of the recipe `world`, a model file, or a `TrainedModel`.
         horizon: Steps after which an episode is truncated; None takes the limit of the recorded environment.
         temperature: Factor of the spread of what is drawn; 0 takes means.
+        alarm_rate: The share of honest steps that may be flagged; None: 0.001.
+        alarm_steps: Which steps are honest: a recording of the true environment, or its file, that did not train the
+            model. None: the validation episodes of the recording.
         render_mode: None, or "rgb_array": pictures of shape (height, width, 3).
 
     Raises:
@@ -229,10 +235,11 @@ class ModelEnv(gymnasium.Env):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
     def __init__(
-        self, run: Any, *, horizon: int | None = None, temperature: float = 1.0, render_mode: str | None = None
-    ) -> None:
+        self, run: Any, *, horizon: int | None = None, temperature: float = 1.0, alarm_rate: float | None = None,
+        alarm_steps: Any = None, render_mode: str | None = None,
+    ) -> None:  # fmt: skip
         _check_mode(render_mode)
-        self._copies = _Copies(run, 1, horizon, temperature, None)
+        self._copies = _Copies(run, 1, horizon, temperature, alarm_rate, alarm_steps)
         self.observation_space, self.action_space = self._copies.observation, self._copies.action
         self.render_mode, self._trail = render_mode, []
 
@@ -240,6 +247,11 @@ class ModelEnv(gymnasium.Env):
     def world(self) -> World:
         """What the recording said of the environment."""
         return self._copies.world
+
+    @property
+    def alarm_rate(self) -> float | None:
+        """The share of honest steps that the alarm flags; None: no held-out step set it."""
+        return self._copies.rate
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
@@ -311,6 +323,9 @@ class ModelVectorEnv(VectorEnv):
         num_envs: How many copies.
         horizon: Steps after which an episode is truncated; None takes the limit of the recorded environment.
         temperature: Factor of the spread of what is drawn; 0 takes means.
+        alarm_rate: The share of honest steps that may be flagged; None: 0.001.
+        alarm_steps: Which steps are honest: a recording of the true environment, or its file, that did not train the
+            model. None: the validation episodes of the recording.
 
     Raises:
         UsageError: The run is no world; actions or starts that are not in their space.
@@ -318,11 +333,14 @@ class ModelVectorEnv(VectorEnv):
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
-    def __init__(self, run: Any, num_envs: int, *, horizon: int | None = None, temperature: float = 1.0) -> None:
+    def __init__(
+        self, run: Any, num_envs: int, *, horizon: int | None = None, temperature: float = 1.0,
+        alarm_rate: float | None = None, alarm_steps: Any = None,
+    ) -> None:  # fmt: skip
         if not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= 2**20:
             raise UsageError(f"{num_envs!r} is not within 1 and {2**20}.", where="num_envs", fix="Give 1 or more.")
         self.num_envs = int(num_envs)
-        self._copies = _Copies(run, self.num_envs, horizon, temperature, None)
+        self._copies = _Copies(run, self.num_envs, horizon, temperature, alarm_rate, alarm_steps)
         self.single_observation_space, self.single_action_space = self._copies.observation, self._copies.action
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -331,6 +349,11 @@ class ModelVectorEnv(VectorEnv):
     def world(self) -> World:
         """What the recording said of the environment."""
         return self._copies.world
+
+    @property
+    def alarm_rate(self) -> float | None:
+        """The share of honest steps that the alarm flags; None: no held-out step set it."""
+        return self._copies.rate
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from latens.data.world import REWARD, TERMINATED, World
 from latens.errors import UsageError
-from latens.evaluation.alarm import Alarm, alarm_from
+from latens.evaluation.alarm import Alarm
 from latens.typing import Key
 
 _FIX = "Record an environment and fit it: latens record ENV --out FILE.parquet, latens fit FILE.parquet --recipe world."
@@ -53,13 +53,15 @@ class LearnedWorld(eqx.Module):
         return jax.nn.one_hot(jnp.argmax(x), len(x)) if self.discrete else x
 
 
-def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World, Alarm | None]:
-    """What an environment needs of a run: its simulator, what the recording said, and its alarm."""
+def simulator_of(
+    run: Any, temperature: float = 1.0, alarm_rate: float | None = None, alarm_steps: Any = None
+) -> tuple[Any, World, Alarm | None, float | None]:
+    """What an environment needs of a run: its simulator, what the recording said, its alarm and how often that errs."""
     from latens.workflow.trained import TrainedModel, load
-    from latens.workflow.worlds import coding_of
+    from latens.workflow.worlds import alarm_of, coding_of
 
     if hasattr(run, "init") and hasattr(run, "step") and isinstance(getattr(run, "world", None), World):
-        return run, run.world, getattr(run, "alarm", None)
+        return run, run.world, getattr(run, "alarm", None), None
     if not 0 <= temperature < float("inf"):
         raise UsageError(f"{temperature!r} is below 0.", where="temperature", fix="Give 0 (means), 1, or between.")
     trained = run if isinstance(run, TrainedModel) else load(run)
@@ -89,5 +91,4 @@ def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World, Alarm 
         float(temperature), tuple(map(names.index, world.observations)), names.index(REWARD),
         names.index(TERMINATED), world.observation.kind == "discrete",
     )  # fmt: skip
-    plain = trained.facts.get("alarm")
-    return made, world, None if plain is None else alarm_from(plain)
+    return made, world, *alarm_of(trained, alarm_rate, alarm_steps)
