@@ -60,12 +60,12 @@ def check(context: Context) -> int:
     lines = [report["name"], table(rows, indent="  ")]
     if columns is not None:
         entries = [(c["name"], c["kind"], c["written"], c["values"], str(c["missing"] or "")) for c in columns]
-        lines += [table([("column", "kind", "written", "values", "missing"), *entries], indent="  ")]
+        lines += [table([("column", "kind", "written", "values of training rows", "missing"), *entries], indent="  ")]
     if out is not None:
         write_atomic(Path(out), columns_text(as_declared(data.schema)).encode())
         report["columns_file"] = out
         lines += [f"{out}: the kinds of {len(columns or ())} columns, to edit and give to latens fit --columns"]
-    lines += [*(f"warning: {text}" for text in report["warnings"])]
+    lines += [f"{'note' if text in data.notes else 'warning'}: {text}" for text in report["warnings"]]
     context.result(report, "\n".join(lines))
     return 0
 

@@ -338,7 +338,7 @@ def notes_of(whys: Mapping[str, str | None], beyond: int) -> tuple[str, ...]:
     ]
     if beyond:
         lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
-        notes.append(f"{lie} beyond the numbers of the training rows, taken for the outermost of these.")
+        notes.append(f"{lie} beyond the numbers of the training rows, and counted as the outermost of these.")
     return tuple(notes)
 
 

@@ -1,6 +1,7 @@
 """What of a table may not mean what it says: marks of missing values, columns that tell the label, empty rows."""
 
 import re
+import shlex
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ MOST_ROWS = 100_000
 """Of longer columns every k-th cell is looked at."""
 LEAST_SHARE, LEAST_ROWS = 1e-3, 3
 """A mark of missing values is in at least this share of the cells of its column, and in so many rows."""
+COUNTED = 0.98
+"""A column counts the rows where it grows by 1 in more than this share of them, and never falls."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
 
@@ -82,15 +85,16 @@ def _roles(name: str, one: ColumnType | None, values: np.ndarray, dataset: Datas
         few = 2 <= one.cells <= MOST_CLASSES
         if dataset.label is None and few and LABEL.fullmatch(name.strip()):
             return [
-                f"Column {name!r} has {one.cells} names and may be the label: --label {name} keeps it out of the rows."
+                f"Column {name!r} has {one.cells} names and may be the label: --label {shlex.quote(name)} keeps it out of the rows."
             ]
         return []
     if one is not None and one.kind != "number":
         return []
     numbers = values if one is None else one.low + values * one.step
+    # Rows beyond the training rows have the outermost number of these.
     rises = np.diff(numbers)
-    if len(numbers) == len(dataset) >= FEWEST and np.all(rises == 1) and dataset.mask is None:
-        return [f"Column {name!r} counts the rows from {numbers[0]:g}: --id {name} makes it the row id."]
+    if len(numbers) == len(dataset) >= FEWEST and np.all(rises >= 0) and np.mean(rises == 1) > COUNTED:
+        return [f"Column {name!r} counts the rows from {numbers[0]:g}: --id {shlex.quote(name)} makes it the row id."]
     whole = bool(np.all(numbers == np.floor(numbers))) and len(numbers) > 0 and (one is None or one.writing is None)
     distinct = len(np.unique(numbers)) if whole else 0
     few = distinct > 2 and len(numbers) >= 5 * distinct

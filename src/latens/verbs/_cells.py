@@ -58,7 +58,7 @@ def groups_of(data: "Dataset", asked: str) -> "tuple[list[np.ndarray], tuple[str
     """The positions of the cells of two groups, "A,B" or "A" against all others, and the words for them."""
     classes, label = list(data.schema.classes or ()), data.label
     if not classes or label is None:
-        fix = "Add --column NAME, a column of obs."
+        fix = "Add --column NAME, a column of obs; in Python column='NAME'."
         raise UsageError("no column says which cell is in which group.", where="--groups", fix=fix)
     names = [asked] if asked in classes else [part.strip() for part in asked.split(",")]
     if not 1 <= len(names) <= 2 or len(set(names)) != len(names):

@@ -178,6 +178,9 @@ class Made(Struct, kw_only=True):
             else:
                 write_pairs(path, self.schema, self.beside, self.image)
 
+    def __repr__(self) -> str:
+        return "\n".join((*self.plain, self.text)) or f"arrays: {', '.join(self.arrays)}"
+
 
 def numbered(path: Path, number: int) -> Path:
     """The name of a table beside another one."""

@@ -176,7 +176,7 @@ def _column(store: "Store", group: Any, path: str) -> np.ndarray:
         return values
     encoding = store.attribute(item, "encoding-type")
     if encoding == "categorical":
-        return _decoded(store[f"{path}/codes"], store[f"{path}/categories"], store.where, path)
+        return _decoded(store[f"{path}/codes"], _column(store, item, f"{path}/categories"), store.where, path)
     if isinstance(encoding, str) and encoding.startswith("nullable-"):
         values, missing = store[f"{path}/values"], store[f"{path}/mask"]
         if missing.dtype != bool or missing.shape != values.shape:
