@@ -44,7 +44,7 @@ class DroppedWords(AbstractRandomWeights):
 
 
 class DroppedUnits(AbstractRandomWeights):
-    """Which units of a recurrent network a step keeps at each place: those of what is added, and of what is read off."""
+    """Which units of a recurrent network a step keeps at each place: of what is added, and of what is read off."""
 
     # Source: Semeniuta, Severyn & Barth (2016), arXiv 1603.05118; the masks are of a place, and of all rows of a step.
 
