@@ -4,12 +4,15 @@ Nothing of latens is imported by the yardstick. Both are compiled as a chunk of 
 in processor time, so that what else the machine does falls on both. PyTorch is not compared.
 
     python benchmarks/token_step.py --length 16
+    python benchmarks/token_step.py --compile 16 64 256   what compiling costs, by length: no step is timed
+    python benchmarks/token_step.py --sample 10000        what rows of 16 tokens cost, compiling apart
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -104,41 +107,83 @@ def _timed(chunk, carry, rows) -> Callable[[], float]:
     return run
 
 
-def ours(length: int, steps: int) -> Callable[[], float]:
-    """The same with the parts of latens."""
-    from latens.data import Preparation
-    from latens.data.batches import Batch
+def model_of(length: int) -> Any:
+    """The same networks with the parts of latens."""
     from latens.distributions import StandardNormal
     from latens.models import Conditional, LatentModel, NormalHead
     from latens.models.heads.tokens import TokenHead, TokenInput
     from latens.networks import Dense
     from latens.networks.tokens import TokenEncoder
-    from latens.objectives import ELBO
-    from latens.training import make_optimizer
-    from latens.training.step import make_program
 
     k = jax.random.split(jax.random.key(0), 3)
     latent, head = NormalHead((LATENT,)), TokenHead((length,), VOCABULARY, width=WIDTH).initialised(key=k[0])
     reader = TokenEncoder.create(VOCABULARY, (READS,), latent.num_outputs, key=k[1])
     writer = Dense([LATENT, head.num_outputs], key=k[2])
-    model = LatentModel(
+    return LatentModel(
         StandardNormal((LATENT,)),
         Conditional(reader, latent, TokenInput((length,), VOCABULARY)),
         Conditional(writer, head),
     )
-    program = make_program(model, ELBO(), make_optimizer("adam", learning_rate=1e-3, clip_norm=5.0), Preparation())
+
+
+def chunk_of(length: int, steps: int, edges: tuple[int, ...] = ()) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The compiled function of a chunk of steps, its first state, and its other arguments."""
+    from latens.data import Preparation
+    from latens.data.batches import Batch
+    from latens.objectives import ELBO
+    from latens.training import make_optimizer
+    from latens.training.step import make_program
+
+    optimizer = make_optimizer("adam", learning_rate=1e-3, clip_norm=5.0)
+    program = make_program(model_of(length), ELBO(), optimizer, Preparation(), edges=edges)
     x = rows_of(length, steps)
     rows = Batch(jnp.asarray(x), jnp.arange(steps * BATCH, dtype=jnp.uint32).reshape(steps, BATCH))
-    count, limit, state = jnp.asarray(steps), jnp.asarray(np.inf), program.init(jax.random.key(0))
+    return program.chunk, program.init(jax.random.key(0)), (rows, jnp.asarray(steps), jnp.asarray(np.inf))
+
+
+def ours(length: int, steps: int) -> Callable[[], float]:
+    """The same steps with the parts of latens."""
+    chunk, state, given = chunk_of(length, steps)
 
     def run() -> float:
         nonlocal state
         began = time.process_time()
-        state, result = jax.block_until_ready(program.chunk(state, rows, count, limit))
+        state, result = jax.block_until_ready(chunk(state, *given))
         assert bool(result.good), "a step was not finite"
         return (time.process_time() - began) / steps
 
     return run
+
+
+def compiling(lengths: list[int]) -> None:
+    """Print what the program of a chunk costs before its first step, for one length and for half of it beside it."""
+    for length in lengths:
+        for edges in ((), (length // 2, length)):
+            chunk, state, given = chunk_of(length, 2, edges)
+            times = [time.process_time()]
+            traced = chunk.trace(state, *given)
+            times.append(time.process_time())
+            lowered = traced.lower()
+            times.append(time.process_time())
+            lowered.compile()
+            times.append(time.process_time())
+            parts = ", ".join(
+                f"{name} {b - a:.1f}" for name, a, b in zip(("trace", "lower", "compile"), times, times[1:])
+            )
+            size = len(lowered.as_text().splitlines())
+            what = f"{len(edges) or 1} bucket{'s' * bool(edges)}"
+            print(f"length {length}, {what}: {times[-1] - times[0]:.1f} s ({parts}; {size:,} lines)", flush=True)
+
+
+def sampling(count: int) -> None:
+    """Print what so many rows of 16 tokens cost, after the program is compiled for as many."""
+    from latens.evaluation.latents.encode import new_rows
+
+    model, key = model_of(16), jax.random.key(0)
+    for what in ("the first time", "again"):
+        began = time.process_time()
+        x, _ = new_rows(model, count, mean=False, key=key)
+        print(f"{len(x):,} rows of 16 tokens {what}: {time.process_time() - began:.2f} s of processor time")
 
 
 def main() -> None:
@@ -146,8 +191,13 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--compile", type=int, nargs="+", metavar="LENGTH")
+    parser.add_argument("--sample", type=int, metavar="ROWS")
     given = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
+    if given.compile or given.sample:
+        compiling(given.compile or [])
+        return sampling(given.sample) if given.sample else None
     runs = {name: make(given.length, given.steps) for name, make in (("hand", by_hand), ("latens", ours))}
     first = {name: run() * given.steps for name, run in runs.items()}
     times = {name: [] for name in runs}

@@ -158,6 +158,16 @@ def test_a_vocabulary_of_a_stranger_is_checked(change: dict, said: str) -> None:
         Schema.from_json({"shape": [8], "kind": "tokens", "tokens": given})
 
 
+def test_rows_of_text_are_never_empty_but_in_older_files() -> None:
+    value = load(["ba", "cab"]).schema.to_json()
+    assert value["tokens"]["never_empty"] is True
+    assert Schema.from_json(value).tokens.never_empty
+    del value["tokens"]["never_empty"]
+    older = Schema.from_json(value)
+    assert not older.tokens.never_empty
+    assert "never_empty" not in older.to_json()["tokens"]
+
+
 def test_tokens_stand_in_schemas_of_their_kind_alone() -> None:
     tokens = Tokens("characters", ("a",))
     assert "tokens" not in load(np.eye(3)).schema.to_json()

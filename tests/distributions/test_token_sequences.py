@@ -169,3 +169,27 @@ def test_untrained_networks_give_the_logits_that_are_given():
     given = jnp.zeros(net.num_given).at[-4:].set(jnp.log(jnp.array([0.4, 0.3, 0.2, 0.1])))
     p = TokenSequence(net, given, (6,))
     assert p.log_prob(jnp.array([3, 1, 0, 0, 0, 0])) == pytest.approx(math.log(0.1 * 0.3 * 0.4), rel=1e-6)
+
+
+@KINDS
+def test_rows_that_are_never_empty_share_the_probability_of_the_empty_one(kind):
+    p, rows = sequence(kind), every()
+    q = replace(p, never_empty=True)
+    before, after = (np.exp(np.asarray(jax.vmap(d.log_prob)(rows), np.float64)) for d in (p, q))
+    assert after[0] == 0.0  # the row without a token
+    np.testing.assert_allclose(after[1:], before[1:] / (1.0 - before[0]), rtol=2e-5)
+    assert after.sum() == pytest.approx(1.0, abs=1e-6)
+    masks = jnp.arange(4) < jnp.arange(5)[:, None]
+    for mask in masks:
+        begins = np.all((rows == rows[21]) | ~mask, axis=1)
+        assert math.exp(q.log_prob_observed(rows[21], mask)) == pytest.approx(after[begins].sum(), rel=1e-5)
+    keys = jax.random.split(KEY, 4000)
+    drawn, terms = jax.vmap(lambda k: q.sample_and_log_prob(key=k))(keys)
+    np.testing.assert_allclose(terms, jax.vmap(q.log_prob)(drawn), rtol=1e-5, atol=1e-5)
+    shares = np.bincount(drawn @ 3 ** np.arange(3, -1, -1), minlength=len(rows)) / len(drawn)
+    assert shares[0] == 0.0
+    assert np.all(np.abs(shares - after) <= 4.5 * np.sqrt(after * (1 - after) / len(drawn)) + 1e-9)
+    ends = replace(q, given=q.given.at[-3].add(60.0))  # an end is most probable everywhere
+    assert ends.mean()[0] != 0
+    slopes = jax.grad(lambda given: replace(q, given=given).log_prob(rows[21]))(q.given)
+    assert np.isfinite(slopes).all()

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 from paths import GOLDEN
@@ -109,6 +110,19 @@ def test_the_bits_of_tokens_sum_to_log_p_given_z(trained: TrainedModel, data: Da
         own = table["row"] == row
         assert table["bits"][own].sum() == pytest.approx(float(wanted), rel=1e-4)
         assert "".join(table["token"][own]) == data.schema.decode(x[row : row + 1])[0] + texts.END_MARK
+
+
+def test_a_file_says_whether_rows_are_never_empty(trained: TrainedModel, data: Dataset, tmp_path: Path) -> None:
+    tokens = msgspec.structs.replace(trained.schema.tokens, never_empty=True)
+    schema = msgspec.structs.replace(trained.schema, tokens=tokens)
+    dataclasses.replace(trained, schema=schema).save(tmp_path / "model.safetensors")
+    loaded, z = TrainedModel.load(tmp_path / "model.safetensors"), jnp.asarray(trained.encode(data.x[:1])[0])
+    old, new = trained.model.likelihood(z), loaded.model.likelihood(z)
+    row, empty = jnp.asarray(data.x[0]), jnp.zeros_like(data.x[0])
+    share = float(jnp.exp(old.log_prob(empty)))
+    assert 0.0 < share < 1.0
+    assert new.log_prob(empty) == -np.inf
+    assert new.log_prob(row) - old.log_prob(row) == pytest.approx(-np.log1p(-share), abs=2e-6)
 
 
 def test_the_bits_by_place_are_means_of_those_of_tokens(trained: TrainedModel, data: Dataset) -> None:

@@ -42,6 +42,8 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     merges: Annotated[
         tuple[Annotated[str, Meta(max_length=2 * MOST_PIECE + 1)], ...], Meta(max_length=MOST_MERGES)
     ] = ()
+    # whether no training row is without a piece, so that none has the probability of one; False in older files
+    never_empty: bool = False
 
     @property
     def size(self) -> int:
@@ -180,7 +182,7 @@ def learn_tokens(
     every, own = Counter[int](), Counter[int]()  # of how many rows need so many steps
     for number, (text, trains) in enumerate(zip(texts, train)):
         cut = split(text)
-        if not cut:
+        if not cut:  # which is why no row is ever empty
             at = f"{where}, {row_name(number, lines)}"
             raise DataError("is a sequence of length 0.", where=at, fix="Leave it out.")
         if len(cut) >= LONGEST:
@@ -195,7 +197,7 @@ def learn_tokens(
         raise DataError(what, where=where, fix="Use other pieces: --pieces characters.")
     length = -(-max(every) // GRID) * GRID
     edges = chosen_edges(own if own.total() else every, length)
-    return Tokens(pieces, values, edges, merges), length
+    return Tokens(pieces, values, edges, merges, never_empty=True), length
 
 
 def chosen_edges(rows: Counter[int], length: int) -> tuple[int, ...]:

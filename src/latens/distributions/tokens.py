@@ -1,5 +1,6 @@
 """Rows of tokens, one after another up to an end: a probability by one pass, samples by a network's memory."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -18,12 +19,17 @@ COLDEST = 1e-6
 """The temperature that stands for 0: the most probable token has all the probability."""
 
 
+NEVER = -1e30
+"""The logit of a token that never comes: its probability is 0 exactly, and its product with a zero is one."""
+
+
 class TokenSequence(AbstractDistribution[Array]):
     r"""A row of at most T tokens, each given those before it; the first 0 is its end.
 
     $\log p(x) = \sum_{t \le e} \log p(x_t \mid x_{<t})$ nats with e the place of the first 0. After it every place is 0
     with probability one, and so is the last of T places: over arrays of T whole numbers the probabilities sum to 1. An
-    event may have fewer than T places; it is then a row that ends within them.
+    event may have fewer than T places; it is then a row that ends within them. Where rows are never empty, the end has
+    the probability 0 at the first place, and the others share what it had.
 
     Args:
         network: Gives the logits of every token from those before it: `network(codes, given)` of all places, and
@@ -31,6 +37,7 @@ class TokenSequence(AbstractDistribution[Array]):
         given: What the network reads beside the tokens, of shape (n,), as a decoder gives it.
         shape: The shape of an event, (T,).
         begun: Codes of shape (T,), and True in a beginning of them that samples have; None: nothing is fixed.
+        never_empty: Whether a row has a token before its end.
     """
 
     has_path: ClassVar[bool] = False
@@ -40,6 +47,7 @@ class TokenSequence(AbstractDistribution[Array]):
     given: Float[Array, " n"]
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
     begun: tuple[Int[Array, " T"], Bool[Array, " T"]] | None = None
+    never_empty: bool = eqx.field(static=True, default=False)
 
     def log_prob_terms(self, event: Int[Array, " t"]) -> Float[Array, " t"]:
         """The log probability of every token given those before it; 0 after the end.
@@ -48,18 +56,26 @@ class TokenSequence(AbstractDistribution[Array]):
             event: One event, of shape (t,) with t at most T.
 
         Returns:
-            Shape (t,), in nats; -inf where another token than 0 follows the end.
+            Shape (t,), in nats; -inf where another token than 0 follows the end, and of an end where none can be.
         """
         codes = event.astype(jnp.int32)
-        logits = self.network(codes, self.given)
+        places = jnp.arange(len(codes))
+        logits = self._possible(self.network(codes, self.given), places[:, None])
         chosen = jax.nn.one_hot(codes, logits.shape[-1], dtype=logits.dtype)
         terms = jnp.sum(chosen * logits, axis=-1) - jax.nn.logsumexp(logits, axis=-1)
-        fixed = self._after_end(codes) | (jnp.arange(len(codes)) == self.shape[0] - 1)
+        terms = jnp.where(terms < NEVER / 2, -jnp.inf, terms)
+        fixed = self._after_end(codes) | (places == self.shape[0] - 1)
         allowed = (codes == END) & fixed
         if self.begun is not None:
             known, seen = (a[: len(codes)] for a in self.begun)
             allowed, fixed = jnp.where(seen, codes == known, allowed), fixed | seen
         return jnp.where(fixed, jnp.where(allowed, 0.0, -jnp.inf), terms)
+
+    def _possible(self, logits: Float[Array, "*t V"], place: Int[Array, "..."]) -> Float[Array, "*t V"]:
+        """The logits, without an end at the first place where rows are never empty."""
+        if not self.never_empty:
+            return logits
+        return jnp.where((place == 0) & (jnp.arange(logits.shape[-1]) == END), NEVER, logits)
 
     @staticmethod
     def _after_end(codes: Int[Array, " t"]) -> Bool[Array, " t"]:
@@ -105,7 +121,7 @@ class TokenSequence(AbstractDistribution[Array]):
             ConfigError: The mask is known, and has a hole.
         """
         _refuse_hole(mask)
-        return TokenSequence(self.network, self.given, self.shape, (event.astype(jnp.int32), mask))
+        return replace(self, begun=(event.astype(jnp.int32), mask))
 
     def within(self, low: Shaped[Array, " T"], high: Shaped[Array, " T"]) -> tuple["TokenSequence", Nats]:
         """The distribution of rows that begin with the tokens where two bounds agree.
@@ -147,7 +163,7 @@ class TokenSequence(AbstractDistribution[Array]):
         def step(carry: tuple[Array, Array, Any], at: tuple[Array, ...]) -> tuple[tuple[Array, Array, Any], Any]:
             (previous, ended, memory), (place, known, seen, step_key) = carry, at
             logits, memory = self.network.step(previous, place, memory, self.given)
-            logits = logits / jnp.maximum(temperature, COLDEST)
+            logits = self._possible(logits / jnp.maximum(temperature, COLDEST), place)
             drawn = jax.random.categorical(step_key, logits).astype(jnp.int32)
             fixed = ended | (place == self.shape[0] - 1)
             code = jnp.where(seen, known, jnp.where(fixed, END, drawn)).astype(jnp.int32)

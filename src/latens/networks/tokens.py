@@ -43,12 +43,36 @@ class DroppedWords(AbstractRandomWeights):
         return chosen if self.kept is None else chosen * self.kept
 
 
+class DroppedUnits(AbstractRandomWeights):
+    """Which units of a recurrent network a step keeps at each place: of what is added, and of what is read off."""
+
+    # Source: Semeniuta, Severyn & Barth (2016), arXiv 1603.05118; the masks are of a place, and of all rows of a step.
+
+    places: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+    drop_probability: float = eqx.field(static=True, default=0.0)
+    kept: Float[Array, "two T n"] | None = None
+
+    def realise(self, *, key: Key) -> "DroppedUnits":
+        """The units that this step keeps, each divided by the probability to be kept."""
+        if self.drop_probability == 0.0:
+            return self
+        share = 1.0 - self.drop_probability
+        kept = jax.random.bernoulli(key, share, (2, self.places, self.width)) / share
+        return DroppedUnits(self.places, self.width, 0.0, kept)
+
+    def __call__(self, places: int) -> tuple[Float[Array, "t n"] | None, Float[Array, "t n"] | float]:
+        """The factors of what each of the first places adds, and of what the logits read."""
+        return (None, 1.0) if self.kept is None else (self.kept[0, :places], self.kept[1, :places])
+
+
 class TokenGRU(eqx.Module):
     """A recurrent unit that reads the tokens so far; what is given is its first state, an input, and logits."""
 
     cell: GRU
     output: Linear
     words: DroppedWords
+    units: DroppedUnits
 
     @classmethod
     def create(
@@ -56,6 +80,8 @@ class TokenGRU(eqx.Module):
         vocabulary: int,
         width: int,
         *,
+        places: int = 0,
+        dropout: float = 0.0,
         word_dropout: float = 0.0,
         weight_dropout: float = 0.0,
         key: Key,
@@ -63,7 +89,8 @@ class TokenGRU(eqx.Module):
         """Initialise the network; its logits are 0 at first, but for those that are given."""
         cell = GRU.create(vocabulary, width, drop_probability=weight_dropout, key=key)
         output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary), weight_dropout)
-        return cls(cell, output, DroppedWords(vocabulary, word_dropout))
+        words, units = DroppedWords(vocabulary, word_dropout), DroppedUnits(places, width, dropout)
+        return cls(cell, output, words, units)
 
     @property
     def num_given(self) -> int:
@@ -85,8 +112,9 @@ class TokenGRU(eqx.Module):
         chosen = self.words(codes[:-1])
         inputs = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen])
         # The products that do not wait for a state are taken of all steps at once.
-        states = self.cell(self.cell.inputs(inputs) + gates, self.memory(given), unroll=UNROLL)
-        return self.output(states) + logits
+        added, read = self.units(len(codes))
+        states = self.cell(self.cell.inputs(inputs) + gates, self.memory(given), kept=added, unroll=UNROLL)
+        return self.output(states * read) + logits
 
     def step(
         self, previous: Int[Array, ""], place: Int[Array, ""], memory: Float[Array, " n"], given: Float[Array, " g"]

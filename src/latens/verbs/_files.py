@@ -22,7 +22,6 @@ from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
-from latens.pictures.images import shown, write_image
 from latens.text import csv_bytes, original_text, spreadsheet_text, visible
 
 LATENT_KEYS = ("mean", "z", "latents")
@@ -157,6 +156,8 @@ def drawn_words(drawn: int, rows: int) -> str:
 
 def write_pairs(out: Path, schema: Schema, rows: Shaped[np.ndarray, "n *x"], x: Shaped[np.ndarray, "n *x"]) -> None:
     """Write lines of originals, each with the line of what became of them below it."""
+    from latens.pictures.images import shown, write_image  # a second, which other files need not wait for
+
     limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
     originals, found = shown(schema, rows, limits), shown(schema, x, limits)
     columns = min(8, len(rows))

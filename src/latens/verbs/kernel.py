@@ -147,8 +147,7 @@ class Made(Struct, kw_only=True):
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
         from latens.io.atomic import as_path, write_atomic, write_together
-        from latens.pictures.images import shown, write_image
-        from latens.verbs._files import table_bytes, text_lines, write_npz, write_pairs
+        from latens.verbs._files import table_bytes, text_lines, write_npz
 
         path = as_path(path)
         if self.raw is not None:
@@ -168,15 +167,23 @@ class Made(Struct, kw_only=True):
             tables = [(path, None), *((numbered(path, k), k) for k in range(self.further))]
             given = (self.schema, self.infinite, self.known)
             write_together((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
-        elif self.pixels is not None:
+        else:
+            self._write_pixels(path)
+
+    def _write_pixels(self, path: Path) -> None:
+        """Write the picture of the rows."""
+        from latens.pictures.images import shown, write_image
+        from latens.verbs._files import write_pairs
+
+        if self.pixels is not None:
             images, columns = self.pixels()
             write_image(path, images, columns=columns)
+            return
+        assert self.schema is not None
+        if self.beside is None:
+            write_image(path, shown(self.schema, self.image))
         else:
-            assert self.schema is not None
-            if self.beside is None:
-                write_image(path, shown(self.schema, self.image))
-            else:
-                write_pairs(path, self.schema, self.beside, self.image)
+            write_pairs(path, self.schema, self.beside, self.image)
 
     def __repr__(self) -> str:
         return "\n".join((*self.plain, self.text)) or f"arrays: {', '.join(self.arrays)}"

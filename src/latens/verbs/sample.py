@@ -50,7 +50,6 @@ class Sample(Verb):
     def __call__(self, at: At) -> Work:
         from latens.data.conditions import parse_conditions
         from latens.data.mixed import as_columns
-        from latens.pictures.images import shown
         from latens.verbs._files import formula_note, formulas, lines_of
         from latens.workflow.inputs import lacks_prior
 
@@ -82,6 +81,8 @@ class Sample(Verb):
         x = evaluation.finite(arrays["x"], "x", where=at.name)
 
         def pixels() -> tuple[Any, int]:
+            from latens.pictures.images import shown
+
             assert chosen is not None
             return _by_class(shown(trained.schema, x), chosen)
 

@@ -32,6 +32,8 @@ class TokenInput(eqx.Module):
 class TokenHead(AbstractHead):
     """Tokens one after another, by a network that has weights of its own and is given what a decoder says of z."""
 
+    # dropout: The probability that a training step drops a unit of the network at a place.
+    # never_empty: Whether a row has a token before its end.
     # word_dropout: The probability that a training step does not see a token of the vocabulary as an input.
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("tokens",)
@@ -43,8 +45,10 @@ class TokenHead(AbstractHead):
     kind: TokenNetwork = eqx.field(static=True, default="gru")
     width: int = eqx.field(static=True, default=128)
     layers: int = eqx.field(static=True, default=2)
+    dropout: float = eqx.field(static=True, default=0.0)
     word_dropout: float = eqx.field(static=True, default=0.0)
     weight_dropout: float = eqx.field(static=True, default=0.0)
+    never_empty: bool = eqx.field(static=True, default=False)
 
     @property
     def num_outputs(self) -> int:
@@ -54,8 +58,9 @@ class TokenHead(AbstractHead):
     def initialised(self, *, key: Key) -> "TokenHead":
         """The head with the first weights of its network: at first tokens depend on no others."""
         if self.kind == "gru":
-            drops = {"word_dropout": self.word_dropout, "weight_dropout": self.weight_dropout}
-            return replace(self, network=TokenGRU.create(self.vocabulary, self.width, **drops, key=key))
+            drops = {name: getattr(self, name) for name in ("dropout", "word_dropout", "weight_dropout")}
+            network = TokenGRU.create(self.vocabulary, self.width, places=self.shape[0], **drops, key=key)
+            return replace(self, network=network)
         made = TokenTransformer.create(self.shape[0], self.vocabulary, layers=self.layers, width=self.width, key=key)
         return replace(self, network=made)
 
@@ -63,7 +68,7 @@ class TokenHead(AbstractHead):
         """The distribution of rows given these outputs."""
         if self.network is None:
             raise ConfigError("this head has no weights yet.", where="likelihood", fix="head.initialised(key=...)")
-        return TokenSequence(self.network, outputs, self.shape)
+        return TokenSequence(self.network, outputs, self.shape, never_empty=self.never_empty)
 
     def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of tokens that come as often as in the data, an end once a row."""

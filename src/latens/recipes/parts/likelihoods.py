@@ -151,6 +151,8 @@ class TokenOptions(Part, frozen=True):
     kind: TokenNetwork = "gru"  # the network that reads the tokens so far
     width: Annotated[int, Meta(ge=1, le=65536)] = 128  # the number of units of its state, or of each place
     layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of blocks of a transformer
+    # the probability that a training step drops a unit of the network at a place; of a recurrent network
+    dropout: Probability = 0.0
     # the probability that a training step does not see a token of the vocabulary as an input; of a recurrent network
     word_dropout: Probability = 0.0
     # the probability that a weight is dropped in a training step; of a recurrent network
@@ -204,10 +206,11 @@ def _table(schema: Schema) -> TableHead:
 
 def _tokens(schema: Schema, config: LikelihoodConfig, options: TokenOptions) -> TokenHead:
     assert schema.tokens is not None
-    if options.kind == "transformer" and (options.word_dropout or options.weight_dropout):
+    if options.kind == "transformer" and (options.dropout or options.word_dropout or options.weight_dropout):
         what = "these dropouts are of a recurrent network."
         raise ConfigError(what, where="likelihood.kind", fix="Leave them out, or use --set likelihood.kind=gru.")
-    return TokenHead(schema.shape, schema.tokens.size, **structs.asdict(options))
+    rule = {"never_empty": schema.tokens.never_empty}
+    return TokenHead(schema.shape, schema.tokens.size, **structs.asdict(options), **rule)
 
 
 def _levels(schema: Schema) -> int:
