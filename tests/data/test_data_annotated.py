@@ -97,6 +97,22 @@ def test_a_file_that_anndata_wrote(tmp_path: Path) -> None:
     assert load(tmp_path / "a.h5ad").label is None
 
 
+def test_names_of_categories_may_be_nullable_strings(tmp_path: Path) -> None:
+    # As anndata 0.12 writes the strings of pandas 3.
+    path = write(tmp_path / "a.h5ad")
+    with h5py.File(path, "r+") as file:
+        del file["obs/kind/categories"]
+        names = file.create_group("obs/kind/categories")
+        names.attrs["encoding-type"] = "nullable-string-array"
+        text(names, "values", ["liver", "brain"])
+        names["mask"] = np.zeros(2, bool)
+    data = load(path, label="kind")
+    assert (data.label.tolist(), data.schema.classes) == (
+        load(write(tmp_path / "b.h5ad"), label="kind").label.tolist(),
+        load(tmp_path / "b.h5ad", label="kind").schema.classes,
+    )
+
+
 @pytest.mark.parametrize("form", ["csr", "csc", "dense"])
 @pytest.mark.parametrize("dtype", ["float32", "int64", "uint16"])
 def test_every_form_of_the_matrix_is_the_same(

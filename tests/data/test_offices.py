@@ -393,6 +393,14 @@ def test_what_may_not_mean_what_it_says_is_pointed_at_with_what_mends_it(tmp_pat
     data = load(path, row_id="id", columns={"zip": "category", "A": "leave out"})
     rest = " ".join(check(data)["warnings"])
     assert not re.search("counts the rows|look like codes|differ in case", rest)
+    # Gaps of other columns, and rows beyond the training rows, hide no id; a count that falls once is none.
+    gaps = {"Order no": [str(i + 7) for i in range(N)], "a": ["", *(str(a) for a in A[1:])]}
+    report = " ".join(check(load(write(tmp_path / "g.csv", ",", **gaps), missing="nan"))["warnings"])
+    assert "--id 'Order no' makes it the row id." in report
+    gaps["Order no"][40] = "3"
+    assert "counts the rows" not in " ".join(
+        check(load(write(tmp_path / "h.csv", ",", **gaps), missing="nan"))["warnings"]
+    )
     path = write(tmp_path / "u.csv", ",", a=[str(a) for a in A], species=["rgb"[k] for k in K])
     said = "Column 'species' has 3 names and may be the label: --label species keeps it out of the rows."
     assert said in check(load(path))["warnings"]

@@ -84,9 +84,8 @@ def _roles(name: str, one: ColumnType | None, values: np.ndarray, dataset: Datas
     if one is not None and one.named:
         few = 2 <= one.cells <= MOST_CLASSES
         if dataset.label is None and few and LABEL.fullmatch(name.strip()):
-            return [
-                f"Column {name!r} has {one.cells} names and may be the label: --label {shlex.quote(name)} keeps it out of the rows."
-            ]
+            said = f"Column {name!r} has {one.cells} names and may be the label"
+            return [f"{said}: --label {shlex.quote(name)} keeps it out of the rows."]
         return []
     if one is not None and one.kind != "number":
         return []
