@@ -103,6 +103,8 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
             assert "cells" not in told[0]
         assert made.text.count(": surprise") == len(expected)
         assert "before any is flagged" not in made.text
+        # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
+        assert "at least 24 are flagged or none; give more with --held-out." in made.plain[1]
     assert looked_at == [[4, 0, 2, 5], [4, 0, 2, 5, 3, 1], [4, 0, 2, 5, 3, 1]]  # the most surprising rows
     assert made.text.index("row 4: surprise inf nats, p 0.5; visits is 0") < made.text.index("row 5: surprise 3.0 nats")
 

@@ -239,6 +239,17 @@ def test_a_column_of_ids_is_left_out():
     np.testing.assert_array_equal(tables[0].x, tables[1].x)
 
 
+def test_a_count_of_the_rows_is_no_column_that_a_table_must_have() -> None:
+    n, values = np.arange(7.0, 37.0), np.random.default_rng(0).normal(size=30)
+    real = ("n", "value"), np.stack([n, values], axis=1), {}
+    tables, left_out = alike({"REAL": real, "FAKE": (("value",), values[:, None], {})})
+    assert (left_out, tables[0].x.shape) == (["n"], (30, 1))
+    assert alike({"REAL": real, "FAKE": real})[1] == []
+    n[3] = 100.0
+    with pytest.raises(DataError, match="lacks 'n'"):
+        alike({"REAL": (("n", "value"), np.stack([n, values], axis=1), {}), "FAKE": (("value",), values[:, None], {})})
+
+
 def test_the_command_prints_a_table_and_writes_a_page(tmp_path, capsys):
     names = [written(people(n, seed), tmp_path / f"{name}.csv") for n, seed, name in
              ((600, 0, "real"), (500, 1, "fake"), (400, 2, "test"))]  # fmt: skip

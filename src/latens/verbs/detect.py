@@ -108,8 +108,9 @@ class Detect(Verb):
         if strange:
             text.append(f"{strange} rows hold a name that no training row had: they are flagged whatever their q-value")
         least = 1.0 / (found.calibration + 1)
-        if self.top is None and least * len(new) > self.alpha:
-            few = f"of {len(new)} rows at least {int(np.ceil(least * len(new) / self.alpha))} must have it"
+        needed = int(np.ceil(least * len(new) / self.alpha - 1e-9))
+        if self.top is None and needed > 1:
+            few = f"of {len(new)} rows at least {needed} must have it"
             what = f"the smallest p-value that these can show is {least:.2g}: {few} before any is flagged"
             text.append(f"{what}; give more held-out rows (--held-out)")
         for row in top[: SAID if self.top is None else self.top].tolist():
@@ -131,7 +132,11 @@ class Detect(Verb):
         plain = [f"Looked at {len(new):,} rows, beside {found.calibration:,} usual ones."]
         few = self.alpha * len(flagged)
         alarms = f"; about {few:.0f} of these may be false alarms" if len(flagged) else ""
-        plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
+        if needed > 1 and not len(flagged):
+            few = f"beside so few usual rows at least {needed} are flagged or none"
+            plain.append(f"Flagged none: {few}; give more with --held-out.")
+        else:
+            plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
         if len(top):
             oddest = int(top[0])
             line = f"Oddest: {called[oddest]}"

@@ -43,6 +43,7 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
     first, *rest = tables
     names, x, texts = tables[first]
     ids = [name for i, name in enumerate(names) if i in texts and texts[i].values and _differ(x[:, i])]
+    ids += [name for i, name in enumerate(names) if _counts(x[:, i]) and any(name not in tables[o][0] for o in rest)]
     # An id says nothing, so that a table may lack it.
     wanted = [name for name in names if name not in ids]
     if not wanted:
@@ -91,6 +92,11 @@ def _seconds(found: Any) -> float:
 def _differ(values: np.ndarray) -> bool:
     """Whether every row has another text."""
     return len(values) == len(np.unique(values)) > 20
+
+
+def _counts(values: np.ndarray) -> bool:
+    """Whether the cells count up by 1 from row to row."""
+    return len(values) > 20 and bool(np.all(np.diff(values.astype(np.float64)) == 1))
 
 
 def _words(values: np.ndarray, found: Any) -> list[str | None]:
