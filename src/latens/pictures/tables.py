@@ -14,7 +14,8 @@ from latens.data.sparse import SMALL, SparseRows
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
-from latens.figures.tables import drawn_columns
+from latens.figures.style import headline
+from latens.figures.tables import MOST, drawn_columns
 from latens.pictures.source import FEW_ROWS, Made, Source
 from latens.workflow.measurement import column_nats, has_columns
 
@@ -27,8 +28,11 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
     data, samples, names, weight = _both(source, most)
     types = source.schema.types or ()
     values = {i: _by_frequency(data, samples, i, one, weight) for i, one in enumerate(types) if one.named}
-    axes = figures.marginals(data, samples, names, weight=weight, theme=source.theme)
-    table = figures.marginals_table(data, samples, names, weight=weight)
+    chosen = None if types else most_varied(data, MOST)
+    axes = figures.marginals(data, samples, names, columns=chosen, weight=weight, theme=source.theme)
+    table = figures.marginals_table(data, samples, names, columns=chosen, weight=weight)
+    if chosen is not None:
+        headline(axes, f"Data and samples, {MOST} of {len(names)} columns: those that vary most", source.theme)
     for ax, i in zip(np.ravel(axes), drawn_columns(len(names)) if types else ()):
         one = types[i]
         if one.named:
@@ -47,6 +51,16 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
         told = [own[place] if own else "" for own, place in zip(words, places.tolist())]
         table = {"column": table["column"], "value": np.array(told, object)} | table
     return axes, table
+
+
+def most_varied(data: np.ndarray, most: int) -> list[int] | None:
+    """The columns with the largest variances, in the order of the data; None where there are no more."""
+    if data.shape[1] <= most:
+        return None
+    seen = np.isfinite(data)
+    count = np.maximum(seen.sum(axis=0), 1)
+    far = np.where(seen, data - np.where(seen, data, 0.0).sum(axis=0) / count, 0.0)
+    return sorted(np.argsort(-(far**2).sum(axis=0) / count, kind="stable")[:most].tolist())
 
 
 def _by_frequency(
@@ -153,8 +167,10 @@ def draw_correlations(source: Source) -> Made | None:
     names = [column.name for column in source.schema.columns or ()]
     if len(names) < 2:
         return None
-    given = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions))), names
-    return columns.correlations(*given, theme=source.theme)
+    data, samples = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions)))
+    if (chosen := most_varied(data, columns.MOST)) is not None:
+        data, samples, names = data[:, chosen], samples[:, chosen], [names[i] for i in chosen]
+    return columns.correlations(data, samples, names, theme=source.theme)
 
 
 def draw_series(source: Source) -> Made:
