@@ -15,9 +15,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from token_step import _timed
+from token_step import adam
 
 BATCH, COLUMNS, LATENT, WIDTH, READS = 32, 4, 8, 64, 64
 
@@ -89,20 +88,7 @@ def by_hand(length: int, steps: int) -> Callable[[], float]:
         log_p = -0.5 * away**2 - p["noise"] - 0.5 * jnp.log(2 * jnp.pi)
         return jnp.mean(kl.sum(0) - log_p.sum((0, 2)))
 
-    optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(1e-3))
-
-    @jax.jit
-    def chunk(params, state, key, rows):
-        def step(carry, x):
-            params, state, key = carry
-            key, own = jax.random.split(key)
-            value, slope = jax.value_and_grad(loss)(params, x, own)
-            updates, state = optimizer.update(slope, state, params)
-            return (optax.apply_updates(params, updates), state, key), value
-
-        return jax.lax.scan(step, (params, state, key), rows)
-
-    return _timed(chunk, (params, optimizer.init(params), jax.random.key(1)), jnp.asarray(rows_of(length, steps)))
+    return adam(loss, params, jnp.asarray(rows_of(length, steps)))
 
 
 def ours(length: int, steps: int) -> Callable[[], float]:

@@ -81,6 +81,11 @@ def by_hand(length: int, steps: int) -> Callable[[], float]:
         terms = jnp.where(over | (jnp.arange(length) == length - 1)[:, None], 0.0, terms)
         return jnp.mean(kl - terms.sum(0))
 
+    return adam(loss, params, jnp.asarray(rows_of(length, steps)))
+
+
+def adam(loss, params, rows) -> Callable[[], float]:
+    """Steps of Adam by hand on these batches of rows, timed."""
     optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(1e-3))
 
     @jax.jit
@@ -94,10 +99,10 @@ def by_hand(length: int, steps: int) -> Callable[[], float]:
 
         return jax.lax.scan(step, (params, state, key), rows)
 
-    return _timed(chunk, (params, optimizer.init(params), jax.random.key(1)), jnp.asarray(rows_of(length, steps)))
+    return timed(chunk, (params, optimizer.init(params), jax.random.key(1)), rows)
 
 
-def _timed(chunk, carry, rows) -> Callable[[], float]:
+def timed(chunk, carry, rows) -> Callable[[], float]:
     def run() -> float:
         nonlocal carry
         began = time.process_time()
