@@ -1,5 +1,6 @@
 """How training is going, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
 
+import contextlib
 import math
 import sys
 import time
@@ -11,6 +12,7 @@ import numpy as np
 from latens.config import VAEConfig
 from latens.evaluation import Rows, active_units, encode
 from latens.io.terminal import say, say_line
+from latens.io.waiting import doing, paused
 from latens.training import Callback, Event
 from latens.training.plan import falls_due
 from latens.workflow.experiment import Experiment
@@ -177,7 +179,7 @@ class TerminalProgress:
             def render(self, task: Task) -> Text:
                 return Text(_left(task.time_remaining))
 
-        console = Console(file=sys.stderr)
+        console, self._still = Console(file=sys.stderr), contextlib.ExitStack()
         # What is left for the numbers, at the widest: "epoch 1819/1819", the bar, "1:02:03 left" and blanks.
         self._room = console.width - 15 - 10 - 12 - 4
         self._bar = Progress(
@@ -195,12 +197,15 @@ class TerminalProgress:
         self._by_count = None if every is None else StepLines(every)
 
     def __enter__(self) -> "TerminalProgress":
+        self._still.enter_context(paused())
         self._bar.start()
         self._task = self._bar.add_task("compiling", total=None, terms="")
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
+        doing("measuring")
+        self._still.close()
 
     def __call__(self, event: Event) -> None:
         """Bring the bar up to date."""
@@ -230,6 +235,7 @@ class TerminalProgress:
             because = event.snapshot.loop.stopped_because
             text = f"{event.snapshot.loop.total:,} steps in {event.snapshot.loop.seconds:.1f} s, ended by: {because}"
             self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.update(self._task, description="measuring", total=None, terms="")
 
 
 def _epochs(event: Event) -> str:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from latens.errors import UsageError
 from latens.io.signals import Signals
 from latens.io.terminal import print_json, put, say, say_line, with_record
+from latens.io.waiting import doing
 from latens.io.workers import worker_of
 from latens.text import visible
 from latens.verbs.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
@@ -97,6 +98,7 @@ def run_verb(verb: type[Request], context: Context) -> int:
     what = next(work)
     if args.dry_run:
         return would(context, what, at)
+    doing("")
     made = finished(work)
     if verb.endings and at.writes:
         made.write(at.out)

@@ -23,8 +23,12 @@ from latens.io.atomic import as_resource_error
 from latens.io.compilation import jax_settings, refuse_what_ends_xla
 from latens.io.signals import PATIENCE, Stopped
 from latens.io.terminal import json_text, print_json, put, say, say_line
+from latens.io.waiting import Waiting
 from latens.text import visible
 from latens.verbs.kernel import verbs
+
+TRAINING = ("fit", "resume", "demo", "check", "sweep")
+"""Commands beside the verbs that may be silent for a while."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,10 +91,12 @@ def _run(context: Context) -> int:
     for number, path in enumerate(context.args.imports):
         _import(path, number)
     verb = verbs().get(context.args.command)
-    if verb is not None:
-        return run_verb(verb, context)
-    module = importlib.import_module(f"latens.cli.{context.args.command}")
-    return getattr(module, context.args.command)(context) or 0
+    shown = (verb is not None or context.args.command in TRAINING) and context.terminal and not context.quiet
+    with Waiting(context.args.command) if shown and not context.lines else contextlib.nullcontext():
+        if verb is not None:
+            return run_verb(verb, context)
+        module = importlib.import_module(f"latens.cli.{context.args.command}")
+        return getattr(module, context.args.command)(context) or 0
 
 
 def _import(path: str, number: int) -> None:

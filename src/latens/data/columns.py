@@ -31,6 +31,8 @@ PIECES = 64
 """Into how many parts of like mass the rows of a number that hardly repeats are cut."""
 HEAVY = 1 / 128
 """A value that so many rows have has a segment of its own."""
+OCCURRING = 0.995
+"""Share of the training rows from which on values with a segment of their own are all that a column holds."""
 ALL_HEAVY = 256
 """Up to so many distinct values that each came `OFTEN` times on average, each has a segment of its own."""
 OFTEN = 20
@@ -103,6 +105,17 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         """The log probability of stored cells by the shares of the training rows alone."""
         which = np.searchsorted(self.firsts, stored, side="right") - 1
         return (np.log(self.shares) - np.log(self.widths))[which]
+
+    def occurring(self, stored: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+        """The nearest of the few values that a number has: 4, 8, 16 or 32; others as they are."""
+        own = np.asarray(self.widths) == 1
+        if self.named or np.asarray(self.shares)[own].sum() < OCCURRING:
+            return np.asarray(stored)
+        # What no row has is a segment too, but with less than a row's share.
+        most = np.asarray(self.shares).max(where=own, initial=0.0)
+        values = np.asarray(self.firsts, np.float64)[own & (np.asarray(self.shares) > 1e-3 * most)]
+        after = np.searchsorted(0.5 * (values[1:] + values[:-1]), np.asarray(stored, np.float64))
+        return values[after]
 
     def decoded(self, stored: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
         """The values of stored cells."""

@@ -23,6 +23,7 @@ from latens.data.sparse import SparseRows
 from latens.errors import refuse_other
 from latens.io.compilation import check_generator
 from latens.io.process import check_process, counted
+from latens.io.waiting import reached
 from latens.typing import Key, PyTree
 
 BATCH_SIZES = (16, 128, 500)
@@ -145,9 +146,12 @@ def map_rows(function: Callable[..., PyTree], rows: Rows) -> PyTree:
         padded, count = _padded(batch, start, size)
         with jax.enable_x64(double):
             values = _run(function, model, padded, preparation, key)
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], values)
+        made = jax.tree.map(lambda leaf: np.asarray(leaf)[:count], values)
+        reached(start + count, len(batch.row_id))
+        return made
 
     # The first part compiles. Then several at once: alone, small arrays leave all cores but one idle half of the time.
+    reached(0, len(batch.row_id))
     parts, further = [part(0)], range(size, len(batch.row_id), size)
     if len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
         padded, _ = _padded(batch, 0, size)

@@ -9,6 +9,7 @@ from typing import Any
 from latens.errors import ResourceError, UsageError
 from latens.io.atomic import reason_of
 from latens.io.json import plain, to_json
+from latens.io.waiting import clear
 from latens.text import visible
 
 WIDTH = 80
@@ -20,6 +21,7 @@ RULE = "-- for the record ".ljust(WIDTH, "-")
 
 def say(text: str) -> None:
     """Write a line on stderr; that nobody listens is no reason to stop."""
+    clear()
     with contextlib.suppress(OSError, ValueError):
         print(visible(text, keep="\n\t"), file=sys.stderr, flush=True)
 
@@ -33,6 +35,7 @@ def put(text: str, end: str = "\n") -> None:
     """Write a result on stdout."""
     if sys.stdout is None:
         raise ResourceError("it is closed, and the result goes there.", where="standard output", fix="Leave it open.")
+    clear()
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError:

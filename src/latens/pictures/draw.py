@@ -10,6 +10,7 @@ import numpy as np
 from latens import figures
 from latens.data import Dataset
 from latens.data.formats.midi import is_music
+from latens.io.waiting import doing
 from latens.pictures import alternatives as alt
 from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source
@@ -284,6 +285,7 @@ def draw_of(source: Source, only: Collection[str] | None = None) -> Drawn:
     holds = cache(lambda word: NEEDS[word](source))
     for one in asked_for(only)[0]:
         if all(map(holds, one.needs.split(", "))):
+            doing(f"drawing {one.name}")
             made = one.draw(source)
             drawn += [] if made is None else [(one.name, *made)]
     return drawn

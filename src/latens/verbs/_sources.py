@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from latens.errors import DataError, RunFolderError, UsageError
+from latens.io.waiting import doing
 from latens.verbs.kernel import At
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def open_model(spec: str) -> At:
     from latens.workflow.trained import TrainedModel
 
     enable_compilation_cache()
+    doing("opening the model")
     path, named = Path(spec), spec.startswith("pretrained:")
     if not named and not path.exists() and path.suffix != ".safetensors":
         fix = "Check the path; `latens fit` prints the one of each run."
@@ -88,6 +90,7 @@ def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -
     from latens.io.compilation import enable_compilation_cache
 
     enable_compilation_cache()
+    doing("reading")
     return load(spec, index=index, **options)
 
 
@@ -183,6 +186,7 @@ def _load_alike(
     from latens.data import load
 
     first: DataError | None = None
+    doing("reading")
     for left_out in ((), ("label",), ("label", "row_id", "weight")):
         options = {name: value for name, value in known.items() if name not in left_out} | given
         if first is not None and not any(name in known and name not in given for name in left_out):

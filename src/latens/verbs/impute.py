@@ -1,15 +1,19 @@
 """`latens impute`: a table with its missing cells filled in."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
-from latens.errors import DataError, UsageError
-from latens.verbs._lazy import evaluation, np
+from latens.errors import DataError, LatensError, UsageError
+from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws, number, numbered, parts
 
 if TYPE_CHECKING:
     from latens.data import Dataset
+    from latens.data.columns import ColumnType
+    from latens.workflow.filling import Pool
 
+_COPULA = "a Gaussian copula of a run's own rows beside the model, as much as hidden cells ask for"
 _SURE = "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
 
 
@@ -22,11 +26,12 @@ class Impute(Verb):
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("what a missing cell may have been", "Train a VAE, best with --recipe miwae-missing.")
     data: Annotated[Any, arg("a table in which empty cells are missing", "DATA", reads=True)]
-    num_samples: Annotated[int, arg("draws a row (default 1000)", metavar="K", kind=draws)] = 1000
+    num_samples: Annotated[int, arg("draws a row (default 300)", metavar="K", kind=draws)] = 300
     draws: Annotated[
         int | None, arg("also M random completions: tables beside FILE, or in the npz", metavar="M", kind=parts)
     ] = None
     interval: Annotated[float | None, arg(_SURE, metavar="P", kind=number(0.01, 0.999))] = None
+    copula: Annotated[str, arg(_COPULA, choices=("auto", "none"))] = "auto"
     unknown: Unknown = "error"
     seed: Seed = 0
 
@@ -63,26 +68,33 @@ class Impute(Verb):
         if spec.resolve() in [path.resolve() for path in tables]:
             what = f"--draws would write over {self.data}."
             raise UsageError(what, where=f"--out {out}", fix="Choose another name.")
-        mean, effective, drawn, shares = self._filled(at, data)
-        drawn = np.where(hidden[:, None], trained.data_units(drawn, mean=False), data.x[:, None])
-        x = np.where(hidden, trained.data_units(mean, mean=True), data.x)
+        found = self._filled(at, data, hidden)
+        drawn, x = np.repeat(data.x[:, None], self.draws or 0, axis=1), np.array(data.x, np.float64)
+        some = found.rows
+        drawn[some] = np.where(hidden[some, None], trained.data_units(found.draws, mean=False), drawn[some])
+        x[some] = np.where(hidden[some], trained.data_units(found.mean, mean=True), x[some])
+        for j, one in enumerate(types or ()):
+            x[some, j] = np.where(hidden[some, j], one.occurring(x[some, j]), x[some, j])
         evaluation.finite(x, "x", where=at.name)
 
         def table(path: Path, number: int | None) -> "dict[str, np.ndarray]":
             rows = x if number is None else drawn[:, number]
             if types is None:
-                found = column_table(data, rows, hidden, spec, at.options, path)
+                made = column_table(data, rows, hidden, spec, at.options, path)
             else:
-                found = table_as_written(data, rows, hidden, spec, path, at.options)
+                made = table_as_written(data, rows, hidden, spec, path, at.options)
             sure = self.interval is not None and number is None
-            return found | (_intervals(data, hidden, shares, self.interval or 0.0) if sure else {})
+            return made | (_intervals(data, hidden, found, self.interval or 0.0) if sure else {})
 
-        gaps = hidden.reshape(len(x), -1)
-        few, empty = int((effective[gaps.any(axis=1)] < 10).sum()), int(gaps.all(axis=1).sum())
+        few, empty = int((found.effective < 10).sum()), int(hidden.reshape(len(x), -1).all(axis=1).sum())
         value: dict[str, Any] = {"rows": len(data), "missing": count, "num_samples": self.num_samples}
+        value["model_weight"] = found.weight
         text = f"{count} of {cells.size} cells filled in, {len(data)} rows"
         if not count:
             text = f"nothing is missing; the rows are as they were, {len(data)} of them"
+        if found.weight < 1.0:
+            beside_it = f"by the model to {100 * found.weight:.0f} % and a Gaussian copula of its rows to"
+            text += f"\nfilled {beside_it} {100 * (1 - found.weight):.0f} %, as hidden cells of validation rows ask for"
         if tables:
             value["draws"] = [str(path) for path in tables]
             text += f"\n{tables[0]} to {tables[-1].name}: each with every gap drawn at random"
@@ -109,25 +121,63 @@ class Impute(Verb):
             value=value | {"rows_on_few_draws": few}, text=text + formula_note(known, out),
         )  # fmt: skip
 
-    def _filled(self, at: At, data: "Dataset") -> "tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]":
-        """One value for each cell, the effective draws of each row, completions, and of types all shares."""
+    def _filled(self, at: At, data: "Dataset", hidden: "np.ndarray") -> "_Filled":
+        """What the gaps may be, of the rows that have some."""
+        from latens.data.dataset import rows_at
         from latens.evaluation.conditionals import conditionals
         from latens.workflow.cells import point
+        from latens.workflow.filling import Pool, pooled_draws, pooled_shares
 
-        types, rows = at.trained.schema.types, at.trained.rows(data, seed=self.seed)
-        drawn = np.zeros((len(data), 0, *data.x.shape[1:]))
+        types, some = at.trained.schema.types, np.flatnonzero(hidden.reshape(len(hidden), -1).any(axis=1))
+        drawn = np.zeros((len(some), 0, *data.x.shape[1:]))
+        if not len(some):
+            return _Filled(some, np.zeros((0, *data.x.shape[1:])), np.zeros(0), drawn, [], 1.0)
+        rows, pool = at.trained.rows(data, some, seed=self.seed), Pool(None, 1.0)
         if types is None or self.draws:
             found = evaluation.impute(rows, num_draws=self.draws or 0, num_samples=self.num_samples)
             if types is None:
-                return found.mean, found.effective, found.draws, []
+                return _Filled(some, found.mean, found.effective, found.draws, [], 1.0)
             drawn = found.draws
         shares, effective = conditionals(rows, types, num_samples=self.num_samples)
-        return np.stack([point(of, one) for of, one in zip(shares, types)], axis=1), effective, drawn, shares
+        if self.copula == "auto":
+            pool = self._pool(at, types, data.cond)
+        if pool.copula is not None:
+            gappy = rows_at(data, some)
+            shares = pooled_shares(pool, shares, gappy, self.seed)
+            drawn = pooled_draws(pool, drawn, gappy, self.draws, self.seed) if self.draws else drawn
+        mean = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
+        return _Filled(some, mean, effective, drawn, shares, pool.weight)
+
+    def _pool(self, at: At, types: "Sequence[ColumnType]", cond: Any) -> "Pool":
+        """A copula of the run's own rows beside the model; none where they are not at hand."""
+        from latens.workflow.filling import Pool, pooled
+
+        model = at.trained.model
+        alone = cond or at.trained.schema.sequences is not None or getattr(model, "missingness", None) is not None
+        if at.run is None or alone:
+            return Pool(None, 1.0)
+        options = at.options
+        try:
+            own = at.load_of(None)
+        except LatensError:  # they have moved or changed: the model fills in alone
+            return Pool(None, 1.0)
+        finally:
+            at.options = options
+        return pooled(at.trained, own, jax.random.key(self.seed), num_samples=self.num_samples, seed=self.seed)
 
 
-def _intervals(
-    data: "Dataset", hidden: "np.ndarray", shares: "list[np.ndarray]", level: float
-) -> "dict[str, np.ndarray]":
+class _Filled(NamedTuple):
+    """What the gaps may be, of the rows that have some."""
+
+    rows: "np.ndarray"  # their positions, (m,)
+    mean: "np.ndarray"  # one value for each cell, stored, (m, *x)
+    effective: "np.ndarray"  # the effective draws of each, (m,)
+    draws: "np.ndarray"  # completed rows, stored, (m, M, *x)
+    shares: "list[np.ndarray]"  # of typed columns the probability of each segment, (m, segments)
+    weight: float  # of the model beside a copula, in [0, 1]
+
+
+def _intervals(data: "Dataset", hidden: "np.ndarray", found: _Filled, level: float) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
     from latens.workflow.cells import interval
 
@@ -137,10 +187,13 @@ def _intervals(
         if not gone.any():
             continue
         if one.kind == "category":
-            made[f"{column.name}.p"] = np.where(gone, (shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
+            made[f"{column.name}.p"] = sure = np.ones(len(gone))
+            sure[found.rows] = np.where(gone[found.rows], (found.shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
             continue
-        for name, end in zip(("low", "high"), interval(shares[i], one, level)):
-            made[f"{column.name}.{name}"] = one.decoded(np.where(gone, end, data.x[:, i]))
+        for name, end in zip(("low", "high"), interval(found.shares[i], one, level)):
+            stored = np.array(data.x[:, i], np.float64)
+            stored[found.rows] = np.where(gone[found.rows], end, stored[found.rows])
+            made[f"{column.name}.{name}"] = one.decoded(stored)
     taken = [column.name for column in data.schema.columns or () if column.name in made]
     if taken:
         what = f"the column {taken[0]!r} would be there twice."

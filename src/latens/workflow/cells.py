@@ -74,8 +74,10 @@ def p_values(
         return np.where(each <= each[rows, which][:, None] * (1.0 + 1e-9), shares, 0.0).sum(axis=1)
     inside = (stored - np.asarray(one.firsts)[which] + 1.0) / np.asarray(one.widths)[which]
     below = np.cumsum(shares, axis=1)[rows, which] - own + own * inside
+    # Summed from its own end: 1 less what lies below has no digits left where that is nearly all.
+    above = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1][rows, which] - own * inside
     cell = own / np.asarray(one.widths)[which]
-    return np.minimum(1.0, 2.0 * np.minimum(below, 1.0 - below + cell))
+    return np.clip(2.0 * np.minimum(below, above + cell), 0.0, 1.0)
 
 
 def tails(
@@ -102,7 +104,7 @@ def tails(
 
 
 def given_rest(
-    trained: TrainedModel, data: Dataset, rows: np.ndarray, column: int, *, num_samples: int = 1000, seed: int = 0
+    trained: TrainedModel, data: Dataset, rows: np.ndarray, column: int, *, num_samples: int = 300, seed: int = 0
 ) -> Shaped[np.ndarray, "rows segments"]:
     """The probability of each category, or segment, of one column given the other cells of each row."""
     types = typed_columns(trained, "given_rest")
@@ -130,7 +132,7 @@ def blame(
     others: int,
     cells: int = 3,
     level: float = 0.9,
-    num_samples: int = 1000,
+    num_samples: int = 300,
     seed: int = 0,
 ) -> Blame:
     r"""Find the cells of rows that the rest of the row makes the least likely."""
@@ -155,7 +157,7 @@ def blame(
             outside[own, j] == 0, p_values(shares, one, data.x[rows[own], j]), 2.0 * farther[own, j]
         ).clip(max=1.0)
         p[own[strange[rows[own], j]], j] = 0.0
-        best = point(shares, one)
+        best = one.occurring(point(shares, one))
         found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
     least = np.take_along_axis(p, order, axis=1)

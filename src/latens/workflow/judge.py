@@ -20,6 +20,7 @@ from latens.evaluation.samples.tables import (
     utility,
     with_error,
 )
+from latens.io.waiting import doing
 
 WORST = 5
 """Columns and pairs that are listed as the least alike."""
@@ -52,7 +53,7 @@ def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, 
     found: dict[str, Any] = {
         "rows": {table.name.strip("-").lower(): len(table.x) for table in tables},
         "columns": list(truth.names),
-        "left_out": left_out,
+        "left_out": list(dict.fromkeys(left_out)),
         "seed": seed,
     }
     mean_trend = lambda a, b: float(trends(a, b)[1].mean()) if len(truth.names) > 1 else 1.0  # noqa: E731
@@ -60,6 +61,7 @@ def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, 
         found[name] = _with_error(with_error(statistic, truth, made, seed))
         if new is not None:
             found[name]["new_rows"] = _with_error(with_error(statistic, truth, new, seed))
+    doing("comparing columns")
     each = shapes(truth, made)
     found["worst_columns"] = [{"column": truth.names[i], "shape": float(each[i])} for i in np.argsort(each)[:WORST]]
     if len(truth.names) > 1:
@@ -68,6 +70,7 @@ def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, 
             {"columns": [truth.names[k] for k in pairs[i]], "trend": float(values[i])}
             for i in np.argsort(values)[:WORST]
         ]
+    doing("telling the tables apart")
     beside = truth if new is None else new
     found["detection"] = {
         **{name: _detected(beside, made, trees=name == "trees", seed=seed) for name in ("trees", "logistic")},
@@ -76,6 +79,7 @@ def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, 
     if target is not None and new is not None:
         scores = utility(made, truth, new, target, seed=seed)
         found["utility"] = {"target": target} | {name: value.to_json() for name, value in scores.items()}
+    doing("looking for copies")
     found["copies"] = {"fake": copies(made, truth)} | ({} if new is None else {"test": copies(new, truth)})
     if new is not None:
         some = [table.at_most(2000, seed) for table in (made, new)]

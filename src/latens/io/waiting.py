@@ -1,0 +1,101 @@
+"""A line on a terminal that says what a command is at, once it has been silent for a while."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+SILENCE, EVERY = 1.5, 0.25
+"""Seconds without a word before the line appears, and between two of its states."""
+CLEAR = "\r\x1b[2K"
+_shown: "Waiting | None" = None
+
+
+class Waiting:
+    """The line of one command: its name, what it is at, how far, and for how long.
+
+    Args:
+        name: The command.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.at, self.done, self.total, self.pauses = name, "", 0, 0, 0
+        self.since = self.heard = time.monotonic()
+        self._drawn, self._lock, self._over = False, threading.RLock(), threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="latens-waiting")
+
+    def __enter__(self) -> "Waiting":
+        global _shown
+        _shown = self
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        global _shown
+        _shown = None
+        self._over.set()
+        self.clear()
+
+    def text(self, now: float) -> str:
+        """The line at a time, in seconds of `time.monotonic`."""
+        minutes, seconds = divmod(int(now - self.since), 60)
+        parts = [self.name, self.at, f"{self.done:,} of {self.total:,} rows" if self.total else ""]
+        return f"{': '.join(part for part in parts if part)}, {minutes}:{seconds:02d}"[:79]
+
+    def clear(self) -> None:
+        """Take the line away, and wait for a while of silence before it comes back."""
+        with self._lock:
+            self.heard = time.monotonic()
+            if self._drawn:
+                self._drawn = False
+                self._write(CLEAR)
+
+    def draw(self, now: float) -> None:
+        """Draw the line where there was silence long enough."""
+        with self._lock:
+            if not self.pauses and not self._over.is_set() and now - self.heard >= SILENCE:
+                self._drawn = True
+                self._write(CLEAR + self.text(now))
+
+    def _run(self) -> None:
+        while not self._over.wait(EVERY):
+            self.draw(time.monotonic())
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def doing(what: str) -> None:
+    """Name what the command is at from now on."""
+    if _shown is not None:
+        _shown.at, _shown.done, _shown.total = what, 0, 0
+
+
+def reached(done: int, total: int) -> None:
+    """Say how many rows are done, of how many."""
+    if _shown is not None:
+        _shown.done, _shown.total = done, total
+
+
+def clear() -> None:
+    """Take the line away before other words are written."""
+    if _shown is not None:
+        _shown.clear()
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Keep the line away: something else has the last line of the terminal."""
+    own = _shown
+    if own is not None:
+        own.pauses += 1
+        own.clear()
+    try:
+        yield
+    finally:
+        if own is not None:
+            own.pauses -= 1
+            own.heard = time.monotonic()

@@ -1,0 +1,61 @@
+"""The line that says what a silent command is at."""
+
+import io
+
+import pytest
+
+from latens.io import terminal, waiting
+from latens.io.terminal import say
+from latens.io.waiting import CLEAR, SILENCE, Waiting, doing, paused, reached
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """What the line writes, without its thread."""
+    found = io.StringIO()
+    monkeypatch.setattr(Waiting, "_run", lambda self: None)
+    monkeypatch.setattr(Waiting, "_write", lambda self, text: found.write(text))
+    monkeypatch.setattr(terminal, "print", lambda text, **how: found.write(f"{text}\n"), raising=False)
+    return found
+
+
+def test_it_says_what_how_far_and_for_how_long(screen):
+    with Waiting("impute") as line:
+        assert line.text(line.since + 61.9) == "impute, 1:01"
+        doing("drawing")
+        reached(64, 2600)
+        assert line.text(line.since + 3) == "impute: drawing: 64 of 2,600 rows, 0:03"
+        doing("reading")  # the rows were those of what came before
+        assert line.text(line.since) == "impute: reading, 0:00"
+        doing("x" * 200)
+        assert len(line.text(line.since)) == 79  # a line that wraps cannot be taken away
+
+
+def test_it_comes_after_silence_and_goes_before_words(screen):
+    with Waiting("fit") as line:
+        line.draw(line.heard + 0.9 * SILENCE)
+        assert screen.getvalue() == ""
+        line.draw(line.heard + 1.01 * SILENCE)
+        assert screen.getvalue().startswith(CLEAR + "fit, ")
+        say("words")
+        assert screen.getvalue().endswith(f"{CLEAR}words\n")
+        line.draw(line.heard + 0.9 * SILENCE)
+        assert screen.getvalue().endswith(f"{CLEAR}words\n")
+
+
+def test_it_keeps_away_while_a_bar_is_there_and_after_the_end(screen):
+    with Waiting("fit") as line:
+        with paused():
+            line.draw(line.heard + 9 * SILENCE)
+            with paused():
+                pass
+            line.draw(line.heard + 9 * SILENCE)
+            assert screen.getvalue() == ""
+        line.draw(line.heard + 1.01 * SILENCE)
+        assert screen.getvalue() != ""
+    assert screen.getvalue().endswith(CLEAR)
+    assert waiting._shown is None
+    line.draw(line.heard + 9 * SILENCE)
+    assert screen.getvalue().endswith(CLEAR)
+    say("words")  # nothing is there to take away
+    assert screen.getvalue().endswith(f"{CLEAR}words\n")
