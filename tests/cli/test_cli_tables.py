@@ -227,6 +227,14 @@ def test_what_cannot_be_completed_is_said(places, capsys):
     assert not (places / "no.csv").exists()
 
 
+@pytest.mark.parametrize(("income", "warned"), [("<=20", False), (">=190", True)])
+def test_rows_that_hardly_are_come_with_a_warning(places, tmp_path, capsys, income, warned):
+    """Incomes of Lyon are 0 +- 10."""
+    words = ["--where", "city=Lyon", "--where", f"income{income}", "--out", str(tmp_path / "w.csv")]
+    assert main(["sample", str(places / "run"), "-n", "9", *words]) == 0
+    assert ("what is sampled is a guess" in capsys.readouterr().err) is warned
+
+
 def test_imputed_tables_are_all_written_or_none(places, tmp_path, monkeypatch, capsys):
     """The disk is full at the third of ten tables."""
     words = ["impute", str(places / "run"), str(places / "holes.csv"), "--draws", "9", "--num-samples", "9"]

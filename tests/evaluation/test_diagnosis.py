@@ -49,6 +49,15 @@ def test_collapse_says_how_many():
     assert "only 1 of 4 latent units" in diagnose({}, units(1, 4))[0].message
 
 
+@pytest.mark.parametrize(
+    ("active", "gain", "named"), [(0, 0.0, True), (0, -0.09, True), (0, -0.11, False), (1, 0.0, False)]
+)
+def test_a_tree_that_says_it_all_is_named(active, gain, named):
+    message = diagnose({"gain_over_tree": number(gain)}, units(active, 4))[0].message
+    assert ("the tree of columns" in message) is named
+    assert ("objective.beta_warmup_epochs" in message) is not named
+
+
 def test_copies_need_a_share_and_a_proof():
     def found(share, p_value, near, near_p):
         copied = {"copied_share": number(share), "copied_share_p_value": number(p_value)}

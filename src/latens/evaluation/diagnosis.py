@@ -46,6 +46,9 @@ NARROW = 0.5
 SPENT = 0.5
 """Codes that cost more nats than this, and buy next to nothing of log p(x | z), are ignored by the decoder."""
 
+TREE = 0.1
+"""Nats below a tree of columns up to which a decoder with that tree has lost nothing."""
+
 BOUGHT = 0.1
 """... where next to nothing is this part of what they cost."""
 
@@ -151,6 +154,12 @@ def _collapse(metrics: Metrics, units: Units) -> str:
     off = len(units) - active
     if not off or (active and (off < 2 or 2 * off < len(units))):
         return ""
+    tree = metrics.get("gain_over_tree")
+    if not active and tree is not None and tree.value > -TREE:
+        text = (
+            "no latent unit carries anything about x: the tree of columns, which the decoder starts with, says it all"
+        )
+        return f"{text}. Samples, gaps and scores are as good as the tree; latent planes show nothing"
     return f"only {active} of {len(units)} latent units carry anything about x; {advice}"
 
 

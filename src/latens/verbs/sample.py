@@ -135,6 +135,10 @@ class Sample(Verb):
         text += f" given {at.trained.told}" if at.trained.told else ""
         worth = f"{found.effective:,.0f} of {found.draws:,} draws of z"
         text += f"\nthe model holds that of {share:.3%} of the rows; effective sample size {worth}"
+        learned = at.trained.facts.get("rows")
+        if isinstance(learned, int) and share * learned < 1.0:
+            few = f"less than one of the {learned:,} rows that the model learned from is such a row by its own count"
+            at.warn(f"{few}: what is sampled is a guess")
         if found.effective < 0.1 * n:
             few = "fewer than a tenth as many as the samples: they share latents"
             text += f"\n{few}, and are less varied than they should be"
