@@ -244,8 +244,11 @@ def write(path: str, seed: int) -> None:
     adata.layers["counts"] = scipy.sparse.csr_matrix(cells.x.astype(np.int32))
     adata.obs_names = [f"cell{i}" for i in range(len(cells.x))]
     adata.var_names = [f"gene{j}" for j in range(cells.x.shape[1])]
-    adata.obs["donor"] = pd.Categorical(np.array(["a", "b"])[cells.batch])
-    adata.obs["type"] = pd.Categorical([f"t{kind}" for kind in cells.kind])
+    # Texts of numpy's: pandas 3 makes others of them, which anndata 0.12 writes only where it is told to.
+    pd.set_option("future.infer_string", False)
+    adata.obs.index, adata.var.index = (one.index.astype(object) for one in (adata.obs, adata.var))
+    adata.obs["donor"] = pd.Categorical(np.array(["a", "b"], object)[cells.batch])
+    adata.obs["type"] = pd.Categorical(np.array([f"t{kind}" for kind in cells.kind], object))
     adata.write_h5ad(Path(path))
 
 

@@ -11,6 +11,7 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
+from latens.workflow.plain import following, kind_of
 
 h5py = pytest.importorskip("h5py")
 
@@ -81,6 +82,22 @@ def said(capsys: pytest.CaptureFixture[str], *argv: object, code: int = 0) -> tu
     return capsys.readouterr()
 
 
+def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "figures", folder / "run", "--only", "map,map-conditions", "--out", folder / "maps")
+    types, batches = (np.genfromtxt(folder / "maps" / f"{name}.csv", delimiter=",", names=True, dtype=None,
+                                    encoding="utf-8") for name in ("map", "map-conditions"))  # fmt: skip
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    assert data.schema.classes is not None
+    assert types["class"].tolist() == [data.schema.classes[code] for code in data.label]  # type: ignore[union-attr]
+    with h5py.File(folder / "cells.h5ad") as file:
+        donors = file["obs/donor"]
+        words = [one.decode() for one in donors["categories"][:]]  # type: ignore[index]
+        assert batches["class"].tolist() == [words[code] for code in donors["codes"][:]]  # type: ignore[index]
+    for axis in ("latent_1", "latent_2"):  # one plane, coloured twice
+        np.testing.assert_array_equal(types[axis], batches[axis])
+    assert len(types) == len(data)
+
+
 def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained = lt.load(folder / "run")
     assert trained.config is not None
@@ -92,6 +109,9 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     _, err = said(capsys, "fit", folder / "cells.h5ad", "--recipe", "cells", "--dry-run", code=3)
     assert "holds no counts" in err
     assert "--layer NAME" in err
+    assert following(kind_of(trained, lt.load_data(str(folder / "cells.h5ad"), layer="counts")), "r").startswith(
+        "Next: latens figures r"
+    )
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
     assert "--layer takes one of counts" in out

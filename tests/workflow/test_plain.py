@@ -101,7 +101,7 @@ def test_the_measured_gap_decides_where_it_was_measured() -> None:
     assert overfit(**GIVEN | {"best_step": 30, "history": [], "metrics": metrics}).startswith("Overfit: no.")
 
 
-@pytest.mark.parametrize("kind", ["table", "text", "pictures", "numbers"])
+@pytest.mark.parametrize("kind", ["table", "text", "pictures", "cells", "numbers"])
 @pytest.mark.parametrize("after", ["fit", "evaluate"])
 def test_what_follows_fits_a_line_and_names_the_run(kind: str, after: str) -> None:
     line = following(kind, "runs/digits", after=after)

@@ -17,6 +17,8 @@ Arrow = tuple[int, int]
 
 WIDE, HIGH = 2.7, 0.56
 """Width and height of a box, where neighbouring rows lie 1 apart."""
+MOST_WORDS = 35
+"""Letters of the small line that a box holds."""
 
 
 class PartBox(NamedTuple):
@@ -115,5 +117,6 @@ def _box(ax: Axes, x: float, y: float, part: PartBox, colour: str, theme: ThemeN
     ax.text(x, y + 0.09, readable(part.name, 34), ha="center", va="center", fontsize=11, color=colours.text)
     shape = " × ".join(map(str, part.out)) or "1"
     trained = f", {part.trained:,} trained" if part.trained else ""
-    words = f"{readable(part.what, 20)} → {shape}{trained}"
+    behind = f" → {shape}{trained}"
+    words = readable(part.what, min(20, max(MOST_WORDS - len(behind), 8))) + behind
     ax.text(x, y - 0.13, words, ha="center", va="center", fontsize=8.8, color=colours.muted)

@@ -36,7 +36,8 @@ def rate_distortion(
     left = np.array(limits[0])
     best = int(np.argmin(r + d))
     words: list[tuple[str, list[tuple[float, float]], str]] = []
-    for i in range(len(r)) if len(r) <= 4 else sorted({0, best, len(r) - 1}):
+    own = {i for i, name in enumerate(names) if str(name).endswith(", kept")}
+    for i in range(len(r)) if len(r) <= 4 else sorted({0, *(own or {best}), len(r) - 1}):
         words.append((readable(table["name"][i], 20), [(r[i], d[i])], colours.text))
     for total in sorted({float((r + d)[best]), float((r + d)[-1])}):
         ax.plot(left, total - left, ":", color=colours.muted, linewidth=1.0, zorder=1)

@@ -14,6 +14,7 @@ from latens.io.waiting import doing
 from latens.pictures import alternatives as alt
 from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source
+from latens.workflow.plain import counts_of_cells
 from latens.workflow.trained import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
@@ -50,6 +51,8 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "prior": lambda source: source.has_prior,
     "encoder": lambda source: hasattr(source.trained.model, "encoder"),
     "condition": lambda source: bool(source.trained.preparation.classes),
+    "counts of cells": lambda source: counts_of_cells(source.trained.config),
+    "conditions": lambda source: bool(source.schema.conditions),
     "no condition": lambda source: not source.trained.preparation.classes,
 }
 """The words for what a picture applies to."""
@@ -138,6 +141,14 @@ _PICTURES = (
     Picture("latent", "latents, rows", latent.draw_latent, alt.latent, "Where rows lie in the latent space",
             "Where rows lie in the latent space: the means of their posteriors.", "pictures", 5, first=True,
             sees="See which classes lie apart, and which lie on one another."),
+    Picture("map", "counts of cells, latents, rows, vectors", latent.draw_map, alt.latent, "All codes at a glance",
+            "The codes of rows of every split, laid out so that neighbours stay neighbours; distances between groups "
+            "say nothing.", "pictures", 4, first=True,
+            sees="See which types form groups of their own."),
+    Picture("map-conditions", "counts of cells, latents, rows, vectors, conditions", latent.draw_map_conditions,
+            alt.latent, "Do batches mix?", "The same codes by the first condition, such as the batch.", "pictures", 4,
+            first=True,
+            sees="See whether the colours of batches mix within every group."),
     Picture("units", "latents, rows", latent.draw_units, alt.units, "How much each latent dimension says",
             "How much each latent unit carries: its KL to the prior, averaged over the rows.", "pictures", first=True,
             sees="See how many bars rise above 0: the others carry nothing."),

@@ -1,10 +1,12 @@
 """Latents of a trained model: where rows lie, what each dimension carries, and what points between rows decode to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from latens import evaluation, figures
+from latens.data.given import GIVEN, cells_of
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
 from latens.figures.density import latent_density
@@ -45,6 +47,35 @@ def draw_latent(source: Source) -> Made | None:
     given = here.mean[:, units], here.label, here.classes
     axes = figures.latent_scatter(*given, units=units, title=title, theme=source.theme)
     return axes, figures.latent_scatter_table(*given, units=units)
+
+
+def draw_map(source: Source) -> Made | None:
+    """Draw all codes in a plane in which neighbours stay neighbours, by label."""
+    if source.data is None or source.data.label is None:
+        return _mapped(source, None, None, "")
+    code = source.mapped[0]
+    return _mapped(source, code.label, code.classes, ", by label")
+
+
+def draw_map_conditions(source: Source) -> Made | None:
+    """Draw the same by the first condition: where batches mix, its colours do."""
+    assert source.data is not None
+    conditions = source.schema.conditions or ()
+    named = next((one for one in conditions if len(one.values) > 1), None)
+    if named is None or source.data.cond is None:
+        return None
+    cells = cells_of(conditions, source.data.cond[GIVEN][source.mapped[0].positions])[named.name]
+    codes = np.array([named.values.index(cell) for cell in cells.tolist()])
+    return _mapped(source, codes, named.values, f", by {readable(named.name, 24)}")
+
+
+def _mapped(source: Source, label: np.ndarray | None, classes: Sequence[str] | None, by: str) -> Made:
+    code, name, plane = source.mapped
+    title = f"{name} of the codes of {len(code.mean):,} rows{by}"
+    axes = figures.latent_scatter(plane, label, classes, title=title, theme=source.theme)
+    axes.set_xlabel(f"{name} 1")
+    axes.set_ylabel(f"{name} 2")
+    return axes, figures.latent_scatter_table(plane, label, classes, units=(1, 2))
 
 
 def draw_units(source: Source) -> Made | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -25,6 +26,9 @@ from latens.workflow.trained import TrainedModel
 
 MOST_CLASSES = 20
 """Classes that a picture shows."""
+
+MAPPED = 2000
+"""Rows of a map of all codes: t-SNE of so many takes some seconds."""
 
 FEW_ROWS = 1000
 """Rows of a picture that draws or decodes every one of them."""
@@ -130,6 +134,17 @@ class Source:
         """The posteriors of the held-out rows that the run is measured on: every KL in a picture is of these."""
         positions, split = self.held_out(len(self.data) if self.data is not None else 0, "test", "validation")
         return Posteriors(self, every_nth(positions, MEASURED), split)
+
+    @cached_property
+    def mapped(self) -> "tuple[Posteriors, str, np.ndarray]":
+        """Rows of every split, the name of a projection of their means, and its two coordinates."""
+        from latens.explorer.projection import TITLES, projected
+
+        assert self.data is not None
+        code = Posteriors(self, evenly_spaced(np.arange(len(self.data)), MAPPED), "")
+        kind = "umap" if find_spec("umap") else "t-sne"
+        found = projected(code.mean, kind, 0)
+        return code, TITLES[kind], np.stack(list(found.values()), axis=1)
 
     @cached_property
     def few(self) -> "Posteriors":

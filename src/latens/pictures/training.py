@@ -62,8 +62,12 @@ def draw_rate(source: Source) -> Made | None:
         names = (f"{split}_kl", f"{split}_log_likelihood")
         rows = [r for r in source.history if all(isinstance(r.get(n), float) and math.isfinite(r[n]) for n in names)]
         if len(rows) >= 2:
-            kept = [rows[i] for i in np.unique(np.geomspace(1, len(rows), 24).round().astype(int)) - 1]
-            given = ([r[names[0]] for r in kept], [-r[names[1]] for r in kept], [f"step {r['step']}" for r in kept])
+            best = kept_step(source.trained)
+            own = [i for i, row in enumerate(rows) if row["step"] == best]
+            chosen = np.unique([*np.geomspace(1, len(rows), 24).round().astype(int) - 1, *own])
+            kept = [rows[i] for i in chosen]
+            words = [f"step {r['step']}{', kept' * (r['step'] == best)}" for r in kept]
+            given = ([r[names[0]] for r in kept], [-r[names[1]] for r in kept], words)
             of = f"{split}{'ing' if split == 'train' else ''} rows"
             return rate.rate_distortion(*given, of=of, theme=source.theme)
     return None

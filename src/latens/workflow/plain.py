@@ -19,12 +19,19 @@ Numbers = Mapping[str, Mapping[str, Any]]
 
 
 def kind_of(trained: "TrainedModel", data: Dataset) -> str:
-    """What one does next depends on it: "table", "text", "pictures" or "numbers"."""
+    """What one does next depends on it: "table", "text", "cells", "pictures" or "numbers"."""
     if trained.schema.tokens is not None:
         return "text"
     if trained.schema.types is not None:
         return "table"
+    if counts_of_cells(trained.config):
+        return "cells"
     return "pictures" if len(data.schema.shape) in (2, 3) and data.schema.columns is None else "numbers"
+
+
+def counts_of_cells(config: Any) -> bool:
+    """Whether rows are counts with a depth of their own, as those of single cells."""
+    return getattr(getattr(config, "likelihood", None), "family", "").startswith("depth")
 
 
 def duration(seconds: float) -> str:
@@ -172,6 +179,8 @@ def following(kind: str, run: str, *, after: str = "fit") -> str:
     new = f"latens sample {here} {made.get(kind, '-n 1000 --out new.csv')}"
     if kind == "table":
         first, why = (look, "  (What if: fix columns, see the rest)") if after == "fit" else (new, "  (new rows)")
+    elif kind == "cells":
+        first, why = f"latens figures {here}", "  (all codes at a glance, by type and batch)"
     elif after == "fit":
         first, why = (look, "  (drag a point, see it change)") if kind == "numbers" else (new, f"  or  {look}")
     else:
