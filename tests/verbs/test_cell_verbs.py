@@ -11,6 +11,7 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
+from latens.pictures.source import Source
 from latens.workflow.plain import following, kind_of
 
 h5py = pytest.importorskip("h5py")
@@ -96,6 +97,19 @@ def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.Ca
     for axis in ("latent_1", "latent_2"):  # one plane, coloured twice
         np.testing.assert_array_equal(types[axis], batches[axis])
     assert len(types) == len(data)
+
+
+def test_pictures_compare_samples_at_the_totals_of_the_rows(folder: Path) -> None:
+    """At one total for all samples no two counts would go together; totals of cells here vary by a factor of 5."""
+    trained = lt.TrainedModel.load(str(folder / "run" / "model.safetensors"))
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema, condition=["donor"])
+    source = Source(trained, data)
+    rows, split = source.held_out(1000, "test", "validation")
+    assert split == "test"
+    made = source.samples(2 * len(rows)).sum(axis=1)
+    own = np.tile(data.x[rows].sum(axis=1), 2)
+    assert np.corrcoef(np.log(made), np.log(own))[0, 1] > 0.8
+    assert abs(np.log(made / own).mean()) < 0.2
 
 
 def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

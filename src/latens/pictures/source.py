@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.config import VAEConfig
-from latens.data import Dataset
+from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.data.rows import MEASURED, evenly_spaced, every_nth
 from latens.data.schema import image_shape
@@ -112,6 +112,8 @@ class Source:
 
     def samples(self, n: int) -> np.ndarray:
         """Sample whole rows from the model, in the units of the data."""
+        if self.data is not None and (self.trained.preparation.depth or self.schema.conditions):
+            return self._samples_like(n)
         if not self.is_classifier:
             codes = None
             if self.trained.preparation.classes and self.data is not None and self.data.label is not None:
@@ -119,6 +121,16 @@ class Source:
             return self.decoded(self.latents(n, codes), codes, mean=False)
         rows = evaluation.sample_classes(self.trained.model, n, key=self.prior_key).x
         return self.trained.data_units(rows, mean=False)
+
+    def _samples_like(self, n: int) -> np.ndarray:
+        """Sample rows of the totals and conditions that held-out rows have: at one total no two counts go together."""
+        batch = self.trained.batch(self.data, np.resize(self.held_out(n, "test", "validation")[0], n))  # type: ignore[arg-type]
+        cond = prepare_batch(self.trained.preparation, batch, key=self.row_key).cond
+        model = self.trained.model
+        z = evaluation.sample_prior(model, n, key=self.prior_key, cond=cond)
+        return self.trained.data_units(
+            evaluation.decode(model, z, key=self.event_key, mean=False, cond=cond), mean=False
+        )
 
     def decoded_images(
         self, z: Shaped[np.ndarray, "n units"], label: Shaped[np.ndarray, "n C"] | None = None
