@@ -168,6 +168,25 @@ def test_rows_of_text_are_never_empty_but_in_older_files() -> None:
     assert "never_empty" not in older.to_json()["tokens"]
 
 
+def test_smiles_close_what_they_open_where_all_rows_do() -> None:
+    rows = ["C1CC1(O)N", "c1ccccc1", "C[C@H](O)%10CC%10", "CC"]
+    made = load(rows, pieces="atoms").schema
+    values = ("%10", "(", ")", "1", "C", "N", "O", "[C@H]", "c")
+    assert (made.tokens.values, made.tokens.closed) == (values, True)
+    assert made.tokens.closing == (2, 3, (1, 4))
+    assert Schema.from_json(made.to_json()).tokens.closing == (2, 3, (1, 4))
+    value = made.to_json()
+    del value["tokens"]["closed"]
+    assert Schema.from_json(value).tokens.closing is None  # an older file
+    assert load(["CO", "C1CC1"], pieces="atoms").schema.tokens.closing == (-1, -1, (1,))
+    for open_row in ("CC(", "C)C", "C1CC", "C)C(", "C%10CC1"):
+        assert load([*rows, open_row], pieces="atoms").schema.tokens.closing is None
+        with pytest.raises(DataError, match=r"row 1: .* a parenthesis or a ring number that does not close; no train"):
+            load(["CC", open_row], schema=made)
+    assert made.encode(["CC("], where="here")[0].tolist()[:4] == [5, 5, 2, 0]  # a beginning may be open
+    assert load(rows).schema.tokens.closing is None
+
+
 def test_tokens_stand_in_schemas_of_their_kind_alone() -> None:
     tokens = Tokens("characters", ("a",))
     assert "tokens" not in load(np.eye(3)).schema.to_json()

@@ -193,3 +193,48 @@ def test_rows_that_are_never_empty_share_the_probability_of_the_empty_one(kind):
     assert ends.mean()[0] != 0
     slopes = jax.grad(lambda given: replace(q, given=given).log_prob(rows[21]))(q.given)
     assert np.isfinite(slopes).all()
+
+
+def is_open(before):
+    """Whether a parenthesis is open, and a ring."""
+    return jnp.array([before.count(2) > before.count(3), before.count(4) % 2])
+
+
+def possible(before):
+    """Of codes end, a letter, "(", ")", and a ring number, those that may follow others."""
+    depth = before.count(2) - before.count(3)
+    is_open = depth > 0 or before.count(4) % 2
+    return [code for code in range(5) if not (code == 0 and (is_open or not before)) and not (code == 3 and depth < 1)]
+
+
+def test_what_is_opened_is_closed_before_an_end():
+    net = uneven(TokenGRU.create(5, 5, marks=2, key=KEY))
+    given = jax.random.normal(KEY, (net.num_given,))
+    p = TokenSequence(net, given, (6,), never_empty=True, closing=(2, 3, (4,)))
+    rows = every(5, 6)
+    logs = np.asarray(jax.vmap(p.log_prob)(rows), np.float64)
+    assert np.exp(logs).sum() == pytest.approx(1.0, abs=1e-5)
+    step = p.network.step
+    for row in ([1, 0], [2, 1, 3, 0], [4, 1, 4, 0], [1, 2, 4, 3, 4, 0], [2, 4, 1, 1, 4, 0]):
+        memory, total, previous = p.network.memory(p.given), 0.0, 0
+        for place, code in enumerate(row[:5]):
+            logits, memory = step(jnp.asarray(previous), jnp.asarray(place), memory, p.given, is_open(row[:place]))
+            may = possible(row[:place])
+            total += float(logits[code] - jax.nn.logsumexp(logits[np.array(may)]))
+            previous = code
+        whole = jnp.array([*row, *[0] * (6 - len(row))])
+        assert p.log_prob(whole) == pytest.approx(total, rel=2e-5)
+    for row in ([0], [2, 0], [2, 1, 1, 0], [3, 0], [1, 3, 0], [4, 0], [4, 4, 4, 0], [2, 3, 3, 0], [2, 4, 3, 0]):
+        assert p.log_prob(jnp.array([*row, *[0] * (6 - len(row))])) == -np.inf
+    drawn, terms = jax.vmap(lambda k: p.sample_and_log_prob(key=k))(jax.random.split(KEY, 4000))
+    np.testing.assert_allclose(terms, jax.vmap(p.log_prob)(drawn), rtol=1e-5, atol=1e-5)
+    index = np.asarray(drawn) @ 5 ** np.arange(5, -1, -1)
+    for at in np.argsort(logs)[-20:]:
+        share = math.exp(logs[at])
+        assert abs(np.mean(index == at) - share) <= 4.5 * math.sqrt(share * (1 - share) / 4000) + 1e-9
+    for mask in jnp.arange(6) < jnp.arange(7)[:, None]:
+        row = rows[index[0]]
+        begins = np.all((rows == row) | ~mask, axis=1)
+        assert math.exp(p.log_prob_observed(row, mask)) == pytest.approx(np.exp(logs[begins]).sum(), rel=1e-4)
+    ends = replace(p, given=p.given.at[-5].add(60.0)).mean()  # an end is most probable everywhere
+    assert possible(list(np.asarray(ends[: int(jnp.argmax(ends == 0))])))[0] == 0

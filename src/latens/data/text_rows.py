@@ -5,8 +5,9 @@ import numpy as np
 from latens.data.raw import Raw
 from latens.data.rows import TRAIN
 from latens.data.schema import Schema
-from latens.data.tokens import PIECES, PieceName, learn_tokens, unknown_pieces
+from latens.data.tokens import PIECES, PieceName, closes, learn_tokens, row_name, unknown_pieces
 from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.text import visible
 
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
@@ -62,6 +63,12 @@ def code_strings(raw: Raw, schema: Schema, unknown: str, where: str) -> tuple[np
         fix = "Use --unknown skip or missing, or train anew on all texts."
         raise DataError("the vocabulary of a text model does not grow.", where=where, fix=fix)
     raw.x, strange = schema.tokens.coded(raw.strings or [], schema.shape[0], where, raw.lines)
+    cut, begun = PIECES[schema.tokens.pieces].splitter(schema.tokens), {row for row, *_ in strange}
+    if schema.tokens.closed:
+        for row, text in enumerate(raw.strings or []):
+            if row not in begun and not closes(cut(text)):
+                what = f"{visible(text)} has a parenthesis or a ring number that does not close; no training row has."
+                raise DataError(what, where=f"{where}, {row_name(row, raw.lines)}", fix="Leave it out.")
     raw.strings = None
     if not strange:
         return None, []

@@ -44,6 +44,18 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     ] = ()
     # whether no training row is without a piece, so that none has the probability of one; False in older files
     never_empty: bool = False
+    # of atoms, whether the parentheses and ring numbers of every row close, so that they do in every sample; False in
+    # older files
+    closed: bool = False
+
+    @property
+    def closing(self) -> tuple[int, int, tuple[int, ...]] | None:
+        """The codes of "(" and ")", -1 where rows have none, and of the ring numbers; None where nothing must close."""
+        if not self.closed:
+            return None
+        known = {piece: code for code, piece in enumerate(self.values, 1)}
+        rings = tuple(code for piece, code in known.items() if _RING.fullmatch(piece))
+        return known.get("(", -1), known.get(")", -1), rings
 
     @property
     def size(self) -> int:
@@ -99,6 +111,19 @@ class Pieces(NamedTuple):
 
 # Of SMILES: an atom in brackets, an atom of two letters, a ring number of two digits, else one character.
 _ATOMS = re.compile(r"\[[^\]]*\]|Br|Cl|Si|Se|%\d\d|.", re.DOTALL)
+_RING = re.compile(r"%?[0-9]+")
+
+
+def closes(pieces: Iterable[str]) -> bool:
+    """Say whether every parenthesis of a SMILES has its other half behind it, and every ring number comes twice."""
+    depth, rings = 0, set[str]()
+    for piece in pieces:
+        depth += (piece == "(") - (piece == ")")
+        if depth < 0:
+            return False
+        if _RING.fullmatch(piece):
+            rings ^= {piece}
+    return not depth and not rings
 
 
 def library(module: str, extra: str, what: str, where: str = "--pieces") -> Any:
@@ -180,6 +205,7 @@ def learn_tokens(
     values, merges = row.learn(texts) if row.learn else ((), ())
     split, seen = row.splitter(Tokens(pieces, values, merges=merges)), set[str]()
     every, own = Counter[int](), Counter[int]()  # of how many rows need so many steps
+    closed = pieces == "atoms"
     for number, (text, trains) in enumerate(zip(texts, train)):
         cut = split(text)
         if not cut:  # which is why no row is ever empty
@@ -189,6 +215,7 @@ def learn_tokens(
             what = f"has {len(cut):,} {pieces}; a sequence has fewer than {LONGEST:,}."
             raise DataError(what, where=f"{where}, {row_name(number, lines)}", fix="Cut it into several lines.")
         seen.update(cut)
+        closed = closed and closes(cut)
         every[len(cut) + 1] += 1
         own[len(cut) + 1] += bool(trains)
     values = values or tuple(sorted(seen))
@@ -197,7 +224,7 @@ def learn_tokens(
         raise DataError(what, where=where, fix="Use other pieces: --pieces characters.")
     length = -(-max(every) // GRID) * GRID
     edges = chosen_edges(own if own.total() else every, length)
-    return Tokens(pieces, values, edges, merges, never_empty=True), length
+    return Tokens(pieces, values, edges, merges, never_empty=True, closed=closed), length
 
 
 def chosen_edges(rows: Counter[int], length: int) -> tuple[int, ...]:

@@ -29,15 +29,19 @@ class TokenSequence(AbstractDistribution[Array]):
     $\log p(x) = \sum_{t \le e} \log p(x_t \mid x_{<t})$ nats with e the place of the first 0. After it every place is 0
     with probability one, and so is the last of T places: over arrays of T whole numbers the probabilities sum to 1. An
     event may have fewer than T places; it is then a row that ends within them. Where rows are never empty, the end has
-    the probability 0 at the first place, and the others share what it had.
+    the probability 0 at the first place, and the others share what it had. Where marks must close, the end has it while
+    one is open, and a closing mark while there is nothing to close. The last place is an end whatever is open.
 
     Args:
         network: Gives the logits of every token from those before it: `network(codes, given)` of all places, and
-            `network.memory(given)` with `network.step(previous, place, memory, given)` of one after the other.
+            `network.memory(given)` with `network.step(previous, place, memory, given)` of one after the other. Where
+            marks must close, both are also told which are open.
         given: What the network reads beside the tokens, of shape (n,), as a decoder gives it.
         shape: The shape of an event, (T,).
         begun: Codes of shape (T,), and True in a beginning of them that samples have; None: nothing is fixed.
         never_empty: Whether a row has a token before its end.
+        closing: The codes of an opening and of a closing mark, and of those that open and close by turns, such as the
+            ring numbers of SMILES; None: nothing must close.
     """
 
     has_path: ClassVar[bool] = False
@@ -48,6 +52,7 @@ class TokenSequence(AbstractDistribution[Array]):
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
     begun: tuple[Int[Array, " T"], Bool[Array, " T"]] | None = None
     never_empty: bool = eqx.field(static=True, default=False)
+    closing: tuple[int, int, tuple[int, ...]] | None = eqx.field(static=True, default=None)
 
     def log_prob_terms(self, event: Int[Array, " t"]) -> Float[Array, " t"]:
         """The log probability of every token given those before it; 0 after the end.
@@ -60,7 +65,10 @@ class TokenSequence(AbstractDistribution[Array]):
         """
         codes = event.astype(jnp.int32)
         places = jnp.arange(len(codes))
-        logits = self._possible(self.network(codes, self.given), places[:, None])
+        marks = self._marks(codes)
+        before = jnp.cumsum(marks, axis=0) - marks
+        read = () if self.closing is None else (_opened(before),)
+        logits = self._possible(self.network(codes, self.given, *read), places[:, None], before)
         chosen = jax.nn.one_hot(codes, logits.shape[-1], dtype=logits.dtype)
         terms = jnp.sum(chosen * logits, axis=-1) - jax.nn.logsumexp(logits, axis=-1)
         terms = jnp.where(terms < NEVER / 2, -jnp.inf, terms)
@@ -71,11 +79,25 @@ class TokenSequence(AbstractDistribution[Array]):
             allowed, fixed = jnp.where(seen, codes == known, allowed), fixed | seen
         return jnp.where(fixed, jnp.where(allowed, 0.0, -jnp.inf), terms)
 
-    def _possible(self, logits: Float[Array, "*t V"], place: Int[Array, "..."]) -> Float[Array, "*t V"]:
-        """The logits, without an end at the first place where rows are never empty."""
-        if not self.never_empty:
-            return logits
-        return jnp.where((place == 0) & (jnp.arange(logits.shape[-1]) == END), NEVER, logits)
+    def _marks(self, codes: Int[Array, "*t"]) -> Int[Array, "*t r"]:
+        """What tokens add to the count of open parentheses, and to that of each mark that opens and closes by turns."""
+        opens, closes, turns = self.closing or (-1, -1, ())
+        depth = (codes == opens).astype(jnp.int32) - (codes == closes)
+        return jnp.stack([depth, *(codes == one for one in turns)], axis=-1).astype(jnp.int32)
+
+    def _possible(
+        self, logits: Float[Array, "*t V"], place: Int[Array, "..."], marks: Int[Array, "*t r"]
+    ) -> Float[Array, "*t V"]:
+        """The logits, without an end where a row would be empty or open, and without what has nothing to close."""
+        token = jnp.arange(logits.shape[-1])
+        if self.never_empty:
+            logits = jnp.where((place == 0) & (token == END), NEVER, logits)
+        if self.closing is not None:
+            opened = _opened(marks) > 0
+            never = opened.any(-1, keepdims=True) & (token == END)
+            never |= ~opened[..., :1] & (token == self.closing[1])
+            logits = jnp.where(never, NEVER, logits)
+        return logits
 
     @staticmethod
     def _after_end(codes: Int[Array, " t"]) -> Bool[Array, " t"]:
@@ -160,20 +182,27 @@ class TokenSequence(AbstractDistribution[Array]):
         places = jnp.arange(self.shape[0])
         known, seen = (jnp.zeros_like(places), places < 0) if self.begun is None else self.begun
 
-        def step(carry: tuple[Array, Array, Any], at: tuple[Array, ...]) -> tuple[tuple[Array, Array, Any], Any]:
-            (previous, ended, memory), (place, known, seen, step_key) = carry, at
-            logits, memory = self.network.step(previous, place, memory, self.given)
-            logits = self._possible(logits / jnp.maximum(temperature, COLDEST), place)
+        def step(carry: tuple[Array, Array, Array, Any], at: tuple[Array, ...]) -> tuple[Any, Any]:
+            (previous, ended, marks, memory), (place, known, seen, step_key) = carry, at
+            read = () if self.closing is None else (_opened(marks),)
+            logits, memory = self.network.step(previous, place, memory, self.given, *read)
+            logits = self._possible(logits / jnp.maximum(temperature, COLDEST), place, marks)
             drawn = jax.random.categorical(step_key, logits).astype(jnp.int32)
             fixed = ended | (place == self.shape[0] - 1)
             code = jnp.where(seen, known, jnp.where(fixed, END, drawn)).astype(jnp.int32)
             term = jnp.where(seen | fixed, 0.0, jax.nn.log_softmax(logits)[code])
-            return (code, ended | (code == END), memory), (code, term)
+            return (code, ended | (code == END), marks + self._marks(code), memory), (code, term)
 
-        start = (jnp.asarray(END, jnp.int32), jnp.asarray(False), self.network.memory(self.given))
+        none = jnp.asarray(END, jnp.int32)
+        start = (none, jnp.asarray(False), jnp.zeros_like(self._marks(none)), self.network.memory(self.given))
         keys = jax.random.split(key, self.shape[0])
         codes, terms = jax.lax.scan(step, start, (places, known, seen, keys))[1]
         return codes, jnp.sum(terms)
+
+
+def _opened(marks: Int[Array, "*t r"]) -> Int[Array, "*t r"]:
+    """Of each mark whether it is open, as 0 or 1: of parentheses whether any is."""
+    return jnp.concatenate([marks[..., :1] > 0, marks[..., 1:] % 2 > 0], axis=-1).astype(jnp.int32)
 
 
 def _refuse_hole(mask: Bool[Array, " t"]) -> Bool[Array, ""]:

@@ -84,10 +84,12 @@ class TokenGRU(eqx.Module):
         dropout: float = 0.0,
         word_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        marks: int = 0,
         key: Key,
     ) -> "TokenGRU":
         """Initialise the network; its logits are 0 at first, but for those that are given."""
-        cell = GRU.create(vocabulary, width, drop_probability=weight_dropout, key=key)
+        # marks: of how many marks that must close the network reads at each place whether they are open.
+        cell = GRU.create(vocabulary + marks, width, drop_probability=weight_dropout, key=key)
         output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary), weight_dropout)
         words, units = DroppedWords(vocabulary, word_dropout), DroppedUnits(places, width, dropout)
         return cls(cell, output, words, units)
@@ -106,22 +108,31 @@ class TokenGRU(eqx.Module):
         """The state before the first token."""
         return jnp.tanh(self._parts(given)[0])
 
-    def __call__(self, codes: Int[Array, " t"], given: Float[Array, " g"]) -> Float[Array, "t V"]:
-        """The logits of every token, given those before it."""
+    def __call__(
+        self, codes: Int[Array, " t"], given: Float[Array, " g"], marks: Int[Array, "t m"] | None = None
+    ) -> Float[Array, "t V"]:
+        """The logits of every token, given those before it, and which marks these left open."""
         _, gates, logits = self._parts(given)
         chosen = self.words(codes[:-1])
         inputs = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen])
+        inputs = inputs if marks is None else jnp.concatenate([inputs, marks], axis=1)
         # The products that do not wait for a state are taken of all steps at once.
         added, read = self.units(len(codes))
         states = self.cell(self.cell.inputs(inputs) + gates, self.memory(given), kept=added, unroll=UNROLL)
         return self.output(states * read) + logits
 
     def step(
-        self, previous: Int[Array, ""], place: Int[Array, ""], memory: Float[Array, " n"], given: Float[Array, " g"]
+        self,
+        previous: Int[Array, ""],
+        place: Int[Array, ""],
+        memory: Float[Array, " n"],
+        given: Float[Array, " g"],
+        marks: Int[Array, " m"] | None = None,
     ) -> tuple[Float[Array, " V"], Float[Array, " n"]]:
         """The logits of the next token, and the state that they come from."""
         _, gates, logits = self._parts(given)
         chosen = jnp.where(place > 0, self.words(previous), 0.0)
+        chosen = chosen if marks is None else jnp.concatenate([chosen, marks])
         (state,) = self.cell((self.cell.inputs(chosen) + gates)[None], memory)
         return self.output(state) + logits, state
 
@@ -153,13 +164,13 @@ class TokenTransformer(eqx.Module):
         """An empty memory."""
         return self.network.memory()
 
-    def __call__(self, codes: Int[Array, " t"], given: Float[Array, " g"]) -> Float[Array, "t V"]:
-        """The logits of every token, given those before it."""
+    def __call__(self, codes: Int[Array, " t"], given: Float[Array, " g"], marks: Any = None) -> Float[Array, "t V"]:
+        """The logits of every token, given those before it, all of which it sees: it needs no count of open marks."""
         added, logits = self._parts(given)
         return self.network(codes, added) + logits
 
     def step(
-        self, previous: Int[Array, ""], place: Int[Array, ""], memory: Any, given: Float[Array, " g"]
+        self, previous: Int[Array, ""], place: Int[Array, ""], memory: Any, given: Float[Array, " g"], marks: Any = None
     ) -> tuple[Float[Array, " V"], Any]:
         """The logits of the next token, and the memory with its place."""
         added, logits = self._parts(given)

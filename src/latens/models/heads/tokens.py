@@ -34,6 +34,7 @@ class TokenHead(AbstractHead):
 
     # dropout: The probability that a training step drops a unit of the network at a place.
     # never_empty: Whether a row has a token before its end.
+    # closing: The codes of marks that must close; None: nothing must.
     # word_dropout: The probability that a training step does not see a token of the vocabulary as an input.
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("tokens",)
@@ -49,6 +50,7 @@ class TokenHead(AbstractHead):
     word_dropout: float = eqx.field(static=True, default=0.0)
     weight_dropout: float = eqx.field(static=True, default=0.0)
     never_empty: bool = eqx.field(static=True, default=False)
+    closing: tuple[int, int, tuple[int, ...]] | None = eqx.field(static=True, default=None)
 
     @property
     def num_outputs(self) -> int:
@@ -58,8 +60,9 @@ class TokenHead(AbstractHead):
     def initialised(self, *, key: Key) -> "TokenHead":
         """The head with the first weights of its network: at first tokens depend on no others."""
         if self.kind == "gru":
+            marks = 0 if self.closing is None else 1 + len(self.closing[2])
             drops = {name: getattr(self, name) for name in ("dropout", "word_dropout", "weight_dropout")}
-            network = TokenGRU.create(self.vocabulary, self.width, places=self.shape[0], **drops, key=key)
+            network = TokenGRU.create(self.vocabulary, self.width, places=self.shape[0], **drops, marks=marks, key=key)
             return replace(self, network=network)
         made = TokenTransformer.create(self.shape[0], self.vocabulary, layers=self.layers, width=self.width, key=key)
         return replace(self, network=made)
@@ -68,7 +71,7 @@ class TokenHead(AbstractHead):
         """The distribution of rows given these outputs."""
         if self.network is None:
             raise ConfigError("this head has no weights yet.", where="likelihood", fix="head.initialised(key=...)")
-        return TokenSequence(self.network, outputs, self.shape, never_empty=self.never_empty)
+        return TokenSequence(self.network, outputs, self.shape, never_empty=self.never_empty, closing=self.closing)
 
     def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs of tokens that come as often as in the data, an end once a row."""

@@ -209,8 +209,8 @@ def _tokens(schema: Schema, config: LikelihoodConfig, options: TokenOptions) -> 
     if options.kind == "transformer" and (options.dropout or options.word_dropout or options.weight_dropout):
         what = "these dropouts are of a recurrent network."
         raise ConfigError(what, where="likelihood.kind", fix="Leave them out, or use --set likelihood.kind=gru.")
-    never_empty = schema.tokens.never_empty
-    return TokenHead(schema.shape, schema.tokens.size, **structs.asdict(options), never_empty=never_empty)
+    rules = {"never_empty": schema.tokens.never_empty, "closing": schema.tokens.closing}
+    return TokenHead(schema.shape, schema.tokens.size, **structs.asdict(options), **rules)
 
 
 def _levels(schema: Schema) -> int:
