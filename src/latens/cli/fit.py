@@ -127,7 +127,8 @@ def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | N
     if (context.args.log or context.args.watch) and not isinstance(config, VAEConfig):
         where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
         raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix=f"Remove {where}.")
-    return prepare(config, load_typed(context.args, start) if data is None else data, start=start)
+    found = load_typed(context.args, start) if data is None else data
+    return prepare(config, found, start=start, settings=settings)
 
 
 def config_typed(args: Any, settings: dict[str, Any], start: TrainedModel | None) -> Config:

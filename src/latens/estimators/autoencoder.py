@@ -287,7 +287,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         if not long:
             data = conditioned(with_fields(data, weight=weight), cells, fresh)
             data = labelled(data, y, config)
-        experiment = prepare(config, data, start=start)
+        experiment = prepare(config, data, start=start, settings={**self._said(), **(once or {})})
         callbacks = [*self._checked_callbacks(), *([print_epochs] if truth(self.verbose, "verbose") else [])]
         trained, result = train(experiment, callbacks=callbacks)
         masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
@@ -398,7 +398,20 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             what = f"the recipe {recipe!r} is a classifier, not an autoencoder."
             raise ConfigError(what, where="recipe", fix="Use GenerativeClassifier.")
         named = {name: value for part, what in parts.items() for name, value in settings_of(part, what).items()}
-        chosen = {
+        words = {name.rpartition(".")[2]: value for name, value in self._chosen().items()}
+        if isinstance(self.beta, str):  # a schedule
+            check_schedule(words.pop("beta"), "beta")
+        refuse_words(**words)
+        if self.epochs is not None or self.steps is not None:
+            # A budget of one's own replaces the recipe's.
+            config = replace(config, training=replace(config.training, epochs=None, steps=None, minutes=None))
+        # An estimator brings no test rows: those of `validation_fraction` validate.
+        usual = {"training.seed": seed, "data.validation": "split", **self._fixed_settings}
+        return override(config, {**usual, **named, **self._said()})
+
+    def _chosen(self) -> dict[str, Any]:
+        """The options that have a word of their own here."""
+        return {
             "posterior.latent_dim": self.latent_dim,
             "network.hidden": self.hidden,
             "training.batch_size": self.batch_size,
@@ -407,17 +420,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             "training.steps": self.steps,
             "objective.beta": self.beta,
         }
-        words = {name.rpartition(".")[2]: value for name, value in chosen.items()}
-        if isinstance(self.beta, str):  # a schedule
-            check_schedule(words.pop("beta"), "beta")
-        refuse_words(**words)
-        given = {name: plain_value(value) for name, value in chosen.items() if value is not None}
-        if self.epochs is not None or self.steps is not None:
-            # A budget of one's own replaces the recipe's.
-            config = replace(config, training=replace(config.training, epochs=None, steps=None, minutes=None))
-        # An estimator brings no test rows: those of `validation_fraction` validate.
-        given = {"training.seed": seed, "data.validation": "split", **self._fixed_settings, **named, **given}
-        return override(config, {**given, **given_settings(self.settings)})
+
+    def _said(self) -> dict[str, Any]:
+        """What the user set, by name."""
+        given = {name: plain_value(value) for name, value in self._chosen().items() if value is not None}
+        return {**given, **given_settings(self.settings)}
 
     def _parts(self) -> dict[PartName, Any]:
         """What was given for each part of the model: a name or an object."""

@@ -68,7 +68,7 @@ class RowsEstimator(BaseEstimator):
         if not isinstance(config, VAEConfig):
             raise ConfigError(f"the recipe {self.recipe!r} is a classifier.", where="recipe", fix="Use a VAE's recipe.")
         config = override(config, {"training.seed": seed, **(usual or {}), **given_settings(self.settings)})
-        return train(prepare(config, data))[0]
+        return train(prepare(config, data, settings=given_settings(self.settings)))[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

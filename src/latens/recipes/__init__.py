@@ -2,7 +2,7 @@
 
 import configparser
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,9 +112,10 @@ def recipe_of(config: Config) -> Recipe:
     return recipe
 
 
-def of_rows(config: Config, data: Dataset) -> Config:
+def of_rows(config: Config, data: Dataset, settings: Mapping[str, Any] | None = None) -> Config:
     """The configuration; of text and of cells, where it is one of `default`, that of `text` or `cells`."""
-    # The same settings: an option that differs from that of `default` stays.
+    # The same settings: an option that differs from that of `default` stays, and what was set to the value that it has
+    # there.
     name = "text" if data.schema.kind == "tokens" else "cells" if data.cells and data.schema.kind == "counts" else ""
     if not name or config.recipe != "default":
         return config
@@ -124,7 +125,7 @@ def of_rows(config: Config, data: Dataset) -> Config:
     for part, options in to_json(get_recipe(name).config).items():
         if isinstance(options, dict):
             own[part] |= {name: value for name, value in options.items() if own[part][name] == usual[part][name]}
-    return from_json(own | {"recipe": name})
+    return override(from_json(own | {"recipe": name}), settings or {})
 
 
 def config_of(name: str, settings: dict[str, Any], stored: dict[str, Any] | None, *, where: str) -> Config:

@@ -7,7 +7,7 @@ import math
 import platform
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -169,13 +169,17 @@ class Experiment:
 
 
 @checked_later
-def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None) -> Experiment:
+def prepare(
+    config: Config, data: Dataset, *, start: TrainedModel | None = None, settings: Mapping[str, Any] | None = None
+) -> Experiment:
     """Resolve a configuration on data, and refuse what cannot be built, planned or trained.
 
     Args:
         config: The configuration, which may leave options open.
         data: The data.
         start: A trained model of the same structure, whose weights training starts from; None starts from new ones.
+        settings: The options that were set by name, which the configuration has already: where rows of text or cells
+            choose a recipe of their own, they stay as set. None: those that differ from the recipe `default`.
 
     Returns:
         The experiment, ready to be trained.
@@ -189,7 +193,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.get_recipe("default").config.')
     refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
     check_process()
-    given, config = config.recipe, of_rows(config, data)
+    given, config = config.recipe, of_rows(config, data, settings)
     recipe = recipe_of(config)
     refuse_on_stream(config, data)
     config = going_on(config, start)

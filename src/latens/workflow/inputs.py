@@ -10,6 +10,7 @@ from latens import pretrained
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
+from latens.data.formats.anndata import is_annotated
 from latens.data.formats.registry import strings_of
 from latens.data.formats.tables import is_frame
 from latens.data.given import GIVEN
@@ -55,6 +56,9 @@ def rows_of(data: Any, positions: Any, shape: tuple[int, ...]) -> np.ndarray:
     if is_frame(data):  # whose columns have names, which an array of it would lose
         fix = "Give latens.load_data(frame, schema=model.schema)."
         raise DataError("a frame is not an array of rows.", where="data", fix=fix)
+    if is_annotated(data):
+        fix = "Give latens.load_data(adata, layer=..., condition=[...], schema=model.schema), as the model was trained."
+        raise DataError("an AnnData object is not an array of rows.", where="data", fix=fix)
     rows = plain_numbers(data, "data")
     rows = rows if positions is None or rows.ndim == 0 else rows[positions_of(positions, len(rows))]
     if rows.ndim == 0 or rows.size == 0:
