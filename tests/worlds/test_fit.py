@@ -192,6 +192,13 @@ def test_all_of_the_closed_form_stays_and_files_of_before_have_none_of_it(record
     assert StepOptions().scaled is False  # what a file that does not say it is read with
 
 
+def test_what_no_closed_form_fills_is_trained(recording):
+    _, model = begun(recording, **{"posterior.latent_dim": 1})  # two numbers, the observation and the reward
+    assert not isinstance(model.decoder.change, InUnits)
+    parts = [getattr(model.decoder, name) for name in ("first", "drift", "push", "rest", "write", "bias")]
+    assert not any(isinstance(part, Frozen) for part in (*parts, model.encoder.gain))
+
+
 def test_a_scaled_posterior_is_moved_in_its_own_unit(recording):
     _, model = begun(recording)
     x, mask = jnp.array([0.1, 0.2, 0.0]), jnp.ones(3)

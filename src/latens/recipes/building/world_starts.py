@@ -7,10 +7,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from latens.models import AffineHead, StateSpaceModel
+from latens.models import StateSpaceModel
 from latens.models.heads.base import raw_scale
 from latens.models.heads.steps import InUnits, StepColumnsHead
 from latens.models.state_space import StepEncoder, value_of
+from latens.recipes.parts.steps import filled_by_changes
 from latens.trees import Frozen
 
 SHARPEST, SHARP = math.exp(-3.0), math.exp(-4.5)
@@ -62,10 +63,7 @@ def _weights(read: np.ndarray, said: np.ndarray) -> np.ndarray:
 def begins_at_changes(model: StateSpaceModel) -> bool:
     """Whether a model is one of steps of numbers beside ends, with latents enough for the numbers."""
     decoder: Any = model.decoder
-    inner = decoder.head.head if isinstance(decoder.head, AffineHead) else None
-    if not isinstance(inner, StepColumnsHead) or decoder.lags or not decoder.action_size:
-        return False
-    return 0 < inner.shape[-1] - len(inner.binary) <= decoder.latent_size
+    return filled_by_changes(decoder.head, decoder.latent_size, decoder.action_size, decoder.lags)
 
 
 def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inputs: np.ndarray) -> StateSpaceModel:

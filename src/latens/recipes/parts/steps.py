@@ -79,9 +79,10 @@ def state_space_model(
     dense = lambda n_in, n_out, k: Dense([n_in, *hidden, n_out], key=k, **options).with_output_weights_times(0.0)  # noqa: E731
     # What a closed form fills stays as it is beside networks: a step of Adam moves every weight alike.
     begins = bool(hidden) and config.start.kind == "closed-form"
-    still: Any = Frozen if begins and (filled(head) or read.scaled) else lambda array: array
-    kept: Any = Frozen if begins and read.scaled else lambda array: array
-    unit: Any = (lambda part, n: InUnits(part, Frozen(jnp.ones(n)))) if begins and read.scaled else lambda part, n: part
+    scaled = begins and read.scaled and (filled(head) or filled_by_changes(head, size, given, read.lags))
+    still: Any = Frozen if scaled or (begins and filled(head)) else lambda array: array
+    kept: Any = Frozen if scaled else lambda array: array
+    unit: Any = (lambda part, n: InUnits(part, Frozen(jnp.ones(n)))) if scaled else lambda part, n: part
     decoder = StepDecoder(
         cell=cell,
         first=kept(jnp.zeros((2, size))),
@@ -104,7 +105,7 @@ def state_space_model(
         precision = jnp.full((d, size), -4.0)
         logits = isinstance(head, m.BernoulliHead)
         gain = kept(jnp.zeros((d, size)))
-        encoder = StepEncoder(reader, change, gain, precision, read.reads, logits, _blind(schema), read.scaled)
+        encoder = StepEncoder(reader, change, gain, precision, read.reads, logits, _blind(schema), scaled)
     return m.StateSpaceModel(m.StepPrior(schema.shape[0]), encoder, decoder)
 
 
@@ -133,6 +134,14 @@ def filled(head: Any) -> bool:
     """Whether the first outputs of a head are the means of a step, so that a closed form can fill them."""
     inner = _inside(head)
     return inner.location_first and not isinstance(inner, StepColumnsHead | m.BernoulliHead)
+
+
+def filled_by_changes(head: Any, latents: int, given: int, lags: tuple[int, ...]) -> bool:
+    """Whether steps are numbers beside ends, with latents enough for the numbers, and begin at their changes."""
+    inner = _inside(head)
+    if not isinstance(head, m.AffineHead) or not isinstance(inner, StepColumnsHead) or lags or not given:
+        return False
+    return 0 < inner.shape[-1] - len(inner.binary) <= latents
 
 
 def _inside(head: Any) -> AbstractHead:
