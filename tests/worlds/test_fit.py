@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,11 @@ from latens.data import load  # noqa: E402
 from latens.data.schema import Schema  # noqa: E402
 from latens.errors import ConfigError, UsageError  # noqa: E402
 from latens.evaluation.alarm import alarm_from, densities  # noqa: E402
+from latens.models.heads.steps import InUnits  # noqa: E402
+from latens.models.state_space import StepNormal  # noqa: E402
 from latens.recipes import get_recipe  # noqa: E402
+from latens.recipes.parts.steps import StepOptions  # noqa: E402
+from latens.trees import Frozen  # noqa: E402
 from latens.workflow.experiment import prepare, train  # noqa: E402
 from latens.workflow.measurement import measure  # noqa: E402
 from latens.workflow.worlds import alarm_facts, alarm_of, area, coding_of, steps_of, steps_outside  # noqa: E402
@@ -39,6 +44,14 @@ class Line(gymnasium.Env):
     def step(self, action):
         self.x = 0.9 * self.x + 0.3 * float(action[0])
         return np.array([self.x], np.float32), 2 * self.x, bool(abs(self.x) > 1), False, {}
+
+
+class Paid(Line):
+    """The same, which pays 4 x'^2: no regression on x and a says it."""
+
+    def step(self, action):
+        seen, _, *others = super().step(action)
+        return seen, 4.0 * self.x**2, *others
 
 
 def policy(seen, rng):
@@ -125,6 +138,79 @@ def test_the_closed_form_is_the_law_of_a_linear_world(started):
     np.testing.assert_allclose(emission.mean()[:2], [0.4, 0.8], atol=1e-5)
     shares = np.asarray(started.data.x)[np.asarray(started.data.mask)[..., 2], 2].mean()
     assert float(emission.mean()[2]) == pytest.approx(shares, abs=0.02)
+
+
+def begun(path, **settings):
+    small = {"training.steps": 1, "optimizer.warmup_steps": 0, "network.hidden": [4], "posterior.units": 4}
+    made = prepare(override(get_recipe("world").config, {**small, **settings}), load(path))
+    return made, made.stages()[0].start(made.new_model(), made.data)
+
+
+def test_what_a_regression_leaves_of_a_reward_is_noise_of_the_step_and_not_of_its_latent(tmp_path):
+    made = record(Paid(), steps=600, policy=policy, seed=0)
+    made.write(tmp_path / "paid.parquet")
+    experiment, model = begun(tmp_path / "paid.parquet")
+    data = experiment.data
+    seen, paid = np.asarray(data.x, np.float64)[..., 0], np.asarray(data.x, np.float64)[..., 1]
+    pairs = np.asarray(data.mask)[:, 2:, 1] & (np.asarray(data.split) == 0)[:, None]
+    read = np.stack([seen[:, 1:-1][pairs], data.cond["inputs"][:, 2:, 0][pairs], np.ones(pairs.sum())], axis=1)
+    left = paid[:, 2:][pairs] - read @ np.linalg.lstsq(read, paid[:, 2:][pairs], rcond=None)[0]
+    emission = model.decoder.emission(jnp.zeros(0), jnp.zeros(2), jnp.zeros(0))
+    assert float(np.sqrt(emission.moments()[1][1])) == pytest.approx(np.sqrt(np.mean(left**2)), rel=0.03)
+    scale, change = (
+        data.schema.sequences.columns[1].scale,
+        np.sqrt(np.mean(np.square(paid[:, 2:] - paid[:, 1:-1])[pairs])),
+    )
+    latent = float(jnp.exp(model.decoder.rest.value[1, 1])) * scale
+    assert latent == pytest.approx(np.exp(-3.0) * change, rel=0.1)
+
+
+def test_networks_add_in_the_unit_of_the_noise_that_the_closed_form_leaves(recording):
+    _, model = begun(recording)
+    decoder = model.decoder
+    state, action = model.start()._replace(number=jnp.asarray(3)), jnp.zeros(1)
+    layers = lambda m: (m.decoder.change.network.layers[-1].bias, m.decoder.say.network.numbers.layers[-1].bias)  # noqa: E731
+    ones = eqx.tree_at(layers, model, replace_fn=jnp.ones_like).decoder
+    before, after = (one.prior(state, state.memory, action) for one in (decoder, ones))
+    np.testing.assert_allclose(after.loc - before.loc, jnp.exp(before.log_scale), rtol=1e-4)
+    np.testing.assert_allclose(after.log_scale - before.log_scale, 5 * np.tanh(0.2), rtol=1e-4)
+    of = lambda one: one.outputs(jnp.zeros(0), jnp.zeros(2), jnp.zeros(0)).reshape(2, 3)  # noqa: E731
+    softplus = np.log1p(np.exp(np.asarray(of(decoder)[1], np.float64))) + 0.0003
+    np.testing.assert_allclose(of(ones)[0, :2] - of(decoder)[0, :2], softplus[:2], rtol=1e-3)
+    np.testing.assert_allclose(of(ones)[1, :2] - of(decoder)[1, :2], 1.0, rtol=1e-5)
+
+
+def test_all_of_the_closed_form_stays_and_files_of_before_have_none_of_it(recording):
+    kinds = {True: Frozen, False: jax.Array}
+    for scaled, kind in kinds.items():
+        experiment, model = begun(recording, **{"posterior.scaled": scaled})
+        assert experiment.config.posterior.options["scaled"] is scaled
+        parts = [getattr(model.decoder, name) for name in ("first", "drift", "push", "rest", "write", "bias")]
+        assert all(isinstance(part, kind) for part in (*parts, model.encoder.gain))
+        assert isinstance(model.decoder.change, InUnits) is scaled
+        assert model.encoder.scaled is scaled
+    assert StepOptions().scaled is False  # what a file that does not say it is read with
+
+
+def test_what_no_closed_form_fills_is_trained(recording):
+    _, model = begun(recording, **{"posterior.latent_dim": 1})  # two numbers, the observation and the reward
+    assert not isinstance(model.decoder.change, InUnits)
+    parts = [getattr(model.decoder, name) for name in ("first", "drift", "push", "rest", "write", "bias")]
+    assert not any(isinstance(part, Frozen) for part in (*parts, model.encoder.gain))
+
+
+def test_a_scaled_posterior_is_moved_in_its_own_unit(recording):
+    _, model = begun(recording)
+    x, mask = jnp.array([0.1, 0.2, 0.0]), jnp.ones(3)
+    prior = StepNormal(jnp.array([0.3, -0.2]), jnp.log(jnp.array([0.5, 2.0])))
+    moved = eqx.tree_at(lambda m: m.encoder.change.layers[-1].bias, model, jnp.array([1.0, -2.0, 0.0, 0.0]))
+    read = (jnp.zeros(4), x, mask)
+    was, now = (
+        one.encoder.meet(one.decoder, read, jnp.asarray(True), prior, jnp.zeros(0), jnp.zeros(0))
+        for one in (model, moved)
+    )
+    np.testing.assert_allclose(now.loc - was.loc, jnp.array([1.0, -2.0]) * jnp.exp(was.log_scale), rtol=1e-3)
+    assert float(was.log_scale[0]) < float(prior.log_scale[0]) - 1.0
 
 
 def test_a_trained_model_is_an_environment_with_its_alarm(trained, tmp_path):

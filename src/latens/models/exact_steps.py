@@ -82,12 +82,12 @@ class ExactSmoother(AbstractModelEncoder):
 
     def messages(self, decoder: StepDecoder, x: Array, mask: Array, inputs: Array, alive: Array) -> tuple[Array, Array]:
         """Precision and shift of what each step and those after it say, of shapes (T, k, k) and (T, k)."""
-        size, deviation = decoder.latent_size, jnp.exp(decoder.rest[1])
+        size, deviation = decoder.latent_size, jnp.exp(value_of(decoder.rest)[1])
         drift, write = value_of(decoder.drift), value_of(decoder.write)
         noise = _noise_of(decoder)
         weight = mask.astype(jnp.float32) * jnp.exp(-2.0 * noise.log_scale_array())
-        said = (weight * (x - decoder.bias)) @ write.T  # of each step by itself
-        pushed = inputs @ value_of(decoder.push) + decoder.rest[0]
+        said = (weight * (x - value_of(decoder.bias))) @ write.T  # of each step by itself
+        pushed = inputs @ value_of(decoder.push) + value_of(decoder.rest)[0]
 
         def step(carry: tuple, at: tuple) -> tuple[tuple, tuple]:
             (precision, shift), (weight, said, pushed) = carry, at
@@ -116,6 +116,6 @@ class ExactSmoother(AbstractModelEncoder):
 
 def _noise_of(decoder: StepDecoder) -> DiagonalNormal:
     """The noise of a step, in the unit in which the model reads it."""
-    made: Any = decoder.head(decoder.bias)
+    made: Any = decoder.head(value_of(decoder.bias))
     base: Any = made.base if isinstance(made, Affine) else made
     return base

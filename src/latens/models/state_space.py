@@ -67,14 +67,14 @@ class StepDecoder(eqx.Module):
     """The prior of a step given the state, and the likelihood of the step given its latent."""
 
     cell: Any
-    first: Float[Array, "2 k"]
+    first: Float[Array, "2 k"] | Frozen
     drift: Float[Array, "k k"] | Frozen
     push: Float[Array, "a k"] | Frozen
-    rest: Float[Array, "2 k"]
+    rest: Float[Array, "2 k"] | Frozen
     change: Any
     write: Float[Array, "k n_out"] | Frozen
     lagged: Float[Array, "l n_out"] | Frozen
-    bias: Float[Array, " n_out"]
+    bias: Float[Array, " n_out"] | Frozen
     say: Callable[..., Array] | None
     head: AbstractHead
     standardise: Callable[..., Array] | None = None
@@ -83,7 +83,7 @@ class StepDecoder(eqx.Module):
     @property
     def latent_size(self) -> int:
         """How many numbers the latent of a step has."""
-        return self.rest.shape[1]
+        return value_of(self.rest).shape[1]
 
     @property
     def action_size(self) -> int:
@@ -130,17 +130,18 @@ class StepDecoder(eqx.Module):
 
     def prior(self, state: StepState, memory: Float[Array, " n"], action: Float[Array, " a"]) -> StepNormal:
         """The prior of the next latent."""
-        loc, log_scale = state.z @ value_of(self.drift) + action @ value_of(self.push) + self.rest[0], self.rest[1]
+        rest, begun = value_of(self.rest), value_of(self.first)
+        loc, log_scale = state.z @ value_of(self.drift) + action @ value_of(self.push) + rest[0], rest[1]
         if self.change is not None:
             read = memory if self.cell is not None else jnp.concatenate([state.z, action])
             moved, wider = jnp.split(self.change(read), 2)
             loc, log_scale = loc + moved, log_scale + bounded(wider)
-        first = lambda row, later: jnp.where(state.number > 0, later, self.first[row])  # noqa: E731
+        first = lambda row, later: jnp.where(state.number > 0, later, begun[row])  # noqa: E731
         return StepNormal(first(0, loc), first(1, log_scale))
 
     def linear_outputs(self, z: Float[Array, " k"], recalled: Float[Array, " l"]) -> Float[Array, " n_out"]:
         """The outputs of a step as far as they are linear."""
-        outputs = z @ value_of(self.write) + self.bias
+        outputs = z @ value_of(self.write) + value_of(self.bias)
         return outputs + recalled @ value_of(self.lagged) if self.lags else outputs
 
     def outputs(
@@ -342,11 +343,12 @@ class StepEncoder(AbstractModelEncoder):
 
     cell: GRU
     change: Dense
-    gain: Float[Array, "d k"]
+    gain: Float[Array, "d k"] | Frozen
     log_precision: Float[Array, "d k"]
     reads: Reads = eqx.field(static=True, default="all")
     logits: bool = eqx.field(static=True, default=False)
     blind: tuple[int, ...] = eqx.field(static=True, default=())
+    scaled: bool = eqx.field(static=True, default=False)
 
     def __call__(
         self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
@@ -380,8 +382,9 @@ class StepEncoder(AbstractModelEncoder):
         expected = jax.nn.sigmoid(expected) if self.logits else expected
         moved, wider = jnp.split(self.change(jnp.concatenate([read, memory, prior.loc])), 2)
         scale = jnp.exp(prior.log_scale)
-        loc = prior.loc + (seen * (x - expected)) @ self.gain + scale * moved
         narrower = 0.5 * jnp.log1p(scale**2 * (seen @ jnp.exp(self.log_precision)))
+        unit = scale * jnp.exp(-narrower) if self.scaled else scale
+        loc = prior.loc + (seen * (x - expected)) @ value_of(self.gain) + unit * moved
         log_scale = prior.log_scale - narrower + bounded(wider)
         return StepNormal(jnp.where(alive, loc, prior.loc), jnp.where(alive, log_scale, prior.log_scale))
 

@@ -41,6 +41,9 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
                 f"steps {season} apart are alike in the training rows: each is given those {apart} before it"
             )
         posterior = replace_struct(posterior, options=options)
+    if config.recipe == "world" and "scaled" not in options and config.start.kind == "closed-form":
+        options["scaled"] = True
+        posterior = replace_struct(posterior, options=options)
     if posterior.latent_dim is None:
         each = 1 if options.get("lags") else 3
         posterior = replace_struct(posterior, latent_dim=min(MOST_LATENTS, max(4, each * columns)))

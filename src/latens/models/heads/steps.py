@@ -11,6 +11,7 @@ import numpy as np
 from latens.distributions import DiagonalNormal
 from latens.distributions.steps import StepColumns
 from latens.models.heads.base import AbstractHead, DataKind, Moment, Started, raw_scale, spread
+from latens.trees import Frozen
 from latens.typing import Array, Float
 
 MOST_SQUARE = 100.0
@@ -61,3 +62,14 @@ class CoinsApart(eqx.Module):
         z = read[-self.size :]
         logits = self.coins(jnp.concatenate([z, jnp.minimum(jnp.square(z), MOST_SQUARE)]))
         return self.numbers(read).at[jnp.array(self.places)].set(logits)
+
+
+class InUnits(eqx.Module):
+    """A network with outputs in fixed units, so that a step of Adam moves each by a part of its noise."""
+
+    network: Callable[[Array], Array]
+    unit: Frozen
+
+    def __call__(self, read: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        """The outputs."""
+        return self.network(read) * self.unit.value

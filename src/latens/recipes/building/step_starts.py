@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +10,9 @@ from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.models import StateSpaceModel
-from latens.models.state_space import StepEncoder
-from latens.recipes.building.world_starts import begins_at_changes, started_changes
+from latens.models.state_space import StepEncoder, value_of
+from latens.recipes.building.world_starts import begins_at_changes, filled_in, started_changes
 from latens.recipes.parts.steps import filled
-from latens.trees import Frozen
 
 MOST_STEPS = 200_000
 """Steps of training rows that the closed form sees."""
@@ -45,7 +43,7 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
         shape = head.shape
         shares = _level_shares(low + wide * x, seen, data.schema.levels, shape) if data.schema.levels else None
         head, bias = head.started((low + wide * mean).reshape(shape), shares, (wide**2 * variance).reshape(shape))
-        made = eqx.tree_at(lambda m: (m.decoder.head, m.decoder.bias), model, (head, jnp.asarray(bias, jnp.float32)))
+        made = filled_in(model, {"head": head, "bias": jnp.asarray(bias, jnp.float32)})
         return _reading(made, np.zeros((d, size)), np.full((d, size), math.exp(-4.0)))
     whole = _filled(x, seen)
     if decoder.lags:
@@ -55,7 +53,8 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
         parts = _of_components(whole, inputs, size)
     noise = np.maximum(parts["noise"], 1e-4)
     changed, bias = head.started_around((low + wide * parts["bias"]).reshape(head.shape), _blocks(noise * wide**2))
-    first = lambda rows: jnp.zeros((len(rows), decoder.bias.size)).at[:, :d].set(jnp.asarray(rows, jnp.float32))  # noqa: E731
+    width = value_of(decoder.bias).size
+    first = lambda rows: jnp.zeros((len(rows), width)).at[:, :d].set(jnp.asarray(rows, jnp.float32))  # noqa: E731
     given = {
         "head": changed,
         "bias": jnp.asarray(bias, jnp.float32),
@@ -66,14 +65,11 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
         "first": jnp.asarray(np.stack([np.zeros(size), 0.5 * np.log(parts["begun"])]), jnp.float32),
     }
     if decoder.lags:
-        flags = np.zeros((len(decoder.lags), decoder.bias.size))
-        if decoder.bias.size == 2 * d:  # scales are outputs too, which are wider before a lag is there
+        flags = np.zeros((len(decoder.lags), width))
+        if width == 2 * d:  # scales are outputs too, which are wider before a lag is there
             flags[:, d:] = parts["flags"]
         given["lagged"] = jnp.concatenate([first(parts["lagged"]), jnp.asarray(flags, jnp.float32)])
-    for name, value in given.items():
-        where = lambda m, name=name: getattr(m.decoder, name)  # noqa: E731
-        value = Frozen(value) if isinstance(getattr(decoder, name), Frozen) else value
-        model = eqx.tree_at(where, model, value, is_leaf=lambda node, name=name: node is getattr(decoder, name))
+    model = filled_in(model, given, parts["moved"], noise)
     gain = _gain(parts["drift"], parts["moved"], parts["write"], noise)
     return _reading(model, gain, parts["write"].T ** 2 / noise[:, None])
 
@@ -87,8 +83,7 @@ def _reading(model: StateSpaceModel, gain: np.ndarray, precision: np.ndarray) ->
     if not isinstance(model.encoder, StepEncoder):
         return model
     logs = np.log(np.maximum(precision, math.exp(-8.0)))
-    made = jnp.asarray(gain, jnp.float32), jnp.asarray(logs, jnp.float32)
-    return eqx.tree_at(lambda m: (m.encoder.gain, m.encoder.log_precision), model, made)
+    return filled_in(model, {"gain": gain, "log_precision": logs}, of="encoder")
 
 
 def _steps(data: Dataset, prepare: Preparation, decoder: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,10 +7,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from latens.models import AffineHead, StateSpaceModel
+from latens.models import StateSpaceModel
 from latens.models.heads.base import raw_scale
-from latens.models.heads.steps import StepColumnsHead
-from latens.models.state_space import StepEncoder
+from latens.models.heads.steps import InUnits, StepColumnsHead
+from latens.models.state_space import StepEncoder, value_of
+from latens.recipes.parts.steps import filled_by_changes
+from latens.trees import Frozen
 
 SHARPEST, SHARP = math.exp(-3.0), math.exp(-4.5)
 """The least noise of a latent at the start, and the noise of what it says, as shares of the spread of a step's change.
@@ -61,10 +63,7 @@ def _weights(read: np.ndarray, said: np.ndarray) -> np.ndarray:
 def begins_at_changes(model: StateSpaceModel) -> bool:
     """Whether a model is one of steps of numbers beside ends, with latents enough for the numbers."""
     decoder: Any = model.decoder
-    inner = decoder.head.head if isinstance(decoder.head, AffineHead) else None
-    if not isinstance(inner, StepColumnsHead) or decoder.lags or not decoder.action_size:
-        return False
-    return 0 < inner.shape[-1] - len(inner.binary) <= decoder.latent_size
+    return filled_by_changes(decoder.head, decoder.latent_size, decoder.action_size, decoder.lags)
 
 
 def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inputs: np.ndarray) -> StateSpaceModel:
@@ -101,11 +100,15 @@ def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inp
     write[np.arange(len(numbers)), numbers] = 1.0
     noise = np.full(d, 1.0)
     noise[numbers] = (SHARP * spread) ** 2
+    # The posterior does not read what is foretold: all that a regression leaves of it is noise of the step itself.
+    hidden = np.flatnonzero(foretold)
+    noise[numbers[hidden]] = moved[hidden]
+    moved[hidden] = (SHARPEST * units[hidden]) ** 2
     shares = np.clip(x[..., coins].sum((0, 1)) / np.maximum(seen[..., coins].sum((0, 1)), 1), 1e-3, 1 - 1e-3)
     bias = np.zeros((2, d))
     bias[0, coins] = np.log(shares) - np.log1p(-shares)
     bias[1] = raw_scale(np.sqrt(noise), "softplus", inner.scale_floor)
-    outputs = np.zeros((size, decoder.bias.size))
+    outputs = np.zeros((size, value_of(decoder.bias).size))
     outputs[:, :d] = write
     given = {
         "bias": bias.reshape(-1),
@@ -115,13 +118,35 @@ def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inp
         "rest": np.stack([np.pad(weights[-1], (0, rest)), 0.5 * np.log(np.pad(moved, (0, rest), constant_values=0.2))]),
         "first": np.stack([mean, np.log(scale)]),
     }
-    for name, value in given.items():
-        made = jnp.asarray(value, jnp.float32)
-        model = eqx.tree_at(lambda m, name=name: getattr(m.decoder, name), model, made)
+    left = np.where(np.isin(np.arange(d), coins), 1.0, noise)
+    model = filled_in(model, given, np.pad(moved, (0, rest), constant_values=0.2), left)
     if isinstance(model.encoder, StepEncoder):
         write[:, coins] = 0.0
         gain = _gain(drift, np.pad(moved, (0, rest), constant_values=0.2), write, noise)
         precision = np.log(np.maximum(write.T**2 / noise[:, None], math.exp(-8.0)))
-        made = jnp.asarray(gain, jnp.float32), jnp.asarray(precision, jnp.float32)
-        model = eqx.tree_at(lambda m: (m.encoder.gain, m.encoder.log_precision), model, made)
+        model = filled_in(model, {"gain": gain, "log_precision": precision}, of="encoder")
+    return model
+
+
+def filled_in(
+    model: StateSpaceModel,
+    given: dict[str, Any],
+    moved: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    *,
+    of: str = "decoder",
+) -> StateSpaceModel:
+    """The model with these arrays in one of its parts; its networks add in the unit of these variances of the noise."""
+    part: Any = getattr(model, of)
+    for name, value in given.items():
+        old = getattr(part, name)
+        value = value if name == "head" else jnp.asarray(value, jnp.float32)
+        value = Frozen(value) if isinstance(old, Frozen) else value
+        at = lambda m, name=name: getattr(getattr(m, of), name)  # noqa: E731
+        model = eqx.tree_at(at, model, value, is_leaf=lambda node, old=old: node is old)
+    for name, variance in (("change", moved), ("say", noise)):
+        network = getattr(part, name, None)
+        if isinstance(network, InUnits) and variance is not None:
+            unit = jnp.ones(network.unit.value.size).at[: len(variance)].set(jnp.sqrt(jnp.float32(variance)))
+            model = eqx.tree_at(lambda m, name=name: getattr(m.decoder, name).unit.value, model, unit)
     return model

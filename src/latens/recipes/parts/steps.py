@@ -13,7 +13,7 @@ from latens.data.world import REWARD, TERMINATED
 from latens.errors import ConfigError
 from latens.models import AbstractHead
 from latens.models.exact_steps import ExactSmoother
-from latens.models.heads.steps import CoinsApart, StepColumnsHead
+from latens.models.heads.steps import CoinsApart, InUnits, StepColumnsHead
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
@@ -36,6 +36,9 @@ class StepOptions(Part, frozen=True):
     # linear-Gaussian model)
     reads: Literal["all", "past", "exact"] = "all"
     units: Width = 64  # how many units read the row
+    # whether networks add in the unit of the noise that the closed form leaves, all of which then stays as it is; off
+    # in files of before
+    scaled: bool = False
 
 
 def step_schema(schema: Schema) -> Schema:
@@ -75,18 +78,22 @@ def state_space_model(
     heard = read.memory or size + given
     dense = lambda n_in, n_out, k: Dense([n_in, *hidden, n_out], key=k, **options).with_output_weights_times(0.0)  # noqa: E731
     # What a closed form fills stays as it is beside networks: a step of Adam moves every weight alike.
-    still: Any = Frozen if hidden and config.start.kind == "closed-form" and filled(head) else lambda array: array
+    begins = bool(hidden) and config.start.kind == "closed-form"
+    scaled = begins and read.scaled and (filled(head) or filled_by_changes(head, size, given, read.lags))
+    still: Any = Frozen if scaled or (begins and filled(head)) else lambda array: array
+    kept: Any = Frozen if scaled else lambda array: array
+    unit: Any = (lambda part, n: InUnits(part, Frozen(jnp.ones(n)))) if scaled else lambda part, n: part
     decoder = StepDecoder(
         cell=cell,
-        first=jnp.zeros((2, size)),
+        first=kept(jnp.zeros((2, size))),
         drift=still(0.9 * jnp.eye(size)),
         push=still(jnp.zeros((given, size))),
-        rest=jnp.zeros((2, size)),
-        change=dense(heard, 2 * size, keys[1]) if hidden else None,
+        rest=kept(jnp.zeros((2, size))),
+        change=unit(dense(heard, 2 * size, keys[1]), 2 * size) if hidden else None,
         write=still(SPOKEN * jax.random.normal(keys[2], (size, width))),
         lagged=still(jnp.zeros((recalled, width))),
-        bias=jnp.zeros(width),
-        say=_said(head, size, dense, read.memory + size, width, keys[3]) if hidden else None,
+        bias=kept(jnp.zeros(width)),
+        say=unit(_said(head, size, dense, read.memory + size, width, keys[3]), width) if hidden else None,
         head=head,
         standardise=entry,
         lags=read.lags,
@@ -97,7 +104,8 @@ def state_space_model(
         change = dense(read.units + read.memory + size, 2 * size, keys[5])
         precision = jnp.full((d, size), -4.0)
         logits = isinstance(head, m.BernoulliHead)
-        encoder = StepEncoder(reader, change, jnp.zeros((d, size)), precision, read.reads, logits, _blind(schema))
+        gain = kept(jnp.zeros((d, size)))
+        encoder = StepEncoder(reader, change, gain, precision, read.reads, logits, _blind(schema), scaled)
     return m.StateSpaceModel(m.StepPrior(schema.shape[0]), encoder, decoder)
 
 
@@ -126,6 +134,14 @@ def filled(head: Any) -> bool:
     """Whether the first outputs of a head are the means of a step, so that a closed form can fill them."""
     inner = _inside(head)
     return inner.location_first and not isinstance(inner, StepColumnsHead | m.BernoulliHead)
+
+
+def filled_by_changes(head: Any, latents: int, given: int, lags: tuple[int, ...]) -> bool:
+    """Whether steps are numbers beside ends, with latents enough for the numbers, and begin at their changes."""
+    inner = _inside(head)
+    if not isinstance(head, m.AffineHead) or not isinstance(inner, StepColumnsHead) or lags or not given:
+        return False
+    return 0 < inner.shape[-1] - len(inner.binary) <= latents
 
 
 def _inside(head: Any) -> AbstractHead:
