@@ -17,6 +17,7 @@ from latens.estimators.base import with_nan
 from latens.evaluation.pool import pool
 from latens.io.process import check_count
 
+CELLS = type("AnnData", (), {"__module__": "anndata._core.anndata"})()
 DATES = np.full((3, 4), np.datetime64("2020-01-01"))
 NONE, TWINS = np.full((5, 4), 1.0, object), pd.DataFrame(np.ones((3, 2)), columns=["a", "a"])
 NONE[0, 2] = None
@@ -177,6 +178,7 @@ def test_arrays_beside_the_rows(vae: VAE) -> None:
         (lambda: trained.encode(DATES), "data: holds dates"),
         (lambda: trained.encode(rows.astype(complex)), "data: holds complex128 values"),
         (lambda: trained.encode(frame), "data: a frame is not an array of rows"),
+        (lambda: trained.encode(CELLS), "data: an AnnData object is not an array of rows"),
         (lambda: trained.encode(rows[:0]), "data: has shape (0, 4): no rows"),
         (lambda: trained.sample(2, label=np.array([0, 1])), "label: array([0, 1]) holds no codes of the 0 classes"),
         (lambda: trained.sample(2, seed="a"), "seed: 'a' is not a seed"),

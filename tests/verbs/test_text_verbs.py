@@ -10,6 +10,7 @@ import pytest
 from paths import ROOT
 
 from latens import load_data, prepare
+from latens.cli.main import main
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
@@ -44,6 +45,25 @@ def test_rows_of_text_choose_the_recipe_text_and_keep_what_was_set(trained):
     assert (config.recipe, config.likelihood.family, config.network.kind) == ("text", "tokens", "recurrent")
     assert config.objective.options == {"free_bits": 1.0, "free_bits_group": 4}
     assert config.training.steps == 40
+
+
+@pytest.mark.parametrize("rate", [0.006, 0.007])
+def test_what_was_set_stays_also_where_default_has_the_same(data, rate, tmp_path, monkeypatch, capsys):
+    """The recipe `default` learns at 0.006, `text` at another rate."""
+    assert (
+        get_recipe("default").config.optimizer.learning_rate
+        == 0.006
+        != get_recipe("text").config.optimizer.learning_rate
+    )
+    kept = lambda experiment: (experiment.config.recipe, experiment.config.optimizer.learning_rate)  # noqa: E731
+    settings = {"optimizer.learning_rate": rate}
+    config = override(get_recipe("default").config, settings)
+    assert kept(prepare(config, data, settings=settings)) == ("text", rate)
+    (tmp_path / "names.txt").write_text("\n".join(data.schema.decode(data.x)))
+    words = ["fit", str(tmp_path / "names.txt"), "--set", f"optimizer.learning_rate={rate}", "--dry-run", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)["config"]
+    assert (found["recipe"], found["optimizer"]["learning_rate"]) == ("text", rate)
 
 
 def test_the_number_of_characters_is_counted_with_the_end(trained, data):

@@ -410,8 +410,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return override(config, {**usual, **named, **self._said()})
 
     def _chosen(self) -> dict[str, Any]:
-        """The options that have a word of their own here."""
-        return {
+        return {  # the options that have a word of their own here
             "posterior.latent_dim": self.latent_dim,
             "network.hidden": self.hidden,
             "training.batch_size": self.batch_size,
