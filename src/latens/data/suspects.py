@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
+from latens.data.inapplicable import found_in
 from latens.data.sparse import columns_of
 
 FEW_ROWS = 100
@@ -50,6 +51,11 @@ def suspicions(dataset: Dataset) -> list[str]:
             f"Only {len(dataset)} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
             "IsolationForest and random forests of scikit-learn) are safer."
         )
+    found += [
+        f"Column {rule.column!r} is empty in all {rule.rows} rows where {rule.other!r} is {rule.name!r}, and hardly "
+        "elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it empty."
+        for rule in found_in(dataset)
+    ]
     names = [column.name for column in schema.columns]
     same: dict[str, str] = {}
     for name in names:

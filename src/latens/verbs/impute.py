@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from latens.data.columns import ColumnType
     from latens.workflow.filling import Pool
 
+_BLANK = (
+    "cells of a column that is empty wherever another has some name, as the memory of printers: stay empty (default)"
+)
 _COPULA = "a Gaussian copula of a run's own rows beside the model, as much as hidden cells ask for"
 _SURE = "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
 
@@ -32,6 +35,7 @@ class Impute(Verb):
     ] = None
     interval: Annotated[float | None, arg(_SURE, metavar="P", kind=number(0.01, 0.999))] = None
     copula: Annotated[str, arg(_COPULA, choices=("auto", "none"))] = "auto"
+    inapplicable: Annotated[str, arg(_BLANK, choices=("keep", "fill"))] = "keep"
     unknown: Unknown = "error"
     seed: Seed = 0
 
@@ -51,6 +55,13 @@ class Impute(Verb):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(self.data), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+        from latens.data.inapplicable import cells_of, read
+
+        rules, blank = read(trained.facts.get("inapplicable")), np.zeros(hidden.shape, bool)
+        # Cells of objects in Python are written as they are stored, where an empty one has no place.
+        if types is not None and data.places is None and self.inapplicable == "keep" and isinstance(self.data, str):
+            blank = hidden & cells_of(rules, trained.schema, data.x)
+            hidden = hidden & ~blank
         cells = hidden
         if data.places is not None:  # a step of several windows is one
             from latens.data.sequences import nearest_the_centre
@@ -84,7 +95,7 @@ class Impute(Verb):
             else:
                 made = table_as_written(data, rows, hidden, spec, path, at.options)
             sure = self.interval is not None and number is None
-            return made | (_intervals(data, hidden, found, self.interval or 0.0) if sure else {})
+            return made | (_intervals(data, hidden, found, self.interval or 0.0, path) if sure else {})
 
         few, empty = int((found.effective < 10).sum()), int(hidden.reshape(len(x), -1).all(axis=1).sum())
         value: dict[str, Any] = {"rows": len(data), "missing": count, "num_samples": self.num_samples}
@@ -108,6 +119,10 @@ class Impute(Verb):
         plain = (
             [f"Filled {count:,} of {hidden.size:,} cells ({100 * share:.1f} %) of {len(data):,} rows."] if count else []
         )
+        if blank.any():
+            value["inapplicable"] = int(blank.sum())
+            some = ", ".join(rule.words for rule in rules[:2]) + (" and more" if len(rules) > 2 else "")
+            plain.append(f"Left {blank.sum():,} cells empty: {some} (--inapplicable fill fills them).")
         if few or empty:
             plain.append(f"Be careful with {few + empty:,} rows: little in them says what is missing.")
         if count and types is not None and self.interval is None:
@@ -177,7 +192,9 @@ class _Filled(NamedTuple):
     weight: float  # of the model beside a copula, in [0, 1]
 
 
-def _intervals(data: "Dataset", hidden: "np.ndarray", found: _Filled, level: float) -> "dict[str, np.ndarray]":
+def _intervals(
+    data: "Dataset", hidden: "np.ndarray", found: _Filled, level: float, path: Path
+) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
     from latens.workflow.cells import interval
 
@@ -194,6 +211,10 @@ def _intervals(data: "Dataset", hidden: "np.ndarray", found: _Filled, level: flo
             stored = np.array(data.x[:, i], np.float64)
             stored[found.rows] = np.where(gone[found.rows], end, stored[found.rows])
             made[f"{column.name}.{name}"] = one.decoded(stored)
+    if path.suffix.lower() == ".csv":  # empty where nothing was filled in
+        places = {column.name: i for i, column in enumerate(data.schema.columns or ())}
+        gaps = {name: hidden[:, places[name.rpartition(".")[0]]] for name in made}
+        made = {name: np.where(gaps[name], values.astype(str), "").astype(object) for name, values in made.items()}
     taken = [column.name for column in data.schema.columns or () if column.name in made]
     if taken:
         what = f"the column {taken[0]!r} would be there twice."

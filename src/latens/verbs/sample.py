@@ -49,7 +49,6 @@ class Sample(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.conditions import parse_conditions
-        from latens.data.mixed import as_columns
         from latens.verbs._files import formula_note, formulas, lines_of
         from latens.workflow.inputs import lacks_prior
 
@@ -88,7 +87,7 @@ class Sample(Verb):
 
         said = self._said(at, mixed)
         if mixed:
-            arrays = as_columns(x, trained.schema) | ({} if chosen is None else {"label": arrays["label"]})
+            arrays = self._as_written(at, x) | ({} if chosen is None else {"label": arrays["label"]})
         arrays |= {name: np.full(n, value) for name, value in said.items()}
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
         text = f"{n} {'means of samples' if self.mean else 'samples'}"
@@ -103,6 +102,19 @@ class Sample(Verb):
             pixels=None if chosen is None or self.label is not None else pixels,
             text=text + formula_note(known, at.out),
         )  # fmt: skip
+
+    def _as_written(self, at: At, x: "np.ndarray") -> "dict[str, np.ndarray]":
+        """The columns of a mixed table; in a .csv file empty where a column does not apply."""
+        from latens.data.inapplicable import cells_of, read
+        from latens.data.mixed import as_columns
+
+        arrays = as_columns(x, at.trained.schema)
+        blank = cells_of(read(at.trained.facts.get("inapplicable")), at.trained.schema, x)
+        if at.writes and at.out.suffix.lower() == ".csv":
+            for (name, values), empty in zip(arrays.items(), blank.T):
+                if empty.any():
+                    arrays[name] = np.where(empty, "", values.astype(str)).astype(object)
+        return arrays
 
     def _said(self, at: At, mixed: bool) -> dict[str, Any]:
         """The conditions of every sample, by the names of their columns; of an archive by names of their own."""
@@ -125,7 +137,6 @@ class Sample(Verb):
 
     def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
         """Rows of a mixed table under conditions."""
-        from latens.data.mixed import as_columns
         from latens.evaluation.samples.conditional import sample_given
         from latens.verbs._files import formula_note
 
@@ -144,7 +155,7 @@ class Sample(Verb):
             text += f"\n{few}, and are less varied than they should be"
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
-        arrays, schema = as_columns(found.x, at.trained.schema), at.trained.schema
+        arrays, schema = self._as_written(at, found.x), at.trained.schema
         arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
         return Made(arrays=arrays, known=known, schema=schema, value=value, text=text + formula_note(known, at.out))
 

@@ -22,6 +22,7 @@ from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.check import lost_digits
 from latens.data.grown import grew_from
+from latens.data.inapplicable import found_in
 from latens.data.labels import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
@@ -164,6 +165,8 @@ class Experiment:
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         if (told := told_of(self.config, facts.get("steps"))) is not None:
             about["objective"] = told
+        if rules := found_in(self.data):
+            about["inapplicable"] = [list(rule) for rule in rules]
         made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
         return with_parts(made, self.parts)
 
