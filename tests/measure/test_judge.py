@@ -21,6 +21,7 @@ from latens.evaluation.samples.tables import (
     trends,
     with_error,
 )
+from latens.verbs.judge import _plain
 from latens.workflow.judge import judge
 
 
@@ -268,3 +269,14 @@ def test_the_command_prints_a_table_and_writes_a_page(tmp_path, capsys):
     assert found["shape"]["standard_error"] > 0
     assert main([*words, "--dry-run"]) == 0
     assert "would judge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("low", "more"), [(0.0099, "no more"), (0.0101, "more")])
+def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(low, more):
+    attack = {"auc": 0.5, "standard_error": 0.01, "caught": 0.023, "low": low, "high": 0.044, "rows": 700}
+    alike = {"value": 0.9, "standard_error": 0.01}
+    found = {"rows": {"fake": 700, "real": 700}, "shape": alike, "trend": alike, "attacks": {"near": attack}}
+    found["detection"] = {name: {"auc": 0.6} for name in ("trees", "logistic")}
+    line = _plain(found)[-1]
+    assert line == f"Gives away {more} than chance: an attack finds 2.3 % of real rows (chance: 1 %)."
+    assert len(line) <= 80

@@ -13,11 +13,7 @@ _shown: "Waiting | None" = None
 
 
 class Waiting:
-    """The line of one command: its name, what it is at, how far, and for how long.
-
-    Args:
-        name: The command.
-    """
+    """The line of one command: its name, what it is at, how far, and for how long."""
 
     def __init__(self, name: str) -> None:
         self.name, self.at, self.done, self.total, self.pauses = name, "", 0, 0, 0

@@ -11,6 +11,10 @@ _TARGET = "what a classifier learns to predict from either table (needs --test)"
 _SEED = "of the classifiers and the rows that are chosen (default 0)"
 
 
+ALARMS = 0.01
+"""The share of false alarms at which attacks are counted: what chance finds."""
+
+
 class Judge(Request):
     """A synthetic table beside the real one: how like it is, and what it gives away."""
 
@@ -52,10 +56,10 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     lines.append(f"Shown a real and a synthetic row, a test finds the real one in {100 * auc:.0f} % (guessing: 50 %).")
     attacks = found.get("attacks")
     if attacks:
-        caught = max(one["caught"] for one in attacks.values())
-        lines.append(
-            f"Given away: an attack finds {100 * caught:.1f} % of the real rows at 1 % false alarms (guessing: 1 %)."
-        )
+        worst = max(attacks.values(), key=lambda one: one["caught"])
+        more = "more" if worst["low"] > ALARMS else "no more"
+        found_in = f"an attack finds {100 * worst['caught']:.1f} % of real rows (chance: 1 %)"
+        lines.append(f"Gives away {more} than chance: {found_in}.")
     else:
         lines.append("Next: add --test REAL2, rows that did not make it, to see what it gives away.")
     return tuple(lines)
