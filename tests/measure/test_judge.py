@@ -278,5 +278,5 @@ def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(l
     found = {"rows": {"fake": 700, "real": 700}, "shape": alike, "trend": alike, "attacks": {"near": attack}}
     found["detection"] = {name: {"auc": 0.6} for name in ("trees", "logistic")}
     line = _plain(found)[-1]
-    assert line == f"Gives away {more} than chance: an attack finds 2.3 % of real rows (chance: 1 %)."
+    assert line == f"Gives away {more} than chance: an attack finds 2.3 % of real rows (chance 1 %)."
     assert len(line) <= 80

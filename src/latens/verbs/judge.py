@@ -58,7 +58,7 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     if attacks:
         worst = max(attacks.values(), key=lambda one: one["caught"])
         more = "more" if worst["low"] > ALARMS else "no more"
-        found_in = f"an attack finds {100 * worst['caught']:.1f} % of real rows (chance: 1 %)"
+        found_in = f"an attack finds {100 * worst['caught']:.1f} % of real rows (chance 1 %)"
         lines.append(f"Gives away {more} than chance: {found_in}.")
     else:
         lines.append("Next: add --test REAL2, rows that did not make it, to see what it gives away.")
