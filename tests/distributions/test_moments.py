@@ -42,6 +42,7 @@ from latens.distributions import (
     VariableMixture,
     VonMisesFisher,
     ZeroInflated,
+    pixels,
 )
 
 LOC, SCALE = np.array([0.3, -2.0]), np.array([0.5, 3.0])
@@ -275,3 +276,19 @@ def test_every_mean_of_a_whole_event_is_that_of_draws(made) -> None:
         events = np.asarray(events, float)
         error = events.std(axis=0) / np.sqrt(len(events))
         assert np.all(np.abs(np.asarray(found) - events.mean(axis=0)) < 4 * error + 1e-6)
+
+
+@pytest.mark.parametrize(("widest", "most"), [(-3.0, 0.1), (-1.0, 0.3)])
+def test_the_mean_by_blocks_is_near_the_sum_over_all_levels(
+    monkeypatch: pytest.MonkeyPatch, widest: float, most: float
+):
+    rng, size = np.random.default_rng(0), (2, 1, 1, 100)
+    values = {"loc": rng.uniform(-1.3, 1.3, size), "log_scale": rng.uniform(-5.5, widest, size)}
+    values |= {"logits": np.zeros(size[1:]), "coupling": rng.normal(0, 0.8, (1, 1, 1, 100))}
+    one = ColourLogistics(**{name: jnp.asarray(value, jnp.float32) for name, value in values.items()})
+    near = np.asarray(one.mean())
+    monkeypatch.setattr(pixels, "FEW_LEVELS", 256)
+    found = np.abs(near - np.asarray(one.mean()))
+    assert found.max() < most
+    assert np.median(found) < 0.01
+    assert found[..., 0].max() == 0.0
