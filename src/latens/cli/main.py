@@ -91,7 +91,8 @@ def _run(context: Context) -> int:
     for number, path in enumerate(context.args.imports):
         _import(path, number)
     verb = verbs().get(context.args.command)
-    shown = (verb is not None or context.args.command in TRAINING) and context.terminal and not context.quiet
+    silent = verb is not None or context.args.command in TRAINING or bool(getattr(context.args, "export", None))
+    shown = silent and context.terminal and not context.quiet
     with Waiting(context.args.command) if shown and not context.lines else contextlib.nullcontext():
         if verb is not None:
             return run_verb(verb, context)

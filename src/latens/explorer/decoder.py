@@ -108,7 +108,7 @@ def folded(model: Any) -> Any:
 
 def decoded_means(trained: Any, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
     """Decode latents to the means of p(x | z), a row each, in the units of the data."""
-    values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
+    values = evaluation.decode(trained.model, z, cond=trained.condition(codes), mean="seen")
     return evaluation.finite(trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4"), "decoded means")
 
 

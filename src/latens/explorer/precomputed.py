@@ -52,7 +52,7 @@ def precomputed(
     worst = np.argsort(codes.get("log_likelihood", means[:, 0]))[:WORST]
     places = np.union1d(places, worst)
     part = jax.tree.map(lambda leaf: np.asarray(leaf)[places], batch)
-    values = evaluation.reconstruct(trained.rows(part, key=jax.random.key(0)))
+    values = evaluation.reconstruct(trained.rows(part, key=jax.random.key(0)), mean="seen")
     kept = trained.data_units(values, mean=True).reshape(len(places), -1)
     kept = evaluation.finite(kept, "reconstructions").astype("<f4")
     files["data/reconstructions.bin"], files["data/reconstructed.bin"] = kept.tobytes(), places.astype("<u4").tobytes()

@@ -88,7 +88,7 @@ class Source:
 
     def reconstructions(self, batch: Batch) -> np.ndarray:
         """Reconstruct rows by the mean of p(x|z), in the units of the data."""
-        return self.trained.data_units(evaluation.reconstruct(self.rows(batch)), mean=True)
+        return self.trained.data_units(evaluation.reconstruct(self.rows(batch), mean="seen"), mean=True)
 
     def rows(self, batch: Batch) -> Rows:
         """Rows beside the model, with the noise of every picture."""
@@ -102,7 +102,8 @@ class Source:
     def decoded(self, z: np.ndarray, codes: Shaped[np.ndarray, " n"] | None = None, *, mean: bool = True) -> np.ndarray:
         """Decode latents, in the units of the data."""
         # codes: classes of a conditional model; None takes them in turn.
-        values = evaluation.decode(self.trained.model, z, key=self.event_key, mean=mean, cond=self.cond(len(z), codes))
+        how = "seen" if mean else False
+        values = evaluation.decode(self.trained.model, z, key=self.event_key, mean=how, cond=self.cond(len(z), codes))
         return self.trained.data_units(values, mean=mean)
 
     def cond(self, n: int, codes: Shaped[np.ndarray, " n"] | None) -> dict[str, np.ndarray] | None:
@@ -139,7 +140,9 @@ class Source:
         # label: vectors of the classes of a conditional model; None of others.
         cond = None if label is None else {"label": label.astype(np.float32)}
         z = z.reshape(len(z), *self.trained.latent_shape).astype(np.float32)
-        return self.images(self.trained.data_units(evaluation.decode(self.trained.model, z, cond=cond), mean=True))
+        return self.images(
+            self.trained.data_units(evaluation.decode(self.trained.model, z, cond=cond, mean="seen"), mean=True)
+        )
 
     @cached_property
     def posteriors(self) -> "Posteriors":
