@@ -54,3 +54,16 @@ def test_the_best_so_far_stays(capsys: pytest.CaptureFixture[str]) -> None:
     for value in (-99.25, -98.5, -98.75):
         shown(event("epoch", validation_elbo=value))
     assert shown._text(event("chunk")).count("validation -98.75 (best -98.50)") == 1
+
+
+@pytest.mark.parametrize(
+    ("minutes", "counted", "found"), [(2.0, None, (1.0, 120.0)), (2.0, 9999, (4242, 9999)), (None, None, (4242, None))]
+)
+def test_what_is_left_of_minutes_counts_where_steps_do_not(minutes: Any, counted: Any, found: Any) -> None:
+    shown = TerminalProgress(minutes=minutes)
+    shown._task = shown._bar.add_task("compiling", total=None, terms="")
+    told = event("chunk")
+    told.total_steps = counted
+    shown(told)
+    (task,) = shown._bar.tasks
+    assert (task.completed, task.total) == found

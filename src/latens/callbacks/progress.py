@@ -165,7 +165,9 @@ class TerminalProgress:
 
     # `every`: Steps from one line above the bar to the next, or None for no such lines.
 
-    def __init__(self, every: int | None = None) -> None:
+    # `minutes`: What training may take, which is what is left where the steps are not counted.
+
+    def __init__(self, every: int | None = None, minutes: float | None = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
         from rich.table import Column
@@ -179,6 +181,7 @@ class TerminalProgress:
             def render(self, task: Task) -> Text:
                 return Text(_left(task.time_remaining))
 
+        self._minutes = minutes
         console, self._still = Console(file=sys.stderr), contextlib.ExitStack()
         # What is left for the numbers, at the widest: "epoch 1819/1819", the bar, "1:02:03 left" and blanks.
         self._room = console.width - 15 - 10 - 12 - 4
@@ -224,11 +227,14 @@ class TerminalProgress:
             # A line that is too long would squeeze every column, the epoch first.
             while len(terms) > 1 and len("  ".join(terms)) > self._room:
                 terms.pop()
+            done, total = record["step"], event.total_steps
+            if total is None and self._minutes is not None:
+                done, total = event.snapshot.loop.seconds, 60.0 * self._minutes
             self._bar.update(
                 self._task,
                 description=_epochs(event),
-                completed=record["step"],
-                total=event.total_steps,
+                completed=done,
+                total=total,
                 terms="  ".join(terms)[: max(self._room, 20)],
             )
         if event.kind == "stage-end":
@@ -267,12 +273,14 @@ class JsonProgress(PlainProgress):
             say_line("trained", steps=loop.total, seconds=round(loop.seconds, 3), because=loop.stopped_because)
 
 
-def make_progress(terminal: bool, every: int | None = None, lines: bool = False) -> "PlainProgress | TerminalProgress":
+def make_progress(
+    terminal: bool, every: int | None = None, lines: bool = False, minutes: float | None = None
+) -> "PlainProgress | TerminalProgress":
     """Make the callback that shows progress: on a terminal a bar, else plain lines, or lines of JSON."""
     # every: steps from one line to the next, from before the first step on; None writes lines by time.
     if lines:
         return JsonProgress(every)
-    return TerminalProgress(every) if terminal else PlainProgress(every)
+    return TerminalProgress(every, minutes) if terminal else PlainProgress(every)
 
 
 __all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress", "objective_so_far"]

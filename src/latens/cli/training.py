@@ -52,7 +52,8 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     with contextlib.ExitStack() as stack:
         if not context.quiet:
             every = getattr(experiment.config.training, "log_every", None)
-            callbacks.append(stack.enter_context(make_progress(context.terminal, every, context.lines)))
+            minutes = getattr(experiment.config.training, "minutes", None)
+            callbacks.append(stack.enter_context(make_progress(context.terminal, every, context.lines, minutes)))
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
         stack.enter_context(_told(context))
