@@ -103,10 +103,16 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
             assert "cells" not in told[0]
         assert made.text.count(": surprise") == len(expected)
         assert "before any is flagged" not in made.text
-        # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
-        assert "at least 24 are flagged or none; give more with --held-out." in made.plain[1]
+        assert made.plain[1].startswith(f"Ranked the {len(expected)} oddest")
     assert looked_at == [[4, 0, 2, 5], [4, 0, 2, 5, 3, 1], [4, 0, 2, 5, 3, 1]]  # the most surprising rows
     assert made.text.index("row 4: surprise inf nats, p 0.5; visits is 0") < made.text.index("row 5: surprise 3.0 nats")
+    gated = trained.detect(new, held_out=held)
+    # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
+    assert "of 6 rows at least 24 must have it before any is flagged" in gated.text
+    assert gated.plain[1:] == (
+        "Flagged none: 4 usual rows are too few to flag single rows of 6.",
+        "Next: --top 20 ranks the oddest; --folds 5 compares with all rows of the run.",
+    )
 
 
 def test_few_held_out_rows_rank_where_they_cannot_flag(monkeypatch: pytest.MonkeyPatch) -> None:

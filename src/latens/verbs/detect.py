@@ -132,9 +132,11 @@ class Detect(Verb):
         plain = [f"Looked at {len(new):,} rows, beside {found.calibration:,} usual ones."]
         few = self.alpha * len(flagged)
         alarms = f"; about {few:.0f} of these may be false alarms" if len(flagged) else ""
-        if needed > 1 and not len(flagged):
-            few = f"beside so few usual rows at least {needed} are flagged or none"
-            plain.append(f"Flagged none: {few}; give more with --held-out.")
+        if self.top is not None:
+            plain.append(f"Ranked the {len(top):,} oddest, whether flagged or not; column rank has their order.")
+        elif needed > 1 and not len(flagged):
+            few = f"{found.calibration:,} usual rows are too few to flag single rows of {len(new):,}"
+            plain.append(f"Flagged none: {few}.")
         else:
             plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
         if len(top):
@@ -145,7 +147,8 @@ class Detect(Verb):
                 line += f", where {cell} is {value} and {expected} was expected"
             plain.append(f"{line}.")
         else:
-            plain.append("Next: --top 20 names the oddest rows although none is flagged.")
+            more = "" if self.folds else "; --folds 5 compares with all rows of the run"
+            plain.append(f"Next: --top 20 ranks the oddest{more}.")
         if self.top is None and len(flagged):
             plain.append(f"Next: open {at.out} and sort it by p_value.")
         return Made(arrays=arrays, infinite=("surprise",), value=told, text="\n".join(text), plain=tuple(plain))
