@@ -76,10 +76,11 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
         return Blame(order, p[rows][:, :cells], *(np.zeros((len(rows), cells)) for _ in range(3)))
 
     def detected(*found: Any, gate: bool, **options: Any) -> Detection:
-        assert gate is False
+        gates.append(gate)
         return Detection(surprise, np.linspace(0.1, 0.6, 6), np.ones(6), np.zeros(6, bool), 4, Drift(0.0, 1.0))
 
     looked_at: list[list[int]] = []
+    gates: list[bool] = []
     monkeypatch.setattr("latens.workflow.cells.blame", blame)
     monkeypatch.setattr("latens.workflow.detect.detect", detected)
     monkeypatch.setattr("latens.verbs.detect.LOOKED_AT", 2)
@@ -107,6 +108,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     assert looked_at == [[4, 0, 2, 5], [4, 0, 2, 5, 3, 1], [4, 0, 2, 5, 3, 1]]  # the most surprising rows
     assert made.text.index("row 4: surprise inf nats, p 0.5; visits is 0") < made.text.index("row 5: surprise 3.0 nats")
     gated = trained.detect(new, held_out=held)
+    assert gates == [False] * 4 + [True]
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
     assert "of 6 rows at least 24 must have it before any is flagged" in gated.text
     assert gated.plain[1:] == (
