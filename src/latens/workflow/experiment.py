@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -160,13 +161,18 @@ class Experiment:
             restore_best=self.config.training.keep == "best",
         )
 
+    @cached_property
+    def _inapplicable(self) -> list[list[Any]]:
+        """Where columns do not apply, looked for once: models are saved again and again while they train."""
+        return [list(rule) for rule in found_in(self.data)]
+
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         if (told := told_of(self.config, facts.get("steps"))) is not None:
             about["objective"] = told
-        if rules := found_in(self.data):
-            about["inapplicable"] = [list(rule) for rule in rules]
+        if self._inapplicable:
+            about["inapplicable"] = self._inapplicable
         made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
         return with_parts(made, self.parts)
 
