@@ -1,6 +1,7 @@
 """The encoder of rows of tokens: what follows the end changes nothing; and dropped words."""
 
 import dataclasses
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -57,8 +58,10 @@ def test_a_step_leaves_out_whole_words_of_the_inputs_only():
     head = TokenHead((4,), 6, width=3, word_dropout=0.9).initialised(key=KEY)
     drawn = realise(head, key=KEY)
     given = jax.random.normal(KEY, (head.num_outputs,))
-    rows = jnp.array([[a, b, 0, 0] for a in range(1, 6) for b in range(1, 6)] + [[a, 0, 0, 0] for a in range(6)])
-    assert np.isfinite(jax.vmap(drawn(given).log_prob)(rows)).all()  # dropped words can still be written
+    rows = jnp.array([[*row, *[0] * (4 - n)] for n in range(4) for row in product(range(1, 6), repeat=n)])
+    log_p = jax.vmap(drawn(given).log_prob)(rows)
+    assert np.isfinite(log_p).all()  # dropped words can still be written
+    np.testing.assert_allclose(np.exp(np.asarray(log_p, float)).sum(), 1.0, rtol=1e-5)
 
 
 def test_a_step_drops_units_of_a_place_by_the_law_of_one_step():
