@@ -134,7 +134,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.data.rows import MEASURED, every_nth
     from latens.workflow.experiment import as_trained
-    from latens.workflow.groups import held_out_rows, summary_of
+    from latens.workflow.groups import apart, held_out_rows, summary_of
     from latens.workflow.plain import kind_of
     from latens.workflow.refit import refit_text, start_text
 
@@ -154,6 +154,8 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
     for warning in warnings:
         log.warning("%s: %s", warning["name"], warning["message"])
+    altered = trained.preparation.alters and split != "train"
+    more = apart(trained, data, positions) if altered else None
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)
     text = "\n".join(part for part in (found.text(), found.warnings_text()) if part)
@@ -166,6 +168,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         stopped_because=loop.stopped_because,
         training_seconds=loop.seconds,
         refit=trained.facts.get("refit"),
+        apart=None if more is None else more.to_json(),
         metrics=found.to_json(),
         split=split,
         held_out=found.held_out,

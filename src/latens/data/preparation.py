@@ -91,6 +91,11 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
         """Whether a call needs a key."""
         return self.dequantize or self.binarize == "stochastic"
 
+    @property
+    def alters(self) -> bool:
+        """Whether training sees rows with cells hidden or pixels moved."""
+        return self.hide > 0 or self.shift > 0 or self.flip
+
     def __call__(self, x: Shaped[AnyArray, "*x"], *, key: Key | None) -> Shaped[Array, "*x"]:
         """Prepare one row."""
         # `key` may be None where `is_random` is False.

@@ -121,11 +121,12 @@ def _by(metrics: Numbers, gain: Mapping[str, Any], value: float, cells: float, o
 
 def overfit(
     *, steps: int, best_step: int | None, because: str, kept_last: bool, again: bool, metrics: Numbers,
-    history: Sequence[Mapping[str, Any]], start_kept: bool = False,
+    history: Sequence[Mapping[str, Any]], start_kept: bool = False, apart: Mapping[str, Any] | None = None,
 ) -> str:  # fmt: skip
     """Whether a model knows its training rows better than rows like them, by its validation or by `--all`."""
     # kept_last: whether the last step is kept whatever validation says; again: whether the last steps were trained on
-    # all rows; history: the epochs of metrics.jsonl; start_kept: whether the model is what training began with.
+    # all rows; history: the epochs of metrics.jsonl; start_kept: whether the model is what training began with; apart:
+    # how much higher the ELBO of whole training rows is, where training saw rows with cells hidden.
     gap, gain = metrics.get("generalisation_gap"), metrics.get("gain_over_independent")
     if gap is not None and gain is not None:
         size, error = gap["value"], gap["standard_error"] or 0.0
@@ -142,9 +143,12 @@ def overfit(
     if not rows or not best_step:
         return "Overfit: unknown. No rows were set aside to validate."
     kept = min(rows, key=lambda one: abs(one.get("step", 0) - (steps if kept_last else best_step)))
-    apart = kept.get("train_elbo", -math.inf) - kept["validation_elbo"]
-    if gain is not None and gain["value"] + apart > 0 and apart > LOST * (gain["value"] + apart):
-        return f"Overfit: in part. Training rows do {apart:.1f} nats better than validation rows."
+    far, error = kept.get("train_elbo", -math.inf) - kept["validation_elbo"], 0.0
+    if apart is not None:
+        far, error = apart["value"], apart["standard_error"]
+    if gain is not None and gain["value"] + far > 0 and far - LOST * (gain["value"] + far) > 2.0 * error:
+        others = "validation" if apart is None else "held-out"
+        return f"Overfit: in part. Training rows do {far:.1f} nats better than {others} rows."
     if kept_last and best_step < steps:
         fallen = max(one["validation_elbo"] for one in rows) - rows[-1]["validation_elbo"]
         yes = "yes" if fallen > 0 else "no"
@@ -168,6 +172,7 @@ def overfit_of(
         metrics=metrics,
         history=[record for record in records if record.get("event") == "epoch"],
         start_kept=bool((info.get("start") or {}).get("kept")),
+        apart=info.get("apart"),
     )
 
 
