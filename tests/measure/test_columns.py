@@ -15,8 +15,8 @@ from latens.config import override
 from latens.data.columns import ColumnType
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.figures import marginals, show_tail
+from latens.figures.tables import by_frequency
 from latens.pictures.draw import draw_pictures
-from latens.pictures.tables import _by_frequency
 from latens.recipes import get_recipe
 from latens.workflow.measurement import column_nats
 
@@ -141,11 +141,11 @@ def test_rare_names_share_a_bar_and_a_high_bar_makes_the_axis_logarithmic():
     codes = np.repeat(np.arange(10.0), counts)
     one = ColumnType("category", tuple("abcdefghij"), shares=tuple(counts / counts.sum()))
     data, samples = codes[:, None].copy(), np.array([[0.0], [3.0], [9.0], [np.nan]])
-    assert _by_frequency(data, samples, 0, one, None) == ("d", "f", "h", "i", "g", "b", "j", "3 others")
+    assert by_frequency(data, samples, 0, one.values) == ("d", "f", "h", "i", "g", "b", "j", "3 others")
     assert np.bincount(data[:, 0].astype(int)).tolist() == [40, 30, 20, 11, 7, 5, 4, 6]
     np.testing.assert_array_equal(samples[:, 0], [7.0, 0.0, 6.0, np.nan])
     data = codes[:, None].copy()
-    _by_frequency(data, samples[:1] * 0, 0, one, np.where(codes == 0, 100.0, 0.0))
+    by_frequency(data, samples[:1] * 0, 0, one.values, weight=np.where(codes == 0, 100.0, 0.0))
     assert data[codes == 0, 0].tolist() == [0.0]
     amounts = np.concatenate([np.zeros(70), np.arange(1.0, 31.0) ** 2])[:, None]
     plain, tailed = marginals(np.hstack([amounts[::-1] % 7, amounts]), np.hstack([amounts % 7, amounts]), ["a", "b"])

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import ks_2samp
 from scipy.stats.contingency import association, crosstab
 
+import latens
 from latens.cli.main import main
 from latens.errors import DataError, UsageError
 from latens.evaluation.samples.tables import (
@@ -21,8 +22,8 @@ from latens.evaluation.samples.tables import (
     trends,
     with_error,
 )
-from latens.verbs.judge import _plain
-from latens.workflow.judge import judge
+from latens.verbs.judge import _plain, held_by
+from latens.workflow.judge import judge, tables_of
 
 
 def people(n, seed, *, shift=0.0, tied=True):
@@ -280,3 +281,38 @@ def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(l
     line = _plain(found)[-1]
     assert line == f"Gives away {more} than chance: an attack finds 2.3 % of real rows (chance 1 %)."
     assert len(line) <= 80
+
+
+def test_the_rows_that_a_run_held_out_are_the_test(tmp_path, capsys, monkeypatch):
+    """The same tables as of two files that hold the rows which the run trained on and those which it did not."""
+    monkeypatch.chdir(tmp_path)
+    x = people(900, 0)
+    written(x, tmp_path / "real.csv")
+    written(people(500, 1), tmp_path / "fake.csv")
+    assert main(["fit", "real.csv", "--recipe", "table-mixture", "--epochs", "2", "--out", "run", "--quiet"]) == 0
+    capsys.readouterr()
+    data = latens.load_data("real.csv", label="none", typed=True)
+    files = [written(x[data.subset(split)], tmp_path / f"{split}.csv") for split in ("train", "test")]
+    found, _ = tables_of("real.csv", "fake.csv", held=held_by("run", "real.csv"))
+    by_files, _ = tables_of(files[0], "fake.csv", files[1])
+    for one, other in zip(found, by_files, strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+    assert main(["judge", "fake.csv", "fake.csv", "--test", "run"]) == 2
+    assert "was not trained on fake.csv" in capsys.readouterr().err
+    with pytest.raises(DataError, match="fewer than the run read"):
+        tables_of("fake.csv", "fake.csv", held=(np.arange(400), np.arange(500, 600)))
+
+
+def test_the_page_opens_with_what_it_comes_to_and_the_least_alike_column(tmp_path, capsys):
+    real, fake = people(400, 0), people(400, 1)
+    fake[:, 2] = 30.0
+    names = [written(x, tmp_path / f"{name}.csv") for x, name in ((real, "real"), (fake, "fake"))]
+    assert main(["judge", *names, "--out", str(tmp_path / "page.html")]) == 0
+    plain = capsys.readouterr().out.splitlines()[:3]
+    page = (tmp_path / "page.html").read_text()
+    assert all(line in page for line in plain)
+    assert page.index(plain[0]) < page.index("Every number</h2>")
+    tables = tables_of(*names)[0]
+    assert int(np.argmin(shapes(*tables))) == 2
+    assert tables[0].words == (("Lyon", "Oslo", "Porto"), (), (), ("no", "yes"))
+    assert tables[0].dates == (False, False, False, False)

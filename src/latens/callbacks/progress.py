@@ -85,9 +85,10 @@ class PlainProgress:
     """A line at the first epoch, one every few seconds, and a closing one: step, epoch, running mean objective."""
 
     # `every`: Steps from one line to the next in the place of seconds, or None.
+    # `altered`: what training does to rows, so that its ELBO is not that of whole rows.
 
-    def __init__(self, every: int | None = None) -> None:
-        self._last = -math.inf
+    def __init__(self, every: int | None = None, altered: str = "") -> None:
+        self._last, self._altered = -math.inf, altered
         self._active: Any = None
         self._line, self._best = "trained", _Best()
         self._by_count = None if every is None else StepLines(every)
@@ -119,7 +120,8 @@ class PlainProgress:
         if "elbo" in record or "train_elbo" in record:  # beside a validation ELBO stands an ELBO, never its negative
             total = f"/{event.total_steps}" if event.total_steps else ""
             parts = [f"step {record['step']}{total}", f"epoch {record['epoch']:.4g}"]
-            parts.append(f"training {_value(record.get('elbo', record.get('train_elbo', math.nan)))}")
+            words = f"training ({self._altered})" if self._altered else "training"
+            parts.append(f"{words} {_value(record.get('elbo', record.get('train_elbo', math.nan)))}")
         self._best.see(record)
         parts += self._best.words()
         if self._active is not None:
@@ -274,13 +276,14 @@ class JsonProgress(PlainProgress):
 
 
 def make_progress(
-    terminal: bool, every: int | None = None, lines: bool = False, minutes: float | None = None
+    terminal: bool, every: int | None = None, lines: bool = False, minutes: float | None = None, altered: str = ""
 ) -> "PlainProgress | TerminalProgress":
     """Make the callback that shows progress: on a terminal a bar, else plain lines, or lines of JSON."""
     # every: steps from one line to the next, from before the first step on; None writes lines by time.
+    # altered: what training does to rows, in words.
     if lines:
         return JsonProgress(every)
-    return TerminalProgress(every, minutes) if terminal else PlainProgress(every)
+    return TerminalProgress(every, minutes) if terminal else PlainProgress(every, altered)
 
 
 __all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress", "objective_so_far"]

@@ -53,7 +53,9 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
         if not context.quiet:
             every = getattr(experiment.config.training, "log_every", None)
             minutes = getattr(experiment.config.training, "minutes", None)
-            callbacks.append(stack.enter_context(make_progress(context.terminal, every, context.lines, minutes)))
+            altered = getattr(experiment.preparation, "altered", "")
+            shown = make_progress(context.terminal, every, context.lines, minutes, altered)
+            callbacks.append(stack.enter_context(shown))
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
         stack.enter_context(_told(context))
@@ -154,7 +156,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
     for warning in warnings:
         log.warning("%s: %s", warning["name"], warning["message"])
-    altered = trained.preparation.alters and split != "train"
+    altered = trained.preparation.altered and split != "train"
     more = apart(trained, data, positions) if altered else None
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)

@@ -92,9 +92,9 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
         return self.dequantize or self.binarize == "stochastic"
 
     @property
-    def alters(self) -> bool:
-        """Whether training sees rows with cells hidden or pixels moved."""
-        return self.hide > 0 or self.shift > 0 or self.flip
+    def altered(self) -> str:
+        """What training does to rows that are measured as they are, in words; empty for nothing."""
+        return " and ".join(["cells hidden"] * (self.hide > 0) + ["pictures moved"] * (self.shift > 0 or self.flip))
 
     def __call__(self, x: Shaped[AnyArray, "*x"], *, key: Key | None) -> Shaped[Array, "*x"]:
         """Prepare one row."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -130,6 +131,51 @@ def name_values(ax: Axes, names: Sequence[str]) -> None:
     slanted = sum(map(len, words)) > 24
     turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     ax.set_xticks(range(len(words)), words, fontsize=7, **turned)
+
+
+def date_values(ax: Axes) -> None:
+    """Write dates below axes of days since 1970.
+
+    Args:
+        ax: Axes whose x axis has days.
+    """
+    locator = AutoDateLocator(minticks=3, maxticks=7)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def by_frequency(
+    data: np.ndarray,
+    samples: np.ndarray,
+    place: int,
+    names: Sequence[str],
+    ordered: bool = False,
+    weight: np.ndarray | None = None,
+) -> tuple[str, ...]:
+    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one.
+
+    Args:
+        data: Rows of data, shape (n, D), NaN where missing; the column changes in place.
+        samples: Samples, shape (m, D), likewise.
+        place: The column.
+        names: The names of the codes.
+        ordered: Whether the names have an order, which they keep.
+        weight: How often each row of data counts, shape (n,); None for once.
+
+    Returns:
+        The names of the ranks.
+    """
+    seen = ~np.isnan(data[:, place])
+    codes = data[seen, place].astype(np.int64)
+    order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], len(names)), kind="stable")
+    order = np.arange(len(names)) if ordered else order
+    kept = len(order) if len(order) <= MOST_NAMES else MOST_NAMES - 1
+    rank = np.minimum(np.argsort(order), kept)
+    for rows in (data, samples):
+        own = ~np.isnan(rows[:, place])
+        rows[own, place] = rank[rows[own, place].astype(np.int64)]
+    others = (f"{len(order) - kept} others",) if kept < len(order) else ()
+    return tuple(names[code] for code in order[:kept]) + others
 
 
 def show_tail(ax: Axes, shares: np.ndarray) -> None:

@@ -2,7 +2,6 @@
 
 import jax
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from latens import evaluation, figures
 from latens.data.batches import Batch
@@ -15,7 +14,7 @@ from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.style import headline
-from latens.figures.tables import MOST, drawn_columns
+from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.pictures.source import FEW_ROWS, Made, Source
 from latens.workflow.measurement import column_nats, has_columns
 
@@ -27,7 +26,11 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
     """Draw data and samples, column by column."""
     data, samples, names, weight = _both(source, most)
     types = source.schema.types or ()
-    values = {i: _by_frequency(data, samples, i, one, weight) for i, one in enumerate(types) if one.named}
+    values = {
+        i: by_frequency(data, samples, i, one.values, one.kind == "ordinal", weight)
+        for i, one in enumerate(types)
+        if one.named
+    }
     chosen = None if types else most_varied(data, MOST)
     axes = figures.marginals(data, samples, names, columns=chosen, weight=weight, theme=source.theme)
     table = figures.marginals_table(data, samples, names, columns=chosen, weight=weight)
@@ -38,9 +41,7 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
         if one.named:
             figures.name_values(ax, values[i])
         elif one.kind == "date":
-            locator = AutoDateLocator(minticks=3, maxticks=7)
-            ax.xaxis.set_major_locator(locator)
-            ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+            date_values(ax)
         else:
             figures.show_tail(ax, table["data_share"][table["column"] == names[i]])
             if one.kind == "duration":
@@ -61,24 +62,6 @@ def most_varied(data: np.ndarray, most: int) -> list[int] | None:
     count = np.maximum(seen.sum(axis=0), 1)
     far = np.where(seen, data - np.where(seen, data, 0.0).sum(axis=0) / count, 0.0)
     return sorted(np.argsort(-(far**2).sum(axis=0) / count, kind="stable")[:most].tolist())
-
-
-def _by_frequency(
-    data: np.ndarray, samples: np.ndarray, place: int, one: ColumnType, weight: np.ndarray | None
-) -> tuple[str, ...]:
-    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one."""
-    # Names that have an order keep it.
-    seen = ~np.isnan(data[:, place])
-    codes = data[seen, place].astype(np.int64)
-    order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], one.cells), kind="stable")
-    order = np.arange(one.cells) if one.kind == "ordinal" else order
-    kept = len(order) if len(order) <= figures.MOST_NAMES else figures.MOST_NAMES - 1
-    rank = np.minimum(np.argsort(order), kept)
-    for rows in (data, samples):
-        own = ~np.isnan(rows[:, place])
-        rows[own, place] = rank[rows[own, place].astype(np.int64)]
-    others = (f"{len(order) - kept} others",) if kept < len(order) else ()
-    return tuple(one.values[code] for code in order[:kept]) + others
 
 
 def _segments(codes: np.ndarray, one: ColumnType) -> np.ndarray:

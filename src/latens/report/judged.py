@@ -1,7 +1,11 @@
 """A synthetic table beside the real one, as a page."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from latens.evaluation.samples.tables import Table, shapes
 from latens.report.html import Html, joined, table, tag
 from latens.report.page import document
 from latens.text import number, with_digits
@@ -50,21 +54,54 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     return made
 
 
-def judgement_page(found: dict[str, Any], real: str, fake: str) -> str:
-    """Write the page of a judgement."""
+def judgement_page(found: dict[str, Any], tables: list[Table], plain: Sequence[str], real: str, fake: str) -> str:
+    """Write the page of a judgement: what it comes to, each column as a picture, and every number."""
     counts = found["rows"]
-    lead = f"{counts['fake']:,} rows beside {counts['real']:,} real ones, {len(found['columns'])} columns."
+    lead = joined(tag("p", line) for line in plain)
     numbers = table("Every number", ("", fake, "what real rows reach", "what it is"), rows(found), numbers=(1, 2))
-    columns = [(one["column"], number(one["shape"], 3)) for one in found["worst_columns"]]
     pairs = [(" with ".join(one["columns"]), number(one["trend"], 3)) for one in found.get("worst_pairs", [])]
-    least: list[Html] = [table("Columns", ("column", "Shape"), columns, numbers=(1,))]
+    least: list[Html] = [_pictures(tables)]
     if pairs:
-        least.append(table("Pairs", ("columns", "Trend"), pairs, numbers=(1,)))
-    lacking = [
+        least.append(table("Pairs that are least alike", ("columns", "Trend"), pairs, numbers=(1,)))
+    least += [
         tag("p", f"{one['names']} names of {one['column']}, each of 20 real rows or more, are in no row.")
         for one in found["validity"]["names_of_20_rows_that_are_lacking"]
     ]
-    sections = [("numbers", "How good it is", numbers), ("least", "What is least alike", joined([*least, *lacking]))]
+    said = f"{counts['fake']:,} rows beside {counts['real']:,} real ones, {len(found['columns'])} columns."
+    sections = [
+        ("columns", "Column by column", joined(least)),
+        ("numbers", "Every number", joined([tag("p", said), numbers])),
+    ]
     if "near" in found:
         sections.append(("privacy", "What it gives away", tag("p", NEAR)))
-    return document(f"{fake} beside {real}", f"{fake} beside {real}", tag("p", lead), sections)
+    return document(f"{fake} beside {real}", f"{fake} beside {real}", lead, sections)
+
+
+def _pictures(tables: list[Table]) -> Html:
+    """Each column of the real and of the synthetic rows, the least alike first."""
+    from latens.figures.tables import MOST, by_frequency, date_values, marginals, name_values
+    from latens.report.told import Shot, figure, inches, picture
+
+    real, fake = tables[:2]
+    alike, (data, samples) = shapes(real, fake), (table.x.copy() for table in (real, fake))
+    chosen = [int(i) for i in np.argsort(alike, kind="stable")[:MOST]]
+    titles = [f"{real.names[i]}, {100 * alike[i]:.0f} % alike" for i in chosen]
+    words = {i: by_frequency(data, samples, i, real.words[i]) for i in chosen if real.words[i]}
+    for rows in (data, samples):
+        rows[:, np.flatnonzero(real.dates)] /= 86_400.0
+
+    def drawn(theme: Any) -> Any:
+        kinds = ("real", "synthetic")
+        axes = marginals(data[:, chosen], samples[:, chosen], titles, kinds=kinds, theme=theme)
+        for ax, i in zip(axes, chosen):
+            if i in words:
+                name_values(ax, words[i])
+            elif real.dates[i]:
+                date_values(ax)
+        return axes
+
+    light, dark = drawn("light"), drawn("dark")
+    more = f" The {MOST} least alike of {len(real.names)}." if len(real.names) > MOST else ""
+    caption = f"Real rows are grey, synthetic ones a line; columns that are least alike come first.{more}"
+    alt = "Histograms of each column, real and synthetic"
+    return figure(Shot("columns", caption, alt, picture(light), picture(dark), inches(light)))

@@ -46,7 +46,7 @@ def shots(light: list, dark: list) -> list[Shot]:
             one.described(table),
             picture(axes),
             picture(other),
-            _inches(axes),
+            inches(axes),
         )
         for one, axes, table, other in described
     ]
@@ -67,7 +67,8 @@ def figure(shot: Shot) -> Html:
     return tag("figure", tag("picture", dark, light), tag("figcaption", shot.caption))
 
 
-def _inches(axes: Any) -> tuple[float, float]:
+def inches(axes: Any) -> tuple[float, float]:
+    """The width and height of a picture."""
     width, height = figure_of(axes).get_size_inches()
     return float(width), float(height)
 

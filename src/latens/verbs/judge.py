@@ -1,15 +1,18 @@
 """`latens judge`: a synthetic table, whoever made it, beside the real one."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from latens.errors import UsageError
 from latens.io.terminal import table
 from latens.verbs.kernel import At, Made, Request, Work, Would, arg, whole
 
-_TEST = "real rows that did not make it: for attacks, utility, and what real rows reach"
+_TEST = "real rows that did not make FAKE, or the run that made it: then REAL's held-out rows; for attacks and utility"
 _TARGET = "what a classifier learns to predict from either table (needs --test)"
 _SEED = "of the classifiers and the rows that are chosen (default 0)"
 
+if TYPE_CHECKING:
+    import numpy as np
 
 ALARMS = 0.01
 """The share of false alarms at which attacks are counted: what chance finds."""
@@ -23,7 +26,7 @@ class Judge(Request):
     prints: ClassVar = True
     real: Annotated[str, arg("the table that the other one was made from", "REAL", reads=True)]
     fake: Annotated[str, arg("the synthetic table, whoever made it", "FAKE", reads=True)]
-    test: Annotated[str | None, arg(_TEST, metavar="REAL2", reads=True)] = None
+    test: Annotated[str | None, arg(_TEST, metavar="REAL2|RUN", reads=True)] = None
     target: Annotated[str | None, arg(_TARGET, metavar="COLUMN")] = None
     seed: Annotated[int, arg(_SEED, metavar="S", kind=whole(0, 2**32 - 1))] = 0
 
@@ -34,14 +37,34 @@ class Judge(Request):
         out = str(at.out) if at.writes else None
         yield Would(f"judge {self.fake} by {self.real}; nothing was written", {"out": out})
         from latens.report.judged import judgement_page
-        from latens.workflow.judge import judge
+        from latens.workflow.judge import judged, tables_of
 
-        found = judge(self.real, self.fake, test=self.test, target=self.target, seed=self.seed)
-        page = judgement_page(found, Path(self.real).name, Path(self.fake).name).encode("utf-8") if out else None
-        note = f"{out}: the same as a page" if out else ""
-        return Made(
-            value=found, text="\n".join(_lines(found, self.real, self.fake)), plain=_plain(found), raw=page, note=note
+        held = held_by(self.test, self.real) if self.test and Path(self.test, "run.json").is_file() else None
+        tables, left_out = tables_of(self.real, self.fake, self.test, held)
+        found = judged(tables, left_out, target=self.target, seed=self.seed)
+        plain, page, note = _plain(found), None, ""
+        if out:
+            page = judgement_page(found, tables, plain, Path(self.real).name, Path(self.fake).name).encode("utf-8")
+            note = f"{out}: the same as a page"
+        return Made(value=found, text="\n".join(_lines(found, self.real, self.fake)), plain=plain, raw=page, note=note)
+
+
+def held_by(run: str, real: str) -> "tuple[np.ndarray, np.ndarray]":
+    """The places of the rows of a table that trained a run, and of those that it held out."""
+    from latens.verbs._sources import open_model, read
+    from latens.workflow.groups import held_out_rows
+
+    at = open_model(run)
+    data = read(at, real)
+    split, held = held_out_rows(data)
+    if not at.knows(data):
+        what = f"was not trained on {real}."
+        raise UsageError(
+            what, where=f"--test {run}", fix="Give the table that the run was trained on, or rows as a file."
         )
+    if split not in ("test", "validation"):
+        raise UsageError("held no rows out.", where=f"--test {run}", fix="Give a file with rows that made nothing.")
+    return data.subset("train"), held
 
 
 def _plain(found: dict[str, Any]) -> tuple[str, ...]:
@@ -61,7 +84,7 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
         found_in = f"an attack finds {100 * worst['caught']:.1f} % of real rows (chance 1 %)"
         lines.append(f"Gives away {more} than chance: {found_in}.")
     else:
-        lines.append("Next: add --test REAL2, rows that did not make it, to see what it gives away.")
+        lines.append("Next: add --test RUN (the run that made it), or real rows of a file, to see what it gives away.")
     return tuple(lines)
 
 

@@ -28,23 +28,45 @@ LEAST = 50
 """Rows of a table below which nothing is judged."""
 
 
-def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, seed: int = 0) -> dict[str, Any]:
+def judge(
+    real: Any, fake: Any, *, test: Any = None, target: str | None = None, seed: int = 0, held: Any = None
+) -> dict[str, Any]:
     """Judge a synthetic table by the real one."""
+    # held: the places of the rows of REAL that made the other table, and of those that did not, in the place of a test.
+    return judged(*tables_of(real, fake, test, held), target=target, seed=seed)
+
+
+def tables_of(
+    real: Any, fake: Any, test: Any = None, held: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[list[Table], list[str]]:
+    """Real rows, synthetic ones and, if any, real ones that made nothing, in the same columns and codes."""
+    # returns: the tables, and the names of columns that are left out since every row has another text.
+    given = {"REAL": real, "FAKE": fake} | ({} if test is None or held is not None else {"--test": test})
+    read = {role: _read(value, role) for role, value in given.items()}
+    if held is not None:
+        names, x, texts = read["REAL"]
+        if len(x) <= max(int(places.max(initial=-1)) for places in held):
+            what = f"has {len(x)} rows, fewer than the run read."
+            raise DataError(what, where=str(real), fix="Give the table that the run was trained on.")
+        read |= {role: (names, x[places], texts) for role, places in zip(("REAL", "--test"), held)}
+    tables, left_out = alike(read)
+    for table in tables:
+        if len(table.x) < LEAST:
+            what = f"has {len(table.x)} rows; too few to judge anything by."
+            raise DataError(what, where=table.name, fix=f"Give at least {LEAST}.")
+    return tables, left_out
+
+
+def judged(tables: list[Table], left_out: list[str], *, target: str | None = None, seed: int = 0) -> dict[str, Any]:
+    """The numbers of a judgement, from its tables."""
     # - `shape` and `trend`: how like columns and pairs of columns are (1: equal), with those of new real rows beside;
     # - `detection`: whether trees, or logistic regression, tell its rows from real ones (1: no better than by chance);
     # - `utility`: what trees learn of a column from it, beside what they learn from the real rows;
     # - `attacks`: how well rows that made it are told from rows that did not (areas of 0.5: not at all);
     # - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
     # - `validity`: cells that the real table's columns could not have.
-    given = {"REAL": real, "FAKE": fake} | ({} if test is None else {"--test": test})
-    read = {role: _read(value, role) for role, value in given.items()}
-    tables, left_out = alike(read)
-    truth, made = tables[0], tables[1]
-    new = tables[2] if test is not None else None
-    for table in tables:
-        if len(table.x) < LEAST:
-            what = f"has {len(table.x)} rows; too few to judge anything by."
-            raise DataError(what, where=table.name, fix=f"Give at least {LEAST}.")
+    truth, made = tables[:2]
+    new = tables[2] if len(tables) > 2 else None
     if target is not None and new is None:
         what = f"the target {target!r} is predicted on real rows that did not make the other table; there are none."
         raise UsageError(what, where="--target", fix="Give them with --test REAL2 (test=), or leave --target out.")

@@ -27,6 +27,8 @@ class Table(NamedTuple):
     x: np.ndarray  # codes of names and numbers, of shape (n, columns), float64; NaN where a cell is missing
     category: np.ndarray  # true for columns of names, of shape (columns,)
     weight: np.ndarray | None = None  # how often each row counts in pairs of columns, of shape (n,); None for once
+    words: tuple[tuple[str, ...], ...] = ()  # of each column the names of its codes; () for one of numbers
+    dates: tuple[bool, ...] = ()  # whether a column holds dates, as seconds
 
     def rows(self, chosen: np.ndarray) -> "Table":
         """Some of the rows."""
@@ -57,7 +59,7 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
             hint = nearest(lacking[0] if lacking else extra[0], have if lacking else wanted)
             raise DataError(f"{what}; the tables must have the same columns as {first}.", where=other, fix=hint)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in tables}
-    category = []
+    category, known, dates = [], [], []
     for name in wanted:
         cells = {}
         for source, (names, x, texts) in tables.items():
@@ -66,7 +68,7 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
         names_here = {source: found is not None and bool(found.values) for source, (_, found) in cells.items()}
         if names_here[first]:
             words = {source: _words(*pair) for source, pair in cells.items()}
-            order = sorted({word for column in words.values() for word in column if word is not None})
+            order: list[str] = sorted({word for column in words.values() for word in column if word is not None})
             code = {word: float(i) for i, word in enumerate(order)}
             for source, column in words.items():
                 columns[source].append(np.array([np.nan if word is None else code[word] for word in column]))
@@ -78,7 +80,10 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
             for source, (values, found) in cells.items():
                 columns[source].append(values * _seconds(found))
         category.append(names_here[first])
-    made = [Table(s, tuple(wanted), np.stack(c, axis=1), np.array(category)) for s, c in columns.items()]
+        known.append(tuple(order) if names_here[first] else ())
+        dates.append(not names_here[first] and _is_date(cells[first][1]))
+    shared = {"words": tuple(known), "dates": tuple(dates)}
+    made = [Table(s, tuple(wanted), np.stack(c, axis=1), np.array(category), **shared) for s, c in columns.items()]
     return made, ids
 
 
@@ -87,6 +92,11 @@ def _seconds(found: Any) -> float:
     if found is None or not found.resolution:
         return 86_400.0 if found is not None and found.written == "D" else 1.0
     return UNITS[found.written] / 1e9
+
+
+def _is_date(found: Any) -> bool:
+    """Whether a column that holds no names holds dates."""
+    return found is not None and not found.resolution and found.written in ("D", "s")
 
 
 def _differ(values: np.ndarray) -> bool:
