@@ -1,5 +1,7 @@
 """What a model begins with: the tree that is its rival, and none where there is none to count."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ from latens.evaluation.evidence.tree import MOST_BINS, fit_tree
 from latens.models import Conditional
 from latens.models.heads.tree import BINS, TreeHead
 from latens.recipes import get_recipe
-from latens.recipes.building.closed_forms import started_from
+from latens.recipes.building.closed_forms import start_alone, started_from
 from latens.recipes.building.plan import resolve, starting
 from latens.recipes.building.recipe import build_new
 from latens.recipes.parts.bound import bind
@@ -38,6 +40,27 @@ def begun(frame: pd.DataFrame, **settings: object) -> tuple[latens.Dataset, Tree
     return data, started_from(model, data, Preparation()).decoder.head
 
 
+def tree_of(model: Any) -> Any:
+    """The decoder of the counted tree alone."""
+    found = start_alone(model)
+    assert found is not None
+    return found[0].decoder
+
+
+def test_training_begins_with_half_of_the_counted_ratios() -> None:
+    """p(x) at the start is that of a tree with half of each log ratio; the counted ones stay beside it."""
+    data, head = begun(table(300, 4))
+    tree, x = head(jnp.zeros(head.num_outputs)), data.x[data.subset("test")]
+    counted = head.counted.value
+    assert float(jnp.abs(counted).max()) > 0.1
+    np.testing.assert_allclose(tree.log_ratios, 0.5 * counted, atol=1e-6)
+    half = TreeHead(data.schema.types).with_tree(
+        *(np.asarray(one) for one in (head.parents.value, head.order.value, 0.5 * counted))
+    )
+    other = half(jnp.zeros(half.num_outputs))
+    np.testing.assert_allclose(jax.vmap(tree.log_prob)(x), jax.vmap(other.log_prob)(x), atol=1e-5)
+
+
 def test_the_start_is_the_rival() -> None:
     data, head = begun(table(300, 4))
     x, mask, weight = training_rows(data)
@@ -45,13 +68,14 @@ def test_the_start_is_the_rival() -> None:
     assert head.parents.value.tolist() == made.parents.tolist()
     assert sum(p != j for j, p in enumerate(made.parents)) == 3
     test = data.x[data.subset("test")]
+    head = eqx.tree_at(lambda h: h.more, head, jnp.zeros_like(head.more))
     tree = head(jnp.zeros(head.num_outputs))
     found = np.asarray(jax.vmap(tree.log_prob)(test))
     assert np.allclose(found, made.log_prob(test), atol=1e-4)
 
 
 @pytest.mark.parametrize("network", [{}, {"network.hidden": []}, {"network": "residual"}])
-def test_before_the_first_step_the_model_is_its_tree(network: dict) -> None:
+def test_the_model_has_its_tree_before_the_first_step(network: dict) -> None:
     """log p(x | z) of every z, with numbers, names and gaps; the gradient reaches the last weights."""
     rng, frame = np.random.default_rng(1), table(200, 3)
     frame["size"] = np.round(rng.normal((frame.c0 == "a") * 2.0, 1.0), 2)
@@ -71,7 +95,8 @@ def test_before_the_first_step_the_model_is_its_tree(network: dict) -> None:
 
     codes = jnp.asarray(3.0 * rng.standard_normal((3, config.posterior.latent_dim or 1)), jnp.float32)
     for z in codes:
-        assert np.allclose(at(model.decoder, z), made.log_prob(x, mask), atol=1e-4)
+        assert np.allclose(at(tree_of(model), z), made.log_prob(x, mask), atol=1e-4)
+        np.testing.assert_array_equal(at(model.decoder, z), at(model.decoder, codes[0]))
     slope = eqx.filter_grad(lambda decoder: at(decoder, codes[0]).sum())(model.decoder)
     last = slope.network.output if network.get("network") else slope.network.layers[-1]
     assert float(jnp.abs(last.weight).max()) > 0.0

@@ -1,6 +1,6 @@
 """Every picture of a trained model: what is said of it, when it applies, and the function that draws it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -292,11 +292,15 @@ def draw_pictures(
 
 def draw_of(source: Source, only: Collection[str] | None = None) -> Drawn:
     """Draw what applies of the pictures that are named, for a source whose posteriors may be known already."""
-    drawn: Drawn = []
+    return list(drawing(source, only))
+
+
+def drawing(source: Source, only: Collection[str] | None = None) -> Iterator[tuple[str, Any, dict[str, np.ndarray]]]:
+    """Draw one picture after the other, so that each can be kept as soon as it is there."""
     holds = cache(lambda word: NEEDS[word](source))
     for one in asked_for(only)[0]:
         if all(map(holds, one.needs.split(", "))):
             doing(f"drawing {one.name}")
             made = one.draw(source)
-            drawn += [] if made is None else [(one.name, *made)]
-    return drawn
+            if made is not None:
+                yield (one.name, *made)

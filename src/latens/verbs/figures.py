@@ -43,8 +43,8 @@ class Figures(Verb):
         from latens.callbacks.snapshots import kept_steps, load_snapshots
         from latens.data import KNOWN
         from latens.io.atomic import resource_errors
-        from latens.pictures.draw import asked_for, draw_pictures, save_pictures
-        from latens.pictures.source import Plane
+        from latens.pictures.draw import asked_for, drawing, save_pictures
+        from latens.pictures.source import Plane, Source
 
         only = None if self.only is None else [name.strip() for name in self.only.split(",") if name.strip()]
         needs = asked_for(only)[1]
@@ -61,20 +61,23 @@ class Figures(Verb):
         kept = load_snapshots(at.run.path) if several and at.run is not None else []
         cells, _, edges = Plane()
         plane = Plane(self.manifold_cells or cells, self.manifold_range, self.percentiles or edges)  # pyright: ignore[reportArgumentType]
-        drawn = draw_pictures(at.trained, data, history, kept, theme=self.theme, plane=plane, only=only)
-        if only is not None and not drawn:
+        source = Source(at.trained, data, history=history, snapshots=kept, theme=self.theme, plane=plane)
+        tables, files = {}, []
+        for picture in drawing(source, only):  # each is written at once: whoever stops the command keeps what is drawn
+            tables[picture[0]] = picture[2]
+            if folder != Path():
+                with resource_errors(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                files += save_pictures([picture], folder)
+        if only is not None and not tables:
             what, fix = (
                 f"none of the pictures of this model is called {self.only}.",
                 "writes all and lists their names.",
             )
             raise UsageError(what, where="--only", fix=f"`latens figures RUN` without --only {fix}")
-        tables = {name: table for name, _, table in drawn}
         if folder == Path():
-            return Made(arrays=tables, text=f"{len(drawn)} pictures")
-        with resource_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        files = save_pictures(drawn, folder)
-        lines = [f"{folder}: {len(drawn)} pictures as .png and .svg, their numbers as .csv"]
+            return Made(arrays=tables, text=f"{len(tables)} pictures")
+        lines = [f"{folder}: {len(tables)} pictures as .png and .svg, their numbers as .csv"]
         lines += [f"  {path}" for path in files if path.suffix == ".png"]
         value = {"folder": str(folder), "files": [str(path) for path in files]}
         return Made(arrays=tables, value=value, text="\n".join(lines))

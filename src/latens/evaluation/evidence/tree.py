@@ -1,6 +1,7 @@
 """The tree of columns that a table's rows have: chosen and counted in a second, a rival of every model of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from scipy import sparse
 from scipy.special import ndtr, ndtri
 
 from latens.data.columns import ColumnType
+from latens.evaluation.evidence.cuts import cut_by
 from latens.models.heads.table import middles_of
 from latens.models.heads.tree import BINS, TreeHead, bins_of
 from latens.typing import Array
@@ -27,6 +29,8 @@ PLAIN = 0.1
 FOLDS = 5
 MOST_ROWS = 2**15
 """Rows that a tree is counted in."""
+LEAST_CUT, MOST_CUT = 200, 2**13
+"""Rows from which on bins are cut by what they say of other columns, and those that decide whether these are taken."""
 MOST_BINS = 2048
 """Bins of all columns together, above which there is no tree: the counts of all pairs would not fit into memory."""
 
@@ -45,7 +49,7 @@ class ColumnTree(NamedTuple):
         self, x: Shaped[np.ndarray, "n c"], mask: Shaped[np.ndarray, "n c"] | None = None
     ) -> Shaped[np.ndarray, " n"]:
         """The log probability of rows, summed over missing cells."""
-        head = TreeHead(self.types).with_tree(self.parents, self.order, self.log_ratios)
+        head = TreeHead(self.types).with_tree(self.parents, self.order, self.log_ratios, self.bins)
         shown = np.ones(x.shape, bool) if mask is None else np.asarray(mask)
         return np.asarray(_log_prob(head, jnp.asarray(np.where(shown, x, 0)), jnp.asarray(shown)), np.float64)
 
@@ -80,11 +84,72 @@ def fit_tree(
     nothing = ColumnTree(bins, np.arange(columns), np.arange(columns), np.zeros((columns, most, most)), tuple(types))
     if columns * most > MOST_BINS or columns < 2 or len(x) < 2 * FOLDS:
         return nothing
-    score, ratios = pair_gains(x, mask, types, bins, weight=weight, most=most, shrinks=shrinks)
+    rows = Rows(x, np.ones(x.shape, bool) if mask is None else np.asarray(mask), tuple(types), weight)
+    gains = partial(pair_gains, types=types, most=most, shrinks=shrinks)
+    bins = chosen_bins(rows, bins, gains, most)
+    score, ratios = gains(x, mask, bins=bins, weight=weight)
     parents, order = _spanning(score)
     log_ratios = ratios[parents, np.arange(columns)]
     log_ratios[parents == np.arange(columns)] = 0.0
-    return nothing._replace(parents=parents, order=order, log_ratios=log_ratios)
+    return nothing._replace(bins=bins, parents=parents, order=order, log_ratios=log_ratios)
+
+
+class Rows(NamedTuple):
+    """Some rows of a table."""
+
+    x: np.ndarray  # shape (n, c)
+    mask: np.ndarray  # true where a cell was observed, of shape (n, c)
+    types: tuple[ColumnType, ...]
+    weight: np.ndarray | None  # how often each row counts, of shape (n,); None for once
+
+    def some(self, chosen: np.ndarray) -> "Rows":
+        """Those that are chosen."""
+        weight = None if self.weight is None else self.weight[chosen]
+        return Rows(self.x[chosen], self.mask[chosen], self.types, weight)
+
+
+def chosen_bins(
+    rows: Rows, bins: tuple[np.ndarray, ...], gains: Callable[..., tuple[np.ndarray, np.ndarray]], most: int
+) -> tuple[np.ndarray, ...]:
+    """Bins that are cut where neighbours in the tree change, if these gain more on rows that did not cut them."""
+    if not any(_is_cut(one, most) for one in rows.types) or len(rows.x) < LEAST_CUT:
+        return bins
+
+    def worth(of: Rows, bins: tuple[np.ndarray, ...]) -> float:
+        score, _ = gains(of.x, of.mask, bins=bins, weight=of.weight)
+        return float(score[_spanning(score)[0], np.arange(len(of.types))].sum())
+
+    few = rows.some(np.arange(min(len(rows.x), MOST_CUT)))
+    halves = [few.some(np.arange(len(few.x)) % 2 == half) for half in range(2)]
+    pairs = ((halves[0], halves[1]), (halves[1], halves[0]))
+    if sum(worth(other, _cut(one, bins, gains, most)) - worth(other, bins) for one, other in pairs) <= 0.0:
+        return bins
+    return _cut(rows, bins, gains, most)
+
+
+def _is_cut(one: ColumnType, most: int) -> bool:
+    return one.kind != "category" and one.count > most
+
+
+def _cut(
+    rows: Rows, bins: tuple[np.ndarray, ...], gains: Callable[..., tuple[np.ndarray, np.ndarray]], most: int
+) -> tuple[np.ndarray, ...]:
+    """The bins of each column by those of its neighbours in the tree of these rows."""
+    parents = _spanning(gains(rows.x, rows.mask, bins=bins, weight=rows.weight)[0])[0]
+    segments = _places(np.where(rows.mask, rows.x, 0), rows.types, [np.arange(one.count) for one in rows.types])
+    weight = np.ones(len(rows.x)) if rows.weight is None else np.asarray(rows.weight, np.float64)
+    made = list(bins)
+    for j, one in enumerate(rows.types):
+        near = [k for k in range(len(parents)) if k != j and (parents[k] == j or parents[j] == k)]
+        if not near or not _is_cut(one, most):
+            continue
+        counts = []
+        for k in near:
+            both, count = rows.mask[:, j] & rows.mask[:, k], np.zeros((one.count, most))
+            np.add.at(count, (segments[both, j], made[k][segments[both, k]]), weight[both])
+            counts.append(count)
+        made[j] = cut_by(counts, most)
+    return tuple(made)
 
 
 def pair_gains(

@@ -98,11 +98,13 @@ class TreeHead(AbstractTableHead):
         parents: Int[np.ndarray, " c"],
         order: Int[np.ndarray, " c"],
         log_ratios: Shaped[np.ndarray, "c B B"],
+        bins: Sequence[np.ndarray] | None = None,
     ) -> "TreeHead":
-        """The head with a tree that was counted."""
+        """The head with a tree that was counted, and its bins; None for those that it has."""
         given = Frozen(jnp.asarray(parents, jnp.int32)), Frozen(jnp.asarray(order, jnp.int32))
         counted = Frozen(jnp.asarray(log_ratios, jnp.float32))
-        return eqx.tree_at(lambda h: (h.parents, h.order, h.counted), self, (*given, counted))
+        new = (*given, counted, self.bins if bins is None else Bins(bins, self.columns.blocks))
+        return eqx.tree_at(lambda h: (h.parents, h.order, h.counted, h.bins), self, new)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Tree:
         """The distribution of one row."""

@@ -32,7 +32,7 @@ from latens.models import (
     constant_at_first,
 )
 from latens.models.heads.base import raw_scale
-from latens.models.heads.tree import TreeHead
+from latens.models.heads.tree import PACE, TreeHead
 from latens.networks import LinearPath
 from latens.recipes.building.step_starts import started_steps
 from latens.recipes.parts.bound import Parts
@@ -51,6 +51,13 @@ sensors +104 (10). About 300 rows: breast cancer +4.1 (0.9), diabetes +2.5 (0.1)
 (0.4). About 100 to 150: wine -0.9 (0.2), pendigits -2.4 (0.4), ionosphere -12 (7). With the few latents of before:
 breast cancer -2.5 (0.9), cardio -2.8 (0.5).
 """
+BEGUN = 0.5
+"""The part of the counted ratios of a tree with which training begins.
+
+With all of them nothing is left at first for the latent to say, so that it is pruned before it finds more. Held-out
+gain over the tree in nats a row, one fold each, with all of the ratios and with half: orders of a shop 0.00 and +0.09,
+abalone +2.22 and +2.38, German credit 0 and 0. Weight decay leads back to the counted tree.
+"""
 FEWEST = 50
 """Training rows from which on components are looked for."""
 
@@ -63,7 +70,8 @@ def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> Lat
     if isinstance(getattr(decoder, "head", None), TreeHead):
         x, mask, weight = training_rows(data, MOST_ROWS)
         made = fit_tree(x, mask, data.schema.types or (), weight=weight)
-        head = decoder.head.with_tree(made.parents, made.order, made.log_ratios)
+        head = decoder.head.with_tree(made.parents, made.order, made.log_ratios, made.bins)
+        head = eqx.tree_at(lambda h: h.more, head, (BEGUN - 1.0) / PACE * head.counted.value)
         started = without_outputs(eqx.tree_at(lambda d: d.head, decoder, head))
         model = eqx.tree_at(lambda m: m.decoder, model, started)
     elif isinstance(getattr(decoder, "head", None), DepthHead):
