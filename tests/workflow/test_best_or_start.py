@@ -10,12 +10,12 @@ import pytest
 import latens
 from latens.config import override
 from latens.data.dataset import training_rows
-from latens.evaluation import log_marginal
+from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.evidence.tree import fit_tree
 from latens.models.heads.tree import PACE
 from latens.recipes import get_recipe
 from latens.workflow.experiment import Experiment, prepare
-from latens.workflow.refit import best_or_start, start_text
+from latens.workflow.refit import best_or_start, start_stays, start_text
 from latens.workflow.trained import TrainedModel
 
 
@@ -63,3 +63,21 @@ def test_what_gained_is_kept(begun: tuple[Experiment, TrainedModel]) -> None:
     found = best_or_start(better, experiment.data, seen=10**6)
     assert (found.facts["start"]["kept"], found.facts["best_step"], start_text(found)) == (False, 400, "")
     assert found.facts["start"]["gain"]["value"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("gain", "says", "stays"),
+    [(0.11, False, False), (0.09, False, True), (-0.09, False, True), (0.0, True, False), (-0.09, True, False),
+     (-0.11, True, True)],
+)  # fmt: skip
+def test_a_latent_that_says_something_stays_up_to_the_error(gain: float, says: bool, stays: bool) -> None:
+    assert start_stays(Estimate(gain, 0.1, 100, 80), says=says) is stays
+
+
+def test_ratios_alone_need_more_than_the_error(begun: tuple[Experiment, TrainedModel]) -> None:
+    """Before the first step no unit is active: half of the ratios are worse than all, and the tree stays."""
+    experiment, trained = begun
+    found = best_or_start(trained, experiment.data, seen=10**6)
+    gain = found.facts["start"]["gain"]
+    assert found.facts["start"]["kept"]
+    assert gain["value"] < gain["standard_error"]

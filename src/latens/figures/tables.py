@@ -175,7 +175,7 @@ def by_frequency(
         own = ~np.isnan(rows[:, place])
         rows[own, place] = rank[rows[own, place].astype(np.int64)]
     others = (f"{len(order) - kept} others",) if kept < len(order) else ()
-    return tuple(names[code] for code in order[:kept]) + others
+    return (*(names[int(code)] for code in order[:kept]), *others)
 
 
 def show_tail(ax: Axes, shares: np.ndarray) -> None:

@@ -139,7 +139,7 @@ _PICTURES = (
         for i in range(10)
     ),
     Picture("latent", "latents, rows", latent.draw_latent, alt.latent, "Where rows lie in the latent space",
-            "Where rows lie in the latent space: the means of their posteriors.", "pictures", 5, first=True,
+            "Where rows lie in the latent space: the means of their posteriors.", "pictures", 10, first=True,
             sees="See which classes lie apart, and which lie on one another."),
     Picture("map", "counts of cells, latents, rows, vectors", latent.draw_map, alt.latent, "All codes at a glance",
             "The codes of rows of every split, laid out so that neighbours stay neighbours; distances between groups "

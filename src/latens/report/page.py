@@ -36,11 +36,14 @@ def in_order(names: Iterable[str]) -> list[str]:
 def report_page(told: Told) -> str:
     """Write the whole page of a run: HTML with its style and pictures inside, without scripts or anything to fetch."""
     name = str(told.info.get("data", {}).get("name", "data"))
+    # The numbers stand first where there are no plain words.
+    plain = bool(told.info.get("plain"))
+    cards, lead = (_cards(told), None) if plain else (None, _lead(told))
     sections = [
         ("short", "In short", _short(told)),
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "What to be careful about", _warnings(told)),
-        ("evidence", "How good it is, in numbers", evidence(told)),
+        ("evidence", "How good it is, in numbers", joined([_lead(told) if plain else None, cards, evidence(told)])),
         ("training", "How training went", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
         ("what", "The data and the settings", _what(told)),
         ("objective", "What was minimised", joined(tag("p", text) for text in objective(told.trained))),
@@ -48,7 +51,7 @@ def report_page(told: Told) -> str:
         ("again", "How to make it again", again(told)),
     ]
     kind = "A classifier" if isinstance(told.trained.config, ClassifierConfig) else "A model"
-    return document(f"{name}: report of {told.name}", f"{kind} of {name}", _lead(told), sections)
+    return document(f"{name}: report of {told.name}", f"{kind} of {name}", lead, sections)
 
 
 def document(title: str, heading: str, lead: Html | None, sections: Sequence[tuple[str, str, object]]) -> str:
@@ -116,16 +119,23 @@ def _lead(told: Told) -> Html | None:
 
 
 def _short(told: Told) -> Html:
+    """What a run comes to in plain words, and its warnings; of a run without such words its first numbers."""
+    plain = told.info.get("plain")
+    lines = [tag("p", line) for line in plain if isinstance(line, str)] if isinstance(plain, list) else []
+    count = len(told.warnings)
+    words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
+    names = ", ".join(w.title.lower() for w in told.warnings)
+    end = f"{words}{names}." if count else words
+    return joined([*(lines or [_cards(told)]), tag("p", end)])
+
+
+def _cards(told: Told) -> Html:
     cards = []
     for name in [name for name in ranked() if name in told.metrics][:6]:
         metric, title = told.metrics[name], tag("dt", metric_name(name, told.trained))
         words = f"{metric.get('unit', '')}, {metric.get('n')} rows" + (f", {bound(metric)}" if bound(metric) else "")
         cards.append(tag("div", title, tag("dd", with_error(metric)), tag("dd", words, class_="note")))
-    count = len(told.warnings)
-    words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
-    names = ", ".join(w.title.lower() for w in told.warnings)
-    end = f"{words}{names}." if count else words
-    return joined([tag("dl", *cards, class_="figures"), tag("p", end)])
+    return tag("dl", *cards, class_="figures")
 
 
 def _what(told: Told) -> Html:
@@ -207,7 +217,10 @@ def _pictures(told: Told, place: str) -> Html | None:
 
 def _other_pictures(told: Told) -> Html:
     lacking = tag("p", told.lacking) if told.lacking else None
-    parts = [joined([tag("h3", PICTURES[s.name].heading), figure(s)]) for s in _placed(told, "pictures")]
+    active = told.metrics.get("active_units")
+    empty = ("latent", "units") if active is not None and active.get("value") == 0 else ()  # they would show nothing
+    shots = [shot for shot in _placed(told, "pictures") if shot.name not in empty]
+    parts = [joined([tag("h3", PICTURES[s.name].heading), figure(s)]) for s in shots]
     return joined([lacking, *parts]) if parts or lacking else tag("p", "No picture applies to this model.")
 
 

@@ -61,7 +61,8 @@ class Figures(Verb):
         kept = load_snapshots(at.run.path) if several and at.run is not None else []
         cells, _, edges = Plane()
         plane = Plane(self.manifold_cells or cells, self.manifold_range, self.percentiles or edges)  # pyright: ignore[reportArgumentType]
-        source = Source(at.trained, data, history=history, snapshots=kept, theme=self.theme, plane=plane)
+        look: dict[str, Any] = {"theme": self.theme, "plane": plane}
+        source = Source(at.trained, data, history=history, snapshots=kept, **look)
         tables, files = {}, []
         for picture in drawing(source, only):  # each is written at once: whoever stops the command keeps what is drawn
             tables[picture[0]] = picture[2]
