@@ -328,8 +328,8 @@ def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> Trained
 
 def start_stays(gain: Estimate, *, says: bool) -> bool:
     """Whether a closed form stays, by what training gains on validation rows, and whether latents say anything then."""
-    # The latent of a tree says nothing: one that does costs nothing up to the error, and shows what rows share. In three
-    # of three folds with a gain within its error such a model was ahead on further rows (german, breast cancer).
+    # The latent of a tree says nothing: one that does costs nothing up to the error, and shows what rows share. In
+    # three of three folds with a gain within its error such a model was ahead on further rows (german, breast cancer).
     return gain.value <= (-gain.standard_error if says else gain.standard_error)
 
 
