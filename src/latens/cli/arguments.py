@@ -17,7 +17,7 @@ _WORDS: dict[str, str] = {
     "check": "what is in a data set, what would go wrong, which likelihood suits it",
     "pack": "rows of any kind as shards of NumPy arrays, also shuffled: the fast form of data larger than memory",
     "record": "play an environment of Gymnasium and write its steps as a table, to train a model of it on",
-    "fit": "train a model on data",
+    "fit": "train a model on a table, a folder of pictures, a file of text, or arrays",
     "resume": "go on with a run that was stopped or killed, bit for bit",
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
     "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
@@ -40,12 +40,14 @@ COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict
 
 _EPILOG = """examples:
   latens demo
-  latens fit digits --out runs/digits
-  latens evaluate runs/digits
-  latens sample pretrained:digits-2d -n 16 --out samples.png
+  latens check customers.csv                       what is in a file, and what to do about it
+  latens fit customers.csv --out runs/customers    train; the last lines say what to open next
+  latens fit photos/ --minutes 10                  a folder of pictures, a sub-folder a class
+  latens explore runs/customers                    look at it in the browser
 
-DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or folder (.npy, .npz, IDX, .csv, .parquet),
-a folder or glob of .npy or .parquet files. RUN is a run folder, a .safetensors file, or pretrained:NAME."""
+DATA is a table (.csv, .xlsx, .ods, .parquet, .jsonl, SQLite), a folder of pictures, a text file with a row a line,
+counts of cells (.h5ad), arrays (.npy, .npz, IDX), or one of digits, mnist, fashion-mnist, wine, breast-cancer, iris.
+RUN is a run folder, a .safetensors file, or pretrained:NAME."""
 
 
 SNAPSHOTS = 24
