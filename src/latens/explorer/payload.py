@@ -16,12 +16,13 @@ from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_c
 from latens.explorer.decoder import (
     decoded_means,
     decoder_arrays,
-    dense_decoder,
     folded,
     in_data_units,
+    page_decoder,
     small_enough,
-    why_not_dense,
+    why_not,
 )
+from latens.explorer.given import given_in_page
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
@@ -146,8 +147,10 @@ def payload(
             put.array("prior", prior.reshape(len(prior), -1).astype(np.float32), "draws of the prior")
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest)
-        if serve and (asked := whatif_columns(trained)) is not None:
-            manifest["what_if"] = asked
+        asked = whatif_columns(trained)
+        given = None if asked is None or serve else given_in_page(trained, files, prior)
+        if asked is not None and (serve or given is not None):
+            manifest |= {"what_if": asked, "given": given}
     if with_model and not serve:
         files["data/model.safetensors"] = trained.to_bytes()
         whole = not trained.schema.conditions  # else the decoder is not that of the model's file
@@ -290,12 +293,12 @@ def _decoder(
         z = codes["mean"][:DECODED_ROWS]
         decoded_means(trained, z, np.asarray(batch.label)[: len(z)] if preparation.classes else None)
     model = folded(trained.model)
-    spec = dense_decoder(model)
+    spec = page_decoder(model)
     if spec is not None:
         arrays = decoder_arrays(tree_to_arrays(model))
         files["data/decoder.safetensors"] = pack(arrays, {"kind": "decoder"})
         return spec | in_data_units(preparation) | {"file": "data/decoder.safetensors"}
-    why = why_not_dense(trained.model)
+    why = why_not(trained.model)
     if serve:
         return {"kind": "server", "why": why, "classes": preparation.classes}
     return precomputed(trained, batch, codes, units, files) | {"why": why, "classes": preparation.classes}
@@ -328,7 +331,7 @@ def _snapshots(
     decoders = {
         int(step): decoder_arrays(tree_to_arrays(plain))
         for step, earlier in snapshots
-        if dense_decoder(plain := folded(earlier.model)) is not None
+        if page_decoder(plain := folded(earlier.model)) is not None
     }
     kept = small_enough(decoders, DECODER_BYTES)
     for step, arrays in kept.items():

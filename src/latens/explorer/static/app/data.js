@@ -1,10 +1,11 @@
 // The files of data/ as the page uses them: what is small at once, rows and columns when they are asked for.
 
 import { readSafetensors } from "./safetensors.js";
-import { denseDecoder, storedDecoder } from "./decode.js";
-import { decodeOnServer } from "./server.js";
+import { pageDecoder, storedDecoder } from "./decode.js";
+import { givenInPage } from "./given.js";
+import { askGiven, decodeOnServer } from "./server.js";
 
-const TYPES = { float32: Float32Array, int32: Int32Array, uint32: Uint32Array, uint8: Uint8Array };
+const TYPES = { float16: Uint16Array, float32: Float32Array, int32: Int32Array, uint32: Uint32Array, uint8: Uint8Array };
 const MOST_CHUNKS = 12;
 
 const COUNTED = 1 << 18; // bytes of a file from which on they are counted while they come
@@ -60,7 +61,14 @@ export async function readArray({ file, dtype, shape }) {
   const values = new Type(buffer, 0, Math.floor(buffer.byteLength / Type.BYTES_PER_ELEMENT));
   if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
     throw new Error(`${file} is cut short: export it again.`);
-  return values;
+  return dtype === "float16" ? Float32Array.from(values, half) : values;
+}
+
+// A number of 16 bits: a sign, five bits of exponent, ten of fraction.
+export function half(bits) {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent === 0 ? fraction * 2 ** -24 : exponent === 31 ? (fraction ? NaN : Infinity) : (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return bits >> 15 ? -size : size;
 }
 
 export class Model {
@@ -99,9 +107,9 @@ export class Model {
   }
 
   async makeDecoder(spec, file) {
-    if (spec.kind === "dense") {
-      const run = denseDecoder(spec, readSafetensors(await fetchBytes(file)), this.size);
-      return { kind: "dense", decode: async (z, n, codes) => run(z, n, codes), now: run };
+    if (spec.kind === "page") {
+      const run = pageDecoder(spec, readSafetensors(await fetchBytes(file)), this.size);
+      return { kind: "page", decode: async (z, n, codes) => run(z, n, codes), now: run };
     }
     if (spec.kind === "server")
       return { kind: "server", decode: (z, n = 1, codes = 0) => decodeOnServer(z, n, codes, spec.classes) };
@@ -123,6 +131,22 @@ export class Model {
       return place === undefined ? null : this.decoder.values.subarray(place * this.cells, (place + 1) * this.cells);
     }
     return this.decoder.decode(this.latent(row), 1, await this.classOf(row));
+  }
+
+  // What the free columns may be where others are fixed: by the page itself, or by the server that gave it.
+  async ask(question) {
+    const spec = this.manifest.given;
+    if (!spec) return askGiven(question);
+    const answer = await this.once("given", async () => {
+      const [own, decoder, draws, outputs] = await Promise.all([
+        fetchBytes(spec.file).then(readSafetensors),
+        spec.outputs ? [] : fetchBytes(this.manifest.decoder.file).then(readSafetensors),
+        this.array("prior"),
+        spec.outputs ? readArray(spec.outputs) : null,
+      ]);
+      return givenInPage(spec, this.manifest.what_if, new Map([...own, ...decoder]), draws, this.size, outputs);
+    });
+    return answer(question);
   }
 
   latent(row) {

@@ -34,7 +34,7 @@ export function aboutPanel(app) {
     ["numbers in the model", count3(manifest.parameters)],
     [
       "decoding",
-      manifest.decoder?.kind === "dense"
+      manifest.decoder?.kind === "page"
         ? "in this page, from decoder.safetensors"
         : manifest.decoder?.kind === "server"
           ? "by the server"
