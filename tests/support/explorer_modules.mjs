@@ -36,6 +36,11 @@ const ANSWERS = {
     }
     return found;
   },
+  async unrounded({ file, scale, shift, picture }) {
+    const { fromNeighbours, unrounded } = await load("rounded.js");
+    if (picture) return Array.from(fromNeighbours(new Uint8Array(bytes(file)), picture));
+    return Array.from(unrounded(new Int16Array(bytes(file)), scale, shift));
+  },
   async stored({ spec, plane, lines, units, cells, z, n, exact }) {
     const { storedDecoder } = await load("decode.js");
     return Array.from(storedDecoder(spec, plane, lines, units, cells, exact)(z, n));
