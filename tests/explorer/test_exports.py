@@ -226,6 +226,36 @@ def test_other_priors_and_networks_weigh_draws_of_the_prior(tmp_path: Path) -> N
 
 
 @needs_node
+def test_a_model_that_is_told_conditions_answers_as_told(tmp_path: Path) -> None:
+    """Encoder and decoder read a vector, which stands in their first biases in the page."""
+    plain = table_model()
+    told = Frozen(jnp.array([4.0, -3.0]))
+    wide = lambda part, k: jax.random.normal(jax.random.key(k), (2, part.network.layers[0].weight.shape[1]))  # noqa: E731
+    first = lambda p: p.network.layers[0].weight  # noqa: E731
+    parts = {}
+    for k, name in enumerate(("encoder", "decoder")):
+        part: Any = getattr(plain.model, name)
+        part = eqx.tree_at(first, part, jnp.concatenate([first(part), wide(part, k)]))
+        parts[name] = Conditional(part.network, part.head, part.standardise, ("given",), told)
+    trained = replace(plain, model=LatentModel(plain.model.prior_part, parts["encoder"], parts["decoder"]))
+    asked = Asked(trained, tmp_path)
+    assert asked.manifest["given"]["encoder"] is not None
+    moved = []
+    for (_, cells), answer in zip(QUESTIONS[1:3], asked(*({"given": given} for given, _ in QUESTIONS[1:3]))):
+        reference = expected(trained, cells)
+        assert answer["effective"] > 900
+        error = 4.0 / np.sqrt(answer["effective"]) + 4.0 / np.sqrt(reference.effective)
+        assert answer["probability"] == pytest.approx(np.exp(reference.log_probability), rel=error)
+        untold = expected(plain, cells)
+        for one in answer["columns"]:
+            if TYPES[one["column"]].named:
+                p, other = reference.columns[one["column"]], untold.columns[one["column"]]
+                assert np.all(np.abs(np.array(one["shares"]) - p) < error * np.sqrt(p) + 1e-5)
+                moved.append(0.5 * np.abs(p - other).sum())
+    assert max(moved) > 0.2  # what it is told matters
+
+
+@needs_node
 def test_values_that_no_row_can_have_are_refused(tmp_path: Path) -> None:
     asked = Asked(table_model(), tmp_path)
     typed = [[1, "1e9"], [1, "nan"], [1, "0.05"], [1, ""], [2, "2021-02-31"], [2, "1999-01-01"], [5, "noon"]]

@@ -10,14 +10,14 @@ from jaxtyping import Shaped
 from latens.explorer.decoder import rounded_weights
 from latens.io.safetensors import pack, unpack
 
-FINE, COARSE, MANY = 128, 16, 2 << 20
+FINE, COARSE, MANY = 128, 12, 2 << 20
 """Steps of a unit's spread that posterior means are rounded to, and of more numbers than these."""
 SNAPSHOT_STEPS = 16
 """The same of the means at earlier steps, which are looked at as points that move."""
 PRIOR_STEPS, PRIOR_BYTES = 64, 200_000
 """The same of draws of the prior, where they take more bytes."""
-LOG_VAR_ROWS, LOG_VAR_STEP = 2000, 1 / 32
-"""Rows of which log-variances are kept, for the curves of units, and what these are rounded to."""
+LOG_VAR_ROWS, SNAPSHOT_ROWS, LOG_VAR_STEP = 2000, 200, 1 / 32
+"""Rows of which log-variances are kept, for the curves of units, at the end and earlier; what these are rounded to."""
 VALUE_STEPS = 1024
 """Steps of the spread of the parts of each row's ELBO."""
 SHADES = 255
@@ -34,7 +34,7 @@ def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
     numbers = int(np.prod(arrays["mean"]["shape"]))
     _steps(files, arrays["mean"], COARSE if numbers > MANY else FINE)
     if "log_var" in arrays:
-        _thin(files, arrays["log_var"])
+        _thin(files, arrays["log_var"], LOG_VAR_ROWS)
     if "prior" in arrays and len(files[arrays["prior"]["file"]]) > PRIOR_BYTES:
         _steps(files, arrays["prior"], PRIOR_STEPS)
     for entry in (manifest, *manifest["snapshots"]):
@@ -44,7 +44,8 @@ def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
     for entry in manifest["snapshots"]:
         _steps(files, entry["arrays"]["mean"], SNAPSHOT_STEPS)
         if "log_var" in entry["arrays"]:
-            _thin(files, entry["arrays"]["log_var"])
+            _thin(files, entry["arrays"]["log_var"], SNAPSHOT_ROWS)
+        entry["units"] = [{name: _short(value) for name, value in unit.items()} for unit in entry["units"]]
     decoder = manifest["decoder"]
     if decoder["kind"] == "page":
         kept, _ = unpack(files[decoder["file"]])
@@ -56,6 +57,13 @@ def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
                 part["dtype"] = "float32"
                 _round(files, part, 1, lambda values: np.full(1, (high - low) / SHADES))
     _filter(files, manifest)
+    told = f"posterior means to a {COARSE if numbers > MANY else FINE}th of each unit's spread"
+    manifest["rounded"] = f"rounded: {told}, weights to a {WEIGHT_STEPS}th of the largest of each column"
+
+
+def _short(value: Any) -> Any:
+    """Six digits of a number are more than a reader sees."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _steps(files: dict[str, bytes], described: dict[str, Any], steps: int) -> None:
@@ -63,10 +71,10 @@ def _steps(files: dict[str, bytes], described: dict[str, Any], steps: int) -> No
     _round(files, described, described["shape"][1], lambda values: values.std(0) / steps)
 
 
-def _thin(files: dict[str, bytes], described: dict[str, Any]) -> None:
+def _thin(files: dict[str, bytes], described: dict[str, Any], most: int) -> None:
     """Keep the log-variances of rows at even distances, rounded."""
     n, columns = described["shape"]
-    every = -(-n // LOG_VAR_ROWS)
+    every = -(-n // most)
     values = np.frombuffer(files[described["file"]], "<f4").reshape(n, columns)[::every]
     files[described["file"]] = np.ascontiguousarray(values).tobytes()
     described |= {"shape": list(values.shape), "every": every}
@@ -76,18 +84,19 @@ def _thin(files: dict[str, bytes], described: dict[str, Any]) -> None:
 def _round(
     files: dict[str, bytes], described: dict[str, Any], columns: int, step_of: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    """Store an array as whole numbers of 16 bits, with the step and the middle of each column in its description."""
+    """Store an array as whole numbers of 16 bits, with the step of each column and what 0 stands for."""
     values = np.frombuffer(files[described["file"]], "<f4").reshape(-1, columns).astype(np.float64)
     if len(values) < 2:
         return
     low, high = values.min(0), values.max(0)
     # No step is finer than what float32 holds, or than what 16 bits count.
-    least = np.maximum((high - low) / 65000, np.abs(values).max(0) * 2.0**-23)
+    least = np.maximum((high - low) / 60000, np.abs(values).max(0) * 2.0**-23)
     step = np.maximum(np.maximum(step_of(values), least), 1e-30)
-    middle = 0.5 * (low + high)
-    whole = np.round((values - middle) / step - noise(values.size).reshape(values.shape))
+    # Around 128, so that few numbers are below 0 and the upper byte of most is the same.
+    zero = np.clip(values.mean(0) - 128 * step, high - 32000 * step, low + 32000 * step)
+    whole = np.round((values - zero) / step - noise(values.size).reshape(values.shape))
     files[described["file"]] = whole.astype("<i2").tobytes()
-    described |= {"dtype": "int16", "scale": step.tolist(), "shift": middle.tolist()}
+    described |= {"dtype": "int16", "scale": step.tolist(), "shift": zero.tolist()}
 
 
 def noise(count: int) -> Shaped[np.ndarray, " count"]:

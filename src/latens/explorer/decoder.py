@@ -89,17 +89,22 @@ def _apart(network: Any) -> tuple[Any, LinearPath | None]:
 
 
 def folded(model: Any) -> Any:
-    """The same model with the conditions it is told in the first bias of its decoder, which then reads none."""
-    decoder = getattr(model, "decoder", None)
-    if not isinstance(decoder, Conditional) or decoder.usual is None or type(decoder.network) is not Dense:
-        return model
-    network: Any = decoder.network
-    vector, first = decoder.usual.value, network.layers[0]
+    """The same model with the conditions it is told in the first biases of its networks, which then read none."""
+    for name in ("encoder", "decoder"):
+        part = getattr(model, name, None)
+        if isinstance(part, Conditional) and part.usual is not None and type(part.network) is Dense:
+            model = eqx.tree_at(lambda one, name=name: getattr(one, name), model, _told(part, part.usual.value))
+    return model
+
+
+def _told(part: Conditional, vector: Any) -> Conditional:
+    """A part that reads what it is told no more."""
+    network: Any = part.network
+    first = network.layers[0]
     weight, told = first.weight[: -len(vector)], first.weight[-len(vector) :]
     layer = Linear(weight, first.bias + vector @ told, first.drop_probability)
     network = eqx.tree_at(lambda one: one.layers[0], network, layer)
-    reads = tuple(name for name in decoder.reads if name != GIVEN)
-    return eqx.tree_at(lambda one: one.decoder, model, Conditional(network, decoder.head, decoder.standardise, reads))
+    return Conditional(network, part.head, part.standardise, tuple(name for name in part.reads if name != GIVEN))
 
 
 def decoded_means(trained: Any, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:

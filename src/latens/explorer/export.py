@@ -91,9 +91,10 @@ def _block(name: str, body: bytes) -> str:
     # Numbers of several bytes are smaller with all first bytes first; what is smallest is tried on a sample.
     sample = body[: 1 << 17]
     planes = min((1, 2, 4), key=lambda count: len(zlib.compress(apart(sample, count), 1)))
-    level = 9 if len(body) < 1 << 19 else 6  # level 9 takes ten times as long for a hundredth
-    packed = as_text(gzip.compress(apart(body, planes), level, mtime=0))
-    return f'<script type="text/plain" data-name="{name}" data-planes="{planes}">{packed}</script>'
+    level = 9 if len(body) < 1 << 19 else 7  # level 9 takes ten times as long for a hundredth
+    packed = gzip.compress(apart(body, planes), level, mtime=0)
+    told = f'data-name="{name}" data-planes="{planes}" data-size="{len(packed)}"'
+    return f'<script type="text/plain" {told}>{as_text(packed)}</script>'
 
 
 def apart(body: bytes, count: int) -> bytes:
@@ -104,11 +105,16 @@ def apart(body: bytes, count: int) -> bytes:
 
 
 def as_text(body: bytes) -> str:
-    """Write bytes as letters of seven bits each; three that a page does not keep are written 128 places further on."""
+    """Write bytes as letters of seven bits each, where a letter that no page keeps is one with the next."""
     bits = np.unpackbits(np.frombuffer(body, np.uint8))
-    letters = np.packbits(np.pad(bits, (0, -len(bits) % 7)).reshape(-1, 7), axis=1)[:, 0] >> 1
-    letters = np.where(np.isin(letters, _NOT_KEPT), letters + 128, letters).astype(np.uint8)
-    return letters.tobytes().decode("latin-1")
+    letters = np.packbits(np.pad(bits, (0, -len(bits) % 7 + 7)).reshape(-1, 7), axis=1)[:, 0].astype(np.uint32) >> 1
+    lost = np.isin(letters[:-1], _NOT_KEPT)
+    # In a row of such letters every second one is the next of the one before it.
+    since = np.arange(len(lost)) - np.maximum.accumulate(np.where(lost, -1, np.arange(len(lost))))
+    first = lost & (since % 2 == 1)
+    pairs = 128 * (1 + np.searchsorted(_NOT_KEPT, letters[:-1])) + letters[1:]
+    made = np.where(first, pairs, letters[:-1])[~np.append(False, first)[:-1]]
+    return made.astype("<u4").tobytes().decode("utf-32-le")
 
 
 def write_file(path: str | os.PathLike[str], body: bytes, *, force: bool = False) -> Path:

@@ -46,7 +46,7 @@ DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before 
 # Bytes of all snapshots' decoders together, above which weights are rounded and decoders shared; steps of a weight on
 # either side of 0; numbers of all snapshots' arrays together, above which rows are thinned out. First of a page that is
 # served or a folder, then of one in a file.
-DECODER_BYTES, DECODER_STEPS, SNAPSHOT_NUMBERS = (3 << 19, 3 << 19), (127, 63), (8 << 20, 5 << 18)
+DECODER_BYTES, DECODER_STEPS, SNAPSHOT_NUMBERS = (3 << 19, 3 << 19), (127, 63), (8 << 20, 3 << 18)
 SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
 MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
 
@@ -321,7 +321,7 @@ def _snapshots(
     """Codes of some rows, the parts of their ELBO, the units and the decoder at earlier steps of training."""
     if not snapshots:
         return []
-    numbers = 2 * manifest["latent"]["size"] + 3
+    numbers = (1 if alone else 2) * manifest["latent"]["size"] + 3
     most = max(200, SNAPSHOT_NUMBERS[alone] // (numbers * len(snapshots)))
     places = evenly_spaced(np.arange(len(positions)), most)
     files["data/snapshot-rows.bin"] = places.astype("<u4").tobytes()

@@ -2,13 +2,20 @@
 {
   const blocks = new Map(Array.from(document.querySelectorAll("script[data-name]"), (one) => [one.dataset.name, one]));
 
-  function bytesOf(text) {
-    const bytes = new Uint8Array((text.length * 7) >> 3);
+  const lost = [0, 13, 60]; // letters that no page keeps: each is written as one with the next
+
+  function bytesOf(text, size) {
+    const bytes = new Uint8Array(size);
     let [bits, held, at] = [0, 0, 0];
-    for (let i = 0; i < text.length && at < bytes.length; i++) {
-      bits = ((bits << 7) | (text.charCodeAt(i) & 127)) & 0x7fff;
+    const put = (letter) => {
+      bits = ((bits << 7) | letter) & 0x7fff;
       held += 7;
       if (held >= 8) bytes[at++] = bits >> (held -= 8);
+    };
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code >= 128) put(lost[(code >> 7) - 1]);
+      put(code & 127);
     }
     return bytes;
   }
@@ -26,7 +33,7 @@
   const read = async (name) => {
     const block = blocks.get(name);
     if (!block) return undefined;
-    const unpacked = new Blob([bytesOf(block.textContent)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const unpacked = new Blob([bytesOf(block.textContent, Number(block.dataset.size))]).stream().pipeThrough(new DecompressionStream("gzip"));
     return together(new Uint8Array(await new Response(unpacked).arrayBuffer()), Number(block.dataset.planes));
   };
   openPage([...blocks.keys()], read, null, document.currentScript.nonce).catch((error) => {
