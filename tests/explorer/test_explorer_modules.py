@@ -13,7 +13,7 @@ from explorer_fixtures import needs_node, node, untrained
 from latens import evaluation
 from latens.data import Preparation, load
 from latens.distributions import StandardNormal
-from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, rounded_to_bytes, small_enough
+from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights, small_enough
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
 from latens.models import (
@@ -40,7 +40,7 @@ from latens.networks import ACTIVATIONS, Dense, LinearPath
 
 
 def decoder_job(tmp_path: Path, model: Any, units: dict[str, Any], z: np.ndarray, codes: Any = 0) -> dict[str, Any]:
-    spec = dense_decoder(model)
+    spec = page_decoder(model)
     assert spec is not None
     file = tmp_path / f"{len(list(tmp_path.iterdir()))}.safetensors"
     file.write_bytes(pack(decoder_arrays(tree_to_arrays(model)), {}))
@@ -138,7 +138,7 @@ def test_a_rounded_decoder_is_read_with_its_scales(tmp_path) -> None:
     model, z = decoding(NormalHead((5,))), np.array([[0.3, -0.2, 0.5]], np.float32)
     job = decoder_job(tmp_path, model, PLAIN, z)
     arrays = decoder_arrays(tree_to_arrays(model))
-    rounded = rounded_to_bytes(arrays)
+    rounded = rounded_weights(arrays)
     undone = {name: array for name, array in rounded.items() if not name.endswith(":scale")}
     for name in [name for name in undone if undone[name].dtype == np.int8]:
         step = np.abs(arrays[name]).max(axis=0) / 127

@@ -12,10 +12,34 @@ const bytes = (file) => {
 const ANSWERS = {
   async decode({ jobs }) {
     const { readSafetensors } = await load("safetensors.js");
-    const { denseDecoder } = await load("decode.js");
+    const { pageDecoder } = await load("decode.js");
     return jobs.map(({ spec, file, size, z, n, codes }) =>
-      Array.from(denseDecoder(spec, readSafetensors(bytes(file)), size)(z, n, codes)),
+      Array.from(pageDecoder(spec, readSafetensors(bytes(file)), size)(z, n, codes)),
     );
+  },
+  async given({ manifest, file, decoder, prior, outputs, questions }) {
+    const { readSafetensors } = await load("safetensors.js");
+    const { givenInPage } = await load("given.js");
+    const { half } = await load("data.js");
+    const made = outputs && Float32Array.from(new Uint16Array(bytes(outputs)), half);
+    const draws = new Float32Array(bytes(prior));
+    const arrays = new Map([...readSafetensors(bytes(file)), ...(decoder ? readSafetensors(bytes(decoder)) : [])]);
+    const answer = givenInPage(manifest.given, manifest.what_if, arrays, draws, manifest.latent.size, made);
+    const found = [];
+    for (const question of questions) {
+      const began = performance.now();
+      try {
+        found.push({ ...(await answer(question)), ms: performance.now() - began });
+      } catch (error) {
+        found.push({ refused: error.message });
+      }
+    }
+    return found;
+  },
+  async unrounded({ file, scale, shift, picture }) {
+    const { fromNeighbours, unrounded } = await load("rounded.js");
+    if (picture) return Array.from(fromNeighbours(new Uint8Array(bytes(file)), picture));
+    return Array.from(unrounded(new Int16Array(bytes(file)), scale, shift));
   },
   async stored({ spec, plane, lines, units, cells, z, n, exact }) {
     const { storedDecoder } = await load("decode.js");
@@ -26,7 +50,7 @@ const ANSWERS = {
     return rows.map((row) => textOf(event, row));
   },
   async activations({ x }) {
-    const { ACTIVATIONS } = await load("decode.js");
+    const { ACTIVATIONS } = await load("networks.js");
     return Object.fromEntries(Object.entries(ACTIVATIONS).map(([name, f]) => [name, x.map(f)]));
   },
   async damaged({ file }) {

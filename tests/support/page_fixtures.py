@@ -27,6 +27,7 @@ class Site:
 
     def __init__(self, trained: TrainedModel, data: Dataset, **options: Any) -> None:
         self.trained, self.data = trained, data
+        self.earlier = [model for _, model in options.get("snapshots", ())]
         self.files = static_files() | payload(trained, data, **options)
         codes = evaluation.encode(
             trained.model, trained.batch(data), preparation=trained.preparation, key=jax.random.key(0)

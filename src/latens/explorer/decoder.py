@@ -1,72 +1,58 @@
-"""What the page needs to decode in the browser: the layers of a dense decoder, and how its outputs become a mean."""
+"""What the page needs to decode in the browser: the layers of a decoder, and how its outputs become a mean."""
 
 import math
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from latens import evaluation
 from latens.data import Preparation
 from latens.data.given import GIVEN
-from latens.models import (
-    AffineHead,
-    BernoulliHead,
-    CategoricalHead,
-    Conditional,
-    ContinuousBernoulliHead,
-    CorrelatedNormalHead,
-    DeterministicHead,
-    LatentModel,
-    NormalHead,
-    SharedScaleNormalHead,
-    SquashedHead,
-)
-from latens.models.heads.likelihoods import (
-    BetaHead,
-    DiscretisedLogisticHead,
-    GammaHead,
-    HyperbolicSecantHead,
-    LaplaceHead,
-    LogisticHead,
-    NegativeBinomialHead,
-    PoissonHead,
-    StudentTHead,
-    ZeroInflatedHead,
-)
-from latens.networks import Dense, Linear, LinearPath
-from latens.trees import Frozen
+from latens.explorer.heads import described
+from latens.models import Conditional, LatentModel
+from latens.networks import ConvDecoder, Dense, Linear, LinearPath
 
-_FIRST = (
-    NormalHead,
-    SharedScaleNormalHead,
-    CorrelatedNormalHead,
-    DeterministicHead,
-    LaplaceHead,
-    LogisticHead,
-    HyperbolicSecantHead,
-)
-"""Heads whose mean is the first output of each cell, as it is."""
+MOST_WEIGHTS = 3 << 20
+"""Numbers of a convolutional decoder above which an export has pictures made beforehand instead: 12 MB."""
 
 
-def dense_decoder(model: Any) -> dict[str, Any] | None:
+def page_decoder(model: Any) -> dict[str, Any] | None:
     """Describe a decoder as the page reads it."""
-    # `layers` name the arrays of each layer in the model file and its activation; `head` says how the mean of p(x | z)
-    # is made of the outputs; `classes` how many numbers of a one-hot label are appended to the latent; `linear` the map
-    # of the latent that is added to the first outputs, in so many copies.
-    # returns: the description; None where the decoder is not a dense network of the latent alone.
+    # `network` is what `network_of` gives; `head` says how the mean of p(x | z) is made of the outputs.
+    # returns: the description; None where the page does not compute the decoder.
     if not isinstance(model, LatentModel) or type(model).likelihood is not LatentModel.likelihood:
         return None
     decoder = model.decoder
     if not isinstance(decoder, Conditional) or decoder.standardise is not None:
         return None
-    network, beside = _apart(decoder.network)
-    if type(network) is not Dense:
+    network = network_of(decoder.network, "decoder.network")
+    head = described(decoder.head, "decoder.head")
+    if network is None or head is None or decoder.reads not in ((), ("label",)):
         return None
-    head = _head(decoder.head, "decoder.head")
-    if head is None or decoder.reads not in ((), ("label",)):
-        return None
-    path = "decoder.network" if beside is None else "decoder.network.network"
+    return {"kind": "page", "network": network, "head": head, "cells": math.prod(decoder.head.shape)}
+
+
+def network_of(network: Any, path: str) -> dict[str, Any] | None:
+    """Describe a network as the page reads it; None for one that it does not compute."""
+    # `layers` name the arrays of each layer in the model file; `linear` is the map of the input that is added to the
+    # first outputs, in so many copies.
+    # path: where the arrays of the network stand in the model's file.
+    inside, beside = _apart(network)
+    own = path if beside is None else f"{path}.network"
+    found = (
+        _dense(inside, own) if type(inside) is Dense else _conv(inside, own) if type(inside) is ConvDecoder else None
+    )
+    if found is None or beside is None:
+        return found
+    if beside.unit is not None:
+        found["unit"] = f"{path}.unit.value"
+    shape = list(beside.weight.value.shape)
+    return found | {"linear": {"weight": f"{path}.weight.value", "shape": shape, "copies": beside.copies}}
+
+
+def _dense(network: Dense, path: str) -> dict[str, Any]:
     last = len(network.layers) - 1
     layers = [
         {
@@ -77,11 +63,24 @@ def dense_decoder(model: Any) -> dict[str, Any] | None:
         }
         for i, layer in enumerate(network.layers)
     ]
-    spec = {"kind": "dense", "layers": layers, "head": head, "cells": math.prod(decoder.head.shape)}
-    if beside is None:
-        return spec
-    shape = list(beside.weight.value.shape)
-    return spec | {"linear": {"weight": "decoder.network.weight.value", "shape": shape, "copies": beside.copies}}
+    return {"kind": "dense", "layers": layers}
+
+
+def _conv(network: ConvDecoder, path: str) -> dict[str, Any] | None:
+    """A convolutional decoder: its first image, then at each size residual blocks and a transposed convolution."""
+    if sum(leaf.size for leaf in jax.tree.leaves(network) if hasattr(leaf, "size")) > MOST_WEIGHTS:
+        return None
+    layers = [
+        {
+            "path": f"{path}.layers.{i}",
+            "blocks": [f"{path}.residual.{i}.{j}" for j in range(len(blocks))],
+            "size": list(layer.size),
+        }
+        for i, (layer, blocks) in enumerate(zip(network.layers, network.residual, strict=True))
+    ]
+    found = {"kind": "conv", "start": f"{path}.start", "image": list(network.start_shape), "map": network.on_map}
+    found |= {"layers": layers, "activation": network.hidden.activation, "copies": network.blocks}
+    return found | {"output_activation": network.output_activation}
 
 
 def _apart(network: Any) -> tuple[Any, LinearPath | None]:
@@ -90,20 +89,22 @@ def _apart(network: Any) -> tuple[Any, LinearPath | None]:
 
 
 def folded(model: Any) -> Any:
-    """The same model with the conditions it is told in the first bias of its decoder, which then reads none."""
-    # The unit of what a network adds to a linear map goes into its last layer.
-    decoder = getattr(model, "decoder", None)
-    if isinstance(decoder, Conditional) and isinstance(decoder.network, LinearPath):
-        return eqx.tree_at(lambda one: one.decoder.network, model, decoder.network.without_unit())
-    if not isinstance(decoder, Conditional) or decoder.usual is None or type(decoder.network) is not Dense:
-        return model
-    network: Any = decoder.network
-    vector, first = decoder.usual.value, network.layers[0]
+    """The same model with the conditions it is told in the first biases of its networks, which then read none."""
+    for name in ("encoder", "decoder"):
+        part = getattr(model, name, None)
+        if isinstance(part, Conditional) and part.usual is not None and type(part.network) is Dense:
+            model = eqx.tree_at(lambda one, name=name: getattr(one, name), model, _told(part, part.usual.value))
+    return model
+
+
+def _told(part: Conditional, vector: Any) -> Conditional:
+    """A part that reads what it is told no more."""
+    network: Any = part.network
+    first = network.layers[0]
     weight, told = first.weight[: -len(vector)], first.weight[-len(vector) :]
     layer = Linear(weight, first.bias + vector @ told, first.drop_probability)
     network = eqx.tree_at(lambda one: one.layers[0], network, layer)
-    reads = tuple(name for name in decoder.reads if name != GIVEN)
-    return eqx.tree_at(lambda one: one.decoder, model, Conditional(network, decoder.head, decoder.standardise, reads))
+    return Conditional(network, part.head, part.standardise, tuple(name for name in part.reads if name != GIVEN))
 
 
 def decoded_means(trained: Any, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
@@ -122,10 +123,12 @@ def in_data_units(preparation: Preparation) -> dict[str, Any]:
     return {"units": units, "classes": preparation.classes}
 
 
-def why_not_dense(model: Any) -> str:
+def why_not(model: Any) -> str:
     """Say, for the reader of the page, what about a decoder a browser does not compute."""
     network, _ = _apart(getattr(getattr(model, "decoder", None), "network", None))
-    if network is not None and type(network) is not Dense:
+    if type(network) is ConvDecoder and _conv(network, "") is None:
+        return "This decoder has more weights than a page should carry, so the page itself does not decode."
+    if network is not None and type(network) not in (Dense, ConvDecoder):
         return f"This decoder is a {type(network).__name__} network, which the page itself does not compute."
     return "The latents of this model are not what its decoder's network reads, so the page itself does not decode."
 
@@ -136,57 +139,31 @@ def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if name.startswith("decoder.") and not name.endswith(large)}
 
 
-def small_enough(decoders: dict[int, dict[str, np.ndarray]], most: int) -> dict[int, dict[str, np.ndarray]]:
-    """Fit the decoders of several steps into so many bytes: as they are, rounded to 8 bits, or rounded and fewer."""
+def small_enough(
+    decoders: dict[int, dict[str, np.ndarray]], most: int, steps: int = 127
+) -> dict[int, dict[str, np.ndarray]]:
+    """Fit the decoders of several steps into so many bytes: as they are, or rounded, or rounded and fewer."""
 
     def size(arrays: dict[str, np.ndarray]) -> int:
         return sum(array.nbytes for array in arrays.values())
 
     if sum(map(size, decoders.values())) <= most:
         return decoders
-    rounded = {step: rounded_to_bytes(arrays) for step, arrays in sorted(decoders.items())}
-    steps = list(rounded)
-    count = int(min(len(steps), max(2, most // max(1, *map(size, rounded.values())))))
-    places = np.unique(np.linspace(0, len(steps) - 1, count).round().astype(int))
-    return {steps[place]: rounded[steps[place]] for place in places}
+    rounded = {step: rounded_weights(arrays, steps) for step, arrays in sorted(decoders.items())}
+    every = list(rounded)
+    count = int(min(len(every), max(2, most // max(1, *map(size, rounded.values())))))
+    places = np.unique(np.linspace(0, len(every) - 1, count).round().astype(int))
+    return {every[place]: rounded[every[place]] for place in places}
 
 
-def rounded_to_bytes(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Store each matrix as whole numbers from -127 to 127, with the scale of each column beside it."""
-    # The page multiplies them again: an entry is off by at most half of its column's scale.
+def rounded_weights(arrays: dict[str, np.ndarray], steps: int = 127) -> dict[str, np.ndarray]:
+    """Store each weight as a whole number, of so many steps on either side of 0, with the step of each column."""
+    # The page multiplies them again: an entry is off by at most half of its column's step.
     found = dict(arrays)
     for name, array in arrays.items():
-        if array.ndim == 2 and array.dtype == np.float32:
-            scale = (np.maximum(np.abs(array).max(axis=0), 1e-30) / 127).astype(np.float32)
-            found |= {name: np.round(array / scale).astype(np.int8), f"{name}:scale": scale}
+        if array.ndim >= 2 and array.dtype == np.float32 and ".head." not in name and not name.endswith(".bias"):
+            most = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0)
+            scale = (np.maximum(most, 1e-30) / steps).astype(np.float32)
+            whole = np.round(array / scale).astype(np.int8 if steps < 128 else np.int16)
+            found |= {name: whole, f"{name}:scale": scale}
     return found
-
-
-def _head(head: Any, path: str) -> dict[str, Any] | None:
-    kind = type(head)
-    if kind in _FIRST:
-        return {"kind": "first"}
-    if kind is StudentTHead:
-        return {"kind": "first"} if head.df_floor >= 1.0 else None  # below, there is no mean
-    if kind is BernoulliHead:
-        floor = head.probability_floor
-        return {"kind": "sigmoid", "bound": math.log1p(-floor) - math.log(floor) if floor > 0.0 else None}
-    if kind is SquashedHead and head.squash != "sigmoid":
-        return None
-    if kind is BetaHead or (kind is SquashedHead and _head(head.head, path) == {"kind": "first"}):
-        return {"kind": "sigmoid", "bound": None}
-    if kind is ContinuousBernoulliHead:
-        return {"kind": "continuous-bernoulli"}
-    if kind in (PoissonHead, NegativeBinomialHead, GammaHead):
-        return {"kind": "exp"}
-    if kind is ZeroInflatedHead:
-        return {"kind": "zero-inflated"}
-    if kind is CategoricalHead:
-        return {"kind": "categorical", "levels": head.levels}
-    if kind is DiscretisedLogisticHead:
-        shape = {"levels": head.levels, "scale": head.scale, "floor": head.scale_floor}
-        return {"kind": "discretised-logistic", **shape}
-    if kind is AffineHead and isinstance(head.shift, Frozen):
-        inner = _head(head.head, f"{path}.head")
-        return inner and {"kind": "affine", "shift": f"{path}.shift.value", "scale": f"{path}.scale.value", "of": inner}
-    return None

@@ -13,15 +13,17 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
+from latens.explorer.compact import compact
 from latens.explorer.decoder import (
     decoded_means,
     decoder_arrays,
-    dense_decoder,
     folded,
     in_data_units,
+    page_decoder,
     small_enough,
-    why_not_dense,
+    why_not,
 )
+from latens.explorer.given import given_in_page
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
@@ -41,8 +43,10 @@ WORDS = {name: METRICS[name].label for name in ("elbo", "log_likelihood", "kl")}
 _NAMES = {"mean": "posterior means", "log_var": "log variances"} | WORDS
 LEVEL_ROWS = 1000  # rows of which the KL of each level of a hierarchy is the mean
 DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before a page is made
-DECODER_BYTES = 3 << 19  # of all snapshots' decoders together; above it weights are rounded, and decoders shared
-SNAPSHOT_BYTES = 32 << 20  # of all snapshots' arrays together; more rows than that are thinned out
+# Bytes of all snapshots' decoders together, above which weights are rounded and decoders shared; steps of a weight on
+# either side of 0; numbers of all snapshots' arrays together, above which rows are thinned out. First of a page that is
+# served or a folder, then of one in a file.
+DECODER_BYTES, DECODER_STEPS, SNAPSHOT_NUMBERS = (3 << 19, 3 << 19), (127, 63), (8 << 20, 3 << 18)
 SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
 MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
 
@@ -122,6 +126,7 @@ def payload(
         "words": list(WORDS.items()),
         "event": event_of(trained, data),
     }
+    alone = not serve and not with_model  # a page in one file
     key = jax.random.key(seed)
     put = _Writer(files, manifest["arrays"])
     if data is not None and len(positions):
@@ -145,9 +150,13 @@ def payload(
         if prior is not None:
             put.array("prior", prior.reshape(len(prior), -1).astype(np.float32), "draws of the prior")
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
-        manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest)
-        if serve and (asked := whatif_columns(trained)) is not None:
-            manifest["what_if"] = asked
+        manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest, alone)
+        asked = whatif_columns(trained)
+        given = None if asked is None or serve else given_in_page(trained, files, prior)
+        if asked is not None and (serve or given is not None):
+            manifest |= {"what_if": asked, "given": given}
+        if alone:
+            compact(files, manifest)
     if with_model and not serve:
         files["data/model.safetensors"] = trained.to_bytes()
         whole = not trained.schema.conditions  # else the decoder is not that of the model's file
@@ -290,12 +299,12 @@ def _decoder(
         z = codes["mean"][:DECODED_ROWS]
         decoded_means(trained, z, np.asarray(batch.label)[: len(z)] if preparation.classes else None)
     model = folded(trained.model)
-    spec = dense_decoder(model)
+    spec = page_decoder(model)
     if spec is not None:
         arrays = decoder_arrays(tree_to_arrays(model))
         files["data/decoder.safetensors"] = pack(arrays, {"kind": "decoder"})
         return spec | in_data_units(preparation) | {"file": "data/decoder.safetensors"}
-    why = why_not_dense(trained.model)
+    why = why_not(trained.model)
     if serve:
         return {"kind": "server", "why": why, "classes": preparation.classes}
     return precomputed(trained, batch, codes, units, files) | {"why": why, "classes": preparation.classes}
@@ -307,12 +316,14 @@ def _snapshots(
     positions: np.ndarray,
     files: dict[str, bytes],
     manifest: dict[str, Any],
+    alone: bool,
 ) -> list[dict[str, Any]]:
     """Codes of some rows, the parts of their ELBO, the units and the decoder at earlier steps of training."""
     if not snapshots:
         return []
-    numbers = 2 * manifest["latent"]["size"] + 3
-    places = evenly_spaced(np.arange(len(positions)), max(200, SNAPSHOT_BYTES // (4 * numbers * len(snapshots))))
+    numbers = (1 if alone else 2) * manifest["latent"]["size"] + 3
+    most = max(200, SNAPSHOT_NUMBERS[alone] // (numbers * len(snapshots)))
+    places = evenly_spaced(np.arange(len(positions)), most)
     files["data/snapshot-rows.bin"] = places.astype("<u4").tobytes()
     manifest["snapshot_rows"] = {"dtype": "uint32", "shape": [len(places)], "file": "data/snapshot-rows.bin"}
     described = []
@@ -328,9 +339,9 @@ def _snapshots(
     decoders = {
         int(step): decoder_arrays(tree_to_arrays(plain))
         for step, earlier in snapshots
-        if dense_decoder(plain := folded(earlier.model)) is not None
+        if page_decoder(plain := folded(earlier.model)) is not None
     }
-    kept = small_enough(decoders, DECODER_BYTES)
+    kept = small_enough(decoders, DECODER_BYTES[alone], DECODER_STEPS[alone])
     for step, arrays in kept.items():
         files[f"data/snapshot-{step:09d}-decoder.safetensors"] = pack(arrays, {"kind": "decoder"})
     for entry in described if kept else ():

@@ -70,13 +70,17 @@ def _has_density(model: Any, columns: int) -> bool:
 def _described(one: ColumnType) -> dict[str, Any]:
     if one.named:
         return {"levels": list(one.values), "training": _by_name(np.asarray(one.shares), one)}
-    shares = np.asarray(one.shares)[None]
-    cells = [0.0, *(float(quantile(shares, one, k / 100)[0]) for k in range(1, 100)), one.size - 1.0]
     edges = edges_of(one)
-    texts = {"choices": texts_of(one, np.unique(cells)), "edges": texts_of(one, edges[:-1])}
+    texts = {"choices": texts_of(one, cells_of_choices(one)), "edges": texts_of(one, edges[:-1])}
     found = {"written": one.written, "step": one.step, **texts}
     found["training"] = masses(np.asarray(one.shares), one, edges).tolist()
     return found | ({"zone": one.zone} if one.zone else {})
+
+
+def cells_of_choices(one: ColumnType) -> Shaped[np.ndarray, " n"]:
+    """The cells of a number that its slider goes through: the ends and the percentiles of the training rows."""
+    shares = np.asarray(one.shares)[None]
+    return np.unique([0.0, *(float(quantile(shares, one, k / 100)[0]) for k in range(1, 100)), one.size - 1.0])
 
 
 def _by_name(shares: np.ndarray, one: ColumnType) -> list[float]:

@@ -1,11 +1,15 @@
 // The files of data/ as the page uses them: what is small at once, rows and columns when they are asked for.
 
 import { readSafetensors } from "./safetensors.js";
-import { denseDecoder, storedDecoder } from "./decode.js";
-import { decodeOnServer } from "./server.js";
+import { pageDecoder, storedDecoder } from "./decode.js";
+import { breathe } from "./dom.js";
+import { givenInPage } from "./given.js";
+import { fromNeighbours, unrounded } from "./rounded.js";
+import { askGiven, decodeOnServer } from "./server.js";
 
-const TYPES = { float32: Float32Array, int32: Int32Array, uint32: Uint32Array, uint8: Uint8Array };
+const TYPES = { float16: Uint16Array, float32: Float32Array, int16: Int16Array, int32: Int32Array, uint32: Uint32Array, uint8: Uint8Array };
 const MOST_CHUNKS = 12;
+const SLICE = 30; // milliseconds of decoding at once
 
 const COUNTED = 1 << 18; // bytes of a file from which on they are counted while they come
 
@@ -53,14 +57,38 @@ export async function readManifest() {
   return manifest;
 }
 
-export async function readArray({ file, dtype, shape }) {
+export async function readArray({ file, dtype, shape, scale, shift }) {
   const Type = TYPES[dtype];
   if (!Type) throw new Error(`${file} holds ${dtype}, which this page does not read.`);
   const buffer = await fetchBytes(file);
   const values = new Type(buffer, 0, Math.floor(buffer.byteLength / Type.BYTES_PER_ELEMENT));
   if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
     throw new Error(`${file} is cut short: export it again.`);
-  return values;
+  if (scale) return unrounded(values, scale, shift);
+  return dtype === "float16" ? Float32Array.from(values, half) : values;
+}
+
+// A number of 16 bits: a sign, five bits of exponent, ten of fraction.
+export function half(bits) {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent === 0 ? fraction * 2 ** -24 : exponent === 31 ? (fraction ? NaN : Infinity) : (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return bits >> 15 ? -size : size;
+}
+
+// Many events, with a moment for the reader in between where each takes long.
+async function oneByOne(run, z, n, codes) {
+  if (n === 1) return run(z, 1, codes);
+  const size = z.length / n;
+  let [out, since] = [null, performance.now()];
+  for (let k = 0; k < n; k++) {
+    const one = run(z.subarray(k * size, (k + 1) * size), 1, typeof codes === "number" ? codes : codes[k]);
+    out ??= new Float32Array(n * one.length);
+    out.set(one, k * one.length);
+    if (performance.now() - since < SLICE) continue;
+    await breathe();
+    since = performance.now();
+  }
+  return out ?? new Float32Array(0);
 }
 
 export class Model {
@@ -99,21 +127,21 @@ export class Model {
   }
 
   async makeDecoder(spec, file) {
-    if (spec.kind === "dense") {
-      const run = denseDecoder(spec, readSafetensors(await fetchBytes(file)), this.size);
-      return { kind: "dense", decode: async (z, n, codes) => run(z, n, codes), now: run };
+    if (spec.kind === "page") {
+      const run = pageDecoder(spec, readSafetensors(await fetchBytes(file)), this.size);
+      return { kind: "page", decode: (z, n = 1, codes = 0) => oneByOne(run, z, n, codes) };
     }
     if (spec.kind === "server")
       return { kind: "server", decode: (z, n = 1, codes = 0) => decodeOnServer(z, n, codes, spec.classes) };
     const [plane, lines, rows, values] = await Promise.all([
-      spec.plane ? readArray({ file: spec.plane.file, dtype: "float32" }) : null,
-      readArray({ file: spec.lines.file, dtype: "float32" }),
+      spec.plane ? readArray({ dtype: "float32", ...spec.plane }) : null,
+      readArray({ dtype: "float32", ...spec.lines }),
       readArray({ file: spec.reconstructions.rows, dtype: "uint32" }),
-      readArray({ file: spec.reconstructions.file, dtype: "float32" }),
+      readArray({ dtype: "float32", ...spec.reconstructions }),
     ]);
     const run = storedDecoder(spec, plane, lines, this.units, this.cells, this.event.kind === "text");
     const places = new Map(Array.from(rows, (row, place) => [row, place]));
-    return { kind: "stored", decode: async (z, n) => run(z, n), now: run, places, values };
+    return { kind: "stored", decode: async (z, n) => run(z, n), places, values };
   }
 
   // The mean of p(x | z) at a row's posterior mean; null where it was not made beforehand.
@@ -123,6 +151,22 @@ export class Model {
       return place === undefined ? null : this.decoder.values.subarray(place * this.cells, (place + 1) * this.cells);
     }
     return this.decoder.decode(this.latent(row), 1, await this.classOf(row));
+  }
+
+  // What the free columns may be where others are fixed: by the page itself, or by the server that gave it.
+  async ask(question) {
+    const spec = this.manifest.given;
+    if (!spec) return askGiven(question);
+    const answer = await this.once("given", async () => {
+      const [own, decoder, draws, outputs] = await Promise.all([
+        fetchBytes(spec.file).then(readSafetensors),
+        spec.outputs ? [] : fetchBytes(this.manifest.decoder.file).then(readSafetensors),
+        this.array("prior"),
+        spec.outputs ? readArray(spec.outputs) : null,
+      ]);
+      return givenInPage(spec, this.manifest.what_if, new Map([...own, ...decoder]), draws, this.size, outputs);
+    });
+    return answer(question);
   }
 
   latent(row) {
@@ -161,12 +205,13 @@ export class Model {
 
   // The cells of a row as stored. Chunks of rows are kept, the least recently used one is dropped.
   async row(row) {
-    const { files, rows_per_file: per, dtype } = this.manifest.arrays.rows;
+    const { files, rows_per_file: per, dtype, filter } = this.manifest.arrays.rows;
     const number = Math.floor(row / per);
     let chunk = this.chunks.get(number);
     if (chunk) this.chunks.delete(number);
     else {
       chunk = readArray({ file: files[number], dtype });
+      if (filter) chunk = chunk.then((values) => fromNeighbours(values, this.event.image));
       chunk.catch(() => this.chunks.delete(number));
     }
     this.chunks.set(number, chunk);

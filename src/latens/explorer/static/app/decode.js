@@ -1,19 +1,8 @@
-// A dense decoder in plain JavaScript: from latents to means of p(x | z) in the units of the data.
-// The layers, and what a head makes of their outputs, stand in the manifest; the numbers in a safetensors file.
+// A decoder in plain JavaScript: from latents to means of p(x | z) in the units of the data.
+// What a head makes of the outputs of a network stands in the manifest; its numbers in a safetensors file.
 
-const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
-const sigmoid = (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
-
-export const ACTIVATIONS = {
-  elu: (x) => (x > 0 ? x : Math.expm1(x)),
-  gelu: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))),
-  identity: (x) => x,
-  relu: (x) => (x > 0 ? x : 0),
-  sigmoid,
-  silu: (x) => x * sigmoid(x),
-  softplus,
-  tanh: Math.tanh,
-};
+import { arrayOf, networkOf, sigmoid, softplus } from "./networks.js";
+import { tableHead } from "./tables.js";
 
 // The mean of a continuous Bernoulli with this logit.
 function continuousBernoulli(logit) {
@@ -26,6 +15,79 @@ function continuousBernoulli(logit) {
 function scaleOf(head, raw) {
   if (head.scale === "softplus") return softplus(raw) + head.floor;
   return (head.scale === "log-variance" ? Math.exp(0.5 * raw) : Math.exp(raw)) + head.floor;
+}
+
+// The mean and the variance of a logistic at `loc` (in levels) that is clipped to the levels, and how probable it is
+// between the lowest and the highest one.
+function clipped(loc, scale, last) {
+  const near = Math.min(Math.max(loc, 0), last);
+  const beyond = (start, end) => {
+    const [a, b] = [Math.min(start, 0), Math.min(end, 0)];
+    const [first, rest] = [softplus(a), softplus(b)];
+    const series = (s) => s + s ** 2 / 4 + s ** 3 / 36 - s ** 5 / 3600;
+    return [first - rest, 2 * (series(first) - series(rest) - (a - b) * rest)];
+  };
+  const [up, upSquare] = beyond((loc - near) / scale, (loc - last) / scale);
+  const [down, downSquare] = beyond((near - loc) / scale, -loc / scale);
+  const inside = sigmoid(loc / scale) - sigmoid((loc - last) / scale);
+  const first = up - down;
+  return [near + scale * first, scale ** 2 * (upSquare + downSquare - first ** 2) + inside / 12, inside];
+}
+
+const PAIRS = [[], [[0, 1]], [[0, 1], [0, 2], [1, 2]]]; // of 1, 2 and 3 channels, earlier and later
+
+// Mixtures of logistics. Of one channel the mean is a sum over levels; of several, whose channels depend on one another,
+// that of logistics with the moments of what they are moved by, as latens shows them.
+function pixelMeans({ levels, components: k, lowest, channels }) {
+  const half = (levels - 1) / 2;
+  const floored = (raw) => Math.max(raw, lowest) + Math.log1p(Math.exp(-Math.abs(raw - lowest)));
+  const summed = (loc, scale) => {
+    let sum = 0;
+    for (let j = 1; j < levels; j++) sum += sigmoid((loc - ((2 * j - 1) / (levels - 1) - 1)) / scale);
+    return sum;
+  };
+  const pairs = PAIRS[channels - 1];
+  return (o, from, cells, out, at) => {
+    const weights = new Float64Array(k);
+    for (let pixel = 0; pixel < cells; pixel += channels) {
+      const value = (place, c) => o[from + place * cells + pixel + c];
+      let top = 0;
+      for (let m = 1; m < k; m++) {
+        weights[m] = 0;
+        for (let c = 0; c < channels; c++) weights[m] += value(2 * k + m - 1, c);
+        top = Math.max(top, weights[m]);
+      }
+      weights[0] = 0;
+      const total = weights.reduce((sum, w) => sum + Math.exp(w - top), 0);
+      const means = new Float64Array(channels);
+      for (let m = 0; m < k; m++) {
+        const share = Math.exp(weights[m] - top) / total;
+        if (channels === 1) means[0] += share * summed(value(m, 0), Math.exp(floored(value(k + m, 0))));
+        else coupled(m, value).forEach((mean, c) => (means[c] += share * mean));
+      }
+      out.set(means, at + pixel);
+    }
+  };
+
+  function coupled(m, value) {
+    const means = [];
+    const within = []; // covariances of the channels so far
+    for (let c = 0; c < channels; c++) {
+      // A pair's coupling of component m stands after the locations, scales and weights, in the channel of its number.
+      const slopes = pairs.flatMap(([, later], p) => (later === c ? [value(3 * k - 1 + m, p)] : []));
+      const loc = slopes.reduce((sum, a, b) => sum + a * (means[b] / half - 1 - value(m, b)), value(m, c));
+      const moved = means.map((_, j) => slopes.reduce((sum, a, i) => sum + a * within[i][j], 0));
+      const spread = slopes.reduce((sum, a, j) => sum + a * moved[j], 0);
+      const own = Math.exp(2 * floored(value(k + m, c)));
+      const scale = Math.sqrt(own + (3 * spread) / (Math.PI * half) ** 2 + 1e-30);
+      const [mean, variance, inside] = clipped(half * (loc + 1), half * scale, levels - 1);
+      const shared = moved.map((each) => inside * each);
+      within.forEach((row, j) => row.push(shared[j]));
+      within.push([...shared, Math.max(variance, 1.001 * inside ** 2 * spread)]);
+      means.push(mean);
+    }
+    return means;
+  }
 }
 
 // mean(outputs, from, cells, out, at): the means of `cells` cells, of the outputs that begin at `from`.
@@ -76,71 +138,31 @@ function meanOf(head, arrays) {
       };
     case "affine": {
       const inner = meanOf(head.of, arrays);
-      const shift = arrays.get(head.shift).data;
-      const scale = arrays.get(head.scale).data;
+      const shift = arrayOf(arrays, head.shift).data;
+      const scale = arrayOf(arrays, head.scale).data;
       return (o, from, cells, out, at) => {
         inner(o, from, cells, out, at);
         for (let i = 0; i < cells; i++) out[at + i] = shift[i % shift.length] + scale[i % scale.length] * out[at + i];
       };
+    }
+    case "pixels":
+      return pixelMeans(head);
+    case "table": {
+      const columns = tableHead(head, arrays);
+      return (o, from, cells, out, at) => columns.read(o, from).means(out, at);
     }
     default:
       throw new Error(`a head of the kind ${head.kind} is not known to this page.`);
   }
 }
 
-// y += x W, four inputs at a time: the outputs are read and written a quarter as often.
-function addProduct(y, x, w, rows, columns) {
-  let r = 0;
-  for (; r + 3 < rows; r += 4) {
-    const [v0, v1, v2, v3] = [x[r], x[r + 1], x[r + 2], x[r + 3]];
-    const [s0, s1, s2, s3] = [r * columns, (r + 1) * columns, (r + 2) * columns, (r + 3) * columns];
-    for (let c = 0; c < columns; c++) y[c] += v0 * w[s0 + c] + v1 * w[s1 + c] + v2 * w[s2 + c] + v3 * w[s3 + c];
-  }
-  for (; r < rows; r++) {
-    const v = x[r];
-    const start = r * columns;
-    for (let c = 0; c < columns; c++) y[c] += v * w[start + c];
-  }
-}
-
-// Adds a linear map of the latent to the first outputs, in so many copies one after another.
-function linearPath(spec, arrays) {
-  if (!spec) return () => {};
-  const w = matrix(arrays, spec.weight, spec.shape);
-  const [rows, columns] = spec.shape;
-  const added = new Float64Array(columns);
-  return (y, z) => {
-    added.fill(0);
-    addProduct(added, z, w, rows, columns);
-    for (let copy = 0; copy < spec.copies; copy++) {
-      for (let c = 0; c < columns; c++) y[copy * columns + c] += added[c];
-    }
-  };
-}
-
-function matrix(arrays, name, shape) {
-  const w = arrays.get(name);
-  if (!w || w.shape[0] !== shape[0] || w.shape[1] !== shape[1]) {
-    throw new Error(`the model file has no ${name} of the right shape.`);
-  }
-  return w.data;
-}
-
 // decode(z, n, codes): z holds n latents one after another, codes the class of each (or one for all) where the model is
 // conditional. The result holds n events one after another.
-export function denseDecoder(spec, arrays, latentSize) {
-  const layers = spec.layers.map(({ weight, bias, activation, shape }) => {
-    const w = matrix(arrays, weight, shape);
-    const b = arrays.get(bias);
-    if (!b) throw new Error(`the model file has no ${bias}.`);
-    if (!ACTIVATIONS[activation]) throw new Error(`the activation ${activation} is not known to this page.`);
-    return { w, b: b.data, rows: shape[0], columns: shape[1], f: ACTIVATIONS[activation], name: activation };
-  });
-  const addLinear = linearPath(spec.linear, arrays);
+export function pageDecoder(spec, arrays, latentSize) {
+  const network = networkOf(spec.network, arrays);
   const mean = meanOf(spec.head, arrays);
   const { expm1, multiply, add } = spec.units;
-  const buffers = layers.map((layer) => new Float64Array(layer.columns));
-  const input = new Float64Array(layers[0].rows);
+  const input = new Float64Array(network.inputs);
 
   return (z, n = 1, codes = 0) => {
     const out = new Float32Array(n * spec.cells);
@@ -148,17 +170,7 @@ export function denseDecoder(spec, arrays, latentSize) {
       input.fill(0);
       for (let i = 0; i < latentSize; i++) input[i] = z[k * latentSize + i];
       if (spec.classes) input[latentSize + (typeof codes === "number" ? codes : codes[k])] = 1;
-      let x = input;
-      for (let l = 0; l < layers.length; l++) {
-        const { w, b, rows, columns, f, name } = layers[l];
-        const y = buffers[l];
-        y.set(b);
-        addProduct(y, x, w, rows, columns);
-        if (name !== "identity") for (let c = 0; c < columns; c++) y[c] = f(y[c]);
-        x = y;
-      }
-      addLinear(x, input);
-      mean(x, 0, spec.cells, out, k * spec.cells);
+      mean(network.run(input), 0, spec.cells, out, k * spec.cells);
       for (let i = k * spec.cells; i < (k + 1) * spec.cells; i++) {
         out[i] = (expm1 ? Math.expm1(out[i]) : out[i]) * multiply + add;
       }

@@ -1,7 +1,7 @@
 // Arrays of a .safetensors file by name. The header is believed only where it fits the bytes.
 // https://huggingface.co/docs/safetensors
 
-const TYPES = { I8: Int8Array, F32: Float32Array, F64: Float64Array, I32: Int32Array, U32: Uint32Array, U8: Uint8Array };
+const TYPES = { I8: Int8Array, I16: Int16Array, F32: Float32Array, F64: Float64Array, I32: Int32Array, U32: Uint32Array, U8: Uint8Array };
 
 export function readSafetensors(buffer) {
   const bytes = new Uint8Array(buffer);

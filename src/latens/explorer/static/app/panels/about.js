@@ -2,6 +2,7 @@
 
 import { count3, format, h } from "../dom.js";
 import { cellText, differenceText } from "../event.js";
+import { askingWords, decodingWords } from "../where.js";
 import { panel } from "./parts.js";
 
 const KEYS = [
@@ -32,14 +33,9 @@ export function aboutPanel(app) {
     ["one row", `${event.kind} of shape ${event.shape.join(" × ")}, ${event.cells}`],
     ["latent units", `${app.model.size}, of which ${app.model.units.filter((u) => u.active).length} active`],
     ["numbers in the model", count3(manifest.parameters)],
-    [
-      "decoding",
-      manifest.decoder?.kind === "dense"
-        ? "in this page, from decoder.safetensors"
-        : manifest.decoder?.kind === "server"
-          ? "by the server"
-          : "from pictures made beforehand",
-    ],
+    ["decoding", decodingWords(manifest.decoder)],
+    ...(manifest.what_if ? [["What if", askingWords(manifest)]] : []),
+    ...(manifest.rounded ? [["numbers in this file", manifest.rounded]] : []),
     ["ELBO of a row", `mean over ${manifest.elbo_samples} draws`],
     ...plain.map(([name, value]) => [
       name === "rows" ? "training rows" : name.replaceAll("_", " "),

@@ -1,16 +1,8 @@
 // The decoded point: where it goes, and a slider for each unit.
 
 import { button, fixed, h, replace, select } from "../dom.js";
+import { storedWords } from "../where.js";
 import { compare, panel } from "./parts.js";
-
-// Of a decoder that the page does not compute: why, and what is shown instead.
-function storedWords({ kind, why, plane }) {
-  if (kind !== "precomputed") return "";
-  const where = plane
-    ? `over the plane of units ${plane.units.join(" and ")}, or along one other unit`
-    : "along one unit";
-  return `${why} What you see lies between pictures made beforehand, ${where}. \`latens explore RUN\` decodes every point.`;
-}
 
 export function pointPanel(app) {
   const { model } = app;

@@ -2,6 +2,7 @@
 
 import { button, format, h, latest, replace } from "../dom.js";
 import { saveButtons } from "../save.js";
+import { missingWords } from "../where.js";
 import {
   compare,
   compareRows,
@@ -90,13 +91,7 @@ export function rowsPanel(app) {
       replace(
         pictures,
         compare(app, shown),
-        back
-          ? null
-          : h(
-              "p",
-              { class: "muted" },
-              "This row's reconstruction was not made beforehand: `latens explore RUN` has all of them.",
-            ),
+        back ? null : h("p", { class: "muted" }, missingWords),
       );
       replace(
         facts,

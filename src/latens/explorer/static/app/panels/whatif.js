@@ -3,7 +3,6 @@
 
 import { button, count3, fixed as decimals, format, freshId, h, latest, replace, s } from "../dom.js";
 import { saveButtons } from "../save.js";
-import { askGiven } from "../server.js";
 import { theme } from "../theme.js";
 import { panel } from "./parts.js";
 
@@ -156,7 +155,7 @@ export function whatIfPanel(app) {
     replace(why, h("p", { class: "note", role: "status" }, `Asking which columns say most about ${name} ...`));
     let told;
     try {
-      told = await askGiven({ given: [], explain: place });
+      told = await app.model.ask({ given: [], explain: place });
     } catch (error) {
       replace(why, h("p", { class: "note", role: "status" }, error.message));
       return;
@@ -224,7 +223,7 @@ export function whatIfPanel(app) {
     fromRow.disabled = app.state.row === null || app.state.row === undefined;
     if (answer?.asked !== asked) {
       try {
-        answer = { ...(await askGiven(question)), asked, changed: given.length > 0 };
+        answer = { ...(await app.model.ask(question)), asked, changed: given.length > 0 };
       } catch (error) {
         answer = null;
         draw();

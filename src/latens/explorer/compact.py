@@ -1,0 +1,135 @@
+"""A page in one file made smaller where nobody sees it: numbers rounded, pixels told by their neighbours."""
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from latens.explorer.decoder import rounded_weights
+from latens.io.safetensors import pack, unpack
+
+FINE, COARSE, MANY = 128, 12, 2 << 20
+"""Steps of a unit's spread that posterior means are rounded to, and of more numbers than these."""
+SNAPSHOT_STEPS = 16
+"""The same of the means at earlier steps, which are looked at as points that move."""
+PRIOR_STEPS, PRIOR_BYTES = 64, 200_000
+"""The same of draws of the prior, where they take more bytes."""
+LOG_VAR_ROWS, SNAPSHOT_ROWS, LOG_VAR_STEP = 2000, 200, 1 / 32
+"""Rows of which log-variances are kept, for the curves of units, at the end and earlier; what these are rounded to."""
+VALUE_STEPS = 1024
+"""Steps of the spread of the parts of each row's ELBO."""
+SHADES = 255
+"""Steps between the least and the largest value of pictures made beforehand: what a screen shows."""
+WEIGHT_STEPS = 32767
+"""Steps of a decoder's weights on either side of 0, for the largest one of each column."""
+GOLDEN = 0.6180339887498949
+SAMPLE = 1 << 18
+
+
+def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    """Round and filter the files of a page in one file, and say in the manifest how they are read."""
+    arrays = manifest["arrays"]
+    numbers = int(np.prod(arrays["mean"]["shape"]))
+    _steps(files, arrays["mean"], COARSE if numbers > MANY else FINE)
+    if "log_var" in arrays:
+        _thin(files, arrays["log_var"], LOG_VAR_ROWS)
+    if "prior" in arrays and len(files[arrays["prior"]["file"]]) > PRIOR_BYTES:
+        _steps(files, arrays["prior"], PRIOR_STEPS)
+    for entry in (manifest, *manifest["snapshots"]):
+        for name in ("elbo", "log_likelihood", "kl"):
+            if name in entry["arrays"]:
+                _steps(files, entry["arrays"][name], VALUE_STEPS)
+    for entry in manifest["snapshots"]:
+        _steps(files, entry["arrays"]["mean"], SNAPSHOT_STEPS)
+        if "log_var" in entry["arrays"]:
+            _thin(files, entry["arrays"]["log_var"], SNAPSHOT_ROWS)
+        entry["units"] = [{name: _short(value) for name, value in unit.items()} for unit in entry["units"]]
+    decoder = manifest["decoder"]
+    if decoder["kind"] == "page":
+        kept, _ = unpack(files[decoder["file"]])
+        files[decoder["file"]] = pack(rounded_weights(kept, WEIGHT_STEPS), {"kind": "decoder"})
+    if decoder["kind"] == "precomputed" and manifest["event"]["kind"] == "image":
+        low, high = manifest["event"]["low"], manifest["event"]["high"]
+        for part in (decoder.get("plane"), decoder["lines"], decoder["reconstructions"]):
+            if part is not None:
+                part["dtype"] = "float32"
+                _round(files, part, 1, lambda values: np.full(1, (high - low) / SHADES))
+    _filter(files, manifest)
+    told = f"posterior means to a {COARSE if numbers > MANY else FINE}th of each unit's spread"
+    manifest["rounded"] = f"rounded: {told}, weights to a {WEIGHT_STEPS}th of the largest of each column"
+
+
+def _short(value: Any) -> Any:
+    """Six digits of a number are more than a reader sees."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _steps(files: dict[str, bytes], described: dict[str, Any], steps: int) -> None:
+    """Round an array to so many steps of the spread of each of its columns."""
+    _round(files, described, described["shape"][1], lambda values: values.std(0) / steps)
+
+
+def _thin(files: dict[str, bytes], described: dict[str, Any], most: int) -> None:
+    """Keep the log-variances of rows at even distances, rounded."""
+    n, columns = described["shape"]
+    every = -(-n // most)
+    values = np.frombuffer(files[described["file"]], "<f4").reshape(n, columns)[::every]
+    files[described["file"]] = np.ascontiguousarray(values).tobytes()
+    described |= {"shape": list(values.shape), "every": every}
+    _round(files, described, columns, lambda values: np.full(columns, LOG_VAR_STEP))
+
+
+def _round(
+    files: dict[str, bytes], described: dict[str, Any], columns: int, step_of: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Store an array as whole numbers of 16 bits, with the step of each column and what 0 stands for."""
+    values = np.frombuffer(files[described["file"]], "<f4").reshape(-1, columns).astype(np.float64)
+    if len(values) < 2:
+        return
+    low, high = values.min(0), values.max(0)
+    # No step is finer than what float32 holds, or than what 16 bits count.
+    least = np.maximum((high - low) / 60000, np.abs(values).max(0) * 2.0**-23)
+    step = np.maximum(np.maximum(step_of(values), least), 1e-30)
+    # Around 128, so that few numbers are below 0 and the upper byte of most is the same.
+    zero = np.clip(values.mean(0) - 128 * step, high - 32000 * step, low + 32000 * step)
+    whole = np.round((values - zero) / step - noise(values.size).reshape(values.shape))
+    files[described["file"]] = whole.astype("<i2").tobytes()
+    described |= {"dtype": "int16", "scale": step.tolist(), "shift": zero.tolist()}
+
+
+def noise(count: int) -> Shaped[np.ndarray, " count"]:
+    """Make numbers from -1/2 to 1/2, as the page does: taken off before rounding and added after."""
+    return (np.arange(count, dtype=np.float64) * GOLDEN) % 1.0 - 0.5
+
+
+def _filter(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    """Tell each pixel of the rows by its neighbours, where that is smaller; nothing is lost."""
+    rows, event = manifest["arrays"]["rows"], manifest["event"]
+    if event["kind"] != "image" or rows["dtype"] != "uint8":
+        return
+    shape = tuple(event["image"])
+    pictures = [np.frombuffer(files[name], np.uint8).reshape(-1, *shape) for name in rows["files"]]
+    some = pictures[0][: max(1, SAMPLE // max(1, int(np.prod(shape))))]
+    if len(zlib.compress(by_neighbours(some).tobytes(), 1)) >= len(zlib.compress(some.tobytes(), 1)):
+        return
+    rows["filter"] = "neighbours"
+    for name, part in zip(rows["files"], pictures, strict=True):
+        files[name] = by_neighbours(part).tobytes()
+
+
+def by_neighbours(pictures: Shaped[np.ndarray, "n h w c"]) -> Shaped[np.ndarray, "n h w c"]:
+    """Write of each pixel what it has more than its neighbours to the left and above let expect."""
+    # The middle one is expected of the left one, the upper one, and their sum less that between both.
+    # Of three channels the first and the last one are told from the second first. All is counted modulo 256.
+    # Source: Weinberger, Seroussi & Sapiro (2000), "The LOCO-I lossless image compression algorithm".
+    given = pictures.copy()
+    if given.shape[-1] == 3:
+        given[..., ::2] -= given[..., 1:2]
+    left, above, corner = (np.zeros_like(given) for _ in range(3))
+    left[:, :, 1:], above[:, 1:], corner[:, 1:, 1:] = given[:, :, :-1], given[:, :-1], given[:, :-1, :-1]
+    least, most = np.minimum(left, above), np.maximum(left, above)
+    # left + above - corner, kept between both: where the corner is above both it is the least, where below the most.
+    flat = left + above - corner
+    return given - np.where(corner >= most, least, np.where(corner <= least, most, flat))

@@ -1,0 +1,183 @@
+"""A page in one file is smaller: how far its numbers are off, and that its pictures are not."""
+
+import gzip
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser_fixtures import Browser
+from explorer_fixtures import NODE, needs_node, node, untrained
+from page_fixtures import Site
+
+from latens.data import load
+from latens.explorer import payload, static_files
+from latens.explorer.compact import LOG_VAR_ROWS, LOG_VAR_STEP, MANY, SNAPSHOT_ROWS, by_neighbours, compact, noise
+from latens.explorer.decoder import rounded_weights
+from latens.explorer.export import apart, as_text, single_file
+from latens.io.safetensors import unpack
+
+pytest_plugins = ("browser_fixtures", "page_fixtures")
+
+rng = np.random.default_rng(5)
+
+
+def undone(files: dict[str, bytes], described: dict[str, Any]) -> np.ndarray:
+    """What the page reads, by hand: steps and noise of the same places."""
+    assert described["dtype"] == "int16"
+    whole = np.frombuffer(files[described["file"]], "<i2").astype(np.float64)
+    scale = np.array(described["scale"])
+    return np.array(described["shift"]) + scale * (whole + noise(whole.size)).reshape(-1, len(scale))
+
+
+@pytest.fixture(scope="module")
+def pages() -> tuple[dict[str, bytes], dict[str, bytes]]:
+    trained, data = untrained("default", load("digits"))
+    other, _ = untrained("default", load("digits"), likelihood__family="normal")
+    snapshots = [(10, trained), (20, other)]
+    return payload(trained, data, snapshots=snapshots), payload(trained, data, snapshots=snapshots, with_model=False)
+
+
+def test_numbers_are_off_by_half_a_step_at_most(pages: tuple[dict[str, bytes], dict[str, bytes]]) -> None:
+    """Steps of a 128th of a unit's spread, of a 16th at earlier steps, of a 1024th of the parts of the ELBO."""
+    exact, small = pages
+    told, rounded = (json.loads(files["data/manifest.json"]) for files in pages)
+    pairs = [(told["arrays"], rounded["arrays"], 128), *(
+        (one["arrays"], other["arrays"], 16) for one, other in zip(told["snapshots"], rounded["snapshots"], strict=True)
+    )]  # fmt: skip
+    for before, after, steps in pairs:
+        for name in ("mean", "elbo", "log_likelihood", "kl"):
+            values = np.frombuffer(exact[before[name]["file"]], "<f4").reshape(before[name]["shape"])
+            step = values.std(0, dtype=np.float64) / (steps if name == "mean" else 1024)
+            floor = np.maximum(np.abs(values).max(0) * 2.0**-23, np.ptp(values, axis=0) / 60000)
+            off = np.abs(undone(small, after[name]) - values)
+            assert np.all(off <= 0.501 * np.maximum(step, floor))
+            assert off.max() > 0.25 * step.max()  # rounded, and not by less than is said
+        log_var = np.frombuffer(exact[before["log_var"]["file"]], "<f4").reshape(before["log_var"]["shape"])
+        every = after["log_var"]["every"]
+        assert every == -(-len(log_var) // (LOG_VAR_ROWS if steps == 128 else SNAPSHOT_ROWS))
+        assert np.all(np.abs(undone(small, after["log_var"]) - log_var[::every]) <= 0.501 * LOG_VAR_STEP)
+
+
+def test_of_many_rows_some_log_variances_are_kept_and_means_have_wider_steps() -> None:
+    n, d = 5000, 2
+    mean, log_var = rng.normal(size=(n, d)).astype("<f4"), rng.normal(size=(n, d)).astype("<f4")
+    for rows, width, steps in ((n, d, 128), (n, MANY // n + 1, 12)):
+        values = np.resize(mean, (rows, width)).astype("<f4")
+        arrays = {"mean": {"shape": [rows, width], "file": "m"}, "log_var": {"shape": [n, d], "file": "v"}}
+        files = {"m": values.tobytes(), "v": log_var.tobytes(), "r": b""}
+        arrays["rows"] = {"dtype": "float32"}
+        manifest = {"arrays": arrays, "snapshots": [], "decoder": {"kind": "server"}, "event": {"kind": "curve"}}
+        compact(files, manifest)
+        np.testing.assert_allclose(arrays["mean"]["scale"], values.std(0, dtype=np.float64) / steps, rtol=1e-6)
+        assert arrays["log_var"]["every"] == 3
+        assert arrays["log_var"]["shape"] == [1667, 2]
+        assert np.abs(undone(files, arrays["log_var"]) - log_var[::3]).max() <= 0.501 * LOG_VAR_STEP
+
+
+@needs_node
+def test_the_page_reads_what_was_rounded(tmp_path: Path) -> None:
+    values = np.array([[1.0, -300.0], [2.0, 50.0], [4.0, 700.0]])
+    whole = rng.integers(-32767, 32767, size=(700, 2))
+    (tmp_path / "whole").write_bytes(whole.astype("<i2").tobytes())
+    scale, shift = np.array([0.01, 3.0]), values.mean(0)
+    found = node("unrounded", file=str(tmp_path / "whole"), scale=scale.tolist(), shift=shift.tolist())
+    expected = shift + scale * (whole + noise(whole.size).reshape(whole.shape))
+    np.testing.assert_array_equal(np.reshape(found, whole.shape), expected.astype(np.float32))
+    assert np.ptp(noise(1000)) > 0.99
+    assert abs(noise(1000).mean()) < 1e-3
+
+
+@needs_node
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_pictures_told_by_their_neighbours_come_back_exactly(channels: int, tmp_path: Path) -> None:
+    """Noise, so that every case of the predictor and every wrap around 256 comes."""
+    slope = np.add.outer(9 * np.arange(5), 30 - 3 * np.arange(6)) + np.zeros((4, 1, 1), int)
+    for name, pictures in {
+        "noise": rng.integers(0, 256, size=(7, 5, 6, channels)),
+        "slopes": np.stack([slope] * channels, axis=-1),
+    }.items():
+        given = pictures.astype(np.uint8)
+        (tmp_path / name).write_bytes(by_neighbours(given).tobytes())
+        found = node("unrounded", file=str(tmp_path / name), picture=list(given.shape[1:]))
+        np.testing.assert_array_equal(np.reshape(found, given.shape), given)
+    # What rises downwards and falls to the right is expected exactly but in its first row and column.
+    assert not by_neighbours(given)[:, 1:, 1:].any()
+    assert by_neighbours(given)[:, 1:, 0, channels // 2].min() == 9
+
+
+@pytest.mark.parametrize("steps", [63, 127, 32767])
+def test_weights_are_off_by_half_a_step_of_their_column(steps: int) -> None:
+    """Of matrices and kernels; what a head counts and biases stay as they are."""
+    arrays = {
+        f"decoder.network.{i}.weight": rng.normal(size=shape) * 10.0**i
+        for i, shape in enumerate(((8, 5), (4, 3, 3, 6)))
+    }
+    arrays |= {"decoder.head.shares": rng.normal(size=(3, 4)), "decoder.network.bias": rng.normal(size=(2, 2, 3))}
+    arrays = {name: values.astype(np.float32) for name, values in arrays.items()}
+    found = rounded_weights(arrays, steps)
+    for name, values in arrays.items():
+        if not name.endswith("weight"):
+            np.testing.assert_array_equal(found[name], values)
+            continue
+        step = np.abs(values).reshape(-1, values.shape[-1]).max(0) / steps
+        assert found[name].dtype == (np.int8 if steps < 128 else np.int16)
+        off = np.abs(found[name] * step - values)
+        assert np.all(off <= 0.501 * step)
+        assert off.max() > 0.3 * step.min()
+
+
+@needs_node
+@pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 1000, 1001])
+def test_text_of_seven_bits_gives_the_bytes_back(size: int, tmp_path: Path) -> None:
+    body = bytes(rng.integers(0, 256, size, dtype=np.uint8)) if size % 7 else b"\x00" * size
+    text = as_text(body)
+    assert not set(text) & set("\0\r<")
+    assert len(text.encode()) <= 8 * size / 7 + 3
+    source = (Path(__file__).parents[2] / "src/latens/explorer/single.js").read_text(encoding="utf-8")
+    function = re.search(r"  const lost.*?function bytesOf.*?\n  }\n", source, re.DOTALL)
+    together = re.search(r"  function together.*?\n  }\n", source, re.DOTALL)
+    assert function is not None
+    assert together is not None
+    assert NODE is not None
+    script = f"{function[0]}{together[0]} const [, text, count, size] = process.argv;"
+    script += "process.stdout.write(Buffer.from(together(bytesOf(JSON.parse(text), +size), +count)))"
+    for count in (1, 2, 4):
+        words = [NODE, "-e", script, json.dumps(as_text(apart(body, count))), str(count), str(size)]
+        done = subprocess.run(words, capture_output=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout) == (0, body), done.stderr
+
+
+def test_a_page_in_one_file_decodes_as_near_as_it_says(browser: Browser, digits: Site, tmp_path: Path) -> None:
+    """The decoder of digits within 1e-4 of the range, that of an earlier step within 2e-2, and rows as they are."""
+    earlier = [(10, digits.earlier[0]), (40, digits.earlier[1])]
+    files = static_files() | payload(digits.trained, digits.data, snapshots=earlier, with_model=False)
+    (tmp_path / "page.html").write_bytes(single_file(files))
+    browser.open((tmp_path / "page.html").as_uri(), seconds=60)
+    z = rng.normal(size=(5, 16)).astype(np.float32)
+    script = "return Array.from(await latens.app.decode(Float32Array.from(args[0]), args[0].length / 16))"
+    high = float(digits.data.x.max())
+    found = np.array(browser.run(script, z.ravel().tolist())).reshape(5, -1)
+    np.testing.assert_allclose(found, digits.decoded(z), atol=1e-4 * high)
+    browser.run("latens.app.set({ step: 40 }); await new Promise((done) => setTimeout(done, 500));")
+    found = np.array(browser.run(script, z.ravel().tolist())).reshape(5, -1)
+    np.testing.assert_allclose(found, digits.decoded(z, digits.earlier[1]), atol=2e-2 * high)
+    row = browser.run("return Array.from(await latens.app.model.row(123))")
+    np.testing.assert_array_equal(row, digits.data.x[123].reshape(-1))
+    mean = np.array(browser.run("return Array.from(latens.app.model.latent(123))"))
+    assert np.all(np.abs(mean - digits.means[123]) <= 0.51 * digits.means.std(0) / 128)
+    assert browser.errors() == []
+
+
+def test_blocks_are_as_small_as_their_numbers_allow() -> None:
+    """A file of numbers is smaller with its bytes apart, and comes back."""
+    values = np.sort(rng.normal(size=20_000)).astype("<f4").tobytes()
+    assert len(gzip.compress(apart(values, 4))) < 0.85 * len(gzip.compress(values))
+    for count in (1, 2, 4):
+        whole = np.frombuffer(apart(values, count), np.uint8).reshape(count, -1).T.tobytes()
+        assert whole == values
+    kept, _ = unpack(payload(*untrained("default", load("digits")), with_model=False)["data/decoder.safetensors"])
+    assert kept["decoder.network.layers.0.weight"].dtype == np.int16
