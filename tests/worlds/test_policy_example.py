@@ -51,7 +51,7 @@ def test_without_products_a_policy_reads_what_it_read(linear):
     assert of(linear, "three", changes=True).size == 15
 
 
-@pytest.mark.parametrize("action, middle", [("continuous", [1.0]), ("three", 6)])
+@pytest.mark.parametrize(("action", "middle"), [("continuous", [1.0]), ("three", 6)])
 def test_standing_still_is_the_middle_action_and_chance_has_all_of_them(linear, action, middle):
     policy, seen = of(linear, action), np.zeros((400, 2))
     policy.space.seed(0)
