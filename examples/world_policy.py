@@ -4,7 +4,7 @@
     latens fit cart.parquet --recipe world --out runs/cart
     python examples/world_policy.py runs/cart
 
-The true environment is not touched before the last line.
+The true environment is not touched before the last three lines.
 """
 
 import argparse
@@ -16,21 +16,33 @@ from latens.worlds import ModelVectorEnv
 
 
 class Linear:
-    """Actions from one matrix: of the observation and, where something is hidden, its last change."""
+    """Actions from one matrix: of the observation, its products, and its last change where something is hidden."""
 
-    def __init__(self, env, changes=False):
+    def __init__(self, env, changes=False, products=False):
         space = env.single_action_space if hasattr(env, "single_action_space") else env.action_space
         seen = (
             env.single_observation_space if hasattr(env, "single_observation_space") else env.observation_space
         ).shape[0]
         self.space, self.discrete, self.changes = space, hasattr(space, "n"), changes
         self.outputs = (1 if space.n == 2 else space.n) if self.discrete else space.shape[0]
-        self.inputs = seen * (2 if changes else 1) + 1
+        numbers = seen * (2 if changes else 1)
+        self.pairs = np.triu_indices(numbers) if products else ([], [])
+        self.inputs = numbers + len(self.pairs[0]) + 1
         self.size = self.inputs * self.outputs
 
+    def at_random(self, weights, seen, last):
+        """An action of the space at random, whatever is seen."""
+        return np.stack([self.space.sample() for _ in seen])
+
+    def still(self, weights, seen, last):
+        """The action in the middle of the space, whatever is seen."""
+        middle = self.space.start + self.space.n // 2 if self.discrete else (self.space.high + self.space.low) / 2
+        return np.stack([np.asarray(middle, self.space.dtype)] * len(seen))
+
     def __call__(self, weights, seen, last):
-        read = [seen, 10 * (seen - last)] if self.changes else [seen]
-        read = np.concatenate([*read, np.ones((len(seen), 1))], axis=1)
+        read = np.concatenate([seen, 10 * (seen - last)], axis=1) if self.changes else seen
+        products = read[:, self.pairs[0]] * read[:, self.pairs[1]]
+        read = np.concatenate([read, products, np.ones((len(seen), 1))], axis=1)
         said = np.einsum("ni,nio->no", read, weights.reshape(len(seen), self.inputs, self.outputs))
         if self.discrete:
             chosen = said[:, 0] > 0 if self.outputs == 1 else said.argmax(1)
@@ -78,20 +90,23 @@ def main():
     words.add_argument("run")
     words.add_argument("--rounds", type=int, default=12)
     words.add_argument("--changes", action="store_true", help="the policy also sees the last change of the observation")
+    words.add_argument("--products", action="store_true", help="the policy also sees products of two numbers")
     words.add_argument("--careful", action="store_true", help="an episode ends where the alarm is on")
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--episodes", type=int, default=100, help="of the true environment")
     args = words.parse_args()
     inside = ModelVectorEnv(args.run, 48 * 16)
-    policy, horizon = Linear(inside, args.changes), inside.world.limit or 500
+    policy, horizon = Linear(inside, args.changes, args.products), inside.world.limit or 500
     found = search(inside, policy, rounds=args.rounds, horizon=horizon, seed=args.seed, careful=args.careful)
     promised, outside = returns(inside, policy, np.repeat(found[None], 48 * 16, 0), args.seed + 1, horizon)
     print(f"inside: {promised.mean():.1f}, {outside:.2%} of the steps outside the recorded data")
     true = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(inside.world.env)] * args.episodes)
     if inside.world.observed is not None:
         true = Some(true, list(inside.world.observed))
-    earned, _ = returns(true, policy, np.repeat(found[None], args.episodes, 0), 10_000 + args.seed, horizon)
-    print(f"true: mean {earned.mean():.1f} of {args.episodes} episodes, worst {earned.min():.1f}")
+    policy.space.seed(args.seed)
+    for name, acts in (("true", policy), ("at random", policy.at_random), ("standing still", policy.still)):
+        earned, _ = returns(true, acts, np.repeat(found[None], args.episodes, 0), 10_000 + args.seed, horizon)
+        print(f"{name}: mean {earned.mean():.1f} of {args.episodes} episodes, worst {earned.min():.1f}")
 
 
 class Some:
