@@ -313,6 +313,9 @@ def test_the_page_opens_with_what_it_comes_to_and_the_least_alike_column(tmp_pat
     assert all(line in page for line in plain)
     assert page.index(plain[0]) < page.index("Every number</h2>")
     tables = tables_of(*names)[0]
-    assert int(np.argmin(shapes(*tables))) == 2
+    alike = shapes(*tables)
+    order = [f"{NAMES[i]}, {100 * alike[i]:.0f} % alike" for i in np.argsort(alike)]
+    assert f"real and synthetic rows: {'; '.join(order)}." in page
+    assert int(np.argmin(alike)) == 2
     assert tables[0].words == (("Lyon", "Oslo", "Porto"), (), (), ("no", "yes"))
     assert tables[0].dates == (False, False, False, False)

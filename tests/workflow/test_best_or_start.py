@@ -1,5 +1,7 @@
 """The closed form that training began with stays where validation rows do not gain by training."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,9 @@ from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.evidence.tree import fit_tree
 from latens.models.heads.tree import PACE
 from latens.recipes import get_recipe
+from latens.recipes.building.closed_forms import start_alone
 from latens.workflow.experiment import Experiment, prepare
+from latens.workflow.groups import apart
 from latens.workflow.refit import best_or_start, start_stays, start_text
 from latens.workflow.trained import TrainedModel
 
@@ -81,3 +85,23 @@ def test_ratios_alone_need_more_than_the_error(begun: tuple[Experiment, TrainedM
     gain = found.facts["start"]["gain"]
     assert found.facts["start"]["kept"]
     assert gain["value"] < gain["standard_error"]
+
+
+def test_training_rows_are_held_against_others_as_they_are(begun: tuple[Experiment, TrainedModel]) -> None:
+    """Of a tree alone the ELBO is log p(x): the gap is that of its densities, gaps and weights of rows included."""
+    experiment, trained = begun
+    data = experiment.data
+    assert experiment.preparation.altered == "cells hidden"
+    found = start_alone(trained.model)
+    assert found is not None
+    assert data.mask is not None
+    tree = dataclasses.replace(trained, model=found[0])
+    x, mask, weight = training_rows(data)
+    made, test = fit_tree(x, mask, data.schema.types or (), weight=weight), data.subset("test")
+    sets = [made.log_prob(np.where(data.mask[at], data.x[at], 0), data.mask[at]) for at in (data.subset("train"), test)]
+    gap = apart(tree, data, test)
+    assert gap is not None
+    assert gap.value == pytest.approx(sets[0].mean() - sets[1].mean(), abs=1e-4)
+    error = np.hypot(*(one.std(ddof=1) / np.sqrt(len(one)) for one in sets))
+    assert gap.standard_error == pytest.approx(error, rel=1e-3)
+    assert gap.n == len(test)

@@ -103,5 +103,5 @@ def _pictures(tables: list[Table]) -> Html:
     light, dark = drawn("light"), drawn("dark")
     more = f" The {MOST} least alike of {len(real.names)}." if len(real.names) > MOST else ""
     caption = f"Real rows are grey, synthetic ones a line; columns that are least alike come first.{more}"
-    alt = "Histograms of each column, real and synthetic"
+    alt = f"Histograms of real and synthetic rows: {'; '.join(titles)}."
     return figure(Shot("columns", caption, alt, picture(light), picture(dark), inches(light)))
