@@ -235,3 +235,25 @@ def test_numbers_beyond_those_of_the_training_rows_are_as_odd_as_their_tail(monk
     found = cells.blame(trained, data, np.arange(3), others=10, cells=len(types))
     p = np.take_along_axis(found.p_value, np.argsort(found.column, axis=1), axis=1)[:, number]
     assert p[1:].tolist() == [1.0, pytest.approx(0.2)]
+
+
+@pytest.mark.parametrize(("side", "outer"), [(1, 0.002), (-1, 0.03), (1, 0.2)])
+def test_a_number_beyond_is_no_likelier_than_the_outermost_segment_given_the_rest(monkeypatch, side, outer):
+    """Beyond 99 rows with 1/100 of the tail's share; where the rest of the row leaves less than 1/100, with that."""
+    trained = TrainedModel.load(GOLDEN / "format-1-mixed.safetensors")
+    types = trained.schema.types
+    number = [kind.kind for kind in types].index("number")
+    x, outside = np.zeros((1, len(types)), np.float32), np.zeros((1, len(types)), np.float32)
+    outside[0, number] = 3.0 * side
+    data = dataclasses.replace(load(x[:, :1]), x=x, mask=None, schema=trained.schema, outside=outside)
+
+    def given(trained, data, rows, j, **options):
+        shares = np.full((len(rows), types[j].count), (1.0 - outer) / (types[j].count - 1))
+        shares[:, -1 if side > 0 else 0] = outer
+        return shares
+
+    monkeypatch.setattr(cells, "given_rest", given)
+    alone = cells.tails(outside, types, 99)[1][0, number]
+    found = cells.blame(trained, data, np.arange(1), others=99, cells=len(types))
+    p = found.p_value[0, found.column[0] == number]
+    assert p == pytest.approx(2.0 * alone * min(1.0, 100.0 * outer))

@@ -84,7 +84,9 @@ class Detect(Verb):
             most = max(most, min(LOOKED_AT * most, MOST_BLAMED)) if cells else most
         top = asked[np.argsort(-found.score[asked], kind="stable")][:most]
         if cells and len(top):
-            blamed = blame(at.trained, new, top, others=found.calibration, cells=cells, seed=self.seed)
+            learned = at.trained.facts.get("rows")  # numbers lie beyond these
+            others = learned if isinstance(learned, int) else found.calibration
+            blamed = blame(at.trained, new, top, others=others, cells=cells, seed=self.seed)
             if self.top is not None:  # a wrong cell shows in its own p-value more than in the surprise of its row
                 oddest = np.argsort(blamed.p_value[:, 0], kind="stable")[: self.top]
                 top, blamed = top[oddest], Blame(*(part[oddest] for part in blamed))

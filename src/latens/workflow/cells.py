@@ -139,6 +139,7 @@ def blame(
     # Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`, in which numbers
     # beyond those of the training rows count as missing; a name that no training row had has 0. These do not add up to
     # the surprise of the row: a wrong cell makes those that go with it look odd as well.
+    # others: the rows beyond which such a number lies, by `tails`.
     types = typed_columns(trained, "cells")
     strange = np.zeros(data.x.shape, bool)
     for row, column in strange_cells(data):
@@ -153,9 +154,10 @@ def blame(
         if not len(own):
             continue
         shares = given_rest(trained, data, rows[own], j, num_samples=num_samples, seed=seed)
-        p[own, j] = np.where(
-            outside[own, j] == 0, p_values(shares, one, data.x[rows[own], j]), 2.0 * farther[own, j]
-        ).clip(max=1.0)
+        # Beyond the training rows a number is no likelier than the outermost segment given the rest of its row.
+        outer = np.minimum((others + 1.0) * np.where(outside[own, j] < 0, shares[:, 0], shares[:, -1]), 1.0)
+        beyond = 2.0 * farther[own, j] * outer
+        p[own, j] = np.where(outside[own, j] == 0, p_values(shares, one, data.x[rows[own], j]), beyond).clip(max=1.0)
         p[own[strange[rows[own], j]], j] = 0.0
         best = one.occurring(point(shares, one))
         found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
