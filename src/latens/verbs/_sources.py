@@ -160,6 +160,7 @@ def read(
     if data is None and not at.knows(found):
         fix = "Name the data on the command line; all of their rows are then used."
         raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
+    doing("")  # read; what follows names itself
     return as_trained(trained.config, found)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from latens.errors import UsageError
+from latens.io.waiting import doing
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
 
@@ -113,7 +114,11 @@ class Animate(Verb):
             made = animate.latent_over_training(kept, data, **given)
         else:
             made = animate.manifold_over_training(kept, data, **plane, **given)
-        frames = list(made.frames)
+        frames = []
+        for frame in made.frames:
+            frames.append(frame)
+            doing(f"{len(frames)} frames drawn")
+        doing("writing the file")
         value: dict[str, Any] = {"kind": self.kind, "frames": len(frames), "shows": made.says}
         if not at.writes:
             return Made(arrays={"frames": np.stack(frames)}, value=value, text=made.says)

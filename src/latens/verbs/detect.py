@@ -125,6 +125,8 @@ class Detect(Verb):
             text.append(line)
         if self.top is None and len(flagged) > len(top) and cells:
             text.append(f"cells are named for the {len(top)} most surprising rows")
+        if len(top) and not names and new.schema.columns is not None:
+            text.append("rows count from 0: below a header row N is line N + 2 (--id COLUMN names them)")
         told: dict[str, Any] = {"rows": len(new), "flagged": len(flagged), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
         told |= {"drift": {"distance": found.drift.distance, "p_value": found.drift.p_value}}
