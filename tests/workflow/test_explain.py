@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from latens.data import Column, Preparation, Schema
 from latens.data.columns import ColumnType
@@ -16,7 +17,7 @@ from latens.errors import ConfigError
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableInput
 from latens.models.heads.tree import BINS, TreeHead
-from latens.workflow.explain import Explained, explain, information, ranges_of
+from latens.workflow.explain import Explained, effect, explain, groups_of, information, means_of, ranges_of
 from latens.workflow.trained import TrainedModel
 
 TYPES = (
@@ -113,3 +114,30 @@ def test_a_number_is_asked_for_by_ranges_of_like_mass() -> None:
 def test_a_column_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"there is no column 'sise'.*Did you mean 'size'"):
         explain(trained(0.0), "sise")
+
+
+def test_which_way_a_column_moves_the_target() -> None:
+    """Shares of the rarer name, and means over ranges, of tables that are written down."""
+    kind, size, side = TYPES[0], replace(TYPES[1], written="int"), TYPES[2]
+    # p(y | a, b, c) = 0.1, 0.5, 0.9 with masses 0.5, 0.3, 0.2.
+    masses, rates = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.5, 0.9])
+    table = np.stack([masses * (1 - rates), masses * rates])
+    assert effect(table, kind, "kind", side, "side") == "side is y in 90 % where kind is c, 10 % where it is a"
+    rare = table * np.array([1.0, 1.0, 0.02])  # what a hundredth of the rows lacks is not told
+    assert effect(rare, kind, "kind", side, "side") == "side is y in 50 % where kind is b, 10 % where it is a"
+    # The ranges of sizes are 0, 1 to 3 and 4 to 5, in the middle 0, 2 and 4.5: 3.5 and 0.9 in the mean.
+    sizes = np.array([[0.1, 0.6], [0.3, 0.1], [0.6, 0.3]]) * 0.5
+    sizes[:, 0] = 0.5 * np.array([0.1, 0.2, 0.7])
+    sizes[:, 1] = 0.5 * np.array([0.6, 0.35, 0.05])
+    words = effect(sizes, side, "side", size, "size")
+    assert words == "size is on average about 4 where side is x, 1 where it is y"
+    np.testing.assert_allclose(means_of(size), [0.0, 2.0, 4.5])
+
+
+def test_a_number_is_told_by_quarters_of_its_rows() -> None:
+    many = ColumnType("number", written="int", size=40, starts=tuple(range(0, 40, 2)), shares=(0.05,) * 20)
+    found = groups_of(np.full(20, 0.05), many)
+    assert [text for text, _ in found] == ["at most 9", "10 to 19", "20 to 29", "at least 30"]
+    assert [len(own) for _, own in found] == [5, 5, 5, 5]
+    few = ColumnType("number", written="int", size=3, starts=(0, 1, 2), shares=(0.2, 0.3, 0.5))
+    assert [text for text, _ in groups_of(np.array([0.2, 0.3, 0.5]), few)] == ["0", "1", "2"]

@@ -7,6 +7,8 @@ from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg
 
 _TARGET = "the column to explain"
+TOLD, LEAST = 3, 0.005
+"""Columns that are told in words, and the share of what there is to say from which on they are."""
 
 
 class Explain(Verb):
@@ -38,6 +40,11 @@ class Explain(Verb):
         rows += [(n, f"{v:.4f}", f"± {e:.4f}", f"{v / found.entropy:.1%}") for n, v, e in zip(names, nats, errors)]
         text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
+        most = names[: sum(1 for v, e in zip(nats[:TOLD], errors) if v > 2.0 * e and v > LEAST * found.entropy)]
+        plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
+        plain = plain or [f"No column says anything about {self.target}."]
+        if most:
+            plain.append("What goes together need not be cause and effect.")
         raw = None
         if at.writes and (kind := Path(at.out).suffix.lower()[1:]) in ("png", "svg"):
             from latens.figures.information import information_bars
@@ -45,9 +52,11 @@ class Explain(Verb):
 
             bars = information_bars(nats, errors, names, self.target, theme=self.theme)[0]  # pyright: ignore[reportArgumentType]
             raw = rendered(bars, kind)
-        columns = [{"column": n, "nats": float(v), "standard_error": float(e)} for n, v, e in zip(names, nats, errors)]
+        columns = [
+            {"column": n, "nats": float(v), "standard_error": float(e), "effect": found.effects[n]}
+            for n, v, e in zip(names, nats, errors)
+        ]
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
-        return Made(
-            arrays=arrays, value=value, text=text, raw=raw, note=f"{at.out}: these numbers" if at.writes else ""
-        )
+        note = f"{at.out}: these numbers" if at.writes else ""
+        return Made(arrays=arrays, value=value, text=text, plain=tuple(plain), raw=raw, note=note)

@@ -18,6 +18,8 @@ from latens.workflow.trained import TrainedModel
 
 RANGES, MOST_NAMES = 16, 32
 """Ranges of like mass that a number is told by, and names that are each asked for by themselves."""
+LEAST_MASS, FEW_VALUES = 0.01, 8
+"""Share of the rows that a value has before it is told by itself, and values up to which a number is told by each."""
 REPEATS = 8
 """Independent repeats of the draws, for the error and against the bias of a logarithm of means."""
 
@@ -28,6 +30,7 @@ class Explained(NamedTuple):
     columns: list[tuple[str, Estimate]]  # mutual information in nats
     entropy: float  # of the target, in nats
     said: str  # of what the entropy is where the target is asked for by ranges
+    effects: dict[str, str]  # of each column that moves the target by how much, in words
 
 
 def explain(trained: TrainedModel, target: str, *, effective: float = 200.0, seed: int = 0) -> Explained:
@@ -45,10 +48,59 @@ def explain(trained: TrainedModel, target: str, *, effective: float = 200.0, see
         given = [of(ends, (seed, repeat, 1 + g)) for g, ends in enumerate(zip(first.tolist(), last.tolist()))]
         tables.append([mass[:, None] * np.array([one[j] for one in given]) for j in range(len(types))])
     told = [(names[j], _over([one[j] for one in tables])) for j in range(len(types)) if j != at]
+    means = [np.mean([one[j] for one in tables], axis=0) for j in range(len(types))]
+    effects = {names[j]: effect(means[j], types[j], names[j], types[at], target) for j in range(len(types)) if j != at}
     mass = np.mean([one[at].sum(axis=1) for one in tables], axis=0)
     mass = mass[mass > 0] / mass.sum()
     said = f", as one of {len(first)} ranges of like mass" if np.any(last > first) else ""
-    return Explained(sorted(told, key=lambda one: -one[1].value), float(-(mass * np.log(mass)).sum()), said)
+    return Explained(sorted(told, key=lambda one: -one[1].value), float(-(mass * np.log(mass)).sum()), said, effects)
+
+
+def effect(table: Float[np.ndarray, "g s"], one: ColumnType, name: str, goal: ColumnType, target: str) -> str:
+    """How a target differs between the two values, or quarters, of a column that lie furthest apart, in words."""
+    # table: probabilities of the target's names or ranges, and of the categories or segments of the column. The target
+    # is told by its mean where it is a number, else by the share of one name: of two the rarer, of more the one that
+    # differs most.
+    parts = groups_of(table.sum(axis=0), one)
+    joint = np.stack([table[:, kept].sum(axis=1) for _, kept in parts], axis=1)
+    given = joint / joint.sum(axis=0)
+    if goal.kind in ("category", "ordinal") and len(table) == len(goal.values):
+        rare = int(table.sum(axis=1).argmin()) if len(table) == 2 else int(np.ptp(given, axis=1).argmax())
+        values, words = given[rare], [f"{100 * share:.0f} %" for share in given[rare]]
+        what = f"{target} is {goal.values[rare]} in"
+    elif goal.named:
+        return ""
+    else:
+        values = means_of(goal) @ given
+        words, what = goal.texts(np.round(values)), f"{target} is on average about"
+    high, low = int(values.argmax()), int(values.argmin())
+    return f"{what} {words[high]} where {name} is {parts[high][0]}, {words[low]} where it is {parts[low][0]}"
+
+
+def means_of(one: ColumnType) -> Float[np.ndarray, " g"]:
+    """The mean cell of each range of a number over the training rows, cells of a segment alike."""
+    starts = np.searchsorted(one.firsts, ranges_of(one)[0])
+    shares, middles = np.asarray(one.shares), np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)
+    return np.add.reduceat(shares * middles, starts) / np.maximum(np.add.reduceat(shares, starts), 1e-300)
+
+
+def groups_of(shares: Float[np.ndarray, " s"], one: ColumnType) -> list[tuple[str, np.ndarray]]:
+    """The values of a column, or of one with many the quarters of its rows: in words, and which segments they are."""
+    firsts = np.asarray(one.firsts)
+    kept = np.flatnonzero(shares >= LEAST_MASS * shares.sum())
+    if one.kind == "category" or (len(shares) <= FEW_VALUES and int(np.max(one.widths)) == 1):
+        kept = kept if len(kept) else np.array([int(shares.argmax())])
+        return [(text, np.array([place])) for text, place in zip(one.texts(firsts[kept]), kept)]
+    middle = (np.cumsum(shares) - 0.5 * shares) / shares.sum()
+    quarter = np.minimum((4.0 * middle).astype(int), 3)
+    lasts = firsts + np.asarray(one.widths) - 1
+    found = []
+    for q in np.unique(quarter):
+        own = np.flatnonzero(quarter == q)
+        low, high = one.texts(np.array([firsts[own[0]], lasts[own[-1]]]))
+        whole = {0: f"at most {high}", int(quarter.max()): f"at least {low}"}
+        found.append((whole.get(int(q), f"{low} to {high}"), own))
+    return found
 
 
 def target_of(trained: TrainedModel, target: str) -> tuple[Sequence[ColumnType], list[str], int]:
