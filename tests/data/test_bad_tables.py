@@ -1,11 +1,13 @@
 """Tables as they come: each thing that may be wrong is an error that names it, or a behaviour with a name."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from latens.data import check, load
-from latens.data.suspects import far_values, tells_label
+from latens.data.suspects import far_values, lone_values, suspicions, tells_label
 from latens.errors import DataError
 
 N = 300
@@ -151,3 +153,37 @@ def test_names_of_missing_values_are_missing():
     np.testing.assert_array_equal(data.mask[:9, 3], [False] * 7 + [True] * 2)
     kinds = pd.Categorical(repeated(words), categories=words)
     np.testing.assert_array_equal(load(table(word=kinds)).x, data.x)
+
+
+@pytest.mark.parametrize("far", [0.3, 0.6, 0.9, 1.1, 2.0, 12.0])
+def test_a_lone_value_is_told_by_how_far_it_lies(far: float) -> None:
+    """Twenty columns of each strength: so many widths of the others beyond these, from none to all of them told."""
+    told = 0
+    for seed in range(20):
+        values = np.random.default_rng(seed).uniform(0.0, 1.0, 500)
+        told += lone_values(np.append(values, 1.0 + far)) == [1.0 + far]
+        assert lone_values(values) == []
+    assert told == (20 if far > 1.0 else 0)
+
+
+def test_long_tails_are_no_lone_values() -> None:
+    """Incomes, waiting times and a t of three degrees of freedom: at most one column of a hundred each."""
+    rng = np.random.default_rng(0)
+    draws = (
+        lambda: np.exp(rng.normal(10.0, 0.8, 2000)),
+        lambda: rng.exponential(3.0, 2000),
+        lambda: rng.standard_t(3.0, 2000),
+    )
+    for draw in draws:
+        assert sum(bool(lone_values(draw())) for _ in range(100)) <= 1
+
+
+def test_names_that_differ_in_case_or_blanks_are_told(tmp_path: Path) -> None:
+    towns = ["Nîmes"] * 120 + ["Paris"] * 99 + ["nîmes", "Par is", "Paris "]
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["town,rooms", *(f"{t},{k % 5}" for k, t in enumerate(towns)), "Paris,40"])
+    )
+    said = " ".join(suspicions(load(str(tmp_path / "t.csv"), label="none", typed=True)))
+    assert "'Nîmes' and 'nîmes' (1 row), which differ in case or blanks alone" in said
+    assert "'Par is'" not in said
+    assert "holds 40 far from all its other values: look at row 222" in said

@@ -22,6 +22,8 @@ LEAST_SHARE, LEAST_ROWS = 1e-3, 3
 """A mark of missing values is in at least this share of the cells of its column, and in so many rows."""
 COUNTED = 0.98
 """A column counts the rows where it grows by 1 in more than this share of them, and never falls."""
+LONE, MOST_SPELLINGS = 8.0, 5
+"""How many times as far a lone value lies from the next one as that from the bulk; spellings that are told."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
 
@@ -70,7 +72,13 @@ def suspicions(dataset: Dataset) -> list[str]:
         step = 1 + len(every) // MOST_ROWS
         cells = every[::step].astype(np.float64)
         found += _roles(column.name, one, every.astype(np.float64), dataset)
-        if one is None or not one.named:
+        if one is not None and one.named:
+            found += _spellings(column.name, one, every)
+        else:
+            for value in lone_values(cells):
+                words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
+                rows = ", ".join(str(row) for row in _rows_of(dataset, i, value)[:LEAST_ROWS])
+                found.append(f"Column {column.name!r} holds {words} far from all its other values: look at row {rows}.")
             for value in far_values(cells):
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 count = int(np.count_nonzero(every == value))
@@ -108,6 +116,51 @@ def _roles(name: str, one: ColumnType | None, values: np.ndarray, dataset: Datas
         kind = '{"%s": "category"}' % name.replace('"', '\\"')  # noqa: UP031
         return [f"Column {name!r} holds {distinct} numbers that look like codes: {kind} in --columns makes them names."]
     return []
+
+
+def _spellings(name: str, one: ColumnType, codes: np.ndarray) -> list[str]:
+    """Say which names of a column differ in case or blanks alone, the frequent one first."""
+    counts = np.bincount(codes.astype(np.int64), minlength=len(one.values))
+    same: dict[str, list[int]] = {}
+    for code in np.argsort(-counts, kind="stable").tolist():
+        same.setdefault(" ".join(one.values[code].casefold().split()), []).append(code)
+    found = []
+    for first, *others in same.values():
+        for other in others:
+            rows = "1 row" if counts[other] == 1 else f"{counts[other]} rows"
+            found.append(
+                f"Column {name!r} holds {one.values[first]!r} and {one.values[other]!r} ({rows}), which differ in case "
+                "or blanks alone: if they are one, write them alike."
+            )
+    return found[:MOST_SPELLINGS]
+
+
+def _rows_of(dataset: Dataset, column: int, value: float) -> list[Any]:
+    """The ids of the rows that hold a value."""
+    stored = next(cells for i, cells in enumerate(columns_of(dataset.x)) if i == column)
+    kept = stored == value
+    if dataset.mask is not None:
+        kept &= dataset.mask[:, column]
+    return np.asarray(dataset.names)[kept].tolist()
+
+
+def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
+    """Find the least and the largest value where fewer rows than a mark has hold it, far from all others."""
+    # returns: those that are `LONE` times as far from the next value as that is from the middle 98 % of the others, and
+    # further than these are from each other.
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) < FEWEST or len(values) < FEW_ROWS:
+        return []
+    low, high = np.quantile(values, [0.01, 0.99])
+    wide, least = high - low, max(LEAST_ROWS, LEAST_SHARE * len(values))
+    found = []
+    for value, following, edge, count in (
+        (distinct[0], distinct[1], low, counts[0]),
+        (distinct[-1], distinct[-2], high, counts[-1]),
+    ):
+        if count < least and abs(value - following) > max(LONE * abs(following - edge), wide) and wide > 0:
+            found.append(float(value))
+    return found
 
 
 def far_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
