@@ -22,7 +22,7 @@ LEAST_SHARE, LEAST_ROWS = 1e-3, 3
 """A mark of missing values is in at least this share of the cells of its column, and in so many rows."""
 COUNTED = 0.98
 """A column counts the rows where it grows by 1 in more than this share of them, and never falls."""
-LONE, MOST_SPELLINGS = 8.0, 5
+LONE, MOST_SPELLINGS = 15.0, 5
 """How many times as far a lone value lies from the next one as that from the bulk; spellings that are told."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
