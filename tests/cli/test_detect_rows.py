@@ -83,13 +83,14 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     gates: list[bool] = []
     monkeypatch.setattr("latens.workflow.cells.blame", blame)
     monkeypatch.setattr("latens.workflow.detect.detect", detected)
-    monkeypatch.setattr("latens.verbs.detect.LOOKED_AT", 2)
+    monkeypatch.setattr("latens.verbs.detect.LOOKED_AT", 1)
+    monkeypatch.setattr("latens.verbs.detect.SCANNED", 4)
     trained = latens.load(GOLDEN / "format-1-mixed.safetensors")
     new, held = tmp_path / "new.csv", tmp_path / "held.csv"
     head, row = "city,size,visits,pay,day\n", ["Lyon,S,0,1.5,2021-03-27\n"]
     new.write_text(head + "".join(row * 6))
     held.write_text(head + "".join(row * 4))
-    for cells, top, expected in ((2, 2, [4, 5]), (1, 3, [4, 1, 5]), (0, 3, [4, 0, 2]), (1, 9, [4, 1, 5, 3, 2, 0])):
+    for cells, top, expected in ((2, 2, [4, 5]), (1, 3, [4, 5, 2]), (0, 3, [4, 0, 2]), (1, 9, [4, 1, 5, 3, 2, 0])):
         made = trained.detect(new, held_out=held, top=top, cells=cells)
         told, arrays = made.value["top"], made.arrays
         assert [one["row"] for one in told] == expected
@@ -105,7 +106,10 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
         assert made.text.count(": surprise") == len(expected)
         assert "before any is flagged" not in made.text
         assert made.plain[1].startswith(f"Ranked the {len(expected)} oddest")
-    assert looked_at == [[4, 0, 2, 5], [4, 0, 2, 5, 3, 1], [4, 0, 2, 5, 3, 1]]  # the most surprising rows
+    # The most surprising rows, by few draws, then the oddest of these by all.
+    scanned = [4, 0, 2, 5]
+    every = [4, 0, 2, 5, 3, 1]
+    assert looked_at == [scanned, [4, 5], scanned, [4, 5, 2], every, [4, 1, 5, 3, 2, 0]]
     assert made.text.index("row 4: surprise inf nats, p 0.5; visits is 0") < made.text.index("row 5: surprise 3.0 nats")
     gated = trained.detect(new, held_out=held)
     assert gates == [False] * 4 + [True]

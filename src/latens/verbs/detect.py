@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, DataError, LatensError
+from latens.io.waiting import doing
 from latens.text import visible
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
-SAID, LOOKED_AT = 5, 10
-"""Flagged rows of which a line is said, and in how many of the most surprising rows each one to name is looked for."""
+SAID = 5
+"""Flagged rows of which a line is said."""
+SCANNED, FEW_DRAWS, LOOKED_AT = 10_000, 16, 3
+"""The most surprising rows in which odd cells are looked for, by how many draws each, and how many of the oddest are
+looked at again by all draws for each one to name."""
 SHOWN = 60
 """Characters of a row of text that its name has."""
 
@@ -80,13 +84,18 @@ class Detect(Verb):
         flagged = np.flatnonzero(found.flagged)
         asked, most = flagged, MOST_BLAMED
         if self.top is not None:
-            asked, most = np.arange(len(new)), self.top
-            most = max(most, min(LOOKED_AT * most, MOST_BLAMED)) if cells else most
+            asked, most = np.arange(len(new)), max(self.top, SCANNED) if cells else self.top
         top = asked[np.argsort(-found.score[asked], kind="stable")][:most]
         if cells and len(top):
             learned = at.trained.facts.get("rows")  # numbers lie beyond these
-            others = learned if isinstance(learned, int) else found.calibration
-            blamed = blame(at.trained, new, top, others=others, cells=cells, seed=self.seed)
+            told_by: dict[str, Any] = {"others": learned if isinstance(learned, int) else found.calibration}
+            told_by["seed"] = self.seed
+            if self.top is not None:  # a cell may be wrong where its row as a whole is not surprising
+                doing("looking for odd cells")
+                first = blame(at.trained, new, top, cells=1, num_samples=FEW_DRAWS, **told_by)
+                top = top[np.argsort(first.p_value[:, 0], kind="stable")][: LOOKED_AT * self.top]
+                doing("looking at the oddest again")
+            blamed = blame(at.trained, new, top, cells=cells, **told_by)
             if self.top is not None:  # a wrong cell shows in its own p-value more than in the surprise of its row
                 oddest = np.argsort(blamed.p_value[:, 0], kind="stable")[: self.top]
                 top, blamed = top[oddest], Blame(*(part[oddest] for part in blamed))
