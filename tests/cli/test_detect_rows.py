@@ -111,8 +111,20 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     every = [4, 0, 2, 5, 3, 1]
     assert looked_at == [scanned, [4, 5], scanned, [4, 5, 2], every, [4, 1, 5, 3, 2, 0]]
     assert made.text.index("row 4: surprise inf nats, p 0.5; visits is 0") < made.text.index("row 5: surprise 3.0 nats")
+    # Both estimates count, by their product: 0, 5e-7, 1e-6, and 0.04 of the next.
+    few = np.array([1e-6, 0.001, 0.3, 0.2, 0.5, 0.2])
+    scores = lambda rows, options: few[rows] if "num_samples" in options else p[rows, 0]  # noqa: E731
+    monkeypatch.setattr("latens.verbs.detect.SCANNED", 6)
+    monkeypatch.setattr(
+        "latens.workflow.cells.blame",
+        lambda trained, data, rows, *, cells, **options: Blame(
+            np.full((len(rows), 1), 2), scores(rows, options)[:, None], *(np.zeros((len(rows), 1)) for _ in range(3))
+        ),
+    )
+    monkeypatch.setattr("latens.verbs.detect.LOOKED_AT", 2)
+    assert [one["row"] for one in trained.detect(new, held_out=held, top=3, cells=1).value["top"]] == [4, 0, 1]
     gated = trained.detect(new, held_out=held)
-    assert gates == [False] * 4 + [True]
+    assert gates == [False] * 5 + [True]
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
     assert "of 6 rows at least 24 must have it before any is flagged" in gated.text
     assert gated.plain[1:] == (

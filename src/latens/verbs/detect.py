@@ -89,15 +89,20 @@ class Detect(Verb):
         if cells and len(top):
             learned = at.trained.facts.get("rows")  # numbers lie beyond these
             told_by: dict[str, Any] = {"others": learned if isinstance(learned, int) else found.calibration}
-            told_by["seed"] = self.seed
+            told_by["seed"], first = self.seed, np.ones(len(top))
             if self.top is not None:  # a cell may be wrong where its row as a whole is not surprising
                 doing("looking for odd cells")
-                first = blame(at.trained, new, top, cells=1, num_samples=FEW_DRAWS, **told_by)
-                top = top[np.argsort(first.p_value[:, 0], kind="stable")][: LOOKED_AT * self.top]
+                first = blame(at.trained, new, top, cells=1, num_samples=FEW_DRAWS, **told_by).p_value[:, 0]
+                oddest = np.argsort(first, kind="stable")[: LOOKED_AT * self.top]
+                top, first = top[oddest], first[oddest]
                 doing("looking at the oddest again")
             blamed = blame(at.trained, new, top, cells=cells, **told_by)
-            if self.top is not None:  # a wrong cell shows in its own p-value more than in the surprise of its row
-                oddest = np.argsort(blamed.p_value[:, 0], kind="stable")[: self.top]
+            if self.top is not None:
+                # A wrong cell shows in its own p-value more than in the surprise of its row. Of many draws some explain
+                # what the model has learned with its mistakes: so both estimates count, by their geometric mean.
+                with np.errstate(divide="ignore"):
+                    both = np.log(first) + np.log(blamed.p_value[:, 0])
+                oddest = np.argsort(both, kind="stable")[: self.top]
                 top, blamed = top[oddest], Blame(*(part[oddest] for part in blamed))
             arrays |= named_cells(blamed, new, top)
         if self.top is not None:  # 0 of the others
