@@ -115,3 +115,16 @@ def test_tables_that_do_not_fit_are_refused(data, samples, names, columns):
     with pytest.raises(DataError) as caught:
         marginals(data, samples, names, columns=columns)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(("far", "left_out"), [(8.0, False), (14.0, False), (19.0, True), (400.0, True)])
+def test_a_value_far_from_all_others_presses_them_into_no_bar(far: float, left_out: bool) -> None:
+    """The middle of the data is 6 wide: what lies more than twice as far beyond it has no bar, and is counted."""
+    data = np.append(np.linspace(0.0, 6.0, 2000), far)
+    one = histogram(data, np.array([1.0, far]))
+    assert bool(one.edges[-1] < 7.0) is left_out
+    assert one.beyond == pytest.approx(1 / 2001 if left_out else 0.0, abs=1e-9)
+    assert one.outside == (0.5 if left_out else 0.0)
+    assert one.data.sum() == pytest.approx(1.0 - one.beyond)
+    few = histogram(np.append(np.linspace(0.0, 6.0, 100), far), np.array([1.0]))
+    assert few.beyond == 0.0

@@ -23,7 +23,7 @@ from latens.evaluation.samples.tables import (
     with_error,
 )
 from latens.verbs.judge import _plain, held_by
-from latens.workflow.judge import judge, tables_of
+from latens.workflow.judge import judge, judged, tables_of
 
 
 def people(n, seed, *, shift=0.0, tied=True):
@@ -171,14 +171,15 @@ def test_an_attack_finds_what_is_copied_and_only_that(copied, low, high):
         assert found["attacks"]["distance"]["caught"] > 0.9
 
 
-def judge_of(real, fake, test, target=None):
+def frame_of(x):
     import pandas as pd
 
-    def frame(x):
-        names = [np.array(["Lyon", "Oslo", "Porto"])[x[:, 0].astype(int)], np.array(["no", "yes"])[x[:, 3].astype(int)]]
-        return pd.DataFrame({"city": names[0], "income": x[:, 1], "age": x[:, 2], "member": names[1]})
+    names = [np.array(["Lyon", "Oslo", "Porto"])[x[:, 0].astype(int)], np.array(["no", "yes"])[x[:, 3].astype(int)]]
+    return pd.DataFrame({"city": names[0], "income": x[:, 1], "age": x[:, 2], "member": names[1]})
 
-    return judge(frame(real), frame(fake), test=frame(test), target=target)
+
+def judge_of(real, fake, test, target=None):
+    return judge(frame_of(real), frame_of(fake), test=frame_of(test), target=target)
 
 
 def test_utility_is_what_is_learned():
@@ -221,7 +222,7 @@ def test_other_columns_are_refused_and_other_names_are_counted(tmp_path):
     with pytest.raises(DataError, match="'income' holds text"):
         judge(real, str(fake))
     with pytest.raises(
-        UsageError, match=r"the target 'member' is predicted on real rows .* Give them with --test REAL2"
+        UsageError, match=r"the target 'member' is predicted on real rows .* Give the run that made FAKE, or such rows"
     ):
         judge(real, real, target="member")
     with pytest.raises(UsageError, match="no column 'members'"):
@@ -319,3 +320,31 @@ def test_the_page_opens_with_what_it_comes_to_and_the_least_alike_column(tmp_pat
     assert int(np.argmin(alike)) == 2
     assert tables[0].words == (("Lyon", "Oslo", "Porto"), (), (), ("no", "yes"))
     assert tables[0].dates == (False, False, False, False)
+
+
+def test_new_rows_are_held_against_as_many_synthetic_ones():
+    """A tenth as many rows of one law differ more by chance: numbers of a tenth agree, that of all is higher."""
+    found = judge_of(people(3000, 0), people(3000, 1), people(300, 2))
+    for name in ("shape", "trend"):
+        one = found[name]
+        assert one["as_many"] == pytest.approx(one["new_rows"]["value"], abs=0.02)
+        assert one["value"] > one["as_many"] + 0.005
+    tables, left_out = tables_of(frame_of(people(200, 0)), frame_of(people(400, 1)), frame_of(people(100, 2)))
+    few = judged(tables, left_out)
+    assert few["shape"]["as_many"] == float(shapes(tables[0], tables[1].at_most(100, 0)).mean())
+
+
+def test_gaps_that_one_table_lacks_are_told(capsys, tmp_path):
+    real, fake = people(400, 0), people(300, 1)
+    names = [written(x, tmp_path / f"{name}.csv") for x, name in ((real, "real"), (fake, "fake"))]
+    lines = (tmp_path / "real.csv").read_text().splitlines()
+    gone = [
+        line if k % 4 else ",".join([*line.split(",")[:2], "", line.split(",")[3]]) for k, line in enumerate(lines[1:])
+    ]
+    (tmp_path / "real.csv").write_text("\n".join([lines[0], *gone]))
+    assert main(["judge", *names]) == 0
+    assert "empty cells of age: 0.0% of the synthetic rows, 25.0% of the real" in capsys.readouterr().out
+    assert judge(*names)["gaps"] == {
+        "real": 0.0625, "fake": 0.0, "columns": [{"column": "age", "real": 0.25, "fake": 0.0}]
+    }  # fmt: skip
+    assert judge(names[1], names[1])["gaps"]["columns"] == []

@@ -26,6 +26,7 @@ class Histogram(NamedTuple):
     data: np.ndarray  # share of the finite data in each bin, shape (bins,)
     samples: np.ndarray  # share of the finite samples in each bin, shape (bins,)
     outside: float = 0.0  # share of the samples in no bin
+    beyond: float = 0.0  # share of the data in no bin
 
 
 def histogram(
@@ -48,6 +49,7 @@ def histogram(
         # Data that are all equal have no span; then the middle 90 % of the samples lend theirs.
         span = np.ptp(data) or (np.ptp(np.percentile(samples, [5, 95])) if len(samples) else 0.0)
         low, high = max(low, data.min() - span), min(high, data.max() + span)
+        low, high = _without_far(data, low, high)
     inside = together[(low <= together) & (together <= high)]
     if (inside == np.round(inside)).all() and high - low < _LEVELS:
         edges = np.arange(inside.min(), inside.max() + 2) - 0.5
@@ -59,7 +61,24 @@ def histogram(
     mass = len(data) if weight is None else weight.sum()
     of_data = np.histogram(data, edges, weights=weight)[0] / mass if len(data) else np.zeros(len(edges) - 1)
     of_samples = np.histogram(samples, edges)[0] / len(samples) if len(samples) else np.zeros(len(edges) - 1)
-    return Histogram(edges, of_data, of_samples, outside=float(1 - of_samples.sum()) if len(samples) else 0.0)
+    outside, beyond = (
+        float(1 - one.sum()) if n else 0.0 for one, n in ((of_samples, len(samples)), (of_data, len(data)))
+    )
+    return Histogram(edges, of_data, of_samples, outside=outside, beyond=beyond)
+
+
+def _without_far(data: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """The range of a histogram without the few values that would press all others into one bar."""
+    # Those beyond the middle 99.8 % count where they are `FAR` times as far as that is wide.
+    if len(data) < FEWEST:
+        return low, high
+    first, last = np.quantile(data, [0.001, 0.999])
+    wide = last - first
+    if wide <= 0:
+        return low, high
+    return (first - 0.1 * wide if low < first - FAR * wide else low), (
+        last + 0.1 * wide if high > last + FAR * wide else high
+    )
 
 
 def _histograms(
@@ -114,6 +133,8 @@ def marginals_table(
     }
 
 
+FAR, FEWEST = 2.0, 200
+"""How many times as far as the middle 99.8 % of the values are wide the axis may reach, and values from which on."""
 MOST_NAMES = 8
 """Bars of a category that have a name below them."""
 PEAK = 0.6
@@ -238,8 +259,13 @@ def marginals(
         ax.yaxis.set_major_locator(MaxNLocator(4))
         if top == 0:
             ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=colours.muted, fontsize=9)
-        elif one.outside >= 0.0005:
-            ax.set_xlabel(f"{one.outside:.1%} of {kinds[1]} outside", fontsize=7, color=colours.muted)
+        else:
+            far = [
+                f"{share:.1%} of {kind}" if share >= 0.0005 else f"less than 0.1% of {kind}"
+                for share, kind in ((one.beyond, kinds[0]), (one.outside, kinds[1]))
+                if share >= (0.0005 if kind == kinds[1] else 1e-9)
+            ]
+            ax.set_xlabel(f"{' and '.join(far)} outside" if far else "", fontsize=7, color=colours.muted)
     heading = f"{kinds[0].capitalize()} and {kinds[1]}" + (
         f", the first {MOST - 1} columns and the last of {total}" if columns is None and total > MOST else ""
     )

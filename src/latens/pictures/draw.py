@@ -159,7 +159,7 @@ _PICTURES = (
     Picture("marginals", "table, rows, prior", tables.draw_marginals, alt.marginals, "Each column: data and samples",
             "Column by column: how often a value occurs in the data, and in samples from the model.", "pictures", 7,
             first=True,
-            sees="See the columns where samples and data part; they come first in the report."),
+            sees="See the columns where samples and data part."),
     Picture("graph", "any model", model_graph.draw_graph, alt.graph, "How the parts fit together",
             "The parts of the model, what comes out of each, and how many trained numbers it holds.", "model",
             sees="See where most of the trained numbers lie."),

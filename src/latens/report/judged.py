@@ -67,6 +67,13 @@ def judgement_page(found: dict[str, Any], tables: list[Table], plain: Sequence[s
         tag("p", f"{one['names']} names of {one['column']}, each of 20 real rows or more, are in no row.")
         for one in found["validity"]["names_of_20_rows_that_are_lacking"]
     ]
+    least += [
+        tag(
+            "p",
+            f"{one['column']} is empty in {one['fake']:.1%} of the synthetic rows, in {one['real']:.1%} of the real.",
+        )
+        for one in found["gaps"]["columns"]
+    ]
     said = f"{counts['fake']:,} rows beside {counts['real']:,} real ones, {len(found['columns'])} columns."
     sections = [
         ("columns", "Column by column", joined(least)),

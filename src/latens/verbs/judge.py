@@ -71,9 +71,11 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     """What a judgement comes to: how alike the tables are, who can tell them apart, and what is given away."""
     counts, shape, trend = found["rows"], found["shape"], found["trend"]
     lines = [f"Compared {counts['fake']:,} synthetic rows with {counts['real']:,} real ones."]
-    alike = f"Columns are {100 * shape['value']:.1f} % alike, pairs of columns {100 * trend['value']:.1f} %"
+    own = [100 * one.get("as_many", one["value"]) for one in (shape, trend)]
+    alike = f"Columns are {own[0]:.1f} % alike, pairs of columns {own[1]:.1f} %"
     if "new_rows" in shape:
-        alike += f" (new real rows: {100 * shape['new_rows']['value']:.1f} %, {100 * trend['new_rows']['value']:.1f} %)"
+        new = [100 * one["new_rows"]["value"] for one in (shape, trend)]
+        alike += f" (new real rows, as many: {new[0]:.1f} %, {new[1]:.1f} %)"
     lines.append(f"{alike}.")
     auc = max(one["auc"] for one in (found["detection"]["trees"], found["detection"]["logistic"]))
     lines.append(f"Shown a real and a synthetic row, a test finds the real one in {100 * auc:.0f} % (guessing: 50 %).")
@@ -104,6 +106,10 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         )
     for one in found["validity"]["names_of_20_rows_that_are_lacking"]:
         told.append(f"lacking: {one['names']} names of {one['column']} that 20 or more real rows have")
+    for one in found["gaps"]["columns"]:
+        told.append(
+            f"empty cells of {one['column']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"
+        )
     if found["left_out"]:
         told.append(f"left out, since every row has another text: {', '.join(found['left_out'])}")
     if "near" in found:

@@ -24,6 +24,8 @@ from latens.io.waiting import doing
 
 WORST = 5
 """Columns and pairs that are listed as the least alike."""
+LEAST_GAPS = 0.01
+"""Difference of the shares of empty cells from which on a column is named."""
 LEAST = 50
 """Rows of a table below which nothing is judged."""
 
@@ -69,7 +71,9 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     new = tables[2] if len(tables) > 2 else None
     if target is not None and new is None:
         what = f"the target {target!r} is predicted on real rows that did not make the other table; there are none."
-        raise UsageError(what, where="--target", fix="Give them with --test REAL2 (test=), or leave --target out.")
+        raise UsageError(
+            what, where="--target", fix="Give the run that made FAKE, or such rows: --test RUN or REAL2 (test=)."
+        )
     if target is not None and target not in truth.names:
         raise UsageError(f"there is no column {target!r}.", where="--target", fix=nearest(target, truth.names))
     found: dict[str, Any] = {
@@ -83,6 +87,8 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
         found[name] = _with_error(with_error(statistic, truth, made, seed))
         if new is not None:
             found[name]["new_rows"] = _with_error(with_error(statistic, truth, new, seed))
+            # Fewer rows differ more by chance: new rows are held against as many synthetic ones.
+            found[name]["as_many"] = statistic(truth, made.at_most(len(new.x), seed))
     doing("comparing columns")
     each = shapes(truth, made)
     found["worst_columns"] = [{"column": truth.names[i], "shape": float(each[i])} for i in np.argsort(each)[:WORST]]
@@ -109,6 +115,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
         found["near"] = {"share": float(np.mean(far < np.quantile(usual, 0.02))), "of_new_rows": 0.02}
         found["attacks"] = attacks(truth, made, new, seed=seed)
     found["validity"] = _validity(truth, made)
+    found["gaps"] = _gaps(truth, made)
     return found
 
 
@@ -129,6 +136,15 @@ def _with_error(found: tuple[float, float]) -> dict[str, Any]:
 def _detected(real: Table, fake: Table, *, trees: bool, seed: int) -> dict[str, float]:
     auc, error = detection(real, fake, trees=trees, seed=seed)
     return {"value": similarity(auc), "standard_error": 2.0 * error, "auc": auc}
+
+
+def _gaps(real: Table, fake: Table) -> dict[str, Any]:
+    """Which share of the cells is empty in either table, and the columns where this differs most."""
+    shares = [np.isnan(table.x).mean(axis=0) for table in (real, fake)]
+    apart = np.abs(shares[1] - shares[0])
+    worst = [int(i) for i in np.argsort(-apart, kind="stable")[:WORST] if apart[i] >= LEAST_GAPS]
+    columns = [{"column": real.names[i], "real": float(shares[0][i]), "fake": float(shares[1][i])} for i in worst]
+    return {"real": float(shares[0].mean()), "fake": float(shares[1].mean()), "columns": columns}
 
 
 def _validity(real: Table, fake: Table) -> dict[str, Any]:
