@@ -10,6 +10,8 @@ from jaxtyping import Shaped
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.inapplicable import found_in
+from latens.data.ordered import broken_in
+from latens.data.ordered import found_in as ordered_in
 from latens.data.sparse import columns_of
 
 FEW_ROWS = 100
@@ -58,6 +60,14 @@ def suspicions(dataset: Dataset) -> list[str]:
         "elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it empty."
         for rule in found_in(dataset)
     ]
+    for pair in ordered_in(dataset):
+        if pair.broken:
+            wrong = np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask))[:LEAST_ROWS]
+            rows = ", ".join(str(name) for name in np.asarray(dataset.names)[wrong])
+            found.append(
+                f"{pair.first!r} lies after {pair.second!r} in {pair.broken} of the {pair.rows} rows that have both: "
+                f"look at row {rows}."
+            )
     names = [column.name for column in schema.columns]
     same: dict[str, str] = {}
     for name in names:

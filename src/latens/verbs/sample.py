@@ -19,6 +19,10 @@ _COMPLETE = (
 )
 
 
+MOST_TIMES = 50
+"""Draws of a row at the most, until its dates are in the order of the data."""
+
+
 class Sample(Verb):
     """New rows from the model."""
 
@@ -76,7 +80,7 @@ class Sample(Verb):
         if conditions is not None:
             return self._conditional(at, conditions, n, known)
         chosen = trained.in_turn(n) if self.label is None else np.full(n, _class_of(trained, self.label))
-        arrays = self._drawn(trained, n, chosen)
+        arrays, redrawn = self._in_order(at, n, chosen)
         x = evaluation.finite(arrays["x"], "x", where=at.name)
 
         def pixels() -> tuple[Any, int]:
@@ -91,6 +95,9 @@ class Sample(Verb):
         arrays |= {name: np.full(n, value) for name, value in said.items()}
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
         text = f"{n} {'means of samples' if self.mean else 'samples'}"
+        if redrawn:
+            told["redrawn"] = redrawn
+            text += f", {redrawn} of them drawn anew, as their dates were in another order than the data have"
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
         if trained.schema.tokens is not None:
@@ -226,12 +233,36 @@ class Sample(Verb):
             text=text + formula_note(known, at.out),
         )
 
-    def _drawn(self, trained: "TrainedModel", n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
+    def _in_order(self, at: At, n: int, codes: "np.ndarray | None") -> "tuple[dict[str, np.ndarray], int]":
+        """New rows, drawn anew where dates are in another order than in the data, and how many of these there were."""
+        # Each row is drawn until it fits: exactly p(row given the order).
+        from latens.data.ordered import broken_in, read
+
+        arrays, schema = self._drawn(at.trained, n, codes), at.trained.schema
+        rules = read(at.trained.facts.get("ordered")) if schema.kind == "mixed" else ()
+        wrong, redrawn = broken_in(rules, schema, arrays["x"]) if rules else np.zeros(n, bool), 0
+        for again in range(1, MOST_TIMES + 1):
+            if not wrong.any():
+                break
+            redrawn = redrawn or int(wrong.sum())
+            others = self._drawn(at.trained, n, codes, again)
+            taken = wrong & ~broken_in(rules, schema, others["x"])
+            arrays = {name: np.where(taken.reshape(-1, *[1] * (values.ndim - 1)), others[name], values)
+                      for name, values in arrays.items()}  # fmt: skip
+            wrong &= ~taken
+        if wrong.any():
+            at.warn(f"{wrong.sum()} rows have dates in another order than the data, also after {MOST_TIMES} draws")
+        return arrays, redrawn
+
+    def _drawn(
+        self, trained: "TrainedModel", n: int, codes: "np.ndarray | None", again: int = 0
+    ) -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
         from latens.evaluation.latents.encode import new_rows
 
         key = jax.random.key(self.seed)
+        key = jax.random.fold_in(key, again) if again else key
         if isinstance(trained.config, ClassifierConfig):
             drawn = evaluation.sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))
             x = trained.data_units(drawn.component_mean if self.mean else drawn.x, mean=self.mean)

@@ -25,6 +25,7 @@ from latens.data.check import lost_digits
 from latens.data.grown import grew_from
 from latens.data.inapplicable import found_in
 from latens.data.labels import keep_labels, require_labels
+from latens.data.ordered import found_in as ordered_in
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
@@ -166,6 +167,11 @@ class Experiment:
         """Where columns do not apply, looked for once: models are saved again and again while they train."""
         return [list(rule) for rule in found_in(self.data)]
 
+    @cached_property
+    def _ordered(self) -> list[list[Any]]:
+        """Which dates follow which, likewise."""
+        return [list(pair) for pair in ordered_in(self.data)]
+
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
@@ -173,6 +179,8 @@ class Experiment:
             about["objective"] = told
         if self._inapplicable:
             about["inapplicable"] = self._inapplicable
+        if self._ordered:
+            about["ordered"] = self._ordered
         made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
         return with_parts(made, self.parts)
 
