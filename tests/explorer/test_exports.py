@@ -166,6 +166,26 @@ def test_what_is_exact_is_the_same_to_five_digits(tmp_path: Path) -> None:
 
 
 @needs_node
+@pytest.mark.parametrize("scale", ["softplus", "log-scale", "log-variance"])
+def test_the_page_encodes_what_is_fixed(scale: Any, tmp_path: Path) -> None:
+    """Wrong draws would be weighed right, and few of them would count: so they are looked at themselves."""
+    trained = table_model()
+    trained = replace(
+        trained, model=eqx.tree_at(lambda m: m.encoder.head, trained.model, NormalHead((D,), scale=scale))
+    )
+    spec = Asked(trained, tmp_path).manifest["given"]["encoder"]
+    (tmp_path / "encoder").write_bytes(pack(tree_to_arrays(trained.model), {}))
+    cells = np.array([[1.0, 700.0, 3.0, 2.0, 2.0, 14400.0], [2.0, 40.0, 19.0, 0.0, 0.0, 0.0]])
+    masks = np.array([[True] * 6, [True, False, True, False, False, True], [False] * 6])
+    rows = [[float(cell) if seen else None for cell, seen in zip(row, mask)] for row in cells for mask in masks]
+    found = np.array(node("encode", spec=spec, file=str(tmp_path / "encoder"), size=D, rows=rows))
+    for one, (row, mask) in zip(found, ((row, mask) for row in cells for mask in masks)):
+        normal = trained.model.posterior(jnp.asarray(row, jnp.float32), mask=jnp.asarray(mask))
+        np.testing.assert_allclose(one, np.concatenate([normal.loc, normal.log_scale_array()]), atol=2e-5)
+    assert np.ptp(found, axis=0).min() > 0.05
+
+
+@needs_node
 def test_a_row_with_a_gap_and_a_changed_cell(tmp_path: Path) -> None:
     trained = table_model()
     own = answers(trained)
