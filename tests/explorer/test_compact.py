@@ -87,8 +87,16 @@ def test_the_page_reads_what_was_rounded(tmp_path: Path) -> None:
     found = node("unrounded", file=str(tmp_path / "whole"), scale=scale.tolist(), shift=shift.tolist())
     expected = shift + scale * (whole + noise(whole.size).reshape(whole.shape))
     np.testing.assert_array_equal(np.reshape(found, whole.shape), expected.astype(np.float32))
-    assert np.ptp(noise(1000)) > 0.99
-    assert abs(noise(1000).mean()) < 1e-3
+
+
+@pytest.mark.parametrize("apart_by", [1, 2, 16, 128])
+def test_the_noise_makes_no_stripes_of_two_units(apart_by: int) -> None:
+    """Of two units of a row it is as of two independent ones: a grid of 10 by 10 places is filled evenly."""
+    every = noise(200_000)
+    assert (every.min(), every.max()) == pytest.approx((-0.5, 0.5), abs=1e-4)
+    pairs = np.histogram2d(every[:-apart_by], every[apart_by:], bins=10, range=[[-0.5, 0.5]] * 2)[0]
+    expected = pairs.sum() / 100
+    assert np.square(pairs - expected).sum() / expected < 160.1  # chi-square of 99 degrees: one in 10,000 is above
 
 
 @needs_node

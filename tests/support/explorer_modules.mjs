@@ -45,6 +45,10 @@ const ANSWERS = {
       return [...loc, ...logScale];
     });
   },
+  async information({ tables }) {
+    const { information, jackknife } = await load("information.js");
+    return { each: tables.map(information), ...jackknife(tables, information) };
+  },
   async unrounded({ file, scale, shift, picture }) {
     const { fromNeighbours, unrounded } = await load("rounded.js");
     if (picture) return Array.from(fromNeighbours(new Uint8Array(bytes(file)), picture));
