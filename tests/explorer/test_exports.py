@@ -23,7 +23,8 @@ from latens.data.schema import Column, Schema
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation.samples.conditional import shares_given
 from latens.explorer import payload, static_files
-from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
+from latens.explorer.compact import WEIGHT_STEPS
+from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights
 from latens.explorer.export import single_file
 from latens.explorer.whatif import answers
 from latens.io.arrays import tree_to_arrays
@@ -295,11 +296,12 @@ def test_values_that_no_row_can_have_are_refused(tmp_path: Path) -> None:
         assert "cannot be that" in answer["refused"]
 
 
-def decoded(trained: TrainedModel, z: np.ndarray, folder: Path) -> np.ndarray:
+def decoded(trained: TrainedModel, z: np.ndarray, folder: Path, steps: int = 0) -> np.ndarray:
+    """What the page makes of latents, by weights as they are or rounded to so many steps."""
     spec = page_decoder(trained.model)
     assert spec is not None
-    file = folder / "decoder.safetensors"
-    file.write_bytes(pack(decoder_arrays(tree_to_arrays(trained.model)), {}))
+    arrays, file = decoder_arrays(tree_to_arrays(trained.model)), folder / "decoder.safetensors"
+    file.write_bytes(pack(rounded_weights(arrays, steps) if steps else arrays, {}))
     job = {"spec": spec | in_data_units(trained.preparation), "file": str(file), "z": z.ravel().tolist(), "codes": 0}
     [found] = node("decode", jobs=[job | {"size": z[0].size, "n": len(z)}])
     return np.reshape(found, (len(z), -1))
@@ -360,6 +362,8 @@ def test_convolutions_are_decoded(name: str, tmp_path: Path) -> None:
             trained, z = picture_model(each, head, size, shape), rng.normal(size=(3, size)).astype(np.float32)
             values = evaluation.decode(trained.model, z).reshape(3, -1)
             np.testing.assert_allclose(decoded(trained, z, tmp_path), values, atol=1e-4)
+            of_one_file = decoded(trained, z, tmp_path, steps=WEIGHT_STEPS)
+            np.testing.assert_allclose(of_one_file, values, atol=1e-3 * np.ptp(values))
             assert np.ptp(values) > 1.0
 
 
