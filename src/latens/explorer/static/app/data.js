@@ -57,13 +57,14 @@ export async function readManifest() {
   return manifest;
 }
 
-export async function readArray({ file, dtype, shape, scale, shift }) {
+export async function readArray({ file, dtype, shape, scale, shift, image }) {
   const Type = TYPES[dtype];
   if (!Type) throw new Error(`${file} holds ${dtype}, which this page does not read.`);
   const buffer = await fetchBytes(file);
   const values = new Type(buffer, 0, Math.floor(buffer.byteLength / Type.BYTES_PER_ELEMENT));
   if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
     throw new Error(`${file} is cut short: export it again.`);
+  if (image) return Float32Array.from(fromNeighbours(values, image), (value) => shift[0] + scale[0] * value);
   if (scale) return unrounded(values, scale, shift);
   return dtype === "float16" ? Float32Array.from(values, half) : values;
 }
