@@ -9,7 +9,7 @@ import { askGiven, decodeOnServer } from "./server.js";
 
 const TYPES = { float16: Uint16Array, float32: Float32Array, int16: Int16Array, int32: Int32Array, uint32: Uint32Array, uint8: Uint8Array };
 const MOST_CHUNKS = 12;
-const SLICE = 30; // milliseconds of decoding at once
+const SLICE = 80; // milliseconds of decoding at once
 
 const COUNTED = 1 << 18; // bytes of a file from which on they are counted while they come
 
