@@ -199,11 +199,10 @@ def test_what_networks_add_has_a_unit():
     path = LinearPath(Dense([3, 5, 4], key=first), weight, unit=unit)
     x, bias = jax.numpy.array([1.0, -2.0, 0.5]), np.array([1.0, 2.0, 3.0, 4.0])
     close(path(x), unit * np.asarray(path.network(x)) + np.r_[x @ np.asarray(weight), 0.0, 0.0], rtol=1e-5)
-    close(path.without_unit()(x), path(x), rtol=1e-5)
     begun_at = path.at(2.0 * weight, bias, unit=2.0 * unit)
     close(begun_at(x), bias + np.r_[2.0 * x @ np.asarray(weight), 0.0, 0.0], rtol=1e-5)
     close(begun_at.unit.value, 2.0 * unit)
-    assert path.without_unit().at(weight, bias, unit=unit).unit is None  # as in files of before
+    assert LinearPath(path.network, weight).at(weight, bias, unit=unit).unit is None  # as in files of before
     data = load(WINE.data.astype(np.float32))
     model, prepare, _ = begun(data, **{"network.linear": True, "network.linear_unit": True, "posterior.latent_dim": 4})
     batch = prepare_batch(prepare, data.rows(np.arange(20)), key=None)

@@ -94,3 +94,25 @@ def test_a_kind_that_a_tenth_of_the_rows_has_is_no_part_of_a_bin() -> None:
 def test_bins_of_like_mass_stay_where_nothing_is_gained() -> None:
     x, types = typed(products(2000, 2, tied=False)[0])
     np.testing.assert_array_equal(fit_tree(x, None, types).bins[1], bins_of(types[1]))
+
+
+def test_all_rows_cut_once_half_of_them_have_decided() -> None:
+    """Two numbers that depend on each other in steps: each is cut by the bins of the other, counted in all rows."""
+    import pandas as pd
+
+    import latens
+
+    rng = np.random.default_rng(5)
+    first = rng.uniform(0.0, 1.0, 1500)
+    second = np.floor(3.0 * first**3) + 0.3 * rng.normal(size=1500)
+    data = latens.load_data(pd.DataFrame({"a": first.round(3), "b": second.round(3)}), label="none", typed=True)
+    types, x = data.schema.types or (), np.asarray(data.x)
+    made = fit_tree(x, None, types)
+    places = [np.searchsorted(one.firsts, x[:, j], side="right") - 1 for j, one in enumerate(types)]
+    bins = [bins_of(one) for one in types]
+    assert any((cut.shape != own.shape) or (cut != own).any() for cut, own in zip(made.bins, bins))
+    for j in range(2):
+        counts = np.zeros((types[j].count, BINS))
+        np.add.at(counts, (places[j], bins[1 - j][places[1 - j]]), 1.0)
+        bins[j] = cut_by([counts], BINS)
+        np.testing.assert_array_equal(made.bins[j], bins[j])

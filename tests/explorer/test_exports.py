@@ -23,7 +23,8 @@ from latens.data.schema import Column, Schema
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation.samples.conditional import shares_given
 from latens.explorer import payload, static_files
-from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
+from latens.explorer.compact import WEIGHT_STEPS
+from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights
 from latens.explorer.export import single_file
 from latens.explorer.whatif import answers
 from latens.io.arrays import tree_to_arrays
@@ -35,7 +36,7 @@ from latens.models.heads.tree import BINS, TreeHead
 from latens.models.priors import FixedPrior, MixturePrior
 from latens.networks import ConvDecoder, Dense, LinearPath
 from latens.trees import Frozen
-from latens.workflow.explain import explain
+from latens.workflow.explain import _over, explain, information
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)
@@ -166,6 +167,26 @@ def test_what_is_exact_is_the_same_to_five_digits(tmp_path: Path) -> None:
 
 
 @needs_node
+@pytest.mark.parametrize("scale", ["softplus", "log-scale", "log-variance"])
+def test_the_page_encodes_what_is_fixed(scale: Any, tmp_path: Path) -> None:
+    """Wrong draws would be weighed right, and few of them would count: so they are looked at themselves."""
+    trained = table_model()
+    trained = replace(
+        trained, model=eqx.tree_at(lambda m: m.encoder.head, trained.model, NormalHead((D,), scale=scale))
+    )
+    spec = Asked(trained, tmp_path).manifest["given"]["encoder"]
+    (tmp_path / "encoder").write_bytes(pack(tree_to_arrays(trained.model), {}))
+    cells = np.array([[1.0, 700.0, 3.0, 2.0, 2.0, 14400.0], [2.0, 40.0, 19.0, 0.0, 0.0, 0.0]])
+    masks = np.array([[True] * 6, [True, False, True, False, False, True], [False] * 6])
+    rows = [[float(cell) if seen else None for cell, seen in zip(row, mask)] for row in cells for mask in masks]
+    found = np.array(node("encode", spec=spec, file=str(tmp_path / "encoder"), size=D, rows=rows))
+    for one, (row, mask) in zip(found, ((row, mask) for row in cells for mask in masks)):
+        normal = trained.model.posterior(jnp.asarray(row, jnp.float32), mask=jnp.asarray(mask))
+        np.testing.assert_allclose(one, np.concatenate([normal.loc, normal.log_scale_array()]), atol=2e-5)
+    assert np.ptp(found, axis=0).min() > 0.05
+
+
+@needs_node
 def test_a_row_with_a_gap_and_a_changed_cell(tmp_path: Path) -> None:
     trained = table_model()
     own = answers(trained)
@@ -183,6 +204,18 @@ def test_a_row_with_a_gap_and_a_changed_cell(tmp_path: Path) -> None:
             assert np.all(np.abs(np.array(told["shares"]) - bars) < error * np.sqrt(bars) + 1e-5)
         assert one["moved"] == pytest.approx(other["moved"], abs=error)
     assert {one["moved"] for one in still["columns"]} == {0.0}
+
+
+@needs_node
+def test_information_of_repeats_is_that_of_latens() -> None:
+    """By hand: a table of independent columns says nothing, one of pairs all of log 2; then with error and bias."""
+    noisy = [np.array([[0.3, 0.1], [0.2, 0.4]]) + 0.05 * rng.uniform(size=(2, 2)) for _ in range(8)]
+    known = [np.full((2, 2), 0.25), np.eye(2) / 2]
+    assert node("information", tables=[one.tolist() for one in known])["each"] == pytest.approx([0.0, np.log(2.0)])
+    found, reference = node("information", tables=[one.tolist() for one in noisy]), _over(noisy)
+    assert found["nats"] == pytest.approx(reference.value, rel=1e-9)
+    assert found["error"] == pytest.approx(reference.standard_error, rel=1e-9)
+    assert found["each"] == pytest.approx([information(one) for one in noisy])
 
 
 @needs_node
@@ -263,11 +296,12 @@ def test_values_that_no_row_can_have_are_refused(tmp_path: Path) -> None:
         assert "cannot be that" in answer["refused"]
 
 
-def decoded(trained: TrainedModel, z: np.ndarray, folder: Path) -> np.ndarray:
+def decoded(trained: TrainedModel, z: np.ndarray, folder: Path, steps: int = 0) -> np.ndarray:
+    """What the page makes of latents, by weights as they are or rounded to so many steps."""
     spec = page_decoder(trained.model)
     assert spec is not None
-    file = folder / "decoder.safetensors"
-    file.write_bytes(pack(decoder_arrays(tree_to_arrays(trained.model)), {}))
+    arrays, file = decoder_arrays(tree_to_arrays(trained.model)), folder / "decoder.safetensors"
+    file.write_bytes(pack(rounded_weights(arrays, steps) if steps else arrays, {}))
     job = {"spec": spec | in_data_units(trained.preparation), "file": str(file), "z": z.ravel().tolist(), "codes": 0}
     [found] = node("decode", jobs=[job | {"size": z[0].size, "n": len(z)}])
     return np.reshape(found, (len(z), -1))
@@ -328,6 +362,8 @@ def test_convolutions_are_decoded(name: str, tmp_path: Path) -> None:
             trained, z = picture_model(each, head, size, shape), rng.normal(size=(3, size)).astype(np.float32)
             values = evaluation.decode(trained.model, z).reshape(3, -1)
             np.testing.assert_allclose(decoded(trained, z, tmp_path), values, atol=1e-4)
+            of_one_file = decoded(trained, z, tmp_path, steps=WEIGHT_STEPS)
+            np.testing.assert_allclose(of_one_file, values, atol=1e-3 * np.ptp(values))
             assert np.ptp(values) > 1.0
 
 

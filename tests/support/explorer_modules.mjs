@@ -36,6 +36,19 @@ const ANSWERS = {
     }
     return found;
   },
+  async encode({ spec, file, size, rows }) {
+    const { readSafetensors } = await load("safetensors.js");
+    const { encoderOf } = await load("given.js");
+    const encode = encoderOf(spec, readSafetensors(bytes(file)), size);
+    return rows.map((row) => {
+      const { loc, logScale } = encode(Float64Array.from(row, (cell) => cell ?? NaN));
+      return [...loc, ...logScale];
+    });
+  },
+  async information({ tables }) {
+    const { information, jackknife } = await load("information.js");
+    return { each: tables.map(information), ...jackknife(tables, information) };
+  },
   async unrounded({ file, scale, shift, picture }) {
     const { fromNeighbours, unrounded } = await load("rounded.js");
     if (picture) return Array.from(fromNeighbours(new Uint8Array(bytes(file)), picture));

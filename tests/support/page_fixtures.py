@@ -63,7 +63,7 @@ def page(digits: Site) -> Iterator[PageServer]:
 def arrived(folder: Path, name: str) -> Path:
     """A download, once it is whole."""
     for _ in range(100):
-        if (folder / name).exists():
+        if (folder / name).exists() and (folder / name).stat().st_size:
             return folder / name
         time.sleep(0.05)
     raise AssertionError(f"no {name}: {sorted(path.name for path in folder.iterdir())}")

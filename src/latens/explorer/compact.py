@@ -24,7 +24,6 @@ SHADES = 255
 """Steps between the least and the largest value of pictures made beforehand: what a screen shows."""
 WEIGHT_STEPS = 32767
 """Steps of a decoder's weights on either side of 0, for the largest one of each column."""
-GOLDEN = 0.6180339887498949
 SAMPLE = 1 << 18
 
 
@@ -51,11 +50,9 @@ def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
         kept, _ = unpack(files[decoder["file"]])
         files[decoder["file"]] = pack(rounded_weights(kept, WEIGHT_STEPS), {"kind": "decoder"})
     if decoder["kind"] == "precomputed" and manifest["event"]["kind"] == "image":
-        low, high = manifest["event"]["low"], manifest["event"]["high"]
         for part in (decoder.get("plane"), decoder["lines"], decoder["reconstructions"]):
             if part is not None:
-                part["dtype"] = "float32"
-                _round(files, part, 1, lambda values: np.full(1, (high - low) / SHADES))
+                _shades(files, part, manifest["event"])
     _filter(files, manifest)
     told = f"posterior means to a {COARSE if numbers > MANY else FINE}th of each unit's spread"
     manifest["rounded"] = f"rounded: {told}, weights to a {WEIGHT_STEPS}th of the largest of each column"
@@ -101,7 +98,24 @@ def _round(
 
 def noise(count: int) -> Shaped[np.ndarray, " count"]:
     """Make numbers from -1/2 to 1/2, as the page does: taken off before rounding and added after."""
-    return (np.arange(count, dtype=np.float64) * GOLDEN) % 1.0 - 0.5
+    # Of neighbours unlike one another, or the steps of two units would be seen as stripes.
+    # Source: the last steps of MurmurHash3, by A. Appleby (public domain).
+    x = np.arange(count, dtype=np.uint32)
+    x ^= x >> np.uint32(16)
+    x *= np.uint32(0x85EBCA6B)
+    x ^= x >> np.uint32(13)
+    x *= np.uint32(0xC2B2AE35)
+    x ^= x >> np.uint32(16)
+    return x / 2.0**32 - 0.5
+
+
+def _shades(files: dict[str, bytes], described: dict[str, Any], event: dict[str, Any]) -> None:
+    """Store pictures made beforehand in the shades that a screen shows, each pixel told by its neighbours."""
+    low, step = event["low"], (event["high"] - event["low"]) / SHADES or 1.0
+    values = np.frombuffer(files[described["file"]], "<f4").reshape(-1, *event["image"])
+    whole = np.round(np.clip((values - low) / step, 0, SHADES)).astype(np.uint8)
+    files[described["file"]] = by_neighbours(whole).tobytes()
+    described |= {"dtype": "uint8", "scale": [step], "shift": [low], "image": event["image"]}
 
 
 def _filter(files: dict[str, bytes], manifest: dict[str, Any]) -> None:

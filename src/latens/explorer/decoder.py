@@ -127,10 +127,10 @@ def why_not(model: Any) -> str:
     """Say, for the reader of the page, what about a decoder a browser does not compute."""
     network, _ = _apart(getattr(getattr(model, "decoder", None), "network", None))
     if type(network) is ConvDecoder and _conv(network, "") is None:
-        return "This decoder has more weights than a page should carry, so the page itself does not decode."
+        return "This decoder has more weights than a page should carry, so that this page does not compute it."
     if network is not None and type(network) not in (Dense, ConvDecoder):
-        return f"This decoder is a {type(network).__name__} network, which the page itself does not compute."
-    return "The latents of this model are not what its decoder's network reads, so the page itself does not decode."
+        return f"This decoder is a {type(network).__name__} network, which a page does not compute by itself."
+    return "A page does not compute decoders of this kind by itself."
 
 
 def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -69,17 +69,6 @@ class LinearPath(eqx.Module):
         bias = bias if self.unit is None else bias / self.unit.value
         return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
 
-    def without_unit(self) -> "LinearPath":
-        """The same path with the unit in the last layer of its network, where that is dense."""
-        inner: Any = self.network
-        if self.unit is None or not getattr(inner, "layers", ()):
-            return self
-        last, unit = inner.layers[-1], self.unit.value
-        both = lambda n: (n.layers[-1].weight, n.layers[-1].bias)  # noqa: E731
-        inner = eqx.tree_at(both, inner, (last.weight * unit, last.bias * unit))
-        kept = (None if one is None else one.value for one in (self.mean, self.noise))
-        return LinearPath(inner, self.weight.value, self.copies, *kept)
-
     def at(
         self,
         weight: AnyArray,

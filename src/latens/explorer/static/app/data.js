@@ -9,7 +9,7 @@ import { askGiven, decodeOnServer } from "./server.js";
 
 const TYPES = { float16: Uint16Array, float32: Float32Array, int16: Int16Array, int32: Int32Array, uint32: Uint32Array, uint8: Uint8Array };
 const MOST_CHUNKS = 12;
-const SLICE = 30; // milliseconds of decoding at once
+const SLICE = 80; // milliseconds of decoding at once
 
 const COUNTED = 1 << 18; // bytes of a file from which on they are counted while they come
 
@@ -57,13 +57,14 @@ export async function readManifest() {
   return manifest;
 }
 
-export async function readArray({ file, dtype, shape, scale, shift }) {
+export async function readArray({ file, dtype, shape, scale, shift, image }) {
   const Type = TYPES[dtype];
   if (!Type) throw new Error(`${file} holds ${dtype}, which this page does not read.`);
   const buffer = await fetchBytes(file);
   const values = new Type(buffer, 0, Math.floor(buffer.byteLength / Type.BYTES_PER_ELEMENT));
   if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
     throw new Error(`${file} is cut short: export it again.`);
+  if (image) return Float32Array.from(fromNeighbours(values, image), (value) => shift[0] + scale[0] * value);
   if (scale) return unrounded(values, scale, shift);
   return dtype === "float16" ? Float32Array.from(values, half) : values;
 }

@@ -17,77 +17,85 @@ function scaleOf(head, raw) {
   return (head.scale === "log-variance" ? Math.exp(0.5 * raw) : Math.exp(raw)) + head.floor;
 }
 
-// The mean and the variance of a logistic at `loc` (in levels) that is clipped to the levels, and how probable it is
-// between the lowest and the highest one.
-function clipped(loc, scale, last) {
-  const near = Math.min(Math.max(loc, 0), last);
-  const beyond = (start, end) => {
-    const [a, b] = [Math.min(start, 0), Math.min(end, 0)];
-    const [first, rest] = [softplus(a), softplus(b)];
-    const series = (s) => s + s ** 2 / 4 + s ** 3 / 36 - s ** 5 / 3600;
-    return [first - rest, 2 * (series(first) - series(rest) - (a - b) * rest)];
-  };
-  const [up, upSquare] = beyond((loc - near) / scale, (loc - last) / scale);
-  const [down, downSquare] = beyond((near - loc) / scale, -loc / scale);
-  const inside = sigmoid(loc / scale) - sigmoid((loc - last) / scale);
-  const first = up - down;
-  return [near + scale * first, scale ** 2 * (upSquare + downSquare - first ** 2) + inside / 12, inside];
+// Of a standard logistic Y, clipped above, how far it is beyond a point on average: E(Y)+ and its square, into `out`.
+function beyond(start, end, out) {
+  const [a, b] = [Math.min(start, 0), Math.min(end, 0)];
+  const [s, t] = [softplus(a), softplus(b)];
+  out[0] = s - t;
+  const rest = s ** 2 / 4 - t ** 2 / 4 + (s ** 3 - t ** 3) / 36 - (s ** 5 - t ** 5) / 3600;
+  out[1] = 2 * (s - t + rest - (a - b) * t);
 }
 
-const PAIRS = [[], [[0, 1]], [[0, 1], [0, 2], [1, 2]]]; // of 1, 2 and 3 channels, earlier and later
+const [UP, DOWN] = [new Float64Array(2), new Float64Array(2)];
+
+// The mean and the variance of a logistic at `loc` (in levels) that is clipped to the levels, and how probable it is
+// between the lowest and the highest one, into `out`.
+function clipped(loc, scale, last, out) {
+  const near = Math.min(Math.max(loc, 0), last);
+  beyond((loc - near) / scale, (loc - last) / scale, UP);
+  beyond((near - loc) / scale, -loc / scale, DOWN);
+  const first = UP[0] - DOWN[0];
+  out[0] = near + scale * first;
+  out[2] = sigmoid(loc / scale) - sigmoid((loc - last) / scale);
+  out[1] = scale * scale * (UP[1] + DOWN[1] - first * first) + out[2] / 12;
+}
 
 // Mixtures of logistics. Of one channel the mean is a sum over levels; of several, whose channels depend on one another,
-// that of logistics with the moments of what they are moved by, as latens shows them.
+// that of logistics with the moments of what they are moved by, as latens shows them. The outputs of a cell: of each
+// component a location, a scale, a weight (but for the first), and a coupling in the channel of its pair's number.
 function pixelMeans({ levels, components: k, lowest, channels }) {
   const half = (levels - 1) / 2;
   const floored = (raw) => Math.max(raw, lowest) + Math.log1p(Math.exp(-Math.abs(raw - lowest)));
-  const summed = (loc, scale) => {
+  const [weights, means, found, moved] = [k, channels, 3, channels].map((n) => new Float64Array(n));
+  const own = new Float64Array(channels); // means of one component
+  const within = new Float64Array(channels * channels); // covariances of its channels so far
+
+  function summed(loc, scale) {
     let sum = 0;
     for (let j = 1; j < levels; j++) sum += sigmoid((loc - ((2 * j - 1) / (levels - 1) - 1)) / scale);
     return sum;
-  };
-  const pairs = PAIRS[channels - 1];
+  }
+
+  function coupled(o, at, cells, m) {
+    const value = (place, c) => o[at + place * cells + c];
+    for (let c = 0; c < channels; c++) {
+      const pair = (c * (c - 1)) / 2; // the first of this channel's, in the order of the later channel
+      let loc = value(m, c);
+      let spread = 0;
+      for (let j = 0; j < c; j++) {
+        loc += value(3 * k - 1 + m, pair + j) * (own[j] / half - 1 - value(m, j));
+        moved[j] = 0;
+        for (let i = 0; i < c; i++) moved[j] += value(3 * k - 1 + m, pair + i) * within[i * channels + j];
+        spread += value(3 * k - 1 + m, pair + j) * moved[j];
+      }
+      const scale = Math.sqrt(Math.exp(2 * floored(value(k + m, c))) + (3 * spread) / (Math.PI * half) ** 2 + 1e-30);
+      clipped(half * (loc + 1), half * scale, levels - 1, found);
+      own[c] = found[0];
+      within[c * channels + c] = Math.max(found[1], 1.001 * found[2] ** 2 * spread);
+      for (let j = 0; j < c; j++) within[j * channels + c] = within[c * channels + j] = found[2] * moved[j];
+    }
+  }
+
   return (o, from, cells, out, at) => {
-    const weights = new Float64Array(k);
     for (let pixel = 0; pixel < cells; pixel += channels) {
-      const value = (place, c) => o[from + place * cells + pixel + c];
       let top = 0;
       for (let m = 1; m < k; m++) {
         weights[m] = 0;
-        for (let c = 0; c < channels; c++) weights[m] += value(2 * k + m - 1, c);
+        for (let c = 0; c < channels; c++) weights[m] += o[from + (2 * k + m - 1) * cells + pixel + c];
         top = Math.max(top, weights[m]);
       }
-      weights[0] = 0;
-      const total = weights.reduce((sum, w) => sum + Math.exp(w - top), 0);
-      const means = new Float64Array(channels);
+      let total = 0;
+      for (let m = 0; m < k; m++) total += Math.exp(weights[m] - top);
+      means.fill(0);
       for (let m = 0; m < k; m++) {
         const share = Math.exp(weights[m] - top) / total;
-        if (channels === 1) means[0] += share * summed(value(m, 0), Math.exp(floored(value(k + m, 0))));
-        else coupled(m, value).forEach((mean, c) => (means[c] += share * mean));
+        if (channels > 1) coupled(o, from + pixel, cells, m);
+        else own[0] = summed(o[from + m * cells + pixel], Math.exp(floored(o[from + (k + m) * cells + pixel])));
+        for (let c = 0; c < channels; c++) means[c] += share * own[c];
       }
-      out.set(means, at + pixel);
+      for (let c = 0; c < channels; c++) out[at + pixel + c] = means[c];
     }
   };
-
-  function coupled(m, value) {
-    const means = [];
-    const within = []; // covariances of the channels so far
-    for (let c = 0; c < channels; c++) {
-      // A pair's coupling of component m stands after the locations, scales and weights, in the channel of its number.
-      const slopes = pairs.flatMap(([, later], p) => (later === c ? [value(3 * k - 1 + m, p)] : []));
-      const loc = slopes.reduce((sum, a, b) => sum + a * (means[b] / half - 1 - value(m, b)), value(m, c));
-      const moved = means.map((_, j) => slopes.reduce((sum, a, i) => sum + a * within[i][j], 0));
-      const spread = slopes.reduce((sum, a, j) => sum + a * moved[j], 0);
-      const own = Math.exp(2 * floored(value(k + m, c)));
-      const scale = Math.sqrt(own + (3 * spread) / (Math.PI * half) ** 2 + 1e-30);
-      const [mean, variance, inside] = clipped(half * (loc + 1), half * scale, levels - 1);
-      const shared = moved.map((each) => inside * each);
-      within.forEach((row, j) => row.push(shared[j]));
-      within.push([...shared, Math.max(variance, 1.001 * inside ** 2 * spread)]);
-      means.push(mean);
-    }
-    return means;
-  }
 }
 
 // mean(outputs, from, cells, out, at): the means of `cells` cells, of the outputs that begin at `from`.

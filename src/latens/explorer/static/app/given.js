@@ -42,7 +42,7 @@ function logPrior(spec, arrays, size) {
 }
 
 // q(z | what is fixed) as {loc, logScale}; `cells` holds a stored cell of every column, NaN where none is known.
-function encoderOf(spec, arrays, size) {
+export function encoderOf(spec, arrays, size) {
   const network = networkOf(spec.network, arrays);
   const blocks = spec.blocks.map((block) => ({
     places: block.places,

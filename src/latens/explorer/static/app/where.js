@@ -11,7 +11,7 @@ export function decodingWords({ kind, plane } = {}) {
 export function storedWords({ kind, why, plane } = {}) {
   if (kind !== "precomputed") return "";
   const where = plane ? `for units ${plane.units.join(" and ")} together, and for other units one at a time` : "for one unit at a time";
-  return `${why} So a point shows what lies nearest among those that were computed when the page was made: ${where}. The command latens explore RUN, on a machine with latens, computes every point.`;
+  return `${why} So a point shows the nearest of those computed when the page was made: ${where}. The command latens explore RUN, on a machine with latens, computes every point.`;
 }
 
 export const missingWords =
