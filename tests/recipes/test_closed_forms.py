@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 import latens
-from latens.config import override
+from latens.config import TrainingConfig, override
 from latens.data import Preparation
 from latens.data.dataset import training_rows
 from latens.evaluation.evidence.tree import MOST_BINS, fit_tree
 from latens.models import Conditional
 from latens.models.heads.tree import BINS, TreeHead
 from latens.recipes import get_recipe
-from latens.recipes.building.closed_forms import start_alone, started_from
+from latens.recipes.building.closed_forms import is_short, start_alone, started_from
 from latens.recipes.building.plan import resolve, starting
 from latens.recipes.building.recipe import build_new
 from latens.recipes.parts.bound import bind
@@ -112,3 +112,24 @@ def test_no_start_is_what_was() -> None:
     data = latens.load_data(table(60, 3))
     config = override(get_recipe("default").config, {"start": "none"})
     assert resolve(config, data)[0].likelihood.family == "table"
+
+
+@pytest.mark.parametrize(
+    ("training", "rows", "short"),
+    [({"steps": 78, "batch_size": 128}, 1000, True), ({"steps": 79, "batch_size": 128}, 1000, False),
+     ({"epochs": 9.9}, 1000, True), ({"epochs": 10.0}, 1000, False), ({"epochs": 2.9}, 10_000, True),
+     ({"epochs": 3.0}, 10_000, False), ({"steps": 1, "minutes": 1.0}, 1000, False)],
+)  # fmt: skip
+def test_short_trainings_keep_the_whole_tree(training: dict[str, Any], rows: int, short: bool) -> None:
+    """A hundred draws of each of a tenth of the rows, at most 300, are more than its steps see."""
+    assert is_short(TrainingConfig(**training), rows) is short
+
+
+def test_a_short_training_begins_at_the_whole_tree() -> None:
+    data = latens.load_data(table(200, 3))
+    for steps, part in ((10, 1.0), (1000, 0.5)):
+        config, _ = resolve(override(get_recipe("default").config, {"training.steps": steps}), data)
+        model = build_new(get_recipe("default"), data.schema, bind(config), key=jax.random.key(0))
+        head = starting(data.schema, config)(model, data).decoder.head
+        ratios = head(jnp.zeros(head.num_outputs)).log_ratios
+        np.testing.assert_allclose(ratios, part * head.counted.value, atol=1e-6)

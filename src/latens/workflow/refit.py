@@ -25,7 +25,7 @@ from latens.io.process import check_process, counted
 from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior, Upwards
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
-from latens.recipes.building.closed_forms import start_alone
+from latens.recipes.building.closed_forms import COMPARED, START_DRAWS, start_alone
 from latens.recipes.building.recipe import build_new
 from latens.typing import Array, Float, Key, checked_later
 from latens.workflow.groups import held_out_rows
@@ -47,9 +47,6 @@ COMPONENTS = 10
 
 MOST_FULL = 64
 """Latents up to which all correlations are tried at the end of training: a fit then takes a second."""
-
-START_DRAWS = 100
-"""Draws of each validation row that decide whether training gained over the closed form it began with."""
 
 LEAST_GAIN = 0.05
 """Nats by which log p(x) rises at least where a prior fitted at the end of training is kept."""
@@ -301,7 +298,7 @@ def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> Trained
     # each other here. seen: the rows of all training steps together, as in `refitted_at_end`.
     config, found = trained.config, start_alone(trained.model)
     assert isinstance(config, VAEConfig)
-    rows = every_nth(data.subset("validation"), ENOUGH_ROWS)
+    rows = every_nth(data.subset("validation"), COMPARED)
     if found is None or data.schema.kind not in ("mixed", "real"):  # training always gains on pictures, and takes long
         return trained
     alone, name = found

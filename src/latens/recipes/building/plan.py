@@ -33,7 +33,7 @@ from latens.models.heads.tree import BINS
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import with_beta, without_beta
-from latens.recipes.building.closed_forms import MOST_LATENTS, latents_of, started_from, suits
+from latens.recipes.building.closed_forms import BEGUN, MOST_LATENTS, is_short, latents_of, started_from, suits
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
@@ -367,7 +367,8 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
             rows = some_rows(data, prepare, moments.mean) if scaled else None
             started = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance, rows)
             model = eqx.tree_at(lambda m: m.decoder, model, started)
-        model = started_from(model, data, prepare)
+        begun = 1.0 if is_short(config.training, data.count("train")) else BEGUN
+        model = started_from(model, data, prepare, begun=begun)
         if isinstance(model.prior_part, AbstractModelPrior):
             model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
         return model
