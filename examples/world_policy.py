@@ -11,6 +11,7 @@ import argparse
 
 import gymnasium
 import numpy as np
+import pandas
 
 from latens.worlds import ModelVectorEnv
 
@@ -51,12 +52,13 @@ class Linear:
         return (middle + reach * np.tanh(said)).astype(self.space.dtype)
 
 
-def returns(env, policy, weights, seed, horizon, careful=False):
+def returns(env, policy, weights, seed, horizon, careful=False, begun=None):
     """The return of one episode in every copy, and the share of its steps that were outside the recorded data.
 
-    A careful search ends an episode there: what the model says beyond its data counts for nothing.
+    A careful search ends an episode there: what the model says beyond its data counts for nothing. Episodes begin at
+    some observations in turn, or as the environment draws them.
     """
-    seen, _ = env.reset(seed=seed)
+    seen, _ = env.reset(seed=seed) if begun is None else env.reset(seed=seed, options={"start": begun})
     last, total, alive, outside, steps = seen, np.zeros(len(seen)), np.ones(len(seen), bool), 0.0, 0
     for _ in range(horizon):
         action = policy(weights, seen, last)
@@ -71,13 +73,15 @@ def returns(env, policy, weights, seed, horizon, careful=False):
     return total, outside / steps
 
 
-def search(env, policy, *, rounds=12, candidates=48, starts=16, horizon=500, seed=0, careful=False):
+def search(env, policy, *, rounds=12, candidates=48, starts=16, horizon=500, seed=0, careful=False, known=None):
     """The cross-entropy method: draw candidates, keep the best eighth, draw around these."""
     rng = np.random.default_rng(seed)
     mean, spread = np.zeros(policy.size), np.ones(policy.size)
     for turn in range(rounds):
         drawn = mean + spread * rng.normal(size=(candidates, policy.size))
-        earned, outside = returns(env, policy, np.repeat(drawn, starts, 0), int(rng.integers(2**31)), horizon, careful)
+        begun = None if known is None else known[rng.integers(len(known), size=starts)]  # the same for each candidate
+        draw = int(rng.integers(2**31))
+        earned, outside = returns(env, policy, np.repeat(drawn, starts, 0), draw, horizon, careful, begun)
         earned = earned.reshape(candidates, starts).mean(1)
         best = drawn[np.argsort(-earned)[: candidates // 8]]
         mean, spread = best.mean(0), best.std(0) + 0.02
@@ -92,13 +96,20 @@ def main():
     words.add_argument("--changes", action="store_true", help="the policy also sees the last change of the observation")
     words.add_argument("--products", action="store_true", help="the policy also sees products of two numbers")
     words.add_argument("--careful", action="store_true", help="an episode ends where the alarm is on")
+    words.add_argument("--starts", metavar="FILE", help="episodes inside begin as those of this recording did")
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--episodes", type=int, default=100, help="of the true environment")
     args = words.parse_args()
     inside = ModelVectorEnv(args.run, 48 * 16)
     policy, horizon = Linear(inside, args.changes, args.products), inside.world.limit or 500
-    found = search(inside, policy, rounds=args.rounds, horizon=horizon, seed=args.seed, careful=args.careful)
-    promised, outside = returns(inside, policy, np.repeat(found[None], 48 * 16, 0), args.seed + 1, horizon)
+    known = None
+    if args.starts:
+        rows = pandas.read_parquet(args.starts)
+        known = np.asarray(rows.loc[rows["t"] == 0, inside.world.observations])
+    given = {"rounds": args.rounds, "horizon": horizon, "seed": args.seed, "careful": args.careful}
+    found = search(inside, policy, known=known, **given)
+    several = np.repeat(found[None], 48 * 16, 0)
+    promised, outside = returns(inside, policy, several, args.seed + 1, horizon, begun=known)
     print(f"inside: {promised.mean():.1f}, {outside:.2%} of the steps outside the recorded data")
     true = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(inside.world.env)] * args.episodes)
     if inside.world.observed is not None:

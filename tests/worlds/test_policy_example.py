@@ -61,3 +61,24 @@ def test_standing_still_is_the_middle_action_and_chance_has_all_of_them(linear, 
     assert all(policy.space.contains(one) for one in drawn)
     spread = {"continuous": 6 / np.sqrt(12), "three": np.sqrt(2 / 3)}[action]
     assert np.std(drawn) == pytest.approx(spread, rel=0.1)
+
+
+class Ladder:
+    """Copies that pay their first observation at every step, and never end."""
+
+    def reset(self, *, seed=None, options=None):
+        starts = np.array([[100.0]]) if options is None else np.asarray(options["start"])
+        self.seen = starts[np.arange(6) % len(starts)]
+        return self.seen, {}
+
+    def step(self, action):
+        never = np.zeros(6, bool)
+        return self.seen, self.seen[:, 0], never, never, {}
+
+
+def test_episodes_begin_at_the_starts_that_are_given_the_same_for_each_candidate():
+    returns = runpy.run_path(str(ROOT / "examples" / "world_policy.py"))["returns"]
+    still = lambda weights, seen, last: None  # noqa: E731
+    assert returns(Ladder(), still, None, 0, 5)[0].tolist() == [500.0] * 6
+    begun = np.array([[1.0], [2.0], [3.0]])
+    assert returns(Ladder(), still, None, 0, 5, begun=begun)[0].tolist() == [5.0, 10.0, 15.0, 5.0, 10.0, 15.0]
