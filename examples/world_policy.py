@@ -11,6 +11,7 @@ import argparse
 
 import gymnasium
 import numpy as np
+import pandas
 
 from latens.worlds import ModelVectorEnv
 
@@ -51,33 +52,40 @@ class Linear:
         return (middle + reach * np.tanh(said)).astype(self.space.dtype)
 
 
-def returns(env, policy, weights, seed, horizon, careful=False):
+def returns(env, policy, weights, seed, horizon, careful=False, begun=None, lowest=0.0):
     """The return of one episode in every copy, and the share of its steps that were outside the recorded data.
 
-    A careful search ends an episode there: what the model says beyond its data counts for nothing.
+    A careful search ends an episode there: what the model says beyond its data counts for nothing, and each step that
+    is left pays the lowest reward. Episodes begin at some observations in turn, or as the environment draws them.
     """
-    seen, _ = env.reset(seed=seed)
+    seen, _ = env.reset(seed=seed) if begun is None else env.reset(seed=seed, options={"start": begun})
     last, total, alive, outside, steps = seen, np.zeros(len(seen)), np.ones(len(seen), bool), 0.0, 0
-    for _ in range(horizon):
+    for t in range(horizon):
         action = policy(weights, seen, last)
         last = seen
         seen, reward, terminated, truncated, info = env.step(action)
         total += reward * alive
         left = info.get("outside", np.zeros(len(seen), bool))
         outside, steps = outside + (left & alive).sum(), steps + alive.sum()
-        alive &= ~(terminated | truncated | (left & careful))
+        over = terminated | truncated
+        total += lowest * (horizon - 1 - t) * (alive & left & careful & ~over)
+        alive &= ~(over | (left & careful))
         if not alive.any():
             break
     return total, outside / steps
 
 
-def search(env, policy, *, rounds=12, candidates=48, starts=16, horizon=500, seed=0, careful=False):
+def search(
+    env, policy, *, rounds=12, candidates=48, starts=16, horizon=500, seed=0, careful=False, known=None, lowest=0.0
+):
     """The cross-entropy method: draw candidates, keep the best eighth, draw around these."""
     rng = np.random.default_rng(seed)
     mean, spread = np.zeros(policy.size), np.ones(policy.size)
     for turn in range(rounds):
         drawn = mean + spread * rng.normal(size=(candidates, policy.size))
-        earned, outside = returns(env, policy, np.repeat(drawn, starts, 0), int(rng.integers(2**31)), horizon, careful)
+        begun = None if known is None else known[rng.integers(len(known), size=starts)]  # the same for each candidate
+        draw = int(rng.integers(2**31))
+        earned, outside = returns(env, policy, np.repeat(drawn, starts, 0), draw, horizon, careful, begun, lowest)
         earned = earned.reshape(candidates, starts).mean(1)
         best = drawn[np.argsort(-earned)[: candidates // 8]]
         mean, spread = best.mean(0), best.std(0) + 0.02
@@ -92,13 +100,21 @@ def main():
     words.add_argument("--changes", action="store_true", help="the policy also sees the last change of the observation")
     words.add_argument("--products", action="store_true", help="the policy also sees products of two numbers")
     words.add_argument("--careful", action="store_true", help="an episode ends where the alarm is on")
+    words.add_argument("--recording", metavar="FILE", help="how episodes begin, and the lowest reward")
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--episodes", type=int, default=100, help="of the true environment")
     args = words.parse_args()
     inside = ModelVectorEnv(args.run, 48 * 16)
     policy, horizon = Linear(inside, args.changes, args.products), inside.world.limit or 500
-    found = search(inside, policy, rounds=args.rounds, horizon=horizon, seed=args.seed, careful=args.careful)
-    promised, outside = returns(inside, policy, np.repeat(found[None], 48 * 16, 0), args.seed + 1, horizon)
+    known, lowest = None, 0.0
+    if args.recording:
+        rows = pandas.read_parquet(args.recording)
+        known = np.asarray(rows.loc[rows["t"] == 0, inside.world.observations])
+        lowest = min(0.0, float(np.nanmin(np.asarray(rows["reward"]))))
+    given = {"rounds": args.rounds, "horizon": horizon, "seed": args.seed, "careful": args.careful}
+    found = search(inside, policy, known=known, lowest=lowest, **given)
+    several = np.repeat(found[None], 48 * 16, 0)
+    promised, outside = returns(inside, policy, several, args.seed + 1, horizon, begun=known)
     print(f"inside: {promised.mean():.1f}, {outside:.2%} of the steps outside the recorded data")
     true = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(inside.world.env)] * args.episodes)
     if inside.world.observed is not None:

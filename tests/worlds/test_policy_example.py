@@ -11,9 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BOX = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
 SPACES = {
-    "continuous": gymnasium.spaces.Box(np.float32([-2.0]), np.float32([4.0]), (1,), np.float32),
+    "continuous": gymnasium.spaces.Box(-2.0, 4.0, (1,), np.float32),
     "three": gymnasium.spaces.Discrete(3, start=5),
 }
+
+
+STILL = lambda weights, seen, last: None  # noqa: E731
+
+
+@pytest.fixture(scope="module")
+def returns():
+    return runpy.run_path(str(ROOT / "examples" / "world_policy.py"))["returns"]
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +69,33 @@ def test_standing_still_is_the_middle_action_and_chance_has_all_of_them(linear, 
     assert all(policy.space.contains(one) for one in drawn)
     spread = {"continuous": 6 / np.sqrt(12), "three": np.sqrt(2 / 3)}[action]
     assert np.std(drawn) == pytest.approx(spread, rel=0.1)
+
+
+class Ladder:
+    """Copies that pay their first observation at every step; at the second, two of them end and two are outside."""
+
+    def reset(self, *, seed=None, options=None):
+        starts = np.array([[100.0]]) if options is None else np.asarray(options["start"])
+        self.seen = starts[np.arange(6) % len(starts)]
+        return self.seen, {}
+
+    def step(self, action):
+        self.clock = getattr(self, "clock", 0) + 1
+        ends = (self.clock == 2) & np.isin(np.arange(6), [3, 4])
+        outside = (self.clock == 2) & np.isin(np.arange(6), [4, 5])
+        return self.seen, self.seen[:, 0], ends, np.zeros(6, bool), {"outside": outside}
+
+
+def test_episodes_begin_at_the_starts_that_are_given_the_same_for_each_candidate(returns):
+    assert returns(Ladder(), STILL, None, 0, 5)[0].tolist() == [500.0, 500.0, 500.0, 200.0, 200.0, 500.0]
+    begun = np.array([[1.0], [2.0], [3.0]])
+    assert returns(Ladder(), STILL, None, 0, 5, begun=begun)[0].tolist() == [5.0, 10.0, 15.0, 2.0, 4.0, 15.0]
+
+
+def test_a_careful_search_pays_the_lowest_reward_for_each_step_that_the_alarm_cuts_off(returns):
+    found, outside = returns(Ladder(), STILL, None, 0, 5, True, None, -7.0)
+    # copies 3 and 4 end by themselves; copy 5 has 3 of its 5 steps left
+    assert found.tolist() == [500.0, 500.0, 500.0, 200.0, 200.0, 200.0 - 3 * 7.0]
+    assert outside == 2 / (5 * 3 + 2 * 3)
+    assert returns(Ladder(), STILL, None, 0, 5, True)[0].tolist() == [500.0, 500.0, 500.0, 200.0, 200.0, 200.0]
+    assert returns(Ladder(), STILL, None, 0, 5, False, None, -7.0)[0][5] == 500.0
