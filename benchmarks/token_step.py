@@ -1,9 +1,10 @@
 """A training step on rows of text beside one written by hand in batched JAX: the same networks, loss and optimiser.
 
 Nothing of latens is imported by the yardstick. Both are compiled as a chunk of steps and timed in turns in one process,
-in processor time, so that what else the machine does falls on both. PyTorch is not compared.
+in processor time, so that what else the machine does falls on both.
 
     python benchmarks/token_step.py --length 16
+    python benchmarks/token_step.py --torch               also beside eager PyTorch's nn.GRU, where it is installed
     python benchmarks/token_step.py --compile 16 64 256   what compiling costs, by length: no step is timed
     python benchmarks/token_step.py --sample 10000        what rows of 16 tokens cost, compiling apart
 """
@@ -160,6 +161,53 @@ def ours(length: int, steps: int) -> Callable[[], float]:
     return run
 
 
+def by_torch(length: int, steps: int) -> Callable[[], float]:
+    """The same networks by `torch.nn.GRU`, eager; what follows the end of a row is read too, which is cheaper."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+
+    class Text(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reader = nn.GRU(VOCABULARY, READS, bidirectional=True, batch_first=True)
+            self.code, self.start = nn.Linear(2 * READS, 2 * LATENT), nn.Linear(LATENT, WIDTH)
+            self.writer = nn.GRU(VOCABULARY + LATENT, WIDTH, batch_first=True)
+            self.out, self.own = nn.Linear(WIDTH, VOCABULARY), nn.Linear(LATENT, VOCABULARY)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen = nn.functional.one_hot(x, VOCABULARY).float()
+            _, last = self.reader(seen)
+            mean, raw = self.code(torch.cat([last[0], last[1]], dim=1)).chunk(2, dim=1)
+            z = mean + raw.exp() * torch.randn_like(mean)
+            kl = 0.5 * (mean**2 + (2 * raw).exp() - 1 - 2 * raw).sum(1)
+            before = torch.cat([torch.zeros_like(seen[:, :1]), seen[:, :-1]], dim=1)
+            every = torch.cat([before, z[:, None].expand(-1, x.shape[1], -1)], dim=2)
+            states, _ = self.writer(every, torch.tanh(self.start(z))[None])
+            logits = self.out(states) + self.own(z)[:, None]
+            terms = -nn.functional.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="none").view(x.shape)
+            over = torch.cumsum(x == 0, dim=1) > 0
+            over = torch.cat([torch.zeros_like(over[:, :1]), over[:, :-1]], dim=1)
+            return (kl - terms.masked_fill(over, 0.0).sum(1)).mean()
+
+    model, rows = Text(), torch.from_numpy(rows_of(length, steps).astype(np.int64))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def run() -> float:
+        began = time.process_time()
+        for x in rows:
+            optimizer.zero_grad()
+            loss = model(x)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+        return (time.process_time() - began) / steps
+
+    return run
+
+
 def compiling(lengths: list[int]) -> None:
     """Print what the program of a chunk costs before its first step, for one length and for half of it beside it."""
     for length in lengths:
@@ -198,24 +246,27 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--compile", type=int, nargs="+", metavar="LENGTH")
     parser.add_argument("--sample", type=int, metavar="ROWS")
+    parser.add_argument("--torch", action="store_true")
     given = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
     if given.compile or given.sample:
         compiling(given.compile or [])
         return sampling(given.sample) if given.sample else None
-    runs = {name: make(given.length, given.steps) for name, make in (("hand", by_hand), ("latens", ours))}
+    ways = (("hand", by_hand), ("latens", ours), *([("torch", by_torch)] if given.torch else []))
+    runs = {name: make(given.length, given.steps) for name, make in ways}
     first = {name: run() * given.steps for name, run in runs.items()}
     times = {name: [] for name in runs}
     for _ in range(given.rounds):
         for name, run in runs.items():
             times[name].append(run())
-    ratios = [a / b for a, b in zip(times["hand"], times["latens"])]
     for name, each in times.items():
         print(
             f"{name}: {1e3 * statistics.median(each):.1f} ms of processor time a step; first chunk {first[name]:.1f} s"
         )
-    error = 1.25 * statistics.stdev(ratios) / len(ratios) ** 0.5
-    print(f"length {given.length}: hand / latens {statistics.median(ratios):.3f} +- {error:.3f}")
+    for name in [name for name in runs if name != "latens"]:
+        ratios = [a / b for a, b in zip(times[name], times["latens"])]
+        error = 1.25 * statistics.stdev(ratios) / len(ratios) ** 0.5
+        print(f"length {given.length}: {name} / latens {statistics.median(ratios):.3f} +- {error:.3f}")
 
 
 if __name__ == "__main__":

@@ -182,7 +182,9 @@ def test_a_judgement_puts_together_what_each_number_says(monkeypatch, new):
         assert not {"utility", "near", "attacks"} & set(found)
         assert found["detection"]["beside"] == "real rows"
         assert found["copies"] == {"fake": 3}
-        with pytest.raises(UsageError, match=r"there are none\. Give them with --test"):
+        with pytest.raises(
+            UsageError, match=r"there are none\. Give the run that made FAKE, or such rows: --test RUN or REAL2"
+        ):
             judge.judge(real, fake, target="kind")
         with pytest.raises(DataError, match=r"has 40 rows; too few to judge anything by\. Give at least 50"):
             judge.judge(real, fake[:40])

@@ -155,11 +155,7 @@ def name_values(ax: Axes, names: Sequence[str]) -> None:
 
 
 def date_values(ax: Axes) -> None:
-    """Write dates below axes of days since 1970.
-
-    Args:
-        ax: Axes whose x axis has days.
-    """
+    """Write dates below axes of days since 1970."""
     locator = AutoDateLocator(minticks=3, maxticks=7)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -173,19 +169,9 @@ def by_frequency(
     ordered: bool = False,
     weight: np.ndarray | None = None,
 ) -> tuple[str, ...]:
-    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one.
-
-    Args:
-        data: Rows of data, shape (n, D), NaN where missing; the column changes in place.
-        samples: Samples, shape (m, D), likewise.
-        place: The column.
-        names: The names of the codes.
-        ordered: Whether the names have an order, which they keep.
-        weight: How often each row of data counts, shape (n,); None for once.
-
-    Returns:
-        The names of the ranks.
-    """
+    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one."""
+    # The column changes in place, in both. ordered: whether the names have an order, which they keep.
+    # returns: the names of the ranks.
     seen = ~np.isnan(data[:, place])
     codes = data[seen, place].astype(np.int64)
     order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], len(names)), kind="stable")

@@ -10,20 +10,11 @@ SHRINK = 5.0
 
 
 def cut_by(counts: Sequence[Float[np.ndarray, "S _"]], most: int) -> Int[np.ndarray, " S"]:
-    r"""The bins of neighbouring segments, at most so many, that say most about other columns.
-
-    They maximise $\sum_k \sum_g \sum_b n_{kgb} \log (q_{kgb} / p_{kb})$ over all ways to cut the S segments, with
-    $q_{kgb} = (n_{kgb} + s\,p_{kb}) / (n_{kg} + s)$ of the bins g, by dynamic programming.
-
-    Args:
-        counts: Of each other column k how many rows have a segment and a bin b of it, each of shape (S, B).
-        most: Bins at the most.
-
-    Returns:
-        The bin of each segment, of shape (S,), from 0 upwards without gaps.
-
-    Source: Fisher (1958), "On grouping for maximum homogeneity", for the dynamic program.
-    """
+    r"""The bins of neighbouring segments, at most so many, that say most about other columns."""
+    # They maximise $\sum_k \sum_g \sum_b n_{kgb} \log (q_{kgb} / p_{kb})$ over all ways to cut the S segments, with
+    # $q_{kgb} = (n_{kgb} + s\,p_{kb}) / (n_{kg} + s)$ of the bins g, by dynamic programming.
+    # counts: of each other column k how many rows have a segment and a bin b of it.
+    # Source: Fisher (1958), "On grouping for maximum homogeneity", for the dynamic program.
     segments = len(counts[0])
     value = np.zeros((segments + 1, segments + 1))  # what the segments from a up to b say as one bin
     for one in counts:
