@@ -167,7 +167,7 @@ def by_torch(length: int, steps: int) -> Callable[[], float]:
     from torch import nn
 
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # of two, processor time is twice as much on a busy machine
 
     class Text(nn.Module):
         def __init__(self) -> None:
