@@ -12,14 +12,15 @@ import pytest
 import latens
 from latens.config import override
 from latens.data.dataset import training_rows
-from latens.evaluation import Estimate, log_marginal
+from latens.evaluation import Estimate, active_units, encode, log_marginal
+from latens.evaluation.evidence.importance import elbo_parts
 from latens.evaluation.evidence.tree import fit_tree
 from latens.models.heads.tree import PACE
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import start_alone
 from latens.workflow.experiment import Experiment, prepare
 from latens.workflow.groups import apart
-from latens.workflow.refit import best_or_start, start_stays, start_text
+from latens.workflow.refit import _says, best_or_start, start_stays, start_text
 from latens.workflow.trained import TrainedModel
 
 
@@ -105,3 +106,19 @@ def test_training_rows_are_held_against_others_as_they_are(begun: tuple[Experime
     error = np.hypot(*(one.std(ddof=1) / np.sqrt(len(one)) for one in sets))
     assert gap.standard_error == pytest.approx(error, rel=1e-3)
     assert gap.n == len(test)
+
+
+def test_latents_that_the_decoder_ignores_say_nothing(begun: tuple[Experiment, TrainedModel]) -> None:
+    """Codes that differ between rows and tilt no column: active, and log p(x | z) is log p(x) of the tree."""
+    experiment, trained = begun
+    data = experiment.data
+    batch = trained.batch(data, data.subset("validation"))
+    # The decoder gives every z the same rows: log p(x | z) is log p(x), exactly.
+    log_p = elbo_parts(trained.rows(batch), num_samples=1)["log_likelihood"].astype(np.float64)
+    assert not _says(trained, batch, log_p, 0)  # nothing is active at the start
+    weight = lambda m: m.encoder.network.layers[-1].weight  # noqa: E731
+    own = jax.random.normal(jax.random.key(1), weight(trained.model).shape)
+    active = dataclasses.replace(trained, model=eqx.tree_at(weight, trained.model, own))
+    assert active_units(encode(active.rows(batch))["mean"]).any()
+    assert not _says(active, batch, log_p, 0)
+    assert _says(active, batch, log_p - 0.5, 0)  # half a nat more than log p(x) is said by latents
