@@ -65,10 +65,11 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
         for source, (names, x, texts) in tables.items():
             place = names.index(name)
             cells[source] = (x[:, place].astype(np.float64), texts.get(place))
+        order: list[str] = []
         names_here = {source: found is not None and bool(found.values) for source, (_, found) in cells.items()}
         if names_here[first]:
             words = {source: _words(*pair) for source, pair in cells.items()}
-            order: list[str] = sorted({word for column in words.values() for word in column if word is not None})
+            order = sorted({word for column in words.values() for word in column if word is not None})
             code = {word: float(i) for i, word in enumerate(order)}
             for source, column in words.items():
                 columns[source].append(np.array([np.nan if word is None else code[word] for word in column]))
@@ -80,10 +81,10 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
             for source, (values, found) in cells.items():
                 columns[source].append(values * _seconds(found))
         category.append(names_here[first])
-        known.append(tuple(order) if names_here[first] else ())
+        known.append(tuple(order))
         dates.append(not names_here[first] and _is_date(cells[first][1]))
-    shared = {"words": tuple(known), "dates": tuple(dates)}
-    made = [Table(s, tuple(wanted), np.stack(c, axis=1), np.array(category), **shared) for s, c in columns.items()]
+    kinds = np.array(category), None, tuple(known), tuple(dates)
+    made = [Table(source, tuple(wanted), np.stack(cells, axis=1), *kinds) for source, cells in columns.items()]
     return made, ids
 
 
