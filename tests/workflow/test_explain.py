@@ -141,3 +141,16 @@ def test_a_number_is_told_by_quarters_of_its_rows() -> None:
     assert [len(own) for _, own in found] == [5, 5, 5, 5]
     few = ColumnType("number", written="int", size=3, starts=(0, 1, 2), shares=(0.2, 0.3, 0.5))
     assert [text for text, _ in groups_of(np.array([0.2, 0.3, 0.5]), few)] == ["0", "1", "2"]
+
+
+def test_nothing_lies_between_values_that_recur() -> None:
+    """Sizes of 4, 8, 16 and 32: what lies between them has next to no rows, and is no group."""
+    sizes = ColumnType(
+        "number", low=4.0, written="int", size=29, starts=(0, 1, 4, 5, 12, 13, 28),
+        shares=(0.2, 0.0001, 0.4, 0.0001, 0.3, 0.0001, 0.0997),
+    )  # fmt: skip
+    assert [text for text, _ in groups_of(np.asarray(sizes.shares), sizes)] == ["4", "8", "16", "32"]
+    wide = ColumnType("number", written="int", size=40, starts=tuple(range(0, 40, 2)), shares=(0.05,) * 20)
+    holes = np.where(np.arange(20) % 2, 0.0999, 0.0001)
+    assert [len(own) for _, own in groups_of(holes, wide)] == [2, 3, 2, 3]
+    assert all(holes[own].min() > 0.05 for _, own in groups_of(holes, wide))

@@ -18,8 +18,9 @@ from latens.workflow.trained import TrainedModel
 
 RANGES, MOST_NAMES = 16, 32
 """Ranges of like mass that a number is told by, and names that are each asked for by themselves."""
-LEAST_MASS, FEW_VALUES = 0.01, 8
-"""Share of the rows that a value has before it is told by itself, and values up to which a number is told by each."""
+LEAST_MASS, NOTHING, FEW_VALUES = 0.01, 0.001, 8
+"""Share of the rows that a value has before it is told by itself, and up to which it is left out of a quarter; values
+up to which a number is told by each."""
 REPEATS = 8
 """Independent repeats of the draws, for the error and against the bias of a logarithm of means."""
 
@@ -86,16 +87,17 @@ def means_of(one: ColumnType) -> Float[np.ndarray, " g"]:
 
 def groups_of(shares: Float[np.ndarray, " s"], one: ColumnType) -> list[tuple[str, np.ndarray]]:
     """The values of a column, or of one with many the quarters of its rows: in words, and which segments they are."""
-    firsts = np.asarray(one.firsts)
+    firsts, widths = np.asarray(one.firsts), np.asarray(one.widths)
+    there = np.flatnonzero(shares >= NOTHING * shares.sum())  # between values that recur nothing lies
     kept = np.flatnonzero(shares >= LEAST_MASS * shares.sum())
-    if one.kind == "category" or (len(shares) <= FEW_VALUES and int(np.max(one.widths)) == 1):
+    if one.kind == "category" or (len(there) <= FEW_VALUES and int(np.max(widths[there])) == 1):
         kept = kept if len(kept) else np.array([int(shares.argmax())])
         return [(text, np.array([place])) for text, place in zip(one.texts(firsts[kept]), kept)]
     middle = (np.cumsum(shares) - 0.5 * shares) / shares.sum()
-    quarter = np.minimum((4.0 * middle).astype(int), 3)
-    lasts = firsts + np.asarray(one.widths) - 1
+    quarter = np.where(shares >= NOTHING * shares.sum(), np.minimum((4.0 * middle).astype(int), 3), -1)
+    lasts = firsts + widths - 1
     found = []
-    for q in np.unique(quarter):
+    for q in np.unique(quarter[there]):
         own = np.flatnonzero(quarter == q)
         low, high = one.texts(np.array([firsts[own[0]], lasts[own[-1]]]))
         whole = {0: f"at most {high}", int(quarter.max()): f"at least {low}"}
