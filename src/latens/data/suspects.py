@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.inapplicable import found_in
-from latens.data.ordered import broken_in
+from latens.data.ordered import broken_in, pending_in
 from latens.data.ordered import found_in as ordered_in
 from latens.data.sparse import columns_of
 
@@ -68,6 +68,11 @@ def suspicions(dataset: Dataset) -> list[str]:
                 f"{pair.first!r} lies after {pair.second!r} in {pair.broken} of the {pair.rows} rows that have both: "
                 f"look at row {rows}."
             )
+    found += [
+        f"Column {rule.second!r} is empty in {rule.rows} rows that began late, by {rule.first!r}, and seldom in the "
+        "others: it may not have come yet. `latens impute` leaves it empty there."
+        for rule in pending_in(dataset)
+    ]
     names = [column.name for column in schema.columns]
     same: dict[str, str] = {}
     for name in names:

@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 from scipy.special import gammaln, ndtr, ndtri
 
 from latens.data.columns import ColumnType
-from latens.data.rows import mix_in_place
+from latens.data.rows import uniforms
 
 MOST_NAMES = 8
 """Names of a category that have a latent of their own; the rarer ones share one."""
@@ -361,12 +361,3 @@ def _cell(layout: Layout, j: int, z: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 def _noise(keys: np.ndarray, salt: tuple[int, ...], rows: np.ndarray, i: int) -> np.ndarray:
     return uniforms(keys[rows], (*salt, i))
-
-
-def uniforms(keys: Shaped[np.ndarray, " n"], salt: Sequence[int]) -> Shaped[np.ndarray, " n"]:
-    """Numbers in (0, 1) by the keys of rows, others for each salt."""
-    found = keys.astype(np.uint64)
-    with np.errstate(over="ignore"):
-        for part in salt:
-            found = mix_in_place(found + np.uint64(part % 2**32) * np.uint64(0x9E3779B97F4A7C15))
-    return ((found >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53

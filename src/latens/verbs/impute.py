@@ -11,13 +11,19 @@ from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg,
 if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.data.columns import ColumnType
+    from latens.data.ordered import Ordered
     from latens.workflow.filling import Pool
 
 _BLANK = (
-    "cells of a column that is empty wherever another has some name, as the memory of printers: stay empty (default)"
+    "cells of a column that is empty wherever another has some name, as the memory of printers, and dates that may not "
+    "have come yet: stay empty (default)"
 )
 _COPULA = "a Gaussian copula of a run's own rows beside the model, as much as hidden cells ask for"
 _SURE = "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
+
+
+MOST_TIMES = 20
+"""Draws of a row's gaps at the most, until its dates are in the order of the data."""
 
 
 class Impute(Verb):
@@ -55,13 +61,17 @@ class Impute(Verb):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(self.data), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        from latens.data.inapplicable import cells_of, read
+        from latens.data import inapplicable, ordered
 
-        rules, blank = read(trained.facts.get("inapplicable")), np.zeros(hidden.shape, bool)
+        orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
+        rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
+        blank = np.zeros(hidden.shape, bool)
         # Cells of objects in Python are written as they are stored, where an empty one has no place.
         if types is not None and data.places is None and self.inapplicable == "keep" and isinstance(self.data, str):
-            blank = hidden & cells_of(rules, trained.schema, data.x)
-            hidden = hidden & ~blank
+            ends = ordered.read_pending(trained.facts.get("pending"))
+            blank = inapplicable.cells_of(rules, trained.schema, data.x)
+            blank = hidden & (blank | ordered.cells_to_come(ends, trained.schema, data.x, ~hidden))
+            rules, hidden = [*ends, *rules], hidden & ~blank
         cells = hidden
         if data.places is not None:  # a step of several windows is one
             from latens.data.sequences import nearest_the_centre
@@ -79,13 +89,17 @@ class Impute(Verb):
         if spec.resolve() in [path.resolve() for path in tables]:
             what = f"--draws would write over {self.data}."
             raise UsageError(what, where=f"--out {out}", fix="Choose another name.")
-        found = self._filled(at, data, hidden)
+        found = self._filled(at, data, hidden, orders)
         drawn, x = np.repeat(data.x[:, None], self.draws or 0, axis=1), np.array(data.x, np.float64)
         some = found.rows
         drawn[some] = np.where(hidden[some, None], trained.data_units(found.draws, mean=False), drawn[some])
         x[some] = np.where(hidden[some], trained.data_units(found.mean, mean=True), x[some])
         for j, one in enumerate(types or ()):
             x[some, j] = np.where(hidden[some, j], one.occurring(x[some, j]), x[some, j])
+        if orders:
+            x = ordered.ordered_again(orders, trained.schema, x, hidden)
+            for k in range(drawn.shape[1]):
+                drawn[:, k] = ordered.ordered_again(orders, trained.schema, drawn[:, k], hidden)
         evaluation.finite(x, "x", where=at.name)
 
         def table(path: Path, number: int | None) -> "dict[str, np.ndarray]":
@@ -136,32 +150,59 @@ class Impute(Verb):
             value=value | {"rows_on_few_draws": few}, text=text + formula_note(known, out),
         )  # fmt: skip
 
-    def _filled(self, at: At, data: "Dataset", hidden: "np.ndarray") -> "_Filled":
-        """What the gaps may be, of the rows that have some."""
+    def _filled(self, at: At, data: "Dataset", hidden: "np.ndarray", orders: "Sequence[Ordered]") -> "_Filled":
+        """What the gaps may be, of the rows that have some, in the order of dates of the data."""
         from latens.data.dataset import rows_at
         from latens.evaluation.conditionals import conditionals
         from latens.workflow.cells import point
-        from latens.workflow.filling import Pool, pooled_draws, pooled_shares
+        from latens.workflow.filling import Pool, pooled_shares, within_order
 
         types, some = at.trained.schema.types, np.flatnonzero(hidden.reshape(len(hidden), -1).any(axis=1))
         drawn = np.zeros((len(some), 0, *data.x.shape[1:]))
         if not len(some):
             return _Filled(some, np.zeros((0, *data.x.shape[1:])), np.zeros(0), drawn, [], 1.0)
         rows, pool = at.trained.rows(data, some, seed=self.seed), Pool(None, 1.0)
-        if types is None or self.draws:
+        if types is None:
             found = evaluation.impute(rows, num_draws=self.draws or 0, num_samples=self.num_samples)
-            if types is None:
-                return _Filled(some, found.mean, found.effective, found.draws, [], 1.0)
-            drawn = found.draws
+            return _Filled(some, found.mean, found.effective, found.draws, [], 1.0)
         shares, effective = conditionals(rows, types, num_samples=self.num_samples)
         if self.copula == "auto":
             pool = self._pool(at, types, data.cond)
-        if pool.copula is not None:
-            gappy = rows_at(data, some)
-            shares = pooled_shares(pool, shares, gappy, self.seed)
-            drawn = pooled_draws(pool, drawn, gappy, self.draws, self.seed) if self.draws else drawn
+        gappy = rows_at(data, some)
+        shares = within_order(orders, gappy, pooled_shares(pool, shares, gappy, self.seed))
+        if self.draws:
+            drawn = self._drawn(at, pool, gappy, hidden[some], orders)
         mean = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
         return _Filled(some, mean, effective, drawn, shares, pool.weight)
+
+    def _drawn(
+        self, at: At, pool: "Pool", data: "Dataset", hidden: "np.ndarray", orders: "Sequence[Ordered]"
+    ) -> "np.ndarray":
+        """Completions of rows, each drawn anew while its filled dates are in another order than the data have."""
+        from latens.data.dataset import rows_at
+        from latens.data.ordered import broken_in
+        from latens.workflow.filling import pooled_draws
+
+        draws, schema = self.draws or 0, at.trained.schema
+
+        def of(some: "np.ndarray", seed: int) -> "np.ndarray":
+            rows = at.trained.rows(data, some, seed=seed)
+            found = evaluation.impute(rows, num_draws=draws, num_samples=self.num_samples).draws
+            return pooled_draws(pool, found, rows_at(data, some), draws, seed)
+
+        def broken(one: "np.ndarray", some: "np.ndarray") -> "np.ndarray":
+            return np.stack([broken_in(orders, schema, one[:, k], among=hidden[some]) for k in range(draws)], axis=1)
+
+        some = np.arange(len(data))
+        drawn = of(some, self.seed)
+        for again in range(1, MOST_TIMES if orders else 1):
+            wrong = broken(drawn[some], some)
+            some, wrong = some[wrong.any(axis=1)], wrong[wrong.any(axis=1)]
+            if not len(some):
+                break
+            other = of(some, self.seed + 7919 * again)
+            drawn[some] = np.where((wrong & ~broken(other, some))[..., None], other, drawn[some])
+        return drawn
 
     def _pool(self, at: At, types: "Sequence[ColumnType]", cond: Any) -> "Pool":
         """A copula of the run's own rows beside the model; none where they are not at hand."""

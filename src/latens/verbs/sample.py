@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _COUNT = "how many (default 16; with --complete one for each row of FILE)"
 _TEMPERATURE = "of z, or of the tokens of text; below 1: nearer to the centre, and less varied (default 1)"
 _WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
+_GAPS = "of a mixed table: leave cells empty as often as the data do, where another column says it more often there"
 _COMPLETE = (
     "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn; of a model of text "
     "how every row begins"
@@ -34,6 +35,7 @@ class Sample(Verb):
     temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0
     where: Annotated[list[str] | None, arg(_WHERE, metavar="CONDITION", many=True)] = None
     complete: Annotated[str | None, arg(_COMPLETE, metavar="FILE", reads=True)] = None
+    gaps: Annotated[bool, arg(_GAPS)] = False
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
     given: Given = None
     mean: Mean = False
@@ -63,6 +65,9 @@ class Sample(Verb):
         if self.complete is not None:
             return (yield from self._completed(at))
         n, mixed = 16 if self.n is None else self.n, trained.schema.kind == "mixed"
+        if self.gaps and (not mixed or self.mean or (at.writes and at.out.suffix.lower() == ".npz")):
+            what = "only a mixed table that is written as .csv or .parquet has empty cells."
+            raise UsageError(what, where="--gaps", fix="Leave it out, or choose another --out.")
         if mixed and self.mean:
             what = "the columns of a mixed table have names and dates, which have no mean."
             raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
@@ -111,16 +116,22 @@ class Sample(Verb):
         )  # fmt: skip
 
     def _as_written(self, at: At, x: "np.ndarray") -> "dict[str, np.ndarray]":
-        """The columns of a mixed table; in a .csv file empty where a column does not apply."""
+        """The columns of a mixed table; in a .csv file empty where a column does not apply, or by --gaps."""
+        from latens.data import gaps
         from latens.data.inapplicable import cells_of, read
         from latens.data.mixed import as_columns
 
-        arrays = as_columns(x, at.trained.schema)
-        blank = cells_of(read(at.trained.facts.get("inapplicable")), at.trained.schema, x)
-        if at.writes and at.out.suffix.lower() == ".csv":
-            for (name, values), empty in zip(arrays.items(), blank.T):
-                if empty.any():
-                    arrays[name] = np.where(empty, "", values.astype(str)).astype(object)
+        schema, csv = at.trained.schema, at.writes and at.out.suffix.lower() == ".csv"
+        arrays = as_columns(x, schema)
+        blank = np.zeros(x.shape, bool)
+        if csv or self.gaps:
+            blank |= cells_of(read(at.trained.facts.get("inapplicable")), schema, x)
+        if self.gaps:
+            blank |= gaps.drawn(gaps.read(at.trained.facts.get("gaps")), schema, x, self.seed)
+        for (name, values), empty in zip(arrays.items(), blank.T):
+            if empty.any():
+                arrays[name] = (values.astype(str) if csv else values).astype(object)
+                arrays[name][empty] = "" if csv else None
         return arrays
 
     def _said(self, at: At, mixed: bool) -> dict[str, Any]:
@@ -166,6 +177,10 @@ class Sample(Verb):
         arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
         return Made(arrays=arrays, known=known, schema=schema, value=value, text=text + formula_note(known, at.out))
 
+    def _others(self) -> list[tuple[str, Any]]:
+        """Options that say nothing beside --complete."""
+        return [("--where", self.where), ("--label", self.label), ("--mean", self.mean), ("--gaps", self.gaps)]
+
     def _begun(self, at: At) -> Work:
         """Rows of text that begin as it is said, the rest drawn."""
         from latens.data.conditions import Conditions
@@ -173,7 +188,7 @@ class Sample(Verb):
         from latens.verbs._files import lines_of
 
         trained, n = at.trained, 16 if self.n is None else self.n
-        for flag, given in (("--where", self.where), ("--label", self.label), ("--mean", self.mean)):
+        for flag, given in self._others():
             if given:
                 what = "a beginning says all that is known of a row, and the rest is drawn."
                 raise UsageError(what, where=flag, fix="Leave it out.")
@@ -197,7 +212,7 @@ class Sample(Verb):
         from latens.verbs._tables import table_as_written
 
         trained, spec = at.trained, str(self.complete)
-        for flag, given in (("--where", self.where), ("--label", self.label), ("--mean", self.mean)):
+        for flag, given in self._others():
             if given:
                 what = "every row of --complete says itself what is known of it, and the rest is drawn."
                 raise UsageError(what, where=flag, fix="Leave it out, or write a column into the file.")

@@ -20,12 +20,10 @@ from msgspec import structs
 
 from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
-from latens.data import Dataset, Preparation, Schema, prepare_batch
+from latens.data import Dataset, Preparation, Schema, gaps, inapplicable, ordered, prepare_batch
 from latens.data.check import lost_digits
 from latens.data.grown import grew_from
-from latens.data.inapplicable import found_in
 from latens.data.labels import keep_labels, require_labels
-from latens.data.ordered import found_in as ordered_in
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
@@ -67,6 +65,13 @@ from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_not
 from latens.workflow.trained import TrainedModel
 from latens.workflow.worlds import alarm_facts
 
+RULES = {
+    "inapplicable": inapplicable.found_in,
+    "ordered": ordered.found_in,
+    "pending": ordered.pending_in,
+    "gaps": gaps.found_in,
+}
+"""What is looked for in the rows of a table, by the name that it has in the model file."""
 _GENERATOR = "jax_default_prng_impl"
 _log = logging.getLogger(__name__)
 
@@ -163,25 +168,17 @@ class Experiment:
         )
 
     @cached_property
-    def _inapplicable(self) -> list[list[Any]]:
-        """Where columns do not apply, looked for once: models are saved again and again while they train."""
-        return [list(rule) for rule in found_in(self.data)]
-
-    @cached_property
-    def _ordered(self) -> list[list[Any]]:
-        """Which dates follow which, likewise."""
-        return [list(pair) for pair in ordered_in(self.data)]
+    def _rules(self) -> dict[str, list[list[Any]]]:
+        """What holds in nearly all rows, looked for once: models are saved again and again while they train."""
+        found = {name: [list(rule) for rule in of(self.data)] for name, of in RULES.items()}
+        return {name: rules for name, rules in found.items() if rules}
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         if (told := told_of(self.config, facts.get("steps"))) is not None:
             about["objective"] = told
-        if self._inapplicable:
-            about["inapplicable"] = self._inapplicable
-        if self._ordered:
-            about["ordered"] = self._ordered
-        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
+        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **self._rules, **facts})
         return with_parts(made, self.parts)
 
 

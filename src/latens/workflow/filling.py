@@ -9,8 +9,10 @@ from jaxtyping import Shaped
 
 from latens.data import TRAIN, VALIDATION, Dataset
 from latens.data.columns import ColumnType
+from latens.data.ordered import Ordered, limits
+from latens.data.rows import uniforms
 from latens.evaluation.conditionals import conditionals
-from latens.evaluation.copula import MOST_ROWS, Copula, Filled, fill, fit_copula, log_chances, pool_weight, uniforms
+from latens.evaluation.copula import MOST_ROWS, Copula, Filled, fill, fit_copula, log_chances, pool_weight
 from latens.typing import Key
 from latens.workflow.trained import TrainedModel
 
@@ -88,3 +90,23 @@ def pooled_draws(
         return theirs
     u: Any = np.stack([uniforms(data.row_id, (seed, k)) for k in range(draws)], axis=1)
     return np.where((u < pool.weight)[..., None], mine, theirs)
+
+
+def within_order(
+    rules: Sequence[Ordered], data: Dataset, shares: Sequence[np.ndarray]
+) -> list[Shaped[np.ndarray, "n segments"]]:
+    r"""The probability of each segment given that dates are in the order of the data, where it allows any of them."""
+    # Of a gap beside a known date this is $p(x_j \mid x_{obs}, x_j \ge x_i)$, exactly; cells of a segment are alike.
+    types, found = data.schema.types or (), list(shares)
+    shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
+    low, high = limits(rules, data.schema, np.asarray(data.x, np.float64), shown)
+    for j, one in enumerate(types):
+        if np.isinf(low[:, j]).all() and np.isinf(high[:, j]).all():
+            continue
+        firsts, widths = np.asarray(one.firsts, np.float64), np.asarray(one.widths, np.float64)
+        upto = np.minimum(firsts + widths, high[:, j, None] + 1.0)
+        part = np.clip(upto - np.maximum(firsts, low[:, j, None]), 0.0, widths) / widths
+        kept = found[j] * part
+        total = kept.sum(axis=1, keepdims=True)
+        found[j] = np.where(total > 0.0, kept / np.where(total > 0.0, total, 1.0), found[j])
+    return found
