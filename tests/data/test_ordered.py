@@ -1,6 +1,7 @@
 """Dates that follow one another: found both ways over strengths, told by `check`, and kept by new rows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,19 @@ import pytest
 
 import latens
 from latens.cli.main import main
-from latens.data.ordered import Ordered, broken_in, found_in, read
+from latens.data.ordered import (
+    Ordered,
+    broken_in,
+    cells_to_come,
+    found_in,
+    ordered_again,
+    pending_in,
+    read,
+    read_pending,
+    values,
+)
 from latens.data.suspects import suspicions
+from latens.workflow.filling import within_order
 from latens.workflow.trained import TrainedModel
 
 
@@ -95,3 +107,107 @@ def test_new_rows_keep_the_order_and_their_law(
     x[0, 1] = 0.0
     assert broken_in(rule, trained.schema, x).tolist() == [True, False]
     assert broken_in(rule, trained.schema, x, np.array([[True, False, True]] * 2)).tolist() == [False, False]
+
+
+def running(rows: int, seed: int, *, open_share: float, gaps: float = 0.03) -> pd.DataFrame:
+    """Contracts of 30 to 400 days, of which some of those that run past the last day have no end."""
+    rng = np.random.default_rng(seed)
+    start, origin = rng.integers(0, 1400, rows), np.datetime64("2020-01-01")
+    end = start + rng.integers(30, 400, rows)
+    gone = ((end > 1400) & (rng.random(rows) < open_share)) | (rng.random(rows) < gaps)
+    frame = pd.DataFrame({"start": origin + start, "end": origin + end, "kind": rng.choice(["a", "b"], rows)})
+    return frame.assign(end=frame["end"].mask(gone))
+
+
+def test_ends_to_come_are_found_over_strengths() -> None:
+    """Told where every end past the last day is missing, never where gaps are as many in all rows."""
+    rate = {share: np.mean([bool(pending_in(data_of(running(800, seed, open_share=share)))) for seed in range(10)])
+            for share in (0.0, 0.3, 1.0)}  # fmt: skip
+    assert rate[0.0] == 0.0
+    assert rate[1.0] == 1.0
+    assert rate[0.0] <= rate[0.3] <= rate[1.0]
+    assert pending_in(data_of(running(800, 0, open_share=1.0).assign(start=lambda f: f["start"].min()))) == ()
+
+
+def test_cells_to_come_are_empty_ends_of_late_rows() -> None:
+    data = data_of(running(800, 0, open_share=1.0))
+    (rule,) = pending_in(data)
+    assert rule[:2] == ("start", "end")
+    types, mask = data.schema.types, data.mask
+    assert types is not None
+    assert mask is not None
+    first, second = values(data.x[:, 0], types[0]), values(data.x[:, 1], types[1])
+    longest = np.quantile((second - first)[mask[:, 1]], 0.99)
+    assert rule.since == pytest.approx(second[mask[:, 1]].max() - longest)
+    cells = cells_to_come([rule], data.schema, data.x, mask)
+    assert (cells[:, 1] == (~mask[:, 1] & (first > rule.since))).all()
+    assert rule.rows == cells.sum()
+    assert not cells[:, [0, 2]].any()
+    assert any("may not have come yet" in one for one in suspicions(data))
+    assert read_pending([list(rule), ["a", "b", "c", 1], ["a", "b"], None]) == (rule,)
+    assert read_pending("ab") == read_pending(None) == ()
+
+
+def test_a_date_beside_a_known_one_has_the_law_within_the_order() -> None:
+    """By enumeration of all cells: p(x_j | x_j >= x_i), for a missing end and for a missing start."""
+    data = data_of(contracts(400, 0, gaps=0.0))
+    types, rng = data.schema.types or (), np.random.default_rng(1)
+    x = np.asarray(data.x, np.float64)[:40]
+    mask = np.ones(x.shape, bool)
+    mask[:20, 1] = mask[20:, 0] = False
+    cut = replace(data, **{name: getattr(data, name)[:40] for name in ("row_id", "names", "split")}, x=x, mask=mask)
+    shares = [rng.dirichlet(np.ones(one.count), 40) for one in types]
+    rules = found_in(data)
+    found = within_order(rules, cut, shares)
+    for row in range(40):
+        j, i = (1, 0) if row < 20 else (0, 1)
+        one = types[j]
+        cells = np.arange(one.size)
+        dates, known = values(cells, one), values(x[row, i : i + 1], types[i])[0]
+        which = np.searchsorted(one.firsts, cells, side="right") - 1
+        p = shares[j][row, which] / np.asarray(one.widths)[which]
+        p = np.where(dates >= known if j == 1 else dates <= known, p, 0.0)
+        exact = np.bincount(which, p, one.count)
+        exact = exact / exact.sum() if exact.sum() > 0 else shares[j][row]
+        np.testing.assert_allclose(found[j][row], exact, atol=1e-12)
+        np.testing.assert_array_equal(found[i][row], shares[i][row])
+    np.testing.assert_array_equal(found[2], shares[2])
+
+
+def test_filled_dates_are_put_in_order() -> None:
+    data = data_of(contracts(400, 0, gaps=0.0))
+    rules = found_in(data)
+    x = np.asarray(data.x, np.float64)[:4].copy()
+    x[:, 0], x[:, 1] = [300, 300, 300, 10], [5, 5, 5, 200]
+    hidden = np.array([[False, True, False], [True, False, False], [False, False, False], [True, True, False]])
+    made = ordered_again(rules, data.schema, x, hidden)
+    assert broken_in(rules, data.schema, made).tolist() == [False, False, True, False]
+    assert broken_in(rules, data.schema, x, among=hidden).tolist() == [True, True, False, False]
+    np.testing.assert_array_equal(made[[2, 3]], x[[2, 3]])
+    np.testing.assert_array_equal(made[0, [0, 2]], x[0, [0, 2]])
+    np.testing.assert_array_equal(made[1, [1, 2]], x[1, [1, 2]])
+
+
+def test_impute_keeps_the_order_and_ends_to_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No filled end lies before its start, also of drawn ones; ends to come stay empty until they are asked for."""
+    frame = running(900, 2, open_share=1.0, gaps=0.1)
+    path, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
+    frame.to_csv(path, index=False)
+    settings = {"posterior.choices": 2, "training.epochs": 3.0}
+    config = latens.config.override(latens.recipes.get_recipe("table-mixture").config, settings)
+    data = latens.load_data(str(path), label="none", typed=True)
+    trained = latens.train(latens.prepare(config, data))[0]
+    trained.save(model)
+    to_come = cells_to_come(read_pending(trained.facts["pending"]), data.schema, data.x, np.asarray(data.mask))[:, 1]
+    fill = ["impute", str(model), str(path), "--draws", "2", "--interval", "0.9", "--num-samples", "50"]
+    assert main([*fill, "--out", str(tmp_path / "kept.csv")]) == 0
+    assert "may not have come yet" in capsys.readouterr().err
+    assert main([*fill, "--out", str(tmp_path / "all.csv"), "--inapplicable", "fill"]) == 0
+    for name in ("kept", "kept-001", "kept-002", "all", "all-001", "all-002"):
+        made = pd.read_csv(tmp_path / f"{name}.csv", parse_dates=["start", "end"])
+        assert not (made["start"] > made["end"]).any(), name
+        np.testing.assert_array_equal(made["end"].isna(), to_come if name.startswith("kept") else np.zeros(900, bool))
+    gone = frame["end"].isna() & ~to_come
+    made = pd.read_csv(tmp_path / "kept.csv", parse_dates=["start", "end", "end.low", "end.high"])
+    assert (made["end.low"] >= made["start"])[gone].mean() > 0.99
+    assert (made["end.low"] <= made["end.high"])[gone].all()

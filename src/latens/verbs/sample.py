@@ -103,6 +103,8 @@ class Sample(Verb):
         if redrawn:
             told["redrawn"] = redrawn
             text += f", {redrawn} of them drawn anew, as their dates were in another order than the data have"
+        if trained.facts.get("gaps") and not self.gaps and at.writes:
+            text += "\nno cell is empty by chance: --gaps leaves as many empty as in the data"
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
         if trained.schema.tokens is not None:

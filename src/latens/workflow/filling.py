@@ -101,12 +101,14 @@ def within_order(
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     low, high = limits(rules, data.schema, np.asarray(data.x, np.float64), shown)
     for j, one in enumerate(types):
-        if np.isinf(low[:, j]).all() and np.isinf(high[:, j]).all():
+        limited = ~shown[:, j] & (np.isfinite(low[:, j]) | np.isfinite(high[:, j]))
+        if not limited.any():
             continue
         firsts, widths = np.asarray(one.firsts, np.float64), np.asarray(one.widths, np.float64)
         upto = np.minimum(firsts + widths, high[:, j, None] + 1.0)
         part = np.clip(upto - np.maximum(firsts, low[:, j, None]), 0.0, widths) / widths
         kept = found[j] * part
         total = kept.sum(axis=1, keepdims=True)
-        found[j] = np.where(total > 0.0, kept / np.where(total > 0.0, total, 1.0), found[j])
+        usable = limited[:, None] & (total > 0.0)
+        found[j] = np.where(usable, kept / np.where(usable, total, 1.0), found[j])
     return found
