@@ -9,7 +9,7 @@ import pytest
 
 import latens
 from latens.cli.main import main
-from latens.data.gaps import ERRORS, PRIOR, Gaps, drawn, found_in, read
+from latens.data.gaps import ERRORS, PRIOR, Gaps, _log_chance, drawn, found_in, read
 
 
 def survey(rows: int, seed: int, *, tilt: float, share: float = 0.2) -> pd.DataFrame:
@@ -50,6 +50,17 @@ def test_shares_are_counted_with_a_little_of_the_whole() -> None:
         assert rule.shares[part] == pytest.approx((own.sum() + PRIOR * gone.mean()) / (len(own) + PRIOR), abs=1e-12)
     assert rule.shares[2] == pytest.approx(gone.mean())  # no town is empty
     assert rule.starts == (0, 1)
+
+
+def test_a_gap_is_told_by_the_other_rows_of_its_part() -> None:
+    """By counting them one by one: a row never tells itself."""
+    rng = np.random.default_rng(0)
+    part, empty = rng.integers(0, 3, 40), rng.random(40) < 0.3
+    found = _log_chance(part, empty, 0.3)
+    for row in range(40):
+        others = (part == part[row]) & (np.arange(40) != row)
+        share = (empty[others].sum() + PRIOR * 0.3) / (others.sum() + PRIOR)
+        assert found[row] == pytest.approx(np.log(share if empty[row] else 1.0 - share), abs=1e-12)
 
 
 def test_no_gaps_no_rule_and_the_order_of_rows_says_nothing() -> None:

@@ -207,6 +207,10 @@ def test_impute_keeps_the_order_and_ends_to_come(tmp_path: Path, capsys: pytest.
         made = pd.read_csv(tmp_path / f"{name}.csv", parse_dates=["start", "end"])
         assert not (made["start"] > made["end"]).any(), name
         np.testing.assert_array_equal(made["end"].isna(), to_come if name.startswith("kept") else np.zeros(900, bool))
+    lacks, days = frame["end"].isna().to_numpy(), lambda one: (one["end"] - one["start"]).dt.days.to_numpy(float)
+    read_back = lambda name: days(pd.read_csv(tmp_path / name, parse_dates=["start", "end"]))[lacks]  # noqa: E731
+    apart = read_back("all-001.csv") - read_back("all.csv")  # a draw and its mean, under the same law
+    assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(lacks.sum())
     gone = frame["end"].isna() & ~to_come
     made = pd.read_csv(tmp_path / "kept.csv", parse_dates=["start", "end", "end.low", "end.high"])
     assert (made["end.low"] >= made["start"])[gone].mean() > 0.99

@@ -200,8 +200,7 @@ class Impute(Verb):
             some, wrong = some[wrong.any(axis=1)], wrong[wrong.any(axis=1)]
             if not len(some):
                 break
-            other = of(some, self.seed + 7919 * again)
-            drawn[some] = np.where((wrong & ~broken(other, some))[..., None], other, drawn[some])
+            drawn[some] = np.where(wrong[..., None], of(some, self.seed + 7919 * again), drawn[some])
         return drawn
 
     def _pool(self, at: At, types: "Sequence[ColumnType]", cond: Any) -> "Pool":
