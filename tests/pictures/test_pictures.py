@@ -17,6 +17,7 @@ from latens.config import override
 from latens.data import Column, Preparation, Schema, load
 from latens.data.rows import evenly_spaced, every_nth
 from latens.errors import UsageError
+from latens.evaluation.latents.telling import between
 from latens.figures import training_curves_table
 from latens.figures.style import THEMES, figure_of
 from latens.models import (
@@ -28,7 +29,7 @@ from latens.models import (
 from latens.objectives import ELBO
 from latens.pictures import source as source_module
 from latens.pictures.draw import FIRST, draw_pictures, write_pictures
-from latens.pictures.latent import between, draw_latent, draw_traversals
+from latens.pictures.latent import draw_latent, draw_traversals
 from latens.pictures.reconstructions import draw_reconstructions
 from latens.pictures.source import Source
 from latens.pictures.training import draw_training, history_arrays, kept_step, partial_epoch

@@ -12,6 +12,7 @@ from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
+from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling, widest
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.compact import compact
 from latens.explorer.decoder import (
@@ -144,6 +145,7 @@ def payload(
         if projection is not None:
             axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
+        manifest["colour"] = _colour(manifest["columns"], files, means)
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -222,6 +224,23 @@ def clear_row(
     away = np.square(scaled[typical][:, None] - centres[None]).sum(2)
     np.fill_diagonal(away, np.inf)
     return int(typical[away.min(1).argmax()])
+
+
+def _colour(columns: list[dict[str, Any]], files: dict[str, bytes], means: np.ndarray) -> int | None:
+    """The column that colours the points at first: the label, else the one that tells them apart; None for neither."""
+    label = next((i for i, column in enumerate(columns) if column["role"] == "label"), None)
+    if label is not None:
+        return label
+
+    def codes(column: dict[str, Any]) -> np.ndarray | None:
+        values = np.frombuffer(files[column["file"]], column["dtype"])
+        if column["role"] not in ("cell", "condition"):
+            return None
+        if column["kind"] == "number":
+            return parts_of(values)
+        return values if 2 <= len(column["levels"]) <= MOST_COLOURS else None
+
+    return telling([codes(column) for column in columns], widest(means))
 
 
 class _Writer:

@@ -9,6 +9,7 @@ from latens import evaluation, figures
 from latens.data.given import GIVEN, cells_of
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
+from latens.evaluation.latents.telling import MOST_COLOURS, telling
 from latens.figures.density import latent_density
 from latens.figures.images import framed, image_strips
 from latens.figures.paths import linear_path, random_walk, spherical_path
@@ -23,7 +24,6 @@ WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image
 MOST_POINTS = 10_000  # of a scatter
 FEW_POINTS = 100  # a scatter of fewer held-out rows shows every row instead
-MOST_COLOURS, LEAST_SHARE = 12, 0.1  # names of a column that colours points; variance that lies between them
 PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
 
 
@@ -57,31 +57,16 @@ def telling_column(
     source: Source, positions: np.ndarray, plane: np.ndarray
 ) -> tuple[np.ndarray, tuple[str, ...], str] | None:
     """The column of names by which points lie furthest apart: codes, -1 where missing, their names, its name."""
-    # By the share of the variance between names, adjusted for their number as an R squared is; None below a tenth.
     assert source.data is not None
-    x, found, most = source.data.x, None, LEAST_SHARE
-    for i, one in enumerate(source.schema.types or ()):
-        if one.kind != "category" or not 2 <= len(one.values) <= MOST_COLOURS:
-            continue
-        codes = np.asarray(x[positions])[:, i].astype(np.int64)
-        if source.data.mask is not None:
-            codes = np.where(np.asarray(source.data.mask[positions])[:, i], codes, -1)
-        share = between(codes, plane)
-        if share > most:
-            most, found = share, (codes, one.values, (source.schema.columns or ())[i].name)
-    return found
-
-
-def between(codes: np.ndarray, points: np.ndarray) -> float:
-    """The share of the variance of points that lies between groups, adjusted for how many there are."""
-    kept = codes >= 0
-    codes, points = codes[kept], points[kept]
-    groups, n = np.unique(codes), len(codes)
-    whole = float(((points - points.mean(axis=0)) ** 2).sum()) if n else 0.0
-    if n <= len(groups) or whole == 0.0:
-        return 0.0
-    inside = sum(float(((points[codes == g] - points[codes == g].mean(axis=0)) ** 2).sum()) for g in groups)
-    return 1.0 - inside / (n - len(groups)) / (whole / (n - 1))
+    types, x, mask = source.schema.types or (), np.asarray(source.data.x[positions]), source.data.mask
+    seen = np.ones(x.shape, bool) if mask is None else np.asarray(mask[positions])
+    shown = [one.kind == "category" and 2 <= len(one.values) <= MOST_COLOURS for one in types]
+    columns = [np.where(seen[:, i], x[:, i].astype(np.int64), -1) if fits else None for i, fits in enumerate(shown)]
+    best = telling(columns, plane)
+    codes = None if best is None else columns[best]
+    return (
+        None if best is None or codes is None else (codes, types[best].values, (source.schema.columns or ())[best].name)
+    )
 
 
 def draw_map(source: Source) -> Made | None:

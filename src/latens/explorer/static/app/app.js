@@ -61,13 +61,13 @@ export class App {
     this.unused = model.size > 0 && !model.units.some((unit) => unit.active);
     const cells = [...columns.keys()].filter((i) => columns[i].role === "cell" && columns[i].kind === "number");
     if (this.unused && cells.length > 1) plane.splice(0, 2, `c${cells[0]}`, `c${cells[1]}`);
-    const label = columns.findIndex((column) => column.role === "label");
+    const { colour = null } = model.manifest; // a page of before has none
     const given = [...columns.keys()].filter((i) => columns[i].role === "coordinate").map((i) => `c${i}`);
     const start = model.manifest.start ?? null;
     this.state = {
       x: given[0] ?? plane[0],
       y: given[1] ?? plane[1],
-      colour: label >= 0 ? `c${label}` : model.manifest.arrays.elbo ? "elbo" : "none",
+      colour: colour !== null ? `c${colour}` : model.manifest.arrays.elbo ? "elbo" : "none",
       z: start === null ? Float32Array.from(model.units, (u) => u.mean) : model.latent(start),
       row: start,
       a: null,
