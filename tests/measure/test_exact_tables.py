@@ -173,6 +173,7 @@ def test_a_judgement_puts_together_what_each_number_says(monkeypatch, new):
 
     stub("with_error", lambda function, a, b, seed: (function(a, b), 0.5))
     stub("detection", (0.75, 0.1))
+    stub("telltales", [("kind", 0.2)])
     stub("utility", {"real": Estimate(0.5, 0.1, 1, 60)})
     stub("copies", 3)
     stub("attacks", {"area": 0.5})
@@ -192,7 +193,8 @@ def test_a_judgement_puts_together_what_each_number_says(monkeypatch, new):
     found = judge.judge(real, fake, test=test, target="kind", seed=5)
     assert found["rows"] == {"real": 60, "fake": 60, "test": 60}
     assert found["detection"]["beside"] == "test rows"
-    assert found["detection"]["trees"] == {"value": 0.5, "standard_error": 0.2, "auc": 0.75}
+    told = [{"column": "kind", "fall": 0.2}]
+    assert found["detection"]["trees"] == {"value": 0.5, "standard_error": 0.2, "auc": 0.75, "told_by": told}
     assert found["copies"] == {"fake": 3, "test": 3}
     assert found["near"] == {"share": 1.0, "of_new_rows": 0.02}  # 1.5 is below the second of a hundred
     assert found["attacks"] == {"area": 0.5}

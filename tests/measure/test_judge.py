@@ -19,6 +19,7 @@ from latens.evaluation.samples.tables import (
     nearest_distances,
     pairs,
     shapes,
+    telltales,
     trends,
     with_error,
 )
@@ -153,6 +154,21 @@ def test_detection_grows_with_the_distance(trees):
 def test_trees_see_what_hangs_together_where_a_line_does_not():
     real, fake = table(people(3000, 0)), table(people(3000, 1, tied=False))
     assert detection(real, fake, trees=True, seed=0)[0] > 0.6
+
+
+def test_trees_name_the_column_that_gives_the_table_away():
+    """Over strengths: a moved column is named first, and none where nothing differs by more than chance."""
+    real = table(people(1500, 0))
+    same = telltales(real, table(people(1500, 1)), seed=0)
+    assert all(fall < 0.03 for _, fall in same)
+    falls = []
+    for shift in (10.0, 40.0):
+        found = telltales(real, table(people(1500, 1, shift=shift)), seed=0)
+        assert found[0][0] in ("income", "city")  # incomes lie by their city
+        falls.append(found[0][1])
+    assert 0.0 < falls[0] < falls[1]
+    whole, _ = detection(real, table(people(1500, 1, shift=40.0)), trees=True, seed=0)
+    assert falls[1] <= whole - 0.5 + 0.05
 
 
 @pytest.mark.parametrize(("copied", "low", "high"), [(1.0, 0.95, 1.0), (0.5, 0.7, 0.8), (0.0, 0.44, 0.56)])

@@ -63,6 +63,10 @@ def judgement_page(found: dict[str, Any], tables: list[Table], plain: Sequence[s
     least: list[Html] = [_pictures(tables)]
     if pairs:
         least.append(table("Pairs that are least alike", ("columns", "Trend"), pairs, numbers=(1,)))
+    if by := found["detection"]["trees"].get("told_by"):
+        falls = [(one["column"], number(one["fall"], 3)) for one in by]
+        heads = ("column", "area lost without it")
+        least.append(table("Columns by which trees tell the tables apart", heads, falls, numbers=(1,)))
     least += [
         tag("p", f"{one['names']} names of {one['column']}, each of 20 real rows or more, are in no row.")
         for one in found["validity"]["names_of_20_rows_that_are_lacking"]

@@ -78,7 +78,11 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
         alike += f" (new real rows, as many: {new[0]:.1f} %, {new[1]:.1f} %)"
     lines.append(f"{alike}.")
     auc = max(one["auc"] for one in (found["detection"]["trees"], found["detection"]["logistic"]))
-    lines.append(f"Shown a real and a synthetic row, a test finds the real one in {100 * auc:.0f} % (guessing: 50 %).")
+    by = found["detection"]["trees"].get("told_by")
+    most = f", most by {by[0]['column']}" if by else ""
+    lines.append(
+        f"Shown a real and a synthetic row, a test finds the real one in {100 * auc:.0f} % (guessing: 50 %){most}."
+    )
     attacks = found.get("attacks")
     if attacks:
         worst = max(attacks.values(), key=lambda one: one["caught"])
@@ -104,6 +108,9 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         told.append(
             "  " + ", ".join(f"{' with '.join(o['columns'])} {o['trend']:.3f}" for o in found["worst_pairs"][:3])
         )
+    if by := found["detection"]["trees"].get("told_by"):
+        falls = ", ".join(f"{one['column']} {one['fall']:.3f}" for one in by[:3])
+        told.append(f"trees tell it apart by: {falls} (what the area loses without what the column says)")
     for one in found["validity"]["names_of_20_rows_that_are_lacking"]:
         told.append(f"lacking: {one['names']} names of {one['column']} that 20 or more real rows have")
     for one in found["gaps"]["columns"]:

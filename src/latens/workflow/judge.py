@@ -16,6 +16,7 @@ from latens.evaluation.samples.tables import (
     nearest_distances,
     shapes,
     similarity,
+    telltales,
     trends,
     utility,
     with_error,
@@ -62,7 +63,8 @@ def tables_of(
 def judged(tables: list[Table], left_out: list[str], *, target: str | None = None, seed: int = 0) -> dict[str, Any]:
     """The numbers of a judgement, from its tables."""
     # - `shape` and `trend`: how like columns and pairs of columns are (1: equal), with those of new real rows beside;
-    # - `detection`: whether trees, or logistic regression, tell its rows from real ones (1: no better than by chance);
+    # - `detection`: whether trees, or logistic regression, tell its rows from real ones (1: no better than by chance),
+    #   and by which columns trees do (`told_by`);
     # - `utility`: what trees learn of a column from it, beside what they learn from the real rows;
     # - `attacks`: how well rows that made it are told from rows that did not (areas of 0.5: not at all);
     # - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
@@ -104,6 +106,10 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
         **{name: _detected(beside, made, trees=name == "trees", seed=seed) for name in ("trees", "logistic")},
         "beside": "real rows" if new is None else "test rows",
     }
+    trees = found["detection"]["trees"]
+    apart = trees["auc"] > 0.5 + trees["standard_error"]  # twice the error of the area
+    by = telltales(beside, made, seed=seed)[:WORST] if apart else []
+    trees["told_by"] = [{"column": name, "fall": fall} for name, fall in by]
     if target is not None and new is not None:
         scores = utility(made, truth, new, target, seed=seed)
         found["utility"] = {"target": target} | {name: value.to_json() for name, value in scores.items()}
