@@ -78,7 +78,7 @@ def test_they_stay_empty_unless_they_are_asked_for(tmp_path, capsys):
         assert all((row["memory"] == "") == (row["product"] == "printer") for row in rows) is bool(empty)
         assert sum(row["memory.low"] != "" for row in rows) == 34 - empty  # beside what was filled in alone
     made = tmp_path / "new.csv"
-    assert main(["sample", run, "-n", "300", "--out", str(made)]) == 0
+    assert main(["sample", run, "-n", "300", "--gaps", "none", "--out", str(made)]) == 0
     with made.open() as file:
         rows = list(csv.DictReader(file))
     assert {row["memory"] == "" for row in rows if row["product"] == "printer"} == {True}

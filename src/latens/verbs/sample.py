@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _COUNT = "how many (default 16; with --complete one for each row of FILE)"
 _TEMPERATURE = "of z, or of the tokens of text; below 1: nearer to the centre, and less varied (default 1)"
 _WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
-_GAPS = "of a mixed table: leave cells empty as often as the data do, where another column says it more often there"
+_GAPS = "empty cells of a mixed table: as often as in the data, and where another column says it (default), or none"
 _COMPLETE = (
     "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn; of a model of text "
     "how every row begins"
@@ -35,7 +35,7 @@ class Sample(Verb):
     temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0
     where: Annotated[list[str] | None, arg(_WHERE, metavar="CONDITION", many=True)] = None
     complete: Annotated[str | None, arg(_COMPLETE, metavar="FILE", reads=True)] = None
-    gaps: Annotated[bool, arg(_GAPS)] = False
+    gaps: Annotated[str, arg(_GAPS, choices=("data", "none"))] = "data"
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
     given: Given = None
     mean: Mean = False
@@ -65,9 +65,6 @@ class Sample(Verb):
         if self.complete is not None:
             return (yield from self._completed(at))
         n, mixed = 16 if self.n is None else self.n, trained.schema.kind == "mixed"
-        if self.gaps and (not mixed or self.mean or (at.writes and at.out.suffix.lower() == ".npz")):
-            what = "only a mixed table that is written as .csv or .parquet has empty cells."
-            raise UsageError(what, where="--gaps", fix="Leave it out, or choose another --out.")
         if mixed and self.mean:
             what = "the columns of a mixed table have names and dates, which have no mean."
             raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
@@ -103,8 +100,8 @@ class Sample(Verb):
         if redrawn:
             told["redrawn"] = redrawn
             text += f", {redrawn} of them drawn anew, as their dates were in another order than the data have"
-        if trained.facts.get("gaps") and not self.gaps and at.writes:
-            text += "\nno cell is empty by chance: --gaps leaves as many empty as in the data"
+        if mixed and at.writes and self.gaps == "data" and trained.facts.get("gaps"):
+            text += "\ncells are empty as often as in the data (--gaps none: whole rows)"
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
         if trained.schema.tokens is not None:
@@ -118,18 +115,20 @@ class Sample(Verb):
         )  # fmt: skip
 
     def _as_written(self, at: At, x: "np.ndarray") -> "dict[str, np.ndarray]":
-        """The columns of a mixed table; in a .csv file empty where a column does not apply, or by --gaps."""
+        """The columns of a mixed table; in a .csv or .parquet file empty where one does not apply, or by --gaps."""
         from latens.data import gaps
         from latens.data.inapplicable import cells_of, read
         from latens.data.mixed import as_columns
 
         schema, csv = at.trained.schema, at.writes and at.out.suffix.lower() == ".csv"
         arrays = as_columns(x, schema)
-        blank = np.zeros(x.shape, bool)
-        if csv or self.gaps:
-            blank |= cells_of(read(at.trained.facts.get("inapplicable")), schema, x)
-        if self.gaps:
+        blank = cells_of(read(at.trained.facts.get("inapplicable")), schema, x)
+        if self.gaps == "data":
             blank |= gaps.drawn(gaps.read(at.trained.facts.get("gaps")), schema, x, self.seed)
+            said = " ".join(self.where or ())  # what is asked for is there
+            blank[:, [column.name in said for column in schema.columns or ()]] = False
+        if not at.writes or at.out.suffix.lower() == ".npz":
+            return arrays
         for (name, values), empty in zip(arrays.items(), blank.T):
             if empty.any():
                 arrays[name] = (values.astype(str) if csv else values).astype(object)
@@ -181,7 +180,7 @@ class Sample(Verb):
 
     def _others(self) -> list[tuple[str, Any]]:
         """Options that say nothing beside --complete."""
-        return [("--where", self.where), ("--label", self.label), ("--mean", self.mean), ("--gaps", self.gaps)]
+        return [("--where", self.where), ("--label", self.label), ("--mean", self.mean)]
 
     def _begun(self, at: At) -> Work:
         """Rows of text that begin as it is said, the rest drawn."""
