@@ -88,7 +88,22 @@ def test_new_rows_keep_the_order_and_their_law(
     for name, one in files.items():
         one.save(tmp_path / f"{name}.safetensors")
         out = str(tmp_path / f"{name}.csv")
-        assert main(["sample", str(tmp_path / f"{name}.safetensors"), "-n", "4000", "--gaps", "none", "--out", out, "--json"]) == 0
+        assert (
+            main(
+                [
+                    "sample",
+                    str(tmp_path / f"{name}.safetensors"),
+                    "-n",
+                    "4000",
+                    "--gaps",
+                    "none",
+                    "--out",
+                    out,
+                    "--json",
+                ]
+            )
+            == 0
+        )
         rows[name] = pd.read_csv(out, parse_dates=["start", "end"])
         told = json.loads(capsys.readouterr().out)
         assert ("redrawn" in told) is (name == "kept")

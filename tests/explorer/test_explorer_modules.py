@@ -13,6 +13,7 @@ from explorer_fixtures import needs_node, node, untrained
 from latens import evaluation
 from latens.data import Preparation, load
 from latens.distributions import StandardNormal
+from latens.explorer.columns import typed
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights, small_enough
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
@@ -337,3 +338,30 @@ def test_a_training_is_named_before_its_first_steps_and_after() -> None:
         "trained, 1,200 steps",
         "",
     ]
+
+
+@needs_node
+def test_cells_are_written_as_the_file_writes_them(tmp_path: Path) -> None:
+    """Dates by their pattern, numbers with their marks and unit; a week, which the page does not know, by its day."""
+    rng = np.random.default_rng(0)
+    cents, days = rng.integers(100_000, 900_000, 60), rng.integers(0, 900, 60)
+    dates = (np.datetime64("2021-11-03") + days).astype(object)
+    columns = {
+        "price": [f"\u00a3{value // 100:,}.{value % 100:02d}" for value in cents],
+        "weight": [f"{value / 100:.1f} kg".replace(".", ",") for value in cents // 100],
+        "day": [date.strftime("%d/%m/%Y") for date in dates],
+        "hour": [f"{date:%m/%d/%Y} {1 + k % 12:02d}:{k % 60:02d} {'AP'[k % 2]}M" for k, date in enumerate(dates)],
+    }
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "\n".join(";".join(row) for row in [tuple(columns), *zip(*columns.values())]) + "\n", encoding="utf-8"
+    )
+    data = load(str(path), label="none")
+    names = [column.name for column in data.schema.columns or ()]
+    inside = np.ones(data.x.shape, bool) if data.outside is None else data.outside == 0
+    for name, one, stored, kept in zip(names, data.schema.types or (), data.x.T, inside.T):
+        shown = np.array(node("cells", column=typed(one), values=stored.tolist()))
+        assert kept.sum() > 40
+        assert shown[kept].tolist() == np.array(columns[name])[kept].tolist(), name
+    pattern = {"kind": "date", "low": 0, "step": 1, "written": "D", "writing": {"pattern": "%G-W%V"}}
+    assert node("cells", column=pattern, values=[19000]) == ["2022-01-08"]

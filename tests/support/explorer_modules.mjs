@@ -45,6 +45,10 @@ const ANSWERS = {
       return [...loc, ...logScale];
     });
   },
+  async cells({ column, values }) {
+    const { cellText } = await load("event.js");
+    return values.map((value) => cellText(column, value));
+  },
   async information({ tables }) {
     const { information, jackknife } = await load("information.js");
     return { each: tables.map(information), ...jackknife(tables, information) };

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
+from msgspec import to_builtins
 
 from latens.data import Dataset
 from latens.data.columns import ColumnType
@@ -66,7 +67,8 @@ def typed(one: ColumnType) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": one.kind, "shift": mean, "scale": spread or 1.0}
     if one.named:
         return found | {"levels": list(one.values)}
-    return found | {"low": one.low, "step": one.step, "written": one.written}
+    writing = {} if one.writing is None else {"writing": to_builtins(one.writing)}
+    return found | {"low": one.low, "step": one.step, "written": one.written, **writing}
 
 
 def manifest_columns(

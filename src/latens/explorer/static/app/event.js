@@ -16,13 +16,57 @@ export function standardised(event, values) {
 
 const dayOf = (days) => new Date(864e5 * days).toISOString();
 
+const pad = (number, digits = 2) => String(number).padStart(digits, "0");
+const month = (date, length) => date.toLocaleString("en-US", { month: length, timeZone: "UTC" });
+const twelve = (hours) => hours % 12 || 12;
+
+// The letters of a date's pattern, as strftime has them.
+const LETTERS = {
+  Y: (date) => pad(date.getUTCFullYear(), 4),
+  y: (date) => pad(date.getUTCFullYear() % 100),
+  m: (date) => pad(date.getUTCMonth() + 1),
+  "-m": (date) => date.getUTCMonth() + 1,
+  d: (date) => pad(date.getUTCDate()),
+  "-d": (date) => date.getUTCDate(),
+  H: (date) => pad(date.getUTCHours()),
+  "-H": (date) => date.getUTCHours(),
+  I: (date) => pad(twelve(date.getUTCHours())),
+  "-I": (date) => twelve(date.getUTCHours()),
+  M: (date) => pad(date.getUTCMinutes()),
+  S: (date) => pad(date.getUTCSeconds()),
+  p: (date) => (date.getUTCHours() < 12 ? "AM" : "PM"),
+  P: (date) => (date.getUTCHours() < 12 ? "am" : "pm"),
+  b: (date) => month(date, "short"),
+  B: (date) => month(date, "long"),
+  q: (date) => Math.floor(date.getUTCMonth() / 3) + 1,
+};
+
+// A day or second as the file writes it; ISO 8601 where the pattern has a letter that is not here, such as a week.
+function dateText(days, pattern, plain) {
+  const date = new Date(864e5 * days);
+  const parts = pattern ? pattern.split(/%(-?[a-zA-Z])/) : [];
+  if (!parts.length || parts.some((part, i) => i % 2 && !LETTERS[part])) return plain;
+  return parts.map((part, i) => (i % 2 ? LETTERS[part](date) : part)).join("");
+}
+
+// A number with its marks and its unit, as the file writes it.
+function writtenText(number, { prefix = "", suffix = "", decimal = ".", thousands = "", decimals = -1 }) {
+  if (!Number.isFinite(number)) return format(number);
+  const [whole, part = ""] = (decimals < 0 ? format(Math.abs(number)) : Math.abs(number).toFixed(decimals)).split(".");
+  if (!/^\d+$/.test(whole + part)) return format(number); // 1e12
+  const groups = whole.replace(/\B(?=(\d{3})+$)/g, thousands);
+  return `${number < 0 ? "−" : ""}${prefix}${groups}${part ? decimal + part : ""}${suffix}`;
+}
+
 // A stored cell in words: of columns that have a type its name, its number in the unit of the column, its date.
 export function cellText(column, value) {
   if (!column?.kind || !Number.isFinite(value)) return format(value);
-  const { levels, kind, low, step, written } = column;
+  const { levels, kind, low, step, written, writing } = column;
   if (levels) return levels[Math.min(Math.max(Math.round(value), 0), levels.length - 1)];
   const number = low + step * value;
-  if (kind === "date") return written === "D" ? dayOf(number).slice(0, 10) : dayOf(number / 86400).slice(0, 19);
+  const days = written === "D" ? number : number / 86400;
+  if (kind === "date") return dateText(days, writing?.pattern, dayOf(days).slice(0, written === "D" ? 10 : 19));
+  if (writing) return writtenText(number, writing);
   return kind === "duration" ? `${format(number)} ${written}` : format(number);
 }
 
