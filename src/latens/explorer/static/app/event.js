@@ -14,7 +14,7 @@ export function standardised(event, values) {
   });
 }
 
-const dayOf = (days) => new Date(864e5 * days).toISOString();
+const dayOf = (days) => new Date(Math.round(864e5 * days)).toISOString();
 
 const pad = (number, digits = 2) => String(number).padStart(digits, "0");
 const month = (date, length) => date.toLocaleString("en-US", { month: length, timeZone: "UTC" });
@@ -43,7 +43,7 @@ const LETTERS = {
 
 // A day or second as the file writes it; ISO 8601 where the pattern has a letter that is not here, such as a week.
 function dateText(days, pattern, plain) {
-  const date = new Date(864e5 * days);
+  const date = new Date(Math.round(864e5 * days));
   const parts = pattern ? pattern.split(/%(-?[a-zA-Z])/) : [];
   if (!parts.length || parts.some((part, i) => i % 2 && !LETTERS[part])) return plain;
   return parts.map((part, i) => (i % 2 ? LETTERS[part](date) : part)).join("");
