@@ -18,7 +18,7 @@ from latens.evaluation.evidence.tree import fit_tree
 from latens.models.heads.tree import PACE
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import start_alone
-from latens.workflow.experiment import Experiment, prepare
+from latens.workflow.experiment import Experiment, as_trained, prepare
 from latens.workflow.groups import apart
 from latens.workflow.refit import _says, best_or_start, start_stays, start_text
 from latens.workflow.trained import TrainedModel
@@ -55,6 +55,32 @@ def test_the_tree_is_kept_exactly_where_training_made_it_worse(begun: tuple[Expe
     ours = log_marginal(found.rows(found.batch(data, test)), num_samples=2)
     assert np.allclose(ours, made.log_prob(np.where(data.mask[test], data.x[test], 0), data.mask[test]), atol=1e-4)
     assert best_or_start(worse, data, seen=1000) is worse
+
+
+def test_a_tree_that_stays_is_counted_in_all_rows_that_do_not_test(begun: tuple[Experiment, TrainedModel]) -> None:
+    """Its log p(x) is that of the tree of training and validation rows; without test rows it stays as it was."""
+    experiment, trained = begun
+    data, noise = experiment.data, jnp.ones_like(trained.model.decoder.network.layers[-1].weight)
+    worse = eqx.tree_at(lambda m: m.decoder.network.layers[-1].weight, trained.model, noise)
+    kept = best_or_start(experiment.trained(worse, steps=500, best_step=400), data, seen=10**6)
+    found = experiment.counted_in_all(kept)
+    rows = data.count("train") + data.count("validation")
+    assert (found.facts["start"]["rows"], found.facts["rows"], rows) == (rows, rows, len(data) - data.count("test"))
+    assert f"counted in all {rows} rows that do not test" in start_text(found)
+    every = data.validation_as_train()
+    x, mask, weight = training_rows(every)
+    made, test = fit_tree(x, mask, data.schema.types or (), weight=weight), data.subset("test")
+    assert data.mask is not None
+    ours = log_marginal(found.rows(found.batch(data, test)), num_samples=2)
+    exact = made.log_prob(np.where(data.mask[test], data.x[test], 0), data.mask[test])
+    assert np.allclose(ours, exact, atol=1e-4)
+    before = log_marginal(kept.rows(kept.batch(data, test)), num_samples=2)
+    assert not np.allclose(ours, before, atol=1e-3)
+    assert not len(as_trained(found, data).subset("validation"))
+    assert len(as_trained(kept, data).subset("validation"))
+    assert experiment.counted_in_all(trained) is trained  # what training gained is not counted anew
+    alone = dataclasses.replace(data, split=np.where(data.split == 2, 0, data.split).astype(np.uint8))
+    assert dataclasses.replace(experiment, data=alone).counted_in_all(kept) is kept
 
 
 def test_what_gained_is_kept(begun: tuple[Experiment, TrainedModel]) -> None:

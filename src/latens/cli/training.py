@@ -146,7 +146,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
-    data = as_trained(experiment.config, experiment.data)
+    data = as_trained(trained, experiment.data)
     split, positions = held_out_rows(data)
     positions = every_nth(positions, MEASURED)
     draws = context.args.num_samples or draws_of(len(positions), loop.total * experiment.settings.batch_size)

@@ -161,7 +161,7 @@ def read(
         fix = "Name the data on the command line; all of their rows are then used."
         raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
     doing("")  # read; what follows names itself
-    return as_trained(trained.config, found)
+    return as_trained(trained, found)
 
 
 def _has_layer(spec: Any, name: str) -> bool:

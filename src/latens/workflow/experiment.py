@@ -33,6 +33,7 @@ from latens.io.process import check_process
 from latens.models import AbstractJointModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
+from latens.recipes.building.closed_forms import start_alone
 from latens.recipes.building.plan import refuse_idle
 from latens.recipes.building.recipe import Size, build_new
 from latens.recipes.parts.bound import with_parts
@@ -147,6 +148,19 @@ class Experiment:
         if not isinstance(self.config, VAEConfig) or self.start is not None:
             return trained
         return best_or_start(trained, data, seen=steps * min(self.settings.batch_size, data.count("train")))
+
+    def counted_in_all(self, trained: TrainedModel) -> TrainedModel:
+        """A closed form that was kept, counted in the validation rows too where test rows are left to measure on."""
+        # Nothing is chosen by validation rows any more, and a tree of a tenth fewer rows is worse.
+        found, (stage, *more) = trained.facts.get("start", {}), self.stages()
+        if more or not found.get("kept") or not self.data.count("test") or type(self.data) is not Dataset:
+            return trained
+        every = self.data.validation_as_train()
+        alone = start_alone(stage.start(self.new_model(), every))
+        if alone is None:
+            return trained
+        (model, _), rows = alone, every.count("train")
+        return replace(trained, model=model).with_facts(rows=rows, start={**found, "rows": rows})
 
     @property
     def settings(self) -> Settings:
@@ -334,10 +348,12 @@ def as_split(config: Config, data: Dataset) -> Dataset:
     return data.test_as_validation()
 
 
-def as_trained(config: Config | None, data: Dataset) -> Dataset:
+def as_trained(trained: TrainedModel, data: Dataset) -> Dataset:
     """The data with the rows that validate as the trained model leaves them: none, where it was trained on all."""
+    config, start = trained.config, trained.facts.get("start")
+    counted = isinstance(start, dict) and "rows" in start
     final = isinstance(config, VAEConfig) and config.training.final == "all"
-    return data.validation_as_train() if final else data
+    return data.validation_as_train() if final or counted else data
 
 
 def as_labelled(config: Config, data: Dataset) -> Dataset:
@@ -433,7 +449,7 @@ def train(
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
     if members.lead and not experiment.again:
-        trained = experiment.best(trained, experiment.data, loop.total)
+        trained = experiment.counted_in_all(experiment.best(trained, experiment.data, loop.total))
     if isinstance(config, VAEConfig) and config.prior.refit and members.lead and not start_text(trained):
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off

@@ -365,7 +365,8 @@ def start_text(trained: TrainedModel) -> str:
         return f"start: {what}, of all rows, is kept, as training on part of them gained too little"
     gain = found["gain"]
     by = f"{gain['value']:+.2f} ± {gain['standard_error']:.2f} nats on {gain['n']} validation rows"
-    return f"start: {what} is kept; training changes log p(x) by {by}, which is not enough"
+    of = f", counted in all {found['rows']:,} rows that do not test" if "rows" in found else ""
+    return f"start: {what} is kept{of}; training changes log p(x) by {by}, which is not enough"
 
 
 def refit_text(trained: TrainedModel) -> str:
