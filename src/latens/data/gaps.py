@@ -105,13 +105,30 @@ def drawn(
     rules: Sequence[Gaps], schema: Schema, x: Shaped[np.ndarray, "n columns"], seed: int
 ) -> Bool[np.ndarray, "n columns"]:
     """Draw which cells of stored rows are empty."""
-    names, gone = [column.name for column in schema.columns or ()], np.zeros(x.shape, bool)
-    for rule in rules:
-        if rule.column not in names or (rule.other and rule.other not in names):
-            continue
-        j, part = names.index(rule.column), np.zeros(len(x), np.int64)
-        if rule.other:
-            k = names.index(rule.other)
-            part = _part_of(rule.starts, x[:, k], gone[:, k])
-        gone[:, j] = uniforms(np.arange(len(x)), (SALT, seed, j)) < np.asarray(rule.shares)[part]
+    gone = np.zeros(x.shape, bool)
+    for rule, j in _placed(rules, schema):
+        gone[:, j] = uniforms(np.arange(len(x)), (SALT, seed, j)) < _shares(rule, schema, x, gone)
     return gone
+
+
+def shares_of(
+    rules: Sequence[Gaps], schema: Schema, x: Shaped[np.ndarray, "n columns"], gone: Bool[np.ndarray, "n columns"]
+) -> Float[np.ndarray, "n columns"]:
+    """How often a cell is empty in rows like each one; 0 in columns without gaps."""
+    found = np.zeros(x.shape)
+    for rule, j in _placed(rules, schema):
+        found[:, j] = _shares(rule, schema, x, gone)
+    return found
+
+
+def _placed(rules: Sequence[Gaps], schema: Schema) -> list[tuple[Gaps, int]]:
+    """The rules of columns that a table has, with the place of each column."""
+    names = [column.name for column in schema.columns or ()]
+    return [(one, names.index(one.column)) for one in rules if {one.column, one.other or one.column} <= set(names)]
+
+
+def _shares(rule: Gaps, schema: Schema, x: np.ndarray, gone: np.ndarray) -> Float[np.ndarray, " n"]:
+    if not rule.other:
+        return np.full(len(x), rule.shares[0])
+    k = [column.name for column in schema.columns or ()].index(rule.other)
+    return np.asarray(rule.shares)[_part_of(rule.starts, x[:, k], gone[:, k])]

@@ -44,7 +44,7 @@ class Detect(Verb):
     endings: ClassVar = (".csv", ".parquet")
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("how surprising a row is", "Train a VAE: `latens fit DATA`.")
-    data: Annotated[Any, arg("the rows that are looked at", "DATA", reads=True)]
+    data: Annotated[Any, arg("the rows that are looked at (default: the data of the run)", "DATA", reads=True)] = None
     alpha: Annotated[float, arg(_ALPHA, metavar="A", kind=number(1e-6, 0.5))] = 0.05
     held_out: Annotated[Any, arg(_HELD_OUT, metavar="DATA2", reads=True)] = None
     cells: Annotated[
@@ -58,7 +58,8 @@ class Detect(Verb):
     folds: Annotated[int | None, arg(_FOLDS, metavar="K", kind=whole(2, 100))] = None
 
     def __call__(self, at: At) -> Work:
-        from latens.workflow.cells import Blame, blame, named_cells, typed_columns
+        from latens.data.streams.dataset import StreamDataset
+        from latens.workflow.cells import Blame, beyond_others, blame, named_cells, typed_columns
         from latens.workflow.detect import cross_fitted, detect, strange_rows
 
         types = at.trained.schema.types if self.cells is None else typed_columns(at.trained, "--cells")
@@ -70,7 +71,10 @@ class Detect(Verb):
         given = {"alpha": self.alpha, "gate": self.top is None, "num_samples": self.num_samples, "seed": self.seed}
         if self.folds is not None:
             given["folds"] = cross_fitted(at.trained, own, self.folds, seed=self.seed)
-        found = detect(at.trained, own, positions, new, **given)
+        looked = new
+        if types is not None and trained_on is not None and not isinstance(trained_on, StreamDataset):
+            own, looked = beyond_others(own, trained_on), beyond_others(new, trained_on)
+        found = detect(at.trained, own, positions, looked, **given)
         names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
         arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
         tokens, called = at.trained.schema.tokens, [f"row {name}" for name in new.names]
@@ -92,11 +96,11 @@ class Detect(Verb):
             told_by["seed"], first = self.seed, np.ones(len(top))
             if self.top is not None:  # a cell may be wrong where its row as a whole is not surprising
                 doing("looking for odd cells")
-                first = blame(at.trained, new, top, cells=1, num_samples=FEW_DRAWS, **told_by).p_value[:, 0]
+                first = blame(at.trained, looked, top, cells=1, num_samples=FEW_DRAWS, **told_by).p_value[:, 0]
                 oddest = np.argsort(first, kind="stable")[: LOOKED_AT * self.top]
                 top, first = top[oddest], first[oddest]
                 doing("looking at the oddest again")
-            blamed = blame(at.trained, new, top, cells=cells, **told_by)
+            blamed = blame(at.trained, looked, top, cells=cells, **told_by)
             if self.top is not None:
                 # A wrong cell shows in its own p-value more than in the surprise of its row. Of many draws some explain
                 # what the model has learned with its mistakes: so both estimates count, by their geometric mean.
@@ -104,7 +108,7 @@ class Detect(Verb):
                     both = np.log(first) + np.log(blamed.p_value[:, 0])
                 oddest = np.argsort(both, kind="stable")[: self.top]
                 top, blamed = top[oddest], Blame(*(part[oddest] for part in blamed))
-            arrays |= named_cells(blamed, new, top)
+            arrays |= named_cells(blamed, looked, top)
         if self.top is not None:  # 0 of the others
             arrays["rank"] = np.zeros(len(new), int)
             arrays["rank"][top] = np.arange(1, len(top) + 1)

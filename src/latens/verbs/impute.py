@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from latens.data.ordered import Ordered
     from latens.workflow.filling import Pool
 
+_DATA = "a table in which empty cells are missing (default: the data of the run)"
 _BLANK = (
     "cells of a column that is empty wherever another has some name, as the memory of printers, and dates that may not "
     "have come yet: stay empty (default)"
@@ -34,7 +35,7 @@ class Impute(Verb):
     endings: ClassVar = (".npz", ".csv", ".parquet")
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("what a missing cell may have been", "Train a VAE, best with --recipe miwae-missing.")
-    data: Annotated[Any, arg("a table in which empty cells are missing", "DATA", reads=True)]
+    data: Annotated[Any, arg(_DATA, "DATA", reads=True)] = None
     num_samples: Annotated[int, arg("draws a row (default 300)", metavar="K", kind=draws)] = 300
     draws: Annotated[
         int | None, arg("also M random completions: tables beside FILE, or in the npz", metavar="M", kind=parts)
@@ -49,6 +50,7 @@ class Impute(Verb):
         from latens.data.sparse import SparseRows
         from latens.data.text_rows import refuse_gaps
         from latens.verbs._files import formula_note, formulas
+        from latens.verbs._sources import original_source
         from latens.verbs._tables import beside, column_table, table_as_written
         from latens.workflow.cells import typed_columns
 
@@ -56,10 +58,12 @@ class Impute(Verb):
         types, npz = trained.schema.types, out.suffix.lower() == ".npz"
         at.given = {"missing": "nan", **at.given}  # what is missing is what this command is for
         refuse_gaps(trained.schema, "impute")
-        data = at.load()
+        data, source = at.load(), self.data
+        if source is None and at.run is not None:
+            source = original_source(at.run.info["data"])
         if isinstance(data.x, SparseRows):
             fix = "Give a dense table, whose gaps are NaN or empty."
-            raise DataError("is a sparse matrix, which has no missing cells.", where=str(self.data), fix=fix)
+            raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
         from latens.data import inapplicable, ordered
 
@@ -67,7 +71,7 @@ class Impute(Verb):
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
         blank = np.zeros(hidden.shape, bool)
         # Cells of objects in Python are written as they are stored, where an empty one has no place.
-        if types is not None and data.places is None and self.inapplicable == "keep" and isinstance(self.data, str):
+        if types is not None and data.places is None and self.inapplicable == "keep" and isinstance(source, str):
             ends = ordered.read_pending(trained.facts.get("pending"))
             blank = inapplicable.cells_of(rules, trained.schema, data.x)
             blank = hidden & (blank | ordered.cells_to_come(ends, trained.schema, data.x, ~hidden))
@@ -85,9 +89,9 @@ class Impute(Verb):
             raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.parquet.")
         if self.interval is not None:
             typed_columns(trained, "--interval")
-        tables, spec = [numbered(out, k) for k in range(0 if npz else self.draws or 0)], Path(str(self.data))
+        tables, spec = [numbered(out, k) for k in range(0 if npz else self.draws or 0)], Path(str(source))
         if spec.resolve() in [path.resolve() for path in tables]:
-            what = f"--draws would write over {self.data}."
+            what = f"--draws would write over {source}."
             raise UsageError(what, where=f"--out {out}", fix="Choose another name.")
         found = self._filled(at, data, hidden, orders)
         drawn, x = np.repeat(data.x[:, None], self.draws or 0, axis=1), np.array(data.x, np.float64)

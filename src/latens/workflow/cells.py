@@ -8,12 +8,15 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data import Dataset
+from latens.data import Dataset, gaps, ordered
 from latens.data.columns import ColumnType
+from latens.data.suspects import lone_values
 from latens.errors import ConfigError
 from latens.evaluation.conditionals import conditionals
 from latens.workflow.trained import TrainedModel
 
+SELDOM = 0.01
+"""Share of rows in which a cell is empty below which its being empty is odd."""
 OUTER = 0.05
 """Share of the training rows on either side that says how far beyond them numbers may lie."""
 
@@ -148,9 +151,10 @@ def blame(
     p = np.full((len(rows), len(types)), np.inf)
     found = np.zeros((3, len(rows), len(types)))
     outside = np.zeros(p.shape) if data.outside is None else data.outside[rows]
+    seldom = _seldom_empty(trained, data, rows) < SELDOM
     farther = tails(outside, types, others)[1]
     for j, one in enumerate(types):
-        own = np.flatnonzero(shown[rows, j])
+        own = np.flatnonzero(shown[rows, j] | seldom[:, j])
         if not len(own):
             continue
         shares = given_rest(trained, data, rows[own], j, num_samples=num_samples, seed=seed)
@@ -159,12 +163,55 @@ def blame(
         beyond = 2.0 * farther[own, j] * outer
         p[own, j] = np.where(outside[own, j] == 0, p_values(shares, one, data.x[rows[own], j]), beyond).clip(max=1.0)
         p[own[strange[rows[own], j]], j] = 0.0
+        p[seldom[:, j], j] = np.inf
         best = one.occurring(point(shares, one))
         found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
+    _against_rules(p, trained, data, rows)
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
     least = np.take_along_axis(p, order, axis=1)
     expected, low, high = (np.take_along_axis(each, order, axis=1) for each in found)
     return Blame(np.where(np.isfinite(least), order, -1), np.where(np.isfinite(least), least, 1.0), expected, low, high)
+
+
+def _seldom_empty(trained: TrainedModel, data: Dataset, rows: np.ndarray) -> Shaped[np.ndarray, "rows columns"]:
+    """How often an empty cell is empty in training rows like its own; 1 of cells that are not empty."""
+    empty = np.zeros(data.x.shape, bool) if data.mask is None else ~np.asarray(data.mask)
+    for row, column, _ in data.unseen:  # a name that no training row had
+        empty[row, column] = False
+    empty, rules = empty[rows], gaps.read(trained.facts.get("gaps"))
+    if not empty.any() or not rules:
+        return np.ones(empty.shape)
+    return np.where(empty, gaps.shares_of(rules, data.schema, np.asarray(data.x)[rows], empty), 1.0)
+
+
+def _against_rules(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
+    """Lower the p-values of dates in an order that hardly any training row has, and of cells that are seldom empty."""
+    seldom = _seldom_empty(trained, data, rows)
+    p[seldom < SELDOM] = seldom[seldom < SELDOM]
+    x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
+    for rule, _, k in ordered.placed(ordered.read(trained.facts.get("ordered")), data.schema):
+        wrong = ordered.broken_in([rule], data.schema, x, mask)
+        p[wrong, k] = np.minimum(p[wrong, k], (rule.broken + 1.0) / (rule.rows + 2.0))
+
+
+def beyond_others(data: Dataset, known: Dataset) -> Dataset:
+    """The rows with numbers beyond all training rows but a lone one as numbers beyond the training rows."""
+    # A mistake that trained the model is in the grid of its column, and has its outermost segment to itself.
+    outside = np.zeros(data.x.shape) if data.outside is None else np.array(data.outside, np.float64)
+    x, train = np.array(data.x), known.subset("train")
+    shown = np.ones(x.shape, bool) if data.mask is None else np.asarray(data.mask)
+    for j, one in enumerate(data.schema.types or ()):
+        if one.kind != "number":
+            continue
+        seen = train if known.mask is None else train[np.asarray(known.mask)[train, j]]
+        others = np.asarray(known.x)[seen, j].astype(np.float64)
+        for value in lone_values(others):
+            rest = others[others != value]
+            end = rest.max() if value > rest.max() else rest.min()
+            far = shown[:, j] & ((x[:, j] > end) if value > end else (x[:, j] < end))
+            outside[far, j] += x[far, j] - end
+            x[far, j] = end
+    return replace(data, x=x, outside=outside) if outside.any() else data
 
 
 def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -185,7 +232,8 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
             own = types[j]
             if data.outside is not None and data.outside[row, j]:
                 own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
-            value = unseen.get((row, j)) or own.texts(data.x[row : row + 1, j])[0]
+            there = data.mask is None or data.mask[row, j]
+            value = unseen.get((row, j)) or (own.texts(data.x[row : row + 1, j])[0] if there else "empty")
             about = expected if types[j].kind == "category" else f"{expected} ({low} to {high})"
             texts[:, row] = names[j], value, about, f"{blamed.p_value[i, k]:.3g}"
         made |= dict(zip((f"cell_{k + 1}", f"value_{k + 1}", f"expected_{k + 1}", f"p_{k + 1}"), texts))
