@@ -150,3 +150,13 @@ def test_the_latent_search_climbs_and_reports_the_property_of_its_texts(trained)
     cloud = trained.encode(trained.schema.encode(["c"])) + 0.5 * np.random.default_rng(0).standard_normal((32, 4))
     assert values[1] == max(map(len, trained.schema.decode(trained.decode(cloud.astype(np.float32))))) > 1
     assert story == search(trained, "c", len, rounds=3, cloud=32)
+
+
+@pytest.mark.parametrize("asked", [["sample", "-n", "3"], ["decode", "--between", "ab", "cab", "--steps", "3"]])
+def test_texts_that_no_file_takes_are_the_output(tmp_path, capsys, trained, asked):
+    """They went to the stream of messages, behind the name of a file that there was none of."""
+    trained.save(tmp_path / "m.safetensors")
+    assert main([asked[0], str(tmp_path / "m.safetensors"), *asked[1:]]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert len(lines) == 4
+    assert all(set(line) <= set("abc") for line in lines)

@@ -103,7 +103,7 @@ def run_verb(verb: type[Request], context: Context) -> int:
     if verb.endings and at.writes:
         made.write(at.out)
     value = {"out": str(at.out), **made.value} if at.writes else made.value
-    if verb.prints:
+    if verb.prints or (verb.endings and not at.writes):  # texts that no file takes are the result
         return tell(context, value, made)
     text = f"{at.out}: {made.text}" if verb.endings else made.text
     context.done(value, with_record(made.plain, text) if made.plain else text)
