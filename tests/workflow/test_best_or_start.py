@@ -77,6 +77,7 @@ def test_a_tree_that_stays_is_counted_in_all_rows_that_do_not_test(begun: tuple[
     before = log_marginal(kept.rows(kept.batch(data, test)), num_samples=2)
     assert not np.allclose(ours, before, atol=1e-3)
     assert not len(as_trained(found, data).subset("validation"))
+    assert as_trained(found, data).fingerprint == data.fingerprint == found.facts["fingerprint"]
     assert len(as_trained(kept, data).subset("validation"))
     assert experiment.counted_in_all(trained) is trained  # what training gained is not counted anew
     alone = dataclasses.replace(data, split=np.where(data.split == 2, 0, data.split).astype(np.uint8))

@@ -39,8 +39,10 @@ class Judge(Request):
         from latens.report.judged import judgement_page
         from latens.workflow.judge import judged, tables_of
 
-        held = held_by(self.test, self.real) if self.test and Path(self.test, "run.json").is_file() else None
-        tables, left_out = tables_of(self.real, self.fake, self.test, held)
+        held, row_id = None, None
+        if self.test and Path(self.test, "run.json").is_file():
+            held, row_id = held_by(self.test, self.real)
+        tables, left_out = tables_of(self.real, self.fake, self.test, held, row_id)
         found = judged(tables, left_out, target=self.target, seed=self.seed)
         plain, page, note = _plain(found), None, ""
         if out:
@@ -49,9 +51,9 @@ class Judge(Request):
         return Made(value=found, text="\n".join(_lines(found, self.real, self.fake)), plain=plain, raw=page, note=note)
 
 
-def held_by(run: str, real: str) -> "tuple[np.ndarray, np.ndarray]":
-    """The places of the rows of a table that trained a run, and of those that it held out."""
-    from latens.verbs._sources import open_model, read
+def held_by(run: str, real: str) -> "tuple[tuple[np.ndarray, np.ndarray], str | None]":
+    """The places of the rows of a table that trained a run, and of those that it held out, and the column of its ids."""
+    from latens.verbs._sources import open_model, read, reading_options
     from latens.workflow.groups import held_out_rows
 
     at = open_model(run)
@@ -64,7 +66,8 @@ def held_by(run: str, real: str) -> "tuple[np.ndarray, np.ndarray]":
         )
     if split not in ("test", "validation"):
         raise UsageError("held no rows out.", where=f"--test {run}", fix="Give a file with rows that made nothing.")
-    return data.subset("train"), held
+    options = {} if at.run is None else reading_options(at.run.info["data"])
+    return (data.subset("train"), held), options.get("row_id")
 
 
 def _plain(found: dict[str, Any]) -> tuple[str, ...]:

@@ -353,7 +353,11 @@ def as_trained(trained: TrainedModel, data: Dataset) -> Dataset:
     config, start = trained.config, trained.facts.get("start")
     counted = isinstance(start, dict) and "rows" in start
     final = isinstance(config, VAEConfig) and config.training.final == "all"
-    return data.validation_as_train() if final or counted else data
+    if not final and not counted:
+        return data
+    joined = data.validation_as_train()
+    vars(joined)["fingerprint"] = data.fingerprint  # they are the same data
+    return joined
 
 
 def as_labelled(config: Config, data: Dataset) -> Dataset:

@@ -40,12 +40,13 @@ def judge(
 
 
 def tables_of(
-    real: Any, fake: Any, test: Any = None, held: tuple[np.ndarray, np.ndarray] | None = None
+    real: Any, fake: Any, test: Any = None, held: tuple[np.ndarray, np.ndarray] | None = None, row_id: str | None = None
 ) -> tuple[list[Table], list[str]]:
     """Real rows, synthetic ones and, if any, real ones that made nothing, in the same columns and codes."""
+    # row_id: the column that named the rows of a run, which says nothing.
     # returns: the tables, and the names of columns that are left out since every row has another text.
     given = {"REAL": real, "FAKE": fake} | ({} if test is None or held is not None else {"--test": test})
-    read = {role: _read(value, role) for role, value in given.items()}
+    read = {role: _without(row_id, *_read(value, role)) for role, value in given.items()}
     if held is not None:
         names, x, texts = read["REAL"]
         if len(x) <= max(int(places.max(initial=-1)) for places in held):
@@ -133,6 +134,15 @@ def _read(value: Any, role: str) -> tuple[tuple[str, ...], np.ndarray, dict[int,
             "is not a table with named columns.", where=where, fix="Give a .csv or .parquet file, or a frame."
         )
     return raw.columns, raw.x, raw.texts or {}
+
+
+def _without(
+    name: str | None, names: tuple[str, ...], x: np.ndarray, texts: dict[int, Any]
+) -> tuple[tuple[str, ...], np.ndarray, dict[int, Any]]:
+    """A table without one of its columns, where it has it."""
+    kept = [i for i, each in enumerate(names) if each != name]
+    texts = {place: texts[i] for place, i in enumerate(kept) if i in texts}
+    return tuple(names[i] for i in kept), x[:, kept], texts
 
 
 def _with_error(found: tuple[float, float]) -> dict[str, Any]:

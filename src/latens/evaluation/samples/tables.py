@@ -106,8 +106,8 @@ def _differ(values: np.ndarray) -> bool:
 
 
 def _counts(values: np.ndarray) -> bool:
-    """Whether the cells count up by 1 from row to row."""
-    return len(values) > 20 and bool(np.all(np.diff(values.astype(np.float64)) == 1))
+    """Whether every row has another whole number."""
+    return _differ(values) and bool(np.all(values.astype(np.float64) % 1.0 == 0.0))
 
 
 def _words(values: np.ndarray, found: Any) -> list[str | None]:
