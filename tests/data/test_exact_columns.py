@@ -188,3 +188,27 @@ def test_a_value_has_a_segment_of_its_own_from_twenty_rows_on(often, apart):
     assert masses.sum() == 2000 + often
     if apart:
         assert masses[starts.index(1000)] == often
+
+
+@pytest.mark.parametrize(("far", "cut"), [(1050, False), (1100, False), (1180, True), (9000, True)])
+def test_a_cell_far_from_all_others_has_an_end_of_its_own(far, cut):
+    """Over distances, and in a mirror: a gap of five times the width of what is next to it ends a segment."""
+    places = np.append(np.arange(1000), far)
+    counts = np.ones(len(places), int)
+    starts, masses = segments(places, counts, far + 1)
+    assert (1000 in starts) is cut
+    if cut:
+        assert (starts[-1], masses[-1]) == (1000, 1.0)
+        assert masses[-2] <= 1000 / 64 + 1
+    mirrored, weights = segments((far - places)[::-1], counts, far + 1)
+    assert (far - 999 in mirrored) is cut
+    if cut:
+        assert (mirrored[1], weights[0]) == (far - 999, 1.0)
+    assert masses.sum() == weights.sum() == len(places)
+
+
+def test_a_far_cell_that_many_rows_have_stays_a_segment():
+    places, counts = np.append(np.arange(1000), 9000), np.append(np.ones(1000, int), 400)
+    starts, masses = segments(places, counts, 9001)
+    assert starts[-1] == 9000
+    assert masses[-1] == 400

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 from scipy.stats.contingency import association, crosstab
@@ -306,11 +307,18 @@ def test_the_rows_that_a_run_held_out_are_the_test(tmp_path, capsys, monkeypatch
     x = people(900, 0)
     written(x, tmp_path / "real.csv")
     written(people(500, 1), tmp_path / "fake.csv")
-    assert main(["fit", "real.csv", "--recipe", "table-mixture", "--epochs", "2", "--out", "run", "--quiet"]) == 0
+    pd.read_csv("real.csv").assign(number=np.arange(900)[::-1] + 5000).to_csv("real.csv", index=False)
+    fit = ["fit", "real.csv", "--id", "number", "--recipe", "table-mixture", "--epochs", "2", "--out", "run", "--quiet"]
+    assert main(fit) == 0
     capsys.readouterr()
-    data = latens.load_data("real.csv", label="none", typed=True)
+    data = latens.load_data("real.csv", label="none", typed=True, row_id="number")
     files = [written(x[data.subset(split)], tmp_path / f"{split}.csv") for split in ("train", "test")]
-    found, _ = tables_of("real.csv", "fake.csv", held=held_by("run", "real.csv"))
+    held, row_id = held_by("run", "real.csv")
+    assert row_id == "number"
+    found, _ = tables_of("real.csv", "fake.csv", held=held, row_id=row_id)
+    pd.read_csv("fake.csv").assign(number=np.arange(500)).to_csv("named.csv", index=False)  # invented ids say nothing
+    named, _ = tables_of("real.csv", "named.csv", held=held, row_id=row_id)
+    assert [table.names for table in named] == [table.names for table in found]
     by_files, _ = tables_of(files[0], "fake.csv", files[1])
     for one, other in zip(found, by_files, strict=True):
         np.testing.assert_array_equal(one.x, other.x)

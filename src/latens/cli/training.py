@@ -187,7 +187,7 @@ def _plain(run: RunFolder, trained: Any, data: Any, positions: Any) -> list[str]
     from latens.workflow.plain import better, cells_of, learned, overfit_of
 
     info, schema = run.info, trained.schema
-    rows = (info["data"].get("rows") or {}).get("train") or len(data)
+    rows = (info.get("start") or {}).get("rows") or (info["data"].get("rows") or {}).get("train") or len(data)
     given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
     given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
     lines = [learned(rows, info.get("training_seconds")), better(info["metrics"], **given)]

@@ -122,7 +122,7 @@ class Evaluate(Verb):
 
         own, schema, lines = at.run is not None and at.knows(data), at.trained.schema, []
         info = {} if at.run is None else at.run.info
-        rows = (info.get("data", {}).get("rows") or {}).get("train") or at.trained.facts.get("rows")
+        rows = at.trained.facts.get("rows")
         if isinstance(rows, int):
             lines.append(learned(rows, info.get("training_seconds")))
         given = {"split": source["split"], "held_out": found.held_out, "cells": cells_of(data, positions)}

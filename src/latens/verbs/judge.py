@@ -52,7 +52,7 @@ class Judge(Request):
 
 
 def held_by(run: str, real: str) -> "tuple[tuple[np.ndarray, np.ndarray], str | None]":
-    """The places of the rows of a table that trained a run, and of those that it held out, and the column of its ids."""
+    """The places of the rows of a table that trained a run, those that it held out, and the column of its ids."""
     from latens.verbs._sources import open_model, read, reading_options
     from latens.workflow.groups import held_out_rows
 
