@@ -44,7 +44,7 @@ class Detect(Verb):
     endings: ClassVar = (".csv", ".parquet")
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("how surprising a row is", "Train a VAE: `latens fit DATA`.")
-    data: Annotated[Any, arg("the rows that are looked at (default: the data of the run)", "DATA", reads=True)] = None
+    data: Annotated[Any, arg("the rows that are looked at", "DATA", reads=True)]
     alpha: Annotated[float, arg(_ALPHA, metavar="A", kind=number(1e-6, 0.5))] = 0.05
     held_out: Annotated[Any, arg(_HELD_OUT, metavar="DATA2", reads=True)] = None
     cells: Annotated[

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from latens.data.ordered import Ordered
     from latens.workflow.filling import Pool
 
-_DATA = "a table in which empty cells are missing (default: the data of the run)"
 _BLANK = (
     "cells of a column that is empty wherever another has some name, as the memory of printers, and dates that may not "
     "have come yet: stay empty (default)"
@@ -35,7 +34,7 @@ class Impute(Verb):
     endings: ClassVar = (".npz", ".csv", ".parquet")
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("what a missing cell may have been", "Train a VAE, best with --recipe miwae-missing.")
-    data: Annotated[Any, arg(_DATA, "DATA", reads=True)] = None
+    data: Annotated[Any, arg("a table in which empty cells are missing", "DATA", reads=True)]
     num_samples: Annotated[int, arg("draws a row (default 300)", metavar="K", kind=draws)] = 300
     draws: Annotated[
         int | None, arg("also M random completions: tables beside FILE, or in the npz", metavar="M", kind=parts)
@@ -50,7 +49,6 @@ class Impute(Verb):
         from latens.data.sparse import SparseRows
         from latens.data.text_rows import refuse_gaps
         from latens.verbs._files import formula_note, formulas
-        from latens.verbs._sources import original_source
         from latens.verbs._tables import beside, column_table, table_as_written
         from latens.workflow.cells import typed_columns
 
@@ -59,8 +57,6 @@ class Impute(Verb):
         at.given = {"missing": "nan", **at.given}  # what is missing is what this command is for
         refuse_gaps(trained.schema, "impute")
         data, source = at.load(), self.data
-        if source is None and at.run is not None:
-            source = original_source(at.run.info["data"])
         if isinstance(data.x, SparseRows):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)

@@ -86,7 +86,6 @@ _GIVEN = "a condition of the model, as batch=2 (default: the commonest name, the
 Given = Annotated[list[str] | None, arg(_GIVEN, metavar="NAME=VALUE", many=True)]
 Run = Annotated[str, arg("", "RUN", reads=True)]
 Data = Annotated[Any, arg("", "DATA", reads=True)]
-OwnData = Annotated[Any, arg("default: the data of the run", "DATA", reads=True)]
 Seed = Annotated[int, arg("of the draws (default 0)", metavar="S", kind=whole(0, 2**32 - 1))]
 Unknown = Annotated[
     str,

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from latens.verbs._lazy import evaluation
-from latens.verbs.kernel import At, Given, Made, Mean, OwnData, Seed, Unknown, Verb, Work
+from latens.verbs.kernel import At, Data, Given, Made, Mean, Seed, Unknown, Verb, Work
 
 
 class Reconstruct(Verb):
     """Rows to latents and back."""
 
     endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt", ".mid")
-    data: OwnData = None
+    data: Data
     mean: Mean = False
     unknown: Unknown = "error"
     given: Given = None

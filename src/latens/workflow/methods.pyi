@@ -83,7 +83,7 @@ class Methods:
         """Which genes differ between two groups of cells: log fold changes and expected false discoveries: `latens contrast`."""
     def detect(
         self,
-        data: Any = None,
+        data: Any,
         alpha: float = 0.05,
         held_out: Any = None,
         cells: int | None = None,
