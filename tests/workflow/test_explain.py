@@ -134,6 +134,25 @@ def test_which_way_a_column_moves_the_target() -> None:
     np.testing.assert_allclose(means_of(size), [0.0, 2.0, 4.5])
 
 
+def test_the_same_numbers_are_counted_in_the_rows() -> None:
+    """Beside the model's shares and means stand those of the rows, and "only" where they differ by less than half."""
+    kind, size, side = TYPES[0], replace(TYPES[1], written="int"), TYPES[2]
+    masses, rates = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.5, 0.9])
+    table = np.stack([masses * (1 - rates), masses * rates])
+    kinds = np.repeat([0.0, 1.0, 2.0], 20)
+    for share, words in ((0.9, "90 % and 10 %"), (0.45, "only 45 % and 10 %")):
+        sides = np.concatenate([np.arange(20) < 2, np.arange(20) < 10, np.arange(20) < 20 * share]).astype(float)
+        told = effect(table, kind, "kind", side, "side", (sides, kinds))
+        assert told == f"side is y in 90 % where kind is c, 10 % where it is a (in the rows {words})"
+    sizes = np.array([[0.1, 0.6], [0.3, 0.1], [0.6, 0.3]]) * 0.5
+    sizes[:, 0] = 0.5 * np.array([0.1, 0.2, 0.7])
+    sizes[:, 1] = 0.5 * np.array([0.6, 0.35, 0.05])
+    seen = np.repeat([5.0, 1.0], 12), np.repeat([0.0, 1.0], 12)
+    assert effect(sizes, side, "side", size, "size", seen).endswith("1 where it is y (in the rows 5 and 1)")
+    few = np.repeat([5.0, 1.0], 9), np.repeat([0.0, 1.0], 9)
+    assert effect(sizes, side, "side", size, "size", few).endswith("1 where it is y")
+
+
 def test_a_number_is_told_by_quarters_of_its_rows() -> None:
     many = ColumnType("number", written="int", size=40, starts=tuple(range(0, 40, 2)), shares=(0.05,) * 20)
     found = groups_of(np.full(20, 0.05), many)

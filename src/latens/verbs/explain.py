@@ -1,14 +1,28 @@
 """`latens explain`: which columns of a table say most about one of them."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from latens.errors import LatensError
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
 
 _TARGET = "the column to explain"
 TOLD, LEAST = 3, 0.005
 """Columns that are told in words, and the share of what there is to say from which on they are."""
+
+
+def _rows(at: At) -> "Dataset | None":
+    """The run's own rows, of a model that is told no conditions; None where they are not at hand."""
+    if at.run is None or at.trained.schema.conditions:
+        return None
+    try:
+        return at.load_of(None)
+    except LatensError:  # they have moved, changed, or stay on disk
+        return None
 
 
 class Explain(Verb):
@@ -31,7 +45,7 @@ class Explain(Verb):
         target_of(at.trained, self.target)
         out = str(at.out) if at.writes else None
         yield Would(f"compute what each column says about {self.target}; nothing was written", {"out": out})
-        found = explain(at.trained, self.target, seed=self.seed)
+        found = explain(at.trained, self.target, seed=self.seed, rows=_rows(at))
         names = [name for name, _ in found.columns]
         nats, errors = (
             np.array([getattr(one, what) for _, one in found.columns]) for what in ("value", "standard_error")

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from latens.data import Dataset
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions
 from latens.errors import ConfigError, nearest
@@ -21,6 +22,10 @@ RANGES, MOST_NAMES = 16, 32
 LEAST_MASS, NOTHING, FEW_VALUES = 0.01, 0.001, 8
 """Share of the rows that a value has before it is told by itself, and up to which it is left out of a quarter; values
 up to which a number is told by each."""
+HALF = 0.5
+"""Share of the model's difference below which that of the rows is "only" so much."""
+FEWEST_ROWS = 10
+"""Rows of either group from which on they are counted beside the model."""
 REPEATS = 8
 """Independent repeats of the draws, for the error and against the bias of a logarithm of means."""
 
@@ -34,11 +39,13 @@ class Explained(NamedTuple):
     effects: dict[str, str]  # of each column that moves the target by how much, in words
 
 
-def explain(trained: TrainedModel, target: str, *, effective: float = 200.0, seed: int = 0) -> Explained:
+def explain(
+    trained: TrainedModel, target: str, *, effective: float = 200.0, seed: int = 0, rows: Dataset | None = None
+) -> Explained:
     r"""The mutual information of one column and each of the others under the model."""
     # $I(x_j; x_t) = \sum_{g, s} p(g, s) \log \frac{p(g, s)}{p(g)\,p(s)}$ over the names or ranges g of the target and
     # the categories or segments s of a column, from $p(g)$ and $p(s \mid g)$ by draws of z; exact where z says nothing.
-    # `effective`: draws that each repeat is worth, at least.
+    # `effective`: draws that each repeat is worth, at least. rows: what effects are held against, in words.
     types, names, at = target_of(trained, target)
     first, last = ranges_of(types[at])
     tables: list[list[np.ndarray]] = []
@@ -50,32 +57,60 @@ def explain(trained: TrainedModel, target: str, *, effective: float = 200.0, see
         tables.append([mass[:, None] * np.array([one[j] for one in given]) for j in range(len(types))])
     told = [(names[j], _over([one[j] for one in tables])) for j in range(len(types)) if j != at]
     means = [np.mean([one[j] for one in tables], axis=0) for j in range(len(types))]
-    effects = {names[j]: effect(means[j], types[j], names[j], types[at], target) for j in range(len(types)) if j != at}
+    others = [j for j in range(len(types)) if j != at]
+    seen = {j: None if rows is None else _seen(rows, at, j) for j in others}
+    effects = {names[j]: effect(means[j], types[j], names[j], types[at], target, seen[j]) for j in others}
     mass = np.mean([one[at].sum(axis=1) for one in tables], axis=0)
     mass = mass[mass > 0] / mass.sum()
     said = f", as one of {len(first)} ranges of like mass" if np.any(last > first) else ""
     return Explained(sorted(told, key=lambda one: -one[1].value), float(-(mass * np.log(mass)).sum()), said, effects)
 
 
-def effect(table: Float[np.ndarray, "g s"], one: ColumnType, name: str, goal: ColumnType, target: str) -> str:
+def _seen(rows: Dataset, at: int, j: int) -> tuple[np.ndarray, np.ndarray]:
+    """The stored cells of the target and of a column, of the rows that have both."""
+    x = np.asarray(rows.x)
+    kept = np.ones(len(x), bool) if rows.mask is None else np.asarray(rows.mask[:, at] & rows.mask[:, j])
+    return x[kept, at].astype(np.float64), x[kept, j].astype(np.float64)
+
+
+def effect(
+    table: Float[np.ndarray, "g s"],
+    one: ColumnType,
+    name: str,
+    goal: ColumnType,
+    target: str,
+    seen: tuple[np.ndarray, np.ndarray] | None = None,
+) -> str:
     """How a target differs between the two values, or quarters, of a column that lie furthest apart, in words."""
     # table: probabilities of the target's names or ranges, and of the categories or segments of the column. The target
     # is told by its mean where it is a number, else by the share of one name: of two the rarer, of more the one that
-    # differs most.
+    # differs most. seen: stored cells of the target and of the column, in which the same two numbers are counted.
     parts = groups_of(table.sum(axis=0), one)
     joint = np.stack([table[:, kept].sum(axis=1) for _, kept in parts], axis=1)
     given = joint / joint.sum(axis=0)
     if goal.kind in ("category", "ordinal") and len(table) == len(goal.values):
         rare = int(table.sum(axis=1).argmin()) if len(table) == 2 else int(np.ptp(given, axis=1).argmax())
-        values, words = given[rare], [f"{100 * share:.0f} %" for share in given[rare]]
-        what = f"{target} is {goal.values[rare]} in"
+        values, of = given[rare], lambda stored: 100.0 * np.mean(stored == goal.firsts[rare])
+        words, what = [f"{100 * share:.0f} %" for share in given[rare]], f"{target} is {goal.values[rare]} in"
+        written = lambda share: f"{share:.0f} %"  # noqa: E731
     elif goal.named:
         return ""
     else:
         values = means_of(goal) @ given
-        words, what = goal.texts(np.round(values)), f"{target} is on average about"
+        words, what, of = goal.texts(np.round(values)), f"{target} is on average about", np.mean
+        written = lambda mean: goal.texts(np.array([np.round(mean)]))[0]  # noqa: E731
     high, low = int(values.argmax()), int(values.argmin())
-    return f"{what} {words[high]} where {name} is {parts[high][0]}, {words[low]} where it is {parts[low][0]}"
+    said = f"{what} {words[high]} where {name} is {parts[high][0]}, {words[low]} where it is {parts[low][0]}"
+    if seen is None:
+        return said
+    segment = np.searchsorted(one.firsts, seen[1], side="right") - 1
+    own = [seen[0][np.isin(segment, parts[k][1])] for k in (high, low)]
+    if min(map(len, own)) < FEWEST_ROWS:
+        return said
+    counted = [float(of(each)) for each in own]
+    scale = 100.0 if goal.named else 1.0
+    only = "only " if counted[0] - counted[1] < HALF * scale * (values[high] - values[low]) else ""
+    return f"{said} (in the rows {only}{written(counted[0])} and {written(counted[1])})"
 
 
 def means_of(one: ColumnType) -> Float[np.ndarray, " g"]:
