@@ -31,8 +31,9 @@ _WORDS: dict[str, str] = {
 
 _ORDER = [
     "demo", "check", "pack", "record", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample",
-    "reconstruct", "impute", "complete", "detect", "judge", "augment", "translate", "refit", "compress", "decompress",
-    "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion", "help",
+    "reconstruct", "impute", "complete", "detect", "drift", "judge", "augment", "translate", "refit", "compress",
+    "decompress", "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion",
+    "help",
 ]  # fmt: skip
 
 COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict.fromkeys([*_ORDER, *verbs()])}

@@ -109,7 +109,7 @@ def run_verb(verb: type[Request], context: Context) -> int:
     context.done(value, with_record(made.plain, text) if made.plain else text)
     for words in made.warnings:
         context.warn(words)
-    return 0
+    return made.status
 
 
 def _in_parts(args: Any, endings: Sequence[str]) -> bool:
@@ -135,7 +135,7 @@ def tell(context: Context, value: dict[str, Any], made: Made) -> int:
         context.say(made.note)
     for words in made.warnings:
         context.warn(words)
-    return 0
+    return made.status
 
 
 def reading_as_typed(at: At, context: Context) -> At:

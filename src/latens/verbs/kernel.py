@@ -131,6 +131,7 @@ class Made(Struct, kw_only=True):
     places: Any = None  # of rows that are sequences where their steps came from
     raw: bytes | None = None  # the file itself
     trained: "TrainedModel | None" = None  # a model that was made
+    status: int = 0  # the exit code of the command
 
     def __post_init__(self) -> None:
         if self.schema is not None and self.schema.tokens is not None and "x" in self.arrays:

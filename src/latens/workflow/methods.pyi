@@ -93,6 +93,16 @@ class Methods:
         folds: int | None = None,
     ) -> Made:
         """Rows that are unlike the training rows: surprise, p-values, flags: `latens detect`."""
+    def drift(
+        self,
+        data: Any,
+        reference: Any = None,
+        alpha: float = 0.01,
+        fail_above: float | None = None,
+        num_samples: int = 100,
+        seed: int = 0,
+    ) -> Made:
+        """Columns of new rows that moved since training, and by how much: `latens drift`."""
     def evaluate(
         self,
         data: Any = None,
