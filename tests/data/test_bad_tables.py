@@ -166,6 +166,14 @@ def test_a_lone_value_is_told_by_how_far_it_lies(far: float) -> None:
     assert told == (20 if far > 1.0 else 0)
 
 
+def test_two_lone_values_do_not_hide_each_other() -> None:
+    """Commutes of 1440 and 9999 minutes among those of at most 120; three of them are no slips in so few rows."""
+    values = np.random.default_rng(0).normal(40, 15, 700).round()
+    assert sorted(lone_values(np.append(values, [1440.0, 9999.0]))) == [1440.0, 9999.0]
+    assert sorted(lone_values(np.append(values, [-900.0, 9999.0]))) == [-900.0, 9999.0]
+    assert lone_values(np.append(values, [1440.0, 1500.0, 9999.0])) == []
+
+
 def test_long_tails_are_no_lone_values() -> None:
     """Incomes, waiting times and a t of three degrees of freedom: at most one column of a hundred each."""
     rng = np.random.default_rng(0)

@@ -26,6 +26,8 @@ COUNTED = 0.98
 """A column counts the rows where it grows by 1 in more than this share of them, and never falls."""
 LONE, MOST_SPELLINGS = 15.0, 5
 """How many times as far a lone value lies from the next one as that from the bulk; spellings that are told."""
+MOST_LONE = 3
+"""Lone values at either end of a column, at the most."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
 
@@ -160,7 +162,7 @@ def _rows_of(dataset: Dataset, column: int, value: float) -> list[Any]:
 
 
 def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
-    """Find the least and the largest value where fewer rows than a mark has hold it, far from all others."""
+    """Find up to three values at either end, each in fewer rows than a mark has, far from all others."""
     # returns: those that are `LONE` times as far from the next value as that is from the middle 98 % of the others, and
     # further than these are from each other.
     distinct, counts = np.unique(values, return_counts=True)
@@ -168,13 +170,13 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
         return []
     low, high = np.quantile(values, [0.01, 0.99])
     wide, least = high - low, max(LEAST_ROWS, LEAST_SHARE * len(values))
-    found = []
-    for value, following, edge, count in (
-        (distinct[0], distinct[1], low, counts[0]),
-        (distinct[-1], distinct[-2], high, counts[-1]),
-    ):
-        if count < least and abs(value - following) > max(LONE * abs(following - edge), wide) and wide > 0:
-            found.append(float(value))
+    found: list[float] = []
+    for values, rows, edge in ((distinct, counts, low), (distinct[::-1], counts[::-1], high)):
+        for k in range(min(MOST_LONE, len(values) - 1), 0, -1):
+            far = abs(values[k - 1] - values[k]) > max(LONE * abs(values[k] - edge), wide)
+            if wide > 0 and rows[:k].sum() < least and far:
+                found += values[:k].tolist()
+                break
     return found
 
 

@@ -14,6 +14,7 @@ from latens.data.dates import DATE, TIME, read_dates, written_times
 from latens.data.declared import Declared
 from latens.data.durations import as_spans, read_spans
 from latens.data.rows import MISSING_WORDS
+from latens.data.scales import in_order
 from latens.data.writings import is_dated, is_grouped, part_of, read_numbers, read_patterns
 from latens.errors import DataError, nearest
 from latens.text import span_texts
@@ -220,7 +221,7 @@ def read_words(
         return np.array([np.nan if cell is None else number[cell] for cell in shown], np.float64)
 
     if declared.named:
-        values = tuple(sorted(distinct))
+        values = in_order(distinct)
         return _named(numbered({value: i for i, value in enumerate(values)}), values, declared, name, where)
     spans = declared.kind == "duration"
     if declared.kind in (None, "duration") and (found := read_spans(distinct, spans, refused)) is not None:
@@ -278,7 +279,7 @@ def read_words(
     if declared.kind == "date":
         fix = "Write its cells as 2021-05-01 or 2021-05-01 12:30:00, or declare it as a category."
         raise refused(next(iter(undated or seen)), "the text", f"It is declared as a date. {fix}")
-    values = tuple(sorted(distinct))
+    values = in_order(distinct)
     return numbered({value: i for i, value in enumerate(values)}), TextColumn(values)
 
 

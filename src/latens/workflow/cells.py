@@ -84,12 +84,15 @@ def p_values(
 
 
 def tails(
-    outside: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType], others: int
+    outside: Shaped[np.ndarray, "n columns"],
+    types: Sequence[ColumnType],
+    others: int,
+    ends: Shaped[np.ndarray, "n columns"] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""How probable numbers beyond those of the training rows are."""
     # One more number lies beyond n others, on one side, with a probability of 1 / (n + 1) if all are alike; by d steps
     # of its grid or more with that times $r / (r + d - 1)$, where r is how far the outermost 5 % of the training rows
-    # reach.
+    # reach. ends: the outermost cell that is passed, where that is none of the grid.
     # returns: the log probability of each of these numbers (0 within), and the probability of one so far beyond or
     # farther (1 within), each
     log_p, farther = np.zeros(outside.shape), np.ones(outside.shape)
@@ -98,7 +101,9 @@ def tails(
         if not len(beyond):
             continue
         shares = np.asarray(one.shares)[None]
-        reach = quantile(shares, one, OUTER), one.size - 1 - quantile(shares, one, 1.0 - OUTER)
+        low, high = quantile(shares, one, OUTER), quantile(shares, one, 1.0 - OUTER)
+        last = (0.0, one.size - 1.0) if ends is None else (ends[beyond, j], ends[beyond, j])
+        reach = low - last[0], last[1] - high
         d = np.abs(outside[beyond, j].astype(np.float64))
         r = np.maximum(np.where(outside[beyond, j] < 0, *reach), 1.0)
         log_p[beyond, j] = np.log(r) - np.log(r + d - 1.0) - np.log(r + d) - np.log(others + 1.0)
@@ -152,7 +157,7 @@ def blame(
     found = np.zeros((3, len(rows), len(types)))
     outside = np.zeros(p.shape) if data.outside is None else data.outside[rows]
     seldom = _seldom_empty(trained, data, rows) < SELDOM
-    farther = tails(outside, types, others)[1]
+    farther = tails(outside, types, others, data.x[rows].astype(np.float64))[1]
     for j, one in enumerate(types):
         own = np.flatnonzero(shown[rows, j] | seldom[:, j])
         if not len(own):
@@ -205,12 +210,11 @@ def beyond_others(data: Dataset, known: Dataset) -> Dataset:
             continue
         seen = train if known.mask is None else train[np.asarray(known.mask)[train, j]]
         others = np.asarray(known.x)[seen, j].astype(np.float64)
-        for value in lone_values(others):
-            rest = others[others != value]
-            end = rest.max() if value > rest.max() else rest.min()
-            far = shown[:, j] & ((x[:, j] > end) if value > end else (x[:, j] < end))
-            outside[far, j] += x[far, j] - end
-            x[far, j] = end
+        if lone := lone_values(others):
+            rest = others[~np.isin(others, lone)]
+            inside = np.where(shown[:, j], np.clip(x[:, j], rest.min(), rest.max()), x[:, j])
+            outside[:, j] += x[:, j] - inside
+            x[:, j] = inside
     return replace(data, x=x, outside=outside) if outside.any() else data
 
 

@@ -173,7 +173,8 @@ def surprises(
     added = np.zeros(len(mask))
     if data.outside is not None:
         outside = data.outside if positions is None else data.outside[positions]
-        log_p, _ = tails(np.where(mask, outside, 0.0), data.schema.types or (), others)
+        ends = data.x if positions is None else data.x[positions]
+        log_p, _ = tails(np.where(mask, outside, 0.0), data.schema.types or (), others, ends.astype(np.float64))
         added, mask = -log_p.sum(axis=1), mask & (outside == 0)
     if not mask.all():
         batch = replace(batch, mask=mask)
