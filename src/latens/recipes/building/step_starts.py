@@ -20,6 +20,8 @@ MOST_LAGGED = 256
 """Numbers of a window of earlier steps, of which the components are taken."""
 FADING = 0.999
 """The largest modulus of an eigenvalue of the drift."""
+LONGEST = 2000
+"""Steps of a row that is long."""
 RIDGE = 1e-3
 """The ridge of a regression, as a share of the mean square of what is read."""
 
@@ -70,8 +72,11 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
             flags[:, d:] = parts["flags"]
         given["lagged"] = jnp.concatenate([first(parts["lagged"]), jnp.asarray(flags, jnp.float32)])
     model = filled_in(model, given, parts["moved"], noise)
-    gain = _gain(parts["drift"], parts["moved"], parts["write"], noise)
-    return _reading(model, gain, parts["write"].T ** 2 / noise[:, None])
+    encoder: Any = model.encoder
+    if getattr(encoder, "moved", None) is not None:
+        model = filled_in(model, {"moved": parts["moved"], "noise": noise}, of="encoder")
+        return _reading(model, np.zeros((d, size)), parts["write"].T ** 2 / noise[:, None])
+    return _reading(model, *best_gain(parts["drift"], parts["moved"], parts["write"], noise))
 
 
 def _blocks(variance: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d 1 1"]:
@@ -208,11 +213,45 @@ def _lagged(x: np.ndarray, lags: tuple[int, ...], size: int) -> dict[str, np.nda
     return parts | {"lagged": weights, "bias": bias + parts["bias"], "flags": np.maximum(flags, 0.0)}
 
 
-def _gain(drift: np.ndarray, moved: np.ndarray, write: np.ndarray, noise: np.ndarray) -> Float[np.ndarray, "d k"]:
-    """What an observed step moves a latent by after many steps (Kalman's gain)."""
-    covariance, gain = np.diag(moved), np.zeros((write.shape[1], write.shape[0]))
-    for _ in range(50):
-        covariance = drift.T @ covariance @ drift + np.diag(moved)
-        gain = np.linalg.solve(write.T @ covariance @ write + np.diag(noise), write.T @ covariance)
-        covariance = covariance - covariance @ write @ gain
-    return gain
+def best_gain(
+    drift: Float[np.ndarray, "k k"],
+    moved: Float[np.ndarray, " k"],
+    write: Float[np.ndarray, "k d"],
+    noise: Float[np.ndarray, " d"],
+) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, "d k"]]:
+    r"""The gain and the precisions of the best ELBO of long rows, where a posterior reads its own step alone.
+
+    $q(z_t) = N(m_t + K (x_t - C m_t), \operatorname{diag} s)$ around the prior's mean m of the step. F and S are the
+    covariances of $z_t$ and $x_t$ around what the last drawn latent foretells. An error e costs $e^\top V e$ later.
+    Then $K = H^{-1} (C^\top R^{-1} + V F C^\top S^{-1})$ and $s = 1 / \operatorname{diag} H$, with
+    $H = C^\top R^{-1} C + Q^{-1} + V$. Without V it is the gain of one step, and V without bound gives that of Kalman.
+
+    Args:
+        drift: What moves a latent, transposed, of shape (k, k), with no eigenvalue of modulus 1 or more.
+        moved: The variances Q of what moves a latent, of shape (k,).
+        write: C transposed, of shape (k, d).
+        noise: The variances R of a cell, of shape (d,).
+
+    Returns:
+        K transposed, and what each cell adds to the precision of a latent, both of shape (d, k).
+    """
+    # The derivatives of the bound of a step by K and s, set to 0; V and the covariance of errors are those of this K.
+    size = len(moved)
+    said = write / noise  # C' R^-1
+    later, error, gain = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, len(noise)))
+    for _ in range(LONGEST):
+        foretold = drift.T @ error @ drift + np.diag(moved)
+        away = write.T @ foretold @ write + np.diag(noise)
+        precise = said @ write.T + np.diag(1.0 / moved) + later
+        gain = np.linalg.solve(precise, said + later @ np.linalg.solve(away, write.T @ foretold).T)
+        kept, left = np.eye(size) - gain @ write.T, np.eye(len(noise)) - write.T @ gain
+        old = error, later
+        error = kept @ foretold @ kept.T + (gain * noise) @ gain.T + np.diag(1.0 / np.diag(precise))
+        paid = write @ left.T @ (left / noise[:, None]) @ write.T + kept.T @ later @ kept
+        own = gain @ write.T
+        later = drift @ (paid + own.T @ (own / moved[:, None])) @ drift.T
+        if all(np.max(abs(new - was)) < 1e-6 * np.max(abs(new)) for new, was in zip((error, later), old, strict=True)):
+            break
+    alone = (write**2 / noise).T
+    shares = (alone + 1e-12) / np.sum(alone + 1e-12, axis=0)
+    return gain.T, alone + shares * np.diag(later)
