@@ -335,10 +335,9 @@ Reads = Literal["all", "past"]
 
 
 class StepEncoder(AbstractModelEncoder):
-    """The posterior of a step relative to its prior, by a unit that reads the row from its end, or from its start.
+    """The posterior of a step relative to its prior, by a unit that reads the row from its end, or from its start."""
 
-    With the variances of a linear model, of what moves a latent and of a cell, it adds to the smoother of that model.
-    """
+    # With variances of what moves a latent and of a cell it adds to the smoother of this linear model.
 
     cell: GRU
     change: Dense

@@ -29,18 +29,8 @@ class Linear(NamedTuple):
 def through_noise(
     precision: Float[Array, "k k"], shift: Float[Array, " k"], variance: Float[Array, " k"]
 ) -> tuple[Float[Array, "k k"], Float[Array, " k"]]:
-    r"""Precision and shift of what a Normal says of a number before noise was added.
-
-    $(\Lambda^{-1} + Q)^{-1}$ and $(I + \Lambda Q)^{-1} \eta$: one update of rank one for each latent.
-
-    Args:
-        precision: $\Lambda$, of shape (k, k), which may be singular.
-        shift: $\eta$, of shape (k,).
-        variance: The diagonal Q, of shape (k,).
-
-    Returns:
-        Both.
-    """
+    r"""What a Normal says of a number before noise: $(\Lambda^{-1} + Q)^{-1}$ and $(I + \Lambda Q)^{-1} \eta$."""
+    # One update of rank one for each latent: a precision may be singular, as that behind the last step.
 
     def one(i: Array, both: Array) -> Array:
         row = both[i]
@@ -58,24 +48,10 @@ def messages_back(
     x: Float[Array, "T d"],
     pushed: Float[Array, "T k"],
 ) -> tuple[Said, Said]:
-    r"""What the steps behind each one say of its latent, and the same with what it says itself.
-
-    They are $\exp(\eta_t^\top z - z^\top \Lambda_t z / 2)$ of $z_t$, for $z_t = A z_{t-1} + c_t + Q^{1/2} \epsilon$ and
-    $x_t = C z_t$ with noise. The posterior of a step is the prior of the step times that.
-
-    Args:
-        drift: A transposed, of shape (k, k).
-        write: C transposed, of shape (k, d).
-        variance: The diagonal Q, of shape (k,).
-        weight: One over the variance of the noise of each cell, 0 where it was not observed, of shape (T, d).
-        x: The rows without what is added to C z, of shape (T, d).
-        pushed: c, of shape (T, k).
-
-    Returns:
-        What the later steps say alone, and with the step itself.
-
-    Source: Kalman (1960); the information form: Fraser & Potter (1969).
-    """
+    r"""What the steps behind each one say of its latent, and the same with what it says itself."""
+    # They are exp(eta_t' z - z' Lambda_t z / 2) of z_t, for z_t = A z_(t-1) + c_t + Q^(1/2) e and x_t = C z_t with
+    # noise of precision `weight`, which is 0 where a cell was not observed; `drift` and `write` are A and C transposed.
+    # Source: Kalman (1960); the information form: Fraser & Potter (1969).
     size = drift.shape[0]
     said = (weight * x) @ write.T  # of each step by itself
 
@@ -98,18 +74,7 @@ def smoothed(
     first: Float[Array, " k"],
     weight: Float[Array, "T d"],
 ) -> Linear:
-    """The posterior of every step, given the one before it and all that follows.
-
-    Args:
-        later: What the later steps alone say, and with the step itself through the noise, as `messages_back` gives it.
-        write: The map from a latent to a step, of shape (k, d).
-        variance: The variances of the priors of the steps, of shape (k,).
-        first: Those of the first step, of shape (k,).
-        weight: One over the variance of the noise of each cell, 0 where it was not observed, of shape (T, d).
-
-    Returns:
-        Its parts.
-    """
+    """The posterior of every step, given the one before it and all that follows."""
     own = later.precision[0] + (write * weight[0]) @ write.T
     kept = later.kept.at[0].set(through_noise(own, later.shift[0], first)[0])
     scale = jnp.broadcast_to(variance, later.shift.shape).at[0].set(first)
@@ -128,19 +93,7 @@ def linear_posterior(
     seen: Float[Array, "T d"],
     inputs: Float[Array, "T a"],
 ) -> Linear:
-    """The posterior of every step in the linear part of a model, through which no gradient goes.
-
-    Args:
-        decoder: The maps of the model, a `StepDecoder`.
-        moved: The variances of what moves a latent, of shape (k,).
-        noise: The variances of the noise of a cell, of shape (d,).
-        x: The row, standardised, 0 where it was not observed, of shape (T, d).
-        seen: 1 where it was observed, else 0, of shape (T, d).
-        inputs: What is given at every step, of shape (T, a).
-
-    Returns:
-        Its parts.
-    """
+    """The posterior of every step in the linear part of a model, through which no gradient goes."""
     names = ("drift", "push", "rest", "first", "write", "bias", "lagged")
     of = jax.lax.stop_gradient({name: value_of(getattr(decoder, name)) for name in names})
     (steps, d), variance, left = x.shape, *jax.lax.stop_gradient((moved.value, noise.value))

@@ -219,23 +219,11 @@ def best_gain(
     write: Float[np.ndarray, "k d"],
     noise: Float[np.ndarray, " d"],
 ) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, "d k"]]:
-    r"""The gain and the precisions of the best ELBO of long rows, where a posterior reads its own step alone.
-
-    $q(z_t) = N(m_t + K (x_t - C m_t), \operatorname{diag} s)$ around the prior's mean m of the step. F and S are the
-    covariances of $z_t$ and $x_t$ around what the last drawn latent foretells. An error e costs $e^\top V e$ later.
-    Then $K = H^{-1} (C^\top R^{-1} + V F C^\top S^{-1})$ and $s = 1 / \operatorname{diag} H$, with
-    $H = C^\top R^{-1} C + Q^{-1} + V$. Without V it is the gain of one step, and V without bound gives that of Kalman.
-
-    Args:
-        drift: What moves a latent, transposed, of shape (k, k), with no eigenvalue of modulus 1 or more.
-        moved: The variances Q of what moves a latent, of shape (k,).
-        write: C transposed, of shape (k, d).
-        noise: The variances R of a cell, of shape (d,).
-
-    Returns:
-        K transposed, and what each cell adds to the precision of a latent, both of shape (d, k).
-    """
-    # The derivatives of the bound of a step by K and s, set to 0; V and the covariance of errors are those of this K.
+    """The gain and the precisions of the best ELBO of long rows, where a posterior reads its own step alone."""
+    # q(z_t) = N(m_t + K (x_t - C m_t), diag s) around the prior's mean m of the step. F and S are the covariances of
+    # z_t and x_t around what the last drawn latent foretells, and an error e costs e' V e later. The derivatives of the
+    # bound are 0 at K = H^-1 (C' R^-1 + V F C' S^-1) and s = 1 / diag H, with H = C' R^-1 C + Q^-1 + V. Without V it is
+    # the gain of one step, and V without bound gives Kalman's. Errors and V are those of this K, so both are iterated.
     size = len(moved)
     said = write / noise  # C' R^-1
     later, error, gain = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, len(noise)))
