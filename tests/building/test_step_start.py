@@ -212,3 +212,25 @@ def test_a_recipe_begins_within_nats_of_its_linear_model(lags: list[int]) -> Non
         exact = float(np.mean(particle_filter(rows, num_samples=512, num_runs=2).rows)) if smoothed else exact
     assert exact - 8.0 < bounds[True] < exact + 1.0
     assert bounds[True] > bounds[False] + 10.0
+
+
+def test_what_reads_the_past_begins_at_the_best_gain_where_it_is_asked_for() -> None:
+    """Of the same closed form, and without it at Kalman's."""
+    data = load_data(lagged_rows(np.random.default_rng(0)).astype(np.float32))
+    gains = []
+    for smoothed in (True, False):
+        settings = {
+            "posterior.reads": "past",
+            "posterior.lags": [],
+            "posterior.smoothed": smoothed,
+            "training.steps": 1,
+        }
+        experiment = prepare(override(get_recipe("deep-kalman").config, settings), data)
+        made: Any = experiment.stages()[0].start(experiment.new_model(), experiment.data)
+        gains.append(np.asarray(made.encoder.gain, np.float64))
+        if smoothed:
+            drift, write = (np.asarray(a.value, np.float64) for a in (made.decoder.drift, made.decoder.write))
+            moved, noise = (np.asarray(a.value, np.float64) for a in (made.encoder.moved, made.encoder.noise))
+            best = best_gain(drift, moved, write[:, : len(noise)], noise)[0]
+    np.testing.assert_allclose(gains[0], best, atol=2e-3)
+    assert np.abs(gains[0] - gains[1]).max() > 0.02

@@ -372,7 +372,7 @@ class StepEncoder(AbstractModelEncoder):
 
         nothing = jnp.zeros(self.cell.state.weight.shape[0])
         read = jax.lax.scan(step, nothing, (gates, alive), reverse=backward)[1]
-        if self.moved is None or self.noise is None:
+        if not backward or self.moved is None or self.noise is None:
             return read, flat, seen
         return read, flat, seen, linear_posterior(decoder, self.moved, self.noise, flat, seen, inputs)
 

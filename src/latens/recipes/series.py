@@ -44,9 +44,6 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
     if config.recipe == "world" and "scaled" not in options and config.start.kind == "closed-form":
         options["scaled"] = True
         posterior = replace_struct(posterior, options=options)
-    if config.recipe in ("deep-kalman", "vrnn") and "smoothed" not in options and config.start.kind == "closed-form":
-        options["smoothed"] = True
-        posterior = replace_struct(posterior, options=options)
     if posterior.latent_dim is None:
         each = 1 if options.get("lags") else 3
         posterior = replace_struct(posterior, latent_dim=min(MOST_LATENTS, max(4, each * columns)))

@@ -72,11 +72,13 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
             flags[:, d:] = parts["flags"]
         given["lagged"] = jnp.concatenate([first(parts["lagged"]), jnp.asarray(flags, jnp.float32)])
     model = filled_in(model, given, parts["moved"], noise)
-    encoder: Any = model.encoder
-    if getattr(encoder, "moved", None) is not None:
-        model = filled_in(model, {"moved": parts["moved"], "noise": noise}, of="encoder")
-        return _reading(model, np.zeros((d, size)), parts["write"].T ** 2 / noise[:, None])
-    return _reading(model, *best_gain(parts["drift"], parts["moved"], parts["write"], noise))
+    own = parts["write"].T ** 2 / noise[:, None]
+    if getattr(model.encoder, "moved", None) is None:
+        return _reading(model, _gain(parts["drift"], parts["moved"], parts["write"], noise), own)
+    model = filled_in(model, {"moved": parts["moved"], "noise": noise}, of="encoder")
+    if getattr(model.encoder, "reads", None) == "past":
+        return _reading(model, *best_gain(parts["drift"], parts["moved"], parts["write"], noise))
+    return _reading(model, np.zeros((d, size)), own)
 
 
 def _blocks(variance: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d 1 1"]:
@@ -243,3 +245,13 @@ def best_gain(
     alone = (write**2 / noise).T
     shares = (alone + 1e-12) / np.sum(alone + 1e-12, axis=0)
     return gain.T, alone + shares * np.diag(later)
+
+
+def _gain(drift: np.ndarray, moved: np.ndarray, write: np.ndarray, noise: np.ndarray) -> Float[np.ndarray, "d k"]:
+    """What an observed step moves a latent by after many steps (Kalman's gain)."""
+    covariance, gain = np.diag(moved), np.zeros((write.shape[1], write.shape[0]))
+    for _ in range(50):
+        covariance = drift.T @ covariance @ drift + np.diag(moved)
+        gain = np.linalg.solve(write.T @ covariance @ write + np.diag(noise), write.T @ covariance)
+        covariance = covariance - covariance @ write @ gain
+    return gain

@@ -68,7 +68,7 @@ def begins_at_changes(model: StateSpaceModel) -> bool:
 
 def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inputs: np.ndarray) -> StateSpaceModel:
     """The model begun at $s_{t+1} = A s_t + B a_{t+1} + c$, where s is the numbers of a step and their last change."""
-    from latens.recipes.building.step_starts import best_gain
+    from latens.recipes.building.step_starts import _gain
 
     decoder: Any = model.decoder
     inner: StepColumnsHead = decoder.head.head
@@ -121,9 +121,9 @@ def started_changes(model: StateSpaceModel, x: np.ndarray, seen: np.ndarray, inp
     left = np.where(np.isin(np.arange(d), coins), 1.0, noise)
     model = filled_in(model, given, np.pad(moved, (0, rest), constant_values=0.2), left)
     if isinstance(model.encoder, StepEncoder):
-        write[:, coins] = write[:, numbers[hidden]] = 0.0  # neither is read
-        gain, precision = best_gain(drift, np.pad(moved, (0, rest), constant_values=0.2), write, noise)
-        precision = np.log(np.maximum(precision, math.exp(-8.0)))
+        write[:, coins] = 0.0
+        gain = _gain(drift, np.pad(moved, (0, rest), constant_values=0.2), write, noise)
+        precision = np.log(np.maximum(write.T**2 / noise[:, None], math.exp(-8.0)))
         model = filled_in(model, {"gain": gain, "log_precision": precision}, of="encoder")
     return model
 
