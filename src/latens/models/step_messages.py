@@ -61,7 +61,7 @@ def messages_back(
         own = precision + (write * weight) @ write.T, shift + said
         kept, moved = through_noise(*own, variance)
         back = 0.5 * drift @ (kept + kept.T) @ drift.T
-        return (back, drift @ (moved - kept @ pushed)), (Said(*carry, kept), Said(*own, kept))
+        return (back, drift @ (moved - kept @ pushed)), (Said(precision, shift, kept), Said(own[0], own[1], kept))
 
     nothing = jnp.zeros((size, size)), jnp.zeros(size)
     return jax.lax.scan(step, nothing, (weight, said, pushed), reverse=True)[1]
