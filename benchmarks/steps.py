@@ -4,6 +4,7 @@
     python benchmarks/steps.py sines                   # sines with gaps: the law exactly, by a joint Normal
     python benchmarks/steps.py lorenz                  # with noise: the law by a particle filter that knows it
     python benchmarks/steps.py chorales FILE.json.gz   # notes of chorales, 88 keys a quarter, in nats a step
+    python benchmarks/steps.py ETTh1 FILE.csv.gz       # the next 24 of 168 hours, on every day of the four test months
     python benchmarks/steps.py Pendulum-v1             # an environment, recorded: 15 steps open loop
 
 Settings follow as OPTION=VALUE. Every number is of rows that neither trained nor chose the step that is kept.
@@ -76,6 +77,35 @@ def chorales(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
     value, error = a_step(trained, data, particles=asked.particles)
     rows = trained.facts.get("steps")
     print(f"{rows} steps, {seconds:.0f} s; ELBO {-bound:.1f} a piece; {value:.3f} ± {error:.3f} nats a step, particles")
+
+
+def transformer(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Fit on the first 8,640 hours; forecast 120 days of the last 2,880 of 14,400, in units of the hours of the fit."""
+    with gzip.open(asked.file, "rt") as file:
+        x = np.array([line.rstrip().split(",")[1:] for line in file][1:14401], np.float32)
+    x = (x - x[:8640].mean(0)) / x[:8640].std(0)  # an array has one unit for all of its columns
+    windows = np.stack([x[start : start + 192] for start in range(0, 8640 - 191, asked.stride)])
+    days = np.stack([x[start - 168 : start + 24] for start in range(11520, 14400, 24)])
+    hidden = np.random.default_rng(asked.seed).random(days[:, :168].shape) < 0.2
+    kept = np.random.default_rng(asked.seed + 1).random(windows.shape) >= asked.missing
+    windows = np.where(kept, windows, np.nan)
+    tenth = len(windows) // 10
+    for recipe in asked.recipes:
+        data = split_in(load_data(windows, missing="nan"), (len(windows) - tenth, tenth, 0))
+        trained, seconds = fitted(data, recipe, {"training.steps": 120, **settings}, asked.seed)
+        for gaps in (False, True):
+            known = np.concatenate([~hidden if gaps else np.ones_like(hidden), np.zeros((120, 24, 7), bool)], axis=1)
+            batch = trained.batch(load_data(np.where(known, days, 0.0)))
+            rows = trained.rows(dataclasses.replace(batch, mask=known), seed=1)
+            draws = np.asarray(forecast(rows, steps=24, num_draws=100, lengths=np.full(120, 168)), np.float64)
+            truth = days[:, 168:].astype(np.float64)
+            found = judged(draws, truth, np.ones(truth.shape, bool))
+            print(
+                f"ETTh1 {recipe:13s} {seconds:4.0f} s  {'20 % of cells missing' if gaps else 'no gaps':21s}  "
+                f"CRPS {found.crps:.4f}, of OT {found.by_column[-1]:.3f}, in bands of 90% {found.cover[0.9]:.1%}, "
+                f"of 50% {found.cover[0.5]:.1%}; step {trained.facts.get('best_step')}",
+                flush=True,
+            )
 
 
 def open_loop(trained: Any, data: Any, columns: list[int], ends: tuple[int, ...] = (8, 16, 24)) -> dict[str, float]:
@@ -230,18 +260,24 @@ def known_law(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
 def main() -> None:
     """Print a line for every model."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", help="switching, sines, lorenz, chorales, or the name of an environment")
+    parser.add_argument("what", help="switching, sines, lorenz, chorales, ETTh1, or the name of an environment")
     parser.add_argument("file", nargs="?")
     parser.add_argument("settings", nargs="*", metavar="OPTION=VALUE")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--particles", type=int, default=1024)
     parser.add_argument("--rows", type=int, default=600, help="of a law")
+    parser.add_argument("--stride", type=int, default=24, help="hours between two windows of ETTh1")
+    parser.add_argument("--missing", type=float, default=0.0, help="the share of cells of ETTh1 missing in training")
     parser.add_argument("--recipes", nargs="+", default=["linear-gaussian", "deep-kalman", "vrnn"])
     asked = parser.parse_intermixed_args()
     if asked.file and "=" in asked.file:
         asked.settings, asked.file = [asked.file, *asked.settings], None
     settings = dict(word.split("=", 1) for word in asked.settings)
-    known: dict[str, Any] = {"chorales": chorales, **dict.fromkeys(("switching", "sines", "lorenz"), known_law)}
+    known: dict[str, Any] = {
+        "chorales": chorales,
+        "ETTh1": transformer,
+        **dict.fromkeys(("switching", "sines", "lorenz"), known_law),
+    }
     known.get(asked.what, environment)(asked, {"training.patience": None, **settings})
 
 

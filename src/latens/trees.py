@@ -19,6 +19,11 @@ class Frozen(eqx.Module):
     value: Any
 
 
+def value_of(array: Any) -> Any:
+    """An array, whether it is trained or not."""
+    return array.value if isinstance(array, Frozen) else array
+
+
 def said(part: Any, fact: str, of: tuple[str, ...]) -> Any:
     """A fact that the class of a part states, of the methods that it has; None where it does not."""
     # What a class says does not hold for one derived from it that writes one of these methods anew.

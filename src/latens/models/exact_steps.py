@@ -11,6 +11,7 @@ from latens.distributions.continuous import LOG_2PI
 from latens.distributions.triangular import cholesky, solve_columns, solve_lower, solve_transposed
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.state_space import StepDecoder, StepNormals, posterior_of, value_of
+from latens.models.step_messages import messages_back
 from latens.typing import Array, Cond, Float, Key, Nats
 
 
@@ -69,11 +70,6 @@ class PrecisionNormal(AbstractReparameterised[Array]):
 class ExactSmoother(AbstractModelEncoder):
     r"""The exact $q(z_t \mid z_{t-1}, x)$ of a model that is linear and Gaussian; it has no arrays of its own."""
 
-    # What x_{t:T} says of z_t is exp(eta_t' z - z' Lambda_t z / 2), found from the last step back; the posterior is
-    # the prior of the step times that. With S = Q^(1/2) Lambda Q^(1/2) a message goes one step back as
-    # A Q^(-1/2) (I + S)^-1 S Q^(-1/2) A', which loses no digits where a step says little.
-    # Source: Kalman (1960); the information form: Fraser & Potter (1969).
-
     def __call__(
         self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> StepNormals:
@@ -82,26 +78,11 @@ class ExactSmoother(AbstractModelEncoder):
 
     def messages(self, decoder: StepDecoder, x: Array, mask: Array, inputs: Array, alive: Array) -> tuple[Array, Array]:
         """Precision and shift of what each step and those after it say, of shapes (T, k, k) and (T, k)."""
-        size, deviation = decoder.latent_size, jnp.exp(value_of(decoder.rest)[1])
-        drift, write = value_of(decoder.drift), value_of(decoder.write)
-        noise = _noise_of(decoder)
+        noise, rest = _noise_of(decoder), value_of(decoder.rest)
         weight = mask.astype(jnp.float32) * jnp.exp(-2.0 * noise.log_scale_array())
-        said = (weight * (x - value_of(decoder.bias))) @ write.T  # of each step by itself
-        pushed = inputs @ value_of(decoder.push) + value_of(decoder.rest)[0]
-
-        def step(carry: tuple, at: tuple) -> tuple[tuple, tuple]:
-            (precision, shift), (weight, said, pushed) = carry, at
-            own = precision + (write * weight) @ write.T, shift + said
-            scaled = deviation[:, None] * own[0] * deviation
-            factor = cholesky(jnp.eye(size) + 0.5 * (scaled + scaled.T))
-            solve = lambda b: solve_transposed(factor, solve_lower(factor, b))  # noqa: E731
-            kept = jax.vmap(solve, 1, 1)(scaled) / deviation / deviation[:, None]
-            back = 0.5 * drift @ (kept + kept.T) @ drift.T
-            moved = solve(deviation * own[1]) / deviation - kept @ pushed
-            return (back, drift @ moved), own
-
-        nothing = jnp.zeros((size, size)), jnp.zeros(size)
-        return jax.lax.scan(step, nothing, (weight, said, pushed), reverse=True)[1]
+        pushed = inputs @ value_of(decoder.push) + rest[0]
+        drift, write, alone = value_of(decoder.drift), value_of(decoder.write), x - value_of(decoder.bias)
+        return messages_back(drift, write, jnp.exp(2.0 * rest[1]), weight, alone, pushed)[1][:2]
 
     def meet(
         self, decoder: StepDecoder, message: Any, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array

@@ -21,18 +21,14 @@ from latens.models.base import AbstractJointModel, AbstractLatentModel, Abstract
 from latens.models.flat import LatentModel
 from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
+from latens.models.step_messages import linear_posterior
 from latens.networks.dense import Dense
 from latens.networks.recurrent import GRU
-from latens.trees import Frozen
+from latens.trees import Frozen, value_of
 from latens.typing import Array, Bool, Cond, Float, Int, Key, Nats, Shaped
 
 INPUTS = "inputs"
 """The name of what is given at every step, as the actions of an environment: an array (T, a)."""
-
-
-def value_of(array: Array | Frozen) -> Array:
-    """An array, whether it is trained or not."""
-    return array.value if isinstance(array, Frozen) else array
 
 
 class StepState(NamedTuple):
@@ -341,6 +337,8 @@ Reads = Literal["all", "past"]
 class StepEncoder(AbstractModelEncoder):
     """The posterior of a step relative to its prior, by a unit that reads the row from its end, or from its start."""
 
+    # With variances of what moves a latent and of a cell it adds to the smoother of this linear model.
+
     cell: GRU
     change: Dense
     gain: Float[Array, "d k"] | Frozen
@@ -349,6 +347,8 @@ class StepEncoder(AbstractModelEncoder):
     logits: bool = eqx.field(static=True, default=False)
     blind: tuple[int, ...] = eqx.field(static=True, default=())
     scaled: bool = eqx.field(static=True, default=False)
+    moved: Frozen | None = None
+    noise: Frozen | None = None
 
     def __call__(
         self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
@@ -356,7 +356,7 @@ class StepEncoder(AbstractModelEncoder):
         """The posterior of all steps of one row."""
         return posterior_of(self, model, x, cond=cond, mask=mask)
 
-    def messages(self, decoder: StepDecoder, x: Array, mask: Array, inputs: Array, alive: Array) -> tuple[Array, ...]:
+    def messages(self, decoder: StepDecoder, x: Array, mask: Array, inputs: Array, alive: Array) -> tuple[Any, ...]:
         """What is read of the row for every step, with the step itself."""
         steps, backward = len(x), self.reads == "all"
         flat, seen = x.reshape(steps, -1), mask.reshape(steps, -1).astype(jnp.float32)
@@ -371,20 +371,27 @@ class StepEncoder(AbstractModelEncoder):
             return state, state
 
         nothing = jnp.zeros(self.cell.state.weight.shape[0])
-        return jax.lax.scan(step, nothing, (gates, alive), reverse=backward)[1], flat, seen
+        read = jax.lax.scan(step, nothing, (gates, alive), reverse=backward)[1]
+        if not backward or self.moved is None or self.noise is None:
+            return read, flat, seen
+        return read, flat, seen, linear_posterior(decoder, self.moved, self.noise, flat, seen, inputs)
 
     def meet(
         self, decoder: StepDecoder, message: Any, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array
     ) -> StepNormal:
         """The posterior of one step."""
-        read, x, seen = message
+        read, x, seen, *smoother = message
         expected = decoder.linear_outputs(prior.loc, recalled)[: x.size]
         expected = jax.nn.sigmoid(expected) if self.logits else expected
         moved, wider = jnp.split(self.change(jnp.concatenate([read, memory, prior.loc])), 2)
         scale = jnp.exp(prior.log_scale)
-        narrower = 0.5 * jnp.log1p(scale**2 * (seen @ jnp.exp(self.log_precision)))
+        precision, gain, loc = seen @ jnp.exp(self.log_precision), value_of(self.gain), prior.loc
+        for linear in smoother:
+            precision, gain = precision + linear.precision, gain + linear.gain
+            loc = loc + linear.shift - jnp.sum(linear.pull * prior.loc, axis=1)
+        narrower = 0.5 * jnp.log1p(scale**2 * precision)
         unit = scale * jnp.exp(-narrower) if self.scaled else scale
-        loc = prior.loc + (seen * (x - expected)) @ value_of(self.gain) + unit * moved
+        loc = loc + (seen * (x - expected)) @ gain + unit * moved
         log_scale = prior.log_scale - narrower + bounded(wider)
         return StepNormal(jnp.where(alive, loc, prior.loc), jnp.where(alive, log_scale, prior.log_scale))
 
