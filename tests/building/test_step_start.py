@@ -132,14 +132,16 @@ def kalman(drift: Any, moved: Any, write: Any, noise: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("seed", range(3))
 def test_no_gain_is_better_than_the_best(seed: int) -> None:
     """A search over all gains and variances finds no higher bound; those of one step and of a filter are lower."""
-    law = drift, moved, write, noise = linear(seed)
+    law = linear(seed)
+    _, moved, write, noise = law
     gain, precision = best_gain(*law)
     spread = 1.0 / (1.0 / moved + precision.sum(axis=0))
     top = bound(*law, gain, spread)
     found = minimize(
         lambda p: -bound(*law, p[:6].reshape(2, 3), np.exp(p[6:])), np.concatenate([gain.ravel(), np.log(spread)])
     )
-    assert top > -found.fun - 1e-4 and np.abs(found.jac).max() < 1e-3
+    assert top > -found.fun - 1e-4
+    assert np.abs(found.jac).max() < 1e-3
     np.testing.assert_allclose(found.x[:6].reshape(2, 3), gain, atol=1e-3)
     alone = 1.0 / (1.0 / moved + np.sum(write**2 / noise, axis=1))
     for other in kalman(*law):
@@ -174,7 +176,8 @@ def test_the_best_gain_has_its_bound_in_the_model() -> None:
         found.append(np.asarray(elbo(rows, keys)))
     per_step = (found[1].mean() - found[0].mean()) / 200 + np.log(np.prod(np.asarray(decoder.head.scale.value)))
     error = np.hypot(found[0].std(), found[1].std()) / np.sqrt(300) / 200
-    assert abs(per_step - expected) < 4 * error and error < 0.02
+    assert abs(per_step - expected) < 4 * error
+    assert error < 0.02
 
 
 def lagged_rows(rng: np.random.Generator) -> np.ndarray:
