@@ -1,5 +1,6 @@
 """What a posterior of steps begins with: the smoother of the closed form, or the best gain of what reads one step."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +17,7 @@ from latens import models as m
 from latens.config import override
 from latens.evaluation import particle_filter
 from latens.models.state_space import StepEncoder
+from latens.models.step_messages import linear_posterior
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
 from latens.recipes import get_recipe
@@ -237,3 +239,19 @@ def test_what_reads_the_past_begins_at_the_best_gain_where_it_is_asked_for() -> 
             best = best_gain(drift, moved, write[:, : len(noise)], noise)[0]
     np.testing.assert_allclose(gains[0], best, atol=2e-3)
     assert np.abs(gains[0] - gains[1]).max() > 0.02
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_lagged_cell_that_was_not_seen_has_the_variance_of_its_column(seen: bool) -> None:
+    """By hand, of two steps: what the second says of the first latent, where it reads the first cell by 0.7."""
+    drift, write, noise, moved, lagged = 0.9, 1.3, 0.5, 0.4, 0.7
+    one = lambda *values: jnp.array(values)  # noqa: E731
+    decoder = SimpleNamespace(
+        drift=one([drift]), push=jnp.zeros((1, 1)), rest=jnp.zeros((2, 1)), first=jnp.zeros((2, 1)),
+        write=one([write]), bias=one(0.0), lagged=one([lagged], [0.0]), lags=(1,),
+    )  # fmt: skip
+    shown = one([float(seen)], [1.0])
+    found = linear_posterior(decoder, Frozen(one(moved)), Frozen(one(noise)), shown * 0.3, shown, jnp.zeros((2, 1)))
+    said = write**2 / (noise + (0.0 if seen else lagged**2))  # 1 is the variance of a standardised column
+    np.testing.assert_allclose(found.precision[0], drift**2 / (1.0 / said + moved), rtol=1e-5)
+    np.testing.assert_allclose(found.precision[1], 0.0, atol=1e-7)
