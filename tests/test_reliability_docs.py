@@ -10,6 +10,7 @@ from latens.data.formats import csv as csv_table
 from latens.data.formats import npy, npz
 from latens.errors import LatensError
 from latens.io.safetensors import MAX_FILE_BYTES, MAX_HEADER_BYTES
+from latens.verbs.drift import MOVED
 from latens.workflow.trained import FORMAT
 
 ERRORS = (ROOT / "docs" / "errors.md").read_text()
@@ -24,7 +25,13 @@ def anchor(heading: str) -> str:
 
 def test_every_code_has_its_own_heading() -> None:
     wanted = {f"{kind.code} (exit {kind.exit_code})": kind.__name__ for kind in LatensError.__subclasses__()}
-    others = {"done (exit 0)", "bug (exit 1)", "interrupted (exit 130)", "interrupted (exit 143)"}
+    others = {
+        "done (exit 0)",
+        f"moved (exit {MOVED})",
+        "bug (exit 1)",
+        "interrupted (exit 130)",
+        "interrupted (exit 143)",
+    }
     headings = re.findall(r"^## (.+)$", ERRORS, re.MULTILINE)
     assert sorted(headings) == sorted({*wanted, *others})
     linked = dict(re.findall(r"^\| (\d+) \|.*\(#([^)]+)\) \|$", ERRORS, re.MULTILINE))

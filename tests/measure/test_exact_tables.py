@@ -235,7 +235,7 @@ def test_numbers_beyond_those_of_the_training_rows_are_as_odd_as_their_tail(monk
     data = dataclasses.replace(load(x[:, :1]), x=x, mask=None, schema=trained.schema, outside=outside)
     even = lambda trained, data, rows, j, **options: np.full((len(rows), types[j].count), 1.0 / types[j].count)  # noqa: E731
     monkeypatch.setattr(cells, "given_rest", even)
-    monkeypatch.setattr(cells, "tails", lambda outside, types, others: (None, np.where(outside == 1.0, 0.9, 0.1)))
+    monkeypatch.setattr(cells, "tails", lambda outside, types, others, ends: (None, np.where(outside == 1.0, 0.9, 0.1)))
     found = cells.blame(trained, data, np.arange(3), others=10, cells=len(types))
     p = np.take_along_axis(found.p_value, np.argsort(found.column, axis=1), axis=1)[:, number]
     assert p[1:].tolist() == [1.0, pytest.approx(0.2)]

@@ -79,6 +79,7 @@ CALLS: dict[str, str] = {
     "complete-dry": "complete PICTURES pictures.npy --region 4:,: --out answers2.npz --dry-run",
     "detect": "detect run plain.csv --out flags.csv --num-samples 4",
     "detect-held-out": "detect run plaingaps.csv --held-out plain.csv --out flags2.csv --num-samples 4",
+    "drift": "drift run plain.csv --num-samples 4",
     "detect-dry": "detect run plain.csv --out flags3.csv --dry-run",
     "explain": "explain MIXED --target city --out explained.csv",
     "explain-dry": "explain MIXED --target city --dry-run",
