@@ -207,3 +207,15 @@ def test_cells_need_columns_of_types():
     plain = latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
     with pytest.raises(ConfigError, match="--typed"):
         typed_columns(plain, "--cells")
+
+
+def test_the_outermost_of_many_rows_is_no_odder_than_one_more_row_beyond_them():
+    """Of m rows in an outermost segment the farthest has a tail of 1 / (m + 1) of it; other cells are as they were."""
+    one = ColumnType("number", written="int", size=4000, starts=(0, 1000, 2000, 3000), shares=(0.25,) * 4)
+    shares, stored = np.full((6, 4), 0.25), np.array([0.0, 3999.0, 40.0, 1000.0, 2999.0, 2400.0])
+    plain, found = (p_values(shares, one, stored, others) for others in (0, 396))
+    assert found[:2] == pytest.approx([2 * 0.25 / 100] * 2)
+    assert plain[:2] == pytest.approx([2 * 0.25 / 1000] * 2)
+    np.testing.assert_array_equal(found[2:], plain[2:])
+    more = p_values(shares, one, stored, 10**9)
+    np.testing.assert_allclose(more, plain)

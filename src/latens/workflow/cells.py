@@ -65,11 +65,12 @@ def quantile(shares: Shaped[np.ndarray, "n segments"], one: ColumnType, q: float
 
 
 def p_values(
-    shares: Shaped[np.ndarray, "n segments"], one: ColumnType, stored: Shaped[np.ndarray, " n"]
+    shares: Shaped[np.ndarray, "n segments"], one: ColumnType, stored: Shaped[np.ndarray, " n"], others: int = 0
 ) -> Shaped[np.ndarray, " n"]:
     r"""How odd cells are: the probability of a cell that is no likelier."""
     # Of a category c that is $\sum_{k: P(k) \le P(c)} P(k)$; of a number x it is $\min(1, 2\min(P(X \le x), P(X \ge
-    # x)))$.
+    # x)))$. others: training rows; of those in an outermost segment, m of them, one more lies beyond all with a
+    # probability of 1 / (m + 1), so that no tail within it is less. 0: cells of a segment are alike to its end.
     rows, which = np.arange(len(shares)), np.searchsorted(one.firsts, stored, side="right") - 1
     own = shares[rows, which]
     if one.kind == "category":
@@ -77,10 +78,13 @@ def p_values(
         return np.where(each <= each[rows, which][:, None] * (1.0 + 1e-9), shares, 0.0).sum(axis=1)
     inside = (stored - np.asarray(one.firsts)[which] + 1.0) / np.asarray(one.widths)[which]
     below = np.cumsum(shares, axis=1)[rows, which] - own + own * inside
+    least = own / (others * np.asarray(one.shares)[which] + 1.0) if others else np.zeros(len(own))
+    below = np.where(which == 0, np.maximum(below, least), below)
     # Summed from its own end: 1 less what lies below has no digits left where that is nearly all.
     above = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1][rows, which] - own * inside
     cell = own / np.asarray(one.widths)[which]
-    return np.clip(2.0 * np.minimum(below, above + cell), 0.0, 1.0)
+    above = np.where(which == shares.shape[1] - 1, np.maximum(above + cell, least), above + cell)
+    return np.clip(2.0 * np.minimum(below, above), 0.0, 1.0)
 
 
 def tails(
@@ -166,7 +170,8 @@ def blame(
         # Beyond the training rows a number is no likelier than the outermost segment given the rest of its row.
         outer = np.minimum((others + 1.0) * np.where(outside[own, j] < 0, shares[:, 0], shares[:, -1]), 1.0)
         beyond = 2.0 * farther[own, j] * outer
-        p[own, j] = np.where(outside[own, j] == 0, p_values(shares, one, data.x[rows[own], j]), beyond).clip(max=1.0)
+        inner = p_values(shares, one, data.x[rows[own], j], others)
+        p[own, j] = np.where(outside[own, j] == 0, inner, beyond).clip(max=1.0)
         p[own[strange[rows[own], j]], j] = 0.0
         p[seldom[:, j], j] = np.inf
         best = one.occurring(point(shares, one))
