@@ -76,7 +76,8 @@ def pending_in(data: Dataset) -> tuple[Pending, ...]:
         seen = mask[:, i]
         first, second = values(data.x[seen, i], types[i]), values(data.x[seen, k], types[k])
         gone = ~mask[seen, k]
-        since = float(second[~gone].max() - np.quantile((second - first)[~gone], LONGEST))
+        last = np.quantile(second[~gone], NEARLY_ALL)  # one wrong year is not the last day that the data know
+        since = float(last - np.quantile((second - first)[~gone], LONGEST))
         late = first > since
         if min(np.count_nonzero(late), np.count_nonzero(~late)) < RECENT_ROWS:
             continue

@@ -109,7 +109,7 @@ class Impute(Verb):
             else:
                 made = table_as_written(data, rows, hidden, spec, path, at.options)
             sure = self.interval is not None and number is None
-            return made | (_intervals(data, hidden, found, self.interval or 0.0, path) if sure else {})
+            return made | (_intervals(data, hidden, found, self.interval or 0.0, path, orders) if sure else {})
 
         few, empty = int((found.effective < 10).sum()), int(hidden.reshape(len(x), -1).all(axis=1).sum())
         value: dict[str, Any] = {"rows": len(data), "missing": count, "num_samples": self.num_samples}
@@ -233,11 +233,13 @@ class _Filled(NamedTuple):
 
 
 def _intervals(
-    data: "Dataset", hidden: "np.ndarray", found: _Filled, level: float, path: Path
+    data: "Dataset", hidden: "np.ndarray", found: _Filled, level: float, path: Path, orders: "Sequence[Ordered]"
 ) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
+    from latens.data.ordered import limits
     from latens.workflow.cells import interval
 
+    within = limits(orders, data.schema, np.asarray(data.x), ~hidden if data.mask is None else np.asarray(data.mask))
     made: dict[str, np.ndarray] = {}
     for i, (column, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
         gone = hidden[:, i]
@@ -250,6 +252,7 @@ def _intervals(
         for name, end in zip(("low", "high"), interval(found.shares[i], one, level)):
             stored = np.array(data.x[:, i], np.float64)
             stored[found.rows] = np.where(gone[found.rows], end, stored[found.rows])
+            stored = np.where(gone, np.clip(stored, within[0][:, i], within[1][:, i]), stored)
             made[f"{column.name}.{name}"] = one.decoded(stored)
     if path.suffix.lower() == ".csv":  # empty where nothing was filled in
         places = {column.name: i for i, column in enumerate(data.schema.columns or ())}
