@@ -235,3 +235,22 @@ def test_impute_keeps_the_order_and_ends_to_come(tmp_path: Path, capsys: pytest.
     made = pd.read_csv(tmp_path / "kept.csv", parse_dates=["start", "end", "end.low", "end.high"])
     assert (made["end.low"] >= made["start"])[gone].all()
     assert (made["end.low"] <= made["end.high"])[gone].all()
+
+
+def test_intervals_begin_with_the_known_date(tmp_path: Path) -> None:
+    """Stays of one to three days lie in the segment of their start, whose first cells come before it."""
+    rng = np.random.default_rng(0)
+    start, origin = rng.integers(0, 1400, 700), np.datetime64("2020-01-01")
+    frame = pd.DataFrame({"start": origin + start, "end": origin + start + rng.integers(1, 4, 700)})
+    gone = rng.random(700) < 0.1
+    frame = frame.assign(kind=rng.choice(["a", "b"], 700), end=frame["end"].mask(gone))
+    path, model, out = tmp_path / "t.csv", tmp_path / "m.safetensors", tmp_path / "full.csv"
+    frame.to_csv(path, index=False)
+    config = latens.config.override(latens.recipes.get_recipe("default").config, {"training.steps": 20})
+    latens.train(latens.prepare(config, latens.load_data(str(path), label="none")))[0].save(model)
+    words = ["impute", str(model), str(path), "--interval", "0.9", "--num-samples", "20", "--out", str(out)]
+    assert main(words) == 0
+    made = pd.read_csv(out, parse_dates=["start", "end", "end.low", "end.high"])[gone]
+    assert (made["end.low"] >= made["start"]).all()
+    assert (made["end"] >= made["start"]).all()
+    assert (made["end.low"] <= made["end.high"]).all()
