@@ -160,7 +160,8 @@ def blame(
     p = np.full((len(rows), len(types)), np.inf)
     found = np.zeros((3, len(rows), len(types)))
     outside = np.zeros(p.shape) if data.outside is None else data.outside[rows]
-    seldom = _seldom_empty(trained, data, rows) < SELDOM
+    share = _seldom_empty(trained, data, rows)
+    seldom = share < SELDOM
     farther = tails(outside, types, others, data.x[rows].astype(np.float64))[1]
     for j, one in enumerate(types):
         own = np.flatnonzero(shown[rows, j] | seldom[:, j])
@@ -173,10 +174,10 @@ def blame(
         inner = p_values(shares, one, data.x[rows[own], j], others)
         p[own, j] = np.where(outside[own, j] == 0, inner, beyond).clip(max=1.0)
         p[own[strange[rows[own], j]], j] = 0.0
-        p[seldom[:, j], j] = np.inf
         best = one.occurring(point(shares, one))
         found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
-    _against_rules(p, trained, data, rows)
+    p = np.where(seldom, share, p)
+    _out_of_order(p, trained, data, rows)
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
     least = np.take_along_axis(p, order, axis=1)
     expected, low, high = (np.take_along_axis(each, order, axis=1) for each in found)
@@ -194,10 +195,8 @@ def _seldom_empty(trained: TrainedModel, data: Dataset, rows: np.ndarray) -> Sha
     return np.where(empty, gaps.shares_of(rules, data.schema, np.asarray(data.x)[rows], empty), 1.0)
 
 
-def _against_rules(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
-    """Lower the p-values of dates in an order that hardly any training row has, and of cells that are seldom empty."""
-    seldom = _seldom_empty(trained, data, rows)
-    p[seldom < SELDOM] = seldom[seldom < SELDOM]
+def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
+    """Lower the p-values of dates in an order that hardly any training row has."""
     x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
     for rule, _, k in ordered.placed(ordered.read(trained.facts.get("ordered")), data.schema):
         wrong = ordered.broken_in([rule], data.schema, x, mask)
