@@ -184,14 +184,15 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
 
 def _plain(run: RunFolder, trained: Any, data: Any, positions: Any) -> list[str]:
     """What the run learned, how much better than guessing it is, and whether it overfits."""
-    from latens.workflow.plain import better, cells_of, learned, overfit_of
+    from latens.workflow.overfit import overfit_of
+    from latens.workflow.plain import better, cells_of, learned
 
     info, schema = run.info, trained.schema
     rows = (info.get("start") or {}).get("rows") or (info["data"].get("rows") or {}).get("train") or len(data)
     given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
     given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
     lines = [learned(rows, info.get("training_seconds")), better(info["metrics"], **given)]
-    lines.append(overfit_of(info, run.config, run.read_metrics(), info["metrics"]))
+    lines.append(overfit_of(info, run.config, run.read_metrics(), info["metrics"]).line)
     return [line for line in lines if line]
 
 
