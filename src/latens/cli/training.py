@@ -54,7 +54,8 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
             every = getattr(experiment.config.training, "log_every", None)
             minutes = getattr(experiment.config.training, "minutes", None)
             altered = getattr(experiment.preparation, "altered", "")
-            shown = make_progress(context.terminal, every, context.lines, minutes, altered)
+            left = _time_left(context, experiment, minutes)
+            shown = make_progress(context.terminal, every, context.lines, minutes, altered, left)
             callbacks.append(stack.enter_context(shown))
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
@@ -68,6 +69,18 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
             _stopped(context, interruption)
     context.signals.check()
     _finish(context, run, experiment, trained, result.snapshot.loop)
+
+
+def _time_left(context: Context, experiment: Experiment, minutes: float | None) -> Any:
+    """What knows how long the training takes, and the measuring after it."""
+    from latens.callbacks.time_left import TimeLeft
+    from latens.data.rows import MEASURED
+    from latens.workflow.groups import held_out_rows
+
+    rows = min(len(held_out_rows(experiment.data)[1]), MEASURED)
+    batch = experiment.settings.batch_size
+    given = context.args.num_samples
+    return TimeLeft(minutes, lambda steps: rows * (given or draws_of(rows, steps * batch)), experiment.again)
 
 
 @contextlib.contextmanager
