@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.axis import Axis
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -177,6 +178,12 @@ def name_values(ax: Axes, names: Sequence[str]) -> None:
     slanted = sum(map(len, words)) > 24
     turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     ax.set_xticks(range(len(words)), words, fontsize=7, **turned)
+
+
+def date_key(axis: Axis, span: float) -> None:
+    """Write whole dates at the key of colours of days since 1970, or times where these span fewer than three days."""
+    axis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))
+    axis.set_major_formatter(DateFormatter("%Y-%m-%d" if span >= 3.0 else "%m-%d %H:%M"))
 
 
 def date_values(ax: Axes) -> None:
