@@ -80,4 +80,7 @@ def test_dates_are_asked_for_as_dates_in_bins_of_days(browser: Browser, digits: 
         legend = browser.run("return document.querySelector('.legend').innerText")
         assert "2024-01-0" in legend
         assert "2024-02-2" in legend
+        browser.run("latens.app.set({ x: args[0], y: 'u0' })", f"c{place}")
+        settled(browser)
+        browser.until("/2024-0[12]-/.test(document.querySelector('.stage').textContent)")
         assert browser.errors() == []

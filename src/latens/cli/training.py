@@ -45,7 +45,8 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     run.set_config(describe(experiment))
     run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
     for reason in experiment.reasons:
-        context.say(f"  {reason}")
+        if not context.plain:
+            context.say(f"  {reason}")
         log.info(reason)
 
     callbacks: list[Any] = [ActiveUnits(experiment), _stop(context)]
@@ -154,7 +155,8 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.workflow.refit import refit_text, start_text
 
     if text := start_text(trained) or refit_text(trained):
-        context.say(f"  {text}")
+        if not context.plain:
+            context.say(f"  {text}")
         log.info(text)
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.
