@@ -394,7 +394,7 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
               box.bottom <= innerHeight + 1;"""
         )
         browser.run("[...document.querySelectorAll('.explained button')].at(-1).click()")
-        assert browser.run("return document.activeElement.getAttribute('aria-label')").endswith("about city")
+        assert browser.run("return document.activeElement.getAttribute('aria-label')").startswith("Explain city")
         assert browser.run("return document.querySelector('.explained').children.length") == 0
         browser.run("latens.app.set({ row: 5 })")
         browser.run(

@@ -89,7 +89,7 @@ export function whatIfPanel(app) {
 
   function line(column, place) {
     const shown = h("div", { class: "may" });
-    const free = button("Free", () => fix(place, null), { "aria-label": `free ${column.name}` });
+    const free = button("Free", () => fix(place, null), { "aria-label": `Free ${column.name}` });
     const id = freshId("given");
     let controls;
     let sync;
@@ -139,7 +139,7 @@ export function whatIfPanel(app) {
     }
     const explain = button("Explain", () => explained(place), {
       class: "explain",
-      "aria-label": `which columns say most about ${column.name}`,
+      "aria-label": `Explain ${column.name}: which columns say most about it`,
     });
     const element = h(
       "div",
