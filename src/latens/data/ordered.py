@@ -8,16 +8,10 @@ from jaxtyping import Bool, Float
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
+from latens.data.dates import DAY
 from latens.data.schema import Schema
+from latens.data.spans import MOST_PAIRS, NEARLY_ALL, dated, follows, placed_spans, seconds_of
 
-LEAST_ROWS = 100
-"""Rows with both dates from which on their order counts."""
-NEARLY_ALL = 0.995
-"""Share of these rows in which the order must hold; the others are mistakes."""
-BY_CHANCE = 0.02
-"""Share of pairs of dates of unlike rows that must break it: else the order says nothing."""
-MOST_PAIRS = 90
-"""Pairs of columns that are looked at."""
 RECENT_ROWS, MORE_OFTEN, ERRORS = 20, 0.1, 4.0
 """Rows that began late, how much more often these lack an end than the others, and by how many errors at least."""
 LONGEST = 0.99
@@ -39,17 +33,15 @@ def found_in(data: Dataset) -> tuple[Ordered, ...]:
     if not isinstance(x, np.ndarray) or x.ndim != 2:
         return ()
     names = [column.name for column in data.schema.columns or ()]
+    spans = placed_spans(names, types)
     dates = [i for i, one in enumerate(types) if one.kind == "date"]
-    pairs = [(i, k) for i in dates for k in dates if i != k and alike(types[i], types[k])][:MOST_PAIRS]
+    pairs = [(i, k) for i in dates for k in dates if i != k and alike(types[i], types[k])]
     found = []
-    for i, k in pairs:
+    for i, k in spans + pairs[:MOST_PAIRS]:
         both = np.ones(len(x), bool) if data.mask is None else np.asarray(data.mask[:, i] & data.mask[:, k])
-        first, second = values(x[both, i], types[i]), values(x[both, k], types[k])
-        broken = int(np.count_nonzero(first > second))
-        if len(first) < LEAST_ROWS or broken > (1.0 - NEARLY_ALL) * len(first):
-            continue
-        if np.mean(first[:, None][:: 1 + len(first) // 500] > second[:: 1 + len(first) // 500]) >= BY_CHANCE:
-            found.append(Ordered(names[i], names[k], len(first), broken))
+        late = lateness(x[both], i, k, types)
+        if (i, k) in spans or follows(values(x[both, i], types[i]), values(x[both, k], types[k])):
+            found.append(Ordered(names[i], names[k], len(late), int(np.count_nonzero(late < 0.0))))
     return tuple(found)
 
 
@@ -74,10 +66,10 @@ def pending_in(data: Dataset) -> tuple[Pending, ...]:
     types, mask, found = data.schema.types or (), np.asarray(data.mask), []
     for pair, i, k in placed(found_in(data), data.schema):
         seen = mask[:, i]
-        first, second = values(data.x[seen, i], types[i]), values(data.x[seen, k], types[k])
+        first, late = starts_of(data.x[seen], i, data.schema), lateness(data.x[seen], i, k, types)
         gone = ~mask[seen, k]
-        last = np.quantile(second[~gone], NEARLY_ALL)  # one wrong year is not the last day that the data know
-        since = float(last - np.quantile((second - first)[~gone], LONGEST))
+        last = np.quantile((first + late)[~gone], NEARLY_ALL)  # one wrong year is not the last day that the data know
+        since = float(last - np.quantile(late[~gone], LONGEST))
         late = first > since
         if min(np.count_nonzero(late), np.count_nonzero(~late)) < RECENT_ROWS:
             continue
@@ -102,7 +94,7 @@ def cells_to_come(
     """Where stored rows lack a date that may not have come yet."""
     found = np.zeros(x.shape, bool)
     for rule, i, k in placed(rules, schema):
-        late = values(x[:, i], (schema.types or ())[i]) > rule.since
+        late = starts_of(x, i, schema) > rule.since
         found[:, k] |= late & np.asarray(mask[:, i]) & ~np.asarray(mask[:, k])
     return found
 
@@ -112,8 +104,9 @@ def placed(rules: "Sequence[Any]", schema: Schema) -> "list[tuple[Any, int, int]
     names, types = [column.name for column in schema.columns or ()], schema.types or ()
     there = [(rule, names.index(rule.first), names.index(rule.second)) for rule in rules
              if rule.first in names and rule.second in names]  # fmt: skip
-    dates = [(rule, i, k) for rule, i, k in there if types[i].kind == types[k].kind == "date"]
-    return [(rule, i, k) for rule, i, k in dates if alike(types[i], types[k])]
+    spans = placed_spans(names, types)
+    dates = [(rule, i, k) for rule, i, k in there if (i, k) in spans or types[i].kind == types[k].kind == "date"]
+    return [(rule, i, k) for rule, i, k in dates if (i, k) in spans or alike(types[i], types[k])]
 
 
 def alike(one: ColumnType, other: ColumnType) -> bool:
@@ -124,6 +117,20 @@ def alike(one: ColumnType, other: ColumnType) -> bool:
 def values(x: np.ndarray, one: ColumnType) -> np.ndarray:
     """Stored dates in the unit of their column."""
     return one.low + np.asarray(x, np.float64) * one.step
+
+
+def starts_of(x: np.ndarray, i: int, schema: Schema) -> Float[np.ndarray, " n"]:
+    """A column of dates in its unit, also where it is counted from another one."""
+    rows, types = dated(x, [column.name for column in schema.columns or ()], schema.types or ())
+    return values(rows[:, i], types[i])
+
+
+def lateness(x: np.ndarray, i: int, k: int, types: Sequence[ColumnType]) -> Float[np.ndarray, " n"]:
+    """The time from one date of stored rows to another, in the unit of the dates."""
+    after = types[k].after
+    if after is not None:
+        return values(x[:, k], types[k]) * seconds_of(types[k]) / (DAY if after.written == "D" else 1)
+    return values(x[:, k], types[k]) - values(x[:, i], types[i])
 
 
 def read(stored: Any) -> tuple[Ordered, ...]:
@@ -145,7 +152,7 @@ def broken_in(
     # among: cells of which a pair must hold one, as those that were filled in.
     types, found = schema.types or (), np.zeros(len(x), bool)
     for _, i, k in placed(rules, schema):
-        wrong = values(x[:, i], types[i]) > values(x[:, k], types[k])
+        wrong = lateness(x, i, k, types) < 0.0
         wrong &= True if mask is None else np.asarray(mask[:, i] & mask[:, k])
         found |= wrong & (True if among is None else among[:, i] | among[:, k])
     return found
@@ -158,6 +165,9 @@ def limits(
     types, low = schema.types or (), np.full(x.shape, -np.inf)
     high = -low
     for _, i, k in placed(rules, schema):
+        if types[k].after:  # it is the time between them that is not below 0
+            low[:, k] = np.maximum(low[:, k], np.ceil(-types[k].low / types[k].step))
+            continue
         first, second = values(x[:, i], types[i]), values(x[:, k], types[k])
         after = np.ceil((first - types[k].low) / types[k].step)
         before = np.floor((second - types[i].low) / types[i].step)
@@ -173,8 +183,11 @@ def ordered_again(
     types, x = schema.types or (), np.array(x, np.float64)
     for _ in rules:  # once for each link of a chain of dates
         for _, i, k in placed(rules, schema):
+            wrong = lateness(x, i, k, types) < 0.0
+            if types[k].after:
+                x[:, k] = np.where(wrong & hidden[:, k], np.ceil(-types[k].low / types[k].step), x[:, k])
+                continue
             first, second = values(x[:, i], types[i]), values(x[:, k], types[k])
-            wrong = first > second
             up, down = wrong & hidden[:, k], wrong & hidden[:, i] & ~hidden[:, k]
             x[:, k] = np.where(up, np.ceil((first - types[k].low) / types[k].step), x[:, k])
             x[:, i] = np.where(down, np.floor((second - types[i].low) / types[i].step), x[:, i])

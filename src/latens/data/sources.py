@@ -483,9 +483,10 @@ def hints(schema: Schema) -> dict[str, Declared]:
     """Tell how to read columns as those of a model: a name that looks like a number is a name, a time is of a zone."""
     pairs = list(zip(schema.columns or (), schema.types or ()))
     named = {column.name: Declared("category") for column, one in pairs if one.named}
-    zones = {column.name: Declared(zone=one.zone) for column, one in pairs if one.zone}
-    spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration"}
-    written = {column.name: Declared(writing=one.writing) for column, one in pairs if one.writing}
+    dates = [(column.name, one.after or one) for column, one in pairs]
+    zones = {name: Declared(zone=one.zone) for name, one in dates if one.zone}
+    spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration" and not one.after}
+    written = {name: Declared(writing=one.writing) for name, one in dates if one.writing}
     return named | zones | spans | written | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 

@@ -237,25 +237,31 @@ def _intervals(
 ) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
     from latens.data.ordered import limits
+    from latens.data.spans import dated
     from latens.workflow.cells import interval
 
     within = limits(orders, data.schema, np.asarray(data.x), ~hidden if data.mask is None else np.asarray(data.mask))
+    names, types, gappy = [column.name for column in data.schema.columns or ()], data.schema.types or (), found.rows
     made: dict[str, np.ndarray] = {}
-    for i, (column, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
+    ends = np.stack([data.x, data.x]).astype(np.float64)
+    for i, one in enumerate(types):
         gone = hidden[:, i]
         if not gone.any():
             continue
         if one.kind == "category":
-            made[f"{column.name}.p"] = sure = np.ones(len(gone))
-            sure[found.rows] = np.where(gone[found.rows], (found.shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
+            made[f"{names[i]}.p"] = sure = np.ones(len(gone))
+            sure[gappy] = np.where(gone[gappy], (found.shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
             continue
-        for name, end in zip(("low", "high"), interval(found.shares[i], one, level)):
-            stored = np.array(data.x[:, i], np.float64)
-            stored[found.rows] = np.where(gone[found.rows], end, stored[found.rows])
-            stored = np.where(gone, np.clip(stored, within[0][:, i], within[1][:, i]), stored)
-            made[f"{column.name}.{name}"] = one.decoded(stored)
+        for side, end in zip(ends, interval(found.shares[i], one, level)):
+            side[gappy, i] = np.where(gone[gappy], end, side[gappy, i])
+            side[:, i] = np.where(gone, np.clip(side[:, i], within[0][:, i], within[1][:, i]), side[:, i])
+    for name, side in zip(("low", "high"), ends):
+        rows, kinds = dated(side, names, types, data.outside)
+        for i in np.flatnonzero(hidden.any(axis=0)):
+            if types[i].kind != "category":
+                made[f"{names[i]}.{name}"] = kinds[i].decoded(rows[:, i])
     if path.suffix.lower() == ".csv":  # empty where nothing was filled in
-        places = {column.name: i for i, column in enumerate(data.schema.columns or ())}
+        places = {name: i for i, name in enumerate(names)}
         gaps = {name: hidden[:, places[name.rpartition(".")[0]]] for name in made}
         made = {name: np.where(gaps[name], values.astype(str), "").astype(object) for name, values in made.items()}
     taken = [column.name for column in data.schema.columns or () if column.name in made]

@@ -210,7 +210,7 @@ def beyond_others(data: Dataset, known: Dataset) -> Dataset:
     x, train = np.array(data.x), known.subset("train")
     shown = np.ones(x.shape, bool) if data.mask is None else np.asarray(data.mask)
     for j, one in enumerate(data.schema.types or ()):
-        if one.kind != "number":
+        if one.kind not in ("number", "duration"):
             continue
         seen = train if known.mask is None else train[np.asarray(known.mask)[train, j]]
         others = np.asarray(known.x)[seen, j].astype(np.float64)
