@@ -254,8 +254,8 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
             if j < 0:
                 continue
             stored = (blamed.expected[i, k], blamed.low[i, k], blamed.high[i, k])
-            expected, low, high = types[j].texts(np.array(stored))
             own = types[j]
+            expected, low, high = structs.replace(own, after=None).texts(np.array(stored))
             if data.outside is not None and data.outside[row, j]:
                 own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
             there = data.mask is None or data.mask[row, j]
