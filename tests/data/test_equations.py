@@ -139,6 +139,20 @@ def test_what_a_stranger_wrote_is_no_equation() -> None:
     assert read("abc") == read(None) == read([[], "abcdef", 7]) == ()
 
 
+@pytest.mark.parametrize(("wrong", "said"), [(0, False), (2, True)])
+def test_fit_says_that_a_table_may_hold_mistakes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: int, said: bool
+) -> None:
+    orders(300, wrong=wrong).to_csv(tmp_path / "orders.csv", index=False)
+    fit = ["fit", str(tmp_path / "orders.csv"), "--recipe", "table-mixture", "--label", "none", "--epochs", "2"]
+    assert main([*fit, "--out", str(tmp_path / "run"), "--set", "posterior.choices=2"]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "may hold mistakes" in line]
+    assert bool(told) is said
+    if said:
+        start = f"This table may hold mistakes. Column 'total' is {TOTAL} in 298 rows, and not in 2: look at row 0, 1."
+        assert told[0].startswith(start)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("equations")

@@ -45,6 +45,10 @@ LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
 """From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 
 
+LOOK = "look at row"
+"""What stands in the sentences that name rows with a mistake."""
+
+
 def suspicions(dataset: Dataset) -> list[str]:
     """Say what of a table with named columns may not mean what it says."""
     schema = dataset.schema
@@ -69,7 +73,7 @@ def suspicions(dataset: Dataset) -> list[str]:
             one, [c.name for c in schema.columns], numbers(dataset.x, schema, dataset.mask, dataset.outside)
         )
         rows = ", ".join(str(name) for name in np.asarray(dataset.names)[np.flatnonzero(broken)[:LEAST_ROWS]])
-        look = f", and not in {one.broken}: look at row {rows}" if one.broken else ""
+        look = f", and not in {one.broken}: {LOOK} {rows}" if one.broken else ""
         found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
     for pair in ordered_in(dataset):
         if pair.broken:
@@ -77,7 +81,7 @@ def suspicions(dataset: Dataset) -> list[str]:
             rows = ", ".join(str(name) for name in np.asarray(dataset.names)[wrong])
             found.append(
                 f"{pair.first!r} lies after {pair.second!r} in {pair.broken} of the {pair.rows} rows that have both: "
-                f"look at row {rows}."
+                f"{LOOK} {rows}."
             )
     found += [
         f"Column {rule.second!r} is empty in {rule.rows} rows that began late, by {rule.first!r}, and seldom in the "
@@ -104,7 +108,7 @@ def suspicions(dataset: Dataset) -> list[str]:
             for value in lone_values(cells):
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 rows = ", ".join(str(row) for row in _rows_of(dataset, i, value)[:LEAST_ROWS])
-                found.append(f"Column {column.name!r} holds {words} far from all its other values: look at row {rows}.")
+                found.append(f"Column {column.name!r} holds {words} far from all its other values: {LOOK} {rows}.")
             for value in far_values(cells):
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 count = int(np.count_nonzero(every == value))

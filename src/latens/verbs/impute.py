@@ -274,10 +274,10 @@ def _intervals(
             side[:, i] = np.where(gone, np.clip(side[:, i], within[0][:, i], within[1][:, i]), side[:, i])
     # known: where other cells of the row give a hidden one, and the rows with these.
     ends = np.where(known[0], known[1], ends)
-    for name, side in zip(("low", "high"), ends):
-        rows, kinds = dated(side, names, types, data.outside)
-        for i in np.flatnonzero(hidden.any(axis=0)):
-            if types[i].kind != "category":
+    sides = [dated(side, names, types, data.outside) for side in ends]
+    for i in np.flatnonzero(hidden.any(axis=0)):
+        if types[i].kind != "category":
+            for name, (rows, kinds) in zip(("low", "high"), sides):
                 made[f"{names[i]}.{name}"] = kinds[i].decoded(rows[:, i])
     if path.suffix.lower() == ".csv":  # empty where nothing was filled in
         places = {name: i for i, name in enumerate(names)}

@@ -90,7 +90,7 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     )
     lines += [
         f"{one['target']} is {one['is']} in {one['real']:.0%} of real rows, {one['fake']:.0%} of synthetic ones."
-        for one in found["equations"]
+        for one in found.get("equations", ())
         if one["fake"] < one["real"] - BROKEN
     ][:1]
     attacks = found.get("attacks")
