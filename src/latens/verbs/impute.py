@@ -279,6 +279,8 @@ def _intervals(
         if types[i].kind != "category":
             for name, (rows, kinds) in zip(("low", "high"), sides):
                 made[f"{names[i]}.{name}"] = kinds[i].decoded(rows[:, i])
+    ends_of = (f"{name}.{end}" for name in names for end in ("p", "low", "high"))
+    made = {name: made[name] for name in ends_of if name in made}
     if path.suffix.lower() == ".csv":  # empty where nothing was filled in
         places = {name: i for i, name in enumerate(names)}
         gaps = {name: hidden[:, places[name.rpartition(".")[0]]] for name in made}
