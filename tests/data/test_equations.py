@@ -76,6 +76,39 @@ def test_sums_ratios_multiples_and_squares_are_found() -> None:
     assert words(body) == {"bmi": "kg / metres^2"}
 
 
+def jobs(rows: int = 600, wrong: int = 0) -> pd.DataFrame:
+    """A bill of work and parts less a rate, some of it in hours."""
+    rng = np.random.default_rng(3)
+    work, parts = np.round(rng.lognormal(5, 0.5, rows), 2), np.round(rng.lognormal(4.5, 0.9, rows), 2)
+    off = rng.choice([0, 5, 10], rows)
+    total = np.round((work + parts) * (1 - off / 100), 2)
+    total[:wrong] *= 10
+    return pd.DataFrame({"who": rng.choice(["a", "b"], rows), "work": work, "parts": parts, "off": off, "total": total})
+
+
+@pytest.mark.parametrize(("wrong", "found"), [(0, True), (11, True), (18, False)])
+def test_a_sum_times_a_rate_is_found_and_solved(wrong: int, found: bool) -> None:
+    frame = jobs(wrong=wrong)
+    told = {"total": "(work + parts) * (1 - off / 100)"}
+    assert words(frame) == (told if found else {})
+    if not found:
+        return
+    data = data_of(frame)
+    rules, names = found_in(data), list(frame)
+    assert read([list(rules[0])]) == rules
+    x, inside = np.asarray(data.x, np.float64), np.flatnonzero((data.split == 0) & (np.arange(600) >= wrong))
+    for name in ("work", "parts", "off", "total"):
+        hidden = np.zeros(x.shape, bool)
+        hidden[:, names.index(name)] = True
+        made, sure, _ = solved(rules, data.schema, np.where(hidden, 0.0, x), hidden)
+        rows = inside[sure[inside, names.index(name)]]
+        assert len(rows) > 0.9 * len(inside), name
+        off = np.abs(numbers(made, data.schema) - numbers(x, data.schema))[rows, names.index(name)]
+        assert (off <= (1e-9 if name == "off" else 0.0101)).all(), name  # half a cent is rounded either way
+    ratio = frame.assign(total=np.round((frame["work"] - 2 * frame["parts"]) ** 2, 2))
+    assert words(ratio) == {}
+
+
 def test_numbers_that_have_nothing_to_do_with_each_other_have_none() -> None:
     """Forty tables of eight columns of dice, ages, prices and shares: no equation in any."""
     for seed in range(40):

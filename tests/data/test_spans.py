@@ -1,5 +1,6 @@
 """Times between two dates: found both ways over strengths, written back exactly, kept by samples and fillings."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,53 @@ def test_a_time_is_said_with_the_date_that_it_is_counted_from() -> None:
         "0 days 00:00:00 after came",
         "3 days 00:00:00 after came",
     ]
+
+
+def stays(rows: int = 900) -> pd.DataFrame:
+    """Two dates that both are counted from a first one, of which the later never comes before the other."""
+    frame = orders(rows, longest=4).rename(columns={"came": "begun", "went": "done"})
+    rng = np.random.default_rng(5)
+    late = rng.choice([0, 30], rows)  # a bill at once, or thirty days after the beginning
+    paid = np.maximum(frame["done"], frame["begun"] + late.astype("timedelta64[D]"))
+    return frame.assign(paid=paid.to_numpy().astype("datetime64[D]"))
+
+
+SAID = {"done": {"kind": "date", "after": "begun"}, "paid": {"kind": "date", "after": "begun"}}
+
+
+def test_two_dates_that_follow_a_third_keep_their_own_order() -> None:
+    data = data_of(stays(), columns=SAID)
+    assert after_of(data) == {"done": "begun", "paid": "begun"}
+    rules = found_in(data)
+    assert {(one.first, one.second) for one in rules} == {("begun", "done"), ("begun", "paid"), ("done", "paid")}
+    assert [one.broken for one in rules] == [0, 0, 0]
+    x, names = np.array(data.x, np.float64), ["begun", "done", "kind", "paid"]
+    places = {column.name: i for i, column in enumerate(data.schema.columns or ())}
+    done, paid = places["done"], places["paid"]
+    assert sorted(places) == sorted(names)
+    x[:, done] = 3 - (data.schema.types or ())[done].low  # three days
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, paid] = True
+    low = limits(rules, data.schema, x, ~hidden)[0][:, paid]
+    assert (low + (data.schema.types or ())[paid].low == 3.0).all()  # not before the other is done
+    x[:, paid] = 0.0 - (data.schema.types or ())[paid].low
+    assert broken_in(rules, data.schema, x).all()
+    again = ordered_again(rules, data.schema, x, hidden)
+    assert (again[:, paid] + (data.schema.types or ())[paid].low == 3.0).all()
+    unknown = ~hidden
+    unknown[:, places["begun"]] = False
+    assert np.isneginf(limits(rules[-1:], data.schema, x, unknown)[0][:, paid]).all()  # without the beginning, nothing
+
+
+def test_samples_keep_the_order_of_two_dates_that_follow_a_third(tmp_path: Path) -> None:
+    stays().to_csv(tmp_path / "stays.csv", index=False)
+    fit = ["fit", str(tmp_path / "stays.csv"), "--recipe", "table-mixture", "--label", "none", "--epochs", "3"]
+    (tmp_path / "said.json").write_text(json.dumps(SAID))
+    more = ["--columns", str(tmp_path / "said.json"), "--set", "posterior.choices=2", "--out", str(tmp_path / "run")]
+    assert main([*fit, *more]) == 0
+    assert main(["sample", str(tmp_path / "run"), "-n", "1000", "--out", str(tmp_path / "new.csv")]) == 0
+    new = pd.read_csv(tmp_path / "new.csv")
+    assert ((new["begun"] <= new["done"]) & (new["done"] <= new["paid"])).all()
 
 
 def test_a_file_that_counts_dates_wrongly_is_refused() -> None:

@@ -43,5 +43,5 @@ def test_rows_come_back_with_it_and_ids_may_be_named_later(tmp_path: Path, capsy
     assert full["size"].notna().all()
     odd = ["detect", run, str(rows), "--top", "3", "--id", "no", "--out", str(tmp_path / "odd.csv")]
     assert main(odd) == 0  # held-out rows are read as the run reads them
-    assert pd.read_csv(tmp_path / "odd.csv")["row_id"].str.startswith("N-").all()
+    assert pd.read_csv(tmp_path / "odd.csv", sep=";")["row_id"].str.startswith("N-").all()
     capsys.readouterr()

@@ -37,6 +37,7 @@ FORMS = {"x": "{}", "1-x": "(1 - {})", "1+x": "(1 + {})", "1-x/100": "(1 - {} / 
 
 
 _Terms: TypeAlias = tuple[tuple[int, str, int], ...]  # the place of a column, one of `FORMS`, and a power or a sign
+_Found: TypeAlias = tuple[int, _Terms, float, tuple[int, str, int] | None]  # target, terms, factor and rate
 
 
 class Equation(NamedTuple):
@@ -49,6 +50,12 @@ class Equation(NamedTuple):
     within: float  # how far from it the target may lie: half of what it is rounded to
     rows: int  # with all of its columns
     broken: int  # of these, where it does not hold
+    rate: tuple[str, str, int, float] | None = None  # of a sum, a term that all of it is multiplied by
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the right side."""
+        return tuple(name for name, *_ in (*self.terms, *([self.rate] if self.rate else [])))
 
     @property
     def words(self) -> str:
@@ -56,7 +63,11 @@ class Equation(NamedTuple):
         parts = [(FORMS[form].format(name), power) for name, form, power, _ in self.terms]
         if not self.factor:
             made = "".join(f" {'+' if sign > 0 else '-'} {part}" for part, sign in parts)
-            return made[3:] if made.startswith(" + ") else made[1:]
+            made = made[3:] if made.startswith(" + ") else made[1:]
+            if self.rate is None:
+                return made
+            name, form, power, _ = self.rate
+            return f"({made}) {'*' if power > 0 else '/'} {FORMS[form].format(name)}"
         over = [part if power == -1 else f"{part}^{-power}" for part, power in parts if power < 0]
         upon = [part if power == 1 else f"{part}^{power}" for part, power in parts if power > 0]
         upon = [f"{self.factor:g}"] * (self.factor != 1.0) + upon
@@ -99,14 +110,16 @@ def find(
     found: dict[frozenset[str], tuple[tuple[float, ...], Equation]] = {}
     targets = [j for j in places if _often(x[:, j]) <= BY_CHANCE]
     sums = (one for j in targets for one in _sums(some, x, j, places, within[j], halves))
-    for j, terms, factor in (*_products(some, places, targets, within, percent, halves), *sums):
-        parts = tuple((names[i], form, power, halves[i]) for i, form, power in terms)
-        made = _checked(Equation(names[j], parts, factor, within[j], 0, 0), names, x)
+    rated = _rated(some, places, targets, within, percent, halves)
+    for j, terms, factor, rate in (*_products(some, places, targets, within, percent, halves), *sums, *rated):
+        named = [(names[i], form, power, halves[i]) for i, form, power in (*terms, *([rate] if rate else []))]
+        parts, last = tuple(named[: len(terms)]), named[-1] if rate else None
+        made = _checked(Equation(names[j], parts, factor, within[j], 0, 0, last), names, x)
         if made is None:
             continue
-        own = frozenset(name for name, *_ in (*made.terms, (names[j], "x", 1)))
+        own = frozenset((*made.columns, names[j]))
         off = float(np.nanmean(slack_of(made, names, x)) / np.nanstd(x[:, j]))
-        apart = sum(term[2] < 0 for term in made.terms) + (factor not in (0.0, 1.0))
+        apart = sum(term[2] < 0 for term in (*made.terms, *([last] if last else []))) + (factor not in (0.0, 1.0))
         rank = (max(apart - 1, 0), int(np.log10(off)), -j, apart, made.broken / made.rows + 1e-3 * len(terms))
         if own not in found or rank < found[own][0]:
             found[own] = rank, made
@@ -141,7 +154,7 @@ def _products(
     within: Sequence[float],
     percent: Sequence[bool],
     halves: Sequence[float],
-) -> Iterator[tuple[int, _Terms, float]]:
+) -> Iterator[_Found]:
     """The products of up to three terms that give a column in most of some rows, with that column and a factor."""
     terms = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
     values = np.stack([formed(some[:, i], form) for i, form in terms])
@@ -168,7 +181,7 @@ def _products(
                     for k in _agreeing(some[:, target], made, loose, rows, factor, within[target]).tolist():
                         one = _joined([terms[i] for i in at[rows[k]].tolist()], powers)
                         if one and not (factor[k] == 1.0 and len(one) == 1 and one[0][1:] == ("x", 1)):
-                            yield target, one, float(factor[k])  # the same column twice is told elsewhere
+                            yield target, one, float(factor[k]), None  # the same column twice is told elsewhere
 
 
 def _joined(terms: Sequence[tuple[int, str]], powers: Sequence[int]) -> _Terms:
@@ -231,7 +244,7 @@ def _agrees(target: np.ndarray, made: np.ndarray, within: Any) -> Bool[np.ndarra
 
 def _sums(
     some: np.ndarray, x: np.ndarray, target: int, places: Sequence[int], within: float, halves: Sequence[float]
-) -> Iterator[tuple[int, _Terms, float]]:
+) -> Iterator[_Found]:
     """The sums and differences of two or three columns, and of more by least squares, that give a column."""
     others = [i for i in places if i != target]
     for count in (2, 3):
@@ -243,7 +256,7 @@ def _sums(
             made = np.sum([signs[k] * some[:, at[:, k]] for k in range(count)], axis=0).T
             off = within + np.asarray(halves)[at].sum(axis=1)[:, None]
             for k in np.flatnonzero(_agrees(some[:, target], made, off)).tolist():
-                yield target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)), 0.0
+                yield target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)), 0.0, None
     rows = x[~np.isnan(x[:, [target, *others]]).any(axis=1)][:2000]
     if len(others) <= MOST_TERMS or len(rows) < max(LEAST_ROWS, 5 * len(others)):
         return
@@ -254,7 +267,37 @@ def _sums(
         kept = np.argsort(off, kind="stable")[: int(0.9 * len(rows))]
     signs = np.round(found).astype(int)
     if MOST_TERMS < np.count_nonzero(signs) <= MOST_ADDED and np.all(np.abs(signs) <= 1):
-        yield target, tuple((i, "x", int(sign)) for i, sign in zip(others, signs) if sign), 0.0
+        yield target, tuple((i, "x", int(sign)) for i, sign in zip(others, signs) if sign), 0.0, None
+
+
+def _rated(
+    some: np.ndarray,
+    places: Sequence[int],
+    targets: Sequence[int],
+    within: Sequence[float],
+    percent: Sequence[bool],
+    halves: Sequence[float],
+) -> Iterator[_Found]:
+    """The sums and differences of two columns, times or by a third one or a rate, that give a column."""
+    rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
+    for a, b in combinations(places, 2):
+        for sign in (1, -1):
+            total = some[:, a] + sign * some[:, b]
+            chosen = [one for one in rates if one[0] not in (a, b)]
+            if not chosen:
+                continue
+            parts = np.stack([formed(some[:, i], form) for i, form in chosen])
+            halved = np.array([[_half(halves[i], form)] for i, form in chosen])
+            for power in (1, -1):
+                with np.errstate(all="ignore"):
+                    made = total * parts**power
+                    loose = np.abs(parts**power) * (halves[a] + halves[b]) + np.abs(made) * halved / np.abs(parts)
+                for target in targets:
+                    rows = np.array([k for k, (i, _) in enumerate(chosen) if i != target], int)
+                    if target in (a, b) or not len(rows):
+                        continue
+                    for k in _agreeing(some[:, target], made, loose, rows, np.ones(len(rows)), within[target]).tolist():
+                        yield target, ((a, "x", 1), (b, "x", sign)), 0.0, (*chosen[rows[k]], power)
 
 
 def _checked(made: Equation, names: Sequence[str], x: np.ndarray) -> Equation | None:
@@ -275,8 +318,8 @@ def _checked(made: Equation, names: Sequence[str], x: np.ndarray) -> Equation | 
 
 def _circular(made: Equation, kept: Sequence[Equation]) -> bool:
     """Whether its target is needed for one of its terms."""
-    given = {one.target: {name for name, *_ in one.terms} for one in (*kept, made)}
-    reached = {name for name, *_ in made.terms}
+    given = {one.target: set(one.columns) for one in (*kept, made)}
+    reached = set(made.columns)
     while more := {name for one in reached for name in given.get(one, ())} - reached:
         reached |= more
     return made.target in reached
@@ -287,7 +330,7 @@ def _in_turn(kept: Sequence[Equation]) -> Iterator[Equation]:
     left = list(kept)
     while left:
         targets = {one.target for one in left}
-        one = next(one for one in left if not targets & {name for name, *_ in one.terms})
+        one = next(one for one in left if not targets & set(one.columns))
         left.remove(one)
         yield one
 
@@ -312,14 +355,26 @@ def value_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
     parts = [(formed(x[:, names.index(name)], form), power) for name, form, power, _ in one.terms]
     with np.errstate(all="ignore"):
         if not one.factor:
-            return np.sum([sign * part for part, sign in parts], axis=0)
+            return np.sum([sign * part for part, sign in parts], axis=0) * rate_of(one, names, x)
         return one.factor * np.prod([part**power for part, power in parts], axis=0)
+
+
+def rate_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
+    """What a sum is multiplied by."""
+    if one.rate is None:
+        return np.ones(len(x))
+    name, form, power, _ = one.rate
+    with np.errstate(all="ignore"):
+        return formed(x[:, names.index(name)], form) ** float(power)
 
 
 def slack_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
     """How far the target may lie from the right side, as it and the terms were rounded."""
     if not one.factor:
-        return np.full(len(x), one.within + sum(half for *_, half in one.terms))
+        rate, off = rate_of(one, names, x), sum(half for *_, half in one.terms)
+        with np.errstate(all="ignore"):
+            part = _half(one.rate[3], one.rate[1]) / np.abs(rate ** one.rate[2]) if one.rate else 0.0
+            return one.within + np.abs(rate) * off + np.abs(value_of(one, names, x)) * part
     with np.errstate(all="ignore"):
         parts = [abs(power) * _half(half, form) / np.abs(formed(x[:, names.index(name)], form))
                  for name, form, power, half in one.terms]  # fmt: skip
@@ -337,7 +392,7 @@ def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     """The equations between columns that a table has as numbers."""
     types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
-    return [one for one in rules if {one.target, *(name for name, *_ in one.terms)} <= own]
+    return [one for one in rules if {one.target, *one.columns} <= own]
 
 
 def solved(
@@ -361,7 +416,7 @@ def solved(
 
     for _ in range(len(rules) + 1):
         for one in placed(rules, schema):
-            columns = [names.index(one.target), *(names.index(name) for name, *_ in one.terms)]
+            columns = [names.index(name) for name in (one.target, *one.columns)]
             for k, j in enumerate(columns):
                 alone = open_[:, j] & (open_[:, columns].sum(axis=1) == 1)
                 if alone.any():
@@ -392,12 +447,13 @@ def computed(
 
 def _other(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Float[np.ndarray, " n"]:
     """The column of one term, given the target and the other terms."""
-    left, (_, form, power, _) = x[:, names.index(one.target)], one.terms[k]
-    rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :])
+    left, (_, form, power, _) = x[:, names.index(one.target)], (*one.terms, one.rate or one.terms[0])[k]
     with np.errstate(all="ignore"):
+        if not one.factor and k < len(one.terms):
+            rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], rate=None)
+            return power * (left / rate_of(one, names, x) - value_of(rest, names, x))
+        rest = one._replace(rate=None) if one.rate else one._replace(terms=one.terms[:k] + one.terms[k + 1 :])
         others = value_of(rest, names, x) if rest.terms else np.full(len(x), one.factor)
-        if not one.factor:
-            return power * (left - others)
         part = (left / others) ** (1.0 / power)
     part = part if form == "x" else 1.0 - part if form.startswith("1-") else part - 1.0
     return 100.0 * part if form.endswith("/100") else part
@@ -410,19 +466,25 @@ def read(stored: Any) -> tuple[Equation, ...]:
 
 
 def _read(row: Any) -> Equation | None:
-    number = lambda value: isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)  # noqa: E731
-    if not isinstance(row, list | tuple) or len(row) != 6 or not isinstance(row[0], str):
+    if not isinstance(row, list | tuple) or len(row) not in (6, 7) or not isinstance(row[0], str):
         return None
     terms = row[1] if isinstance(row[1], list | tuple) else ()
-    sound = [term for term in terms if isinstance(term, list | tuple) and len(term) == 4 and isinstance(term[0], str)
-             and term[1] in FORMS and term[2] in (-2, -1, 1, 2) and number(term[3])]  # fmt: skip
-    if not terms or len(sound) != len(terms) or len(terms) > MOST_ADDED or not all(map(number, row[2:])):
+    rate = [] if len(row) == 6 or row[6] is None else [row[6]]
+    sound = [term for term in (*terms, *rate) if _is_term(term)]
+    bad = len(sound) != len(terms) + len(rate) or not all(map(_is_number, row[2:6])) or (rate and row[2] != 0)
+    if not terms or bad or len(terms) > MOST_ADDED:
         return None
-    made = Equation(
-        row[0],
-        tuple((str(a), str(b), int(c), float(d)) for a, b, c, d in sound),
-        float(row[2]),
-        float(row[3]),
-        *map(int, row[4:]),
-    )
-    return None if row[0] in {name for name, *_ in made.terms} else made
+    parts = tuple((str(a), str(b), int(c), float(d)) for a, b, c, d in sound)
+    last = parts[-1] if rate else None
+    made = Equation(row[0], parts[: len(terms)], float(row[2]), float(row[3]), int(row[4]), int(row[5]), last)
+    return None if row[0] in made.columns else made
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _is_term(term: Any) -> bool:
+    if not isinstance(term, list | tuple) or len(term) != 4 or not isinstance(term[0], str):
+        return False
+    return term[1] in FORMS and term[2] in (-2, -1, 1, 2) and _is_number(term[3])

@@ -173,7 +173,8 @@ class Detect(Verb):
             plain.append(f"Next: --top 20 ranks the oddest{more}.")
         if self.top is None and len(flagged):
             plain.append(f"Next: open {at.out} and sort it by p_value.")
-        return Made(arrays=arrays, infinite=("surprise",), value=told, text="\n".join(text), plain=tuple(plain))
+        like = {"separator": at.separator(self.data), "infinite": ("surprise",)}
+        return Made(arrays=arrays, value=told, text="\n".join(text), plain=tuple(plain), **like)
 
     def _held_out(self, at: At) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
         """The rows to compare with, the training data where they can be read, and which of the first count."""

@@ -255,7 +255,11 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
                 continue
             stored = (blamed.expected[i, k], blamed.low[i, k], blamed.high[i, k])
             own = types[j]
-            expected, low, high = structs.replace(own, after=None).texts(np.array(stored))
+            expected, low, high = own.texts(np.array(stored))
+            if own.after:  # the value says already since when
+                expected, low, high = (
+                    text.removesuffix(f" after {own.after.column}") for text in (expected, low, high)
+                )
             if data.outside is not None and data.outside[row, j]:
                 own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
             there = data.mask is None or data.mask[row, j]
