@@ -39,8 +39,9 @@ def column(group: Any, name: str, words: list[str]) -> None:
 
 
 def write(
-    path: Path, x: np.ndarray, kind: np.ndarray, batch: np.ndarray, genes: list[str], *, layers: bool = False
-) -> Path:
+    path: Path, x: np.ndarray, kind: np.ndarray, batch: np.ndarray, genes: list[str], *, layers: bool = False,
+    columns: tuple[str, ...] = ("type", "donor"),
+) -> Path:  # fmt: skip
     with h5py.File(path, "w") as file:
         file.attrs["encoding-type"] = "anndata"
         sparse = scipy.sparse.csr_matrix(np.log1p(x).astype(np.float32) if layers else x.astype(np.float32))
@@ -54,8 +55,9 @@ def write(
             made = file.create_group(name)
             made.attrs["_index"] = "_index"
             made.create_dataset("_index", data=names, dtype=h5py.string_dtype())
-        column(file["obs"], "type", [f"t{k}" for k in kind])
-        column(file["obs"], "donor", [f"d{b}" for b in batch])
+        for name, words in (("type", [f"t{k}" for k in kind]), ("donor", [f"d{b}" for b in batch])):
+            if name in columns:
+                column(file["obs"], name, words)
         file["uns/note"] = "kept"
     return path
 
@@ -181,6 +183,65 @@ def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str
     _, err = said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--out", folder / "z.npz", code=3)
     assert "--unknown missing" in err
     said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--unknown", "missing", "--out", folder / "z.npz")
+
+
+def test_new_cells_need_no_label_and_the_true_cause_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run has the label `type`; each of these files has none, and one thing else is wrong with it."""
+    x, _, batch = counts()
+    third = np.where(np.arange(len(x)) < 3, 2, batch)
+    bare: dict[str, Any] = {"columns": ("donor",)}
+    write(folder / "bare.h5ad", x, batch, batch, GENES, **bare)
+    write(folder / "bare-third.h5ad", x, batch, third, GENES, **bare)
+    write(folder / "bare-fewer.h5ad", x[:, 1:], batch, batch, GENES[1:], **bare)
+    write(folder / "bare-alone.h5ad", x, batch, batch, GENES, columns=())
+    write(folder / "bare-logs.h5ad", np.log1p(x), batch, batch, GENES, **bare)
+    write(folder / "bare-layer.h5ad", x, batch, batch, GENES, layers=True, **bare)
+    words = ("encode", folder / "run")
+    said(capsys, *words, folder / "bare.h5ad", "--out", folder / "b.npz")
+    known = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=lt.load(folder / "run").schema)
+    with np.load(folder / "b.npz") as found:
+        np.testing.assert_allclose(found["mean"], lt.load(folder / "run").encode(known), atol=1e-6)
+    causes = {
+        "bare-third": "has no name 'd2'; no training row had it",
+        "bare-fewer": "lacks 1 of the model's 10 genes",
+        "bare-alone": "has no 'donor', a condition that the model reads",
+        "bare-logs": "X holds fractions, not counts (log-normalised, say); the model is of counts",
+    }
+    for name, cause in causes.items():
+        _, err = said(capsys, *words, folder / f"{name}.h5ad", "--out", folder / "b.npz", code=3)
+        assert cause in err, name
+        assert "type" not in err
+    # The layer of the training cells is taken where it is there; where X is asked for, the error names the layer.
+    said(capsys, *words, folder / "bare-layer.h5ad", "--out", folder / "b.npz")
+    with pytest.raises(DataError, match=r"holds fractions.*--layer counts"):
+        lt.load_data(str(folder / "bare-layer.h5ad"), schema=lt.load(folder / "run").schema)
+    # A column that is asked for must be there.
+    asked = (*words, folder / "bare-fewer.h5ad", "--label", "type", "--out", folder / "b.npz")
+    _, err = said(capsys, *asked, code=3)
+    assert "obs has no column 'type'" in err
+
+
+def test_a_batch_that_no_training_cell_had(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("encode", folder / "run", folder / "third.h5ad", "--out", folder / "t.npz")
+    _, err = said(capsys, *words, code=3)
+    assert "Did you mean" not in err
+    assert "(d0, d1): --given donor=d" in err
+    assert "--unknown missing" in err
+    _, err = said(capsys, *words, "--given", "donor=d1")
+    assert "3 cells of other donor names count as donor=d1" in err
+    with np.load(folder / "t.npz") as found:
+        assert found["given_donor"][:3].tolist() == ["d1"] * 3
+    _, err = said(capsys, *words, "--unknown", "missing")
+    assert "3 cells of other donor names count as the mean of all" in err
+    with np.load(folder / "t.npz") as found:
+        assert found["given_donor"][:3].tolist() == [""] * 3
+        assert set(found["given_donor"][3:].tolist()) == {"d0", "d1"}
+    schema = lt.load(folder / "run").schema
+    data = lt.load_data(str(folder / "third.h5ad"), schema=schema, unknown="missing")
+    assert data.cond is not None
+    usual = np.eye(2)[int(next(iter(schema.conditions or ())).usual)]
+    np.testing.assert_allclose(data.cond["given"][:3], np.full((3, 2), 0.5) - usual)
+    np.testing.assert_allclose(data.cond["given"][3:], np.eye(2)[counts()[2][3:]] - usual)
 
 
 def test_expression_is_of_one_depth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

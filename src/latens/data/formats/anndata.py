@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latens.data.formats.tables import check_column_names, frame_column
-from latens.data.raw import ColumnRoles, Raw, damaged
+from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged
 from latens.data.rows import unmasked
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows, compressed, is_sparse, sparse_rows
@@ -93,9 +93,14 @@ def _conditions(columns: Sequence[str], raw: Raw, roles: ColumnRoles, where: str
     return [name for name in roles.beside if name in columns]
 
 
-def with_genes(raw: Raw, schema: Schema, unknown: str, where: str) -> np.ndarray | None:
-    """Bring cells to the genes of a model, by name; those of other genes are left out, with a note."""
+def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | None = None) -> np.ndarray | None:
+    """Bring counts of cells to the genes of a model, by name; those of other genes are left out, with a note."""
+    # layer: the name of the matrix that was read, None for X.
     # returns: true where a gene was counted, where genes are missing and `unknown` allows that; else None.
+    if not _whole(raw.x):
+        fix = "Give the counts, as the training cells had them."
+        fix = f"Name the layer with the counts: --layer {raw.layers[0]}." if raw.layers else fix
+        raise DataError(f"{_matrix_of(layer)} {_FRACTIONS}; the model is of counts.", where=where, fix=fix)
     wanted, have = [column.name for column in schema.columns or ()], list(raw.columns or ())
     place = {name: at for at, name in enumerate(have)}
     lacking = [name for name in wanted if name not in place]
@@ -126,22 +131,30 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str) -> np.ndarray
 
 def _counted(raw: Raw, layers: Sequence[str], roles: ColumnRoles) -> Raw:
     """The rows, marked as cells; with a note where they are no counts and a layer may hold these."""
-    raw.cells = True
-    values = raw.x.matrix.data if isinstance(raw.x, SparseRows) else raw.x
-    whole = values.dtype.kind in "iub" or bool(np.all(values == np.floor(values)))
-    if not whole:
-        at = "X" if roles.layer is None else f"the layer {roles.layer!r}"
-        others = [name for name in layers if name != roles.layer]
-        also = f"; --layer takes one of {', '.join(others)}" if others else ""
-        raw.notes += (f"{at} holds fractions, not counts (log-normalised, say){also}",)
+    raw.cells, raw.layers = True, tuple(name for name in layers if name != roles.layer)
+    if not _whole(raw.x):
+        also = f"; --layer takes one of {', '.join(raw.layers)}" if raw.layers else ""
+        raw.notes += (f"{_matrix_of(roles.layer)} {_FRACTIONS}{also}",)
     return raw
+
+
+_FRACTIONS = "holds fractions, not counts (log-normalised, say)"
+
+
+def _whole(x: Any) -> bool:
+    values = x.matrix.data if isinstance(x, SparseRows) else x
+    return values.dtype.kind in "iub" or bool(np.all((values == np.floor(values)) | np.isnan(values)))
+
+
+def _matrix_of(layer: str | None) -> str:
+    return "X" if layer is None else f"the layer {layer!r}"
 
 
 def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple[str, str]]:
     for name in roles.asked().values():
         if name not in columns:
             hint = nearest(name, columns) if columns else "It has none: leave --label and --id out."
-            raise DataError(f"obs has no column {name!r}.", where=where, fix=hint)
+            raise LackingColumn(f"obs has no column {name!r}.", where=where, fix=hint)
     return list(roles.asked().items())
 
 
