@@ -11,6 +11,7 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
+from latens.evaluation.latents import neighbourhoods
 from latens.pictures.source import Source
 from latens.workflow.plain import following, kind_of
 
@@ -294,6 +295,26 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
     assert "given donor and the total of each row" in found["log_marginal"]["protocol"]
     assert "a negative binomial a gene given total and donor" in found["gain_over_genes"]["protocol"]
     assert "gain_over_independent" not in found
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    codes, (x, kind, batch) = trained.encode(data).reshape(len(data), -1), counts()
+    ours, other = neighbourhoods.nearest(codes), neighbourhoods.nearest(neighbourhoods.components(x, 2))
+    for near, z, name in ((ours, codes, ""), (other, neighbourhoods.components(x, 2), "_components")):
+        wanted = {
+            "type_agreement": neighbourhoods.same_type(near, kind).mean(),
+            "batch_mixing": neighbourhoods.mixed(near, batch, kind).mean(),
+            "depth_explained": neighbourhoods.explained(z, np.log(x.sum(axis=1))),
+        }
+        for one, value in wanted.items():
+            assert found[one + name]["value"] == pytest.approx(value, abs=0.01), one + name
+    assert "2 principal components of log(1 + counts at the median total) of 120 cells" in (
+        found["batch_mixing_components"]["protocol"]
+    )
+    out, _ = said(capsys, "evaluate", folder / "run", "--num-samples", "5")
+    plain = next(line for line in out.split("\n") if line.startswith("Codes: types of neighbours "))
+    assert plain.count("(PCA: ") == 3
+    for words in ("types of neighbours ", "batches mixed ", "log depth in codes "):
+        assert any(line.startswith(f"  {words}") and "principal components: " in line for line in out.split("\n"))
 
 
 def test_other_models_have_no_expression(capsys: pytest.CaptureFixture[str]) -> None:

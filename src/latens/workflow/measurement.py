@@ -50,6 +50,7 @@ from latens.evaluation.samples.dependence import dependence
 from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
+from latens.workflow.codes import beside_components
 from latens.workflow.inputs import has_likelihood, is_grey, knows_pairs
 from latens.workflow.metrics import with_units
 from latens.workflow.pairs import of_pairs
@@ -141,6 +142,8 @@ def measured(
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
+        for name, estimate in beside_components(trained, data, seed=seed).items():
+            work.put(name, estimate)
         for name, estimate in {
             **ends_auc(trained, data, positions, seed=seed), **steps_outside(trained, data, positions),
         }.items():  # fmt: skip
