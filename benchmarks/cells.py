@@ -162,7 +162,7 @@ def mixing(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         test, train = data.subset("test"), data.subset("train")
         found = evaluation.log_marginal(trained.rows(data, test), num_samples=50)
         given = data.cond["given"]
-        alone = depth_baseline(cells.x[train] * 1.0, cells.x[test] * 1.0, (given[train], given[test]))
+        alone = depth_baseline(cells.x[train] * 1.0, cells.x[test] * 1.0, (given[train], given[test])).sum(axis=1)
         gain = found - alone
         print(
             f"         gain over genes alone {gain.mean():.2f} ± {gain.std(ddof=1) / len(gain) ** 0.5:.2f} nats a cell",

@@ -11,8 +11,11 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
+from latens.evaluation import log_marginal
 from latens.evaluation.latents import neighbourhoods
+from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
+from latens.workflow.codes import gene_gains, genes_alone
 from latens.workflow.plain import following, kind_of
 
 h5py = pytest.importorskip("h5py")
@@ -261,6 +264,10 @@ def test_expression_is_of_one_depth(folder: Path, capsys: pytest.CaptureFixture[
         with np.load(folder / "one.npz") as found:
             means.append(found["mean"])
     np.testing.assert_allclose(np.mean(means, axis=0), every, rtol=1e-4)
+    text, _ = said(capsys, "express", folder / "run", folder / "cells.h5ad", "--out", folder / "one.npz", "--json")
+    assert json.loads(text)["total"] == 10_000
+    with np.load(folder / "one.npz") as found:
+        np.testing.assert_allclose(found["mean"].sum(axis=1), 10_000, rtol=1e-4)
     assert np.all(means[1][:, 5] > means[0][:, 5])  # the gene that the second donor has more of
     out_, _ = said(
         capsys, "express", folder / "run", folder / "cells.h5ad", "--own", "--out", folder / "e.csv", "--json"
@@ -284,6 +291,22 @@ def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.
     assert "false discoveries" in rest
     said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t0,t1", "--out", folder / "v.png")
     assert (folder / "v.png").stat().st_size > 5000
+    both = f"{folder / 'b.png'},{folder / 'b.csv'}"
+    _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--out", both)
+    assert "b.png, " in err
+    assert (folder / "b.png").read_bytes()[:4] == b"\x89PNG"
+    table = np.genfromtxt(folder / "b.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert table["called"].tolist() == [int(fdr <= 0.05) for fdr in table["expected_fdr"]]
+    assert set(table["called"].tolist()) == {0, 1}
+    assert set(zip(table["first"].tolist(), table["second"].tolist())) == {("t1", "t0")}
+    np.testing.assert_allclose(table["mean_first"].sum(), 10_000, rtol=0.1)
+    # Those that are printed as equally sure stand by the size of the change.
+    shown = np.round(table["probability"], 3)
+    assert (np.diff(shown) <= 0).all()
+    for one in np.unique(shown):
+        assert (np.diff(np.abs(table["log2_fold_change"][shown == one])) <= 0).all()
+    for wrong in ("b.csv,b.parquet", "b.png,c.png", "b.png,c.txt"):
+        said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--out", wrong, code=2)
     for groups, words in (("t0,t9", "has no 't9'"), ("t0,t1,t2", "names no two groups")):
         _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", groups, code=2)
         assert words in err
@@ -307,14 +330,37 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
         }
         for one, value in wanted.items():
             assert found[one + name]["value"] == pytest.approx(value, abs=0.01), one + name
-    assert "2 principal components of log(1 + counts at the median total) of 120 cells" in (
-        found["batch_mixing_components"]["protocol"]
+    assert (
+        "2 principal components of log(1 + counts at the median total) of 120 cells"
+        in (found["batch_mixing_components"]["protocol"])
     )
     out, _ = said(capsys, "evaluate", folder / "run", "--num-samples", "5")
     plain = next(line for line in out.split("\n") if line.startswith("Codes: types of neighbours "))
     assert plain.count("(PCA: ") == 3
     for words in ("types of neighbours ", "batches mixed ", "log depth in codes "):
         assert any(line.startswith(f"  {words}") and "principal components: " in line for line in out.split("\n"))
+
+
+def test_genes_add_up_to_the_gain_over_genes_alone(folder: Path) -> None:
+    """By the same draws, the genes and the codes sum to log p(x) minus that of genes alone, to the last digit."""
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    rows = data.subset("test")
+    found = gene_gains(trained, data, rows)
+    assert found.gained.shape == (len(rows), 10)
+    batch = trained.batch(data, rows)
+    alone = genes_alone(data, batch)
+    log_p = log_marginal(trained.rows(batch), num_samples=5000)
+    total = found.gained.sum(axis=1) + found.latents
+    np.testing.assert_allclose(total, log_p - alone.sum(axis=1), atol=0.25)
+    assert abs((total - log_p + alone.sum(axis=1)).mean()) < 0.05
+    # The genes in which the types differ, and no other, gain.
+    assert set(np.argsort(-found.gained.mean(axis=0))[:2].tolist()) == {0, 1}
+    assert found.latents.mean() < 0.0
+    source = Source(trained, data)
+    applies = {name for name, one in PICTURES.items() if all(NEEDS[word](source) for word in one.needs.split(", "))}
+    assert "gene-gains" in applies
+    assert "column-errors" not in applies
 
 
 def test_other_models_have_no_expression(capsys: pytest.CaptureFixture[str]) -> None:

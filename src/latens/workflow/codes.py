@@ -1,10 +1,17 @@
-"""How good codes of cells are, beside as many principal components of log-normalised counts."""
+"""How good codes of cells are: beside principal components of log-normalised counts, and gene by gene."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from latens.data import Dataset
+from latens.data.batches import Batch
 from latens.data.given import GIVEN, cells_of
 from latens.evaluation import Estimate, encode
+from latens.evaluation.evidence.by_column import nats_by_column
+from latens.evaluation.evidence.depth import depth_baseline
+from latens.evaluation.evidence.factors import MOST_VALUES
 from latens.evaluation.latents.neighbourhoods import Told, components, neighbourhoods
 from latens.workflow.sample_sets import some
 from latens.workflow.trained import TrainedModel
@@ -12,6 +19,8 @@ from latens.workflow.trained import TrainedModel
 MOST_CELLS = 2000
 """Cells of all splits whose codes are compared."""
 LEAST_CELLS = 50
+GENE_DRAWS = 50
+"""Draws of z a cell, for log p(x) by gene."""
 
 
 def beside_components(trained: TrainedModel, data: Dataset, *, seed: int = 0) -> dict[str, Estimate]:
@@ -32,6 +41,34 @@ def beside_components(trained: TrainedModel, data: Dataset, *, seed: int = 0) ->
     words = f"{count} principal components of log(1 + counts at the median total) {of}"
     other = neighbourhoods(components(counts, count), told, words)
     return made | {f"{name}_components": value for name, value in other.items()}
+
+
+def genes_alone(data: Dataset, batch: Batch) -> Float[np.ndarray, "n genes"]:
+    """The log probability of each gene of cells given total and batch, under a negative binomial a gene of training."""
+    # 0 where a gene is missing. Of very many training cells the first in the order of their ids are taken.
+    train, cells = data.subset("train"), int(np.prod(data.schema.shape))
+    kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][: max(1, MOST_VALUES // cells)])
+    told = [None if one is None else one.get(GIVEN) for one in (data.cond, batch.cond)]
+    given = None if told[0] is None else told[0][kept], None if told[1] is None else np.asarray(told[1])
+    flat: Any = lambda one: None if one is None else np.asarray(one).reshape(len(one), -1)  # noqa: E731
+    masks = flat(None if data.mask is None else data.mask[kept]), flat(batch.mask)
+    weight = None if data.weight is None else data.weight[kept].astype(np.float64)
+    rows, test = np.asarray(data.x[kept], np.float64), np.asarray(batch.x, np.float64)
+    return depth_baseline(flat(rows), flat(test), given, masks=masks, weight=weight)
+
+
+class GeneGains(NamedTuple):
+    """What log p(x) of cells gains over a negative binomial of each gene, gene by gene, nats a cell."""
+
+    gained: Float[np.ndarray, "n genes"]  # the mean of log p(x_g | z) over p(z | x) minus that of the gene alone
+    latents: Float[np.ndarray, " n"]  # what the codes cost; with the genes it sums to the gain of log p(x)
+
+
+def gene_gains(trained: TrainedModel, data: Dataset, positions: np.ndarray, *, seed: int = 0) -> GeneGains:
+    """What codes of cells say of each gene beyond its own negative binomial, given total and batch."""
+    batch = trained.batch(data, positions)
+    found = nats_by_column(trained.rows(batch, seed=seed), num_samples=GENE_DRAWS)
+    return GeneGains(found.columns - genes_alone(data, batch), found.latents)
 
 
 def _batches(data: Dataset, rows: np.ndarray) -> np.ndarray | None:

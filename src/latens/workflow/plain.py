@@ -89,12 +89,11 @@ def better(metrics: Numbers, *, split: str, held_out: bool | None, cells: float,
 
 def codes_of_cells(metrics: Numbers) -> str:
     """What codes of cells keep, beside what as many principal components of log-normalised counts do."""
-    said = ("type_agreement", "types of neighbours"), ("batch_mixing", "batches mixed"), ("depth_explained", "log depth")
+    said = {"type_agreement": "types of neighbours", "batch_mixing": "batches mixed", "depth_explained": "depth left"}
     parts = []
-    for name, words in said:
-        if name in metrics:
-            ours, other = (metrics[one]["value"] for one in (name, f"{name}_components"))
-            parts.append(f"{words} {100 * ours:.0f} % (PCA: {100 * other:.0f} %)")
+    for name in filter(metrics.__contains__, said):
+        ours, other = (metrics[one]["value"] for one in (name, f"{name}_components"))
+        parts.append(f"{said[name]} {100 * ours:.0f} % (PCA: {100 * other:.0f} %)")
     return f"Codes: {', '.join(parts)}."
 
 
