@@ -17,6 +17,7 @@ from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
 from latens.workflow.codes import gene_gains, genes_alone
 from latens.workflow.plain import following, kind_of
+from latens.workflow.sample_sets import SampleSets
 
 h5py = pytest.importorskip("h5py")
 
@@ -339,6 +340,37 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
     assert plain.count("(PCA: ") == 3
     for words in ("types of neighbours ", "batches mixed ", "log depth in codes "):
         assert any(line.startswith(f"  {words}") and "principal components: " in line for line in out.split("\n"))
+
+
+def test_samples_are_compared_at_the_totals_and_batches_of_the_rows(folder: Path) -> None:
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    rows = data.subset("test")
+    sets = SampleSets(trained, data, rows, 0)
+    cond = sets.conditions(3 * len(rows))
+    assert cond is not None
+    total, batch = np.log(data.x[rows].sum(axis=1)), data.cond["given"][rows]  # type: ignore[index]
+    own = sorted(zip(total.round(4).tolist(), batch[:, 1].tolist()))
+    told = sorted(zip(cond["depth"].round(4).tolist(), cond["given"][:, 1].tolist()))
+    np.testing.assert_allclose(told[::3], own, atol=1e-3)  # three of each, total and batch of one cell
+    made = np.log(sets.samples.sum(axis=1))
+    assert made.std() == pytest.approx(total.std(), rel=0.25)
+    assert np.corrcoef(made, sets.conditions(len(made))["depth"])[0, 1] > 0.8  # type: ignore[index]
+    # A replicated data set has the totals of the cells that are checked, each in its place.
+    replicates = np.log(sets.replicates().sum(axis=2))
+    for one in replicates[:5]:
+        assert np.corrcoef(one, np.log(sets.checked.sum(axis=1)))[0, 1] > 0.8
+
+
+def test_a_prior_is_fitted_to_codes_beside_a_label_that_is_not_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the warning mode-dropping says; the codes stay, so that only the prior is another."""
+    said(capsys, "refit", folder / "run", "--prior", "mixture", "--out", folder / "mixed.safetensors")
+    ours, other = lt.load(folder / "run"), lt.load(folder / "mixed.safetensors")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=ours.schema)
+    np.testing.assert_array_equal(ours.encode(data), other.encode(data))
+    assert type(other.model.prior_part) is not type(ours.model.prior_part)
 
 
 def test_genes_add_up_to_the_gain_over_genes_alone(folder: Path) -> None:
