@@ -13,6 +13,7 @@ from latens.cli.main import main
 from latens.errors import DataError
 from latens.evaluation import log_marginal
 from latens.evaluation.latents import neighbourhoods
+from latens.pictures import latent
 from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
 from latens.workflow.codes import gene_gains, genes_alone
@@ -106,6 +107,19 @@ def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.Ca
     assert len(types) == len(data)
 
 
+def test_pictures_of_cells_say_cells_how_many_and_by_what(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    monkeypatch.setattr("latens.pictures.source.MAPPED", 60)
+    source = Source(trained, data)
+    types, donors = latent.draw_map(source), latent.draw_map_conditions(source)
+    assert types is not None
+    assert donors is not None
+    assert types[0].get_title("left") == "t-SNE of the codes of 60 of 120 cells, by type"
+    assert donors[0].get_title("left") == "t-SNE of the codes of 60 of 120 cells, by donor"
+    assert "cells" in latent.draw_latent(source)[0].get_title("left")  # type: ignore[index]
+
+
 def test_pictures_compare_samples_at_the_totals_of_the_rows(folder: Path) -> None:
     """At one total for all samples no two counts would go together; totals of cells here vary by a factor of 5."""
     trained = lt.TrainedModel.load(str(folder / "run" / "model.safetensors"))
@@ -136,6 +150,13 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
     assert "--layer takes one of counts" in out
+    assert "obs          donor (2 names), type (2 names)" in out
+    assert "layers       counts" in out
+    assert "you may add  --label type --condition donor --layer counts" in out
+    assert "far from its other values" not in out  # of genes of few counts that says nothing
+    out, _ = said(capsys, "check", folder / "cells.h5ad", "--layer", "counts", "--json")
+    assert json.loads(out)["flags"] == "--label type --condition donor"
+    assert json.loads(out)["layers"] == ["counts"]
     _, err = said(capsys, "check", folder / "cells.h5ad", "--layer", "count", code=3)
     assert "'count'" in err
     assert "counts" in err

@@ -36,7 +36,8 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
     axes = figures.marginals(data, samples, names, columns=chosen, weight=weight, theme=source.theme)
     table = figures.marginals_table(data, samples, names, columns=chosen, weight=weight)
     if chosen is not None:
-        headline(axes, f"Data and samples, {MOST} of {len(names)} columns: those that vary most", source.theme)
+        what = "genes" if source.rows_called == "cells" else "columns"
+        headline(axes, f"Data and samples, {MOST} of {len(names)} {what}: those that vary most", source.theme)
     for ax, i in zip(np.ravel(axes), drawn_columns(len(names)) if types else ()):
         one = types[i]
         if one.named:

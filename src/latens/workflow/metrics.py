@@ -106,14 +106,12 @@ _METRICS = (
            "neighbours of other batches over those expected", short="batches mixed", told="always"),
     Metric("depth_explained", "share", "measure", "its own counts given totals", "log depth that codes explain, R^2",
            short="log depth in codes", told="always"),
-    *(
-        Metric(f"{name}_components", unit, "measure", "its own counts given totals", f"{words}, principal components",
-               beside=True)
-        for name, unit, words in (
-            ("type_agreement", "accuracy", "types of neighbours"), ("batch_mixing", "share", "batches mixed"),
-            ("depth_explained", "share", "log depth in codes"),
-        )
-    ),
+    Metric("type_agreement_components", "accuracy", "measure", "its own counts given totals, labels",
+           "types of neighbours, principal components", beside=True),
+    Metric("batch_mixing_components", "share", "measure", "its own counts given totals, conditions",
+           "batches mixed, principal components", beside=True),
+    Metric("depth_explained_components", "share", "measure", "its own counts given totals",
+           "log depth in principal components", beside=True),
     Metric("gain_over_seasonal_naive", "nats", "measure", "its own series", "gain over the step a season before",
            over="the step a season before"),
     Metric("gain_over_regression", "nats", "measure", "its own series", "gain over a regression on earlier steps",

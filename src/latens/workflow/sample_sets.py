@@ -136,7 +136,8 @@ class SampleSets:
         rows = self.positions if like is None else like
         if reads_labels and data.label is not None:
             rows = rows[data.label[rows] >= 0]
-        rows = np.resize(rows, n) if like is not None else np.random.default_rng(self.seed).permutation(np.resize(rows, n))
+        rows = np.resize(rows, n)
+        rows = rows if like is not None else np.random.default_rng(self.seed).permutation(rows)
         found = trained.condition(data.label[rows] if reads_labels and data.label is not None else None) or {}
         if trained.schema.conditions and data.cond is not None:
             found[GIVEN] = data.cond[GIVEN][rows]

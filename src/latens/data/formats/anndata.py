@@ -4,6 +4,7 @@ The file is read with h5py alone, by the documented format (https://anndata.read
 X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
 def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     """Read the rows of an open .h5ad file."""
     where = store.where
-    layers = _layers(store)
+    layers = layer_names(store)
     if roles.layer is not None and roles.layer not in layers:
         raise _no_layer(roles.layer, layers, where)
     key = "X" if roles.layer is None else f"layers/{roles.layer}"
@@ -62,8 +63,7 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     obs, var = store.item("obs"), store.item("var")
     if not store.is_group(obs) or not store.is_group(var):
         raise DataError("is written by an anndata older than 0.7.", where=where, fix=_REWRITE)
-    skipped = ("__categories", store.attribute(obs, "_index"))
-    columns = [name for name in obs if name not in skipped]
+    columns = _columns(store, obs)
     picked = {role: _column(store, obs, f"obs/{name}") for role, name in _asked(columns, roles, where)}
     names, genes = _index(store, obs, "obs"), _index(store, var, "var")
     made = _raw(store.matrix(key) if store.stays else _matrix(store, key), picked, names, genes, where, roles)
@@ -71,7 +71,20 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     return made if store.stays else _counted(made, layers, roles)
 
 
-def _layers(store: "Store") -> list[str]:
+def _columns(store: "Store", obs: Any) -> list[str]:
+    return [name for name in obs if name not in ("__categories", store.attribute(obs, "_index"))]
+
+
+def columns_beside(store: "Store") -> list[tuple[str, np.ndarray]]:
+    """The columns of `obs` that can be read, with their cells."""
+    obs, found = store.item("obs"), []
+    for name in _columns(store, obs) if store.is_group(obs) else []:
+        with contextlib.suppress(DataError):  # of an encoding that no role can take
+            found.append((name, _column(store, obs, f"obs/{name}")))
+    return found
+
+
+def layer_names(store: "Store") -> list[str]:
     """The names of the layers of an open file."""
     if store.file.get("layers", getlink=True) is None:
         return []
