@@ -82,6 +82,13 @@ def test_components_are_of_log_normalised_counts() -> None:
     np.testing.assert_allclose(n.log_normalised(counts), logs)
     left, size, _ = np.linalg.svd(logs - logs.mean(axis=0), full_matrices=False)
     np.testing.assert_allclose(np.abs(n.components(counts, 3)), np.abs(left[:, :3] * size[:3]), atol=1e-4)
+    logs = (logs - logs.mean(axis=0)) / logs.std(axis=0, ddof=1)
+    left, size, _ = np.linalg.svd(logs, full_matrices=False)
+    found = n.components(counts, 3, scaled=True)
+    np.testing.assert_allclose(np.abs(found), np.abs(left[:, :3] * size[:3]), atol=1e-4)
+    rare = np.zeros((400, 3), int)
+    rare[:, 0], rare[0, 1] = 1000, 1000  # 20 deviations above the mean: cut at 10
+    assert np.abs(n.components(rare, 1, scaled=True)).max() < 15.0
 
 
 def test_what_is_known_says_what_is_measured() -> None:

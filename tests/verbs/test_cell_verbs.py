@@ -343,8 +343,11 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
     trained = lt.load(folder / "run")
     data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
     codes, (x, kind, batch) = trained.encode(data).reshape(len(data), -1), counts()
-    ours, other = neighbourhoods.nearest(codes), neighbourhoods.nearest(neighbourhoods.components(x, 2))
-    for near, z, name in ((ours, codes, ""), (other, neighbourhoods.components(x, 2), "_components")):
+    # The better one of principal components of genes as they are and scaled.
+    ways = [neighbourhoods.components(x, 2, scaled=scaled) for scaled in (False, True)]
+    other = max(ways, key=lambda way: neighbourhoods.same_type(neighbourhoods.nearest(way), kind).mean())
+    for z, name in ((codes, ""), (other, "_components")):
+        near = neighbourhoods.nearest(z)
         wanted = {
             "type_agreement": neighbourhoods.same_type(near, kind).mean(),
             "batch_mixing": neighbourhoods.mixed(near, batch, kind).mean(),
@@ -352,10 +355,9 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
         }
         for one, value in wanted.items():
             assert found[one + name]["value"] == pytest.approx(value, abs=0.01), one + name
-    assert (
-        "2 principal components of log(1 + counts at the median total) of 120 cells"
-        in (found["batch_mixing_components"]["protocol"])
-    )
+    scaled = ", genes scaled" if other is ways[1] else ""
+    words = f"2 principal components of log(1 + counts at the median total){scaled} of 120 cells"
+    assert words in found["batch_mixing_components"]["protocol"]
     out, _ = said(capsys, "evaluate", folder / "run", "--num-samples", "5")
     plain = next(line for line in out.split("\n") if line.startswith("Codes: types of neighbours "))
     assert plain.count("(PCA: ") == 3

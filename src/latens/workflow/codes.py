@@ -38,8 +38,13 @@ def beside_components(trained: TrainedModel, data: Dataset, *, seed: int = 0) ->
     of = f"of {len(rows):,} cells"
     made = neighbourhoods(codes, told, f"means of q(z | x) {of}")
     count = codes.shape[1]
-    words = f"{count} principal components of log(1 + counts at the median total) {of}"
-    other = neighbourhoods(components(counts, count), told, words)
+    # Whichever way tells types apart better is the one to beat; without types genes as they are.
+    ways = []
+    for scaled in (False, True) if told.kind is not None else (False,):
+        words = f"{count} principal components of log(1 + counts at the median total)"
+        words += f"{', genes scaled' if scaled else ''} {of}"
+        ways.append(neighbourhoods(components(counts, count, scaled=scaled), told, words))
+    other = max(ways, key=lambda way: way["type_agreement"].value if "type_agreement" in way else 0.0)
     return made | {f"{name}_components": value for name, value in other.items()}
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.factors import ALONE, principal
 
+MOST_DEVIATIONS = 10.0
 NEIGHBOURS = 15
 """Nearest cells that are looked at, without the cell itself."""
 
@@ -27,9 +28,15 @@ def log_normalised(counts: np.ndarray) -> Float[np.ndarray, "n genes"]:
 
 
 @ALONE
-def components(counts: np.ndarray, count: int) -> Float[np.ndarray, "n count"]:
+def components(counts: np.ndarray, count: int, *, scaled: bool = False) -> Float[np.ndarray, "n count"]:
     """The first principal components of log-normalised counts: the codes that anyone has without a model."""
-    logs = log_normalised(counts).astype(np.float32)
+    # scaled: whether each gene has the variance 1, and lies within 10 deviations of its mean, as by scanpy.pp.scale.
+    logs = log_normalised(counts)
+    if scaled:
+        spread = logs.std(axis=0, ddof=1)
+        away = (logs - logs.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        logs = np.clip(away, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+    logs = logs.astype(np.float32)
     made = principal(logs, count)
     return (logs - made.mean.astype(np.float32)) @ made.directions
 
