@@ -412,6 +412,8 @@ def test_genes_add_up_to_the_gain_over_genes_alone(folder: Path) -> None:
     # The genes in which the types differ, and no other, gain.
     assert set(np.argsort(-found.gained.mean(axis=0))[:2].tolist()) == {0, 1}
     assert found.latents.mean() < 0.0
+    # The gene of the batch gains nothing: a negative binomial of it alone is told the batch as well.
+    assert abs(found.gained.mean(axis=0)[5]) < 0.15
     source = Source(trained, data)
     applies = {name for name, one in PICTURES.items() if all(NEEDS[word](source) for word in one.needs.split(", "))}
     assert "gene-gains" in applies
