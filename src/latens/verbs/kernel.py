@@ -131,6 +131,7 @@ class Made(Struct, kw_only=True):
     schema: "Schema | None" = None  # of the rows
     places: Any = None  # of rows that are sequences where their steps came from
     raw: bytes | None = None  # the file itself
+    also: Path | None = None  # where the table goes beside that file
     trained: "TrainedModel | None" = None  # a model that was made
     status: int = 0  # the exit code of the command
 
@@ -153,7 +154,8 @@ class Made(Struct, kw_only=True):
 
         path = as_path(path)
         if self.raw is not None:
-            write_atomic(path, self.raw)
+            tables: Any = [(self.also, self.arrays)] if self.also is not None else []
+            write_together([(path, self.raw), *((one, table_bytes(one, arrays)) for one, arrays in tables)])
         elif path.suffix.lower() == ".txt":
             write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
         elif path.suffix.lower() == ".mid":

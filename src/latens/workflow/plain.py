@@ -64,6 +64,8 @@ def better(metrics: Numbers, *, split: str, held_out: bool | None, cells: float,
     first = next((name for name in ("log_marginal", "cross_entropy_bound") if name in metrics), "")
     rows = int((metrics.get(first) or next(iter(metrics.values()), {"n": 0})).get("n") or 0)
     who = f"On {rows:,} {_which(split, held_out)}:"
+    if "depth_explained" in metrics:
+        return codes_of_cells(metrics)
     token = metrics.get("gain_over_bigram")
     gain = token or metrics.get("gain_over_independent")
     if first and gain is not None:
@@ -83,6 +85,16 @@ def better(metrics: Numbers, *, split: str, held_out: bool | None, cells: float,
         told = _percent(one["value"], one["standard_error"])
         return f"{who} a test knows its samples from them in {told} (guessing: 50 %)."
     return ""
+
+
+def codes_of_cells(metrics: Numbers) -> str:
+    """What codes of cells keep, beside what as many principal components of log-normalised counts do."""
+    said = {"type_agreement": "types of neighbours", "batch_mixing": "batches mixed", "depth_explained": "depth left"}
+    parts = []
+    for name in filter(metrics.__contains__, said):
+        ours, other = (metrics[one]["value"] for one in (name, f"{name}_components"))
+        parts.append(f"{said[name]} {100 * ours:.0f} % (PCA: {100 * other:.0f} %)")
+    return f"Codes: {', '.join(parts)}."
 
 
 def _which(split: str, held_out: bool | None) -> str:
