@@ -332,7 +332,9 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
 def _budget(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
     group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
-    group.add_argument("--minutes", type=positive, metavar="M", help="at most so much time spent training")
+    group.add_argument(
+        "--minutes", type=positive, metavar="M", help="about so much time for everything, a quarter of it to measure"
+    )
 
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -37,8 +37,8 @@ class Waiting:
         """The line at a time, in seconds of `time.monotonic`."""
         parts = [self.name, self.at, f"{self.done:,} of {self.total:,} rows" if self.total else ""]
         left = self.left(now)
-        more = "" if left is None else f", about {_clock(left)} left"
-        return f"{': '.join(part for part in parts if part)}, {_clock(now - self.since)}{more}"[:79]
+        more = "" if left is None else f", about {clock_text(left)} left"
+        return f"{': '.join(part for part in parts if part)}, {clock_text(now - self.since)}{more}"[:79]
 
     def left(self, now: float) -> float | None:
         """Seconds until the rows are done, by what those done have taken; None before one is, and after the last."""
@@ -72,7 +72,8 @@ class Waiting:
             sys.stderr.flush()
 
 
-def _clock(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """Write a time as minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
