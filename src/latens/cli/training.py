@@ -304,7 +304,7 @@ def _live_page(context: Context, run: Any, experiment: Any, stack: contextlib.Ex
 # --- what is said before a training, and what a model file says of it ---
 
 MOST_LINES = 8
-"""Lines before training above which those of the optimiser and the networks are left to the log."""
+"""Lines before training on pictures above which those of the optimiser and the networks are left to the log."""
 
 _TECHNICAL = re.compile(
     r"convolutions of|gradients of|networks that begin|batches of|weight decay|likelihood: |\d+ latent units"
@@ -312,9 +312,11 @@ _TECHNICAL = re.compile(
 
 
 def before_training(experiment: Experiment) -> list[str]:
-    """Why the model is as it is, in at most so many lines: those that need a course are in the log, and counted."""
-    every = list(experiment.reasons)
-    if len(every) + len(experiment.data.notes) <= MOST_LINES:
+    """Why the model is as it is; where pictures have many lines, those that need a course are in the log."""
+    from latens.data.schema import image_shape
+
+    every, pictures = list(experiment.reasons), image_shape(experiment.data.schema) is not None
+    if not pictures or len(every) + len(experiment.data.notes) <= MOST_LINES:
         return every
     plain = [line for line in every if not _TECHNICAL.match(line)]
     technical = len(every) - len(plain)
