@@ -146,6 +146,16 @@ def test_the_order_of_dates_is_that_no_time_is_below_zero() -> None:
     np.testing.assert_array_equal(ordered_again([rule], data.schema, x, ~hidden), x)  # what was there stays
 
 
+def test_a_time_is_said_with_the_date_that_it_is_counted_from() -> None:
+    one = (data_of(orders(wrong=1)).schema.types or ())[1]
+    cells = np.array([-5.0, 0.0, 3.0]) - one.low
+    assert one.texts(cells) == [
+        "5 days 00:00:00 before came",
+        "0 days 00:00:00 after came",
+        "3 days 00:00:00 after came",
+    ]
+
+
 def test_a_file_that_counts_dates_wrongly_is_refused() -> None:
     schema = data_of(orders()).schema
     assert Schema.from_json(schema.to_json()) == schema

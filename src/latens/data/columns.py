@@ -157,7 +157,8 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         """The values of stored cells in words."""
         values = self.decoded(stored)
         if self.after:
-            return [f"{text} after {self.after.column}" for text in span_texts(values)]
+            words = ["before" if value < np.timedelta64(0, "s") else "after" for value in values]
+            return [f"{text} {word} {self.after.column}" for text, word in zip(span_texts(abs(values)), words)]
         return span_texts(values) if self.resolution else [str(value) for value in values]
 
 

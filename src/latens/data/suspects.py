@@ -9,6 +9,8 @@ from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
+from latens.data.equations import broken_by, numbers
+from latens.data.equations import found_in as equations_in
 from latens.data.inapplicable import found_in
 from latens.data.ordered import broken_in, pending_in
 from latens.data.ordered import found_in as ordered_in
@@ -62,6 +64,13 @@ def suspicions(dataset: Dataset) -> list[str]:
         "elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it empty."
         for rule in found_in(dataset)
     ]
+    for one in equations_in(dataset):
+        broken = broken_by(
+            one, [c.name for c in schema.columns], numbers(dataset.x, schema, dataset.mask, dataset.outside)
+        )
+        rows = ", ".join(str(name) for name in np.asarray(dataset.names)[np.flatnonzero(broken)[:LEAST_ROWS]])
+        look = f", and not in {one.broken}: look at row {rows}" if one.broken else ""
+        found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
     for pair in ordered_in(dataset):
         if pair.broken:
             wrong = np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask))[:LEAST_ROWS]

@@ -135,7 +135,9 @@ def read(
     if "layer" in known and "layer" not in at.given and not _has_layer(spec, known["layer"]):
         known.pop("layer")  # another file may have the counts as X
     wanted = unknown or at.unknown
-    given = at.given | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
+    # What was said of DATA says nothing of the model's own rows, where these are read beside it.
+    said = {} if data is None and at.data is not None else at.given
+    given = said | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
     given |= {"condition": at.told} if at.told else {}
     schema = trained.schema if schema is None else schema
     found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given, index)
