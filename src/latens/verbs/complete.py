@@ -71,10 +71,15 @@ class Complete(Verb):
             positions = positions[:: max(1, -(-len(positions) // MOST_IMAGES))]
         yield f"complete {len(positions)} rows of {data.name}"
         how = self._effort(at, len(positions))
-        if reduction is None:
-            filled = self._part(at, data, positions, hidden, how)
-        else:
-            filled = self._whole(at, data, positions, reduction, whole, how)
+        try:
+            if reduction is None:
+                filled = self._part(at, data, positions, hidden, how)
+            else:
+                filled = self._whole(at, data, positions, reduction, whole, how)
+        except KeyboardInterrupt:
+            if at.kept:
+                at.say(f"{at.out}: {at.kept} of {len(positions)} rows, those that were done")
+            raise
         line, few = filled.line, int((filled.effective < 10).sum())
         if few:
             fewer = f"{few} of {len(positions)} rows hang on fewer than 10 of the {how['num_samples']} draws of z"
@@ -85,7 +90,7 @@ class Complete(Verb):
             line += "" if self.mean else "\ndraws have the noise of single pixels; --mean shows answers without it"
         made = self._made(at, data, positions, filled)
         made.value = {"rows": len(positions), **filled.told, "rows_on_few_draws": few}
-        made.text = f"{len(positions)} rows of {data.name}, {line}"
+        made.text = f"{len(positions)} row{'s' * (len(positions) != 1)} of {data.name}, {line}"
         return made
 
     def _effort(self, at: At, rows: int) -> dict[str, int]:
@@ -134,17 +139,11 @@ class Complete(Verb):
             if at.writes and time.monotonic() - last > KEPT_EVERY:
                 so_far = Completed(*map(np.concatenate, zip(*blocks)))
                 self._made(at, data, positions, answer(so_far)).write(at.out)
-                kept.append(len(so_far.mean))
+                at.kept = len(so_far.mean)
                 last = time.monotonic()
 
-        kept: list[int] = []
         doing("drawing answers")
-        try:
-            return complete(of, num_draws=self.draws, mean=self.mean, each=each, **options)
-        except KeyboardInterrupt:
-            if kept:
-                at.say(f"{at.out}: {kept[-1]} of {len(positions)} rows, those that were done")
-            raise
+        return complete(of, num_draws=self.draws, mean=self.mean, each=each, **options)
 
     def _part(
         self, at: At, data: "Dataset", positions: "np.ndarray", hidden: "np.ndarray | None", how: dict[str, int]

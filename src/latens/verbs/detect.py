@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.data.schema import image_shape
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.waiting import doing
 from latens.text import visible
@@ -71,6 +70,7 @@ class Detect(Verb):
     folds: Annotated[int | None, arg(_FOLDS, metavar="K", kind=whole(2, 100))] = None
 
     def __call__(self, at: At) -> Work:
+        from latens.data.schema import image_shape
         from latens.data.streams.dataset import StreamDataset
         from latens.workflow.cells import Blame, beyond_others, blame, named_cells, typed_columns
         from latens.workflow.detect import cross_fitted, detect, strange_rows
@@ -183,11 +183,6 @@ class Detect(Verb):
         if self.top is not None:
             where = "they come first" if at.picture else "they come first, column rank has their order"
             plain.append(f"Ranked the {len(top):,} oddest, whether flagged or not; {where}.")
-            if needed > 1 and not len(flagged):
-                few = f"the smallest p beside {found.calibration:,} usual {rows} is 1/{found.calibration + 1}"
-                more = f"which {needed:,} of {len(new):,} would have to have"
-                more = "too large for any" if needed > len(new) else more
-                plain.append(f"None is flagged: {few}, {more}.")
         elif needed > 1 and not len(flagged):
             few = f"{found.calibration:,} usual rows are too few to flag single rows of {len(new):,}"
             plain.append(f"Flagged none: {few}.")
@@ -204,6 +199,11 @@ class Detect(Verb):
         else:
             more = "" if self.folds else "; --folds 5 compares with all rows of the run"
             plain.append(f"Next: --top 20 ranks the oddest{more}.")
+        if self.top is not None and needed > 1 and not len(flagged):
+            few = f"the smallest p beside {found.calibration:,} usual {rows} is 1/{found.calibration + 1}"
+            more = f"which {needed:,} of {len(new):,} would have to have"
+            more = "too large for any" if needed > len(new) else more
+            plain.append(f"None is flagged: {few}, {more}.")
         if self.top is None and len(flagged):
             plain.append(f"Next: open {at.out} and sort it by p_value.")
 
