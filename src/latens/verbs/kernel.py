@@ -212,6 +212,7 @@ class At:
             as_path(out, "out")
         self.asked, self.unknown = str(out), unknown  # what --out says
         self.out, self.writes = Path(), False  # where the result goes, if it goes anywhere
+        self.kept = 0  # rows that stand there already, while the work goes on
         self.flags: Mapping[str, Any] = {}  # all flags of the command
         self.given: dict[str, Any] = {}  # what they say of reading
         self.told: dict[str, Any] = {}  # what they say of the model's conditions

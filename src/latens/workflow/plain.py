@@ -188,11 +188,13 @@ def overfit_of(
     )
 
 
-def following(kind: str, run: str, *, after: str = "fit") -> str:
+def following(kind: str, run: str, *, after: str = "fit", soft: bool = False) -> str:
     """What to open or type next, by kind of data and by what was just done."""
+    # soft: pictures whose draws are mostly noise of single pixels, so that means show more.
     here = shlex.quote(run)
     look = f"latens explore {here}"
     made = {"pictures": "-n 64 --out new.png", "text": "-n 20 --out new.txt", "table": "-n 1000 --out new.csv"}
+    made |= {"pictures": "-n 64 --mean --out new.png"} if soft else {}
     new = f"latens sample {here} {made.get(kind, '-n 1000 --out new.csv')}"
     if kind == "table":
         first, why = (look, "  (What if: fix columns, see the rest)") if after == "fit" else (new, "  (new rows)")
