@@ -125,7 +125,9 @@ def values(x: np.ndarray, one: ColumnType) -> Float[np.ndarray, " n"]:
 def dates_of(x: np.ndarray, schema: Schema) -> dict[int, Float[np.ndarray, " n"]]:
     """The dates of stored rows in days or seconds, by the place of their column; times since others are dates again."""
     types = schema.types or ()
-    rows, kinds = dated(x, [column.name for column in schema.columns or ()], types)
+    if not any(map(is_date, types)):
+        return {}
+    rows, kinds = dated(np.asarray(x, np.float64), [column.name for column in schema.columns or ()], types)
     return {i: values(rows[:, i], kinds[i]) for i, one in enumerate(types) if is_date(one)}
 
 
