@@ -12,7 +12,7 @@ import latens
 from latens.cli.main import main
 from latens.data.frames import as_frame
 from latens.data.mixed import as_columns
-from latens.data.ordered import Ordered, broken_in, found_in, limits, ordered_again
+from latens.data.ordered import Ordered, broken_in, found_in, limits, ordered_again, shown_dates
 from latens.data.schema import Schema
 from latens.data.spans import dated, placed_spans
 from latens.errors import DataError, ModelFileError
@@ -191,6 +191,18 @@ def test_two_dates_that_follow_a_third_keep_their_own_order() -> None:
     unknown = ~hidden
     unknown[:, places["begun"]] = False
     assert np.isneginf(limits(rules[-1:], data.schema, x, unknown)[0][:, paid]).all()  # without the beginning, nothing
+
+
+def test_a_date_is_known_where_all_are_that_it_is_counted_from() -> None:
+    frame = orders()
+    frame["paid"] = frame["went"] + np.random.default_rng(1).integers(0, 4, 1000).astype("timedelta64[D]")
+    schema = data_of(frame).schema
+    names, types = list(frame), schema.types or ()
+    assert [one.after.column if one.after else "" for one in types] == ["", "came", "", "went"]
+    mask = np.ones((2, 4), bool)
+    mask[1, 0] = False  # without the first date nothing is known of the last two
+    assert shown_dates(mask, 1, 3, names, types).tolist() == [True, False]
+    assert shown_dates(mask, 3, 3, names, types).tolist() == [True, False]
 
 
 def test_samples_keep_the_order_of_two_dates_that_follow_a_third(tmp_path: Path) -> None:
