@@ -28,6 +28,7 @@ import latens
 from latens import evaluation
 from latens.config import override
 from latens.evaluation.evidence.depth import depth_baseline
+from latens.evaluation.latents.neighbourhoods import components, log_normalised, nearest, same_type
 from latens.io.compilation import enable_compilation_cache
 from latens.workflow.expression import contrast, every_batch
 
@@ -68,12 +69,6 @@ def in_batches(x: np.ndarray, kind: np.ndarray, seed: int) -> Cells:
     return Cells(rng.binomial(x, np.where(batch[:, None] == 1, factor, 1.0)), kind, batch)
 
 
-def log_normalised(x: np.ndarray) -> np.ndarray:
-    """Logarithms of counts at the median depth."""
-    depth = np.maximum(x.sum(axis=1), 1)
-    return np.log1p(x * (np.median(depth) / depth)[:, None])
-
-
 def read(counts: str, labels: str | None, seed: int, cells: int, genes: int, half: str = "none") -> Cells:
     """Some cells of a file with their most variable genes, in two batches."""
     if counts.endswith(".h5ad"):
@@ -90,19 +85,6 @@ def read(counts: str, labels: str | None, seed: int, cells: int, genes: int, hal
         kept = np.sort(order[:middle] if half == "choose" else order[middle:])
     x, kind = x[kept].astype(np.int64), kind[kept]
     return in_batches(x[:, np.sort(np.argsort(-log_normalised(x).var(axis=0))[:genes])], kind, seed)
-
-
-def components(x: np.ndarray, count: int = 30) -> np.ndarray:
-    """Principal components of the logarithms at one depth."""
-    away = log_normalised(x)
-    left, size, _ = np.linalg.svd(away - away.mean(axis=0), full_matrices=False)
-    return left[:, :count] * size[:count]
-
-
-def neighbours_of_a_type(z: np.ndarray, kind: np.ndarray, k: int = 15) -> float:
-    """The share of cells whose type is the commonest among their k nearest cells."""
-    near = NearestNeighbors(n_neighbors=k + 1).fit(z).kneighbors(z)[1][:, 1:]
-    return float(np.mean([np.bincount(kind[row]).argmax() == kind[j] for j, row in enumerate(near)]))
 
 
 def mixed(z: np.ndarray, batch: np.ndarray, k: int = 90, perplexity: float = 30.0) -> float:
@@ -131,7 +113,7 @@ def depth_left(z: np.ndarray, x: np.ndarray) -> tuple[float, float]:
 def said(name: str, z: np.ndarray, cells: Cells, seconds: float) -> str:
     """One line of a set of codes."""
     most, mean = depth_left(z, cells.x)
-    types, mixing = neighbours_of_a_type(z, cells.kind), mixed(z, cells.batch)
+    types, mixing = float(same_type(nearest(z), cells.kind).mean()), mixed(z, cells.batch)
     return (
         f"{name:8} types {types:.3f}  batches {mixing:.2f}  depth {most:.2f} at most, {mean:.2f} mean  {seconds:.0f} s"
     )
@@ -169,7 +151,7 @@ def mixing(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         if options.files:
             cells = read(options.files[0], labels, seed, options.cells, options.genes, options.half)
         began = time.process_time()
-        z = components(cells.x)
+        z = components(cells.x, 30)
         print(f"seed {seed}: {said('PCA-30', z, cells, time.process_time() - began)}", flush=True)
         if options.scvi:
             model, _, seconds = scvi_codes(cells, seed, options.epochs)
@@ -180,7 +162,7 @@ def mixing(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         test, train = data.subset("test"), data.subset("train")
         found = evaluation.log_marginal(trained.rows(data, test), num_samples=50)
         given = data.cond["given"]
-        alone = depth_baseline(cells.x[train] * 1.0, cells.x[test] * 1.0, (given[train], given[test]))
+        alone = depth_baseline(cells.x[train] * 1.0, cells.x[test] * 1.0, (given[train], given[test])).sum(axis=1)
         gain = found - alone
         print(
             f"         gain over genes alone {gain.mean():.2f} ± {gain.std(ddof=1) / len(gain) ** 0.5:.2f} nats a cell",

@@ -53,12 +53,12 @@ def original_text(cell: str) -> str:
     return rest if cell.startswith("'") and rest != cell and spreadsheet_text(rest) == cell else cell
 
 
-def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = ()) -> bytes:
+def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = (), separator: str = ",") -> bytes:
     """Equally long columns as a CSV file in UTF-8: a header, then a line for each row."""
     # A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
     # as `spreadsheet_text` writes it.
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
     writer.writerow(name if name in known else spreadsheet_text(name) for name in columns)
     writer.writerows(zip(*(_cells(column, known) for column in columns.values())))
     return stream.getvalue().encode("utf-8", "backslashreplace")

@@ -8,6 +8,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from latens.callbacks.progress import PlainProgress, TerminalProgress
+from latens.callbacks.time_left import TimeLeft
 from latens.training import Event
 
 RECORD = {
@@ -58,12 +59,14 @@ def test_the_best_so_far_stays(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "counted", "found"), [(2.0, None, (1.0, 120.0)), (2.0, 9999, (4242, 9999)), (None, None, (4242, None))]
+    ("whole", "counted", "found"),
+    [(120.0, None, (30.0, 120.0)), (120.0, 9999, (4242, 9999)), (None, None, (4242, None))],
 )
-def test_what_is_left_of_minutes_counts_where_steps_do_not(minutes: Any, counted: Any, found: Any) -> None:
-    shown = TerminalProgress(minutes=minutes)
+def test_the_time_fills_the_bar_where_steps_are_not_counted(whole: Any, counted: Any, found: Any) -> None:
+    now = [0.0]
+    shown = TerminalProgress(left=TimeLeft(whole=whole, clock=lambda: now[0]))
     shown._task = shown._bar.add_task("compiling", total=None, terms="")
-    told = event("chunk")
+    now[0], told = 30.0, event("chunk")
     told.total_steps = counted
     shown(told)
     (task,) = shown._bar.tasks

@@ -81,6 +81,17 @@ def test_minutes_end_what_steps_do_not() -> None:
     assert unbounded.seconds() is None
 
 
+def test_a_command_that_is_planned_as_a_whole_ends_with_its_plan() -> None:
+    """Two minutes from 100 s on, of which 20 are gone: 100 s are left, unless the steps end before."""
+    clock = Clock()
+    left = TimeLeft(minutes=2.0, whole=clock.now + 120.0, clock=clock)
+    assert left.seconds() == pytest.approx(120.0)  # before the first step too
+    run(left, clock, (10, 10.0), (20, 20.0), total=None)
+    assert left.seconds() == pytest.approx(100.0)
+    run(left, clock, (10, 10.0), (20, 20.0), total=40)
+    assert left.seconds() == pytest.approx(20.0)
+
+
 def test_steps_that_are_taken_again_count_twice_in_the_first_stage_only() -> None:
     clock = Clock()
     left = TimeLeft(again=True, clock=clock)

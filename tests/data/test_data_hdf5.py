@@ -217,4 +217,4 @@ def test_without_h5py_the_error_says_what_to_install(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "h5py", None)
     message, _, fix = refusal(path)
     assert message == "reading HDF5 needs h5py, which is not installed."
-    assert fix == "Install latens[hdf5], or write the data as .npz."
+    assert fix == "pip install 'latens[hdf5]' (in a clone: pip install '.[hdf5]'), or write the data as .npz."

@@ -143,7 +143,15 @@ def test_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
     (tmp_path / "cat" / "deep").mkdir()
     report = check(load(tmp_path))
     assert report["rows"] == 1
-    assert "5 hidden files and files that are no pictures were left out." in report["warnings"]
+    named = ".DS_Store, .hidden.png, deep, list.csv, notes.txt"
+    assert f"5 other files were left out: {named}; they are hidden or not pictures." in report["warnings"]
+    (tmp_path / "zebra.txt").write_bytes(b"x")
+    (tmp_path / "cat" / "empty.png").write_bytes(b"")
+    for i in range(12):
+        save(tmp_path, f"cat/{i}.png", GREY)
+    said = check(load(tmp_path))["warnings"]
+    assert f"6 other files were left out: {named} and 1 more; they are hidden or not pictures." in said
+    assert "1 of 14 pictures cannot be read: cat/empty.png: is empty. They were left out." in said
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

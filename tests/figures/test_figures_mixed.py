@@ -7,8 +7,9 @@ from latens.errors import DataError
 from latens.figures import save
 from latens.figures.associations import associations
 from latens.figures.missing import missing_cells
-from latens.figures.nats import column_nats
+from latens.figures.nats import column_nats, gene_gains
 from latens.figures.tables import histogram
+from latens.pictures import alternatives
 
 
 def matrices(count):
@@ -84,6 +85,23 @@ def test_columns_are_drawn_with_their_nats():
     assert ax.get_title("left") == "log p(x) = \N{MINUS SIGN}6.25 nats by column; alone \N{MINUS SIGN}8.00"
     with pytest.raises(DataError, match="2 names"):
         column_nats(nats, alone, -0.75, ["a", "b"])
+
+
+def test_genes_are_drawn_by_what_codes_say_of_them():
+    ax, table = gene_gains([0.25, 2.0, -0.5], [0.1, 0.2, 0.3], -1.25, ["a", "b", "c"])
+    assert table["gene"].tolist() == ["b", "a", "c"]
+    assert table["nats"].tolist() == [2.0, 0.25, -0.5]
+    assert table["standard_error"].tolist() == [0.2, 0.1, 0.3]
+    assert [bar.get_width() for bar in ax.patches] == [2.0, 0.25, -0.5]
+    words = "All genes +1.8 nats a cell, codes \N{MINUS SIGN}1.2: +0.5 in all"
+    assert ax.get_title("left") == words
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a", "c"]
+    many = gene_gains(np.arange(40.0), np.ones(40), 0.0, [f"g{j}" for j in range(40)])[0]
+    assert len(many.patches) == 30
+    assert many.get_title("left").endswith("; the first 30 of 40")
+    assert alternatives.gene_gains(table).endswith("b 2.00, a 0.25, c \N{MINUS SIGN}0.50. 1 genes lose.")
+    with pytest.raises(DataError, match="2 names"):
+        gene_gains([1.0, 2.0, 3.0], [1.0, 1.0, 1.0], 0.0, ["a", "b"])
 
 
 def test_weighted_values_have_the_shares_of_repeated_ones():

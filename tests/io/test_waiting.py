@@ -27,8 +27,19 @@ def test_it_says_what_how_far_and_for_how_long(screen):
         assert line.text(line.since + 3) == "impute: drawing: 64 of 2,600 rows, 0:03"
         doing("reading")  # the rows were those of what came before
         assert line.text(line.since) == "impute: reading, 0:00"
+        reached(0, 6)
+        line.begun = line.last - 30.0
+        line.done = 2  # in 30 s: four more take 60, of which 5 have passed
+        assert line.text(line.last + 5).endswith(": reading: 2 of 6 rows, " + clock(line, 5) + ", about 0:55 left")
+        assert line.left(line.last + 70) == 0.0
+        line.done = 6
+        assert line.left(line.last) is None
         doing("x" * 200)
         assert len(line.text(line.since)) == 79  # a line that wraps cannot be taken away
+
+
+def clock(line, after):
+    return f"0:{int(line.last + after - line.since):02d}"
 
 
 def test_it_comes_after_silence_and_goes_before_words(screen):

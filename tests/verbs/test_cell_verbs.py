@@ -11,8 +11,14 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
+from latens.evaluation import log_marginal
+from latens.evaluation.latents import neighbourhoods
+from latens.pictures import latent
+from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
+from latens.workflow.codes import gene_gains, genes_alone
 from latens.workflow.plain import following, kind_of
+from latens.workflow.sample_sets import SampleSets
 
 h5py = pytest.importorskip("h5py")
 
@@ -39,8 +45,9 @@ def column(group: Any, name: str, words: list[str]) -> None:
 
 
 def write(
-    path: Path, x: np.ndarray, kind: np.ndarray, batch: np.ndarray, genes: list[str], *, layers: bool = False
-) -> Path:
+    path: Path, x: np.ndarray, kind: np.ndarray, batch: np.ndarray, genes: list[str], *, layers: bool = False,
+    columns: tuple[str, ...] = ("type", "donor"),
+) -> Path:  # fmt: skip
     with h5py.File(path, "w") as file:
         file.attrs["encoding-type"] = "anndata"
         sparse = scipy.sparse.csr_matrix(np.log1p(x).astype(np.float32) if layers else x.astype(np.float32))
@@ -54,8 +61,9 @@ def write(
             made = file.create_group(name)
             made.attrs["_index"] = "_index"
             made.create_dataset("_index", data=names, dtype=h5py.string_dtype())
-        column(file["obs"], "type", [f"t{k}" for k in kind])
-        column(file["obs"], "donor", [f"d{b}" for b in batch])
+        for name, words in (("type", [f"t{k}" for k in kind]), ("donor", [f"d{b}" for b in batch])):
+            if name in columns:
+                column(file["obs"], name, words)
         file["uns/note"] = "kept"
     return path
 
@@ -99,6 +107,19 @@ def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.Ca
     assert len(types) == len(data)
 
 
+def test_pictures_of_cells_say_cells_how_many_and_by_what(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    monkeypatch.setattr("latens.pictures.source.MAPPED", 60)
+    source = Source(trained, data)
+    types, donors = latent.draw_map(source), latent.draw_map_conditions(source)
+    assert types is not None
+    assert donors is not None
+    assert types[0].get_title("left") == "t-SNE of the codes of 60 of 120 cells, by type"
+    assert donors[0].get_title("left") == "t-SNE of the codes of 60 of 120 cells, by donor"
+    assert "cells" in latent.draw_latent(source)[0].get_title("left")  # type: ignore[index]
+
+
 def test_pictures_compare_samples_at_the_totals_of_the_rows(folder: Path) -> None:
     """At one total for all samples no two counts would go together; totals of cells here vary by a factor of 5."""
     trained = lt.TrainedModel.load(str(folder / "run" / "model.safetensors"))
@@ -129,6 +150,13 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
     assert "--layer takes one of counts" in out
+    assert "obs          donor (2 names), type (2 names)" in out
+    assert "layers       counts" in out
+    assert "you may add  --label type --condition donor --layer counts" in out
+    assert "far from its other values" not in out  # of genes of few counts that says nothing
+    out, _ = said(capsys, "check", folder / "cells.h5ad", "--layer", "counts", "--json")
+    assert json.loads(out)["flags"] == "--label type --condition donor"
+    assert json.loads(out)["layers"] == ["counts"]
     _, err = said(capsys, "check", folder / "cells.h5ad", "--layer", "count", code=3)
     assert "'count'" in err
     assert "counts" in err
@@ -183,6 +211,65 @@ def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str
     said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--unknown", "missing", "--out", folder / "z.npz")
 
 
+def test_new_cells_need_no_label_and_the_true_cause_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run has the label `type`; each of these files has none, and one thing else is wrong with it."""
+    x, _, batch = counts()
+    third = np.where(np.arange(len(x)) < 3, 2, batch)
+    bare: dict[str, Any] = {"columns": ("donor",)}
+    write(folder / "bare.h5ad", x, batch, batch, GENES, **bare)
+    write(folder / "bare-third.h5ad", x, batch, third, GENES, **bare)
+    write(folder / "bare-fewer.h5ad", x[:, 1:], batch, batch, GENES[1:], **bare)
+    write(folder / "bare-alone.h5ad", x, batch, batch, GENES, columns=())
+    write(folder / "bare-logs.h5ad", np.log1p(x), batch, batch, GENES, **bare)
+    write(folder / "bare-layer.h5ad", x, batch, batch, GENES, layers=True, **bare)
+    words = ("encode", folder / "run")
+    said(capsys, *words, folder / "bare.h5ad", "--out", folder / "b.npz")
+    known = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=lt.load(folder / "run").schema)
+    with np.load(folder / "b.npz") as found:
+        np.testing.assert_allclose(found["mean"], lt.load(folder / "run").encode(known), atol=1e-6)
+    causes = {
+        "bare-third": "has no name 'd2'; no training row had it",
+        "bare-fewer": "lacks 1 of the model's 10 genes",
+        "bare-alone": "has no 'donor', a condition that the model reads",
+        "bare-logs": "X holds fractions, not counts (log-normalised, say); the model is of counts",
+    }
+    for name, cause in causes.items():
+        _, err = said(capsys, *words, folder / f"{name}.h5ad", "--out", folder / "b.npz", code=3)
+        assert cause in err, name
+        assert "type" not in err
+    # The layer of the training cells is taken where it is there; where X is asked for, the error names the layer.
+    said(capsys, *words, folder / "bare-layer.h5ad", "--out", folder / "b.npz")
+    with pytest.raises(DataError, match=r"holds fractions.*--layer counts"):
+        lt.load_data(str(folder / "bare-layer.h5ad"), schema=lt.load(folder / "run").schema)
+    # A column that is asked for must be there.
+    asked = (*words, folder / "bare-fewer.h5ad", "--label", "type", "--out", folder / "b.npz")
+    _, err = said(capsys, *asked, code=3)
+    assert "obs has no column 'type'" in err
+
+
+def test_a_batch_that_no_training_cell_had(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("encode", folder / "run", folder / "third.h5ad", "--out", folder / "t.npz")
+    _, err = said(capsys, *words, code=3)
+    assert "Did you mean" not in err
+    assert "(d0, d1): --given donor=d" in err
+    assert "--unknown missing" in err
+    _, err = said(capsys, *words, "--given", "donor=d1")
+    assert "3 cells of other donor names count as donor=d1" in err
+    with np.load(folder / "t.npz") as found:
+        assert found["given_donor"][:3].tolist() == ["d1"] * 3
+    _, err = said(capsys, *words, "--unknown", "missing")
+    assert "3 cells of other donor names count as the mean of all" in err
+    with np.load(folder / "t.npz") as found:
+        assert found["given_donor"][:3].tolist() == [""] * 3
+        assert set(found["given_donor"][3:].tolist()) == {"d0", "d1"}
+    schema = lt.load(folder / "run").schema
+    data = lt.load_data(str(folder / "third.h5ad"), schema=schema, unknown="missing")
+    assert data.cond is not None
+    usual = np.eye(2)[int(next(iter(schema.conditions or ())).usual)]
+    np.testing.assert_allclose(data.cond["given"][:3], np.full((3, 2), 0.5) - usual)
+    np.testing.assert_allclose(data.cond["given"][3:], np.eye(2)[counts()[2][3:]] - usual)
+
+
 def test_expression_is_of_one_depth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "e.npz"
     said(capsys, "express", folder / "run", folder / "cells.h5ad", "--total", "1000", "--draws", "3", "--out", out)
@@ -199,6 +286,10 @@ def test_expression_is_of_one_depth(folder: Path, capsys: pytest.CaptureFixture[
         with np.load(folder / "one.npz") as found:
             means.append(found["mean"])
     np.testing.assert_allclose(np.mean(means, axis=0), every, rtol=1e-4)
+    text, _ = said(capsys, "express", folder / "run", folder / "cells.h5ad", "--out", folder / "one.npz", "--json")
+    assert json.loads(text)["total"] == 10_000
+    with np.load(folder / "one.npz") as found:
+        np.testing.assert_allclose(found["mean"].sum(axis=1), 10_000, rtol=1e-4)
     assert np.all(means[1][:, 5] > means[0][:, 5])  # the gene that the second donor has more of
     out_, _ = said(
         capsys, "express", folder / "run", folder / "cells.h5ad", "--own", "--out", folder / "e.csv", "--json"
@@ -222,6 +313,22 @@ def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.
     assert "false discoveries" in rest
     said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t0,t1", "--out", folder / "v.png")
     assert (folder / "v.png").stat().st_size > 5000
+    both = f"{folder / 'b.png'},{folder / 'b.csv'}"
+    _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--out", both)
+    assert "b.png, " in err
+    assert (folder / "b.png").read_bytes()[:4] == b"\x89PNG"
+    table = np.genfromtxt(folder / "b.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert table["called"].tolist() == [int(fdr <= 0.05) for fdr in table["expected_fdr"]]
+    assert set(table["called"].tolist()) == {0, 1}
+    assert set(zip(table["first"].tolist(), table["second"].tolist())) == {("t1", "t0")}
+    np.testing.assert_allclose(table["mean_first"].sum(), 10_000, rtol=0.1)
+    # Those that are printed as equally sure stand by the size of the change.
+    shown = np.round(table["probability"], 3)
+    assert (np.diff(shown) <= 0).all()
+    for one in np.unique(shown):
+        assert (np.diff(np.abs(table["log2_fold_change"][shown == one])) <= 0).all()
+    for wrong in ("b.csv,b.parquet", "b.png,c.png", "b.png,c.txt"):
+        said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--out", wrong, code=2)
     for groups, words in (("t0,t9", "has no 't9'"), ("t0,t1,t2", "names no two groups")):
         _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", groups, code=2)
         assert words in err
@@ -233,6 +340,84 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
     assert "given donor and the total of each row" in found["log_marginal"]["protocol"]
     assert "a negative binomial a gene given total and donor" in found["gain_over_genes"]["protocol"]
     assert "gain_over_independent" not in found
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    codes, (x, kind, batch) = trained.encode(data).reshape(len(data), -1), counts()
+    # The better one of principal components of genes as they are and scaled.
+    ways = [neighbourhoods.components(x, 2, scaled=scaled) for scaled in (False, True)]
+    other = max(ways, key=lambda way: neighbourhoods.same_type(neighbourhoods.nearest(way), kind).mean())
+    for z, name in ((codes, ""), (other, "_components")):
+        near = neighbourhoods.nearest(z)
+        wanted = {
+            "type_agreement": neighbourhoods.same_type(near, kind).mean(),
+            "batch_mixing": neighbourhoods.mixed(near, batch, kind).mean(),
+            "depth_explained": neighbourhoods.explained(z, np.log(x.sum(axis=1))),
+        }
+        for one, value in wanted.items():
+            assert found[one + name]["value"] == pytest.approx(value, abs=0.01), one + name
+    scaled = ", genes scaled" if other is ways[1] else ""
+    words = f"2 principal components of log(1 + counts at the median total){scaled} of 120 cells"
+    assert words in found["batch_mixing_components"]["protocol"]
+    out, _ = said(capsys, "evaluate", folder / "run", "--num-samples", "5")
+    plain = next(line for line in out.split("\n") if line.startswith("Codes: types of neighbours "))
+    assert plain.count("(PCA: ") == 3
+    for words in ("types of neighbours ", "batches mixed ", "log depth in codes "):
+        assert any(line.startswith(f"  {words}") and "principal components: " in line for line in out.split("\n"))
+
+
+def test_samples_are_compared_at_the_totals_and_batches_of_the_rows(folder: Path) -> None:
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    rows = data.subset("test")
+    sets = SampleSets(trained, data, rows, 0)
+    cond = sets.conditions(3 * len(rows))
+    assert cond is not None
+    total, batch = np.log(data.x[rows].sum(axis=1)), data.cond["given"][rows]  # type: ignore[index]
+    own = sorted(zip(total.round(4).tolist(), batch[:, 1].tolist()))
+    told = sorted(zip(cond["depth"].round(4).tolist(), cond["given"][:, 1].tolist()))
+    np.testing.assert_allclose(told[::3], own, atol=1e-3)  # three of each, total and batch of one cell
+    made = np.log(sets.samples.sum(axis=1))
+    assert made.std() == pytest.approx(total.std(), rel=0.25)
+    assert np.corrcoef(made, sets.conditions(len(made))["depth"])[0, 1] > 0.8  # type: ignore[index]
+    # A replicated data set has the totals of the cells that are checked, each in its place.
+    replicates = np.log(sets.replicates().sum(axis=2))
+    for one in replicates[:5]:
+        assert np.corrcoef(one, np.log(sets.checked.sum(axis=1)))[0, 1] > 0.8
+
+
+def test_a_prior_is_fitted_to_codes_beside_a_label_that_is_not_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the warning mode-dropping says; the codes stay, so that only the prior is another."""
+    said(capsys, "refit", folder / "run", "--prior", "mixture", "--out", folder / "mixed.safetensors")
+    ours, other = lt.load(folder / "run"), lt.load(folder / "mixed.safetensors")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=ours.schema)
+    np.testing.assert_array_equal(ours.encode(data), other.encode(data))
+    assert type(other.model.prior_part) is not type(ours.model.prior_part)
+
+
+def test_genes_add_up_to_the_gain_over_genes_alone(folder: Path) -> None:
+    """By the same draws, the genes and the codes sum to log p(x) minus that of genes alone, to the last digit."""
+    trained = lt.load(folder / "run")
+    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    rows = data.subset("test")
+    found = gene_gains(trained, data, rows)
+    assert found.gained.shape == (len(rows), 10)
+    batch = trained.batch(data, rows)
+    alone = genes_alone(data, batch)
+    log_p = log_marginal(trained.rows(batch), num_samples=5000)
+    total = found.gained.sum(axis=1) + found.latents
+    np.testing.assert_allclose(total, log_p - alone.sum(axis=1), atol=0.25)
+    assert abs((total - log_p + alone.sum(axis=1)).mean()) < 0.05
+    # The genes in which the types differ, and no other, gain.
+    assert set(np.argsort(-found.gained.mean(axis=0))[:2].tolist()) == {0, 1}
+    assert found.latents.mean() < 0.0
+    # The gene of the batch gains nothing: a negative binomial of it alone is told the batch as well.
+    assert abs(found.gained.mean(axis=0)[5]) < 0.15
+    source = Source(trained, data)
+    applies = {name for name, one in PICTURES.items() if all(NEEDS[word](source) for word in one.needs.split(", "))}
+    assert "gene-gains" in applies
+    assert "column-errors" not in applies
 
 
 def test_other_models_have_no_expression(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def stays(rows: int = ROWS) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[TrainedModel, latens.Dataset]:
-    data = latens.load_data(stays(), label="none", typed=True)
+    data = latens.load_data(stays(), label="none", columns={"start": "date", "end": "date"})
     data = latens.Dataset(**{**_parts(data), "split": np.where(np.arange(ROWS) < 10, 0, data.split).astype(np.uint8)})
     settings = {"posterior.choices": 2, "training.epochs": 3.0}
     config = configuration.override(recipes.get_recipe("table-mixture").config, settings)

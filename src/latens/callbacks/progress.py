@@ -168,17 +168,15 @@ class TerminalProgress:
 
     # `every`: Steps from one line above the bar to the next, or None for no such lines.
 
-    # `minutes`: What training may take, which fills the bar where the steps are not counted.
+    # `left`: What knows the time left, or None for that of the steps alone; it fills the bar where no steps are counted.
 
-    # `left`: What knows the time left, or None for that of the steps alone.
-
-    def __init__(self, every: int | None = None, minutes: float | None = None, left: TimeLeft | None = None) -> None:
+    def __init__(self, every: int | None = None, left: TimeLeft | None = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
         from rich.table import Column
         from rich.text import Text
 
-        known = self._left = TimeLeft(minutes) if left is None else left
+        known = self._left = TimeLeft() if left is None else left
 
         class Left(ProgressColumn):
             """The time left."""
@@ -188,7 +186,6 @@ class TerminalProgress:
             def render(self, task: Task) -> Text:
                 return Text(_left(known.seconds()))
 
-        self._minutes = minutes
         console, self._still = Console(file=sys.stderr), contextlib.ExitStack()
         # What is left for the numbers, at the widest: "epoch 1819/1819", the bar, "at most 1:02:03" and blanks.
         self._room = console.width - 15 - 8 - 15 - 4
@@ -236,8 +233,8 @@ class TerminalProgress:
             while len(terms) > 1 and len("  ".join(terms)) > self._room:
                 terms.pop()
             done, total = record["step"], event.total_steps
-            if total is None and self._minutes is not None:
-                done, total = event.snapshot.loop.seconds, 60.0 * self._minutes
+            if total is None and (rest := self._left.seconds()) is not None:
+                done, total = self._left.spent, self._left.spent + rest
             self._bar.update(
                 self._task,
                 description=_epochs(event),
@@ -285,7 +282,6 @@ def make_progress(
     terminal: bool,
     every: int | None = None,
     lines: bool = False,
-    minutes: float | None = None,
     altered: str = "",
     left: TimeLeft | None = None,
 ) -> "PlainProgress | TerminalProgress":
@@ -294,7 +290,7 @@ def make_progress(
     # altered: what training does to rows, in words; left: what knows the time left.
     if lines:
         return JsonProgress(every)
-    return TerminalProgress(every, minutes, left) if terminal else PlainProgress(every, altered)
+    return TerminalProgress(every, left) if terminal else PlainProgress(every, altered)
 
 
 __all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress", "objective_so_far"]

@@ -23,6 +23,7 @@ class TimeLeft:
         minutes: What training may take, which ends it where steps are not counted; None for no such end.
         decoded: Rows decoded for the numbers after a training of so many steps; None where nothing is measured.
         again: Whether the steps up to the best one are taken once more on all rows.
+        whole: The time by `clock` at which a command that plans its minutes as a whole is done; None for no such plan.
         clock: The time in seconds.
     """
 
@@ -31,10 +32,11 @@ class TimeLeft:
         minutes: float | None = None,
         decoded: Callable[[int], int] | None = None,
         again: bool = False,
+        whole: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._minutes, self._decoded, self._again, self._clock = minutes, decoded, again, clock
-        self._began = clock()
+        self._whole, self._began = whole, clock()
         self._first: tuple[float, int] | None = None  # when the first chunk ended, and at which step
         self._pace = self._first_took = 0.0
         self._ends: float | None = None
@@ -51,7 +53,13 @@ class TimeLeft:
 
     def seconds(self) -> float | None:
         """The seconds that are left at most; None where nothing is known."""
-        return None if self._ends is None else max(0.0, self._ends - self._clock())
+        ends = [one for one in (self._ends, self._whole) if one is not None]
+        return max(0.0, min(ends) - self._clock()) if ends else None
+
+    @property
+    def spent(self) -> float:
+        """The seconds since training began."""
+        return self._clock() - self._began
 
     def _chunk(self, event: Event, now: float, loop: Any) -> None:
         if self._first is None:

@@ -208,7 +208,7 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     words = "a .npy file of shape (rows, 2): points found elsewhere (t-SNE, UMAP, places) as axes"
     command.add_argument("--coordinates", metavar="FILE", help=words)
     words = "two axes made of the posterior means: t-sne, or umap where umap-learn is installed"
-    command.add_argument("--projection", choices=("t-sne", "umap"), help=words)
+    command.add_argument("--projection", choices=("t-sne", "umap", "none"), help=words)
     words = "a condition of the model, as batch=2, for all that the page decodes; may be given again"
     command.add_argument("--given", metavar="NAME=VALUE", action="append", help=words)
     words = "write the page there and end: a folder for any web server, or one file that opens by itself"
@@ -332,7 +332,9 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
 def _budget(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
     group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
-    group.add_argument("--minutes", type=positive, metavar="M", help="at most so much time spent training")
+    group.add_argument(
+        "--minutes", type=positive, metavar="M", help="about so much time for everything, a quarter of it to measure"
+    )
 
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:

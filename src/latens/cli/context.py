@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ class Context:
     log: Path | None = None  # log file of the run, as soon as there is one
     stopped: str = ""  # what a signal left, in words
     plain: bool = False  # whether what only experts ask for goes to the run's log alone
+    began: float = field(default_factory=time.monotonic)  # when the command did
     again: str = ""  # the command that goes on with what a signal stopped, where that is not `latens resume`
 
     @property

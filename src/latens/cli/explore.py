@@ -46,6 +46,7 @@ def explore(context: Context) -> int:
     size = sum(map(len, files.values()))
     words = f"{folder}: {len(files)} files, {size / 1e6:.1f} MB\n  python -m http.server --bind 127.0.0.1 -d "
     words += f"{shlex.quote(str(folder))}\n  then open http://127.0.0.1:8000"
+    words += "\n  to open it or send it without a server, as one file: --export page.html"
     context.done({"folder": str(folder), "files": sorted(files), "bytes": size}, words)
     return 0
 

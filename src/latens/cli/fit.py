@@ -52,6 +52,10 @@ def read_files(args: Any) -> None:
         args.columns = read_json(Path(args.columns), error=DataError, where=where, fix=fix)
 
 
+MOST_CHECKED = 50_000
+"""Rows up to which `fit` looks for mistakes in a table."""
+
+
 def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Experiment:
     """Train into a new run folder; run.json and config.json are there before anything slow begins."""
     args = context.args
@@ -78,8 +82,24 @@ def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Exp
             raise
         for note in experiment.data.notes:
             context.say(note)
+        for line in mistakes_in(experiment.data, args.data):
+            context.say(line)
         train_run(context, run, experiment, resume=False)
     return experiment
+
+
+def mistakes_in(data: Dataset, spec: Any) -> list[str]:
+    """A line on the rows of a table in memory that `latens check` says to look at."""
+    from latens.data import Dataset as InMemory
+    from latens.data.suspects import LOOK, suspicions
+
+    if data.schema.types is None or not isinstance(data, InMemory) or len(data) > MOST_CHECKED:
+        return []
+    found = [text for text in suspicions(data) if LOOK in text]
+    if not found:
+        return []
+    more = f" (and {len(found) - 1} more: `latens check {spec}`)" if len(found) > 1 else ""
+    return [f"This table may hold mistakes. {found[0].partition(' Samples keep it.')[0]}{more}"]
 
 
 def settings_of(args: Any) -> dict[str, Any]:

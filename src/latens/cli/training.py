@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from latens import __version__
 from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
+from latens.cli.time_plan import TimePlan
 from latens.errors import LatensError
 from latens.io.terminal import with_record
+from latens.io.waiting import doing
 from latens.runs.folder import RunFolder
 from latens.verbs._sources import read_with
 
@@ -45,18 +47,22 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     run.set_config(describe(experiment))
     run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
     for reason in experiment.reasons:
-        if not context.plain:
-            context.say(f"  {reason}")
         log.info(reason)
+    for line in () if context.plain else before_training(experiment):
+        context.say(f"  {line}")
+    # A training that goes on has its own command: only the first one is planned as a whole.
+    plan = TimePlan(None if resume else getattr(experiment.config.training, "minutes", None), context.began)
+    if plan.words:
+        context.say(f"  {plan.words}")
+        log.info(plan.words)
 
-    callbacks: list[Any] = [ActiveUnits(experiment), _stop(context)]
+    callbacks: list[Any] = [ActiveUnits(experiment), _stop(context), plan]
     with contextlib.ExitStack() as stack:
         if not context.quiet:
             every = getattr(experiment.config.training, "log_every", None)
-            minutes = getattr(experiment.config.training, "minutes", None)
             altered = getattr(experiment.preparation, "altered", "")
-            left = _time_left(context, experiment, minutes)
-            shown = make_progress(context.terminal, every, context.lines, minutes, altered, left)
+            left = _time_left(context, experiment, plan)
+            shown = make_progress(context.terminal, every, context.lines, altered, left)
             callbacks.append(stack.enter_context(shown))
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
@@ -69,10 +75,10 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
             context.stopped = f" after step {step}; a checkpoint is written"
             _stopped(context, interruption)
     context.signals.check()
-    _finish(context, run, experiment, trained, result.snapshot.loop)
+    _finish(context, run, experiment, trained, result.snapshot.loop, plan)
 
 
-def _time_left(context: Context, experiment: Experiment, minutes: float | None) -> Any:
+def _time_left(context: Context, experiment: Experiment, plan: TimePlan) -> Any:
     """What knows how long the training takes, and the measuring after it."""
     from latens.callbacks.time_left import TimeLeft
     from latens.data.rows import MEASURED
@@ -81,7 +87,9 @@ def _time_left(context: Context, experiment: Experiment, minutes: float | None) 
     rows = min(len(held_out_rows(experiment.data)[1]), MEASURED)
     batch = experiment.settings.batch_size
     given = context.args.num_samples
-    return TimeLeft(minutes, lambda steps: rows * (given or draws_of(rows, steps * batch)), experiment.again)
+    whole = None if plan.seconds is None else plan.began + plan.seconds
+    minutes = getattr(experiment.config.training, "minutes", None)
+    return TimeLeft(minutes, lambda steps: rows * (given or draws_of(rows, steps * batch)), experiment.again, whole)
 
 
 @contextlib.contextmanager
@@ -147,12 +155,13 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
     return watchers
 
 
-def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
+def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any, plan: TimePlan) -> None:
     from latens.data.rows import MEASURED, every_nth
     from latens.workflow.experiment import as_trained
-    from latens.workflow.groups import apart, held_out_rows, summary_of
+    from latens.workflow.groups import APART_ROWS, APART_SAMPLES, apart, held_out_rows, summary_of
     from latens.workflow.plain import kind_of
     from latens.workflow.refit import refit_text, start_text
+    from latens.workflow.sharpness import BLURRED, explained_by, sharpness_text
 
     if text := start_text(trained) or refit_text(trained):
         if not context.plain:
@@ -164,7 +173,15 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     data = as_trained(trained, experiment.data)
     split, positions = held_out_rows(data)
     positions = every_nth(positions, MEASURED)
-    draws = context.args.num_samples or draws_of(len(positions), loop.total * experiment.settings.batch_size)
+    seen = loop.total * experiment.settings.batch_size
+    draws, usual = context.args.num_samples, draws_of(len(positions), seen)
+    if draws is None:
+        most, draws, words = plan.effort(len(positions), usual, seen / loop.seconds if loop.seconds else 0.0)
+        positions = every_nth(positions, most)
+        if words:
+            context.say(f"  {words}")
+            log.info(words)
+    doing(f"measuring the {split} rows")
     found = summary_of(trained, data, split, positions, num_samples=draws)
     warnings = found.warnings_json()
     if loop.skipped:
@@ -172,7 +189,10 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     for warning in warnings:
         log.warning("%s: %s", warning["name"], warning["message"])
     altered = trained.preparation.altered and split != "train"
-    more = apart(trained, data, positions) if altered else None
+    if altered:
+        doing("comparing with training rows")
+    most = plan.rows(APART_ROWS, APART_SAMPLES, seen / loop.seconds if loop.seconds else 0.0)
+    more = apart(trained, data, positions, most=most) if altered else None
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)
     text = "\n".join(part for part in (found.text(), found.warnings_text()) if part)
@@ -194,10 +214,12 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         summary=text,
         kind=kind_of(trained, data),
     )
-    run.set_state("done", plain=_plain(run, trained, data, positions))
+    kept = explained_by(trained, data, positions) if kind_of(trained, data) == "pictures" else None
+    soft = kept is not None and kept.fine < BLURRED
+    run.set_state("done", plain=_plain(run, trained, data, positions, sharpness_text(kept)), soft=soft)
 
 
-def _plain(run: RunFolder, trained: Any, data: Any, positions: Any) -> list[str]:
+def _plain(run: RunFolder, trained: Any, data: Any, positions: Any, looks: str) -> list[str]:
     """What the run learned, how much better than guessing it is, and whether it overfits."""
     from latens.workflow.overfit import overfit_of
     from latens.workflow.plain import better, cells_of, learned
@@ -207,7 +229,7 @@ def _plain(run: RunFolder, trained: Any, data: Any, positions: Any) -> list[str]
     given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
     given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
     lines = [learned(rows, info.get("training_seconds")), better(info["metrics"], **given)]
-    lines.append(overfit_of(info, run.config, run.read_metrics(), info["metrics"]).line)
+    lines += [looks, overfit_of(info, run.config, run.read_metrics(), info["metrics"]).line]
     return [line for line in lines if line]
 
 
@@ -231,7 +253,11 @@ def told(run: RunFolder) -> str:
     from latens.workflow.plain import following
 
     info = run.info
-    lines = [*info["plain"], following(info.get("kind", ""), str(run.path))] if "plain" in info else []
+    lines = (
+        [*info["plain"], following(info.get("kind", ""), str(run.path), soft=bool(info.get("soft")))]
+        if "plain" in info
+        else []
+    )
     return with_record(lines, "\n".join([steps_text(run), info.get("summary", "")]))
 
 
@@ -292,6 +318,25 @@ def _live_page(context: Context, run: Any, experiment: Any, stack: contextlib.Ex
 
 
 # --- what is said before a training, and what a model file says of it ---
+
+MOST_LINES = 8
+"""Lines before training on pictures above which those of the optimiser and the networks are left to the log."""
+
+_TECHNICAL = re.compile(
+    r"convolutions of|gradients of|networks that begin|batches of|weight decay|likelihood: |\d+ latent units"
+)
+
+
+def before_training(experiment: Experiment) -> list[str]:
+    """Why the model is as it is; where pictures have many lines, those that need a course are in the log."""
+    from latens.data.schema import image_shape
+
+    every, pictures = list(experiment.reasons), image_shape(experiment.data.schema) is not None
+    if not pictures or len(every) + len(experiment.data.notes) <= MOST_LINES:
+        return every
+    plain = [line for line in every if not _TECHNICAL.match(line)]
+    technical = len(every) - len(plain)
+    return [*plain, f"{technical} choices of networks and optimiser: log.txt of the run"] if technical > 1 else every
 
 
 def about(experiment: Experiment) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from jaxtyping import Shaped
 
+from latens.data.writings import Writing
 from latens.errors import DataError
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
 TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?)(?:\.\d+)?\s?(Z|[+-]\d\d:?\d\d)?\Z")
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?\Z")
 DAY = 86_400
 """Seconds of a day."""
 
@@ -161,6 +163,15 @@ def read_dates(
     if zone:
         numbers, unit = dated(numbers, zone)
     return dict(zip(words, numbers.tolist())), unit, zone
+
+
+def iso_writing(distinct: Iterable[str]) -> Writing | None:
+    """How times of ISO 8601 are written without a zone, where all are alike: with a blank or without seconds."""
+    forms = {(word[10], word.count(":")) for word in distinct if _PLAIN.match(word)}
+    if len(forms) != 1 or not all(map(_PLAIN.match, distinct)):
+        return None
+    ((between, colons),) = forms
+    return Writing(pattern=f"%Y-%m-%d{between}%H:%M" + (":%S" if colons == 2 else ""))
 
 
 def _is_day(word: str) -> bool:

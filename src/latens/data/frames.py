@@ -7,8 +7,8 @@ from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
 from latens.data.dates import zone_of
-from latens.data.mixed import as_columns
 from latens.data.schema import Schema
+from latens.data.spans import dated
 from latens.errors import ConfigError
 
 
@@ -36,8 +36,9 @@ def as_frame(x: np.ndarray, schema: Schema) -> Any:
     if schema.types is None:
         fix = "Write them as an array: `latens fit DATA --typed` gives columns of numbers types."
         raise ConfigError("the columns of this table have no types.", where="as_frame", fix=fix)
-    columns = as_columns(x, schema)
-    made = {name: as_series(values, one) for (name, values), one in zip(columns.items(), schema.types)}
+    names = [column.name for column in schema.columns or ()]
+    rows, types = dated(x, names, schema.types)
+    made = {name: as_series(one.decoded(rows[:, i]), one) for i, (name, one) in enumerate(zip(names, types))}
     return _pandas().DataFrame(made)
 
 

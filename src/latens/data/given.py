@@ -120,8 +120,11 @@ def _refuse_gaps(name: str, cells: np.ndarray, where: str) -> None:
         raise DataError(what, where=where, fix="Fill the cells in, or leave the rows out.")
 
 
-def vectors(conditions: Sequence[Condition], cells: Cells, where: str) -> Float[np.ndarray, "n width"]:
+def vectors(
+    conditions: Sequence[Condition], cells: Cells, where: str, unknown: str = ""
+) -> Float[np.ndarray, "n width"]:
     """What a model reads of conditions: a vector a row, which is 0 where all of them are usual."""
+    # unknown: of cells "error", or "missing": a name that no training row had is the mean of all that they had.
     parts = []
     for one in conditions:
         if one.name not in cells:
@@ -140,13 +143,22 @@ def vectors(conditions: Sequence[Condition], cells: Cells, where: str) -> Float[
         found, back = np.unique(words, return_inverse=True)
         places = []
         for word in found.tolist():
-            if word not in one.values:
+            if word not in one.values and unknown != "missing":
                 what = f"the condition {one.name!r} has no name {word!r:.100}; no training row had it."
-                raise DataError(what, where=where, fix=nearest(word, one.values))
-            places.append(one.values.index(word))
-        hot = np.eye(one.width)
+                known = f"{one.name}={one.usually}"
+                fix = f"Count such cells as a known one ({', '.join(one.values[:8])}{', ...' * (one.width > 8)}): "
+                fix += f"--given {known}; or as the mean of all known ones: --unknown missing."
+                raise DataError(what, where=where, fix=fix if unknown else nearest(word, one.values))
+            places.append(one.values.index(word) if word in one.values else one.width)
+        hot = np.concatenate([np.eye(one.width), np.full((1, one.width), 1.0 / one.width)])
         parts.append(hot[np.array(places, np.int64)[back]] - hot[int(one.usual)])
     return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def averaged(conditions: Sequence[Condition], cells: Cells) -> tuple[str, ...]:
+    """A sentence for each condition of which some rows have names that no training row had."""
+    named = [(one, int((~np.isin(cells[one.name], one.values)).sum())) for one in conditions if one.values]
+    return tuple(f"{n} cells of other {one.name} names count as the mean of all" for one, n in named if n)
 
 
 def learned_inputs(cells: Cells, train: Shaped[np.ndarray, " n"], where: str) -> tuple[Condition, ...]:
@@ -219,7 +231,9 @@ def cells_of(conditions: Sequence[Condition], given: Float[np.ndarray, "n width"
         part = given[:, at : at + one.width].astype(np.float64)
         at += one.width
         if one.values:
-            found[one.name] = np.array(one.values)[(part + np.eye(one.width)[int(one.usual)]).argmax(axis=1)]
+            hot = part + np.eye(one.width)[int(one.usual)]
+            # "": the mean of all names, where a row had one of its own.
+            found[one.name] = np.where(hot.max(axis=1) > 0.99, np.array(one.values)[hot.argmax(axis=1)], "")
         else:
             digits = 5 - int(np.floor(np.log10(one.scale)))  # what single precision keeps, so that 0 comes back as 0
             found[one.name] = np.round(part[:, 0] * one.scale + one.usual, digits).astype(np.float32)

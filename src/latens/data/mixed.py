@@ -14,6 +14,7 @@ from latens.data.columns import (
     MOST_TEXT,
     SELDOM,
     WHOLE,
+    After,
     ColumnType,
     TextColumn,
     category_type,
@@ -25,6 +26,7 @@ from latens.data.declared import LEFT_OUT, Declared, bounds_of
 from latens.data.durations import UNITS
 from latens.data.raw import Raw
 from latens.data.schema import TINY, Column, Schema
+from latens.data.spans import as_spans_of, dated, found_spans, placed_spans, with_after, words_of
 from latens.data.words import is_number, is_zero_led, written_number
 from latens.data.writings import part_of
 from latens.errors import DataError, nearest
@@ -42,12 +44,18 @@ def mixed_schema(
     """Give each column of a mixed table a type; ids and free text are left out, and what was declared so."""
     # observed: true where a value was observed; None for everywhere.
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
+    x = np.asarray(x, np.float64) if observed is None else np.where(observed, x, np.nan)
+    after = {name: one.after for name, one in (declared or {}).items() if one.kind or one.after}
+    spans = found_spans(x, rows, names, texts, after)
+    x, texts, was = as_spans_of(x, texts, spans)
     found = []
     for i, name in enumerate(names):
-        seen = np.ones(len(x), bool) if observed is None else observed[:, i]
-        values, every = x[rows & seen, i].astype(np.float64), x[seen, i].astype(np.float64)
-        found.append(Values(name, values, every, texts.get(i)))
-    return typed_schema(found, where, declared or {})
+        seen = ~np.isnan(x[:, i]) if i in spans or observed is None else observed[:, i]
+        found.append(Values(name, x[rows & seen, i], x[seen, i], texts.get(i)))
+    schema = typed_schema(found, where, {n: one for n, one in (declared or {}).items() if not after.get(n)})
+    counted = {names[k]: structs.replace(was[k], column=names[i]) for k, i in spans.items()}
+    own = [column.name for column in schema.columns or ()]
+    return structs.replace(schema, types=with_after(schema.types or (), counted, own)) if counted else schema
 
 
 class Values(NamedTuple):
@@ -164,11 +172,12 @@ def stored_columns(
     check_columns(given, wanted, schema, where)
     order = [given.index(name) for name in wanted]
     shown = None if observed is None else observed[:, order]
+    x, shown, texts = _with_spans(x, shown, dict(texts or {}), schema, order, where)
     cells, outside = np.zeros((len(x), len(wanted)), np.float32), np.zeros((len(x), len(wanted)), np.float32)
     refused: list[tuple[int, int, str]] = []
     for i, (name, place, kind) in enumerate(zip(wanted, order, schema.types or ())):
         seen = np.ones(len(x), bool) if shown is None else shown[:, i]
-        values, found = x[seen, place].astype(np.float64), (texts or {}).get(place)
+        values, found = x[seen, place].astype(np.float64), texts.get(place)
         if not len(values):
             continue
         if kind.named:
@@ -207,6 +216,39 @@ def stored_columns(
         named = np.arange(len(x)) if row_names is None else row_names
         raise _unknown_names([(named[row], wanted[i], str(value)) for row, i, value in refused], known, where)
     return cells, shown, outside
+
+
+def _with_spans(
+    x: np.ndarray,
+    shown: np.ndarray | None,
+    texts: dict[int, TextColumn],
+    schema: Schema,
+    order: Sequence[int],
+    where: str,
+) -> tuple[np.ndarray, np.ndarray | None, dict[int, TextColumn]]:
+    """Rows with the time since another date where the schema has it, without those that lack the other one."""
+    names = [column.name for column in schema.columns or ()]
+    spans, types = placed_spans(names, schema.types or ()), schema.types or ()
+    if not spans:
+        return x, shown, texts
+    x, shown = np.array(x, np.float64), np.ones((len(x), len(order)), bool) if shown is None else shown.copy()
+    dates = {}
+    for j in {j for pair in spans for j in pair}:
+        one, found, seen = types[j].after or types[j], texts.get(order[j]), shown[:, j]
+        dates[j] = np.full(len(x), np.nan)
+        if not seen.any():
+            continue
+        if found is None or found.kind != "date":
+            holds = "numbers" if found is None else "text" if found.values else f"{found.kind}s"
+            what = f"column {names[j]!r} holds {holds}; the model knows it as dates."
+            raise DataError(what, where=where, fix="Write it as it was written in the training data.")
+        dates[j][seen] = _as_dates(x[seen, order[j]], found, one, names[j], where)
+    for i, k in spans:
+        x[:, order[k]] = dates[k] - dates[i]
+        shown[:, k] = ~np.isnan(x[:, order[k]])
+        unit = "days" if (types[k].after or types[k]).written == "D" else "seconds"
+        texts[order[k]] = TextColumn((), unit, resolution="s")
+    return x, shown, texts
 
 
 def _check_units(found: TextColumn, kind: ColumnType, name: str, where: str) -> None:
@@ -267,7 +309,7 @@ def _codes(values: np.ndarray, found: TextColumn | None, kind: ColumnType) -> tu
     return np.array([known.get(value, -1) for value in own], np.float32)[codes], np.array(own, object)[codes]
 
 
-def _as_dates(values: np.ndarray, found: TextColumn, kind: ColumnType, name: str, where: str) -> np.ndarray:
+def _as_dates(values: np.ndarray, found: TextColumn, kind: ColumnType | After, name: str, where: str) -> np.ndarray:
     """Days or seconds in the unit and the zone of a schema."""
     if bool(found.zone) != bool(kind.zone):
         has = "a time zone" if found.zone else "no time zone"
@@ -327,6 +369,8 @@ def written_notes(schema: Schema, declared: Mapping[str, Declared] | None) -> tu
             meant = f" is {plain}" if one.kind == "number" or one.writing.step is None else ""
             meant = meant if one.kind == "number" or "Y" in one.writing.pattern.upper() else ""
             said.append(f"{column.name!r} as {one.kind}s ({one.texts(cell)[0]!r}{meant})")
+    columns = [column.name for column in schema.columns or ()]
+    names += words_of(columns, schema.types or ())
     return (*((f"Read as it is written, and so are samples: {', '.join(said)}.",) if said else ()), *names)
 
 
@@ -342,18 +386,20 @@ def notes_of(whys: Mapping[str, str | None], beyond: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def as_columns(x: np.ndarray, schema: Schema) -> dict[str, np.ndarray]:
+def as_columns(x: np.ndarray, schema: Schema, outside: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Write stored rows of a mixed table as its columns were: names, whole numbers, decimals, dates.
 
     Args:
         x: The stored cells, of shape (n, columns).
         schema: The schema of the table.
+        outside: By how many steps of its grid each cell is beyond what is stored, of shape (n, columns); None: by none.
 
     Returns:
         A column of shape (n,) for each name.
     """
-    pairs = zip(schema.columns or (), schema.types or ())
-    return {column.name: kind.decoded(x[:, i]) for i, (column, kind) in enumerate(pairs)}
+    names = [column.name for column in schema.columns or ()]
+    x, types = dated(x, names, schema.types or (), outside)
+    return {name: kind.decoded(x[:, i]) for i, (name, kind) in enumerate(zip(names, types))}
 
 
 def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) -> np.ndarray:

@@ -8,16 +8,10 @@ from jaxtyping import Bool, Float
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
+from latens.data.dates import DAY
 from latens.data.schema import Schema
+from latens.data.spans import MOST_PAIRS, NEARLY_ALL, dated, follows, placed_spans, seconds_of
 
-LEAST_ROWS = 100
-"""Rows with both dates from which on their order counts."""
-NEARLY_ALL = 0.995
-"""Share of these rows in which the order must hold; the others are mistakes."""
-BY_CHANCE = 0.02
-"""Share of pairs of dates of unlike rows that must break it: else the order says nothing."""
-MOST_PAIRS = 90
-"""Pairs of columns that are looked at."""
 RECENT_ROWS, MORE_OFTEN, ERRORS = 20, 0.1, 4.0
 """Rows that began late, how much more often these lack an end than the others, and by how many errors at least."""
 LONGEST = 0.99
@@ -39,17 +33,14 @@ def found_in(data: Dataset) -> tuple[Ordered, ...]:
     if not isinstance(x, np.ndarray) or x.ndim != 2:
         return ()
     names = [column.name for column in data.schema.columns or ()]
-    dates = [i for i, one in enumerate(types) if one.kind == "date"]
-    pairs = [(i, k) for i in dates for k in dates if i != k and alike(types[i], types[k])][:MOST_PAIRS]
+    spans, rows = placed_spans(names, types), dates_of(x, data.schema)
+    pairs = [(i, k) for i in rows for k in rows if i != k and (i, k) not in spans and alike(types[i], types[k])]
     found = []
-    for i, k in pairs:
-        both = np.ones(len(x), bool) if data.mask is None else np.asarray(data.mask[:, i] & data.mask[:, k])
-        first, second = values(x[both, i], types[i]), values(x[both, k], types[k])
-        broken = int(np.count_nonzero(first > second))
-        if len(first) < LEAST_ROWS or broken > (1.0 - NEARLY_ALL) * len(first):
-            continue
-        if np.mean(first[:, None][:: 1 + len(first) // 500] > second[:: 1 + len(first) // 500]) >= BY_CHANCE:
-            found.append(Ordered(names[i], names[k], len(first), broken))
+    for i, k in spans + pairs[:MOST_PAIRS]:
+        both = np.ones(len(x), bool) if data.mask is None else shown_dates(data.mask, i, k, names, types)
+        first, second = rows[i][both], rows[k][both]
+        if (i, k) in spans or follows(first, second):
+            found.append(Ordered(names[i], names[k], len(first), int(np.count_nonzero(first > second))))
     return tuple(found)
 
 
@@ -71,11 +62,10 @@ def pending_in(data: Dataset) -> tuple[Pending, ...]:
     """Find the ends that are empty in many rows that began late, and seldom in the others."""
     if data.mask is None:
         return ()
-    types, mask, found = data.schema.types or (), np.asarray(data.mask), []
+    mask, rows, found = np.asarray(data.mask), dates_of(data.x, data.schema), []
     for pair, i, k in placed(found_in(data), data.schema):
         seen = mask[:, i]
-        first, second = values(data.x[seen, i], types[i]), values(data.x[seen, k], types[k])
-        gone = ~mask[seen, k]
+        first, second, gone = rows[i][seen], rows[k][seen], ~mask[seen, k]
         last = np.quantile(second[~gone], NEARLY_ALL)  # one wrong year is not the last day that the data know
         since = float(last - np.quantile((second - first)[~gone], LONGEST))
         late = first > since
@@ -100,9 +90,9 @@ def cells_to_come(
     rules: Sequence[Pending], schema: Schema, x: np.ndarray, mask: np.ndarray
 ) -> Bool[np.ndarray, "n columns"]:
     """Where stored rows lack a date that may not have come yet."""
-    found = np.zeros(x.shape, bool)
+    found, rows = np.zeros(x.shape, bool), dates_of(x, schema)
     for rule, i, k in placed(rules, schema):
-        late = values(x[:, i], (schema.types or ())[i]) > rule.since
+        late = rows[i] > rule.since
         found[:, k] |= late & np.asarray(mask[:, i]) & ~np.asarray(mask[:, k])
     return found
 
@@ -112,18 +102,59 @@ def placed(rules: "Sequence[Any]", schema: Schema) -> "list[tuple[Any, int, int]
     names, types = [column.name for column in schema.columns or ()], schema.types or ()
     there = [(rule, names.index(rule.first), names.index(rule.second)) for rule in rules
              if rule.first in names and rule.second in names]  # fmt: skip
-    dates = [(rule, i, k) for rule, i, k in there if types[i].kind == types[k].kind == "date"]
+    dates = [(rule, i, k) for rule, i, k in there if is_date(types[i]) and is_date(types[k])]
     return [(rule, i, k) for rule, i, k in dates if alike(types[i], types[k])]
+
+
+def is_date(one: ColumnType) -> bool:
+    """Whether a column holds dates, each by itself or as the time since another."""
+    return one.kind == "date" or one.after is not None
 
 
 def alike(one: ColumnType, other: ColumnType) -> bool:
     """Whether dates of two columns are of one unit and time zone."""
-    return (one.written, one.zone) == (other.written, other.zone)
+    first, second = one.after or one, other.after or other
+    return (first.written, first.zone) == (second.written, second.zone)
 
 
-def values(x: np.ndarray, one: ColumnType) -> np.ndarray:
-    """Stored dates in the unit of their column."""
+def values(x: np.ndarray, one: ColumnType) -> Float[np.ndarray, " n"]:
+    """Stored cells of numbers in the unit of their column."""
     return one.low + np.asarray(x, np.float64) * one.step
+
+
+def dates_of(x: np.ndarray, schema: Schema) -> dict[int, Float[np.ndarray, " n"]]:
+    """The dates of stored rows in days or seconds, by the place of their column; times since others are dates again."""
+    types = schema.types or ()
+    if not any(map(is_date, types)):
+        return {}
+    rows, kinds = dated(np.asarray(x, np.float64), [column.name for column in schema.columns or ()], types)
+    return {i: values(rows[:, i], kinds[i]) for i, one in enumerate(types) if is_date(one)}
+
+
+def shown_dates(
+    mask: np.ndarray, i: int, k: int, names: Sequence[str], types: Sequence[ColumnType]
+) -> Bool[np.ndarray, " n"]:
+    """The rows of which two dates are known, with those that they are counted from."""
+    shown = np.asarray(mask[:, i] & mask[:, k])
+    for j in (i, k):
+        while types[j].after:
+            j = names.index(types[j].after.column)  # type: ignore[union-attr]
+            shown = shown & np.asarray(mask[:, j])
+    return shown
+
+
+def cell_of(
+    date: Float[np.ndarray, " n"],
+    k: int,
+    dates: dict[int, np.ndarray],
+    names: Sequence[str],
+    types: Sequence[ColumnType],
+) -> Float[np.ndarray, " n"]:
+    """The cell, or what lies between two, in which a column has a date."""
+    one, after = types[k], types[k].after
+    if after is not None:
+        date = (date - dates[names.index(after.column)]) * (DAY if after.written == "D" else 1) / seconds_of(one)
+    return (date - one.low) / one.step
 
 
 def read(stored: Any) -> tuple[Ordered, ...]:
@@ -143,10 +174,11 @@ def broken_in(
 ) -> Bool[np.ndarray, " n"]:
     """Which stored rows have dates in another order than the data."""
     # among: cells of which a pair must hold one, as those that were filled in.
-    types, found = schema.types or (), np.zeros(len(x), bool)
+    types, found, rows = schema.types or (), np.zeros(len(x), bool), dates_of(x, schema)
+    names = [column.name for column in schema.columns or ()]
     for _, i, k in placed(rules, schema):
-        wrong = values(x[:, i], types[i]) > values(x[:, k], types[k])
-        wrong &= True if mask is None else np.asarray(mask[:, i] & mask[:, k])
+        wrong = rows[i] > rows[k]
+        wrong &= True if mask is None else shown_dates(mask, i, k, names, types)
         found |= wrong & (True if among is None else among[:, i] | among[:, k])
     return found
 
@@ -156,14 +188,26 @@ def limits(
 ) -> tuple[Float[np.ndarray, "n columns"], Float[np.ndarray, "n columns"]]:
     """The first and the last cell that a date may have by the dates that are known of its row; infinite where open."""
     types, low = schema.types or (), np.full(x.shape, -np.inf)
-    high = -low
+    names, rows = [column.name for column in schema.columns or ()], dates_of(x, schema)
+    high, spans = -low, placed_spans(names, types)
     for _, i, k in placed(rules, schema):
-        first, second = values(x[:, i], types[i]), values(x[:, k], types[k])
-        after = np.ceil((first - types[k].low) / types[k].step)
-        before = np.floor((second - types[i].low) / types[i].step)
-        low[:, k] = np.where(mask[:, i], np.maximum(low[:, k], after), low[:, k])
-        high[:, i] = np.where(mask[:, k], np.minimum(high[:, i], before), high[:, i])
+        if (i, k) in spans:  # it is the time between them that is not below 0
+            low[:, k] = np.maximum(low[:, k], np.ceil(-types[k].low / types[k].step))
+            continue
+        after = np.ceil(cell_of(rows[i], k, rows, names, types))
+        before = np.floor(cell_of(rows[k], i, rows, names, types))
+        first, second = (
+            shown_dates(mask, one, _base(other, names, types, one), names, types) for one, other in ((i, k), (k, i))
+        )
+        low[:, k] = np.where(first, np.maximum(low[:, k], after), low[:, k])
+        high[:, i] = np.where(second, np.minimum(high[:, i], before), high[:, i])
     return low, high
+
+
+def _base(k: int, names: Sequence[str], types: Sequence[ColumnType], other: int) -> int:
+    """The date that a column is counted from; where it is counted from none, another one."""
+    after = types[k].after
+    return other if after is None else names.index(after.column)
 
 
 def ordered_again(
@@ -171,11 +215,13 @@ def ordered_again(
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows in which a filled date that breaks the order lies on the other one of its pair."""
     types, x = schema.types or (), np.array(x, np.float64)
+    names = [column.name for column in schema.columns or ()]
     for _ in rules:  # once for each link of a chain of dates
         for _, i, k in placed(rules, schema):
-            first, second = values(x[:, i], types[i]), values(x[:, k], types[k])
-            wrong = first > second
+            rows = dates_of(x, schema)
+            wrong = rows[i] > rows[k]
             up, down = wrong & hidden[:, k], wrong & hidden[:, i] & ~hidden[:, k]
-            x[:, k] = np.where(up, np.ceil((first - types[k].low) / types[k].step), x[:, k])
-            x[:, i] = np.where(down, np.floor((second - types[i].low) / types[i].step), x[:, i])
+            x[:, k] = np.where(up, np.ceil(cell_of(rows[i], k, rows, names, types)), x[:, k])
+            if _base(k, names, types, -1) != i:
+                x[:, i] = np.where(down, np.floor(cell_of(rows[k], i, rows, names, types)), x[:, i])
     return x

@@ -30,6 +30,10 @@ MAX_DIMENSIONS = 8
 _STEP = 2**20  # a stream that unpacks holds as much again, twice
 
 
+class LackingColumn(DataError):
+    """A label, id or weight was asked for by name, and the rows have none of that name."""
+
+
 @dataclass
 class Raw:
     """Rows as they came, and where the source had them labels, row ids, weights and column names."""
@@ -52,6 +56,7 @@ class Raw:
     pieces: str | None = None  # what they are cut into where nothing else is said
     beside: dict[str, np.ndarray] | None = None  # conditions of the rows that are no columns, by name
     cells: bool = False  # whether rows are cells and columns genes
+    layers: tuple[str, ...] = ()  # of cells the layers beside the matrix that was read
     split: np.ndarray | None = None  # the split of every row, where it does not follow from its id (as of `brought`)
 
 
@@ -92,7 +97,7 @@ class ColumnRoles:
 def no_roles(roles: ColumnRoles, where: str, fix: str, has: str = "has") -> None:
     """Refuse a label, id or weight that was asked for by name of data without columns."""
     if asked := roles.asked():
-        raise DataError(f"{has} no column {next(iter(asked.values()))!r}.", where=where, fix=fix)
+        raise LackingColumn(f"{has} no column {next(iter(asked.values()))!r}.", where=where, fix=fix)
 
 
 def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
@@ -102,7 +107,7 @@ def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
         if have[role] is None:
             flag = {"label": "--label", "row_id": "--id", "weight": "--weight"}[role]
             fix = f"Leave {flag} out, or use .npz."
-            raise DataError(f"has no named columns, so no {name!r}.", where=where, fix=fix)
+            raise LackingColumn(f"has no named columns, so no {name!r}.", where=where, fix=fix)
     if roles.label == "none":
         raw.label = raw.classes = None
     return raw

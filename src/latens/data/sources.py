@@ -24,6 +24,7 @@ from latens.data.formats.tables import from_words
 from latens.data.given import (
     GIVEN,
     INPUTS,
+    averaged,
     input_vectors,
     learned,
     learned_inputs,
@@ -272,7 +273,8 @@ def load(
     split = split_by_hash(names, raw.brought)
     conditions = learned(cells, split == TRAIN, where) if schema is None else schema.conditions
     if conditions:
-        cond = {**(cond or {}), GIVEN: vectors(conditions, cells, where)}
+        cond = {**(cond or {}), GIVEN: vectors(conditions, cells, where, unknown if raw.cells else "")}
+        raw.notes += averaged(conditions, cells) if raw.cells and schema is not None else ()
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     text_seen = None
     if raw.strings is not None:
@@ -300,7 +302,7 @@ def load(
         missing = "nan"  # a gap in a table of several kinds is a gap
     counted = None
     if raw.cells and schema is not None and schema.kind == "counts" and schema.columns is not None:
-        counted = with_genes(raw, schema, unknown, where)
+        counted = with_genes(raw, schema, unknown, where, layer)
     observed = find_missing(raw, names, missing, where)
     if counted is not None:
         observed = counted if observed is None else observed & counted
@@ -483,9 +485,10 @@ def hints(schema: Schema) -> dict[str, Declared]:
     """Tell how to read columns as those of a model: a name that looks like a number is a name, a time is of a zone."""
     pairs = list(zip(schema.columns or (), schema.types or ()))
     named = {column.name: Declared("category") for column, one in pairs if one.named}
-    zones = {column.name: Declared(zone=one.zone) for column, one in pairs if one.zone}
-    spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration"}
-    written = {column.name: Declared(writing=one.writing) for column, one in pairs if one.writing}
+    dates = [(column.name, one.after or one) for column, one in pairs]
+    zones = {name: Declared(zone=one.zone) for name, one in dates if one.zone}
+    spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration" and not one.after}
+    written = {name: Declared(writing=one.writing) for name, one in dates if one.writing}
     return named | zones | spans | written | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 

@@ -9,6 +9,8 @@ from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
+from latens.data.equations import broken_by, numbers
+from latens.data.equations import found_in as equations_in
 from latens.data.inapplicable import found_in
 from latens.data.ordered import broken_in, pending_in
 from latens.data.ordered import found_in as ordered_in
@@ -43,6 +45,10 @@ LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
 """From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 
 
+LOOK = "look at row"
+"""What stands in the sentences that name rows with a mistake."""
+
+
 def suspicions(dataset: Dataset) -> list[str]:
     """Say what of a table with named columns may not mean what it says."""
     schema = dataset.schema
@@ -62,13 +68,20 @@ def suspicions(dataset: Dataset) -> list[str]:
         "elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it empty."
         for rule in found_in(dataset)
     ]
+    for one in equations_in(dataset):
+        broken = broken_by(
+            one, [c.name for c in schema.columns], numbers(dataset.x, schema, dataset.mask, dataset.outside)
+        )
+        rows = ", ".join(str(name) for name in np.asarray(dataset.names)[np.flatnonzero(broken)[:LEAST_ROWS]])
+        look = f", and not in {one.broken}: {LOOK} {rows}" if one.broken else ""
+        found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
     for pair in ordered_in(dataset):
         if pair.broken:
             wrong = np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask))[:LEAST_ROWS]
             rows = ", ".join(str(name) for name in np.asarray(dataset.names)[wrong])
             found.append(
                 f"{pair.first!r} lies after {pair.second!r} in {pair.broken} of the {pair.rows} rows that have both: "
-                f"look at row {rows}."
+                f"{LOOK} {rows}."
             )
     found += [
         f"Column {rule.second!r} is empty in {rule.rows} rows that began late, by {rule.first!r}, and seldom in the "
@@ -82,6 +95,8 @@ def suspicions(dataset: Dataset) -> list[str]:
             found.append(
                 f"Columns {other!r} and {name!r} differ in case or blanks alone: if they are one, leave one out."
             )
+    if dataset.cells:
+        return found  # the zeros of a gene lie far from all else, and mean what they say
     for i, (column, stored) in enumerate(zip(schema.columns, columns_of(dataset.x))):
         one = None if schema.types is None else schema.types[i]
         shown = slice(None) if dataset.mask is None else dataset.mask[:, i]
@@ -95,7 +110,7 @@ def suspicions(dataset: Dataset) -> list[str]:
             for value in lone_values(cells):
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 rows = ", ".join(str(row) for row in _rows_of(dataset, i, value)[:LEAST_ROWS])
-                found.append(f"Column {column.name!r} holds {words} far from all its other values: look at row {rows}.")
+                found.append(f"Column {column.name!r} holds {words} far from all its other values: {LOOK} {rows}.")
             for value in far_values(cells):
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 count = int(np.count_nonzero(every == value))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.columns import WHOLE, TextColumn
-from latens.data.dates import DATE, TIME, read_dates, written_times
+from latens.data.dates import DATE, TIME, iso_writing, read_dates, written_times
 from latens.data.declared import Declared
 from latens.data.durations import as_spans, read_spans
 from latens.data.rows import MISSING_WORDS
@@ -275,7 +275,9 @@ def read_words(
         raise refused(slip, "dates and", "Mend that cell or leave it empty, or declare the column as a category.")
     dates = read_dates(distinct, declared.zone, refused) if not undated else None
     if dates is not None:
-        return numbered(dates[0]), TextColumn((), dates[1], dates[2])
+        return numbered(dates[0]), TextColumn(
+            (), dates[1], dates[2], writing=None if dates[2] else iso_writing(distinct)
+        )
     if declared.kind == "date":
         fix = "Write its cells as 2021-05-01 or 2021-05-01 12:30:00, or declare it as a category."
         raise refused(next(iter(undated or seen)), "the text", f"It is declared as a date. {fix}")

@@ -159,7 +159,8 @@ def long_dataset(
         present = set(map(str, beside.columns))
         given = {role: None if isinstance(name, str) and name not in present else name for role, name in given.items()}
     given |= {"condition": list(named.conditions)} if named.conditions and schema is None else {}
-    given |= {"layer": named.layer} if named.layer is not None else {}
+    there = schema is None or not is_annotated(X) or named.layer in X.layers  # other cells may have counts as X
+    given |= {"layer": named.layer} if named.layer is not None and there else {}
     data = load(X, name="X", schema=schema, **{**given, **({} if schema is not None else named.cut)})
     keeps = validation_fraction and (data.split == VALIDATION).any()
     return replaced(data, split=np.where((data.split == VALIDATION) & bool(keeps), VALIDATION, TRAIN).astype(np.uint8))

@@ -102,10 +102,11 @@ def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tupl
 
 def _usual_size(batch: Batch) -> int:
     usual = next((size for size in BATCH_SIZES if len(batch.row_id) <= size), BATCH_SIZES[-1])
-    return min(usual, max(1, MOST_CELLS // _cells(batch)))
+    return min(usual, max(1, MOST_CELLS // cells_of(batch)))
 
 
-def _cells(batch: Batch) -> int:
+def cells_of(batch: Batch) -> int:
+    """Count the cells of a row."""
     return max(1, sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(batch.x)))
 
 
@@ -120,7 +121,7 @@ def rows_in_cache(batch: Batch, samples: int) -> int | None:
     """Count the rows whose decoded samples stay in a processor's cache: 4 MB, twice as fast as 80 MB."""
     if jax.default_backend() != "cpu":
         return None
-    cells = _cells(batch) * samples
+    cells = cells_of(batch) * samples
     if cells * BATCH_SIZES[0] > MOST_CELLS // 2:
         return max(1, MOST_CELLS // 2 // cells)
     most = min(BATCH_SIZES[-1], max(BATCH_SIZES[0], 2**20 // cells // 16 * 16))
@@ -132,10 +133,11 @@ def weights_of(batch: Batch) -> Shaped[np.ndarray, " B"] | None:
     return None if batch.weight is None else np.asarray(batch.weight, np.float64)
 
 
-def map_rows(function: Callable[..., PyTree], rows: Rows) -> PyTree:
+def map_rows(function: Callable[..., PyTree], rows: Rows, each: Callable[[PyTree], Any] | None = None) -> PyTree:
     """Apply a function of a model to all rows, in batches of one shape and one compiled program."""
     # The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     # depend on order or chunking, up to rounding.
+    # each: called with what every batch gives, in order.
     check_process()
     check_generator(rows.key)
     batch, preparation, key = rows.batch, rows.preparation, rows.key
@@ -147,13 +149,15 @@ def map_rows(function: Callable[..., PyTree], rows: Rows) -> PyTree:
         with jax.enable_x64(double):
             values = _run(function, model, padded, preparation, key)
         made = jax.tree.map(lambda leaf: np.asarray(leaf)[:count], values)
+        if each is not None:
+            each(made)
         reached(start + count, len(batch.row_id))
         return made
 
     # The first part compiles. Then several at once: alone, small arrays leave all cores but one idle half of the time.
     reached(0, len(batch.row_id))
     parts, further = [part(0)], range(size, len(batch.row_id), size)
-    if len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
+    if each is None and len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
         padded, _ = _padded(batch, 0, size)
         with jax.enable_x64(double):
             text = cast(Any, _run).lower(function, model, padded, preparation, key).as_text()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import cho_solve, lu_factor, lu_solve
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
@@ -38,14 +38,17 @@ class Gaussian(NamedTuple):
         """The posterior of z given what is seen, and the log density of that in nats."""
         # seen: the row, of which `mask` says what is seen, or what the reduction leaves of it.
         inner, slope, left, count = self._seen(self.mean, seen, mask, reduction)
-        precise = jnp.linalg.solve(inner, jnp.concatenate([slope, left[..., None]], axis=-1))
+        # One call of LAPACK after another: on two cores two at a time may wait for each other for ever.
+        factors = lu_factor(inner)
+        precise = _solved(factors, jnp.concatenate([slope, left[..., None]], axis=-1))
         n = slope.shape[-1]
         precision = jnp.eye(n) + jnp.einsum("gci,gcj->ij", slope, precise[..., :n])
         along = jnp.einsum("gci,gc->i", slope, precise[..., n])
         root = jnp.linalg.cholesky(precision)
-        loc = cho_solve((root, True), along)
-        tril = jnp.linalg.cholesky(cho_solve((root, True), jnp.eye(n)))
-        log_det = jnp.sum(jnp.linalg.slogdet(inner)[1]) + 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
+        solved = cho_solve((root, True), jnp.concatenate([along[:, None], jnp.eye(n)], axis=1))
+        loc, tril = solved[:, 0], jnp.linalg.cholesky(solved[:, 1:])
+        own = jnp.sum(jnp.log(jnp.abs(jnp.diagonal(factors[0], axis1=-2, axis2=-1))))
+        log_det = own + 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
         squared = jnp.sum(left * precise[..., n]) - along @ loc
         log_seen = -0.5 * (squared + log_det + count * math.log(2.0 * math.pi))
         return FullNormal(loc, jnp.tril(tril, -1) + jnp.diag(jnp.log(jnp.diagonal(tril)))), log_seen
@@ -131,8 +134,13 @@ def _conditioned(model: Any, batch: Batch, key: Key, reduction: Reduction | None
         seen = jnp.asarray(x, jnp.float32)
         if whole:
             seen = seen + jax.random.uniform(jax.random.fold_in(key, row_id), seen.shape) - 0.5
-        q, log_seen = one.answer(seen, mask, reduction)
-        log_all = jnp.nan if reduction is not None else one.answer(seen, None, None)[1]
+        if reduction is not None or mask is None:
+            q, log_seen = one.answer(seen, mask, reduction)
+            log_all = jnp.nan if reduction is not None else log_seen
+        else:
+            # One after the other, as `answer` says of calls of LAPACK.
+            both = jax.lax.map(lambda own: one.answer(seen, own, None), jnp.stack([mask, jnp.ones_like(mask)]))
+            (q, log_seen), (_, log_all) = (jax.tree.map(lambda leaf, k=k: leaf[k], both) for k in range(2))
         made = found.completed(q.loc, jnp.asarray(x, jnp.float32), mask, reduction)
         return made.reshape(shape), log_seen, log_all - log_seen
 
@@ -164,10 +172,19 @@ def linear_answer(
         jax.eval_shape(lambda: decode(q.loc).moments())
     except (AttributeError, TypeError):
         return None
-    found, _ = _around(decode, jnp.zeros_like(q.loc)).answer(seen, mask, reduction)
-    for _ in range(_ROUNDS - 1):
-        found, _ = _around(decode, found.loc).answer(seen, mask, reduction)
-    return found
+    n = q.loc.size
+    first = FullNormal(jnp.zeros_like(q.loc), jnp.zeros((n, n), q.loc.dtype))
+
+    def again(_: Array, last: FullNormal) -> FullNormal:
+        found, _ = _around(decode, last.loc).answer(seen, mask, reduction)
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), found, last)
+
+    return jax.lax.fori_loop(0, _ROUNDS, again, first)
+
+
+def _solved(factors: tuple[Array, Array], right: Float[Array, "g c n"]) -> Float[Array, "g c n"]:
+    """The solutions of one system for each group."""
+    return jax.vmap(lambda lu, pivot, b: lu_solve((lu, pivot), b))(*factors, right)
 
 
 def _around(decode: Callable[[Any], Any], z: Float[Array, " n"]) -> Gaussian:

@@ -49,6 +49,9 @@ DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before 
 # served or a folder, then of one in a file.
 DECODER_BYTES, DECODER_STEPS, SNAPSHOT_NUMBERS = (3 << 19, 3 << 19), (127, 63), (8 << 20, 3 << 18)
 SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
+FLAT, NEIGHBOURS = 0.2, (50, 5000)
+"""The share of the variance below which two axes show too little of pictures, and the rows for which a map of
+neighbours is made in their place: 1,500 take 6 s."""
 MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
 
 
@@ -80,7 +83,8 @@ def payload(
         snapshots: Steps and the models that training kept at them.
         coordinates: Numbers of all rows that were found elsewhere, shape (n, k), which become axes and the first view
             (without data: unused); or None.
-        projection: "t-sne" or "umap" for two further axes made of the posterior means of the rows shown; or None.
+        projection: "t-sne" or "umap" for two further axes made of the posterior means of the rows shown; "none" for no
+            such axes; None for t-SNE of colour pictures that differ in many directions, and of nothing else.
         most_rows: At most so many rows, evenly spaced, are shown.
         seed: Seed of the samples and of the projection.
         title: Title for the reader.
@@ -142,7 +146,9 @@ def payload(
         manifest["start"] = clear_row(means, manifest["units"], label, codes.get("elbo"))
         cells = manifest["event"]["kind"] == "table"
         axes = {} if given is None else {f"coordinate {i + 1}": values for i, values in enumerate(given[positions].T)}
-        if projection is not None:
+        if projection is None and given is None and scattered(means, manifest["event"]):
+            axes |= projected(directions(means), "t-sne", seed)
+        elif projection not in (None, "none"):
             axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
         manifest["colour"] = _colour(manifest["columns"], files, means)
@@ -166,6 +172,22 @@ def payload(
             manifest["decoder"]["file"] = "data/model.safetensors"
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
+
+
+def scattered(means: Shaped[np.ndarray, "n d"], event: dict[str, Any]) -> bool:
+    """Whether colour pictures differ in so many directions that a plane of two shows little of it."""
+    if event.get("image", [0, 0, 1])[2] != 3 or not NEIGHBOURS[0] <= len(means) <= NEIGHBOURS[1]:
+        return False
+    spread = np.linalg.eigvalsh(np.cov(means, rowvar=False)) if means.shape[1] > 2 else np.ones(1)
+    return bool(spread[-2:].sum() < FLAT * spread.sum())
+
+
+def directions(means: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n d"]:
+    """Posterior means of length 1, whose distances are those of their directions."""
+    # In many dimensions the rows near the middle are the nearest ones of most others. Of 1,480 photographs with 128
+    # units 29 % of ten neighbours were of a row's own class by distance, and 44 % by direction.
+    length = np.linalg.norm(means, axis=1, keepdims=True)
+    return means / np.where(length > 0, length, 1.0)
 
 
 def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | None) -> list[dict[str, Any]]:

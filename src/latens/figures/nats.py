@@ -1,4 +1,4 @@
-"""Which columns of a table log p(x) is made of."""
+"""Which columns of a table, or genes of cells, log p(x) is made of."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,9 @@ from latens.figures.style import Made, ThemeName, dress, legend, one_axes, reada
 
 MOST = 40
 """Columns that are drawn, those with the most nats of their own."""
+
+MOST_GENES = 30
+"""Genes that are drawn, those that gain most."""
 
 LATENTS = "(latents)"
 """What the cost of the latents is called beside the columns."""
@@ -45,4 +48,32 @@ def column_nats(
     ax.set_yticks(places, [readable(table["column"][i], 24) for i in shown])
     ax.set_ylim(len(shown) - 0.4, -0.6)
     legend(ax, [wide, thin], ["column alone", "given the latents"], theme=theme, loc="lower right")
+    return ax, table
+
+
+def gene_gains(
+    gained: ArrayLike, errors: ArrayLike, latents: float, names: Sequence[object], *, theme: ThemeName = "light"
+) -> Made:
+    """Draw how many nats codes say of each gene beyond its own negative binomial, most first."""
+    # The table has all genes in this order.
+    # errors: the standard errors over cells. latents: what the codes cost, nats a cell; 0 or less.
+    gain, error = (numbers(v, n, ndim=1).astype(float) for v, n in ((gained, "gained"), (errors, "errors")))
+    words = class_names(names)
+    if not len(gain) == len(error) == len(words):
+        what = f"{len(gain)} and {len(error)} numbers, {len(words)} names."
+        raise DataError(what, where="names", fix="Give one of each for every gene.")
+    order = np.argsort(-gain, kind="stable")
+    table = {"gene": np.array(words, object)[order], "nats": gain[order], "standard_error": error[order]}
+    kept = min(MOST_GENES, len(order))
+    places, colours = np.arange(kept), theme_named(theme)
+    ax = one_axes((6.8, 1.4 + 0.24 * kept), theme)
+    title = f"All genes {gain.sum():+.1f} nats a cell, codes {latents:+.1f}: {gain.sum() + latents:+.1f} in all"
+    more = f"; the first {kept} of {len(order)}" if kept < len(order) else ""
+    dress(ax, theme=theme, title=f"{title}{more}".replace("-", "\N{MINUS SIGN}"), grid="x",
+          x="nats a cell that codes say beyond the gene's own negative binomial")  # fmt: skip
+    ax.barh(places, table["nats"][:kept], xerr=table["standard_error"][:kept], color=colours.first, height=0.72,
+            error_kw={"ecolor": colours.muted, "elinewidth": 0.9})  # fmt: skip
+    ax.axvline(0.0, color=colours.muted, linewidth=0.9)
+    ax.set_yticks(places, [readable(word, 24) for word in table["gene"][:kept]])
+    ax.set_ylim(kept - 0.4, -0.6)
     return ax, table

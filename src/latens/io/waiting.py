@@ -17,7 +17,7 @@ class Waiting:
 
     def __init__(self, name: str) -> None:
         self.name, self.at, self.done, self.total, self.pauses = name, "", 0, 0, 0
-        self.since = self.heard = time.monotonic()
+        self.since = self.heard = self.begun = self.last = time.monotonic()
         self._drawn, self._lock, self._over = False, threading.RLock(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="latens-waiting")
 
@@ -35,9 +35,17 @@ class Waiting:
 
     def text(self, now: float) -> str:
         """The line at a time, in seconds of `time.monotonic`."""
-        minutes, seconds = divmod(int(now - self.since), 60)
         parts = [self.name, self.at, f"{self.done:,} of {self.total:,} rows" if self.total else ""]
-        return f"{': '.join(part for part in parts if part)}, {minutes}:{seconds:02d}"[:79]
+        left = self.left(now)
+        more = "" if left is None else f", about {clock_text(left)} left"
+        return f"{': '.join(part for part in parts if part)}, {clock_text(now - self.since)}{more}"[:79]
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the rows are done, by what those done have taken; None before one is, and after the last."""
+        if not 0 < self.done < self.total or self.last <= self.begun:
+            return None
+        per_row = (self.last - self.begun) / self.done
+        return max(0.0, per_row * (self.total - self.done) - (now - self.last))
 
     def clear(self) -> None:
         """Take the line away, and wait for a while of silence before it comes back."""
@@ -64,6 +72,11 @@ class Waiting:
             sys.stderr.flush()
 
 
+def clock_text(seconds: float) -> str:
+    """Write a time as minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 def doing(what: str) -> None:
     """Name what the command is at from now on."""
     if _shown is not None:
@@ -73,6 +86,9 @@ def doing(what: str) -> None:
 def reached(done: int, total: int) -> None:
     """Say how many rows are done, of how many."""
     if _shown is not None:
+        _shown.last = time.monotonic()
+        if not done or total != _shown.total:
+            _shown.begun = _shown.last
         _shown.done, _shown.total = done, total
 
 

@@ -189,6 +189,14 @@ def column_nats(table: Mapping[str, np.ndarray]) -> str:
     return f"log p(x) is {number(own.sum())} nats; nats of columns, most gained first: " + ", ".join(parts) + "."
 
 
+def gene_gains(table: Mapping[str, np.ndarray]) -> str:
+    """What codes say of the genes that gain most."""
+    parts = [f"{name} {number(gain)}" for name, gain in zip(table["gene"][:12], table["nats"][:12])]
+    lost = int(np.sum(np.asarray(table["nats"], float) < 0.0))
+    what = "Nats a cell gained over the gene's own negative binomial, most first"
+    return f"{what}: {', '.join(parts)}. {lost} genes lose."
+
+
 def missing_cells(table: Mapping[str, np.ndarray]) -> str:
     """The share of missing cells of each column."""
     share = np.asarray(table["share"], float)

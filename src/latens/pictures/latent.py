@@ -65,10 +65,11 @@ def draw_latent(source: Source) -> Made | None:
     if code.mean.shape[1] < 2 or source.support not in PLANES:
         return None
     positions, split = source.held_out(MOST_POINTS, "test", "validation")
-    of = f"{len(positions)} {split} row{'s' * (len(positions) > 1)}"
+    rows = source.rows_called
+    of = f"{len(positions)} {split} {rows if len(positions) > 1 else rows[:-1]}"
     if len(positions) < FEW_POINTS < len(source.data):
         positions = evenly_spaced(np.arange(len(source.data)), MOST_POINTS)
-        of = f"{len(positions)} rows of every split"
+        of = f"{len(positions)} {rows} of every split"
     here = code if np.array_equal(positions, code.positions) else Posteriors(source, positions)
     plane = shown_in_plane(source, here.mean)
     look = _colours(source, here, plane.points)
@@ -129,7 +130,7 @@ def draw_map(source: Source) -> Made | None:
     if source.data is None or source.data.label is None:
         return _mapped(source, None, None, "")
     code = source.mapped[0]
-    return _mapped(source, code.label, code.classes, ", by label")
+    return _mapped(source, code.label, code.classes, f", by {readable(source.data.label_name, 24)}")
 
 
 def draw_map_conditions(source: Source) -> Made | None:
@@ -140,13 +141,15 @@ def draw_map_conditions(source: Source) -> Made | None:
     if named is None or source.data.cond is None:
         return None
     cells = cells_of(conditions, source.data.cond[GIVEN][source.mapped[0].positions])[named.name]
-    codes = np.array([named.values.index(cell) for cell in cells.tolist()])
+    codes = np.array([named.values.index(cell) if cell in named.values else -1 for cell in cells.tolist()])
     return _mapped(source, codes, named.values, f", by {readable(named.name, 24)}")
 
 
 def _mapped(source: Source, label: np.ndarray | None, classes: Sequence[str] | None, by: str) -> Made:
     code, name, plane = source.mapped
-    title = f"{name} of the codes of {len(code.mean):,} rows{by}"
+    every = len(code.mean) if source.data is None else len(source.data)
+    of = f"all {every:,}" if len(code.mean) == every else f"{len(code.mean):,} of {every:,}"
+    title = f"{name} of the codes of {of} {source.rows_called}{by}"
     axes = figures.latent_scatter(plane, label, classes, title=title, theme=source.theme)
     axes.set_xlabel(f"{name} 1")
     axes.set_ylabel(f"{name} 2")

@@ -23,6 +23,7 @@ from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
+from latens.workflow.plain import counts_of_cells
 from latens.workflow.trained import TrainedModel
 
 MOST_CLASSES = 20
@@ -77,6 +78,11 @@ class Source:
         real = data is not None and trained.schema.kind == "real"
         self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side
         self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
+
+    @property
+    def rows_called(self) -> str:
+        """What rows are called."""
+        return "cells" if counts_of_cells(self.trained.config) else "rows"
 
     def held_out(self, most: int, *names: str) -> tuple[np.ndarray, str]:
         """Choose rows, evenly spaced, of the first split that has any."""

@@ -16,6 +16,7 @@ from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.pictures.source import FEW_ROWS, Made, Source
+from latens.workflow.codes import gene_gains
 from latens.workflow.measurement import column_nats, has_columns
 
 MOST_ROWS = 50_000
@@ -35,7 +36,8 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
     axes = figures.marginals(data, samples, names, columns=chosen, weight=weight, theme=source.theme)
     table = figures.marginals_table(data, samples, names, columns=chosen, weight=weight)
     if chosen is not None:
-        headline(axes, f"Data and samples, {MOST} of {len(names)} columns: those that vary most", source.theme)
+        what = "genes" if source.rows_called == "cells" else "columns"
+        headline(axes, f"Data and samples, {MOST} of {len(names)} {what}: those that vary most", source.theme)
     for ax, i in zip(np.ravel(axes), drawn_columns(len(names)) if types else ()):
         one = types[i]
         if one.named:
@@ -135,6 +137,18 @@ def draw_column_nats(source: Source) -> Made | None:
     names = [column.name for column in source.schema.columns or ()]
     parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
     return nats.column_nats(*parts, theme=source.theme)
+
+
+def draw_gene_gains(source: Source) -> Made | None:
+    """Draw what codes of cells say of each gene beyond its own negative binomial."""
+    assert source.data is not None
+    if not len(source.data.subset("train")):
+        return None
+    positions, _ = source.held_out(FEW_ROWS, "test", "validation")
+    found = gene_gains(source.trained, source.data, positions)
+    errors = found.gained.std(axis=0, ddof=1) / np.sqrt(len(positions)) if len(positions) > 1 else 0.0 * found.gained[0]
+    names = [column.name for column in source.schema.columns or ()]
+    return nats.gene_gains(found.gained.mean(axis=0), errors, float(found.latents.mean()), names, theme=source.theme)
 
 
 def draw_missing(source: Source) -> Made | None:

@@ -28,10 +28,17 @@ def _shown(one: dict[str, Any] | None) -> str:
 
 def rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """The numbers of a judgement: name, value, what real rows reach, and what it is."""
-    made = [
-        ("Shape", _shown(found["shape"]), _shown(found["shape"].get("new_rows")), "columns one by one; 1: alike"),
-        ("Trend", _shown(found["trend"]), _shown(found["trend"].get("new_rows")), "pairs of columns; 1: alike"),
-    ]
+    made = []
+    for title, one, what in (
+        ("Shape", found["shape"], "columns one by one"),
+        ("Trend", found["trend"], "pairs of columns"),
+    ):
+        new = one.get("new_rows")
+        if new is None:
+            made.append((title, _shown(one), "", f"{what}; 1: alike"))
+        else:  # fewer rows differ more by chance, so that like is held against like
+            as_many = _shown({"value": one["as_many"], "standard_error": new["standard_error"]})
+            made.append((title, as_many, _shown(new), f"{what}, of as many rows each (all: {_shown(one)}); 1: alike"))
     beside = found["detection"]["beside"]
     for name, words in (("trees", "boosted trees"), ("logistic", "logistic regression")):
         one = found["detection"][name]

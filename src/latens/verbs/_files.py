@@ -50,13 +50,14 @@ def table_bytes(
     schema: Schema | None = None,
     infinite: tuple[str, ...] = (),
     known: Collection[str] = (),
+    separator: str = ",",
 ) -> bytes:
     """The bytes that `write_table` writes to a .csv or .parquet file."""
     for name, array in arrays.items():
         if name not in infinite:
             finite(array, name, where=str(path))
     if path.suffix.lower() == ".csv":
-        return csv_bytes(flat_columns(arrays), known)
+        return csv_bytes(flat_columns(arrays), known, separator)
     pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
     return parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs})
 

@@ -130,12 +130,14 @@ def read(
     elif isinstance(spec, str) and spec == source.get("spec") and not partial:
         known = reading_options(source)
     known.pop("columns", None)  # the schema has them
-    if not isinstance(spec, str) or spec != source.get("spec"):
+    if other := not isinstance(spec, str) or spec != source.get("spec"):
         known.pop("condition", None)
     if "layer" in known and "layer" not in at.given and not _has_layer(spec, known["layer"]):
         known.pop("layer")  # another file may have the counts as X
     wanted = unknown or at.unknown
-    given = at.given | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
+    # What was said of DATA says nothing of the model's own rows, where these are read beside it.
+    said = {} if data is None and at.data is not None else at.given
+    given = said | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
     given |= {"condition": at.told} if at.told else {}
     schema = trained.schema if schema is None else schema
     found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given, index)
@@ -144,6 +146,9 @@ def read(
 
         if names := brought(schema.conditions or (), found.cond[GIVEN], at.told):
             at.warn(f"the rows bring {', '.join(names)} themselves: --given holds for what is decoded without rows")
+    if found.cells and data is not None and other:
+        for note in found.notes:
+            at.warn(f"{found.name}: {note}")
     if found.kept is not None:
         at.warn(f"{found.name}: {found.notes[-1]}")
     elif found.unseen and unknown is None:
@@ -183,8 +188,10 @@ def _load_alike(
     spec: Any, schema: "Schema", known: dict[str, Any], given: dict[str, Any], index: Path | None
 ) -> "tuple[Dataset, dict[str, Any]]":
     """The data, read with what is known of the training data and what was given."""
-    # Another file may lack the label, or every such column; the DataError is that of the first attempt.
+    # Another file may lack the label, or every such column. The error is that of the first attempt, but for what it
+    # lacks and a later one does without.
     from latens.data import load
+    from latens.data.raw import LackingColumn
 
     first: DataError | None = None
     doing("reading")
@@ -195,7 +202,7 @@ def _load_alike(
         try:
             return load(spec, schema=schema, index=index, **options), options
         except DataError as error:
-            first = first or error
+            first = error if first is None or isinstance(first, LackingColumn) else first
     assert first is not None
     raise first
 

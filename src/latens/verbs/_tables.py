@@ -12,6 +12,7 @@ from latens.data.formats.csv import read_text
 from latens.data.formats.tables import role_positions
 from latens.data.mixed import as_columns
 from latens.data.raw import ColumnRoles
+from latens.data.rows import MISSING_WORDS
 from latens.text import span_texts
 
 
@@ -40,19 +41,26 @@ def table_as_written(
     options: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     """The columns of a mixed table as they were written, with what was filled in written alike."""
-    filled = as_columns(x, data.schema)
+    filled = as_columns(x, data.schema, data.outside)
     found = table_columns(path, options)
     if found is not None and data.kept is not None:
         found = {name: column[data.kept] for name, column in found.items()}
     if found is None or any(len(column) != len(x) for column in found.values()):
         return {**{n: a for n, a in beside(data).items() if n not in filled}, **filled}
     table = dict(found)
+    types = data.schema.types or ()
     for i, (name, values) in enumerate(filled.items()):
         if name not in found:
             table[name] = values
-        elif values.dtype.kind == "m" and found[name].dtype.kind == "m":
+            continue
+        if types[i].after:  # the first of two dates may be missing alone
+            hidden = hidden.copy()
+            hidden[:, i] &= np.array([str(v).strip().lower() in (*MISSING_WORDS, "nat") for v in found[name]], bool)
+        if not hidden[:, i].any():
+            continue
+        if values.dtype.kind == "m" and found[name].dtype.kind == "m":
             table[name] = np.where(hidden[:, i], values, found[name].astype(values.dtype))
-        elif hidden[:, i].any():
+        else:
             values = np.array(span_texts(values)) if values.dtype.kind == "m" else values
             was = zip(hidden[:, i], values.tolist() if values.dtype.kind != "M" else values.astype(str), found[name])
             mixed = [new if gap else old for gap, new, old in was]

@@ -12,6 +12,7 @@ _COLUMN = "the column that names the groups (default: the label of the run)"
 _DELTA = "log2 fold changes below this count as none (default 0.25)"
 _FDR = "the expected share of false discoveries among the genes that are chosen (default 0.05)"
 _OWN = "each cell in its own batch (default: all cells in the same ones, the mean over all batches)"
+_SIDES = ("first", "second")
 _TOP = "genes that are printed (default 20)"
 
 
@@ -19,7 +20,7 @@ class Contrast(Verb):
     """Which genes differ between two groups of cells: log fold changes and expected false discoveries."""
 
     endings: ClassVar = (".csv", ".parquet", ".png", ".svg")
-    takes_out: ClassVar = ("FILE", "also write all genes (.csv, .parquet) or a volcano plot (.png, .svg)")
+    takes_out: ClassVar = ("FILE", "also write all genes (.csv, .parquet) or a volcano plot (.png, .svg), or both: A,B")
     prints: ClassVar = True
     data: Data
     groups: Annotated[str, arg(_GROUPS, metavar="A,B")]
@@ -35,11 +36,21 @@ class Contrast(Verb):
     theme: Theme = "light"
 
     def place(self, at: At) -> Path | None:
-        return self.checked_out(at.asked) if at.asked else None
+        return self._files(at)[0] if at.asked else None
+
+    def _files(self, at: At) -> tuple[Path, Path | None]:
+        """Where the result goes, and where the table goes beside a picture."""
+        first, comma, second = at.asked.partition(",")
+        if not comma or Path(at.asked).exists():
+            return self.checked_out(at.asked), None
+        pictures, tables = ((".png", ".svg"), (".csv", ".parquet"))
+        if Path(first).suffix.lower() in tables:
+            first, second = second, first
+        return self.checked_out(first, pictures), self.checked_out(second, tables)
 
     def __call__(self, at: At) -> Work:
         from latens.io.terminal import table
-        from latens.workflow.expression import contrast
+        from latens.workflow.expression import PER, contrast
 
         vectors = batches_of(at, own=self.own)
         if self.column is not None:
@@ -50,19 +61,21 @@ class Contrast(Verb):
         yield f"contrast {sizes}"
         options = {"delta": self.delta, "draws": self.num_samples, "seed": self.seed}
         found = contrast(at.trained, data, first, second, vectors, **options)
-        order = np.lexsort((-np.abs(found.fold), -found.probability))
+        # Probabilities that are printed alike stand by the size of the change.
+        order = np.lexsort((-np.abs(found.fold), -np.round(found.probability, 3)))
         chosen = found.discoveries <= self.fdr
         columns = {
             "gene": np.array(found.genes, object), "log2_fold_change": found.fold, "deviation": found.deviation,
             "probability": found.probability, "expected_fdr": found.discoveries, "estimate": found.estimate,
-            "standard_error": found.error, "mean_first": 1e4 * found.first, "mean_second": 1e4 * found.second,
+            "standard_error": found.error, "mean_first": PER * found.first, "mean_second": PER * found.second,
+            "called": chosen, **{side: np.full(len(order), name, object) for side, name in zip(_SIDES, names)},
         }  # fmt: skip
         columns = {name: column[order] for name, column in columns.items()}
-        rows = [("gene", "log2 fold", "", "P(change)", "expected FDR", f"{names[0]}, per 10,000", names[1])]
+        rows = [("gene", "log2 fold", "", "P(change)", "expected FDR", f"{names[0]}, per {PER:,.0f}", names[1])]
         for j in order[: self.top]:
             rows.append((found.genes[j], f"{found.fold[j]:+.2f}", f"± {found.deviation[j]:.2f}",
-                         f"{found.probability[j]:.3f}", f"{found.discoveries[j]:.3f}", f"{1e4 * found.first[j]:.2f}",
-                         f"{1e4 * found.second[j]:.2f}"))  # fmt: skip
+                         f"{found.probability[j]:.3f}", f"{found.discoveries[j]:.3f}", f"{PER * found.first[j]:.2f}",
+                         f"{PER * found.second[j]:.2f}"))  # fmt: skip
         up = int(np.sum(chosen & (found.fold > 0)))
         text = f"{sizes}\n{int(chosen.sum())} of {len(order)} genes change by more than {self.delta:g} (log2) at an "
         text += f"expected {self.fdr:.0%} of false discoveries: {up} up, {int(chosen.sum()) - up} down\n"
@@ -79,4 +92,6 @@ class Contrast(Verb):
         plain = {name: column.tolist() for name, column in columns.items()}
         genes = [dict(zip(plain, row)) for row in zip(*plain.values())]
         value |= {"chosen": int(chosen.sum()), "genes": genes}
-        return Made(arrays=columns, value=value, text=text, raw=raw, note=f"{at.out}: {len(order)} genes" * at.writes)
+        also = self._files(at)[1] if at.writes else None
+        note = f"{at.out}{f', {also}' if also else ''}: {len(order)} genes" * at.writes
+        return Made(arrays=columns, value=value, text=text, raw=raw, also=also, note=note)

@@ -7,7 +7,7 @@ from latens.verbs._cells import EXPRESSION, annotated_bytes, batches_of, refuse_
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, number, parts
 
-_TOTAL = "the depth at which counts are said (default: the median of the training cells)"
+_TOTAL = "the depth at which counts are said (default 10000, as of scanpy)"
 _DRAWS = "also keep M draws of each cell's expression (.npz); 0 keeps the mean and the deviation alone (default 0)"
 _OWN = "each cell in its own batch (default: the mean over all batches)"
 _SAMPLES = "draws of the latents of each cell (default 25)"
@@ -27,7 +27,7 @@ class Express(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        from latens.workflow.expression import decoded, genes_of, usual_total
+        from latens.workflow.expression import PER, decoded, genes_of
 
         trained, ending, vectors = at.trained, at.out.suffix.lower(), batches_of(at, own=self.own)
         if self.draws and ending not in ("", ".npz"):
@@ -40,7 +40,7 @@ class Express(Verb):
         data = at.load()
         if ending == ".h5ad":
             refuse_annotated(at, data)
-        genes, total = genes_of(trained), usual_total(trained) if self.total is None else self.total
+        genes, total = genes_of(trained), PER if self.total is None else self.total
         yield f"express {len(genes)} genes of {len(data)} rows of {data.name}"
         means, deviations, kept = [], [], []
         rows = np.arange(len(data))
@@ -52,7 +52,8 @@ class Express(Verb):
         mean, deviation = np.concatenate(means), np.concatenate(deviations)
         batches = "each in its own batch" if self.own else "the mean over batches"
         batches = at.trained.told if at.told else batches
-        said = f"counts of a cell of {total:,.0f}" + (f", {batches}" if trained.schema.conditions else "")
+        said = f"counts of a cell of {total:,.0f}{' (--total for others)' if self.total is None else ''}"
+        said += f", {batches}" if trained.schema.conditions else ""
         value = {"rows": len(mean), "genes": len(genes), "total": float(total)}
         if ending == ".h5ad":
             return Made(raw=annotated_bytes(at, {f"layers/{EXPRESSION}": mean}), value=value,

@@ -61,7 +61,7 @@ class Impute(Verb):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        from latens.data import inapplicable, ordered
+        from latens.data import equations, inapplicable, ordered
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
@@ -100,6 +100,12 @@ class Impute(Verb):
             x = ordered.ordered_again(orders, trained.schema, x, hidden)
             for k in range(drawn.shape[1]):
                 drawn[:, k] = ordered.ordered_again(orders, trained.schema, drawn[:, k], hidden)
+        sure = np.zeros(hidden.shape, bool)
+        given = equations.read(trained.facts.get("equations")) if types is not None else ()
+        if given:
+            x, sure, _ = equations.solved(given, trained.schema, x, hidden)
+            for k in range(drawn.shape[1]):
+                drawn[:, k] = equations.solved(given, trained.schema, drawn[:, k], hidden)[0]
         evaluation.finite(x, "x", where=at.name)
 
         def table(path: Path, number: int | None) -> "dict[str, np.ndarray]":
@@ -108,8 +114,9 @@ class Impute(Verb):
                 made = column_table(data, rows, hidden, spec, at.options, path)
             else:
                 made = table_as_written(data, rows, hidden, spec, path, at.options)
-            sure = self.interval is not None and number is None
-            return made | (_intervals(data, hidden, found, self.interval or 0.0, path, orders) if sure else {})
+            if self.interval is None or number is not None:
+                return made
+            return made | _intervals(data, hidden, found, self.interval, path, orders, (sure, x))
 
         few, empty = int((found.effective < 10).sum()), int(hidden.reshape(len(x), -1).all(axis=1).sum())
         value: dict[str, Any] = {"rows": len(data), "missing": count, "num_samples": self.num_samples}
@@ -133,6 +140,10 @@ class Impute(Verb):
         plain = (
             [f"Filled {count:,} of {hidden.size:,} cells ({100 * share:.1f} %) of {len(data):,} rows."] if count else []
         )
+        if sure.any():
+            value["computed"] = int(sure.sum())
+            rule = equations.placed(given, trained.schema)[0]
+            plain.append(f"Computed {sure.sum():,} of them from other cells: {rule.target} is {rule.words}.")
         if blank.any():
             value["inapplicable"] = int(blank.sum())
             some = ", ".join(rule.words for rule in rules[:2]) + (" and more" if len(rules) > 2 else "")
@@ -146,7 +157,7 @@ class Impute(Verb):
         return Made(
             plain=tuple(plain),
             arrays={"x": x, "mask": ~hidden, **beside(data), **({"draws": drawn} if self.draws else {})},
-            table=table, further=len(tables), known=known,
+            table=table, further=len(tables), known=known, separator=at.separator(source),
             value=value | {"rows_on_few_draws": few}, text=text + formula_note(known, out),
         )  # fmt: skip
 
@@ -233,29 +244,45 @@ class _Filled(NamedTuple):
 
 
 def _intervals(
-    data: "Dataset", hidden: "np.ndarray", found: _Filled, level: float, path: Path, orders: "Sequence[Ordered]"
+    data: "Dataset",
+    hidden: "np.ndarray",
+    found: _Filled,
+    level: float,
+    path: Path,
+    orders: "Sequence[Ordered]",
+    known: "tuple[np.ndarray, np.ndarray]",
 ) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
     from latens.data.ordered import limits
+    from latens.data.spans import dated
     from latens.workflow.cells import interval
 
     within = limits(orders, data.schema, np.asarray(data.x), ~hidden if data.mask is None else np.asarray(data.mask))
+    names, types, gappy = [column.name for column in data.schema.columns or ()], data.schema.types or (), found.rows
     made: dict[str, np.ndarray] = {}
-    for i, (column, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
+    ends = np.stack([data.x, data.x]).astype(np.float64)
+    for i, one in enumerate(types):
         gone = hidden[:, i]
         if not gone.any():
             continue
         if one.kind == "category":
-            made[f"{column.name}.p"] = sure = np.ones(len(gone))
-            sure[found.rows] = np.where(gone[found.rows], (found.shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
+            made[f"{names[i]}.p"] = sure = np.ones(len(gone))
+            sure[gappy] = np.where(gone[gappy], (found.shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
             continue
-        for name, end in zip(("low", "high"), interval(found.shares[i], one, level)):
-            stored = np.array(data.x[:, i], np.float64)
-            stored[found.rows] = np.where(gone[found.rows], end, stored[found.rows])
-            stored = np.where(gone, np.clip(stored, within[0][:, i], within[1][:, i]), stored)
-            made[f"{column.name}.{name}"] = one.decoded(stored)
+        for side, end in zip(ends, interval(found.shares[i], one, level)):
+            side[gappy, i] = np.where(gone[gappy], end, side[gappy, i])
+            side[:, i] = np.where(gone, np.clip(side[:, i], within[0][:, i], within[1][:, i]), side[:, i])
+    # known: where other cells of the row give a hidden one, and the rows with these.
+    ends = np.where(known[0], known[1], ends)
+    sides = [dated(side, names, types, data.outside) for side in ends]
+    for i in np.flatnonzero(hidden.any(axis=0)):
+        if types[i].kind != "category":
+            for name, (rows, kinds) in zip(("low", "high"), sides):
+                made[f"{names[i]}.{name}"] = kinds[i].decoded(rows[:, i])
+    ends_of = (f"{name}.{end}" for name in names for end in ("p", "low", "high"))
+    made = {name: made[name] for name in ends_of if name in made}
     if path.suffix.lower() == ".csv":  # empty where nothing was filled in
-        places = {column.name: i for i, column in enumerate(data.schema.columns or ())}
+        places = {name: i for i, name in enumerate(names)}
         gaps = {name: hidden[:, places[name.rpartition(".")[0]]] for name in made}
         made = {name: np.where(gaps[name], values.astype(str), "").astype(object) for name, values in made.items()}
     taken = [column.name for column in data.schema.columns or () if column.name in made]

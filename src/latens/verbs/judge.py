@@ -14,6 +14,8 @@ _SEED = "of the classifiers and the rows that are chosen (default 0)"
 if TYPE_CHECKING:
     import numpy as np
 
+BROKEN = 0.05
+"""How many more synthetic rows than real ones must break an equation to be told first."""
 ALARMS = 0.01
 """The share of false alarms at which attacks are counted: what chance finds."""
 
@@ -86,6 +88,11 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     lines.append(
         f"Shown a real and a synthetic row, a test finds the real one in {100 * auc:.0f} % (guessing: 50 %){most}."
     )
+    lines += [
+        f"{one['target']} is {one['is']} in {one['real']:.0%} of real rows, {one['fake']:.0%} of synthetic ones."
+        for one in found.get("equations", ())
+        if one["fake"] < one["real"] - BROKEN
+    ][:1]
     attacks = found.get("attacks")
     if attacks:
         worst = max(attacks.values(), key=lambda one: one["caught"])
@@ -116,6 +123,10 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         told.append(f"trees tell it apart by: {falls} (what the area loses without what the column says)")
     for one in found["validity"]["names_of_20_rows_that_are_lacking"]:
         told.append(f"lacking: {one['names']} names of {one['column']} that 20 or more real rows have")
+    for one in found["equations"]:
+        told.append(
+            f"{one['target']} is {one['is']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"
+        )
     for one in found["gaps"]["columns"]:
         told.append(
             f"empty cells of {one['column']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"

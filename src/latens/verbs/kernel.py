@@ -124,12 +124,14 @@ class Made(Struct, kw_only=True):
     further: int = 0  # tables beside the file, from number 0 on
     infinite: tuple[str, ...] = ()  # columns that may hold infinite numbers
     known: tuple[str, ...] = ()  # cells that stand in a .csv as in the training data
+    separator: str = ","  # between the cells of a .csv
     image: Any = None  # rows of a picture, (n, *x)
     beside: Any = None  # the originals of these rows, which stand above them
     pixels: Callable[[], tuple[Any, int]] | None = None  # a picture of another kind: images, and how many in a line
     schema: "Schema | None" = None  # of the rows
     places: Any = None  # of rows that are sequences where their steps came from
     raw: bytes | None = None  # the file itself
+    also: Path | None = None  # where the table goes beside that file
     trained: "TrainedModel | None" = None  # a model that was made
     status: int = 0  # the exit code of the command
 
@@ -152,7 +154,8 @@ class Made(Struct, kw_only=True):
 
         path = as_path(path)
         if self.raw is not None:
-            write_atomic(path, self.raw)
+            tables: Any = [(self.also, self.arrays)] if self.also is not None else []
+            write_together([(path, self.raw), *((one, table_bytes(one, arrays)) for one, arrays in tables)])
         elif path.suffix.lower() == ".txt":
             write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
         elif path.suffix.lower() == ".mid":
@@ -166,7 +169,7 @@ class Made(Struct, kw_only=True):
             plain: Any = self.table or self.arrays
             make = self.table if callable(self.table) else lambda path, number: plain
             tables = [(path, None), *((numbered(path, k), k) for k in range(self.further))]
-            given = (self.schema, self.infinite, self.known)
+            given = (self.schema, self.infinite, self.known, self.separator)
             write_together((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
         else:
             self._write_pixels(path)
@@ -209,6 +212,7 @@ class At:
             as_path(out, "out")
         self.asked, self.unknown = str(out), unknown  # what --out says
         self.out, self.writes = Path(), False  # where the result goes, if it goes anywhere
+        self.kept = 0  # rows that stand there already, while the work goes on
         self.flags: Mapping[str, Any] = {}  # all flags of the command
         self.given: dict[str, Any] = {}  # what they say of reading
         self.told: dict[str, Any] = {}  # what they say of the model's conditions
@@ -240,6 +244,12 @@ class At:
     def knows(self, data: "Dataset") -> bool:
         """Whether these are the data the model was trained on."""
         return data.fingerprint == self.trained.facts.get("fingerprint")
+
+    def separator(self, data: Any = None) -> str:
+        """What stands between the cells of a .csv with such rows; of None those of the run."""
+        from latens.data.formats.csv import separator_of
+
+        return separator_of(self.run.info["data"].get("spec") if data is None and self.run is not None else data)
 
     def load(self, **how: Any) -> "Dataset":
         """Load the rows in the form that the model was trained on; `read` of `_sources` says what can be asked for."""

@@ -99,7 +99,8 @@ class Sample(Verb):
         text = f"{n} {'means of samples' if self.mean else 'samples'}"
         if redrawn:
             told["redrawn"] = redrawn
-            text += f", {redrawn} of them drawn anew, as their dates were in another order than the data have"
+            text += f", {redrawn} of them drawn anew, as they broke a rule that the data keep"
+        text += _computed(trained)
         if mixed and at.writes and self.gaps == "data" and trained.facts.get("gaps"):
             text += "\ncells are empty as often as in the data (--gaps none: whole rows)"
         if self.temperature != 1.0:
@@ -110,7 +111,7 @@ class Sample(Verb):
             told["given"], text = trained.told, f"{text} given {trained.told}"
         return Made(
             arrays=arrays, known=known, schema=trained.schema, value=told, image=x,
-            pixels=None if chosen is None or self.label is not None else pixels,
+            pixels=None if chosen is None or self.label is not None else pixels, separator=at.separator(),
             text=text + formula_note(known, at.out),
         )  # fmt: skip
 
@@ -174,9 +175,18 @@ class Sample(Verb):
             text += f"\n{few}, and are less varied than they should be"
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
-        arrays, schema = self._as_written(at, found.x), at.trained.schema
+        x, schema = found.x, at.trained.schema
+        from latens.data import equations
+
+        asked = " ".join(self.where or ())
+        given = equations.read(at.trained.facts.get("equations"))
+        if given := [one for one in given if one.target not in asked]:  # what is asked for is there
+            x = equations.computed(given, schema, x)[0]
+            text += _computed(at.trained)
+        arrays = self._as_written(at, x)
         arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
-        return Made(arrays=arrays, known=known, schema=schema, value=value, text=text + formula_note(known, at.out))
+        text += formula_note(known, at.out)
+        return Made(arrays=arrays, known=known, schema=schema, value=value, text=text, separator=at.separator())
 
     def _others(self) -> list[tuple[str, Any]]:
         """Options that say nothing beside --complete."""
@@ -245,29 +255,39 @@ class Sample(Verb):
         return Made(
             table={name: np.concatenate([part[name] for part in drawn])[:n] for name in names},
             known=known,
+            separator=at.separator(spec),
             value={"rows": n, "drawn": int(hidden[row].sum()), "rows_on_few_draws": few},
             text=text + formula_note(known, at.out),
         )
 
     def _in_order(self, at: At, n: int, codes: "np.ndarray | None") -> "tuple[dict[str, np.ndarray], int]":
-        """New rows, drawn anew where dates are in another order than in the data, and how many of these there were."""
-        # Each row is drawn until it fits: exactly p(row given the order).
+        """New rows that keep the rules of the data, and how many were drawn anew for that."""
+        # Each row is drawn until its dates are in order, and what others give lies on its grid.
+        from latens.data import equations
         from latens.data.ordered import broken_in, read
 
-        arrays, schema = self._drawn(at.trained, n, codes), at.trained.schema
-        rules = read(at.trained.facts.get("ordered")) if schema.kind == "mixed" else ()
-        wrong, redrawn = broken_in(rules, schema, arrays["x"]) if rules else np.zeros(n, bool), 0
+        schema, mixed = at.trained.schema, at.trained.schema.kind == "mixed"
+        rules = read(at.trained.facts.get("ordered")) if mixed else ()
+        given = equations.read(at.trained.facts.get("equations")) if mixed else ()
+
+        def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
+            arrays, wrong = self._drawn(at.trained, n, codes, again), np.zeros(n, bool)
+            if given:
+                arrays["x"], wrong = equations.computed(given, schema, arrays["x"])
+            return arrays, wrong | broken_in(rules, schema, arrays["x"]) if rules else wrong
+
+        (arrays, wrong), redrawn = drawn(0), 0
         for again in range(1, MOST_TIMES + 1):
             if not wrong.any():
                 break
             redrawn = redrawn or int(wrong.sum())
-            others = self._drawn(at.trained, n, codes, again)
-            taken = wrong & ~broken_in(rules, schema, others["x"])
+            others, bad = drawn(again)
+            taken = wrong & ~bad
             arrays = {name: np.where(taken.reshape(-1, *[1] * (values.ndim - 1)), others[name], values)
                       for name, values in arrays.items()}  # fmt: skip
             wrong &= ~taken
         if wrong.any():
-            at.warn(f"{wrong.sum()} rows have dates in another order than the data, also after {MOST_TIMES} draws")
+            at.warn(f"{wrong.sum()} rows break a rule that the data keep, also after {MOST_TIMES} draws")
         return arrays, redrawn
 
     def _drawn(
@@ -289,6 +309,14 @@ class Sample(Verb):
         return {"x": trained.data_units(values, mean=self.mean), "z": z} | (
             {} if codes is None else {"label": np.array(trained.classes)[codes]}
         )
+
+
+def _computed(trained: "TrainedModel") -> str:
+    """A line for each column that is computed from others."""
+    from latens.data import equations
+
+    rules = equations.placed(equations.read(trained.facts.get("equations")), trained.schema)
+    return "".join(f"\n{one.target} is computed, as in the data: {one.words}" for one in rules)
 
 
 def _class_of(trained: "TrainedModel", name: str) -> int:

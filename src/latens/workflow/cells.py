@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data import Dataset, gaps, ordered
+from latens.data import Dataset, equations, gaps, ordered
 from latens.data.columns import ColumnType
 from latens.data.suspects import lone_values
 from latens.errors import ConfigError
@@ -178,6 +178,7 @@ def blame(
         found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
     p = np.where(seldom, share, p)
     _out_of_order(p, trained, data, rows)
+    _against_equations(p, found, trained, data, rows)
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
     least = np.take_along_axis(p, order, axis=1)
     expected, low, high = (np.take_along_axis(each, order, axis=1) for each in found)
@@ -203,6 +204,23 @@ def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.
         p[wrong, k] = np.minimum(p[wrong, k], (rule.broken + 1.0) / (rule.rows + 2.0))
 
 
+def _against_equations(
+    p: np.ndarray, found: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray
+) -> None:
+    """Lower the p-values of numbers that others give in nearly all training rows, and expect what these give."""
+    rules = equations.placed(equations.read(trained.facts.get("equations")), data.schema)
+    if not rules:
+        return
+    names, types = [column.name for column in data.schema.columns or ()], data.schema.types or ()
+    mask, outside = (None if one is None else np.asarray(one)[rows] for one in (data.mask, data.outside))
+    cells = equations.numbers(np.asarray(data.x)[rows], data.schema, mask, outside)
+    for rule in rules:
+        k, wrong = names.index(rule.target), equations.broken_by(rule, names, cells)
+        p[wrong, k] = np.minimum(p[wrong, k], 1.0 / (rule.rows + 2.0))  # the rows that break it are mistakes
+        given = (equations.value_of(rule, names, cells) - types[k].low) / types[k].step
+        found[:, wrong, k] = np.clip(np.round(given[wrong]), 0, types[k].size - 1)
+
+
 def beyond_others(data: Dataset, known: Dataset) -> Dataset:
     """The rows with numbers beyond all training rows but a lone one as numbers beyond the training rows."""
     # A mistake that trained the model is in the grid of its column, and has its outermost segment to itself.
@@ -210,7 +228,7 @@ def beyond_others(data: Dataset, known: Dataset) -> Dataset:
     x, train = np.array(data.x), known.subset("train")
     shown = np.ones(x.shape, bool) if data.mask is None else np.asarray(data.mask)
     for j, one in enumerate(data.schema.types or ()):
-        if one.kind != "number":
+        if one.kind not in ("number", "duration"):
             continue
         seen = train if known.mask is None else train[np.asarray(known.mask)[train, j]]
         others = np.asarray(known.x)[seen, j].astype(np.float64)
@@ -236,8 +254,12 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
             if j < 0:
                 continue
             stored = (blamed.expected[i, k], blamed.low[i, k], blamed.high[i, k])
-            expected, low, high = types[j].texts(np.array(stored))
             own = types[j]
+            expected, low, high = own.texts(np.array(stored))
+            if own.after:  # the value says already since when
+                expected, low, high = (
+                    text.removesuffix(f" after {own.after.column}") for text in (expected, low, high)
+                )
             if data.outside is not None and data.outside[row, j]:
                 own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
             there = data.mask is None or data.mask[row, j]

@@ -20,7 +20,7 @@ from msgspec import structs
 
 from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
-from latens.data import Dataset, Preparation, Schema, gaps, inapplicable, ordered, prepare_batch
+from latens.data import Dataset, Preparation, Schema, equations, gaps, inapplicable, ordered, prepare_batch
 from latens.data.check import lost_digits
 from latens.data.grown import grew_from
 from latens.data.labels import keep_labels, require_labels
@@ -71,6 +71,7 @@ RULES = {
     "ordered": ordered.found_in,
     "pending": ordered.pending_in,
     "gaps": gaps.found_in,
+    "equations": equations.found_in,
 }
 """What is looked for in the rows of a table, by the name that it has in the model file."""
 _GENERATOR = "jax_default_prng_impl"

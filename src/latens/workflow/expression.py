@@ -20,7 +20,6 @@ from latens.distributions import ZeroInflated
 from latens.errors import ConfigError, DataError
 from latens.evaluation.batched import map_rows
 from latens.evaluation.contrast import expected_discoveries, shrunk
-from latens.models import Conditional, DepthHead
 from latens.typing import AnyArray, Array, Key
 from latens.workflow.trained import TrainedModel
 
@@ -28,6 +27,8 @@ MOST_CELLS = 2**24
 """Decoded numbers that are held at a time."""
 MOST_BATCHES = 64
 """Batches that an expression is the mean over, at the most."""
+PER = 10_000.0
+"""The depth of a cell at which expression is said, where nothing else is."""
 LOG2 = float(np.log(2.0))
 
 
@@ -41,14 +42,6 @@ def refuse_others(trained: TrainedModel, where: str) -> None:
 def genes_of(trained: TrainedModel) -> list[str]:
     """The names of the genes."""
     return [column.name for column in trained.schema.columns or ()]
-
-
-def usual_total(trained: TrainedModel) -> float:
-    """The median total of the training cells."""
-    parts = jax.tree.leaves(trained.model, is_leaf=lambda part: isinstance(part, Conditional))
-    heads = [part.head for part in parts if isinstance(part, Conditional)]
-    usual = next(head.usual for head in heads if isinstance(head, DepthHead))
-    return float(np.exp(np.asarray(usual.value)))
 
 
 def every_batch(trained: TrainedModel, told: dict[str, Any]) -> np.ndarray | None:

@@ -361,14 +361,16 @@ def _generalisation(work: Work) -> dict[str, Estimate]:
     return {"generalisation_gap": gap}
 
 
-def apart(trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], seed: int = 0) -> Estimate | None:
+def apart(
+    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], seed: int = 0, most: int = APART_ROWS
+) -> Estimate | None:
     """The ELBO of training rows minus that of the rows at `positions`, as they are; None where there is no ELBO."""
     # What training prints is of rows with cells hidden or pixels moved: it cannot be held against whole rows.
     if not hasattr(trained.model, "posterior") or trained.is_point:
         return None
     found = []
     for chosen in (data.subset("train"), positions):
-        kept = some(chosen, APART_ROWS, seed)
+        kept = some(chosen, most, seed)
         parts = elbo_parts(trained.rows(trained.batch(data, kept)), num_samples=APART_SAMPLES)
         weight = None if data.weight is None else data.weight[kept]
         found.append(Estimate.of(parts["elbo"], num_samples=APART_SAMPLES, protocol="", weight=weight))

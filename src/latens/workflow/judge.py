@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from latens.data.columns import recorded_step
+from latens.data.equations import broken_by, find, value_of
 from latens.data.raw import Raw
 from latens.data.sources import read_columns
 from latens.errors import DataError, UsageError, nearest
@@ -123,6 +125,20 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
         found["attacks"] = attacks(truth, made, new, seed=seed)
     found["validity"] = _validity(truth, made)
     found["gaps"] = _gaps(truth, made)
+    found["equations"] = _equations(truth, made)
+    return found
+
+
+def _equations(real: Table, fake: Table) -> list[dict[str, Any]]:
+    """The numbers of the real rows that others give exactly, and in which share of either table they do."""
+    kept = [j for j, named in enumerate(real.category) if not named and not real.dates[j]]
+    names, x, y = [real.names[j] for j in kept], real.x[:, kept], fake.x[:, kept]
+    steps = [recorded_step(column[~np.isnan(column)]) if not np.isnan(column).all() else 1.0 for column in x.T]
+    found = []
+    for one in find(names, x, steps, [False] * len(names)):
+        there = np.isfinite(value_of(one, names, y)) & ~np.isnan(y[:, names.index(one.target)])
+        holds = float(np.mean(~broken_by(one, names, y)[there])) if there.any() else 0.0
+        found.append({"target": one.target, "is": one.words, "real": 1.0 - one.broken / one.rows, "fake": holds})
     return found
 
 

@@ -14,7 +14,6 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.data.formats.midi import BAR, is_music
-from latens.data.given import GIVEN
 from latens.data.sparse import SparseRows
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
@@ -39,7 +38,6 @@ from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.bigram import bigram_baseline, tokens_counted
 from latens.evaluation.evidence.by_column import nats_by_column
-from latens.evaluation.evidence.depth import depth_baseline
 from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
@@ -50,6 +48,7 @@ from latens.evaluation.samples.dependence import dependence
 from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
+from latens.workflow.codes import beside_components, genes_alone
 from latens.workflow.inputs import has_likelihood, is_grey, knows_pairs
 from latens.workflow.metrics import with_units
 from latens.workflow.pairs import of_pairs
@@ -141,6 +140,8 @@ def measured(
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
+        for name, estimate in beside_components(trained, data, seed=seed).items():
+            work.put(name, estimate)
         for name, estimate in {
             **ends_auc(trained, data, positions, seed=seed), **steps_outside(trained, data, positions),
         }.items():  # fmt: skip
@@ -427,7 +428,7 @@ class Measurement:
             what = "log p(x) minus that of tokens that depend on the one before, counted in"
             return self._gain(self.rows - bigram, what, "gain_over_bigram")
         if self.trained.preparation.depth:
-            return self._gain_over_genes(data, mask)
+            return self._gain_over_genes(data)
         if self.discrete and not self.yes_no:
             kind = "counts" if self.counts else "levels"
             rows, test, ours = data.x.take(train, axis=0), np.asarray(self.batch.x), self._discrete()
@@ -485,17 +486,9 @@ class Measurement:
         what = f"log p(x) minus that of a Gaussian of {count} factors (probabilistic PCA) fitted to"
         self._gain(ours - found, what, GAUSSIAN)
 
-    def _gain_over_genes(self, data: Dataset, mask: np.ndarray | None) -> None:
+    def _gain_over_genes(self, data: Dataset) -> None:
         """Add log p(x) given totals and batches minus that of a negative binomial of each gene, given the same."""
-        train, test = data.subset("train"), np.asarray(self.batch.x, np.float64)
-        kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][: max(1, MOST_VALUES // self.cells)])
-        told = [None if one is None else one.get(GIVEN) for one in (data.cond, self.batch.cond)]
-        given = None if told[0] is None else told[0][kept], None if told[1] is None else np.asarray(told[1])
-        flat: Any = lambda one: None if one is None else np.asarray(one).reshape(len(one), -1)  # noqa: E731
-        masks = flat(None if data.mask is None else data.mask[kept]), flat(mask)
-        weight = None if data.weight is None else data.weight[kept].astype(np.float64)
-        rows = np.asarray(data.x[kept], np.float64)
-        found = depth_baseline(flat(rows), flat(test), given, masks=masks, weight=weight)
+        found = genes_alone(data, self.batch).sum(axis=1)
         beside = f" and {' and '.join(one.name for one in data.schema.conditions)}" if data.schema.conditions else ""
         what = f"log p(x) minus that of a negative binomial a gene given total{beside}, fitted to"
         self._gain(self.rows - found, what, "gain_over_genes")

@@ -100,6 +100,18 @@ _METRICS = (
            over="a Gaussian of factors (probabilistic PCA)", lacking="rows with gaps, weights or very many cells"),
     Metric("gain_over_genes", "nats", "measure", "its own counts given totals", "gain over genes alone",
            over="a negative binomial of each gene alone"),
+    Metric("type_agreement", "accuracy", "measure", "its own counts given totals, labels", "types of neighbours",
+           short="types of neighbours", told="always"),
+    Metric("batch_mixing", "share", "measure", "its own counts given totals, conditions",
+           "neighbours of other batches over those expected", short="batches mixed", told="always"),
+    Metric("depth_explained", "share", "measure", "its own counts given totals", "log depth that codes explain, R^2",
+           short="log depth in codes", told="always"),
+    Metric("type_agreement_components", "accuracy", "measure", "its own counts given totals, labels",
+           "types of neighbours, principal components", beside=True),
+    Metric("batch_mixing_components", "share", "measure", "its own counts given totals, conditions",
+           "batches mixed, principal components", beside=True),
+    Metric("depth_explained_components", "share", "measure", "its own counts given totals",
+           "log depth in principal components", beside=True),
     Metric("gain_over_seasonal_naive", "nats", "measure", "its own series", "gain over the step a season before",
            over="the step a season before"),
     Metric("gain_over_regression", "nats", "measure", "its own series", "gain over a regression on earlier steps",
@@ -300,7 +312,8 @@ def _shown(name: str, metrics: dict[str, Estimate]) -> str:
     """Write a number as people read it: shares in percent, counts whole."""
     estimate, row = metrics[name], metric_of(name)
     if row.is_share:
-        return f"{estimate.value:.1%} ± {estimate.standard_error:.1%}"
+        error = "" if math.isnan(estimate.standard_error) else f" ± {estimate.standard_error:.1%}"
+        return f"{estimate.value:.1%}{error}"
     if name == "pareto_k":
         size = metrics["effective_sample_size"]
         return f"{size.value:.0f} of {size.num_samples}"
@@ -312,6 +325,8 @@ def _note(name: str, metrics: dict[str, Estimate]) -> str:
     """What stands beside a number."""
     if name == "pareto_k":
         return f"Pareto k {metrics[name].value:.2f}, medians over rows"
+    if (other := f"{name}_components") in metrics:
+        return f"principal components: {_shown(other, metrics)}"
     if not name.startswith("kl_level_"):
         return ""
     size = metrics[name].protocol.rpartition(": ")[2]

@@ -63,6 +63,8 @@ def better(metrics: Numbers, *, split: str, held_out: bool | None, cells: float,
     first = next((name for name in ("log_marginal", "cross_entropy_bound") if name in metrics), "")
     rows = int((metrics.get(first) or next(iter(metrics.values()), {"n": 0})).get("n") or 0)
     who = f"On {rows:,} {_which(split, held_out)}:"
+    if "depth_explained" in metrics:
+        return codes_of_cells(metrics)
     token = metrics.get("gain_over_bigram")
     gain = token or metrics.get("gain_over_independent")
     if first and gain is not None:
@@ -82,6 +84,16 @@ def better(metrics: Numbers, *, split: str, held_out: bool | None, cells: float,
         told = _percent(one["value"], one["standard_error"])
         return f"{who} a test knows its samples from them in {told} (guessing: 50 %)."
     return ""
+
+
+def codes_of_cells(metrics: Numbers) -> str:
+    """What codes of cells keep, beside what as many principal components of log-normalised counts do."""
+    said = {"type_agreement": "types of neighbours", "batch_mixing": "batches mixed", "depth_explained": "depth left"}
+    parts = []
+    for name in filter(metrics.__contains__, said):
+        ours, other = (metrics[one]["value"] for one in (name, f"{name}_components"))
+        parts.append(f"{said[name]} {100 * ours:.0f} % (PCA: {100 * other:.0f} %)")
+    return f"Codes: {', '.join(parts)}."
 
 
 def _which(split: str, held_out: bool | None) -> str:
@@ -118,11 +130,13 @@ def _by(metrics: Numbers, gain: Mapping[str, Any], value: float, cells: float, o
     return f"{'cells' if over.endswith('column') else 'values'} {share} {more} likely than {over}."
 
 
-def following(kind: str, run: str, *, after: str = "fit") -> str:
+def following(kind: str, run: str, *, after: str = "fit", soft: bool = False) -> str:
     """What to open or type next, by kind of data and by what was just done."""
+    # soft: pictures whose draws are mostly noise of single pixels, so that means show more.
     here = shlex.quote(run)
     look = f"latens explore {here}"
     made = {"pictures": "-n 64 --out new.png", "text": "-n 20 --out new.txt", "table": "-n 1000 --out new.csv"}
+    made |= {"pictures": "-n 64 --mean --out new.png"} if soft else {}
     new = f"latens sample {here} {made.get(kind, '-n 1000 --out new.csv')}"
     if kind == "table":
         first, why = (look, "  (What if: fix columns, see the rest)") if after == "fit" else (new, "  (new rows)")

@@ -185,7 +185,7 @@ def refit_prior(
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
     of_codes = trained.parts.posterior.support == "codes"
-    if config.label.kind != "none" and not (of_codes and config.label.kind == "condition"):
+    if config.label.kind not in ("none", "beside") and not (of_codes and config.label.kind == "condition"):
         what = "the prior of a model that reads or predicts labels is not one for all rows."
         fix = "Refit a model without labels, or one of codes that reads them."
         raise ConfigError(what, where="label.kind", fix=fix)

@@ -13,6 +13,7 @@ from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset, Schema
 from latens.data.given import GIVEN
+from latens.data.preparation import DEPTH, log_depth
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.batched import prepared_rows
 from latens.evaluation.latents.encode import new_rows
@@ -107,7 +108,10 @@ class SampleSets:
     def replicates(self) -> Shaped[np.ndarray, "R n *x"]:
         """Replicated data sets of as many rows as `checked`."""
         n, key = len(self.checked), jax.random.fold_in(jax.random.key(self.seed), 2)
-        return self.draw(NUM_REPLICATES * n, key).reshape(NUM_REPLICATES, n, *self.checked.shape[1:])
+        # Each replicate has the totals and conditions of the very rows that are checked.
+        like = some(self.positions, MOST_ROWS, self.seed)[:n]
+        drawn = self.draw(NUM_REPLICATES * n, key, like if self.trained.preparation.depth else None)
+        return drawn.reshape(NUM_REPLICATES, n, *self.checked.shape[1:])
 
     @cached_property
     def checked(self) -> np.ndarray:
@@ -115,30 +119,32 @@ class SampleSets:
         cells = int(np.prod(self.data.schema.shape))
         return self.rows[: max(20, min(200, _CELLS // (NUM_REPLICATES * cells)))]
 
-    def draw(self, n: int, key: Any) -> Shaped[np.ndarray, "n *x"]:
+    def draw(self, n: int, key: Any, like: np.ndarray | None = None) -> Shaped[np.ndarray, "n *x"]:
         """Draw samples; a conditional model is asked for the labels of the rows, as often as they occur."""
+        # like: positions of rows whose conditions samples have, in turn; None: those of the rows to compare with.
         trained = self.trained
         if isinstance(trained.config, ClassifierConfig):
             drawn = evaluation.sample_classes(trained.model, n, key=jax.random.split(key)[0])
             return trained.data_units(drawn.x, mean=False)
-        values, _ = new_rows(trained.model, n, mean=self.grey, cond=self.conditions(n), key=key)
+        values, _ = new_rows(trained.model, n, mean=self.grey, cond=self.conditions(n, like), key=key)
         return trained.data_units(values, mean=self.grey)
 
-    def conditions(self, n: int) -> dict[str, np.ndarray] | None:
-        """The conditions of simulated rows."""
-        found = self.trained.condition(self._codes(n)) or {}
-        if self.trained.schema.conditions and self.data.cond is not None:
-            known = self.data.cond[GIVEN][self.positions]
-            if self.trained.preparation.classes and self.data.label is not None:
-                known = known[self.data.label[self.positions] >= 0]  # as the labels beside them are drawn
-            found[GIVEN] = np.random.default_rng(self.seed).permutation(np.resize(known, (n, known.shape[1])))
+    def conditions(self, n: int, like: np.ndarray | None = None) -> dict[str, np.ndarray] | None:
+        """The conditions of simulated rows: label, conditions and total, each of one row."""
+        trained, data = self.trained, self.data
+        reads_labels = bool(trained.preparation.classes) and data.label is not None
+        rows = self.positions if like is None else like
+        if reads_labels and data.label is not None:
+            rows = rows[data.label[rows] >= 0]
+        rows = np.resize(rows, n)
+        rows = rows if like is not None else np.random.default_rng(self.seed).permutation(rows)
+        found = trained.condition(data.label[rows] if reads_labels and data.label is not None else None) or {}
+        if trained.schema.conditions and data.cond is not None:
+            found[GIVEN] = data.cond[GIVEN][rows]
+        if trained.preparation.depth:
+            own, place = np.unique(rows, return_inverse=True)
+            found[DEPTH] = np.asarray(jax.vmap(log_depth)(np.asarray(data.x[own])))[place]
         return found or None
-
-    def _codes(self, n: int) -> np.ndarray | None:
-        if not self.trained.preparation.classes or self.data.label is None:
-            return None
-        known = self.data.label[self.positions]
-        return np.random.default_rng(self.seed).permutation(np.resize(known[known >= 0], n))
 
     def _seen(self, positions: np.ndarray) -> np.ndarray:
         if self.trained.preparation.binarize == "none":

@@ -4,13 +4,14 @@ The file is read with h5py alone, by the documented format (https://anndata.read
 X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latens.data.formats.tables import check_column_names, frame_column
-from latens.data.raw import ColumnRoles, Raw, damaged
+from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged
 from latens.data.rows import unmasked
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows, compressed, is_sparse, sparse_rows
@@ -52,7 +53,7 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
 def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     """Read the rows of an open .h5ad file."""
     where = store.where
-    layers = _layers(store)
+    layers = layer_names(store)
     if roles.layer is not None and roles.layer not in layers:
         raise _no_layer(roles.layer, layers, where)
     key = "X" if roles.layer is None else f"layers/{roles.layer}"
@@ -62,8 +63,7 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     obs, var = store.item("obs"), store.item("var")
     if not store.is_group(obs) or not store.is_group(var):
         raise DataError("is written by an anndata older than 0.7.", where=where, fix=_REWRITE)
-    skipped = ("__categories", store.attribute(obs, "_index"))
-    columns = [name for name in obs if name not in skipped]
+    columns = _columns(store, obs)
     picked = {role: _column(store, obs, f"obs/{name}") for role, name in _asked(columns, roles, where)}
     names, genes = _index(store, obs, "obs"), _index(store, var, "var")
     made = _raw(store.matrix(key) if store.stays else _matrix(store, key), picked, names, genes, where, roles)
@@ -71,7 +71,20 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     return made if store.stays else _counted(made, layers, roles)
 
 
-def _layers(store: "Store") -> list[str]:
+def _columns(store: "Store", obs: Any) -> list[str]:
+    return [name for name in obs if name not in ("__categories", store.attribute(obs, "_index"))]
+
+
+def columns_beside(store: "Store") -> list[tuple[str, np.ndarray]]:
+    """The columns of `obs` that can be read, with their cells."""
+    obs, found = store.item("obs"), []
+    for name in _columns(store, obs) if store.is_group(obs) else []:
+        with contextlib.suppress(DataError):  # of an encoding that no role can take
+            found.append((name, _column(store, obs, f"obs/{name}")))
+    return found
+
+
+def layer_names(store: "Store") -> list[str]:
     """The names of the layers of an open file."""
     if store.file.get("layers", getlink=True) is None:
         return []
@@ -93,9 +106,14 @@ def _conditions(columns: Sequence[str], raw: Raw, roles: ColumnRoles, where: str
     return [name for name in roles.beside if name in columns]
 
 
-def with_genes(raw: Raw, schema: Schema, unknown: str, where: str) -> np.ndarray | None:
-    """Bring cells to the genes of a model, by name; those of other genes are left out, with a note."""
+def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | None = None) -> np.ndarray | None:
+    """Bring counts of cells to the genes of a model, by name; those of other genes are left out, with a note."""
+    # layer: the name of the matrix that was read, None for X.
     # returns: true where a gene was counted, where genes are missing and `unknown` allows that; else None.
+    if not _whole(raw.x):
+        fix = "Give the counts, as the training cells had them."
+        fix = f"Name the layer with the counts: --layer {raw.layers[0]}." if raw.layers else fix
+        raise DataError(f"{_matrix_of(layer)} {_FRACTIONS}; the model is of counts.", where=where, fix=fix)
     wanted, have = [column.name for column in schema.columns or ()], list(raw.columns or ())
     place = {name: at for at, name in enumerate(have)}
     lacking = [name for name in wanted if name not in place]
@@ -126,22 +144,30 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str) -> np.ndarray
 
 def _counted(raw: Raw, layers: Sequence[str], roles: ColumnRoles) -> Raw:
     """The rows, marked as cells; with a note where they are no counts and a layer may hold these."""
-    raw.cells = True
-    values = raw.x.matrix.data if isinstance(raw.x, SparseRows) else raw.x
-    whole = values.dtype.kind in "iub" or bool(np.all(values == np.floor(values)))
-    if not whole:
-        at = "X" if roles.layer is None else f"the layer {roles.layer!r}"
-        others = [name for name in layers if name != roles.layer]
-        also = f"; --layer takes one of {', '.join(others)}" if others else ""
-        raw.notes += (f"{at} holds fractions, not counts (log-normalised, say){also}",)
+    raw.cells, raw.layers = True, tuple(name for name in layers if name != roles.layer)
+    if not _whole(raw.x):
+        also = f"; --layer takes one of {', '.join(raw.layers)}" if raw.layers else ""
+        raw.notes += (f"{_matrix_of(roles.layer)} {_FRACTIONS}{also}",)
     return raw
+
+
+_FRACTIONS = "holds fractions, not counts (log-normalised, say)"
+
+
+def _whole(x: Any) -> bool:
+    values = x.matrix.data if isinstance(x, SparseRows) else x
+    return values.dtype.kind in "iub" or bool(np.all((values == np.floor(values)) | np.isnan(values)))
+
+
+def _matrix_of(layer: str | None) -> str:
+    return "X" if layer is None else f"the layer {layer!r}"
 
 
 def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple[str, str]]:
     for name in roles.asked().values():
         if name not in columns:
             hint = nearest(name, columns) if columns else "It has none: leave --label and --id out."
-            raise DataError(f"obs has no column {name!r}.", where=where, fix=hint)
+            raise LackingColumn(f"obs has no column {name!r}.", where=where, fix=hint)
     return list(roles.asked().items())
 
 

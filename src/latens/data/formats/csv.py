@@ -243,6 +243,17 @@ def _lines(
             raise DataError(what, where=f"{where}, line {number}", fix=fix) from None
 
 
+def separator_of(spec: Any) -> str:
+    """What stands between the cells of a .csv file; a comma of anything else."""
+    path = Path(spec) if isinstance(spec, str | Path) else None
+    if path is None or not path.name.lower().removesuffix(".gz").endswith(".csv") or not path.is_file():
+        return ","
+    with unpacked(path) as (stream, _):
+        head = [stream.readline(MAX_LINE).decode("utf-8", "replace") for _ in range(_SNIFFED_LINES)]
+    found = _separator([line for line in head if line.strip()] or [","], str(path))
+    return found if found in _SEPARATORS else ","
+
+
 def _separator(head: list[str], where: str) -> str:
     """The separator that gives the most lines the same number of cells (more than one); blanks if none does."""
     filled = [line for line in head if line.strip()]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.formats.anndata import read_h5ad
+from latens.data.formats.anndata import columns_beside, layer_names, read_h5ad
 from latens.data.formats.npz import PART_KEYS, AbstractArrays, from_archive
 from latens.data.formats.source import WINDOW, AbstractSource, BlockTable, File, Place, RemotePlace, file_of
 from latens.data.raw import (
@@ -94,7 +94,7 @@ class Store(AbstractArrays):
 
     def __init__(self, path: Path, only: str | None = None, *, stays: bool = False) -> None:
         self.where, self.only, self.stays = str(path), only, stays
-        self._h5py = needed("h5py", "HDF5", self.where, "Install latens[hdf5], or write the data as .npz.")
+        self._h5py = needed("h5py", "HDF5", self.where, _INSTALL)
         self._size = path.stat().st_size
         _check_heaps(path)
         try:
@@ -411,6 +411,18 @@ class Hdf5Source(AbstractSource):
         if len(x) != rows:
             raise damaged(self.where(block), f"holds {len(x)} rows.")
         return Raw(x, *part, columns=raw.columns, label_name=raw.label_name), None
+
+
+_INSTALL = "pip install 'latens[hdf5]' (in a clone: pip install '.[hdf5]'), or write the data as .npz."
+
+
+def annotations(path: Path) -> tuple[list[tuple[str, np.ndarray]], list[str]]:
+    """The columns of `obs` with their cells, and the names of the layers, of a .h5ad file."""
+    store = Store(path)
+    try:
+        return columns_beside(store), layer_names(store)
+    finally:
+        store.close()
 
 
 def read_hdf5(path: Path, roles: ColumnRoles) -> Raw:

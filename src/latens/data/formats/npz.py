@@ -9,7 +9,7 @@ import numpy as np
 
 from latens.data.formats.npy import read_npy_stream
 from latens.data.formats.sparse import holds_matrix, read_matrix
-from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, Raw, damaged, join_parts
+from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, LackingColumn, Raw, damaged, join_parts
 from latens.errors import DataError, ResourceError, nearest
 
 _MAX_MEMBERS = 10_000
@@ -128,7 +128,7 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
     for role, name in roles.asked().items():
         if name not in keys:
             fix = nearest(name, keys) if keys else "Give a file that holds arrays."
-            raise DataError(f"has no key {name!r}.", where=where, fix=fix)
+            raise LackingColumn(f"has no key {name!r}.", where=where, fix=fix)
         chosen[role] = name
     known = archive.only is not None
     parts = {part: [lower[k] for k in names if k in lower and not known] for part, names in PART_KEYS.items()}

@@ -49,6 +49,9 @@ MOST_BROKEN = 0.1
 """The share of files that may be broken."""
 
 
+NAMED = 5
+"""Names of other files that are said."""
+
 BLOCK_FILES, BLOCK_BYTES = 256, 2**24
 """A block has so many pictures, or fewer where they take more bytes."""
 
@@ -58,13 +61,13 @@ class Found:
     """What a folder holds."""
 
     pictures: tuple[str, ...]  # paths of images relative to it, sorted
-    ignored: int  # how many other files were passed over
+    others: tuple[str, ...]  # names of the other files, which were passed over, sorted
 
 
 def find_pictures(folder: Path) -> Found:
     """Find the images in a folder and in its subfolders by the ends of their names; hidden files do not count."""
     pictures: list[str] = []
-    ignored = 0
+    others: list[str] = []
     for path, label in _entries(folder):
         hidden = path.name.startswith(".")
         if not hidden and path.is_dir():
@@ -72,14 +75,14 @@ def find_pictures(folder: Path) -> Found:
                 what = f"holds pictures two folders down, in {f'{label}/{path.name}'!r}."
                 fix = f"Give the folder {label!r} alone: the folders right in it are the labels."
                 raise DataError(what, where=str(folder), fix=fix)
-            ignored += 1
+            others.append(path.name)
         elif not hidden and path.name.lower().endswith(ENDINGS) and path.is_file():
             pictures.append(f"{label}/{path.name}" if label else path.name)
         else:
-            ignored += 1
+            others.append(path.name)
         if len(pictures) > MAX_FILES:
             raise ResourceError(f"holds more than {MAX_FILES} pictures.", where=str(folder), fix="Use fewer.")
-    return Found(tuple(sorted(pictures)), ignored)
+    return Found(tuple(sorted(pictures)), tuple(sorted(others)))
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -124,7 +127,7 @@ def survey(folder: Path, names: tuple[str, ...], wanted: tuple[int, ...] | None)
         try:
             heads[name] = head_of(folder / name)
         except unreadable() as error:
-            problems[name] = reason(error)
+            problems[name] = _reason_of(folder / name, error)
     if not heads:
         raise DataError(_listed(problems, len(names)), where=str(folder), fix=ADVICE)
     size = Counter(head.size for head in heads.values()).most_common(1)[0][0]
@@ -160,7 +163,7 @@ def read_pictures(folder: Path, found: Found, wanted: tuple[int, ...] | None = N
                 pixels, marks = pixels_of(folder / name, TARGET[seen.kind], seen.size if seen.scaled else None)
                 row = pixels, marks
             except unreadable() as error:
-                problems[name] = reason(error)
+                problems[name] = _reason_of(folder / name, error)
                 continue
         x[len(good)], marks = row
         did += marks
@@ -172,12 +175,19 @@ def read_pictures(folder: Path, found: Found, wanted: tuple[int, ...] | None = N
     if kept is not None:
         kept.write(x)
     labels = _folders(names)
-    notes = (*_done(seen, names, did), *_left_out(found.ignored))
+    notes = (*_done(seen, names, did), *_left_out(found.others))
     return Raw(x, labels if labels.any() else None, np.array(names), notes=notes)
 
 
-def _left_out(count: int) -> list[str]:
-    return [f"{count} hidden files and files that are no pictures were left out."] if count else []
+def _left_out(others: tuple[str, ...]) -> list[str]:
+    """The other files of a folder, of which the first few are named."""
+    if not others:
+        return []
+    more = "" if len(others) <= NAMED else f" and {len(others) - NAMED} more"
+    one = len(others) == 1
+    what = "1 other file was" if one else f"{len(others)} other files were"
+    why = "it is hidden or not a picture" if one else "they are hidden or not pictures"
+    return [f"{what} left out: {', '.join(others[:NAMED])}{more}; {why}."]
 
 
 def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[str]:
@@ -350,6 +360,11 @@ def reason(error: BaseException) -> str:
         return "claims more pixels than a picture may have"
     own = type(error) is ValueError and str(error).startswith("has pixels of mode ")
     return str(error) if own else "cannot be read"
+
+
+def _reason_of(path: Path, error: BaseException) -> str:
+    """`reason`, or that the file is empty."""
+    return "is empty" if path.is_file() and not path.stat().st_size else reason(error)
 
 
 def _shape(size: tuple[int, int], kind: str) -> tuple[int, ...]:

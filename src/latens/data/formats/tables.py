@@ -11,7 +11,7 @@ from latens.data.columns import WHOLE, TextColumn
 from latens.data.dates import dated, zone_name
 from latens.data.declared import LEFT_OUT, Declared
 from latens.data.durations import recorded
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
+from latens.data.raw import MAX_BYTES, ColumnRoles, LackingColumn, Raw
 from latens.data.rows import MISSING_WORDS
 from latens.data.sparse import sparse_rows
 from latens.data.words import Coded, Words, only_gaps, read_column
@@ -38,7 +38,7 @@ def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict
         else:
             wide = f"It has {len(names)} columns, from {names[0][:40]!r} to {names[-1][:40]!r}."
             hint = nearest(name, names) if len(names) <= 1000 else wide
-            raise DataError(f"has no column {name!r}.", where=where, fix=hint)
+            raise LackingColumn(f"has no column {name!r}.", where=where, fix=hint)
     if len(set(found.values())) != len(found):
         raise DataError("one column was named for two roles.", where=where, fix="Name different columns.")
     return found

@@ -39,10 +39,10 @@ def _rows_of(values: Any, rows: np.ndarray) -> Any:
 def reading(schema: Schema) -> dict[str, Declared]:
     """Say of every column how its cells are read, whatever a block of them looks like by itself."""
     pairs = zip(schema.columns or (), schema.types or ())
-    said = {
-        column.name: Declared("category" if one.named else one.kind, zone=one.zone, writing=one.writing)
-        for column, one in pairs
-    }
+    said = {}
+    for column, one in pairs:
+        kind, own = ("date", one.after) if one.after else ("category" if one.named else one.kind, one)
+        said[column.name] = Declared(kind, zone=own.zone, writing=own.writing)
     return said | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 

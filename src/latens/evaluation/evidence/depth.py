@@ -32,15 +32,15 @@ class CountModel(NamedTuple):
         """The logarithms of the means of rows with this design and these totals."""
         return log_depth[:, None] + design @ self.coefficients
 
-    def log_prob(
+    def log_probs(
         self, x: np.ndarray, design: np.ndarray, log_depth: np.ndarray, mask: Bool[np.ndarray, "n genes"] | None = None
-    ) -> Float[np.ndarray, " n"]:
-        """The log probability of rows given their totals, in nats, of what is observed."""
+    ) -> Float[np.ndarray, "n genes"]:
+        """The log probability of each gene of rows given their totals, in nats; 0 where it is missing."""
         log_mean, theta = self.log_mean(design, log_depth), np.exp(self.log_theta)
         both = np.logaddexp(log_mean, self.log_theta)
         terms = gammaln(x + theta) - gammaln(theta) - gammaln(x + 1.0)
         terms = terms + theta * (self.log_theta - both) + x * (log_mean - both)
-        return np.sum(terms, axis=1, where=True if mask is None else mask)
+        return terms if mask is None else np.where(mask, terms, 0.0)
 
 
 def log_totals(x: np.ndarray, mask: np.ndarray | None = None) -> Float[np.ndarray, " n"]:
@@ -106,12 +106,12 @@ def depth_baseline(
     *,
     masks: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
     weight: np.ndarray | None = None,
-) -> Float[np.ndarray, " n"]:
-    """The log probability of test rows given their totals under negative binomials of genes alone."""
+) -> Float[np.ndarray, "n genes"]:
+    """The log probability of each gene of test rows given their totals, under negative binomials of genes alone."""
     # given: the vectors of the conditions (batches) of training and test rows; shares of genes depend on them alone.
     design, ridge = _design(train, given[0])
     made = fit_counts(train, design, log_totals(train, masks[0]), ridge, mask=masks[0], weight=weight)
-    return made.log_prob(test, _design(test, given[1])[0], log_totals(test, masks[1]), masks[1])
+    return made.log_probs(test, _design(test, given[1])[0], log_totals(test, masks[1]), masks[1])
 
 
 def _design(x: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ import { ask } from "./background.js";
 import { readArray } from "./data.js";
 import { breathe, format, latest } from "./dom.js";
 import { readLink, writeLink } from "./permalink.js";
+import { isPhoto } from "./thumbs.js";
 
 const LINKED = [
   "x",
@@ -67,7 +68,7 @@ export class App {
     this.state = {
       x: given[0] ?? plane[0],
       y: given[1] ?? plane[1],
-      colour: colour !== null ? `c${colour}` : model.manifest.arrays.elbo ? "elbo" : "none",
+      colour: colour !== null ? `c${colour}` : model.manifest.arrays.elbo && !isPhoto(model.event) ? "elbo" : "none",
       z: start === null ? Float32Array.from(model.units, (u) => u.mean) : model.latent(start),
       row: start,
       a: null,
@@ -421,6 +422,26 @@ export class App {
       except: exceptRow < 0 ? -1 : this.placeOf(exceptRow),
     });
     return rows.map((place, i) => ({ row: this.rowAt(place), distance: distances[i] }));
+  }
+
+  // The k rows whose posterior means have the most similar direction. In many units distances say little: a row near the
+  // middle is the nearest of most others (of 1,480 photographs with 128 units one was a neighbour of 1,006).
+  similar(z, k, exceptRow = -1) {
+    const { mean, n } = this.shown;
+    const { size } = this.model;
+    const found = [];
+    for (let place = 0; place < n; place++) {
+      const row = this.rowAt(place);
+      if (row === exceptRow) continue;
+      let [dot, length] = [0, 0];
+      for (let j = 0; j < size; j++) {
+        const value = mean[place * size + j];
+        dot += value * z[j];
+        length += value * value;
+      }
+      found.push({ row, cosine: dot / Math.sqrt(length || 1) });
+    }
+    return found.sort((p, q) => q.cosine - p.cosine).slice(0, k);
   }
 
   // {near: 0..1 and more in units of what is far, words}: how far a point is from every row.

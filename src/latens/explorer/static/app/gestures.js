@@ -164,7 +164,7 @@ function onKey(scatter, event) {
     if (z) app.set({ z });
   } else if (key === "+" || key === "=") scatter.zoom(0.8);
   else if (key === "-") scatter.zoom(1.25);
-  else if (key === "0") app.set({ view: null });
+  else if (key === "0") scatter.showAll();
   else if (key === "Enter") app.toNearest();
   else if (key === "Escape") app.clear();
   else if (/^[abc]$/i.test(key) && app.state.row !== null) app.set({ [key.toLowerCase()]: app.state.row });

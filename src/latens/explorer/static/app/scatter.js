@@ -13,6 +13,7 @@ import { overlay } from "./overlay.js";
 import { Points } from "./points.js";
 import { fileButtons } from "./scatter-files.js";
 import { css, theme } from "./theme.js";
+import { isPhoto, Thumbs } from "./thumbs.js";
 
 const HELP =
   "Points of the latent space. Arrow keys move the decoded point, with Shift the view; plus and minus zoom, " +
@@ -20,6 +21,9 @@ const HELP =
 const NEAR = 12; // pixels from a point that count as on it
 const CLOSEST = 1e-4; // of what all rows take up: single precision shows no more
 const FURTHEST = 10;
+const FEWEST = 50; // rows from which on some may lie outside of the first view
+const AT_AN_END = 0.01; // the share of rows at either end of an axis that may
+const SQUEEZED = 1.5; // all rows take up so many times what nearly all do
 const MOST_TRACED = 60; // classes with a contour and a name at their centre
 
 const UNUSED = "No latent unit is used, so all rows lie at one place; where the data have columns, these are the axes.";
@@ -30,10 +34,12 @@ export class Scatter {
     this.canvas = h("canvas", { class: "points", "aria-hidden": "true" });
     this.over = s("svg", { class: "over", "aria-hidden": "true" });
     this.card = h("div", { class: "card", hidden: true, role: "status" });
+    this.thumbs = isPhoto(app.model.event) ? new Thumbs(this) : null;
     this.stage = h(
       "div",
       { class: "stage", tabindex: 0, role: "application", "aria-label": HELP },
       this.canvas,
+      this.thumbs?.canvas,
       this.over,
       this.card,
     );
@@ -110,7 +116,7 @@ export class Scatter {
           }),
         ),
       ),
-      button("Show all", () => app.set({ view: null }), { title: "key 0" }),
+      button("Show all", () => this.showAll(), { title: "key 0" }),
       this.undo,
       this.redo,
       fileButtons(this),
@@ -175,7 +181,38 @@ export class Scatter {
   }
 
   setView(view) {
-    this.view = this.fitted(view ? this.limited(view) : this.whole());
+    this.view = this.fitted(view ? this.limited(view) : this.most());
+  }
+
+  // The part of the plane in which nearly all rows lie, where a few lie so far away that they would squeeze the others.
+  most() {
+    const all = this.whole();
+    if (this.x.length < FEWEST) return all;
+    const around = (values, low, high) => {
+      const sorted = Float32Array.from(values).filter(Number.isFinite).sort();
+      const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
+      const [from, to] = [at(AT_AN_END), at(1 - AT_AN_END)];
+      const wide = 0.25 * (to - from);
+      return (to - from + 2 * wide) * SQUEEZED < high - low ? [Math.max(low, from - wide), Math.min(high, to + wide)] : [low, high];
+    };
+    return [...around(this.x, all[0], all[1]), ...around(this.y, all[2], all[3])];
+  }
+
+  // How many rows lie outside of the view that the page begins with; 0 in any other view.
+  outside() {
+    if (this.app.state.view !== null) return 0;
+    const [x0, x1, y0, y1] = this.view;
+    let count = 0;
+    for (let i = 0; i < this.x.length; i++) {
+      if (this.x[i] < x0 || this.x[i] > x1 || this.y[i] < y0 || this.y[i] > y1) count += 1;
+    }
+    return count;
+  }
+
+  // All rows, however far away some of them are.
+  showAll() {
+    const all = this.whole();
+    this.app.set({ view: this.most().some((edge, i) => edge !== all[i]) ? all : null });
   }
 
   // With equal scales: as much more of one axis as makes a step as long as on the other.
@@ -268,6 +305,7 @@ export class Scatter {
     if (!this.view || !this.width) return;
     this.points.draw(this.view, this.pointSize(), moving && this.x.length > 120000);
     replace(this.over, overlay(this));
+    this.thumbs?.draw(moving);
     if (!moving) this.sayEmpty();
     if (moving && this.x.length > 120000) {
       clearTimeout(this.later);
@@ -281,9 +319,13 @@ export class Scatter {
     const all = this.whole();
     const near = (x1 - x0) * (y1 - y0) < 0.05 * (all[1] - all[0]) * (all[3] - all[2]);
     const empty = near && this.tree && !this.tree.range(x0, y0, x1, y1).length;
-    if (empty === Boolean(this.away.firstChild)) return;
-    const all0 = button("Show all", () => this.app.set({ view: null }), { title: "key 0" });
-    replace(this.away, empty ? ["No row lies in this part of the plane. ", all0] : null);
+    const n = empty ? 0 : this.outside();
+    const far = `${count3(n)} of ${count3(this.x.length)} rows ${n === 1 ? "lies" : "lie"} outside of this view. `;
+    const words = empty ? "No row lies in this part of the plane. " : n ? far : "";
+    if (words === this.said) return;
+    this.said = words;
+    const all0 = button("Show all", () => this.showAll(), { title: "key 0" });
+    replace(this.away, words ? [words, all0] : null);
   }
 
   // Where the decoded point lies in this plane; null on axes that are no function of the latent.

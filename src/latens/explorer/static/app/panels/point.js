@@ -4,6 +4,8 @@ import { button, fixed, h, replace, select } from "../dom.js";
 import { storedWords } from "../where.js";
 import { compare, panel } from "./parts.js";
 
+const [OPEN, FIRST] = [24, 8]; // sliders that all stand open, and the first ones where there are more
+
 export function pointPanel(app) {
   const { model } = app;
   const table = h("div", {});
@@ -50,7 +52,10 @@ export function pointPanel(app) {
     const rest = dead.length
       ? h("details", { open: alive.length === 0 }, h("summary", {}, words), dead.map(slider))
       : null;
-    replace(sliders, alive.map(slider), rest);
+    const more = alive.length > OPEN
+      ? h("details", {}, h("summary", {}, `${alive.length - FIRST} further units`), alive.slice(FIRST).map(slider))
+      : null;
+    replace(sliders, alive.slice(0, more ? FIRST : OPEN).map(slider), more, rest);
   }
   rebuild();
   const classes = model.manifest.conditional

@@ -1,0 +1,59 @@
+"""Fold changes against how sure they are: the surest genes are named, what is cut is marked."""
+
+import numpy as np
+import pytest
+from matplotlib.text import Annotation, Text
+
+from latens.figures.volcano import MOST, NAMED, surest, volcano
+
+
+def drawn(p: np.ndarray, x: np.ndarray):
+    names = [f"g{j:02d}" for j in range(len(p))]
+    ax, table = volcano(x, p, p < 0.05, names, ("T", "B"), delta=0.25)
+    said = {text.get_text(): text for text in ax.texts if isinstance(text, Annotation)}
+    return ax, table, said
+
+
+def test_the_surest_are_named_first_and_among_equals_those_that_change_most() -> None:
+    fold = np.array([5.0, 1.0, -2.0, 3.0, 0.5])
+    unchanged = np.array([1e-3, 1e-20, 1e-30, 1e-9, 1e-40])
+    # 1e-20, 1e-30 and 1e-40 lie on the line of those cut: they are equally sure there.
+    assert surest(fold, unchanged, np.array([True, True, True, True, False])) == [2, 1, 3, 0]
+    many = surest(np.arange(40.0), np.full(40, 1e-4), np.ones(40, bool))
+    assert many == list(range(39, 39 - NAMED, -1))
+
+
+def test_a_large_change_that_is_not_sure_takes_no_name_from_a_sure_one() -> None:
+    x = np.concatenate([np.linspace(6, 8, 30), np.linspace(0.5, 1.5, NAMED)])
+    p = np.concatenate([np.full(30, 0.01), 10.0 ** -np.linspace(5, 14, NAMED)])
+    _, _, said = drawn(p, x)
+    assert set(said) == {f"g{j:02d}" for j in range(30, 30 + NAMED)}
+
+
+def test_what_is_cut_is_marked() -> None:
+    x, p = np.array([1.0, -1.0, 2.0]), np.array([1e-4, 1e-40, 1e-15])
+    ax, table, said = drawn(p, x)
+    assert f"{MOST} and more" in said
+    assert table["unchanged"].tolist() == p.tolist()
+    places = {tuple(at) for points in ax.collections for at in np.asarray(points.get_offsets()).round(6).tolist()}
+    assert places == {(1.0, 4.0), (-1.0, 15.0), (2.0, 15.0)}
+    assert max(ax.get_yticks()) < MOST
+    ax, _, said = drawn(np.array([1e-4, 1e-14]), np.array([1.0, 2.0]))
+    assert f"{MOST} and more" not in said
+
+
+def test_names_lie_apart_and_have_a_line_where_they_are_moved() -> None:
+    rng = np.random.default_rng(0)
+    x, p = 2.0 + 0.02 * rng.normal(size=12), 10.0 ** -(8 + 0.1 * rng.random(12))
+    ax, _, said = drawn(p, x)
+    ax.figure.canvas.draw()
+    boxes = [Text.get_window_extent(text) for text in said.values()]  # without the line
+    assert len(boxes) > 6
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    far = [np.hypot(*text.xyann) for text in said.values()]
+    lines = [text.arrow_patch is not None for text in said.values()]
+    assert any(lines)
+    assert min(f for f, line in zip(far, lines) if line) > 10.0
+    one = drawn(np.array([1e-9, 0.5]), np.array([1.0, -1.0]))[2]["g00"]
+    assert one.arrow_patch is None
+    assert np.hypot(*one.xyann) == pytest.approx(6.0 + 2.6 * 3 + 2.0, abs=1e-6)
