@@ -168,7 +168,7 @@ class TerminalProgress:
 
     # `every`: Steps from one line above the bar to the next, or None for no such lines.
 
-    # `left`: What knows the time left, or None for that of the steps alone; it fills the bar where no steps are counted.
+    # `left`: What knows the time left, or None for that of the steps alone. It fills the bar without a count of steps.
 
     def __init__(self, every: int | None = None, left: TimeLeft | None = None) -> None:
         from rich.console import Console

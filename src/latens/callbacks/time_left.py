@@ -17,15 +17,12 @@ Measured on two cores of digits, a table of 15 columns, and names: 13, 15 and 15
 
 
 class TimeLeft:
-    """The time that is left, from the events of training.
+    """The time that is left, from the events of training."""
 
-    Args:
-        minutes: What training may take, which ends it where steps are not counted; None for no such end.
-        decoded: Rows decoded for the numbers after a training of so many steps; None where nothing is measured.
-        again: Whether the steps up to the best one are taken once more on all rows.
-        whole: The time by `clock` at which a command that plans its minutes as a whole is done; None for no such plan.
-        clock: The time in seconds.
-    """
+    # minutes: what training may take, which ends it where steps are not counted; None for no such end.
+    # decoded: rows decoded for the numbers after a training of so many steps; None where nothing is measured.
+    # again: whether the steps up to the best one are taken once more on all rows.
+    # whole: the time by the clock at which a command that plans its minutes as a whole is done; None for no such plan.
 
     def __init__(
         self,
