@@ -64,9 +64,11 @@ package:
 		(cd dist/try && bin/latens demo --out run && bin/python -I ../../tests/package.py ../../README.md) || exit 1; \
 	done
 
-# The notebooks with their outputs, as the site shows them: a few minutes.
+# The notebooks with their outputs, as the site shows them, and the students' copies of the course: a few minutes.
 notebooks: $(DOCS_STAMP)
-	cd examples/notebooks && ../../$(BIN)/python -m nbconvert --to notebook --execute --inplace *.ipynb
+	cd examples && ../$(BIN)/python -m nbconvert --to notebook --execute --inplace answers/*.ipynb \
+		notebooks/[!c]*.ipynb notebooks/compiled-loop.ipynb
+	$(BIN)/python examples/student.py
 
 pretrained: $(STAMP)
 	$(BIN)/python examples/pretrained.py src/latens/pretrained

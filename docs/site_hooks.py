@@ -28,6 +28,7 @@ from latens.workflow.trained import TrainedModel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "examples" / "notebooks"
+ANSWERS = NOTEBOOKS.with_name("answers")
 
 REFERENCE = {
     "index": ("The class and the functions", "The names that `import latens` gives.", ("latens",)),
@@ -61,7 +62,7 @@ REFERENCE = {
 
 REPOSITORY = re.compile(r"\[([^\]]+)\]\(\.\./([^)#\s]+)(?:#[^)\s]*)?\)")
 NOTEBOOK = re.compile(r"\]\(\.\./examples/notebooks/([a-z0-9-]+)\.ipynb\)")
-BESIDE = re.compile(r"\]\(([a-z0-9-]+)\.ipynb\)")
+BESIDE = re.compile(r"\]\(((?:\.\./answers/)?[a-z0-9-]+)\.ipynb\)")
 ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -156,13 +157,14 @@ def on_files(files: Any, config: Any) -> Any:
     for page, made in (("commands", commands), ("numbers", numbers), ("pictures", pictures)):
         files.append(File.generated(config, f"reference/{page}.md", content=made()))
     files.append(File.generated(config, "live/digits.html", content=live()))
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in [*sorted(NOTEBOOKS.glob("*.ipynb")), *sorted(ANSWERS.glob("*.ipynb"))]:
+        place = path.parent.name
         names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
         body, resources = MarkdownExporter().from_filename(str(path), resources=names)
         body = BESIDE.sub(r"](\1.md)", body.replace("../../docs/", "../"))
-        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=body))
+        files.append(File.generated(config, f"{place}/{path.stem}.md", content=body))
         for name, content in resources["outputs"].items():
-            files.append(File.generated(config, f"notebooks/{name}", content=content))
+            files.append(File.generated(config, f"{place}/{name}", content=content))
     return files
 
 

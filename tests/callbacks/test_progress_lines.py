@@ -1,5 +1,6 @@
 """The bar of training on a terminal of 80 columns, and its plain lines elsewhere."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -7,6 +8,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from latens.callbacks.progress import PlainProgress, TerminalProgress
+from latens.callbacks.time_left import TimeLeft
 from latens.training import Event
 
 RECORD = {
@@ -21,7 +23,7 @@ RECORD = {
 
 def event(kind: str, **record: Any) -> Any:
     running = {"steps": 1, "objective": 12063.9}
-    loop = SimpleNamespace(total=4242, running=running, seconds=1.0, stopped_because="epochs")
+    loop = SimpleNamespace(total=4242, step=4242, stage=0, running=running, seconds=1.0, stopped_because="epochs")
     fields = {"record": RECORD | record, "snapshot": SimpleNamespace(loop=loop), "total_steps": 9999}
     return MagicMock(spec=Event, kind=kind, rows_per_second=12345.0, **fields)
 
@@ -40,7 +42,7 @@ def test_the_bar_fits_its_terminal(width: int, monkeypatch: pytest.MonkeyPatch) 
     assert "epoch 124/291" in line
     assert "validation -11997.1 (best -11997.1)" in line
     assert ("rows/s" in line) == (width == 160)
-    assert line.rstrip().endswith("-:-- left")
+    assert re.search(r" at most \d+:\d\d$", line.rstrip())
 
 
 def test_a_plain_line_has_numbers_of_one_sign(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,12 +59,14 @@ def test_the_best_so_far_stays(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "counted", "found"), [(2.0, None, (1.0, 120.0)), (2.0, 9999, (4242, 9999)), (None, None, (4242, None))]
+    ("whole", "counted", "found"),
+    [(120.0, None, (30.0, 120.0)), (120.0, 9999, (4242, 9999)), (None, None, (4242, None))],
 )
-def test_what_is_left_of_minutes_counts_where_steps_do_not(minutes: Any, counted: Any, found: Any) -> None:
-    shown = TerminalProgress(minutes=minutes)
+def test_the_time_fills_the_bar_where_steps_are_not_counted(whole: Any, counted: Any, found: Any) -> None:
+    now = [0.0]
+    shown = TerminalProgress(left=TimeLeft(whole=whole, clock=lambda: now[0]))
     shown._task = shown._bar.add_task("compiling", total=None, terms="")
-    told = event("chunk")
+    now[0], told = 30.0, event("chunk")
     told.total_steps = counted
     shown(told)
     (task,) = shown._bar.tasks

@@ -182,9 +182,15 @@ def test_demo(latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest
     value = result.json
     assert value["run"] == "runs/demo"
     assert value["step"] == 22
-    assert "an independent-pixel model by" in result.err
-    following = [f"latens {name} runs/demo" for name in ("evaluate", "report", "explore")]
-    assert [line.strip() for line in result.err.splitlines()][-4:-1] == following
+    # Plain words: what it learned, what to see in each picture, what to type next; the rest is in the log.
+    assert "than guessing pixel by pixel" in result.err
+    assert "See what is lost between the rows and what the model makes of them." in result.err
+    following = [f"latens {name} runs/demo" for name in ("explore", "report", "evaluate")]
+    told = [line.strip() for line in result.err.splitlines()][-3:]
+    assert [line.split("  ")[0] for line in told] == following
+    for word in ("latent_dim", "likelihood", "ELBO", "Pareto", "prior", "weight decay"):
+        assert word not in result.err
+    assert "likelihood: categorical" in Path("runs/demo/log.txt").read_text()
     assert all(Path(path).is_file() for path in value["figures"])
     assert "runs/demo/figures/reconstructions.png" in value["figures"]
     assert latens("demo", "--steps", 11, *SMALL, "--dry-run", "--json").json["run"] == "runs/demo-2"

@@ -385,6 +385,17 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         browser.until("document.querySelectorAll('.explained tbody tr').length === 3", seconds=60)
         told = browser.run("return document.querySelector('.explained').innerText")
         assert told.index("nats") < told.index("income")
+        # The answer stands right below its column, in sight; closing gives the focus back.
+        assert browser.run(
+            """const why = document.querySelector(".explained");
+            const column = document.querySelector('[data-column="0"]');
+            const box = why.getBoundingClientRect();
+            return column.nextSibling === why && box.top >= column.getBoundingClientRect().bottom - 1 &&
+              box.bottom <= innerHeight + 1;"""
+        )
+        browser.run("[...document.querySelectorAll('.explained button')].at(-1).click()")
+        assert browser.run("return document.activeElement.getAttribute('aria-label')").startswith("Explain city")
+        assert browser.run("return document.querySelector('.explained').children.length") == 0
         browser.run("latens.app.set({ row: 5 })")
         browser.run(
             "[...document.querySelectorAll('.panel button')].find((b) => b.textContent.startsWith('Change')).click()"

@@ -128,3 +128,39 @@ def test_a_value_far_from_all_others_presses_them_into_no_bar(far: float, left_o
     assert one.data.sum() == pytest.approx(1.0 - one.beyond)
     few = histogram(np.append(np.linspace(0.0, 6.0, 100), far), np.array([1.0]))
     assert few.beyond == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("points", "step", "each"),
+    [
+        (np.arange(74.0), 1.0, 3),  # days: 25 bins of three, where 30 of 2.43 held two or three
+        (19783.0 + np.arange(46) / 96, 1 / 96, 2),  # quarters of an hour
+        (18.0 + np.arange(60), 1.0, 2),
+        (0.25 * np.arange(30), 0.25, 1),
+    ],
+)
+def test_bins_hold_as_many_points_of_the_grid_each(points, step, each):
+    """Even data on a grid give a flat histogram, without the comb of bins that are finer than the grid or beside it."""
+    found = histogram(np.repeat(points, 3), points)
+    np.testing.assert_allclose(np.diff(found.edges), each * step)
+    whole = len(points) // each
+    np.testing.assert_allclose(found.data[:whole], each / len(points))
+    np.testing.assert_allclose(found.samples[:whole], each / len(points))
+    assert found.data.sum() == pytest.approx(1.0)
+    assert max(found.outside, found.beyond) < 1e-12
+
+
+def test_months_get_one_bin_each():
+    months = np.arange("2023-01", "2025-01", dtype="datetime64[M]").astype("datetime64[D]").astype(float)
+    found = histogram(np.repeat(months, 2), months)
+    assert len(found.data) == 24
+    np.testing.assert_allclose(found.data, 1 / 24)
+
+
+def test_what_lies_on_no_grid_has_thirty_even_bins():
+    random = np.random.default_rng(0)
+    for data in (random.normal(size=500), random.choice([0.0, 1.0, np.pi, 10.0, 50.0], 500)):
+        assert len(histogram(data, data).data) == 30
+    # A sample between the points of the grid, or beyond them, stays in a bin.
+    days = np.repeat(np.arange(74.0), 2)
+    assert histogram(days, np.array([-5.2, 3.4, 80.9])).samples.sum() == pytest.approx(1.0)

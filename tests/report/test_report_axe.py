@@ -109,9 +109,52 @@ def test_axe_finds_nothing_on_the_explorer(browser, request, theme, width):
     ready = "return Boolean(globalThis.latens && document.querySelector('.stage[data-ready]'))"
     WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(ready))
     browser.execute_script("document.querySelectorAll('.legend button.level')[3].click()")
-    for tab in ("point", "paths", "rows", "table", "selection", "units", "training", "about"):
+    for tab in ("point", "paths", "rows", "table", "selection", "groups", "units", "training", "about"):
         browser.execute_script("latens.app.set({ tab: arguments[0], row: 7, a: 3, b: 8 })", tab)
         WebDriverWait(browser, 5).until(lambda driver: driver.execute_script("return !latens.app.waiting"))
+        violations, passes = checked(browser)
+        assert violations == [], tab
+        assert passes > 25, tab
+
+
+@pytest.fixture(scope="module")
+def exported(browser, tmp_path_factory):
+    """A table of names, numbers and dates as one exported file."""
+    import numpy as np
+
+    from latens.cli.main import main
+
+    folder, random = tmp_path_factory.mktemp("axe-table"), np.random.default_rng(0)
+    cities = [f"city {k}" for k in range(9)]  # more levels than stand across
+    lines = ["city,size,day"]
+    for _ in range(400):
+        k = int(random.integers(9))
+        lines.append(f"{cities[k]},{k + random.normal():.2f},{np.datetime64('2024-01-01') + int(random.integers(60))}")
+    (folder / "t.csv").write_text("\n".join(lines))
+    run, page = str(folder / "run"), folder / "page.html"
+    assert main(["fit", str(folder / "t.csv"), "--epochs", "2", *SMALL, "--out", run, "--quiet"]) == 0
+    assert main(["explore", run, "--export", str(page), "--quiet"]) == 0
+    return page
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_on_an_exported_table(browser, exported, theme, width):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def until(script, seconds=30):
+        WebDriverWait(browser, seconds).until(lambda driver: driver.execute_script(f"return {script}"))
+
+    show(browser, theme, width)
+    browser.get(exported.as_uri())
+    until("Boolean(globalThis.latens && document.querySelector('.stage[data-ready]'))")
+    for tab in ("whatif", "table", "point", "rows", "units", "about"):
+        browser.execute_script("latens.app.set({ tab: arguments[0], row: 7 })", tab)
+        until("!latens.app.waiting")
+        if tab == "whatif":
+            until("document.querySelectorAll('.given .may svg').length === 3")
+            browser.execute_script("document.querySelectorAll('.given .explain')[1].click()")
+            until("document.querySelectorAll('.explained tbody tr').length === 2")
         violations, passes = checked(browser)
         assert violations == [], tab
         assert passes > 25, tab

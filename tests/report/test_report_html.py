@@ -25,7 +25,7 @@ from latens.report.compared import comparison_page
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import report_page
 from latens.report.told import Shot, Told, read_evaluation
-from latens.report.warnings import not_measured, validation_turned, warnings_of
+from latens.report.warnings import not_measured, warnings_of
 from latens.text import number, with_digits
 from latens.verbs.kernel import At
 from latens.workflow import groups
@@ -115,30 +115,10 @@ def test_digits_fit_the_error(value, error, shown):
 # --- warnings ---
 
 
-def epochs(train, validation):
-    return [
-        {"event": "epoch", "step": 10 * i, "train_elbo": a, "validation_elbo": b}
-        for i, (a, b) in enumerate(zip(train, validation), 1)
-    ]
-
-
-def test_validation_that_turned_is_named_with_its_numbers():
-    found = validation_turned(epochs([-50, -30, -25, -20], [-52, -40, -38, -39]))
-    assert found is not None
-    assert "best at step 30 and has fallen by 1.00 nats" in found.found
-    assert "rose by 5.00 nats" in found.found
-    assert "patience" in found.advice
-    # Noise of less than 2 % of the gain, a training that fell as well, and too few epochs are none.
-    assert validation_turned(epochs([-50, -30, -25, -20], [-52, -40, -38, -38.2])) is None
-    assert validation_turned(epochs([-50, -30, -25, -26], [-52, -40, -38, -39])) is None
-    assert validation_turned(epochs([-50, -20], [-40, -50])) is None
-    assert validation_turned([{"event": "epoch", "step": 1, "train_elbo": -3.0}] * 5) is None
-
-
 def test_each_warning_once_with_its_advice():
     run = [{"name": "posterior-collapse", "message": "only 1 of 8 units is used; try fewer units"}]
     full = [{"name": "memorisation", "message": "about 40% are copies; use more rows"}, run[0]]
-    found = warnings_of(run, full, [])
+    found = warnings_of(run, full)
     assert [w.name for w in found] == ["memorisation", "posterior-collapse"]
     assert found[0] == ("memorisation", "Memorising", "About 40% are copies.", "Use more rows.")
     assert not_measured({"copied_share": {}, "precision": {}}) == [
@@ -244,7 +224,7 @@ def test_strange_words_of_a_run_are_text_on_the_page():
     metric = Estimate(1.0, 0.1, 3, 4, protocol=STRANGE[0]).to_json() | {"unit": STRANGE[1]}
     data = {"name": STRANGE[0], "fingerprint": STRANGE[3], "rows": {STRANGE[1]: 3}}
     info = {"split": STRANGE[2], "data": data, "command": ["latens", *STRANGE], "versions": {STRANGE[0]: STRANGE[1]}}
-    warnings = warnings_of([{"name": STRANGE[0], "message": STRANGE[1]}], [], [])
+    warnings = warnings_of([{"name": STRANGE[0], "message": STRANGE[1]}], [])
     shot = Shot("samples", STRANGE[0], f"{STRANGE[0]}: {STRANGE[1]}", (b"x", "png"), (b"x", "png"), (1, 1))
     told = Told(STRANGE[0], info, TrainedModel(None, schema, Preparation()), [], {STRANGE[1]: metric}, True, warnings,
                 [shot], STRANGE[3], {STRANGE[5]: STRANGE[4]})  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a newcomer reads of a model: the share of bits, the gain a cell, overfitting, and what to type next."""
+"""What a newcomer reads of a model: the share of bits, the gain a cell, and what to type next."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from latens.io.terminal import RULE, WIDTH, with_record
-from latens.workflow.plain import better, duration, following, learned, overfit
+from latens.workflow.plain import better, duration, following, learned
 
 
 def number(value: float, error: float | None = None, n: int = 198) -> dict[str, Any]:
@@ -63,53 +63,6 @@ def test_other_models_are_told_by_their_own_number() -> None:
              "gain_over_mean_target": number(1.0, 0.1)}  # fmt: skip
     assert said(pairs) == "On 198 unseen rows: targets 25 % closer than their mean."
     assert said({"log_likelihood": number(-30.0, 0.4)}) == ""
-
-
-def epochs(*values: float, train: float = -100.0) -> list[dict[str, Any]]:
-    return [{"step": 10 * k, "validation_elbo": v, "train_elbo": train} for k, v in enumerate(values, start=1)]
-
-
-GIVEN: dict[str, Any] = {"steps": 30, "because": "budget", "kept_last": False, "again": False, "metrics": {}}
-
-
-def test_overfitting_is_told_from_what_is_kept() -> None:
-    """Validation best at step 20 of 30: kept, that is no overfitting; the last one kept, it is."""
-    history = epochs(-101.0, -99.0, -120.0)
-    assert "no. Of 30 steps, 20 was best" in overfit(**GIVEN | {"best_step": 20, "history": history})
-    assert "yes. Step 20" in overfit(**GIVEN | {"best_step": 20, "history": history, "kept_last": True})
-    rising = overfit(**GIVEN | {"best_step": 30, "history": epochs(-101.0, -100.0, -99.0)})
-    assert rising == "Overfit: no. Validation rows gained to the end, so longer may be better."
-    assert "unknown" in overfit(**GIVEN | {"best_step": None, "history": []})
-    assert "unknown" in overfit(**GIVEN | {"best_step": 30, "history": [], "again": True})
-    assert overfit(**GIVEN | {"best_step": None, "history": [], "steps": 0}) == ""
-
-
-def test_training_rows_far_above_validation_rows_are_overfitted_in_part() -> None:
-    """A gain of 10 on held-out rows and 11 nats apart: more than half of the 21 is lost; 9 apart: less."""
-    metrics = {"gain_over_independent": number(10.0, 0.5)}
-    apart = lambda size: overfit(  # noqa: E731
-        **GIVEN | {"best_step": 30, "history": epochs(-100.0 - size, train=-100.0), "metrics": metrics}
-    )
-    assert apart(11.0).startswith("Overfit: in part. Training rows do 11.0 nats better")
-    assert apart(9.0).startswith("Overfit: no")
-
-
-def test_hidden_cells_of_training_rows_are_no_overfitting() -> None:
-    """Training rows with an eighth of 28 nats hidden look 3.5 nats better; whole, they are 0.1 better."""
-    metrics, history = {"gain_over_independent": number(2.3, 0.1)}, epochs(-28.0, train=-24.5)
-    given = GIVEN | {"best_step": 30, "history": history, "metrics": metrics}
-    assert overfit(**given).startswith("Overfit: in part. Training rows do 3.5 nats better than validation")
-    assert overfit(**given, apart=number(0.1, 0.2)).startswith("Overfit: no")
-    # 2.4 of 4.7 are lost, just more than half: not within an error of 0.2, and surely with one of 0.01.
-    assert overfit(**given, apart=number(2.4, 0.2)).startswith("Overfit: no")
-    assert "2.4 nats better than held-out rows" in overfit(**given, apart=number(2.4, 0.01))
-
-
-def test_the_measured_gap_decides_where_it_was_measured() -> None:
-    metrics = {"gain_over_independent": number(10.0, 0.5), "generalisation_gap": number(15.0, 0.5)}
-    assert overfit(**GIVEN | {"best_step": 30, "history": [], "metrics": metrics}).startswith("Overfit: yes.")
-    metrics["generalisation_gap"] = number(2.0, 0.5)
-    assert overfit(**GIVEN | {"best_step": 30, "history": [], "metrics": metrics}).startswith("Overfit: no.")
 
 
 @pytest.mark.parametrize("kind", ["table", "text", "pictures", "cells", "numbers"])

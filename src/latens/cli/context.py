@@ -27,6 +27,7 @@ class Context:
     signals: Signals = field(default_factory=Signals)  # what turns signals into an orderly stop
     log: Path | None = None  # log file of the run, as soon as there is one
     stopped: str = ""  # what a signal left, in words
+    plain: bool = False  # whether what only experts ask for goes to the run's log alone
     began: float = field(default_factory=time.monotonic)  # when the command did
     again: str = ""  # the command that goes on with what a signal stopped, where that is not `latens resume`
 

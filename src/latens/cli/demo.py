@@ -1,10 +1,11 @@
 """`latens demo`: the whole of latens on the built-in digits, in under a minute."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from latens.cli.context import Context
 from latens.cli.fit import fit, fit_into
-from latens.cli.training import told
 from latens.runs.folder import RunFolder
 from latens.verbs.kernel import free_name
 
@@ -17,7 +18,8 @@ def demo(context: Context) -> int:
         args.out = args.out or free_name("runs/demo", "")
         return fit(context)
     folder = Path(args.out or free_name("runs/demo", ""))
-    context.say(f"latens demo: 1797 handwritten digits of 8 x 8 pixels, recipe {args.recipe!r}, into {folder}")
+    context.say("A first look: a model learns 1,797 handwritten digits of 8 x 8 pixels, in about a minute.")
+    context.plain = not context.lines
     experiment = fit_into(context, folder)
     from latens.pictures.draw import FIRST, write_pictures
     from latens.workflow.trained import TrainedModel
@@ -27,9 +29,32 @@ def demo(context: Context) -> int:
     (folder / "figures").mkdir(exist_ok=True)
     trained = TrainedModel.load(run.model_file)
     written = write_pictures(trained, experiment.data, history, folder / "figures", only=FIRST)
-    pictures = [str(path) for path in written if path.suffix == ".png"]
-    context.say("pictures worth looking at:\n" + "\n".join(f"  {path}" for path in pictures))
     names = ("metrics", "split", "held_out", "warnings", "step")
     value = {"run": str(folder), "model": str(run.model_file), "figures": [str(path) for path in written]}
-    context.done(value | {name: run.info.get(name) for name in names}, told(run))
+    context.done(value | {name: run.info.get(name) for name in names}, said(run, written))
     return 0
+
+
+LEADS = ("samples", "reconstructions")
+"""The pictures that a newcomer looks at first."""
+
+
+def said(run: RunFolder, written: Sequence[Path]) -> str:
+    """What the model learned, what to see in each picture, and what to type next, without a word of the trade."""
+    from latens.pictures.draw import PICTURES
+
+    pictures = sorted((path for path in written if path.suffix == ".png"), key=lambda path: path.stem not in LEADS)
+    lines = [*run.info.get("plain", []), "", "Pictures:"]
+    for path in pictures:
+        lines += [f"  {path}", f"      {PICTURES[path.stem].sees}"]
+    here = shlex.quote(str(run.path))
+    lines += ["", "Next:"]
+    lines += [
+        f"  {command:<{len(here) + 16}}  {what}"
+        for command, what in (
+            (f"latens explore {here}", "drag a point, see the digit change"),
+            (f"latens report {here}", "all of this as one page"),
+            (f"latens evaluate {here}", "every number, with its error"),
+        )
+    ]
+    return "\n".join(lines)

@@ -48,7 +48,7 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
     for reason in experiment.reasons:
         log.info(reason)
-    for line in before_training(experiment):
+    for line in () if context.plain else before_training(experiment):
         context.say(f"  {line}")
     # A training that goes on has its own command: only the first one is planned as a whole.
     plan = TimePlan(None if resume else getattr(experiment.config.training, "minutes", None), context.began)
@@ -60,9 +60,9 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     with contextlib.ExitStack() as stack:
         if not context.quiet:
             every = getattr(experiment.config.training, "log_every", None)
-            minutes = getattr(experiment.config.training, "minutes", None)
             altered = getattr(experiment.preparation, "altered", "")
-            shown = make_progress(context.terminal, every, context.lines, minutes, altered)
+            left = _time_left(context, experiment, plan)
+            shown = make_progress(context.terminal, every, context.lines, altered, left)
             callbacks.append(stack.enter_context(shown))
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
@@ -76,6 +76,20 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
             _stopped(context, interruption)
     context.signals.check()
     _finish(context, run, experiment, trained, result.snapshot.loop, plan)
+
+
+def _time_left(context: Context, experiment: Experiment, plan: TimePlan) -> Any:
+    """What knows how long the training takes, and the measuring after it."""
+    from latens.callbacks.time_left import TimeLeft
+    from latens.data.rows import MEASURED
+    from latens.workflow.groups import held_out_rows
+
+    rows = min(len(held_out_rows(experiment.data)[1]), MEASURED)
+    batch = experiment.settings.batch_size
+    given = context.args.num_samples
+    whole = None if plan.seconds is None else plan.began + plan.seconds
+    minutes = getattr(experiment.config.training, "minutes", None)
+    return TimeLeft(minutes, lambda steps: rows * (given or draws_of(rows, steps * batch)), experiment.again, whole)
 
 
 @contextlib.contextmanager
@@ -150,7 +164,8 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.workflow.sharpness import BLURRED, explained_by, sharpness_text
 
     if text := start_text(trained) or refit_text(trained):
-        context.say(f"  {text}")
+        if not context.plain:
+            context.say(f"  {text}")
         log.info(text)
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.
@@ -206,14 +221,15 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
 
 def _plain(run: RunFolder, trained: Any, data: Any, positions: Any, looks: str) -> list[str]:
     """What the run learned, how much better than guessing it is, and whether it overfits."""
-    from latens.workflow.plain import better, cells_of, learned, overfit_of
+    from latens.workflow.overfit import overfit_of
+    from latens.workflow.plain import better, cells_of, learned
 
     info, schema = run.info, trained.schema
     rows = (info.get("start") or {}).get("rows") or (info["data"].get("rows") or {}).get("train") or len(data)
     given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
     given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
     lines = [learned(rows, info.get("training_seconds")), better(info["metrics"], **given)]
-    lines += [looks, overfit_of(info, run.config, run.read_metrics(), info["metrics"])]
+    lines += [looks, overfit_of(info, run.config, run.read_metrics(), info["metrics"]).line]
     return [line for line in lines if line]
 
 

@@ -229,10 +229,15 @@ def _memorisation(share: Estimate, share_p: Estimate, near: Estimate, near_p: Es
     return f"{text}fewer epochs, or a prior that is not made of training rows"
 
 
+def lost_share(gain: float, gap: float) -> float:
+    """By how many nats more than half of the gain on training rows is lost on held-out rows; below 0 where less is."""
+    # gain: nats above independent cells on held-out rows; gap: nats that training rows are above these.
+    return gap - LOST * (gain + gap) if gain + gap > 0 else -math.inf
+
+
 @_rule("overfitting", "generalisation_gap", "gain_over_independent")
 def _overfitting(gap: Estimate, gain: Estimate) -> str:
-    on_training = gain.value + gap.value
-    if on_training <= 0 or not gap.value - LOST * on_training > 4.0 * gap.standard_error:
+    if not lost_share(gain.value, gap.value) > 4.0 * gap.standard_error:
         return ""
     text = f"training rows are {gap.value:.1f} nats more probable than held-out rows, more than half of what the model "
     text += "gains over independent cells; use early stopping (--set training.patience=10), fewer epochs, dropout, a "

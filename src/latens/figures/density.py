@@ -37,6 +37,16 @@ def density_levels(z: ArrayLike, shares: Sequence[float] = LEVELS) -> tuple[np.n
     return x, y, height, [float(ordered[int(np.searchsorted(mass, share))]) for share in shares]
 
 
+def _ellipse(scale: np.ndarray, correlation: float) -> tuple[float, float, float]:
+    """The two axes of the ellipse of two standard deviations, and the angle of the first in degrees."""
+    if correlation == 0.0:
+        return 4.0 * float(scale[0]), 4.0 * float(scale[1]), 0.0
+    across = correlation * scale[0] * scale[1]
+    values, vectors = np.linalg.eigh([[scale[0] ** 2, across], [across, scale[1] ** 2]])
+    wide, high = 4.0 * np.sqrt(np.maximum(values[::-1], 0.0))
+    return float(wide), float(high), float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
+
+
 def latent_density(
     z: ArrayLike,
     log_variance: ArrayLike,
@@ -44,6 +54,7 @@ def latent_density(
     classes: Sequence[object] | None = None,
     *,
     units: tuple[int, int] = (0, 1),
+    correlation: ArrayLike | None = None,
     ellipses: int = 60,
     title: str | None = None,
     theme: ThemeName = "light",
@@ -51,17 +62,22 @@ def latent_density(
     """Draw points of the latent plane with contours of their density and ellipses of posteriors."""
     # The contours hold 50 % and 90 % of the density; an ellipse has two standard deviations of a posterior and holds 86
     # % of it. The table has the centre and the two standard deviations of every posterior.
+    # correlation: that of the two coordinates under each posterior, shape (n,); None for none.
     points, spread = numbers(z, "z", ndim=2), numbers(log_variance, "log_variance", ndim=2)
     if points.shape != spread.shape or points.shape[1] != 2:
         raise DataError(f"shapes {points.shape} and {spread.shape}.", where="log_variance", fix="Give (n, 2) of both.")
     scale = np.exp(0.5 * spread)
     table = {"latent_0": points[:, 0], "latent_1": points[:, 1], "scale_0": scale[:, 0], "scale_1": scale[:, 1]}
+    tilt = np.zeros(len(points)) if correlation is None else numbers(correlation, "correlation", ndim=1)
+    if correlation is not None:
+        table["correlation"] = tilt
     points, colours = points.astype(float), theme_named(theme)
     x, y, height, levels = density_levels(points)
     ax = latent_scatter(points, label, classes, units=units, title=title, theme=theme)
     ax.contour(x, y, height, levels=sorted(levels), colors=colours.text, linewidths=(0.8, 1.4), alpha=0.8)
     chosen = np.unique(np.linspace(0, len(points) - 1, min(ellipses, len(points))).round().astype(int))
     for i in chosen:
-        wide, high = (4.0 * float(table[name][i]) for name in ("scale_0", "scale_1"))
-        ax.add_patch(Ellipse((points[i, 0], points[i, 1]), wide, high, fill=False, edgecolor=colours.muted, lw=0.7))
+        look = {"fill": False, "edgecolor": colours.muted, "lw": 0.7}
+        wide, high, angle = _ellipse(scale[i], float(tilt[i]))
+        ax.add_patch(Ellipse((points[i, 0], points[i, 1]), wide, high, angle=angle, **look))
     return ax, table

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.axis import Axis
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -16,6 +17,7 @@ from latens.figures.style import ThemeName, dress, figure_of, headline, legend, 
 
 MOST = 24
 _BINS = 30
+_UNEVEN = 1.2  # how much longer the longest step of a grid may be than the shortest: months have 28 to 31 days
 _LEVELS = 20  # whole numbers with at most this many values from lowest to highest get one bar each
 
 
@@ -35,7 +37,8 @@ def histogram(
     """Compute the shares of data and samples in the same bins."""
     # Bins span data and samples, but reach beyond the data by at most the data's own span on either side: one wild
     # sample must not squeeze everything into one bar. Shares are of all finite values, so what lies outside is missing
-    # from their sum. Whole numbers get one bin each; values that are all equal get one bin.
+    # from their sum. Whole numbers get one bin each; values that are all equal get one bin. Of data that lie on a grid
+    # each bin holds as many of its points, so that no comb appears.
     # weight: how often each value of the data counts; None for once. What counts 0 times is left out.
     if weight is not None:
         kept = np.isfinite(data) & (weight > 0)
@@ -56,6 +59,8 @@ def histogram(
     elif high - low <= 1e-9 * max(abs(low), abs(high)):
         width = max(1.0, abs(low)) * 0.5
         edges = np.array([low - width, high + width])
+    elif (gridded := _grid_edges(data, low, high)) is not None:
+        edges = gridded
     else:
         edges = np.linspace(low, high, _BINS + 1)
     mass = len(data) if weight is None else weight.sum()
@@ -65,6 +70,27 @@ def histogram(
         float(1 - one.sum()) if n else 0.0 for one, n in ((of_samples, len(samples)), (of_data, len(data)))
     )
     return Histogram(edges, of_data, of_samples, outside=outside, beyond=beyond)
+
+
+def _grid_edges(data: np.ndarray, low: float, high: float) -> np.ndarray | None:
+    """Edges that leave as many points of the data's grid in each bin, or None where the data lie on none."""
+    # A grid has one step, as days, quarters of an hour or cents have, or steps of nearly one length, as months have.
+    points = np.unique(data[(low <= data) & (data <= high)])
+    gaps = np.diff(points)
+    if len(points) < 3 or 2 * len(points) > len(data):
+        return None
+    if len(points) <= _BINS and gaps.max() <= _UNEVEN * gaps.min():
+        inner = points[:-1] + 0.5 * gaps
+        edges = np.array([points[0] - 0.5 * gaps[0], *inner, points[-1] + 0.5 * gaps[-1]])
+        return edges if edges[0] <= low and high <= edges[-1] else None
+    places = (points - points[0]) / gaps.min()
+    if np.abs(places - np.round(places)).max() > 0.01 or (high - low) / gaps.min() > _BINS * _BINS:
+        return None
+    step = (points[-1] - points[0]) / np.round(places[-1])
+    first = points[0] - step * (np.round((points[0] - low) / step) + 0.5)
+    count = int(np.round((high - first) / step + 0.5))
+    each = -(-count // _BINS)
+    return first + step * each * np.arange(-(-count // each) + 1)
 
 
 def _without_far(data: np.ndarray, low: float, high: float) -> tuple[float, float]:
@@ -154,11 +180,18 @@ def name_values(ax: Axes, names: Sequence[str]) -> None:
     ax.set_xticks(range(len(words)), words, fontsize=7, **turned)
 
 
+def date_key(axis: Axis, span: float) -> None:
+    """Write whole dates at the key of colours of days since 1970, or times where these span fewer than three days."""
+    axis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))
+    axis.set_major_formatter(DateFormatter("%Y-%m-%d" if span >= 3.0 else "%m-%d %H:%M"))
+
+
 def date_values(ax: Axes) -> None:
     """Write dates below axes of days since 1970."""
-    locator = AutoDateLocator(minticks=3, maxticks=7)
+    locator = AutoDateLocator(minticks=3, maxticks=6)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.xaxis.get_offset_text().set_fontsize(7)
 
 
 def by_frequency(

@@ -56,11 +56,12 @@ def samples(table: Mapping[str, np.ndarray]) -> str:
 
 def latent(table: Mapping[str, np.ndarray]) -> str:
     """Where the codes lie, and how many rows each class has."""
-    names = [name for name in table if name.startswith("latent_")]
+    names = [name for name in table if name.startswith(("latent_", "principal_"))]
+    called = [name.replace("latent_", "unit ").replace("principal_", "principal axis ") for name in names]
     parts = [
-        f"unit {name.removeprefix('latent_')} from {number(table[name].min())} to {number(table[name].max())}, "
+        f"{words} from {number(table[name].min())} to {number(table[name].max())}, "
         f"standard deviation {number(float(np.std(table[name])))}"
-        for name in names
+        for name, words in zip(names, called)
     ]
     text = f"Scatter of {len(table[names[0]])} rows: " + "; ".join(parts) + "."
     if "class" in table:

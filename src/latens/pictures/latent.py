@@ -1,37 +1,65 @@
 """Latents of a trained model: where rows lie, what each dimension carries, and what points between rows decode to."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from latens import evaluation, figures
+from latens.data.columns import ColumnType
 from latens.data.given import GIVEN, cells_of
+from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
+from latens.data.sparse import SparseRows
 from latens.errors import ConfigError
-from latens.evaluation.latents.telling import MOST_COLOURS, telling
+from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling
 from latens.figures.density import latent_density
 from latens.figures.images import framed, image_strips
 from latens.figures.paths import linear_path, random_walk, spherical_path
 from latens.figures.planes import two_views
 from latens.figures.reach import reach_curves
-from latens.figures.style import readable
-from latens.figures.tables import marginals, marginals_table
-from latens.pictures.source import Made, Plane, Posteriors, Source
+from latens.figures.style import figure_of, readable
+from latens.figures.tables import date_key, marginals, marginals_table
+from latens.pictures.source import FEW_POINTS, Made, Plane, Posteriors, Source
 from latens.workflow.reach import MOST, reach_of
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image
+MOST_NAMED = 200  # columns that are looked through for a colour
 MOST_POINTS = 10_000  # of a scatter
-FEW_POINTS = 100  # a scatter of fewer held-out rows shows every row instead
 PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
 
 
 # --- where the rows lie ---
 
 
+PRINCIPAL = ("principal_1", "principal_2")
+
+
+class Shown(NamedTuple):
+    """How points of a latent space are drawn in a plane."""
+
+    points: np.ndarray  # shape (n, 2)
+    names: tuple[str, str]  # of the axes
+    columns: tuple[str, str]  # of the table
+    axes: np.ndarray  # how latent units make the coordinates, shape (d, 2)
+
+
+def shown_in_plane(source: Source, mean: np.ndarray) -> Shown:
+    """Put posterior means into a plane: of more than two units of a vector along their principal axes."""
+    if mean.shape[1] == 2 or source.support != "vector":
+        first = source.posteriors.first
+        names = f"latent unit {first[0]}", f"latent unit {first[1]}"
+        return Shown(
+            mean[:, first], names, (f"latent_{first[0]}", f"latent_{first[1]}"), np.eye(mean.shape[1])[:, first]
+        )
+    found = source.principal
+    of = [f"principal axis {i + 1}: {100 * share:.0f} % of the variance" for i, share in enumerate(found.shares)]
+    return Shown(found.of(mean), (of[0], of[1]), PRINCIPAL, found.axes)
+
+
 def draw_latent(source: Source) -> Made | None:
-    """Draw the posterior means of rows by label: of more than two units the two with most KL."""
+    """Draw the posterior means of rows by label, else by the column that tells them apart."""
     assert source.data is not None
     code = source.posteriors
     if code.mean.shape[1] < 2 or source.support not in PLANES:
@@ -43,31 +71,58 @@ def draw_latent(source: Source) -> Made | None:
         positions = evenly_spaced(np.arange(len(source.data)), MOST_POINTS)
         of = f"{len(positions)} {rows} of every split"
     here = code if np.array_equal(positions, code.positions) else Posteriors(source, positions)
-    title, units = f"Posterior means of {of}", code.first
-    if code.mean.shape[1] > 2:
-        title += f": units {units[0]} and {units[1]}, most {'variance' if code.kl is None else 'KL'}"
-    plane, label, classes = here.mean[:, units], here.label, here.classes
-    if label is None and (found := telling_column(source, positions, plane)) is not None:
-        label, classes, name = found
-        title = f"Posterior means of {of}, by {readable(name, 24)}"
-    axes = figures.latent_scatter(plane, label, classes, units=units, title=title, theme=source.theme)
-    return axes, figures.latent_scatter_table(plane, label, classes, units=units)
+    plane = shown_in_plane(source, here.mean)
+    look = _colours(source, here, plane.points)
+    title = f"Posterior means of {of}{look.by}"
+    given = {"label": look.label, "classes": look.classes, "colour": look.colour, "colour_name": look.name}
+    axes = figures.latent_scatter(plane.points, **given, title=title, theme=source.theme)
+    axes.set_xlabel(plane.names[0])
+    axes.set_ylabel(plane.names[1])
+    if look.dates and look.colour is not None:
+        date_key(figure_of(axes).axes[-1].yaxis, float(np.ptp(look.colour)))
+    table = figures.latent_scatter_table(plane.points, **given, units=(0, 1))
+    return axes, dict(zip(plane.columns, (table.pop("latent_0"), table.pop("latent_1")))) | table
 
 
-def telling_column(
-    source: Source, positions: np.ndarray, plane: np.ndarray
-) -> tuple[np.ndarray, tuple[str, ...], str] | None:
-    """The column of names by which points lie furthest apart: codes, -1 where missing, their names, its name."""
+class Look(NamedTuple):
+    """What the colours of points say."""
+
+    label: np.ndarray | None = None  # codes of classes, -1 where there is none
+    classes: Sequence[str] | None = None
+    colour: np.ndarray | None = None  # a number of each point, in the place of classes
+    name: str = "value"  # of the column
+    by: str = ""  # the words of a title
+    dates: bool = False  # whether the numbers are days since 1970
+
+
+def _colours(source: Source, here: Posteriors, plane: np.ndarray) -> Look:
+    """Colour points by their label, else by the column of names or numbers that tells them apart."""
     assert source.data is not None
-    types, x, mask = source.schema.types or (), np.asarray(source.data.x[positions]), source.data.mask
-    seen = np.ones(x.shape, bool) if mask is None else np.asarray(mask[positions])
-    shown = [one.kind == "category" and 2 <= len(one.values) <= MOST_COLOURS for one in types]
-    columns = [np.where(seen[:, i], x[:, i].astype(np.int64), -1) if fits else None for i, fits in enumerate(shown)]
+    if here.label is not None:
+        return Look(here.label, here.classes)
+    named, types, mask = source.schema.columns or (), source.schema.types, source.data.mask
+    if not named or len(named) > MOST_NAMED or isinstance(source.data.x, SparseRows):
+        return Look()
+    x = np.asarray(source.data.x[here.positions], np.float64)
+    seen = np.ones(x.shape, bool) if mask is None else np.asarray(mask[here.positions])
+    values, kinds = (x, [None] * len(named)) if types is None else (in_units(x, types), types)
+    columns = [_codes(one, values[:, i], seen[:, i]) for i, one in enumerate(kinds)]
     best = telling(columns, plane)
-    codes = None if best is None else columns[best]
-    return (
-        None if best is None or codes is None else (codes, types[best].values, (source.schema.columns or ())[best].name)
-    )
+    if best is None:
+        return Look()
+    name, one = readable(named[best].name, 24), kinds[best]
+    if one is not None and one.kind == "category":
+        return Look(columns[best], one.values, name=name, by=f", by {name}")
+    return Look(colour=values[:, best], name=name, by=f", by {name}", dates=one is not None and one.kind == "date")
+
+
+def _codes(one: ColumnType | None, values: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
+    """The groups that a column makes of rows, -1 where missing; None where it cannot be a colour."""
+    # one: the kind of the column; None for plain numbers.
+    if one is not None and one.kind == "category":
+        return np.where(seen, values.astype(np.int64), -1) if 2 <= len(one.values) <= MOST_COLOURS else None
+    kept = (one is None or one.kind in ("number", "date")) and seen.all()
+    return parts_of(values) if kept else None
 
 
 def draw_map(source: Source) -> Made | None:
@@ -124,14 +179,26 @@ def draw_levels(source: Source) -> Made | None:
 
 
 def draw_density(source: Source) -> Made | None:
-    """Draw contours and posteriors of the two dimensions with most KL."""
-    code, units = source.few, source.posteriors.first
-    z = code.mean[:, units]
-    if z.shape[1] < 2 or code.log_variance is None or len(z) < 3 or np.linalg.matrix_rank(z - z.mean(0)) < 2:
+    """Draw contours and posteriors in the plane of `draw_latent`."""
+    code = source.few
+    if code.mean.shape[1] < 2 or code.log_variance is None or len(code.mean) < 3:
         return None
-    spread, title = code.log_variance[:, units], f"Posteriors of {len(z)} {code.split} rows; lines hold 50 % and 90 %"
-    look: dict[str, Any] = {"units": units, "title": f"{title} of the means", "theme": source.theme}
-    return latent_density(z, spread, code.label, code.classes, **look)
+    plane = shown_in_plane(source, code.mean)
+    z = plane.points
+    if np.linalg.matrix_rank(z - z.mean(0)) < 2:
+        return None
+    # Of independent units with variances v the coordinates A' z have the covariance A' diag(v) A.
+    both = np.einsum("da,nd,db->nab", plane.axes, np.exp(code.log_variance.astype(float)), plane.axes)
+    variance = np.stack([both[:, 0, 0], both[:, 1, 1]], axis=1)
+    tilt = both[:, 0, 1] / np.sqrt(variance.prod(axis=1))
+    look = _colours(source, code, z)
+    title = f"Posteriors of {len(z)} {code.split} rows{look.by * (look.label is not None)}; lines hold 50 % and 90 %"
+    drawn = {"correlation": tilt, "title": f"{title} of the means", "theme": source.theme}
+    axes, table = latent_density(z, np.log(variance), look.label, look.classes, **drawn)
+    axes.set_xlabel(plane.names[0])
+    axes.set_ylabel(plane.names[1])
+    names = dict(zip(("latent_0", "latent_1"), plane.columns))
+    return axes, {names.get(name, name): values for name, values in table.items()}
 
 
 def draw_two_views(source: Source) -> Made | None:

@@ -34,17 +34,17 @@ def _rows(split: str) -> str:
 
 
 def draw_samples(source: Source) -> Made:
-    """Draw samples of p(x|z) beside its means, for the same samples of z from the prior."""
+    """Draw means of p(x|z) for samples of z from the prior, and draws for the same z beside them."""
     columns = min(source.trained.preparation.classes, MOST_CLASSES)  # one for each class where there are some
     columns, of = (columns, " (a column a class)") if columns else (GRID, "")
     z = source.latents(GRID * columns)
-    found = {name: source.images(source.decoded(z, mean=name == "mean")) for name in ("draw", "mean")}
+    found = {name: source.images(source.decoded(z, mean=name == "mean")) for name in ("mean", "draw")}
     ratio, apart = found["mean"].shape[1] / found["mean"].shape[2], columns <= GRID
     down, beside = (1, 2) if apart else (2, 1)  # a column for each of many classes: the two below each other
     size = (beside * CELL * columns + 0.4, down * (CELL * GRID * ratio + 0.4))
     axes = new_axes(down, beside, size=size, theme=source.theme).ravel()
     figure_of(axes).set_layout_engine("constrained", wspace=0.06)
-    for ax, name, title in zip(axes, found, (f"Samples{of}: draws from p(x|z)", "Means of p(x|z), the same z")):
+    for ax, name, title in zip(axes, found, (f"New rows{of}: means of p(x|z)", "Draws from p(x|z), the same z")):
         figures.image_grid(found[name], columns=columns, title=title, theme=source.theme, ax=ax)
     tables = [figures.image_grid_table(images) for images in found.values()]
     table = {"kind": np.repeat(list(found), len(z))}

@@ -18,6 +18,7 @@ from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
 from latens.evaluation.batched import prepared_rows
+from latens.evaluation.latents.telling import Principal, principal
 from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
@@ -30,6 +31,9 @@ MOST_CLASSES = 20
 
 MAPPED = 2000
 """Rows of a map of all codes: t-SNE of so many takes some seconds."""
+
+FEW_POINTS = 100
+"""Held-out rows below which the latent space is shown by rows of every split."""
 
 FEW_ROWS = 1000
 """Rows of a picture that draws or decodes every one of them."""
@@ -155,6 +159,16 @@ class Source:
         """The posteriors of the held-out rows that the run is measured on: every KL in a picture is of these."""
         positions, split = self.held_out(len(self.data) if self.data is not None else 0, "test", "validation")
         return Posteriors(self, every_nth(positions, MEASURED), split)
+
+    @cached_property
+    def principal(self) -> Principal:
+        """The principal axes of the posterior means of held-out rows; of rows of every split where these are few."""
+        assert self.data is not None
+        code = self.posteriors
+        few = len(code.positions) < FEW_POINTS < len(self.data)
+        return principal(
+            Posteriors(self, evenly_spaced(np.arange(len(self.data)), MEASURED)).mean if few else code.mean
+        )
 
     @cached_property
     def mapped(self) -> "tuple[Posteriors, str, np.ndarray]":

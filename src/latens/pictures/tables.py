@@ -48,12 +48,25 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
             figures.show_tail(ax, table["data_share"][table["column"] == names[i]])
             if one.kind == "duration":
                 ax.set_xlabel(", ".join(filter(None, (one.written, ax.get_xlabel()))), fontsize=7)
-    if values:
+    dates = {name: one.written for name, one in zip(names, types) if one.kind == "date"}
+    if values or dates:
         words = [values.get(names.index(name), ()) for name in table["column"]]
         places = np.round(0.5 * (table["low"] + table["high"])).astype(int)
         told = [own[place] if own else "" for own, place in zip(words, places.tolist())]
+        for i in np.flatnonzero(np.isin(table["column"], list(dates))).tolist():
+            told[i] = _dates(table["low"][i], table["high"][i], dates[table["column"][i]])
         table = {"column": table["column"], "value": np.array(told, object)} | table
     return axes, table
+
+
+def _dates(low: float, high: float, written: str) -> str:
+    """The dates of a bin between two numbers of days since 1970: those that it holds, or times to the minute."""
+    if written == "D":
+        first, last = np.ceil(low), max(np.ceil(low), np.ceil(high) - 1)
+        ends = [str(np.datetime64(int(day), "D")) for day in (first, last)]
+    else:
+        ends = [str(np.datetime64(round(1440 * day), "m")).replace("T", " ") for day in (low, high)]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def most_varied(data: np.ndarray, most: int) -> list[int] | None:

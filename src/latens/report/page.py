@@ -121,7 +121,11 @@ def _lead(told: Told) -> Html | None:
 def _short(told: Told) -> Html:
     """What a run comes to in plain words, and its warnings; of a run without such words its first numbers."""
     plain = told.info.get("plain")
-    lines = [tag("p", line) for line in plain if isinstance(line, str)] if isinstance(plain, list) else []
+    said = [line for line in plain if isinstance(line, str)] if isinstance(plain, list) else []
+    # Overfitting is told of the numbers of this page, which may be newer than the words of the end of training.
+    fit = f"{told.overfit.line} {told.overfit.turned}".strip()
+    said = [*(line for line in said if not (fit and line.startswith("Overfit:"))), *([fit] if said and fit else [])]
+    lines = [tag("p", line) for line in said]
     count = len(told.warnings)
     words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
     names = ", ".join(w.title.lower() for w in told.warnings)

@@ -17,6 +17,7 @@ from latens.pictures.source import Source
 from latens.report.html import Html, data_uri, tag
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
+from latens.workflow.overfit import UNASKED, Overfit, overfit_of
 from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
@@ -97,6 +98,7 @@ class Told:
     shots: list[Shot] = field(default_factory=list)
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
+    overfit: Overfit = UNASKED
 
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
@@ -105,14 +107,15 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
     metrics = {name: value for name, value in metrics.items() if isinstance(value, dict)}
-    warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), history)
+    fit = overfit_of(run.info, run.config, history, metrics)
+    warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), fit)
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
     source = Source(trained, data, seed, history=history)
     light = draw_of(source, shown)
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    return Told(*told, left_out if isinstance(left_out, dict) else {})
+    return Told(*told, left_out if isinstance(left_out, dict) else {}, fit)
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

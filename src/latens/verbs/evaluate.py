@@ -118,7 +118,8 @@ class Evaluate(Verb):
         self, at: At, data: "Dataset", positions: Any, source: dict[str, Any], found: "Summary"
     ) -> tuple[str, ...]:
         """What the numbers come to."""
-        from latens.workflow.plain import better, cells_of, following, kind_of, learned, overfit_of
+        from latens.workflow.overfit import overfit_of
+        from latens.workflow.plain import better, cells_of, following, kind_of, learned
 
         own, schema, lines = at.run is not None and at.knows(data), at.trained.schema, []
         info = {} if at.run is None else at.run.info
@@ -130,7 +131,7 @@ class Evaluate(Verb):
         metrics = found.to_json()
         lines.append(better(metrics, **given))
         if own and at.run is not None:
-            lines.append(overfit_of(at.run.info, at.run.config, at.run.read_metrics(), metrics))
+            lines.append(overfit_of(at.run.info, at.run.config, at.run.read_metrics(), metrics).line)
         if lines[-1]:
             lines.append(following(kind_of(at.trained, data), at.name, after="evaluate"))
         return tuple(line for line in lines if line)

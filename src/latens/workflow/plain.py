@@ -2,11 +2,10 @@
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from latens.data import Dataset
-from latens.evaluation.diagnosis import LOST
 from latens.io.terminal import WIDTH
 
 if TYPE_CHECKING:
@@ -129,63 +128,6 @@ def _by(metrics: Numbers, gain: Mapping[str, Any], value: float, cells: float, o
         ratio, scale = 1 / ratio, 1 / ratio / max(cells, 1.0)
     share = _percent(abs(ratio - 1.0), None if error is None else error * scale)
     return f"{'cells' if over.endswith('column') else 'values'} {share} {more} likely than {over}."
-
-
-def overfit(
-    *, steps: int, best_step: int | None, because: str, kept_last: bool, again: bool, metrics: Numbers,
-    history: Sequence[Mapping[str, Any]], start_kept: bool = False, apart: Mapping[str, Any] | None = None,
-) -> str:  # fmt: skip
-    """Whether a model knows its training rows better than rows like them, by its validation or by `--all`."""
-    # kept_last: whether the last step is kept whatever validation says; again: whether the last steps were trained on
-    # all rows; history: the epochs of metrics.jsonl; start_kept: whether the model is what training began with; apart:
-    # how much higher the ELBO of whole training rows is, where training saw rows with cells hidden.
-    gap, gain = metrics.get("generalisation_gap"), metrics.get("gain_over_independent")
-    if gap is not None and gain is not None:
-        size, error = gap["value"], gap["standard_error"] or 0.0
-        lost = size - LOST * (gain["value"] + size)
-        much = gain["value"] + size > 0 and lost > 4.0 * error
-        return f"Overfit: {'yes' if much else 'no'}. Training rows are {size:.2f} ± {error:.2f} nats more probable."
-    if not steps:
-        return ""
-    if again:
-        return "Overfit: unknown. The last steps used all rows, so none were left to check."
-    if start_kept:
-        return "Overfit: no. Training gained nothing on validation rows; its start is kept."
-    rows = [one for one in history if isinstance(one.get("validation_elbo"), int | float)]
-    if not rows or not best_step:
-        return "Overfit: unknown. No rows were set aside to validate."
-    kept = min(rows, key=lambda one: abs(one.get("step", 0) - (steps if kept_last else best_step)))
-    far, error = kept.get("train_elbo", -math.inf) - kept["validation_elbo"], 0.0
-    if apart is not None:
-        far, error = apart["value"], apart["standard_error"]
-    if gain is not None and gain["value"] + far > 0 and far - LOST * (gain["value"] + far) > 2.0 * error:
-        others = "validation" if apart is None else "held-out"
-        return f"Overfit: in part. Training rows do {far:.1f} nats better than {others} rows."
-    if kept_last and best_step < steps:
-        fallen = max(one["validation_elbo"] for one in rows) - rows[-1]["validation_elbo"]
-        yes = "yes" if fallen > 0 else "no"
-        return f"Overfit: {yes}. Step {best_step:,} was best on validation rows; the last is kept."
-    if best_step >= steps:
-        longer = ", so longer may be better" if because in ("budget", "minutes") else ""
-        return f"Overfit: no. Validation rows gained to the end{longer}."
-    return f"Overfit: no. Of {steps:,} steps, {best_step:,} was best on validation rows and is kept."
-
-
-def overfit_of(
-    info: Mapping[str, Any], config: Mapping[str, Any], records: Iterable[Mapping[str, Any]], metrics: Numbers
-) -> str:
-    """The same, of a run: its run.json, its configuration, and the records of its metrics.jsonl."""
-    return overfit(
-        steps=info.get("step") or 0,
-        best_step=info.get("best_step"),
-        because=info.get("stopped_because") or "",
-        kept_last=(config.get("training") or {}).get("keep") == "last",
-        again=bool(info.get("again")),
-        metrics=metrics,
-        history=[record for record in records if record.get("event") == "epoch"],
-        start_kept=bool((info.get("start") or {}).get("kept")),
-        apart=info.get("apart"),
-    )
 
 
 def following(kind: str, run: str, *, after: str = "fit", soft: bool = False) -> str:

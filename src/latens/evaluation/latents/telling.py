@@ -1,6 +1,7 @@
 """The column by whose values latents lie furthest apart."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -40,8 +41,29 @@ def parts_of(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"] | Non
     return codes if len(np.unique(codes[seen])) > 1 else None
 
 
+class Principal(NamedTuple):
+    """The two directions in which points differ most, the first one first."""
+
+    centre: np.ndarray  # shape (d,)
+    axes: np.ndarray  # of length 1, shape (d, k), k at most 2; of each the largest entry is positive
+    shares: np.ndarray  # of the variance, shape (k,)
+
+    def of(self, points: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n k"]:
+        """Coordinates of points along the axes."""
+        return (np.asarray(points, np.float64) - self.centre) @ self.axes
+
+
+def principal(points: Shaped[np.ndarray, "n d"]) -> Principal:
+    """Find the principal axes of points."""
+    centre = np.mean(points, axis=0, dtype=np.float64)
+    centred = np.asarray(points, np.float64) - centre
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    axes = vectors[:, ::-1][:, :2]
+    axes = axes * np.where(np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0) < 0, -1.0, 1.0)
+    whole = values.sum()
+    return Principal(centre, axes, values[::-1][:2] / whole if whole > 0 else np.zeros(axes.shape[1]))
+
+
 def widest(points: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n k"]:
     """Coordinates in the two directions in which points differ most."""
-    centred = np.asarray(points, np.float64) - np.mean(points, axis=0, dtype=np.float64)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    return centred @ vectors[:, -2:]
+    return principal(points).of(points)

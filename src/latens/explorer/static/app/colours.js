@@ -38,7 +38,7 @@ export async function colourValues(app, key) {
   const column = /^c\d+$/.test(key) ? model.manifest.columns[place] : null;
   const values = column ? await app.coordinates(key) : await app.array(key);
   if (column?.kind === "category") return { kind: "category", name: column.name, values, place, levels: column.levels };
-  return { kind: "number", name: column ? column.name : nameOf(model, key), values };
+  return { kind: "number", name: column ? column.name : nameOf(model, key), values, column };
 }
 
 // The group of every row shown, the last one where it is in several; -1 where in none.

@@ -14,7 +14,7 @@ export function standardised(event, values) {
   });
 }
 
-const dayOf = (days) => new Date(Math.round(864e5 * days)).toISOString();
+export const dayText = (days) => new Date(Math.round(864e5 * days)).toISOString();
 
 const pad = (number, digits = 2) => String(number).padStart(digits, "0");
 const month = (date, length) => date.toLocaleString("en-US", { month: length, timeZone: "UTC" });
@@ -65,7 +65,7 @@ export function cellText(column, value) {
   if (levels) return levels[Math.min(Math.max(Math.round(value), 0), levels.length - 1)];
   const number = low + step * value;
   const days = written === "D" ? number : number / 86400;
-  if (kind === "date") return dateText(days, writing?.pattern, dayOf(days).slice(0, written === "D" ? 10 : 19));
+  if (kind === "date") return dateText(days, writing?.pattern, dayText(days).slice(0, written === "D" ? 10 : 19));
   if (writing) return writtenText(number, writing);
   return kind === "duration" ? `${format(number)} ${written}` : format(number);
 }
@@ -80,7 +80,7 @@ export function differenceText(column, value) {
 
 // A number of a column that can colour the points: dates are days since 1970.
 export const numberText = (column, value) =>
-  column?.days && Number.isFinite(value) ? dayOf(value).slice(0, Number.isInteger(value) ? 10 : 16) : format(value);
+  column?.days && Number.isFinite(value) ? dayText(value).slice(0, Number.isInteger(value) ? 10 : 16) : format(value);
 
 // The text of a row of codes, of which a 0 is the end.
 export function textOf(event, values) {

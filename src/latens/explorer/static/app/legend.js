@@ -1,8 +1,8 @@
 // Below and above the points: what the colours say, and the card of the row under the pointer.
 
 import { levelColour } from "./colours.js";
-import { button, format, h, inOrder, replace, s } from "./dom.js";
-import { cellText, drawEvent, rampCss, standardised, textWidth } from "./event.js";
+import { button, h, inOrder, replace, s } from "./dom.js";
+import { cellText, drawEvent, numberText, rampCss, standardised, textWidth } from "./event.js";
 import { howOf } from "./gestures.js";
 import { css, theme } from "./theme.js";
 
@@ -21,9 +21,9 @@ export function legend(scatter) {
     return replace(
       scatter.legend,
       h("span", { class: "name" }, found.name),
-      h("span", {}, format(low)),
+      h("span", {}, numberText(found.column, low)),
       bar,
-      h("span", {}, format(high)),
+      h("span", {}, numberText(found.column, high)),
     );
   }
   const entries = shownLevels(found).map((i) => {
@@ -66,8 +66,8 @@ export function drawnLegend(scatter) {
       const y = 28 + (k * tall) / steps;
       items.push(s("rect", { x, y, width: 12, height: tall / steps + 0.5, fill: rampCss(1 - k / (steps - 1)) }));
     }
-    items.push(s("text", { ...words, x: x + 18, y: 37 }, format(found.limits[1])));
-    items.push(s("text", { ...words, x: x + 18, y: 28 + tall }, format(found.limits[0])));
+    items.push(s("text", { ...words, x: x + 18, y: 37 }, numberText(found.column, found.limits[1])));
+    items.push(s("text", { ...words, x: x + 18, y: 28 + tall }, numberText(found.column, found.limits[0])));
     return { width: 100, items };
   }
   const rows = Math.max(1, Math.floor((height - 30) / line));
@@ -90,7 +90,7 @@ export async function fillCard(scatter, place) {
   if (scatter.pointed !== place) return;
   const shown = facts.slice(0, 5).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
   if (scatter.found.kind === "number")
-    shown.push([h("dt", {}, scatter.found.name), h("dd", {}, format(scatter.found.values[place]))]);
+    shown.push([h("dt", {}, scatter.found.name), h("dd", {}, numberText(scatter.found.column, scatter.found.values[place]))]);
   const { event } = app.model;
   if (event.kind === "table") {
     const away = standardised(event, values);

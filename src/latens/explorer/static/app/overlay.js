@@ -1,7 +1,8 @@
 // What is drawn over the points: ticks, names of the axes, the lasso, marked rows, the decoded point.
 
-import { format, s } from "./dom.js";
+import { s } from "./dom.js";
 import { ticks } from "./chart.js";
+import { numberText } from "./event.js";
 import { theme } from "./theme.js";
 
 // Of a saved picture the hint is no part.
@@ -14,16 +15,18 @@ export function overlay(scatter, saved = false) {
     items.push(
       s("text", { x, y, "font-size": 11, "font-family": "system-ui, sans-serif", fill: t.muted, ...more }, words),
     );
+  // A tick of a column of dates is a date.
+  const textOf = (axis, v) => numberText(/^c\d+$/.test(axis) ? app.model.manifest.columns[Number(axis.slice(1))] : null, v);
   for (const v of ticks(scatter.view[0], scatter.view[1], Math.max(2, scatter.width / 110))) {
     items.push(
       s("line", { x1: scatter.px(v), x2: scatter.px(v), y1: scatter.height - 5, y2: scatter.height, stroke: t.muted }),
     );
     if (scatter.px(v) > 30 && scatter.px(v) < scatter.width - 30)
-      label(scatter.px(v), scatter.height - 8, format(v), { "text-anchor": "middle" });
+      label(scatter.px(v), scatter.height - 8, textOf(app.state.x, v), { "text-anchor": "middle" });
   }
   for (const v of ticks(scatter.view[2], scatter.view[3], Math.max(2, scatter.height / 80))) {
     items.push(s("line", { x1: 0, x2: 5, y1: scatter.py(v), y2: scatter.py(v), stroke: t.muted }));
-    if (scatter.py(v) > 20 && scatter.py(v) < scatter.height - 24) label(8, scatter.py(v) + 4, format(v));
+    if (scatter.py(v) > 20 && scatter.py(v) < scatter.height - 24) label(8, scatter.py(v) + 4, textOf(app.state.y, v));
   }
   label(scatter.width - 8, scatter.height - 22, scatter.axisName(app.state.x), { "text-anchor": "end", fill: t.text });
   label(8, 14, scatter.axisName(app.state.y), { fill: t.text });

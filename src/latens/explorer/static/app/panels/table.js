@@ -4,8 +4,9 @@
 
 import { breathe, button, count3, format, h, latest, replace, s } from "../dom.js";
 import { levelColour, nameOf as nameOfNumber } from "../colours.js";
-import { numberText } from "../event.js";
+import { dayText, numberText } from "../event.js";
 import { extent } from "../geometry.js";
+import { namesUnder } from "../names.js";
 import { saveCsv } from "../save.js";
 import { css, theme, themeName } from "../theme.js";
 import { panel } from "./parts.js";
@@ -14,7 +15,28 @@ const [WIDE, TALL, BINS] = [210, 54, 30];
 const MOST_BARS = 40; // classes of a histogram
 const MOST_CELLS = 40; // columns of a table that have a histogram and stand in the rows, until more are asked for
 const STEP = 100; // rows shown at a time
+const FAR = 1e38; // an end of a range that is open
 const MANY = 100000; // rows from which on the page answers between two histograms
+
+// Bins of values on a grid, such as days or months, hold as many of its points each: else a comb appears.
+function binned(values, [low, high]) {
+  const plain = { low, high, bins: BINS };
+  const seen = new Set();
+  for (const v of values) if (Number.isFinite(v) && seen.add(v).size > BINS * BINS) return plain;
+  const points = [...seen].sort((a, b) => a - b);
+  if (points.length < 2) return plain;
+  const on = (step) => points.every((v) => Math.abs((v - low) / step - Math.round((v - low) / step)) <= 0.01);
+  const even = (high - low) / (points.length - 1);
+  if (points.length <= BINS && points.every((v, k) => Math.round((v - low) / even) === k)) {
+    return { low: low - even / 2, high: high + even / 2, bins: points.length };
+  }
+  const step = Math.min(...points.slice(1).map((v, k) => v - points[k]));
+  const count = Math.round((high - low) / step) + 1;
+  if (count > BINS * BINS || !on(step)) return plain;
+  const each = Math.ceil(count / BINS);
+  const bins = Math.ceil(count / each);
+  return { low: low - step / 2, high: low - step / 2 + bins * each * step, bins };
+}
 
 export function tablePanel(app) {
   const { model } = app;
@@ -73,8 +95,8 @@ export function tablePanel(app) {
   async function counted(key) {
     const values = await app.valuesOf(key);
     const levels = levelsOf(key);
-    const [low, high] = levels ? [0, levels.length] : extent(values);
-    const bins = levels ? levels.length : BINS;
+    const ends = levels ? [0, levels.length] : extent(values);
+    const { low, high, bins } = levels ? { low: 0, high: ends[1], bins: ends[1] } : binned(values, ends);
     const [all, left] = [new Float64Array(bins), new Float64Array(bins)];
     const scale = bins / (high - low || 1);
     const { fails, failing } = app.passing;
@@ -86,11 +108,11 @@ export function tablePanel(app) {
       all[bin] += 1;
       if (!fails || !fails[i] || (own && fails[i] === 1 && failing[i] === own)) left[bin] += 1;
     }
-    return { low, high, all, left };
+    return { low, high, all, left, ends };
   }
 
   async function histogram(key) {
-    const { low, high, all, left } = await counted(key);
+    const { low, high, all, left, ends: [first, last] } = await counted(key);
     const t = theme();
     const levels = levelsOf(key);
     const bins = all.length;
@@ -103,7 +125,8 @@ export function tablePanel(app) {
       const middle = low + ((k + 0.5) * (high - low)) / bins;
       return middle >= filter.low && middle <= filter.high;
     };
-    const svg = s("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, role: "img", "aria-label": `histogram of ${nameOf(key)}` });
+    const names = levels ? namesUnder(levels, all, WIDE) : null;
+    const svg = s("svg", { viewBox: `0 0 ${WIDE} ${TALL + (names?.height ?? 0)}`, role: "img", "aria-label": `histogram of ${nameOf(key)}` });
     for (let k = 0; k < bins; k++) {
       const colour = levels && app.state.colour === key ? css(levelColour(k)) : t.first;
       for (const [value, fill] of [
@@ -117,7 +140,7 @@ export function tablePanel(app) {
       }
     }
     const mark = s("rect", { y: 0, height: TALL, fill: t.second, "fill-opacity": 0.15, visibility: "hidden" });
-    svg.append(mark);
+    svg.append(mark, ...(names?.draw(TALL, t.text) ?? []));
     if (filter && !levels) showMark(filter.low, filter.high);
 
     function showMark(from, to) {
@@ -152,21 +175,26 @@ export function tablePanel(app) {
       setFilter(key, ends[1] - ends[0] > (high - low) / 100 ? { low: ends[0], high: ends[1] } : null);
     });
     const only = (k) => filter?.levels.length === 1 && filter.levels[0] === k;
+    const days = columnOf(key)?.days;
+    const date = days ? (Number.isInteger(first) ? "date" : "datetime-local") : "";
+    const dateOf = (v) => dayText(v).slice(0, date === "date" ? 10 : 16);
     const end = (which) =>
       h("input", {
-        type: "number",
-        step: "any",
-        value: filter ? String(Number(filter[which].toPrecision(5))) : "",
-        placeholder: columnOf(key)?.days
-          ? numberText({ days: true }, Math.round(which === "low" ? low : high))
-          : format(which === "low" ? low : high, 3),
+        type: date || "number",
+        step: date ? null : "any",
+        value: !filter || !Number.isFinite(filter[which]) || Math.abs(filter[which]) >= FAR ? ""
+          : date ? dateOf(date === "date" && which === "low" ? Math.ceil(filter.low) : filter[which])
+          : String(Number(filter[which].toPrecision(5))),
+        placeholder: date ? null : format(which === "low" ? first : last, 3),
+        title: date ? `${dateOf(first)} to ${dateOf(last)}` : null,
         "aria-label": `${nameOf(key)} ${which === "low" ? "from" : "to"}`,
         onchange: (event) => {
           const ends = { low: filter?.low ?? -Infinity, high: filter?.high ?? Infinity };
           const open = which === "low" ? -Infinity : Infinity;
-          ends[which] = event.target.value === "" ? open : Number(event.target.value);
+          const { value } = event.target;
+          ends[which] = value === "" ? open : date ? Date.parse(`${value}${date === "date" ? "" : "Z"}`) / 864e5 : Number(value);
           const all = ends.low === -Infinity && ends.high === Infinity;
-          setFilter(key, all ? null : { low: Math.max(ends.low, -1e38), high: Math.min(ends.high, 1e38) });
+          setFilter(key, all ? null : { low: Math.max(ends.low, -FAR), high: Math.min(ends.high, FAR) });
         },
       });
     const choose = levels
@@ -182,7 +210,7 @@ export function tablePanel(app) {
           h("option", { value: "" }, filter ? "all again" : "all"),
           levels.map((name, k) => h("option", { value: k, selected: only(k) }, name)),
         )
-      : h("div", { class: "ends2" }, end("low"), end("high"));
+      : h("div", { class: date ? "ends2 dates" : "ends2" }, end("low"), end("high"));
     return h("figure", { class: "histogram", "data-key": key }, h("figcaption", {}, nameOf(key)), svg, choose);
   }
 

@@ -2,13 +2,14 @@
 // cells of a row are changed, and the others show what that changes. Also which columns say most about one.
 
 import { button, count3, fixed as decimals, format, freshId, h, latest, replace, s } from "../dom.js";
+import { namesUnder } from "../names.js";
 import { saveButtons } from "../save.js";
 import { theme } from "../theme.js";
 import { panel } from "./parts.js";
 
-const [WIDE, TALL, NAMES] = [210, 40, 11];
-const MOST_WORDS = 3; // names that are said below bars too many to have their names under them
-const MOST_NAMED = 6; // bars that have their names under them
+const [WIDE, TALL] = [210, 40];
+const MOST_WORDS = 3; // names that are said beside more bars than a few
+const MOST_NAMED = 6; // bars of which only the highest is said
 const FEW = 100; // effective draws below which the numbers are rough
 const percent = (p) => `${format(100 * p, p < 0.1 ? 2 : 3)} %`;
 
@@ -18,12 +19,13 @@ const named = (column) => Boolean(column.levels) && column.levels.length <= MOST
 const moved = (column, { shares, moved: said }) =>
   said ?? shares.reduce((sum, share, k) => sum + Math.abs(share - column.training[k]) / 2, 0);
 
-// Bars of a column: what it may be given the others, over what the training rows have; a few names stand under them.
+// Bars of a column: what it may be given the others, over what the training rows have, with their names.
 function chart(column, shares, beside = column.training, said = "of the training rows") {
   const t = theme();
   const top = Math.max(...shares, ...beside, 1e-12);
   const wide = WIDE / shares.length;
-  const tall = TALL + (named(column) ? NAMES : 0);
+  const names = column.levels ? namesUnder(column.levels, shares, WIDE) : null;
+  const tall = TALL + (names?.height ?? 0);
   const svg = s("svg", {
     viewBox: `0 0 ${WIDE} ${tall}`,
     width: WIDE,
@@ -43,12 +45,8 @@ function chart(column, shares, beside = column.training, said = "of the training
     const all = s("rect", { x, width: wide, y: 0, height: TALL, fill: "transparent" });
     all.append(s("title", {}, `${name}: ${percent(share)}; ${said} ${percent(other)}`));
     svg.append(bar(other, { fill: t.grid }), over, all);
-    if (!named(column)) return;
-    const letters = Math.max(2, Math.floor(wide / 5));
-    const short = name.length > letters ? `${name.slice(0, letters - 1)}…` : name;
-    const text = { x: x + wide / 2, y: tall - 2, "text-anchor": "middle", "font-size": 9, fill: t.text };
-    svg.append(s("text", { ...text, "font-family": "system-ui, sans-serif" }, short));
   });
+  if (names) svg.append(...names.draw(TALL, t.text));
   return svg;
 }
 
@@ -80,6 +78,7 @@ export function whatIfPanel(app) {
   const why = h("div", { class: "explained" });
   const intro = h("p", { class: "muted" });
   let answer = null;
+  let about = null; // the column that was asked about
   let base = null; // the row of which cells are changed: its number and its stored cells
 
   const fixed = (place) => app.state.given.find((one) => one.column === place);
@@ -90,7 +89,7 @@ export function whatIfPanel(app) {
 
   function line(column, place) {
     const shown = h("div", { class: "may" });
-    const free = button("Free", () => fix(place, null), { "aria-label": `free ${column.name}` });
+    const free = button("Free", () => fix(place, null), { "aria-label": `Free ${column.name}` });
     const id = freshId("given");
     let controls;
     let sync;
@@ -138,7 +137,10 @@ export function whatIfPanel(app) {
         slider.setAttribute("aria-valuetext", value ?? "any");
       };
     }
-    const explain = button("Explain", () => explained(place), { "aria-label": `which columns say most about ${column.name}` });
+    const explain = button("Explain", () => explained(place), {
+      class: "explain",
+      "aria-label": `Explain ${column.name}: which columns say most about it`,
+    });
     const element = h(
       "div",
       { class: "given", "data-column": place },
@@ -150,8 +152,12 @@ export function whatIfPanel(app) {
   }
 
   // Which columns say most about one: mutual information under the model.
+  // The answer stands below the column that was asked about, in sight.
   async function explained(place) {
     const { name } = columns[place];
+    about = place;
+    lines[place].element.after(why);
+    why.style.order = lines[place].element.style.order;
     replace(why, h("p", { class: "note", role: "status" }, `Asking which columns say most about ${name} ...`));
     let told;
     try {
@@ -170,7 +176,14 @@ export function whatIfPanel(app) {
     });
     const words = `Knowing ${name} itself is ${decimals(told.entropy, 3)} nats${told.said}.`;
     replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted" }, words),
-      h("table", { class: "says" }, h("tbody", {}, rows)));
+      h("table", { class: "says" }, h("tbody", {}, rows)), button("Close", () => closed(place)));
+    why.scrollIntoView({ block: "nearest" });
+  }
+
+  function closed(place) {
+    about = null;
+    replace(why);
+    lines[place].element.querySelector(".explain").focus();
   }
 
   // The row that is chosen, as a start of which cells are changed; or no row.
@@ -199,6 +212,7 @@ export function whatIfPanel(app) {
       else if (one) replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one)));
       else replace(shown);
     });
+    if (about !== null) why.style.order = lines[about].element.style.order;
     if (!answer) return;
     const worth = `${count3(Math.round(answer.effective))} of ${count3(answer.draws)} draws of z`;
     const rough = answer.effective < FEW ? ": so few that the numbers are rough" : "";
@@ -247,16 +261,18 @@ export function whatIfPanel(app) {
   };
   const picture = () => {
     if (!answer) return null;
-    const tall = TALL + NAMES + 24;
-    const [width, height] = [WIDE + 16, tall * answer.columns.length + 8];
+    const drawn = answer.columns.map(({ column: place, shares }) => [columns[place], chart(columns[place], shares)]);
+    const width = WIDE + 16;
+    const height = drawn.reduce((sum, [, bars]) => sum + Number(bars.getAttribute("height")) + 24, 8);
     const svg = s("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
     svg.append(s("rect", { width, height, fill: theme().background }));
-    answer.columns.forEach(({ column: place, shares }, k) => {
-      const at = { x: 8, y: k * tall + 14, "font-size": 11, "font-family": "system-ui, sans-serif", fill: theme().text };
-      const bars = chart(columns[place], shares);
+    let top = 0;
+    drawn.forEach(([column, bars]) => {
+      const at = { x: 8, y: top + 14, "font-size": 11, "font-family": "system-ui, sans-serif", fill: theme().text };
       bars.setAttribute("x", 8);
-      bars.setAttribute("y", k * tall + 20);
-      svg.append(s("text", at, columns[place].name), bars);
+      bars.setAttribute("y", top + 20);
+      svg.append(s("text", at, column.name), bars);
+      top += Number(bars.getAttribute("height")) + 24;
     });
     return svg;
   };
@@ -268,7 +284,6 @@ export function whatIfPanel(app) {
       saveButtons("what-if", { svg: picture, csv: table })),
     intro,
     note,
-    why,
     list,
   );
   return { id: "whatif", title: "What if", element, wants: ["given", "theme", "row"], rebuild: () => (answer = null), update: show };
