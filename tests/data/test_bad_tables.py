@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from latens.data import check, load
-from latens.data.suspects import far_values, lone_values, suspicions, tells_label
+from latens.data.suspects import far_values, lone_values, misspelt, suspicions, tells_label
 from latens.errors import DataError
 
 N = 300
@@ -174,16 +174,52 @@ def test_two_lone_values_do_not_hide_each_other() -> None:
     assert lone_values(np.append(values, [1440.0, 1500.0, 9999.0])) == []
 
 
+def test_a_value_beyond_an_end_that_repeats_is_lone() -> None:
+    """Hours of work from 0.5 to 9, of which 9 in three rows: 25 is a slip. With 9 in one row they may go on to 25."""
+    hours = np.repeat(np.arange(0.5, 8.75, 0.5), np.arange(17, 0, -1) ** 2)
+    assert lone_values(np.append(hours, [9.0, 9.0, 9.0, 25.0])) == [25.0]
+    assert lone_values(np.append(hours, [9.0, 25.0])) == []
+
+
 def test_long_tails_are_no_lone_values() -> None:
-    """Incomes, waiting times and a t of three degrees of freedom: at most one column of a hundred each."""
+    """Incomes, waiting times, a t of three degrees of freedom and counts: at most one column of a hundred each."""
     rng = np.random.default_rng(0)
     draws = (
         lambda: np.exp(rng.normal(10.0, 0.8, 2000)),
         lambda: rng.exponential(3.0, 2000),
         lambda: rng.standard_t(3.0, 2000),
+        lambda: rng.geometric(0.2, 2000),
+        lambda: np.exp(rng.normal(1.0, 1.0, 2000)).round(),
+        lambda: rng.negative_binomial(1, 0.05, 2000),
+        lambda: rng.poisson(3.0, 2000),
     )
     for draw in draws:
         assert sum(bool(lone_values(draw())) for _ in range(100)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Volkswagn", True), ("Volkswagens", True), ("Folkswagen", True), ("Volkswagne", True), ("Volkswagen", False),
+        ("Vlokswagen", True), ("volkswagn ", True), ("Volkswgan", False), ("Volkswage1", False), ("Volkswagen 2", False),
+        ("Vokswagn", False), ("Volvo", False),
+    ],
+)  # fmt: skip
+def test_a_name_a_letter_away_from_a_frequent_one_is_told(name: str, told: bool) -> None:
+    names = ["Ford", "Volkswagen", name]
+    assert misspelt(names, np.array([700, 600, 12])) == ([(1, 2)] if told else [])
+    assert misspelt(names, np.array([700, 600, 13])) == []  # as often as in 2 % it is a name of its own
+    assert misspelt(names[::-1], np.array([3, 600, 700])) == ([(1, 0)] if told else [])
+
+
+def test_short_names_and_numbers_are_no_slips(tmp_path: Path) -> None:
+    assert misspelt(["male", "mole", "type 1", "type 2", "A-100", "B-100"], np.array([900, 1, 900, 2, 900, 2])) == []
+    names = ["Inspektion"] * 200 + ["Bremsen"] * 99 + ["Inspekton"]
+    frame = table(work=repeated(names))
+    said = [text for text in check(load(frame))["warnings"] if "letter" in text]
+    assert len(said) == 1
+    assert said[0].startswith("Column 'work' holds 'Inspekton' (")
+    assert "a letter away from 'Inspektion' (" in said[0]
 
 
 def test_names_that_differ_in_case_or_blanks_are_told(tmp_path: Path) -> None:
@@ -193,5 +229,5 @@ def test_names_that_differ_in_case_or_blanks_are_told(tmp_path: Path) -> None:
     )
     said = " ".join(suspicions(load(str(tmp_path / "t.csv"), label="none", typed=True)))
     assert "'Nîmes' and 'nîmes' (1 row), which differ in case or blanks alone" in said
-    assert "'Par is'" not in said
+    assert "'Par is' (1 row), a letter away from 'Paris' (101 rows): if it is misspelt, write it alike" in said
     assert "holds 40 far from all its other values: look at row 222" in said

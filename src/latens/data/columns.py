@@ -12,7 +12,7 @@ from latens.data.durations import CODES, as_spans
 from latens.data.named import Name
 from latens.data.writings import Writing
 from latens.errors import DataError, nearest
-from latens.text import span_texts
+from latens.text import short_spans, span_texts
 
 ColumnKind: TypeAlias = Literal["category", "ordinal", "number", "date", "duration"]
 """A category is one of some names, an ordinal one of names that have an order; a number lies on a grid of its own; a
@@ -158,7 +158,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         values = self.decoded(stored)
         if self.after:
             words = ["before" if value < np.timedelta64(0, "s") else "after" for value in values]
-            return [f"{text} {word} {self.after.column}" for text, word in zip(span_texts(abs(values)), words)]
+            return [f"{text} {word} {self.after.column}" for text, word in zip(short_spans(abs(values)), words)]
         return span_texts(values) if self.resolution else [str(value) for value in values]
 
 

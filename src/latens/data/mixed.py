@@ -273,6 +273,8 @@ def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, w
 
 MOST_NAMED = 5
 """Rows that an error or a note names."""
+USUAL = 0.45
+"""How far from the median, in shares of the rows, a value may lie that stands for its column."""
 
 
 def _unknown_names(cells: Sequence[tuple[Any, str, str]], known: Mapping[str, Sequence[str]], where: str) -> DataError:
@@ -364,7 +366,10 @@ def written_notes(schema: Schema, declared: Mapping[str, Declared] | None) -> tu
                 )
                 names.append(f"{what} such as {other[:40]!r} empty, or declare it a category.")
         if one.writing is not None:
-            cell = np.array([one.starts[int(np.argmax(one.shares))]])
+            # The longest of the usual values shows most: "19.285" is 19285, where "300" is 300.
+            usual = np.abs(np.cumsum(one.shares) - np.array(one.shares) / 2 - 0.5) < USUAL
+            some = np.array(one.starts)[usual if usual.any() else slice(None)]
+            cell = some[[int(np.argmax([len(text) for text in one.texts(some)]))]]
             plain = structs.replace(one, writing=None).texts(cell)[0]
             meant = f" is {plain}" if one.kind == "number" or one.writing.step is None else ""
             meant = meant if one.kind == "number" or "Y" in one.writing.pattern.upper() else ""

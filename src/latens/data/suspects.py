@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,15 @@ LONE, MOST_SPELLINGS = 15.0, 5
 """How many times as far a lone value lies from the next one as that from the bulk; spellings that are told."""
 MOST_LONE = 3
 """Lone values at either end of a column, at the most."""
+ENDED, TIES = 5.0, 3
+"""The same as `LONE` where the next value is in so many rows: the others end there."""
+SLIP_LENGTH, SLIP_SHARE = 5, 0.02
+"""Letters that a name has at least which may be misspelt, and how often it is so at most, beside the right one."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
 
+MOST_NAMES = 1000
+"""Columns of more names are not looked through for misspelt ones."""
 MOST_CLASSES = 50
 """A label has so many classes at the most, where it is told by its name."""
 LABEL = re.compile(r"(?i)(class(es)?|labels?|targets?|species|category|outcome|diagnosis|survived|churn(ed)?|y)")
@@ -151,7 +158,7 @@ def _roles(name: str, one: ColumnType | None, values: np.ndarray, dataset: Datas
 
 
 def _spellings(name: str, one: ColumnType, codes: np.ndarray) -> list[str]:
-    """Say which names of a column differ in case or blanks alone, the frequent one first."""
+    """Say which names of a column differ in case or blanks alone or are misspelt, the frequent one first."""
     counts = np.bincount(codes.astype(np.int64), minlength=len(one.values))
     same: dict[str, list[int]] = {}
     for code in np.argsort(-counts, kind="stable").tolist():
@@ -164,7 +171,42 @@ def _spellings(name: str, one: ColumnType, codes: np.ndarray) -> list[str]:
                 f"Column {name!r} holds {one.values[first]!r} and {one.values[other]!r} ({rows}), which differ in case "
                 "or blanks alone: if they are one, write them alike."
             )
+    rare = misspelt(one.values, counts) if len(one.values) <= MOST_NAMES else []
+    for first, other in rare:
+        rows = "1 row" if counts[other] == 1 else f"{counts[other]} rows"
+        found.append(
+            f"Column {name!r} holds {one.values[other]!r} ({rows}), a letter away from {one.values[first]!r} "
+            f"({counts[first]:,} rows): if it is misspelt, write it alike."
+        )
     return found[:MOST_SPELLINGS]
+
+
+def misspelt(values: Sequence[str], counts: np.ndarray) -> list[tuple[int, int]]:
+    """Find the names that are one letter away from one that is fifty times as frequent, which comes first."""
+    # A letter is left out, put in, taken for another, or changed places with the next. Names with digits are codes:
+    # "type 1" and "type 2" are two types.
+    order = np.argsort(-counts, kind="stable").tolist()
+    plain = [" ".join(value.casefold().split()) for value in values]
+    order = [code for code in order if not any(map(str.isdigit, plain[code]))]
+    found = []
+    for place, first in enumerate(order):
+        for other in order[place + 1 :] if len(plain[first]) >= SLIP_LENGTH else ():
+            rare = 0 < counts[other] <= SLIP_SHARE * counts[first]
+            if rare and plain[first] != plain[other] and _a_slip(plain[first], plain[other]):
+                found.append((first, other))
+    return found
+
+
+def _a_slip(one: str, other: str) -> bool:
+    """Whether one change of a letter makes one name of another."""
+    short, long = sorted((one, other), key=len)
+    if len(long) - len(short) > 1:
+        return False
+    start = next((k for k, (a, b) in enumerate(zip(short, long)) if a != b), len(short))
+    if len(short) < len(long):
+        return short[start:] == long[start + 1 :]
+    swapped = short[start : start + 2] == long[start : start + 2][::-1] and short[start + 2 :] == long[start + 2 :]
+    return short[start + 1 :] == long[start + 1 :] or swapped
 
 
 def _rows_of(dataset: Dataset, column: int, value: float) -> list[Any]:
@@ -188,7 +230,8 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
     found: list[float] = []
     for values, rows, edge in ((distinct, counts, low), (distinct[::-1], counts[::-1], high)):
         for k in range(min(MOST_LONE, len(values) - 1), 0, -1):
-            far = abs(values[k - 1] - values[k]) > max(LONE * abs(values[k] - edge), wide)
+            times = ENDED if rows[k] >= TIES else LONE
+            far = abs(values[k - 1] - values[k]) > max(times * abs(values[k] - edge), wide)
             if wide > 0 and rows[:k].sum() < least and far:
                 found += values[:k].tolist()
                 break
