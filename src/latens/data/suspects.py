@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from latens.data import weekdays
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.equations import broken_by, numbers
@@ -90,6 +91,11 @@ def suspicions(dataset: Dataset) -> list[str]:
                 f"{pair.first!r} lies after {pair.second!r} in {pair.broken} of the {pair.rows} rows that have both: "
                 f"{LOOK} {rows}."
             )
+    for rule in weekdays.found_in(dataset):
+        if rule.broken:
+            wrong = weekdays.broken_in([rule], schema, dataset.x, dataset.mask).any(axis=1)
+            rows = ", ".join(str(name) for name in np.asarray(dataset.names)[wrong][:LEAST_ROWS])
+            found.append(f"{rule.words} in {rule.broken} of {rule.rows} rows alone: {LOOK} {rows}.")
     found += [
         f"Column {rule.second!r} is empty in {rule.rows} rows that began late, by {rule.first!r}, and seldom in the "
         "others: it may not have come yet. `latens impute` leaves it empty there."

@@ -61,7 +61,7 @@ class Impute(Verb):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        from latens.data import equations, inapplicable, ordered
+        from latens.data import equations, inapplicable, ordered, weekdays
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
@@ -96,10 +96,14 @@ class Impute(Verb):
         x[some] = np.where(hidden[some], trained.data_units(found.mean, mean=True), x[some])
         for j, one in enumerate(types or ()):
             x[some, j] = np.where(hidden[some, j], one.occurring(x[some, j]), x[some, j])
-        if orders:
-            x = ordered.ordered_again(orders, trained.schema, x, hidden)
+        closed = weekdays.read(trained.facts.get("weekdays")) if types is not None else ()
+        if orders or closed:
+            again = lambda rows: ordered.ordered_again(  # noqa: E731
+                orders, trained.schema, weekdays.opened(closed, trained.schema, rows, hidden), hidden
+            )
+            x = again(x)
             for k in range(drawn.shape[1]):
-                drawn[:, k] = ordered.ordered_again(orders, trained.schema, drawn[:, k], hidden)
+                drawn[:, k] = again(drawn[:, k])
         sure = np.zeros(hidden.shape, bool)
         given = equations.read(trained.facts.get("equations")) if types is not None else ()
         if given:
@@ -189,12 +193,14 @@ class Impute(Verb):
     def _drawn(
         self, at: At, pool: "Pool", data: "Dataset", hidden: "np.ndarray", orders: "Sequence[Ordered]"
     ) -> "np.ndarray":
-        """Completions of rows, each drawn anew while its filled dates are in another order than the data have."""
+        """Completions of rows, each drawn anew while its filled dates break a rule that the data keep."""
+        from latens.data import weekdays
         from latens.data.dataset import rows_at
         from latens.data.ordered import broken_in
         from latens.workflow.filling import pooled_draws
 
         draws, schema = self.draws or 0, at.trained.schema
+        closed = weekdays.read(at.trained.facts.get("weekdays"))
 
         def of(some: "np.ndarray", seed: int) -> "np.ndarray":
             rows = at.trained.rows(data, some, seed=seed)
@@ -202,11 +208,14 @@ class Impute(Verb):
             return pooled_draws(pool, found, rows_at(data, some), draws, seed)
 
         def broken(one: "np.ndarray", some: "np.ndarray") -> "np.ndarray":
-            return np.stack([broken_in(orders, schema, one[:, k], among=hidden[some]) for k in range(draws)], axis=1)
+            gone, each = hidden[some], [one[:, k] for k in range(draws)]
+            wrong = [broken_in(orders, schema, row, among=gone) for row in each]
+            shut = [weekdays.broken_in(closed, schema, row, gone).any(axis=1) for row in each]
+            return np.stack(wrong, axis=1) | np.stack(shut, axis=1)
 
         some = np.arange(len(data))
         drawn = of(some, self.seed)
-        for again in range(1, MOST_TIMES if orders else 1):
+        for again in range(1, MOST_TIMES if orders or closed else 1):
             wrong = broken(drawn[some], some)
             some, wrong = some[wrong.any(axis=1)], wrong[wrong.any(axis=1)]
             if not len(some):

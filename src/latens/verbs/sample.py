@@ -262,19 +262,24 @@ class Sample(Verb):
 
     def _in_order(self, at: At, n: int, codes: "np.ndarray | None") -> "tuple[dict[str, np.ndarray], int]":
         """New rows that keep the rules of the data, and how many were drawn anew for that."""
-        # Each row is drawn until its dates are in order, and what others give lies on its grid.
-        from latens.data import equations
+        # Each row is drawn until its dates are in order and on days that the data have, and what others give lies on
+        # its grid.
+        from latens.data import equations, weekdays
         from latens.data.ordered import broken_in, read
 
         schema, mixed = at.trained.schema, at.trained.schema.kind == "mixed"
         rules = read(at.trained.facts.get("ordered")) if mixed else ()
         given = equations.read(at.trained.facts.get("equations")) if mixed else ()
+        closed = weekdays.read(at.trained.facts.get("weekdays")) if mixed else ()
 
         def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
             arrays, wrong = self._drawn(at.trained, n, codes, again), np.zeros(n, bool)
             if given:
                 arrays["x"], wrong = equations.computed(given, schema, arrays["x"])
-            return arrays, wrong | broken_in(rules, schema, arrays["x"]) if rules else wrong
+            if rules or closed:
+                wrong |= broken_in(rules, schema, arrays["x"])
+                wrong |= weekdays.broken_in(closed, schema, arrays["x"]).any(axis=1)
+            return arrays, wrong
 
         (arrays, wrong), redrawn = drawn(0), 0
         for again in range(1, MOST_TIMES + 1):

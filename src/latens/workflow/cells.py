@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data import Dataset, equations, gaps, ordered
+from latens.data import Dataset, equations, gaps, ordered, weekdays
 from latens.data.columns import ColumnType
 from latens.data.suspects import lone_values
 from latens.errors import ConfigError
@@ -197,11 +197,14 @@ def _seldom_empty(trained: TrainedModel, data: Dataset, rows: np.ndarray) -> Sha
 
 
 def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
-    """Lower the p-values of dates in an order that hardly any training row has."""
+    """Lower the p-values of dates in an order, or on a day of the week, that hardly any training row has."""
     x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
     for rule, _, k in ordered.placed(ordered.read(trained.facts.get("ordered")), data.schema):
         wrong = ordered.broken_in([rule], data.schema, x, mask)
         p[wrong, k] = np.minimum(p[wrong, k], (rule.broken + 1.0) / (rule.rows + 2.0))
+    for rule in weekdays.read(trained.facts.get("weekdays")):
+        wrong = weekdays.broken_in([rule], data.schema, x, mask)
+        p[wrong] = np.minimum(p[wrong], (rule.broken + 1.0) / (rule.rows + 2.0))
 
 
 def _against_equations(

@@ -20,10 +20,11 @@ from msgspec import structs
 
 from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
-from latens.data import Dataset, Preparation, Schema, equations, gaps, inapplicable, ordered, prepare_batch
+from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.check import lost_digits
 from latens.data.grown import grew_from
 from latens.data.labels import keep_labels, require_labels
+from latens.data.rules import rules_of
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
@@ -66,14 +67,6 @@ from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_not
 from latens.workflow.trained import TrainedModel
 from latens.workflow.worlds import alarm_facts
 
-RULES = {
-    "inapplicable": inapplicable.found_in,
-    "ordered": ordered.found_in,
-    "pending": ordered.pending_in,
-    "gaps": gaps.found_in,
-    "equations": equations.found_in,
-}
-"""What is looked for in the rows of a table, by the name that it has in the model file."""
 _GENERATOR = "jax_default_prng_impl"
 _log = logging.getLogger(__name__)
 
@@ -185,8 +178,7 @@ class Experiment:
     @cached_property
     def _rules(self) -> dict[str, list[list[Any]]]:
         """What holds in nearly all rows, looked for once: models are saved again and again while they train."""
-        found = {name: [list(rule) for rule in of(self.data)] for name, of in RULES.items()}
-        return {name: rules for name, rules in found.items() if rules}
+        return rules_of(self.data)
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""

@@ -1,0 +1,101 @@
+"""Days of the week on which a column of dates never falls: a workshop that is closed on Sundays."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from latens.data.columns import ColumnType
+from latens.data.dataset import Dataset
+from latens.data.dates import DAY
+from latens.data.ordered import cell_of, dates_of
+from latens.data.schema import Schema
+
+LEAST_ROWS, MISTAKES = 150, 0.002
+"""Dates from which on a day counts as one that they never have, and the share of them that may be mistakes."""
+NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MOVES = (-1, 1, -2, 2, -3, 3)
+"""Days by which a date is moved off a closed day, the first that fits."""
+
+
+class Closed(NamedTuple):
+    """A column of dates, and a day of the week that they do not have."""
+
+    column: str
+    day: int  # from 0 for Monday
+    rows: int  # with a date
+    broken: int  # of these, on that day
+
+    @property
+    def words(self) -> str:
+        """The rule, as it stands in a sentence."""
+        return f"Column {self.column!r} is a {NAMES[self.day]}"
+
+
+def found_in(data: Dataset) -> tuple[Closed, ...]:
+    """Find the days of the week that the dates of a mixed table hardly ever have, and not by chance."""
+    found, names = [], [column.name for column in data.schema.columns or ()]
+    for k, dates in _days(data.x, data.schema).items():
+        shown = dates if data.mask is None else dates[np.asarray(data.mask)[:, k]]
+        counts = np.bincount(shown % 7, minlength=7)
+        if len(shown) >= LEAST_ROWS and np.count_nonzero(counts) > 1:
+            found += [Closed(names[k], day, len(shown), int(counts[day]))
+                      for day in np.flatnonzero(counts <= MISTAKES * len(shown)).tolist()]  # fmt: skip
+    return tuple(found)
+
+
+def read(stored: Any) -> tuple[Closed, ...]:
+    """The rules that a model file holds; a stranger may have written it, so what is none is left out."""
+    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
+    fits = lambda row: isinstance(row, list | tuple) and len(row) == 4 and isinstance(row[0], str)  # noqa: E731
+    whole = [row for row in rows[:1000] if fits(row) and all(type(one) is int for one in row[1:])]
+    return tuple(Closed(*row) for row in whole if 0 <= row[1] < 7 and 0 <= row[3] <= row[2])
+
+
+def broken_in(
+    rules: Sequence[Closed], schema: Schema, x: np.ndarray, among: np.ndarray | None = None
+) -> Bool[np.ndarray, "n columns"]:
+    """Which dates of stored rows lie on a day that the data do not have, among these cells."""
+    names, days = [column.name for column in schema.columns or ()], _days(x, schema)
+    found = np.zeros(np.shape(x), bool)
+    for rule in rules:
+        k = names.index(rule.column) if rule.column in names else -1
+        if k in days:
+            found[:, k] |= days[k] % 7 == rule.day
+    return found if among is None else found & among
+
+
+def opened(
+    rules: Sequence[Closed], schema: Schema, x: Float[np.ndarray, "n columns"], hidden: np.ndarray
+) -> Float[np.ndarray, "n columns"]:
+    """Stored rows in which a filled date on a day that the data do not have lies on the nearest one that they have."""
+    x, types = np.array(x, np.float64), schema.types or ()
+    names = [column.name for column in schema.columns or ()]
+    for k in sorted({names.index(rule.column) for rule in rules if rule.column in names}):
+        for move in MOVES:
+            wrong = broken_in(rules, schema, x, hidden)[:, k]
+            if not wrong.any():
+                break
+            dates = dates_of(x, schema)
+            cell = np.round(cell_of(dates[k] + move * _day(types[k]), k, dates, names, types))
+            there = x.copy()
+            there[:, k] = np.where(wrong & (cell >= 0) & (cell < types[k].size), cell, x[:, k])
+            fits = wrong & ~broken_in(rules, schema, there, hidden)[:, k]
+            x[fits] = there[fits]
+    return x
+
+
+def _day(one: ColumnType) -> int:
+    """A day in the unit of the dates of a column."""
+    return 1 if (one.after or one).written == "D" else DAY
+
+
+def _days(x: np.ndarray, schema: Schema) -> dict[int, Int[np.ndarray, " n"]]:
+    """The days of the dates of stored rows, a Monday at 0, by the place of their column; zones are left out."""
+    types = schema.types or ()
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
+        return {}
+    local = {k: dates for k, dates in dates_of(x, schema).items() if not (types[k].after or types[k]).zone}
+    # The first of January 1970 was a Thursday. What lies between two cells is written as the nearest one.
+    return {k: (np.floor(np.round(dates) / _day(types[k])) + 3).astype(np.int64) for k, dates in local.items()}
