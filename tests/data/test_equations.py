@@ -235,9 +235,21 @@ def test_check_names_the_rows_and_detect_the_cells(folder: Path, capsys: pytest.
     table = pd.read_csv(odd)
     told = table[table["cell_1"] == "total"]
     assert {0, 1} <= set(told.index)
+    capsys.readouterr()
+    assert main(["detect", run, rows, "--top", "5", "--cells", "1"]) == 0  # without a file it says the same
+    printed = capsys.readouterr()
+    assert "row 0: surprise" in printed.out
+    assert "total is " in printed.out
     expected = told.loc[[0, 1], "expected_1"].str.split(" ").str[0].astype(float)
     np.testing.assert_allclose(expected, orders(900)["total"][:2])
     capsys.readouterr()
+
+
+def test_explain_says_it_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(folder / "run"), "--target", "total"]) == 0
+    assert capsys.readouterr().out.startswith(f"total is {TOTAL}, in 898 of 900 rows.\n")
+    assert main(["explain", str(folder / "run"), "--target", "kind"]) == 0
+    assert TOTAL not in capsys.readouterr().out
 
 
 def test_fillings_are_computed_where_others_give_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

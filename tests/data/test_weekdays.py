@@ -41,6 +41,10 @@ def test_dates_of_every_day_have_none() -> None:
         frame = jobs(150).assign(came=MONDAY + rng.integers(0, 900, 150))
         assert found_in(data_of(frame)) == ()
     assert found_in(data_of(jobs(149))) == ()  # too few rows
+    for days, known in ((69, ()), (70, (Closed("came", 6, 1000, 0),))):
+        few = np.array([7 * (k // 6) + k % 6 for k in range(days)])  # many rows of few days
+        frame = jobs().assign(came=MONDAY + np.resize(few, 1000))
+        assert found_in(data_of(frame)) == known
     assert found_in(data_of(jobs(open_days=1))) == ()  # weeks: the grid of the column has no other day
 
 

@@ -129,6 +129,8 @@ def test_which_way_a_column_moves_the_target() -> None:
     sizes = np.array([[0.1, 0.6], [0.3, 0.1], [0.6, 0.3]]) * 0.5
     sizes[:, 0] = 0.5 * np.array([0.1, 0.2, 0.7])
     sizes[:, 1] = 0.5 * np.array([0.6, 0.35, 0.05])
+    alike = np.array([[0.102, 0.098, 0.1], [0.9, 0.9, 0.9]]) / 3
+    assert effect(alike, kind, "kind", side, "side") == ""  # 10 % where it is a, 10 % where it is b
     words = effect(sizes, side, "side", size, "size")
     assert words == "size is on average about 4 where side is x, 1 where it is y"
     np.testing.assert_allclose(means_of(size), [0.0, 2.0, 4.5])

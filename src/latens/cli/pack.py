@@ -17,7 +17,7 @@ def pack(context: Context) -> int:
     args = context.args
     if not args.out:
         fix = "Add --out FOLDER, the name of a folder that is not there yet."
-        raise UsageError("--out is missing: it says where the shards go.", where="--out", fix=fix)
+        raise UsageError("is missing: it says where the shards go.", where="--out", fix=fix)
     data = load(args.data, **reading_options(vars(args)))
     if data.schema.conditions:
         fix = "Leave --condition out: the rows keep the column."

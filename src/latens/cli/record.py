@@ -12,7 +12,7 @@ def record(context: Context) -> int:
     args = context.args
     if not args.out:
         fix = "Add --out FILE.parquet."
-        raise UsageError("--out is missing: it says where the recording goes.", where="--out", fix=fix)
+        raise UsageError("is missing: it says where the recording goes.", where="--out", fix=fix)
     from latens.worlds.record import check_path
     from latens.worlds.record import record as played
 

@@ -12,8 +12,11 @@ from latens.data.dates import DAY
 from latens.data.ordered import cell_of, dates_of
 from latens.data.schema import Schema
 
-LEAST_ROWS, MISTAKES = 150, 0.002
-"""Dates from which on a day counts as one that they never have, and the share of them that may be mistakes."""
+LEAST_ROWS, LEAST_DAYS, MISTAKES = 150, 70, 0.002
+"""Dates, and different ones, from which on a day counts as one that they never have, and the share of mistakes.
+
+By chance 70 days miss a day of the week in 7 (6 / 7)^70 of tables, 1.4 in ten thousand.
+"""
 NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOVES = (-1, 1, -2, 2, -3, 3)
 """Days by which a date is moved off a closed day, the first that fits."""
@@ -39,7 +42,8 @@ def found_in(data: Dataset) -> tuple[Closed, ...]:
     for k, dates in _days(data.x, data.schema).items():
         shown = dates if data.mask is None else dates[np.asarray(data.mask)[:, k]]
         counts = np.bincount(shown % 7, minlength=7)
-        if len(shown) >= LEAST_ROWS and np.count_nonzero(counts) > 1:
+        many = len(shown) >= LEAST_ROWS and len(np.unique(shown)) >= LEAST_DAYS
+        if many and np.count_nonzero(counts) > 1:
             found += [Closed(names[k], day, len(shown), int(counts[day]))
                       for day in np.flatnonzero(counts <= MISTAKES * len(shown)).tolist()]  # fmt: skip
     return tuple(found)

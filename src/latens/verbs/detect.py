@@ -1,6 +1,7 @@
 """`latens detect`: which rows are unlike the training rows."""
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, DataError, LatensError, UsageError
@@ -54,6 +55,7 @@ class Detect(Verb):
     """Rows that are unlike the training rows: surprise, p-values, flags."""
 
     endings: ClassVar = (".csv", ".parquet", ".png")
+    takes_out: ClassVar = ("FILE", "write every row (.csv, .parquet), or a sheet of the oddest pictures (.png)")
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("how surprising a row is", "Train a VAE: `latens fit DATA`.")
     data: Annotated[Any, arg("the rows that are looked at", "DATA", reads=True)]
@@ -68,6 +70,9 @@ class Detect(Verb):
     seed: Seed = 0
     top: Annotated[int | None, arg(_TOP, metavar="N", kind=table_rows)] = None
     folds: Annotated[int | None, arg(_FOLDS, metavar="K", kind=whole(2, 100))] = None
+
+    def place(self, at: At) -> Path | None:
+        return self.checked_out(at.asked) if at.asked else None
 
     def __call__(self, at: At) -> Work:
         from latens.data.schema import image_shape
@@ -84,8 +89,10 @@ class Detect(Verb):
             what = f"rows of shape {at.trained.schema.shape} are no pictures."
             raise UsageError(what, where=f"--out {at.asked}", fix=fix)
         own, trained_on, split, positions = self._held_out(at)
-        words = f"compare {len(new)} rows with {len(positions)} held-out ones into {at.out}; nothing was written"
-        yield Would(words, {"out": str(at.out), "rows": len(new), "held_out": len(positions)})
+        where = f" into {at.out}" if at.writes else ""
+        words = f"compare {len(new)} rows with {len(positions)} held-out ones{where}; nothing was written"
+        out = str(at.out) if at.writes else None
+        yield Would(words, {"out": out, "rows": len(new), "held_out": len(positions)})
         given = {"alpha": self.alpha, "gate": self.top is None and not at.picture}
         given |= {"num_samples": self._draws(at), "seed": self.seed}
         if self.folds is not None:
@@ -152,7 +159,7 @@ class Detect(Verb):
             text.append(f"{strange} rows hold a name that no training row had: they are flagged whatever their q-value")
         least = 1.0 / (found.calibration + 1)
         needed = int(np.ceil(least * len(new) / self.alpha - 1e-9))
-        if self.top is None and needed > 1:
+        if needed > 1 and (self.top is None or not len(flagged)):
             few = f"of {len(new)} rows at least {needed} must have it"
             what = f"the smallest p-value that these can show is {least:.2g}: {few} before any is flagged"
             text.append(f"{what}; give more held-out rows (--held-out)")
@@ -181,31 +188,31 @@ class Detect(Verb):
         few = self.alpha * len(flagged)
         alarms = f"; about {few:.0f} of these may be false alarms" if len(flagged) else ""
         if self.top is not None:
-            where = "they come first" if at.picture else "they come first, column rank has their order"
-            plain.append(f"Ranked the {len(top):,} oddest, whether flagged or not; {where}.")
+            where = "; they come first" if at.picture else "; they come first, column rank has their order"
+            plain.append(f"Ranked the {len(top):,} oddest, whether flagged or not{where if at.writes else ''}.")
         elif needed > 1 and not len(flagged):
             few = f"{found.calibration:,} usual rows are too few to flag single rows of {len(new):,}"
             plain.append(f"Flagged none: {few}.")
         else:
             plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
         if len(top):
-            oddest = int(top[0])
-            line = f"Oddest: {called[oddest]}"
-            if "cell_1" in arrays and arrays["cell_1"][oddest]:
-                cell, value, expected = (arrays[name][oddest] for name in ("cell_1", "value_1", "expected_1"))
-                line += f", where {cell} is {value} and {expected} was expected"
             shows = shape is not None and not at.picture
-            plain.append(f"{line}{'; the same with --out odd.png shows them' if shows else ''}.")
+            listed = top[: SAID if self.top is None or shape is not None else self.top].tolist()
+            plain.append("Oddest (--out odd.png shows them):" if shows else "Oddest:")
+            for row in listed:
+                line = f"  {called[row]}"
+                if "cell_1" in arrays and arrays["cell_1"][row]:
+                    cell, value, expected = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1"))
+                    line += f": {cell} is {value}, expected {expected}"
+                plain.append(line)
         else:
             more = "" if self.folds else "; --folds 5 compares with all rows of the run"
             plain.append(f"Next: --top 20 ranks the oddest{more}.")
         if self.top is not None and needed > 1 and not len(flagged):
-            few = f"the smallest p beside {found.calibration:,} usual {rows} is 1/{found.calibration + 1}"
-            more = f"which {needed:,} of {len(new):,} would have to have"
-            more = "too large for any" if needed > len(new) else more
-            plain.append(f"None is flagged: {few}, {more}.")
+            plain.append(f"None is flagged: {found.calibration:,} usual {rows} are too few to be sure of single ones.")
         if self.top is None and len(flagged):
-            plain.append(f"Next: open {at.out} and sort it by p_value.")
+            first = f"open {at.out} and sort it by p_value" if at.writes else "--out odd.csv writes every row"
+            plain.append(f"Next: {first}.")
 
         def pixels() -> tuple[Any, int]:
             from latens.pictures.images import shown

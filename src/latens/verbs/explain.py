@@ -39,6 +39,7 @@ class Explain(Verb):
         return self.checked_out(at.asked) if at.asked else None
 
     def __call__(self, at: At) -> Work:
+        from latens.data import equations
         from latens.io.terminal import table
         from latens.workflow.explain import explain, target_of
 
@@ -57,6 +58,10 @@ class Explain(Verb):
         most = names[: sum(1 for v, e in zip(nats[:TOLD], errors) if v > 2.0 * e and v > LEAST * found.entropy)]
         plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
         plain = plain or [f"No column says anything about {self.target}."]
+        given = [one for one in equations.read(at.trained.facts.get("equations")) if one.target == self.target]
+        plain = [
+            f"{one.target} is {one.words}, in {one.rows - one.broken:,} of {one.rows:,} rows." for one in given
+        ] + plain
         if most:
             plain.append("What goes together need not be cause and effect.")
         raw = None
@@ -71,6 +76,7 @@ class Explain(Verb):
             for n, v, e in zip(names, nats, errors)
         ]
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
+        value |= {"equation": given[0].words} if given else {}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""
         return Made(arrays=arrays, value=value, text=text, plain=tuple(plain), raw=raw, note=note)

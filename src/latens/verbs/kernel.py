@@ -315,11 +315,11 @@ class Verb(Request, kw_only=True):
 def out_path(out: str, endings: Sequence[str], inputs: Sequence[Any]) -> Path:
     """The file of a result, or a UsageError."""
     if not out and not endings:
-        raise UsageError("--out is missing: it says where the files go.", where="--out", fix="Add --out FOLDER.")
+        raise UsageError("is missing: it says where the files go.", where="--out", fix="Add --out FOLDER.")
     listed = ", ".join(endings)
     if not out:
         fix = f"Add --out FILE, with one of: {listed}."
-        raise UsageError("--out is missing: it says where the result goes.", where="--out", fix=fix)
+        raise UsageError("is missing: it says where the result goes.", where="--out", fix=fix)
     path = Path(out)
     if not endings:
         return path

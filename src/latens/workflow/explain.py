@@ -100,6 +100,8 @@ def effect(
         words, what, of = goal.texts(np.round(values)), f"{target} is on average about", np.mean
         written = lambda mean: goal.texts(np.array([np.round(mean)]))[0]  # noqa: E731
     high, low = int(values.argmax()), int(values.argmin())
+    if words[high] == words[low]:
+        return ""
     said = f"{what} {words[high]} where {name} is {parts[high][0]}, {words[low]} where it is {parts[low][0]}"
     if seen is None:
         return said

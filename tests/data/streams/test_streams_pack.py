@@ -116,7 +116,7 @@ def test_what_cannot_be_packed_is_refused(tmp_path, capsys):
     with pytest.raises(RunFolderError, match="there is something already"):
         pack(made(), tmp_path / "packed")
     assert main(["pack", "digits"]) == 2
-    assert "--out is missing" in capsys.readouterr().err
+    assert "--out: is missing" in capsys.readouterr().err
     np.save(tmp_path / "packed" / "part-00000.split.npy", np.full(1000, 3, np.uint8))
     with pytest.raises(DataError, match=r"part-00000.split.npy: holds another split than 0, 1 or 2"):
         load(tmp_path / "packed", missing="nan")
