@@ -10,7 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # errors are told before anything heavy is imported
     import numpy as np
@@ -53,12 +53,28 @@ def original_text(cell: str) -> str:
     return rest if cell.startswith("'") and rest != cell and spreadsheet_text(rest) == cell else cell
 
 
-def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = (), separator: str = ",") -> bytes:
+MARK = "\ufeff"
+"""The byte order mark, with which Excel on Windows tells UTF-8."""
+
+
+class Dialect(NamedTuple):
+    """How a CSV file is written."""
+
+    separator: str = ","  # between cells
+    mark: str = ""  # what stands before the first: `MARK` or nothing
+
+
+COMMAS = Dialect()
+"""How a CSV file is written unless the rows came otherwise."""
+
+
+def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = (), dialect: Dialect = COMMAS) -> bytes:
     """Equally long columns as a CSV file in UTF-8: a header, then a line for each row."""
     # A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
     # as `spreadsheet_text` writes it.
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter=separator, lineterminator="\n")
+    stream.write(dialect.mark)
+    writer = csv.writer(stream, delimiter=dialect.separator, lineterminator="\n")
     writer.writerow(name if name in known else spreadsheet_text(name) for name in columns)
     writer.writerows(zip(*(_cells(column, known) for column in columns.values())))
     return stream.getvalue().encode("utf-8", "backslashreplace")

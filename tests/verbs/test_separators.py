@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from latens.cli.main import main
-from latens.data.formats.csv import separator_of
+from latens.data.formats.csv import dialect_of
+from latens.text import Dialect, csv_bytes
 
 
 def write(path: Path, separator: str) -> Path:
@@ -20,9 +21,22 @@ def write(path: Path, separator: str) -> Path:
 
 @pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
 def test_the_separator_of_a_table_is_found(tmp_path: Path, separator: str) -> None:
-    assert separator_of(write(tmp_path / "rows.csv", separator)) == separator
-    assert separator_of(write(tmp_path / "rows.tsv", separator)) == ","  # another ending says itself what it is
-    assert separator_of(tmp_path / "none.csv") == separator_of(None) == separator_of(np.zeros(3)) == ","
+    path = write(tmp_path / "rows.csv", separator)
+    assert dialect_of(path) == (separator, "")
+    path.write_bytes("\ufeff".encode() + path.read_bytes())  # as Excel on Windows writes it
+    assert dialect_of(path) == (separator, "\ufeff")
+    assert dialect_of(write(tmp_path / "rows.tsv", separator)) == Dialect()  # another ending says itself what it is
+    assert dialect_of(tmp_path / "none.csv") == dialect_of(None) == dialect_of(np.zeros(3)) == (",", "")
+
+
+def test_the_mark_that_excel_reads_stays(tmp_path: Path) -> None:
+    """Without it Excel on Windows shows "Skoda" with its first letter as two others."""
+    columns = {"make": np.array(["Škoda", "Audi"]), "age": np.array([3, 4])}
+    for mark in ("", "\ufeff"):
+        made = csv_bytes(columns, dialect=Dialect(";", mark))
+        assert made == f"{mark}make;age\nŠkoda;3\nAudi;4\n".encode()
+        (tmp_path / "t.csv").write_bytes(made)
+        assert dialect_of(tmp_path / "t.csv") == (";", mark)
 
 
 def test_rows_come_back_with_it_and_ids_may_be_named_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
-from latens.text import csv_bytes, original_text, spreadsheet_text, visible
+from latens.text import COMMAS, Dialect, csv_bytes, original_text, spreadsheet_text, visible
 
 LATENT_KEYS = ("mean", "z", "latents")
 
@@ -50,14 +50,14 @@ def table_bytes(
     schema: Schema | None = None,
     infinite: tuple[str, ...] = (),
     known: Collection[str] = (),
-    separator: str = ",",
+    dialect: Dialect | None = None,
 ) -> bytes:
     """The bytes that `write_table` writes to a .csv or .parquet file."""
     for name, array in arrays.items():
         if name not in infinite:
             finite(array, name, where=str(path))
     if path.suffix.lower() == ".csv":
-        return csv_bytes(flat_columns(arrays), known, separator)
+        return csv_bytes(flat_columns(arrays), known, dialect or COMMAS)
     pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
     return parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs})
 

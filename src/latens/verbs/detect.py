@@ -223,7 +223,7 @@ class Detect(Verb):
             return captioned(shown(new.schema, np.asarray(new.x)[chosen]), names), SHEET_COLUMNS
 
         said = {"arrays": arrays, "infinite": ("surprise",), "table": table, "pixels": pixels}
-        said["separator"] = at.separator(self.data)
+        said["dialect"] = at.dialect(self.data)
         return Made(**said, value=told, text="\n".join(text), plain=tuple(plain))
 
     def _draws(self, at: At) -> int:

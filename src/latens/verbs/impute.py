@@ -161,7 +161,7 @@ class Impute(Verb):
         return Made(
             plain=tuple(plain),
             arrays={"x": x, "mask": ~hidden, **beside(data), **({"draws": drawn} if self.draws else {})},
-            table=table, further=len(tables), known=known, separator=at.separator(source),
+            table=table, further=len(tables), known=known, dialect=at.dialect(source),
             value=value | {"rows_on_few_draws": few}, text=text + formula_note(known, out),
         )  # fmt: skip
 

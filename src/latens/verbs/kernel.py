@@ -124,7 +124,7 @@ class Made(Struct, kw_only=True):
     further: int = 0  # tables beside the file, from number 0 on
     infinite: tuple[str, ...] = ()  # columns that may hold infinite numbers
     known: tuple[str, ...] = ()  # cells that stand in a .csv as in the training data
-    separator: str = ","  # between the cells of a .csv
+    dialect: Any = None  # how a .csv is written; None: with commas
     image: Any = None  # rows of a picture, (n, *x)
     beside: Any = None  # the originals of these rows, which stand above them
     pixels: Callable[[], tuple[Any, int]] | None = None  # a picture of another kind: images, and how many in a line
@@ -169,7 +169,7 @@ class Made(Struct, kw_only=True):
             plain: Any = self.table or self.arrays
             make = self.table if callable(self.table) else lambda path, number: plain
             tables = [(path, None), *((numbered(path, k), k) for k in range(self.further))]
-            given = (self.schema, self.infinite, self.known, self.separator)
+            given = (self.schema, self.infinite, self.known, self.dialect)
             write_together((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
         else:
             self._write_pixels(path)
@@ -245,11 +245,11 @@ class At:
         """Whether these are the data the model was trained on."""
         return data.fingerprint == self.trained.facts.get("fingerprint")
 
-    def separator(self, data: Any = None) -> str:
-        """What stands between the cells of a .csv with such rows; of None those of the run."""
-        from latens.data.formats.csv import separator_of
+    def dialect(self, data: Any = None) -> Any:
+        """How a .csv with such rows is written; of None those of the run."""
+        from latens.data.formats.csv import dialect_of
 
-        return separator_of(self.run.info["data"].get("spec") if data is None and self.run is not None else data)
+        return dialect_of(self.run.info["data"].get("spec") if data is None and self.run is not None else data)
 
     def load(self, **how: Any) -> "Dataset":
         """Load the rows in the form that the model was trained on; `read` of `_sources` says what can be asked for."""

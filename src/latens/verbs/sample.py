@@ -111,7 +111,7 @@ class Sample(Verb):
             told["given"], text = trained.told, f"{text} given {trained.told}"
         return Made(
             arrays=arrays, known=known, schema=trained.schema, value=told, image=x,
-            pixels=None if chosen is None or self.label is not None else pixels, separator=at.separator(),
+            pixels=None if chosen is None or self.label is not None else pixels, dialect=at.dialect(),
             text=text + formula_note(known, at.out),
         )  # fmt: skip
 
@@ -186,7 +186,7 @@ class Sample(Verb):
         arrays = self._as_written(at, x)
         arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
         text += formula_note(known, at.out)
-        return Made(arrays=arrays, known=known, schema=schema, value=value, text=text, separator=at.separator())
+        return Made(arrays=arrays, known=known, schema=schema, value=value, text=text, dialect=at.dialect())
 
     def _others(self) -> list[tuple[str, Any]]:
         """Options that say nothing beside --complete."""
@@ -255,7 +255,7 @@ class Sample(Verb):
         return Made(
             table={name: np.concatenate([part[name] for part in drawn])[:n] for name in names},
             known=known,
-            separator=at.separator(spec),
+            dialect=at.dialect(spec),
             value={"rows": n, "drawn": int(hidden[row].sum()), "rows_on_few_draws": few},
             text=text + formula_note(known, at.out),
         )

@@ -25,7 +25,7 @@ from latens.data.formats.tables import check_column_names, from_words, kept_colu
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, unpacked
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, ResourceError, UsageError
-from latens.text import original_text
+from latens.text import COMMAS, MARK, Dialect, original_text
 
 MAX_LINE = 2**24
 MAX_COLUMNS = 2**20
@@ -243,15 +243,15 @@ def _lines(
             raise DataError(what, where=f"{where}, line {number}", fix=fix) from None
 
 
-def separator_of(spec: Any) -> str:
-    """What stands between the cells of a .csv file; a comma of anything else."""
+def dialect_of(spec: Any) -> Dialect:
+    """How a .csv file is written; commas of anything else."""
     path = Path(spec) if isinstance(spec, str | Path) else None
     if path is None or not path.name.lower().removesuffix(".gz").endswith(".csv") or not path.is_file():
-        return ","
+        return COMMAS
     with unpacked(path) as (stream, _):
         head = [stream.readline(MAX_LINE).decode("utf-8", "replace") for _ in range(_SNIFFED_LINES)]
     found = _separator([line for line in head if line.strip()] or [","], str(path))
-    return found if found in _SEPARATORS else ","
+    return Dialect(found if found in _SEPARATORS else ",", MARK if head[0].startswith(MARK) else "")
 
 
 def _separator(head: list[str], where: str) -> str:
