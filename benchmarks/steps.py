@@ -58,9 +58,11 @@ def a_step(trained: Any, data: Any, **options: Any) -> tuple[float, float]:
 
 
 def chorales(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
-    """Chorales as rows of 88 bits a step; the split is that of the file."""
+    """Chorales as rows of 88 bits a step; the split is that of the file, whose training pieces may be transposed."""
     with gzip.open(asked.file, "rt") as file:
         parts = json.load(file)
+    shifts = range(-asked.transpose, asked.transpose + 1)
+    parts["train"] = [[[note + by for note in chord] for chord in one] for by in shifts for one in parts["train"]]
     pieces = [piece for part in ("train", "valid", "test") for piece in parts[part]]
     x = np.full((len(pieces), max(map(len, pieces)), NOTES[1] - NOTES[0]), np.nan, np.float32)
     for row, piece in enumerate(pieces):
@@ -266,6 +268,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--particles", type=int, default=1024)
     parser.add_argument("--rows", type=int, default=600, help="of a law")
+    parser.add_argument("--transpose", type=int, default=0, help="semitones by which training chorales are moved, too")
     parser.add_argument("--stride", type=int, default=24, help="hours between two windows of ETTh1")
     parser.add_argument("--missing", type=float, default=0.0, help="the share of cells of ETTh1 missing in training")
     parser.add_argument("--recipes", nargs="+", default=["linear-gaussian", "deep-kalman", "vrnn"])

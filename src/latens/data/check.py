@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.batches import hash_rows
+from latens.data.copies import copies_of, lookalikes, pairs_in_words
 from latens.data.dataset import Dataset
 from latens.data.infer import Range, whole_columns
 from latens.data.rows import SPLITS, TRAIN
@@ -15,7 +15,6 @@ from latens.data.tokens import steps_of
 
 _SHOWN = 10
 _ROWS = 4096
-_HASHED = 2**20
 
 
 SMALLEST, FEW_LEVELS = 16, 32
@@ -108,10 +107,10 @@ def check(dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         A dict of name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns,
-        duplicate_rows, counts, labels, splits, likelihood, reason, warnings and fingerprint; of a mixed table also
-        columns, with name, kind, written, values and missing of each; of text tokens, with pieces, vocabulary, longest,
-        mean, edges and counted (the share of computed steps that rows need). Missing values enter no other entry
-        but `nan_cells`.
+        duplicate_rows, look_alikes (pairs of names of pictures), counts, labels, splits, likelihood, reason, warnings
+        and fingerprint; of a mixed table also columns, with name, kind, written, values and missing of each; of text
+        tokens, with pieces, vocabulary, longest, mean, edges and counted (the share of computed steps that rows need).
+        Missing values enter no other entry but `nan_cells`.
     """
     x, mask, schema = dataset.x, dataset.mask, dataset.schema
     low, high = Range.of(x, mask).ends
@@ -125,6 +124,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
     if dataset.cells and dataset.schema.kind == "counts":
         likelihood, reason = "depth-negative-binomial", "Rows are cells with counts: `latens fit` takes --recipe cells."
     counts = count_columns(dataset)
+    copies = copies_of(x)
     report: dict[str, Any] = {
         "name": dataset.name,
         "rows": len(x),
@@ -136,7 +136,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
         "nan_cells": x.size - observed,
         "zero_fraction": zeros / max(observed, 1),
         "constant_columns": {"count": int(constant.sum()), "first": _names(dataset, constant)},
-        "duplicate_rows": duplicate_rows(x),
+        "duplicate_rows": len(copies),
         "counts": {"all": bool(counts.size and counts.all()), "count": int(counts.sum())},
         "labels": _label_counts(dataset),
         "splits": {name: int(np.sum(dataset.split == code)) for code, name in enumerate(SPLITS)},
@@ -148,7 +148,10 @@ def check(dataset: Dataset) -> dict[str, Any]:
         report["columns"] = [_column(dataset, i) for i in range(len(schema.types))]
     if schema.tokens is not None:
         report["tokens"] = _tokens(dataset)
-    report["warnings"] = _warnings(dataset, report)
+    shape = image_shape(schema)
+    alike = lookalikes(np.asarray(x).reshape(len(x), *shape)) if shape and schema.levels == 256 else []
+    report["look_alikes"] = [[str(dataset.names[row]) for row in pair] for pair in alike]
+    report["warnings"] = _warnings(dataset, report, copies, alike)
     return report
 
 
@@ -199,17 +202,6 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
     }
 
 
-def duplicate_rows(x: Any) -> int:
-    """Count the rows that are exact copies of an earlier row."""
-    step = max(1, _HASHED // max(1, x.shape[1])) if isinstance(x, SparseRows) else len(x)
-    ids = np.concatenate([hash_rows(x[start : start + step]) for start in range(0, len(x), step)])
-    order = np.argsort(ids, kind="stable")
-    again = np.flatnonzero(ids[order][1:] == ids[order][:-1])
-    # Equal ids are only candidates (32 bits collide); the bytes decide.
-    candidates = np.unique(np.concatenate([order[again], order[again + 1]]))
-    return len(candidates) - len({x[i].tobytes() for i in candidates})
-
-
 def _training(dataset: Dataset) -> tuple[Any, np.ndarray | None]:
     rows = dataset.subset("train")
     if len(rows) in (0, len(dataset)):
@@ -242,7 +234,9 @@ def _label_counts(dataset: Dataset) -> dict[str, int] | None:
     return {**result, "(none)": unlabelled} if unlabelled else result
 
 
-def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
+def _warnings(
+    dataset: Dataset, report: dict[str, Any], copies: list[tuple[int, int]], alike: list[tuple[int, int]]
+) -> list[str]:
     warnings = list(dataset.notes)
     table = len(dataset.schema.shape) == 1
     for name, rows in report["splits"].items():
@@ -253,10 +247,14 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
         shown = ", ".join(map(str, report["constant_columns"]["first"]))
         warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
     warnings += suspicions(dataset)
-    if report["duplicate_rows"]:
-        warnings.append(
-            f"{report['duplicate_rows']} rows are copies of others: a copy of a training row may be tested."
-        )
+    rows = "picture" if image_shape(dataset.schema) else "row"
+    if copies:
+        said = f"{rows} is a copy of another" if len(copies) == 1 else f"{rows}s are copies of others"
+        named = pairs_in_words(copies, dataset.names)
+        warnings.append(f"{len(copies)} {said}: {named}. A copy of a training row may be tested.")
+    if others := [pair for pair in alike if pair not in copies]:
+        said = "picture looks like another" if len(others) == 1 else "pictures look like others"
+        warnings.append(f"{len(others)} {said}: {pairs_in_words(others, dataset.names)}.")
     if report["nan_cells"]:
         warnings.append(f"{report['nan_cells']} cells are missing; they are masked and have no influence.")
     if dataset.schema.kind == "counts" and not dataset.cells:
