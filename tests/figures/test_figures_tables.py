@@ -1,11 +1,12 @@
 """Data against samples, column by column: shares that can be counted by hand."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from latens.errors import DataError
 from latens.figures import marginals, marginals_table, save
-from latens.figures.tables import histogram
+from latens.figures.tables import date_ticks, histogram
 
 
 def test_whole_numbers_get_one_bin_each():
@@ -164,3 +165,14 @@ def test_what_lies_on_no_grid_has_thirty_even_bins():
     # A sample between the points of the grid, or beyond them, stays in a bin.
     days = np.repeat(np.arange(74.0), 2)
     assert histogram(days, np.array([-5.2, 3.4, 80.9])).samples.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_dates_of_any_span_have_a_few_ticks() -> None:
+    """From a day to a century: at most six warned of 31 to 36 months, where none of Matplotlib's intervals fits."""
+    for days in [*range(1, 1500, 29), 4000, 12_000, 36_500]:
+        figure, axes = plt.subplots()
+        axes.xaxis.set_major_locator(date_ticks())
+        axes.set_xlim(19_000, 19_000 + days)
+        assert 3 <= len(axes.get_xticks()) <= 8, days
+        plt.close(figure)

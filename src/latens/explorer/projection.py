@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from latens.errors import ConfigError, UsageError
+from latens.io.waiting import doing
 from latens.typing import Float
 
 TITLES = {"t-sne": "t-SNE", "umap": "UMAP"}
@@ -37,5 +38,6 @@ def projected(means: Float[np.ndarray, "n d"], kind: str, seed: int) -> dict[str
             fix = "pip install umap-learn, or take t-sne."
             raise ConfigError("umap-learn is not installed.", where="projection=umap", fix=fix) from None
         model = UMAP(n_neighbors=min(15, n - 1), random_state=seed, n_jobs=1)
+    doing(f"placing {n:,} rows by their neighbours")
     found = np.asarray(model.fit_transform(np.asarray(means, np.float32)), np.float32)
     return {f"{TITLES[kind]} {i + 1}": found[:, i] for i in range(2)}

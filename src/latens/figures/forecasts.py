@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.checks import numbers
 from latens.figures.style import Made, ThemeName, dress, figure_of, headline, legend, panels, readable, theme_named
+from latens.figures.tables import date_ticks
 
 MOST_PANELS = 6
 """Panels of a picture at the most."""
@@ -54,7 +55,7 @@ def forecasts(
             handles.append(true)
         ax.margins(x=0.0)
         if np.issubdtype(at.dtype, np.datetime64):
-            locator = AutoDateLocator(minticks=3, maxticks=6)
+            locator = date_ticks()
             ax.xaxis.set_major_locator(locator)
             ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
             ax.xaxis.get_offset_text().set(fontsize=8, color=colours.muted)

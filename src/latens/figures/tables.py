@@ -180,15 +180,21 @@ def name_values(ax: Axes, names: Sequence[str]) -> None:
     ax.set_xticks(range(len(words)), words, fontsize=7, **turned)
 
 
+def date_ticks() -> AutoDateLocator:
+    """Three to seven ticks of whole days, months or years."""
+    # With at most six none of Matplotlib's intervals suits 31 to 36 months, of which it warns.
+    return AutoDateLocator(minticks=3, maxticks=7)
+
+
 def date_key(axis: Axis, span: float) -> None:
     """Write whole dates at the key of colours of days since 1970, or times where these span fewer than three days."""
-    axis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))
+    axis.set_major_locator(date_ticks())
     axis.set_major_formatter(DateFormatter("%Y-%m-%d" if span >= 3.0 else "%m-%d %H:%M"))
 
 
 def date_values(ax: Axes) -> None:
     """Write dates below axes of days since 1970."""
-    locator = AutoDateLocator(minticks=3, maxticks=6)
+    locator = date_ticks()
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     ax.xaxis.get_offset_text().set_fontsize(7)

@@ -35,7 +35,9 @@ class Waiting:
 
     def text(self, now: float) -> str:
         """The line at a time, in seconds of `time.monotonic`."""
-        parts = [self.name, self.at, f"{self.done:,} of {self.total:,} rows" if self.total else ""]
+        # Rows that are all done say nothing of what goes on behind them.
+        open_rows = self.total and self.done < self.total
+        parts = [self.name, self.at, f"{self.done:,} of {self.total:,} rows" if open_rows else ""]
         left = self.left(now)
         more = "" if left is None else f", about {clock_text(left)} left"
         return f"{': '.join(part for part in parts if part)}, {clock_text(now - self.since)}{more}"[:79]
