@@ -24,7 +24,7 @@ from latens.evaluation.samples.tables import (
     trends,
     with_error,
 )
-from latens.verbs.judge import _plain, held_by
+from latens.verbs.judge import _lines, _plain, held_by
 from latens.workflow.judge import judge, judged, tables_of
 
 
@@ -291,7 +291,7 @@ def test_the_command_prints_a_table_and_writes_a_page(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("low", "more"), [(0.0099, "no more"), (0.0101, "more")])
-def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(low, more):
+def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(monkeypatch, low, more):
     attack = {"auc": 0.5, "standard_error": 0.01, "caught": 0.023, "low": low, "high": 0.044, "rows": 700}
     alike = {"value": 0.9, "standard_error": 0.01}
     found = {"rows": {"fake": 700, "real": 700}, "shape": alike, "trend": alike, "attacks": {"near": attack}}
@@ -299,6 +299,11 @@ def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(l
     line = _plain(found)[-1]
     assert line == f"Gives away {more} than chance: an attack finds 2.3 % of real rows (chance 1 %)."
     assert len(line) <= 80
+    found |= {"worst_columns": [], "columns": [], "equations": (), "gaps": {"columns": ()}, "left_out": ()}
+    found["validity"] = {"names_of_20_rows_that_are_lacking": ()}
+    monkeypatch.setattr("latens.report.judged.rows", lambda found: [("copies", "0", "0", "")])
+    advice = [text for text in _lines(found, "real.csv", "fake.csv") if text.startswith("to give away less")]
+    assert len(advice) == (more == "more")
 
 
 def test_the_rows_that_a_run_held_out_are_the_test(tmp_path, capsys, monkeypatch):

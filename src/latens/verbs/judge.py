@@ -75,7 +75,9 @@ def held_by(run: str, real: str) -> "tuple[tuple[np.ndarray, np.ndarray], str | 
 def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     """What a judgement comes to: how alike the tables are, who can tell them apart, and what is given away."""
     counts, shape, trend = found["rows"], found["shape"], found["trend"]
-    lines = [f"Compared {counts['fake']:,} synthetic rows with {counts['real']:,} real ones."]
+    which = f"the {counts['real']:,} real ones" if "attacks" in found else f"{counts['real']:,} real ones"
+    made = " that they were made from" if "attacks" in found else ""
+    lines = [f"Compared {counts['fake']:,} synthetic rows with {which}{made}."]
     own = [100 * one.get("as_many", one["value"]) for one in (shape, trend)]
     alike = f"Columns are {own[0]:.1f} % alike, pairs of columns {own[1]:.1f} %"
     if "new_rows" in shape:
@@ -133,6 +135,8 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         )
     if found["left_out"]:
         told.append(f"left out, since every row has another text: {', '.join(found['left_out'])}")
+    if any(one["low"] > ALARMS for one in found.get("attacks", {}).values()):
+        told.append("to give away less: more rows, or a shorter training (--epochs, --steps)")
     if "near" in found:
         told.append(NEAR)
     return told
