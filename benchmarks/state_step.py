@@ -4,7 +4,7 @@ The same networks, loss and optimiser; nothing of latens is imported by the yard
 steps and timed in turns in one process, in processor time, so that what else the machine does falls on both.
 
     python benchmarks/state_step.py --length 100
-    python benchmarks/state_step.py --length 1000 --rounds 2     # the first chunk is compilation and two steps
+    python benchmarks/state_step.py --length 1000 --steps 2
 """
 
 import argparse
@@ -49,6 +49,8 @@ def by_hand(length: int, steps: int) -> Callable[[], float]:
         "gain": jnp.zeros((COLUMNS, size)),
         "precision": jnp.full((COLUMNS, size), -4.0),
     }
+    # Strong types: a second chunk of other types would be compiled anew.
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
     through = lambda p, x: jnp.tanh(x @ p[0] + p[1]) @ p[2] + p[3]  # noqa: E731
     bounded = lambda x: 5 * jnp.tanh(x / 5)  # noqa: E731
 
@@ -113,7 +115,7 @@ def ours(length: int, steps: int) -> Callable[[], float]:
         zeros(COLUMNS), dense(LATENT, COLUMNS, k[2]), SharedScaleNormalHead((COLUMNS,), zeros(COLUMNS)),
     )  # fmt: skip
     reader = GRU.create(2 * COLUMNS, READS, key=k[3])
-    precision = jnp.full((COLUMNS, LATENT), -4.0)
+    precision = jnp.full((COLUMNS, LATENT), -4.0, jnp.float32)
     encoder = StepEncoder(reader, dense(READS + LATENT, 2 * LATENT, k[4]), zeros(COLUMNS, LATENT), precision)
     model = StateSpaceModel(StepPrior(length), encoder, decoder)
     program = make_program(model, ELBO(), make_optimizer("adam", learning_rate=1e-3, clip_norm=5.0), Preparation())

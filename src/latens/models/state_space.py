@@ -24,6 +24,7 @@ from latens.models.priors import AbstractModelPrior
 from latens.models.step_messages import linear_posterior
 from latens.networks.dense import Dense
 from latens.networks.recurrent import GRU
+from latens.networks.scans import scanned
 from latens.trees import Frozen, value_of
 from latens.typing import Array, Bool, Cond, Float, Int, Key, Nats, Shaped
 
@@ -270,7 +271,7 @@ class StepNormals(AbstractReparameterised[Array]):
             mask = jnp.ones(x.shape, bool) if mask is None else mask
             x = jnp.where(mask, x, jnp.zeros_like(x))
         at = (self.inputs, self.messages, alive, x, mask if reads else None, noise, event, self.held)
-        state, walk = jax.lax.scan(step, decoder.start(), at)
+        state, walk = scanned(step, decoder.start(), at)
         if not reads and outputs:
             # The products that no later step waits for are taken of all steps at once.
             nothing = jnp.zeros((self.steps, 0))
@@ -371,7 +372,7 @@ class StepEncoder(AbstractModelEncoder):
             return state, state
 
         nothing = jnp.zeros(self.cell.state.weight.shape[0])
-        read = jax.lax.scan(step, nothing, (gates, alive), reverse=backward)[1]
+        read = scanned(step, nothing, (gates, alive), reverse=backward)[1]
         if not backward or self.moved is None or self.noise is None:
             return read, flat, seen
         return read, flat, seen, linear_posterior(decoder, self.moved, self.noise, flat, seen, inputs)
