@@ -45,6 +45,19 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# A sixth of what a small program costs is a new MLIR context, into which JAX loads all its dialects: one serves all
+# programs of a test.
+_contexts: list[object] = []
+if PLAIN == "1" and version("jax").startswith("0.10."):
+    from jax._src.interpreters import mlir
+
+    def _one_context(make: Callable[[], object] = mlir.make_ir_context) -> object:
+        if not _contexts:
+            _contexts.append(make())
+        return _contexts[0]
+
+    mlir.make_ir_context = _one_context
+
 # Tracing makes many small objects and few cycles: looking for those every 700 objects takes a twelfth of the time.
 gc.set_threshold(100_000, 50, 100)
 
@@ -80,7 +93,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-PROGRAMS = 1500
+PROGRAMS = 800
 _compiled: list[float] = []  # the seconds of every program since programs were last let go
 
 
@@ -94,6 +107,7 @@ jax.monitoring.register_event_duration_secs_listener(_count)
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Let compiled programs go after every so many: they fill gigabytes after some thousands."""
+    _contexts.clear()
     if len(_compiled) >= PROGRAMS or nextitem is None:
         _compiled.clear()
         if "latens.io.reuse" in sys.modules:
