@@ -2,7 +2,6 @@
 
 import ctypes
 import gc
-import itertools
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import given, settings, strategies
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +41,22 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # The same for processes that tests start.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Bytecode is kept, whatever the caller says: without it every worker and every process reads all modules as text.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A sixth of what a small program costs is a new MLIR context, into which JAX loads all its dialects: one serves all
+# programs of a test.
+_contexts: list[object] = []
+if PLAIN == "1" and version("jax").startswith("0.10."):
+    from jax._src.interpreters import mlir
+
+    def _one_context(make: Callable[[], object] = mlir.make_ir_context) -> object:
+        if not _contexts:
+            _contexts.append(make())
+        return _contexts[0]
+
+    mlir.make_ir_context = _one_context
 
 # Tracing makes many small objects and few cycles: looking for those every 700 objects takes a twelfth of the time.
 gc.set_threshold(100_000, 50, 100)
@@ -48,7 +64,7 @@ gc.set_threshold(100_000, 50, 100)
 # Shapes in annotations are checked from here on; an int is a float, as for every static checker. The checks take two
 # fifths of a test's time: `make test-more`, which has the same functions on more cases, goes without.
 if os.environ.get("LATENS_CHECK_SHAPES", "1") != "0":
-    install_import_hook("latens", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+    install_import_hook("latens", "shape_checks.at_first_call")
 pytest.register_assert_rewrite("checks", "bound_checks", "browser_fixtures", "cli_fixtures", "page_fixtures")
 
 
@@ -69,12 +85,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith("tests/test_docs.py"))
 
 
-_done = itertools.count(1)
+def pytest_collection_finish() -> None:
+    """What the modules hold stays until the end: the collector need not walk over these millions of objects."""
+    # Hypothesis asks the collector, once, who holds the generators of random numbers.
+    settings(database=None, max_examples=1)(given(strategies.none())(lambda nothing: None))()
+    gc.collect()
+    gc.freeze()
+
+
+PROGRAMS = 800
+_compiled: list[float] = []  # the seconds of every program since programs were last let go
+
+
+def _count(event: str, duration_secs: float, **_: object) -> None:
+    if event.endswith("/backend_compile_duration"):
+        _compiled.append(duration_secs)
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Let compiled programs go after every few modules: they fill gigabytes after a thousand tests."""
-    if next(_done) % 50 == 0 or nextitem is None:
+    """Let compiled programs go after every so many: they fill gigabytes after some thousands."""
+    _contexts.clear()
+    if len(_compiled) >= PROGRAMS or nextitem is None:
+        _compiled.clear()
         if "latens.io.reuse" in sys.modules:
             for kept in sys.modules["latens.io.reuse"].Reused.all:
                 kept.clear()

@@ -50,7 +50,7 @@ CASES = [
 @pytest.mark.parametrize(("shape", "levels", "options"), CASES)
 def test_masses_of_all_pictures_sum_to_one(shape, levels, options):
     head = head_of(shape, levels, **options)
-    masses = jnp.exp(jax.vmap(head(outputs_of(head)).log_prob)(events_of(shape, levels)))
+    masses = jnp.exp(jax.jit(jax.vmap(head(outputs_of(head)).log_prob))(events_of(shape, levels)))
     assert abs(float(masses.sum()) - 1.0) < 2e-5
     assert float(masses.max()) < 0.9  # not a sum of one term
 
@@ -104,21 +104,21 @@ def test_no_pixel_depends_on_itself_or_on_later_ones(units):
 def test_samples_come_as_often_as_their_mass_says(shape, levels, options):
     head, count = head_of(shape, levels, seed=3, **options), 40_000
     made, events = head(outputs_of(head)), events_of(shape, levels)
-    drawn = np.asarray(jax.vmap(lambda k: made.sample(key=k))(jax.random.split(jax.random.key(0), count)))
+    drawn = np.asarray(jax.jit(jax.vmap(lambda k: made.sample(key=k)))(jax.random.split(jax.random.key(0), count)))
     cells = int(np.prod(shape))
     place = drawn.reshape(count, cells).astype(int) @ levels ** np.arange(cells)[::-1]
     found = np.bincount(place, minlength=levels**cells)
-    mass = np.exp(np.asarray(jax.vmap(made.log_prob)(events), np.float64))
+    mass = np.exp(np.asarray(jax.jit(jax.vmap(made.log_prob))(events), np.float64))
     assert np.all(np.abs(found - count * mass) < 5 * np.sqrt(count * mass) + 5)
 
 
 def test_the_estimated_mean_is_that_of_all_pictures():
     head = head_of((2, 3))
     made, events = head(outputs_of(head)), events_of((2, 3), 2)
-    mass = np.exp(np.asarray(jax.vmap(made.log_prob)(events), np.float64))
+    mass = np.exp(np.asarray(jax.jit(jax.vmap(made.log_prob))(events), np.float64))
     exact = np.tensordot(mass, np.asarray(events), 1)
     np.testing.assert_allclose(made.expected(20_000, key=jax.random.key(1)), exact, atol=0.02)
-    several = [jax.vmap(lambda k: made.expected(8, key=k))(jax.random.split(jax.random.key(2), 2000))]
+    several = [jax.jit(jax.vmap(lambda k: made.expected(8, key=k)))(jax.random.split(jax.random.key(2), 2000))]
     np.testing.assert_allclose(np.mean(several, axis=(0, 1)), exact, atol=0.02)  # without bias
     np.testing.assert_array_equal(made.mean(), made.mean())
 

@@ -64,9 +64,9 @@ NUMPYRO = {
 @pytest.mark.parametrize("name", NUMPYRO)
 def test_log_prob_and_mean_meet_numpyro(name, getkey, float64):
     ours, theirs = (DISTRIBUTIONS | JOINT)[name].make(), NUMPYRO[name]()
-    events = jax.vmap(lambda key: ours.sample(key=key))(jax.random.split(getkey(), 20))
+    events = jax.jit(jax.vmap(lambda key: ours.sample(key=key)))(jax.random.split(getkey(), 20))
     terms = getattr(ours, "log_prob_terms", ours.log_prob)
-    close(jax.vmap(terms)(events), theirs.log_prob(events), rtol=1e-9)
+    close(jax.jit(jax.vmap(terms))(events), theirs.log_prob(events), rtol=1e-9)
     if name != "Ordinal":  # numpyro gives none
         close(ours.mean(), theirs.mean, rtol=1e-9)
 
@@ -148,8 +148,8 @@ def test_outside_the_support_is_impossible(distribution, event, inside):
     """Minus infinity there, the density beside it, and a gradient that is the one of the possible part."""
     event = jnp.asarray(event)
     close(distribution.log_prob_terms(event), [-np.inf, -np.inf, inside])
-    gradient = jax.grad(lambda d: jnp.sum(d.log_prob_terms(event)))(distribution)
-    only = jax.grad(lambda d: d.log_prob_terms(event)[2])(distribution)
+    gradient = jax.jit(jax.grad(lambda d: jnp.sum(d.log_prob_terms(event))))(distribution)
+    only = jax.jit(jax.grad(lambda d: d.log_prob_terms(event)[2]))(distribution)
     jax.tree.map(lambda a, b: close(a, b, rtol=0, atol=0), gradient, only)
 
 
@@ -162,7 +162,9 @@ def test_straight_through_is_one_hot_and_passes_the_relaxed_gradient(getkey):
     relaxed = RelaxedOneHot(choice.logits, choice.log_temperature)
     weight = jnp.arange(6.0).reshape(2, 3)
     slopes = [
-        jax.grad(lambda logits, d=d: jnp.sum(weight * type(d)(logits, d.log_temperature).sample(key=key)))(d.logits)
+        jax.jit(jax.grad(lambda logits, d=d: jnp.sum(weight * type(d)(logits, d.log_temperature).sample(key=key))))(
+            d.logits
+        )
         for d in (choice, relaxed)
     ]
     close(*slopes)
@@ -184,12 +186,12 @@ def test_relaxed_variables_are_functions_of_uniform_noise():
     """Over an even grid of noise: the mean of a relaxed coin, and each choice as often as its probability."""
     u = (jnp.arange(200) + 0.5) / 200
     coin = RelaxedBernoulli(jnp.array([0.8]), jnp.log(jnp.array(0.7)))
-    close(jnp.mean(jax.vmap(lambda v: coin.from_uniform(v[None]))(u)), coin.mean()[0], rtol=0, atol=1e-5)
+    close(jnp.mean(jax.jit(jax.vmap(lambda v: coin.from_uniform(v[None])))(u)), coin.mean()[0], rtol=0, atol=1e-5)
     pairs = jnp.stack(jnp.meshgrid(u, u), axis=-1).reshape(-1, 2)
     logits, temperature = jnp.log(jnp.array([0.7, 0.3])), jnp.log(jnp.array(0.5))
-    hard = jax.vmap(StraightThroughOneHot(logits, temperature).from_uniform)(pairs)
+    hard = jax.jit(jax.vmap(StraightThroughOneHot(logits, temperature).from_uniform))(pairs)
     close(hard.mean(0), [0.7, 0.3], rtol=0, atol=2e-3)
-    soft = jax.vmap(RelaxedOneHot(logits, temperature).from_uniform)(pairs)
+    soft = jax.jit(jax.vmap(RelaxedOneHot(logits, temperature).from_uniform))(pairs)
     close(soft.sum(-1), jnp.ones(len(pairs)), rtol=1e-6)
     assert np.array_equal(soft.argmax(-1), hard.argmax(-1))
 
@@ -224,7 +226,7 @@ def test_bessel_function_of_any_order(order, float64):
     x = np.array([1e-3, 0.1, 1.0, 10.0, 24.0, 25.1, 60.0, 600.0])
     x = x[special.ive(order, x) > 1e-290]
     scaled = special.ive(order, x)
-    values, slopes = jax.vmap(jax.value_and_grad(lambda y: log_bessel_scaled(order, y)))(jnp.asarray(x))
+    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(lambda y: log_bessel_scaled(order, y))))(jnp.asarray(x))
     close(values, order * np.log(x) - np.log(scaled), rtol=1e-10, atol=1e-10)
     close(slopes, 1 - special.ive(order + 1, x) / scaled, rtol=1e-7, atol=1e-9)
 
@@ -240,8 +242,8 @@ def test_slopes_of_the_cross_entropy(size, getkey):
 
     x = np.asarray(event, np.float64)
     close(value(logits, event), np.sum(x * np.log(p) + (1 - x) * np.log1p(-p)), rtol=1e-5)
-    close(jax.grad(value)(logits, event), x - p, atol=1e-6)
-    close(jax.grad(value, 1)(logits, event), logits, rtol=1e-6)
-    close(jax.hessian(value)(logits, event), -np.diag(p * (1 - p)), atol=1e-6)
-    whole = jax.grad(lambda logits: value(logits, jnp.zeros(size)))(logits)
+    close(jax.jit(jax.grad(value))(logits, event), x - p, atol=1e-6)
+    close(jax.jit(jax.grad(value, 1))(logits, event), logits, rtol=1e-6)
+    close(jax.jit(jax.hessian(value))(logits, event), -np.diag(p * (1 - p)), atol=1e-6)
+    whole = jax.jit(jax.grad(lambda logits: value(logits, jnp.zeros(size))))(logits)
     close(whole, -p, atol=1e-6)

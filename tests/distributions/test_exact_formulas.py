@@ -55,7 +55,7 @@ def test_what_distributions_say_of_their_samples_and_densities():
 def test_a_mixture_of_what_has_no_mean_has_none():
     pair = Mixture(jnp.log(jnp.array([0.25, 0.75])), DiagonalNormal(jnp.array([[0.0], [4.0]]), jnp.zeros((2, 1))))
     close(pair.mean(), [3.0])
-    relaxed = jax.vmap(lambda logits: RelaxedOneHot(logits, jnp.zeros(())))(jnp.zeros((2, 3)))
+    relaxed = jax.jit(jax.vmap(lambda logits: RelaxedOneHot(logits, jnp.zeros(()))))(jnp.zeros((2, 3)))
     with pytest.raises(TypeError, match="RelaxedOneHot has no mean in closed form"):
         Mixture(jnp.zeros(2), relaxed).mean()
 
@@ -120,7 +120,7 @@ def test_bessel_functions(order, float64):
     x = np.array([0.3, 4.0, 30.0, 500.0])
     with np.errstate(all="ignore"):
         expected = order * np.log(x) - np.log(special.ive(order, x))
-    found = jax.vmap(lambda one: log_bessel_scaled(order, one))(jnp.asarray(x))
+    found = jax.jit(jax.vmap(lambda one: log_bessel_scaled(order, one)))(jnp.asarray(x))
     there = np.isfinite(expected)
     close(np.asarray(found)[there], expected[there], rtol=1e-9)
     if order == 600.0:  # of which SciPy has no small arguments: the first terms of the series
@@ -154,7 +154,7 @@ def test_densities_on_spheres(kind, m):
     other /= np.linalg.norm(other)
     some = [20, 100, 150]
     points = cosine[some, None] * unit + np.sin(angle[some, None]) * other
-    close(jax.vmap(one.log_prob)(jnp.asarray(points, jnp.float32)), log_p[some], rtol=1e-4, atol=1e-4)
+    close(jax.jit(jax.vmap(one.log_prob))(jnp.asarray(points, jnp.float32)), log_p[some], rtol=1e-4, atol=1e-4)
     close(one.entropy(), -np.sum(weight * np.exp(log_p) * log_p), rtol=1e-4)
     close(one.mean(), np.sum(weight * np.exp(log_p) * cosine) * unit, rtol=1e-4)
 
@@ -198,6 +198,6 @@ def test_a_batch_is_not_one_event() -> None:
     normal, batch = StandardNormal((3,)), jnp.zeros((2, 3))
     with pytest.raises(UsageError, match=r"shape \(2, 3\) is not one event of shape \(3,\)"):
         log_prob(normal, batch)
-    each = jax.vmap(lambda event: log_prob(normal, event))(batch)
+    each = jax.jit(jax.vmap(lambda event: log_prob(normal, event)))(batch)
     np.testing.assert_allclose(each, -1.5 * np.log(2 * np.pi), rtol=1e-6)
     assert float(log_prob(normal, batch[0])) == float(each[0])

@@ -117,7 +117,7 @@ def test_gradient_meets_finite_difference(name, getkey, float64):
         parts = rebuild(theta)
         return parts[0].log_prob(parts[1] if continuous else event)
 
-    close(jax.grad(value)(theta), finite_difference(value, theta), rtol=1e-6, atol=1e-8)
+    close(jax.jit(jax.grad(value))(theta), finite_difference(value, theta), rtol=1e-6, atol=1e-8)
 
 
 FACTORISED = ("StudentT", "Gamma", "Beta", "Kumaraswamy")
@@ -167,12 +167,12 @@ def test_file_round_trip(name):
 def test_mixtures_know_their_components():
     """Two Normals 4 apart with weights 1/4 and 3/4: at the middle the weights are all that is known."""
     pair = Mixture(
-        jnp.log(jnp.array([1.0, 3.0])), jax.vmap(DiagonalNormal)(jnp.array([[-2.0], [2.0]]), jnp.zeros((2, 1)))
+        jnp.log(jnp.array([1.0, 3.0])), jax.jit(jax.vmap(DiagonalNormal))(jnp.array([[-2.0], [2.0]]), jnp.zeros((2, 1)))
     )
     close(jnp.exp(pair.log_responsibilities(jnp.zeros(1))), [0.25, 0.75])
     close(pair.mean(), [1.0])
     close(pair.component(1).mean(), [2.0])
-    spheres = Mixture(jnp.zeros(2), jax.vmap(VonMisesFisher)(jnp.eye(2), jnp.zeros(2)))
+    spheres = Mixture(jnp.zeros(2), jax.jit(jax.vmap(VonMisesFisher))(jnp.eye(2), jnp.zeros(2)))
     close(jax.jit(lambda: spheres.mean())(), np.full(2, 0.5 * 0.44639))  # I1(1)/I0(1) = 0.44639
 
 

@@ -50,20 +50,20 @@ EVENTS = np.array(list(itertools.product(range(LEVELS), repeat=3)))
 def test_masses_of_a_pixel_sum_to_one(channels):
     d = colours(shape=(1, 1, channels))
     events = jnp.asarray(list(itertools.product(range(LEVELS), repeat=channels)))[:, None, None]
-    assert abs(float(jnp.exp(jax.vmap(d.log_prob)(events)).sum()) - 1.0) < 1e-5
+    assert abs(float(jnp.exp(jax.jit(jax.vmap(d.log_prob))(events)).sum()) - 1.0) < 1e-5
 
 
 def test_every_mass_is_that_of_the_definition():
     d = colours(1)
-    ours = jax.vmap(d.log_prob)(jnp.asarray(EVENTS)[:, None, None])
+    ours = jax.jit(jax.vmap(d.log_prob))(jnp.asarray(EVENTS)[:, None, None])
     np.testing.assert_allclose(ours, [by_scipy(d, event) for event in EVENTS], rtol=2e-4, atol=2e-5)
 
 
 def test_samples_come_as_often_as_their_mass_says():
     d, count = colours(2), 40_000
-    drawn = np.asarray(jax.vmap(lambda key: d.sample(key=key))(jax.random.split(jax.random.key(0), count)))
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: d.sample(key=key)))(jax.random.split(jax.random.key(0), count)))
     found = np.bincount(drawn.reshape(count, 3) @ [LEVELS**2, LEVELS, 1], minlength=LEVELS**3)
-    mass = np.exp(np.asarray(jax.vmap(d.log_prob)(jnp.asarray(EVENTS)[:, None, None]), np.float64))
+    mass = np.exp(np.asarray(jax.jit(jax.vmap(d.log_prob))(jnp.asarray(EVENTS)[:, None, None]), np.float64))
     assert np.all(np.abs(found - count * mass) < 5 * np.sqrt(count * mass) + 5)
 
 
@@ -86,7 +86,7 @@ def test_a_pixel_counts_where_all_its_channels_are_seen():
     hidden = jnp.where(mask, event, -(2**30))
     terms = d.pixel_terms(event)
     at = lambda loc: ColourLogistics(d.logits, loc, d.log_scale, d.coupling, LEVELS)  # noqa: E731
-    value, slope = jax.value_and_grad(lambda loc: at(loc).log_prob_observed(hidden, mask))(d.loc)
+    value, slope = jax.jit(jax.value_and_grad(lambda loc: at(loc).log_prob_observed(hidden, mask)))(d.loc)
     np.testing.assert_allclose(value, terms[0, 0] + terms[1, 1], rtol=1e-5)
     assert np.isfinite(slope).all()
     assert not np.any(np.asarray(slope)[..., 0, 1])
@@ -98,7 +98,7 @@ def test_values_and_slopes_are_finite_far_from_every_location():
         d = ColourLogistics(
             jnp.zeros((2, 1, 1)), jnp.full((3, 2, 1, 1), far), jnp.full((3, 2, 1, 1), narrow), jnp.ones((3, 2, 1, 1))
         )
-        value, slopes = jax.value_and_grad(lambda d: d.log_prob(event))(d)
+        value, slopes = jax.jit(jax.value_and_grad(lambda d: d.log_prob(event)))(d)
         assert np.isfinite(value)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
     wrong = jnp.asarray([[[256, 0, 0]]])
@@ -114,7 +114,7 @@ def test_the_head_starts_at_the_moments_of_the_pixels():
         _, outputs = head.started(mean, None, spread**2)
         assert outputs.shape == (head.num_outputs,)
         d = head(jnp.asarray(outputs, jnp.float32))
-        drawn = jax.vmap(lambda key, d=d: d.sample(key=key))(jax.random.split(jax.random.key(0), 2000))
+        drawn = jax.jit(jax.vmap(lambda key, d=d: d.sample(key=key)))(jax.random.split(jax.random.key(0), 2000))
         np.testing.assert_allclose(np.asarray(drawn).mean(axis=0), mean, atol=4)
         np.testing.assert_allclose(d.mean(), mean, atol=4)
         np.testing.assert_allclose(np.asarray(drawn).std(axis=0), spread, rtol=0.25)

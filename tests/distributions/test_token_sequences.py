@@ -60,7 +60,7 @@ KINDS = pytest.mark.parametrize("kind", ["gru", "transformer"])
 @KINDS
 def test_probabilities_of_all_arrays_sum_to_1_and_are_those_of_single_steps(kind):
     p, rows = sequence(kind), every()
-    found = np.asarray(jax.vmap(p.log_prob)(rows))
+    found = np.asarray(jax.jit(jax.vmap(p.log_prob))(rows))
     assert np.exp(found.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-5)
     assert np.isfinite(found).sum() == 1 + 2 + 4 + 8  # words of 0, 1, 2 and 3 tokens
     step = jax.jit(lambda *args: p.network.step(*args))
@@ -71,7 +71,7 @@ def test_probabilities_of_all_arrays_sum_to_1_and_are_those_of_single_steps(kind
 @KINDS
 def test_a_beginning_is_the_sum_over_all_rows_that_begin_so(kind):
     p, rows = sequence(kind), every()
-    probabilities = np.exp(np.asarray(jax.vmap(p.log_prob)(rows), np.float64))
+    probabilities = np.exp(np.asarray(jax.jit(jax.vmap(p.log_prob))(rows), np.float64))
     masks = jnp.arange(4) < jnp.arange(5)[:, None]
     event = jnp.array([2, 1, 0, 0], jnp.int32)
     for mask in masks:
@@ -79,7 +79,7 @@ def test_a_beginning_is_the_sum_over_all_rows_that_begin_so(kind):
         expected = probabilities[begins].sum()
         assert math.exp(p.log_prob_observed(event, mask)) == pytest.approx(expected, rel=1e-5)
         given = p.conditioned(event, mask)
-        of_given = np.exp(np.asarray(jax.vmap(given.log_prob)(rows), np.float64))
+        of_given = np.exp(np.asarray(jax.jit(jax.vmap(given.log_prob))(rows), np.float64))
         np.testing.assert_allclose(of_given, np.where(begins, probabilities, 0.0) / expected, rtol=1e-5)
     garbage = jnp.array([2, 1, 7, -9])
     assert p.log_prob_observed(garbage, masks[2]) == p.log_prob_observed(event, masks[2])
@@ -100,11 +100,11 @@ def test_fewer_places_give_the_same_log_probabilities(kind):
     rows = np.zeros((3, 12), np.int32)
     rows[1, :2], rows[2, :4] = (2, 1), (1, 2, 2, 1)
     rows = jnp.asarray(rows)
-    full = jax.vmap(p.log_prob)(rows)
-    np.testing.assert_allclose(jax.vmap(p.log_prob)(rows[:, :5]), full, rtol=1e-6)
+    full = jax.jit(jax.vmap(p.log_prob))(rows)
+    np.testing.assert_allclose(jax.jit(jax.vmap(p.log_prob))(rows[:, :5]), full, rtol=1e-6)
     assert np.isneginf(p.log_prob(rows[2, :4]))  # it has no end there: it is longer than these places
-    assert np.array_equal(jax.vmap(p.log_prob)(rows[::-1])[::-1], full)
-    terms = np.asarray(jax.vmap(p.log_prob_terms)(rows))
+    assert np.array_equal(jax.jit(jax.vmap(p.log_prob))(rows[::-1])[::-1], full)
+    terms = np.asarray(jax.jit(jax.vmap(p.log_prob_terms))(rows))
     assert not terms[1, 3:].any()
     assert terms[1, :3].all()
 
@@ -113,9 +113,9 @@ def test_fewer_places_give_the_same_log_probabilities(kind):
 def test_samples_have_the_log_probability_of_what_they_were_drawn_from(kind):
     p = sequence(kind, vocabulary=5, places=9)
     keys = jax.random.split(KEY, 200)
-    rows, drawn = jax.vmap(lambda k: p.sample_and_log_prob(key=k))(keys)
-    np.testing.assert_allclose(drawn, jax.vmap(p.log_prob)(rows), rtol=1e-5, atol=1e-5)
-    assert np.array_equal(rows, jax.vmap(lambda k: p.sample(key=k))(keys))
+    rows, drawn = jax.jit(jax.vmap(lambda k: p.sample_and_log_prob(key=k)))(keys)
+    np.testing.assert_allclose(drawn, jax.jit(jax.vmap(p.log_prob))(rows), rtol=1e-5, atol=1e-5)
+    assert np.array_equal(rows, jax.jit(jax.vmap(lambda k: p.sample(key=k)))(keys))
     ended = np.cumsum(np.asarray(rows) == 0, axis=1) > 0
     assert ended[:, -1].all()
     assert not np.asarray(rows)[ended].any()
@@ -126,9 +126,9 @@ def test_samples_have_the_log_probability_of_what_they_were_drawn_from(kind):
 def test_samples_come_as_often_as_their_probability_says(kind):
     p, rows = sequence(kind), every()
     keys = jax.random.split(jax.random.key(8), 20000)
-    drawn = np.asarray(jax.vmap(lambda k: p.sample(key=k))(keys)) @ 3 ** np.arange(3, -1, -1)
+    drawn = np.asarray(jax.jit(jax.vmap(lambda k: p.sample(key=k)))(keys)) @ 3 ** np.arange(3, -1, -1)
     shares = np.bincount(drawn, minlength=len(rows)) / len(keys)
-    expected = np.exp(np.asarray(jax.vmap(p.log_prob)(rows), np.float64))
+    expected = np.exp(np.asarray(jax.jit(jax.vmap(p.log_prob))(rows), np.float64))
     assert np.all(np.abs(shares - expected) <= 4.5 * np.sqrt(expected * (1 - expected) / len(keys)) + 1e-9)
 
 
@@ -146,9 +146,9 @@ def test_temperatures_and_beginnings_of_samples(kind):
         if previous == 0:
             break
     given = p.conditioned(jnp.array([2, 2, 0, 0]), jnp.array([True, True, False, False]))
-    drawn = np.asarray(jax.vmap(lambda k: given.sample(key=k))(jax.random.split(key, 4000)))
+    drawn = np.asarray(jax.jit(jax.vmap(lambda k: given.sample(key=k)))(jax.random.split(key, 4000)))
     assert np.all(drawn[:, :2] == 2)
-    of_given = np.exp(np.asarray(jax.vmap(given.log_prob)(rows), np.float64))
+    of_given = np.exp(np.asarray(jax.jit(jax.vmap(given.log_prob))(rows), np.float64))
     shares = np.bincount(drawn @ 3 ** np.arange(3, -1, -1), minlength=len(rows)) / len(drawn)
     assert np.all(np.abs(shares - of_given) <= 4.5 * np.sqrt(of_given * (1 - of_given) / len(drawn)) + 1e-9)
 
@@ -175,7 +175,7 @@ def test_untrained_networks_give_the_logits_that_are_given():
 def test_rows_that_are_never_empty_share_the_probability_of_the_empty_one(kind):
     p, rows = sequence(kind), every()
     q = replace(p, never_empty=True)
-    before, after = (np.exp(np.asarray(jax.vmap(d.log_prob)(rows), np.float64)) for d in (p, q))
+    before, after = (np.exp(np.asarray(jax.jit(jax.vmap(d.log_prob))(rows), np.float64)) for d in (p, q))
     assert after[0] == 0.0  # the row without a token
     np.testing.assert_allclose(after[1:], before[1:] / (1.0 - before[0]), rtol=2e-5)
     assert after.sum() == pytest.approx(1.0, abs=1e-6)
@@ -184,14 +184,14 @@ def test_rows_that_are_never_empty_share_the_probability_of_the_empty_one(kind):
         begins = np.all((rows == rows[21]) | ~mask, axis=1)
         assert math.exp(q.log_prob_observed(rows[21], mask)) == pytest.approx(after[begins].sum(), rel=1e-5)
     keys = jax.random.split(KEY, 4000)
-    drawn, terms = jax.vmap(lambda k: q.sample_and_log_prob(key=k))(keys)
-    np.testing.assert_allclose(terms, jax.vmap(q.log_prob)(drawn), rtol=1e-5, atol=1e-5)
+    drawn, terms = jax.jit(jax.vmap(lambda k: q.sample_and_log_prob(key=k)))(keys)
+    np.testing.assert_allclose(terms, jax.jit(jax.vmap(q.log_prob))(drawn), rtol=1e-5, atol=1e-5)
     shares = np.bincount(drawn @ 3 ** np.arange(3, -1, -1), minlength=len(rows)) / len(drawn)
     assert shares[0] == 0.0
     assert np.all(np.abs(shares - after) <= 4.5 * np.sqrt(after * (1 - after) / len(drawn)) + 1e-9)
     ends = replace(q, given=q.given.at[-3].add(60.0))  # an end is most probable everywhere
     assert ends.mean()[0] != 0
-    slopes = jax.grad(lambda given: replace(q, given=given).log_prob(rows[21]))(q.given)
+    slopes = jax.jit(jax.grad(lambda given: replace(q, given=given).log_prob(rows[21])))(q.given)
     assert np.isfinite(slopes).all()
 
 
@@ -212,7 +212,7 @@ def test_what_is_opened_is_closed_before_an_end():
     given = jax.random.normal(KEY, (net.num_given,))
     p = TokenSequence(net, given, (6,), never_empty=True, closing=(2, 3, (4,)))
     rows = every(5, 6)
-    logs = np.asarray(jax.vmap(p.log_prob)(rows), np.float64)
+    logs = np.asarray(jax.jit(jax.vmap(p.log_prob))(rows), np.float64)
     assert np.exp(logs).sum() == pytest.approx(1.0, abs=1e-5)
     step = p.network.step
     for row in ([1, 0], [2, 1, 3, 0], [4, 1, 4, 0], [1, 2, 4, 3, 4, 0], [2, 4, 1, 1, 4, 0]):
@@ -226,8 +226,8 @@ def test_what_is_opened_is_closed_before_an_end():
         assert p.log_prob(whole) == pytest.approx(total, rel=2e-5)
     for row in ([0], [2, 0], [2, 1, 1, 0], [3, 0], [1, 3, 0], [4, 0], [4, 4, 4, 0], [2, 3, 3, 0], [2, 4, 3, 0]):
         assert p.log_prob(jnp.array([*row, *[0] * (6 - len(row))])) == -np.inf
-    drawn, terms = jax.vmap(lambda k: p.sample_and_log_prob(key=k))(jax.random.split(KEY, 4000))
-    np.testing.assert_allclose(terms, jax.vmap(p.log_prob)(drawn), rtol=1e-5, atol=1e-5)
+    drawn, terms = jax.jit(jax.vmap(lambda k: p.sample_and_log_prob(key=k)))(jax.random.split(KEY, 4000))
+    np.testing.assert_allclose(terms, jax.jit(jax.vmap(p.log_prob))(drawn), rtol=1e-5, atol=1e-5)
     index = np.asarray(drawn) @ 5 ** np.arange(5, -1, -1)
     for at in np.argsort(logs)[-20:]:
         share = math.exp(logs[at])

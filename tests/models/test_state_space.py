@@ -108,7 +108,7 @@ def test_forecast_is_the_exact_predictive(linear: Any) -> None:
         return model.likelihood(posterior.sample(key=z_key), cond={"inputs": inputs}).sample(key=x_key)[15:]
 
     for way in (rolled, filled):
-        drawn = np.asarray(jax.vmap(way)(jax.random.split(jax.random.key(5), count)), float).reshape(count, -1)
+        drawn = np.asarray(jax.jit(jax.vmap(way))(jax.random.split(jax.random.key(5), count)), float).reshape(count, -1)
         error = np.sqrt(np.diag(left) / count)
         assert np.all(np.abs(drawn.mean(axis=0) - exact) < 4.0 * error)
         spread = np.einsum("ni,nj->ij", drawn - exact, drawn - exact) / count
@@ -197,7 +197,7 @@ def test_draws_and_steps_of_the_model_are_of_one_law() -> None:
             x = model.likelihood(prior.sample(key=z_key), cond=cond).sample(key=x_key)
             return x, model.roll(model.start(), 3, inputs=cond["inputs"], key=x_key)
 
-        one, other = (np.asarray(a, float) for a in jax.vmap(both)(jax.random.split(jax.random.key(1), 4000)))
+        one, other = (np.asarray(a, float) for a in jax.jit(jax.vmap(both))(jax.random.split(jax.random.key(1), 4000)))
         error = np.sqrt((one.var(axis=0) + other.var(axis=0)) / 4000)
         assert np.all(np.abs(one.mean(axis=0) - other.mean(axis=0)) < 4.0 * error)
         cross = lambda a: np.mean((a[:, 1] - a[:, 1].mean(0)) * (a[:, 2] - a[:, 2].mean(0)), axis=0)  # noqa: E731

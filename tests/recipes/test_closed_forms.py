@@ -58,7 +58,7 @@ def test_training_begins_with_half_of_the_counted_ratios() -> None:
         *(np.asarray(one) for one in (head.parents.value, head.order.value, 0.5 * counted))
     )
     other = half(jnp.zeros(half.num_outputs))
-    np.testing.assert_allclose(jax.vmap(tree.log_prob)(x), jax.vmap(other.log_prob)(x), atol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.vmap(tree.log_prob))(x), jax.jit(jax.vmap(other.log_prob))(x), atol=1e-5)
 
 
 def test_the_start_is_the_rival() -> None:
@@ -70,7 +70,7 @@ def test_the_start_is_the_rival() -> None:
     test = data.x[data.subset("test")]
     head = eqx.tree_at(lambda h: h.more, head, jnp.zeros_like(head.more))
     tree = head(jnp.zeros(head.num_outputs))
-    found = np.asarray(jax.vmap(tree.log_prob)(test))
+    found = np.asarray(jax.jit(jax.vmap(tree.log_prob))(test))
     assert np.allclose(found, made.log_prob(test), atol=1e-4)
 
 
@@ -91,7 +91,7 @@ def test_the_model_has_its_tree_before_the_first_step(network: dict) -> None:
 
     @eqx.filter_jit
     def at(decoder: Conditional, z: jax.Array) -> jax.Array:
-        return jax.vmap(decoder(z).log_prob_observed)(x, mask)
+        return jax.jit(jax.vmap(decoder(z).log_prob_observed))(x, mask)
 
     codes = jnp.asarray(3.0 * rng.standard_normal((3, config.posterior.latent_dim or 1)), jnp.float32)
     for z in codes:

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import beartype
 import numpy as np
 
 SECONDS, MEMORY = 5.0, 1 << 30
@@ -30,6 +31,7 @@ _EVENTS = """
     socket.connect socket.getaddrinfo ctypes.dlopen code.__new__ shutil.rmtree
     """
 _FORBIDDEN = frozenset(_EVENTS.split())
+_CHECKER = os.path.dirname(beartype.__file__) + os.sep
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -57,7 +59,8 @@ class Watch:
             return
         # Python's own import runs module code, and ast.literal_eval "compiles" to a tree of literals it never runs.
         caller = sys._getframe(1).f_code
-        if caller.co_filename.startswith("<frozen importlib") or caller.co_filename == ast.__file__:
+        # The checks of shapes are code that beartype writes where a function is first called.
+        if caller.co_filename.startswith(("<frozen importlib", _CHECKER)) or caller.co_filename == ast.__file__:
             return
         self.seen.append(f"{event} {arguments!r:.200} in {caller.co_filename}:{caller.co_name}")
 

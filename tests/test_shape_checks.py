@@ -1,0 +1,30 @@
+"""Types and shapes are checked at run time, whenever a function is called first."""
+
+import os
+
+import jax.numpy as jnp
+import pytest
+from beartype.roar import BeartypeCallHintParamViolation
+from jaxtyping import TypeCheckError
+from shape_checks import at_first_call
+
+from latens.distributions.special import logistic_term
+
+
+def half(x: float) -> float:
+    return x / 2
+
+
+def test_every_call_is_checked() -> None:
+    checked = at_first_call(half)
+    for _ in range(2):
+        with pytest.raises(BeartypeCallHintParamViolation):
+            checked("3")
+        assert checked(3) == 1.5  # an int is a float
+
+
+@pytest.mark.skipif(os.environ.get("LATENS_CHECK_SHAPES") == "0", reason="shapes are not checked in this run")
+def test_functions_of_latens_are_checked() -> None:
+    assert logistic_term(jnp.zeros(3)).shape == (3,)
+    with pytest.raises(TypeCheckError):
+        logistic_term(jnp.zeros(3, int))
