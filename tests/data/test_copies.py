@@ -58,6 +58,9 @@ def test_other_pictures_do_not() -> None:
     assert lookalikes(np.concatenate([x[:1], moved, inverted, recoloured])) == []
     flat = np.full((5, 64, 64, 3), 200, np.uint8) + np.arange(5, dtype=np.uint8)[:, None, None, None]
     assert lookalikes(flat) == []  # nothing in them tells them apart
+    fog = flat[:2] + np.linspace(0, 6, 64).astype(np.uint8)[:, None, None]
+    assert lookalikes(fog) == []  # nor in a slope of a few levels
+    assert lookalikes(fog + np.linspace(0, 40, 64).astype(np.uint8)[:, None, None]) == [(1, 0)]
     assert lookalikes(x[:, :28, :28][[0, 0]]) == []  # pictures of digits are alike without being one
     assert lookalikes(x[:0]) == []
 

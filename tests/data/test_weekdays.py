@@ -58,6 +58,14 @@ def test_weekends_are_two_days_and_the_wrong_row_is_named() -> None:
     frame = jobs(open_days=5)
     assert [one.day for one in found_in(data_of(frame))] == [5, 6]
     assert not [one for one in suspicions(data_of(frame)) if "Sunday" in one]
+    # The last cell of the grid as a Sunday: Saturday is closed, Monday lies beyond it, so it is the Friday before.
+    early = frame.assign(came=np.minimum(frame["came"], MONDAY + 7 * 90 + 4))
+    early.loc[0, "came"] = MONDAY + 7 * 90 + 6
+    data = data_of(early)
+    last = np.array([[(data.schema.types or ())[0].size - 1.0, 0.0, 0.0]])
+    assert broken_in(found_in(data), data.schema, last).tolist() == [[True, False, False]]
+    made = opened(found_in(data), data.schema, last, np.ones((1, 3), bool))
+    assert made[0, 0] == last[0, 0] - 2
     frame.loc[17, "came"] = MONDAY + 13
     said = [one for one in suspicions(data_of(frame)) if "Sunday" in one]
     assert said == ["Column 'came' is a Sunday in 1 of 1000 rows alone: look at row 17."]

@@ -95,7 +95,7 @@ def _day(one: ColumnType) -> int:
     return 1 if (one.after or one).written == "D" else DAY
 
 
-def _days(x: np.ndarray, schema: Schema) -> dict[int, Int[np.ndarray, " n"]]:
+def _days(x: Any, schema: Schema) -> dict[int, Int[np.ndarray, " n"]]:
     """The days of the dates of stored rows, a Monday at 0, by the place of their column; zones are left out."""
     types = schema.types or ()
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:

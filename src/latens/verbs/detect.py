@@ -160,9 +160,9 @@ class Detect(Verb):
         least = 1.0 / (found.calibration + 1)
         needed = int(np.ceil(least * len(new) / self.alpha - 1e-9))
         if needed > 1 and (self.top is None or not len(flagged)):
-            few = f"of {len(new)} rows at least {needed} must have it"
-            what = f"the smallest p-value that these can show is {least:.2g}: {few} before any is flagged"
-            text.append(f"{what}; give more held-out rows (--held-out)")
+            few = f"of {len(new)} rows at least {needed} must have it before any is flagged"
+            why = f": {few}; give more held-out rows (--held-out)" if self.top is None else ""
+            text.append(f"the smallest p-value that these can show is {least:.2g}{why}")
         for row in top[: SAID if self.top is None else self.top].tolist():
             line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, "
             if found.code_length is not None:
