@@ -106,13 +106,14 @@ def fields(seen: Bool[np.ndarray, "n h w c"], carry: Carry | None) -> list[tuple
 
 def noise_of(
     seen: Bool[np.ndarray, "n h w c"], carry: Carry, root: Float[np.ndarray, "c c"], count: int,
-    rng: np.random.Generator,
+    seeds: list[list[int]],
 ) -> Float[np.ndarray, "n m h w c"]:  # fmt: skip
     """Draws of what a carry leaves open, M of each picture, mixed among channels by a root of their covariance."""
     found = np.zeros((len(seen), count, *seen.shape[1:]))
     for field, rows, channel in fields(seen, carry):
-        shape = (len(rows), count, *seen.shape[1:3])
-        found[rows, ..., channel] = field.draws(rng, len(rows) * count).reshape(shape)
+        for row in rows:
+            rng = np.random.default_rng([*seeds[row], channel])
+            found[row, ..., channel] = field.draws(rng, count).reshape(count, *seen.shape[1:3])
     return found @ root.T
 
 
@@ -127,4 +128,4 @@ def filled_from_edge(
 
 def _differences(size: int) -> sparse.spmatrix:
     """Differences of neighbours along an axis."""
-    return sparse.diags([-np.ones(size), np.ones(size - 1)], [0, 1], shape=(size - 1, size))
+    return sparse.eye(size - 1, size, k=1) - sparse.eye(size - 1, size)

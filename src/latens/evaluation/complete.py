@@ -142,7 +142,8 @@ def log_hidden(
     # Both are sums over the same z, half of them from Normals refined for what is seen, half from such for all of x,
     # and weighed by the mixture: $\log\sum_k w_k\,p(x_{hidden} \mid z_k) - \log\sum_k w_k$. So a log probability is
     # never above 0, and a z that explains the whole row also counts in what is seen of it.
-    # near: the decoder made linear at zero, whose slope then serves the linear answer of every row.
+    # near: the decoder made linear at zero, whose slope then serves the linear answer of every row. Nothing is then
+    # refined by gradient steps: of large pictures that takes most of the time, and the linear answer has all weight.
     function = Partial(_log_hidden, num_samples=num_samples, steps=steps, starts=starts, near=near)
     found = map_rows(function, replace(rows, batch_size=_rows_at_once(rows.batch)))
     words = ("all of x", "what is seen")
@@ -167,10 +168,12 @@ def _log_hidden(
             options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
             prior, decode = model.prior(cond=cond), lambda z: model.likelihood(z, cond=cond)
 
+            climbing = climbs(model) and near is None
+
             def refined(one: Any) -> Any:
-                firsts = _starts(encoded(one), prior, starts if steps and climbs(model) else 1, start_key)
+                firsts = _starts(encoded(one), prior, starts if steps and climbing else 1, start_key)
                 climb = lambda q, k: ascend(Partial(log_joint, mask=one), q, key=k, **options)  # noqa: E731
-                if climbs(model):
+                if climbing:
                     firsts = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
                 return firsts
 

@@ -82,9 +82,12 @@ def way_of(
     if shape is None or own is None or len(held) < 2 or power == 1.0 or trained.config is None:
         return asked
     held = held[np.argsort(own.row_id[held], kind="stable")][:JUDGED]
-    mask = np.resize(seen[np.arange(len(held)) % len(seen)], (len(held), *trained.schema.shape))
+    mask = seen[~seen.reshape(len(seen), -1).all(axis=1)]
+    mask = mask[np.arange(len(held)) % len(mask)]
     shown = np.ones(mask.shape, bool) if own.mask is None else np.asarray(own.mask[held])
     hidden = shown & ~mask
+    if not hidden.any():
+        return asked
     batch = replace(trained.batch(own, held), mask=shown & mask)
     powers = POWERS if power is None else (power,)
     rows = trained.rows(batch, seed=seed)
@@ -161,7 +164,9 @@ def _some_draws(rows: Rows, power: float, near: Gaussian | None) -> np.ndarray:
     few = jax.tree.map(lambda leaf: leaf[:_SPREAD_ROWS], rows.batch)
     if near is None:
         return map_rows(Partial(_decoded, powers=(power,), draws=_SPREAD_DRAWS), replace(rows, batch=few))
-    x, mask = (np.asarray(one).reshape(len(few.row_id), -1) for one in (prepared_rows(replace(rows, batch=few)), few.mask))
+    x, mask = (
+        np.asarray(one).reshape(len(few.row_id), -1) for one in (prepared_rows(replace(rows, batch=few)), few.mask)
+    )
     noise = np.random.default_rng(0).standard_normal((_SPREAD_DRAWS, len(x), 1, near.slope.shape[1]))
     z = [latents_of(near, x, mask, (power,), one) for one in noise]
     return _moments_at(rows.model, np.concatenate(z, axis=1))
@@ -207,8 +212,8 @@ def near_answers(rows: Rows, way: Way, num_draws: int, means: bool) -> Completed
         keys = jax.vmap(lambda one: jax.random.split(jax.random.fold_in(rows.key, one), num_draws))(few.row_id)
         events = _events_each(eqx.nn.inference_mode(rows.model), flat, keys.reshape(-1))
         draws = np.asarray(events).reshape(*drawn.shape[:2], *events.shape[1:])
-    nothing = np.full(len(x), np.nan)
-    return Completed(decoded, draws, nothing, np.full(len(x), float(num_draws)))
+    # Nothing is weighed: log p of what is seen is not known, and no draw counts for more than another.
+    return Completed(decoded, draws, np.full(len(x), np.nan), np.full(len(x), np.inf))
 
 
 def _words(key: Key) -> list[int]:
@@ -227,7 +232,7 @@ def _root(
     varied = varied - carried(varied.reshape(mask.shape), mask, carry).reshape(varied.shape)
     away = _covariance(error, gone)
     of_z = _covariance(varied.reshape(mask.shape), ~mask) * _SPREAD_DRAWS / (_SPREAD_DRAWS - 1)
-    unit = noise_of(seen[some], carry, np.eye(seen.shape[-1]), 8, np.random.default_rng(0))
+    unit = noise_of(seen[some], carry, np.eye(seen.shape[-1]), 8, [[0, row] for row in range(len(seen[some]))])
     share = np.square(unit).sum() / max(8 * (~seen[some]).sum(), 1)
     values, vectors = np.linalg.eigh(away - of_z)
     values = np.maximum(values, 0.05 * np.trace(away) / len(away)) / max(share, 1e-12)
@@ -252,9 +257,10 @@ def _rival_power(model: Any, x: np.ndarray, seen: np.ndarray, hidden: np.ndarray
 
 def carried_on(
     trained: TrainedModel, way: Way, mean: np.ndarray, draws: np.ndarray, x: np.ndarray, seen: np.ndarray, *,
-    means: bool, seed: int = 0,
+    means: bool, seeds: np.ndarray, seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Carry on what decoded means and draws leave at the edge, all in stored units; draws are of pixels, or means."""
+    # seeds: the id of each row, so that its noise is the same wherever it stands.
     # mean, draws: of p(x | z) in every cell, shape (B, *x) and (B, M, *x).
     shape = image_shape(trained.schema)
     if way.carry is None or shape is None or way.root is None:
@@ -266,8 +272,7 @@ def carried_on(
     left = (pictures[:, None] - several).reshape(-1, *pictures.shape[1:])
     several = several + carried(left, np.repeat(mask, count, axis=0), way.carry).reshape(several.shape)
     if not means:
-        rng = np.random.default_rng(seed)
-        several = several + noise_of(mask, way.carry, way.root, count, rng)
+        several = several + noise_of(mask, way.carry, way.root, count, [[seed, int(one)] for one in seeds])
     schema = trained.schema
     if schema.kind in ("levels", "unit", "binary"):
         top = float((schema.levels or 2) - 1) if schema.kind == "levels" else 1.0
