@@ -40,7 +40,7 @@ class Field:
 
     def __init__(self, seen: Bool[np.ndarray, "h w"], carry: Carry) -> None:
         height, width = seen.shape
-        self.seen, self.carry = seen.reshape(-1), carry
+        self.shape, self.seen, self.carry = seen.shape, seen.reshape(-1), carry
         slopes = sparse.vstack(
             [
                 sparse.kron(_differences(height), sparse.identity(width)),
@@ -74,7 +74,7 @@ class Field:
             found[self.free] = self.solver.solve(np.ascontiguousarray(right))
             found += np.sqrt(self.carry.noise) * rng.standard_normal(found.shape)
         found[self.seen] = 0.0
-        return found.T.reshape(count, -1)
+        return found.T.reshape(count, *self.shape)
 
 
 def carried(
@@ -113,7 +113,7 @@ def noise_of(
     for field, rows, channel in fields(seen, carry):
         for row in rows:
             rng = np.random.default_rng([*seeds[row], channel])
-            found[row, ..., channel] = field.draws(rng, count).reshape(count, *seen.shape[1:3])
+            found[row, ..., channel] = field.draws(rng, count)
     return found @ root.T
 
 

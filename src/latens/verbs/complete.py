@@ -379,7 +379,7 @@ def _beside_text(told: dict[str, Any], schema: "Schema") -> str:
     nearer = [words for name, words in _RIVALS.items() if name in told and told[name]["nearer"]]
     text += "".join(f"; {words} {told[name]['error']:.4g}" for name, words in _RIVALS.items() if name in told)
     if nearer:
-        text += f"\npoor: what is {' and '.join(nearer)} is nearer: train longer"
+        text += f"\npoor: {' and '.join(nearer)} it is nearer; train longer"
     elif told.get("poor"):
         text += f"\npoor: one plain colour, the mean of what is seen, is off by {told['flat']:.4g}; "
         text += "what was hidden is mostly guessed"

@@ -79,7 +79,7 @@ def way_of(
     asked = Way(1.0 if power is None else power, near=near)
     held = np.zeros(0, int) if own is None else np.flatnonzero(own.split == VALIDATION)
     held = held if own is None or len(held) else own.subset("validation")
-    if shape is None or own is None or len(held) < 2 or power == 1.0 or trained.config is None:
+    if shape is None or own is None or len(held) < 2 or power == 1.0:
         return asked
     held = held[np.argsort(own.row_id[held], kind="stable")][:JUDGED]
     mask = seen[~seen.reshape(len(seen), -1).all(axis=1)]
