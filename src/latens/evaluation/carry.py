@@ -12,10 +12,10 @@ LEAST = 1e-6
 
 
 class Carry(NamedTuple):
-    r"""Residuals of neighbouring pixels as a field and noise: $r = u + e$ with $p(u) \propto e^{-u^T (L + k I) u / 2}$.
+    """Residuals of neighbouring pixels as a smooth field and noise."""
 
-    L is the Laplacian of the grid of pixels, so that $u^T L u$ is the sum of squared differences of neighbours.
-    """
+    # $r = u + e$ with $p(u) \propto e^{-u^T (L + k I) u / 2}$: L is the Laplacian of the grid of pixels, so that
+    # $u^T L u$ is the sum of squared differences of neighbours.
 
     pull: float  # k, towards zero; its length is $1 / \sqrt{k}$ pixels
     noise: float = 0.0  # the variance of e: what a pixel does not share with its neighbours
@@ -26,17 +26,12 @@ CARRIES = tuple(Carry(pull, noise) for noise in (0.0, 1.0, 10.0) for pull in (LE
 
 
 class Field:
-    r"""The field of a carry in pictures of which the same pixels are seen.
+    """The field of a carry in pictures of which the same pixels are seen."""
 
-    $E[u \mid r_{seen}] = (L + k I + S)^{-1} S\,r$ with S the precision of e where a pixel is seen. Without noise u is r
-    where it is seen, and elsewhere the solution of $(L + k I)\,u = 0$ beside it: at k = 0 the harmonic one.
-
-    Args:
-        seen: True where a pixel is seen, shape (h, w).
-        carry: The field.
-
-    Source: Gaussian Markov random fields: Rue & Held (2005), chapter 2.
-    """
+    # $E[u \mid r_{seen}] = (L + k I + S)^{-1} S\,r$ with S the precision of e where a pixel is seen. Without noise u is
+    # r where it is seen, and elsewhere the solution of $(L + k I)\,u = 0$ beside it: at k = 0 the harmonic one.
+    # seen: true where a pixel is seen, shape (h, w).
+    # Source: Gaussian Markov random fields: Rue & Held (2005), chapter 2.
 
     def __init__(self, seen: Bool[np.ndarray, "h w"], carry: Carry) -> None:
         height, width = seen.shape

@@ -95,7 +95,8 @@ class Complete(Verb):
             if at.kept:
                 at.say(f"{at.out}: {at.kept} of {len(positions)} rows, those that were done")
             raise
-        line, few = filled.line, int((filled.effective < 10).sum())
+        few = int((filled.effective < 10).sum()) if filled.told.get("weighed", True) else 0
+        line = filled.line
         if few:
             fewer = f"{few} of {len(positions)} rows hang on fewer than 10 of the {how['num_samples']} draws of z"
             line += f"\n{fewer}: answers vary too little; raise --steps first, then --num-samples"
@@ -239,6 +240,7 @@ class Complete(Verb):
         mean = answer(found).mean
         told: dict[str, Any] = {"hidden": float(1 - seen.mean()), "power": way.power}
         told |= {"carried": way.carry is not None, "judged_rows": way.rows}
+        told |= {"weighed": way.near is None or way.power == 1.0}
         line = f"{100 * (1 - seen.mean()):.0f} % hidden\n{_way_text(way)}"
         if not known and way.errors is not None:
             ours, edge = way.errors

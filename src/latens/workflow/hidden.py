@@ -213,7 +213,7 @@ def near_answers(rows: Rows, way: Way, num_draws: int, means: bool) -> Completed
         events = _events_each(eqx.nn.inference_mode(rows.model), flat, keys.reshape(-1))
         draws = np.asarray(events).reshape(*drawn.shape[:2], *events.shape[1:])
     # Nothing is weighed: log p of what is seen is not known, and no draw counts for more than another.
-    return Completed(decoded, draws, np.full(len(x), np.nan), np.full(len(x), np.inf))
+    return Completed(decoded, draws, np.full(len(x), np.nan), np.full(len(x), float(num_draws)))
 
 
 def _words(key: Key) -> list[int]:
