@@ -193,7 +193,7 @@ class Complete(Verb):
     ) -> "_Filled":
         import dataclasses
 
-        from latens.evaluation.complete import complete, log_hidden
+        from latens.evaluation.complete import LARGE, complete, log_hidden
         from latens.evaluation.linear_answer import conditioned
         from latens.workflow.hidden import carried_on, near_answers, near_zero
 
@@ -249,7 +249,7 @@ class Complete(Verb):
             line += f"filled from the edge {edge:.4g}"
         if known:
             doing("how likely the hidden parts are")
-            hidden_rows = log_hidden(of, near=near, **how)
+            hidden_rows = log_hidden(of, near=near if x[0].size > LARGE else None, **how)
             rows = evaluation.finite(hidden_rows.rows, "log p(hidden | seen)", where=at.name)
             error = float(rows.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else None
             by_draws = hidden_rows.draws_error if np.isfinite(hidden_rows.draws_error) else None

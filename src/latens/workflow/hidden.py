@@ -15,13 +15,16 @@ from latens.data.batches import Batch
 from latens.data.schema import image_shape
 from latens.evaluation.batched import Rows, cells_of, map_rows, prepared_rows
 from latens.evaluation.carry import CARRIES, Carry, carried, filled_from_edge, noise_of
-from latens.evaluation.complete import LARGE, Completed
+from latens.evaluation.complete import Completed
 from latens.evaluation.linear_answer import Gaussian, around, closed_form, latents_of, linear_answer
 from latens.typing import Array, Key
 from latens.workflow.trained import TrainedModel
 
 POWERS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """The powers of the likelihood of what is seen that are tried."""
+
+NEAR = 1024
+"""Cells of a row above which its decoder is made linear once for all rows: anew for each takes too long."""
 
 JUDGED = 32
 """Validation rows that judge, at most."""
@@ -55,7 +58,7 @@ class Way(NamedTuple):
 
 def near_zero(model: Any, batch: Batch) -> Gaussian | None:
     """The decoder made linear at zero, for large rows without conditions; None where it has no variances."""
-    if cells_of(batch) <= LARGE or batch.cond is not None:
+    if cells_of(batch) <= NEAR or batch.cond is not None:
         return None
     prior = getattr(model, "prior", None)
     try:
