@@ -156,11 +156,33 @@ def test_the_rival_is_the_gaussian_that_the_model_began_with():
     assert conditioned(replace(rows, model=linear_gaussian("prior"))) is None
 
 
-def test_words_of_both_errors():
-    x, mean = np.zeros((4, 3)), np.full((4, 3), 2.0)
+def test_words_of_all_errors():
+    table, x = load(np.zeros((4, 3), np.float32)).schema, np.zeros((4, 3))
     hidden = np.array([[True, True, False]] * 4)
-    told = _beside(mean, np.ones((4, 3)), x, hidden)
+    two, one = np.full((4, 3), 2.0), np.ones((4, 3))
+    told = _beside(table, two, one, x, hidden)
     assert told == {"error": 2.0, "gaussian": {"error": 1.0, "nearer": True}}
-    assert _beside_text(told).endswith("2; of a conditioned Gaussian 1, which is nearer: train longer")
-    other = _beside(np.ones((4, 3)), mean, x, hidden)
-    assert (other["gaussian"]["nearer"], _beside_text(other)[-1]) == (False, "2")
+    assert "2; by a conditioned Gaussian 1\npoor: by a conditioned Gaussian it is nearer" in _beside_text(told, table)
+    other = _beside(table, one, two, x, hidden)
+    assert (other["gaussian"]["nearer"], _beside_text(other, table)[-1]) == (False, "2")
+    assert _beside(table, one, None, x, hidden) == {}
+
+
+def test_the_edge_and_a_plain_colour_stand_beside_a_picture():
+    """Rows of 0, hidden ones of 30, and rows of 60: the edge is exact, the mean of what is seen too."""
+    x = np.repeat(np.array([0.0, 30.0, 60.0]), 9).reshape(1, 3, 9).repeat(4, axis=0)
+    x[:, 1, :] += np.where(np.arange(9) % 2, 10.0, -10.0)
+    schema = load(np.r_[x, 255 + 0 * x].astype(np.uint8)).schema
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, 1] = True
+    told = _beside(schema, x + 20.0, None, x, hidden)
+    assert abs(told["edge"]["error"] - 10.0) < 1e-3
+    assert (told["error"], told["edge"]["nearer"], told["poor"]) == (20.0, True, True)
+    assert abs(told["flat"] - 10.0) < 1e-6
+    text = _beside_text(told, schema)
+    assert text.startswith("error of the mean where it is hidden: 20 of 255 levels; filled from the edge alone 10")
+    assert text.endswith("poor: filled from the edge alone it is nearer; train longer")
+    good = _beside(schema, x + 5.9, None, x, hidden)
+    assert (good["edge"]["nearer"], good["poor"]) == (False, False)
+    assert "poor" not in _beside_text(good, schema)
+    assert "off by 10;" in _beside_text(_beside(schema, x + 6.1, None, x, hidden), schema)

@@ -18,7 +18,7 @@ from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
 from latens.evaluation.impute import MANY
-from latens.evaluation.linear_answer import linear_answer
+from latens.evaluation.linear_answer import Gaussian, linear_answer
 from latens.evaluation.reductions import Reduction
 from latens.io.keys import IMPUTED_EVENTS, PRIOR_SAMPLES, RESAMPLED
 from latens.typing import Array, Float, Key, Nats
@@ -79,6 +79,8 @@ def complete(
     starts: int = 4,
     mean: bool = False,
     reduction: Reduction | None = None,
+    power: float = 1.0,
+    decoded: bool = False,
     each: Callable[["Completed"], Any] | None = None,
 ) -> Completed:
     r"""Complete rows of which a part is hidden: its mean, samples of it, and log p of what is seen."""
@@ -92,9 +94,13 @@ def complete(
     # take them to the power at which they are worth ten. One more part of the mixture is the posterior as if the
     # decoder were linear, with all correlations: that of a linear Gaussian is exact. Posteriors that share arrays among
     # rows (flows, hierarchies) are taken as they are.
+    # power: that of the likelihood of what is seen: neighbours repeat one another, so that pixels tell less than as
+    # many independent numbers. Then `log_seen` is of that likelihood as well.
+    # decoded: whether mean and draws are of p(x | z) also where a row is seen, whatever was seen there.
     # each: called with every block of rows as soon as it is done, in order.
     # Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; mixtures as proposals: Owen & Zhou (2000).
     options = {"num_draws": num_draws, "num_samples": num_samples, "steps": steps, "starts": starts, "means": mean}
+    options |= {"power": power, "decoded": decoded}
     function = Partial(_complete, reduction=reduction, **options)
     told = None if each is None else lambda block: each(Completed(*block))
     return Completed(*map_rows(function, replace(rows, batch_size=_rows_at_once(rows.batch)), told))
@@ -129,12 +135,16 @@ class Hidden(NamedTuple):
 
 
 @of_rows
-def log_hidden(rows: Rows, *, num_samples: int = 1000, steps: int = 100, starts: int = 4) -> Hidden:
+def log_hidden(
+    rows: Rows, *, num_samples: int = 1000, steps: int = 100, starts: int = 4, near: Gaussian | None = None
+) -> Hidden:
     r"""Estimate $\log p(x_{hidden} \mid x_{seen})$ of rows whose values are all known; `mask` is of what is seen."""
     # Both are sums over the same z, half of them from Normals refined for what is seen, half from such for all of x,
     # and weighed by the mixture: $\log\sum_k w_k\,p(x_{hidden} \mid z_k) - \log\sum_k w_k$. So a log probability is
     # never above 0, and a z that explains the whole row also counts in what is seen of it.
-    function = Partial(_log_hidden, num_samples=num_samples, steps=steps, starts=starts)
+    # near: the decoder made linear at zero, whose slope then serves the linear answer of every row. Nothing is then
+    # refined by gradient steps: of large pictures that takes most of the time, and the linear answer has all weight.
+    function = Partial(_log_hidden, num_samples=num_samples, steps=steps, starts=starts, near=near)
     found = map_rows(function, replace(rows, batch_size=_rows_at_once(rows.batch)))
     words = ("all of x", "what is seen")
     both = [as_log_marginals(one, num_samples, f"log p of {name}", rows.batch) for one, name in zip(found, words)]
@@ -142,7 +152,7 @@ def log_hidden(rows: Rows, *, num_samples: int = 1000, steps: int = 100, starts:
 
 
 def _log_hidden(
-    model: Any, batch: Batch, key: Key, num_samples: int, steps: int, starts: int
+    model: Any, batch: Batch, key: Key, num_samples: int, steps: int, starts: int, near: Gaussian | None
 ) -> tuple[WeightSummary, WeightSummary]:
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array]:
         start_key, ascent_key, draw_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
@@ -158,17 +168,19 @@ def _log_hidden(
             options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
             prior, decode = model.prior(cond=cond), lambda z: model.likelihood(z, cond=cond)
 
+            climbing = climbs(model) and near is None
+
             def refined(one: Any) -> Any:
-                firsts = _starts(encoded(one), prior, starts if steps and climbs(model) else 1, start_key)
+                firsts = _starts(encoded(one), prior, starts if steps and climbing else 1, start_key)
                 climb = lambda q, k: ascend(Partial(log_joint, mask=one), q, key=k, **options)  # noqa: E731
-                if climbs(model):
+                if climbing:
                     firsts = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
                 return firsts
 
             several = jax.lax.map(refined, masks)
             several = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), several)
             if steps:
-                both = jax.lax.map(lambda one: linear_answer(decode, encoded(one), x, one, None), masks)
+                both = jax.lax.map(lambda one: linear_answer(decode, encoded(one), x, one, None, near=near), masks)
                 several = _beside(several, [jax.tree.map(lambda leaf, k=k: leaf[k], both) for k in range(2)])
             z, log_q = _of_mixture(several, num_samples, draw_key)
             # In turn, so that every block of the draws has as many of each Normal.
@@ -195,6 +207,8 @@ def _complete(
     starts: int,
     means: bool,
     reduction: Reduction | None,
+    power: float,
+    decoded: bool,
 ) -> tuple[Array, Array, Array, Array]:
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array, Array, Array]:
         own = jax.random.fold_in(key, row_id)
@@ -202,7 +216,8 @@ def _complete(
 
         def log_joint(z: Any, by_moments: bool = False) -> Nats:
             if reduction is None:
-                return sum(model.log_joint(z, x, cond=cond, mask=mask), start=jnp.zeros(()))
+                log_prior, log_seen = model.log_joint(z, x, cond=cond, mask=mask)
+                return log_prior + (log_seen if power == 1.0 else power * log_seen)
             log_seen = reduction.log_prob(model.likelihood(z, cond=cond), x, by_moments=by_moments)
             return model.prior(cond=cond).log_prob(z) + log_seen
 
@@ -220,7 +235,7 @@ def _complete(
             firsts = _starts(found, prior, starts if climbs(model) else 1, first_key)
             options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
             climb = lambda q, k: ascend(Partial(log_joint, by_moments=True), q, key=k, **options)  # noqa: E731
-            answer = linear_answer(decode, found, x, mask, reduction)
+            answer = linear_answer(decode, found, x, mask, reduction, power)
             if climbs(model):
                 firsts = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
             found = _beside(firsts, [answer])
@@ -238,7 +253,7 @@ def _complete(
         up_to = jnp.cumsum(share := _evened(log_weight))
         some = _resampled(z, share, choice_key) if _sums_levels(reduction, decode, z) else (z, share)
         # What is seen also tells the noise that hidden cells share with it.
-        given = decode if mask is None else lambda one: decode(one).conditioned(x, mask)
+        given = decode if mask is None or decoded else lambda one: decode(one).conditioned(x, mask)
         mean = _mean_of(given, finished, *some, key=choice_key)
         which, events = jax.random.split(jax.random.fold_in(choice_key, IMPUTED_EVENTS))
         at = jax.random.uniform(which, (num_draws,)) * up_to[-1]
@@ -257,7 +272,9 @@ def _complete(
         draws = jax.lax.map(
             lambda pair: event(*pair), (chosen, jax.random.split(events, num_draws)), batch_size=_AT_ONCE
         )
-        if mask is not None:
+        if decoded:
+            pass
+        elif mask is not None:
             mean, draws = jnp.where(mask, x, mean), jnp.where(mask, x, draws)
         elif reduction is None:
             mean, draws = x.astype(mean.dtype), jnp.broadcast_to(x, draws.shape).astype(draws.dtype)

@@ -53,6 +53,10 @@ class Gaussian(NamedTuple):
         log_seen = -0.5 * (squared + log_det + count * math.log(2.0 * math.pi))
         return FullNormal(loc, jnp.tril(tril, -1) + jnp.diag(jnp.log(jnp.diagonal(tril)))), log_seen
 
+    def powered(self, power: float | Array) -> "Gaussian":
+        """The Gaussian under which what is seen counts to a power of its likelihood: its noise is that much larger."""
+        return self._replace(noise=self.noise / power)
+
     def completed(
         self, z: Float[Array, " n"], seen: Array, mask: Bool[Array, "..."] | None, reduction: Reduction | None
     ) -> Float[Array, " d"]:
@@ -116,15 +120,18 @@ class Conditioned(NamedTuple):
 
 
 @of_rows
-def conditioned(rows: Rows, *, reduction: Reduction | None = None) -> Conditioned | None:
+def conditioned(rows: Rows, *, reduction: Reduction | None = None, power: float = 1.0) -> Conditioned | None:
     """Complete rows by the Gaussian of factors that a model began with; None where it began with none."""
+    # power: that of the likelihood of what is seen, for the mean; log densities are those of the Gaussian as it is.
     # Of whole numbers x the density is that of x + u with uniform u, which bounds their probability.
     if closed_form(rows.model) is None:
         return None
-    return Conditioned(*map_rows(Partial(_conditioned, reduction=reduction), rows))
+    return Conditioned(*map_rows(Partial(_conditioned, reduction=reduction, power=power), rows))
 
 
-def _conditioned(model: Any, batch: Batch, key: Key, reduction: Reduction | None) -> tuple[Array, Array, Array]:
+def _conditioned(
+    model: Any, batch: Batch, key: Key, reduction: Reduction | None, power: float
+) -> tuple[Array, Array, Array]:
     found = closed_form(model)
     assert found is not None
     shape, whole = model.decoder.head.shape, reduction is None and model.decoder.head.sees == "whole"
@@ -135,16 +142,52 @@ def _conditioned(model: Any, batch: Batch, key: Key, reduction: Reduction | None
         if whole:
             seen = seen + jax.random.uniform(jax.random.fold_in(key, row_id), seen.shape) - 0.5
         if reduction is not None or mask is None:
-            q, log_seen = one.answer(seen, mask, reduction)
+            q, log_seen = one.powered(power).answer(seen, mask, reduction)
             log_all = jnp.nan if reduction is not None else log_seen
         else:
             # One after the other, as `answer` says of calls of LAPACK.
-            both = jax.lax.map(lambda own: one.answer(seen, own, None), jnp.stack([mask, jnp.ones_like(mask)]))
-            (q, log_seen), (_, log_all) = (jax.tree.map(lambda leaf, k=k: leaf[k], both) for k in range(2))
+            masks = [mask, mask, jnp.ones_like(mask)] if power != 1.0 else [mask, jnp.ones_like(mask)]
+            powers = jnp.asarray([power, *[1.0] * (len(masks) - 1)])
+            several = jax.lax.map(
+                lambda own: one.powered(own[1]).answer(seen, own[0], None), (jnp.stack(masks), powers)
+            )
+            q, log_seen, log_all = jax.tree.map(lambda leaf: leaf[0], several[0]), several[1][-2], several[1][-1]
         made = found.completed(q.loc, jnp.asarray(x, jnp.float32), mask, reduction)
         return made.reshape(shape), log_seen, log_all - log_seen
 
     return jax.vmap(of_row)(batch.x, batch.row_id, batch.mask)
+
+
+def latents_of(
+    made: Gaussian,
+    x: Float[np.ndarray, "n d"],
+    seen: Bool[np.ndarray, "n d"],
+    powers: tuple[float, ...],
+    noise: Float[np.ndarray, "n p m"] | None = None,
+) -> Float[np.ndarray, "n p m"]:
+    r"""The mean of $p(z \mid x_{seen})$ with each power t of the likelihood, $(I + t G)^{-1} t\,b$; in NumPy."""
+    # made: its mean may be one for each row.
+    # noise: standard Normal numbers, of which draws are made in place of means.
+    # $G = W^T N^{-1} W$ and $b = W^T N^{-1} (x - \mu)$ over what is seen: once for each mask, whatever the power.
+    mean, slope, own = (np.asarray(part, np.float64) for part in made)
+    groups, cells = own.shape[:2]
+    found, masks = np.zeros((len(x), len(powers), slope.shape[1])), [one.tobytes() for one in seen]
+    for name in dict.fromkeys(masks):
+        rows = [row for row, mask in enumerate(masks) if mask == name]
+        at = seen[rows[0]].reshape(groups, cells)
+        some = at.any(axis=1)
+        inner = np.where(at[:, :, None] & at[:, None], own, np.eye(cells))[some]
+        along = np.where(at[..., None], slope.reshape(groups, cells, -1), 0.0)[some]
+        precise = np.linalg.solve(inner, along).reshape(-1, slope.shape[1])
+        left = np.where(at, (x - mean)[rows].reshape(-1, groups, cells), 0.0)[:, some].reshape(len(rows), -1)
+        values, vectors = np.linalg.eigh(along.reshape(precise.shape).T @ precise)
+        right = left @ precise @ vectors
+        for k, power in enumerate(powers):
+            of_axes = power * right / (1.0 + power * values)
+            if noise is not None:
+                of_axes = of_axes + noise[rows, k] / np.sqrt(1.0 + power * values)
+            found[rows, k] = of_axes @ vectors.T
+    return found
 
 
 def closed_form(model: Any) -> Gaussian | None:
@@ -162,10 +205,18 @@ def closed_form(model: Any) -> Gaussian | None:
 
 
 def linear_answer(
-    decode: Callable[[Any], Any], q: Any, seen: Array, mask: Bool[Array, "..."] | None, reduction: Reduction | None
+    decode: Callable[[Any], Any],
+    q: Any,
+    seen: Array,
+    mask: Bool[Array, "..."] | None,
+    reduction: Reduction | None,
+    power: float | Array = 1.0,
+    near: Gaussian | None = None,
 ) -> FullNormal | None:
     """The posterior of a latent as if the decoder were linear; None where its rows have no variances."""
     # q: the encoder's posterior, whose kind of latent it is.
+    # power: that of the likelihood of what is seen.
+    # near: the decoder made linear at zero, whose slope and noise then serve everywhere; None finds them anew.
     if not isinstance(q, DiagonalNormal) or q.loc.ndim != 1:
         return None
     try:
@@ -176,7 +227,12 @@ def linear_answer(
     first = FullNormal(jnp.zeros_like(q.loc), jnp.zeros((n, n), q.loc.dtype))
 
     def again(_: Array, last: FullNormal) -> FullNormal:
-        found, _ = _around(decode, last.loc).answer(seen, mask, reduction)
+        if near is None:
+            made = around(decode, last.loc)
+        else:
+            at = jnp.reshape(decode(last.loc).moments()[0], -1)
+            made = near._replace(mean=at - near.slope @ last.loc)
+        found, _ = made.powered(power).answer(seen, mask, reduction)
         return jax.tree.map(lambda new, old: new.astype(old.dtype), found, last)
 
     return jax.lax.fori_loop(0, _ROUNDS, again, first)
@@ -187,7 +243,7 @@ def _solved(factors: tuple[Array, Array], right: Float[Array, "g c n"]) -> Float
     return jax.vmap(lambda lu, pivot, b: lu_solve((lu, pivot), b))(*factors, right)
 
 
-def _around(decode: Callable[[Any], Any], z: Float[Array, " n"]) -> Gaussian:
+def around(decode: Callable[[Any], Any], z: Float[Array, " n"]) -> Gaussian:
     """A decoder made linear near a latent, with the noise that it has there."""
     mean, spread = decode(z).moments()
     along = lambda axis: jax.jvp(lambda one: decode(one).moments()[0], (z,), (axis,))[1].reshape(-1)  # noqa: E731

@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
-from latens.errors import UsageError
+from latens.errors import LatensError, UsageError
 from latens.io.waiting import doing
 from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Given, Made, Seed, Verb, Work, arg, draws, number, parts, whole
 
 if TYPE_CHECKING:
-    from latens.data import Dataset
+    from latens.data import Dataset, Schema
     from latens.evaluation.complete import Completed
     from latens.evaluation.reductions import Reduction
+    from latens.workflow.hidden import Way
 
 MOST_IMAGES = 16
 """Rows that a picture of completions shows."""
@@ -28,6 +29,16 @@ _STEPS = (
     "the encoder's)"
 )
 _DRAWS = "draws of z (default 1000, of pictures of more than 4096 numbers 200)"
+
+_POWER = (
+    "what is seen counts to the power T of its likelihood, as neighbours repeat one another (default: what hidden "
+    "parts of the run's validation rows ask for; 1 takes the model as it is)"
+)
+POOR = 0.6
+"""The share of the error of a plain colour above which it is said that little comes back."""
+
+NEAR_BLOCK = 8
+"""Large pictures that are completed together."""
 
 KEPT_EVERY = 2.0
 """Seconds from one writing of the answers so far to the next."""
@@ -47,6 +58,7 @@ class Complete(Verb):
     num_samples: Annotated[int | None, arg(_DRAWS, metavar="K", kind=draws)] = None
     draws: Annotated[int, arg("answers for each picture (default 8)", metavar="M", kind=parts)] = 8
     mean: Annotated[bool, arg("answers are means of p(x | z), without noise; z is drawn")] = False
+    power: Annotated[float | None, arg(_POWER, metavar="T", kind=number(1e-6, 1.0))] = None
     steps: Annotated[int | None, arg(_STEPS, metavar="N", kind=whole(0, 10_000))] = None
     given: Given = None
     seed: Seed = 0
@@ -61,6 +73,9 @@ class Complete(Verb):
         if len(given) > 1:
             what = f"{given[0]} and {given[1]} both say what is seen of a picture."
             raise UsageError(what, where=given[1], fix="Give one of them.")
+        if self.power is not None and given and given[0] not in ("--region", "--mask"):
+            what = f"--power does not go with {given[0]}."
+            raise UsageError(what, where="--power", fix="Leave --power out, or give --region or --mask.")
         reduction = reduction_of(trained, self.grey, self.scale, self.noise)
         hidden = hidden_part(trained, self.region, self.mask)
         if not given:
@@ -70,7 +85,7 @@ class Complete(Verb):
         if at.picture:
             positions = positions[:: max(1, -(-len(positions) // MOST_IMAGES))]
         yield f"complete {len(positions)} rows of {data.name}"
-        how = self._effort(at, len(positions))
+        how = self._effort(at)
         try:
             if reduction is None:
                 filled = self._part(at, data, positions, hidden, how)
@@ -80,35 +95,42 @@ class Complete(Verb):
             if at.kept:
                 at.say(f"{at.out}: {at.kept} of {len(positions)} rows, those that were done")
             raise
-        line, few = filled.line, int((filled.effective < 10).sum())
+        few = int((filled.effective < 10).sum()) if filled.told.get("weighed", True) else 0
+        line = filled.line
         if few:
             fewer = f"{few} of {len(positions)} rows hang on fewer than 10 of the {how['num_samples']} draws of z"
             line += f"\n{fewer}: answers vary too little; raise --steps first, then --num-samples"
         if at.picture:
             last = "" if filled.original is None else ", the original"
             line += f"\nfrom left to right: what is seen, the mean, {self.draws} draws{last}"
-            line += "" if self.mean else "\ndraws have the noise of single pixels; --mean shows answers without it"
+            if not self.mean and not filled.told.get("carried"):
+                line += "\ndraws have the noise of single pixels; --mean shows answers without it"
         made = self._made(at, data, positions, filled)
         made.value = {"rows": len(positions), **filled.told, "rows_on_few_draws": few}
         made.text = f"{len(positions)} row{'s' * (len(positions) != 1)} of {data.name}, {line}"
         return made
 
-    def _effort(self, at: At, rows: int) -> dict[str, int]:
-        """The draws of z and gradient steps of every row; of large ones it is said what they are."""
+    def _effort(self, at: At) -> dict[str, int]:
+        """The draws of z and gradient steps of every row."""
         from latens.evaluation.complete import effort
 
-        usual = effort(int(np.prod(at.trained.schema.shape)))
         asked = {"num_samples": self.num_samples, "steps": self.steps}
-        found = usual | {name: value for name, value in asked.items() if value is not None}
-        if usual != effort(1) and None in asked.values():
-            each = f"{found['num_samples']} draws of z and {found['steps']} steps each"
+        found = effort(int(np.prod(at.trained.schema.shape)))
+        return found | {name: value for name, value in asked.items() if value is not None}
+
+    def _say_effort(self, at: At, rows: int, how: dict[str, int]) -> None:
+        """Say of large rows what takes long."""
+        from latens.evaluation.complete import effort
+
+        if effort(int(np.prod(at.trained.schema.shape))) != effort(1) and None in (self.num_samples, self.steps):
+            each = f"{how['num_samples']} draws of z and {how['steps']} steps each"
             size = "a row of this size takes long (--num-samples, --steps)"
             at.say(f"{rows} row{'s' * (rows > 1)}, one by one, by {each}: {size}")
-        return found
 
     def _made(self, at: At, data: "Dataset", positions: "np.ndarray", filled: "_Filled") -> Made:
         """What a file of these rows holds; the first of the positions where fewer are done."""
         from latens.pictures.images import shown
+        from latens.pictures.sheet import captioned
 
         def pixels() -> tuple[Any, int]:
             x, drawn, original = filled.seen, filled.draws, filled.original
@@ -117,25 +139,28 @@ class Complete(Verb):
             images += [] if original is None else [shown(at.trained.schema, original, scale)]
             if "mask" in filled.entries:
                 images[0] = _hatched(images[0], filled.entries["mask"])
-            return np.stack(images, axis=1).reshape(-1, *images[0].shape[1:]), len(images)
+            heads = ["mean", *(f"draw {k}" for k in range(1, self.draws + 1)), "original"][: len(images) - 1]
+            below = [text for name in names for text in (str(name), *heads)]
+            return captioned(np.stack(images, axis=1).reshape(-1, *images[0].shape[1:]), below), len(images)
 
         names = data.names[positions[: len(filled.mean)]]
         rows = {"row_id": names, "x": filled.mean, "draws": filled.draws, "effective": filled.effective}
         return Made(arrays=rows | filled.entries, pixels=pixels)
 
     def _answers(
-        self, at: At, data: "Dataset", positions: "np.ndarray", of: Any, answer: "Callable[[Completed], _Filled]",
-        **options: Any,
+        self, at: At, data: "Dataset", positions: "np.ndarray", answer: "Callable[[Completed], _Filled]",
+        units: "Callable[[Completed, slice], Completed]", run: "Callable[[Callable[[Completed], None]], Any]",
     ) -> "Completed":  # fmt: skip
         """Complete rows, and write those that are done every few seconds: what is stopped keeps them."""
-        from latens.evaluation.complete import Completed, complete
+        from latens.evaluation.complete import Completed
 
         blocks: list[Completed] = []
-        last = time.monotonic()
+        last, done = time.monotonic(), 0
 
         def each(block: Completed) -> None:
-            nonlocal last
-            blocks.append(block)
+            nonlocal last, done
+            blocks.append(units(block, slice(done, done + len(block.mean))))
+            done += len(block.mean)
             if at.writes and time.monotonic() - last > KEPT_EVERY:
                 so_far = Completed(*map(np.concatenate, zip(*blocks)))
                 self._made(at, data, positions, answer(so_far)).write(at.out)
@@ -143,15 +168,34 @@ class Complete(Verb):
                 last = time.monotonic()
 
         doing("drawing answers")
-        return complete(of, num_draws=self.draws, mean=self.mean, each=each, **options)
+        run(each)
+        return Completed(*map(np.concatenate, zip(*blocks)))
+
+    def _way(self, at: At, seen: "np.ndarray", near: Any) -> "Way":
+        """How much what is seen counts, as validation rows of the run say, where they are at hand."""
+        from latens.data.schema import image_shape
+        from latens.workflow.hidden import way_of
+
+        own, options = None, at.options
+        alone = image_shape(at.trained.schema) is None or getattr(at.trained.model, "missingness", None) is not None
+        if not alone and self.power != 1.0:
+            try:
+                own = at.load_of(None)
+            except LatensError:  # they have moved or changed, or nobody knows where they are
+                own = None
+            finally:
+                at.options = options
+        doing("how much seen pixels count")
+        return way_of(at.trained, own, seen, near, power=self.power, seed=self.seed)
 
     def _part(
         self, at: At, data: "Dataset", positions: "np.ndarray", hidden: "np.ndarray | None", how: dict[str, int]
     ) -> "_Filled":
         import dataclasses
 
-        from latens.evaluation.complete import log_hidden
+        from latens.evaluation.complete import LARGE, complete, log_hidden
         from latens.evaluation.linear_answer import conditioned
+        from latens.workflow.hidden import carried_on, near_answers, near_zero
 
         trained = at.trained
         x = np.asarray(data.x[positions])
@@ -165,21 +209,47 @@ class Complete(Verb):
         of = trained.rows(batch, seed=self.seed)
         known = data.mask is None or bool(data.mask[positions].all())
 
+        near = near_zero(trained.model, batch)
+        way = self._way(at, seen, near)
+        pixels = not self.mean and way.carry is None
+
+        def units(found: "Completed", rows: slice) -> "Completed":
+            mean, drawn = trained.data_units(found.mean, mean=True), trained.data_units(found.draws, mean=not pixels)
+            how_drawn = {"means": self.mean, "seeds": np.asarray(batch.row_id)[rows], "seed": self.seed}
+            mean, drawn = carried_on(trained, way, mean, drawn, x[rows], seen[rows], **how_drawn)
+            return found._replace(mean=mean, draws=drawn)
+
         def answer(found: "Completed", told: Any = None, line: str = "") -> _Filled:
             n = len(found.mean)
-            mean = np.where(seen[:n], x[:n], trained.data_units(found.mean, mean=True))
-            mean = evaluation.finite(mean, "mean", where=at.name)
-            drawn = np.where(seen[:n, None], x[:n, None], trained.data_units(found.draws, mean=self.mean))
+            mean = evaluation.finite(np.where(seen[:n], x[:n], found.mean), "mean", where=at.name)
+            drawn = np.where(seen[:n, None], x[:n, None], found.draws)
             original = x[:n] if known else None
             return _Filled(x[:n], mean, drawn, original, found.effective, {"mask": seen[:n]}, told or {}, line)
 
-        found = self._answers(at, data, positions, of, answer, **how)
+        def run(each: "Callable[[Completed], None]") -> None:
+            if way.near is None or way.power == 1.0:
+                self._say_effort(at, len(x), how)
+                how_decoded = {"mean": not pixels, "decoded": way.carry is not None}
+                complete(of, **{"num_draws": self.draws, "power": way.power, "each": each, **how_decoded, **how})
+                return
+            for start in range(0, len(x), NEAR_BLOCK):
+                part = jax.tree.map(lambda leaf, at=start: leaf[at : at + NEAR_BLOCK], batch)
+                each(near_answers(dataclasses.replace(of, batch=part), way, self.draws, not pixels))
+
+        found = self._answers(at, data, positions, answer, units, run)
         mean = answer(found).mean
-        told: dict[str, Any] = {"hidden": float(1 - seen.mean())}
-        line = f"{100 * (1 - seen.mean()):.0f} % hidden"
+        told: dict[str, Any] = {"hidden": float(1 - seen.mean()), "power": way.power}
+        told |= {"carried": way.carry is not None, "judged_rows": way.rows}
+        told |= {"weighed": way.near is None or way.power == 1.0}
+        line = f"{100 * (1 - seen.mean()):.0f} % hidden\n{_way_text(way)}"
+        if not known and way.errors is not None:
+            ours, edge = way.errors
+            told["error_on_validation_rows"] = {"error": ours, "edge": edge}
+            line += f"\nerror of the mean in validation rows with such gaps: {ours:.4g}; "
+            line += f"filled from the edge {edge:.4g}"
         if known:
             doing("how likely the hidden parts are")
-            hidden_rows = log_hidden(of, **how)
+            hidden_rows = log_hidden(of, near=near if x[0].size > LARGE else None, **how)
             rows = evaluation.finite(hidden_rows.rows, "log p(hidden | seen)", where=at.name)
             error = float(rows.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else None
             by_draws = hidden_rows.draws_error if np.isfinite(hidden_rows.draws_error) else None
@@ -188,14 +258,17 @@ class Complete(Verb):
             line += "" if error is None else f" ± {1.96 * error:.2f} (rows)"
             line += "" if by_draws is None else f" ± {1.96 * by_draws:.2f} (draws)"
             line += " nats a row, of what is hidden as it was"
+            line += "" if way.as_it_is else ", by the model as it is"
             if by_draws is None:
                 line += "; by how much the draws of z make it wrong is not known: raise --steps, then --num-samples"
-            if (rival := conditioned(of)) is not None:
-                means = np.where(seen, x, trained.data_units(rival.mean, mean=True))
-                beside = _beside(mean, means, x, ~seen)
-                beside["gaussian"]["log_hidden_given_seen"] = float(rival.log_hidden.mean())
+            rival = conditioned(of, power=way.rival_power)
+            means = None if rival is None else np.where(seen, x, trained.data_units(rival.mean, mean=True))
+            if beside := _beside(trained.schema, mean, means, x, ~seen):
+                if rival is not None:
+                    beside["gaussian"]["log_hidden_given_seen"] = float(rival.log_hidden.mean())
+                    line += f"\nlog p(hidden | seen) of a conditioned Gaussian: {rival.log_hidden.mean():.2f}"
                 told |= beside
-                line += f"\n{_beside_text(beside)}, and log p(hidden | seen) is {rival.log_hidden.mean():.2f}"
+                line += f"\n{_beside_text(beside, trained.schema)}"
         return answer(found, told, line)
 
     def _whole(
@@ -204,6 +277,7 @@ class Complete(Verb):
     ) -> "_Filled":  # fmt: skip
         from latens.data import Preparation
         from latens.evaluation import Rows
+        from latens.evaluation.complete import complete
         from latens.evaluation.linear_answer import conditioned
         from latens.verbs._hidden import reduced_rows
 
@@ -217,12 +291,17 @@ class Complete(Verb):
 
         def answer(found: "Completed", told: Any = None, line: str = "") -> _Filled:
             n = len(found.mean)
-            mean = evaluation.finite(trained.data_units(found.mean, mean=True), "mean", where=at.name)
-            drawn = trained.data_units(found.draws, mean=self.mean)
+            mean, drawn = evaluation.finite(found.mean, "mean", where=at.name), found.draws
             before = None if original is None else original[:n]
             return _Filled(seen[:n], mean, drawn, before, found.effective, {"seen": stored[:n]}, told or {}, line)
 
-        found = self._answers(at, data, positions, of, answer, reduction=reduction, **how)
+        def units(found: "Completed", rows: slice) -> "Completed":
+            drawn = trained.data_units(found.draws, mean=self.mean)
+            return found._replace(mean=trained.data_units(found.mean, mean=True), draws=drawn)
+
+        self._say_effort(at, len(stored), how)
+        options = {"num_draws": self.draws, "mean": self.mean, "reduction": reduction, **how}
+        found = self._answers(at, data, positions, answer, units, lambda each: complete(of, each=each, **options))
         mean = answer(found).mean
         line = "of the colours the grey is seen"
         if not self.grey:
@@ -242,9 +321,9 @@ class Complete(Verb):
             line += f"{rival.log_seen.mean():.2f}"
             if original is not None:
                 means = trained.data_units(rival.mean, mean=True)
-                beside = _beside(mean, means, original, np.ones(mean.shape, bool))
+                beside = _beside(trained.schema, mean, means, original, np.ones(mean.shape, bool))
                 told |= {"error": beside["error"], "gaussian": told["gaussian"] | beside["gaussian"]}
-                line += f"\n{_beside_text(beside)}"
+                line += f"\n{_beside_text(beside, trained.schema)}"
         return answer(found, told, line)
 
 
@@ -261,22 +340,66 @@ class _Filled(NamedTuple):
     line: str
 
 
-def _beside(mean: "np.ndarray", rival: "np.ndarray", x: "np.ndarray", hidden: "np.ndarray") -> dict[str, Any]:
-    """How far the means of hidden cells are from what they were, beside those of a conditioned Gaussian."""
-    x = np.asarray(x, np.float64)
-    ours, other = (np.where(hidden, np.square(one - x), 0.0).reshape(len(x), -1).sum(axis=1) for one in (mean, rival))
-    away = (ours - other) / hidden.reshape(len(x), -1).sum(axis=1).mean()
-    behind = len(x) > 1 and away.mean() > 2.0 * away.std(ddof=1) / np.sqrt(len(x))
-    cells = hidden.sum()
-    error, of_rival = (float(np.sqrt(one.sum() / cells)) for one in (ours, other))
-    return {"error": error, "gaussian": {"error": of_rival, "nearer": bool(behind)}}
+def _beside(
+    schema: "Schema", mean: "np.ndarray", gaussian: "np.ndarray | None", x: "np.ndarray", hidden: "np.ndarray"
+) -> dict[str, Any]:
+    """How far the means of hidden cells are from what they were, beside a Gaussian and what the edge alone says."""
+    # returns: the error, and for each rival its own and whether it is nearer by two standard errors.
+    from latens.data.schema import image_shape
+    from latens.evaluation.carry import filled_from_edge
+
+    x, cells = np.asarray(x, np.float64), max(int(hidden.sum()), 1)
+    away = lambda made: np.where(hidden, np.square(made - x), 0.0).reshape(len(x), -1).sum(axis=1)  # noqa: E731
+    ours, others = away(mean), {} if gaussian is None else {"gaussian": gaussian}
+    shape, flat = image_shape(schema), None
+    if shape is not None and not hidden.all():
+        whole = lambda one: one.reshape(len(x), *shape[:2], -1)  # noqa: E731
+        others["edge"] = filled_from_edge(whole(x), ~whole(hidden)).reshape(x.shape)
+        some = ~whole(hidden)
+        middle = np.where(some, whole(x), 0).sum(axis=(1, 2), keepdims=True)
+        middle = middle / np.maximum(some.sum(axis=(1, 2), keepdims=True), 1)
+        flat = float(np.sqrt(away(np.broadcast_to(middle, some.shape).reshape(x.shape)).sum() / cells))
+    if not others:
+        return {}
+    told: dict[str, Any] = {"error": float(np.sqrt(ours.sum() / cells))}
+    for name, made in others.items():
+        behind = (ours - (other := away(made))) / hidden.reshape(len(x), -1).sum(axis=1).mean()
+        nearer = len(x) > 1 and behind.mean() > 2.0 * behind.std(ddof=1) / np.sqrt(len(x))
+        told[name] = {"error": float(np.sqrt(other.sum() / cells)), "nearer": bool(nearer)}
+    if flat is not None:
+        told |= {"flat": flat, "poor": bool(told["error"] > POOR * flat)}
+    return told
 
 
-def _beside_text(told: dict[str, Any]) -> str:
-    """One sentence of both errors."""
-    rival = told["gaussian"]
-    text = f"error of the mean where it is hidden: {told['error']:.4g}; of a conditioned Gaussian {rival['error']:.4g}"
-    return f"{text}, which is nearer: train longer" if rival["nearer"] else text
+_RIVALS = {"edge": "filled from the edge alone", "gaussian": "by a conditioned Gaussian"}
+
+
+def _beside_text(told: dict[str, Any], schema: "Schema") -> str:
+    """One sentence of all errors, and another one where the model's is poor."""
+    unit = f" of {schema.levels - 1} levels" if schema.kind == "levels" and schema.levels else ""
+    text = f"error of the mean where it is hidden: {told['error']:.4g}{unit}"
+    nearer = [words for name, words in _RIVALS.items() if name in told and told[name]["nearer"]]
+    text += "".join(f"; {words} {told[name]['error']:.4g}" for name, words in _RIVALS.items() if name in told)
+    if nearer:
+        text += f"\npoor: {' and '.join(nearer)} it is nearer; train longer"
+    elif told.get("poor"):
+        text += f"\npoor: one plain colour, the mean of what is seen, is off by {told['flat']:.4g}; "
+        text += "what was hidden is mostly guessed"
+    return text
+
+
+def _way_text(way: "Way") -> str:
+    """What was done, in plain words."""
+    parts = [f"seen pixels count for {100 * way.power:.3g} % each, as neighbours repeat one another"]
+    if way.power == 1.0:
+        parts = ["seen pixels count in full"]
+    if way.carry is not None:
+        parts.append("what the model leaves at the edge of a gap goes on into it")
+    text = "; ".join(parts)
+    if not way.rows:
+        return text if way.power < 1.0 else f"{text}, as nothing else was chosen (--power)"
+    by = f"{text} (chosen on hidden parts of {way.rows} validation rows"
+    return f"{by})" if way.as_it_is else f"{by}; --power 1 takes the model as it is)"
 
 
 def _hatched(images: "np.ndarray", seen: "np.ndarray") -> "np.ndarray":

@@ -50,6 +50,7 @@ class Methods:
         num_samples: int | None = None,
         draws: int = 8,
         mean: bool = False,
+        power: float | None = None,
         steps: int | None = None,
         given: list[str] | None = None,
         seed: int = 0,
