@@ -126,7 +126,8 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
         fix = "Add them (with counts of 0 where they were looked for), or take them as missing: --unknown missing."
         raise DataError(what, where=where, fix=fix)
     if extra := len(have) - (len(wanted) - len(lacking)):
-        raw.notes += (f"{extra} genes that the model does not know are left out",)
+        words = "gene that the model does not know is" if extra == 1 else "genes that the model does not know are"
+        raw.notes += (f"{extra} {words} left out",)
     if have == wanted:
         return None
     at = [place[name] for name in wanted if name in place]
@@ -135,7 +136,8 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
     if not lacking:
         raw.x = x
         return None
-    raw.notes += (f"{len(lacking)} genes of the model are missing",)
+    one = len(lacking) == 1
+    raw.notes += (f"{len(lacking)} gene{'' if one else 's'} of the model {'is' if one else 'are'} missing",)
     found = np.array([name in place for name in wanted])
     raw.x = np.zeros((len(x), len(wanted)), x.dtype)
     raw.x[:, found] = np.asarray(x)
@@ -149,6 +151,11 @@ def _counted(raw: Raw, layers: Sequence[str], roles: ColumnRoles) -> Raw:
         also = f"; --layer takes one of {', '.join(raw.layers)}" if raw.layers else ""
         raw.notes += (f"{_matrix_of(roles.layer)} {_FRACTIONS}{also}",)
     return raw
+
+
+def counts_elsewhere(notes: Sequence[str]) -> str | None:
+    """The sentence that a matrix holds no counts and which layers there are, where the notes of cells have one."""
+    return next((note for note in notes if _FRACTIONS in note and "--layer" in note), None)
 
 
 _FRACTIONS = "holds fractions, not counts (log-normalised, say)"
