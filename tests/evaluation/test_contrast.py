@@ -20,18 +20,19 @@ from latens.workflow.expression import Contrast, contrast, every_batch, named_ba
 from latens.workflow.trained import TrainedModel
 
 
-def test_effects_are_those_of_their_mixture_by_quadrature() -> None:
+@pytest.mark.parametrize("c", [0.0, -0.3])
+def test_effects_are_those_of_their_mixture_by_quadrature(c: float) -> None:
     weight, scale = np.array([0.5, 0.3, 0.2]), np.array([0.0, 0.5, 2.0])
-    made = Shrunk(weight, scale, np.array([0.1, -1.5]), np.array([0.3, 0.8]))
+    made = Shrunk(weight, scale, np.array([0.1, -1.5]), np.array([0.3, 0.8]), c)
     for j, (b, s) in enumerate(zip(made.effect, made.error)):
 
         def density(x: float, b: float = b, s: float = s) -> Any:
-            return norm.pdf(b, x, s) * sum(w * norm.pdf(x, 0, c) for w, c in zip(weight[1:], scale[1:]))
+            return norm.pdf(b, x, s) * sum(w * norm.pdf(x, c, k) for w, k in zip(weight[1:], scale[1:]))
 
-        spike = weight[0] * norm.pdf(b, 0, s)
+        spike = weight[0] * norm.pdf(b, c, s)
         total = spike + quad(density, -15, 15)[0]
-        mean = quad(lambda x: x * density(x), -15, 15)[0] / total
-        second = quad(lambda x: x * x * density(x), -15, 15)[0] / total
+        mean = (c * spike + quad(lambda x: x * density(x), -15, 15)[0]) / total
+        second = (c * c * spike + quad(lambda x: x * x * density(x), -15, 15)[0]) / total
         inside = (spike + quad(density, -0.4, 0.4)[0]) / total
         np.testing.assert_allclose([made.mean[j], made.deviation[j]], [mean, np.sqrt(second - mean**2)], rtol=1e-6)
         np.testing.assert_allclose([made.within(0.4)[j], made.beyond(0.4)[j]], [inside, 1 - inside], rtol=1e-6)
@@ -51,6 +52,21 @@ def test_the_sizes_of_effects_are_learned() -> None:
     np.testing.assert_allclose(units[0].mean, 10 * units[1].mean, atol=1e-6)
     with pytest.raises(DataError, match="no numbers"):
         shrunk(np.array([1.0, 2.0]), np.array([0.1, 0.0]))
+
+
+def test_effects_that_most_have_are_what_others_are_shrunk_to() -> None:
+    """Of 1,000 effects 950 are -0.1, with errors of 0.05 to 0.6: around their median they are known twice as well."""
+    rng = np.random.default_rng(1)
+    error = rng.uniform(0.05, 0.6, 1000)
+    real = np.where(np.arange(1000) < 50, rng.choice([-2.0, 2.0], 1000), -0.1)
+    found, away = real + error * rng.normal(size=1000), []
+    for centre in (0.0, float(np.median(found))):
+        made = shrunk(found, error, centre)
+        away.append(np.sqrt(np.mean((made.mean - real)[50:] ** 2)))
+        np.testing.assert_allclose(shrunk(found + 1.0, error, centre + 1.0).mean, made.mean + 1.0, atol=1e-9)
+    assert made.mean[50:].mean() == pytest.approx(-0.1, abs=0.02)
+    assert away[1] < 0.06
+    assert away[0] > 0.1
 
 
 def test_expected_false_discoveries_by_enumeration() -> None:
@@ -133,7 +149,7 @@ def test_a_fold_change_is_that_of_a_linear_model_by_hand(by_hand: Any) -> None:
 
 def results(**given: Any) -> Contrast:
     zeros = np.zeros(4)
-    none: Any = {name: zeros for name in Contrast._fields}
+    none: Any = dict.fromkeys(Contrast._fields, zeros)
     both = (zeros + 1.0, zeros + 1.0)
     told = {"shown": both, "counts": both, "cells": (20, 20), "sizes": (20, 20), "shared": True}
     return Contrast(**none | told | {"genes": list("abcd")} | given)

@@ -77,5 +77,5 @@ def test_errors_are_the_spread_of_the_estimates(unlike: float) -> None:
     assert error.mean() == pytest.approx(estimate.std(), rel=0.12)
     held = np.mean(np.abs(estimate) <= 1.96 * error)
     assert 0.92 < held < 0.97
-    poisson = np.sqrt((1 / 240 + 1 / 320)) / np.log(2)
+    poisson = np.sqrt(1 / 240 + 1 / 320) / np.log(2)
     assert error.mean() / poisson == pytest.approx(1.0 if not unlike else 2.14, rel=0.15)

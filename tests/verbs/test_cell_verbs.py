@@ -144,6 +144,14 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     _, err = said(capsys, "fit", folder / "cells.h5ad", "--recipe", "cells", "--dry-run", code=3)
     assert "holds no counts" in err
     assert "--layer NAME" in err
+    # Without a recipe the cause is that X is no matrix of counts, and not that no recipe reads conditions.
+    _, err = said(capsys, "fit", folder / "cells.h5ad", "--condition", "donor", "--label", "type", "--dry-run", code=3)
+    assert "X holds fractions, not counts (log-normalised, say)" in err
+    assert "--layer counts (in Python layer='counts')" in err
+    assert "label=condition" not in err
+    other = ("--layer", "counts", "--recipe", "default", "--condition", "donor", "--dry-run")
+    _, err = said(capsys, "fit", folder / "cells.h5ad", *other, code=4)
+    assert "--set label=condition" in err
     assert following(kind_of(trained, lt.load_data(str(folder / "cells.h5ad"), layer="counts")), "r").startswith(
         "Next: latens figures r"
     )
@@ -176,11 +184,18 @@ def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFi
         np.testing.assert_allclose(new["obsm/X_latens"][:], trained.encode(data), atol=1e-6)
         assert new["obsm/X_latens"].attrs["encoding-type"] == "array"
         assert new["uns/note"][()] == b"kept"
+        about = {name: one[()].decode() for name, one in new["uns/latens/X_latens"].items()}
+        assert new["uns/latens/X_latens"].attrs["encoding-type"] == "dict"
+        assert about == {
+            "model": "run", "recipe": "cells", "batch_key": "donor", "how": "posterior means of latents",
+            "latens": lt.__version__,
+        }  # fmt: skip
         for name in ("X/data", "X/indices", "layers/counts", "obs/type/codes", "var/_index"):
             assert (new[name][:] == old[name][:]).all()
     said(capsys, "express", folder / "run", folder / "cells.h5ad", "--out", folder / "more.h5ad")
     with h5py.File(folder / "more.h5ad") as new:
         assert new["layers/latens_expression"].shape == (120, 10)
+        assert b"the mean over batches" in new["uns/latens/latens_expression/how"][()]
     _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=2)
     assert "a copy of DATA" in err
 

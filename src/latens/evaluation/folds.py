@@ -30,7 +30,7 @@ class CellSums:
         count: Float[np.ndarray, "n genes"],
         seen: Float[np.ndarray, "n genes"],
     ) -> None:
-        """Add cells: shares in draws of their latents, weighted counts, those expected, plain counts, and which tell."""
+        """Add cells: shares in draws of latents, weighted counts, those expected, plain counts, and which tell."""
         share = share.astype(np.float64)
         three = share.mean(axis=1), counted.astype(np.float64), expected.astype(np.float64)
         self.rows += len(share)
@@ -62,7 +62,7 @@ class CellSums:
 
 
 class Folds(NamedTuple):
-    """Logarithms to the base 2 of the mean shares of two groups, the error of their difference, and where it is from."""
+    """Logarithms to the base 2 of the mean shares of two groups, and the error of their difference."""
 
     first: Float[np.ndarray, " genes"]
     second: Float[np.ndarray, " genes"]
@@ -105,9 +105,7 @@ def folds(first: Mapping[int, CellSums], second: Mapping[int, CellSums]) -> Fold
         left = digamma(counts + 1.0) - np.log(worth + 1.0)
         # Cells differ by more than counts do: their own spread counts where it is larger than what few counts leave.
         shrink = worth / (counts + 1.0)
-        own = sum(
-            one.spread(w / one.rows / mean, w / e * shrink) for w, one, e in zip(weight, sums, expected[:, side])
-        )
+        own = sum(one.spread(w / one.rows / mean, w / e * shrink) for w, one, e in zip(weight, sums, expected[:, side]))
         within = sum(one.spread(w / one.rows / mean, np.zeros(1)) for w, one in zip(weight, sums))
         variance = variance + log_draws.var(axis=0) + np.maximum(own, within + polygamma(1, counts + 1.0))
         logs.append((log_draws.mean(axis=0) + left) / LOG2)

@@ -39,7 +39,7 @@ def projected(means: Float[np.ndarray, "n d"], kind: str, seed: int) -> dict[str
             fix = "pip install umap-learn, or take t-sne."
             raise ConfigError("umap-learn is not installed.", where="projection=umap", fix=fix) from None
         model = UMAP(n_neighbors=min(15, n - 1), random_state=seed, n_jobs=1)
-    # Threads wait for one another in every iteration, which takes longer than one alone where the machine has other work.
+    # Threads wait for one another in every iteration, which takes longer than one alone does on a busy machine.
     with threadpool_limits(limits=1, user_api="openmp"):
         found = np.asarray(model.fit_transform(np.asarray(means, np.float32)), np.float32)
     return {f"{TITLES[kind]} {i + 1}": found[:, i] for i in range(2)}

@@ -138,8 +138,8 @@ class Contrast(NamedTuple):
     def limits(self, names: tuple[str, str]) -> list[str]:
         """Sentences on what the differences rest on, where batches do not hold both groups."""
         if not self.shared:
-            what = f"warning: no batch holds enough cells of both {names[0]} and {names[1]}, so the differences rest on the"
-            return [f"{what} correction of batches: genes that batches change in one type alone look like changes"]
+            what = f"warning: no batch holds enough cells of both {names[0]} and {names[1]}, so the differences rest on"
+            return [f"{what} the correction of batches: genes that a batch changes in one type alone look like changes"]
         if self.cells == self.sizes:
             return []
         return [f"compared are {self.cells[0]} and {self.cells[1]} cells, those of batches that hold both groups"]
@@ -149,7 +149,7 @@ class Contrast(NamedTuple):
         return (self.discoveries <= fdr) & (self.probability > 0.5)
 
     def order(self, fdr: float) -> Int[np.ndarray, " genes"]:
-        r"""The genes as they are listed: those called first, by $|\beta| - 2$ deviations, rarely measured ones after."""
+        r"""The genes as listed: those called first, by $|\beta| - 2$ deviations, rarely measured ones after."""
         rare = np.maximum(*self.shown) < RARE
         return np.lexsort((2.0 * self.deviation - np.abs(self.fold), rare, ~self.called(fdr)))
 
@@ -179,7 +179,10 @@ def contrast(
         groups.append(group)
     made = folds(*groups)
     estimate = made.first - made.second
-    effects = shrunk(estimate, made.error)
+    # Shares sum to 1: where some genes have more, all others have a little less, and that is what most are shrunk to.
+    # Not of a panel in which they would all be called for it.
+    most = float(np.median(estimate))
+    effects = shrunk(estimate, made.error, most if abs(most) < delta else 0.0)
     probability = effects.beyond(delta)
     every = [merged(group) for group in groups]
     shown = tuple(one.shown / np.maximum(one.seen, 1.0) for one in every)
@@ -192,7 +195,7 @@ def contrast(
 
 
 def named_batches(trained: TrainedModel, data: Dataset) -> Int[np.ndarray, " n"]:
-    """Which combination of the names of its conditions each row has, as a code; conditions that are numbers are left."""
+    """Which combination of the names of its conditions each row has, as a code; numbers are left."""
     if data.cond is None or GIVEN not in data.cond:
         return np.zeros(len(data), np.int64)
     parts, at = [np.zeros((len(data), 1))], 0

@@ -135,6 +135,10 @@ def alike(codes: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n groups"]:
     return np.eye(count)[KMeans(count, n_init=2, random_state=0).fit_predict(codes)]
 
 
+PAIRED, MOST_PAIRED = 15, 64
+"""Nearest cells of another batch that a cell may be paired with, and batches that are compared pair by pair."""
+
+
 class DepthFactors(NamedTuple):
     """Where a model of counts begins: principal components of what its encoder sees, and the shares they say."""
 
@@ -151,6 +155,30 @@ class DepthFactors(NamedTuple):
     groups: Float[np.ndarray, "n groups"]  # which cells are alike, a 1 a row: among these batches say nothing
 
 
+def mutual(codes: Float[np.ndarray, "n k"], told: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pairs of cells of two batches, each among the nearest of the other's batch; None where there are no such."""
+    # Source: Haghverdi, Lun, Morgan & Marioni (2018), Nature Biotechnology 36, 421.
+    from sklearn.neighbors import NearestNeighbors
+
+    batch = np.unique(told, axis=0, return_inverse=True)[1].reshape(-1)
+    held = [rows for one in range(batch.max() + 1) if len(rows := np.flatnonzero(batch == one)) >= PAIRED]
+    if not 1 < len(held) <= MOST_PAIRED:
+        return None
+    found = [NearestNeighbors(n_neighbors=PAIRED, n_jobs=1).fit(codes[rows]) for rows in held]
+    first, second = [], []
+    for i, one in enumerate(held):
+        for j in range(i):
+            two = held[j]
+            near = np.zeros((2, len(one), len(two)), bool)
+            np.put_along_axis(near[0], found[j].kneighbors(codes[one], return_distance=False), True, axis=1)
+            np.put_along_axis(near[1].T, found[i].kneighbors(codes[two], return_distance=False), True, axis=1)
+            a, b = np.nonzero(near.all(axis=0))
+            first.append(one[a])
+            second.append(two[b])
+    pairs = np.concatenate(first), np.concatenate(second)
+    return pairs if len(pairs[0]) else None
+
+
 def _without(
     seen: np.ndarray, depth: np.ndarray, told: np.ndarray, count: int
 ) -> tuple[Components, np.ndarray, np.ndarray]:
@@ -161,9 +189,17 @@ def _without(
     beside = np.concatenate([depth, told], axis=1)
     says = np.linalg.lstsq(np.concatenate([beside, groups], axis=1), seen, rcond=1e-8)[0][:-1]
     made = principal(seen - beside @ says, count)
+    rest = seen - depth @ says[:1]
+    of_batches = np.zeros((told.shape[1], seen.shape[1]))
+    for _ in range(TURNS if told.shape[1] and count else 0):
+        now = principal(rest - told @ of_batches, count)
+        if (pairs := mutual((rest - told @ of_batches - now.mean) @ now.directions, told)) is None:
+            break
+        of_batches = np.linalg.lstsq(told[pairs[0]] - told[pairs[1]], rest[pairs[0]] - rest[pairs[1]], rcond=1e-8)[0]
+        says = np.concatenate([says[:1], of_batches])
+        made = principal(rest - told @ of_batches, count)
     for _ in range(TURNS if told.shape[1] and count else 0):
         groups = alike((seen - beside @ says - made.mean) @ made.directions)
-        rest = seen - depth @ says[:1]
         of_batches = np.linalg.lstsq(np.concatenate([told, groups], axis=1), rest, rcond=1e-8)[0][: told.shape[1]]
         says = np.concatenate([says[:1], of_batches])
         made = principal(rest - told @ of_batches, count)
@@ -180,8 +216,8 @@ def fit_depth_factors(
     of_residuals: bool = False,
 ) -> DepthFactors:
     """Principal components of residuals, or of logarithms at one depth, less what batches and depth say of them."""
-    # The latents of the encoder's map have no linear dependence on the depth in a batch, nor on the batch among cells that
-    # are alike, and variance 1 with what the counts leave unknown of them.
+    # The latents of the encoder's map have no linear dependence on the depth in a batch, nor on the batch among cells
+    # that are alike, and variance 1 with what the counts leave unknown of them.
     x = np.asarray(x, np.float64)
     depth = log_totals(x, mask)
     target = float(np.median(depth))
