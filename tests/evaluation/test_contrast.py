@@ -142,7 +142,7 @@ def test_a_fold_change_is_that_of_a_linear_model_by_hand(by_hand: Any) -> None:
     np.testing.assert_allclose(found.shown, [(x[group] > 0).mean(axis=0) for group in rows])
     np.testing.assert_allclose(found.counts, [x[group].mean(axis=0) for group in rows], rtol=1e-6)
     assert found.shown[0].tolist() == [1.0, 1.0, 1.0, 0.5]
-    back = contrast(trained, data, *rows[::-1], vectors, delta=0.25, draws=2)
+    back = contrast(trained, data, rows[1], rows[0], vectors, delta=0.25, draws=2)
     np.testing.assert_allclose(back.estimate, -found.estimate, atol=1e-5)
     np.testing.assert_allclose(back.probability, found.probability, atol=1e-5)
 
@@ -151,7 +151,7 @@ def results(**given: Any) -> Contrast:
     zeros = np.zeros(4)
     none: Any = dict.fromkeys(Contrast._fields, zeros)
     both = (zeros + 1.0, zeros + 1.0)
-    told = {"shown": both, "counts": both, "cells": (20, 20), "sizes": (20, 20), "shared": True}
+    told: dict[str, Any] = {"shown": both, "counts": both, "cells": (20, 20), "sizes": (20, 20), "shared": True}
     return Contrast(**none | told | {"genes": list("abcd")} | given)
 
 

@@ -112,7 +112,8 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
     # returns: true where a gene was counted, where genes are missing and `unknown` allows that; else None.
     if not _whole(raw.x):
         fix = "Give the counts, as the training cells had them."
-        fix = f"Name the layer with the counts: --layer {raw.layers[0]}." if raw.layers else fix
+        if raw.layers:
+            fix = f"Name the layer with the counts: --layer {raw.layers[0]} (in Python layer={raw.layers[0]!r})."
         raise DataError(f"{_matrix_of(layer)} {_FRACTIONS}; the model is of counts.", where=where, fix=fix)
     wanted, have = [column.name for column in schema.columns or ()], list(raw.columns or ())
     place = {name: at for at, name in enumerate(have)}
@@ -123,7 +124,8 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
     if lacking and unknown != "missing":
         some = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
         what = f"lacks {len(lacking)} of the model's {len(wanted)} genes: {some}."
-        fix = "Add them (with counts of 0 where they were looked for), or take them as missing: --unknown missing."
+        fix = "Add them (with counts of 0 where they were looked for), or take them as missing: --unknown missing"
+        fix += " (in Python unknown='missing')."
         raise DataError(what, where=where, fix=fix)
     if extra := len(have) - (len(wanted) - len(lacking)):
         words = "gene that the model does not know is" if extra == 1 else "genes that the model does not know are"

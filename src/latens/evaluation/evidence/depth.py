@@ -1,6 +1,6 @@
 """Counts given the total of each row, gene by gene: negative binomials whose shares depend on batches alone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -132,7 +132,8 @@ def alike(codes: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n groups"]:
     from sklearn.cluster import KMeans
 
     count = max(1, min(GROUPS, len(codes) // GROUP_ROWS))
-    return np.eye(count)[KMeans(count, n_init=2, random_state=0).fit_predict(codes)]
+    options: Any = {"n_init": 2, "random_state": 0}
+    return np.eye(count)[KMeans(count, **options).fit_predict(codes)]
 
 
 PAIRED, MOST_PAIRED = 15, 64
