@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Annotation, Text
 
-from latens.figures.volcano import MOST, NAMED, surest, volcano
+from latens.figures.volcano import MOST, NAMED, _cross, _meets, surest, volcano
 
 
 def drawn(p: np.ndarray, x: np.ndarray):
@@ -57,3 +57,35 @@ def test_names_lie_apart_and_have_a_line_where_they_are_moved() -> None:
     one = drawn(np.array([1e-9, 0.5]), np.array([1.0, -1.0]))[2]["g00"]
     assert one.arrow_patch is None
     assert np.hypot(*one.xyann) == pytest.approx(6.0 + 2.6 * 3 + 2.0, abs=1e-6)
+
+
+def test_the_picture_names_the_genes_that_a_list_begins_with() -> None:
+    x, p = np.linspace(1, 4, 30), 10.0 ** -np.linspace(2, 14, 30)
+    order = np.random.default_rng(0).permutation(30)
+    ax, _ = volcano(x, p, p < 1.0, [f"g{j:02d}" for j in range(30)], ("T", "B"), delta=0.25, order=order)
+    said = {text.get_text() for text in ax.texts if isinstance(text, Annotation)}
+    assert said == {f"g{j:02d}" for j in order[:NAMED]}
+
+
+def test_names_at_the_line_of_those_cut_have_room_and_their_lines_do_not_cross() -> None:
+    x, p = np.concatenate([np.linspace(-4, -1, 6), np.linspace(1, 4, 6)]), np.full(12, 1e-30)
+    ax, _, said = drawn(p, x)
+    assert len(said) == 13  # all names, and what the line is
+    assert ax.get_ylim()[1] > 1.25 * MOST
+    ax.figure.canvas.draw()
+    boxes = {name: Text.get_window_extent(text) for name, text in said.items()}
+    assert not any(a.overlaps(b) for m, a in boxes.items() for n, b in boxes.items() if m != n)
+    ends = [(ax.transData.transform(t.xy), ax.transData.transform(t.xy) + np.array(t.xyann) * ax.figure.dpi / 72)
+            for t in said.values() if t.arrow_patch is not None]  # fmt: skip
+    assert not any(_cross(one, two) for i, one in enumerate(ends) for two in ends[:i])
+
+
+def test_lines_that_cross_and_boxes_that_they_meet() -> None:
+    o, a, b, c = (np.array(at, float) for at in ((0, 0), (2, 2), (0, 2), (2, 0)))
+    assert _cross((o, a), (b, c))
+    assert not _cross((o, b), (c, a))
+    half = np.array([0.5, 0.5])
+    assert _meets(o, a, np.array([1.0, 1.0]), half)
+    assert not _meets(o, a, np.array([2.0, 0.0]), half)
+    assert not _meets(o, np.array([0.4, 0.4]), np.array([1.0, 1.0]), half)
+    assert not _meets(o, b, np.array([1.0, 1.0]), half)

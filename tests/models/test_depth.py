@@ -14,7 +14,7 @@ from latens.config import override
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import as_batch
 from latens.errors import ConfigError, DataError
-from latens.evaluation.evidence.depth import depth_baseline, fit_counts, fit_depth_factors, log_totals
+from latens.evaluation.evidence.depth import GROUP_ROWS, depth_baseline, fit_counts, fit_depth_factors, log_totals
 from latens.models import DepthHead, DepthInput
 from latens.models.heads.depth import residuals
 from latens.trees import Frozen
@@ -181,9 +181,39 @@ def test_components_depend_on_neither_depth_nor_batch(of_residuals: bool) -> Non
     seen = seen_of(x, made)
     np.testing.assert_allclose(seen.mean(axis=0), 0.0, atol=1e-10)
     z = np.concatenate([seen, ((depth - made.target) / made.spread)[:, None], given], axis=1) @ made.up + made.at
-    assert np.abs(np.corrcoef(np.column_stack([z, depth, batch]).T)[:2, 2:]).max() < 1e-10
+    ones = np.ones((len(x), 1))
+    of_depth = np.linalg.lstsq(np.concatenate([depth[:, None], given, ones], axis=1), z)[0][0]
+    of_batch = np.linalg.lstsq(np.concatenate([given, made.groups], axis=1), z)[0][0]
+    assert np.abs([of_depth, of_batch]).max() < 1e-10
+    assert made.groups.shape == (len(x), len(x) // GROUP_ROWS)
+    assert (made.groups.sum(axis=1) == 1).all()
     np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=1e-10)
     np.testing.assert_allclose(z.var(axis=0) + made.scale**2, 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.2, 0.7)])
+def test_what_a_batch_adds_is_not_what_types_it_holds(shares: tuple[float, float]) -> None:
+    """Of two types the second is this share of either batch; five genes tell them apart, four others the batches."""
+    rng = np.random.default_rng(3)
+    batch = np.arange(1200) % 2
+    kind = (rng.random(1200) < np.array(shares)[batch]).astype(int)
+    markers, changed = np.arange(30) < 5, (np.arange(30) >= 5) & (np.arange(30) < 9)
+    logits = np.linspace(0.0, 1.0, 30) + 1.5 * kind[:, None] * markers + 0.8 * batch[:, None] * changed
+    share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    x = rng.poisson(300 * share).astype(np.float64)
+    made = fit_depth_factors(x, batch[:, None] * 1.0, 3, of_residuals=True)
+    found = made.down[3] - np.median(made.down[3][9:])  # what the batch adds to logarithms of shares
+    np.testing.assert_allclose(found[changed], 0.8, atol=0.12)
+    np.testing.assert_allclose(found[markers], 0.0, atol=0.12)
+    means = np.log(x[batch == 1].sum(axis=0) / x[batch == 0].sum(axis=0))
+    wrong = np.abs((means - np.median(means[9:]))[markers]).mean()  # what the totals of the batches say
+    assert wrong < 0.1 if shares == (0.5, 0.5) else wrong > 0.4
+    # So the code that tells types is the same in both batches, in its standard deviations.
+    depth = log_totals(x)
+    z = np.column_stack([seen_of(x, made), (depth - made.target) / made.spread, batch]) @ made.up + made.at
+    for one in (0, 1):
+        apart = z[(kind == one) & (batch == 1)].mean(axis=0) - z[(kind == one) & (batch == 0)].mean(axis=0)
+        assert abs(apart[0]) < 0.2
 
 
 def config(**settings: Any) -> Any:

@@ -144,6 +144,11 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     _, err = said(capsys, "fit", folder / "cells.h5ad", "--recipe", "cells", "--dry-run", code=3)
     assert "holds no counts" in err
     assert "--layer NAME" in err
+    # Without a recipe the cause is that X is no matrix of counts, and not that no recipe reads conditions.
+    _, err = said(capsys, "fit", folder / "cells.h5ad", "--condition", "donor", "--label", "type", "--dry-run", code=3)
+    assert "X holds fractions, not counts (log-normalised, say)" in err
+    assert "--layer counts (in Python layer='counts')" in err
+    assert "label=condition" not in err
     assert following(kind_of(trained, lt.load_data(str(folder / "cells.h5ad"), layer="counts")), "r").startswith(
         "Next: latens figures r"
     )
@@ -176,11 +181,18 @@ def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFi
         np.testing.assert_allclose(new["obsm/X_latens"][:], trained.encode(data), atol=1e-6)
         assert new["obsm/X_latens"].attrs["encoding-type"] == "array"
         assert new["uns/note"][()] == b"kept"
+        about = {name: one[()].decode() for name, one in new["uns/latens/X_latens"].items()}
+        assert new["uns/latens/X_latens"].attrs["encoding-type"] == "dict"
+        assert about == {
+            "model": "run", "recipe": "cells", "batch_key": "donor", "how": "posterior means of latents",
+            "latens": lt.__version__,
+        }  # fmt: skip
         for name in ("X/data", "X/indices", "layers/counts", "obs/type/codes", "var/_index"):
             assert (new[name][:] == old[name][:]).all()
     said(capsys, "express", folder / "run", folder / "cells.h5ad", "--out", folder / "more.h5ad")
     with h5py.File(folder / "more.h5ad") as new:
         assert new["layers/latens_expression"].shape == (120, 10)
+        assert b"the mean over batches" in new["uns/latens/latens_expression/how"][()]
     _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=2)
     assert "a copy of DATA" in err
 
@@ -190,14 +202,17 @@ def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str
     known = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
     other = lt.load_data(str(folder / "new.h5ad"), schema=trained.schema)
     assert (np.asarray(other.x) == np.asarray(known.x)).all()
-    assert "1 genes that the model does not know are left out" in other.notes
+    assert "1 gene that the model does not know is left out" in other.notes
     with pytest.raises(DataError, match="lacks 1 of the model's 10 genes: 'g0'"):
         lt.load_data(str(folder / "fewer.h5ad"), schema=trained.schema)
+    with pytest.raises(DataError, match="in Python unknown='missing'"):
+        lt.load_data(str(folder / "fewer.h5ad"), schema=trained.schema)
     part = lt.load_data(str(folder / "fewer.h5ad"), schema=trained.schema, unknown="missing")
+    assert "1 gene of the model is missing" in part.notes
     assert part.mask is not None
     assert not part.mask[:, 0].any()
     assert part.mask[:, 1:].all()
-    with pytest.raises(DataError, match="has no name 'd2'"):
+    with pytest.raises(DataError, match=r"has no name 'd2'.*In Python unknown='missing', or another name"):
         lt.load_data(str(folder / "third.h5ad"), schema=trained.schema)
     third = lt.load_data(str(folder / "third.h5ad"), schema=trained.schema, condition={"donor": "d1"})
     assert third.cond is not None
@@ -318,15 +333,26 @@ def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.
     assert "b.png, " in err
     assert (folder / "b.png").read_bytes()[:4] == b"\x89PNG"
     table = np.genfromtxt(folder / "b.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
-    assert table["called"].tolist() == [int(fdr <= 0.05) for fdr in table["expected_fdr"]]
+    sure = (table["expected_fdr"] <= 0.05) & (table["probability"] > 0.5)
+    assert table["called"].tolist() == sure.astype(int).tolist()
     assert set(table["called"].tolist()) == {0, 1}
     assert set(zip(table["first"].tolist(), table["second"].tolist())) == {("t1", "t0")}
     np.testing.assert_allclose(table["mean_first"].sum(), 10_000, rtol=0.1)
-    # Those that are printed as equally sure stand by the size of the change.
-    shown = np.round(table["probability"], 3)
-    assert (np.diff(shown) <= 0).all()
-    for one in np.unique(shown):
-        assert (np.diff(np.abs(table["log2_fold_change"][shown == one])) <= 0).all()
+    # Every gene is in a tenth of the cells: those called first, by what they change at the least.
+    least = np.abs(table["log2_fold_change"]) - 2 * table["deviation"]
+    for called in (0, 1):
+        assert (np.diff(least[table["called"] == called]) <= 1e-9).all()
+    assert (np.diff(table["called"]) <= 0).all()
+    x, kind, _ = counts()
+    for side, code in (("first", 1), ("second", 0)):
+        at = [GENES.index(gene) for gene in table["gene"]]
+        np.testing.assert_allclose(table[f"cells_{side}"], (x[kind == code] > 0).mean(axis=0)[at], rtol=1e-6)
+        np.testing.assert_allclose(table[f"counts_{side}"], x[kind == code].mean(axis=0)[at], rtol=1e-6)
+    assert "t1: cells" in rest
+    assert "100 %" in rest
+    assert "warning" not in rest
+    apart, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "d0,d1", "--column", "donor")
+    assert "warning: no batch holds enough cells of both d0 and d1" in apart
     for wrong in ("b.csv,b.parquet", "b.png,c.png", "b.png,c.txt"):
         said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--out", wrong, code=2)
     for groups, words in (("t0,t9", "has no 't9'"), ("t0,t1,t2", "names no two groups")):

@@ -148,6 +148,7 @@ def vectors(
                 known = f"{one.name}={one.usually}"
                 fix = f"Count such cells as a known one ({', '.join(one.values[:8])}{', ...' * (one.width > 8)}): "
                 fix += f"--given {known}; or as the mean of all known ones: --unknown missing."
+                fix += " In Python unknown='missing', or another name in the column."
                 raise DataError(what, where=where, fix=fix if unknown else nearest(word, one.values))
             places.append(one.values.index(word) if word in one.values else one.width)
         hot = np.concatenate([np.eye(one.width), np.full((1, one.width), 1.0 / one.width)])

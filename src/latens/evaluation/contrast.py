@@ -17,19 +17,21 @@ NULL_ROWS = 10.0
 
 
 class Shrunk(NamedTuple):
-    r"""Effects given all estimates: a mixture of Normals around 0 is their prior, $\sum_k w_k N(0, \sigma_k^2)$."""
+    r"""Effects given all estimates: a mixture of Normals around c is their prior, $\sum_k w_k N(c, \sigma_k^2)$."""
 
     weight: Float[np.ndarray, " k"]  # of each component
     scale: Float[np.ndarray, " k"]  # its standard deviation; the first is 0: no effect at all
     effect: Float[np.ndarray, " n"]  # the estimates
     error: Float[np.ndarray, " n"]  # and their standard errors
+    centre: float = 0.0  # c, the effect that most have
 
     def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of each effect and component: its probability, and the mean and standard deviation of the effect in it."""
         both = self.scale**2 + self.error[:, None] ** 2
-        log = np.log(self.weight) - 0.5 * np.log(both) - 0.5 * self.effect[:, None] ** 2 / both
+        away = self.effect[:, None] - self.centre
+        log = np.log(self.weight) - 0.5 * np.log(both) - 0.5 * away**2 / both
         share = np.exp(log - log.max(axis=1, keepdims=True))
-        mean = self.effect[:, None] * self.scale**2 / both
+        mean = self.centre + away * self.scale**2 / both
         return share / share.sum(axis=1, keepdims=True), mean, self.scale * self.error[:, None] / np.sqrt(both)
 
     @property
@@ -57,12 +59,13 @@ class Shrunk(NamedTuple):
 
 
 @ALONE
-def shrunk(effect: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"]) -> Shrunk:
+def shrunk(effect: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"], centre: float = 0.0) -> Shrunk:
     """Shrink estimates of many effects, whose sizes are learned from all of them: adaptive shrinkage."""
     # An estimate $b_j \sim N(\beta_j, s_j^2)$ has the prior $\beta_j \sim \sum_k w_k N(0, \sigma_k^2)$ on a grid of
     # $\sigma_k$ with $\sigma_0 = 0$. The weights have the largest likelihood, by EM, with ten effects of 0 added.
     # Source: Stephens (2017), Biostatistics 18, 275.
-    b, s = np.asarray(effect, np.float64), np.asarray(error, np.float64)
+    # centre: the effect that they are shrunk to, and that the largest weight may have in place of 0.
+    b, s = np.asarray(effect, np.float64) - centre, np.asarray(error, np.float64)
     if b.ndim != 1 or b.shape != s.shape or not len(b) or not (np.isfinite(b).all() and (s > 0).all()):
         what = f"there are estimates of shape {b.shape} with errors of shape {s.shape}, or some that are no numbers."
         raise DataError(what, where="effect", fix="Give finite estimates, each with an error above 0.")
@@ -78,7 +81,7 @@ def shrunk(effect: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"]) -> S
         count = (share / share.sum(axis=1, keepdims=True)).sum(axis=0)
         count[0] += NULL_ROWS
         weight = np.maximum(count / count.sum(), 1e-12)
-    return Shrunk(weight, scale, b, s)
+    return Shrunk(weight, scale, b + centre, s, centre)
 
 
 def expected_discoveries(probability: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

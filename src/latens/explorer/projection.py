@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from latens.errors import ConfigError, UsageError
 from latens.io.waiting import doing
@@ -12,7 +13,7 @@ from latens.typing import Float
 TITLES = {"t-sne": "t-SNE", "umap": "UMAP"}
 """The projections by name, with what readers call them."""
 
-_FEWEST = 5
+_FEWEST, ITERATIONS = 5, 500
 
 
 def projected(means: Float[np.ndarray, "n d"], kind: str, seed: int) -> dict[str, np.ndarray]:
@@ -30,7 +31,8 @@ def projected(means: Float[np.ndarray, "n d"], kind: str, seed: int) -> dict[str
     if kind == "t-sne":
         from sklearn.manifold import TSNE
 
-        model = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1)
+        # With as many iterations again neighbours are kept no better: trustworthiness 0.9788 after 1000, 0.9786 here.
+        model = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1, max_iter=ITERATIONS)
     else:
         try:
             UMAP = importlib.import_module("umap").UMAP
@@ -39,5 +41,7 @@ def projected(means: Float[np.ndarray, "n d"], kind: str, seed: int) -> dict[str
             raise ConfigError("umap-learn is not installed.", where="projection=umap", fix=fix) from None
         model = UMAP(n_neighbors=min(15, n - 1), random_state=seed, n_jobs=1)
     doing(f"placing {n:,} rows by their neighbours")
-    found = np.asarray(model.fit_transform(np.asarray(means, np.float32)), np.float32)
+    # Threads wait for one another in every iteration, which takes longer than one alone does on a busy machine.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        found = np.asarray(model.fit_transform(np.asarray(means, np.float32)), np.float32)
     return {f"{TITLES[kind]} {i + 1}": found[:, i] for i in range(2)}

@@ -13,8 +13,12 @@ NAMED = 12
 """Genes whose names are drawn."""
 MOST = 15
 """The largest number on the upward axis; surer genes lie on a line there, as triangles."""
-NEAR, STEPS = 6.0, (0.0, 7.0, 16.0, 28.0, 44.0)
+ABOVE = 1.3
+"""How far above the line of those cut the picture reaches, over the height of the line: room for their names."""
+NEAR, STEPS = 6.0, (0.0, 7.0, 16.0, 28.0, 44.0, 60.0)
 """How far from its point a name begins, and how much farther it may be moved, in points."""
+CROSSED = 6.0
+"""What a line through another name or line costs, in points that a name covers."""
 
 
 def volcano(
@@ -25,10 +29,12 @@ def volcano(
     groups: tuple[str, str],
     *,
     delta: float,
+    order: Sequence[int] | np.ndarray | None = None,
     theme: ThemeName = "light",
 ) -> Made:
     """Draw the log fold change of each gene and the probability that it does not change; those chosen in colour."""
     # chosen: true for the genes below the expected share of false discoveries. delta: what counts as a difference.
+    # order: all genes as a list beside the picture has them; the first of those chosen are named. None: the surest.
     x, p = (numbers(v, n, ndim=1).astype(float) for v, n in ((fold, "fold"), (unchanged, "unchanged")))
     picked = np.asarray(chosen, bool)
     y = np.minimum(-np.log10(np.maximum(p, 1e-300)), MOST)
@@ -48,13 +54,14 @@ def volcano(
     if beyond.any():
         ax.axhline(MOST, color=colours.muted, linewidth=0.8, linestyle=":")
         # No gene that is so sure lies around 0.
-        ax.annotate(f"{MOST} and more", (0.0, MOST), xytext=(0, 3), textcoords="offset points", ha="center",
-                    va="bottom", fontsize=8, color=colours.muted)  # fmt: skip
+        ax.annotate(f"{MOST} and more", (0.0, MOST), xytext=(0, -3), textcoords="offset points", ha="center",
+                    va="top", fontsize=8, color=colours.muted)  # fmt: skip
         ax.set_yticks(np.arange(0, MOST, 2))
     wide = 0.08 * (float(np.ptp(x)) or 1.0)
     ax.set_xlim(float(x.min(initial=-delta)) - wide, float(x.max(initial=delta)) + wide)
-    ax.set_ylim(-0.3, max(1.0, 1.12 * float(y.max(initial=0.0))))
-    for j, at in placed(ax, x, y, surest(x, p, picked), [readable(name, 16) for name in names]):
+    ax.set_ylim(-0.3, max(1.0, (ABOVE if beyond.any() else 1.12) * float(y.max(initial=0.0))))
+    named = surest(x, p, picked) if order is None else [int(j) for j in order if picked[j]][:NAMED]
+    for j, at in placed(ax, x, y, named, [readable(name, 16) for name in names]):
         moved = at[2] > NEAR
         line = {"arrowstyle": "-", "color": colours.muted, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
         ax.annotate(readable(names[j], 16), (x[j], y[j]), xytext=at[:2], textcoords="offset points", ha="center",
@@ -73,13 +80,15 @@ def placed(
     ax: Any, x: np.ndarray, y: np.ndarray, genes: Sequence[int], words: Sequence[str]
 ) -> list[tuple[int, tuple[float, float, float]]]:
     """Where the middle of each name lies: points to the right of and above its gene, and how far from it."""
-    # Names avoid one another and the edges, and as many points as they can, at as small a distance as that takes.
+    # Names avoid one another and the edges, and as many points and lines as they can, at as small a distance as that
+    # takes. One that finds no place is left out.
     inches = ax.figure.get_size_inches() * 72.0
     box = ax.get_position()
     scale = inches * (box.width, box.height)
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     at = np.stack([(x - left) / (right - left), (y - low) / (high - low)], axis=1) * scale
     taken: list[tuple[np.ndarray, np.ndarray]] = []
+    lines: list[tuple[np.ndarray, np.ndarray]] = []
     found = []
     for j in genes:
         half = np.array([2.6 * len(words[j]) + 2.0, 5.0])
@@ -93,11 +102,37 @@ def placed(
                     continue
                 if any((np.abs(middle - other) < half + size).all() for other, size in taken):
                     continue
+                own = at[j], middle
+                crossed = sum(_meets(*line, middle, half) or _cross(own, line) for line in lines)
+                crossed += sum(_meets(*own, *box) for box in taken) if step else 0
                 covered = int((np.abs(at - middle) < half + 2.0).all(axis=1).sum())
-                cost = covered + step / 8.0
+                cost = covered + step / 8.0 + CROSSED * crossed
                 if best is None or cost < best[0] - 1e-9:
                     best = cost, away, NEAR + step
         if best is not None:
             taken.append((at[j] + best[1], half))
+            lines += [(at[j], at[j] + best[1])] if best[2] > NEAR else []
             found.append((j, (float(best[1][0]), float(best[1][1]), best[2])))
     return found
+
+
+def _meets(start: np.ndarray, end: np.ndarray, middle: np.ndarray, half: np.ndarray) -> bool:
+    """Whether a line between two points touches a box."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        both = np.stack([(middle - half - start) / (end - start), (middle + half - start) / (end - start)])
+    inside = np.abs(start - middle) <= half
+    along = end != start
+    if not (inside | along).all():
+        return False
+    low, high = both.min(axis=0)[along], both.max(axis=0)[along]
+    return bool(low.max(initial=0.0) <= high.min(initial=1.0))
+
+
+def _cross(one: tuple[np.ndarray, np.ndarray], two: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether two lines cross."""
+    (a, b), (c, d) = one, two
+
+    def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> float:
+        return float((q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]))
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0

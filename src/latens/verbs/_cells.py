@@ -36,22 +36,41 @@ def refuse_annotated(at: At, data: "Dataset | None" = None) -> None:
         raise UsageError(what, where=where, fix="Use --unknown missing, or write .npz.")
 
 
-def annotated_bytes(at: At, arrays: "dict[str, np.ndarray]") -> bytes:
+def annotated_bytes(at: At, arrays: "dict[str, np.ndarray]", how: str) -> bytes:
     """The bytes of a copy of DATA with these arrays, by their paths (`obsm/NAME`, `layers/NAME`); all else stays."""
+    # how: what they are; `uns/latens/NAME` says it, with the model, its recipe and the batches that it reads.
     import h5py
+
+    from latens import __version__
+
+    batches = [one.name for one in at.trained.schema.conditions or ()]
+    told = {"model": Path(at.name).name, "recipe": at.trained.config.recipe if at.trained.config else "",
+            "batch_key": ", ".join(batches), "how": how, "latens": __version__}  # fmt: skip
 
     stream = io.BytesIO(Path(at.data).read_bytes())
     with h5py.File(stream, "r+") as file:
         for key, array in arrays.items():
-            parent = key.split("/")[0]
-            if parent not in file:
-                group = file.create_group(parent)
-                group.attrs["encoding-type"], group.attrs["encoding-version"] = "dict", "0.1.0"
+            parent, name = key.split("/")
+            _folder(file, parent)
             if key in file:
                 del file[key]
             found: Any = file.create_dataset(key, data=np.ascontiguousarray(array, np.float32), compression="gzip")
             found.attrs["encoding-type"], found.attrs["encoding-version"] = "array", "0.2.0"
+            if (about := f"uns/latens/{name}") in file:
+                del file[about]
+            for path in ("uns", "uns/latens", about):
+                _folder(file, path)
+            for word, text in told.items():
+                line: Any = file.create_dataset(f"{about}/{word}", data=text, dtype=h5py.string_dtype())
+                line.attrs["encoding-type"], line.attrs["encoding-version"] = "string", "0.2.0"
     return stream.getvalue()
+
+
+def _folder(file: Any, path: str) -> None:
+    """Have a group of that path in a file, as AnnData writes a dictionary."""
+    if path not in file:
+        group = file.create_group(path)
+        group.attrs["encoding-type"], group.attrs["encoding-version"] = "dict", "0.1.0"
 
 
 def groups_of(data: "Dataset", asked: str) -> "tuple[list[np.ndarray], tuple[str, str]]":

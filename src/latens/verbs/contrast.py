@@ -61,24 +61,29 @@ class Contrast(Verb):
         yield f"contrast {sizes}"
         options = {"delta": self.delta, "draws": self.num_samples, "seed": self.seed}
         found = contrast(at.trained, data, first, second, vectors, **options)
-        # Probabilities that are printed alike stand by the size of the change.
-        order = np.lexsort((-np.abs(found.fold), -np.round(found.probability, 3)))
-        chosen = found.discoveries <= self.fdr
+        chosen, order = found.called(self.fdr), found.order(self.fdr)
         columns = {
             "gene": np.array(found.genes, object), "log2_fold_change": found.fold, "deviation": found.deviation,
             "probability": found.probability, "expected_fdr": found.discoveries, "estimate": found.estimate,
             "standard_error": found.error, "mean_first": PER * found.first, "mean_second": PER * found.second,
+            "cells_first": found.shown[0], "cells_second": found.shown[1],
+            "counts_first": found.counts[0], "counts_second": found.counts[1],
             "called": chosen, **{side: np.full(len(order), name, object) for side, name in zip(_SIDES, names)},
         }  # fmt: skip
         columns = {name: column[order] for name, column in columns.items()}
-        rows = [("gene", "log2 fold", "", "P(change)", "expected FDR", f"{names[0]}, per {PER:,.0f}", names[1])]
+        of_both = [word for name in names for word in (f"{name}: cells", "counts", f"per {PER:,.0f}")]
+        rows = [("gene", "log2 fold", "", "P(change)", *of_both)]
         for j in order[: self.top]:
-            rows.append((found.genes[j], f"{found.fold[j]:+.2f}", f"± {found.deviation[j]:.2f}",
-                         f"{found.probability[j]:.3f}", f"{found.discoveries[j]:.3f}", f"{PER * found.first[j]:.2f}",
-                         f"{PER * found.second[j]:.2f}"))  # fmt: skip
+            said = [
+                (f"{100 * shown[j]:.0f} %", f"{count[j]:.3g}", f"{PER * mean[j]:.2f}")
+                for shown, count, mean in zip(found.shown, found.counts, (found.first, found.second))
+            ]
+            fold = f"{found.fold[j]:+.2f}", f"± {found.deviation[j]:.2f}", f"{found.probability[j]:.3f}"
+            rows.append((found.genes[j], *fold, *said[0], *said[1]))
         up = int(np.sum(chosen & (found.fold > 0)))
         text = f"{sizes}\n{int(chosen.sum())} of {len(order)} genes change by more than {self.delta:g} (log2) at an "
         text += f"expected {self.fdr:.0%} of false discoveries: {up} up, {int(chosen.sum()) - up} down\n"
+        text += "".join(f"  {line}\n" for line in found.limits(names))
         text += table(rows, indent="  ")
         raw = None
         if at.writes and (kind := at.out.suffix.lower()[1:]) in ("png", "svg"):
@@ -86,7 +91,7 @@ class Contrast(Verb):
             from latens.figures.volcano import volcano
 
             given = (found.fold, found.unchanged, chosen, found.genes, names)
-            drawn = volcano(*given, delta=self.delta, theme=self.theme)  # pyright: ignore[reportArgumentType]
+            drawn = volcano(*given, delta=self.delta, order=order, theme=self.theme)  # pyright: ignore[reportArgumentType]
             raw = rendered(drawn[0], kind)
         value = {"groups": list(names), "cells": [len(first), len(second)], "delta": self.delta, "fdr": self.fdr}
         plain = {name: column.tolist() for name, column in columns.items()}

@@ -40,7 +40,7 @@ class Encode(Verb):
         rows = len(arrays["row_id"])
         if into:
             mean = arrays["mean"].reshape(rows, -1)
-            raw = annotated_bytes(at, {f"obsm/{CODES}": mean})
+            raw = annotated_bytes(at, {f"obsm/{CODES}": mean}, "posterior means of latents")
             return Made(
                 raw=raw, value={"rows": rows, "obsm": CODES}, text=f"obsm[{CODES!r}] {mean.shape[1:]}, {rows} rows"
             )

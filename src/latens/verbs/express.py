@@ -56,7 +56,7 @@ class Express(Verb):
         said += f", {batches}" if trained.schema.conditions else ""
         value = {"rows": len(mean), "genes": len(genes), "total": float(total)}
         if ending == ".h5ad":
-            return Made(raw=annotated_bytes(at, {f"layers/{EXPRESSION}": mean}), value=value,
+            return Made(raw=annotated_bytes(at, {f"layers/{EXPRESSION}": mean}, said), value=value,
                         text=f"layers[{EXPRESSION!r}], {len(mean)} rows of {len(genes)} genes: {said}")  # fmt: skip
         arrays = {"row_id": data.names, "gene": np.array(genes), "mean": mean, "deviation": deviation}
         arrays |= {"draws": np.concatenate(kept)} if self.draws else {}

@@ -19,7 +19,7 @@ from latens.workflow.trained import TrainedModel
 MOST_CELLS = 2000
 """Cells of all splits whose codes are compared."""
 LEAST_CELLS = 50
-GENE_DRAWS = 50
+GENE_DRAWS = 100
 """Draws of z a cell, for log p(x) by gene."""
 
 

@@ -22,6 +22,7 @@ from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.check import lost_digits
+from latens.data.formats.anndata import counts_elsewhere
 from latens.data.grown import grew_from
 from latens.data.labels import keep_labels, require_labels
 from latens.data.rules import rules_of
@@ -368,6 +369,10 @@ def as_labelled(config: Config, data: Dataset) -> Dataset:
         return data
     if data.schema.conditions and config.label.kind not in ("condition", "beside", "predict"):
         names = ", ".join(one.name for one in data.schema.conditions)
+        if data.cells and (told := counts_elsewhere(data.notes)):
+            layer = told.rpartition("one of ")[2].split(", ")[0]
+            fix = f"Name the layer with the counts: --layer {layer} (in Python layer={layer!r})."
+            raise DataError(f"{told.partition(';')[0]}, which conditions of cells go with.", where=data.name, fix=fix)
         fix = "Add --set label=condition, use --recipe conditional-vae or m2, or leave --condition out."
         raise ConfigError(f"this recipe does not read the conditions {names}.", where="--condition", fix=fix)
     if config.label.kind == "condition" and not (data.label is None and data.schema.conditions):

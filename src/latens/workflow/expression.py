@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float, Int
-from scipy.special import digamma, polygamma
 
 from latens.data import Dataset
 from latens.data.batches import Batch
@@ -20,6 +19,7 @@ from latens.distributions import ZeroInflated
 from latens.errors import ConfigError, DataError
 from latens.evaluation.batched import map_rows
 from latens.evaluation.contrast import expected_discoveries, shrunk
+from latens.evaluation.folds import CellSums, folds, merged
 from latens.typing import AnyArray, Array, Key
 from latens.workflow.trained import TrainedModel
 
@@ -27,9 +27,10 @@ MOST_CELLS = 2**24
 """Decoded numbers that are held at a time."""
 MOST_BATCHES = 64
 """Batches that an expression is the mean over, at the most."""
+RARE = 0.1
+"""The share of the cells of either group that must have counts of a gene for it to be listed among the first."""
 PER = 10_000.0
 """The depth of a cell at which expression is said, where nothing else is."""
-LOG2 = float(np.log(2.0))
 
 
 def refuse_others(trained: TrainedModel, where: str) -> None:
@@ -89,7 +90,8 @@ def _decoded(vectors: Array | None, model: Any, batch: Batch, key: Key, *, draws
         share, mean, slack = jax.lax.map(one, keys)
         mean, slack = jnp.mean(mean, axis=0), jnp.mean(slack, axis=0)
         seen = jnp.ones_like(mean) if mask is None else mask.astype(mean.dtype)
-        return {"share": share, "counted": seen * slack * x, "expected": seen * slack * mean}
+        counted, expected = seen * slack * x, seen * slack * mean
+        return {"share": share, "counted": counted, "expected": expected, "count": seen * x, "seen": seen}
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
@@ -127,39 +129,29 @@ class Contrast(NamedTuple):
     unchanged: Float[np.ndarray, " genes"]  # the probability that it is at most delta, with all digits
     probability: Float[np.ndarray, " genes"]  # that it is larger than delta
     discoveries: Float[np.ndarray, " genes"]  # the expected share of false ones down to this gene
+    shown: tuple[np.ndarray, ...]  # the share of the cells of each group that have any count of the gene
+    counts: tuple[np.ndarray, ...]  # the mean count of a cell of each group
+    cells: tuple[int, int]  # how many cells of each group are compared
+    sizes: tuple[int, int]  # how many there are
+    shared: bool  # whether those compared are of batches that hold both groups
 
+    def limits(self, names: tuple[str, str]) -> list[str]:
+        """Sentences on what the differences rest on, where batches do not hold both groups."""
+        if not self.shared:
+            what = f"warning: no batch holds enough cells of both {names[0]} and {names[1]}, so the differences rest on"
+            return [f"{what} the correction of batches: genes that a batch changes in one type alone look like changes"]
+        if self.cells == self.sizes:
+            return []
+        return [f"compared are {self.cells[0]} and {self.cells[1]} cells, those of batches that hold both groups"]
 
-class _Group:
-    """Sums over the cells of one group."""
+    def called(self, fdr: float) -> np.ndarray:
+        """The genes that are said to change: more probably than not, at this expected share of false discoveries."""
+        return (self.discoveries <= fdr) & (self.probability > 0.5)
 
-    def __init__(self, draws: int, genes: int) -> None:
-        self.rows = 0
-        self.draws = np.zeros((draws, genes))  # of shares
-        self.means, self.squares, self.counted, self.expected = np.zeros((4, genes))
-
-    def add(self, found: dict[str, np.ndarray]) -> None:
-        """Add cells."""
-        share = found["share"].astype(np.float64)
-        mean = share.mean(axis=1)
-        self.rows += len(share)
-        self.draws += share.sum(axis=0)
-        self.means += mean.sum(axis=0)
-        self.squares += (mean**2).sum(axis=0)
-        self.counted += found["counted"].sum(axis=0, dtype=np.float64)
-        self.expected += found["expected"].sum(axis=0, dtype=np.float64)
-
-    def log2(self) -> tuple[np.ndarray, np.ndarray]:
-        """The logarithm of the mean share with what the counts say beyond the model, and the variance of that."""
-        # Three things are not known: the latents, which other cells of the group might have been counted, and what the
-        # model leaves of the counts. Of O weighted counts where E were expected, the factor between them has the prior
-        # Exp(1), and so the posterior Gamma(O + 1, E + 1): its logarithm has these moments.
-        share = self.draws / self.rows
-        mean = share.mean(axis=0)
-        logs = np.log2(np.maximum(share, 1e-30))
-        between = np.maximum(self.squares / self.rows - (self.means / self.rows) ** 2, 0.0) / max(self.rows - 1, 1)
-        left = digamma(self.counted + 1.0) - np.log(self.expected + 1.0)
-        variance = logs.var(axis=0) + (between / mean**2 + polygamma(1, self.counted + 1.0)) / LOG2**2
-        return logs.mean(axis=0) + left / LOG2, variance
+    def order(self, fdr: float) -> Int[np.ndarray, " genes"]:
+        r"""The genes as listed: those called first, by $|\beta| - 2$ deviations, rarely measured ones after."""
+        rare = np.maximum(*self.shown) < RARE
+        return np.lexsort((2.0 * self.deviation - np.abs(self.fold), rare, ~self.called(fdr)))
 
 
 def contrast(
@@ -176,17 +168,38 @@ def contrast(
     r"""The log fold changes of genes between two groups of rows of `data`."""
     # $\beta_g = \log_2 \frac{\bar\rho_{Ag}}{\bar\rho_{Bg}}$ of mean shares at the same batches, corrected by what the
     # groups' counts are above those that the model expects of each cell, in its own batch and at its own depth.
-    genes = genes_of(trained)
-    groups = []
+    genes, batches = genes_of(trained), named_batches(trained, data)
+    groups: list[dict[int, CellSums]] = []
     for positions in (first, second):
-        group = _Group(draws, len(genes))
-        for _, found in decoded(trained, data, positions, vectors, draws=draws, seed=seed):
-            group.add(found)
-        groups.append(group.log2())
-    (one, var_one), (two, var_two) = groups
-    estimate, error = one - two, np.sqrt(var_one + var_two)
-    made = shrunk(estimate, error)
-    probability = made.beyond(delta)
-    fold = (made.mean, made.deviation)
-    found = expected_discoveries(probability)
-    return Contrast(genes, 2.0**one, 2.0**two, estimate, error, *fold, made.within(delta), probability, found)
+        group: dict[int, CellSums] = {}
+        for part, found in decoded(trained, data, positions, vectors, draws=draws, seed=seed):
+            for batch in np.unique(batches[part]).tolist():
+                rows = batches[part] == batch
+                group.setdefault(batch, CellSums(draws, len(genes))).add(**{k: v[rows] for k, v in found.items()})
+        groups.append(group)
+    made = folds(*groups)
+    estimate = made.first - made.second
+    # Shares sum to 1: where some genes have more, all others have a little less, and that is what most are shrunk to.
+    # Not of a panel in which they would all be called for it.
+    most = float(np.median(estimate))
+    effects = shrunk(estimate, made.error, most if abs(most) < delta else 0.0)
+    probability = effects.beyond(delta)
+    every = [merged(group) for group in groups]
+    shown = tuple(one.shown / np.maximum(one.seen, 1.0) for one in every)
+    counts = tuple(one.count / np.maximum(one.seen, 1.0) for one in every)
+    return Contrast(
+        genes, 2.0**made.first, 2.0**made.second, estimate, made.error, effects.mean, effects.deviation,
+        effects.within(delta), probability, expected_discoveries(probability), shown, counts, made.cells,
+        (len(first), len(second)), made.shared,
+    )  # fmt: skip
+
+
+def named_batches(trained: TrainedModel, data: Dataset) -> Int[np.ndarray, " n"]:
+    """Which combination of the names of its conditions each row has, as a code; numbers are left."""
+    if data.cond is None or GIVEN not in data.cond:
+        return np.zeros(len(data), np.int64)
+    parts, at = [np.zeros((len(data), 1))], 0
+    for one in trained.schema.conditions or ():
+        parts += [data.cond[GIVEN][:, at : at + one.width]] if one.values else []
+        at += one.width
+    return np.unique(np.concatenate(parts, axis=1), axis=0, return_inverse=True)[1].reshape(-1)

@@ -112,7 +112,8 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
     # returns: true where a gene was counted, where genes are missing and `unknown` allows that; else None.
     if not _whole(raw.x):
         fix = "Give the counts, as the training cells had them."
-        fix = f"Name the layer with the counts: --layer {raw.layers[0]}." if raw.layers else fix
+        if raw.layers:
+            fix = f"Name the layer with the counts: --layer {raw.layers[0]} (in Python layer={raw.layers[0]!r})."
         raise DataError(f"{_matrix_of(layer)} {_FRACTIONS}; the model is of counts.", where=where, fix=fix)
     wanted, have = [column.name for column in schema.columns or ()], list(raw.columns or ())
     place = {name: at for at, name in enumerate(have)}
@@ -123,10 +124,12 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
     if lacking and unknown != "missing":
         some = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
         what = f"lacks {len(lacking)} of the model's {len(wanted)} genes: {some}."
-        fix = "Add them (with counts of 0 where they were looked for), or take them as missing: --unknown missing."
+        fix = "Add them (with counts of 0 where they were looked for), or take them as missing: --unknown missing"
+        fix += " (in Python unknown='missing')."
         raise DataError(what, where=where, fix=fix)
     if extra := len(have) - (len(wanted) - len(lacking)):
-        raw.notes += (f"{extra} genes that the model does not know are left out",)
+        words = "gene that the model does not know is" if extra == 1 else "genes that the model does not know are"
+        raw.notes += (f"{extra} {words} left out",)
     if have == wanted:
         return None
     at = [place[name] for name in wanted if name in place]
@@ -135,7 +138,8 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
     if not lacking:
         raw.x = x
         return None
-    raw.notes += (f"{len(lacking)} genes of the model are missing",)
+    one = len(lacking) == 1
+    raw.notes += (f"{len(lacking)} gene{'' if one else 's'} of the model {'is' if one else 'are'} missing",)
     found = np.array([name in place for name in wanted])
     raw.x = np.zeros((len(x), len(wanted)), x.dtype)
     raw.x[:, found] = np.asarray(x)
@@ -149,6 +153,11 @@ def _counted(raw: Raw, layers: Sequence[str], roles: ColumnRoles) -> Raw:
         also = f"; --layer takes one of {', '.join(raw.layers)}" if raw.layers else ""
         raw.notes += (f"{_matrix_of(roles.layer)} {_FRACTIONS}{also}",)
     return raw
+
+
+def counts_elsewhere(notes: Sequence[str]) -> str | None:
+    """The sentence that a matrix holds no counts and which layers there are, where the notes of cells have one."""
+    return next((note for note in notes if _FRACTIONS in note and "--layer" in note), None)
 
 
 _FRACTIONS = "holds fractions, not counts (log-normalised, say)"

@@ -1,12 +1,12 @@
 """Counts given the total of each row, gene by gene: negative binomials whose shares depend on batches alone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import digamma, gammaln
 
-from latens.evaluation.evidence.factors import ALONE, principal
+from latens.evaluation.evidence.factors import ALONE, Components, principal
 from latens.models.heads.depth import residuals
 
 STEPS = 8
@@ -20,6 +20,11 @@ LOG_THETA = (-5.0, 7.0)
 START_THETA = (-3.0, 5.0)
 """Within which it starts a model."""
 LEAST_LOG_SHARE = -18.0
+TURNS, GROUPS, GROUP_ROWS, GROUP_RIDGE = 4, 20, 30, 1e-2
+"""How often cells are grouped, into how many groups at the most, of how many cells on average at the fewest.
+
+The last number is the precision of the Normal prior of a coefficient of a group.
+"""
 
 
 class CountModel(NamedTuple):
@@ -58,10 +63,12 @@ def fit_counts(
     mask: Bool[np.ndarray, "n genes"] | None = None,
     weight: Float[np.ndarray, " n"] | None = None,
     log_theta: Float[np.ndarray, " genes"] | None = None,
+    offset: Float[np.ndarray, "n genes"] | float = 0.0,
 ) -> CountModel:
     """A regression of each gene's counts, with a Normal prior of each coefficient but the first, then dispersions."""
-    # ridge: the precision of that prior, 0 for the constant. log_theta: dispersions that are known; None: Poisson while
-    # coefficients are fitted, so that shares of batches are totals over totals, then the most probable ones.
+    # ridge: the precision of that prior, 0 for the constant. offset: what is known of the logarithms of means.
+    # log_theta: dispersions that are known; None: Poisson while coefficients are fitted, so that shares of batches are
+    # totals over totals, then the most probable ones.
     counted = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
     seen = np.broadcast_to(counted[:, None], x.shape) if mask is None else counted[:, None] * mask
     exposure = (np.exp(log_depth)[:, None] * seen).sum(axis=0)
@@ -72,7 +79,7 @@ def fit_counts(
     outer = (design[:, :, None] * design[:, None, :]).reshape(len(x), -1)
     theta = None if log_theta is None else np.exp(log_theta)
     for _ in range(STEPS if width > 1 else 0):
-        mean = np.exp(np.minimum(log_depth[:, None] + design @ found, 14.0))
+        mean = np.exp(np.minimum(log_depth[:, None] + offset + design @ found, 14.0))
         pull = seen if theta is None else seen * theta / (theta + mean)
         slope = design.T @ (pull * (x - mean)) - ridge[:, None] * found
         curve = (outer.T @ (pull * mean)).reshape(width, width, -1) + (ridge + 1e-6)[:, None, None] * np.eye(width)[
@@ -81,7 +88,7 @@ def fit_counts(
         step = np.linalg.solve(np.moveaxis(curve, 2, 0), slope.T[..., None])[..., 0].T
         found = found + np.clip(step, -MOST_CHANGE, MOST_CHANGE)
         found[0] = np.maximum(found[0], LEAST_LOG_SHARE)
-    mean = np.exp(np.minimum(log_depth[:, None] + design @ found, 14.0))
+    mean = np.exp(np.minimum(log_depth[:, None] + offset + design @ found, 14.0))
     return CountModel(found, _log_thetas(x, mean, seen) if log_theta is None else log_theta)
 
 
@@ -120,6 +127,19 @@ def _design(x: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, np.nda
     return design, np.concatenate([[0.0], np.full(design.shape[1] - 1, CONDITION_RIDGE)])
 
 
+def alike(codes: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n groups"]:
+    """Groups of cells with codes that are near, by k-means: a 1 a row in the column of its group."""
+    from sklearn.cluster import KMeans
+
+    count = max(1, min(GROUPS, len(codes) // GROUP_ROWS))
+    options: Any = {"n_init": 2, "random_state": 0}
+    return np.eye(count)[KMeans(count, **options).fit_predict(codes)]
+
+
+PAIRED, MOST_PAIRED = 15, 64
+"""Nearest cells of another batch that a cell may be paired with, and batches that are compared pair by pair."""
+
+
 class DepthFactors(NamedTuple):
     """Where a model of counts begins: principal components of what its encoder sees, and the shares they say."""
 
@@ -133,6 +153,58 @@ class DepthFactors(NamedTuple):
     shares: Float[np.ndarray, " genes"]  # these where latents and conditions are 0
     log_theta: Float[np.ndarray, " genes"]
     usual: Float[np.ndarray, " genes"] | None  # the logarithms of shares that residuals are from; None: logarithms
+    groups: Float[np.ndarray, "n groups"]  # which cells are alike, a 1 a row: among these batches say nothing
+
+
+def mutual(codes: Float[np.ndarray, "n k"], told: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pairs of cells of two batches, each among the nearest of the other's batch; None where there are no such."""
+    # Source: Haghverdi, Lun, Morgan & Marioni (2018), Nature Biotechnology 36, 421.
+    from sklearn.neighbors import NearestNeighbors
+
+    batch = np.unique(told, axis=0, return_inverse=True)[1].reshape(-1)
+    held = [rows for one in range(batch.max() + 1) if len(rows := np.flatnonzero(batch == one)) >= PAIRED]
+    if not 1 < len(held) <= MOST_PAIRED:
+        return None
+    found = [NearestNeighbors(n_neighbors=PAIRED, n_jobs=1).fit(codes[rows]) for rows in held]
+    first, second = [], []
+    for i, one in enumerate(held):
+        for j in range(i):
+            two = held[j]
+            near = np.zeros((2, len(one), len(two)), bool)
+            np.put_along_axis(near[0], found[j].kneighbors(codes[one], return_distance=False), True, axis=1)
+            np.put_along_axis(near[1].T, found[i].kneighbors(codes[two], return_distance=False), True, axis=1)
+            a, b = np.nonzero(near.all(axis=0))
+            first.append(one[a])
+            second.append(two[b])
+    pairs = np.concatenate(first), np.concatenate(second)
+    return pairs if len(pairs[0]) else None
+
+
+def _without(
+    seen: np.ndarray, depth: np.ndarray, told: np.ndarray, count: int
+) -> tuple[Components, np.ndarray, np.ndarray]:
+    """The components of what is seen less what depth and batches say, what they say, and groups of cells alike."""
+    # What a batch adds is what it adds among cells that are alike: batches may hold types in unlike shares, and the
+    # difference of their means would take that for a batch effect, and move the codes of each type along its markers.
+    groups = np.ones((len(seen), 1))
+    beside = np.concatenate([depth, told], axis=1)
+    says = np.linalg.lstsq(np.concatenate([beside, groups], axis=1), seen, rcond=1e-8)[0][:-1]
+    made = principal(seen - beside @ says, count)
+    rest = seen - depth @ says[:1]
+    of_batches = np.zeros((told.shape[1], seen.shape[1]))
+    for _ in range(TURNS if told.shape[1] and count else 0):
+        now = principal(rest - told @ of_batches, count)
+        if (pairs := mutual((rest - told @ of_batches - now.mean) @ now.directions, told)) is None:
+            break
+        of_batches = np.linalg.lstsq(told[pairs[0]] - told[pairs[1]], rest[pairs[0]] - rest[pairs[1]], rcond=1e-8)[0]
+        says = np.concatenate([says[:1], of_batches])
+        made = principal(rest - told @ of_batches, count)
+    for _ in range(TURNS if told.shape[1] and count else 0):
+        groups = alike((seen - beside @ says - made.mean) @ made.directions)
+        of_batches = np.linalg.lstsq(np.concatenate([told, groups], axis=1), rest, rcond=1e-8)[0][: told.shape[1]]
+        says = np.concatenate([says[:1], of_batches])
+        made = principal(rest - told @ of_batches, count)
+    return made, says, groups
 
 
 @ALONE
@@ -145,8 +217,8 @@ def fit_depth_factors(
     of_residuals: bool = False,
 ) -> DepthFactors:
     """Principal components of residuals, or of logarithms at one depth, less what batches and depth say of them."""
-    # The latents of the encoder's map have no linear dependence on the depth or the batch, and variance 1 with what the
-    # counts leave unknown of them.
+    # The latents of the encoder's map have no linear dependence on the depth in a batch, nor on the batch among cells
+    # that are alike, and variance 1 with what the counts leave unknown of them.
     x = np.asarray(x, np.float64)
     depth = log_totals(x, mask)
     target = float(np.median(depth))
@@ -161,19 +233,22 @@ def fit_depth_factors(
     seen = logs - centre if mask is None else np.where(mask, logs - centre, 0.0)
     told = np.zeros((len(x), 0)) if given is None else np.asarray(given, np.float64)
     beside = np.concatenate([((depth - target) / spread)[:, None], told], axis=1)
-    constant = np.concatenate([beside, np.ones((len(x), 1))], axis=1)
-    says = np.linalg.lstsq(constant, seen, rcond=1e-8)[0]
-    made = principal(seen - constant @ says, count)
+    ones = np.ones((len(x), 1))
+    made, says, groups = _without(seen, beside[:, :1], told, count)
+    says = np.concatenate([says, made.mean[None]])
     held = len(made.variances)
     directions = np.zeros((x.shape[1], count))
     directions[:, :held] = made.directions / np.sqrt(np.maximum(made.variances, 1e-12))
     up = np.concatenate([directions, -says[:-1] @ directions])
     at = -says[-1] @ directions
     z = np.concatenate([seen, beside], axis=1) @ up + at
-    design = np.concatenate([np.ones((len(x), 1)), z, told], axis=1)
-    ridge = np.concatenate([[0.0], np.full(count, FACTOR_RIDGE), np.full(told.shape[1], CONDITION_RIDGE)])
-    fitted = fit_counts(x, design, depth, ridge, mask=mask)
-    shares, down = fitted.coefficients[0], fitted.coefficients[1:]
+    # Of batches too: codes know types with an error, and what they miss of these would be left to the batches.
+    rest = np.concatenate([ones, told, groups[:, 1:]], axis=1)
+    ridge = np.repeat([0.0, CONDITION_RIDGE, GROUP_RIDGE], [1, told.shape[1], groups.shape[1] - 1])
+    of_batches = fit_counts(x, rest, depth, ridge, mask=mask).coefficients[1 : 1 + told.shape[1]]
+    ridge = np.concatenate([[0.0], np.full(count, FACTOR_RIDGE)])
+    fitted = fit_counts(x, np.concatenate([ones, z], axis=1), depth, ridge, mask=mask, offset=told @ of_batches)
+    shares, down = fitted.coefficients[0], np.concatenate([fitted.coefficients[1:], of_batches])
     # What one row of a usual depth says of a latent: the information of its counts at the usual shares.
     mean = np.exp(target + shares)
     information = np.sum(mean / (1.0 + mean * np.exp(-fitted.log_theta)) * down[:count] ** 2, axis=1)
@@ -191,4 +266,5 @@ def fit_depth_factors(
         shares,
         np.clip(fitted.log_theta, *START_THETA),
         usual,
+        groups,
     )
