@@ -80,6 +80,19 @@ def test_names_at_the_line_of_those_cut_have_room_and_their_lines_do_not_cross()
     assert not any(_cross(one, two) for i, one in enumerate(ends) for two in ends[:i])
 
 
+def test_crowded_names_at_the_line_stand_upright_side_by_side() -> None:
+    """Twelve sure genes from 1.8 to 2.2, as many of which have a name as there is room for, the first of the list."""
+    x, p = np.concatenate([[-4.0, 4.0], np.linspace(1.8, 2.2, 10)]), np.full(12, 1e-30)
+    ax, _, said = drawn(p, x)
+    ax.figure.canvas.draw()
+    line = ax.transData.transform((0.0, MOST))[1]
+    boxes = {name: Text.get_window_extent(text) for name, text in said.items() if name != f"{MOST} and more"}
+    assert 3 <= len(boxes) < 12
+    assert {"g00", "g01"} <= set(boxes)
+    assert not any(a.overlaps(b) for m, a in boxes.items() for n, b in boxes.items() if m != n)
+    assert all(box.y0 > line and box.y1 < ax.bbox.y1 for box in boxes.values())
+
+
 def test_lines_that_cross_and_boxes_that_they_meet() -> None:
     o, a, b, c = (np.array(at, float) for at in ((0, 0), (2, 2), (0, 2), (2, 0)))
     assert _cross((o, a), (b, c))

@@ -17,6 +17,8 @@ ABOVE = 1.3
 """How far above the line of those cut the picture reaches, over the height of the line: room for their names."""
 NEAR, STEPS = 6.0, (0.0, 7.0, 16.0, 28.0, 44.0, 60.0)
 """How far from its point a name begins, and how much farther it may be moved, in points."""
+LINE = 10.0
+"""The width of an upright name, in points."""
 CROSSED = 6.0
 """What a line through another name or line costs, in points that a name covers."""
 
@@ -61,7 +63,10 @@ def volcano(
     ax.set_xlim(float(x.min(initial=-delta)) - wide, float(x.max(initial=delta)) + wide)
     ax.set_ylim(-0.3, max(1.0, (ABOVE if beyond.any() else 1.12) * float(y.max(initial=0.0))))
     named = surest(x, p, picked) if order is None else [int(j) for j in order if picked[j]][:NAMED]
-    for j, at in placed(ax, x, y, named, [readable(name, 16) for name in names]):
+    for j in upright(ax, x, [j for j in named if beyond[j]]):
+        ax.annotate(readable(names[j], 12), (x[j], MOST), xytext=(0, 6), textcoords="offset points", ha="center",
+                    va="bottom", fontsize=8, color=colours.text, rotation=90)  # fmt: skip
+    for j, at in placed(ax, x, y, [j for j in named if not beyond[j]], [readable(name, 16) for name in names]):
         moved = at[2] > NEAR
         line = {"arrowstyle": "-", "color": colours.muted, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
         ax.annotate(readable(names[j], 16), (x[j], y[j]), xytext=at[:2], textcoords="offset points", ha="center",
@@ -74,6 +79,17 @@ def surest(fold: np.ndarray, unchanged: np.ndarray, chosen: np.ndarray) -> list[
     sure = np.maximum(unchanged, 10.0**-MOST)
     order = np.lexsort((-np.abs(fold), sure))
     return [int(j) for j in order if chosen[j]][:NAMED]
+
+
+def upright(ax: Any, x: np.ndarray, genes: Sequence[int]) -> list[int]:
+    """The genes on the line of those that are surest whose names have room above them, side by side."""
+    low, high = ax.get_xlim()
+    wide = ax.figure.get_size_inches()[0] * 72.0 * ax.get_position().width / (high - low)
+    kept: list[int] = []
+    for j in genes:
+        if all(abs(x[j] - x[other]) * wide >= LINE for other in kept):
+            kept.append(j)
+    return kept
 
 
 def placed(

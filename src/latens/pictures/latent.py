@@ -197,7 +197,7 @@ def draw_density(source: Source) -> Made | None:
     axes, table = latent_density(z, np.log(variance), look.label, look.classes, **drawn)
     axes.set_xlabel(plane.names[0])
     axes.set_ylabel(plane.names[1])
-    names = dict(zip(("latent_0", "latent_1"), plane.columns))
+    names: dict[str, str] = dict(zip(("latent_0", "latent_1"), plane.columns))
     return axes, {names.get(name, name): values for name, values in table.items()}
 
 

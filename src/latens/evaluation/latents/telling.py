@@ -55,7 +55,7 @@ class Principal(NamedTuple):
 
 def principal(points: Shaped[np.ndarray, "n d"]) -> Principal:
     """Find the principal axes of points."""
-    centre = np.mean(points, axis=0, dtype=np.float64)
+    centre = np.asarray(np.mean(points, axis=0, dtype=np.float64))
     centred = np.asarray(points, np.float64) - centre
     values, vectors = np.linalg.eigh(centred.T @ centred)
     axes = vectors[:, ::-1][:, :2]
