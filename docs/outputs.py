@@ -41,7 +41,7 @@ def commands(block: str) -> list[tuple[str, list[str]]]:
     for line in block.splitlines():
         if line.startswith("$ "):
             found.append((line[2:], []))
-        elif found:
+        elif found and not line.startswith("# "):  # what is said of the next command
             found[-1][1].append(line)
     return [(command, [line for line in shown if line.strip()]) for command, shown in found]
 

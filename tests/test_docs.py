@@ -62,6 +62,7 @@ def test_snippets_run(page, tmp_path, monkeypatch, capsys):
 def test_outputs_are_compared_by_their_words():
     """Numbers may differ, words and their order may not; `...` stands for any lines."""
     assert OUTPUTS.commands("$ latens a\nx\n\n$ latens b\n") == [("latens a", ["x"]), ("latens b", [])]
+    assert OUTPUTS.commands("# first\n$ latens a\n# then\n$ latens b\n") == [("latens a", []), ("latens b", [])]
     lines = ["a 1.5 nats", "b in 3 s", "c"]
     assert OUTPUTS.stale(["a -2 nats", "...", "c"], lines) == []
     assert OUTPUTS.stale(["b in less than 1 s"], lines) == []
