@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from latens.training import Event
+if TYPE_CHECKING:
+    from latens.training import Event
 
 DECODINGS = 6.0
 """Decodings that a row of a training step takes as long as."""
@@ -38,7 +39,7 @@ class TimeLeft:
         self._pace = self._first_took = 0.0
         self._ends: float | None = None
 
-    def see(self, event: Event) -> None:
+    def see(self, event: "Event") -> None:
         """Take note of an event."""
         now, loop = self._clock(), event.snapshot.loop
         if event.kind == "start":
@@ -58,7 +59,7 @@ class TimeLeft:
         """The seconds since training began."""
         return self._clock() - self._began
 
-    def _chunk(self, event: Event, now: float, loop: Any) -> None:
+    def _chunk(self, event: "Event", now: float, loop: Any) -> None:
         if self._first is None:
             # The first chunk is compiled; how much of its time that took shows once there is a second one.
             self._first, self._first_took = (now, loop.step), now - self._began
@@ -73,7 +74,7 @@ class TimeLeft:
         after = self._after(loop.total + round(steps + more), event.rows_per_second)
         self._ends = now + self._pace * (steps + more) + after
 
-    def _steps_left(self, event: Event, loop: Any) -> float | None:
+    def _steps_left(self, event: "Event", loop: Any) -> float | None:
         """Steps until the end at the latest, by their count or by the minutes, whichever comes first."""
         ends = [] if event.total_steps is None else [float(event.total_steps - loop.step)]
         if self._minutes is not None and loop.seconds:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from latens.callbacks.time_left import DECODINGS, WORK
 from latens.io.waiting import clock_text
 
 MEASURING = 0.25
@@ -12,8 +13,8 @@ MEASURING = 0.25
 TRAINING = 0.3
 """The share of the minutes that training has at least, however long reading and compiling took."""
 
-DECODINGS, WORK, COMPILING = 6.0, 2.0, 12.0
-"""Decodings that a row of a step takes as long as; how often measuring decodes a draw; and seconds for its programs.
+COMPILING = 12.0
+"""Seconds for the programs of measuring.
 
 Photographs of 64 x 64, 270 rows a second in training: 140 rows by 100 draws are 17 s, and took 24 s with compiling.
 """

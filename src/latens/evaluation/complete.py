@@ -272,11 +272,9 @@ def _complete(
         draws = jax.lax.map(
             lambda pair: event(*pair), (chosen, jax.random.split(events, num_draws)), batch_size=_AT_ONCE
         )
-        if decoded:
-            pass
-        elif mask is not None:
+        if mask is not None and not decoded:
             mean, draws = jnp.where(mask, x, mean), jnp.where(mask, x, draws)
-        elif reduction is None:
+        elif reduction is None and not decoded:
             mean, draws = x.astype(mean.dtype), jnp.broadcast_to(x, draws.shape).astype(draws.dtype)
         return mean, draws, log_sum - jnp.log(log_weight.size), effective
 
