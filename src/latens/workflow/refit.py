@@ -44,6 +44,9 @@ ENOUGH_ROWS, ENOUGH_DRAWS = 300, 50
 CODES = 4_000
 """Draws of codes that a prior is fitted to at the end of training; more training rows are left out."""
 
+FEWEST_COMPARED = 64
+"""Validation rows that decide between a training and its closed form after the shortest training."""
+
 COMPONENTS = 10
 """Components of a mixture that is fitted at the end of training."""
 
@@ -303,13 +306,11 @@ def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> Trained
     # each other here. seen: the rows of all training steps together, as in `refitted_at_end`.
     config, found = trained.config, start_alone(trained.model)
     assert isinstance(config, VAEConfig)
-    rows = every_nth(data.subset("validation"), COMPARED)
+    rows = every_nth(data.subset("validation"), min(COMPARED, max(seen // START_DRAWS, FEWEST_COMPARED)))
     if found is None or data.schema.kind not in ("mixed", "real"):  # training always gains on pictures, and takes long
         return trained
     alone, name = found
     if config.data.validation != "split" or config.training.keep == "last" or len(rows) < 2:
-        return trained
-    if len(rows) * START_DRAWS > seen:
         return trained
     seed, start = config.training.seed, replace(trained, model=alone)
     batch = trained.batch(data, rows)
