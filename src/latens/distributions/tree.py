@@ -88,10 +88,12 @@ class Tree(AbstractDistribution[Array]):
         found = {name: one(part, self.bins[name], cells[name]) for name, part in self._parts.items()}
         return self.columns.blocks.join(found)
 
-    def _seen(self, event: Array, mask: Array) -> tuple[Float[Array, "c B"], Float[Array, " c"]]:
+    def _seen(
+        self, event: Array, mask: Array, alone: Float[Array, "c B"]
+    ) -> tuple[Float[Array, "c B"], Float[Array, " c"]]:
         """The log weight of each bin by the observed cells, and the log probability of a cell given its bin."""
         event = jnp.where(mask, event, jnp.zeros_like(event))
-        bins, alone = self.bins_of(event), self._alone()
+        bins = self.bins_of(event)
         here = bins[:, None] == jnp.arange(alone.shape[1])
         terms = self.columns.log_prob_terms(event) - jnp.sum(jnp.where(here, alone, 0.0), axis=1)
         return jnp.where(here | ~mask[:, None], 0.0, NEVER), jnp.where(mask, terms, 0.0)
@@ -133,10 +135,11 @@ class Tree(AbstractDistribution[Array]):
 
     def log_prob_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Nats:
         """The log probability of the observed cells of one row, summed over the others, in nats."""
-        seen, terms = self._seen(event, mask)
+        log_bins = self._alone()
+        seen, terms = self._seen(event, mask, log_bins)
         # As `_upwards` without its c B^2 exponentials, in every step of training: those of the ratios are of no row.
         most = jnp.max(self.log_ratios, axis=-1)
-        ratios, log_bins = jnp.exp(self.log_ratios - most[..., None]), self._alone()
+        ratios = jnp.exp(self.log_ratios - most[..., None])
         log_whole = jnp.log(jnp.einsum("cab,cb->ca", ratios, jnp.exp(log_bins)))
         log_bins = log_bins + seen
 
@@ -161,8 +164,9 @@ class Tree(AbstractDistribution[Array]):
         Returns:
             The distribution; an observed column is one of its bin, not the cell itself.
         """
-        seen, _ = self._seen(event, mask)
-        _, below = self._upwards(self._steps(self._alone()), seen)
+        alone = self._alone()
+        seen, _ = self._seen(event, mask, alone)
+        _, below = self._upwards(self._steps(alone), seen)
         return eqx.tree_at(lambda t: t.log_ratios, self, self.log_ratios + (seen + below)[:, None])
 
     def terms_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Float[Array, " c"]:
@@ -189,7 +193,8 @@ class Tree(AbstractDistribution[Array]):
         Returns:
             Blocks of `Segments`, each alone.
         """
-        return self._each(self._seen(event, mask)[0])
+        alone = self._alone()
+        return self._each(self._seen(event, mask, alone)[0], alone)
 
     def each_within(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> Joined:
         """Each column given that the others lie in ranges.
@@ -201,11 +206,10 @@ class Tree(AbstractDistribution[Array]):
         Returns:
             Blocks of `Segments`, each alone.
         """
-        return self._each(self._kept(low, high))
+        return self._each(self._kept(low, high), self._alone())
 
-    def _each(self, seen: Float[Array, "c B"]) -> Joined:
+    def _each(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Joined:
         """Each column given what is seen of the bins of the others."""
-        alone = self._alone()
         steps = self._steps(alone)
         messages, below = self._upwards(steps, seen)
         joint = self._downwards(jax.nn.log_softmax(steps + (seen + below)[:, None], axis=-1))
