@@ -123,7 +123,8 @@ class Detect(Verb):
             told_by["seed"], first = self.seed, np.ones(len(top))
             if self.top is not None:  # a cell may be wrong where its row as a whole is not surprising
                 doing("looking for odd cells")
-                first = blame(at.trained, looked, top, cells=1, num_samples=FEW_DRAWS, **told_by).p_value[:, 0]
+                scan = blame(at.trained, looked, top, cells=1, num_samples=FEW_DRAWS, **told_by)
+                first, told_by["stretch"] = scan.p_value[:, 0], scan.stretch
                 oddest = np.argsort(first, kind="stable")[: LOOKED_AT * self.top]
                 top, first = top[oddest], first[oddest]
                 doing("looking at the oddest again")
@@ -134,7 +135,7 @@ class Detect(Verb):
                 with np.errstate(divide="ignore"):
                     both = np.log(first) + np.log(blamed.p_value[:, 0])
                 oddest = np.argsort(both, kind="stable")[: self.top]
-                top, blamed = top[oddest], Blame(*(part[oddest] for part in blamed))
+                top, blamed = top[oddest], Blame(*(part[oddest] for part in blamed[:5]), blamed.stretch)
             arrays |= named_cells(blamed, looked, top)
         table = None
         if self.top is not None:  # 0 of the others

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -10,7 +10,7 @@ from msgspec import structs
 
 from latens.data import Dataset, equations, gaps, ordered, weekdays
 from latens.data.columns import ColumnType
-from latens.data.suspects import lone_values
+from latens.data.suspects import MOST_NAMES, lone_values, misspelt
 from latens.errors import ConfigError
 from latens.evaluation.conditionals import conditionals
 from latens.workflow.trained import TrainedModel
@@ -19,6 +19,10 @@ SELDOM = 0.01
 """Share of rows in which a cell is empty below which its being empty is odd."""
 OUTER = 0.05
 """Share of the training rows on either side that says how far beyond them numbers may lie."""
+ENOUGH = 200
+"""Rows from which on they say how far beyond its interval a usual number lies."""
+LEAST_SPREAD = 0.05
+"""The least distance from the median to the end of an interval, as a part of that between the ends of the column."""
 
 
 class Blame(NamedTuple):
@@ -29,6 +33,9 @@ class Blame(NamedTuple):
     expected: np.ndarray  # what the cell would have been, stored, of shape (n, cells)
     low: np.ndarray  # the least cell of the interval around it, likewise; of a category the expected one
     high: np.ndarray  # the largest one, likewise
+    stretch: np.ndarray | None = (
+        None  # by how much the tails of a column are longer than exponential ones; None: unknown
+    )
 
 
 def typed_columns(trained: TrainedModel, flag: str) -> tuple[ColumnType, ...]:
@@ -115,6 +122,31 @@ def tails(
     return log_p, farther
 
 
+def distances(
+    shares: Shaped[np.ndarray, "n segments"], one: ColumnType, stored: Shaped[np.ndarray, " n"]
+) -> Shaped[np.ndarray, " n"]:
+    r"""How far numbers lie beyond their 90 % interval: 0 within; there $e^{-d}$ is what an exponential tail leaves."""
+    # Taken from the median and the ends of the interval, which a few mistakes among the training rows do not move. On a
+    # logarithmic scale where the interval has its median nearer to its middle there.
+    marginal = np.asarray(one.shares)[None]
+    ends = [one.low + one.step * quantile(shares, one, q) for q in (OUTER, 0.5, 1.0 - OUTER)]
+    outer = [one.low + one.step * quantile(marginal, one, q)[0] for q in (OUTER, 1.0 - OUTER)]
+    value = one.low + one.step * np.asarray(stored, np.float64)
+
+    def on(scale: Any) -> tuple[np.ndarray, np.ndarray]:
+        low, middle, high = (scale(each) for each in ends)
+        least = LEAST_SPREAD * float(scale(outer[1]) - scale(outer[0])) + scale(ends[1] + one.step) - middle
+        below, above = middle - low + least, high - middle + least
+        beyond = np.maximum((low - scale(value)) / below, (scale(value) - high) / above)
+        return np.log(0.5 / OUTER) * np.maximum(beyond, 0.0), np.abs(np.log(above / below))
+
+    found, lean = on(np.asarray)
+    if one.kind == "number" and min(one.low, value.min(initial=np.inf)) > 0:
+        logs, own = on(np.log)
+        found = np.where(own < lean, logs, found)
+    return found
+
+
 def given_rest(
     trained: TrainedModel, data: Dataset, rows: np.ndarray, column: int, *, num_samples: int = 300, seed: int = 0
 ) -> Shaped[np.ndarray, "rows segments"]:
@@ -146,19 +178,24 @@ def blame(
     level: float = 0.9,
     num_samples: int = 300,
     seed: int = 0,
+    stretch: np.ndarray | None = None,
 ) -> Blame:
     r"""Find the cells of rows that the rest of the row makes the least likely."""
     # Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`, in which numbers
     # beyond those of the training rows count as missing; a name that no training row had has 0. These do not add up to
     # the surprise of the row: a wrong cell makes those that go with it look odd as well.
-    # others: the rows beyond which such a number lies, by `tails`.
+    # A mistake that trained the model has a share of its own there. So the p-value of a number is also that of a tail
+    # which continues the interval of 90 %, stretched to hold 99 % of the rows; for a date it is that alone, as the first
+    # and the last days of a table are not odd.
+    # others: the rows beyond which such a number lies, by `tails`. stretch: of each column; by default that of `rows`,
+    # if they are enough.
     types = typed_columns(trained, "cells")
     strange = np.zeros(data.x.shape, bool)
     for row, column in strange_cells(data):
         strange[row, column] = True
     shown = strange | (np.ones(data.x.shape, bool) if data.mask is None else data.mask)
     p = np.full((len(rows), len(types)), np.inf)
-    found = np.zeros((3, len(rows), len(types)))
+    found, away = np.zeros((3, len(rows), len(types))), np.full(p.shape, np.nan)
     outside = np.zeros(p.shape) if data.outside is None else data.outside[rows]
     share = _seldom_empty(trained, data, rows)
     seldom = share < SELDOM
@@ -173,16 +210,31 @@ def blame(
         beyond = 2.0 * farther[own, j] * outer
         inner = p_values(shares, one, data.x[rows[own], j], others)
         p[own, j] = np.where(outside[own, j] == 0, inner, beyond).clip(max=1.0)
+        if not one.named:
+            away[own, j] = distances(shares, one, data.x[rows[own], j] + outside[own, j])
         p[own[strange[rows[own], j]], j] = 0.0
         best = one.occurring(point(shares, one))
         found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
+    if stretch is None and len(rows) >= ENOUGH:
+        stretch = np.array([_stretch(each[np.isfinite(each)]) for each in away.T])
+    if stretch is not None:
+        tail = 2.0 * OUTER * np.exp(-np.nan_to_num(away) / stretch)
+        dates = np.array([one.kind == "date" for one in types]) & (outside == 0)
+        p = np.where(away > 0, np.where(dates, tail, np.minimum(p, tail)), p)
     p = np.where(seldom, share, p)
+    _misspelt(p, data, rows, others)
     _out_of_order(p, trained, data, rows)
     _against_equations(p, found, trained, data, rows)
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
     least = np.take_along_axis(p, order, axis=1)
     expected, low, high = (np.take_along_axis(each, order, axis=1) for each in found)
-    return Blame(np.where(np.isfinite(least), order, -1), np.where(np.isfinite(least), least, 1.0), expected, low, high)
+    named = np.isfinite(least)
+    return Blame(np.where(named, order, -1), np.where(named, least, 1.0), expected, low, high, stretch)
+
+
+def _stretch(away: Shaped[np.ndarray, " n"]) -> float:
+    """By how much a tail is longer than an exponential one, which 99 % of the rows lie within."""
+    return max(1.0, float(np.quantile(away, 0.99)) / np.log(2.0 * OUTER / 0.01)) if len(away) else 1.0
 
 
 def _seldom_empty(trained: TrainedModel, data: Dataset, rows: np.ndarray) -> Shaped[np.ndarray, "rows columns"]:
@@ -194,6 +246,15 @@ def _seldom_empty(trained: TrainedModel, data: Dataset, rows: np.ndarray) -> Sha
     if not empty.any() or not rules:
         return np.ones(empty.shape)
     return np.where(empty, gaps.shares_of(rules, data.schema, np.asarray(data.x)[rows], empty), 1.0)
+
+
+def _misspelt(p: np.ndarray, data: Dataset, rows: np.ndarray, others: int) -> None:
+    """Lower the p-values of names that are a letter away from one that is far more frequent in the training rows."""
+    for j, one in enumerate(data.schema.types or ()):
+        if one.kind == "category" and not one.starts and len(one.values) <= MOST_NAMES:
+            wrong = [code for _, code in misspelt(one.values, np.asarray(one.shares) * max(others, 1))]
+            own = np.isin(np.asarray(data.x)[rows, j], wrong) & np.isfinite(p[:, j])
+            p[own, j] = np.minimum(p[own, j], 1.0 / (others + 2.0))
 
 
 def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
