@@ -55,7 +55,10 @@ def test_the_tree_is_kept_exactly_where_training_made_it_worse(begun: tuple[Expe
     ours = log_marginal(found.rows(found.batch(data, test)), num_samples=2)
     assert np.allclose(ours, made.log_prob(np.where(data.mask[test], data.x[test], 0), data.mask[test]), atol=1e-4)
     short = best_or_start(worse, data, seen=1000)  # after a short training too, by fewer rows
-    assert (short.facts["start"]["kept"], short.facts["start"]["gain"]["n"]) == (True, min(64, data.count("validation")))
+    assert (short.facts["start"]["kept"], short.facts["start"]["gain"]["n"]) == (
+        True,
+        min(64, data.count("validation")),
+    )
 
 
 def test_a_tree_that_stays_is_counted_in_all_rows_that_do_not_test(begun: tuple[Experiment, TrainedModel]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data import weekdays
+from latens.data import rates, weekdays
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.equations import broken_by, numbers
@@ -76,13 +76,23 @@ def suspicions(dataset: Dataset) -> list[str]:
         "elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it empty."
         for rule in found_in(dataset)
     ]
+    exact = set()
     for one in equations_in(dataset):
+        exact.add(one.target)
         broken = broken_by(
             one, [c.name for c in schema.columns], numbers(dataset.x, schema, dataset.mask, dataset.outside)
         )
         rows = ", ".join(str(name) for name in np.asarray(dataset.names)[np.flatnonzero(broken)[:LEAST_ROWS]])
         look = f", and not in {one.broken}: {LOOK} {rows}" if one.broken else ""
         found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
+    for rule in rates.found_in(dataset):
+        if rule.target not in exact:
+            broken = rates.broken_in(rule, schema, dataset.x, dataset.mask, dataset.outside)
+            rows = ", ".join(str(name) for name in np.asarray(dataset.names)[np.flatnonzero(broken)[:LEAST_ROWS]])
+            look = f", and not in {rule.broken}: {LOOK} {rows}" if rule.broken else ""
+            found.append(
+                f"Column {rule.target!r} is {rule.words} in {rule.rows - rule.broken} rows{look}. Samples keep it."
+            )
     for pair in ordered_in(dataset):
         if pair.broken:
             wrong = np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask))[:LEAST_ROWS]

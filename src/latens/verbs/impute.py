@@ -61,7 +61,7 @@ class Impute(Verb):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        from latens.data import equations, inapplicable, ordered, weekdays
+        from latens.data import equations, inapplicable, ordered, rates, weekdays
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
@@ -110,6 +110,12 @@ class Impute(Verb):
             x, sure, _ = equations.solved(given, trained.schema, x, hidden)
             for k in range(drawn.shape[1]):
                 drawn[:, k] = equations.solved(given, trained.schema, drawn[:, k], hidden)[0]
+        rated = rates.placed(rates.read(trained.facts.get("rates")), trained.schema) if types is not None else []
+        for rule in rated:
+            x, own = rates.filled(rule, trained.schema, x, hidden)
+            sure |= own
+            for k in range(drawn.shape[1]):
+                drawn[:, k] = rates.filled(rule, trained.schema, drawn[:, k], hidden)[0]
         evaluation.finite(x, "x", where=at.name)
 
         def table(path: Path, number: int | None) -> "dict[str, np.ndarray]":
@@ -146,7 +152,7 @@ class Impute(Verb):
         )
         if sure.any():
             value["computed"] = int(sure.sum())
-            rule = equations.placed(given, trained.schema)[0]
+            rule = [*equations.placed(given, trained.schema), *rated][0]
             plain.append(f"Computed {sure.sum():,} of them from other cells: {rule.target} is {rule.words}.")
         if blank.any():
             value["inapplicable"] = int(blank.sum())

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data import Dataset, equations, gaps, ordered, weekdays
+from latens.data import Dataset, equations, gaps, ordered, rates, weekdays
 from latens.data.columns import ColumnType
 from latens.data.suspects import MOST_NAMES, lone_values, misspelt
 from latens.errors import ConfigError
@@ -185,8 +185,8 @@ def blame(
     # beyond those of the training rows count as missing; a name that no training row had has 0. These do not add up to
     # the surprise of the row: a wrong cell makes those that go with it look odd as well.
     # A mistake that trained the model has a share of its own there. So the p-value of a number is also that of a tail
-    # which continues the interval of 90 %, stretched to hold 99 % of the rows; for a date it is that alone, as the first
-    # and the last days of a table are not odd.
+    # which continues the interval of 90 %, stretched to hold 99 % of the rows; for a date it is that alone, as first and
+    # last days are not odd.
     # others: the rows beyond which such a number lies, by `tails`. stretch: of each column; by default that of `rows`,
     # if they are enough.
     types = typed_columns(trained, "cells")
@@ -225,6 +225,7 @@ def blame(
     _misspelt(p, data, rows, others)
     _out_of_order(p, trained, data, rows)
     _against_equations(p, found, trained, data, rows)
+    _against_rates(p, found, trained, data, rows)
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
     least = np.take_along_axis(p, order, axis=1)
     expected, low, high = (np.take_along_axis(each, order, axis=1) for each in found)
@@ -283,6 +284,20 @@ def _against_equations(
         p[wrong, k] = np.minimum(p[wrong, k], 1.0 / (rule.rows + 2.0))  # the rows that break it are mistakes
         given = (equations.value_of(rule, names, cells) - types[k].low) / types[k].step
         found[:, wrong, k] = np.clip(np.round(given[wrong]), 0, types[k].size - 1)
+
+
+def _against_rates(p: np.ndarray, found: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
+    """Lower the p-values of numbers that are not another one times a rate which rows of their kind have."""
+    x = np.asarray(data.x)[rows]
+    mask, outside = (None if one is None else np.asarray(one)[rows] for one in (data.mask, data.outside))
+    names = [column.name for column in data.schema.columns or ()]
+    for rule in rates.placed(rates.read(trained.facts.get("rates")), data.schema):
+        k, wrong = names.index(rule.target), rates.broken_in(rule, data.schema, x, mask, outside)
+        p[wrong, k] = np.minimum(p[wrong, k], 1.0 / (rule.rows + 2.0))
+        asked = np.array(x, np.float64)
+        asked[:, k] = found[0, :, k]
+        given, _ = rates.given_by(rule, data.schema, asked)
+        found[:, wrong, k] = np.where(np.isfinite(given[wrong]), given[wrong], found[:, wrong, k])
 
 
 def beyond_others(data: Dataset, known: Dataset) -> Dataset:

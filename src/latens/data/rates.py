@@ -1,0 +1,328 @@
+"""Columns that are another one times one of a few rates: a price of hours, by the kind of bicycle and membership."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from latens.data import equations
+from latens.data.columns import ColumnType
+from latens.data.dataset import Dataset
+from latens.data.schema import Schema
+
+LEAST_ROWS = 200
+"""Rows with both columns from which on rates count."""
+MOST_RATES, FEWEST_EACH, PART = 40, 3, 0.001
+"""Rates at the most, and rows that each one has at least, also as a part of all."""
+SCREENED, ALMOST = 200, 0.9
+"""Rows on which all pairs of columns are tried, and the share that few rates must give there."""
+MOST_BY, MOST_NAMES, SPLITS = 3, 50, 300
+"""Columns of names that say which rate it is, their names at the most, and values of the base that are tried."""
+SELDOM = 0.02
+"""Share of rows of one kind below which a rate is a mistake there."""
+MARGIN = 1.0 + 1e-6
+
+
+class Rate(NamedTuple):
+    """A column that is another one times one of a few rates in nearly all rows."""
+
+    target: str
+    base: str
+    within: float  # how far from the product the target may lie: half of what it is rounded to
+    rates: tuple[float, ...]
+    by: tuple[str, ...]  # columns of names that say which of the rates it is
+    above: float | None  # above this value of the base the rates are other ones
+    # names of `by`, whether the base is above, and the places of the rates that such rows have
+    allowed: tuple[tuple[tuple[str, ...], bool, tuple[int, ...]], ...]
+    rows: int  # with both columns
+    broken: int  # of these, with no rate that rows of their kind have
+
+    @property
+    def words(self) -> str:
+        """The rule, as it stands in a sentence."""
+        low, high = min(self.rates), max(self.rates)
+        own = " and ".join(repr(name) for name in self.by)
+        own = f" that {own} {'gives' if len(self.by) == 1 else 'give'}" if own else ""
+        step = f", another one above {self.above:g}" if self.above is not None else ""
+        return f"{self.base!r} times one of {len(self.rates)} rates from {low:g} to {high:g}{own}{step}"
+
+
+def found_in(data: Dataset) -> tuple[Rate, ...]:
+    """Find the columns of a mixed table that are another one times one of a few rates, which names may give."""
+    x, types = getattr(data, "x", None), data.schema.types or ()
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
+        return ()
+    names = [column.name for column in data.schema.columns or ()]
+    values = equations.numbers(x, data.schema, data.mask, data.outside)
+    places = [j for j, one in enumerate(types) if one.kind == "number" and len(np.unique(x[:, j])) > 2]
+    places = places[: equations.MOST_COLUMNS]
+    half = {j: 0.5 * types[j].step * equations._coarser(values[:, j] / types[j].step) * MARGIN for j in places}
+    loose = {j: _loose(values[:, j], types[j].step) for j in places}
+    found: dict[str, Rate] = {}
+    for target in places:
+        for base in places:
+            y, b = values[:, target], values[:, base]
+            seen = np.flatnonzero((y > 0) & (b > 0))
+            finer = np.median(half[target] / y[seen]) < np.median(half[base] / b[seen]) if len(seen) else False
+            if target == base or not finer or loose[base] or len(seen) < LEAST_ROWS:
+                continue
+            some = np.random.default_rng(0).permutation(seen)[:SCREENED]
+            if _held(rates_of(y[some], b[some], half[target], fewest=2), y[some], b[some], half[target]) < ALMOST:
+                continue
+            rates = rates_of(y[seen], b[seen], half[target], fewest=max(FEWEST_EACH, round(PART * len(seen))))
+            made = _checked(rates, y[seen], b[seen], half[target])
+            if made and (names[target] not in found or len(made) < len(found[names[target]].rates)):
+                rule = Rate(names[target], names[base], half[target], made, (), None, (), len(seen), 0)
+                found[names[target]] = _by_names(rule, data, seen, b[seen], which_of(rule, y[seen], b[seen]))
+    return tuple(found.values())
+
+
+def _loose(column: Float[np.ndarray, " n"], step: float) -> bool:
+    """Whether a column may have been rounded after others were made from it."""
+    fine = step < 1 and equations._coarser(column / step) == 1
+    return fine and len(np.unique(column[~np.isnan(column)])) > equations.FEW
+
+
+def rates_of(
+    y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"], half: float, *, fewest: int
+) -> tuple[float, ...]:
+    """The rates that most rows have one after the other, each written as shortly as its rows allow."""
+    low, high = (y - half) / base, (y + half) / base
+    found: list[float] = []
+    while len(low) >= fewest and len(found) <= MOST_RATES:
+        starts, ends = np.sort(low), np.sort(high)
+        inside = np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "left")
+        point = starts[inside.argmax()]
+        own = (low <= point) & (high >= point)
+        if own.sum() < fewest:
+            break
+        found.append(_short(point, float(high[own].min())))
+        low, high = low[~own], high[~own]
+    return tuple(found)
+
+
+def _short(low: float, high: float) -> float:
+    """The number of the fewest digits between two ends."""
+    middle = 0.5 * (low + high)
+    for digits in range(1, 12):
+        short = float(f"{middle:.{digits}g}")
+        if low <= short <= high:
+            return short
+    return middle
+
+
+def which_of(
+    rule: Rate, y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"], allowed: np.ndarray | None = None
+) -> np.ndarray:
+    """The place of the rate of each row, of those that it may have; -1 where none gives the target."""
+    rates = np.asarray(rule.rates)
+    with np.errstate(all="ignore"):
+        off = np.abs(base[:, None] * rates - y[:, None])
+        off = np.where(np.isfinite(off) & (True if allowed is None else allowed), off, np.inf)
+        best = off.argmin(axis=1)
+        good = off[np.arange(len(off)), best] <= rule.within * MARGIN + 1e-9 * np.abs(y)
+    return np.where(good, best, -1)
+
+
+def _held(rates: tuple[float, ...], y: np.ndarray, base: np.ndarray, half: float) -> float:
+    """The share of rows that one of the rates gives; 0 of too many rates or of one alone."""
+    if not 2 <= len(rates) <= MOST_RATES:
+        return 0.0
+    rule = Rate("", "", half, rates, (), None, (), 0, 0)
+    return float(np.mean(which_of(rule, y, base) >= 0))
+
+
+def _checked(rates: tuple[float, ...], y: np.ndarray, base: np.ndarray, half: float) -> tuple[float, ...]:
+    """The rates if they give nearly all rows, and few where the target is that of another row; else none."""
+    others = np.roll(np.sort(y), len(y) // 3)[np.argsort(np.argsort(y, kind="stable"))]
+    good = _held(rates, y, base, half) >= equations.HOLDS and _held(rates, others, base, half) <= equations.BY_CHANCE
+    return tuple(sorted(rates)) if good else ()
+
+
+def _by_names(rule: Rate, data: Dataset, rows: np.ndarray, base: np.ndarray, which: np.ndarray) -> Rate:
+    """The rule with the columns of names that say which rate a row has, chosen by what they save in nats."""
+    names, types = [column.name for column in data.schema.columns or ()], data.schema.types or ()
+    codes = {
+        name: np.where(_shown(data, rows, j), np.asarray(data.x)[rows, j], -1).astype(np.int64)
+        for j, (name, one) in enumerate(zip(names, types))
+        if _names(one)
+    }
+    group, by, kept = np.zeros(len(rows), np.int64), (), which >= 0
+    while len(by) < MOST_BY and codes:
+        costs = {name: _cost(group * (MOST_NAMES + 2) + own + 1, which, kept) for name, own in codes.items()}
+        name = min(costs, key=lambda one: costs[one])
+        if costs[name] >= _cost(group, which, kept):
+            break
+        own = codes.pop(name)
+        group, by = np.unique(group * (MOST_NAMES + 2) + own + 1, return_inverse=True)[1].ravel(), (*by, name)
+    steps = np.unique(np.quantile(base, np.linspace(0.01, 0.99, SPLITS), method="lower"))[:-1]
+    split = min(steps, key=lambda at: _cost(2 * group + (base > at), which, kept), default=None)
+    above = None
+    if split is not None and _cost(2 * group + (base > split), which, kept) < _cost(group, which, kept):
+        above = float(split)
+    rule = rule._replace(by=by, above=above)
+    kinds, at = _kinds(rule, data.schema, np.asarray(data.x)[rows], _mask(data, rows), base)
+    allowed = []
+    for k, kind in enumerate(kinds):
+        counts = np.bincount(which[(at == k) & kept], minlength=len(rule.rates))
+        own = tuple(np.flatnonzero(counts >= max(2.0, SELDOM * counts.sum())).tolist())
+        if counts.sum() >= FEWEST_EACH and own and None not in kind[0]:
+            allowed.append((*kind, own))
+    rule = rule._replace(allowed=tuple(allowed))
+    wrong = broken_in(rule, data.schema, np.asarray(data.x)[rows], _mask(data, rows), _mask(data, rows, outside=True))
+    return rule._replace(broken=int(wrong.sum()))
+
+
+def _mask(data: Dataset, rows: np.ndarray, *, outside: bool = False) -> np.ndarray | None:
+    own = data.outside if outside else data.mask
+    return None if own is None else np.asarray(own)[rows]
+
+
+def _shown(data: Dataset, rows: np.ndarray, j: int) -> Bool[np.ndarray, " n"]:
+    return np.ones(len(rows), bool) if data.mask is None else np.asarray(data.mask)[rows, j]
+
+
+def _names(one: ColumnType) -> bool:
+    return one.named and not one.starts and 2 <= len(one.values) <= MOST_NAMES
+
+
+def _cost(group: np.ndarray, which: np.ndarray, kept: np.ndarray) -> float:
+    """The nats of the rates of rows by their group, and of the shares that this takes (Schwarz, 1978)."""
+    _, group = np.unique(group[kept], return_inverse=True)
+    counts = np.zeros((int(group.max(initial=-1)) + 1, MOST_RATES + 1))
+    np.add.at(counts, (group.ravel(), which[kept]), 1.0)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    nats = -np.sum(counts * np.log(np.where(counts > 0, shares, 1.0)))
+    return float(nats + 0.5 * math.log(max(kept.sum(), 2)) * np.sum(np.maximum((counts > 0).sum(axis=1) - 1, 0) + 1))
+
+
+def _kinds(
+    rule: Rate, schema: Schema, x: np.ndarray, mask: np.ndarray | None, base: np.ndarray
+) -> tuple[list[tuple[tuple[Any, ...], bool]], np.ndarray]:
+    """The kinds of rows that there are, by their names and base, and the one of each row; None is a missing name."""
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    places = [names.index(name) for name in rule.by]
+    codes = np.asarray(x)[:, places].astype(np.int64)
+    codes = codes if mask is None else np.where(np.asarray(mask)[:, places], codes, -1)
+    above = np.zeros(len(x), np.int64) if rule.above is None else (base > rule.above).astype(np.int64)
+    found, at = np.unique(np.column_stack([codes, above]), axis=0, return_inverse=True)
+    word = lambda j, code: types[j].values[code] if 0 <= code < len(types[j].values) else None  # noqa: E731
+    kinds = [(tuple(word(j, c) for j, c in zip(places, row[:-1].tolist())), bool(row[-1])) for row in found]
+    return kinds, at.ravel()
+
+
+def allowed_in(
+    rule: Rate, schema: Schema, x: np.ndarray, mask: np.ndarray | None, base: np.ndarray
+) -> Bool[np.ndarray, "n rates"]:
+    """Which rates rows may have; all of them where too few rows are of their kind."""
+    known, (kinds, at) = {row[:2]: list(row[2]) for row in rule.allowed}, _kinds(rule, schema, x, mask, base)
+    table = np.ones((len(kinds), len(rule.rates)), bool)
+    for k, kind in enumerate(kinds):
+        if own := known.get(kind):
+            table[k] = np.isin(np.arange(len(rule.rates)), own)
+    return table[at]
+
+
+def placed(rules: Sequence[Rate], schema: Schema) -> list[Rate]:
+    """The rules between columns that a table has as numbers and names."""
+    types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
+    own = {name for name, one in types.items() if one.kind == "number"}
+    named = {name for name, one in types.items() if _names(one)}
+    return [one for one in rules if {one.target, one.base} <= own and set(one.by) <= named]
+
+
+def broken_in(
+    rule: Rate, schema: Schema, x: np.ndarray, mask: np.ndarray | None = None, outside: np.ndarray | None = None
+) -> Bool[np.ndarray, " n"]:
+    """The rows with both columns that have no rate which rows of their kind have, where there are enough of these."""
+    y, base = _pair(rule, schema, x, mask, outside)
+    allowed = allowed_in(rule, schema, x, mask, base)
+    wrong = (which_of(rule, y, base, allowed) < 0) & (~allowed.all(axis=1) if rule.by or rule.above else True)
+    return wrong & np.isfinite(y) & np.isfinite(base) & (y > 0) & (base > 0)
+
+
+def _pair(
+    rule: Rate, schema: Schema, x: np.ndarray, mask: np.ndarray | None, outside: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    names = [column.name for column in schema.columns or ()]
+    cells = equations.numbers(x, schema, mask, outside)
+    return cells[:, names.index(rule.target)], cells[:, names.index(rule.base)]
+
+
+def given_by(
+    rule: Rate, schema: Schema, x: Float[np.ndarray, "n columns"], mask: np.ndarray | None = None
+) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """The stored target by the rate that is nearest to its own, of those rows like it have; and where it is sure."""
+    # NaN where there is no base, or the product lies beyond the grid.
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    one, hidden = types[names.index(rule.target)], None if mask is None else np.array(mask)
+    if hidden is not None:
+        hidden[:, names.index(rule.target)] = True
+    y, base = _pair(rule, schema, x, hidden, None)
+    allowed = allowed_in(rule, schema, x, hidden, base)
+    with np.errstate(all="ignore"):
+        off = np.abs(np.log(y / base)[:, None] - np.log(np.asarray(rule.rates)))
+        rate = np.asarray(rule.rates)[np.where(allowed, np.nan_to_num(off, nan=1e3), np.inf).argmin(axis=1)]
+        place = np.round((base * rate - one.low) / one.step)
+    fits = np.isfinite(place) & (place >= 0) & (place < one.size) & (base > 0)
+    return np.where(fits, place, np.nan), fits & (allowed.sum(axis=1) == 1)
+
+
+def filled(
+    rule: Rate, schema: Schema, x: np.ndarray, hidden: Bool[np.ndarray, "n columns"]
+) -> tuple[np.ndarray, Bool[np.ndarray, "n columns"]]:
+    """Stored rows whose hidden targets have a rate that rows like them have; and which of these known cells give."""
+    names = [column.name for column in schema.columns or ()]
+    k, of = names.index(rule.target), [names.index(name) for name in (rule.base, *rule.by)]
+    rounded = np.where(hidden, np.round(np.asarray(x, np.float64)), x)
+    place, alone = given_by(rule, schema, rounded)
+    open_, sure = hidden[:, k] & np.isfinite(place), np.zeros(hidden.shape, bool)
+    sure[:, k] = open_ & alone & ~hidden[:, of].any(axis=1)
+    made = np.array(x, np.float64)
+    made[open_, k] = place[open_]
+    return made, sure
+
+
+def computed(rules: Sequence[Rate], schema: Schema, x: np.ndarray) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
+    """Stored rows whose targets have a rate that rows like them have; and which have one beyond its grid."""
+    made, names = np.array(x, np.float64), [column.name for column in schema.columns or ()]
+    beyond = np.zeros(len(made), bool)
+    for rule in placed(rules, schema):
+        made[:, names.index(rule.base)] = np.round(made[:, names.index(rule.base)])
+        place, _ = given_by(rule, schema, made)
+        _, base = _pair(rule, schema, made, None, None)
+        missing = ~np.isfinite(place)
+        beyond |= missing & (base > 0)
+        made[:, names.index(rule.target)] = np.where(missing, made[:, names.index(rule.target)], place)
+    return made.astype(np.asarray(x).dtype), beyond
+
+
+def read(stored: Any) -> tuple[Rate, ...]:
+    """The rules that a model file holds; a stranger may have written it, so what is none is left out."""
+    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
+    return tuple(one for one in map(_read, rows[:1000]) if one is not None)
+
+
+def _read(row: Any) -> Rate | None:
+    if not isinstance(row, list | tuple) or len(row) != 9:
+        return None
+    target, base, within, rates, by, above, allowed, rows, broken = row
+    texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
+    numbers = [within, rows, broken, *([] if above is None else [above])]
+    bad = not (isinstance(target, str) and isinstance(base, str) and isinstance(rates, list | tuple)) or target == base
+    if bad or not texts(by) or len(by) > MOST_BY or not 1 <= len(rates) <= MOST_RATES:
+        return None
+    if not all(map(equations._is_number, [*numbers, *rates])) or min(rates) <= 0:
+        return None
+    kinds = []
+    for one in allowed[:100_000] if isinstance(allowed, list | tuple) else ():
+        sound = isinstance(one, list | tuple) and len(one) == 3 and texts(one[0]) and len(one[0]) == len(by)
+        if not sound or not isinstance(one[1], bool) or not isinstance(one[2], list | tuple):
+            return None
+        if not one[2] or not all(type(k) is int and 0 <= k < len(rates) for k in one[2]):
+            return None
+        kinds.append((tuple(one[0]), one[1], tuple(one[2])))
+    values = tuple(float(one) for one in rates)
+    return Rate(target, base, float(within), values, tuple(by), above, tuple(kinds), int(rows), int(broken))

@@ -1,0 +1,148 @@
+"""Columns that are another one times one of a few rates: found exactly, by name and threshold, and kept."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.config import override
+from latens.data import rates
+from latens.data.rules import rules_of
+from latens.recipes import get_recipe
+from latens.workflow.cells import blame
+
+TARIFF = {("city", "no"): 3.5, ("city", "yes"): 2.975, ("e-bike", "no"): 7.0, ("e-bike", "yes"): 5.95}
+
+
+def rentals(n: int = 900, *, seed: int = 0, limit: float = 20.0, wrong: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rentals that cost hours times a rate of the bicycle and membership, a tenth less above a limit; rows doubled."""
+    rng = np.random.default_rng(seed)
+    bicycle, member = rng.choice(["city", "e-bike"], n), rng.choice(["yes", "no"], n, p=[0.3, 0.7])
+    hours = np.maximum(np.round(rng.gamma(2.0, 5.0, n) * 2) / 2, 0.5)
+    rate = np.array([TARIFF[one] for one in zip(bicycle, member)]) * np.where(hours > limit, 0.9, 1.0)
+    price, rows = np.round(hours * rate, 2), rng.permutation(n)[:wrong]
+    price[rows] *= 2
+    age = np.round(rng.normal(40, 12, n))
+    frame = {"age": age, "bicycle": bicycle, "member": member, "hours": hours, "price": price}
+    return pd.DataFrame(frame), rows
+
+
+def found(frame: pd.DataFrame) -> tuple[rates.Rate, ...]:
+    return rates.found_in(latens.load_data(frame, label="none"))
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 8])
+def test_the_rates_the_names_the_limit_and_the_mistakes_are_found_exactly(wrong: int) -> None:
+    frame, rows = rentals(wrong=wrong)
+    data = latens.load_data(frame, label="none")
+    (rule,) = rates.found_in(data)
+    assert (rule.target, rule.base, set(rule.by), rule.above) == ("price", "hours", {"bicycle", "member"}, 20.0)
+    exact = {round(rate * off, 6) for rate in TARIFF.values() for off in (1.0, 0.9)}
+    assert set(rule.rates) == exact
+    assert rule.broken == wrong
+    broken = rates.broken_in(rule, data.schema, np.asarray(data.x))
+    assert set(np.flatnonzero(broken)) == set(rows)
+    for names, above, own in rule.allowed:
+        kind = dict(zip(rule.by, names))
+        rate = TARIFF[kind["bicycle"], kind["member"]] * (0.9 if above else 1.0)
+        assert [rule.rates[k] for k in own] == [pytest.approx(rate)]
+
+
+def test_without_a_limit_and_without_names_there_is_none() -> None:
+    frame, _ = rentals(limit=1e9)
+    (rule,) = found(frame)
+    assert (rule.above, len(rule.rates)) == (None, 4)
+    colour = np.random.default_rng(2).choice(["red", "blue"], len(frame))  # says nothing
+    (rule,) = found(frame.drop(columns=["bicycle", "member"]).assign(colour=colour))
+    assert (rule.by, rule.above, len(rule.rates)) == ((), None, 4)
+    assert "times one of 4 rates from 2.975 to 7" in rule.words
+
+
+def test_the_order_of_rows_and_the_unit_of_money_change_nothing() -> None:
+    frame, _ = rentals()
+    mixed = frame.sample(frac=1.0, random_state=1)
+    assert found(mixed) == found(frame)
+    cents = frame.assign(price=np.round(frame["price"] * 100))
+    (one,), (other,) = found(frame), found(cents)
+    np.testing.assert_allclose(np.array(other.rates), 100 * np.array(one.rates))
+
+
+@pytest.mark.parametrize("kind", ["independent", "small numbers", "noise", "one rate", "few rows"])
+def test_what_is_not_such_a_column_is_not_called_one(kind: str) -> None:
+    frame, _ = rentals(150 if kind == "few rows" else 900)
+    rng = np.random.default_rng(1)
+    if kind == "independent":
+        frame["price"] = rng.permutation(frame["price"])
+    elif kind == "small numbers":
+        frame["hours"], frame["price"] = rng.integers(1, 5, len(frame)), rng.integers(1, 9, len(frame))
+    elif kind == "noise":
+        frame["price"] = np.round(frame["price"] * np.exp(rng.normal(0, 0.02, len(frame))), 2)
+    elif kind == "one rate":  # an equation says it
+        frame["price"] = np.round(3.5 * frame["hours"], 2)
+    assert found(frame) == ()
+    assert kind != "one rate" or "rates" not in rules_of(latens.load_data(frame, label="none"))
+
+
+def test_a_target_that_an_equation_gives_is_left_to_it() -> None:
+    frame, _ = rentals(limit=1e9)
+    frame["rate"] = [TARIFF[one] for one in zip(frame["bicycle"], frame["member"])]
+    assert [one.target for one in found(frame)] == ["price"]
+    rules = rules_of(latens.load_data(frame, label="none"))
+    assert ("price" in {rule[0] for rule in rules["equations"]}, "rates" in rules) == (True, False)
+
+
+def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
+    (rule,) = found(rentals()[0])
+    stored = json.loads(json.dumps([list(rule)]))
+    assert rates.read(stored) == (rule,)
+    bad = {
+        0: 1,
+        1: "price",
+        2: "x",
+        3: [-1.0],
+        4: ["a"] * 9,
+        5: "x",
+        6: [[["a"], False, [99]]],
+        7: None,
+        8: float("nan"),
+    }
+    for place, value in bad.items():
+        own = list(stored[0])
+        own[place] = value
+        assert rates.read([own]) == (), place
+    assert rates.read("no list") == rates.read([stored[0][:-1]]) == rates.read(None) == ()
+
+
+def test_samples_and_filled_cells_keep_it_and_mistakes_are_named() -> None:
+    """Sampled prices are products of a rate that their bicycle and membership have; hidden ones that are sure, too."""
+    frame, rows = rentals(wrong=4)
+    data = latens.load_data(frame, label="none")
+    trained = latens.train(latens.prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    (rule,) = rates.read(trained.facts["rates"])
+    names = [column.name for column in data.schema.columns or ()]
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    assert rates.broken_in(rule, data.schema, drawn).mean() > 0.5
+    kept, beyond = rates.computed([rule], data.schema, drawn)
+    assert not rates.broken_in(rule, data.schema, kept)[~beyond].any()
+    changed = np.any(kept != drawn, axis=0)
+    assert [name for name, one in zip(names, changed) if one] == ["price"]
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[:, names.index("price")] = True
+    good = np.setdiff1d(np.arange(len(data)), rows)
+    guess = np.array(data.x, np.float64)
+    guess[:, names.index("price")] = 3.0
+    made, sure = rates.filled(rule, data.schema, guess, hidden)
+    off = np.abs(made[good] - np.asarray(data.x)[good])  # half a cent is rounded up, or down as in binary
+    assert off.max() <= 1
+    assert (off > 0).mean() < 0.05
+    assert not rates.broken_in(rule, data.schema, made).any()
+    assert sure[:, names.index("price")].all()
+    hidden[:, names.index("member")] = True  # then two rates are left, and neither is sure
+    assert not rates.filled(rule, data.schema, guess, hidden)[1].any()
+    blamed = blame(trained, data, rows, others=700, cells=1, num_samples=2)
+    assert blamed.column[:, 0].tolist() == [names.index("price")] * len(rows)
+    assert np.all(blamed.p_value[:, 0] < 2e-3)
+    np.testing.assert_allclose(2 * (blamed.expected[:, 0] * 0.01 + (data.schema.types or ())[4].low),
+                               frame["price"][rows], atol=0.011)  # fmt: skip
