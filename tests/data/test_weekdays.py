@@ -9,7 +9,7 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.data.suspects import suspicions
-from latens.data.weekdays import Closed, broken_in, found_in, opened, read
+from latens.data.weekdays import Closed, Shares, broken_in, found_in, opened, read, read_shares, shares_in, spread
 from latens.workflow.trained import TrainedModel
 
 MONDAY = np.datetime64("2024-01-01")
@@ -144,3 +144,49 @@ def test_a_date_on_a_closed_day_is_the_odd_cell_of_its_row(trained: TrainedModel
     first = pd.read_csv(tmp_path / "odd.csv").iloc[0]
     assert (first["row"], first["cell_1"]) == (31, "came")
     assert float(first["p_1"]) <= 1 / 1002
+
+
+def days_of(data: latens.Dataset, x: np.ndarray) -> np.ndarray:
+    """How often each day of the week is in the first column, of 1."""
+    one = (data.schema.types or ())[0]
+    start = (np.datetime64("1970-01-01") + int(one.low) - MONDAY).astype(int)
+    return np.bincount((start + np.round(x[:, 0]).astype(int)) % 7, minlength=7) / len(x)
+
+
+@pytest.mark.parametrize(("double", "found"), [(1.0, False), (1.1, False), (2.0, True), (4.0, True)])
+def test_days_that_are_more_frequent_are_found_and_new_dates_have_them_as_often(double: float, found: bool) -> None:
+    rng = np.random.default_rng(3)
+    law = np.array([0, double, 1, 1, 1, 1, 1]) / (5 + double)
+    frame = jobs(2000).assign(came=MONDAY + 7 * rng.integers(0, 100, 2000) + rng.choice(7, 2000, p=law))
+    data = data_of(frame)
+    rules = shares_in(data)
+    assert [one.column for one in rules] == (["came"] if found else [])
+    new = np.tile(np.asarray(data.x, np.float64), (10, 1))
+    flat = MONDAY + 7 * rng.integers(0, 100, len(new)) + rng.choice(np.arange(1, 7), len(new))
+    new[:, 0] = (flat - np.datetime64("1970-01-01")).astype(int) - (data.schema.types or ())[0].low
+    new = new[(new[:, 0] >= 0) & (new[:, 0] < (data.schema.types or ())[0].size)]
+    moved = spread(rules, data.schema, new, np.random.default_rng(0))
+    if not found:
+        assert np.array_equal(moved, new)
+        return
+    own = np.array(rules[0].counts) / sum(rules[0].counts)
+    assert np.all(np.abs(days_of(data, moved) - own) < 4 * np.sqrt(own / len(new)) + 1e-3)
+    assert np.array_equal(moved[:, 1:], new[:, 1:])
+    assert np.all(np.abs(moved[:, 0] - new[:, 0]) < 7)
+
+
+def test_shares_of_chance_are_none_and_a_stranger_s_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        assert shares_in(data_of(jobs(150).assign(came=MONDAY + rng.integers(0, 900, 150)))) == ()
+    good = ["came", [0, 2, 1, 1, 1, 1, 1]]
+    assert read_shares([good]) == (Shares("came", (0, 2, 1, 1, 1, 1, 1)),)
+    for bad in (
+        ["came", [1] * 6],
+        [1, [1] * 7],
+        ["came", [-1, 1, 1, 1, 1, 1, 1]],
+        ["came", [0] * 7],
+        ["came", "7"],
+        [],
+    ):
+        assert read_shares([bad]) == ()

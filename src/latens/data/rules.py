@@ -13,6 +13,7 @@ RULES = {
     "equations": equations.found_in,
     "rates": rates.found_in,
     "weekdays": weekdays.found_in,
+    "weekday_shares": weekdays.shares_in,
 }
 """What looks for a kind of rule, by the name that it has in the model file."""
 

@@ -1,10 +1,11 @@
-"""Days of the week on which a column of dates never falls: a workshop that is closed on Sundays."""
+"""Days of the week of a column of dates: those on which it never falls, and how often it falls on the others."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.stats import chisquare
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
@@ -18,6 +19,8 @@ LEAST_ROWS, LEAST_DAYS, MISTAKES = 150, 70, 0.002
 By chance 70 days miss a day of the week in 7 (6 / 7)^70 of tables, 1.4 in ten thousand.
 """
 NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+UNLIKELY = 1e-6
+"""The probability by chance below which days of the week count as unlike one another."""
 MOVES = (-1, 1, -2, 2, -3, 3)
 """Days by which a date is moved off a closed day, the first that fits."""
 
@@ -87,6 +90,61 @@ def opened(
             there[:, k] = np.where(wrong & (cell >= 0) & (cell < types[k].size), cell, x[:, k])
             fits = wrong & ~broken_in(rules, schema, there, hidden)[:, k]
             x[fits] = there[fits]
+    return x
+
+
+class Shares(NamedTuple):
+    """A column of dates that are more often on some days of the week, and how many rows each day has."""
+
+    column: str
+    counts: tuple[int, ...]  # from Monday on
+
+
+def shares_in(data: Dataset) -> tuple[Shares, ...]:
+    """Find the columns of dates whose days of the week differ by more than chance, among those they have."""
+    found, types = [], data.schema.types or ()
+    names = [column.name for column in data.schema.columns or ()]
+    for k, dates in _days(data.x, data.schema).items():
+        shown = dates if data.mask is None else dates[np.asarray(data.mask)[:, k]]
+        counts = np.bincount(shown % 7, minlength=7)
+        open_ = counts > MISTAKES * len(shown)
+        many = len(shown) >= LEAST_ROWS and len(np.unique(shown)) >= LEAST_DAYS and open_.sum() > 1
+        if types[k].kind == "date" and many and chisquare(counts[open_]).pvalue < UNLIKELY:
+            found.append(Shares(names[k], tuple(np.where(open_, counts, 0).tolist())))
+    return tuple(found)
+
+
+def read_shares(stored: Any) -> tuple[Shares, ...]:
+    """The shares that a model file holds; a stranger may have written it, so what is none is left out."""
+    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
+    fits = lambda row: isinstance(row, list | tuple) and len(row) == 2 and isinstance(row[0], str)  # noqa: E731
+    counts = lambda row: isinstance(row[1], list | tuple) and len(row[1]) == 7  # noqa: E731
+    sound = [row for row in rows[:1000] if fits(row) and counts(row) and all(type(one) is int for one in row[1])]
+    return tuple(Shares(row[0], tuple(row[1])) for row in sound if min(row[1]) >= 0 and max(row[1]) > 0)
+
+
+def spread(
+    rules: Sequence[Shares], schema: Schema, x: Float[np.ndarray, "n columns"], rng: np.random.Generator
+) -> Float[np.ndarray, "n columns"]:
+    """Stored new rows whose dates have the days of the week as often as the data, moved within their week."""
+    # The model holds days that follow one another as alike. So a date leaves a day that has more than its share with
+    # the probability of what is too much, for one of those that lack some.
+    x, types = np.array(x, np.float64), schema.types or ()
+    names = [column.name for column in schema.columns or ()]
+    for rule in rules:
+        dates = dates_of(x, schema)
+        k = names.index(rule.column) if rule.column in names else -1
+        if k not in dates or types[k].kind != "date":
+            continue
+        want = np.asarray(rule.counts) / sum(rule.counts)
+        have = (want > 0) / np.count_nonzero(want)
+        lack = np.maximum(want - have, 0.0)
+        day, leaves = _days(x, schema)[k] % 7, rng.random(len(x))
+        too_many = np.maximum(have - want, 0.0) / np.maximum(have, 1e-12)
+        to = rng.choice(7, len(x), p=lack / lack.sum()) if lack.any() else day
+        cell = np.round(cell_of(dates[k] + (to - day) * _day(types[k]), k, dates, names, types))
+        moved = (leaves < too_many[day]) & (cell >= 0) & (cell < types[k].size)
+        x[moved, k] = cell[moved]
     return x
 
 

@@ -296,6 +296,10 @@ class Sample(Verb):
             arrays = {name: np.where(taken.reshape(-1, *[1] * (values.ndim - 1)), others[name], values)
                       for name, values in arrays.items()}  # fmt: skip
             wrong &= ~taken
+        if often := weekdays.read_shares(at.trained.facts.get("weekday_shares")) if mixed else ():
+            moved = weekdays.spread(often, schema, arrays["x"], np.random.default_rng(self.seed))
+            worse = broken_in(rules, schema, moved) & ~broken_in(rules, schema, arrays["x"])
+            arrays["x"] = np.where(worse[:, None], arrays["x"], moved).astype(arrays["x"].dtype)
         if wrong.any():
             at.warn(f"{wrong.sum()} rows break a rule that the data keep, also after {MOST_TIMES} draws")
         return arrays, redrawn

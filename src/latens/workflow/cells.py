@@ -185,7 +185,7 @@ def blame(
     # beyond those of the training rows count as missing; a name that no training row had has 0. These do not add up to
     # the surprise of the row: a wrong cell makes those that go with it look odd as well.
     # A mistake that trained the model has a share of its own there. So the p-value of a number is also that of a tail
-    # which continues the interval of 90 %, stretched to hold 99 % of the rows; for a date it is that alone, as first and
+    # which continues the interval of 90 %, stretched to hold 99 % of the rows. For dates it is that alone, as first and
     # last days are not odd.
     # others: the rows beyond which such a number lies, by `tails`. stretch: of each column; by default that of `rows`,
     # if they are enough.
