@@ -42,9 +42,9 @@ def test_copies_are_named_with_the_first_of_their_kind() -> None:
     assert pairs_in_words([(2, 0), (3, 0)], np.array(["a", "b", "c", "d"])) == " c (of a), d (of a)"
     assert pairs_in_words([(1, 0)] * 6, np.array(["a", "b"])).count("b (of a)") == 5
     more = pairs_in_words([(1, 0)] * 7, np.array(["a", "b"]))
-    assert more == " " + ", ".join(["b (of a)"] * 5) + " and 2 more (--out FILE.csv lists all)"
+    assert more == " " + ", ".join(["b (of a)"] * 5) + " and 2 more (latens check DATA --out FILE.csv lists all)"
     pictures = pairs_in_words([(1, 0)] * 21, np.array(["a", "b"]), 20, lines=True)
-    assert pictures.split("\n  ") == ["", *["b (of a)"] * 20, "and 1 more (--out FILE.csv lists all)"]
+    assert pictures.split("\n  ") == ["", *["b (of a)"] * 20, "and 1 more (latens check DATA --out FILE.csv lists all)"]
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def pairs_in_words(pairs: Sequence[tuple[int, int]], names: Any, most: int = 5, 
     # lines: each on a line of its own, where there are several.
     apart = "\n  " if lines and len(pairs) > 1 else " "
     said = (apart if apart != " " else ", ").join(f"{names[row]} (of {names[first]})" for row, first in pairs[:most])
-    more = f"{apart}and {len(pairs) - most} more (--out FILE.csv lists all)" if len(pairs) > most else ""
-    return f"{apart}{said}{more}"
+    more = f"{apart}and {len(pairs) - most} more (latens check DATA --out FILE.csv lists all)"
+    return f"{apart}{said}{more if len(pairs) > most else ''}"
 
 
 def _small(x: Shaped[np.ndarray, "n h w *c"]) -> Float[np.ndarray, "n pixels"]:
