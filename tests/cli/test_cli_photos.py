@@ -16,8 +16,8 @@ pytest_plugins = ("cli_fixtures",)
 MODES = ("RGB", "RGB", "L", "P", "RGBA", "CMYK", "1", "LA")
 SAID = (
     "795 pictures were scaled so that the shorter side has 16 pixels, and their centre was kept.",
-    "5 of 800 pictures cannot be read: broken0.jpg: is empty; broken1.jpg: is not a picture; broken2.jpg: cannot "
-    "be read; broken3.jpg: cannot be read; broken4.jpg: cannot be read. They were left out.",
+    "5 of 800 pictures cannot be read: broken0.jpg: is empty; broken1.jpg: is not a picture; broken2.jpg: is "
+    "cut off; broken3.jpg: is cut off; broken4.jpg: is cut off. They were left out.",
     "80 pictures were turned upright, as their EXIF orientation says. 99 black and white pictures were made RGB. 199 "
     "grey pictures were made RGB. 99 CMYK pictures were made RGB. 198 transparent pictures stand on white.",
     "1 other file was left out: Thumbs.db; it is hidden or not a picture.",
@@ -72,5 +72,15 @@ def test_800_photographs_are_fitted_as_typed(latens: Callable[..., Result], phot
     again = latens("reconstruct", "run", "new/", "--mean", "--out", "again.npz")
     assert again.code == 0, again.err
     assert np.load("again.npz")["x"].shape == (3, 16, 16, 3)
-    assert latens("sample", "run", "-n", 2, "--out", "s.png").code == 0
+    made = latens("sample", "run", "-n", 2, "--out", "s.png")
+    assert made.code == 0
+    assert "2 means of samples, without the noise of single pixels (--noise: with it)" in made.err
+    assert "2 samples" in latens("sample", "run", "-n", 2, "--noise", "--out", "noisy.png").err
+    assert latens("sample", "run", "-n", 2, "--mean", "--out", "mean.png").code == 0
+    still, noisy, mean = (np.asarray(Image.open(f"{name}.png"), float) for name in ("s", "noisy", "mean"))
+    np.testing.assert_array_equal(still, mean)
+    assert np.abs(np.diff(noisy, axis=0)).mean() > 1.2 * np.abs(np.diff(mean, axis=0)).mean()
+    both = latens("sample", "run", "-n", 2, "--noise", "--mean", "--out", "s.png")
+    assert "--noise: --mean leaves out what --noise adds." in both.err
+    assert "2 samples" in latens("sample", "run", "-n", 2, "--out", "s.npz").err  # arrays hold draws, as ever
     assert latens("evaluate", "run", "--num-samples", 2).code == 0  # the run finds its own rows again

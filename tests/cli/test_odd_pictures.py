@@ -52,8 +52,14 @@ def test_the_table_begins_with_the_oddest(latens: Callable[..., Result]) -> None
     listed = told.err.split("Oddest (--out odd.png shows them):\n")[1].splitlines()[:3]
     assert listed == [f"  row {one['row']}" for one in found[:3]]
     assert "None is flagged: 7 usual pictures are too few to be sure of single ones." in told.err
+    assert "--folds" not in told.err  # rows of another file are compared with already
     # Seven of the 30 others did not train it: 1 / 8, and 30 / 8 / 0.3, rounded up.
     assert "the smallest p-value that these can show is 0.12\n" in told.err
+    many = latens(*WORDS, "--top", 12, "--out", "odd.csv").err.split("Oddest (--out odd.png shows them):\n")[1]
+    assert [line.startswith("  row ") for line in many.splitlines()[:11]] == [True] * 10 + [False]
+    own = latens("detect", "pretrained:digits-16d", "new.npy", "--top", 3, "--out", "odd.csv").err
+    unsure = " usual pictures are too few to be sure of single ones (--folds 5 compares with all pictures of the run)."
+    assert (unsure in own) == ("None is flagged" in own)
     more = latens(*WORDS, "--alpha", 0.3, "--out", "odd.csv").err
     assert "the smallest p-value that these can show is 0.12: of 30 rows at least 13 must have it" in more
 

@@ -179,7 +179,7 @@ def test_everything_that_does_not_fit_is_in_one_error(tmp_path: Path) -> None:
     (tmp_path / "bad" / "large.png").write_bytes(png(10000, 10000))
     message, fix = refusal(tmp_path)
     assert message == (
-        "7 of 14 pictures cannot be read: bad/cut.png: cannot be read; bad/float.tif: has pixels of mode F; "
+        "7 of 14 pictures cannot be read: bad/cut.png: is cut off; bad/float.tif: has pixels of mode F; "
         "bad/huge.png: claims more pixels than a picture may have; bad/large.png: claims more pixels than a picture "
         "may have; bad/text.bmp: is not a picture; and 2 more."
     )

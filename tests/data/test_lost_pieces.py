@@ -156,7 +156,9 @@ def test_a_picture_that_lacks_its_last_bytes_is_refused(name: str, tmp_path: Pat
     wanted = latens.load_data(tmp_path).x
     for cut in (1, 2, 3, 10, *([len(whole) // 4] if further else [])):
         path.write_bytes(whole[:-cut])
-        with pytest.raises(DataError, match=re.escape(f"1 of 1 pictures cannot be read: {name}: cannot be read.")):
+        plain = name.endswith("webp") or (name.endswith("tif") and name != "a.tif" and cut == 10)  # Pillow says no more
+        why = "cannot be read" if plain else "is cut off"
+        with pytest.raises(DataError, match=re.escape(f"1 of 1 pictures cannot be read: {name}: {why}.")):
             latens.load_data(tmp_path)
     path.write_bytes(whole + b"\0" * 5000)  # what follows a picture changes nothing
     np.testing.assert_array_equal(latens.load_data(tmp_path).x, wanted)

@@ -87,8 +87,8 @@ def test_unlike_files_become_rows_of_one_shape_and_four_lines_say_how(tmp_path: 
     assert data.schema.classes == ("alpha", "colour", "deep", "grey", "ink", "palette")
     assert data.notes == (
         "51 pictures were scaled so that the shorter side has 8 pixels, and their centre was kept.",
-        "5 of 56 pictures cannot be read: broken/0.jpg: is empty; broken/1.png: cannot be read; broken/2.gif: is not "
-        "a picture; broken/3.jpg: cannot be read; broken/4.png: is not a picture. They were left out.",
+        "5 of 56 pictures cannot be read: broken/0.jpg: is empty; broken/1.png: is cut off; broken/2.gif: is not "
+        "a picture; broken/3.jpg: is cut off; broken/4.png: is not a picture. They were left out.",
         "1 files hold several frames; the first of each was taken. 1 pictures were turned upright, as their EXIF "
         "orientation says. 1 black and white pictures were made RGB. 12 grey pictures were made RGB. 6 CMYK pictures "
         "were made RGB. 6 pictures of 16 bits were made of 8. 6 transparent pictures stand on white.",

@@ -198,7 +198,8 @@ def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--region", "9:,:"], "holds no pixel of 8 x 8"),
+        (["--region", "8:,:"], "holds no pixel of 8 x 8"),
+        (["--region", "9:,:"], "9 lies outside the 8 rows"),
         (["--region", "top"], "is not a region of pixels"),
         (["--region", "4:,:", "--mask", "x.png"], "both say what is seen"),
         (["--mask", "absent.png"], "there is no such file."),

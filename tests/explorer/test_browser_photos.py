@@ -71,6 +71,75 @@ def test_a_click_shows_the_most_similar_ones(browser: Browser, photo_page: PageS
     assert state(browser, "tab") == "point"  # no other tab opened
 
 
+def test_a_part_of_a_name_finds_its_rows(browser: Browser, photo_page: PageServer) -> None:
+    browser.open(photo_page.url)
+    browser.run("latens.app.set({ tab: 'rows' })")
+    script = """document.querySelector('.search input').value = args[0];
+      document.querySelector('.search button').click();
+      return [latens.app.state.row, document.querySelector('[aria-label=Rows] .note').textContent];"""
+    assert browser.run(script, "17") == [17, ""]
+    row, words = browser.run(script, "5")  # itself a name, though others hold it too
+    assert (row, words) == (5, "")
+    browser.run("latens.app.model.ids = Array.from(latens.app.model.ids, (i) => `IMG_${i}.jpg`)")
+    browser.run("latens.app.model.manifest.ids.kind = 'text'")
+    assert browser.run(script, "img_42") == [42, ""]
+    row, words = browser.run(script, "_1")
+    assert row == 1
+    assert words.startswith("11 rows hold that: IMG_1.jpg, IMG_10.jpg, IMG_11.jpg")
+    assert words.endswith(", .... The first is shown.")
+    assert browser.run(script, "2319") == [1, "No row among those shown has such an id."]
+    pieces = "const { wrapped } = await import('/app/panels/parts.js');"
+    pieces += "return wrapped(args[0]).map((one) => one.tagName ?? one);"
+    assert browser.run(pieces, "a/IMG_1239.jpg") == ["a/", "WBR", "IMG_", "WBR", "1239", "WBR", ".jpg"]
+    assert browser.run(pieces, "3 at 0.25") == ["3 at 0.25"]
+
+
+def test_one_cloud_of_photographs_has_no_groups(browser: Browser, photo_page: PageServer) -> None:
+    browser.open(photo_page.url)
+    browser.run("latens.app.set({ tab: 'groups' })")
+    browser.run(
+        "[...document.querySelectorAll('.panel button')].find((one) => one.textContent === 'Find clusters').click()"
+    )
+    browser.until("document.querySelector('[aria-label=Groups] p.muted').textContent.startsWith('No clear groups: ')")
+    said = browser.run("return document.querySelector('[aria-label=Groups] p.muted').textContent")
+    assert "there are too few rows to tell" in said  # 30 to fit and 30 to test, of 30 units
+    assert browser.run("return latens.app.groups.length") == 0
+    browser.run("document.querySelector('[aria-label=Groups] p.muted button').click()")  # Show them all the same
+    browser.until("latens.app.groups.length >= 2")
+    rows = "Uint32Array.from({ length: 20 }, (_, i) => 2 * i + k)"
+    kept = f"latens.app.groups = [0, 1].map((k) => ({{ name: `g${{k}}`, rows: {rows} }}));"
+    browser.run(f"{kept} latens.app.set({{ groups: 1 }})")
+    browser.until("document.querySelectorAll('.group .thumb').length === 12")
+    few = (
+        "return [...document.querySelectorAll('.group')[1].querySelectorAll('.caption')].map((one) => one.textContent)"
+    )
+    assert browser.run(few) == ["1", "7", "13", "21", "27", "33"]
+
+
+def test_a_selection_is_a_sheet_of_photographs(browser: Browser, photo_page: PageServer) -> None:
+    browser.open(photo_page.url)
+    browser.run("latens.app.set({ tab: 'selection', selection: Uint32Array.from({ length: 48 }, (_, i) => i) })")
+    browser.until("document.querySelectorAll('[aria-label=Selection] .thumb').length === 24")
+    panel = "document.querySelector('[aria-label=Selection]')"
+    assert browser.run(f"return {panel}.querySelector('h3').textContent") == "24 of these 48"
+    assert browser.run(f"return {panel}.querySelector('strong').textContent") == "48 photographs"
+    names = f"return [...{panel}.querySelectorAll('.caption')].map((one) => one.textContent)"
+    assert browser.run(names) == [str(2 * i) for i in range(24)]
+    browser.run("latens.app.set({ selection: Uint32Array.from([3, 9]) })")
+    browser.until(f"{panel}.querySelectorAll('.thumb').length === 2")
+    assert browser.run(f"return {panel}.querySelector('h3').textContent") == "These photographs"
+
+
+def test_the_page_speaks_of_photographs(browser: Browser, photo_page: PageServer) -> None:
+    browser.open(photo_page.url)
+    heading = browser.run(
+        "return [...document.querySelectorAll('header h1, header .muted')].map((one) => one.textContent)"
+    )
+    assert heading == ["photos", "60 photographs"]
+    sliders = browser.run("return [...document.querySelectorAll('.sliders .name')].map((one) => one.textContent)")
+    assert sliders[:3] == ["direction 1", "direction 2", "direction 3"]
+
+
 def test_an_outlier_does_not_squeeze_the_others(browser: Browser, photo_page: PageServer) -> None:
     browser.open(photo_page.url)
     settled(browser)

@@ -147,6 +147,11 @@ def test_clusters_become_groups_that_can_be_selected_and_compared(
     browser.run("latens.app.set({ tab: 'groups' })")
     click = "[...document.querySelectorAll('.panel button')].find((one) => one.textContent === args[0]).click()"
     browser.run(click, "Find clusters")
+    found = browser.until("/^(No clear groups|Groups): half-way/.exec("
+                          "document.querySelector('[aria-label=Groups] p.muted').textContent)")  # fmt: skip
+    if found[1].startswith("No"):
+        assert browser.run("return document.querySelectorAll('.group').length") == 0
+        browser.run(click, "Show them all the same")
     browser.until("document.querySelectorAll('.group').length >= 2")
     sizes = browser.run("return latens.app.groups.map((one) => one.rows.length)")
     assert sum(sizes) == ROWS

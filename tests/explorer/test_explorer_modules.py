@@ -189,6 +189,27 @@ def test_clusters_are_found_and_told_apart_in_nats() -> None:
 
 
 @needs_node
+@pytest.mark.parametrize("size", [2, 30])
+def test_groups_are_clear_where_few_rows_lie_between_them(size: int) -> None:
+    """One cloud, Normal, uniform, stretched or with far rows, has no groups; clouds 6 spreads apart are groups."""
+    rng, n = np.random.default_rng(1), 800
+    normal = rng.normal(size=(n, size))
+    apart = np.zeros((n, size))
+    apart[:, 0] = 1.0
+    one = [normal, rng.uniform(size=(n, size)), normal * np.where(np.arange(size) < 1, 4.0, 1.0)]
+    one += [normal / np.sqrt(rng.gamma(1.0, size=(n, 1)))]
+    several = [
+        normal + apart * 6.0 * rng.integers(0, 2, (n, 1)),
+        normal + 12.0 * rng.normal(size=(4, size))[np.arange(n) % 4],
+    ]
+    found = node("valley", clouds=[cloud.ravel().tolist() for cloud in (*one, *several, normal[:30])], size=size)
+    assert [cloud["valley"] >= 0.9 for cloud in found[:4]] == [True] * 4
+    assert [cloud["valley"] < 0.2 for cloud in found[4:6]] == [True] * 2
+    assert (found[4]["k"], found[5]["k"]) == (2, 4)
+    assert found[6]["valley"] is None or found[6]["k"] < 2 or found[6]["valley"] >= 0  # 15 rows a half tell little
+
+
+@needs_node
 def test_counts_come_back_from_their_logarithm(tmp_path) -> None:
     model, z = decoding(NormalHead((5,))), np.array([[0.3, -0.2, 0.5]], np.float32)
     [found] = node("decode", jobs=[decoder_job(tmp_path, model, in_data_units(Preparation(log1p=True)), z)])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cli_fixtures import SMALL
 from msgspec import structs
+from PIL import Image
 
 from latens import TrainedModel
 from latens.data import Preparation, load
@@ -24,7 +25,7 @@ from latens.pictures.draw import NEEDS, PICTURES, Picture
 from latens.report.compared import comparison_page
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import report_page
-from latens.report.told import Shot, Told, read_evaluation
+from latens.report.told import Shot, Told, read_evaluation, read_of
 from latens.report.warnings import not_measured, warnings_of
 from latens.text import number, with_digits
 from latens.verbs.kernel import At
@@ -127,6 +128,53 @@ def test_each_warning_once_with_its_advice():
         "whether every kind of row is sampled",
         "how much better training rows do than held-out rows",
     ]
+
+
+@pytest.mark.parametrize(
+    ("worth", "draws", "said"),
+    [(1.0, 30, True), (9.4, 100, True), (10.0, 30, False), (1.5, 5, False), (None, 30, False)],
+)
+def test_no_warning_never_stands_beside_an_estimate_of_few_draws(worth, draws, said):
+    metrics = {"effective_sample_size": {"value": worth, "num_samples": draws}}
+    found = warnings_of([], [], metrics=metrics)
+    assert [one.name for one in found] == ["few-draws"] * said
+    if said:
+        assert found[0].found.startswith(f"Of {draws} draws a row it hangs on about {worth:.2g}")
+        assert f"--num-samples {10 * draws}" in found[0].advice
+    rule = [{"name": "untrusted-evidence", "message": "it lacks 9 nats; use more draws"}]
+    assert [one.name for one in warnings_of(rule, [], metrics=metrics)] == ["untrusted-evidence"]  # said once
+    told = Told(
+        "one", {"plain": ["Learned."]}, TrainedModel(None, load("digits").schema, Preparation()), [], {}, False, found
+    )
+    assert ("No warning." in report_page(told)) == (not said)
+
+
+def test_a_report_of_photographs_begins_with_what_was_read(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 5, 5, 3)).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    grey = np.repeat(np.round(x[:2] @ [0.299, 0.587, 0.114])[..., None], 3, axis=3).astype(np.uint8)
+    for k, one in enumerate([*x, x[7], *grey]):
+        Image.fromarray(one).save(tmp_path / f"p{k:02}.png")
+    (tmp_path / "broken.jpg").write_bytes(b"none")
+    data = load(tmp_path)
+    read = read_of(data)
+    assert read[0].startswith("43 pictures of 40 x 40 pixels: ")
+    assert "1 of 44 pictures cannot be read: broken.jpg: is not a picture. They were left out." in read
+    assert read[-2].endswith("trained on: p40.png (of p07.png)")
+    assert read[-1] == "2 pictures look like others:\n  p41.png (of p00.png)\n  p42.png (of p01.png)"
+    info = {"plain": ["Learned from 34 rows."], "split": "test"}
+    told = Told("one", info, TrainedModel(None, data.schema, Preparation()), [], {}, False, [], read=read)
+    page = Page(report_page(told))
+    headings = re.findall("<h2[^>]*>([^<]*)</h2>", page.raw)
+    assert headings[:4] == [
+        "In short",
+        "The pictures that were read",
+        "What the model learned",
+        "What to be careful about",
+    ]
+    assert all(name.startswith("For the record: ") for name in headings[4:])
+    assert "<li>p41.png (of p00.png)</li><li>p42.png (of p01.png)</li>" in page.raw
+    assert read_of(load("digits")) == read_of(None) == ()  # of small pictures and of no data nothing is said
 
 
 # --- alternative texts ---

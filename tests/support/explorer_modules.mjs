@@ -108,6 +108,17 @@ const ANSWERS = {
     return { found: Array.from(found), edges: Array.from(edges), bins: Array.from(sharesOf(numbers, null, null, edges)),
       all: Array.from(all), some: Array.from(some), nats: divergence(some, all), apart: apart(some, all), most: apart([1, 0], [0, 1]) };
   },
+  async valley({ clouds, size }) {
+    const { clustersOf, valleyOf } = await load("clusters.js");
+    const units = Array.from({ length: size }, (_, j) => j);
+    const weight = units.map(() => 1);
+    return clouds.map((cloud) => {
+      const mean = Float32Array.from(cloud);
+      const k = Math.max(...clustersOf(mean, size, units, weight)) + 1;
+      const valley = valleyOf(mean, size, units, weight, k);
+      return { k, valley: Number.isFinite(valley) ? valley : null };
+    });
+  },
   async space({ mean, size, z, units, weight, k, except }) {
     const { nearestRows, principalAxes, project } = await load("geometry.js");
     const rows = Float32Array.from(mean);

@@ -107,6 +107,8 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             _training(command)
         case "check":
             _reading(command, columns="write what the columns are to this file, which can be edited for `latens fit`")
+            words = "a .csv of what was found: a line for each copy, each picture that looks like another, each warning"
+            command.add_argument("--out", metavar="FILE", help=words)
         case "pack":
             _reading(command)
             command.add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")
@@ -278,7 +280,8 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     words = "leave the rows of files on disk and read them while training (default: above 8 GiB)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "of a folder of pictures: the shorter side is scaled to N pixels, the centre kept"
-    group.add_argument("--size", type=whole(1, 8192), metavar="N", help=f"{words} (default: 64 where sizes differ)")
+    size = "where sizes differ 64, or their median side if that is smaller"
+    group.add_argument("--size", type=whole(1, 8192), metavar="N", help=f"{words} (default: {size})")
     words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
     group.add_argument("--pair", metavar="DATA2", help=words)
 

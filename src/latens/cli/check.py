@@ -1,6 +1,7 @@
 """`latens check`: what is in a data set."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,9 @@ from latens.cli.context import Context
 from latens.errors import UsageError
 from latens.io.atomic import write_atomic
 from latens.io.terminal import table
+from latens.verbs._files import table_bytes
 from latens.verbs._sources import reading_options
+from latens.verbs.kernel import out_path
 
 if TYPE_CHECKING:
     from latens.data.formats.beside import Beside
@@ -30,6 +33,7 @@ def check(context: Context) -> int:
             fix = "Choose another name, or remove it: edits in it would be lost."
             raise UsageError("there is such a file already.", where=f"--columns {out}", fix=fix)
         options["typed"] = True
+    found = None if context.args.out is None else out_path(context.args.out, (".csv",), [context.args.data])
     data = load(context.args.data, **options)
     report, lines = report_on(data), []
     if isinstance(data, StreamDataset):
@@ -76,8 +80,29 @@ def check(context: Context) -> int:
         report["columns_file"] = out
         lines += [f"{out}: the kinds of {len(columns or ())} columns, to edit and give to latens fit --columns"]
     lines += [f"{'note' if text in data.notes else 'warning'}: {text}" for text in report["warnings"]]
+    if found is not None:
+        told = _found(report, data.notes)
+        write_atomic(found, table_bytes(found, told))
+        report["out"] = str(found)
+        lines += [f"{found}: {len(told['kind'])} findings"]
     context.result(report, "\n".join(lines))
     return 0
+
+
+def _found(report: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """What was found as columns: copies, pictures that look like others, and what else is said."""
+    import numpy as np
+
+    copies = [("copy", *pair, "1", "") for pair in report["copies"]]
+    alike = [
+        ("looks alike", *pair, f"{share:.4f}", "")
+        for pair, share in zip(report["look_alikes"], report["likeness"])
+        if pair not in report["copies"]
+    ]
+    first = [text.partition(":\n")[0] for text in report["warnings"]]  # the pairs below it have lines of their own
+    said = [("note" if text in notes else "warning", "", "", "", text) for text in first]
+    columns = zip(*copies, *alike, *said) if copies or alike or said else [()] * 5
+    return {name: np.array(list(one), str) for name, one in zip(("kind", "row", "of", "alike", "text"), columns)}
 
 
 def _beside(path: Path, *, whole: bool) -> "Beside":

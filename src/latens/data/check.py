@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.copies import copies_of, lookalikes, pairs_in_words
+from latens.data.copies import LINES, copies_of, likeness, lookalikes, pairs_in_words
 from latens.data.dataset import Dataset
 from latens.data.infer import Range, whole_columns
 from latens.data.rows import SPLITS, TRAIN
@@ -107,7 +107,8 @@ def check(dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         A dict of name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns,
-        duplicate_rows, look_alikes (pairs of names of pictures), counts, labels, splits, likelihood, reason, warnings
+        duplicate_rows, copies and look_alikes (pairs of names), likeness (of each such pair of pictures the correlation
+        of their greys), counts, labels, splits, likelihood, reason, warnings
         and fingerprint; of a mixed table also columns, with name, kind, written, values and missing of each; of text
         tokens, with pieces, vocabulary, longest, mean, edges and counted (the share of computed steps that rows need).
         Missing values enter no other entry but `nan_cells`.
@@ -124,7 +125,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
     if dataset.cells and dataset.schema.kind == "counts":
         likelihood, reason = "depth-negative-binomial", "Rows are cells with counts: `latens fit` takes --recipe cells."
     counts = count_columns(dataset)
-    copies = copies_of(x)
+    copies, alike = pairs_of(dataset)
     report: dict[str, Any] = {
         "name": dataset.name,
         "rows": len(x),
@@ -149,8 +150,10 @@ def check(dataset: Dataset) -> dict[str, Any]:
     if schema.tokens is not None:
         report["tokens"] = _tokens(dataset)
     shape = image_shape(schema)
-    alike = lookalikes(np.asarray(x).reshape(len(x), *shape)) if shape and schema.levels == 256 else []
-    report["look_alikes"] = [[str(dataset.names[row]) for row in pair] for pair in alike]
+    pictures = np.asarray(x).reshape(len(x), *shape) if shape and alike else None
+    named = lambda pairs: [[str(dataset.names[row]) for row in pair] for pair in pairs]  # noqa: E731
+    report |= {"copies": named(copies), "look_alikes": named(alike)}
+    report["likeness"] = [] if pictures is None else [likeness(pictures[a], pictures[b]) for a, b in alike]
     report["warnings"] = _warnings(dataset, report, copies, alike)
     return report
 
@@ -247,14 +250,7 @@ def _warnings(
         shown = ", ".join(map(str, report["constant_columns"]["first"]))
         warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
     warnings += suspicions(dataset)
-    rows = "picture" if image_shape(dataset.schema) else "row"
-    if copies:
-        said = f"{rows} is a copy of another" if len(copies) == 1 else f"{rows}s are copies of others"
-        named = pairs_in_words(copies, dataset.names)
-        warnings.append(f"{len(copies)} {said}: {named}. A copy of a training row may be tested.")
-    if others := [pair for pair in alike if pair not in copies]:
-        said = "picture looks like another" if len(others) == 1 else "pictures look like others"
-        warnings.append(f"{len(others)} {said}: {pairs_in_words(others, dataset.names)}.")
+    warnings += pairs_said(dataset, copies, alike)
     if report["nan_cells"]:
         warnings.append(f"{report['nan_cells']} cells are missing; they are masked and have no influence.")
     if dataset.schema.kind == "counts" and not dataset.cells:
@@ -267,6 +263,28 @@ def _warnings(
     if dataset.schema.kind == "unit":
         warnings.append("Bernoulli cross-entropy on grey cells is not log p(x): latens names it a cross-entropy.")
     return warnings + lost_digits(dataset.schema)
+
+
+def pairs_said(dataset: Dataset, copies: list[tuple[int, int]], alike: list[tuple[int, int]]) -> list[str]:
+    """A sentence for the copies among the rows, and one for the pictures that look like others; each names them."""
+    warnings: list[str] = []
+    pictures = image_shape(dataset.schema) is not None
+    rows, most = ("picture", LINES) if pictures else ("row", 5)
+    if copies:
+        said = f"{rows} is a copy of another" if len(copies) == 1 else f"{rows}s are copies of others"
+        named = pairs_in_words(copies, dataset.names, most, lines=pictures)
+        warnings.append(f"{len(copies)} {said}, and one of them may be tested that is trained on:{named}")
+    if others := [pair for pair in alike if pair not in copies]:
+        said = "picture looks like another" if len(others) == 1 else "pictures look like others"
+        warnings.append(f"{len(others)} {said}:{pairs_in_words(others, dataset.names, most, lines=True)}")
+    return warnings
+
+
+def pairs_of(dataset: Dataset) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The rows that are copies, and the pictures that look like another one, each with the first such row."""
+    shape, x = image_shape(dataset.schema), dataset.x
+    pictures = shape is not None and dataset.schema.levels == 256
+    return copies_of(x), lookalikes(np.asarray(x).reshape(len(x), *shape)) if pictures and shape else []
 
 
 def lost_digits(schema: Schema) -> list[str]:

@@ -8,12 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latens.data.copies import LUMA as LUMA
 from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError
 from latens.typing import AnyArray, Array, Float, Key, Nats
-
-LUMA = (0.299, 0.587, 0.114)
-"""The shares of red, green and blue in a grey pixel (ITU-R BT.601), as picture programs take them."""
 
 _ROUNDS = 10
 """How often what clipping took away is spread over the cells of a block that are not at the end of the range."""

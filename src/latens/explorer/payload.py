@@ -11,6 +11,7 @@ from latens import evaluation
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
+from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
 from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling, widest
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
@@ -115,7 +116,7 @@ def payload(
     arrays, recipe = tree_to_arrays(trained.model), getattr(trained.config, "recipe", None)
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "title": title or str(recipe or "model") + (f" on {data.name}" if data is not None else ""),
+        "title": title or _title(trained.schema, recipe, data),
         "command": command,
         "live": live,
         "recipe": recipe,
@@ -172,6 +173,13 @@ def payload(
             manifest["decoder"]["file"] = "data/model.safetensors"
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
+
+
+def _title(schema: Schema, recipe: str | None, data: Dataset | None) -> str:
+    """What a page is called where nobody says it: photographs by their folder, others by their recipe too."""
+    if data is not None and (image_shape(schema) or ())[2:] == (3,):
+        return str(data.name)
+    return str(recipe or "model") + (f" on {data.name}" if data is not None else "")
 
 
 def scattered(means: Shaped[np.ndarray, "n d"], event: dict[str, Any]) -> bool:

@@ -41,6 +41,7 @@ def report_page(told: Told) -> str:
     cards, lead = (_cards(told), None) if plain else (None, _lead(told))
     sections = [
         ("short", "In short", _short(told)),
+        *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "What to be careful about", _warnings(told)),
         ("evidence", "How good it is, in numbers", joined([_lead(told) if plain else None, cards, evidence(told)])),
@@ -50,6 +51,10 @@ def report_page(told: Told) -> str:
         ("model", "Inside the model", _model(told)),
         ("again", "How to make it again", again(told)),
     ]
+    if told.read:  # of photographs the technical matters come last, and say that they are
+        aside = {"evidence", "training", "what", "objective", "model", "again"}
+        sections = [(key, f"For the record: {name[0].lower()}{name[1:]}" if key in aside else name, content)
+                    for key, name, content in sections]  # fmt: skip
     kind = "A classifier" if isinstance(told.trained.config, ClassifierConfig) else "A model"
     return document(f"{name}: report of {told.name}", f"{kind} of {name}", lead, sections)
 
@@ -131,6 +136,17 @@ def _short(told: Told) -> Html:
     names = ", ".join(w.title.lower() for w in told.warnings)
     end = f"{words}{names}." if count else words
     return joined([*(lines or [_cards(told)]), tag("p", end)])
+
+
+def _read(told: Told) -> Html:
+    """What was read of pictures; names that stand on lines of their own are a list."""
+    parts = []
+    for words in told.read:
+        first, *names = words.split("\n")
+        parts.append(tag("p", first))
+        parts += [tag("ul", *(tag("li", name.strip()) for name in names))] if names else []
+    odd = "latens detect RUN DATA --top 20 --out odd.png"
+    return joined([*parts, tag("p", "Odd pictures are shown by ", tag("code", odd), ".")])
 
 
 def _cards(told: Told) -> Html:

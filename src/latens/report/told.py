@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec import Struct
 
 from latens.data import Dataset
+from latens.data.check import is_picture, pairs_of, pairs_said
 from latens.errors import RunFolderError
 from latens.figures.style import figure_of, laid_out, rendered
 from latens.io.atomic import read_plain
@@ -99,6 +101,7 @@ class Told:
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
     overfit: Overfit = UNASKED
+    read: tuple[str, ...] = ()  # of pictures, what was read, what was left out and which are alike
 
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
@@ -108,14 +111,25 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
     metrics = {name: value for name, value in metrics.items() if isinstance(value, dict)}
     fit = overfit_of(run.info, run.config, history, metrics)
-    warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), fit)
+    warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), fit, metrics)
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
     source = Source(trained, data, seed, history=history)
     light = draw_of(source, shown)
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    return Told(*told, left_out if isinstance(left_out, dict) else {}, fit)
+    return Told(*told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data))
+
+
+def read_of(data: Dataset | None) -> tuple[str, ...]:
+    """Of pictures, in plain words: how many there are and how large, what was left out, and which are alike."""
+    if data is None or not is_picture(data.schema) or not isinstance(data.x, np.ndarray):
+        return ()
+    height, width = data.schema.shape[:2]
+    parts = {"train": "to learn from", "validation": "to stop by", "test": "to test with"}
+    counts = ", ".join(f"{data.count(name):,} {words}" for name, words in parts.items() if data.count(name))
+    said = pairs_said(data, *pairs_of(data)) or ["No picture is a copy of another, and none looks like another."]
+    return (f"{len(data):,} pictures of {width} x {height} pixels: {counts}.", *data.notes, *said)
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

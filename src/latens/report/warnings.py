@@ -1,9 +1,13 @@
 """How a report shows the warnings of `evaluation/diagnosis.py`, where the rules stand, and what was not checked."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from latens.workflow.overfit import UNASKED, Overfit
+
+FEW_DRAWS = 10
+"""The effective number of draws below which log p(x) is said to hang on few of them."""
 
 _ADVICE = (
     "Use early stopping (--set training.patience=10), dropout (--set network.drop_probability=0.2), a smaller network, "
@@ -47,7 +51,10 @@ class Warning_(NamedTuple):
 
 
 def warnings_of(
-    run: Sequence[Mapping[str, str]], evaluated: Sequence[Mapping[str, str]], fit: Overfit = UNASKED
+    run: Sequence[Mapping[str, str]],
+    evaluated: Sequence[Mapping[str, str]],
+    fit: Overfit = UNASKED,
+    metrics: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[Warning_]:
     """Collect the warnings of a run and of its full evaluation; of overfitting what one answer says, and no other."""
     # Each name comes once, the evaluation's first.
@@ -61,7 +68,20 @@ def warnings_of(
         found.setdefault("overfitting", Warning_("overfitting", _title("overfitting"), said, _ADVICE))
     elif fit.answer:
         found.pop("overfitting", None)
+    if "untrusted-evidence" not in found and (few := _few_draws(metrics)):
+        found["few-draws"] = few
     return list(found.values())
+
+
+def _few_draws(metrics: Mapping[str, Mapping[str, Any]]) -> Warning_ | None:
+    """That log p(x) hangs on few draws: the rules call it untrusted only where that outweighs the error over rows."""
+    worth = metrics.get("effective_sample_size", {})
+    value, draws = worth.get("value"), worth.get("num_samples")
+    if not isinstance(value, int | float) or not isinstance(draws, int) or draws < FEW_DRAWS or value >= FEW_DRAWS:
+        return None
+    said = f"Of {draws} draws a row it hangs on about {value:.2g}, so that it is a lower bound, by an unknown amount."
+    advice = f"Compare models by the ELBO, or take more draws: `latens evaluate RUN --num-samples {10 * draws}`."
+    return Warning_("few-draws", "log p(x) hangs on few draws", said, advice)
 
 
 def not_measured(metrics: Mapping[str, Any]) -> list[str]:

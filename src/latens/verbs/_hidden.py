@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from latens.io.atomic import kind_of
 from latens.verbs.kernel import At
 from latens.workflow.trained import TrainedModel
 
-_SPAN = re.compile(r"(-?\d+)?:(-?\d+)?\Z")
+_SPAN = re.compile(r"(-?\d+%?)?:(-?\d+%?)?\Z")
 
 
 def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> np.ndarray | None:
@@ -37,22 +38,46 @@ def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> 
         raise UsageError(f"rows of shape {trained.schema.shape} are no pictures.", where="--region", fix=fix)
     hidden = np.zeros(shape[:2], bool)
     if region is not None:
-        spans = [_SPAN.match(part.strip()) for part in region.split(",")]
-        if len(spans) != 2 or not all(spans):
-            what = f"{region!r} is not a region of pixels."
-            fix = "Give rows and columns: --region 14:,: hides the lower half of 28."
-            raise UsageError(what, where="--region", fix=fix)
-        rows, columns = (slice(*(None if end is None else int(end) for end in span.groups())) for span in spans if span)
-        hidden[rows, columns] = True
-        if not hidden.any():
-            what = f"{region!r} holds no pixel of {shape[0]} x {shape[1]}."
-            raise UsageError(what, where="--region", fix="Rows and columns count from 0; the end is left out.")
+        hidden[tuple(slice(*span) for span in region_of(region, shape))] = True
     else:
         assert mask is not None
         hidden = _mask_file(mask, hidden.shape)
     return np.broadcast_to(hidden[..., None], (*shape[:2], shape[2] if len(shape) == 3 else 1)).reshape(
         trained.schema.shape
     )
+
+
+def region_of(region: str, shape: Sequence[int]) -> list[tuple[int, int]]:
+    """Where the rows and the columns of a region begin and end, in pixels of pictures of this shape."""
+    # region: as `14:,:` or `50%:,:`; negative numbers count from the end.
+    spans = [_SPAN.match(part.strip()) for part in region.split(",")]
+    if len(spans) != 2 or not all(spans):
+        what = f"{region!r} is not a region of pixels."
+        fix = "Give rows and columns: --region 14:,: hides the lower half of 28, --region 50%:,: that of any size."
+        raise UsageError(what, where="--region", fix=fix)
+    found = []
+    for span, size, name in zip(spans, shape, ("rows", "columns")):
+        assert span is not None
+        ends = [_pixel(end, size) for end in span.groups()]
+        if beyond := [given for given, at in zip(span.groups(), ends) if at is not None and not 0 <= at <= size]:
+            what = (
+                f"{beyond[0]} lies outside the {size} {name}: the model's pictures have {shape[0]} x {shape[1]} pixels."
+            )
+            fix = f"Give {name} from 0 to {size}, or percentages, as 30%:60%."
+            raise UsageError(what, where="--region", fix=fix)
+        found.append((0 if ends[0] is None else ends[0], size if ends[1] is None else ends[1]))
+    if any(first >= last for first, last in found):
+        what = f"{region!r} holds no pixel of {shape[0]} x {shape[1]}."
+        raise UsageError(what, where="--region", fix="Rows and columns count from 0; the end is left out.")
+    return found
+
+
+def _pixel(end: str | None, size: int) -> int | None:
+    """The pixel that a number or a percentage names, of so many; None for no end."""
+    if end is None:
+        return None
+    at = round(size * int(end[:-1]) / 100) if end.endswith("%") else int(end)
+    return at + size if end.startswith("-") else at
 
 
 def _mask_file(path: str, shape: tuple[int, ...]) -> np.ndarray:

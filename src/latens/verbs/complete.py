@@ -1,13 +1,15 @@
 """`latens complete`: pictures of which a part is hidden, their colours or details, or all by noise; several answers."""
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from latens.errors import LatensError, UsageError
 from latens.io.waiting import doing
 from latens.verbs._lazy import evaluation, jax, np
-from latens.verbs.kernel import At, Given, Made, Seed, Verb, Work, arg, draws, number, parts, whole
+from latens.verbs.kernel import At, Given, Made, Seed, Verb, Work, arg, draws, number, whole
 
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
@@ -21,13 +23,17 @@ MOST_IMAGES = 16
 MOST_CUT = 0.02
 """The share of noisy values at the ends of the range above which it is said that noise was cut off."""
 
-_REGION = "pixels that are hidden, counted from 0: --region 14:,: for the lower half of 28 rows"
+_REGION = (
+    "pixels that are hidden, as 14:,: for the lower half of 28 rows: counted from 0, at the size at which the model "
+    "learned them; or in percent, as 50%%:,:"
+)
 _SCALE = "details are hidden: the mean of each N x N block is seen; DATA may be small or whole"
 _NOISE = "DATA are noisy: Normal noise of this standard deviation, in levels, lies over every pixel"
 _STEPS = (
     "gradient steps on the posterior of each picture (default 100, of pictures of more than 4096 numbers 50; 0 takes "
     "the encoder's)"
 )
+_ANSWERS = "answers for each picture (default 8; in a .png none with --mean)"
 _DRAWS = "draws of z (default 1000, of pictures of more than 4096 numbers 200)"
 
 _POWER = (
@@ -48,6 +54,7 @@ class Complete(Verb):
     """Pictures of which a part is hidden: several answers for it."""
 
     endings: ClassVar = (".npz", ".png")
+    takes_out: ClassVar = ("FILE", "where the result goes: npz, png (a sheet), or FOLDER/ for one filled picture a row")
     needs_density: ClassVar = ("what a hidden part may have been", "Train a VAE.")
     data: Annotated[Any, arg("pictures", "DATA", reads=True)]
     region: Annotated[str | None, arg(_REGION, metavar="ROWS,COLUMNS")] = None
@@ -56,7 +63,7 @@ class Complete(Verb):
     scale: Annotated[int | None, arg(_SCALE, metavar="N", kind=whole(2, 64))] = None
     noise: Annotated[float | None, arg(_NOISE, metavar="SD", kind=number(1e-6, 1e6))] = None
     num_samples: Annotated[int | None, arg(_DRAWS, metavar="K", kind=draws)] = None
-    draws: Annotated[int, arg("answers for each picture (default 8)", metavar="M", kind=parts)] = 8
+    draws: Annotated[int | None, arg(_ANSWERS, metavar="M", kind=whole(0, 10**5))] = None
     mean: Annotated[bool, arg("answers are means of p(x | z), without noise; z is drawn")] = False
     power: Annotated[float | None, arg(_POWER, metavar="T", kind=number(1e-6, 1.0))] = None
     steps: Annotated[int | None, arg(_STEPS, metavar="N", kind=whole(0, 10_000))] = None
@@ -76,6 +83,9 @@ class Complete(Verb):
         if self.power is not None and given and given[0] not in ("--region", "--mask"):
             what = f"--power does not go with {given[0]}."
             raise UsageError(what, where="--power", fix="Leave --power out, or give --region or --mask.")
+        if self.draws == 0 and not self.mean:
+            what = "0 leaves nothing but the mean."
+            raise UsageError(what, where="--draws", fix="Add --mean, or give 1 or more.")
         reduction = reduction_of(trained, self.grey, self.scale, self.noise)
         hidden = hidden_part(trained, self.region, self.mask)
         if not given:
@@ -102,13 +112,38 @@ class Complete(Verb):
             line += f"\n{fewer}: answers vary too little; raise --steps first, then --num-samples"
         if at.picture:
             last = "" if filled.original is None else ", the original"
-            line += f"\nfrom left to right: what is seen, the mean, {self.draws} draws{last}"
+            drawn = f", {self._shown(at)} draws" if self._shown(at) else ""
+            line += f"\nfrom left to right: what is seen, the mean{drawn}{last}"
             if not self.mean and not filled.told.get("carried"):
                 line += "\ndraws have the noise of single pixels; --mean shows answers without it"
         made = self._made(at, data, positions, filled)
         made.value = {"rows": len(positions), **filled.told, "rows_on_few_draws": few}
         made.text = f"{len(positions)} row{'s' * (len(positions) != 1)} of {data.name}, {line}"
         return made
+
+    def place(self, at: At) -> Path | None:
+        """A file, or a folder: one that is there, or that is named with a slash at its end."""
+        if not at.asked.endswith(("/", os.sep)) and not os.path.isdir(at.asked):
+            return self.checked_out(at.asked)
+        folder = Path(at.asked)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError("this is a file.", where=f"--out {at.asked}", fix="Choose another name for the folder.")
+        if isinstance(self.data, str) and os.path.isdir(self.data):
+            data, into = Path(self.data).resolve(), folder.resolve()
+            if data == into or data in into.parents:
+                what = "the filled pictures would lie among those of DATA."
+                raise UsageError(what, where=f"--out {at.asked}", fix="Choose another folder.")
+        return folder
+
+    def _shown(self, at: At) -> int:
+        """How many answers are drawn for every picture: none of a sheet of means, unless they are asked for."""
+        if self.draws is not None:
+            return self.draws
+        return 0 if self._folder(at) or (self.mean and at.picture) else 8
+
+    def _folder(self, at: At) -> bool:
+        """Whether a folder of filled pictures is written."""
+        return at.writes and (at.asked.endswith(("/", os.sep)) or at.out.is_dir())
 
     def _effort(self, at: At) -> dict[str, int]:
         """The draws of z and gradient steps of every row."""
@@ -129,23 +164,30 @@ class Complete(Verb):
 
     def _made(self, at: At, data: "Dataset", positions: "np.ndarray", filled: "_Filled") -> Made:
         """What a file of these rows holds; the first of the positions where fewer are done."""
-        from latens.pictures.images import shown
+        from latens.pictures.images import png_of, shown
         from latens.pictures.sheet import captioned
 
         def pixels() -> tuple[Any, int]:
             x, drawn, original = filled.seen, filled.draws, filled.original
-            scale = (float(min(x.min(), drawn.min())), float(max(x.max(), drawn.max())))
-            images = [shown(at.trained.schema, rows, scale) for rows in (x, filled.mean, *np.moveaxis(drawn, 1, 0))]
+            ends = [end for rows in (x, filled.mean, drawn) if rows.size for end in (rows.min(), rows.max())]
+            scale = (float(min(ends)), float(max(ends)))
+            answers = [drawn[:, k] for k in range(drawn.shape[1])]
+            images = [shown(at.trained.schema, rows, scale) for rows in (x, filled.mean, *answers)]
             images += [] if original is None else [shown(at.trained.schema, original, scale)]
             if "mask" in filled.entries:
                 images[0] = _hatched(images[0], filled.entries["mask"])
-            heads = ["mean", *(f"draw {k}" for k in range(1, self.draws + 1)), "original"][: len(images) - 1]
+            heads = ["mean", *(f"draw {k}" for k in range(1, drawn.shape[1] + 1)), "original"][: len(images) - 1]
             below = [text for name in names for text in (str(name), *heads)]
             return captioned(np.stack(images, axis=1).reshape(-1, *images[0].shape[1:]), below), len(images)
 
         names = data.names[positions[: len(filled.mean)]]
         rows = {"row_id": names, "x": filled.mean, "draws": filled.draws, "effective": filled.effective}
-        return Made(arrays=rows | filled.entries, pixels=pixels)
+
+        def files() -> dict[str, bytes]:
+            images = shown(at.trained.schema, filled.mean)
+            return {f"{name}.png": png_of(one) for name, one in zip(_stems(names), images)}
+
+        return Made(arrays=rows | filled.entries, pixels=pixels, files=files if self._folder(at) else None)
 
     def _answers(
         self, at: At, data: "Dataset", positions: "np.ndarray", answer: "Callable[[Completed], _Filled]",
@@ -170,6 +212,17 @@ class Complete(Verb):
         doing("drawing answers")
         run(each)
         return Completed(*map(np.concatenate, zip(*blocks)))
+
+    def _where(self, schema: "Schema") -> str:
+        """The pixels of --region in words, with the size that they are counted on."""
+        from latens.data.schema import image_shape
+        from latens.verbs._hidden import region_of
+
+        shape = image_shape(schema)
+        if self.region is None or shape is None:
+            return ""
+        spans = zip(("pixel rows", "columns"), region_of(self.region, shape), shape)
+        return ": " + ", ".join(f"{name} {first} to {last} of {size}" for name, (first, last), size in spans)
 
     def _way(self, at: At, seen: "np.ndarray", near: Any) -> "Way":
         """How much what is seen counts, as validation rows of the run say, where they are at hand."""
@@ -217,7 +270,7 @@ class Complete(Verb):
             mean, drawn = trained.data_units(found.mean, mean=True), trained.data_units(found.draws, mean=not pixels)
             how_drawn = {"means": self.mean, "seeds": np.asarray(batch.row_id)[rows], "seed": self.seed}
             mean, drawn = carried_on(trained, way, mean, drawn, x[rows], seen[rows], **how_drawn)
-            return found._replace(mean=mean, draws=drawn)
+            return found._replace(mean=mean, draws=drawn[:, : self._shown(at)])
 
         def answer(found: "Completed", told: Any = None, line: str = "") -> _Filled:
             n = len(found.mean)
@@ -230,18 +283,20 @@ class Complete(Verb):
             if way.near is None or way.power == 1.0:
                 self._say_effort(at, len(x), how)
                 how_decoded = {"mean": not pixels, "decoded": way.carry is not None}
-                complete(of, **{"num_draws": self.draws, "power": way.power, "each": each, **how_decoded, **how})
+                complete(
+                    of, **{"num_draws": max(1, self._shown(at)), "power": way.power, "each": each, **how_decoded, **how}
+                )
                 return
             for start in range(0, len(x), NEAR_BLOCK):
                 part = jax.tree.map(lambda leaf, at=start: leaf[at : at + NEAR_BLOCK], batch)
-                each(near_answers(dataclasses.replace(of, batch=part), way, self.draws, not pixels))
+                each(near_answers(dataclasses.replace(of, batch=part), way, max(1, self._shown(at)), not pixels))
 
         found = self._answers(at, data, positions, answer, units, run)
         mean = answer(found).mean
         told: dict[str, Any] = {"hidden": float(1 - seen.mean()), "power": way.power}
         told |= {"carried": way.carry is not None, "judged_rows": way.rows}
         told |= {"weighed": way.near is None or way.power == 1.0}
-        line = f"{100 * (1 - seen.mean()):.0f} % hidden\n{_way_text(way)}"
+        line = f"{100 * (1 - seen.mean()):.0f} % hidden{self._where(trained.schema)}\n{_way_text(way)}"
         if not known and way.errors is not None:
             ours, edge = way.errors
             told["error_on_validation_rows"] = {"error": ours, "edge": edge}
@@ -296,11 +351,11 @@ class Complete(Verb):
             return _Filled(seen[:n], mean, drawn, before, found.effective, {"seen": stored[:n]}, told or {}, line)
 
         def units(found: "Completed", rows: slice) -> "Completed":
-            drawn = trained.data_units(found.draws, mean=self.mean)
+            drawn = trained.data_units(found.draws, mean=self.mean)[:, : self._shown(at)]
             return found._replace(mean=trained.data_units(found.mean, mean=True), draws=drawn)
 
         self._say_effort(at, len(stored), how)
-        options = {"num_draws": self.draws, "mean": self.mean, "reduction": reduction, **how}
+        options = {"num_draws": max(1, self._shown(at)), "mean": self.mean, "reduction": reduction, **how}
         found = self._answers(at, data, positions, answer, units, lambda each: complete(of, each=each, **options))
         mean = answer(found).mean
         line = "of the colours the grey is seen"
@@ -400,6 +455,12 @@ def _way_text(way: "Way") -> str:
         return text if way.power < 1.0 else f"{text}, as nothing else was chosen (--power)"
     by = f"{text} (chosen on hidden parts of {way.rows} validation rows"
     return f"{by})" if way.as_it_is else f"{by}; --power 1 takes the model as it is)"
+
+
+def _stems(names: "np.ndarray") -> list[str]:
+    """The names of rows as those of files: without their endings, where these do not tell them apart."""
+    short = [os.path.splitext(str(name))[0] for name in names]
+    return [one if short.count(one) == 1 else str(name) for one, name in zip(short, names)]
 
 
 def _hatched(images: "np.ndarray", seen: "np.ndarray") -> "np.ndarray":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
-SAID = 5
+SAID, SAID_PICTURES = 5, 10
 """Flagged rows of which a line is said."""
 SCANNED, FEW_DRAWS, LOOKED_AT = 10_000, 16, 3
 """The most surprising rows in which odd cells are looked for, by how many draws each, and how many of the oddest are
@@ -198,7 +198,7 @@ class Detect(Verb):
             plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
         if len(top):
             shows = shape is not None and not at.picture
-            listed = top[: SAID if self.top is None or shape is not None else self.top].tolist()
+            listed = top[: SAID_PICTURES if shape is not None else SAID if self.top is None else self.top].tolist()
             plain.append("Oddest (--out odd.png shows them):" if shows else "Oddest:")
             for row in listed:
                 line = f"  {called[row]}"
@@ -210,7 +210,9 @@ class Detect(Verb):
             more = "" if self.folds else "; --folds 5 compares with all rows of the run"
             plain.append(f"Next: --top 20 ranks the oddest{more}.")
         if self.top is not None and needed > 1 and not len(flagged):
-            plain.append(f"None is flagged: {found.calibration:,} usual {rows} are too few to be sure of single ones.")
+            few = f"{found.calibration:,} usual {rows} are too few to be sure of single ones"
+            more = "" if self.folds or self.held_out else f" (--folds 5 compares with all {rows} of the run)"
+            plain.append(f"None is flagged: {few}{more}.")
         if self.top is None and len(flagged):
             first = f"open {at.out} and sort it by p_value" if at.writes else "--out odd.csv writes every row"
             plain.append(f"Next: {first}.")

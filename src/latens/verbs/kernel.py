@@ -130,6 +130,7 @@ class Made(Struct, kw_only=True):
     pixels: Callable[[], tuple[Any, int]] | None = None  # a picture of another kind: images, and how many in a line
     schema: "Schema | None" = None  # of the rows
     places: Any = None  # of rows that are sequences where their steps came from
+    files: Callable[[], dict[str, bytes]] | None = None  # what goes into a folder, by name
     raw: bytes | None = None  # the file itself
     also: Path | None = None  # where the table goes beside that file
     trained: "TrainedModel | None" = None  # a model that was made
@@ -149,11 +150,17 @@ class Made(Struct, kw_only=True):
 
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
-        from latens.io.atomic import as_path, write_atomic, write_together
+        from latens.io.atomic import as_path, resource_errors, write_atomic, write_together
         from latens.verbs._files import table_bytes, text_lines, write_npz
 
         path = as_path(path)
-        if self.raw is not None:
+        if self.files is not None:
+            made = {path / name: data for name, data in self.files().items()}
+            for folder in {one.parent for one in made}:
+                with resource_errors(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+            write_together(made.items())
+        elif self.raw is not None:
             tables: Any = [(self.also, self.arrays)] if self.also is not None else []
             write_together([(path, self.raw), *((one, table_bytes(one, arrays)) for one, arrays in tables)])
         elif path.suffix.lower() == ".txt":

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _COUNT = "how many (default 16; with --complete one for each row of FILE)"
 _TEMPERATURE = "of z, or of the tokens of text; below 1: nearer to the centre, and less varied (default 1)"
 _WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
+_NOISE = "draws with the noise of single pixels: a .png of photographs has their means by default"
 _GAPS = "empty cells of a mixed table: as often as in the data, and where another column says it (default), or none"
 _COMPLETE = (
     "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn; of a model of text "
@@ -39,6 +40,7 @@ class Sample(Verb):
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
     given: Given = None
     mean: Mean = False
+    noise: Annotated[bool, arg(_NOISE)] = False
     seed: Seed = 0
 
     def place(self, at: At) -> Path | None:
@@ -65,6 +67,8 @@ class Sample(Verb):
         if self.complete is not None:
             return (yield from self._completed(at))
         n, mixed = 16 if self.n is None else self.n, trained.schema.kind == "mixed"
+        if self.mean and self.noise:
+            raise UsageError("--mean leaves out what --noise adds.", where="--noise", fix="Give one of them.")
         if mixed and self.mean:
             what = "the columns of a mixed table have names and dates, which have no mean."
             raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
@@ -96,7 +100,9 @@ class Sample(Verb):
             arrays = self._as_written(at, x) | ({} if chosen is None else {"label": arrays["label"]})
         arrays |= {name: np.full(n, value) for name, value in said.items()}
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
-        text = f"{n} {'means of samples' if self.mean else 'samples'}"
+        text = f"{n} {'means of samples' if self._means(at) else 'samples'}"
+        if self._means(at) and not self.mean:
+            text += ", without the noise of single pixels (--noise: with it)"
         if redrawn:
             told["redrawn"] = redrawn
             text += f", {redrawn} of them drawn anew, as they broke a rule that the data keep"
@@ -114,6 +120,12 @@ class Sample(Verb):
             pixels=None if chosen is None or self.label is not None else pixels, dialect=at.dialect(),
             text=text + formula_note(known, at.out),
         )  # fmt: skip
+
+    def _means(self, at: At) -> bool:
+        """Whether means stand for samples: where they are asked for, and in a picture of photographs."""
+        from latens.data.check import is_picture
+
+        return self.mean or (at.writes and at.picture and not self.noise and is_picture(at.trained.schema))
 
     def _as_written(self, at: At, x: "np.ndarray") -> "dict[str, np.ndarray]":
         """The columns of a mixed table; in a .csv or .parquet file empty where one does not apply, or by --gaps."""
@@ -275,7 +287,7 @@ class Sample(Verb):
         closed = weekdays.read(at.trained.facts.get("weekdays")) if mixed else ()
 
         def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
-            arrays, wrong = self._drawn(at.trained, n, codes, again), np.zeros(n, bool)
+            arrays, wrong = self._drawn(at, n, codes, again), np.zeros(n, bool)
             if given:
                 arrays["x"], wrong = equations.computed(given, schema, arrays["x"])
             if rated:
@@ -304,23 +316,22 @@ class Sample(Verb):
             at.warn(f"{wrong.sum()} rows break a rule that the data keep, also after {MOST_TIMES} draws")
         return arrays, redrawn
 
-    def _drawn(
-        self, trained: "TrainedModel", n: int, codes: "np.ndarray | None", again: int = 0
-    ) -> "dict[str, np.ndarray]":
+    def _drawn(self, at: At, n: int, codes: "np.ndarray | None", again: int = 0) -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
         from latens.evaluation.latents.encode import new_rows
 
+        trained, mean = at.trained, self._means(at)
         key = jax.random.key(self.seed)
         key = jax.random.fold_in(key, again) if again else key
         if isinstance(trained.config, ClassifierConfig):
             drawn = evaluation.sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))
-            x = trained.data_units(drawn.component_mean if self.mean else drawn.x, mean=self.mean)
+            x = trained.data_units(drawn.component_mean if mean else drawn.x, mean=mean)
             label = {"label": np.array(trained.schema.classes)[drawn.label]} if trained.schema.classes else {}
             return {"x": x, **label, "component": drawn.component}
-        given = {"mean": self.mean, "temperature": self.temperature, "cond": trained.condition(codes)}
+        given = {"mean": mean, "temperature": self.temperature, "cond": trained.condition(codes)}
         values, z = new_rows(trained.model, n, key=key, **given)
-        return {"x": trained.data_units(values, mean=self.mean), "z": z} | (
+        return {"x": trained.data_units(values, mean=mean), "z": z} | (
             {} if codes is None else {"label": np.array(trained.classes)[codes]}
         )
 

@@ -48,7 +48,7 @@ class Methods:
         scale: int | None = None,
         noise: float | None = None,
         num_samples: int | None = None,
-        draws: int = 8,
+        draws: int | None = None,
         mean: bool = False,
         power: float | None = None,
         steps: int | None = None,

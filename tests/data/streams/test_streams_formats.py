@@ -228,7 +228,7 @@ def test_folders_of_pictures_are_what_they_are_in_memory(tmp_path, monkeypatch):
     (tmp_path / "class1" / "40.png").write_bytes(b"no picture")
     same_rows(load(tmp_path, stream=True), load(tmp_path))
     (tmp_path / "class1" / "40.png").write_bytes(picture(40, mode="RGB")[:-20])
-    with pytest.raises(DataError, match=r"class1/40.png: cannot be read. Remove or mend them"):
+    with pytest.raises(DataError, match=r"class1/40.png: is cut off. Remove or mend them"):
         load(tmp_path, stream=True)
 
 

@@ -49,6 +49,9 @@ MOST_BROKEN = 0.1
 """The share of files that may be broken."""
 
 
+CUT_OFF = "is cut off"
+"""What is said of a file that ends too early."""
+
 NAMED = 5
 """Names of other files that are said."""
 
@@ -275,7 +278,7 @@ def pixels_of(
             picture.draft(None, (2 * max(size),) * 2)  # a JPEG is decoded at a half, a quarter or an eighth
         picture.load()
         if not _ends(picture, path):
-            raise ValueError("is cut off: its last piece is not there")
+            raise ValueError(CUT_OFF)
         # Pillow has turned a TIFF by now.
         as_is = orientation == 1 or picture.format == "TIFF"
         upright = picture if as_is else ImageOps.exif_transpose(picture)
@@ -358,8 +361,11 @@ def reason(error: BaseException) -> str:
         return "is not a picture"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return "claims more pixels than a picture may have"
-    own = type(error) is ValueError and str(error).startswith("has pixels of mode ")
-    return str(error) if own else "cannot be read"
+    said = str(error)
+    if "truncated" in said.lower() or said == CUT_OFF:
+        return CUT_OFF
+    own = type(error) is ValueError and said.startswith("has pixels of mode ")
+    return said if own else "cannot be read"
 
 
 def _reason_of(path: Path, error: BaseException) -> str:

@@ -1,6 +1,8 @@
 // Groups of rows: clusters of the latents by k-means, and what tells rows of a group from all rows, in nats.
 
 const [ROUNDS, STARTS, SAMPLE, BINS] = [50, 3, 20000, 10];
+const [FEW, LEAST, BAND] = [20, 3, 0.1]; // rows a group, and at a centre, that tell; half the width of a band
+export const CLEAR = 0.6; // groups are clear where their valley is below it
 const FEWEST = 2; // clusters that are tried, and the most
 const MOST = 10;
 
@@ -82,6 +84,52 @@ export function clustersOf(mean, size, units, weight, k = null) {
   const all = scaled(n, (i) => i);
   const centres = best?.centres ?? [Array.from({ length: d }, () => 0)];
   return Int32Array.from({ length: n }, (_, i) => nearestCentre(all, i * d, d, centres)[0]);
+}
+
+// How dense rows lie half-way between two groups, as a share of the less dense of the two: near 0 where they stand apart,
+// and 1 or more where k-means cut one cloud. The centres are found on a half of the rows and the density is counted on the
+// other, since in many units any rows lie apart along the line that was fitted to them. The mean over the rows, of each
+// group beside its nearest one, of counts that may be larger by two standard errors and one row; NaN where there are too
+// few rows to tell.
+export function valleyOf(mean, size, units, weight, k) {
+  const n = Math.min(mean.length / size, SAMPLE);
+  const [half, d] = [n >> 1, units.length];
+  if (half < FEW * k || k < 2) return NaN;
+  const draw = random(1);
+  const order = Array.from({ length: n }, (_, i) => [draw(), Math.floor((i * (mean.length / size)) / n)])
+    .sort(([p], [q]) => p - q)
+    .map(([, row]) => row);
+  const part = (first) => {
+    const x = new Float32Array(half * d);
+    for (let i = 0; i < half; i++) {
+      const at = order[first * half + i] * size;
+      units.forEach((u, j) => (x[i * d + j] = mean[at + u] * weight[j]));
+    }
+    return x;
+  };
+  const [fitted, rest] = [part(0), part(1)];
+  const { centres } = kMeans(fitted, half, d, k);
+  const nearest = Int32Array.from({ length: half }, (_, i) => nearestCentre(rest, i * d, d, centres)[0]);
+  let [sum, rows] = [0, 0];
+  centres.forEach((one, a) => {
+    const others = centres.map((other, b) => (b === a ? Infinity : one.reduce((all, v, j) => all + (v - other[j]) ** 2, 0)));
+    const b = others.indexOf(Math.min(...others));
+    const bands = [0, 0, 0]; // around the one centre, half-way, around the other
+    let own = 0;
+    for (let i = 0; i < half; i++) {
+      if (nearest[i] === a) own += 1;
+      if (nearest[i] !== a && nearest[i] !== b) continue;
+      let along = 0;
+      for (let j = 0; j < d; j++) along += (rest[i * d + j] - one[j]) * (centres[b][j] - one[j]);
+      along /= others[b] || 1e-300;
+      const band = Math.round(2 * along);
+      if (band >= 0 && band <= 2 && Math.abs(along - band / 2) <= BAND) bands[band] += 1;
+    }
+    const ends = Math.min(bands[0], bands[2]); // hardly any rows around a centre: a few far ones, and no group
+    sum += own * (ends < LEAST ? Math.max(1, bands[1]) : (bands[1] + 2 * Math.sqrt(bands[1]) + 1) / ends);
+    rows += own;
+  });
+  return sum / Math.max(rows, 1);
 }
 
 // Shares of the levels, or of ten bins between the quantiles of all rows; what has no value is left out.

@@ -226,6 +226,14 @@ export class Model {
     return String(this.ids[row]);
   }
 
+  // The rows whose id holds a text, in capitals or not.
+  rowsLike(text) {
+    const wanted = text.toLowerCase();
+    const found = [];
+    if (wanted) for (let row = 0; row < this.n; row++) if (this.id(row).toLowerCase().includes(wanted)) found.push(row);
+    return found;
+  }
+
   rowOf(id) {
     const wanted = this.manifest.ids.kind === "number" ? Number(id) : id;
     return this.ids.indexOf(wanted);

@@ -19,6 +19,7 @@ import { whatIfPanel } from "./panels/whatif.js";
 import { readLink } from "./permalink.js";
 import { Scatter } from "./scatter.js";
 import { chooseTheme, onTheme, themeName } from "./theme.js";
+import { isPhoto } from "./thumbs.js";
 
 const WIDE = matchMedia("(min-width: 1600px)"); // two panels side by side
 const PLAY = 600; // milliseconds of a snapshot
@@ -48,8 +49,8 @@ function header(app) {
     { id: "theme" },
   );
   const facts = [
-    app.model.empty ? "no rows yet" : `${count3(manifest.rows.shown)} rows`,
-    app.model.size ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
+    app.model.empty ? "no rows yet" : `${count3(manifest.rows.shown)} ${isPhoto(app.model.event) ? "photographs" : "rows"}`,
+    app.model.size && !isPhoto(app.model.event) ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
   ]
     .filter(Boolean)
     .join(" · ");

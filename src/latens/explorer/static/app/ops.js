@@ -1,7 +1,7 @@
 // What is done off the main thread: reading the posterior means, the index of the points, the lasso, nearest rows.
 
 import KDBush from "../vendor/kdbush/kdbush.js";
-import { clustersOf } from "./clusters.js";
+import { clustersOf, valleyOf } from "./clusters.js";
 import { insidePolygon, nearestRows, principalAxes, project } from "./geometry.js";
 
 let mean = new Float32Array(0);
@@ -36,8 +36,9 @@ export const OPS = {
     return { result: found, transfer: [found.buffer] };
   },
   clusters({ units, weight, k = null }) {
-    const found = clustersOf(mean, size, units, weight, k);
-    return { result: found, transfer: [found.buffer] };
+    const labels = clustersOf(mean, size, units, weight, k);
+    const valley = valleyOf(mean, size, units, weight, Math.max(...labels) + 1);
+    return { result: { labels, valley }, transfer: [labels.buffer] };
   },
   nearest({ z, units, weight, k, except }) {
     const [rows, distances] = nearestRows(mean, size, z, units, weight, k, except);

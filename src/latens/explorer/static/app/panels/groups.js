@@ -2,17 +2,19 @@
 // two of them side by side.
 
 import { ask } from "../background.js";
-import { apart, divergence, edgesOf, sharesOf } from "../clusters.js";
+import { CLEAR, apart, divergence, edgesOf, sharesOf } from "../clusters.js";
 import { levelColour } from "../colours.js";
 import { button, count3, format, h, latest, replace, select } from "../dom.js";
 import { numberText } from "../event.js";
 import { saveButtons } from "../save.js";
+import { isPhoto } from "../thumbs.js";
 import { css } from "../theme.js";
-import { panel } from "./parts.js";
+import { panel, strip, thumbWidth } from "./parts.js";
 
 const MOST_GROUPS = 24;
 const MOST_COLUMNS = 64; // columns that are looked at
 const TELLING = 3; // of them that name a group
+const EXAMPLES = 6; // photographs of each group
 const LEAST = 0.01; // nats below which a column tells nothing
 
 
@@ -45,6 +47,17 @@ export function groupsPanel(app) {
     return k === edges.length ? `${column.name} from ${at(edges[k - 1])}` : `${column.name} ${at(edges[k - 1])} to ${at(edges[k])}`;
   }
 
+  const photos = isPhoto(model.event);
+
+  // A few photographs of a group, evenly spread over its rows.
+  async function examples(rows) {
+    const count = Math.min(EXAMPLES, rows.length);
+    const some = Array.from({ length: count }, (_, i) => rows[Math.floor((i * rows.length) / count)]);
+    const values = await Promise.all(some.map((row) => model.row(row)));
+    const item = (row, i) => ({ values: Float32Array.from(values[i]), caption: model.id(row), onclick: () => app.choose(row) });
+    return strip(app, h("div", { class: "strip" }), some.map(item), thumbWidth(app));
+  }
+
   async function keep(groups, tab = {}) {
     app.groups = groups.slice(0, MOST_GROUPS);
     app.set({ groups: app.groups.length ? (app.state.groups ?? 0) + 1 : 0, colour: groups.length ? "groups" : app.first.colour, ...tab });
@@ -52,11 +65,20 @@ export function groupsPanel(app) {
 
   async function find() {
     const { units, weight } = app.shown.far;
-    const labels = await ask("clusters", { units, weight });
-    const rows = [];
-    labels.forEach((c, place) => (rows[c] ??= []).push(app.rowAt(place)));
-    const sorted = rows.filter(Boolean).sort((p, q) => q.length - p.length);
-    keep(sorted.map((one, i) => ({ name: `cluster ${i + 1}`, rows: Uint32Array.from(one) })));
+    const show = () => {
+      const rows = [];
+      labels.forEach((c, place) => (rows[c] ??= []).push(app.rowAt(place)));
+      const sorted = rows.filter(Boolean).sort((p, q) => q.length - p.length);
+      keep(sorted.map((one, i) => ({ name: `cluster ${i + 1}`, rows: Uint32Array.from(one) })));
+    };
+    const { labels, valley } = await ask("clusters", { units, weight });
+    const dense = `half-way between two of them rows lie up to ${format(valley, 2)} times as densely as within`;
+    if (Number.isFinite(valley) && valley < CLEAR) {
+      replace(note, `Groups: ${dense}.`);
+      return show();
+    }
+    const why = Number.isFinite(valley) ? `${dense} (groups are clear below ${format(CLEAR, 2)})` : "there are too few rows to tell";
+    replace(note, `No clear groups: ${why}. `, button("Show them all the same", show));
   }
 
   function keepSelection() {
@@ -92,7 +114,8 @@ export function groupsPanel(app) {
           { class: "group" },
           button([dot, ` ${name}`], select, { class: "level", title: "select these rows" }),
           h("span", {}, `${count3(rows.length)} rows`),
-          h("span", { class: "muted" }, told.length ? told.join("; ") : "no column tells it from all rows"),
+          h("span", { class: "muted" }, told.length || photos ? told.join("; ") : "no column tells it from all rows"),
+          photos ? await examples(rows) : null,
         ),
       );
     }

@@ -10,6 +10,12 @@ export const panel = (title, ...children) =>
 export const heading = (title, save) =>
   h("div", { class: "heading" }, title ? h("h3", {}, title) : h("span", {}), save);
 
+// A name that a line may break behind its folders and words, and before its ending, not within it.
+export function wrapped(text) {
+  const pieces = text.split(/(?=\.[A-Za-z])|(?<=[_/])/);
+  return pieces.flatMap((piece, i) => (i ? [h("wbr"), piece] : [piece]));
+}
+
 // Pictures side by side, each a button. items: [{values, caption, onclick, error, most, z}]
 // `together` of them stand side by side wherever the line breaks.
 export function strip(app, element, items, width, together = 1) {
@@ -20,7 +26,7 @@ export function strip(app, element, items, width, together = 1) {
       most: item.most,
       label: item.label ?? item.caption,
     });
-    const inside = [canvas, h("span", { class: "caption" }, item.caption ?? "")];
+    const inside = [canvas, h("span", { class: "caption" }, wrapped(item.caption ?? ""))];
     const shown = item.onclick
       ? button(inside, item.onclick, { class: "thumb", title: item.title ?? "" })
       : h("div", { class: "thumb" }, inside);

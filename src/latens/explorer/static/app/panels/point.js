@@ -2,6 +2,7 @@
 
 import { button, fixed, h, replace, select } from "../dom.js";
 import { storedWords } from "../where.js";
+import { isPhoto } from "../thumbs.js";
 import { compare, panel } from "./parts.js";
 
 const [OPEN, FIRST] = [24, 8]; // sliders that all stand open, and the first ones where there are more
@@ -13,6 +14,9 @@ export function pointPanel(app) {
   const actions = h("div", { class: "actions" });
   const why = h("p", { class: "note" }, storedWords(model.manifest.decoder));
   let inputs = [];
+  // What changes a photograph most comes first, and the number of a unit says nothing of it.
+  const photos = isPhoto(model.event);
+  const nameOf = (unit) => (photos ? `direction ${model.order.indexOf(unit) + 1}` : `unit ${unit}`);
 
   function slider(unit) {
     const { low, high } = model.units[unit];
@@ -25,7 +29,7 @@ export function pointPanel(app) {
       min: range[0],
       max: range[1],
       step: (range[1] - range[0]) / 200,
-      "aria-label": `unit ${unit}`,
+      "aria-label": nameOf(unit),
       oninput: () => {
         const z = Float32Array.from(app.state.z);
         z[unit] = Number(input.value);
@@ -37,7 +41,7 @@ export function pointPanel(app) {
     return h(
       "label",
       { class: active ? "unit" : "unit dead" },
-      h("span", { class: "name" }, `unit ${unit}`),
+      h("span", { class: "name" }, nameOf(unit)),
       h("span", { class: "kl" }, size),
       input,
       value,
@@ -48,12 +52,12 @@ export function pointPanel(app) {
     inputs = [];
     const alive = model.order.filter((unit) => app.shown.units[unit].active);
     const dead = model.order.filter((unit) => !app.shown.units[unit].active);
-    const words = `${dead.length} unused unit${dead.length > 1 ? "s" : ""}`;
+    const words = `${dead.length} unused ${photos ? "direction" : "unit"}${dead.length > 1 ? "s" : ""}`;
     const rest = dead.length
       ? h("details", { open: alive.length === 0 }, h("summary", {}, words), dead.map(slider))
       : null;
     const more = alive.length > OPEN
-      ? h("details", {}, h("summary", {}, `${alive.length - FIRST} further units`), alive.slice(FIRST).map(slider))
+      ? h("details", {}, h("summary", {}, `${alive.length - FIRST} further ${photos ? "directions" : "units"}`), alive.slice(FIRST).map(slider))
       : null;
     replace(sliders, alive.slice(0, more ? FIRST : OPEN).map(slider), more, rest);
   }
@@ -91,7 +95,7 @@ export function pointPanel(app) {
     why,
     actions,
     table,
-    h("h3", {}, `Latent units, most ${app.shown.units.some((unit) => unit.kl !== null) ? "KL" : "spread"} first`),
+    h("h3", {}, `${photos ? "Directions in which the model changes a photograph" : "Latent units"}, most ${app.shown.units.some((unit) => unit.kl !== null) ? "KL" : "spread"} first`),
     sliders,
   );
   return {

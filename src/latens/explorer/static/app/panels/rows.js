@@ -15,7 +15,7 @@ import {
   thumbWidth,
 } from "./parts.js";
 
-const MANY = 18;
+const [MANY, NAMED] = [18, 8];
 
 export function rowsPanel(app) {
   const { model } = app;
@@ -28,16 +28,20 @@ export function rowsPanel(app) {
   let order = null;
   const width = thumbWidth(app);
 
-  const input = h("input", { type: "search", "aria-label": "row id", placeholder: "row id", size: 12 });
+  const input = h("input", { type: "search", "aria-label": "row id", placeholder: "id, or a part of it", size: 16 });
   const search = h(
     "form",
     {
       class: "search",
       onsubmit: (event) => {
         event.preventDefault();
-        const found = model.rowOf(input.value.trim());
-        message.textContent = found < 0 ? "There is no row of that id among those shown." : "";
-        if (found >= 0) app.choose(found);
+        const wanted = input.value.trim();
+        const whole = model.rowOf(wanted);
+        const found = whole >= 0 ? [whole] : model.rowsLike(wanted);
+        const names = found.slice(0, NAMED).map((row) => model.id(row)).join(", ");
+        const several = `${found.length} rows hold that: ${names}${found.length > NAMED ? ", ..." : ""}. The first is shown.`;
+        message.textContent = found.length > 1 ? several : found.length ? "" : "No row among those shown has such an id.";
+        if (found.length) app.choose(found[0]);
       },
     },
     h("label", {}, "Row ", input),

@@ -2,8 +2,11 @@
 
 import { breathe, button, count3, format, h, latest, replace } from "../dom.js";
 import { download, saveCsv } from "../save.js";
+import { isPhoto } from "../thumbs.js";
 import { cut, heading, panel, saveStrip, strip, thumbWidth } from "./parts.js";
 
+const [SOME, SHEET] = [17, 24]; // rows that are shown: beside their mean, and of photographs alone
+const PHOTO = 64; // CSS pixels of a photograph
 const SLICE = 100000; // rows between two rests
 
 // For each number below n; of many the page answers in between.
@@ -17,7 +20,10 @@ async function slices(n, each) {
 export function selectionPanel(app) {
   const { model } = app;
   const body = h("div", { class: "stack" });
+  const tables = h("div", { class: "stack" });
   const pictures = h("div", { class: "strip" });
+  const photos = isPhoto(model.event);
+  const title = h("span", {}, photos ? "Some of them" : "Decoded at their mean, and some of them");
   const rows = () => {
     const [selection, shown] = [app.state.selection ?? new Uint32Array(0), app.shown.rows];
     return shown ? selection.map((place) => shown[place]) : selection;
@@ -132,6 +138,7 @@ export function selectionPanel(app) {
         ),
       );
       replace(pictures);
+      replace(tables);
       pictures.made = pictures.items = null;
       return;
     }
@@ -142,7 +149,7 @@ export function selectionPanel(app) {
       h(
         "p",
         {},
-        h("strong", {}, `${count3(chosen.length)} row${chosen.length > 1 ? "s" : ""}`),
+        h("strong", {}, `${count3(chosen.length)} ${photos ? "photograph" : "row"}${chosen.length > 1 ? "s" : ""}`),
         ` of ${count3(app.shown.n)}: ${app.pickedWords()}`,
       ),
       h(
@@ -157,6 +164,9 @@ export function selectionPanel(app) {
         ),
         button("Ids and latents as CSV", exportCsv),
       ),
+    );
+    replace(
+      tables,
       asTable(["level", "rows", "of these", "of all"], categories),
       asTable(["number", "mean", "standard deviation", "mean of all"], numbers),
     );
@@ -166,16 +176,15 @@ export function selectionPanel(app) {
       const place = selection[i] * model.size;
       for (let j = 0; j < model.size; j++) centre[j] += mean[place + j] / chosen.length;
     });
-    const some = Array.from(
-      { length: Math.min(chosen.length, 17) },
-      (_, i) => chosen[Math.floor((i * chosen.length) / Math.min(chosen.length, 17))],
-    );
+    const count = Math.min(chosen.length, photos ? SHEET : SOME);
+    const some = Array.from({ length: count }, (_, i) => chosen[Math.floor((i * chosen.length) / count)]);
+    if (photos) title.textContent = count < chosen.length ? `${count} of these ${count3(chosen.length)}` : "These photographs";
     const [decoded, ...values] = await Promise.all([app.decode(centre), ...some.map((row) => model.row(row))]);
     strip(
       app,
       pictures,
       [
-        {
+        !photos && {
           values: cut(decoded, 0, model.cells),
           caption: "their mean",
           onclick: () => app.set({ z: centre }),
@@ -186,16 +195,18 @@ export function selectionPanel(app) {
           caption: model.id(row),
           onclick: () => app.choose(row),
         })),
-      ],
-      thumbWidth(app),
+      ].filter(Boolean),
+      photos ? PHOTO : thumbWidth(app),
     );
   });
 
   const element = panel(
     "Selection",
     body,
-    heading("Decoded at their mean, and some of them", saveStrip(app, "selection", pictures, 9)),
+    photos ? null : tables,
+    heading(title, saveStrip(app, "selection", pictures, photos ? 8 : 9)),
     pictures,
+    photos ? tables : null,
   );
   return { id: "selection", title: "Selection", element, wants: ["selection", "step", "theme"], update: show };
 }
