@@ -225,6 +225,9 @@ class Detect(Verb):
 
         said = {"arrays": arrays, "infinite": ("surprise",), "table": table, "pixels": pixels}
         said["dialect"] = at.dialect(self.data)
+        if types is not None:
+            names = ("surprise", "code_length", "excess", "p_value", "q_value")
+            said["added"] = (*names, *(f"p_{k}" for k in range(1, cells + 1)))
         return Made(**said, value=told, text="\n".join(text), plain=tuple(plain))
 
     def _draws(self, at: At) -> int:
