@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from latens.data import Dataset
+from latens.data import Dataset, check
+from latens.data.suspects import MOST_ROWS as MOST_CHECKED
 from latens.errors import RunFolderError
 from latens.figures.style import figure_of, laid_out, rendered
 from latens.io.atomic import read_plain
@@ -99,6 +100,7 @@ class Told:
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
     overfit: Overfit = UNASKED
+    suspects: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
 
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
@@ -115,7 +117,14 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    return Told(*told, left_out if isinstance(left_out, dict) else {}, fit)
+    return Told(*told, left_out if isinstance(left_out, dict) else {}, fit, _suspects(data))
+
+
+def _suspects(data: Dataset | None) -> list[str]:
+    """What `latens check` warns of in a table in memory."""
+    if type(data) is not Dataset or data.schema.columns is None or data.cells or len(data) > MOST_CHECKED:
+        return []
+    return list(check(data)["warnings"])
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
