@@ -109,6 +109,7 @@ def _encodes(character: str, encoding: str) -> bool:
 
 def added_texts(column: "np.ndarray", decimal: str) -> list[str]:
     """Numbers that latens adds to a table, with four significant digits and the table's decimal mark."""
+
     # column: numbers, or their texts, of which some may be empty.
     def text(value: Any) -> str:
         try:

@@ -92,7 +92,11 @@ def test_added_numbers_have_four_digits_and_the_mark_of_the_table() -> None:
 
 def test_an_office_gets_back_its_own_encoding_and_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(1)
-    made = {"Nr": [f"N-{k}" for k in range(300)], "Ort": rng.choice(NAMES, 300), "Größe": rng.integers(10, 900, 300) / 10}
+    made = {
+        "Nr": [f"N-{k}" for k in range(300)],
+        "Ort": rng.choice(NAMES, 300),
+        "Größe": rng.integers(10, 900, 300) / 10,
+    }
     rows, run = tmp_path / "zeilen.csv", tmp_path / "run"
     pd.DataFrame(made).to_csv(rows, sep=";", index=False, decimal=",", encoding="cp1252")
     fit = ["fit", str(rows), "--recipe", "table-mixture", "--id", "Nr", "--label", "none", "--epochs", "3"]
