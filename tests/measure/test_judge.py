@@ -388,7 +388,7 @@ def test_both_numbers_of_likeness_say_what_they_are_of():
     new = [100 * found[name]["new_rows"]["value"] for name in ("shape", "trend")]
     reach = f"new real rows reach {new[0]:.1f} % and {new[1]:.1f} %."
     assert few == f"With 300 rows each: {own[0]:.1f} % and {own[1]:.1f} %; {reach}"
-    assert "rows each" not in " ".join(_plain(judge_of(people(400, 0), people(400, 1), None)))
+    assert "rows each" not in " ".join(_plain(judge(frame_of(people(400, 0)), frame_of(people(400, 1)))))
 
 
 def test_ids_are_left_out_and_that_is_said(tmp_path, capsys):

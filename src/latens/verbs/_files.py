@@ -74,9 +74,9 @@ def kept_dialect(facts: Any) -> Dialect:
     # A stranger may have written that.
     if not isinstance(facts, dict):
         return COMMAS
-    separator, mark, encoding = (facts.get(name) for name in ("separator", "mark", "encoding"))
+    separator, mark, encoding = (str(facts.get(name)) for name in ("separator", "mark", "encoding"))
     try:
-        known = codecs.lookup(str(encoding))
+        known = codecs.lookup(encoding)
     except LookupError:
         return COMMAS
     fine = separator in (",", ";", "\t", "|") and mark in ("", MARK) and known._is_text_encoding
