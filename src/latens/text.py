@@ -62,6 +62,8 @@ class Dialect(NamedTuple):
 
     separator: str = ","  # between cells
     mark: str = ""  # what stands before the first: `MARK` or nothing
+    encoding: str = "utf-8"  # of its text, by its name in Python
+    decimal: str = "."  # the mark of the decimals in numbers that are added to its own columns
 
 
 COMMAS = Dialect()
@@ -69,15 +71,53 @@ COMMAS = Dialect()
 
 
 def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = (), dialect: Dialect = COMMAS) -> bytes:
-    """Equally long columns as a CSV file in UTF-8: a header, then a line for each row."""
+    """Equally long columns as a CSV file: a header, then a line for each row."""
+    # In the encoding of the dialect, or in UTF-8 with a byte order mark where that lacks one of the characters.
     # A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
     # as `spreadsheet_text` writes it.
     stream = io.StringIO(newline="")
-    stream.write(dialect.mark)
     writer = csv.writer(stream, delimiter=dialect.separator, lineterminator="\n")
     writer.writerow(name if name in known else spreadsheet_text(name) for name in columns)
     writer.writerows(zip(*(_cells(column, known) for column in columns.values())))
-    return stream.getvalue().encode("utf-8", "backslashreplace")
+    text = stream.getvalue()
+    if dialect.encoding != "utf-8":
+        try:
+            return text.encode(dialect.encoding)
+        except UnicodeEncodeError:
+            dialect = dialect._replace(mark=MARK)
+    return f"{dialect.mark}{text}".encode("utf-8", "backslashreplace")
+
+
+def lacking(data: bytes, dialect: Dialect) -> str:
+    """The sentence that a file of `csv_bytes` has another encoding than its dialect, and why; "" where it has not."""
+    if dialect.encoding == "utf-8" or not data.startswith(MARK.encode()):
+        return ""
+    text = data.decode("utf-8-sig", "replace")
+    one = next((c for c in dict.fromkeys(text) if not _encodes(c, dialect.encoding)), "")
+    if not one:
+        return ""
+    words = f"is written in UTF-8 with a byte order mark, as {dialect.encoding} has no {visible(one)!r}"
+    return f"{words} (spreadsheets read both)"
+
+
+def _encodes(character: str, encoding: str) -> bool:
+    try:
+        return bool(character.encode(encoding))
+    except UnicodeEncodeError:
+        return False
+
+
+def added_texts(column: "np.ndarray", decimal: str) -> list[str]:
+    """Numbers that latens adds to a table, with four significant digits and the table's decimal mark."""
+
+    # column: numbers, or their texts, of which some may be empty.
+    def text(value: Any) -> str:
+        try:
+            return f"{float(value):.4g}".replace(".", decimal)
+        except ValueError:
+            return str(value)
+
+    return [text(value) for value in column.tolist()]
 
 
 def span_texts(spans: "np.ndarray") -> list[str]:

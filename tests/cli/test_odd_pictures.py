@@ -44,11 +44,18 @@ def test_the_table_begins_with_the_oddest(latens: Callable[..., Result]) -> None
     told = latens(*WORDS, "--top", 3, "--out", "odd.csv")
     assert told.code == 0, told.err
     found = list(csv.DictReader(Path("odd.csv").read_text().splitlines()))
-    assert [one["rank"] for one in found[:4]] == ["1", "2", "3", "0"]
+    assert [one["rank"] for one in found] == ["1", "2", "3"]
     assert "10" in [one["row"] for one in found[:2]]
-    assert len({one["row"] for one in found}) == 30
+    assert len({one["row"] for one in found}) == 3
+    every = latens(*WORDS, "--alpha", 0.3, "--out", "all.csv")
+    assert every.code == 0
+    most = sorted(csv.DictReader(Path("all.csv").read_text().splitlines()), key=lambda one: -float(one["excess"]))
+    assert len(most) == 30
+    assert [one["row"] for one in most[:3]] == [one["row"] for one in found]
+    assert "odd.csv has these, the oddest first." in told.err
     excess = [float(one["excess"]) for one in found]
     assert excess == sorted(excess, reverse=True)
+    assert all(told.err.count(f"row {one['row']}\n") == 1 for one in found)
     listed = told.err.split("Oddest (--out odd.png shows them):\n")[1].splitlines()[:3]
     assert listed == [f"  row {one['row']}" for one in found[:3]]
     assert "None is flagged: 7 usual pictures are too few to be sure of single ones." in told.err

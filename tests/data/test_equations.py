@@ -187,8 +187,9 @@ def test_fit_says_that_a_table_may_hold_mistakes(
     told = [line for line in capsys.readouterr().err.splitlines() if "may hold mistakes" in line]
     assert bool(told) is said
     if said:
-        start = f"This table may hold mistakes. Column 'total' is {TOTAL} in 298 rows, and not in 2: look at row 0, 1."
-        assert told[0].startswith(start)
+        start = f"This table may hold mistakes, and samples will repeat them; `latens check {tmp_path / 'orders.csv'}`"
+        rest = f"lists it. Column 'total' is {TOTAL} in 298 rows, and not in 2: look at lines 2, 3."
+        assert told[0] == f"{start} {rest}"
 
 
 @pytest.fixture(scope="module")
@@ -234,12 +235,16 @@ def test_check_names_the_rows_and_detect_the_cells(folder: Path, capsys: pytest.
     assert main(["detect", run, rows, "--top", "5", "--cells", "1", "--out", str(odd)]) == 0
     table = pd.read_csv(odd)
     told = table[table["cell_1"] == "total"]
-    assert {0, 1} <= set(told.index)
-    capsys.readouterr()
+    assert {0, 1} <= set(told["row"])
+    assert (told["line"] == told["row"] + 2).all()
+    assert len(table) == 5
+    told = told.set_index("row")
+    err = capsys.readouterr().err
+    assert err.count("line 2: total is ") == err.count("line 2:") == 1
     assert main(["detect", run, rows, "--top", "5", "--cells", "1"]) == 0  # without a file it says the same
     printed = capsys.readouterr()
-    assert "row 0: surprise" in printed.out
-    assert "total is " in printed.out
+    assert printed.out.count("line 2: total is ") == printed.out.count("line 2:") == 1
+    assert "--out odd.csv writes their surprise and p-values, --json prints them" in printed.out
     expected = told.loc[[0, 1], "expected_1"].str.split(" ").str[0].astype(float)
     np.testing.assert_allclose(expected, orders(900)["total"][:2])
     capsys.readouterr()

@@ -271,3 +271,16 @@ def test_two_slips_among_many_cells_are_refused(usual: str, words: str) -> None:
 def test_days_keep_the_zone_that_is_named(zone: str) -> None:
     found = read_dates({"1970-01-02", "1970-01-03"}, zone, lambda *_: DataError("refused"))
     assert found == ({"1970-01-02": 1, "1970-01-03": 2}, "D", zone)
+
+
+@pytest.mark.parametrize(("far", "named"), [(0, False), (1, True), (3, True), (4, False)])
+def test_a_few_cells_beyond_the_training_rows_are_named(far: int, named: bool) -> None:
+    frame = pd.DataFrame({"age": np.arange(400) % 60 + 20.0, "city": np.tile(["a", "b"], 200)})
+    known = load(frame, typed=True)
+    other = frame.head(50).copy()
+    other.loc[: far - 1, "age"] = [300.0 + k for k in range(far)]
+    said = [note for note in load(other, schema=known.schema).notes if "beyond" in note]
+    cells = ", ".join(f"age {300 + k}" for k in range(far))
+    lie = "1 cell lies" if far == 1 else f"{far} cells lie"
+    words = f"{lie} beyond the numbers of the training rows{f' ({cells})' if named else ''}"
+    assert said == ([f"{words}, and counted as the outermost of these."] if far else [])

@@ -297,7 +297,7 @@ def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(m
     found = {"rows": {"fake": 700, "real": 700}, "shape": alike, "trend": alike, "attacks": {"near": attack}}
     found["detection"] = {name: {"auc": 0.6} for name in ("trees", "logistic")}
     line = _plain(found)[-1]
-    assert line == f"Gives away {more} than chance: an attack finds 2.3 % of real rows (chance 1 %)."
+    assert line == f"Gives away {more} than chance: attacks find 2.3 % ({100 * low:.1f} to 4.4 %; chance 1 %)."
     assert len(line) <= 80
     found |= {"worst_columns": [], "columns": [], "equations": (), "gaps": {"columns": ()}, "left_out": ()}
     found["validity"] = {"names_of_20_rows_that_are_lacking": ()}
@@ -377,3 +377,33 @@ def test_gaps_that_one_table_lacks_are_told(capsys, tmp_path):
         "real": 0.0625, "fake": 0.0, "columns": [{"column": "age", "real": 0.25, "fake": 0.0}]
     }  # fmt: skip
     assert judge(names[1], names[1])["gaps"]["columns"] == []
+
+
+def test_both_numbers_of_likeness_say_what_they_are_of():
+    found = judge_of(people(3000, 0), people(3000, 1), people(300, 2))
+    whole, few = _plain(found)[1:3]
+    shape, trend = (100 * found[name]["value"] for name in ("shape", "trend"))
+    assert whole == f"Columns are {shape:.1f} % alike, pairs of columns {trend:.1f} %."
+    own = [100 * found[name]["as_many"] for name in ("shape", "trend")]
+    new = [100 * found[name]["new_rows"]["value"] for name in ("shape", "trend")]
+    reach = f"new real rows reach {new[0]:.1f} % and {new[1]:.1f} %."
+    assert few == f"With 300 rows each: {own[0]:.1f} % and {own[1]:.1f} %; {reach}"
+    assert "rows each" not in " ".join(_plain(judge(frame_of(people(400, 0)), frame_of(people(400, 1)))))
+
+
+def test_ids_are_left_out_and_that_is_said(tmp_path, capsys):
+    for name, seed in (("real", 0), ("fake", 1)):
+        written(people(200, seed), tmp_path / f"{name}.csv")
+        table = pd.read_csv(tmp_path / f"{name}.csv").assign(number=np.arange(200) * 7 + seed)
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    words = ["judge", str(tmp_path / "real.csv"), str(tmp_path / "fake.csv")]
+    assert main([*words, "--id", "number", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["columns"] == list(NAMES)
+    assert main([*words, "--id", "number"]) == 0
+    assert capsys.readouterr().out.count("left out, as it holds the ids of the rows: number") == 1
+    assert main(words) == 0
+    assert "ids of the rows" not in capsys.readouterr().out
+    assert main([*words, "--id", "numbr"]) == 2
+    refused = capsys.readouterr().err
+    assert "REAL has no column 'numbr'" in refused
+    assert "'number'" in refused

@@ -49,6 +49,10 @@ const ANSWERS = {
     const { cellText } = await load("event.js");
     return values.map((value) => cellText(column, value));
   },
+  async writing({ writing, number, text, digits }) {
+    const { numberOf, writtenText } = await load("writing.js");
+    return { text: writtenText(number, writing, digits), number: numberOf(text, writing) };
+  },
   async information({ tables }) {
     const { information, jackknife } = await load("information.js");
     return { each: tables.map(information), ...jackknife(tables, information) };

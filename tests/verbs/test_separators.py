@@ -8,7 +8,7 @@ import pytest
 
 from latens.cli.main import main
 from latens.data.formats.csv import dialect_of
-from latens.text import Dialect, csv_bytes
+from latens.text import Dialect, added_texts, csv_bytes, lacking
 
 
 def write(path: Path, separator: str) -> Path:
@@ -22,11 +22,11 @@ def write(path: Path, separator: str) -> Path:
 @pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
 def test_the_separator_of_a_table_is_found(tmp_path: Path, separator: str) -> None:
     path = write(tmp_path / "rows.csv", separator)
-    assert dialect_of(path) == (separator, "")
+    assert dialect_of(path) == Dialect(separator)
     path.write_bytes("\ufeff".encode() + path.read_bytes())  # as Excel on Windows writes it
-    assert dialect_of(path) == (separator, "\ufeff")
-    assert dialect_of(write(tmp_path / "rows.tsv", separator)) == Dialect()  # another ending says itself what it is
-    assert dialect_of(tmp_path / "none.csv") == dialect_of(None) == dialect_of(np.zeros(3)) == (",", "")
+    assert dialect_of(path) == Dialect(separator, "\ufeff")
+    assert dialect_of(write(tmp_path / "rows.tsv", separator)) is None  # another ending says itself what it is
+    assert dialect_of(tmp_path / "none.csv") == dialect_of(None) == dialect_of(np.zeros(3)) is None
 
 
 def test_the_mark_that_excel_reads_stays(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_the_mark_that_excel_reads_stays(tmp_path: Path) -> None:
         made = csv_bytes(columns, dialect=Dialect(";", mark))
         assert made == f"{mark}make;age\nŠkoda;3\nAudi;4\n".encode()
         (tmp_path / "t.csv").write_bytes(made)
-        assert dialect_of(tmp_path / "t.csv") == (";", mark)
+        assert dialect_of(tmp_path / "t.csv") == Dialect(";", mark)
 
 
 def test_rows_come_back_with_it_and_ids_may_be_named_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,3 +59,70 @@ def test_rows_come_back_with_it_and_ids_may_be_named_later(tmp_path: Path, capsy
     assert main(odd) == 0  # held-out rows are read as the run reads them
     assert pd.read_csv(tmp_path / "odd.csv", sep=";")["row_id"].str.startswith("N-").all()
     capsys.readouterr()
+
+
+NAMES = ("Fürth", "Köln")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-16"])
+def test_the_encoding_of_a_table_is_found(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes("Ort;Größe\n".encode(encoding) + f"{NAMES[0]};2\n".encode(encoding).removeprefix(b"\xff\xfe"))
+    assert dialect_of(path) == Dialect(";", "", encoding)
+    assert dialect_of(path, "latin-1" if encoding == "cp1252" else None) is not None
+    if encoding == "cp1252":
+        assert dialect_of(path, "latin-1") == Dialect(";", "", "iso8859-1")
+
+
+def test_a_name_that_the_encoding_lacks_makes_it_utf8_and_is_said() -> None:
+    one = Dialect(";", "", "cp1252")
+    kept = csv_bytes({"Ort": np.array(NAMES)}, dialect=one)
+    assert (kept, lacking(kept, one)) == ("Ort\nFürth\nKöln\n".encode("cp1252"), "")
+    other = csv_bytes({"Ort": np.array(["Řeka", "Köln"])}, dialect=one)
+    assert other == "\ufeffOrt\nŘeka\nKöln\n".encode()
+    assert lacking(other, one).startswith("is written in UTF-8 with a byte order mark, as cp1252 has no 'Ř'")
+    assert lacking(other, Dialect(";", "\ufeff")) == ""
+
+
+def test_added_numbers_have_four_digits_and_the_mark_of_the_table() -> None:
+    column = np.array([0.123456, 12345.6, 1e-7, np.inf, -2.5])
+    assert added_texts(column, ",") == ["0,1235", "1,235e+04", "1e-07", "inf", "-2,5"]
+    assert added_texts(np.array(["2.66e-05", "", "0.5"], object), ".") == ["2.66e-05", "", "0.5"]
+
+
+def test_an_office_gets_back_its_own_encoding_and_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    made = {
+        "Nr": [f"N-{k}" for k in range(300)],
+        "Ort": rng.choice(NAMES, 300),
+        "Größe": rng.integers(10, 900, 300) / 10,
+    }
+    rows, run = tmp_path / "zeilen.csv", tmp_path / "run"
+    pd.DataFrame(made).to_csv(rows, sep=";", index=False, decimal=",", encoding="cp1252")
+    fit = ["fit", str(rows), "--recipe", "table-mixture", "--id", "Nr", "--label", "none", "--epochs", "3"]
+    assert main([*fit, "--out", str(run), "--set", "posterior.choices=2"]) == 0
+    holes = pd.read_csv(rows, sep=";", dtype=str, encoding="cp1252")
+    holes.loc[:20, "Ort"] = ""
+    holes.to_csv(tmp_path / "holes.csv", sep=";", index=False, encoding="cp1252")
+    commands = {
+        "new": ["sample", str(run), "-n", "40", "--gaps", "none"],
+        "alone": ["sample", str(run / "model.safetensors"), "-n", "40", "--gaps", "none"],
+        "full": ["impute", str(run), str(tmp_path / "holes.csv"), "--interval", "0.9"],
+        "odd": ["detect", str(run), str(rows), "--top", "3"],
+    }
+    tables = {}
+    for name, words in commands.items():
+        out = tmp_path / f"{name}.csv"
+        assert main([*words, "--out", str(out)]) == 0
+        with pytest.raises(UnicodeDecodeError):
+            out.read_text(encoding="utf-8")
+        tables[name] = pd.read_csv(out, sep=";", dtype=str, encoding="cp1252")
+    assert list(tables["new"]) == list(tables["alone"]) == ["Ort", "Größe"]
+    assert tables["new"]["Größe"].str.fullmatch(r"\d+,\d").all()
+    sure = tables["full"]["Ort.p"].dropna()
+    assert len(sure) == 21
+    assert sure.str.fullmatch(r"(0,\d{1,4}|1)").all()
+    assert tables["odd"]["surprise"].str.fullmatch(r"-?\d+(,\d{1,3})?").all()
+    assert (tables["odd"]["p_value"].str.len() <= 9).all()
+    assert not tables["odd"]["p_value"].str.contains(".", regex=False).any()
+    assert "UTF-8" not in capsys.readouterr().err.replace("is not UTF-8, and was read as cp1252", "")

@@ -98,8 +98,9 @@ def mistakes_in(data: Dataset, spec: Any) -> list[str]:
     found = [text for text in suspicions(data) if LOOK in text]
     if not found:
         return []
-    more = f" (and {len(found) - 1} more: `latens check {spec}`)" if len(found) > 1 else ""
-    return [f"This table may hold mistakes. {found[0].partition(' Samples keep it.')[0]}{more}"]
+    count = "it" if len(found) == 1 else f"all {len(found)}"
+    start = f"This table may hold mistakes, and samples will repeat them; `latens check {spec}` lists {count}."
+    return [f"{start} {found[0].partition(' Samples keep it.')[0]}"]
 
 
 def settings_of(args: Any) -> dict[str, Any]:

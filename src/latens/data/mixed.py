@@ -271,6 +271,8 @@ def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, w
         raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
 
 
+MOST_SAID = 3
+"""Cells beyond the training rows that are named, at the most."""
 MOST_NAMED = 5
 """Rows that an error or a note names."""
 USUAL = 0.45
@@ -339,7 +341,7 @@ def refuse_text(raw: Raw, where: str) -> None:
 
 
 def mixed_notes(
-    raw: Raw, schema: Schema, beyond: int, rows: np.ndarray, declared: Mapping[str, Declared] | None = None
+    raw: Raw, schema: Schema, beyond: str, rows: np.ndarray, declared: Mapping[str, Declared] | None = None
 ) -> tuple[str, ...]:
     """Say what of a mixed table is not as it was."""
     whys = {}
@@ -379,16 +381,35 @@ def written_notes(schema: Schema, declared: Mapping[str, Declared] | None) -> tu
     return (*((f"Read as it is written, and so are samples: {', '.join(said)}.",) if said else ()), *names)
 
 
-def notes_of(whys: Mapping[str, str | None], beyond: int) -> tuple[str, ...]:
-    """Say which columns are left out, and how many cells lie beyond the numbers of the training rows."""
+def beyond_words(x: np.ndarray, schema: Schema, outside: np.ndarray | None) -> str:
+    """Say how many cells lie beyond the numbers of the training rows, and of a few which and what; "" of none."""
+    beyond = 0 if outside is None else int(np.count_nonzero(outside))
+    if outside is None or not beyond:
+        return ""
+    named = ""
+    if beyond <= MOST_SAID:
+        columns, types, cells = schema.columns or (), schema.types or (), []
+        for row, i in np.argwhere(outside).tolist():
+            one = structs.replace(types[i], low=types[i].low + float(outside[row, i]) * types[i].step)
+            cells.append(f"{columns[i].name} {one.texts(np.asarray(x[row : row + 1, i]))[0]}")
+        named = f" ({', '.join(cells)})"
+    return beyond_count(beyond, named)
+
+
+def beyond_count(beyond: int, named: str = "") -> str:
+    """Say that so many cells lie beyond the numbers of the training rows; "" of none."""
+    lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
+    words = f"{lie} beyond the numbers of the training rows{named}, and counted as the outermost of these."
+    return words if beyond else ""
+
+
+def notes_of(whys: Mapping[str, str | None], beyond: str) -> tuple[str, ...]:
+    """Say which columns are left out, and which cells lie beyond the numbers of the training rows."""
     # whys: by the name of each column that is left out why it is; None: the training data lacked it too.
     notes = [
         f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}." for name, why in whys.items()
     ]
-    if beyond:
-        lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
-        notes.append(f"{lie} beyond the numbers of the training rows, and counted as the outermost of these.")
-    return tuple(notes)
+    return (*notes, beyond) if beyond else tuple(notes)
 
 
 def as_columns(x: np.ndarray, schema: Schema, outside: np.ndarray | None = None) -> dict[str, np.ndarray]:

@@ -52,7 +52,7 @@ class Raw:
     # there, and NaN where a cell is missing. None: every column is of numbers
     texts: dict[int, TextColumn] | None = None
     strings: list[str] | None = None  # rows of text, in place of `x`
-    lines: list[int] | None = None  # the numbers of these in their file
+    lines: list[int] | None = None  # of rows of a file of text the lines where they begin, from 1
     pieces: str | None = None  # what they are cut into where nothing else is said
     beside: dict[str, np.ndarray] | None = None  # conditions of the rows that are no columns, by name
     cells: bool = False  # whether rows are cells and columns genes

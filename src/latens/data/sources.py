@@ -36,11 +36,20 @@ from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, sequence_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
-from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent, written_notes
+from latens.data.mixed import (
+    MOST_NAMED,
+    beyond_words,
+    mixed_notes,
+    refuse_text,
+    stored_columns,
+    with_absent,
+    written_notes,
+)
 from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles
 from latens.data.rows import (
     TRAIN,
+    counted_from_0,
     encode_labels,
     missing_labels,
     missing_words,
@@ -337,7 +346,7 @@ def load(
             found, more = grown(found, strange, seen, split == TRAIN, where)
             x, observed, outside = stored_columns(*cells, found, where, None, names)
             raw.notes, strange = raw.notes + more, None
-        raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN), said)
+        raw.notes += mixed_notes(raw, found, beyond_words(x, found, outside), np.flatnonzero(split == TRAIN), said)
         raw.notes += written_notes(found, said) if schema is None else ()
     else:
         outside = None
@@ -372,6 +381,7 @@ def load(
         notes=raw.notes,
         unseen=tuple(strange or ()),
         cells=raw.cells,
+        lines=np.array(raw.lines) if raw.lines and raw.columns and counted_from_0(names) else None,
         label_name=(None if "label" in given else raw.label_name) or "label",
     )
     return without_unknown(made) if unknown == "skip" else made

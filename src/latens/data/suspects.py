@@ -53,8 +53,12 @@ LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
 """From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 
 
-LOOK = "look at row"
+LOOK = "look at"
 """What stands in the sentences that name rows with a mistake."""
+FAR_SHARE, FAR_TIMES, FAR_RARE = 0.01, 2.0, 8.0
+"""Share of the cells that lie far out together, at the most; how many times as far as the others; how rare the gap."""
+NEXT, NEXT_SHARE = 50, 5
+"""Values next to a gap by which its tail is known: so many, or a fifth of that side where this is more."""
 
 
 def suspicions(dataset: Dataset) -> list[str]:
@@ -82,7 +86,7 @@ def suspicions(dataset: Dataset) -> list[str]:
         broken = broken_by(
             one, [c.name for c in schema.columns], numbers(dataset.x, schema, dataset.mask, dataset.outside)
         )
-        rows = ", ".join(str(name) for name in np.asarray(dataset.names)[np.flatnonzero(broken)[:LEAST_ROWS]])
+        rows = rows_in_words(dataset, np.flatnonzero(broken))
         look = f", and not in {one.broken}: {LOOK} {rows}" if one.broken else ""
         found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
     for rule in rates.found_in(dataset):
@@ -95,8 +99,7 @@ def suspicions(dataset: Dataset) -> list[str]:
             )
     for pair in ordered_in(dataset):
         if pair.broken:
-            wrong = np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask))[:LEAST_ROWS]
-            rows = ", ".join(str(name) for name in np.asarray(dataset.names)[wrong])
+            rows = rows_in_words(dataset, np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask)))
             found.append(
                 f"{pair.first!r} lies after {pair.second!r} in {pair.broken} of the {pair.rows} rows that have both: "
                 f"{LOOK} {rows}."
@@ -104,7 +107,7 @@ def suspicions(dataset: Dataset) -> list[str]:
     for rule in weekdays.found_in(dataset):
         if rule.broken:
             wrong = weekdays.broken_in([rule], schema, dataset.x, dataset.mask).any(axis=1)
-            rows = ", ".join(str(name) for name in np.asarray(dataset.names)[wrong][:LEAST_ROWS])
+            rows = rows_in_words(dataset, np.flatnonzero(wrong))
             found.append(f"{rule.words} in {rule.broken} of {rule.rows} rows alone: {LOOK} {rows}.")
     found += [
         f"Column {rule.second!r} is empty in {rule.rows} rows that began late, by {rule.first!r}, and seldom in the "
@@ -130,9 +133,13 @@ def suspicions(dataset: Dataset) -> list[str]:
         if one is not None and one.named:
             found += _spellings(column.name, one, every)
         else:
-            for value in lone_values(cells):
+            apart = far_group(cells)
+            lone = [value for value in lone_values(cells) if value not in apart]
+            if apart:
+                found.append(_far_out(dataset, i, column.name, one, cells, apart))
+            for value in lone:
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
-                rows = ", ".join(str(row) for row in _rows_of(dataset, i, value)[:LEAST_ROWS])
+                rows = rows_in_words(dataset, _rows_of(dataset, i, value, value))
                 found.append(f"Column {column.name!r} holds {words} far from all its other values: {LOOK} {rows}.")
             for value in far_values(cells):
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
@@ -225,13 +232,60 @@ def _a_slip(one: str, other: str) -> bool:
     return short[start + 1 :] == long[start + 1 :] or swapped
 
 
-def _rows_of(dataset: Dataset, column: int, value: float) -> list[Any]:
-    """The ids of the rows that hold a value."""
+def rows_in_words(dataset: Dataset, rows: np.ndarray) -> str:
+    """Name the first of some rows by their lines in the file, or by their ids."""
+    first = rows[:LEAST_ROWS]
+    if dataset.lines is not None:
+        return f"line{'s' * (len(first) > 1)} {', '.join(map(str, dataset.lines[first].tolist()))}"
+    return f"row {', '.join(str(name) for name in np.asarray(dataset.names)[first])}"
+
+
+def _rows_of(dataset: Dataset, column: int, low: float, high: float) -> np.ndarray:
+    """The places of the rows that hold a value of a range."""
     stored = next(cells for i, cells in enumerate(columns_of(dataset.x)) if i == column)
-    kept = stored == value
+    kept = (stored >= low) & (stored <= high)
     if dataset.mask is not None:
         kept &= dataset.mask[:, column]
-    return np.asarray(dataset.names)[kept].tolist()
+    return np.flatnonzero(kept)
+
+
+def _far_out(
+    dataset: Dataset, place: int, name: str, one: ColumnType | None, cells: np.ndarray, apart: list[float]
+) -> str:
+    """Say which values of a column lie together far from all others."""
+    others = cells[(cells < apart[0]) | (cells > apart[-1])]
+    ends = np.array([apart[0], apart[-1], others.min(), others.max()])
+    low, high, least, most = [f"{end:g}" for end in ends.tolist()] if one is None else one.texts(ends)
+    rows = _rows_of(dataset, place, apart[0], apart[-1])
+    return (
+        f"Column {name!r} holds {low} to {high} in {len(rows)} rows, far from its other values, {least} to {most}: "
+        f"{LOOK} {rows_in_words(dataset, rows)}."
+    )
+
+
+def far_group(values: Shaped[np.ndarray, " n"]) -> list[float]:
+    """Find the different values that lie together at one end of a column, beyond a gap that its tail does not have."""
+    # Source: Renyi (1953): in a tail like a power law, k log(x_k / x_{k+1}) of the k-th largest value are exponential
+    # and have one mean; x is counted from the median. A gap is told that is `FAR_RARE` times that mean of the values
+    # next to it, and wider than `FAR_TIMES` times as far as these lie from the median.
+    # returns: these values, rising; none where there is no such gap.
+    n = len(values)
+    if n < FEW_ROWS:
+        return []
+    middle, found = float(np.median(values)), []
+    for sign in (1.0, -1.0):
+        far = np.sort(sign * (values - middle))[::-1]
+        far = far[: int(np.count_nonzero(far > 0))]
+        most = min(int(FAR_SHARE * n), len(far) - 2)
+        if most < 2:
+            continue
+        spacings = np.arange(1, len(far)) * np.diff(-np.log(far))
+        for k in range(2, most + 1):
+            gap, mean = far[k - 1] - far[k], spacings[k : k + max(NEXT, len(far) // NEXT_SHARE)].mean()
+            rare = 0 < FAR_RARE * mean < spacings[k - 1]
+            if rare and gap > FAR_TIMES * far[k] and far[0] - far[k - 1] < gap and far[0] > far[k - 1]:
+                found = np.unique(values[sign * (values - middle) >= far[k - 1]]).tolist()
+    return found
 
 
 def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:

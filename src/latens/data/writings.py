@@ -198,6 +198,12 @@ def decimal_of(columns: Iterable[Iterable[str]]) -> str:
     return next(iter(found)) if len(found) == 1 else ""
 
 
+def decimal_mark(writings: Iterable[Writing | None]) -> str:
+    """The decimal mark that most of these columns have, of those that are written with marks."""
+    marks = Counter(one.decimal for one in writings if one is not None and not one.pattern)
+    return marks.most_common(1)[0][0] if marks else "."
+
+
 def read_numbers(
     distinct: Iterable[str], decimal: str, beside: Callable[[], str], every: bool, refused: Refused
 ) -> tuple[dict[str, float], Writing] | None:

@@ -10,7 +10,7 @@ from latens.data.columns import ColumnType
 from latens.distributions import StandardNormal
 from latens.explorer.decoder import folded, network_of, page_decoder
 from latens.explorer.heads import described
-from latens.explorer.whatif import MOST_COLUMNS, cells_of_choices, edges_of
+from latens.explorer.whatif import MOST_COLUMNS, asked_as, cells_of_choices, edges_of
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
 from latens.models import Conditional, LatentModel, NormalHead
@@ -63,8 +63,8 @@ def _grid(one: ColumnType) -> dict[str, Any]:
     found: dict[str, Any] = {"groups": [first.tolist(), last.tolist()]}
     if one.named:
         return found
-    # The page writes plain numbers and dates itself; of others it says the nearest of the choices.
-    plain = one.writing is None and not one.zone and not one.resolution
+    # The page writes numbers and days itself; of others it says the nearest of the choices.
+    plain = asked_as(one).writing is None and not one.zone and not one.resolution
     found |= {"low": one.low, "step": one.step, "size": one.size, "written": one.written, "plain": plain}
     return found | {"edges": edges_of(one).tolist(), "choices": cells_of_choices(one).tolist()}
 

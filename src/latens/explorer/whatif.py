@@ -1,5 +1,6 @@
 """What columns of a mixed table may be where others are fixed: the page's questions, and the model's answers."""
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ import jax
 import msgspec
 import numpy as np
 from jaxtyping import Shaped
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs, to_builtins
 
 from latens import evaluation
 from latens.data.columns import ColumnType
@@ -32,6 +33,9 @@ BINS = 24
 OUTER = 0.01
 """Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+_PLAIN = re.compile(r"-?\d+(\.\d+)?\Z")
+"""A number as questions write it."""
 
 Answer = Callable[[bytes], bytes]
 """What POST `given` computes: JSON of JSON; a question that is none is `Refused`."""
@@ -70,11 +74,29 @@ def _has_density(model: Any, columns: int) -> bool:
 def _described(one: ColumnType) -> dict[str, Any]:
     if one.named:
         return {"levels": list(one.values), "training": _by_name(np.asarray(one.shares), one)}
-    edges = edges_of(one)
-    texts = {"choices": texts_of(one, cells_of_choices(one)), "edges": texts_of(one, edges[:-1])}
-    found = {"written": one.written, "step": one.step, **texts}
+    edges, asked = edges_of(one), asked_as(one)
+    texts = {"choices": texts_of(asked, cells_of_choices(one)), "edges": texts_of(one, edges[:-1])}
+    found = {"written": one.written, "step": one.step, "input": _input(asked), **texts}
+    if one.writing is not None:
+        found["writing"] = to_builtins(one.writing)
     found["training"] = masses(np.asarray(one.shares), one, edges).tolist()
     return found | ({"zone": one.zone} if one.zone else {})
+
+
+def asked_as(one: ColumnType) -> ColumnType:
+    """The column as questions name its cells: plain numbers and dates as in ISO 8601, whatever the file writes."""
+    # Months, quarters, weeks and times of the day are no days: they are named as they are written.
+    pattern = "" if one.writing is None else one.writing.pattern
+    daily = not pattern or any(letter in pattern for letter in ("%d", "%-d"))
+    return structs.replace(one, writing=None) if daily else one
+
+
+def _input(asked: ColumnType) -> str:
+    """The kind of box in which a column's value is typed."""
+    if asked.kind == "number":
+        return "number"
+    dated = asked.kind == "date" and asked.writing is None
+    return {"D": "date", "s": "datetime-local"}[asked.written] if dated else "text"
 
 
 def cells_of_choices(one: ColumnType) -> Shaped[np.ndarray, " n"]:
@@ -89,9 +111,9 @@ def _by_name(shares: np.ndarray, one: ColumnType) -> list[float]:
 
 
 def texts_of(one: ColumnType, cells: Shaped[np.ndarray, " n"]) -> list[str]:
-    """Write cells of a number or a date as they are typed: dates as in ISO 8601, times of the zone's own clocks."""
+    """Write cells of a number or a date; without a writing dates are in ISO 8601, times of the zone's own clocks."""
     values = one.texts(np.asarray(cells, np.float64))
-    if one.kind != "date":
+    if one.kind != "date" or one.writing is not None:
         return values
     days = one.written == "D"
     return [value[:10] if days else value[:19].replace(" ", "T") for value in values]
@@ -210,11 +232,14 @@ def _conditions(given: list[tuple[int, int | str]], schema: Schema) -> Condition
     return conditions_of(asked, schema)
 
 
-def _named(one: ColumnType, value: int | str) -> str:
+def _named(one: ColumnType, value: int | str) -> str | float:
     """The name with a code, or the text of a number or a date as it came."""
     if isinstance(value, int) != one.named or (isinstance(value, int) and value >= one.cells):
         raise DataError("no such value.")
-    return one.values[value] if isinstance(value, int) else value
+    if isinstance(value, int):
+        return one.values[value]
+    plain = one.kind == "number" and one.writing is not None and _PLAIN.match(value)
+    return float(value) if plain else value
 
 
 def _span(one: ColumnType) -> str:

@@ -95,10 +95,10 @@ def _grid_edges(data: np.ndarray, low: float, high: float) -> np.ndarray | None:
 
 def _without_far(data: np.ndarray, low: float, high: float) -> tuple[float, float]:
     """The range of a histogram without the few values that would press all others into one bar."""
-    # Those beyond the middle 99.8 % count where they are `FAR` times as far as that is wide.
+    # Those beyond the middle 99 % count where they are `FAR` times as far as that is wide.
     if len(data) < FEWEST:
         return low, high
-    first, last = np.quantile(data, [0.001, 0.999])
+    first, last = np.quantile(data, [0.005, 0.995])
     wide = last - first
     if wide <= 0:
         return low, high
@@ -160,7 +160,7 @@ def marginals_table(
 
 
 FAR, FEWEST = 2.0, 200
-"""How many times as far as the middle 99.8 % of the values are wide the axis may reach, and values from which on."""
+"""How many times as far as the middle 99 % of the values are wide the axis may reach, and values from which on."""
 MOST_NAMES = 8
 """Bars of a category that have a name below them."""
 PEAK = 0.6

@@ -132,10 +132,13 @@ def _short(told: Told) -> Html:
     said = [*(line for line in said if not (fit and line.startswith("Overfit:"))), *([fit] if said and fit else [])]
     lines = [tag("p", line) for line in said]
     count = len(told.warnings)
-    words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
+    nothing = "No warning about the model." if told.suspects else "No warning."
+    words = {0: nothing, 1: "One warning: "}.get(count, f"{count} warnings: ")
     names = ", ".join(w.title.lower() for w in told.warnings)
     end = f"{words}{names}." if count else words
-    return joined([*(lines or [_cards(told)]), tag("p", end)])
+    some = len(told.suspects)
+    noted = f"{'One thing' if some == 1 else f'{some} things'} about the rows may need a look: see below."
+    return joined([*(lines or [_cards(told)]), tag("p", noted) if some else None, tag("p", end)])
 
 
 def _read(told: Told) -> Html:
@@ -214,9 +217,14 @@ def evidence(told: Told) -> Html:
 
 
 def _warnings(told: Told) -> Html:
-    if not told.warnings:
+    if not told.warnings and not told.suspects:
         return tag("p", "No warnings.")
     parts = []
+    if told.suspects:
+        found = tag("ul", *(tag("li", text) for text in told.suspects))
+        parts.append(tag("div", tag("h3", "The rows, as `latens check` has them"), found, class_="warning"))
+    if not told.warnings:
+        parts.append(tag("p", "Training and measuring gave no warning."))
     for one in told.warnings:
         found = tag("p", one.found) if one.found else None
         advice = tag("p", tag("strong", "What helps: "), one.advice) if one.advice else None
@@ -251,7 +259,8 @@ def _model(told: Told) -> Html:
         kind = "trained" if name in trainable else "fixed"
         rows.append((name, " × ".join(map(str, shape)) or "one number", f"{math.prod(shape):,}", dtype, kind))
     head = ("array", "shape", "numbers", "type", "trained or fixed")
-    return joined([_pictures(told, "model"), table("Arrays of the model", head, rows, numbers=(2,))])
+    arrays = table("Arrays of the model", head, rows, numbers=(2,))
+    return joined([_pictures(told, "model"), tag("details", tag("summary", "For the record: its arrays"), arrays)])
 
 
 def versions_of(told: Told) -> tuple[str, object]:

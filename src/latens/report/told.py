@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from latens.data import Dataset
+from latens.data import Dataset, check
 from latens.data.check import is_picture, pairs_of, pairs_said
+from latens.data.suspects import MOST_ROWS as MOST_CHECKED
 from latens.errors import RunFolderError
 from latens.figures.style import figure_of, laid_out, rendered
 from latens.io.atomic import read_plain
@@ -102,6 +103,7 @@ class Told:
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
     overfit: Overfit = UNASKED
     read: tuple[str, ...] = ()  # of pictures, what was read, what was left out and which are alike
+    suspects: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
 
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
@@ -118,7 +120,7 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    return Told(*told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data))
+    return Told(*told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data), _suspects(data))
 
 
 def read_of(data: Dataset | None) -> tuple[str, ...]:
@@ -130,6 +132,13 @@ def read_of(data: Dataset | None) -> tuple[str, ...]:
     counts = ", ".join(f"{data.count(name):,} {words}" for name, words in parts.items() if data.count(name))
     said = pairs_said(data, *pairs_of(data)) or ["No picture is a copy of another, and none looks like another."]
     return (f"{len(data):,} pictures of {width} x {height} pixels: {counts}.", *data.notes, *said)
+
+
+def _suspects(data: Dataset | None) -> list[str]:
+    """What `latens check` warns of in a table in memory."""
+    if type(data) is not Dataset or data.schema.columns is None or data.cells or len(data) > MOST_CHECKED:
+        return []
+    return list(check(data)["warnings"])
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Results to .npz, .csv, .parquet or .png, and latents back from them."""
 
+import codecs
 import io
 import zipfile
 from collections.abc import Collection, Mapping
@@ -22,7 +23,7 @@ from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
-from latens.text import COMMAS, Dialect, csv_bytes, original_text, spreadsheet_text, visible
+from latens.text import COMMAS, MARK, Dialect, added_texts, csv_bytes, original_text, spreadsheet_text, visible
 
 LATENT_KEYS = ("mean", "z", "latents")
 
@@ -51,15 +52,35 @@ def table_bytes(
     infinite: tuple[str, ...] = (),
     known: Collection[str] = (),
     dialect: Dialect | None = None,
+    added: Collection[str] = (),
 ) -> bytes:
     """The bytes that `write_table` writes to a .csv or .parquet file."""
+    # added: columns of numbers that a .csv has with four digits and the decimal mark of the table's own.
     for name, array in arrays.items():
         if name not in infinite:
             finite(array, name, where=str(path))
     if path.suffix.lower() == ".csv":
-        return csv_bytes(flat_columns(arrays), known, dialect or COMMAS)
+        dialect, columns = dialect or COMMAS, flat_columns(arrays)
+        texts = {name: added_texts(columns[name], dialect.decimal) for name in added if name in columns}
+        columns |= {name: np.array(cells, object) for name, cells in texts.items()}
+        negative = {cell for cells in texts.values() for cell in cells if cell.startswith("-")}
+        return csv_bytes(columns, {*known, *negative}, dialect)
     pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
     return parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs})
+
+
+def kept_dialect(facts: Any) -> Dialect:
+    """How the .csv that a model was trained on was written, as its file says; commas where it does not."""
+    # A stranger may have written that.
+    if not isinstance(facts, dict):
+        return COMMAS
+    separator, mark, encoding = (str(facts.get(name)) for name in ("separator", "mark", "encoding"))
+    try:
+        known = codecs.lookup(encoding)
+    except LookupError:
+        return COMMAS
+    fine = separator in (",", ";", "\t", "|") and mark in ("", MARK) and known._is_text_encoding
+    return Dialect(separator, mark, known.name) if fine else COMMAS
 
 
 TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz", ".mid")

@@ -55,7 +55,10 @@ class Detect(Verb):
     """Rows that are unlike the training rows: surprise, p-values, flags."""
 
     endings: ClassVar = (".csv", ".parquet", ".png")
-    takes_out: ClassVar = ("FILE", "write every row (.csv, .parquet), or a sheet of the oddest pictures (.png)")
+    takes_out: ClassVar = (
+        "FILE",
+        "write every row, with --top these (.csv, .parquet), or a sheet of the oddest pictures (.png)",
+    )
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("how surprising a row is", "Train a VAE: `latens fit DATA`.")
     data: Annotated[Any, arg("the rows that are looked at", "DATA", reads=True)]
@@ -104,6 +107,8 @@ class Detect(Verb):
         names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
         arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
         tokens, called = at.trained.schema.tokens, [f"row {name}" for name in new.names]
+        if not names and new.lines is not None:
+            arrays["line"], called = new.lines, [f"line {line}" for line in new.lines]
         called = [str(name) for name in new.names] if names and shape is not None else called
         if tokens is not None:
             arrays["text"] = np.array(texts := at.trained.schema.decode(new.x))
@@ -141,8 +146,7 @@ class Detect(Verb):
         if self.top is not None:  # 0 of the others
             arrays["rank"] = np.zeros(len(new), int)
             arrays["rank"][top] = np.arange(1, len(top) + 1)
-            order = np.concatenate([top, every[~np.isin(every, top)]])
-            table = {name: values[order] for name, values in arrays.items()}
+            table = {name: values[top] for name, values in arrays.items()}
         if found.drift.words:
             usual = "compare them with usual rows of their own time or place (--held-out FILE)"
             at.warn(f"{found.drift.words}; {usual}")
@@ -164,7 +168,9 @@ class Detect(Verb):
             few = f"of {len(new)} rows at least {needed} must have it before any is flagged"
             why = f": {few}; give more held-out rows (--held-out)" if self.top is None else ""
             text.append(f"the smallest p-value that these can show is {least:.2g}{why}")
-        for row in top[: SAID if self.top is None else self.top].tolist():
+        shows = shape is not None and not at.picture
+        listed = top[: SAID_PICTURES if shape is not None else SAID if self.top is None else self.top].tolist()
+        for row in [row for row in top[: self.top or SAID].tolist() if row not in listed]:  # those stand above
             line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, "
             if found.code_length is not None:
                 line = f"  {called[row]}: excess {found.score[row]:.1f} nats "
@@ -174,9 +180,11 @@ class Detect(Verb):
                 cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
                 line += f"; {cell} is {value}, expected {expected}, p {p}"
             text.append(line)
+        if listed and not at.writes:
+            text.append("--out odd.csv writes their surprise and p-values, --json prints them")
         if self.top is None and len(flagged) > len(top) and cells:
             text.append(f"cells are named for the {len(top)} most surprising rows")
-        if len(top) and not names and new.schema.columns is not None:
+        if len(top) and not names and new.lines is None and new.schema.columns is not None:
             text.append("rows count from 0: below a header row N is line N + 2 (--id COLUMN names them)")
         told: dict[str, Any] = {"rows": len(new), "flagged": len(flagged), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
@@ -189,16 +197,14 @@ class Detect(Verb):
         few = self.alpha * len(flagged)
         alarms = f"; about {few:.0f} of these may be false alarms" if len(flagged) else ""
         if self.top is not None:
-            where = "; they come first" if at.picture else "; they come first, column rank has their order"
-            plain.append(f"Ranked the {len(top):,} oddest, whether flagged or not{where if at.writes else ''}.")
+            where = f"; {at.out.name} has these, the oddest first" if at.writes else ""
+            plain.append(f"Ranked the {len(top):,} oddest, whether flagged or not{where}.")
         elif needed > 1 and not len(flagged):
             few = f"{found.calibration:,} usual rows are too few to flag single rows of {len(new):,}"
             plain.append(f"Flagged none: {few}.")
         else:
             plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
         if len(top):
-            shows = shape is not None and not at.picture
-            listed = top[: SAID_PICTURES if shape is not None else SAID if self.top is None else self.top].tolist()
             plain.append("Oddest (--out odd.png shows them):" if shows else "Oddest:")
             for row in listed:
                 line = f"  {called[row]}"
@@ -227,6 +233,9 @@ class Detect(Verb):
 
         said = {"arrays": arrays, "infinite": ("surprise",), "table": table, "pixels": pixels}
         said["dialect"] = at.dialect(self.data)
+        if types is not None:
+            names = ("surprise", "code_length", "excess", "p_value", "q_value")
+            said["added"] = (*names, *(f"p_{k}" for k in range(1, cells + 1)))
         return Made(**said, value=told, text="\n".join(text), plain=tuple(plain))
 
     def _draws(self, at: At) -> int:

@@ -146,6 +146,8 @@ class Impute(Verb):
             fewer = f"{few} rows hang on fewer than 10 of the {self.num_samples} draws"
             text += f"\n{fewer}: a larger --num-samples is safer"
         known = formulas(trained.schema)
+        types_of = zip(trained.schema.columns or (), types or ()) if self.interval is not None else ()
+        sure_columns = tuple(f"{column.name}.p" for column, one in types_of if one.kind == "category")
         share = count / max(hidden.size, 1)
         plain = (
             [f"Filled {count:,} of {hidden.size:,} cells ({100 * share:.1f} %) of {len(data):,} rows."] if count else []
@@ -167,7 +169,7 @@ class Impute(Verb):
         return Made(
             plain=tuple(plain),
             arrays={"x": x, "mask": ~hidden, **beside(data), **({"draws": drawn} if self.draws else {})},
-            table=table, further=len(tables), known=known, dialect=at.dialect(source),
+            table=table, further=len(tables), known=known, dialect=at.dialect(source), added=sure_columns,
             value=value | {"rows_on_few_draws": few}, text=text + formula_note(known, out),
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from latens.verbs.kernel import At, Made, Request, Work, Would, arg, whole
 
 _TEST = "real rows that did not make FAKE, or the run that made it: then REAL's held-out rows; for attacks and utility"
 _TARGET = "what a classifier learns to predict from either table (needs --test)"
+_ID = "the column of REAL with the ids of its rows, which is left out (default: that of the run of --test)"
 _SEED = "of the classifiers and the rows that are chosen (default 0)"
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 BROKEN = 0.05
 """How many more synthetic rows than real ones must break an equation to be told first."""
+MOST_TOLD, MOST_LISTED = 2, 6
+"""Differences of weekdays and of pairs that are told first, and for the record."""
 ALARMS = 0.01
 """The share of false alarms at which attacks are counted: what chance finds."""
 
@@ -30,6 +33,7 @@ class Judge(Request):
     fake: Annotated[str, arg("the synthetic table, whoever made it", "FAKE", reads=True)]
     test: Annotated[str | None, arg(_TEST, metavar="REAL2|RUN", reads=True)] = None
     target: Annotated[str | None, arg(_TARGET, metavar="COLUMN")] = None
+    id: Annotated[str | None, arg(_ID, metavar="COLUMN")] = None
     seed: Annotated[int, arg(_SEED, metavar="S", kind=whole(0, 2**32 - 1))] = 0
 
     def place(self, at: At) -> Path | None:
@@ -44,8 +48,9 @@ class Judge(Request):
         held, row_id = None, None
         if self.test and Path(self.test, "run.json").is_file():
             held, row_id = held_by(self.test, self.real)
+        row_id = row_id if self.id is None else self.id
         tables, left_out = tables_of(self.real, self.fake, self.test, held, row_id)
-        found = judged(tables, left_out, target=self.target, seed=self.seed)
+        found = judged(tables, left_out, target=self.target, seed=self.seed) | ({"row_id": row_id} if row_id else {})
         plain, page, note = _plain(found), None, ""
         if out:
             page = judgement_page(found, tables, plain, Path(self.real).name, Path(self.fake).name).encode("utf-8")
@@ -72,18 +77,40 @@ def held_by(run: str, real: str) -> "tuple[tuple[np.ndarray, np.ndarray], str | 
     return (data.subset("train"), held), options.get("row_id")
 
 
+def _as_many(one: dict[str, Any]) -> float:
+    """How alike as many synthetic rows as there are new real ones are."""
+    return one["as_many"]
+
+
+def _new_rows(one: dict[str, Any]) -> float:
+    """How alike new real rows are."""
+    return one["new_rows"]["value"]
+
+
+def differences(found: dict[str, Any]) -> list[str]:
+    """Where dates and pairs of columns differ most, a line each."""
+    days = [
+        f"{one['column']} is a {one['day']} in {one['real']:.1%} of real rows, {one['fake']:.1%} of synthetic ones."
+        for one in found.get("weekdays", ())
+    ]
+    pairs = []
+    for one in found.get("combinations", ()):
+        what = " with ".join(f"{name} {value}" for name, value in zip(one["columns"], one["values"]))
+        pairs.append(f"{what}: {one['real']:.1%} of real rows, {one['fake']:.1%} of synthetic ones.")
+    return [*days[:1], *pairs[:1], *days[1:], *pairs[1:]]
+
+
 def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     """What a judgement comes to: how alike the tables are, who can tell them apart, and what is given away."""
     counts, shape, trend = found["rows"], found["shape"], found["trend"]
     which = f"the {counts['real']:,} real ones" if "attacks" in found else f"{counts['real']:,} real ones"
     made = " that they were made from" if "attacks" in found else ""
     lines = [f"Compared {counts['fake']:,} synthetic rows with {which}{made}."]
-    own = [100 * one.get("as_many", one["value"]) for one in (shape, trend)]
-    alike = f"Columns are {own[0]:.1f} % alike, pairs of columns {own[1]:.1f} %"
+    lines.append(f"Columns are {100 * shape['value']:.1f} % alike, pairs of columns {100 * trend['value']:.1f} %.")
     if "new_rows" in shape:
-        new = [100 * one["new_rows"]["value"] for one in (shape, trend)]
-        alike += f" (new real rows, as many: {new[0]:.1f} %, {new[1]:.1f} %)"
-    lines.append(f"{alike}.")
+        own, new = ([f"{100 * of(one):.1f} %" for one in (shape, trend)] for of in (_as_many, _new_rows))
+        each = f"With {counts['test']:,} rows each: {own[0]} and {own[1]}"
+        lines.append(f"{each}; new real rows reach {new[0]} and {new[1]}.")
     auc = max(one["auc"] for one in (found["detection"]["trees"], found["detection"]["logistic"]))
     by = found["detection"]["trees"].get("told_by")
     most = f", most by {by[0]['column']}" if by else ""
@@ -95,11 +122,13 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
         for one in found.get("equations", ())
         if one["fake"] < one["real"] - BROKEN
     ][:1]
+    lines += differences(found)[:MOST_TOLD]
     attacks = found.get("attacks")
     if attacks:
         worst = max(attacks.values(), key=lambda one: one["caught"])
         more = "more" if worst["low"] > ALARMS else "no more"
-        found_in = f"an attack finds {100 * worst['caught']:.1f} % of real rows (chance 1 %)"
+        sure = f"{100 * worst['low']:.1f} to {100 * worst['high']:.1f} %"
+        found_in = f"attacks find {100 * worst['caught']:.1f} % ({sure}; chance 1 %)"
         lines.append(f"Gives away {more} than chance: {found_in}.")
     else:
         lines.append("Next: add --test RUN (the run that made it), or real rows of a file, to see what it gives away.")
@@ -129,10 +158,13 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         told.append(
             f"{one['target']} is {one['is']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"
         )
+    told += differences(found)[MOST_TOLD:MOST_LISTED]
     for one in found["gaps"]["columns"]:
         told.append(
             f"empty cells of {one['column']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"
         )
+    if found.get("row_id"):
+        told.append(f"left out, as it holds the ids of the rows: {found['row_id']}")
     if found["left_out"]:
         told.append(f"left out, since every row has another text: {', '.join(found['left_out'])}")
     if any(one["low"] > ALARMS for one in found.get("attacks", {}).values()):

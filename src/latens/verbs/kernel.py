@@ -125,6 +125,7 @@ class Made(Struct, kw_only=True):
     infinite: tuple[str, ...] = ()  # columns that may hold infinite numbers
     known: tuple[str, ...] = ()  # cells that stand in a .csv as in the training data
     dialect: Any = None  # how a .csv is written; None: with commas
+    added: tuple[str, ...] = ()  # columns of numbers that a .csv has rounded, with the decimal mark of the others
     image: Any = None  # rows of a picture, (n, *x)
     beside: Any = None  # the originals of these rows, which stand above them
     pixels: Callable[[], tuple[Any, int]] | None = None  # a picture of another kind: images, and how many in a line
@@ -176,10 +177,19 @@ class Made(Struct, kw_only=True):
             plain: Any = self.table or self.arrays
             make = self.table if callable(self.table) else lambda path, number: plain
             tables = [(path, None), *((numbered(path, k), k) for k in range(self.further))]
-            given = (self.schema, self.infinite, self.known, self.dialect)
-            write_together((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
+            given = (self.schema, self.infinite, self.known, self.dialect, self.added)
+            files = ((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
+            write_together(self._announced(one, made) for one, made in files)
         else:
             self._write_pixels(path)
+
+    def _announced(self, path: Path, made: bytes) -> tuple[Path, bytes]:
+        """A file, of which a warning says where it could not be in the encoding of the others."""
+        from latens.text import lacking
+
+        if self.dialect is not None and path.suffix.lower() == ".csv" and (words := lacking(made, self.dialect)):
+            self.warnings = (*self.warnings, f"{path} {words}")
+        return path, made
 
     def _write_pixels(self, path: Path) -> None:
         """Write the picture of the rows."""
@@ -255,8 +265,14 @@ class At:
     def dialect(self, data: Any = None) -> Any:
         """How a .csv with such rows is written; of None those of the run."""
         from latens.data.formats.csv import dialect_of
+        from latens.data.writings import decimal_mark
+        from latens.verbs._files import kept_dialect
 
-        return dialect_of(self.run.info["data"].get("spec") if data is None and self.run is not None else data)
+        source = self.run.info["data"] if data is None and self.run is not None else {"spec": data, **self.given}
+        spec = source.get("spec")
+        found = dialect_of(spec, source.get("encoding")) if isinstance(spec, str | Path) else None
+        found = found or kept_dialect(self.trained.facts.get("dialect"))
+        return found._replace(decimal=decimal_mark(one.writing for one in self.trained.schema.types or ()))
 
     def load(self, **how: Any) -> "Dataset":
         """Load the rows in the form that the model was trained on; `read` of `_sources` says what can be asked for."""

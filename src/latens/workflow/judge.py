@@ -23,10 +23,13 @@ from latens.evaluation.samples.tables import (
     utility,
     with_error,
 )
+from latens.evaluation.samples.words import combinations, weekdays
 from latens.io.waiting import doing
 
 WORST = 5
 """Columns and pairs that are listed as the least alike."""
+LOOKED_AT = 200
+"""Pairs, the least alike, in which a combination that differs is looked for."""
 LEAST_GAPS = 0.01
 """Difference of the shares of empty cells from which on a column is named."""
 LEAST = 50
@@ -48,6 +51,8 @@ def tables_of(
     # row_id: the column that named the rows of a run, which says nothing.
     # returns: the tables, and the names of columns that are left out since every row has another text.
     given = {"REAL": real, "FAKE": fake} | ({} if test is None or held is not None else {"--test": test})
+    if row_id is not None and row_id not in (known := _read(real, "REAL")[0]):
+        raise UsageError(f"REAL has no column {row_id!r}.", where="--id", fix=nearest(row_id, known))
     read = {role: _without(row_id, *_read(value, role)) for role, value in given.items()}
     if held is not None:
         names, x, texts = read["REAL"]
@@ -71,6 +76,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `utility`: what trees learn of a column from it, beside what they learn from the real rows;
     # - `attacks`: how well rows that made it are told from rows that did not (areas of 0.5: not at all);
     # - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
+    # - `weekdays` and `combinations`: where dates, and pairs of columns, differ most, as shares of rows;
     # - `validity`: cells that the real table's columns could not have.
     truth, made = tables[:2]
     new = tables[2] if len(tables) > 2 else None
@@ -97,8 +103,8 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     doing("comparing columns")
     each = shapes(truth, made)
     found["worst_columns"] = [{"column": truth.names[i], "shape": float(each[i])} for i in np.argsort(each)[:WORST]]
+    pairs, values = trends(truth, made) if len(truth.names) > 1 else ([], np.zeros(0))
     if len(truth.names) > 1:
-        pairs, values = trends(truth, made)
         found["worst_pairs"] = [
             {"columns": [truth.names[k] for k in pairs[i]], "trend": float(values[i])}
             for i in np.argsort(values)[:WORST]
@@ -126,6 +132,9 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     found["validity"] = _validity(truth, made)
     found["gaps"] = _gaps(truth, made)
     found["equations"] = _equations(truth, made)
+    found["weekdays"] = weekdays(truth, made)
+    least = [pairs[i] for i in np.argsort(values)[:LOOKED_AT]] if len(truth.names) > 1 else []
+    found["combinations"] = combinations(truth, made, least)
     return found
 
 

@@ -25,7 +25,7 @@ from latens.data.formats.tables import check_column_names, from_words, kept_colu
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, unpacked
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, ResourceError, UsageError
-from latens.text import COMMAS, MARK, Dialect, original_text
+from latens.text import MARK, Dialect, original_text
 
 MAX_LINE = 2**24
 MAX_COLUMNS = 2**20
@@ -243,15 +243,36 @@ def _lines(
             raise DataError(what, where=f"{where}, line {number}", fix=fix) from None
 
 
-def dialect_of(spec: Any) -> Dialect:
-    """How a .csv file is written; commas of anything else."""
+def dialect_of(spec: Any, encoding: str | None = None) -> Dialect | None:
+    """How a .csv file is written; None of anything else."""
+    # encoding: the one that was said; None finds it as `read_csv` does.
     path = Path(spec) if isinstance(spec, str | Path) else None
     if path is None or not path.name.lower().removesuffix(".gz").endswith(".csv") or not path.is_file():
-        return COMMAS
+        return None
+    known = known_encoding(ColumnRoles(encoding=encoding)) or _encoding_of(path)
     with unpacked(path) as (stream, _):
-        head = [stream.readline(MAX_LINE).decode("utf-8", "replace") for _ in range(_SNIFFED_LINES)]
+        if "16" in known or "32" in known:
+            stream = codecs.EncodedFile(stream, "utf-8", known)
+        of = "utf-8" if isinstance(stream, codecs.StreamRecoder) else known
+        head = [stream.readline(MAX_LINE).decode(of, "replace") for _ in range(_SNIFFED_LINES)]
     found = _separator([line for line in head if line.strip()] or [","], str(path))
-    return Dialect(found if found in _SEPARATORS else ",", MARK if head[0].startswith(MARK) else "")
+    marked = known == "utf-8" and head[0].startswith(MARK)
+    return Dialect(found if found in _SEPARATORS else ",", MARK if marked else "", known)
+
+
+def _encoding_of(path: Path) -> str:
+    """The encoding that a file of text is read in where none was said."""
+    with unpacked(path) as (stream, _):
+        wide = _wide(stream)
+        if wide is not None:
+            return wide
+        try:
+            while line := stream.readline(MAX_LINE):
+                line.decode("utf-8")
+        except UnicodeDecodeError:
+            with contextlib.suppress(DataError):
+                return guess_encoding(path)[0]
+    return "utf-8"
 
 
 def _separator(head: list[str], where: str) -> str:
@@ -293,11 +314,11 @@ def _rows(lines: Iterator[str], separator: str, where: str, before: int = 0) -> 
                 return
             fix = "Close it, or leave it out."
             raise DataError("a quotation mark has no end.", where=f"{where}, line {before + ended + 1}", fix=fix)
-        ended = reader.line_num
+        began, ended = ended + 1, reader.line_num  # a cell between quotes may have several lines
         if row and (len(row) > 1 or row[0].strip()):
             if len(row) > MAX_COLUMNS:
                 raise ResourceError(f"has more than {MAX_COLUMNS} columns.", where=where, fix="Store it as .npy.")
-            yield before + reader.line_num, row
+            yield before + began, row
 
 
 def _is_number(cell: str) -> bool:
@@ -477,6 +498,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
 
     def add(number: int, row: list[str]) -> None:
         _check_length(row, names, f"{where}, line {number}")
+        lines.append(number)
         for role, position in found.items():
             texts[role].append(original_text(row[position].strip()))
         nonlocal held
@@ -484,7 +506,6 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
             for column, i in zip(words, kept):
                 column.append(sys.intern(original_text(row[i].strip())))
             held += len(kept)
-            lines.append(number)
         else:
             _add_numbers(cells, [row[i] for i in kept] if found else row)
         if max(len(cells), held) * 8 > MAX_BYTES:
@@ -515,7 +536,8 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
         notes += ("the first line was taken for a row, not for names of columns; --header says that it names them",)
     if header and _above_text(first, head[1][1] if len(head) > 1 else []):
         notes += (f"the first line, {', '.join(first[:5])}, holds the names of the columns, as there is text below it",)
-    return Raw(x, label, ids, weight, columns, label_name=label_name, texts=texts_of, notes=notes)
+    told: dict[str, Any] = {"label_name": label_name, "texts": texts_of, "notes": notes, "lines": lines.tolist()}
+    return Raw(x, label, ids, weight, columns, **told)
 
 
 def _add_numbers(cells: array, row: Sequence[str]) -> None:

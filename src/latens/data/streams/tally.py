@@ -12,7 +12,7 @@ from latens.data.dates import DAY, dated, zone_offsets
 from latens.data.declared import LEFT_OUT, Declared
 from latens.data.formats.tables import decimal_beside, said_of
 from latens.data.infer import find_missing
-from latens.data.mixed import Values, leave_out, notes_of, typed_schema, written_notes
+from latens.data.mixed import Values, beyond_count, leave_out, notes_of, typed_schema, written_notes
 from latens.data.raw import Raw
 from latens.data.schema import Schema
 from latens.data.streams.statistics import Moments, digest_of_arrays
@@ -285,9 +285,9 @@ class TypedStatistics:
             elif not kind.named and one.of_every is not None:
                 place = np.round((one.every - kind.low) / kind.step)
                 beyond += int(one.of_every[(place < 0) | (place >= kind.size)].sum())
-        self.notes = notes_of({name: whys[name] for name in schema.ignored or ()}, beyond) + written_notes(
-            schema, self.declared
-        )
+        self.notes = notes_of(
+            {name: whys[name] for name in schema.ignored or ()}, beyond_count(beyond)
+        ) + written_notes(schema, self.declared)
         return schema
 
     def _check_marks(self, beside: Callable[[], str]) -> None:

@@ -2,6 +2,7 @@
 
 import { format, h } from "./dom.js";
 import { css, ramp, signed, theme, themeName } from "./theme.js";
+import { dateText, dayText, writtenText } from "./writing.js";
 
 // Standardised: how many standard deviations a column lies from its mean in training.
 export function standardised(event, values) {
@@ -12,50 +13,6 @@ export function standardised(event, values) {
     };
     return (v - shift) / (scale || 1);
   });
-}
-
-export const dayText = (days) => new Date(Math.round(864e5 * days)).toISOString();
-
-const pad = (number, digits = 2) => String(number).padStart(digits, "0");
-const month = (date, length) => date.toLocaleString("en-US", { month: length, timeZone: "UTC" });
-const twelve = (hours) => hours % 12 || 12;
-
-// The letters of a date's pattern, as strftime has them.
-const LETTERS = {
-  Y: (date) => pad(date.getUTCFullYear(), 4),
-  y: (date) => pad(date.getUTCFullYear() % 100),
-  m: (date) => pad(date.getUTCMonth() + 1),
-  "-m": (date) => date.getUTCMonth() + 1,
-  d: (date) => pad(date.getUTCDate()),
-  "-d": (date) => date.getUTCDate(),
-  H: (date) => pad(date.getUTCHours()),
-  "-H": (date) => date.getUTCHours(),
-  I: (date) => pad(twelve(date.getUTCHours())),
-  "-I": (date) => twelve(date.getUTCHours()),
-  M: (date) => pad(date.getUTCMinutes()),
-  S: (date) => pad(date.getUTCSeconds()),
-  p: (date) => (date.getUTCHours() < 12 ? "AM" : "PM"),
-  P: (date) => (date.getUTCHours() < 12 ? "am" : "pm"),
-  b: (date) => month(date, "short"),
-  B: (date) => month(date, "long"),
-  q: (date) => Math.floor(date.getUTCMonth() / 3) + 1,
-};
-
-// A day or second as the file writes it; ISO 8601 where the pattern has a letter that is not here, such as a week.
-function dateText(days, pattern, plain) {
-  const date = new Date(Math.round(864e5 * days));
-  const parts = pattern ? pattern.split(/%(-?[a-zA-Z])/) : [];
-  if (!parts.length || parts.some((part, i) => i % 2 && !LETTERS[part])) return plain;
-  return parts.map((part, i) => (i % 2 ? LETTERS[part](date) : part)).join("");
-}
-
-// A number with its marks and its unit, as the file writes it.
-function writtenText(number, { prefix = "", suffix = "", decimal = ".", thousands = "", decimals = -1 }) {
-  if (!Number.isFinite(number)) return format(number);
-  const [whole, part = ""] = (decimals < 0 ? format(Math.abs(number)) : Math.abs(number).toFixed(decimals)).split(".");
-  if (!/^\d+$/.test(whole + part)) return format(number); // 1e12
-  const groups = whole.replace(/\B(?=(\d{3})+$)/g, thousands);
-  return `${number < 0 ? "−" : ""}${prefix}${groups}${part ? decimal + part : ""}${suffix}`;
 }
 
 // A stored cell in words: of columns that have a type its name, its number in the unit of the column, its date.

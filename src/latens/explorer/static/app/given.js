@@ -5,6 +5,7 @@ import { breathe } from "./dom.js";
 import { information, jackknife } from "./information.js";
 import { arrayOf, networkOf, softplus } from "./networks.js";
 import { limitOf, meanOf, tableHead } from "./tables.js";
+import { dateText, writtenText } from "./writing.js";
 
 const AT_ONCE = 50; // draws of each half between two looks at the clock and the reader
 const ENOUGH = 1000; // effective draws
@@ -81,12 +82,17 @@ const SECONDS = { D: 86400, s: 1 };
 const decimalsOf = (step) => [...Array(16).keys()].find((d) => Number(step.toFixed(d)) === step && step * 10 ** d > 0.999) ?? 15;
 const nearest = (values, value) => values.reduce((best, one, k) => (Math.abs(one - value) < Math.abs(values[best] - value) ? k : best), 0);
 
-// A cell of a number or a date as it is typed.
+// A cell of a number or a date as the file writes it.
 export function wordsOf(column, grid, cell) {
   const place = Math.min(Math.max(Math.round(cell), 0), grid.size - 1);
   if (!grid.plain) return column.choices[nearest(grid.choices, place)];
   const number = grid.low + place * grid.step;
-  if (column.kind === "date") return new Date(1000 * SECONDS[grid.written] * Math.round(number)).toISOString().slice(0, grid.written === "D" ? 10 : 19);
+  if (column.kind === "date") {
+    const seconds = SECONDS[grid.written] * Math.round(number);
+    const iso = new Date(1000 * seconds).toISOString().slice(0, grid.written === "D" ? 10 : 19);
+    return dateText(seconds / 86400, column.writing?.pattern, iso);
+  }
+  if (column.writing) return writtenText(number, column.writing, decimalsOf(grid.step));
   if (grid.written === "int") return String(Math.round(number));
   const text = String(Number(number.toFixed(decimalsOf(grid.step))));
   return /^-?\d+$/.test(text) ? `${text}.0` : text;
@@ -95,7 +101,11 @@ export function wordsOf(column, grid, cell) {
 // The cell that was typed or chosen.
 function cellOf(column, grid, value) {
   if (column.levels) return value;
-  const no = () => new Error(`${column.name} cannot be that: it goes from ${column.choices[0]} to ${column.choices.at(-1)}${grid.plain ? ` in steps of ${column.kind === "date" ? { D: "a day", s: "a second" }[grid.written] : grid.step}` : ", by its slider"}.`);
+  const no = () => {
+    const steps = column.kind === "date" ? { D: "a day", s: "a second" }[grid.written] : wordsOf(column, { ...grid, low: 0 }, 1);
+    const [low, high] = grid.plain ? [0, grid.size - 1].map((cell) => wordsOf(column, grid, cell)) : [column.choices[0], column.choices.at(-1)];
+    return new Error(`${column.name} cannot be that: it goes from ${low} to ${high}${grid.plain ? ` in steps of ${steps}` : ", by its slider"}.`);
+  };
   if (!grid.plain) {
     const k = column.choices.indexOf(value);
     if (k < 0) throw no();

@@ -4,12 +4,13 @@
 
 import { breathe, button, count3, format, h, latest, replace, s } from "../dom.js";
 import { levelColour, nameOf as nameOfNumber } from "../colours.js";
-import { dayText, numberText } from "../event.js";
+import { numberText } from "../event.js";
 import { extent } from "../geometry.js";
 import { namesUnder } from "../names.js";
 import { saveCsv } from "../save.js";
 import { css, theme, themeName } from "../theme.js";
 import { panel } from "./parts.js";
+import { dayText } from "../writing.js";
 
 const [WIDE, TALL, BINS] = [210, 54, 30];
 const MOST_BARS = 40; // classes of a histogram

@@ -5,6 +5,7 @@ import { button, count3, fixed as decimals, format, freshId, h, latest, replace,
 import { namesUnder } from "../names.js";
 import { saveButtons } from "../save.js";
 import { theme } from "../theme.js";
+import { meanText, numberOf, writtenText } from "../writing.js";
 import { panel } from "./parts.js";
 
 const [WIDE, TALL] = [210, 40];
@@ -50,11 +51,16 @@ function chart(column, shares, beside = column.training, said = "of the training
   return svg;
 }
 
+// A mean in the same writing as the values beside it.
+function aboutOf({ writing }, mean) {
+  if (typeof mean !== "number") return mean;
+  return writing ? meanText(mean, writing) : format(mean);
+}
+
 function words(column, { shares, mean, quantiles }) {
   if (!column.levels) {
     const [low, quarter, middle, three, high] = quantiles;
-    const about = typeof mean === "number" ? format(mean) : mean;
-    return `mean ${about}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
+    return `mean ${aboutOf(column, mean)}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
   }
   const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a] || a - b);
   if (named(column)) return `most often ${column.levels[order[0]]}, ${percent(shares[order[0]])}`;
@@ -66,8 +72,7 @@ function words(column, { shares, mean, quantiles }) {
 // What is said of a column where a row's cells are changed, beside the same without the change.
 function brief(column, one) {
   if (column.levels) return words(column, one);
-  const about = typeof one.mean === "number" ? format(one.mean) : one.mean;
-  return `mean ${about}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
+  return `mean ${aboutOf(column, one.mean)}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
 }
 
 export function whatIfPanel(app) {
@@ -105,17 +110,31 @@ export function whatIfPanel(app) {
         choice.value = value === null ? "" : String(value);
       };
     } else {
-      const { choices, kind, written, step } = column;
-      const date = kind === "date" ? (written === "D" ? "date" : "datetime-local") : null;
-      const number = kind === "number";
+      const { choices, input, step, writing } = column;
+      const date = input.startsWith("date");
+      const marked = input === "number" && writing; // a number with marks of its own, which a number's box cannot hold
+      const read = (text) => (date ? Date.parse(text) : input === "number" ? Number(text) : text);
+      const digits = (String(step).split(".")[1] ?? "").length;
+      const shownAs = (value) => (marked ? writtenText(Number(value), writing, digits) : value);
+      const typed = () => {
+        const text = box.value.trim();
+        if (!marked || !text) return box.checkValidity() && fix(place, text || null);
+        const number = numberOf(text, writing);
+        const [low, high] = [choices[0], choices.at(-1)];
+        const fits = number >= Number(low) - step / 2 && number <= Number(high) + step / 2;
+        box.setCustomValidity(fits ? "" : `A number from ${shownAs(low)} to ${shownAs(high)}.`);
+        return box.reportValidity() && fix(place, String(number));
+      };
       const box = h("input", {
         id,
-        type: date ?? (number ? "number" : "text"),
-        step: date === "datetime-local" ? 1 : number ? step : undefined,
-        min: date || number ? choices[0] : undefined,
-        max: date || number ? choices.at(-1) : undefined,
+        type: marked ? "text" : input,
+        inputmode: marked ? "decimal" : undefined,
+        step: input === "datetime-local" || (input === "number" && !marked) ? step : undefined,
+        min: date || (input === "number" && !marked) ? choices[0] : undefined,
+        max: date || (input === "number" && !marked) ? choices.at(-1) : undefined,
         placeholder: "any",
-        onchange: () => box.checkValidity() && fix(place, box.value.trim() || null),
+        oninput: () => box.setCustomValidity(""),
+        onchange: typed,
       });
       const slider = h("input", {
         type: "range",
@@ -127,14 +146,14 @@ export function whatIfPanel(app) {
       });
       controls = [slider, box];
       const at = (value) => {
-        const read = (text) => (date ? Date.parse(text) : number ? Number(text) : text);
-        const found = choices.findIndex((one) => (number || date ? read(one) >= read(value) : one === value));
+        const found = choices.findIndex((one) => (input === "text" ? one === value : read(one) >= read(value)));
         return found < 0 ? choices.length - 1 : found;
       };
       sync = (value) => {
-        box.value = value ?? "";
+        box.value = value === null ? "" : shownAs(value);
+        box.setCustomValidity("");
         slider.value = value === null ? Math.floor((choices.length - 1) / 2) : at(value);
-        slider.setAttribute("aria-valuetext", value ?? "any");
+        slider.setAttribute("aria-valuetext", value === null ? "any" : shownAs(value));
       };
     }
     const explain = button("Explain", () => explained(place), {

@@ -1,0 +1,106 @@
+"""In which days of the week and combinations of two columns a synthetic table differs most, with the shares of rows."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from latens.data.weekdays import NAMES
+from latens.evaluation.samples.tables import Table
+
+PARTS = 4
+"""Parts with as many real rows each into which numbers are cut."""
+SURE = 5.0
+"""Standard errors of a difference of shares from which on it is told: many are looked at."""
+LEAST = 0.02
+"""The least difference of shares that is told."""
+MOST_VALUES = 50
+"""Names of a column, at the most, whose combinations are counted."""
+DAY = 86_400.0
+
+
+def weekdays(real: Table, fake: Table) -> list[dict[str, Any]]:
+    """The day of the week in which each column of dates differs most, where that is beyond chance."""
+    found = []
+    for i, dated in enumerate(real.dates):
+        if not dated:
+            continue
+        days = [_days(table.x[:, i]) for table in (real, fake)]
+        if min(map(len, days)) == 0:
+            continue
+        shares = [np.bincount(one, minlength=7) / len(one) for one in days]
+        day = _most(shares[0], shares[1], len(days[0]), len(days[1]))
+        if day is not None:
+            told = {"column": real.names[i], "day": NAMES[day]}
+            found.append(told | {"real": float(shares[0][day]), "fake": float(shares[1][day])})
+    return sorted(found, key=lambda one: -abs(one["fake"] - one["real"]))
+
+
+def _days(seconds: np.ndarray) -> np.ndarray:
+    """The days of the week of dates in seconds, a Monday at 0; the first of January 1970 was a Thursday."""
+    return (np.floor(seconds[~np.isnan(seconds)] / DAY).astype(np.int64) + 3) % 7
+
+
+def combinations(real: Table, fake: Table, among: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Of pairs of columns the combination of which the shares of rows differ most, where that is beyond chance."""
+    # among: the places of the pairs. Numbers lie in ten parts with as many real rows each.
+    # returns: for each pair that differs its columns, what each of them is, and the share of either table, the largest
+    # difference first.
+    parts: dict[int, tuple[np.ndarray, np.ndarray, list[str]]] = {}
+    found = []
+    for i, j in among:
+        for k in (i, j):
+            if k not in parts:
+                parts[k] = _parts(real, fake, k)
+        (a, b), sizes = zip(parts[i][:2], parts[j][:2]), (len(parts[i][2]), len(parts[j][2]))
+        if max(sizes) > MOST_VALUES or min(sizes) < 2:
+            continue
+        counts = []
+        for one, other in (a, b):
+            seen = (one >= 0) & (other >= 0)
+            counts.append(np.bincount(one[seen] * sizes[1] + other[seen], minlength=sizes[0] * sizes[1]))
+        n, m = (int(each.sum()) for each in counts)
+        if not n or not m:
+            continue
+        shares = [counts[0] / n, counts[1] / m]
+        cell = _most(shares[0], shares[1], n, m)
+        if cell is not None:
+            values = [parts[i][2][cell // sizes[1]], parts[j][2][cell % sizes[1]]]
+            told = {"columns": [real.names[i], real.names[j]], "values": values}
+            found.append(told | {"real": float(shares[0][cell]), "fake": float(shares[1][cell])})
+    return sorted(found, key=lambda one: -abs(one["fake"] - one["real"]))
+
+
+def _most(real: np.ndarray, fake: np.ndarray, n: int, m: int) -> int | None:
+    """The place of the largest difference of shares of so many rows that is not by chance, and is worth telling."""
+    both = (real * n + fake * m) / (n + m)
+    error = np.sqrt(both * (1.0 - both) * (1.0 / n + 1.0 / m))
+    apart = np.abs(fake - real)
+    told = np.where(apart > np.maximum(SURE * error, LEAST), apart, 0.0)
+    return int(np.argmax(told)) if told.any() else None
+
+
+def _parts(real: Table, fake: Table, i: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The codes of a column in both tables, -1 for a gap, and the words of these codes."""
+    columns = [table.x[:, i] for table in (real, fake)]
+    if real.category[i]:
+        words = [str(word) for word in real.words[i]] if real.words else []
+        words = words or [str(k) for k in range(1 + int(max(np.nanmax(c, initial=-1) for c in columns)))]
+        coded = [np.where(np.isnan(c), -1, np.nan_to_num(c)).astype(np.int64) for c in columns]
+        return coded[0], coded[1], words
+    seen = columns[0][~np.isnan(columns[0])]
+    if not len(seen):
+        return *(np.full(len(c), -1) for c in columns), []  # type: ignore[return-value]
+    edges = np.unique(np.quantile(seen, np.arange(1, PARTS) / PARTS, method="higher"))
+    edges = edges[edges > seen.min()]
+    coded = [np.where(np.isnan(c), -1, np.searchsorted(edges, c, side="right")).astype(np.int64) for c in columns]
+    texts = [_text(edge, bool(real.dates and real.dates[i])) for edge in edges.tolist()]
+    if not texts:
+        return coded[0], coded[1], [""]
+    inner = [f"from {low} to below {high}" for low, high in itertools.pairwise(texts)]
+    return coded[0], coded[1], [f"below {texts[0]}", *inner, f"from {texts[-1]} on"]
+
+
+def _text(number: float, dated: bool) -> str:
+    return str(np.datetime64(int(number), "s"))[:10] if dated else f"{number:.6g}"
