@@ -340,8 +340,8 @@ def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.
     np.testing.assert_allclose(table["mean_first"].sum(), 10_000, rtol=0.1)
     # Every gene is in a tenth of the cells: those called first, by what they change at the least.
     least = np.abs(table["log2_fold_change"]) - 2 * table["deviation"]
-    for called in (0, 1):
-        assert (np.diff(least[table["called"] == called]) <= 1e-9).all()
+    assert (np.diff(least[table["called"] == 1]) <= 1e-9).all()
+    assert (np.diff(table["probability"][table["called"] == 0]) <= 1e-9).all()
     assert (np.diff(table["called"]) <= 0).all()
     x, kind, _ = counts()
     for side, code in (("first", 1), ("second", 0)):
@@ -358,6 +358,23 @@ def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.
     for groups, words in (("t0,t9", "has no 't9'"), ("t0,t1,t2", "names no two groups")):
         _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", groups, code=2)
         assert words in err
+
+
+def test_a_contrast_says_in_one_line_that_nothing_changes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0")
+    out, _ = said(capsys, *words)
+    lines = out.splitlines()
+    called = int(lines[1].split()[0])
+    assert 0 < called < 10
+    assert lines[3 + called] == "  not called, the likeliest first:"
+    assert len(lines) == 4 + 10
+    none, _ = said(capsys, *words, "--delta", "20")
+    (groups, line) = none.splitlines()
+    assert groups == "t1 (60 cells) against t0 (60 cells)"
+    assert line.startswith(
+        "no gene changes by more than 20 (log2) at an expected 5% of false discoveries; the likeliest"
+    )
+    assert line.endswith("P(change) 0.000")
 
 
 def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
