@@ -19,7 +19,7 @@ from latens.errors import LatensError
 from latens.io.terminal import with_record
 from latens.io.waiting import doing
 from latens.runs.folder import RunFolder
-from latens.verbs._sources import read_with
+from latens.verbs._sources import flags_of, read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
@@ -383,7 +383,7 @@ def command_of(source: Mapping[str, Any], config: Config) -> str:
     from latens.recipes import get_recipe
 
     words = ["latens", "fit", re.split(r"[\\/]", str(source.get("spec", "DATA")).rstrip("\\/"))[-1]]
-    for flag, value in read_with(source).items():
+    for flag, value in flags_of(source).items():
         for one in value if isinstance(value, list) else [value]:
             words += [f"--{'' if one else 'no-'}{flag}"] if isinstance(one, bool) else [f"--{flag}", str(one)]
     words += ["--recipe", config.recipe]
