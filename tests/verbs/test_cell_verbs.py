@@ -377,6 +377,39 @@ def test_a_contrast_says_in_one_line_that_nothing_changes(folder: Path, capsys: 
     assert line.endswith("P(change) 0.000")
 
 
+def test_a_contrast_within_one_type_is_that_of_a_file_of_these_cells(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Most cells of d0 are t0 here: all cells of both donors differ by type, and within t0 they do not."""
+    x, kind, batch = counts()
+    kept = np.flatnonzero((kind == batch) | (np.arange(len(x)) % 5 == 0))
+    kept = kept[np.argsort(kind[kept], kind="stable")]  # so that these cells have the same ids in both files
+    own = kept[kind[kept] == 0]
+    write(folder / "mostly.h5ad", x[kept], kind[kept], batch[kept], GENES)
+    write(folder / "only.h5ad", x[own], kind[own], batch[own], GENES)
+    groups = ("--groups", "d0,d1", "--column", "donor", "--json")
+    inside, _ = said(capsys, "contrast", folder / "run", folder / "mostly.h5ad", *groups, "--within", "type=t0")
+    alone, _ = said(capsys, "contrast", folder / "run", folder / "only.h5ad", *groups)
+    one, other = json.loads(inside), json.loads(alone)
+    assert one["cells"] == other["cells"] == [int(np.sum(batch[own] == b)) for b in (0, 1)]
+    folds = ({gene["gene"]: gene["log2_fold_change"] for gene in found["genes"]} for found in (one, other))
+    assert next(folds) == pytest.approx(next(folds), abs=1e-4)
+    words = ("contrast", folder / "run", folder / "mostly.h5ad", *groups[:-1])
+    out, _ = said(capsys, *words)
+    shares = [f"{np.mean(kind[kept][batch[kept] == b] == 0):.0%}" for b in (0, 1)]
+    assert f"warning: {shares[0]} of d0 and {shares[1]} of d1 are t0, so genes may differ because types do" in out
+    assert "--within type=t0 compares these alone" in out
+    out, _ = said(capsys, *words, "--within", "type=t0")
+    assert out.startswith("within type=t0: d0 (")
+    assert "because types do" not in out
+    same, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", *groups[:-1])
+    assert "because types do" not in same  # in all cells both donors hold the types alike
+    for wrong, what in (("type=t9", "the column 'type' has no 't9'"), ("t0", "'t0' is no COLUMN=VALUE"),
+                        ("kind=t0", "obs has no column 'kind'")):  # fmt: skip
+        _, err = said(capsys, *words, "--within", wrong, code=3 if "kind" in wrong else 2)
+        assert what in err
+
+
 def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = said(capsys, "evaluate", folder / "run", "--num-samples", "5", "--json")
     found = json.loads(out)["metrics"]

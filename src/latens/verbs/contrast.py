@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from latens.verbs._cells import batches_of, groups_of
+from latens.verbs._cells import batches_of, groups_of, unlike_types, within
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Theme, Unknown, Verb, Work, arg, number, parts, whole
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _GROUPS = "two groups of cells, as T,B; one name: that group against all other cells"
 _COLUMN = "the column that names the groups (default: the label of the run)"
+_WITHIN = "only cells with this value of a column, as cell_type=T; may be given again"
 _DELTA = "log2 fold changes below this count as none (default 0.25)"
 _FDR = "the expected share of false discoveries among the genes that are chosen (default 0.05)"
 _OWN = "each cell in its own batch (default: all cells in the same ones, the mean over all batches)"
@@ -28,6 +29,7 @@ class Contrast(Verb):
     data: Data
     groups: Annotated[str, arg(_GROUPS, metavar="A,B")]
     column: Annotated[str | None, arg(_COLUMN, metavar="NAME")] = None
+    within: Annotated[list[str] | None, arg(_WITHIN, metavar="COLUMN=VALUE", many=True)] = None
     delta: Annotated[float, arg(_DELTA, metavar="D", kind=number(0.0, 100.0))] = 0.25
     fdr: Annotated[float, arg(_FDR, metavar="P", kind=number(1e-9, 1.0))] = 0.05
     own: Annotated[bool, arg(_OWN)] = False
@@ -58,10 +60,13 @@ class Contrast(Verb):
         if self.column is not None:
             at.given = {**at.given, "label": self.column}
         data = at.load(own_classes=True)
-        (first, second), names = groups_of(data, self.groups)
+        asked = [self.within] if isinstance(self.within, str) else self.within or []
+        (first, second), names = groups_of(within(at, data, asked) if asked else data, self.groups)
         sizes = f"{names[0]} ({len(first)} cells) against {names[1]} ({len(second)} cells)"
+        sizes = f"within {', '.join(asked)}: {sizes}" if asked else sizes
         yield f"contrast {sizes}"
         options = {"delta": self.delta, "draws": self.num_samples, "seed": self.seed}
+        unlike = unlike_types(at, data, [first, second], names)
         found = contrast(at.trained, data, first, second, vectors, **options)
         chosen, order = found.called(self.fdr), found.order(self.fdr)
         columns = {
@@ -83,7 +88,7 @@ class Contrast(Verb):
             top = order[0]
             text = f"{sizes}\nno gene changes by more than {size} {share}; "
             text += f"the likeliest of {len(order)} is {found.genes[top]}, P(change) {found.probability[top]:.3f}"
-        text = "\n  ".join([text, *found.limits(names)])
+        text = "\n  ".join([text, *found.limits(names), *([unlike] if unlike else [])])
         if count:
             text += "\n" + _listed(found, order[: self.top], count, names)
         raw = None

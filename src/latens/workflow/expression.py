@@ -149,7 +149,7 @@ class Contrast(NamedTuple):
         return (self.discoveries <= fdr) & (self.probability > 0.5)
 
     def order(self, fdr: float) -> Int[np.ndarray, " genes"]:
-        r"""The genes as listed: those called by $|\beta| - 2$ deviations, rare ones after; the others by probability."""
+        r"""The genes as listed: those called by $|\beta| - 2$ deviations, rare ones last; others by probability."""
         called = self.called(fdr)
         rare = called & (np.maximum(*self.shown) < RARE)
         size = np.abs(self.fold)
