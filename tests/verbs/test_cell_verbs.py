@@ -16,6 +16,7 @@ from latens.evaluation.latents import neighbourhoods
 from latens.pictures import latent
 from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
+from latens.verbs._cells import add_column
 from latens.workflow.codes import gene_gains, genes_alone
 from latens.workflow.plain import following, kind_of
 from latens.workflow.sample_sets import SampleSets
@@ -105,6 +106,26 @@ def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.Ca
     for axis in ("latent_1", "latent_2"):  # one plane, coloured twice
         np.testing.assert_array_equal(types[axis], batches[axis])
     assert len(types) == len(data)
+    assert types["row_id"].tolist() == batches["row_id"].tolist() == [f"c{i}" for i in range(120)]
+
+
+def test_a_label_that_the_model_did_not_see_colours_the_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, kind, batch = counts()
+    third = np.where(np.arange(len(x)) < 3, 2, kind)
+    write(folder / "treated.h5ad", x, third, batch, GENES)
+    words = ("figures", folder / "run", folder / "treated.h5ad", "--only", "map", "--out", folder / "own", "--label")
+    said(capsys, *words, "donor")
+    table = np.genfromtxt(folder / "own" / "map.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert table["class"].tolist() == [f"d{b}" for b in batch]
+    said(capsys, *words, "type")  # t2, which no training cell had, is a name like the others
+    table = np.genfromtxt(folder / "own" / "map.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert table["class"].tolist() == [f"t{k}" for k in third]
+    _, err = said(capsys, *words, "treatment", code=3)
+    assert "obs has no column 'treatment'" in err
+    with h5py.File(folder / "treated.h5ad", "a") as file:
+        column(file["obs"], "barcode", [f"b{i}" for i in range(len(x))])
+    _, err = said(capsys, *words, "barcode", code=2)
+    assert "this column has 120 names, and a colour each for at most 100" in err
 
 
 def test_pictures_of_cells_say_cells_how_many_and_by_what(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +216,47 @@ def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFi
         assert b"the mean over batches" in new["uns/latens/latens_expression/how"][()]
     _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=2)
     assert "a copy of DATA" in err
+
+
+def test_predicted_types_go_into_obs_and_have_their_names_in_tables(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["fit", folder / "cells.h5ad", "--layer", "counts", "--condition", "donor", "--label", "type"]
+    small = ["--recipe", "m2", "--set", "likelihood=depth-negative-binomial", "--set", "network.hidden=4"]
+    said(capsys, *argv, *small, "--steps", "4", "--num-samples", "2", "--quiet", "--out", folder / "m2")
+    for ending in ("npz", "csv", "h5ad"):
+        said(capsys, "encode", folder / "m2", folder / "cells.h5ad", "--out", folder / f"predicted.{ending}")
+    with np.load(folder / "predicted.npz") as made:
+        share, best = made["class_probability"], made["predicted"]
+        np.testing.assert_array_equal(made["probability_t1"], share[:, 1])
+        np.testing.assert_array_equal(made["probability"], share.max(axis=1))
+    assert best.tolist() == [f"t{code}" for code in share.argmax(axis=1)]
+    table = np.genfromtxt(folder / "predicted.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert not [name for name in table.dtype.names or () if name.startswith("class_probability")]
+    np.testing.assert_allclose(table["probability_t0"], share[:, 0], rtol=1e-5)
+    with h5py.File(folder / "predicted.h5ad") as file:
+        words = file["obs/latens_predicted"]
+        assert words.attrs["encoding-type"] == "categorical"
+        names = [one.decode() for one in words["categories"][:]]  # type: ignore[index]
+        assert [names[code] for code in words["codes"][:]] == best.tolist()  # type: ignore[index]
+        np.testing.assert_allclose(file["obs/latens_probability"][:], share.max(axis=1), rtol=1e-6)  # type: ignore[index]
+    others = ("--label", "donor", "--only", "map", "--out", folder / "m2-maps")
+    _, err = said(capsys, "figures", folder / "m2", folder / "cells.h5ad", *others, code=2)
+    assert "this column has none of the names that the model reads" in err
+    found = lt.load_data(str(folder / "predicted.h5ad"), layer="counts", label="latens_predicted")
+    assert found.schema.classes is not None
+    assert [found.schema.classes[code] for code in found.label] == best.tolist()  # type: ignore[union-attr]
+
+
+def test_a_column_that_is_added_stands_in_the_order_of_obs(tmp_path: Path) -> None:
+    """A reader of AnnData takes the columns of `column-order` alone."""
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        obs = file.create_group("obs")
+        obs.attrs.create("column-order", ["donor"], dtype=h5py.string_dtype())
+        for cells in (np.array(["b", "a"]), np.array([0.5, 1.0])):
+            add_column(file, "new", cells)
+            assert list(obs.attrs["column-order"]) == ["donor", "new"]
+        assert obs["new"][:].tolist() == [0.5, 1.0]  # type: ignore[index]
 
 
 def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """Results into a copy of an AnnData file, and the groups of cells that a command names."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,11 @@ def refuse_annotated(at: At, data: "Dataset | None" = None) -> None:
         raise UsageError(what, where=where, fix="Use --unknown missing, or write .npz.")
 
 
-def annotated_bytes(at: At, arrays: "dict[str, np.ndarray]", how: str) -> bytes:
+def annotated_bytes(
+    at: At, arrays: "dict[str, np.ndarray]", how: str, columns: "Mapping[str, np.ndarray] | None" = None
+) -> bytes:
     """The bytes of a copy of DATA with these arrays, by their paths (`obsm/NAME`, `layers/NAME`); all else stays."""
+    # columns: of `obs`, names as categories.
     # how: what they are; `uns/latens/NAME` says it, with the model, its recipe and the batches that it reads.
     import h5py
 
@@ -66,7 +69,36 @@ def annotated_bytes(at: At, arrays: "dict[str, np.ndarray]", how: str) -> bytes:
             for word, text in told.items():
                 line: Any = file.create_dataset(f"{about}/{word}", data=text, dtype=h5py.string_dtype())
                 line.attrs["encoding-type"], line.attrs["encoding-version"] = "string", "0.2.0"
+        for name, cells in (columns or {}).items():
+            add_column(file, name, cells)
     return stream.getvalue()
+
+
+def add_column(file: Any, name: str, cells: "np.ndarray") -> None:
+    """Write a column of `obs`, as AnnData does; one of that name is replaced."""
+    import h5py
+
+    obs, key = file["obs"], f"obs/{name}"
+    if key in file:
+        del file[key]
+    if cells.dtype.kind == "U":
+        values, codes = np.unique(cells, return_inverse=True)
+        group: Any = file.create_group(key)
+        group.attrs["encoding-type"], group.attrs["encoding-version"], group.attrs["ordered"] = (
+            "categorical",
+            "0.2.0",
+            False,
+        )
+        made = [group.create_dataset("codes", data=codes.reshape(-1).astype(np.int32))]
+        made += [group.create_dataset("categories", data=values.tolist(), dtype=h5py.string_dtype())]
+    else:
+        made = [file.create_dataset(key, data=cells)]
+    for one in made:
+        text = one.dtype.kind == "O"
+        one.attrs["encoding-type"], one.attrs["encoding-version"] = "string-array" if text else "array", "0.2.0"
+    if "column-order" in obs.attrs:
+        order = [str(one) for one in obs.attrs["column-order"]]
+        obs.attrs.create("column-order", [*order, *([name] if name not in order else [])], dtype=h5py.string_dtype())
 
 
 def _folder(file: Any, path: str) -> None:
