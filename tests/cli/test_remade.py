@@ -44,6 +44,12 @@ def test_the_day_is_that_of_the_run_or_of_the_source(monkeypatch: pytest.MonkeyP
     assert found["date"] == "2024-02-03"
     assert found["latens"] == latens.__version__
     assert found["command"] == "latens fit 'c d.csv' --label kind --typed --recipe default"
+    info["data"] = {"spec": "x/cells.h5ad", "label": "kind", "layer": "raw", "condition": ["donor", "age"],
+                    "pair": "/home/someone/y", "dates": "dmy", "header": False}  # fmt: skip
+    flags = "--label kind --layer raw --pair y --condition donor --condition age --dates dmy --no-header"
+    words = made(info, config)["command"].split()
+    assert sorted(words[3:-2]) == sorted(flags.split())
+    assert " ".join(words[3:-2]).count("--condition donor --condition age") == 1
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert made(info, config)["date"] == "1970-01-02"
 
@@ -55,6 +61,8 @@ def test_info_prints_it_and_files_without_it_load(tmp_path: Path, capsys: pytest
     capsys.readouterr()
     assert main(["info", run]) == 0
     line = f"made on {facts['made']['date']} by latens {latens.__version__}: latens fit iris --recipe default --set"
-    assert line in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert line in out
+    assert f"typed: latens fit iris --steps 2 --set network.hidden=4 --num-samples 2 --out {run}" in out
     assert main(["info", "pretrained:digits-2d"]) == 0
     assert "made on" not in capsys.readouterr().out

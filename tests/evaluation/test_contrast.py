@@ -173,6 +173,15 @@ def test_genes_are_listed_by_what_they_change_at_the_least_and_rare_ones_after()
     assert results(fold=fold, deviation=deviation, **sure).order(0.05).tolist() == [2, 1, 0, 3]
 
 
+def test_genes_that_are_not_called_are_listed_by_probability_then_by_size() -> None:
+    """The surest unchanged gene, of probability 0 and no deviation, is the last, however rare the others are."""
+    probability, rare = np.array([0.0, 0.2, 0.2, 0.4]), np.array([1.0, 1.0, 1.0, 0.01])
+    fold, deviation = np.array([0.0, 0.1, -0.3, 0.2]), np.array([0.0, 0.1, 0.4, 0.9])
+    given: dict[str, Any] = {"fold": fold, "deviation": deviation, "shown": (rare, rare)}
+    made = results(probability=probability, discoveries=1.0 - probability, **given)
+    assert made.order(0.05).tolist() == [3, 2, 1, 0]
+
+
 def test_what_differences_rest_on_is_said_where_batches_do_not_hold_both_groups() -> None:
     assert results().limits(("A", "B")) == []
     assert "12 and 20 cells" in results(cells=(12, 20)).limits(("A", "B"))[0]

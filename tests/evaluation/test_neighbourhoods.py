@@ -45,6 +45,29 @@ def test_batches_are_expected_within_types() -> None:
     assert n.mixed(near, batch).mean() == pytest.approx(4 / (4 * 0.4 + 2 * 0.8))
 
 
+def test_a_batch_without_types_is_not_counted_as_mixed() -> None:
+    """Batch 2 has no types. Of five neighbours with a type three are of the other batch, which is as expected."""
+    batch, kind = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2]), np.array([0] * 6 + [-1] * 3)
+    every = np.array([[j for j in range(9) if j != i] for i in range(9)])
+    rows = n.mixed(every, batch, kind)
+    assert len(rows) == 6
+    assert rows.mean() == pytest.approx(1.0)
+    assert rows.std() == pytest.approx(0.0)
+    # A cell whose neighbours have no type says nothing; of the others one of two has the other batch, 0.6 expected.
+    near = np.array([[6, 7], [0, 4], [1, 5], [4, 0], [3, 1], [4, 2], [0, 1], [0, 1], [0, 1]])
+    assert n.mixed(near, batch, kind).mean() == pytest.approx(0.5 / 0.6)
+    # Where no cell has a type all count: of eight others six are of another batch.
+    none = n.mixed(every, batch, np.full(9, -1))
+    assert len(none) == 9
+    assert none.mean() == pytest.approx(1.0)
+    assert not len(n.mixed(every, np.array([0] * 6 + [1] * 3), kind))
+    codes = np.random.default_rng(0).normal(size=(9, 2))
+    of = n.neighbourhoods(codes, n.Told(np.zeros(9), kind, batch), "codes")["batch_mixing"].protocol
+    assert "of the type, of cells with a type: 1 mixed" in of
+    of = n.neighbourhoods(codes, n.Told(np.zeros(9), np.maximum(kind, 0), batch), "codes")["batch_mixing"].protocol
+    assert "of the type: 1 mixed" in of
+
+
 def test_the_error_of_a_ratio_is_that_of_the_delta_method() -> None:
     rng = np.random.default_rng(0)
     batch, kind = rng.integers(0, 2, 400), rng.integers(0, 2, 400)

@@ -20,11 +20,11 @@ def test_the_surest_are_named_first_and_among_equals_those_that_change_most() ->
     # 1e-20, 1e-30 and 1e-40 lie on the line of those cut: they are equally sure there.
     assert surest(fold, unchanged, np.array([True, True, True, True, False])) == [2, 1, 3, 0]
     many = surest(np.arange(40.0), np.full(40, 1e-4), np.ones(40, bool))
-    assert many == list(range(39, 39 - NAMED, -1))
+    assert many == list(range(39, -1, -1))
 
 
 def test_a_large_change_that_is_not_sure_takes_no_name_from_a_sure_one() -> None:
-    x = np.concatenate([np.linspace(6, 8, 30), np.linspace(0.5, 1.5, NAMED)])
+    x = np.concatenate([np.linspace(6, 8, 30), np.linspace(1.5, 3.5, NAMED)])
     p = np.concatenate([np.full(30, 0.01), 10.0 ** -np.linspace(5, 14, NAMED)])
     _, _, said = drawn(p, x)
     assert set(said) == {f"g{j:02d}" for j in range(30, 30 + NAMED)}
@@ -102,3 +102,36 @@ def test_lines_that_cross_and_boxes_that_they_meet() -> None:
     assert not _meets(o, a, np.array([2.0, 0.0]), half)
     assert not _meets(o, np.array([0.4, 0.4]), np.array([1.0, 1.0]), half)
     assert not _meets(o, b, np.array([1.0, 1.0]), half)
+
+
+def test_fifty_five_genes_give_fifteen_names_in_the_order_of_the_list() -> None:
+    """On the line there is room for few upright names: genes farther down the list take the others."""
+    x = np.concatenate([np.linspace(1.8, 2.2, 20), np.linspace(-2.5, -0.6, 20), np.linspace(0.6, 1.7, 15)])
+    p = np.concatenate([np.full(20, 1e-30), 10.0 ** -np.linspace(14, 2, 20), 10.0 ** -np.linspace(2, 13, 15)])
+    _, _, said = drawn(p, x)
+    names = [name for name in said if name.startswith("g")]
+    assert len(names) == NAMED == 15
+    assert 3 <= sum(int(name[1:]) < 20 for name in names) < 15
+
+
+def test_no_words_cross_a_dashed_line() -> None:
+    x = np.concatenate([np.linspace(0.27, 0.5, 10), [3.0, 2.5]])
+    ax, _, said = drawn(10.0 ** -np.concatenate([np.linspace(14, 2, 10), [30, 20]]), x)
+    ax.figure.canvas.draw()
+    assert len(said) > 6
+    boxes = {name: Text.get_window_extent(text) for name, text in said.items()}
+    for at in (-0.25, 0.25):
+        line = ax.transData.transform((at, 0.0))[0]
+        assert [name for name, box in boxes.items() if box.x0 < line < box.x1] == []
+    dotted = ax.transData.transform((0.0, MOST))[1]
+    assert [name for name, box in boxes.items() if box.y0 < dotted < box.y1] == []
+    assert not any(a.overlaps(b) for m, a in boxes.items() for n, b in boxes.items() if m != n)
+
+
+def test_a_picture_with_nothing_called_says_so() -> None:
+    x, p = np.linspace(-0.2, 0.2, 9), np.full(9, 0.9)
+    ax, _, said = drawn(p, x)
+    assert ax.get_title("left") == "T against B: no gene changes beyond 0.25"
+    assert said == {}
+    ax, _, _ = drawn(np.where(x > 0.1, 1e-3, p), x)
+    assert ax.get_title("left") == "T against B"

@@ -16,6 +16,7 @@ from latens.evaluation.latents import neighbourhoods
 from latens.pictures import latent
 from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
+from latens.verbs._cells import add_column
 from latens.workflow.codes import gene_gains, genes_alone
 from latens.workflow.plain import following, kind_of
 from latens.workflow.sample_sets import SampleSets
@@ -105,6 +106,26 @@ def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.Ca
     for axis in ("latent_1", "latent_2"):  # one plane, coloured twice
         np.testing.assert_array_equal(types[axis], batches[axis])
     assert len(types) == len(data)
+    assert types["row_id"].tolist() == batches["row_id"].tolist() == [f"c{i}" for i in range(120)]
+
+
+def test_a_label_that_the_model_did_not_see_colours_the_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, kind, batch = counts()
+    third = np.where(np.arange(len(x)) < 3, 2, kind)
+    write(folder / "treated.h5ad", x, third, batch, GENES)
+    words = ("figures", folder / "run", folder / "treated.h5ad", "--only", "map", "--out", folder / "own", "--label")
+    said(capsys, *words, "donor")
+    table = np.genfromtxt(folder / "own" / "map.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert table["class"].tolist() == [f"d{b}" for b in batch]
+    said(capsys, *words, "type")  # t2, which no training cell had, is a name like the others
+    table = np.genfromtxt(folder / "own" / "map.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert table["class"].tolist() == [f"t{k}" for k in third]
+    _, err = said(capsys, *words, "treatment", code=3)
+    assert "obs has no column 'treatment'" in err
+    with h5py.File(folder / "treated.h5ad", "a") as file:
+        column(file["obs"], "barcode", [f"b{i}" for i in range(len(x))])
+    _, err = said(capsys, *words, "barcode", code=2)
+    assert "this column has 120 names, and a colour each for at most 100" in err
 
 
 def test_pictures_of_cells_say_cells_how_many_and_by_what(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +180,10 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert "layers       counts" in out
     assert "you may add  --label type --condition donor --layer counts" in out
     assert "far from its other values" not in out  # of genes of few counts that says nothing
+    assert "missing      0 entries" in out
+    assert "constant     0 genes never change" in out
+    assert "Entries are real numbers" in out
+    assert "fewer than 20 counts" not in out
     out, _ = said(capsys, "check", folder / "cells.h5ad", "--layer", "counts", "--json")
     assert json.loads(out)["flags"] == "--label type --condition donor"
     assert json.loads(out)["layers"] == ["counts"]
@@ -170,6 +195,18 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     _, err = said(capsys, "check", folder / "cells.h5ad", "--condition", "donors", code=3)
     assert "obs has no column 'donors'" in err
     assert "donor" in err
+
+
+def test_check_counts_the_cells_with_hardly_any_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, kind, batch = counts()
+    x[x.sum(axis=1) < 20] *= 20
+    x[:3] = 0
+    x[:3, 0] = 19, 20, 5
+    out, _ = said(capsys, "check", write(tmp_path / "few.h5ad", x, kind, batch, GENES))
+    assert "warning: 2 cells have fewer than 20 counts" in out
+    x[2, 0] = 20
+    out, _ = said(capsys, "check", write(tmp_path / "one.h5ad", x, kind, batch, GENES))
+    assert "warning: 1 cell has fewer than 20 counts" in out
 
 
 def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +232,47 @@ def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFi
         assert b"the mean over batches" in new["uns/latens/latens_expression/how"][()]
     _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=2)
     assert "a copy of DATA" in err
+
+
+def test_predicted_types_go_into_obs_and_have_their_names_in_tables(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["fit", folder / "cells.h5ad", "--layer", "counts", "--condition", "donor", "--label", "type"]
+    small = ["--recipe", "m2", "--set", "likelihood=depth-negative-binomial", "--set", "network.hidden=4"]
+    said(capsys, *argv, *small, "--steps", "4", "--num-samples", "2", "--quiet", "--out", folder / "m2")
+    for ending in ("npz", "csv", "h5ad"):
+        said(capsys, "encode", folder / "m2", folder / "cells.h5ad", "--out", folder / f"predicted.{ending}")
+    with np.load(folder / "predicted.npz") as made:
+        share, best = made["class_probability"], made["predicted"]
+        np.testing.assert_array_equal(made["probability_t1"], share[:, 1])
+        np.testing.assert_array_equal(made["probability"], share.max(axis=1))
+    assert best.tolist() == [f"t{code}" for code in share.argmax(axis=1)]
+    table = np.genfromtxt(folder / "predicted.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert not [name for name in table.dtype.names or () if name.startswith("class_probability")]
+    np.testing.assert_allclose(table["probability_t0"], share[:, 0], rtol=1e-5)
+    with h5py.File(folder / "predicted.h5ad") as file:
+        words = file["obs/latens_predicted"]
+        assert words.attrs["encoding-type"] == "categorical"
+        names = [one.decode() for one in words["categories"][:]]  # type: ignore[index]
+        assert [names[code] for code in words["codes"][:]] == best.tolist()  # type: ignore[index]
+        np.testing.assert_allclose(file["obs/latens_probability"][:], share.max(axis=1), rtol=1e-6)  # type: ignore[index]
+    others = ("--label", "donor", "--only", "map", "--out", folder / "m2-maps")
+    _, err = said(capsys, "figures", folder / "m2", folder / "cells.h5ad", *others, code=2)
+    assert "this column has none of the names that the model reads" in err
+    found = lt.load_data(str(folder / "predicted.h5ad"), layer="counts", label="latens_predicted")
+    assert found.schema.classes is not None
+    assert [found.schema.classes[code] for code in found.label] == best.tolist()  # type: ignore[union-attr]
+
+
+def test_a_column_that_is_added_stands_in_the_order_of_obs(tmp_path: Path) -> None:
+    """A reader of AnnData takes the columns of `column-order` alone."""
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        obs = file.create_group("obs")
+        obs.attrs.create("column-order", ["donor"], dtype=h5py.string_dtype())
+        for cells in (np.array(["b", "a"]), np.array([0.5, 1.0])):
+            add_column(file, "new", cells)
+            assert list(obs.attrs["column-order"]) == ["donor", "new"]
+        assert obs["new"][:].tolist() == [0.5, 1.0]  # type: ignore[index]
 
 
 def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -340,8 +418,8 @@ def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.
     np.testing.assert_allclose(table["mean_first"].sum(), 10_000, rtol=0.1)
     # Every gene is in a tenth of the cells: those called first, by what they change at the least.
     least = np.abs(table["log2_fold_change"]) - 2 * table["deviation"]
-    for called in (0, 1):
-        assert (np.diff(least[table["called"] == called]) <= 1e-9).all()
+    assert (np.diff(least[table["called"] == 1]) <= 1e-9).all()
+    assert (np.diff(table["probability"][table["called"] == 0]) <= 1e-9).all()
     assert (np.diff(table["called"]) <= 0).all()
     x, kind, _ = counts()
     for side, code in (("first", 1), ("second", 0)):
@@ -358,6 +436,56 @@ def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.
     for groups, words in (("t0,t9", "has no 't9'"), ("t0,t1,t2", "names no two groups")):
         _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", groups, code=2)
         assert words in err
+
+
+def test_a_contrast_says_in_one_line_that_nothing_changes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0")
+    out, _ = said(capsys, *words)
+    lines = out.splitlines()
+    called = int(lines[1].split()[0])
+    assert 0 < called < 10
+    assert lines[3 + called] == "  not called, the likeliest first:"
+    assert len(lines) == 4 + 10
+    none, _ = said(capsys, *words, "--delta", "20")
+    (groups, line) = none.splitlines()
+    assert groups == "t1 (60 cells) against t0 (60 cells)"
+    assert line.startswith(
+        "no gene changes by more than 20 (log2) at an expected 5% of false discoveries; the likeliest"
+    )
+    assert line.endswith("P(change) 0.000")
+
+
+def test_a_contrast_within_one_type_is_that_of_a_file_of_these_cells(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Most cells of d0 are t0 here: all cells of both donors differ by type, and within t0 they do not."""
+    x, kind, batch = counts()
+    kept = np.flatnonzero((kind == batch) | (np.arange(len(x)) % 5 == 0))
+    kept = kept[np.argsort(kind[kept], kind="stable")]  # so that these cells have the same ids in both files
+    own = kept[kind[kept] == 0]
+    write(folder / "mostly.h5ad", x[kept], kind[kept], batch[kept], GENES)
+    write(folder / "only.h5ad", x[own], kind[own], batch[own], GENES)
+    groups = ("--groups", "d0,d1", "--column", "donor", "--json")
+    inside, _ = said(capsys, "contrast", folder / "run", folder / "mostly.h5ad", *groups, "--within", "type=t0")
+    alone, _ = said(capsys, "contrast", folder / "run", folder / "only.h5ad", *groups)
+    one, other = json.loads(inside), json.loads(alone)
+    assert one["cells"] == other["cells"] == [int(np.sum(batch[own] == b)) for b in (0, 1)]
+    folds = ({gene["gene"]: gene["log2_fold_change"] for gene in found["genes"]} for found in (one, other))
+    assert next(folds) == pytest.approx(next(folds), abs=1e-4)
+    words = ("contrast", folder / "run", folder / "mostly.h5ad", *groups[:-1])
+    out, _ = said(capsys, *words)
+    shares = [f"{np.mean(kind[kept][batch[kept] == b] == 0):.0%}" for b in (0, 1)]
+    assert f"warning: {shares[0]} of d0 and {shares[1]} of d1 are t0, so genes may differ because types do" in out
+    assert "--within type=t0 compares these alone" in out
+    out, _ = said(capsys, *words, "--within", "type=t0")
+    assert out.startswith("within type=t0: d0 (")
+    assert "because types do" not in out
+    same, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", *groups[:-1])
+    assert "because types do" not in same  # in all cells both donors hold the types alike
+    for wrong, what in (("type=t9", "the column 'type' has no 't9'"), ("t0", "'t0' is no COLUMN=VALUE"),
+                        ("kind=t0", "obs has no column 'kind'")):  # fmt: skip
+        _, err = said(capsys, *words, "--within", wrong, code=3 if "kind" in wrong else 2)
+        assert what in err
 
 
 def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

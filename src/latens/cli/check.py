@@ -47,14 +47,16 @@ def check(context: Context) -> int:
     low, high = report["range"]
     columns = report.get("columns")
     constant = report["constant_columns"]
+    # In a file of single cells a cell is a row.
+    entries, fixed = ("entries", "genes") if data.cells else ("cells", "cells or columns")
     rows = [
         ("rows", f"{report['rows']} of shape {shape}, {report['dtype']}"),
         *lines,
-        ("cells", f"{kind}; from {low:g} to {high:g}; {report['zero_fraction']:.0%} are 0")
+        (entries, f"{kind}; from {low:g} to {high:g}; {report['zero_fraction']:.0%} are 0")
         if columns is None
         else ("cells", "of several kinds, by column"),
-        ("missing", f"{report['nan_cells']} cells"),
-        ("constant", f"{constant['count']} cells or columns never change"),
+        ("missing", f"{report['nan_cells']} {entries}"),
+        ("constant", f"{constant['count']} {fixed} never change"),
         ("duplicates", f"{report['duplicate_rows']} rows"),
         ("split", ", ".join(f"{n} {name}" for name, n in report["splits"].items())),
         ("labels", _labels(report["labels"])),

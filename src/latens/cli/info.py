@@ -11,6 +11,7 @@ from latens.io.terminal import table
 def info(context: Context) -> int:
     """What a run folder or a model file holds."""
     from latens import pretrained
+    from latens.report.page import command_of
     from latens.runs.folder import RunFolder
 
     spec = context.args.run
@@ -29,6 +30,7 @@ def info(context: Context) -> int:
         value["config"] = run.config
         data = run.info["data"].get("spec", "(not named)")
         lines.append(f"  {run.state} at step {step}; begun {run.info['created']}; data {data}")
+        lines.append(f"  typed: {command_of(run.info)}")
         if run.info.get("summary"):
             lines.append(run.info["summary"])
     if file is not None:

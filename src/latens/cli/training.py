@@ -19,7 +19,7 @@ from latens.errors import LatensError
 from latens.io.terminal import with_record
 from latens.io.waiting import doing
 from latens.runs.folder import RunFolder
-from latens.verbs._sources import read_with
+from latens.verbs._sources import flags_of, read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
@@ -211,6 +211,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         again=trained.facts.get("again"),
         stopped_because=loop.stopped_because,
         training_seconds=loop.seconds,
+        command_seconds=plan.clock() - plan.began,
         refit=trained.facts.get("refit"),
         apart=None if more is None else more.to_json(),
         metrics=found.to_json(),
@@ -235,7 +236,7 @@ def _plain(run: RunFolder, trained: Any, data: Any, positions: Any, looks: str) 
     rows = (info.get("start") or {}).get("rows") or (info["data"].get("rows") or {}).get("train") or len(data)
     given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
     given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
-    lines = [learned(rows, info.get("training_seconds")), better(info["metrics"], **given)]
+    lines = [learned(rows, info.get("training_seconds"), info.get("command_seconds")), better(info["metrics"], **given)]
     lines += [looks, overfit_of(info, run.config, run.read_metrics(), info["metrics"]).line]
     return [line for line in lines if line]
 
@@ -257,14 +258,14 @@ def close(context: Context, run: RunFolder) -> None:
 
 def told(run: RunFolder) -> str:
     """What is said of a run that is done: plain lines, what to type next, and the numbers for the record."""
-    from latens.workflow.plain import following
+    from latens.workflow.plain import colours_of, following
 
-    info = run.info
-    lines = (
-        [*info["plain"], following(info.get("kind", ""), str(run.path), soft=bool(info.get("soft")))]
-        if "plain" in info
-        else []
-    )
+    info, lines = run.info, []
+    if "plain" in info:
+        given = info["data"]
+        colours = colours_of(types=given.get("label") not in (None, "none"), batches=bool(given.get("condition")))
+        after = following(info.get("kind", ""), str(run.path), soft=bool(info.get("soft")), colours=colours)
+        lines = [*info["plain"], after]
     return with_record(lines, "\n".join([steps_text(run), info.get("summary", "")]))
 
 
@@ -390,7 +391,7 @@ def command_of(source: Mapping[str, Any], config: Config) -> str:
     from latens.recipes import get_recipe
 
     words = ["latens", "fit", re.split(r"[\\/]", str(source.get("spec", "DATA")).rstrip("\\/"))[-1]]
-    for flag, value in read_with(source).items():
+    for flag, value in flags_of(source).items():
         for one in value if isinstance(value, list) else [value]:
             words += [f"--{'' if one else 'no-'}{flag}"] if isinstance(one, bool) else [f"--{flag}", str(one)]
     words += ["--recipe", config.recipe]

@@ -13,6 +13,8 @@ from latens.data.sparse import SparseRows
 from latens.data.suspects import suspicions
 from latens.data.tokens import steps_of
 
+FEW_COUNTS = 20
+"""Counts of a cell below which it says little."""
 _SHOWN = 10
 _ROWS = 4096
 
@@ -63,7 +65,7 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
     if schema.kind == "real":
         if count_columns(dataset).all():
             return "normal", "Cells are whole numbers like counts, without a long tail: a normal of the numbers."
-        return "normal", "Cells are real numbers."
+        return "normal", f"{'Entries' if dataset.cells else 'Cells'} are real numbers."
     share = extreme_share(dataset)
     text = f"{share:.0%} of the cells lie in the lowest or highest 5 % of the range"
     if share > 0.5:
@@ -237,6 +239,11 @@ def _label_counts(dataset: Dataset) -> dict[str, int] | None:
     return {**result, "(none)": unlabelled} if unlabelled else result
 
 
+def totals(x: Any) -> np.ndarray:
+    """The sum of each row of counts."""
+    return np.asarray((x.matrix if isinstance(x, SparseRows) else x).sum(axis=1, dtype=np.float64)).reshape(-1)
+
+
 def _warnings(
     dataset: Dataset, report: dict[str, Any], copies: list[tuple[int, int]], alike: list[tuple[int, int]]
 ) -> list[str]:
@@ -252,7 +259,13 @@ def _warnings(
     warnings += suspicions(dataset)
     warnings += pairs_said(dataset, copies, alike)
     if report["nan_cells"]:
-        warnings.append(f"{report['nan_cells']} cells are missing; they are masked and have no influence.")
+        called = "entries" if dataset.cells else "cells"
+        warnings.append(f"{report['nan_cells']} {called} are missing; they are masked and have no influence.")
+    if dataset.cells and dataset.schema.kind == "counts" and (few := int((totals(dataset.x) < FEW_COUNTS).sum())):
+        one = "cell has" if few == 1 else "cells have"
+        warnings.append(
+            f"{few:,} {one} fewer than {FEW_COUNTS} counts: they say little of their type; filter them out."
+        )
     if dataset.schema.kind == "counts" and not dataset.cells:
         warnings.append(
             "The cells are taken for counts: densities are of log(1 + x), not of counts, unless --set likelihood names "

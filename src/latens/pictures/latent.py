@@ -153,7 +153,8 @@ def _mapped(source: Source, label: np.ndarray | None, classes: Sequence[str] | N
     axes = figures.latent_scatter(plane, label, classes, title=title, theme=source.theme)
     axes.set_xlabel(f"{name} 1")
     axes.set_ylabel(f"{name} 2")
-    return axes, figures.latent_scatter_table(plane, label, classes, units=(1, 2))
+    table = figures.latent_scatter_table(plane, label, classes, units=(1, 2))
+    return axes, table if source.data is None else {"row_id": source.data.names[code.positions], **table}
 
 
 def draw_units(source: Source) -> Made | None:

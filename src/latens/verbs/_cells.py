@@ -1,10 +1,11 @@
 """Results into a copy of an AnnData file, and the groups of cells that a command names."""
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latens.errors import DataError, UsageError, nearest
+from latens.errors import DataError, LatensError, UsageError, nearest
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 CODES, EXPRESSION = "X_latens", "latens_expression"
 """What latents are called in `obsm`, and normalised expression in `layers`."""
+UNLIKE = 0.1
+"""The share of cells of a group that would have another type, were its types those of the other, that is warned of."""
 
 
 def batches_of(at: At, *, own: bool) -> "np.ndarray | None":
@@ -36,8 +39,11 @@ def refuse_annotated(at: At, data: "Dataset | None" = None) -> None:
         raise UsageError(what, where=where, fix="Use --unknown missing, or write .npz.")
 
 
-def annotated_bytes(at: At, arrays: "dict[str, np.ndarray]", how: str) -> bytes:
+def annotated_bytes(
+    at: At, arrays: "dict[str, np.ndarray]", how: str, columns: "Mapping[str, np.ndarray] | None" = None
+) -> bytes:
     """The bytes of a copy of DATA with these arrays, by their paths (`obsm/NAME`, `layers/NAME`); all else stays."""
+    # columns: of `obs`, names as categories.
     # how: what they are; `uns/latens/NAME` says it, with the model, its recipe and the batches that it reads.
     import h5py
 
@@ -63,7 +69,36 @@ def annotated_bytes(at: At, arrays: "dict[str, np.ndarray]", how: str) -> bytes:
             for word, text in told.items():
                 line: Any = file.create_dataset(f"{about}/{word}", data=text, dtype=h5py.string_dtype())
                 line.attrs["encoding-type"], line.attrs["encoding-version"] = "string", "0.2.0"
+        for name, cells in (columns or {}).items():
+            add_column(file, name, cells)
     return stream.getvalue()
+
+
+def add_column(file: Any, name: str, cells: "np.ndarray") -> None:
+    """Write a column of `obs`, as AnnData does; one of that name is replaced."""
+    import h5py
+
+    obs, key = file["obs"], f"obs/{name}"
+    if key in file:
+        del file[key]
+    if cells.dtype.kind == "U":
+        values, codes = np.unique(cells, return_inverse=True)
+        group: Any = file.create_group(key)
+        group.attrs["encoding-type"], group.attrs["encoding-version"], group.attrs["ordered"] = (
+            "categorical",
+            "0.2.0",
+            False,
+        )
+        made = [group.create_dataset("codes", data=codes.reshape(-1).astype(np.int32))]
+        made += [group.create_dataset("categories", data=values.tolist(), dtype=h5py.string_dtype())]
+    else:
+        made = [file.create_dataset(key, data=cells)]
+    for one in made:
+        text = one.dtype.kind == "O"
+        one.attrs["encoding-type"], one.attrs["encoding-version"] = "string-array" if text else "array", "0.2.0"
+    if "column-order" in obs.attrs:
+        order = [str(one) for one in obs.attrs["column-order"]]
+        obs.attrs.create("column-order", [*order, *([name] if name not in order else [])], dtype=h5py.string_dtype())
 
 
 def _folder(file: Any, path: str) -> None:
@@ -95,3 +130,80 @@ def groups_of(data: "Dataset", asked: str) -> "tuple[list[np.ndarray], tuple[str
                 f"the group {name!r} has {len(rows)} cells.", where="--groups", fix="Give groups of 2 or more."
             )
     return [first, second], (names[0], names[1] if len(names) > 1 else "the rest")
+
+
+def column_of(at: At, data: "Dataset", name: str, where: str) -> "np.ndarray":
+    """The cells of a column beside the rows, as text: the label, a condition of the model, or one read anew."""
+    from latens.data import Dataset
+    from latens.data.given import GIVEN, cells_of
+
+    if name == data.label_name and data.label is not None:
+        return words_of(data)
+    known = (
+        {} if data.cond is None or GIVEN not in data.cond else cells_of(data.schema.conditions or (), data.cond[GIVEN])
+    )
+    if name in known:
+        return known[name].astype(str)
+    if isinstance(at.data, Dataset):
+        listed = [one for one in (data.label_name, *known) if one]
+        raise UsageError(f"the data set has no column {name!r}.", where=where, fix=nearest(name, listed))
+    given, options, warn = at.given, at.options, at.warn
+    try:
+        at.given, at.warn = {**given, "label": name}, lambda words: None  # it is said already
+        return words_of(at.load(own_classes=True))
+    finally:
+        at.given, at.options, at.warn = given, options, warn
+
+
+def words_of(data: "Dataset") -> "np.ndarray":
+    """The labels of rows as names; empty where there is none."""
+    assert data.label is not None
+    return np.array([*(str(one) for one in data.schema.classes or ()), ""])[data.label]
+
+
+def within(at: At, data: "Dataset", asked: Sequence[str]) -> "Dataset":
+    """The rows with the label of those alone that have these values, COLUMN=VALUE; the others have none."""
+    from dataclasses import replace
+
+    kept = np.ones(len(data), bool)
+    for text in asked:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise UsageError(f"{text!r} is no COLUMN=VALUE.", where="--within", fix="Write --within COLUMN=VALUE.")
+        cells = column_of(at, data, name, "--within")
+        if value not in cells:
+            listed = [one for one in np.unique(cells).tolist() if one]
+            raise UsageError(f"the column {name!r} has no {value!r}.", where="--within", fix=nearest(value, listed))
+        kept &= cells == value
+    assert data.label is not None
+    return replace(data, label=np.where(kept, data.label, -1).astype(data.label.dtype))
+
+
+def unlike_types(at: At, data: "Dataset", groups: "list[np.ndarray]", names: tuple[str, str]) -> str:
+    """A warning where two groups of cells hold the types of the run in other shares; else nothing."""
+    from latens.verbs._sources import remembered
+
+    source = at.trained.facts.get("read_with") if at.run is None else at.run.info["data"]
+    name = remembered(source).get("label")
+    if name is None or name == data.label_name:
+        return ""
+    try:
+        types = column_of(at, data, name, "--column")
+    except LatensError:  # rows without the types of the run
+        return ""
+    found = sorted({*np.concatenate([types[rows] for rows in groups]).tolist()} - {""})
+    counts = np.array([[np.sum(types[rows] == one) for one in found] for rows in groups], np.float64)
+    if len(found) < 2 or (counts.sum(axis=1) == 0).any():
+        return ""
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    # Within three standard errors a difference of two shares may be chance.
+    middle = counts.sum(axis=0) / counts.sum()
+    error = np.sqrt(middle * (1.0 - middle) * (1.0 / counts.sum(axis=1)).sum())
+    away = np.abs(shares[0] - shares[1])
+    if away.sum() / 2.0 <= UNLIKE or not (away > 3.0 * error).any():
+        return ""
+    most = int(away.argmax())
+    what = (
+        f"{shares[0, most]:.0%} of {names[0]} and {shares[1, most]:.0%} of {names[1]} are {found[most]}, so genes may"
+    )
+    return f"warning: {what} differ because types do; --within {name}={found[most]} compares these alone"

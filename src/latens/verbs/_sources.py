@@ -63,6 +63,12 @@ def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def flags_of(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that `source_of` stored, of files their names without folders."""
+    found = _given(source)
+    return {flag: Path(value).name if flag in ("pair", "columns") else value for flag, value in found.items()}
+
+
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {flag: arguments[flag] for flag in _FLAGS if arguments.get(flag) is not None}
 

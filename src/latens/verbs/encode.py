@@ -9,6 +9,9 @@ from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work
 if TYPE_CHECKING:
     from latens.data import Dataset
 
+PROBABILITIES, PREDICTED = "class_probability", "predicted"
+"""The array with the probability of each class, and that with the name of the likeliest one."""
+
 
 class Encode(Verb):
     """Rows to latents: posterior means, log-variances, ELBO parts."""
@@ -35,16 +38,21 @@ class Encode(Verb):
         every = data.stream.parts() if isinstance(data, StreamDataset) else [data]
         found = [self.part(at, part, np.arange(len(part))) for part in every]
         arrays = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        table = {name: array for name, array in arrays.items() if name != PROBABILITIES}
         shapes = {name: list(array.shape) for name, array in arrays.items()}
-        listed = ", ".join(f"{n} {tuple(a.shape[1:])}" if a.ndim > 1 else n for n, a in arrays.items())
+        listed = ", ".join(
+            f"{n} {tuple(a.shape[1:])}" if a.ndim > 1 else n for n, a in arrays.items() if n[:12] != "probability_"
+        )
         rows = len(arrays["row_id"])
         if into:
             mean = arrays["mean"].reshape(rows, -1)
-            raw = annotated_bytes(at, {f"obsm/{CODES}": mean}, "posterior means of latents")
-            return Made(
-                raw=raw, value={"rows": rows, "obsm": CODES}, text=f"obsm[{CODES!r}] {mean.shape[1:]}, {rows} rows"
-            )
-        return Made(arrays=arrays, value={"rows": rows, "arrays": shapes}, text=f"{listed}, {rows} rows")
+            columns = {f"latens_{name}": arrays[name] for name in (PREDICTED, "probability") if name in arrays}
+            raw = annotated_bytes(at, {f"obsm/{CODES}": mean}, "posterior means of latents", columns)
+            text = f"obsm[{CODES!r}] {mean.shape[1:]}, {''.join(f'obs[{name!r}], ' for name in columns)}{rows} rows"
+            return Made(raw=raw, value={"rows": rows, "obsm": CODES, "obs": list(columns)}, text=text)
+        return Made(
+            arrays=arrays, table=table, value={"rows": rows, "arrays": shapes}, text=f"{listed}, {rows} rows"
+        )  # fmt: skip
 
     def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":
         """Encode rows in memory."""
@@ -70,10 +78,17 @@ class Encode(Verb):
             arrays |= named_steps(trained.schema.sequences, places, first)
         arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
         if evaluation.predicts_labels(trained.model):
-            arrays["class_probability"] = evaluation.label_probabilities(rows)
+            arrays |= _predicted(trained.classes, evaluation.label_probabilities(rows))
         if evaluation.has_clusters(trained.model):
             arrays["cluster"] = evaluation.cluster_probabilities(rows)
         if not trained.is_point:
             terms = evaluation.elbo_parts(rows, num_samples=self.num_samples)
             arrays |= {name: terms[name] for name in ("elbo", "log_likelihood", "kl")}
         return arrays
+
+
+def _predicted(classes: tuple[str, ...], share: "np.ndarray") -> "dict[str, np.ndarray]":
+    """The probabilities of classes, those of each by its name, and the likeliest class of each row with its own."""
+    named = {f"probability_{name}": share[:, k] for k, name in enumerate(classes)}
+    best = np.array([str(name) for name in classes])[share.argmax(axis=1)]
+    return {PROBABILITIES: share, PREDICTED: best, "probability": share.max(axis=1), **named}

@@ -119,13 +119,13 @@ class Evaluate(Verb):
     ) -> tuple[str, ...]:
         """What the numbers come to."""
         from latens.workflow.overfit import overfit_of
-        from latens.workflow.plain import better, cells_of, following, kind_of, learned
+        from latens.workflow.plain import better, cells_of, colours_of, following, kind_of, learned
 
         own, schema, lines = at.run is not None and at.knows(data), at.trained.schema, []
         info = {} if at.run is None else at.run.info
         rows = at.trained.facts.get("rows")
         if isinstance(rows, int):
-            lines.append(learned(rows, info.get("training_seconds")))
+            lines.append(learned(rows, info.get("training_seconds"), info.get("command_seconds")))
         given = {"split": source["split"], "held_out": found.held_out, "cells": cells_of(data, positions)}
         given |= {"each": found.cells, "classes": len(schema.classes or ())}
         metrics = found.to_json()
@@ -133,7 +133,8 @@ class Evaluate(Verb):
         if own and at.run is not None:
             lines.append(overfit_of(at.run.info, at.run.config, at.run.read_metrics(), metrics).line)
         if lines[-1]:
-            lines.append(following(kind_of(at.trained, data), at.name, after="evaluate"))
+            colours = colours_of(types=data.label is not None, batches=bool(at.trained.schema.conditions))
+            lines.append(following(kind_of(at.trained, data), at.name, after="evaluate", colours=colours))
         return tuple(line for line in lines if line)
 
     def _source(self, data: "Dataset", split: str, rows: int) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from latens.errors import UsageError
 from latens.verbs.animate import low_and_high
 from latens.verbs.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, whole
 
+MOST_NAMES = 100
+"""Names of a column that colours rows."""
 _PLANE = "the latent plane, of models with two units"
 _EDGES = "probabilities at the edges (default 0.05,0.95)"
 
@@ -51,7 +53,7 @@ class Figures(Verb):
         # Real pixels need rows too, for their scale.
         needs_rows = "rows" in needs or at.trained.schema.kind == "real"
         has_data = self.data is not None or at.run is not None or at.trained.facts.get("data") in KNOWN
-        data = at.load(every=False) if has_data and needs_rows else None
+        data = _coloured(at) if has_data and needs_rows else None
         folder = at.out
         words = f"write the pictures of {at.name} into {folder}; nothing was written"
         yield Would(words, {"folder": str(folder)})
@@ -82,3 +84,20 @@ class Figures(Verb):
         lines += [f"  {path}" for path in files if path.suffix == ".png"]
         value = {"folder": str(folder), "files": [str(path) for path in files]}
         return Made(arrays=tables, value=value, text="\n".join(lines))
+
+
+def _coloured(at: At) -> Any:
+    """Load the rows; a label that --label names colours them with its own names, unless the model reads labels."""
+    named = at.given.get("label")
+    own = named is not None and not at.trained.classes
+    data = at.load(every=False, own_classes=own)
+    if named is None or data.label is None:
+        return data
+    classes = data.schema.classes or ()
+    if not (data.label >= 0).any():
+        fix = f"It knows {', '.join(map(str, at.trained.classes[:5]))}."
+        raise UsageError("this column has none of the names that the model reads.", where=f"--label {named}", fix=fix)
+    if own and len(classes) > MOST_NAMES:
+        what = f"this column has {len(classes):,} names, and a colour each for at most {MOST_NAMES}."
+        raise UsageError(what, where=f"--label {named}", fix="Name a column of few names.")
+    return data

@@ -149,9 +149,12 @@ class Contrast(NamedTuple):
         return (self.discoveries <= fdr) & (self.probability > 0.5)
 
     def order(self, fdr: float) -> Int[np.ndarray, " genes"]:
-        r"""The genes as listed: those called first, by $|\beta| - 2$ deviations, rarely measured ones after."""
-        rare = np.maximum(*self.shown) < RARE
-        return np.lexsort((2.0 * self.deviation - np.abs(self.fold), rare, ~self.called(fdr)))
+        r"""The genes as listed: those called by $|\beta| - 2$ deviations, rare ones last; others by probability."""
+        called = self.called(fdr)
+        rare = called & (np.maximum(*self.shown) < RARE)
+        size = np.abs(self.fold)
+        least = np.where(called, 2.0 * self.deviation - size, -self.probability)
+        return np.lexsort((-size, least, rare, ~called))
 
 
 def contrast(

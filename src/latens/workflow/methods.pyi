@@ -71,6 +71,7 @@ class Methods:
         data: Any,
         groups: str,
         column: str | None = None,
+        within: list[str] | None = None,
         delta: float = 0.25,
         fdr: float = 0.05,
         own: bool = False,

@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
 SURE = 2.0
 """Standard errors from which a difference is named as one."""
+MUCH_MORE = 60.0
+"""Seconds beyond training from which on the time of a whole command is said."""
 
 Numbers = Mapping[str, Mapping[str, Any]]
+
+
+def colours_of(*, types: bool, batches: bool) -> list[str]:
+    """What a map of cells is coloured by."""
+    return ["type"] * types + ["batch"] * batches
 
 
 def kind_of(trained: "TrainedModel", data: Dataset) -> str:
@@ -42,9 +49,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def learned(rows: int, seconds: float | None) -> str:
-    """How many rows a model was made from, and in what time."""
-    return f"Learned from {rows:,} rows" + (f" in {duration(seconds)}." if seconds is not None else ".")
+def learned(rows: int, seconds: float | None, whole: float | None = None) -> str:
+    """How many rows a model was made from, and in what time: of training, and of all where that is more."""
+    # seconds: of training. whole: of the command, with reading, compiling and measuring.
+    if seconds is None:
+        return f"Learned from {rows:,} rows."
+    more = whole is not None and whole - seconds >= MUCH_MORE
+    return f"Learned from {rows:,} rows in {duration(seconds)}{f' ({duration(whole or 0.0)} in all)' * more}."
 
 
 def cells_of(data: Dataset, positions: Sequence[int] | Any) -> float:
@@ -130,8 +141,9 @@ def _by(metrics: Numbers, gain: Mapping[str, Any], value: float, cells: float, o
     return f"{'cells' if over.endswith('column') else 'values'} {share} {more} likely than {over}."
 
 
-def following(kind: str, run: str, *, after: str = "fit", soft: bool = False) -> str:
+def following(kind: str, run: str, *, after: str = "fit", soft: bool = False, colours: Sequence[str] = ()) -> str:
     """What to open or type next, by kind of data and by what was just done."""
+    # colours: what a map of cells has a colour for.
     # soft: pictures whose draws are mostly noise of single pixels, so that means show more.
     here = shlex.quote(run)
     look = f"latens explore {here}"
@@ -141,7 +153,10 @@ def following(kind: str, run: str, *, after: str = "fit", soft: bool = False) ->
     if kind == "table":
         first, why = (look, "  (What if: fix columns, see the rest)") if after == "fit" else (new, "  (new rows)")
     elif kind == "cells":
-        first, why = f"latens figures {here}", "  (all codes at a glance, by type and batch)"
+        first, why = (
+            f"latens figures {here}",
+            f"  (all codes at a glance{', by ' * bool(colours)}{' and '.join(colours)})",
+        )
     elif after == "fit":
         first, why = (look, "  (drag a point, see it change)") if kind == "numbers" else (new, f"  or  {look}")
     else:

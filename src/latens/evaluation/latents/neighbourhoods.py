@@ -65,15 +65,22 @@ def mixed(
 ) -> Float[np.ndarray, " m"]:
     r"""The share of neighbours of other batches over what is expected, as numbers a cell whose mean that ratio is."""
     # Expected of a cell: the share of other batches among the other cells of its type, where types are known, since
-    # batches need not hold the same types. The ratio of means M has the error of the mean of $M + (o_i - M e_i) / \bar
-    # e$ (the delta method). No number where only one batch is there.
-    kind = np.zeros(len(near), np.int64) if kind is None else kind
-    observed = (batch[near] != batch[:, None]).mean(axis=1)
+    # batches need not hold the same types. Then cells without a type are no neighbours, as no type expects them. The
+    # ratio of means M has the error of the mean of $M + (o_i - M e_i) / \bar e$ (the delta method). No number where
+    # only one batch is there.
+    kind = np.zeros(len(near), np.int64) if kind is None or (kind < 0).all() else kind
+    known = kind[near] >= 0
+    kept = (kind >= 0) & known.any(axis=1)
+    others = (batch[near] != batch[:, None]) & known
+    observed = others[kept].sum(axis=1) / known[kept].sum(axis=1)
     expected = np.zeros(len(near))
-    for one in np.unique(kind):
+    for one in np.unique(kind[kind >= 0]):
         rows = np.flatnonzero(kind == one)
-        others = len(rows) - np.bincount(batch[rows])[batch[rows]]
-        expected[rows] = others / max(len(rows) - 1, 1)
+        away = len(rows) - np.bincount(batch[rows])[batch[rows]]
+        expected[rows] = away / max(len(rows) - 1, 1)
+    expected = expected[kept]
+    if not len(expected):
+        return np.zeros(0)
     mean = expected.mean()
     if not mean > 0.0:
         return np.zeros(0)
@@ -98,8 +105,9 @@ def neighbourhoods(codes: Float[np.ndarray, "n k"], told: Told, what: str) -> di
         words = f"cells whose type is the commonest of {count} neighbours; {what}"
         made["type_agreement"] = Estimate.of(same_type(near, told.kind), num_samples=1, protocol=words)
     if told.batch is not None and len(rows := mixed(near, told.batch, told.kind)):
-        words = f"share of {count} neighbours of other batches over that among cells"
-        words += f"{'' if told.kind is None else ' of the type'}: 1 mixed, 0 apart; {what}"
+        typed = 0.0 if told.kind is None else float((told.kind >= 0).mean())
+        words = f"share of {count} neighbours of other batches over that among cells{' of the type' if typed else ''}"
+        words += f"{', of cells with a type' if 0.0 < typed < 1.0 else ''}: 1 mixed, 0 apart; {what}"
         made["batch_mixing"] = Estimate.of(rows, num_samples=1, protocol=words)
     words = f"R^2 of a linear regression of log depth on the codes; {what}"
     found = explained(codes, told.depth)
