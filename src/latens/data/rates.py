@@ -202,7 +202,8 @@ def _kinds(
     rule: Rate, schema: Schema, x: np.ndarray, mask: np.ndarray | None, base: np.ndarray
 ) -> tuple[list[tuple[tuple[Any, ...], bool]], np.ndarray]:
     """The kinds of rows that there are, by their names and base, and the one of each row; None is a missing name."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names = [column.name for column in schema.columns or ()]
+    types: Sequence[ColumnType] = schema.types or ()
     places = [names.index(name) for name in rule.by]
     codes = np.asarray(x)[:, places].astype(np.int64)
     codes = codes if mask is None else np.where(np.asarray(mask)[:, places], codes, -1)

@@ -140,7 +140,7 @@ class Detect(Verb):
                 with np.errstate(divide="ignore"):
                     both = np.log(first) + np.log(blamed.p_value[:, 0])
                 oddest = np.argsort(both, kind="stable")[: self.top]
-                top, blamed = top[oddest], Blame(*(part[oddest] for part in blamed[:5]), blamed.stretch)
+                top, blamed = top[oddest], Blame._make([*(part[oddest] for part in blamed[:5]), blamed.stretch])
             arrays |= named_cells(blamed, looked, top)
         table = None
         if self.top is not None:  # 0 of the others
