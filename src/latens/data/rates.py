@@ -203,7 +203,7 @@ def _kinds(
 ) -> tuple[list[tuple[tuple[Any, ...], bool]], np.ndarray]:
     """The kinds of rows that there are, by their names and base, and the one of each row; None is a missing name."""
     names = [column.name for column in schema.columns or ()]
-    types: Sequence[ColumnType] = schema.types or ()
+    types: list[ColumnType] = list(schema.types or ())
     places = [names.index(name) for name in rule.by]
     codes = np.asarray(x)[:, places].astype(np.int64)
     codes = codes if mask is None else np.where(np.asarray(mask)[:, places], codes, -1)
