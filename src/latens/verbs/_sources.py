@@ -65,8 +65,9 @@ def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
 
 def flags_of(source: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that `source_of` stored, of files their names without folders."""
-    found = _given(source)
-    return {flag: Path(value).name if flag in ("pair", "columns") else value for flag, value in found.items()}
+    named = lambda flag, value: Path(value).name if flag in ("pair", "columns") else value  # noqa: E731
+    found = {flag: value for flag, value in _given(source).items() if not isinstance(value, dict)}
+    return {flag: named(flag, value) for flag, value in found.items()}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
