@@ -8,8 +8,8 @@ import pytest
 
 import latens
 from latens.config import override
-from latens.data import rates
-from latens.data.rules import rules_of
+from latens.data import equations, rates
+from latens.data.rules import computed, rules_of, solved
 from latens.recipes import get_recipe
 from latens.workflow.cells import blame
 
@@ -133,7 +133,7 @@ def test_samples_and_filled_cells_keep_it_and_mistakes_are_named() -> None:
     good = np.setdiff1d(np.arange(len(data)), rows)
     guess = np.array(data.x, np.float64)
     guess[:, names.index("price")] = 3.0
-    made, sure = rates.filled(rule, data.schema, guess, hidden)
+    made, sure, _ = rates.filled(rule, data.schema, guess, hidden)
     off = np.abs(made[good] - np.asarray(data.x)[good])  # half a cent is rounded up, or down as in binary
     assert off.max() <= 1
     assert (off > 0).mean() < 0.05
@@ -146,3 +146,30 @@ def test_samples_and_filled_cells_keep_it_and_mistakes_are_named() -> None:
     assert np.all(blamed.p_value[:, 0] < 2e-3)
     np.testing.assert_allclose(2 * (blamed.expected[:, 0] * 0.01 + (data.schema.types or ())[4].low),
                                frame["price"][rows], atol=0.011)  # fmt: skip
+
+
+def test_a_total_of_what_a_rate_gives_is_summed_after_it() -> None:
+    """New rows keep both, and so do two hidden cells of a row."""
+    frame, _ = rentals(limit=1e9)
+    extra = np.round(np.random.default_rng(7).gamma(2.0, 8.0, len(frame)), 2)
+    frame = frame.assign(extra=extra, total=np.round(frame["price"] + extra, 2))
+    for columns in (list(frame), [*list(frame)[::-1][1:], "total"]):
+        data = latens.load_data(frame[columns], label="none")
+        facts, names = rules_of(data), columns
+        assert [rule[0] for rule in facts["equations"]] == ["total"]
+        (rule,) = rates.read(facts["rates"])
+        drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+        made, beyond = computed(facts, data.schema, drawn)
+        cells = equations.numbers(made, data.schema)[~beyond]
+        price, more, total = (cells[:, names.index(name)] for name in ("price", "extra", "total"))
+        np.testing.assert_allclose(price + more, total, atol=0.0051)
+        assert not rates.broken_in(rule, data.schema, made)[~beyond].any()
+        hidden, guess = np.zeros(data.x.shape, bool), np.array(data.x, np.float64)
+        for name in ("price", "total"):
+            hidden[:, names.index(name)] = True
+            guess[:, names.index(name)] = 5.0
+        full, sure = solved(facts, data.schema, guess, hidden)
+        assert np.abs(full - np.asarray(data.x)).max() <= 1
+        assert sure[:, names.index("price")].all()
+        kept = computed(facts, data.schema, drawn, lambda name: name == "price")[0]
+        np.testing.assert_array_equal(kept[:, names.index("price")], drawn[:, names.index("price")])

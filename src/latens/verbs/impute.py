@@ -62,6 +62,7 @@ class Impute(Verb):
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
         from latens.data import equations, inapplicable, ordered, rates, weekdays
+        from latens.data.rules import solved
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
@@ -105,17 +106,10 @@ class Impute(Verb):
             for k in range(drawn.shape[1]):
                 drawn[:, k] = again(drawn[:, k])
         sure = np.zeros(hidden.shape, bool)
-        given = equations.read(trained.facts.get("equations")) if types is not None else ()
-        if given:
-            x, sure, _ = equations.solved(given, trained.schema, x, hidden)
+        if types is not None:
+            x, sure = solved(trained.facts, trained.schema, x, hidden)
             for k in range(drawn.shape[1]):
-                drawn[:, k] = equations.solved(given, trained.schema, drawn[:, k], hidden)[0]
-        rated = rates.placed(rates.read(trained.facts.get("rates")), trained.schema) if types is not None else []
-        for rule in rated:
-            x, own = rates.filled(rule, trained.schema, x, hidden)
-            sure |= own
-            for k in range(drawn.shape[1]):
-                drawn[:, k] = rates.filled(rule, trained.schema, drawn[:, k], hidden)[0]
+                drawn[:, k] = solved(trained.facts, trained.schema, drawn[:, k], hidden)[0]
         evaluation.finite(x, "x", where=at.name)
 
         def table(path: Path, number: int | None) -> "dict[str, np.ndarray]":
@@ -154,7 +148,11 @@ class Impute(Verb):
         )
         if sure.any():
             value["computed"] = int(sure.sum())
-            rule = [*equations.placed(given, trained.schema), *rated][0]
+            facts = trained.facts
+            rule = [
+                *equations.placed(equations.read(facts.get("equations")), trained.schema),
+                *rates.placed(rates.read(facts.get("rates")), trained.schema),
+            ][0]
             plain.append(f"Computed {sure.sum():,} of them from other cells: {rule.target} is {rule.words}.")
         if blank.any():
             value["inapplicable"] = int(blank.sum())

@@ -188,14 +188,12 @@ class Sample(Verb):
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         x, schema = found.x, at.trained.schema
-        from latens.data import equations, rates
+        from latens.data.rules import computed
 
         asked = " ".join(self.where or ())  # what is asked for is there
-        given = [one for one in equations.read(at.trained.facts.get("equations")) if one.target not in asked]
-        rated = [one for one in rates.read(at.trained.facts.get("rates")) if one.target not in asked]
-        if given or rated:
-            x = rates.computed(rated, schema, equations.computed(given, schema, x)[0])[0]
-            text += _computed(at.trained)
+        if lines := _computed(at.trained, asked):
+            x = computed(at.trained.facts, schema, x, lambda name: name in asked)[0]
+            text += lines
         arrays = self._as_written(at, x)
         arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
         text += formula_note(known, at.out)
@@ -277,22 +275,19 @@ class Sample(Verb):
         """New rows that keep the rules of the data, and how many were drawn anew for that."""
         # Each row is drawn until its dates are in order and on days that the data have, and what others give lies on
         # its grid.
-        from latens.data import equations, rates, weekdays
+        from latens.data import weekdays
         from latens.data.ordered import broken_in, read
+        from latens.data.rules import computed
 
         schema, mixed = at.trained.schema, at.trained.schema.kind == "mixed"
         rules = read(at.trained.facts.get("ordered")) if mixed else ()
-        given = equations.read(at.trained.facts.get("equations")) if mixed else ()
-        rated = rates.read(at.trained.facts.get("rates")) if mixed else ()
+        given = mixed and bool(_computed(at.trained))
         closed = weekdays.read(at.trained.facts.get("weekdays")) if mixed else ()
 
         def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
             arrays, wrong = self._drawn(at, n, codes, again), np.zeros(n, bool)
             if given:
-                arrays["x"], wrong = equations.computed(given, schema, arrays["x"])
-            if rated:
-                arrays["x"], beyond = rates.computed(rated, schema, arrays["x"])
-                wrong |= beyond
+                arrays["x"], wrong = computed(at.trained.facts, schema, arrays["x"])
             if rules or closed:
                 wrong |= broken_in(rules, schema, arrays["x"])
                 wrong |= weekdays.broken_in(closed, schema, arrays["x"]).any(axis=1)
@@ -336,15 +331,17 @@ class Sample(Verb):
         )
 
 
-def _computed(trained: "TrainedModel") -> str:
-    """A line for each column that is computed from others."""
+def _computed(trained: "TrainedModel", asked: str = "") -> str:
+    """A line for each column that is computed from others, but those that are asked for."""
     from latens.data import equations, rates
 
     rules = [
         *equations.placed(equations.read(trained.facts.get("equations")), trained.schema),
         *rates.placed(rates.read(trained.facts.get("rates")), trained.schema),
     ]
-    return "".join(f"\n{one.target} is computed, as in the data: {one.words}" for one in rules)
+    return "".join(
+        f"\n{one.target} is computed, as in the data: {one.words}" for one in rules if one.target not in asked
+    )
 
 
 def _class_of(trained: "TrainedModel", name: str) -> int:
