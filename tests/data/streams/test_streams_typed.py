@@ -105,7 +105,10 @@ def test_the_schema_and_the_rows_are_those_of_the_table_in_memory(tmp_path, colu
             "took": "duration/hours",
         }  # fmt: skip
     assert all(same(getattr(streamed, name), getattr(memory, name)) for name in FIELDS)
-    assert streamed.notes == memory.notes
+    # Rows on disk say how many cells lie beyond the training rows, and rows in memory also which ones.
+    which = " (share 3.13171)"
+    assert streamed.notes == tuple(note.replace(which, "") for note in memory.notes)
+    assert sum(which in note for note in memory.notes) == (columns is None)
     parts = list(streamed.stream.parts())
     assert all(same(np.concatenate([getattr(p, name) for p in parts]), getattr(memory, name)) for name in FIELDS)
 
