@@ -108,7 +108,7 @@ def test_one_cloud_of_photographs_has_no_groups(browser: Browser, photo_page: Pa
     browser.until("latens.app.groups.length >= 2")
     rows = "Uint32Array.from({ length: 20 }, (_, i) => 2 * i + k)"
     kept = f"latens.app.groups = [0, 1].map((k) => ({{ name: `g${{k}}`, rows: {rows} }}));"
-    browser.run(f"{kept} latens.app.set({{ groups: 1 }})")
+    browser.run(f"{kept} latens.app.set({{ groups: latens.app.state.groups + 1 }})")
     browser.until("document.querySelector('[aria-label=Groups]').textContent.includes('g1')")  # not those found before
     browser.until("document.querySelectorAll('.group .thumb').length === 12")
     few = (
