@@ -153,7 +153,8 @@ def test_a_total_of_what_a_rate_gives_is_summed_after_it() -> None:
     frame, _ = rentals(limit=1e9)
     extra = np.round(np.random.default_rng(7).gamma(2.0, 8.0, len(frame)), 2)
     frame = frame.assign(extra=extra, total=np.round(frame["price"] + extra, 2))
-    for columns in (list(frame), [*list(frame)[::-1][1:], "total"]):
+    # Where the total comes first, price = total - extra is found: it is turned, as the price has a rate.
+    for columns in (list(frame), [*list(frame)[::-1][1:], "total"], ["total", *list(frame)[:-1]]):
         data = latens.load_data(frame[columns], label="none")
         facts, names = rules_of(data), columns
         assert [rule[0] for rule in facts["equations"]] == ["total"]

@@ -9,12 +9,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from browser_fixtures import Browser
 from page_fixtures import settled, state
 from scipy import special
 from server_fixtures import FILES, HOSTILE, ask, rested  # noqa: F401 (each test may ask as often as it likes)
 
+from latens.config import override
 from latens.data import Preparation, load
 from latens.data.columns import ColumnType, number_type
 from latens.data.conditions import conditions_of
@@ -28,6 +30,8 @@ from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import BINS, MOST_QUESTION, answers, edges_of, masses, whatif_columns
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
 from latens.workflow.explain import explain
 from latens.workflow.trained import TrainedModel
 
@@ -429,3 +433,39 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         assert cells[2] in ("the same", "another")
         assert np.datetime64(cells[6]) >= np.datetime64(int(DAY.low), "D")
         assert browser.errors() == []
+
+
+def test_a_column_that_others_give_is_exact_where_they_are_known() -> None:
+    rng = np.random.default_rng(0)
+    hours, kind = rng.integers(1, 30, 400) / 2, rng.choice(["city", "cargo"], 400)
+    price = np.round(hours * np.where(kind == "cargo", 7.0, 4.0), 2)
+    extra = np.round(rng.gamma(2.0, 8.0, 400), 2)
+    frame = pd.DataFrame({"kind": kind, "hours": hours, "price": price, "extra": extra, "total": price + extra})
+    data = load(frame, label="none")
+    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    found, described = answers(trained), whatif_columns(trained)
+    assert found is not None
+    assert described is not None
+    assert [one.get("computed") for one in described] == [
+        None, None, "'hours' times one of 2 rates from 4 to 7 that 'kind' gives", None, "price + extra"]  # fmt: skip
+
+    def told(question: dict[str, Any]) -> dict[int, dict[str, Any]]:
+        return {one["column"]: one for one in json.loads(found(json.dumps(question).encode()))["columns"]}
+
+    cargo = described[0]["levels"].index("cargo")
+    assert not any("exact" in one for one in told({"given": []}).values())
+    assert not any("exact" in one for one in told({"given": [[1, "3"]]}).values())  # the rate is not known
+    answer = told({"given": [[0, cargo], [1, "3"]]})
+    assert (float(answer[2]["exact"]), answer[2]["mean"]) == (21.0, pytest.approx(21.0))
+    assert sum(answer[2]["shares"]) == pytest.approx(1.0)
+    assert "exact" not in answer[4]
+    assert float(told({"given": [[0, cargo], [1, "3"], [3, "5.5"]]})[4]["exact"]) == 26.5
+    assert float(told({"given": [[2, "21"], [3, "5.5"]]})[4]["exact"]) == 26.5
+    # Of a row with another number of hours the price and the total follow.
+    row = np.asarray(data.x)[5].tolist()
+    more = told({"row": row, "given": [[1, "3"]]})
+    rate = 7.0 if kind[5] == "cargo" else 4.0
+    assert float(more[2]["exact"]) == 3 * rate
+    assert float(more[4]["exact"]) == pytest.approx(3 * rate + extra[5])
+    assert (float(more[4]["was"]["exact"]), more[4]["moved"]) == (pytest.approx(price[5] + extra[5]), 1.0)
+    assert more[0]["moved"] < 1.0

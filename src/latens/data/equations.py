@@ -1,7 +1,7 @@
 """Columns that others give exactly: total = quantity × unit_price × (1 − discount)."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, combinations_with_replacement, product
 from typing import Any, NamedTuple, TypeAlias
 
@@ -333,6 +333,23 @@ def _in_turn(kept: Sequence[Equation]) -> Iterator[Equation]:
         one = next(one for one in left if not targets & set(one.columns))
         left.remove(one)
         yield one
+
+
+def turned(rules: Sequence[Equation], otherwise: Mapping[str, str]) -> tuple[Equation, ...]:
+    """The equations with those differences whose target another column gives written as the sum that they are of."""
+    # otherwise: the column that gives each of these targets.
+    made = list(rules)
+    edges = [Equation(target, ((base, "x", 1, 0.0),), 1.0, 0.0, 0, 0) for target, base in otherwise.items()]
+    for at, one in enumerate(rules):
+        plus = [term for term in one.terms if term[1:3] == ("x", 1)]
+        if one.target not in otherwise or one.factor or one.rate or len(plus) != 1 or len(one.terms) < 2:
+            continue
+        (name, _, _, half), given = plus[0], {other.target for other in made}
+        others = tuple((term, form, -sign, own) for term, form, sign, own in one.terms if term != name)
+        whole = one._replace(target=name, terms=((one.target, "x", 1, one.within), *others), within=max(half, 1e-9))
+        if name not in given and name not in otherwise and not _circular(whole, [*made[:at], *made[at + 1 :], *edges]):
+            made[at] = whole
+    return tuple(_in_turn(made))
 
 
 def targets_of(rules: Sequence[Equation], schema: Schema) -> Bool[np.ndarray, " columns"]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import equations, gaps, inapplicable, ordered, rates, weekdays
+from latens.data import equations, gaps, implied, inapplicable, ordered, rates, weekdays
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
 
@@ -16,6 +16,7 @@ RULES = {
     "gaps": gaps.found_in,
     "equations": equations.found_in,
     "rates": rates.found_in,
+    "implied": implied.found_in,
     "weekdays": weekdays.found_in,
     "weekday_shares": weekdays.shares_in,
 }
@@ -24,10 +25,31 @@ RULES = {
 
 def rules_of(data: Dataset) -> dict[str, list[list[Any]]]:
     """Find the rules of the rows of a table, as a model file holds them."""
-    found = {name: [list(rule) for rule in of(data)] for name, of in RULES.items()}
-    exact = {target for target, *_ in found["equations"]}
-    found["rates"] = [rule for rule in found["rates"] if rule[0] not in exact]
-    return {name: rules for name, rules in found.items() if rules}
+    found = {name: of(data) for name, of in RULES.items() if name not in ("equations", "rates")}
+    found |= dict(zip(("equations", "rates"), numbers_of(data)))
+    return {name: [list(rule) for rule in rules] for name, rules in found.items() if rules}
+
+
+def numbers_of(data: Dataset) -> tuple[tuple[equations.Equation, ...], tuple[rates.Rate, ...]]:
+    """The equations and rates of a table, each column given by one of them."""
+    # price = total - extra, where the price has a rate: the total is computed from it, not the other way round.
+    rated = RULES["rates"](data)
+    exact = equations.turned(RULES["equations"](data), {one.target: one.base for one in rated})
+    given = {one.target for one in exact}
+    return exact, tuple(one for one in rated if one.target not in given)
+
+
+def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.ndarray:
+    """Which stored new rows break the order of dates, the days of the week or the names that go together."""
+    wrong = ordered.broken_in(ordered.read(facts.get("ordered")), schema, x)
+    wrong |= weekdays.broken_in(weekdays.read(facts.get("weekdays")), schema, x).any(axis=1)
+    return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x)
+
+
+def placed(facts: Mapping[str, Any], schema: Schema) -> list[equations.Equation | rates.Rate]:
+    """The equations and rates between columns that a table has."""
+    exact = equations.placed(equations.read(facts.get("equations")), schema)
+    return [*exact, *rates.placed(rates.read(facts.get("rates")), schema)]
 
 
 def computed(

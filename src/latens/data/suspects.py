@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data import rates, weekdays
+from latens.data import implied, rates, weekdays
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.equations import broken_by, numbers
-from latens.data.equations import found_in as equations_in
 from latens.data.inapplicable import found_in
 from latens.data.ordered import broken_in, pending_in
 from latens.data.ordered import found_in as ordered_in
+from latens.data.rules import numbers_of
 from latens.data.sparse import columns_of
 
 FEW_ROWS = 100
@@ -53,6 +53,8 @@ LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
 """From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 
 
+ALL_TOLD = 6
+"""Rows that are all named; of more the first ones are."""
 LOOK = "look at"
 """What stands in the sentences that name rows with a mistake."""
 FAR_SHARE, FAR_TIMES, FAR_RARE = 0.01, 2.0, 8.0
@@ -80,22 +82,29 @@ def suspicions(dataset: Dataset) -> list[str]:
         "elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it empty."
         for rule in found_in(dataset)
     ]
-    exact = set()
-    for one in equations_in(dataset):
-        exact.add(one.target)
+    exact, rated = numbers_of(dataset)
+    for one in exact:
         broken = broken_by(
             one, [c.name for c in schema.columns], numbers(dataset.x, schema, dataset.mask, dataset.outside)
         )
         rows = rows_in_words(dataset, np.flatnonzero(broken))
         look = f", and not in {one.broken}: {LOOK} {rows}" if one.broken else ""
         found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
-    for rule in rates.found_in(dataset):
-        if rule.target not in exact:
-            broken = rates.broken_in(rule, schema, dataset.x, dataset.mask, dataset.outside)
-            rows = ", ".join(str(name) for name in np.asarray(dataset.names)[np.flatnonzero(broken)[:LEAST_ROWS]])
-            look = f", and not in {rule.broken}: {LOOK} {rows}" if rule.broken else ""
+    for rule in rated:
+        rows = rows_in_words(
+            dataset, np.flatnonzero(rates.broken_in(rule, schema, dataset.x, dataset.mask, dataset.outside))
+        )
+        look = f", and not in {rule.broken}: {LOOK} {rows}" if rule.broken else ""
+        found.append(
+            f"Column {rule.target!r} is {rule.words} in {rule.rows - rule.broken} rows{look}. Samples keep it."
+        )
+    for rule in implied.found_in(dataset):
+        if rule.broken:
+            wrong = implied.broken_in([rule], schema, dataset.x, dataset.mask)
+            rows = rows_in_words(dataset, np.flatnonzero(wrong))
             found.append(
-                f"Column {rule.target!r} is {rule.words} in {rule.rows - rule.broken} rows{look}. Samples keep it."
+                f"Column {rule.words} in {rule.rows - rule.broken} rows, and not in {rule.broken}: {LOOK} {rows}. "
+                "Samples keep it."
             )
     for pair in ordered_in(dataset):
         if pair.broken:
@@ -233,11 +242,12 @@ def _a_slip(one: str, other: str) -> bool:
 
 
 def rows_in_words(dataset: Dataset, rows: np.ndarray) -> str:
-    """Name the first of some rows by their lines in the file, or by their ids."""
-    first = rows[:LEAST_ROWS]
+    """Name some rows by their lines in the file, or by their ids: all of a few, else the first ones."""
+    first = rows if len(rows) <= ALL_TOLD else rows[:LEAST_ROWS]
+    more = f" and {len(rows) - len(first)} more" if len(rows) > len(first) else ""
     if dataset.lines is not None:
-        return f"line{'s' * (len(first) > 1)} {', '.join(map(str, dataset.lines[first].tolist()))}"
-    return f"row {', '.join(str(name) for name in np.asarray(dataset.names)[first])}"
+        return f"line{'s' * (len(first) > 1)} {', '.join(map(str, dataset.lines[first].tolist()))}{more}"
+    return f"row {', '.join(str(name) for name in np.asarray(dataset.names)[first])}{more}"
 
 
 def _rows_of(dataset: Dataset, column: int, low: float, high: float) -> np.ndarray:

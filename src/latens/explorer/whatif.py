@@ -9,12 +9,13 @@ import equinox as eqx
 import jax
 import msgspec
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 from msgspec import Meta, Struct, structs, to_builtins
 
 from latens import evaluation
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
+from latens.data.rules import placed, solved
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation.samples.conditional import GivenShares, shares_given
@@ -61,7 +62,9 @@ def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
     if not _has_density(trained.model, len(schema.types)):
         return None
     pairs = list(zip(schema.columns or (), schema.types))[:MOST_COLUMNS]
-    return [{"name": column.name, "kind": one.kind, **_described(one)} for column, one in pairs]
+    given = {rule.target: {"computed": rule.words} for rule in placed(trained.facts, schema)}
+    return [{"name": name, "kind": one.kind, **_described(one), **given.get(name, {})}
+            for name, one in ((column.name, one) for column, one in pairs)]  # fmt: skip
 
 
 def _has_density(model: Any, columns: int) -> bool:
@@ -137,6 +140,7 @@ def answers(trained: Any) -> Answer | None:
     """Make what POST `given` computes for a model: every free column's distribution given those that are fixed."""
     # Of a row with cells changed the other columns are those of another such row, beside `was`, without the change;
     # `moved` is the total variation between both, and `own` the cell of the row.
+    # A column that others give is `exact` where these are fixed, or of a row: its one cell has all probability.
     # The answer holds `effective` of `draws` draws of z (as `latens sample --where` prints them), `probability` of what
     # is fixed, and `columns`: of each free one its place and `shares` of its names or bars; of a number or date also
     # `mean` (of a date as text) and `quantiles`, as text.
@@ -154,21 +158,33 @@ def answers(trained: Any) -> Answer | None:
         conditions = changed if before is None else _over(before, changed)
         found = _shares(trained, conditions)
         was = found if before is None or not fixed.any() else _shares(trained, before)
-        columns = []
+        columns, exact = [], _exact(trained, conditions, fixed)
+        old = exact if before is None or not fixed.any() else _exact(trained, before, np.zeros(len(fixed), bool))
         for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns)):
             if fixed[i]:
                 continue
-            told = {"column": i, **_distribution(shares, one)}
+            told = {"column": i, **_distribution(shares, one, exact.get(i))}
             if before is not None:
                 own = float(before.low[i])
                 apart = 0.5 * float(np.abs(shares / shares.sum() - was.columns[i] / was.columns[i].sum()).sum())
-                told |= {"was": _distribution(was.columns[i], one), "moved": apart}
+                apart = float(exact[i] != old[i]) if i in exact and i in old else apart
+                told |= {"was": _distribution(was.columns[i], one, old.get(i)), "moved": apart}
                 told |= {"own": texts_of(one, np.array([own]))[0] if np.isfinite(own) else ""}
             columns.append(told)
         told = {"effective": found.effective, "draws": found.draws, "columns": columns}
         return to_json(plain({**told, "probability": float(np.exp(found.log_probability))}))
 
     return answer
+
+
+def _exact(trained: Any, conditions: Conditions, fixed: Bool[np.ndarray, " columns"]) -> dict[int, float]:
+    """The cells of columns that the others give in the data, by their places, where these are known and it is not."""
+    x, known = conditions.low, np.isfinite(conditions.low) & (conditions.low == conditions.high)
+    schema: Schema = trained.schema
+    targets = {rule.target for rule in placed(trained.facts, schema)}
+    hidden = ~known | (np.array([column.name in targets for column in schema.columns or ()]) & ~fixed)
+    found, sure = solved(trained.facts, schema, np.where(known, x, 0.0)[None], hidden[None])
+    return {int(i): float(found[0, i]) for i in np.flatnonzero(sure[0])}
 
 
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
@@ -251,11 +267,15 @@ def _span(one: ColumnType) -> str:
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 
 
-def _distribution(shares: np.ndarray, one: ColumnType) -> dict[str, Any]:
-    """What the page shows of a column."""
+def _distribution(shares: np.ndarray, one: ColumnType, exact: float | None = None) -> dict[str, Any]:
+    """What the page shows of a column, whose cell may be exact."""
     evaluation.finite(shares, "probabilities of a column")
     if one.named:
         return {"shares": _by_name(shares, one)}
+    if exact is not None:
+        edges, text = edges_of(one), texts_of(one, np.array([exact]))[0]
+        bars = np.histogram([exact], edges)[0].astype(float).tolist()
+        return {"shares": bars, "mean": one.low + exact * one.step, "quantiles": [text] * len(QUANTILES), "exact": text}
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
     mean = float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
     shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]

@@ -39,7 +39,7 @@ class Explain(Verb):
         return self.checked_out(at.asked) if at.asked else None
 
     def __call__(self, at: At) -> Work:
-        from latens.data import equations, rates
+        from latens.data.rules import placed
         from latens.io.terminal import table
         from latens.workflow.explain import explain, target_of
 
@@ -58,9 +58,7 @@ class Explain(Verb):
         most = names[: sum(1 for v, e in zip(nats[:TOLD], errors) if v > 2.0 * e and v > LEAST * found.entropy)]
         plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
         plain = plain or [f"No column says anything about {self.target}."]
-        facts = at.trained.facts
-        every = [*equations.read(facts.get("equations")), *rates.read(facts.get("rates"))]
-        given = [one for one in every if one.target == self.target]
+        given = [one for one in placed(at.trained.facts, at.trained.schema) if one.target == self.target]
         plain = [
             f"{one.target} is {one.words}, in {one.rows - one.broken:,} of {one.rows:,} rows." for one in given
         ] + plain

@@ -61,8 +61,8 @@ class Impute(Verb):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        from latens.data import equations, inapplicable, ordered, rates, weekdays
-        from latens.data.rules import solved
+        from latens.data import inapplicable, ordered, weekdays
+        from latens.data.rules import placed, solved
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
@@ -148,11 +148,7 @@ class Impute(Verb):
         )
         if sure.any():
             value["computed"] = int(sure.sum())
-            facts = trained.facts
-            rule = [
-                *equations.placed(equations.read(facts.get("equations")), trained.schema),
-                *rates.placed(rates.read(facts.get("rates")), trained.schema),
-            ][0]
+            rule = placed(trained.facts, trained.schema)[0]
             plain.append(f"Computed {sure.sum():,} of them from other cells: {rule.target} is {rule.words}.")
         if blank.any():
             value["inapplicable"] = int(blank.sum())

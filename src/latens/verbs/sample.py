@@ -57,6 +57,7 @@ class Sample(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.conditions import parse_conditions
+        from latens.data.rules import placed
         from latens.verbs._files import formula_note, formulas, lines_of
         from latens.workflow.inputs import lacks_prior
 
@@ -107,6 +108,8 @@ class Sample(Verb):
             told["redrawn"] = redrawn
             text += f", {redrawn} of them drawn anew, as they broke a rule that the data keep"
         text += _computed(trained)
+        if mixed and (rules := placed(trained.facts, trained.schema)):
+            told["computed"] = {one.target: one.words for one in rules}
         if mixed and at.writes and self.gaps == "data" and trained.facts.get("gaps"):
             text += "\ncells are empty as often as in the data (--gaps none: whole rows)"
         if self.temperature != 1.0:
@@ -273,25 +276,19 @@ class Sample(Verb):
 
     def _in_order(self, at: At, n: int, codes: "np.ndarray | None") -> "tuple[dict[str, np.ndarray], int]":
         """New rows that keep the rules of the data, and how many were drawn anew for that."""
-        # Each row is drawn until its dates are in order and on days that the data have, and what others give lies on
-        # its grid.
+        # Each row is drawn until its dates are in order and on days that the data have, its names go together, and
+        # what others give lies on its grid.
         from latens.data import weekdays
-        from latens.data.ordered import broken_in, read
-        from latens.data.rules import computed
+        from latens.data.rules import broken_in, computed
 
-        schema, mixed = at.trained.schema, at.trained.schema.kind == "mixed"
-        rules = read(at.trained.facts.get("ordered")) if mixed else ()
+        schema, facts, mixed = at.trained.schema, at.trained.facts, at.trained.schema.kind == "mixed"
         given = mixed and bool(_computed(at.trained))
-        closed = weekdays.read(at.trained.facts.get("weekdays")) if mixed else ()
 
         def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
             arrays, wrong = self._drawn(at, n, codes, again), np.zeros(n, bool)
             if given:
-                arrays["x"], wrong = computed(at.trained.facts, schema, arrays["x"])
-            if rules or closed:
-                wrong |= broken_in(rules, schema, arrays["x"])
-                wrong |= weekdays.broken_in(closed, schema, arrays["x"]).any(axis=1)
-            return arrays, wrong
+                arrays["x"], wrong = computed(facts, schema, arrays["x"])
+            return arrays, wrong | broken_in(facts, schema, arrays["x"]) if mixed else wrong
 
         (arrays, wrong), redrawn = drawn(0), 0
         for again in range(1, MOST_TIMES + 1):
@@ -303,9 +300,9 @@ class Sample(Verb):
             arrays = {name: np.where(taken.reshape(-1, *[1] * (values.ndim - 1)), others[name], values)
                       for name, values in arrays.items()}  # fmt: skip
             wrong &= ~taken
-        if often := weekdays.read_shares(at.trained.facts.get("weekday_shares")) if mixed else ():
+        if often := weekdays.read_shares(facts.get("weekday_shares")) if mixed else ():
             moved = weekdays.spread(often, schema, arrays["x"], np.random.default_rng(self.seed))
-            worse = broken_in(rules, schema, moved) & ~broken_in(rules, schema, arrays["x"])
+            worse = broken_in(facts, schema, moved) & ~broken_in(facts, schema, arrays["x"])
             arrays["x"] = np.where(worse[:, None], arrays["x"], moved).astype(arrays["x"].dtype)
         if wrong.any():
             at.warn(f"{wrong.sum()} rows break a rule that the data keep, also after {MOST_TIMES} draws")
@@ -333,15 +330,10 @@ class Sample(Verb):
 
 def _computed(trained: "TrainedModel", asked: str = "") -> str:
     """A line for each column that is computed from others, but those that are asked for."""
-    from latens.data import equations, rates
+    from latens.data.rules import placed
 
-    rules = [
-        *equations.placed(equations.read(trained.facts.get("equations")), trained.schema),
-        *rates.placed(rates.read(trained.facts.get("rates")), trained.schema),
-    ]
-    return "".join(
-        f"\n{one.target} is computed, as in the data: {one.words}" for one in rules if one.target not in asked
-    )
+    rules = [one for one in placed(trained.facts, trained.schema) if one.target not in asked]
+    return "".join(f"\n{one.target} is computed, as in the data: {one.words}" for one in rules)
 
 
 def _class_of(trained: "TrainedModel", name: str) -> int:

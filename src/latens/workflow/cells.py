@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data import Dataset, equations, gaps, ordered, rates, weekdays
+from latens.data import Dataset, equations, gaps, implied, ordered, rates, weekdays
 from latens.data.columns import ColumnType
 from latens.data.suspects import MOST_NAMES, lone_values, misspelt
 from latens.errors import ConfigError
@@ -214,7 +214,8 @@ def blame(
             away[own, j] = distances(shares, one, data.x[rows[own], j] + outside[own, j])
         p[own[strange[rows[own], j]], j] = 0.0
         best = one.occurring(point(shares, one))
-        found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
+        low, high = (best, best) if one.kind == "category" else interval(shares, one, level)
+        found[:, own, j] = np.clip(best, low, high), low, high
     if stretch is None and len(rows) >= ENOUGH:
         stretch = np.array([_stretch(each[np.isfinite(each)]) for each in away.T])
     if stretch is not None:
@@ -259,7 +260,7 @@ def _misspelt(p: np.ndarray, data: Dataset, rows: np.ndarray, others: int) -> No
 
 
 def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
-    """Lower the p-values of dates in an order, or on a day of the week, that hardly any training row has."""
+    """Lower the p-values of dates and names that are together, or on a day of the week, as in hardly any row."""
     x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
     for rule, _, k in ordered.placed(ordered.read(trained.facts.get("ordered")), data.schema):
         wrong = ordered.broken_in([rule], data.schema, x, mask)
@@ -267,6 +268,10 @@ def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.
     for rule in weekdays.read(trained.facts.get("weekdays")):
         wrong = weekdays.broken_in([rule], data.schema, x, mask)
         p[wrong] = np.minimum(p[wrong], (rule.broken + 1.0) / (rule.rows + 2.0))
+    for rule, i, k in implied.placed(implied.read(trained.facts.get("implied")), data.schema):
+        wrong = np.flatnonzero(implied.broken_in([rule], data.schema, x, mask))
+        odder = np.where(p[wrong, i] < p[wrong, k], i, k)  # of the two names
+        p[wrong, odder] = np.minimum(p[wrong, odder], 1.0 / (rule.rows + 2.0))
 
 
 def _against_equations(

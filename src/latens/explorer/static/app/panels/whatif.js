@@ -57,7 +57,8 @@ function aboutOf({ writing }, mean) {
   return writing ? meanText(mean, writing) : format(mean);
 }
 
-function words(column, { shares, mean, quantiles }) {
+function words(column, { shares, mean, quantiles, exact }) {
+  if (exact) return `${exact}, computed: ${column.computed}`;
   if (!column.levels) {
     const [low, quarter, middle, three, high] = quantiles;
     return `mean ${aboutOf(column, mean)}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
@@ -71,7 +72,7 @@ function words(column, { shares, mean, quantiles }) {
 
 // What is said of a column where a row's cells are changed, beside the same without the change.
 function brief(column, one) {
-  if (column.levels) return words(column, one);
+  if (column.levels || one.exact) return words(column, one);
   return `mean ${aboutOf(column, one.mean)}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
 }
 
@@ -224,11 +225,15 @@ export function whatIfPanel(app) {
       if (fixed(place)) replace(shown, h("span", { class: "muted" }, "fixed"));
       else if (one?.was && answer.changed) {
         const by = `${percent(one.moved)} of it moves`;
-        const said = `${brief(columns[place], one)}; before ${brief(columns[place], one.was)}`;
+        const said = `${brief(columns[place], one)}; before ${one.was.exact ?? brief(columns[place], one.was)}`;
         replace(shown, chart(columns[place], one.shares, one.was.shares, "before"),
           h("span", {}, h("b", {}, by), `, row ${one.own || "empty"}: ${said}`));
       } else if (one?.was) replace(shown, h("span", {}, `row: ${one.own || "empty"}`));
-      else if (one) replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one)));
+      else if (one) {
+        const { computed } = columns[place];
+        const rule = computed && !one.exact ? `; in the data ${computed}` : "";
+        replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one) + rule));
+      }
       else replace(shown);
     });
     if (about !== null) why.style.order = lines[about].element.style.order;

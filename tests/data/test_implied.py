@@ -1,0 +1,122 @@
+"""Names that other names say: found with their mistakes, kept by samples, told by check and detect; both ways."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.config import override
+from latens.data import implied
+from latens.data.rules import broken_in, rules_of
+from latens.data.suspects import suspicions
+from latens.recipes import get_recipe
+from latens.workflow.cells import blame
+
+BREEDS = {"Labrador": "dog", "Poodle": "dog", "Siamese": "cat", "Persian": "cat", "Lop": "rabbit"}
+
+
+def animals(n: int = 600, *, seed: int = 0, wrong: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows with a breed that says the species, but in some rows, and a colour that says nothing."""
+    rng = np.random.default_rng(seed)
+    breed = rng.choice(list(BREEDS), n)
+    species = np.array([BREEDS[one] for one in breed])
+    rows = rng.choice(np.flatnonzero(species == "cat"), wrong, replace=False)
+    species[rows] = "dog"
+    weight = np.round(np.where(species == "dog", 20.0, 4.0) * np.exp(rng.normal(0, 0.1, n)), 1)
+    colour = rng.choice(["black", "brown", "white"], n)
+    return pd.DataFrame({"species": species, "breed": breed, "colour": colour, "weight": weight}), np.sort(rows)
+
+
+def found(frame: pd.DataFrame) -> tuple[implied.Implied, ...]:
+    return implied.found_in(latens.load_data(frame, label="none"))
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 4])
+def test_the_names_and_the_mistakes_are_found_exactly(wrong: int) -> None:
+    frame, rows = animals(wrong=wrong)
+    (rule,) = found(frame)
+    assert (rule.by, rule.column, rule.rows, rule.broken) == ("breed", "species", 600, wrong)
+    assert dict(rule.pairs) == BREEDS
+    data = latens.load_data(frame, label="none")
+    np.testing.assert_array_equal(np.flatnonzero(implied.broken_in([rule], data.schema, data.x)), rows)
+    said = [one for one in suspicions(data) if "says" in one]
+    assert len(said) == (wrong > 0)
+    if wrong == 4:
+        at = ", ".join(map(str, rows))
+        assert said == [f"Column 'breed' says 'species' ('Labrador': 'dog') in 596 rows, and not in 4: look at row {at}. "
+                        "Samples keep it."]  # fmt: skip
+
+
+def test_the_order_of_rows_and_of_columns_changes_nothing() -> None:
+    frame, _ = animals(wrong=3)
+    other = frame.sample(frac=1.0, random_state=1)[["weight", "breed", "colour", "species"]]
+    (one,), (two,) = found(frame), found(other)
+    assert (one.by, one.column, set(one.pairs), one.rows) == (two.by, two.column, set(two.pairs), two.rows)
+
+
+@pytest.mark.parametrize("kind", ["independent", "many mistakes", "often", "few rows", "one name"])
+def test_what_names_do_not_say_is_not_told(kind: str) -> None:
+    frame, _ = animals(60 if kind == "few rows" else 600)
+    rng = np.random.default_rng(1)
+    if kind == "many mistakes":
+        frame.loc[rng.choice(600, 40, replace=False), "species"] = rng.choice(["dog", "cat", "rabbit"], 40)
+    if kind == "independent":
+        frame["species"] = rng.permutation(frame["species"])
+    elif kind == "often":  # 95 of 100 Lops are rabbits: so are they, and not by mistake
+        lop = np.flatnonzero(frame["breed"] == "Lop")
+        frame.loc[rng.choice(lop, len(lop) // 20, replace=False), "species"] = "hare"
+    elif kind == "one name":
+        frame["species"] = np.where(rng.random(len(frame)) < 0.005, "cat", "dog")
+    assert found(frame) == ()
+
+
+def test_of_independent_names_none_say_each_other() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        columns = {f"c{j}": rng.choice(list("abcdef"[: j + 2]), 400, p=rng.dirichlet(np.ones(j + 2))) for j in range(4)}
+        assert found(pd.DataFrame(columns)) == ()
+
+
+def test_codes_and_their_names_are_told_once() -> None:
+    """Two columns that say each other: one rule, and rows without a name in one of them break nothing."""
+    frame, _ = animals()
+    frame["code"] = frame["breed"].map({one: f"B{k}" for k, one in enumerate(BREEDS)})
+    frame.loc[:9, "code"] = None
+    rules = {(one.by, one.column, one.broken) for one in found(frame)}
+    assert rules == {("breed", "species", 0), ("code", "species", 0), ("code", "breed", 0)}
+
+
+def test_samples_keep_it_and_one_of_both_names_is_blamed() -> None:
+    frame, rows = animals(wrong=5)
+    data = latens.load_data(frame, label="none")
+    trained = latens.train(latens.prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    names = [column.name for column in data.schema.columns or ()]
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    wrong = broken_in(trained.facts, data.schema, drawn)
+    own = [BREEDS[breed] != species for breed, species in zip(
+        np.array((data.schema.types or ())[1].values)[drawn[:, 1].astype(int)],
+        np.array((data.schema.types or ())[0].values)[drawn[:, 0].astype(int)])]  # fmt: skip
+    np.testing.assert_array_equal(wrong, own)
+    blamed = blame(trained, data, rows, others=480, cells=1, num_samples=2)
+    assert set(blamed.column[:, 0].tolist()) <= {names.index("species"), names.index("breed")}
+    assert np.all(blamed.p_value[:, 0] <= 1 / 400)
+    right = np.setdiff1d(np.arange(len(data)), rows)[:50]
+    free = trained.with_facts(implied=[])
+    for column in ("p_value", "column"):
+        one, other = (getattr(blame(each, data, right, others=480, num_samples=2), column) for each in (trained, free))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
+    frame, _ = animals(wrong=2)
+    data = latens.load_data(frame, label="none")
+    stored = rules_of(data)["implied"]
+    assert implied.read(stored) == implied.found_in(data)
+    bad = {0: "species", 1: 3, 2: [["Lop"]], 3: -1, 4: True}
+    for place, value in bad.items():
+        own = list(stored[0])
+        own[place] = value
+        assert implied.read([own]) == (), place
+    assert implied.read("no list") == implied.read([stored[0][:-1]]) == implied.read(None) == ()
+    unknown = implied.read([["breed", "species", [["Unknown", "dog"], ["Lop", "hare"]], 3, 0]])
+    assert not implied.broken_in(unknown, data.schema, np.asarray(data.x)).any()
