@@ -133,7 +133,7 @@ def test_samples_and_filled_cells_keep_it_and_mistakes_are_named() -> None:
     good = np.setdiff1d(np.arange(len(data)), rows)
     guess = np.array(data.x, np.float64)
     guess[:, names.index("price")] = 3.0
-    made, sure, _ = rates.filled(rule, data.schema, guess, hidden)
+    made, sure = rates.filled(rule, data.schema, guess, hidden)
     off = np.abs(made[good] - np.asarray(data.x)[good])  # half a cent is rounded up, or down as in binary
     assert off.max() <= 1
     assert (off > 0).mean() < 0.05

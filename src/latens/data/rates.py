@@ -273,8 +273,8 @@ def given_by(
 
 def filled(
     rule: Rate, schema: Schema, x: np.ndarray, hidden: Bool[np.ndarray, "n columns"]
-) -> tuple[np.ndarray, Bool[np.ndarray, "n columns"], Bool[np.ndarray, "n columns"]]:
-    """Stored rows whose hidden targets have a rate of rows like them; which of these known cells give; and all."""
+) -> tuple[np.ndarray, Bool[np.ndarray, "n columns"]]:
+    """Stored rows whose hidden targets have a rate of rows like them; and which of these known cells give."""
     names = [column.name for column in schema.columns or ()]
     k, of = names.index(rule.target), [names.index(name) for name in (rule.base, *rule.by)]
     rounded = np.where(hidden, np.round(np.asarray(x, np.float64)), x)
@@ -283,9 +283,7 @@ def filled(
     sure[:, k] = open_ & alone & ~hidden[:, of].any(axis=1)
     made = np.array(x, np.float64)
     made[open_, k] = place[open_]
-    every = np.zeros(hidden.shape, bool)
-    every[:, k] = open_
-    return made, sure, every
+    return made, sure
 
 
 def computed(rules: Sequence[Rate], schema: Schema, x: np.ndarray) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:

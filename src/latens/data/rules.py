@@ -74,7 +74,8 @@ def solved(
     exact = equations.read(facts.get("equations"))
     x, sure, _ = equations.solved(exact, schema, x, hidden)
     for rule in rates.placed(rates.read(facts.get("rates")), schema):
-        x, own, filled = rates.filled(rule, schema, x, hidden & ~sure)
+        x, own = rates.filled(rule, schema, x, hidden & ~sure)
         sure |= own
-        x = equations.solved(exact, schema, x, hidden & ~sure & ~filled)[0]
+        x, own, _ = equations.solved(exact, schema, x, hidden & ~sure)
+        sure |= own
     return x, sure

@@ -182,7 +182,9 @@ class Impute(Verb):
         if types is None:
             found = evaluation.impute(rows, num_draws=self.draws or 0, num_samples=self.num_samples)
             return _Filled(some, found.mean, found.effective, found.draws, [], 1.0)
-        shares, effective = conditionals(rows, types, num_samples=self.num_samples)
+        draws = at.trained.draws(self.num_samples)
+        shares, effective = conditionals(rows, types, num_samples=draws)
+        effective = effective * (self.num_samples / draws)  # one exact draw counts as all
         if self.copula == "auto":
             pool = self._pool(at, types, data.cond)
         gappy = rows_at(data, some)

@@ -158,7 +158,7 @@ def given_rest(
         shown &= data.outside[rows] == 0
     shown[:, column] = False
     rest = trained.rows(replace(batch, mask=shown), seed=seed)
-    shares, _ = conditionals(rest, types, num_samples=num_samples)
+    shares, _ = conditionals(rest, types, num_samples=trained.draws(num_samples))
     return shares[column]
 
 

@@ -181,7 +181,7 @@ def surprises(
     rows = replace(trained.rows(batch, key=key), batch_size=batch_size)
     gaps = data.schema.kind == "real" and not mask.all()
     estimate = log_observed if gaps else evaluation.log_marginal
-    found = added - estimate(rows, num_samples=num_samples)
+    found = added - estimate(rows, num_samples=trained.draws(num_samples))
     strange = strange_rows(data)
     return np.where(strange if positions is None else strange[positions], np.inf, found)
 

@@ -51,7 +51,7 @@ def pooled(trained: TrainedModel, data: Dataset, key: Key, *, num_samples: int, 
     if not hidden.any():
         return Pool(copula, 0.5)
     batch = replace(trained.batch(data, held), mask=shown & ~hidden)
-    found, _ = conditionals(trained.rows(batch, key=key), types, num_samples=num_samples)
+    found, _ = conditionals(trained.rows(batch, key=key), types, num_samples=trained.draws(num_samples))
     x = np.asarray(data.x)[held]
     other = fill(own, x, shown & ~hidden, keys=data.row_id[held], seed=seed).shares
     each = [(hidden[:, j], j, one) for j, one in enumerate(types)]

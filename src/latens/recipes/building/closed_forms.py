@@ -228,6 +228,16 @@ def without_outputs(part: Any) -> Any:
     return part if times is None else eqx.tree_at(lambda p: p.network, part, times(0.0))
 
 
+def says_nothing(model: Any) -> bool:
+    """Whether a model that keeps the tree it began with is as `tree_alone` makes it: one draw of z is exact."""
+    decoder, prior = getattr(model, "decoder", None), getattr(model, "prior_part", None)
+    if not isinstance(decoder, Conditional) or not isinstance(prior, MixturePrior):
+        return False
+    head = decoder.head
+    parts = (prior.logits, prior.loc, prior.log_scale)  # a fitted prior has others
+    return isinstance(head, TreeHead) and not any(np.any(np.asarray(part)) for part in (head.more, *parts))
+
+
 def start_alone(model: Any) -> tuple[LatentModel, str] | None:
     """The closed form that a model began with, as a model of the same parts, and its name; None: it began with none."""
     if (tree := tree_alone(model)) is not None:
