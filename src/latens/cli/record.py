@@ -13,6 +13,8 @@ def record(context: Context) -> int:
     if not args.out:
         fix = "Add --out FILE.parquet."
         raise UsageError("is missing: it says where the recording goes.", where="--out", fix=fix)
+    import numpy as np
+
     from latens.worlds.record import check_path
     from latens.worlds.record import record as played
 
@@ -21,7 +23,7 @@ def record(context: Context) -> int:
     found = played(args.env, steps=args.steps, policy=args.policy, seed=args.seed, observe=observe)
     found.write(path)
     episodes, ended = int(found.episode.max()) + 1, int(found.terminated.sum())
-    lengths = [int(n) for n in _lengths(found.t)]
+    lengths = found.t[np.append(found.t[1:] == 0, True)].tolist()  # of every episode its last number
     following = f"latens fit {shlex.quote(args.out)} --recipe world --out {shlex.quote(f'runs/{Path(args.out).stem}')}"
     value = {
         "out": args.out, "env": args.env, "steps": found.steps, "episodes": episodes, "terminated": ended,
@@ -35,10 +37,3 @@ def record(context: Context) -> int:
     if not ended and found.world.limit is None:
         context.warn("no episode ended, and the environment has no limit of steps: `ModelEnv` needs a horizon.")
     return 0
-
-
-def _lengths(t):
-    """The steps of every episode: its last number."""
-    import numpy as np
-
-    return t[np.append(t[1:] == 0, True)]

@@ -38,9 +38,9 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         """How many columns an element takes."""
         return int(np.prod(self.shape, dtype=np.int64))
 
-    def columns(self, name: str) -> list[str]:
+    def columns(self, name: str, count: int | None = None) -> list[str]:
         """The names of these columns: the name itself where there is one, else with a number."""
-        return [name] if self.shape == () else [f"{name}_{i}" for i in range(self.size)]
+        return [name] if self.shape == () and count is None else [f"{name}_{i}" for i in range(count or self.size)]
 
     @property
     def width(self) -> int:
@@ -77,9 +77,7 @@ class World(Struct, frozen=True, forbid_unknown_fields=True):
     def observations(self) -> list[str]:
         """The columns of the observation."""
         space = self.observation
-        return (
-            [f"{OBSERVATION}_{i}" for i in range(space.n)] if space.kind == "discrete" else space.columns(OBSERVATION)
-        )
+        return space.columns(OBSERVATION, space.n if space.kind == "discrete" else None)
 
     @property
     def actions(self) -> list[str]:

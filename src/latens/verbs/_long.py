@@ -18,13 +18,6 @@ def sequences_of(schema: Schema) -> Sequences:
     return schema.sequences
 
 
-def new_places(rows: int, steps: int) -> Places:
-    """Places of rows that come from no table: they are counted, and their steps are."""
-    every = np.arange(rows)
-    line = np.full((rows, steps), -1)
-    return Places(every, 0 * every, np.zeros(rows), np.full(rows, steps), np.ones(rows, bool), line)
-
-
 def table_of(schema: Schema, arrays: Mapping[str, np.ndarray], places: Places | None) -> dict[str, np.ndarray]:
     """Rows as a long table: a line for each step, beside it what is said of the whole row."""
     found, x = sequences_of(schema), arrays["x"]

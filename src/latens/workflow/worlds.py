@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 
 from latens.data import Dataset, Schema, prepare_batch
 from latens.data.world import TERMINATED
@@ -14,6 +14,7 @@ from latens.distributions.steps import Steps
 from latens.errors import UsageError
 from latens.evaluation import Estimate
 from latens.evaluation.alarm import KEPT, RATE, Alarm, alarm_from, calibrated, densities, fit_alarm, threshold_of
+from latens.evaluation.samples.tables import area
 from latens.workflow.trained import TrainedModel
 
 
@@ -146,7 +147,7 @@ def ends_auc(
     score, end = said[mask[..., place]], ended[mask[..., place]]
     if end.all() or not end.any():
         return {}
-    value, error = area(score, end)
+    value, error = area(score[end], score[~end])
     protocol = "P(end) of a step from one draw given all before it and the step without its end"
     return {"termination_auc": Estimate(value, error, 1, len(end), unit="share", protocol=protocol, seed=seed)}
 
@@ -159,14 +160,3 @@ def _probabilities(model: Any, x: Any, mask: Any, cond: Any, keys: Any) -> Float
         return Steps(model.decoder.head, walk.outputs).mean()
 
     return jax.vmap(row)(x, mask, cond, keys)
-
-
-def area(score: Shaped[np.ndarray, " n"], end: Bool[np.ndarray, " n"]) -> tuple[float, float]:
-    """The area under the ROC curve, with ties counted half, and its standard error (Hanley & McNeil, 1982)."""
-    from scipy.stats import rankdata
-
-    ones, zeros = int(end.sum()), int((~end).sum())
-    value = float((rankdata(score)[end].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-    above, below = value / (2 - value), 2 * value**2 / (1 + value)
-    spread = value * (1 - value) + (ones - 1) * (above - value**2) + (zeros - 1) * (below - value**2)
-    return value, float(np.sqrt(max(spread, 0.0) / (ones * zeros)))

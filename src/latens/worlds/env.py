@@ -1,6 +1,6 @@
 """A trained model of an environment as an environment of Gymnasium: one, or many that step together."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import gymnasium
@@ -15,20 +15,6 @@ from latens.data.world import Space, World
 from latens.errors import UsageError
 from latens.evaluation.alarm import Alarm
 from latens.typing import Key
-
-
-class Simulator(Protocol):
-    """What an environment is made of: pure functions of one state, which are compiled and mapped over many."""
-
-    def init(self, observation: Float[Array, " d"] | None, key: Key) -> tuple[Any, Float[Array, " d"]]:
-        """A state, and what is seen of it; None draws how an episode begins."""
-        ...
-
-    def step(
-        self, state: Any, action: Float[Array, " a"], key: Key
-    ) -> tuple[Any, Float[Array, " d"], Float[Array, ""], Bool[Array, ""]]:
-        """The next state, what is seen of it, what was paid on the way, and whether the world ended there."""
-        ...
 
 
 class _Carry(NamedTuple):
@@ -56,9 +42,9 @@ def _keys(key: Key, count: Any, num: int) -> Any:
     return jax.random.split(jax.random.fold_in(key, count), num)
 
 
-def _begun(simulator: Any, starts: Any, key: Key, count: Any, num: int) -> _Carry:
-    """Begin all copies."""
-    return _begin(simulator, starts, _keys(key, count, num))
+def _picked(which: Any, new: Any, old: Any) -> Any:
+    """The first of two trees where a copy is one of these, else the second."""
+    return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
 
 
 def _begin(simulator: Any, starts: Any, keys: Any) -> _Carry:
@@ -68,6 +54,7 @@ def _begin(simulator: Any, starts: Any, keys: Any) -> _Carry:
     return _Carry(state, seen, blank, blank > 0)
 
 
+@eqx.filter_jit
 def _advance(
     simulator: Any, alarm: Alarm | None, carry: _Carry, actions: Any, key: Key, count: Any, horizon: Any
 ) -> Any:
@@ -79,20 +66,17 @@ def _advance(
     truncated = (clock >= horizon) & ~terminated
     went = _Carry(state, seen, clock, terminated | truncated)
     gone = carry.ended
-    pick = lambda new, old: jnp.where(gone.reshape(-1, *[1] * (new.ndim - 1)), new, old)  # noqa: E731
-    after = jax.tree.map(pick, fresh, went)
-    if alarm is None:
-        density = jnp.full(len(gone), jnp.inf)
-        outside = gone & ~gone
-    else:
-        density = jax.vmap(alarm.log_prob)(carry.seen, actions)
-        outside = (density < alarm.threshold) & ~gone
+    after = _picked(gone, fresh, went)
+    density = jnp.full(len(gone), jnp.inf) if alarm is None else jax.vmap(alarm.log_prob)(carry.seen, actions)
+    outside = (density < (-jnp.inf if alarm is None else alarm.threshold)) & ~gone
     reward = jnp.where(gone, 0.0, reward)
     return after, _Arrived(after.seen, reward, terminated & ~gone, truncated & ~gone, density, outside)
 
 
-_begin_compiled = eqx.filter_jit(_begun)
-_advance_compiled = eqx.filter_jit(_advance)
+@eqx.filter_jit
+def _begin_compiled(simulator: Any, starts: Any, key: Key, count: Any, num: int) -> _Carry:
+    """Begin all copies."""
+    return _begin(simulator, starts, _keys(key, count, num))
 
 
 def space_in(space: Space) -> gymnasium.Space:
@@ -134,14 +118,16 @@ class _Copies:
         self.count += 1
         return np.int32(self.count)
 
-    def begin(self, options: dict[str, Any] | None) -> np.ndarray:
-        """Reset every copy, or those of `reset_mask`."""
+    def begin(self, seed: int | None, options: dict[str, Any] | None, rng: Any = None) -> np.ndarray:
+        """Reset every copy, or those of `reset_mask`; a generator draws which of the given starts is taken."""
+        if seed is not None:
+            self.reseed(seed)
         options = options or {}
         strange = sorted(set(options) - {"start", "reset_mask"})
         if strange:
             raise UsageError(f"{strange[0]!r} is not known.", where="options", fix="Valid: start, reset_mask.")
         starts = options.get("start")
-        starts = None if starts is None else self.starts(starts)
+        starts = None if starts is None else self.starts(starts, rng)
         fresh = _begin_compiled(self.simulator, starts, self.key, self.counted(), self.num)
         mask = options.get("reset_mask")
         if mask is not None and self.carry is not None:
@@ -149,13 +135,12 @@ class _Copies:
             if chosen.shape != (self.num,) or chosen.dtype != bool:
                 what = f"reset_mask has shape {chosen.shape} and type {chosen.dtype}."
                 raise UsageError(what, where="options", fix=f"Give {self.num} truth values.")
-            pick = lambda new, old: jnp.where(chosen.reshape(-1, *[1] * (new.ndim - 1)), new, old)  # noqa: E731
-            fresh = jax.tree.map(pick, fresh, self.carry)
+            fresh = _picked(chosen, fresh, self.carry)
         self.carry = fresh
         return self.shown(fresh.seen)
 
-    def starts(self, rows: Any) -> np.ndarray:
-        """The observations that the copies begin at: one for all, or one for each, taken in turn."""
+    def starts(self, rows: Any, rng: Any = None) -> np.ndarray:
+        """The observations that the copies begin at: one for all, or one for each, taken in turn or drawn."""
         space = self.world.observation
         try:
             found = np.asarray(rows, np.float32)
@@ -165,7 +150,7 @@ class _Copies:
             fix = f"Give finite numbers of shape (n, {space.size}), or ({space.size},)."
             raise UsageError(f"shape {found.shape} is not a set of observations.", where="options['start']", fix=fix)
         found = space.coded(found.reshape(-1, space.size))
-        return found[np.arange(self.num) % len(found)]
+        return found[np.arange(self.num) % len(found) if rng is None else rng.integers(len(found), size=self.num)]
 
     def step(self, actions: Any) -> _Arrived:
         """Take one action for each copy."""
@@ -173,7 +158,7 @@ class _Copies:
             raise gymnasium.error.ResetNeeded("Call reset before step.")
         horizon = np.int32(self.horizon or 2**31 - 1)
         chosen = self.checked(actions)
-        self.carry, arrived = _advance_compiled(
+        self.carry, arrived = _advance(
             self.simulator, self.alarm, self.carry, chosen, self.key, self.counted(), horizon
         )
         return jax.device_get(arrived)
@@ -211,7 +196,23 @@ class _Copies:
         return clipped.reshape(self.num, *space.shape)
 
 
-class ModelEnv(gymnasium.Env):
+class _OfModel:
+    """What both environments say of their model."""
+
+    _copies: _Copies
+
+    @property
+    def world(self) -> World:
+        """What the recording said of the environment."""
+        return self._copies.world
+
+    @property
+    def alarm_rate(self) -> float | None:
+        """The share of honest steps that the alarm flags; None: no held-out step set it."""
+        return self._copies.rate
+
+
+class ModelEnv(_OfModel, gymnasium.Env):
     """A trained model of an environment as a `gymnasium.Env`: reward and end are the model's own.
 
     `info` holds `log_density`, the log density of the observation and the action that was taken there among the
@@ -238,20 +239,12 @@ class ModelEnv(gymnasium.Env):
         self, run: Any, *, horizon: int | None = None, temperature: float = 1.0, alarm_rate: float | None = None,
         alarm_steps: Any = None, render_mode: str | None = None,
     ) -> None:  # fmt: skip
-        _check_mode(render_mode)
+        if render_mode not in (None, "rgb_array"):
+            fix = "Valid: None and 'rgb_array'."
+            raise UsageError(f"{render_mode!r} is not known.", where="render_mode", fix=fix)
         self._copies = _Copies(run, 1, horizon, temperature, alarm_rate, alarm_steps)
         self.observation_space, self.action_space = self._copies.observation, self._copies.action
         self.render_mode, self._trail = render_mode, []
-
-    @property
-    def world(self) -> World:
-        """What the recording said of the environment."""
-        return self._copies.world
-
-    @property
-    def alarm_rate(self) -> float | None:
-        """The share of honest steps that the alarm flags; None: no held-out step set it."""
-        return self._copies.rate
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
@@ -267,13 +260,7 @@ class ModelEnv(gymnasium.Env):
             UsageError: Starts of another shape, or another option.
         """
         super().reset(seed=seed)
-        if seed is not None:
-            self._copies.reseed(seed)
-        if options and "start" in options:
-            rows = self._copies.starts(options["start"])
-            given = np.asarray(options["start"]).reshape(-1, *self.observation_space.shape)  # type: ignore[arg-type]
-            options = {**options, "start": given[int(self.np_random.integers(len(given)))]} if len(rows) else options
-        seen = self._one(self._copies.begin(options))
+        seen = self._one(self._copies.begin(seed, options, self.np_random))
         self._trail = [seen]
         return seen, {}
 
@@ -311,7 +298,7 @@ class ModelEnv(gymnasium.Env):
         return np.int64(seen[0]) if self.world.observation.kind == "discrete" else seen[0]
 
 
-class ModelVectorEnv(VectorEnv):
+class ModelVectorEnv(_OfModel, VectorEnv):
     """Many copies of a trained model of an environment, one compiled call a step.
 
     A copy whose episode has ended is reset by the next step, whose action it does not read, whose reward is 0 and
@@ -345,16 +332,6 @@ class ModelVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-    @property
-    def world(self) -> World:
-        """What the recording said of the environment."""
-        return self._copies.world
-
-    @property
-    def alarm_rate(self) -> float | None:
-        """The share of honest steps that the alarm flags; None: no held-out step set it."""
-        return self._copies.rate
-
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -372,9 +349,7 @@ class ModelVectorEnv(VectorEnv):
         """
         one = seed[0] if isinstance(seed, list | tuple) else seed
         super().reset(seed=one)
-        if one is not None:
-            self._copies.reseed(one)
-        return self._copies.begin(options), {}
+        return self._copies.begin(one, options), {}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Take an action in every copy.
@@ -392,8 +367,3 @@ class ModelVectorEnv(VectorEnv):
         infos = {"log_density": arrived.log_density, "outside": arrived.outside}
         seen = self._copies.shown(arrived.seen)
         return seen, arrived.reward.astype(np.float64), arrived.terminated, arrived.truncated, infos
-
-
-def _check_mode(mode: str | None) -> None:
-    if mode not in (None, "rgb_array"):
-        raise UsageError(f"{mode!r} is not known.", where="render_mode", fix="Valid: None and 'rgb_array'.")

@@ -19,9 +19,8 @@ from latens.evaluation.evidence.log_marginals import (
     WeightSummary,
     effective_sample_size,
     log_mean,
-    summarise,
 )
-from latens.evaluation.evidence.sequential import resampled
+from latens.evaluation.evidence.sequential import of_runs, resampled
 from latens.io.process import counted
 from latens.models import StateSpaceModel, StepNormals, StepState
 from latens.models.state_space import posterior_of
@@ -148,6 +147,4 @@ def _particles(model: Any, batch: Batch, key: Key, num_runs: int, particles: int
         return found.log_z, jnp.sum(found.smallest)
 
     log_z, sizes = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
-    summary = summarise(log_z)
-    value, unknown = jax.vmap(log_mean)(log_z), jnp.full(sizes.shape, jnp.nan)
-    return summary._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown, smoothed=value)
+    return of_runs(log_z, sizes)

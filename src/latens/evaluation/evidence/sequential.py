@@ -135,11 +135,13 @@ def _sequential(
         return log_z, jnp.min(jnp.sum(sizes, axis=0)), plan.length, jnp.mean(acceptance)
 
     log_z, sizes, count, acceptance = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
-    # The runs are the weights; what is effective and what smooth is said of the particles.
-    summary = summarise(log_z)
+    return of_runs(log_z, sizes), count, acceptance
+
+
+def of_runs(log_z: Float[Array, "B R"], sizes: Float[Array, " B"]) -> WeightSummary:
+    """The summary of rows whose runs are the weights; what is effective and what smooth is said of the particles."""
     value, unknown = jax.vmap(log_mean)(log_z), jnp.full(sizes.shape, jnp.nan)
-    summary = summary._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown, smoothed=value)
-    return summary, count, acceptance
+    return summarise(log_z)._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown, smoothed=value)
 
 
 def _particles(path: Path, count: int, *, key: Key) -> Place:

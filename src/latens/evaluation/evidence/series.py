@@ -26,6 +26,20 @@ def season_of(x: Float[np.ndarray, "n T d"], seen: Bool[np.ndarray, "n T d"]) ->
     return max(peaks, key=lambda lag: alike[lag] - 1e-3 * lag) if peaks else None
 
 
+def _means(x: Float[np.ndarray, "n T d"], seen: Bool[np.ndarray, "n T d"]) -> Float[np.ndarray, " d"]:
+    """The mean of what was seen of each column."""
+    return np.sum(np.where(seen, x, 0.0), axis=(0, 1)) / np.maximum(seen.sum(axis=(0, 1)), 1)
+
+
+def _filled(x: np.ndarray, seen: np.ndarray, season: int, means: np.ndarray) -> Float[np.ndarray, "n T d"]:
+    """Rows whose gaps are what was there a season before, or the mean of all rows."""
+    filled = np.where(seen, x, np.nan)
+    for t in range(x.shape[1]):
+        before = filled[:, t - season] if t >= season else means
+        filled[:, t] = np.where(np.isfinite(filled[:, t]), filled[:, t], before)
+    return filled
+
+
 @counted(steps=1, count=1)
 def seasonal_draws(
     x: Float[np.ndarray, "n T d"],
@@ -55,15 +69,12 @@ def seasonal_draws(
         UsageError: `steps` or `count` is below 1.
     """
     rng = np.random.default_rng(seed)
+    means = _means(x, seen)
     season = season if season is not None else season_of(x, seen) or 1
     season = max(1, min(season, int(ends.min())))
     made = np.zeros((len(x), count, steps, x.shape[2]))
-    means = np.sum(np.where(seen, x, 0.0), axis=(0, 1)) / np.maximum(seen.sum(axis=(0, 1)), 1)
     for row, end in enumerate(ends):
-        filled = np.where(seen[row, :end], x[row, :end], np.nan)
-        for t in range(end):  # a gap is what it was a season before, or the mean of all rows
-            before = filled[t - season] if t >= season else means
-            filled[t] = np.where(np.isfinite(filled[t]), filled[t], before)
+        filled = _filled(x[row : row + 1, :end], seen[row : row + 1, :end], season, means)[0]
         ahead = filled[end - season + np.arange(steps) % season]
         for column in range(x.shape[2]):
             there = seen[row, season:end, column] & seen[row, : end - season, column]
@@ -81,15 +92,8 @@ def series_baselines(
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """The log density of rows where each step is a Normal around what earlier steps say, in nats."""
     season = season_of(train, train_seen) or 1
-    means = np.sum(np.where(train_seen, train, 0.0), axis=(0, 1)) / np.maximum(train_seen.sum(axis=(0, 1)), 1)
-    lags = sorted({1, 2, season})
-    sides = []
-    for x, seen in ((train, train_seen), (test, test_seen)):
-        filled = np.where(seen, x, np.nan)
-        for t in range(x.shape[1]):
-            before = filled[:, t - season] if t >= season else np.broadcast_to(means, filled[:, t].shape)
-            filled[:, t] = np.where(np.isfinite(filled[:, t]), filled[:, t], before)
-        sides.append(filled)
+    means, lags = _means(train, train_seen), sorted({1, 2, season})
+    sides = [_filled(x, seen, season, means) for x, seen in ((train, train_seen), (test, test_seen))]
     naive = [np.concatenate([np.broadcast_to(means, x[:, :season].shape), x[:, :-season]], axis=1) for x in sides]
     longest = max(lags)
     read = [np.concatenate([x[:, longest - lag : x.shape[1] - lag] - means for lag in lags], axis=2) for x in sides]

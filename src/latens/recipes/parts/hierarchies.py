@@ -20,6 +20,7 @@ from latens.networks.convolutional import Convolution, TransposedConvolution
 from latens.networks.initial import first_weights
 from latens.networks.parts import channels_of, make_linear
 from latens.networks.pyramid import Bottleneck, Features, ToPixels, sizes_of, steps_between
+from latens.recipes.parts.options import refuse_others
 from latens.typing import Key
 
 KERNEL = 4
@@ -132,24 +133,12 @@ def _picture(schema: Schema, config: VAEConfig) -> tuple[int, ...]:
             fix="Use --recipe ladder-vae or default for such rows, or give rows of shape (height, width) or "
             "(height, width, 3).",
         )
-    network, posterior = config.network, config.posterior
-    refused = {
-        "network.kind": (network.kind, "conv", "Its networks are convolutions: use --set network=conv."),
-        "network.decoder_hidden": (network.decoder_hidden, None, "The way down mirrors network.hidden."),
-        "network.kernel_size": (network.kernel_size, 3, "Leave it out."),
-        "network.spectral_norm": (network.spectral_norm, False, "Leave it out."),
-        "network.drop_probability": (network.drop_probability, 0.0, "Leave it out."),
-        "network.weight_drop_probability": (network.weight_drop_probability, 0.0, "Leave it out."),
-        "network.encoder_output_activation": (network.encoder_output_activation, "identity", "Leave it out."),
-        "network.decoder_output_activation": (network.decoder_output_activation, "identity", "Leave it out."),
-        "network.encoder": (network.encoder, None, "Leave it out."),
-        "network.decoder": (network.decoder, None, "Leave it out."),
-        "posterior.levels": (posterior.levels, (), "Levels are network.blocks at each size: leave it out."),
-        "prior.kind": (config.prior.kind, "standard-normal", "The prior is the decoder's own: leave it out."),
-        "label.kind": (config.label.kind, "none", "Leave it out: it reads no labels."),
-        "likelihood.missing": (config.likelihood.missing, "at-random", "Leave it out."),
+    fixes = {
+        "network.kind": "Its networks are convolutions: use --set network=conv.",
+        "network.decoder_hidden": "The way down mirrors network.hidden.",
+        "network.drop_probability": "Leave it out.",
+        "network.weight_drop_probability": "Leave it out.",
+        "posterior.levels": "Levels are network.blocks at each size: leave it out.",
     }
-    for where, (given, allowed, fix) in refused.items():
-        if given != allowed:
-            raise ConfigError(f"a top-down posterior takes no other {where} than {allowed!r}.", where=where, fix=fix)
+    refuse_others(config, "a top-down posterior", fixes, kind="conv")
     return shape

@@ -17,7 +17,7 @@ from latens.models.heads.steps import CoinsApart, InUnits, StepColumnsHead
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
-from latens.recipes.parts.options import make
+from latens.recipes.parts.options import make, refuse_others
 from latens.trees import Frozen
 from latens.typing import Key
 
@@ -61,7 +61,13 @@ def state_space_model(
     """A state-space model whose networks begin at 0, beside linear maps that the closed form of the data fills."""
     read, network = make(StepOptions, config.posterior.options, "posterior"), config.network
     size, hidden, width = config.posterior.latent_dim or 1, network.hidden or (), head.num_outputs
-    _refuse(config, read)
+    fixes = {
+        "network.decoder_hidden": "Its networks have network.hidden.",
+        "network.blocks": "Leave it out.",
+        "network.linear": "It begins at a linear model by itself.",
+        "posterior.levels": "Every step has one latent: leave it out.",
+    }
+    refuse_others(config, "a latent for every step", fixes)
     exact, given = read.reads == "exact", inputs_of(schema)
     if exact and (hidden or read.memory or read.lags or type(_inside(head)) is not m.SharedScaleNormalHead):
         what = "an exact posterior is of a linear model with Normal noise that does not depend on the latents."
@@ -151,27 +157,3 @@ def filled_by_changes(head: Any, latents: int, given: int, lags: tuple[int, ...]
 
 def _inside(head: Any) -> AbstractHead:
     return head.head if isinstance(head, m.AffineHead) else head
-
-
-def _refuse(config: VAEConfig, read: StepOptions) -> None:
-    """Refuse options without effect here."""
-    network, posterior = config.network, config.posterior
-    refused = {
-        "network.decoder_hidden": (network.decoder_hidden, None, "Its networks have network.hidden."),
-        "network.kernel_size": (network.kernel_size, 3, "Leave it out."),
-        "network.blocks": (network.blocks, 0, "Leave it out."),
-        "network.spectral_norm": (network.spectral_norm, False, "Leave it out."),
-        "network.encoder_output_activation": (network.encoder_output_activation, "identity", "Leave it out."),
-        "network.decoder_output_activation": (network.decoder_output_activation, "identity", "Leave it out."),
-        "network.encoder": (network.encoder, None, "Leave it out."),
-        "network.decoder": (network.decoder, None, "Leave it out."),
-        "network.linear": (network.linear, None, "It begins at a linear model by itself."),
-        "posterior.levels": (posterior.levels, (), "Every step has one latent: leave it out."),
-        "prior.kind": (config.prior.kind, "standard-normal", "The prior is the decoder's own: leave it out."),
-        "label.kind": (config.label.kind, "none", "Leave it out: it reads no labels."),
-        "likelihood.missing": (config.likelihood.missing, "at-random", "Leave it out."),
-    }
-    for where, (given, allowed, fix) in refused.items():
-        if given != allowed:
-            what = f"a latent for every step takes no other {where} than {allowed!r}."
-            raise ConfigError(what, where=where, fix=fix)
