@@ -9,10 +9,12 @@ Training sees `ModelEnv` alone. The true environment is asked at the end, for th
 """
 
 import argparse
+import tempfile
 
 import gymnasium
 import numpy as np
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
@@ -22,15 +24,28 @@ COPIES, ROUND = 8, 32
 """Environments that step in turn, and steps of each between two rounds of learning."""
 
 
-def learned(run, steps, seed):
-    """Train an agent inside the model, and give it with the copies of the model that it acted in."""
-    inside = VecMonitor(DummyVecEnv([lambda: ModelEnv(run)] * COPIES))
+class Careful(gymnasium.Wrapper):
+    """Episodes that end where the alarm is on: what a model says beyond its data teaches nothing."""
+
+    def step(self, action):
+        seen, reward, terminated, truncated, info = self.env.step(action)
+        return seen, reward, terminated or info["outside"], truncated, info
+
+
+def learned(run, steps, seed, careful=False):
+    """Train an agent inside the model, and give the best of its eight stages there, with copies to judge it in."""
+    make = lambda: Careful(ModelEnv(run)) if careful else ModelEnv(run)  # noqa: E731
+    inside, judge = (VecMonitor(DummyVecEnv([make] * COPIES)) for _ in range(2))
+    judge.seed(1000 + seed)
     fading = lambda first: lambda left: first * left  # noqa: E731
     agent = PPO(
         "MlpPolicy", inside, n_steps=ROUND, batch_size=COPIES * ROUND, n_epochs=20, gamma=0.98, gae_lambda=0.8,
         learning_rate=fading(1e-3), clip_range=fading(0.2), seed=seed, device="cpu",
     )  # fmt: skip
-    return agent.learn(steps), inside
+    with tempfile.TemporaryDirectory() as folder:
+        kept = {"eval_freq": max(1, steps // (8 * COPIES)), "n_eval_episodes": COPIES, "best_model_save_path": folder}
+        agent.learn(steps, EvalCallback(judge, **kept, verbose=0))
+        return PPO.load(f"{folder}/best_model", device="cpu"), judge
 
 
 def at_random(env, episodes, seed):
@@ -57,11 +72,12 @@ def main():
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("run")
     words.add_argument("--steps", type=int, default=100_000, help="inside the model, of all copies together")
+    words.add_argument("--careful", action="store_true", help="an episode ends where the alarm is on")
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--episodes", type=int, default=100, help="of the true environment, at least 2")
     words.add_argument("--out", metavar="FILE", help="where the agent is saved, as .zip")
     args = words.parse_args()
-    agent, inside = learned(args.run, args.steps, args.seed)
+    agent, inside = learned(args.run, args.steps, args.seed, args.careful)
     if args.out:
         agent.save(args.out)
     flags = []

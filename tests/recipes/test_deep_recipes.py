@@ -15,6 +15,7 @@ from latens.networks.dense import Linear
 from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
 from latens.recipes.building.model import build
+from latens.recipes.parts.options import refuse_others
 from latens.workflow.experiment import prepare, train
 
 
@@ -65,6 +66,7 @@ def test_the_likelihood_is_what_the_pictures_ask_for(rows, family):
         (pictures(8, 8), {"network.drop_probability": 0.1}, "network.drop_probability"),
         (pictures(8, 8), {"prior": "mixture"}, "prior.kind"),
         (pictures(8, 8), {"posterior.levels": "4"}, "posterior.levels"),
+        (pictures(8, 8), {"network.spectral_norm": True}, "network.spectral_norm"),
     ],
 )
 def test_what_does_not_go_together_is_refused(rows, settings, where):
@@ -72,6 +74,29 @@ def test_what_does_not_go_together_is_refused(rows, settings, where):
         resolved(rows, **settings)
     assert error.value.where == where
     assert error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "allowed"),
+    [
+        ({}, None, None),
+        ({"network.linear": True}, "network.linear", "None"),
+        ({"network.kind": "dense"}, "network.kind", "'conv'"),
+        ({"network.kernel_size": 4}, "network.kernel_size", "3"),
+        ({"prior": "mixture"}, "prior.kind", "'standard-normal'"),
+    ],
+)
+def test_options_that_a_model_does_not_read_are_named_with_what_is_allowed(settings, where, allowed):
+    usual = {"network.kind": "conv", "prior": "standard-normal"}
+    config = override(get_recipe("default").config, {**usual, **settings})
+    fixes = {"network.kind": "Use conv.", "network.linear": "It is linear."}
+    if where is None:
+        refuse_others(config, "a model", fixes, kind="conv")
+        return
+    with pytest.raises(ConfigError, match=f"a model takes no other {where} than {allowed}") as error:
+        refuse_others(config, "a model", fixes, kind="conv")
+    assert error.value.where == where
+    assert error.value.fix == fixes.get(where, error.value.fix)
 
 
 def test_blocks_are_levels_at_each_size():
