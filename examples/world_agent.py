@@ -71,7 +71,7 @@ def told(name, returns):
 def main():
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("run")
-    words.add_argument("--steps", type=int, default=100_000, help="inside the model, of all copies together")
+    words.add_argument("--steps", type=int, default=60_000, help="inside the model, of all copies together")
     words.add_argument("--careful", action="store_true", help="an episode ends where the alarm is on")
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--episodes", type=int, default=100, help="of the true environment, at least 2")
