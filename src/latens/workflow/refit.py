@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Shaped
 from msgspec import structs
 
 from latens.config import PriorConfig, VAEConfig
@@ -17,9 +16,9 @@ from latens.data.batches import Batch
 from latens.data.rows import every_nth
 from latens.distributions import FullNormal
 from latens.errors import ConfigError, nearest
-from latens.evaluation import Estimate, active_units, encode, log_marginal
+from latens.evaluation import Estimate, active_units, log_marginal
 from latens.evaluation.batched import map_draws
-from latens.evaluation.evidence.importance import elbo_parts
+from latens.evaluation.evidence.importance import RowNumbers, row_numbers
 from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
 from latens.io import keys
@@ -52,9 +51,6 @@ COMPONENTS = 10
 
 MOST_FULL = 64
 """Latents up to which all correlations are tried at the end of training: a fit then takes a second."""
-
-SAID_DRAWS = 16
-"""Draws of each validation row that say whether the decoder uses its latents."""
 
 LEAST_GAIN = 0.05
 """Nats by which log p(x) rises at least where a prior fitted at the end of training is kept."""
@@ -314,16 +310,20 @@ def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> Trained
         return trained
     seed, start = config.training.seed, replace(trained, model=alone)
     batch = trained.batch(data, rows)
+    mixed = data.schema.kind == "mixed"
     last, first = (
-        log_marginal(one.rows(batch, seed=seed), num_samples=START_DRAWS).astype(np.float64) for one in (trained, start)
+        row_numbers(one.rows(batch, seed=seed), num_samples=START_DRAWS, codes=mixed) for one in (trained, start)
     )
     protocol = (
         f"log p(x) minus that of {name} that training began with, paired over validation rows; "
         f"importance sampling, {START_DRAWS} draws a row"
     )
     weight = None if batch.weight is None else np.asarray(batch.weight)
-    gain = replace(Estimate.of(last - first, num_samples=START_DRAWS, protocol=protocol, weight=weight), seed=seed)
-    kept = start_stays(gain, says=data.schema.kind == "mixed" and _says(trained, batch, last, seed))
+    gained = [np.asarray(one.weights.log_mean, np.float64) for one in (last, first)]
+    gain = replace(
+        Estimate.of(gained[0] - gained[1], num_samples=START_DRAWS, protocol=protocol, weight=weight), seed=seed
+    )
+    kept = start_stays(gain, says=mixed and _says(last))
     return (start.with_facts(best_step=0) if kept else trained).with_facts(
         start={"kept": kept, "what": name, "gain": gain.to_json()}
     )
@@ -336,14 +336,13 @@ def start_stays(gain: Estimate, *, says: bool) -> bool:
     return gain.value <= (-gain.standard_error if says else gain.standard_error)
 
 
-def _says(trained: TrainedModel, batch: Batch, log_p: Shaped[np.ndarray, " n"], seed: int) -> bool:
+def _says(numbers: RowNumbers) -> bool:
     """Whether a unit is active, and the decoder says more of rows by their latents than log p(x), beyond the error."""
     # log p(x | z) of draws from q(z | x) is log p(x) + KL(q, p(z)) - KL(q, p(z | x)): where z says nothing, it is no
     # more than log p(x).
-    rows = trained.rows(batch, seed=seed)
-    if not active_units(encode(rows)["mean"]).any():
+    if not active_units(numbers.codes["mean"]).any():
         return False
-    more = elbo_parts(rows, num_samples=SAID_DRAWS)["log_likelihood"].astype(np.float64) - log_p
+    more = numbers.log_likelihood.astype(np.float64) - numbers.weights.log_mean.astype(np.float64)
     return bool(more.mean() > max(2.0 * more.std() / np.sqrt(len(more)), LEAST_GAIN))
 
 
