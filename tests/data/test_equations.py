@@ -114,9 +114,10 @@ def test_a_sum_times_a_rate_is_found_and_solved(wrong: int, found: bool) -> None
     assert words(ratio) == {}
 
 
-def test_numbers_that_have_nothing_to_do_with_each_other_have_none() -> None:
+@pytest.mark.parametrize("first", [0, 10, 20, 30])
+def test_numbers_that_have_nothing_to_do_with_each_other_have_none(first: int) -> None:
     """Forty tables of eight columns of dice, ages, prices and shares: no equation in any."""
-    for seed in range(40):
+    for seed in range(first, first + 10):
         rng = np.random.default_rng(seed)
         x = np.stack(
             [

@@ -26,7 +26,6 @@ WIDEST, LONGEST = 100, 88
 """Characters of a line of several columns together, and of one line alone."""
 LETTER, LINE = 0.085, 0.22
 """Inches of a letter of a fixed width, and of a line."""
-MOST_KEYS = 128
 
 
 def text_columns(
