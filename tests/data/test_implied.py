@@ -7,7 +7,7 @@ import pytest
 import latens
 from latens.config import override
 from latens.data import implied
-from latens.data.rules import broken_in, rules_of
+from latens.data.rules import broken_in, computed, rules_of, solved
 from latens.data.suspects import suspicions
 from latens.recipes import get_recipe
 from latens.workflow.cells import blame
@@ -39,11 +39,11 @@ def test_the_names_and_the_mistakes_are_found_exactly(wrong: int) -> None:
     assert dict(rule.pairs) == BREEDS
     data = latens.load_data(frame, label="none")
     np.testing.assert_array_equal(np.flatnonzero(implied.broken_in([rule], data.schema, data.x)), rows)
-    said = [one for one in suspicions(data) if "says" in one]
+    said = [one for one in suspicions(data) if "says (" in one]
     assert len(said) == (wrong > 0)
     if wrong == 4:
         at = ", ".join(map(str, rows))
-        pair = "Column 'breed' says 'species' ('Labrador': 'dog')"
+        pair = "Column 'species' is what 'breed' says ('Labrador': 'dog')"
         assert said == [f"{pair} in 596 rows, and not in 4: look at row {at}. Samples keep it."]
 
 
@@ -120,3 +120,60 @@ def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
     assert implied.read("no list") == implied.read([stored[0][:-1]]) == implied.read(None) == ()
     unknown = implied.read([["breed", "species", [["Unknown", "dog"], ["Lop", "hare"]], 3, 0]])
     assert not implied.broken_in(unknown, data.schema, np.asarray(data.x)).any()
+
+
+def test_a_number_that_a_name_says_is_computed_filled_and_expected() -> None:
+    """A price of each breed: four rows with ten times of it are named, new rows and hidden cells have it."""
+    frame, _ = animals()
+    prices = {"Labrador": 38.5, "Poodle": 29.9, "Siamese": 54.0, "Persian": 4.2, "Lop": 3.9}
+    frame["price"] = [prices[one] for one in frame["breed"]]
+    rows = np.array([3, 50, 77, 301])
+    frame.loc[rows, "price"] *= 10
+    (rule,) = (one for one in found(frame) if one.column == "price")
+    assert (rule.by, rule.broken, {name: float(told) for name, told in rule.pairs}) == ("breed", 4, prices)
+    data = latens.load_data(frame, label="none")
+    facts, schema = rules_of(data), data.schema
+    np.testing.assert_array_equal(np.flatnonzero(implied.broken_in([rule], schema, np.asarray(data.x))), rows)
+    said = [one for one in suspicions(data) if "'price'" in one and "says (" in one]
+    at = "look at row 3, 50, 77, 301"
+    assert said == [f"Column 'price' is {rule.words} in 596 rows, and not in 4: {at}. Samples keep it."]
+    k = [column.name for column in schema.columns or ()].index("price")
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    made, beyond = computed(facts, schema, drawn)
+    assert not beyond.any()
+    assert not implied.broken_in([rule], schema, made).any()
+    np.testing.assert_array_equal(np.delete(made, k, axis=1), np.delete(drawn, k, axis=1))
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[:, k] = True
+    full, sure = solved(facts, schema, np.zeros(data.x.shape) + np.where(hidden, 1.0, data.x), hidden)
+    right = np.setdiff1d(np.arange(len(data)), rows)
+    np.testing.assert_array_equal(full[right], np.asarray(data.x)[right])
+    assert sure[:, k].all()
+    hidden[:, 1] = True  # without the breed the price is not known
+    assert not solved(facts, schema, np.asarray(data.x, np.float64), hidden)[1].any()
+    stranger = [["breed", "price", [["Lop", "much"], ["Poodle", "1e9"]], 3, 0]]
+    assert not implied.broken_in(implied.read(stranger), schema, np.asarray(data.x)).any()
+
+
+def test_the_cell_that_no_other_rule_bears_out_is_to_blame() -> None:
+    """goods = pieces * price, total = goods + freight: a hundred times the pieces is not a mistake of the goods."""
+    rng = np.random.default_rng(0)
+    n = 500
+    kind, pieces = rng.choice(list("abcdef"), n), rng.integers(2, 12, n)
+    price = np.array([3.5, 4.25, 9.0, 12.5, 20.0, 54.0])[[ord(one) - 97 for one in kind]]
+    freight = np.round(rng.gamma(4.0, 3.0, n), 2)
+    goods = np.round(pieces * price, 2)
+    frame = pd.DataFrame({"kind": kind, "pieces": pieces, "price": price, "goods": goods, "freight": freight,
+                          "total": np.round(goods + freight, 2)})  # fmt: skip
+    frame.loc[[5, 9], "pieces"] *= 100
+    frame.loc[[17], "total"] *= 10
+    frame.loc[[23], "price"] *= 10
+    data = latens.load_data(frame, label="none")
+    trained = latens.train(latens.prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    rows = np.array([5, 9, 17, 23])
+    blamed = blame(trained, data, rows, others=400, cells=1, num_samples=2)
+    names = [column.name for column in data.schema.columns or ()]
+    assert [names[k] for k in blamed.column[:, 0]] == ["pieces", "pieces", "total", "price"]
+    types = list(data.schema.types or ())
+    told = [float(types[k].decoded(np.array([cell]))[0]) for k, cell in zip(blamed.column[:, 0], blamed.expected[:, 0])]
+    np.testing.assert_allclose(told, [pieces[5], pieces[9], goods[17] + freight[17], price[23]], rtol=1e-6)

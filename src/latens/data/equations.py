@@ -440,7 +440,7 @@ def solved(
                     value = (
                         value_of(one, names, numbers(x, schema))
                         if k == 0
-                        else _other(one, k - 1, names, numbers(x, schema))
+                        else other_of(one, k - 1, names, numbers(x, schema))
                     )
                     done = put(alone, j, value, one)
                     open_[:, j] &= ~done
@@ -462,7 +462,7 @@ def computed(
     return made.astype(x.dtype), beyond
 
 
-def _other(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Float[np.ndarray, " n"]:
+def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Float[np.ndarray, " n"]:
     """The column of one term, given the target and the other terms."""
     left, (_, form, power, _) = x[:, names.index(one.target)], (*one.terms, one.rate or one.terms[0])[k]
     with np.errstate(all="ignore"):

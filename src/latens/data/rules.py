@@ -46,10 +46,11 @@ def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.nda
     return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x)
 
 
-def placed(facts: Mapping[str, Any], schema: Schema) -> list[equations.Equation | rates.Rate]:
-    """The equations and rates between columns that a table has."""
+def placed(facts: Mapping[str, Any], schema: Schema) -> list[equations.Equation | rates.Rate | implied.Implied]:
+    """What gives the numbers of columns that a table has: equations, rates and names."""
     exact = equations.placed(equations.read(facts.get("equations")), schema)
-    return [*exact, *rates.placed(rates.read(facts.get("rates")), schema)]
+    named = [rule for rule, *_ in implied.numbers_in(implied.read(facts.get("implied")), schema)]
+    return [*exact, *rates.placed(rates.read(facts.get("rates")), schema), *named]
 
 
 def computed(
@@ -59,6 +60,10 @@ def computed(
     # Rates first, as a total may be of their target; before them what they are upon. asked: columns that stay.
     exact = [one for one in equations.read(facts.get("equations")) if not asked(one.target)]
     rated = [one for one in rates.read(facts.get("rates")) if not asked(one.target)]
+    x = np.array(x)
+    for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
+        told = implied.told_by(rule, schema, x)
+        x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
     x, beyond = equations.computed(exact, schema, x)
     if rated:
         x, far = rates.computed(rated, schema, x)
@@ -71,8 +76,14 @@ def solved(
     facts: Mapping[str, Any], schema: Schema, x: np.ndarray, hidden: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stored rows whose hidden cells keep equations and rates; and where a cell follows from known ones."""
-    exact = equations.read(facts.get("equations"))
-    x, sure, _ = equations.solved(exact, schema, x, hidden)
+    exact, named = equations.read(facts.get("equations")), np.zeros(hidden.shape, bool)
+    x = np.array(x, np.float64)
+    for rule, i, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
+        told = implied.told_by(rule, schema, x, ~hidden)
+        named[:, k] |= hidden[:, k] & ~hidden[:, i] & (told >= 0)
+        x[:, k] = np.where(named[:, k], told, x[:, k])
+    x, sure, _ = equations.solved(exact, schema, x, hidden & ~named)
+    sure |= named
     for rule in rates.placed(rates.read(facts.get("rates")), schema):
         x, own = rates.filled(rule, schema, x, hidden & ~sure)
         sure |= own

@@ -83,29 +83,16 @@ def suspicions(dataset: Dataset) -> list[str]:
         for rule in found_in(dataset)
     ]
     exact, rated = numbers_of(dataset)
-    for one in exact:
-        broken = broken_by(
-            one, [c.name for c in schema.columns], numbers(dataset.x, schema, dataset.mask, dataset.outside)
-        )
-        rows = rows_in_words(dataset, np.flatnonzero(broken))
+    x, mask = dataset.x, dataset.mask
+    cells = numbers(x, schema, mask, dataset.outside) if exact else None
+    names = [column.name for column in schema.columns]
+    broken = [(one, broken_by(one, names, cells)) for one in exact if cells is not None]
+    broken += [(one, rates.broken_in(one, schema, x, mask, dataset.outside)) for one in rated]
+    broken += [(one, implied.broken_in([one], schema, x, mask)) for one in implied.found_in(dataset) if one.broken]
+    for one, wrong in broken:
+        rows = rows_in_words(dataset, np.flatnonzero(wrong))
         look = f", and not in {one.broken}: {LOOK} {rows}" if one.broken else ""
         found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
-    for rule in rated:
-        rows = rows_in_words(
-            dataset, np.flatnonzero(rates.broken_in(rule, schema, dataset.x, dataset.mask, dataset.outside))
-        )
-        look = f", and not in {rule.broken}: {LOOK} {rows}" if rule.broken else ""
-        found.append(
-            f"Column {rule.target!r} is {rule.words} in {rule.rows - rule.broken} rows{look}. Samples keep it."
-        )
-    for rule in implied.found_in(dataset):
-        if rule.broken:
-            wrong = implied.broken_in([rule], schema, dataset.x, dataset.mask)
-            rows = rows_in_words(dataset, np.flatnonzero(wrong))
-            found.append(
-                f"Column {rule.words} in {rule.rows - rule.broken} rows, and not in {rule.broken}: {LOOK} {rows}. "
-                "Samples keep it."
-            )
     for pair in ordered_in(dataset):
         if pair.broken:
             rows = rows_in_words(dataset, np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask)))
@@ -123,7 +110,6 @@ def suspicions(dataset: Dataset) -> list[str]:
         "others: it may not have come yet. `latens impute` leaves it empty there."
         for rule in pending_in(dataset)
     ]
-    names = [column.name for column in schema.columns]
     same: dict[str, str] = {}
     for name in names:
         if (other := same.setdefault(" ".join(name.lower().split()), name)) != name:

@@ -148,7 +148,10 @@ class Impute(Verb):
         )
         if sure.any():
             value["computed"] = int(sure.sum())
-            rule = placed(trained.facts, trained.schema)[0]
+            most = (trained.schema.columns or ())[int(sure.sum(axis=0).argmax())].name
+            given = placed(trained.facts, trained.schema)
+            with_it = [one for one in given if most in (one.target, *getattr(one, "columns", ()))] or given
+            rule = next((one for one in with_it if one.target == most), with_it[-1])
             plain.append(f"Computed {sure.sum():,} of them from other cells: {rule.target} is {rule.words}.")
         if blank.any():
             value["inapplicable"] = int(blank.sum())

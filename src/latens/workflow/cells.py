@@ -225,6 +225,7 @@ def blame(
     p = np.where(seldom, share, p)
     _misspelt(p, data, rows, others)
     _out_of_order(p, trained, data, rows)
+    _against_names(p, found, trained, data, rows)
     _against_equations(p, found, trained, data, rows)
     _against_rates(p, found, trained, data, rows)
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
@@ -260,7 +261,7 @@ def _misspelt(p: np.ndarray, data: Dataset, rows: np.ndarray, others: int) -> No
 
 
 def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
-    """Lower the p-values of dates and names that are together, or on a day of the week, as in hardly any row."""
+    """Lower the p-values of dates in an order, or on a day of the week, that hardly any training row has."""
     x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
     for rule, _, k in ordered.placed(ordered.read(trained.facts.get("ordered")), data.schema):
         wrong = ordered.broken_in([rule], data.schema, x, mask)
@@ -268,27 +269,51 @@ def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.
     for rule in weekdays.read(trained.facts.get("weekdays")):
         wrong = weekdays.broken_in([rule], data.schema, x, mask)
         p[wrong] = np.minimum(p[wrong], (rule.broken + 1.0) / (rule.rows + 2.0))
+
+
+def _against_names(p: np.ndarray, found: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
+    """Lower the p-values of the odder of two cells that hardly any row has together, and expect what a name says."""
+    x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
     for rule, i, k in implied.placed(implied.read(trained.facts.get("implied")), data.schema):
         wrong = np.flatnonzero(implied.broken_in([rule], data.schema, x, mask))
-        odder = np.where(p[wrong, i] < p[wrong, k], i, k)  # of the two names
+        odder = np.where(p[wrong, i] < p[wrong, k], i, k)
         p[wrong, odder] = np.minimum(p[wrong, odder], 1.0 / (rule.rows + 2.0))
+        own = wrong[odder == k]
+        found[:, own, k] = implied.told_by(rule, data.schema, x[own], None if mask is None else mask[own])
 
 
 def _against_equations(
     p: np.ndarray, found: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray
 ) -> None:
-    """Lower the p-values of numbers that others give in nearly all training rows, and expect what these give."""
+    """Lower the p-values of numbers that break what nearly all training rows keep, and expect what the others give."""
+    # Of the cells of an equation that does not hold the oddest is to blame, of those that no other rule bears out.
     rules = equations.placed(equations.read(trained.facts.get("equations")), data.schema)
     if not rules:
         return
     names, types = [column.name for column in data.schema.columns or ()], data.schema.types or ()
+    x = np.asarray(data.x)[rows]
     mask, outside = (None if one is None else np.asarray(one)[rows] for one in (data.mask, data.outside))
-    cells = equations.numbers(np.asarray(data.x)[rows], data.schema, mask, outside)
+    cells = equations.numbers(x, data.schema, mask, outside)
+    columns = {rule: [names.index(name) for name in (rule.target, *rule.columns)] for rule in rules}
+    broken = {rule: equations.broken_by(rule, names, cells) for rule in rules}
+    borne = [(columns[one], ~broken[one] & np.isfinite(cells[:, columns[one]]).all(axis=1)) for one in rules]
+    for one, _, k in implied.numbers_in(implied.read(trained.facts.get("implied")), data.schema):
+        borne.append(([k], implied.told_by(one, data.schema, x, mask) == np.round(x[:, k])))
     for rule in rules:
-        k, wrong = names.index(rule.target), equations.broken_by(rule, names, cells)
-        p[wrong, k] = np.minimum(p[wrong, k], 1.0 / (rule.rows + 2.0))  # the rows that break it are mistakes
-        given = (equations.value_of(rule, names, cells) - types[k].low) / types[k].step
-        found[:, wrong, k] = np.clip(np.round(given[wrong]), 0, types[k].size - 1)
+        own, wrong = columns[rule], np.flatnonzero(broken[rule])
+        sound = np.zeros((len(wrong), len(own)), bool)
+        for others, holds in borne:
+            sound |= holds[wrong, None] & np.isin(own, others)
+        sound &= ~sound.all(axis=1, keepdims=True)
+        odder = np.where(sound, np.inf, p[wrong][:, own]).argmin(axis=1)
+        for at, k in enumerate(own):
+            here = wrong[odder == at]
+            p[here, k] = np.minimum(p[here, k], 1.0 / (rule.rows + 2.0))  # the rows that break it are mistakes
+            given = equations.other_of(rule, at - 1, names, cells) if at else equations.value_of(rule, names, cells)
+            with np.errstate(all="ignore"):
+                place = np.round((given[here] - types[k].low) / types[k].step)
+                fits = (place >= 0) & (place < types[k].size)
+            found[:, here[fits], k] = place[fits]
 
 
 def _against_rates(p: np.ndarray, found: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
