@@ -5,6 +5,7 @@ line `# Check` and assertions. The copy in `notebooks/` has what stands in `stud
 check that says right or wrong. All other cells are as they are, with their outputs.
 """
 
+import ast
 import copy
 import json
 from pathlib import Path
@@ -22,7 +23,9 @@ TRIED = """try:
 except AssertionError as reason:
     print("Wrong:", reason)
 except Exception as reason:
-    print("Not yet: the answer lacks, or it fails with", type(reason).__name__ + ":", reason)
+    lacks = "ellipsis" in str(reason)
+    why = "write your answer in the place of ..." if lacks else f"it fails with {{type(reason).__name__}}: {{reason}}"
+    print("Not yet:", why)
 else:
     print("Right.")"""
 
@@ -33,9 +36,18 @@ def parts_of(cell: dict[str, Any]) -> tuple[str, str]:
     return answer.rstrip(), check
 
 
+def displayed(check: str) -> str:
+    """The check with its last expression displayed, as Jupyter does only where no `try` is around it."""
+    last = ast.parse(check).body[-1] if check.strip() else None
+    if not isinstance(last, ast.Expr) or ast.unparse(last).startswith("print("):
+        return check
+    lines = check.splitlines()
+    return "\n".join([*lines[: last.lineno - 1], "display(", *(f"    {one}" for one in lines[last.lineno - 1 :]), ")"])
+
+
 def tried(answer: str, check: str) -> str:
     """The source of a cell that says whether its answer is right."""
-    inside = "\n".join(f"    {line}" if line else "" for line in check.splitlines())
+    inside = "\n".join(f"    {line}" if line else "" for line in displayed(check).splitlines())
     return f"{ANSWER}{answer}\n{CHECK}{TRIED.format(check=inside)}"
 
 

@@ -40,7 +40,7 @@ def cells_of(path: Path) -> list[dict[str, Any]]:
 def run(sources: list[str], name: str) -> list[str]:
     """Run cells one after the other, with fewer steps; what each prints."""
     plt.switch_backend("agg")
-    names: dict[str, object] = {"__name__": "__main__"}
+    names: dict[str, object] = {"__name__": "__main__", "display": lambda shown: None}
     said = []
     for number, code in enumerate(sources):
         for what, fewer in FEWER:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.verbs._hidden import _mask_file
+from latens.verbs.complete import _holes
 
 MASK = np.array([[0, 1, 0], [1, 0, 0]], bool)
 
@@ -55,3 +57,30 @@ def test_a_mask_that_is_none_is_refused(case: str, tmp_path: Path) -> None:
         _mask_file(str(tmp_path / name), (2, 3))
     assert caught.value.where == f"--mask {tmp_path / name}"
     assert caught.value.fix
+
+
+def test_a_picture_of_a_mask_is_read_as_pictures_are(tmp_path: Path) -> None:
+    """Its shorter side in size, the middle of the other: each pixel of half the size is two by two."""
+    small = np.zeros((4, 6), np.uint8)
+    small[1, 2:4] = 255
+    Image.fromarray(small).save(tmp_path / "m.png")
+    found = _mask_file(str(tmp_path / "m.png"), (8, 8))
+    expected = np.zeros((8, 8), bool)
+    expected[2:4, 2:6] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("paint", "hole"), [("white", True), ("two whites", False), ("like its edge", False), ("as it was", False)]
+)
+def test_one_plain_colour_unlike_its_edge_is_a_hole(paint: str, hole: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(40, 120, (5, 8, 8, 3)).astype(np.float64)
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, 3:6] = True
+    colours = {"white": 255.0, "two whites": np.linspace(254, 255, 5)[:, None, None, None], "like its edge": 80.0}
+    if paint in colours:
+        x = np.where(hidden, colours[paint], x)
+    assert _holes(Schema((8, 8, 3), "levels", levels=256), x, hidden) is hole
+    hidden[0, 0] = True  # parts that differ from picture to picture were hidden by the command, not by paint
+    assert not _holes(Schema((8, 8, 3), "levels", levels=256), x, hidden)

@@ -229,5 +229,5 @@ def test_names_that_differ_in_case_or_blanks_are_told(tmp_path: Path) -> None:
     )
     said = " ".join(suspicions(load(str(tmp_path / "t.csv"), label="none", typed=True)))
     assert "'Nîmes' and 'nîmes' (1 row), which differ in case or blanks alone" in said
-    assert "'Par is' (1 row), a letter away from 'Paris' (101 rows): if it is misspelt, write it alike" in said
+    assert "'Par is' (line 222), a letter away from 'Paris' (101 rows): if it is misspelt, write it alike" in said
     assert "holds 40 far from all its other values: look at line 224" in said

@@ -13,6 +13,7 @@ from latens.cli.main import main
 from latens.errors import DataError, UsageError
 from latens.evaluation.samples.tables import (
     Table,
+    _by_chance,
     alike,
     area,
     copies,
@@ -290,20 +291,37 @@ def test_the_command_prints_a_table_and_writes_a_page(tmp_path, capsys):
     assert "would judge" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("low", "more"), [(0.0099, "no more"), (0.0101, "more")])
-def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(monkeypatch, low, more):
-    attack = {"auc": 0.5, "standard_error": 0.01, "caught": 0.023, "low": low, "high": 0.044, "rows": 700}
+@pytest.mark.parametrize(("chance", "more"), [(0.0231, "no more"), (0.0229, "more")])
+def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(monkeypatch, chance, more):
+    attack = {"auc": 0.5, "standard_error": 0.01, "caught": 0.023, "low": 0.01, "high": 0.044, "rows": 700}
+    attack["by_chance"] = chance
     alike = {"value": 0.9, "standard_error": 0.01}
     found = {"rows": {"fake": 700, "real": 700}, "shape": alike, "trend": alike, "attacks": {"near": attack}}
     found["detection"] = {name: {"auc": 0.6} for name in ("trees", "logistic")}
     line = _plain(found)[-1]
-    assert line == f"Gives away {more} than chance: attacks find 2.3 % ({100 * low:.1f} to 4.4 %; chance 1 %)."
+    assert line == f"Gives away {more} than chance: attacks find 2.3 % (by chance up to 2.3 %)."
     assert len(line) <= 80
     found |= {"worst_columns": [], "columns": [], "equations": (), "gaps": {"columns": ()}, "left_out": ()}
     found["validity"] = {"names_of_20_rows_that_are_lacking": ()}
     monkeypatch.setattr("latens.report.judged.rows", lambda found: [("copies", "0", "0", "")])
     advice = [text for text in _lines(found, "real.csv", "fake.csv") if text.startswith("to give away less")]
     assert len(advice) == (more == "more")
+
+
+@pytest.mark.parametrize("n", [150, 700])
+def test_chance_is_passed_in_one_of_forty_tables_at_the_most(n: int) -> None:
+    """The edge is one of the other rows: 2,000 draws of alike scores, and scores that give a tenth away."""
+    rng = np.random.default_rng(n)
+    above = int(np.sum(np.arange(n) >= np.quantile(np.arange(n), 0.99, method="higher")))
+    limit = _by_chance(n, above)
+    passed = {}
+    for told in (0.0, 0.1):
+        scores = rng.random((2, 2000, n))
+        scores[0] += rng.random((2000, n)) < told
+        edges = np.quantile(scores[1], 0.99, axis=1, method="higher")
+        passed[told] = np.mean((scores[0] > edges[:, None]).mean(axis=1) > limit)
+    assert 0.005 < passed[0.0] <= 0.025 + 3 * np.sqrt(0.025 / 2000)
+    assert passed[0.1] > 0.9
 
 
 def test_the_rows_that_a_run_held_out_are_the_test(tmp_path, capsys, monkeypatch):

@@ -206,7 +206,11 @@ def one_vector(conditions: Sequence[Condition], given: Mapping[str, Any], where:
     names = [one.name for one in conditions]
     for name in given:
         if name not in names:
-            fix = nearest(str(name), names) if names else "Train a model with --condition COLUMN."
+            fix = (
+                nearest(str(name), names)
+                if names
+                else "Train a model with --condition COLUMN, or ask for rows with --where."
+            )
             raise UsageError(f"the model reads no condition {name!r}.", where=where, fix=fix)
     said = {one.name: given.get(one.name, one.usually if one.values else one.usual) for one in conditions}
     return vectors(conditions, arrays_of(said, 1, where), where)[0]

@@ -53,7 +53,7 @@ LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
 """From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 
 
-ALL_TOLD = 6
+ALL_TOLD = 12
 """Rows that are all named; of more the first ones are."""
 LOOK = "look at"
 """What stands in the sentences that name rows with a mistake."""
@@ -93,6 +93,7 @@ def suspicions(dataset: Dataset) -> list[str]:
         rows = rows_in_words(dataset, np.flatnonzero(wrong))
         look = f", and not in {one.broken}: {LOOK} {rows}" if one.broken else ""
         found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
+    swapped = {name for pair in ordered_in(dataset) if pair.broken for name in (pair.first, pair.second)}
     for pair in ordered_in(dataset):
         if pair.broken:
             rows = rows_in_words(dataset, np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask)))
@@ -126,7 +127,7 @@ def suspicions(dataset: Dataset) -> list[str]:
         cells = every[::step].astype(np.float64)
         found += _roles(column.name, one, every.astype(np.float64), dataset)
         if one is not None and one.named:
-            found += _spellings(column.name, one, every)
+            found += _spellings(dataset, i, column.name, one, every)
         else:
             apart = far_group(cells)
             lone = [value for value in lone_values(cells) if value not in apart]
@@ -137,6 +138,8 @@ def suspicions(dataset: Dataset) -> list[str]:
                 rows = rows_in_words(dataset, _rows_of(dataset, i, value, value))
                 found.append(f"Column {column.name!r} holds {words} far from all its other values: {LOOK} {rows}.")
             for value in far_values(cells):
+                if one is not None and column.name in swapped and one.low + value * one.step < 0:
+                    continue  # before the date that it follows, which is told above
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 count = int(np.count_nonzero(every == value))
                 found.append(
@@ -175,7 +178,7 @@ def _roles(name: str, one: ColumnType | None, values: np.ndarray, dataset: Datas
     return []
 
 
-def _spellings(name: str, one: ColumnType, codes: np.ndarray) -> list[str]:
+def _spellings(dataset: Dataset, place: int, name: str, one: ColumnType, codes: np.ndarray) -> list[str]:
     """Say which names of a column differ in case or blanks alone or are misspelt, the frequent one first."""
     counts = np.bincount(codes.astype(np.int64), minlength=len(one.values))
     same: dict[str, list[int]] = {}
@@ -191,7 +194,7 @@ def _spellings(name: str, one: ColumnType, codes: np.ndarray) -> list[str]:
             )
     rare = misspelt(one.values, counts) if len(one.values) <= MOST_NAMES else []
     for first, other in rare:
-        rows = "1 row" if counts[other] == 1 else f"{counts[other]} rows"
+        rows = rows_in_words(dataset, _rows_of(dataset, place, other, other))
         found.append(
             f"Column {name!r} holds {one.values[other]!r} ({rows}), a letter away from {one.values[first]!r} "
             f"({counts[first]:,} rows): if it is misspelt, write it alike."

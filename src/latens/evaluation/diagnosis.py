@@ -157,7 +157,8 @@ def _collapse(metrics: Metrics, units: Units) -> str:
     tree = metrics.get("gain_over_tree")
     if not active and tree is not None and tree.value > -TREE:
         text = "no latent unit carries anything about x, so latent planes show nothing: the tree of columns says it all"
-        return f"{text}; samples, gaps and scores are as good as the tree, and another --seed may find more"
+        more = "for latents to look at keep what training makes (--set start=none)"
+        return f"{text}; samples, gaps and scores are as good as the tree, and {more}"
     return f"only {active} of {len(units)} latent units carry anything about x; {advice}"
 
 

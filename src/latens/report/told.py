@@ -138,7 +138,8 @@ def _suspects(data: Dataset | None) -> list[str]:
     """What `latens check` warns of in a table in memory."""
     if type(data) is not Dataset or data.schema.columns is None or data.cells or len(data) > MOST_CHECKED:
         return []
-    return list(check(data)["warnings"])
+    # Rows of a kept start are split no more: what trains and what does not is told elsewhere.
+    return [line for line in check(data)["warnings"] if not line.startswith("No row is a ")]
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

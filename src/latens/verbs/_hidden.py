@@ -92,11 +92,23 @@ def _mask_file(path: str, shape: tuple[int, ...]) -> np.ndarray:
         raise DataError(f"cannot be read as a mask: it {reason(error)}.", where=where, fix=fix) from None
     if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
         raise DataError("a mask is of finite numbers, or of True and False.", where=where, fix=fix)
+    if found.ndim == 2 and found.shape != shape and not path.lower().endswith(".npy"):
+        found = _as_pictures(found, shape)
     if found.shape != shape:
         fix = f"Give one of {shape[0]} x {shape[1]} pixels."
         what = f"the mask is of shape {found.shape}, the pictures of {shape}."
         raise DataError(what, where=f"--mask {path}", fix=fix)
     return found > 0
+
+
+def _as_pictures(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A picture of a mask as pictures are read: its shorter side in size, the middle of the other, no new values."""
+    scale = max(size / own for size, own in zip(shape, mask.shape))
+    where = [
+        np.clip(np.floor((np.arange(size) + 0.5 - size / 2) / scale + own / 2), 0, own - 1).astype(int)
+        for size, own in zip(shape, mask.shape)
+    ]
+    return mask[np.ix_(*where)]
 
 
 def reduction_of(trained: TrainedModel, grey: bool, scale: int | None, noise: float | None) -> Reduction | None:

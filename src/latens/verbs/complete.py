@@ -43,6 +43,8 @@ _POWER = (
 POOR = 0.6
 """The share of the error of a plain colour above which it is said that little comes back."""
 
+HOLE = 0.15
+"""How far one plain colour lies from what is around it, of the range of what is seen, where it is taken for a hole."""
 NEAR_BLOCK = 8
 """Large pictures that are completed together."""
 
@@ -261,6 +263,8 @@ class Complete(Verb):
         batch = dataclasses.replace(trained.batch(data, positions), mask=seen)
         of = trained.rows(batch, seed=self.seed)
         known = data.mask is None or bool(data.mask[positions].all())
+        hole = known and _holes(trained.schema, x, ~seen)
+        known = known and not hole
 
         near = near_zero(trained.model, batch)
         way = self._way(at, seen, near)
@@ -297,6 +301,11 @@ class Complete(Verb):
         told |= {"carried": way.carry is not None, "judged_rows": way.rows}
         told |= {"weighed": way.near is None or way.power == 1.0}
         line = f"{100 * (1 - seen.mean()):.0f} % hidden{self._where(trained.schema)}\n{_way_text(way)}"
+        if hole:
+            told["hole"] = True
+            line += (
+                "\nwhat is hidden is one plain colour in all pictures: taken for a hole, so its error is not measured"
+            )
         if not known and way.errors is not None:
             ours, edge = way.errors
             told["error_on_validation_rows"] = {"error": ours, "edge": edge}
@@ -393,6 +402,22 @@ class _Filled(NamedTuple):
     entries: "dict[str, np.ndarray]"
     told: dict[str, Any]
     line: str
+
+
+def _holes(schema: "Schema", x: "np.ndarray", hidden: "np.ndarray") -> bool:
+    """Whether what is hidden is the same plain colour in all pictures, and another one than what lies around it."""
+    from latens.data.schema import image_shape
+    from latens.evaluation.carry import filled_from_edge
+
+    shape = image_shape(schema)
+    if shape is None or hidden.all() or np.any(hidden != hidden[:1]):
+        return False
+    whole = lambda one: np.asarray(one).reshape(len(x), *shape[:2], -1)  # noqa: E731
+    own, at = whole(x).astype(np.float64), whole(hidden)
+    if (colours := [np.unique(own[..., k][at[..., k]]) for k in range(own.shape[-1])]) and max(map(len, colours)) > 1:
+        return False
+    edge, seen = filled_from_edge(own, ~at), own[~at]
+    return bool(np.sqrt(np.mean(np.square(edge - own)[at])) > HOLE * max(float(np.ptp(seen)), 1e-9))
 
 
 def _beside(

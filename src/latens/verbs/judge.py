@@ -19,8 +19,6 @@ BROKEN = 0.05
 """How many more synthetic rows than real ones must break an equation to be told first."""
 MOST_TOLD, MOST_LISTED = 2, 6
 """Differences of weekdays and of pairs that are told first, and for the record."""
-ALARMS = 0.01
-"""The share of false alarms at which attacks are counted: what chance finds."""
 
 
 class Judge(Request):
@@ -125,10 +123,10 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
     lines += differences(found)[:MOST_TOLD]
     attacks = found.get("attacks")
     if attacks:
-        worst = max(attacks.values(), key=lambda one: one["caught"])
-        more = "more" if worst["low"] > ALARMS else "no more"
-        sure = f"{100 * worst['low']:.1f} to {100 * worst['high']:.1f} %"
-        found_in = f"attacks find {100 * worst['caught']:.1f} % ({sure}; chance 1 %)"
+        worst = max(attacks.values(), key=lambda one: one["caught"] - one["by_chance"])
+        more = "more" if worst["caught"] > worst["by_chance"] else "no more"
+        sure = f"by chance up to {100 * worst['by_chance']:.1f} %"
+        found_in = f"attacks find {100 * worst['caught']:.1f} % ({sure})"
         lines.append(f"Gives away {more} than chance: {found_in}.")
     else:
         lines.append("Next: add --test RUN (the run that made it), or real rows of a file, to see what it gives away.")
@@ -167,7 +165,7 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         told.append(f"left out, as it holds the ids of the rows: {found['row_id']}")
     if found["left_out"]:
         told.append(f"left out, since every row has another text: {', '.join(found['left_out'])}")
-    if any(one["low"] > ALARMS for one in found.get("attacks", {}).values()):
+    if any(one["caught"] > one["by_chance"] for one in found.get("attacks", {}).values()):
         told.append("to give away less: more rows, or a shorter training (--epochs, --steps)")
     if "near" in found:
         told.append(NEAR)

@@ -64,7 +64,8 @@ def tables_of(
     for table in tables:
         if len(table.x) < LEAST:
             what = f"has {len(table.x)} rows; too few to judge anything by."
-            raise DataError(what, where=table.name, fix=f"Give at least {LEAST}.")
+            fix = f"Give at least {LEAST}{', or leave out --test' if table.name == '--test' else ''}."
+            raise DataError(what, where=table.name, fix=fix)
     return tables, left_out
 
 

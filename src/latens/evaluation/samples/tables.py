@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
+from scipy.stats import nhypergeom
 
 from latens.data.durations import UNITS
 from latens.errors import DataError, nearest
@@ -477,8 +478,17 @@ def attacks(real: Table, fake: Table, test: Table, *, seed: int) -> dict[str, di
         edge = np.quantile(scores[1], 0.99, method="higher")
         caught = float(np.mean(scores[0] > edge))
         low, high = _wilson(caught, n)
+        above = int(np.sum(scores[1] >= edge))
         found[name] = {"auc": auc, "standard_error": error, "caught": caught, "low": low, "high": high, "rows": n}
+        found[name]["by_chance"] = _by_chance(n, above)
     return found
+
+
+def _by_chance(n: int, above: int) -> float:
+    """The share of n rows that lies above so many of n others in one of 40 such attacks, where all are alike."""
+    # How many are met before the others above the edge are is negative hypergeometric. One of 20 of two attacks
+    # together.
+    return float(nhypergeom(2 * n, n, above).isf(0.025)) / n if 0 < above <= n else 1.0
 
 
 def _wilson(p: float, n: int, z: float = 1.96) -> tuple[float, float]:
