@@ -29,6 +29,7 @@ class Told(TrainedModel):
 
     def __init__(self, data):
         object.__setattr__(self, "schema", data.schema)
+        object.__setattr__(self, "facts", {})
 
     def batch(self, data, positions=None):
         return Batch(data.x[positions], data.row_id[positions], mask=data.mask[positions])

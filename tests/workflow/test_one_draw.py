@@ -8,7 +8,7 @@ import latens
 from latens.config import override
 from latens.evaluation import log_marginal
 from latens.recipes import get_recipe
-from latens.workflow.cells import given_rest
+from latens.workflow.cells import draws_of, given_rest
 from latens.workflow.detect import surprises
 from latens.workflow.trained import TrainedModel
 
@@ -26,7 +26,7 @@ def trained() -> tuple[latens.Dataset, TrainedModel]:
 def test_one_draw_gives_what_many_give_where_the_tree_is_kept() -> None:
     data, model = trained()
     assert model.facts["start"]["kept"] is True
-    assert (model.draws(300), model.draws(1)) == (1, 1)
+    assert (draws_of(model, 300), draws_of(model, 1)) == (1, 1)
     rows = model.rows(model.batch(data, np.arange(50)), seed=0)
     many = log_marginal(rows, num_samples=40)
     np.testing.assert_allclose(log_marginal(rows, num_samples=1), many, rtol=2e-6)
@@ -34,7 +34,7 @@ def test_one_draw_gives_what_many_give_where_the_tree_is_kept() -> None:
     forgot = model.with_facts(start={"kept": False})
     one, other = (surprises(each, data, None, others=300, num_samples=40, key=key) for each in (model, forgot))
     np.testing.assert_allclose(one, other, rtol=2e-6)
-    assert forgot.draws(300) == 300
+    assert draws_of(forgot, 300) == 300
     for column in range(3):
         one, other = (given_rest(each, data, np.arange(50), column, num_samples=7) for each in (model, forgot))
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7)
@@ -46,4 +46,4 @@ def test_many_draws_are_taken_where_training_was_kept() -> None:
     fitted = eqx.tree_at(lambda m: m.prior_part.loc, model.model, replace_fn=lambda one: one + 0.1)
     for other in (moved, fitted):
         changed = TrainedModel(other, model.schema, model.preparation, model.config, facts=model.facts)
-        assert changed.draws(300) == 300
+        assert draws_of(changed, 300) == 300

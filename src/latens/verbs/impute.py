@@ -174,7 +174,7 @@ class Impute(Verb):
         """What the gaps may be, of the rows that have some, in the order of dates of the data."""
         from latens.data.dataset import rows_at
         from latens.evaluation.conditionals import conditionals
-        from latens.workflow.cells import point
+        from latens.workflow.cells import draws_of, point
         from latens.workflow.filling import Pool, pooled_shares, within_order
 
         types, some = at.trained.schema.types, np.flatnonzero(hidden.reshape(len(hidden), -1).any(axis=1))
@@ -185,7 +185,7 @@ class Impute(Verb):
         if types is None:
             found = evaluation.impute(rows, num_draws=self.draws or 0, num_samples=self.num_samples)
             return _Filled(some, found.mean, found.effective, found.draws, [], 1.0)
-        draws = at.trained.draws(self.num_samples)
+        draws = draws_of(at.trained, self.num_samples)
         shares, effective = conditionals(rows, types, num_samples=draws)
         effective = effective * (self.num_samples / draws)  # one exact draw counts as all
         if self.copula == "auto":

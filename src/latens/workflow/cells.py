@@ -13,6 +13,7 @@ from latens.data.columns import ColumnType
 from latens.data.suspects import MOST_NAMES, lone_values, misspelt
 from latens.errors import ConfigError
 from latens.evaluation.conditionals import conditionals
+from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.trained import TrainedModel
 
 SELDOM = 0.01
@@ -44,6 +45,13 @@ def typed_columns(trained: TrainedModel, flag: str) -> tuple[ColumnType, ...]:
         what = "the columns of this model have no types of their own, of which a cell has an exact probability."
         raise ConfigError(what, where=flag, fix="Train with `latens fit DATA --typed`, or leave it out.")
     return trained.schema.types
+
+
+def draws_of(trained: TrainedModel, num_samples: int) -> int:
+    """How many draws of z stand for so many: one, where the tree of columns is kept and z says nothing."""
+    start = trained.facts.get("start")
+    kept = isinstance(start, dict) and start.get("kept") is True and says_nothing(trained.model)
+    return 1 if kept else num_samples
 
 
 def point(shares: Shaped[np.ndarray, "n segments"], one: ColumnType) -> Shaped[np.ndarray, " n"]:
@@ -158,7 +166,7 @@ def given_rest(
         shown &= data.outside[rows] == 0
     shown[:, column] = False
     rest = trained.rows(replace(batch, mask=shown), seed=seed)
-    shares, _ = conditionals(rest, types, num_samples=trained.draws(num_samples))
+    shares, _ = conditionals(rest, types, num_samples=draws_of(trained, num_samples))
     return shares[column]
 
 

@@ -14,6 +14,7 @@ from latens.data.rows import uniforms
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.copula import MOST_ROWS, Copula, Filled, fill, fit_copula, log_chances, pool_weight
 from latens.typing import Key
+from latens.workflow.cells import draws_of
 from latens.workflow.trained import TrainedModel
 
 HIDDEN = 0.3
@@ -51,7 +52,7 @@ def pooled(trained: TrainedModel, data: Dataset, key: Key, *, num_samples: int, 
     if not hidden.any():
         return Pool(copula, 0.5)
     batch = replace(trained.batch(data, held), mask=shown & ~hidden)
-    found, _ = conditionals(trained.rows(batch, key=key), types, num_samples=trained.draws(num_samples))
+    found, _ = conditionals(trained.rows(batch, key=key), types, num_samples=draws_of(trained, num_samples))
     x = np.asarray(data.x)[held]
     other = fill(own, x, shown & ~hidden, keys=data.row_id[held], seed=seed).shares
     each = [(hidden[:, j], j, one) for j, one in enumerate(types)]

@@ -28,7 +28,6 @@ from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.models import DeterministicHead
 from latens.recipes import recipe_of
-from latens.recipes.building.closed_forms import says_nothing
 from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
 from latens.trees import count_parameters
@@ -130,15 +129,6 @@ class TrainedModel(Conditioned, Methods):
         """The prior, posterior, likelihood and objective that the configuration names; of a variational autoencoder."""
         assert self.config is not None
         return bind(self.config)
-
-    @cached_property
-    def _one_draw(self) -> bool:
-        start = self.facts.get("start")
-        return isinstance(start, dict) and start.get("kept") is True and says_nothing(self.model)
-
-    def draws(self, num_samples: int) -> int:
-        """How many draws of z stand for so many: one, where z says nothing."""
-        return 1 if self._one_draw else num_samples
 
     # --- classes ---
 
