@@ -20,6 +20,7 @@ from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import start_alone
 from latens.workflow.experiment import Experiment, as_trained, prepare
 from latens.workflow.groups import apart
+from latens.workflow.metrics import beats
 from latens.workflow.refit import _says, best_or_start, start_stays, start_text
 from latens.workflow.trained import TrainedModel
 
@@ -158,3 +159,12 @@ def test_latents_that_the_decoder_ignores_say_nothing(begun: tuple[Experiment, T
     assert active_units(encode(active.rows(batch))["mean"]).any()
     assert not says(active, log_p)
     assert says(active, log_p - 0.5)  # half a nat more than log p(x) is said by latents
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [(4e-4, 1e-4, "is level with a tree, up to rounding"), (-4e-4, 1e-4, "is level with a tree, up to rounding"),
+     (4e-4, 0.1, "beats a tree by 0.00 ± 0.10 nats"), (-0.05, 1e-4, "falls short of a tree by 0.05 ± 0.00 nats")],
+)  # fmt: skip
+def test_a_gain_of_rounding_is_called_level(value: float, error: float, said: str) -> None:
+    assert beats(Estimate(value, error, 100, 80), "a tree") == said

@@ -78,9 +78,9 @@ def solved(
     """Stored rows whose hidden cells keep equations and rates; and where a cell follows from known ones."""
     exact, named = equations.read(facts.get("equations")), np.zeros(hidden.shape, bool)
     x = np.array(x, np.float64)
-    for rule, i, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
+    for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x, ~hidden)
-        named[:, k] |= hidden[:, k] & ~hidden[:, i] & (told >= 0)
+        named[:, k] |= hidden[:, k] & (told >= 0)
         x[:, k] = np.where(named[:, k], told, x[:, k])
     x, sure, _ = equations.solved(exact, schema, x, hidden & ~named)
     sure |= named

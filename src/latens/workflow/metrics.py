@@ -358,8 +358,14 @@ def unknown_draws(estimates: Sequence[Estimate], words: str) -> list[str]:
     return [f"unknown: {words} is {UNKNOWN[0]}; use more draws (--num-samples {more})"]
 
 
+ROUNDING = 1e-3
+"""Nats below which a gain and its error are those of rounding: the model is what it is compared with."""
+
+
 def beats(gain: Estimate, over: str, *, errors: bool = False) -> str:
     """Write a gain over something as a sentence, where asked with the count of its standard errors."""
+    if gain.n > 1 and max(abs(gain.value), gain.standard_error) < ROUNDING:
+        return f"is level with {over}, up to rounding"
     verb, size = "beats" if gain.value > 0 else "falls short of", f"{abs(gain.value):.2f}"
     if errors and not gain.standard_error > 0:
         return f"{verb} {over} by {size} {gain.unit} (one row: no standard error)"
