@@ -225,6 +225,11 @@ def test_samples_keep_it_and_judge_says_when_they_do_not(folder: Path, capsys: p
     where = ["--where", "total>100", "--where", "kind=a"]
     assert main(["sample", str(folder / "run"), "-n", "200", "--out", str(folder / "some.csv"), *where]) == 0
     assert (pd.read_csv(folder / "some.csv")["total"] > 100).all()  # what is asked for is there
+    assert TOTAL not in capsys.readouterr().err
+    where = ["--where", "kind=b", "--where", "age>20"]
+    assert main(["sample", str(folder / "run"), "-n", "200", "--out", str(folder / "some.csv"), *where]) == 0
+    assert holds(pd.read_csv(folder / "some.csv")).all()
+    assert TOTAL in capsys.readouterr().err
     capsys.readouterr()
 
 

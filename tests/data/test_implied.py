@@ -1,10 +1,13 @@
 """Names that other names say: found with their mistakes, kept by samples, told by check and detect; both ways."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import latens
+from latens.cli.main import main
 from latens.config import override
 from latens.data import implied
 from latens.data.rules import broken_in, computed, rules_of, solved
@@ -87,7 +90,7 @@ def test_codes_and_their_names_are_told_once() -> None:
     assert rules == {("breed", "species", 0), ("code", "species", 0), ("code", "breed", 0)}
 
 
-def test_samples_keep_it_and_one_of_both_names_is_blamed() -> None:
+def test_samples_keep_it_and_one_of_both_names_is_blamed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame, rows = animals(wrong=5)
     data = latens.load_data(frame, label="none")
     trained = latens.train(latens.prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
@@ -97,6 +100,13 @@ def test_samples_keep_it_and_one_of_both_names_is_blamed() -> None:
     species, breed = (np.array(one.values)[drawn[:, k].astype(int)]
                       for k, one in enumerate((data.schema.types or ())[:2]))  # fmt: skip
     np.testing.assert_array_equal(wrong, [BREEDS[one] != other for one, other in zip(breed, species)])
+    file = str(trained.save(tmp_path / "model.safetensors"))
+    for where, say in (([], "samples"), (["--where", "species=rabbit"], "where species=rabbit")):
+        out = tmp_path / "new.csv"
+        assert main(["sample", file, "-n", "300", "--out", str(out), *where]) == 0
+        new = pd.read_csv(out)
+        assert [BREEDS[one] for one in new["breed"]] == list(new["species"])
+        assert say in capsys.readouterr().err
     blamed = blame(trained, data, rows, others=480, cells=1, num_samples=2)
     assert set(blamed.column[:, 0].tolist()) <= {names.index("species"), names.index("breed")}
     assert np.all(blamed.p_value[:, 0] <= 1 / 400)

@@ -469,3 +469,30 @@ def test_a_column_that_others_give_is_exact_where_they_are_known() -> None:
     assert float(more[4]["exact"]) == pytest.approx(3 * rate + extra[5])
     assert (float(more[4]["was"]["exact"]), more[4]["moved"]) == (pytest.approx(price[5] + extra[5]), 1.0)
     assert more[0]["moved"] < 1.0
+
+
+def test_names_that_another_one_rules_out_have_no_share() -> None:
+    rng = np.random.default_rng(0)
+    kinds = {"oak": "tree", "elm": "tree", "mint": "herb", "sage": "herb"}
+    plant = rng.choice(list(kinds), 300)
+    frame = pd.DataFrame({"kind": [kinds[one] for one in plant], "plant": plant, "site": rng.choice(list("xy"), 300)})
+    data = load(frame, label="none")
+    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    found, free = answers(trained), answers(trained.with_facts(implied=[]))
+    assert found is not None
+    assert free is not None
+    levels = [one.values for one in data.schema.types or ()]
+
+    def told(own: Any, given: list[tuple[int, int]]) -> dict[int, list[float]]:
+        asked = json.loads(own(json.dumps({"given": given}).encode()))
+        return {one["column"]: one["shares"] for one in asked["columns"]}
+
+    herb, oak = levels[0].index("herb"), levels[1].index("oak")
+    shares, before = (np.array(told(one, [(0, herb)])[1]) for one in (found, free))
+    herbs = np.array([kinds[name] == "herb" for name in levels[1]])
+    assert before[~herbs].min() > 0
+    np.testing.assert_array_equal(shares[~herbs], 0.0)
+    np.testing.assert_allclose(shares[herbs], before[herbs] / before[herbs].sum(), rtol=1e-4)
+    np.testing.assert_allclose(told(found, [(1, oak)])[0], [float(one == "tree") for one in levels[0]], atol=1e-4)
+    assert told(found, [(1, oak)])[2] == told(free, [(1, oak)])[2]  # other columns are as they were
+    assert told(found, [])[1] == told(free, [])[1]

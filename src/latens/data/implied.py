@@ -134,6 +134,15 @@ def told_by(rule: Implied, schema: Schema, x: np.ndarray, mask: np.ndarray | Non
     return says[_codes(x, i, types[i], mask)]
 
 
+def each_told(rule: Implied, schema: Schema) -> Int[np.ndarray, " names"]:
+    """The place of what each name says; -1 where it says nothing."""
+    names, types = [column.name for column in schema.columns or ()], list(schema.types or ())
+    i = names.index(rule.by)
+    every = np.zeros((len(types[i].values), len(names)))
+    every[:, i] = np.arange(len(every))
+    return told_by(rule, schema, every)
+
+
 def broken_in(
     rules: Sequence[Implied], schema: Schema, x: np.ndarray, mask: np.ndarray | None = None
 ) -> Bool[np.ndarray, " n"]:

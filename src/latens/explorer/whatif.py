@@ -13,6 +13,7 @@ from jaxtyping import Bool, Shaped
 from msgspec import Meta, Struct, structs, to_builtins
 
 from latens import evaluation
+from latens.data import implied
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
 from latens.data.rules import placed, solved
@@ -189,7 +190,23 @@ def _exact(trained: Any, conditions: Conditions, fixed: Bool[np.ndarray, " colum
 
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     """What each column may be under conditions; the same draws of z for every question."""
-    return shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0))
+    found = shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0))
+    # Names that say another one than what is fixed are none of such rows, nor is what a fixed name does not say.
+    columns, types = list(found.columns), trained.schema.types or ()
+    fixed = np.isfinite(conditions.low) & (conditions.low == conditions.high)
+    for rule, i, k in implied.placed(implied.read(trained.facts.get("implied")), trained.schema):
+        told = implied.each_told(rule, trained.schema)
+        if fixed[k]:
+            columns[i] = _among(columns[i], (told < 0) | (told == conditions.low[k]))
+        if fixed[i] and types[k].named and (place := told[int(conditions.low[i])]) >= 0:
+            columns[k] = _among(columns[k], np.arange(len(columns[k])) == place)
+    return found._replace(columns=columns)
+
+
+def _among(shares: np.ndarray, names: Bool[np.ndarray, " names"]) -> np.ndarray:
+    """The shares of some names alone, which add up to as much; as they are where these have none."""
+    left = np.where(names, shares, 0.0)
+    return left * (shares.sum() / left.sum()) if left.sum() > 0 else shares
 
 
 def _explained(trained: Any, place: int) -> dict[str, Any]:

@@ -45,6 +45,7 @@ POOR = 0.6
 
 HOLE = 0.15
 """How far one plain colour lies from what is around it, of the range of what is seen, where it is taken for a hole."""
+
 NEAR_BLOCK = 8
 """Large pictures that are completed together."""
 
@@ -414,7 +415,7 @@ def _holes(schema: "Schema", x: "np.ndarray", hidden: "np.ndarray") -> bool:
         return False
     whole = lambda one: np.asarray(one).reshape(len(x), *shape[:2], -1)  # noqa: E731
     own, at = whole(x).astype(np.float64), whole(hidden)
-    if (colours := [np.unique(own[..., k][at[..., k]]) for k in range(own.shape[-1])]) and max(map(len, colours)) > 1:
+    if any(np.ptp(own[..., k][at[..., k]]) > 0 for k in range(own.shape[-1]) if at[..., k].any()):
         return False
     edge, seen = filled_from_edge(own, ~at), own[~at]
     return bool(np.sqrt(np.mean(np.square(edge - own)[at])) > HOLE * max(float(np.ptp(seen)), 1e-9))

@@ -8,6 +8,8 @@ from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from latens.workflow.trained import TrainedModel
 
 _COUNT = "how many (default 16; with --complete one for each row of FILE)"
@@ -190,14 +192,24 @@ class Sample(Verb):
             text += f"\n{few}, and are less varied than they should be"
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
-        x, schema = found.x, at.trained.schema
-        from latens.data.rules import computed
+        from latens.data.rules import broken_in, computed
 
-        asked = " ".join(self.where or ())  # what is asked for is there
-        if lines := _computed(at.trained, asked):
-            x = computed(at.trained.facts, schema, x, lambda name: name in asked)[0]
-            text += lines
-        arrays = self._as_written(at, x)
+        facts, schema = at.trained.facts, at.trained.schema
+        fixed = np.isfinite(conditions.low) | np.isfinite(conditions.high)  # what is asked for is there
+        asked = {column.name for column, one in zip(schema.columns or (), fixed) if one}
+        text += _computed(at.trained, asked)
+
+        def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
+            key = jax.random.fold_in(jax.random.key(self.seed), again)
+            x = sample_given(at.trained.model, conditions, n, key=key).x if again else found.x
+            x, wrong = computed(facts, schema, x, asked.__contains__)
+            return {"x": x}, wrong | broken_in(facts, schema, x)
+
+        made, redrawn = self._kept(at, drawn)
+        if redrawn:
+            value["redrawn"] = redrawn
+            text += f"\n{redrawn} of them drawn anew, as they broke a rule that the data keep"
+        arrays = self._as_written(at, made["x"])
         arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
         text += formula_note(known, at.out)
         return Made(arrays=arrays, known=known, schema=schema, value=value, text=text, dialect=at.dialect())
@@ -290,6 +302,17 @@ class Sample(Verb):
                 arrays["x"], wrong = computed(facts, schema, arrays["x"])
             return arrays, wrong | broken_in(facts, schema, arrays["x"]) if mixed else wrong
 
+        arrays, redrawn = self._kept(at, drawn)
+        if often := weekdays.read_shares(facts.get("weekday_shares")) if mixed else ():
+            moved = weekdays.spread(often, schema, arrays["x"], np.random.default_rng(self.seed))
+            worse = broken_in(facts, schema, moved) & ~broken_in(facts, schema, arrays["x"])
+            arrays["x"] = np.where(worse[:, None], arrays["x"], moved).astype(arrays["x"].dtype)
+        return arrays, redrawn
+
+    def _kept(
+        self, at: At, drawn: "Callable[[int], tuple[dict[str, np.ndarray], np.ndarray]]"
+    ) -> "tuple[dict[str, np.ndarray], int]":
+        """Rows of draws that break no rule, and how many were drawn anew for that; a warning of those that are left."""
         (arrays, wrong), redrawn = drawn(0), 0
         for again in range(1, MOST_TIMES + 1):
             if not wrong.any():
@@ -300,10 +323,6 @@ class Sample(Verb):
             arrays = {name: np.where(taken.reshape(-1, *[1] * (values.ndim - 1)), others[name], values)
                       for name, values in arrays.items()}  # fmt: skip
             wrong &= ~taken
-        if often := weekdays.read_shares(facts.get("weekday_shares")) if mixed else ():
-            moved = weekdays.spread(often, schema, arrays["x"], np.random.default_rng(self.seed))
-            worse = broken_in(facts, schema, moved) & ~broken_in(facts, schema, arrays["x"])
-            arrays["x"] = np.where(worse[:, None], arrays["x"], moved).astype(arrays["x"].dtype)
         if wrong.any():
             at.warn(f"{wrong.sum()} rows break a rule that the data keep, also after {MOST_TIMES} draws")
         return arrays, redrawn
@@ -328,7 +347,7 @@ class Sample(Verb):
         )
 
 
-def _computed(trained: "TrainedModel", asked: str = "") -> str:
+def _computed(trained: "TrainedModel", asked: "Collection[str]" = ()) -> str:
     """A line for each column that is computed from others, but those that are asked for."""
     from latens.data.rules import placed
 
