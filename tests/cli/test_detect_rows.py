@@ -13,7 +13,7 @@ import latens
 from latens.cli.main import main
 from latens.data import TEST, TRAIN, VALIDATION, load
 from latens.errors import ConfigError, DataError
-from latens.verbs.detect import _again
+from latens.verbs.detect import _again, _folds_take
 from latens.workflow import detect as detecting
 from latens.workflow.cells import Blame
 from latens.workflow.detect import Detection, Drift
@@ -184,3 +184,8 @@ def test_folds_and_other_rows_to_compare_with_exclude_each_other(tmp_path: Path)
     trained = latens.load(GOLDEN / "format-1-mixed.safetensors")
     with pytest.raises(ConfigError, match="--folds: rows of another file did not train"):
         trained.detect(tmp_path / "new.csv", held_out=tmp_path / "new.csv", folds=3)
+
+
+def test_the_line_on_folds_says_how_long_they_take() -> None:
+    assert _folds_take(24.0) == ": 5 trainings, about 2 min"
+    assert _folds_take(None) == ""

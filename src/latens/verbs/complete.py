@@ -167,6 +167,7 @@ class Complete(Verb):
 
     def _made(self, at: At, data: "Dataset", positions: "np.ndarray", filled: "_Filled") -> Made:
         """What a file of these rows holds; the first of the positions where fewer are done."""
+        from latens.pictures.full_size import at_full_size
         from latens.pictures.images import png_of, shown
         from latens.pictures.sheet import captioned
 
@@ -187,7 +188,12 @@ class Complete(Verb):
         rows = {"row_id": names, "x": filled.mean, "draws": filled.draws, "effective": filled.effective}
 
         def files() -> dict[str, bytes]:
-            images = shown(at.trained.schema, filled.mean)
+            images = list(shown(at.trained.schema, filled.mean))
+            if "mask" in filled.entries and isinstance(self.data, str) and os.path.isdir(self.data):
+                hidden = np.any(~filled.entries["mask"].reshape(len(images), *images[0].shape[:2], -1), axis=3)
+                for k, name in enumerate(names.tolist()):
+                    large = at_full_size(Path(self.data, str(name)), images[k], hidden[k])
+                    images[k] = images[k] if large is None else large
             return {f"{name}.png": png_of(one) for name, one in zip(_stems(names), images)}
 
         return Made(arrays=rows | filled.entries, pixels=pixels, files=files if self._folder(at) else None)

@@ -22,6 +22,8 @@ SCANNED, FEW_DRAWS, LOOKED_AT = 10_000, 16, 3
 looked at again by all draws for each one to name."""
 SHOWN = 60
 """Characters of a row of text that its name has."""
+FOLDS = 5
+"""Folds that a message names."""
 
 _ALPHA = "the share of false alarms among flagged rows that is allowed (default 0.05)"
 _HELD_OUT = "rows like the training rows that did not train the model (default: those that the run held out)"
@@ -193,6 +195,7 @@ class Detect(Verb):
         if self.top is not None:
             told["top"] = [_named(arrays, row, cells) for row in top.tolist()]
         rows = "rows" if shape is None else "pictures"
+        takes = _folds_take(at.run.info.get("training_seconds") if at.run is not None else None)
         plain = [f"Looked at {len(new):,} {rows}, beside {found.calibration:,} usual ones."]
         few = self.alpha * len(flagged)
         alarms = f"; about {few:.0f} of these may be false alarms" if len(flagged) else ""
@@ -213,11 +216,12 @@ class Detect(Verb):
                     line += f": {cell} is {value}, expected {expected}"
                 plain.append(line)
         else:
-            more = "" if self.folds else "; --folds 5 compares with all rows of the run"
+            more = "" if self.folds else f"; --folds {FOLDS} compares with all rows of the run{takes}"
             plain.append(f"Next: --top 20 ranks the oddest{more}.")
         if self.top is not None and needed > 1 and not len(flagged):
             few = f"{found.calibration:,} usual {rows} are too few to be sure of single ones"
-            more = "" if self.folds or self.held_out else f" (--folds 5 compares with all {rows} of the run)"
+            compares = f"--folds {FOLDS} compares with all {rows} of the run{takes}"
+            more = "" if self.folds or self.held_out else f" ({compares})"
             plain.append(f"None is flagged: {few}{more}.")
         if self.top is None and len(flagged):
             first = f"open {at.out} and sort it by p_value" if at.writes else "--out odd.csv writes every row"
@@ -289,6 +293,13 @@ def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:
     words = ("cell", "value", "expected", "p")
     each = [{word: arrays[f"{word}_{k}"][row] for word in words} for k in range(1, cells + 1)]
     return own | ({"cells": [{**cell, "p": float(cell["p"])} for cell in each if cell["cell"]]} if cells else {})
+
+
+def _folds_take(seconds: float | None) -> str:
+    """How long the trainings of folds take where one took so long, in words."""
+    from latens.workflow.plain import duration
+
+    return f": {FOLDS} trainings, about {duration(FOLDS * seconds)}" if seconds else ""
 
 
 def _own_data(at: At) -> "Dataset | None":

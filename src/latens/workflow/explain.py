@@ -138,7 +138,7 @@ def groups_of(shares: Float[np.ndarray, " s"], one: ColumnType) -> list[tuple[st
         own = np.flatnonzero(quarter == q)
         low, high = one.texts(np.array([firsts[own[0]], lasts[own[-1]]]))
         whole = {0: f"at most {high}", int(quarter.max()): f"at least {low}"}
-        found.append((whole.get(int(q), f"{low} to {high}"), own))
+        found.append((whole.get(int(q), low if low == high else f"{low} to {high}"), own))
     return found
 
 

@@ -30,6 +30,14 @@ class Methods:
         seed: int = 0,
     ) -> Made:
         """More rows of each class: draws around labelled rows, or from p(x | class): `latens augment`."""
+    def cluster(
+        self,
+        data: Any,
+        groups: int | None = None,
+        unknown: Literal['error', 'missing', 'skip'] = 'error',
+        seed: int = 0,
+    ) -> Made:
+        """Rows that are alike, in groups: what tells each group, and its most typical rows: `latens cluster`."""
     def compare(
         self,
         others: Any = (),
