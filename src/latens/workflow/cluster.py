@@ -98,7 +98,7 @@ def _nearest_means(points: Float[np.ndarray, "n d"], count: int | None, seed: in
     if count is None and tried[best][0] < APART:
         best = min(USUAL, max(tried))
     score, means = tried[best]
-    label = means.predict(points)
+    label = np.asarray(means.predict(points))
     distance = np.linalg.norm(points - means.cluster_centers_[label], axis=1)
     return _ordered(label, distance, score, own=False)
 
