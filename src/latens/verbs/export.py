@@ -6,14 +6,14 @@ from latens.verbs.kernel import At, Made, Verb, Work, arg
 
 
 class Export(Verb):
-    """The encoder and the decoder as ONNX files, checked."""
+    """The encoder, the decoder and the ELBO as ONNX files, checked."""
 
     endings: ClassVar = ()
     takes_out: ClassVar = ("FOLDER", "where the files go")
     format: Annotated[str, arg("of the files (default onnx)", choices=("onnx",))] = "onnx"
 
     def __call__(self, at: At) -> Work:
-        yield "write encoder.onnx and decoder.onnx"
+        yield "write encoder.onnx, decoder.onnx and, of one Normal q(z | x), elbo.onnx"
         from latens.workflow.export import export
 
         told = export(at.trained, at.out)

@@ -134,7 +134,7 @@ class Methods:
         out: str,
         format: Literal['onnx'] = 'onnx',
     ) -> Made:
-        """The encoder and the decoder as ONNX files, checked: `latens export`."""
+        """The encoder, the decoder and the ELBO as ONNX files, checked: `latens export`."""
     def express(
         self,
         data: Any,
