@@ -9,7 +9,8 @@ import io
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # errors are told before anything heavy is imported
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # errors are told before anything heavy is imported
 _DIRECTIONS = frozenset((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF))
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SPAN = re.compile(r"-\d+ days \+\d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
+_FIXED = re.compile(r"[+-]?\d+\.(\d{1,15})")
 _PARTS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _WRITTEN = re.compile(r"[+-][$£€¥]? ?\d[\d.,'\u2019 \u00a0\u202f\u2009]*[^\W\d_]{0,10}[%°€$£¥]?")
@@ -64,6 +66,9 @@ class Dialect(NamedTuple):
     mark: str = ""  # what stands before the first: `MARK` or nothing
     encoding: str = "utf-8"  # of its text, by its name in Python
     decimal: str = "."  # the mark of the decimals in numbers that are added to its own columns
+    decimals: "Mapping[str, int]" = MappingProxyType(
+        {}
+    )  # of plain numbers, by the column, where all cells have as many
 
 
 COMMAS = Dialect()
@@ -78,7 +83,8 @@ def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = ()
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, delimiter=dialect.separator, lineterminator="\n")
     writer.writerow(name if name in known else spreadsheet_text(name) for name in columns)
-    writer.writerows(zip(*(_cells(column, known) for column in columns.values())))
+    cells = [_padded(one, dialect.decimals.get(name)) or _cells(one, known) for name, one in columns.items()]
+    writer.writerows(zip(*cells))
     text = stream.getvalue()
     if dialect.encoding != "utf-8":
         try:
@@ -86,6 +92,22 @@ def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = ()
         except UnicodeEncodeError:
             dialect = dialect._replace(mark=MARK)
     return f"{dialect.mark}{text}".encode("utf-8", "backslashreplace")
+
+
+def fixed_decimals(cells: "Iterable[str]") -> int:
+    """How many decimals each of these numbers has, of which a last one is 0; 0 where they differ or none ends in 0."""
+    # Where no number ends in 0 the shortest text is how they are written.
+    numbers = [cell.strip() for cell in cells]
+    counts = {len(match[1]) if (match := _FIXED.fullmatch(cell)) else 0 for cell in numbers}
+    return min(counts) if len(counts) == 1 and any(cell.endswith("0") for cell in numbers) else 0
+
+
+def _padded(column: "np.ndarray", decimals: int | None) -> list[str]:
+    """Numbers with so many decimals each; nothing where one of them has more."""
+    if decimals is None or column.dtype.kind != "f":
+        return []
+    texts = [f"{one:.{decimals}f}" for one in column.tolist()]
+    return [] if any(abs(float(text) - one) > 1e-9 for text, one in zip(texts, column.tolist())) else texts
 
 
 def lacking(data: bytes, dialect: Dialect) -> str:

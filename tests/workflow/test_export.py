@@ -21,7 +21,7 @@ OPTIONS = {
     "residual": {"recipe": "residual-vae"},
     "discretised": {"likelihood": "discretised-logistic"},
     "student-t": {"likelihood": "student-t"},
-    "linear": {"likelihood": "discretised-logistic", "network.linear": True},
+    "linear": {"likelihood": "discretised-logistic", "settings": {"network.linear": True}},
 }
 
 

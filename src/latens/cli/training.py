@@ -174,7 +174,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     dialect = dialect_of(source.get("spec"), source.get("encoding"))
     if dialect is not None and dialect != COMMAS:
         named = {"separator": dialect.separator, "mark": dialect.mark, "encoding": dialect.encoding}
-        trained = trained.with_facts(dialect=named)
+        trained = trained.with_facts(dialect=named | ({"decimals": dialect.decimals} if dialect.decimals else {}))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
     data = as_trained(trained, experiment.data)

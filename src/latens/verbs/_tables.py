@@ -13,7 +13,7 @@ from latens.data.formats.tables import role_positions
 from latens.data.mixed import as_columns
 from latens.data.raw import ColumnRoles
 from latens.data.rows import MISSING_WORDS
-from latens.text import span_texts
+from latens.text import fixed_decimals, span_texts
 
 
 def column_table(
@@ -62,6 +62,9 @@ def table_as_written(
             table[name] = np.where(hidden[:, i], values, found[name].astype(values.dtype))
         else:
             values = np.array(span_texts(values)) if values.dtype.kind == "m" else values
+            seen = [str(one) for one in found[name][~hidden[:, i]]]
+            if values.dtype.kind == "f" and out.suffix.lower() == ".csv" and (count := fixed_decimals(seen)):
+                values = np.array([f"{one:.{count}f}" for one in values.tolist()])
             was = zip(hidden[:, i], values.tolist() if values.dtype.kind != "M" else values.astype(str), found[name])
             mixed = [new if gap else old for gap, new, old in was]
             whole = out.suffix.lower() == ".csv" or values.dtype.kind in "UM"

@@ -25,13 +25,13 @@ from latens.data.formats.tables import check_column_names, from_words, kept_colu
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, unpacked
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, ResourceError, UsageError
-from latens.text import MARK, Dialect, original_text
+from latens.text import MARK, Dialect, fixed_decimals, original_text
 
 MAX_LINE = 2**24
 MAX_COLUMNS = 2**20
 MAX_BLANK = 10**6
 _SEPARATORS = "\t;|,"
-_SNIFFED_LINES = 20
+_SNIFFED_LINES, _LOOKED_AT = 20, 400  # by which the separator is found, and the decimals of numbers
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x81\x8d\x8f\x90\x9d]")
 """Bytes that text in cp1252 does not hold."""
 _ODD = re.compile(r"(?:^|,)\s*[-+]?(?:0\d|\d{16})|_")
@@ -254,10 +254,22 @@ def dialect_of(spec: Any, encoding: str | None = None) -> Dialect | None:
         if "16" in known or "32" in known:
             stream = codecs.EncodedFile(stream, "utf-8", known)
         of = "utf-8" if isinstance(stream, codecs.StreamRecoder) else known
-        head = [stream.readline(MAX_LINE).decode(of, "replace") for _ in range(_SNIFFED_LINES)]
-    found = _separator([line for line in head if line.strip()] or [","], str(path))
+        head = [stream.readline(MAX_LINE).decode(of, "replace") for _ in range(_LOOKED_AT)]
+    found = _separator([line for line in head[:_SNIFFED_LINES] if line.strip()] or [","], str(path))
     marked = known == "utf-8" and head[0].startswith(MARK)
-    return Dialect(found if found in _SEPARATORS else ",", MARK if marked else "", known)
+    separator = found if found in _SEPARATORS else ","
+    return Dialect(separator, MARK if marked else "", known, decimals=_decimals(head, separator))
+
+
+def _decimals(head: list[str], separator: str) -> dict[str, int]:
+    """The columns of plain numbers that have as many decimals in each of the first lines, and how many."""
+    try:
+        names, *rows = [row for row in csv.reader(head, delimiter=separator) if row]
+    except (csv.Error, ValueError):
+        return {}
+    numbers = ([cell for cell in cells if cell.strip().lower() not in MISSING_WORDS] for cells in zip(*rows))
+    found = {name.strip().removeprefix(MARK): fixed_decimals(cells) for name, cells in zip(names, numbers)}
+    return {name: count for name, count in found.items() if count}
 
 
 def _encoding_of(path: Path) -> str:
