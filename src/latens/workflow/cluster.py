@@ -135,6 +135,7 @@ def described(
         gain = np.where(own > 0, own * np.log(np.maximum(own, 1e-300) / np.maximum(every, 1e-300)), 0.0)
         most = int(gain.argmax())
         words = f"{names[j]} {parts[most][0]} in {own[most]:.0%} (of all {every[most]:.0%})"
-        chance = (np.count_nonzero(every) - 1) / (2.0 * max(1, (inside & there[:, j]).sum()))  # Miller (1955)
+        free, rows = np.count_nonzero(every) - 1, max(1, int((inside & there[:, j]).sum()))
+        chance = (free + 2.0 * np.sqrt(2.0 * free)) / (2.0 * rows)  # twice the rows times the nats is a chi-square
         found.append((float(gain.sum()) - chance, words))
     return [words for nats, words in sorted(found, key=lambda each: -each[0])[:TOLD] if nats >= LEAST]
