@@ -11,8 +11,8 @@ from PIL import Image
 
 from latens.data.schema import Schema
 from latens.errors import DataError
-from latens.verbs._hidden import _mask_file
-from latens.verbs.complete import _holes
+from latens.verbs._hidden import _mask_file, region_of
+from latens.verbs.complete import _hole
 
 MASK = np.array([[0, 1, 0], [1, 0, 0]], bool)
 
@@ -70,6 +70,9 @@ def test_a_picture_of_a_mask_is_read_as_pictures_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+SCHEMA = Schema((8, 8, 3), "levels", levels=256)
+
+
 @pytest.mark.parametrize(
     ("paint", "hole"), [("white", True), ("two whites", False), ("like its edge", False), ("as it was", False)]
 )
@@ -81,6 +84,31 @@ def test_one_plain_colour_unlike_its_edge_is_a_hole(paint: str, hole: bool) -> N
     colours = {"white": 255.0, "two whites": np.linspace(254, 255, 5)[:, None, None, None], "like its edge": 80.0}
     if paint in colours:
         x = np.where(hidden, colours[paint], x)
-    assert _holes(Schema((8, 8, 3), "levels", levels=256), x, hidden) is hole
+    found = _hole(SCHEMA, x, hidden)
+    assert (found is not None) is hole
+    if found is not None:
+        np.testing.assert_array_equal(found, hidden)  # its edge is not mixed with others
     hidden[0, 0] = True  # parts that differ from picture to picture were hidden by the command, not by paint
-    assert not _holes(Schema((8, 8, 3), "levels", levels=256), x, hidden)
+    assert _hole(SCHEMA, x, hidden) is None
+
+
+@pytest.mark.parametrize("painted", [True, False])
+def test_paint_that_scaling_mixed_with_its_edge_is_a_hole_of_one_pixel_more(painted: bool) -> None:
+    """Of the eight rows that are hidden the first and the last are half painted."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(40, 120, (5, 16, 8, 3)).astype(np.float64)
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, 4:12] = True
+    if painted:
+        x[:, 5:11] = 255.0
+        x[:, [4, 11]] = 0.5 * (x[:, [4, 11]] + 255.0)
+    found = _hole(Schema((16, 8, 3), "levels", levels=256), x, hidden)
+    assert (found is not None) is painted
+    if found is not None:
+        assert found[0, :, 0, 0].nonzero()[0].tolist() == list(range(3, 13))
+        assert found.all(axis=(0, 2, 3)).nonzero()[0].tolist() == list(range(3, 13))
+
+
+def test_percentages_hide_every_pixel_of_which_they_name_a_part() -> None:
+    assert region_of("40%:65%,:", (48, 48, 3)) == [(19, 32), (0, 48)]
+    assert region_of("25%:50%,50%:", (48, 32)) == [(12, 24), (16, 32)]

@@ -224,7 +224,14 @@ def test_samples_keep_it_and_judge_says_when_they_do_not(folder: Path, capsys: p
     assert f"total is {TOTAL} in 100% of real rows, 0% of synthetic ones." in capsys.readouterr().out
     where = ["--where", "total>100", "--where", "kind=a"]
     assert main(["sample", str(folder / "run"), "-n", "200", "--out", str(folder / "some.csv"), *where]) == 0
-    assert (pd.read_csv(folder / "some.csv")["total"] > 100).all()  # what is asked for is there
+    some = pd.read_csv(folder / "some.csv")
+    assert (some["total"] > 100).all()  # what is asked for is there
+    assert holds(some).all()
+    assert f"total is computed, as in the data: {TOTAL}" in capsys.readouterr().err
+    one = str(table["total"].iloc[0])
+    where = ["--where", f"total={one}"]
+    assert main(["sample", str(folder / "run"), "-n", "20", "--out", str(folder / "some.csv"), *where]) == 0
+    assert (pd.read_csv(folder / "some.csv")["total"] == float(one)).all()  # hardly ever by computing it
     assert TOTAL not in capsys.readouterr().err
     where = ["--where", "kind=b", "--where", "age>20"]
     assert main(["sample", str(folder / "run"), "-n", "200", "--out", str(folder / "some.csv"), *where]) == 0

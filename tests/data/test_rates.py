@@ -60,6 +60,44 @@ def test_without_a_limit_and_without_names_there_is_none() -> None:
     assert "times one of 4 rates from 2.975 to 7" in rule.words
 
 
+def bookings(n: int = 900, *, forgotten: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """Commissions of three channels, of which one has none."""
+    rng = np.random.default_rng(4)
+    channel = rng.choice(["agency", "booking", "phone"], n, p=[0.2, 0.5, 0.3])
+    total = np.round(rng.gamma(3.0, 200.0, n) * 2) / 2 + 0.5
+    commission = np.round(total * np.select([channel == "agency", channel == "booking"], [0.1, 0.15], 0.0), 2)
+    rows = rng.permutation(np.flatnonzero(channel == "booking"))[:forgotten]
+    commission[rows] = 0.0
+    return pd.DataFrame({"channel": channel, "total": total, "commission": commission}), rows
+
+
+@pytest.mark.parametrize("forgotten", [0, 5])
+def test_a_rate_may_be_nothing_and_what_was_forgotten_is_named(forgotten: int) -> None:
+    frame, rows = bookings(forgotten=forgotten)
+    data = latens.load_data(frame, label="none")
+    (rule,) = rates.found_in(data)
+    assert (rule.target, rule.base, rule.by, rule.rates) == ("commission", "total", ("channel",), (0.0, 0.1, 0.15))
+    own = {names[0]: [rule.rates[k] for k in places] for names, _, places in rule.allowed}
+    assert own == {"agency": [0.1], "booking": [0.15], "phone": [0.0]}
+    broken = rates.broken_in(rule, data.schema, np.asarray(data.x))
+    assert (set(np.flatnonzero(broken)), rule.broken) == (set(rows), forgotten)
+    drawn = np.asarray(data.x, np.float64)
+    mixed = np.random.default_rng(5).permutation(drawn[:, 2])  # what a model drew of the commission
+    made, _ = rates.computed([rule], data.schema, np.column_stack([drawn[:, :2], mixed]))
+    right = np.ones(len(made), bool)
+    right[rows] = False
+    np.testing.assert_allclose(made[right, 2], drawn[right, 2], atol=1.0)  # half a cent may be rounded either way
+    np.testing.assert_array_equal(made[right, 2] == 0, drawn[right, 2] == 0)
+    assert rates.read([list(rule)]) == (rule,)
+
+
+def test_one_rate_and_nothing_are_two() -> None:
+    frame, _ = bookings()
+    frame.loc[frame["channel"] == "agency", "commission"] = 0.0
+    (rule,) = found(frame)
+    assert rule.rates == (0.0, 0.15)
+
+
 def test_the_order_of_rows_and_the_unit_of_money_change_nothing() -> None:
     frame, _ = rentals()
     mixed = frame.sample(frac=1.0, random_state=1)

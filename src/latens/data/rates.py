@@ -23,6 +23,8 @@ MOST_BY, MOST_NAMES, SPLITS = 3, 50, 300
 SELDOM = 0.02
 """Share of rows of one kind below which a rate is a mistake there."""
 MARGIN = 1.0 + 1e-6
+NEXT_TO_NOTHING = 0.01
+"""Part of the least rate up to which a drawn target counts as nothing."""
 
 
 class Rate(NamedTuple):
@@ -68,12 +70,18 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             finer = np.median(half[target] / y[seen]) < np.median(half[base] / b[seen]) if len(seen) else False
             if target == base or not finer or loose[base] or len(seen) < LEAST_ROWS:
                 continue
+            fewest, nothing = max(FEWEST_EACH, round(PART * len(seen))), np.flatnonzero((y == 0) & (b > 0))
+            least = 2 if len(nothing) < fewest else 1  # nothing is a rate too
             some = np.random.default_rng(0).permutation(seen)[:SCREENED]
-            if _held(rates_of(y[some], b[some], half[target], fewest=2), y[some], b[some], half[target]) < ALMOST:
+            few = rates_of(y[some], b[some], half[target], fewest=2)
+            if _held(few, y[some], b[some], half[target], least) < ALMOST:
                 continue
-            rates = rates_of(y[seen], b[seen], half[target], fewest=max(FEWEST_EACH, round(PART * len(seen))))
-            made = _checked(rates, y[seen], b[seen], half[target])
+            made = _checked(
+                rates_of(y[seen], b[seen], half[target], fewest=fewest), y[seen], b[seen], half[target], least
+            )
             if made and (names[target] not in found or len(made) < len(found[names[target]].rates)):
+                if least == 1:
+                    made, seen = (0.0, *made), np.sort(np.concatenate([seen, nothing]))
                 rule = Rate(names[target], names[base], half[target], made, (), None, (), len(seen), 0)
                 found[names[target]] = _by_names(rule, data, seen, b[seen], which_of(rule, y[seen], b[seen]))
     return tuple(found.values())
@@ -126,18 +134,19 @@ def which_of(
     return np.where(good, best, -1)
 
 
-def _held(rates: tuple[float, ...], y: np.ndarray, base: np.ndarray, half: float) -> float:
-    """The share of rows that one of the rates gives; 0 of too many rates or of one alone."""
-    if not 2 <= len(rates) <= MOST_RATES:
+def _held(rates: tuple[float, ...], y: np.ndarray, base: np.ndarray, half: float, least: int) -> float:
+    """The share of rows that one of the rates gives; 0 of too many rates or of too few."""
+    if not least <= len(rates) <= MOST_RATES:
         return 0.0
     rule = Rate("", "", half, rates, (), None, (), 0, 0)
     return float(np.mean(which_of(rule, y, base) >= 0))
 
 
-def _checked(rates: tuple[float, ...], y: np.ndarray, base: np.ndarray, half: float) -> tuple[float, ...]:
+def _checked(rates: tuple[float, ...], y: np.ndarray, base: np.ndarray, half: float, least: int) -> tuple[float, ...]:
     """The rates if they give nearly all rows, and few where the target is that of another row; else none."""
     others = np.roll(np.sort(y), len(y) // 3)[np.argsort(np.argsort(y, kind="stable"))]
-    good = _held(rates, y, base, half) >= equations.HOLDS and _held(rates, others, base, half) <= equations.BY_CHANCE
+    held = [_held(rates, one, base, half, least) for one in (y, others)]
+    good = held[0] >= equations.HOLDS and held[1] <= equations.BY_CHANCE
     return tuple(sorted(rates)) if good else ()
 
 
@@ -241,7 +250,8 @@ def broken_in(
     y, base = _pair(rule, schema, x, mask, outside)
     allowed = allowed_in(rule, schema, x, mask, base)
     wrong = (which_of(rule, y, base, allowed) < 0) & (~allowed.all(axis=1) if rule.by or rule.above else True)
-    return wrong & np.isfinite(y) & np.isfinite(base) & (y > 0) & (base > 0)
+    least = 0.0 if min(rule.rates) == 0.0 else np.nextafter(0.0, 1.0)
+    return wrong & np.isfinite(y) & np.isfinite(base) & (y >= least) & (base > 0)
 
 
 def _pair(
@@ -264,8 +274,10 @@ def given_by(
     y, base = _pair(rule, schema, x, hidden, None)
     allowed = allowed_in(rule, schema, x, hidden, base)
     with np.errstate(all="ignore"):
-        off = np.abs(np.log(y / base)[:, None] - np.log(np.asarray(rule.rates)))
-        rate = np.asarray(rule.rates)[np.where(allowed, np.nan_to_num(off, nan=1e3), np.inf).argmin(axis=1)]
+        rates = np.asarray(rule.rates)
+        least = NEXT_TO_NOTHING * rates[rates > 0].min(initial=1.0)
+        off = np.abs(np.log(np.maximum(y / base, least))[:, None] - np.log(np.maximum(rates, least)))
+        rate = rates[np.where(allowed, np.nan_to_num(off, nan=1e3), np.inf).argmin(axis=1)]
         place = np.round((base * rate - one.low) / one.step)
     fits = np.isfinite(place) & (place >= 0) & (place < one.size) & (base > 0)
     return np.where(fits, place, np.nan), fits & (allowed.sum(axis=1) == 1)
@@ -315,7 +327,7 @@ def _read(row: Any) -> Rate | None:
     bad = not (isinstance(target, str) and isinstance(base, str) and isinstance(rates, list | tuple)) or target == base
     if bad or not texts(by) or len(by) > MOST_BY or not 1 <= len(rates) <= MOST_RATES:
         return None
-    if not all(map(equations._is_number, [*numbers, *rates])) or min(rates) <= 0:
+    if not all(map(equations._is_number, [*numbers, *rates])) or min(rates) < 0 or max(rates) <= 0:
         return None
     kinds = []
     for one in allowed[:100_000] if isinstance(allowed, list | tuple) else ():

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ def region_of(region: str, shape: Sequence[int]) -> list[tuple[int, int]]:
     found = []
     for span, size, name in zip(spans, shape, ("rows", "columns")):
         assert span is not None
-        ends = [_pixel(end, size) for end in span.groups()]
+        ends = [_pixel(end, size, to) for end, to in zip(span.groups(), (math.floor, math.ceil))]
         if beyond := [given for given, at in zip(span.groups(), ends) if at is not None and not 0 <= at <= size]:
             what = (
                 f"{beyond[0]} lies outside the {size} {name}: the model's pictures have {shape[0]} x {shape[1]} pixels."
@@ -72,11 +72,12 @@ def region_of(region: str, shape: Sequence[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _pixel(end: str | None, size: int) -> int | None:
+def _pixel(end: str | None, size: int, to: Callable[[float], int]) -> int | None:
     """The pixel that a number or a percentage names, of so many; None for no end."""
+    # to: whether a pixel of which a part is named counts from its beginning or to its end: all that is named is hidden.
     if end is None:
         return None
-    at = round(size * int(end[:-1]) / 100) if end.endswith("%") else int(end)
+    at = to(size * int(end[:-1]) / 100) if end.endswith("%") else int(end)
     return at + size if end.startswith("-") else at
 
 

@@ -45,6 +45,8 @@ POOR = 0.6
 
 HOLE = 0.15
 """How far one plain colour lies from what is around it, of the range of what is seen, where it is taken for a hole."""
+MIXED, PLAIN, SHADES = 2, 0.02, "RGB"
+"""Pixels of its edge that may be mixed with others, and the range of levels within which a colour is plain."""
 
 NEAR_BLOCK = 8
 """Large pictures that are completed together."""
@@ -270,8 +272,11 @@ class Complete(Verb):
         batch = dataclasses.replace(trained.batch(data, positions), mask=seen)
         of = trained.rows(batch, seed=self.seed)
         known = data.mask is None or bool(data.mask[positions].all())
-        hole = known and _holes(trained.schema, x, ~seen)
-        known = known and not hole
+        hole = _hole(trained.schema, x, ~seen) if known else None
+        if hole is not None:
+            known, seen = False, ~hole
+            batch = dataclasses.replace(batch, mask=seen)
+            of = trained.rows(batch, seed=self.seed)
 
         near = near_zero(trained.model, batch)
         way = self._way(at, seen, near)
@@ -308,7 +313,7 @@ class Complete(Verb):
         told |= {"carried": way.carry is not None, "judged_rows": way.rows}
         told |= {"weighed": way.near is None or way.power == 1.0}
         line = f"{100 * (1 - seen.mean()):.0f} % hidden{self._where(trained.schema)}\n{_way_text(way)}"
-        if hole:
+        if hole is not None:
             told["hole"] = True
             line += (
                 "\nwhat is hidden is one plain colour in all pictures: taken for a hole, so its error is not measured"
@@ -411,20 +416,32 @@ class _Filled(NamedTuple):
     line: str
 
 
-def _holes(schema: "Schema", x: "np.ndarray", hidden: "np.ndarray") -> bool:
-    """Whether what is hidden is the same plain colour in all pictures, and another one than what lies around it."""
+def _hole(schema: "Schema", x: "np.ndarray", hidden: "np.ndarray") -> "np.ndarray | None":
+    """What is hidden, where that is one plain colour in all pictures, and another than what lies around it."""
+    # Where pictures were scaled, the colour is mixed with its neighbours at its edge: in a colour picture it may be one
+    # that is plain only inside; then a pixel more around it is hidden. returns: None where nothing was painted.
+    from scipy.ndimage import binary_dilation, binary_erosion
+
     from latens.data.schema import image_shape
     from latens.evaluation.carry import filled_from_edge
 
     shape = image_shape(schema)
     if shape is None or hidden.all() or np.any(hidden != hidden[:1]):
-        return False
+        return None
     whole = lambda one: np.asarray(one).reshape(len(x), *shape[:2], -1)  # noqa: E731
     own, at = whole(x).astype(np.float64), whole(hidden)
-    if any(np.ptp(own[..., k][at[..., k]]) > 0 for k in range(own.shape[-1]) if at[..., k].any()):
-        return False
+    plane, range_of = at[0].any(axis=2), max(float(np.ptp(own)), 1e-9)
+    plain = lambda part, most: all(np.ptp(own[:, part, k]) <= most for k in range(own.shape[-1]))  # noqa: E731
+    exact = all(np.ptp(own[..., k][at[..., k]]) == 0 for k in range(own.shape[-1]) if at[..., k].any())
+    inside = binary_erosion(plane, iterations=MIXED, border_value=1) if own.shape[-1] == len(SHADES) else plane
+    if not exact and not (inside.any() and plain(inside, PLAIN * range_of)):
+        return None
+    more = plane if exact else binary_dilation(plane, np.ones((3, 3)))
+    at = at | (more & ~plane)[None, :, :, None]
     edge, seen = filled_from_edge(own, ~at), own[~at]
-    return bool(np.sqrt(np.mean(np.square(edge - own)[at])) > HOLE * max(float(np.ptp(seen)), 1e-9))
+    if not np.sqrt(np.mean(np.square(edge - own)[at])) > HOLE * max(float(np.ptp(seen)), 1e-9):
+        return None
+    return at.reshape(hidden.shape)
 
 
 def _beside(

@@ -195,15 +195,21 @@ class Sample(Verb):
         from latens.data.rules import broken_in, computed
 
         facts, schema = at.trained.facts, at.trained.schema
-        fixed = np.isfinite(conditions.low) | np.isfinite(conditions.high)  # what is asked for is there
-        asked = {column.name for column, one in zip(schema.columns or (), fixed) if one}
-        text += _computed(at.trained, asked)
+        names = [column.name for column in schema.columns or ()]
+        bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
+        asked = {name for name, one in zip(names, bounded) if one}
+        exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
+        text += _computed(at.trained, exact)  # one number that is asked for is there, whatever the others are
 
         def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
             key = jax.random.fold_in(jax.random.key(self.seed), again)
             x = sample_given(at.trained.model, conditions, n, key=key).x if again else found.x
-            x, wrong = computed(facts, schema, x, asked.__contains__)
-            return {"x": x}, wrong | broken_in(facts, schema, x)
+            made, wrong = computed(facts, schema, x, exact.__contains__)
+            beyond = ((made < conditions.low) | (made > conditions.high)).any(axis=1)
+            if beyond.any():  # what is asked for is there: such a row is drawn anew, or breaks the rule at last
+                own, far = computed(facts, schema, x, asked.__contains__)
+                made, wrong = np.where(beyond[:, None], own, made), np.where(beyond, far, wrong) | beyond
+            return {"x": made}, wrong | broken_in(facts, schema, made)
 
         made, redrawn = self._kept(at, drawn)
         if redrawn:

@@ -62,10 +62,7 @@ def for_pictures(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
         posterior = replace(posterior, scale="softplus")
     rows = data.count("train")
     if rows < FEW_ROWS:
-        reasons.append(
-            f"{rows:,} training pictures are few: expect new pictures that look alike or blurred, "
-            "and compare with --set network=dense"
-        )
+        reasons.append(f"{rows:,} training pictures are few: expect new pictures that look alike or blurred")
         if prepared.shift is None and len(data.schema.shape) > 1:
             prepared = replace(prepared, shift=min(64, max(1, min(shape[:2]) // SHIFT)))
             pixels = "1 pixel" if prepared.shift == 1 else f"{prepared.shift} pixels"
