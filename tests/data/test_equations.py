@@ -288,3 +288,44 @@ def test_fillings_are_computed_where_others_give_them(folder: Path, capsys: pyte
     known = full["total.low"][100:200] == full["total.high"][100:200]
     assert known.mean() > 0.95
     np.testing.assert_allclose(full["total"][100:200][known], frame["total"][100:200][known])
+
+
+def stays(n: int = 400, *, wrong: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """Stays of a number of nights from one date to another."""
+    rng = np.random.default_rng(6)
+    arrival = pd.Timestamp("2023-03-01") + pd.to_timedelta(rng.integers(0, 500, n), unit="D")
+    nights, rows = 1 + rng.poisson(2.0, n), rng.permutation(n)[:wrong]
+    departure = arrival + pd.to_timedelta(nights, unit="D")
+    nights[rows] += 20
+    day = "%Y-%m-%d"
+    return pd.DataFrame(
+        {"arrival": arrival.strftime(day), "departure": departure.strftime(day), "nights": nights}
+    ), rows
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+def test_days_between_two_dates_are_a_rule_that_samples_and_fillings_keep(wrong: int) -> None:
+    frame, rows = stays(wrong=wrong)
+    data = data_of(frame)
+    (rule,) = found_in(data)
+    assert (rule.target, rule.words, rule.broken) == ("nights", "the days until departure", wrong)
+    names, x = [column.name for column in data.schema.columns or ()], np.asarray(data.x, np.float64)
+    broken = broken_by(rule, names, numbers(x, data.schema, data.mask, data.outside))
+    assert set(np.flatnonzero(broken)) == set(rows)
+    right = ~broken
+    made, beyond = computed([rule], data.schema, np.column_stack([x[:, :2], x[::-1, 2]]))
+    np.testing.assert_array_equal(made[right, 2], x[right, 2])
+    assert not beyond.any()
+    for column in (1, 2):  # either follows from the other
+        hidden = np.zeros(x.shape, bool)
+        hidden[:, column] = True
+        filled, sure, _ = solved([rule], data.schema, np.where(hidden, 0.0, x), hidden)
+        np.testing.assert_array_equal(filled[right], x[right])
+        assert sure[right, column].all()
+    assert read([list(rule)]) == (rule,)
+
+
+def test_nights_of_other_rows_are_no_such_rule() -> None:
+    frame, _ = stays()
+    frame["nights"] = frame["nights"].sample(frac=1.0, random_state=0).to_numpy()
+    assert found_in(data_of(frame)) == ()

@@ -1,7 +1,9 @@
 """Colour pictures in the explorer: on the map where there is room, similar ones by a click, a view that fits."""
 
+import json
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from page_fixtures import Site, settled, state
 
 from latens.config import override
 from latens.data import load
-from latens.explorer.payload import directions, scattered
+from latens.explorer.payload import directions, looks_of, scattered
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of
 from latens.recipes import get_recipe
@@ -62,7 +64,8 @@ def test_a_click_shows_the_most_similar_ones(browser: Browser, photo_page: PageS
     settled(browser)
     browser.until("document.querySelector('.similar .caption')?.textContent.startsWith('this: 7')")
     found = browser.run("return [...document.querySelectorAll('.similar .caption')].map((one) => one.textContent)")
-    unit = photos.means / np.linalg.norm(photos.means, axis=1, keepdims=True)
+    looks = photos.means * np.array(json.loads(photos.files["data/manifest.json"])["alike"])
+    unit = looks / np.linalg.norm(looks, axis=1, keepdims=True)
     order = np.argsort(-(unit @ unit[7]), kind="stable")
     assert found == ["this: 7", *(str(i) for i in order[1:11])]
     browser.run("document.querySelectorAll('.similar button')[3].click()")
@@ -168,3 +171,14 @@ def test_which_pictures_have_such_a_map() -> None:
     assert not scattered(flat, image)
     np.testing.assert_allclose(np.linalg.norm(directions(wide), axis=1), 1.0)
     assert not directions(np.zeros((2, 3))).any()
+
+
+def test_a_latent_counts_by_how_far_it_moves_what_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    means, moves = rng.normal(size=(90, 3)), np.array([[4.0, 0, 0, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 0.0]])
+    monkeypatch.setattr("latens.evaluation.decode", lambda model, z, mean: 7.0 + z @ moves)
+    of = lambda classes: SimpleNamespace(  # noqa: E731
+        model=None, preparation=SimpleNamespace(classes=classes), schema=SimpleNamespace(conditions=())
+    )
+    np.testing.assert_allclose(looks_of(of(0), means, (3,)), [1.0, 0.5, 0.0], atol=1e-6)
+    assert looks_of(of(2), means, (3,)) is None

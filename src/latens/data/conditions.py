@@ -149,6 +149,10 @@ def _place(value: Any, kind: ColumnType, name: str, where: str) -> float:
         if not np.isfinite(number):
             raise ValueError
     except ValueError:
+        if kind.after and _ISO.match(str(value)):
+            what = f"column {name!r} is modelled as the time since {kind.after.column!r}, in {kind.written}."
+            fix = f"Ask for {kind.after.column!r} by its date, and for {name!r} as a span, as '9 days'."
+            raise DataError(what, where=where, fix=fix) from None
         what = f"column {name!r} holds {kind.kind}s, which {str(value)[:40]!r} is not."
         examples = {"date": "it as 2021-05-01", "duration": 'it as "26.5 hours" or "1 days 02:30:00"'}
         fix = f"Write {examples.get(kind.kind, 'a plain number')}."

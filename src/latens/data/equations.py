@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float
 
+from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
 
@@ -15,8 +16,8 @@ LEAST_ROWS = 100
 """Rows with all of its columns from which on an equation counts."""
 HOLDS = 0.98
 """Share of these rows in which it must hold; the others are mistakes."""
-BY_CHANCE = 0.3
-"""Share of rows in which it may hold when its left side is that of another row."""
+BY_CHANCE, DAYS_BY_CHANCE = 0.3, 0.6
+"""Share of rows in which it may hold when its left side is that of another row; of days between dates."""
 SAMPLE, FIRST, ALMOST = 128, 16, 0.9
 """Rows on which all equations are tried, the first of them, and the share in which one must hold to go on."""
 MEDIAN = 33
@@ -33,6 +34,7 @@ COARSER = (1000, 500, 100, 50, 25, 20, 10, 5, 2)
 """How many steps of its grid a column may be rounded to."""
 
 FORMS = {"x": "{}", "1-x": "(1 - {})", "1+x": "(1 + {})", "1-x/100": "(1 - {} / 100)", "1+x/100": "(1 + {} / 100)"}
+FORMS |= {"days": "the days until {}"}
 """What a term makes of its column, and how it is written."""
 
 
@@ -83,7 +85,29 @@ def found_in(data: Dataset) -> tuple[Equation, ...]:
     places = [i for i, one in enumerate(types) if one.kind == "number"]
     values = numbers(x, data.schema, data.mask, data.outside)[:, places]
     percent = [bool(one.writing and one.writing.unit == "%") for one in (types[i] for i in places)]
-    return find([names[i] for i in places], values, [types[i].step for i in places], percent)
+    found = find([names[i] for i in places], values, [types[i].step for i in places], percent)
+    return (*_days(data, found), *found)
+
+
+def _days(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
+    """The numbers that are the days between two dates: nights from arrival to departure."""
+    names, types = [column.name for column in data.schema.columns or ()], data.schema.types or ()
+    given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
+    for j, one in enumerate(types):
+        if one.kind != "number" or names[j] in given:
+            continue
+        for d, other in enumerate(types):
+            if not _in_days(other):
+                continue
+            rule = Equation(names[j], ((names[d], "days", 1, 0.0),), 1.0, 0.5 * one.step, 0, 0)
+            made = _checked(rule, names, x, DAYS_BY_CHANCE)
+            if made is not None:
+                yield made
+                break
+
+
+def _in_days(one: ColumnType) -> bool:
+    return one.kind == "duration" and one.written == "days"
 
 
 def numbers(
@@ -92,7 +116,7 @@ def numbers(
     """Stored rows in the units of their columns; NaN where a cell is missing or holds no number."""
     made = np.array(x, np.float64) if outside is None else np.asarray(x, np.float64) + outside
     for i, one in enumerate(schema.types or ()):
-        made[:, i] = one.low + made[:, i] * one.step if one.kind == "number" else np.nan
+        made[:, i] = one.low + made[:, i] * one.step if one.kind == "number" or _in_days(one) else np.nan
     return made if mask is None else np.where(mask, made, np.nan)
 
 
@@ -300,7 +324,7 @@ def _rated(
                         yield target, ((a, "x", 1), (b, "x", sign)), 0.0, (*chosen[rows[k]], power)
 
 
-def _checked(made: Equation, names: Sequence[str], x: np.ndarray) -> Equation | None:
+def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = BY_CHANCE) -> Equation | None:
     """An equation with the rows that it holds in; None where these are too few, or too many by chance."""
     right, left = value_of(made, names, x), x[:, names.index(made.target)]
     seen = np.isfinite(right) & np.isfinite(left)
@@ -311,7 +335,7 @@ def _checked(made: Equation, names: Sequence[str], x: np.ndarray) -> Equation | 
     others = np.roll(np.sort(left), len(left) // 3)[np.argsort(np.argsort(left, kind="stable"))]
     by_chance = np.abs(right - others) <= off
     chance = max(float(by_chance.mean()), float(np.mean(np.abs(right - np.median(left)) <= off)))
-    if good.mean() < HOLDS or chance > BY_CHANCE:
+    if good.mean() < HOLDS or chance > most:
         return None
     return made._replace(rows=len(left), broken=int(np.count_nonzero(~good)))
 
@@ -364,7 +388,7 @@ def targets_of(rules: Sequence[Equation], schema: Schema) -> Bool[np.ndarray, " 
 def formed(column: Float[np.ndarray, " n"], form: str) -> Float[np.ndarray, " n"]:
     """What a term makes of its column."""
     part = column / 100.0 if form.endswith("/100") else column
-    return part if form == "x" else 1.0 - part if form.startswith("1-") else 1.0 + part
+    return part if form in ("x", "days") else 1.0 - part if form.startswith("1-") else 1.0 + part
 
 
 def value_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
@@ -409,7 +433,10 @@ def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     """The equations between columns that a table has as numbers."""
     types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
-    return [one for one in rules if {one.target, *one.columns} <= own]
+    days = {name for name, one in types.items() if _in_days(one)}
+    of = lambda rule: (*rule.terms, *([rule.rate] if rule.rate else []))  # noqa: E731
+    there = lambda rule: all(name in (days if form == "days" else own) for name, form, *_ in of(rule))  # noqa: E731
+    return [one for one in rules if one.target in own and there(one)]
 
 
 def solved(
@@ -472,7 +499,7 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
         rest = one._replace(rate=None) if one.rate else one._replace(terms=one.terms[:k] + one.terms[k + 1 :])
         others = value_of(rest, names, x) if rest.terms else np.full(len(x), one.factor)
         part = (left / others) ** (1.0 / power)
-    part = part if form == "x" else 1.0 - part if form.startswith("1-") else part - 1.0
+    part = part if form in ("x", "days") else 1.0 - part if form.startswith("1-") else part - 1.0
     return 100.0 * part if form.endswith("/100") else part
 
 

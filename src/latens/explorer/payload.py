@@ -38,6 +38,7 @@ from latens.workflow.metrics import METRICS
 FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
 PRIOR_DRAWS = 2000
+LOOKED_AT = 400  # rows by which it is found how much each latent moves what is decoded
 DISTANCES = 1000  # rows whose distance to their nearest neighbour says what is near
 WORDS = {name: METRICS[name].label for name in ("elbo", "log_likelihood", "kl")}
 """What the numbers of a row are called, which the page reads from its manifest."""
@@ -147,8 +148,10 @@ def payload(
         manifest["start"] = clear_row(means, manifest["units"], label, codes.get("elbo"))
         cells = manifest["event"]["kind"] == "table"
         axes = {} if given is None else {f"coordinate {i + 1}": values for i, values in enumerate(given[positions].T)}
-        if projection is None and given is None and scattered(means, manifest["event"]):
-            axes |= projected(directions(means), "t-sne", seed)
+        many = scattered(means, manifest["event"])
+        manifest["alike"] = looks_of(trained, means, codes["mean"].shape[1:]) if many else None
+        if projection is None and given is None and many:
+            axes |= projected(directions(means * np.array(manifest["alike"] or 1.0)), "t-sne", seed)
         elif projection not in (None, "none"):
             axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
@@ -196,6 +199,19 @@ def directions(means: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n d"]:
     # units 29 % of ten neighbours were of a row's own class by distance, and 44 % by direction.
     length = np.linalg.norm(means, axis=1, keepdims=True)
     return means / np.where(length > 0, length, 1.0)
+
+
+def looks_of(trained: Any, means: Shaped[np.ndarray, "n d"], shape: tuple[int, ...]) -> list[float] | None:
+    """How much each latent counts where pictures are called alike: the root of how far it moves what is decoded."""
+    # Of six nearest of 1,488 photographs 61 % were of a row's own kind by direction alone, 70 % so, 66 % by pixels.
+    if trained.preparation.classes or trained.schema.conditions:
+        return None
+    some = means[evenly_spaced(np.arange(len(means)), LOOKED_AT)]
+    decoded = evaluation.decode(trained.model, some.reshape(-1, *shape), mean="seen").reshape(len(some), -1)
+    ones = np.column_stack([some, np.ones(len(some))])
+    moved = np.linalg.lstsq(ones, decoded.astype(np.float64), rcond=None)[0][:-1]
+    root = np.sqrt(np.linalg.norm(moved, axis=1))
+    return (root / max(float(root.max()), 1e-12)).tolist()
 
 
 def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | None) -> list[dict[str, Any]]:
