@@ -10,6 +10,7 @@ from msgspec import structs
 
 import latens
 from latens.cli.main import main
+from latens.data.conditions import parse_conditions
 from latens.data.frames import as_frame
 from latens.data.mixed import as_columns
 from latens.data.ordered import Ordered, broken_in, found_in, limits, ordered_again, shown_dates
@@ -272,3 +273,10 @@ def test_samples_and_fillings_keep_the_time_between(tmp_path: Path, capsys: pyte
         minutes = (pd.to_datetime(told[name][:100]) - start).dt.total_seconds() / 60
         assert minutes.between(0, 9).all(), name
     capsys.readouterr()
+
+
+def test_a_date_that_is_asked_of_a_span_says_what_to_ask_instead() -> None:
+    data = data_of(orders())
+    with pytest.raises(DataError, match="'went' is modelled as the time since 'came', in ") as told:
+        parse_conditions(["went=2024-07-01..2024-07-31"], data.schema)
+    assert told.value.fix == "Ask for 'came' by its date, and for 'went' as a span, as '9 days'."

@@ -75,6 +75,8 @@ def test_what_tells_a_group_is_said_with_its_share_of_all() -> None:
     words = described(x, None, NAMES, TYPES, inside)
     assert words[0] in ("kind b in 100% (of all 50%)", "size 4 to 5 in 49% (of all 24%)")
     assert {word.split()[0] for word in words} == {"kind", "size"}
+    (only,) = described(x, None, NAMES, TYPES, inside, {"size"})  # others give it: it says nothing more
+    assert only == "kind b in 100% (of all 50%)"
 
 
 def test_a_group_by_chance_is_told_by_nothing() -> None:

@@ -35,6 +35,7 @@ class Cluster(Verb):
         return self.checked_out(at.asked) if at.asked else None
 
     def __call__(self, at: At) -> Work:
+        from latens.data.rules import placed
         from latens.data.schema import image_shape
         from latens.io.terminal import table
         from latens.verbs._cells import annotated_bytes, refuse_annotated
@@ -58,13 +59,14 @@ class Cluster(Verb):
         count, types = int(found.group.max()), at.trained.schema.types
         x, mask = np.asarray(data.x), None if data.mask is None else np.asarray(data.mask)
         columns = [one.name for one in data.schema.columns or ()]
+        given = {one.target for one in placed(at.trained.facts, at.trained.schema)}
         rows: list[tuple[str, ...]] = [("group", "rows", "what tells it" if types else "most typical")]
         told: list[dict[str, Any]] = []
         for k in range(1, count + 1):
             inside = found.group == k
             typical = np.flatnonzero(inside)[np.argsort(found.rank[inside])][:NAMED]
             names = [str(data.names[row]) for row in typical]
-            words = described(x, mask, columns, types, inside) if types else []
+            words = described(x, mask, columns, types, inside, given) if types else []
             label = _label(data, inside)
             rows.append((str(k), f"{inside.sum():,}", "; ".join([*label, *(words or names)])))
             told.append({"group": k, "rows": int(inside.sum()), "typical": names, "told_by": [*label, *words]})

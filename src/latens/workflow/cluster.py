@@ -1,6 +1,6 @@
 """Rows in groups that are alike under a model, and what tells each group from all rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,8 +56,10 @@ def cluster(trained: TrainedModel, data: Dataset, count: int | None = None, *, s
         fix = "Train one whose latents do: `latens fit DATA --recipe table-mixture --set posterior.choices=8`."
         fix = fix if trained.schema.types else "Train longer, or with less weight on the KL."
         raise ConfigError("the latents of this model do not tell rows apart.", where="RUN", fix=fix)
+    # A mixture that the default takes, or that was fitted later, stands for a density and not for kinds of rows.
+    default = trained.config is not None and trained.config.recipe == "default"
     fitted = "refitted" in trained.facts or trained.facts.get("refit", {}).get("kept", False)
-    if count is None and evaluation.has_clusters(trained.model) and not fitted:  # a mixture fitted later has no classes
+    if count is None and evaluation.has_clusters(trained.model) and not (default or fitted):
         share = evaluation.cluster_probabilities(rows)
         return _ordered(share.argmax(axis=1), -share.max(axis=1), float("nan"), own=True)
     if image_shape(trained.schema) is not None and not trained.classes and not trained.schema.conditions:
@@ -116,12 +118,15 @@ def _ordered(label: np.ndarray, distance: np.ndarray, score: float, *, own: bool
 
 def described(
     x: Float[np.ndarray, "n d"], mask: Bool[np.ndarray, "n d"] | None, names: Sequence[str],
-    types: Sequence[ColumnType], inside: Bool[np.ndarray, " n"],
+    types: Sequence[ColumnType], inside: Bool[np.ndarray, " n"], given: Collection[str] = (),
 ) -> list[str]:  # fmt: skip
     """The values that tell rows of a group from all rows most, in words."""
+    # given: columns that others give, which say the same twice.
     there = np.ones(x.shape, bool) if mask is None else mask
     found: list[tuple[float, str]] = []
     for j, one in enumerate(types):
+        if names[j] in given:
+            continue
         segment = np.searchsorted(one.firsts, x[:, j], side="right") - 1
         parts = groups_of(np.bincount(segment[there[:, j]], minlength=len(one.firsts)).astype(float), one)
         shares = [
