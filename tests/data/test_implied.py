@@ -13,7 +13,7 @@ from latens.data import implied
 from latens.data.rules import broken_in, computed, rules_of, solved
 from latens.data.suspects import suspicions
 from latens.recipes import get_recipe
-from latens.workflow.cells import _against_equations, blame
+from latens.workflow.cells import _against_equations, _against_names, blame
 
 BREEDS = {"Labrador": "dog", "Poodle": "dog", "Siamese": "cat", "Persian": "cat", "Lop": "rabbit"}
 
@@ -110,6 +110,13 @@ def test_samples_keep_it_and_one_of_both_names_is_blamed(tmp_path: Path, capsys:
     blamed = blame(trained, data, rows, others=480, cells=1, num_samples=2)
     assert set(blamed.column[:, 0].tolist()) <= {names.index("species"), names.index("breed")}
     assert np.all(blamed.p_value[:, 0] <= 1 / 400)
+    i, k = names.index("breed"), names.index("species")
+    for expected, at in ((np.asarray(data.x)[rows[0], i], k), ((np.asarray(data.x)[rows[0], i] + 1) % 2, i)):
+        p, cells = np.full((1, len(names)), 0.5), np.zeros((3, 1, len(names)))
+        p[0, i], cells[:, 0, i] = 0.01, expected  # the breed is odder, and as it is expected, or not
+        _against_names(p, cells, trained, data, rows[:1])
+        assert int(p[0].argmin()) == at
+        assert p[0, at] < 0.01
     right = np.setdiff1d(np.arange(len(data)), rows)[:50]
     free = trained.with_facts(implied=[])
     for column in ("p_value", "column"):

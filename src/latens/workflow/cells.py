@@ -284,7 +284,8 @@ def _against_names(p: np.ndarray, found: np.ndarray, trained: TrainedModel, data
     x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
     for rule, i, k in implied.placed(implied.read(trained.facts.get("implied")), data.schema):
         wrong = np.flatnonzero(implied.broken_in([rule], data.schema, x, mask))
-        odder = np.where(p[wrong, i] < p[wrong, k], i, k)
+        as_expected = np.round(found[0, wrong, i]) == x[wrong, i]
+        odder = np.where((p[wrong, i] < p[wrong, k]) & ~as_expected, i, k)
         p[wrong, odder] = np.minimum(p[wrong, odder], 1.0 / (rule.rows + 2.0))
         own = wrong[odder == k]
         found[:, own, k] = implied.told_by(rule, data.schema, x[own], None if mask is None else mask[own])
