@@ -208,7 +208,10 @@ def test_long_tails_are_no_lone_values() -> None:
 def test_a_name_a_letter_away_from_a_frequent_one_is_told(name: str, told: bool) -> None:
     names = ["Ford", "Volkswagen", name]
     assert misspelt(names, np.array([700, 600, 12])) == ([(1, 2)] if told else [])
-    assert misspelt(names, np.array([700, 600, 13])) == []  # as often as in 2 % it is a name of its own
+    swapped = name in ("Volkswagne", "Vlokswagen")  # hardly any two names differ so
+    # As often as in 2 % it is a name of its own, with letters that changed places in 5 %.
+    assert misspelt(names, np.array([700, 600, 13])) == ([(1, 2)] if swapped else [])
+    assert misspelt(names, np.array([700, 600, 31])) == []
     assert misspelt(names[::-1], np.array([3, 600, 700])) == ([(1, 0)] if told else [])
 
 

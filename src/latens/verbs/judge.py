@@ -41,13 +41,17 @@ class Judge(Request):
         out = str(at.out) if at.writes else None
         yield Would(f"judge {self.fake} by {self.real}; nothing was written", {"out": out})
         from latens.report.judged import judgement_page
-        from latens.workflow.judge import judged, tables_of
+        from latens.workflow.judge import LEAST, judged, tables_of
 
         held, row_id = None, None
         if self.test and Path(self.test, "run.json").is_file():
             held, row_id = held_by(self.test, self.real)
-        row_id = row_id if self.id is None else self.id
-        tables, left_out = tables_of(self.real, self.fake, self.test, held, row_id)
+        row_id, test = row_id if self.id is None else self.id, self.test
+        if held is not None and len(held[1]) < LEAST:
+            few = f"{test} held out {len(held[1])} rows, fewer than the {LEAST} that attacks and utility need"
+            at.warn(f"{few}: judged without them")
+            held, test = None, None
+        tables, left_out = tables_of(self.real, self.fake, test, held, row_id)
         found = judged(tables, left_out, target=self.target, seed=self.seed) | ({"row_id": row_id} if row_id else {})
         plain, page, note = _plain(found), None, ""
         if out:
