@@ -65,6 +65,21 @@ def test_kinds_are_written_edited_and_kept_in_the_run(places, capsys):
     assert not (places / "not").exists()
 
 
+def test_columns_are_left_out_by_name(places, capsys):
+    table, out, file = str(places / "t.csv"), places / "fewer", places / "kinds.json"
+    file.write_text('{"income": {"kind": "number", "step": 5}}')
+    words = ["fit", table, "--id", "who", "--leave-out", "country", "--columns", str(file), *TINY, "--quiet"]
+    assert main([*words, "--leave-out", "joined", "--out", str(out)]) == 0
+    schema = load(out).schema
+    assert [column.name for column in schema.columns] == ["city", "income"]
+    assert schema.types[1].step == 5
+    assert main(["resume", str(out), "--steps", "3", "--num-samples", "2", "--quiet"]) == 0
+    assert main(["detect", str(out), table, "--out", str(places / "odd2.csv"), "--quiet"]) == 0  # it may be there
+    capsys.readouterr()
+    assert main([*words, "--leave-out", "contry", "--out", str(places / "not2")]) == 3
+    assert "Did you mean 'country'?" in capsys.readouterr().err
+
+
 def test_a_row_with_an_unknown_name_is_flagged_and_the_name_is_said(places, capsys):
     lines = ["who,city,country,income,joined", "x,Lion,F,3.0,2020-02-02", "y,Oslo,N,103.0,2020-02-02"]
     (places / "odd.csv").write_text("\n".join(lines))

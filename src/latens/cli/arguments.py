@@ -117,7 +117,7 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
         case "record":
             _recording(command)
         case "fit":
-            _reading(command, columns="what the columns are: a file that `latens check --columns` wrote, edited or not")
+            _reading(command, columns=KINDS)
             _training(command)
             _processes(command)
         case "sweep":
@@ -235,6 +235,9 @@ def _common(command: argparse.ArgumentParser) -> None:
     group.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=words)
 
 
+KINDS = "what the columns are: a file that `latens check --columns` wrote, edited or not"
+
+
 def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group = command.add_argument_group("reading the data")
     group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
@@ -249,6 +252,9 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--typed", action="store_const", const=True, help=words)
     if columns:
         group.add_argument("--columns", metavar="FILE.json", help=columns)
+    if columns == KINDS:
+        words = "a column of a table that is not modelled, as 'leave out' in --columns; may be given again"
+        group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
     words = "what rows of text are cut into (default: characters)"
     pieces = ("characters", "words", "atoms", "subwords", "selfies")
     group.add_argument("--pieces", choices=pieces, help=words)
@@ -313,7 +319,7 @@ def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 def _sweeping(command: argparse.ArgumentParser) -> None:
     words = "what is trained on; or the folder of a sweep, which then goes on, with --workers alone"
     command.add_argument("data", metavar="DATA", help=words)
-    _reading(command, columns="what the columns are: a file that `latens check --columns` wrote, edited or not")
+    _reading(command, columns=KINDS)
     group = _model(command)
     words = "an option, with commas between its values; every combination is trained; may be given again"
     group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=A,B,...", help=words)

@@ -50,6 +50,10 @@ def read_files(args: Any) -> None:
         fix = "`latens check DATA --columns FILE` writes one."
         where = f"--columns {args.columns}"
         args.columns = read_json(Path(args.columns), error=DataError, where=where, fix=fix)
+    if getattr(args, "leave_out", None):
+        from latens.data.declared import LEFT_OUT
+
+        args.columns = (args.columns or {}) | dict.fromkeys(args.leave_out, LEFT_OUT)
 
 
 MOST_CHECKED = 50_000
