@@ -8,6 +8,7 @@ check that says right or wrong. All other cells are as they are, with their outp
 import ast
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def displayed(check: str) -> str:
 
 def tried(answer: str, check: str) -> str:
     """The source of a cell that says whether its answer is right."""
-    inside = "\n".join(f"    {line}" if line else "" for line in displayed(check).splitlines())
+    open_ = re.findall(r"^(\w+) = \.\.\.", answer, re.MULTILINE)
+    first = f"if any(one is ... for one in ({', '.join(open_)},)):\n    raise TypeError('ellipsis')\n" if open_ else ""
+    inside = "\n".join(f"    {line}" if line else "" for line in (first + displayed(check)).splitlines())
     return f"{ANSWER}{answer}\n{CHECK}{TRIED.format(check=inside)}"
 
 

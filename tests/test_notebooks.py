@@ -102,7 +102,7 @@ def test_a_wrong_answer_is_called_wrong() -> None:
     for answer, begins in (
         ("x = 2", "Right."),
         ("x = 3", "Wrong: x is not 2"),
-        ("x = ...", "Wrong:"),
+        ("x = ...", "Not yet: write your answer in the place of"),
         ("y = 2", "Not yet:"),
     ):
         (words,) = run([student.tried(answer, 'assert x == 2, "x is not 2"')], "one")
