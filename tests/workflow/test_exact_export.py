@@ -35,28 +35,29 @@ class Engine:
         self.rows, self.off, self.made, self.given = rows, off, {}, []
 
     def to_onnx(self, function, shapes, model_name):
-        ((n, *shape),) = shapes
+        (n,) = {one[0] for one in shapes}
         if n == "n" and self.rows == 1:
             raise ValueError("no dimension may be open.\nMore words.")
         if self.rows == 0:
             raise ValueError("no such operation.")
-        self.made[model_name] = (function, tuple(shape))
+        self.made[model_name] = (function, [tuple(one[1:]) for one in shapes])
         return SimpleNamespace(SerializeToString=model_name.encode)
 
     def InferenceSession(self, raw):
-        function, shape = self.made[raw.decode()]
+        function, shapes = self.made[raw.decode()]
+        names = ["first", "second"][: len(shapes)]
 
         def run(outputs, inputs):
             assert outputs is None
-            ((name, x),) = inputs.items()
-            assert name == "first"
-            assert x.shape[1:] == shape
-            assert self.rows == "n" or len(x) == 1
-            self.given.append(x)
-            found = [np.asarray(each) for each in jax.tree.leaves(function(jnp.asarray(x)))]
+            assert list(inputs) == names
+            given = list(inputs.values())
+            assert [x.shape[1:] for x in given] == shapes
+            assert self.rows == "n" or {len(x) for x in given} == {1}
+            self.given.append(given[0])
+            found = [np.asarray(each) for each in jax.tree.leaves(function(*map(jnp.asarray, given)))]
             return [each + self.off * np.abs(each).max() for each in found]
 
-        inputs = [SimpleNamespace(name="first"), SimpleNamespace(name="second")]
+        inputs = [SimpleNamespace(name=name) for name in names]
         return SimpleNamespace(get_inputs=lambda: inputs, run=run)
 
 
@@ -72,6 +73,7 @@ def test_files_and_what_is_told_of_them(trained, tmp_path, monkeypatch, rows):
     assert {path.name: path.read_bytes() for path in (tmp_path / "o").iterdir()} == {
         "encoder.onnx": b"encoder",
         "decoder.onnx": b"decoder",
+        "elbo.onnx": b"elbo",
     }
     assert told["encoder.onnx"]["input"] == [rows, 2, 3]
     assert told["encoder.onnx"]["output"] == [rows, 3]
@@ -79,17 +81,35 @@ def test_files_and_what_is_told_of_them(trained, tmp_path, monkeypatch, rows):
     assert "outputs" not in told["decoder.onnx"]
     assert told["decoder.onnx"]["input"] == [rows, 3]
     assert told["decoder.onnx"]["output"] == [rows, 2, 3]
+    assert told["elbo.onnx"]["inputs"] == {"x": [2, 3], "noise": [3]}
+    assert told["elbo.onnx"]["output"] == [rows]
     assert all(one["difference"] < 1e-6 for one in told.values())
-    assert sum(len(x) for x in engine.given) == 8
+    assert sum(len(x) for x in engine.given) == 12
     np.testing.assert_array_equal(
         engine.given[0], np.asarray(trained.sample(4, seed=0), np.float32)[: len(engine.given[0])]
     )
 
 
+def test_the_elbo_is_that_of_one_draw_in_closed_form(trained):
+    """log p(x | z) + log p(z) - log q(z | x) at z = mean + scale * noise, of Normals written out."""
+    x, noise = np.asarray(trained.sample(3, seed=1), np.float32), random.standard_normal((3, 3)).astype(np.float32)
+    found = np.asarray(exports._elbo(trained)(x, noise))
+    mean, log_variance = map(np.asarray, exports._encoder(trained)(x))
+    z = mean + np.exp(0.5 * log_variance) * noise
+    log_prior = -0.5 * (z**2 + np.log(2 * np.pi)).sum(axis=1)
+    log_posterior = -0.5 * (noise**2 + log_variance + np.log(2 * np.pi)).sum(axis=1)
+    seen = jnp.stack([exports._seen(trained)(jnp.asarray(one)) for one in x])
+    of = lambda row, code: trained.model.likelihood(code).log_prob(row)  # noqa: E731
+    log_likelihood = np.asarray(jax.vmap(of)(seen, jnp.asarray(z)))
+    np.testing.assert_allclose(found, log_likelihood + log_prior - log_posterior, rtol=1e-4, atol=1e-3)
+
+
 def test_the_difference_is_a_share_of_the_largest_number(trained, tmp_path, monkeypatch):
     told, _ = exported(trained, tmp_path, monkeypatch, off=5e-5)
     np.testing.assert_allclose([one["difference"] for one in told.values()], 5e-5, rtol=1e-2)
-    with pytest.raises(UsageError, match=r"the numbers of the encoder lie 0\.0002 of the largest from the model's own"):
+    with pytest.raises(
+        UsageError, match=r"the numbers of encoder\.onnx lie 0\.0002 of the largest from the model's own"
+    ):
         exported(trained, tmp_path, monkeypatch, off=2e-4)
 
 
