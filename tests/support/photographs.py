@@ -169,7 +169,8 @@ def masked(text: str, folder: Path) -> list[str]:
     text = re.sub(r"(\brun/\S+:\s+)\d[\d,]* bytes", r"\1# bytes", text)  # digits of numbers that it holds
     text = re.sub(r"[-+]?\d[\d,]*\.\d+(e[-+]?\d+)?|\b\d+e[-+]?\d+|\bnan\b|[-+]?\binf\b", "#", text)
     text = re.sub(r"[\d,#]+ rows/s", "# rows/s", text)
-    text = re.sub(r"\b[\d#]+ (min|m|s|h|ms)\b", "# s", text)
+    text = re.sub(r"\b(?:less than )?[\d#]+ (min|m|s|h|ms)\b", "# s", text)
+    text = text.replace("# s (# s in all)", "# s")  # said where a command took much longer than its training
     text = re.sub(r"\d{4}-\d\d-\d\dT?[ \d:+.#Z]*", "DATE", text)
     lines = [re.sub(r"\s+", " ", line).strip() for line in text.splitlines() if line.strip()]
     return [line for line in lines if not PROGRESS.match(line)]
