@@ -329,3 +329,12 @@ def test_nights_of_other_rows_are_no_such_rule() -> None:
     frame, _ = stays()
     frame["nights"] = frame["nights"].sample(frac=1.0, random_state=0).to_numpy()
     assert found_in(data_of(frame)) == ()
+
+
+@pytest.mark.parametrize("free", [0.0, 0.12, 0.25])
+def test_a_tax_of_nothing_is_nothing(free: float) -> None:
+    """Every eighth or fourth net amount is 0, and of 0 no part is known."""
+    rng = np.random.default_rng(7)
+    net = np.where(rng.random(600) < free, 0.0, np.round(rng.gamma(3.0, 40.0, 600), 2))
+    vat = np.round(0.19 * net, 2)
+    assert words(pd.DataFrame({"kind": rng.choice(["a", "b"], 600), "net": net, "vat": vat})) == {"vat": "0.19 * net"}

@@ -212,3 +212,11 @@ def test_a_total_of_what_a_rate_gives_is_summed_after_it() -> None:
         assert sure[:, names.index("price")].all()
         kept = computed(facts, data.schema, drawn, lambda name: name == "price")[0]
         np.testing.assert_array_equal(kept[:, names.index("price")], drawn[:, names.index("price")])
+
+
+def test_the_words_count_no_rate_of_mistakes() -> None:
+    frame, _ = rentals(limit=1e9)
+    frame.loc[frame.index[frame["bicycle"] == "city"][:5], "price"] *= 100
+    (rule,) = found(frame)
+    assert max(rule.rates) > 100
+    assert "times one of 4 rates from 2.975 to 7 that" in rule.words

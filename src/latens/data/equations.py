@@ -194,7 +194,7 @@ def _products(
         for powers in product((1, -1), repeat=count):
             with np.errstate(all="ignore"):
                 made = np.prod([values[at[:, k]] ** powers[k] for k in range(count)], axis=0)
-                loose = np.abs(made) * np.sum([slack[at[:, k]] for k in range(count)], axis=0)
+                loose = _of_nothing(np.abs(made) * np.sum([slack[at[:, k]] for k in range(count)], axis=0))
             for target in targets:
                 own = np.flatnonzero((columns != target).all(axis=1))
                 few = own[two[own]]
@@ -419,7 +419,12 @@ def slack_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
     with np.errstate(all="ignore"):
         parts = [abs(power) * _half(half, form) / np.abs(formed(x[:, names.index(name)], form))
                  for name, form, power, half in one.terms]  # fmt: skip
-        return one.within + np.abs(value_of(one, names, x)) * np.sum(parts, axis=0)
+        return one.within + _of_nothing(np.abs(value_of(one, names, x)) * np.sum(parts, axis=0))
+
+
+def _of_nothing(off: np.ndarray) -> np.ndarray:
+    """How far a product may be off, 0 where a term is 0: a rounded one is no part of nothing."""
+    return np.where(np.isnan(off), 0.0, off)
 
 
 def broken_by(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Bool[np.ndarray, " n"]:

@@ -44,11 +44,12 @@ class Rate(NamedTuple):
     @property
     def words(self) -> str:
         """The rule, as it stands in a sentence."""
-        low, high = min(self.rates), max(self.rates)
+        used = {self.rates[k] for *_, places in self.allowed for k in places} or self.rates  # others are mistakes
+        low, high = min(used), max(used)
         own = " and ".join(repr(name) for name in self.by)
         own = f" that {own} {'gives' if len(self.by) == 1 else 'give'}" if own else ""
         step = f", another one above {self.above:g}" if self.above is not None else ""
-        return f"{self.base!r} times one of {len(self.rates)} rates from {low:g} to {high:g}{own}{step}"
+        return f"{self.base!r} times one of {len(used)} rates from {low:g} to {high:g}{own}{step}"
 
 
 def found_in(data: Dataset) -> tuple[Rate, ...]:
