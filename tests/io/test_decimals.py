@@ -47,3 +47,14 @@ def test_a_model_file_keeps_them_and_a_strangers_are_refused() -> None:
     assert kept_dialect(facts).decimals == {"price": 2}
     assert kept_dialect(facts | {"decimals": {"price": 900, "kg": "2", "left": True}}).decimals == {}
     assert kept_dialect({"decimals": {"price": 2}}) == COMMAS
+
+
+def test_a_file_of_long_lines_is_looked_at_no_further_than_its_separator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.csv").write_text("\n".join(["a,b", *["1.20,3"] * 30, *["1.234,3"] * 30]))
+    for most, decimals in ((2**20, {}), (60, {"a": 2})):  # 20 lines at least, 61 where they are short
+        monkeypatch.setattr("latens.data.formats.csv.MOST_HEAD", most)
+        dialect = dialect_of(tmp_path / "t.csv")
+        assert dialect is not None
+        assert dialect.decimals == decimals

@@ -363,6 +363,8 @@ def test_a_run_that_held_few_rows_out_is_judged_without_them(tmp_path, capsys, m
     few = "run held out 48 rows, fewer than the 50 that attacks and utility need: judged without them"
     told = capsys.readouterr()
     assert (few in told.err, "Compared 460 synthetic rows with 460 real ones" in told.out) == (held < 50, held < 50)
+    assert ("add --test FILE of 50 or more new real rows" in told.out) == (held < 50)
+    assert "add --test RUN" not in told.out  # it was given
 
 
 def test_the_page_opens_with_what_it_comes_to_and_the_least_alike_column(tmp_path, capsys):

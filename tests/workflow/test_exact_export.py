@@ -31,14 +31,14 @@ def trained():
 class Engine:
     """Converter and runtime: a file is the name of a function; its numbers are off by `off` of the largest."""
 
-    def __init__(self, rows="n", off=0.0):
-        self.rows, self.off, self.made, self.given = rows, off, {}, []
+    def __init__(self, rows="n", off=0.0, lacks=""):
+        self.rows, self.off, self.lacks, self.made, self.given = rows, off, lacks, {}, []
 
     def to_onnx(self, function, shapes, model_name):
         (n,) = {one[0] for one in shapes}
         if n == "n" and self.rows == 1:
             raise ValueError("no dimension may be open.\nMore words.")
-        if self.rows == 0:
+        if self.rows == 0 or model_name == self.lacks:
             raise ValueError("no such operation.")
         self.made[model_name] = (function, [tuple(one[1:]) for one in shapes])
         return SimpleNamespace(SerializeToString=model_name.encode)
@@ -117,6 +117,14 @@ def test_what_the_converter_cannot_do_is_said_in_its_words(trained, tmp_path, mo
     with pytest.raises(UsageError, match=r"the encoder cannot be written as ONNX: no such operation\. Use the model"):
         exported(trained, tmp_path / "o", monkeypatch, rows=0)
     assert not (tmp_path / "o").exists()
+
+
+def test_an_elbo_that_cannot_be_converted_leaves_the_other_files(trained, tmp_path, monkeypatch):
+    told, _ = exported(trained, tmp_path / "o", monkeypatch, lacks="elbo")
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["decoder.onnx", "encoder.onnx"]
+    assert told["elbo.onnx"] == {"left_out": "the elbo cannot be written as ONNX: no such operation."}
+    with pytest.raises(UsageError, match="the decoder cannot be written as ONNX"):
+        exported(trained, tmp_path / "p", monkeypatch, lacks="decoder")
 
 
 @pytest.mark.parametrize("missing", ["jax2onnx", "onnxruntime", ""])

@@ -253,7 +253,7 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     if columns:
         group.add_argument("--columns", metavar="FILE.json", help=columns)
     if columns == KINDS:
-        words = "a column of a table that is not modelled, as 'leave out' in --columns; may be given again"
+        words = "a column that is not modelled; the others have types, as with --columns; may be given again"
         group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
     words = "what rows of text are cut into (default: characters)"
     pieces = ("characters", "words", "atoms", "subwords", "selfies")

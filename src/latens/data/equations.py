@@ -33,8 +33,8 @@ FEW = 40
 COARSER = (1000, 500, 100, 50, 25, 20, 10, 5, 2)
 """How many steps of its grid a column may be rounded to."""
 
-FORMS = {"x": "{}", "1-x": "(1 - {})", "1+x": "(1 + {})", "1-x/100": "(1 - {} / 100)", "1+x/100": "(1 + {} / 100)"}
-FORMS |= {"days": "the days until {}"}
+FORMS = {"x": "{}", "1-x": "(1 - {})", "1+x": "(1 + {})", "1-x/100": "(1 - {} / 100)", "1+x/100": "(1 + {} / 100)",
+         "days": "the days until {}"}  # fmt: skip
 """What a term makes of its column, and how it is written."""
 
 

@@ -18,7 +18,9 @@ class Export(Verb):
 
         told = export(at.trained, at.out)
         lines = [
-            f"{at.out / name}: {tuple(of['input'])} to {tuple(of['output'])}, within {of['difference']:.1g}"
+            f"{name} is left out: {of['left_out']}"
+            if "left_out" in of
+            else f"{at.out / name}: {tuple(of['input'])} to {tuple(of['output'])}, within {of['difference']:.1g}"
             for name, of in told.items()
         ]
         return Made(value={"files": told}, text="\n".join(lines))

@@ -53,7 +53,11 @@ class Judge(Request):
             held, test = None, None
         tables, left_out = tables_of(self.real, self.fake, test, held, row_id)
         found = judged(tables, left_out, target=self.target, seed=self.seed) | ({"row_id": row_id} if row_id else {})
-        plain, page, note = _plain(found), None, ""
+        plain, page, note = (
+            _plain(found, more=f"FILE of {LEAST} or more new real rows" if self.test else USUAL),
+            None,
+            "",
+        )
         if out:
             page = judgement_page(found, tables, plain, Path(self.real).name, Path(self.fake).name).encode("utf-8")
             note = f"{out}: the same as a page"
@@ -102,8 +106,13 @@ def differences(found: dict[str, Any]) -> list[str]:
     return [*days[:1], *pairs[:1], *days[1:], *pairs[1:]]
 
 
-def _plain(found: dict[str, Any]) -> tuple[str, ...]:
+USUAL = "RUN (the run that made it), or real rows of a file"
+"""What --test takes."""
+
+
+def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
     """What a judgement comes to: how alike the tables are, who can tell them apart, and what is given away."""
+    # more: what --test would take, where nothing is said of what is given away.
     counts, shape, trend = found["rows"], found["shape"], found["trend"]
     which = f"the {counts['real']:,} real ones" if "attacks" in found else f"{counts['real']:,} real ones"
     made = " that they were made from" if "attacks" in found else ""
@@ -133,7 +142,7 @@ def _plain(found: dict[str, Any]) -> tuple[str, ...]:
         found_in = f"attacks find {100 * worst['caught']:.1f} % ({sure})"
         lines.append(f"Gives away {more} than chance: {found_in}.")
     else:
-        lines.append("Next: add --test RUN (the run that made it), or real rows of a file, to see what it gives away.")
+        lines.append(f"Next: add --test {more}, to see what it gives away.")
     return tuple(lines)
 
 

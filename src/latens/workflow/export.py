@@ -55,33 +55,42 @@ def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
         made["elbo"] = (_elbo(trained), (x, z))
     files = {}
     for name, (function, examples) in made.items():
-        raw, rows_at_once = _converted(name, function, [one.shape[1:] for one in examples], to_onnx)
-        session = runtime.InferenceSession(raw)
-        keys = [one.name for one in session.get_inputs()]
-        batches = [examples] if rows_at_once == "n" else list(zip(*(np.split(one, len(one)) for one in examples)))
-        parts = [session.run(None, dict(zip(keys, batch, strict=True))) for batch in batches]
-        every = [np.asarray(each) for each in jax.tree.leaves(jax.jit(function)(*examples))]
-        found, own = [np.concatenate(each) for each in zip(*parts)], every[0]
-        shares = [np.abs(a - b).max() / max(np.abs(b).max(), 1e-9) for a, b in zip(found, every, strict=True)]
-        difference = float(max(shares))
-        if not difference <= TOLERANCE:
-            what = f"the numbers of {name}.onnx lie {difference:.2g} of the largest from the model's own."
-            raise UsageError(what, where="--format onnx", fix="Use the model in Python: latens.load(path).")
-        files[name] = raw
-        told[f"{name}.onnx"] = {
-            "input": [rows_at_once, *examples[0].shape[1:]],
-            "output": [rows_at_once, *own.shape[1:]],
-            "difference": difference,
-        }
-        if len(every) > 1:  # beside the means: log-variances
-            told[f"{name}.onnx"]["outputs"] = ["mean", "log_variance"]
-        if len(examples) > 1:  # beside the rows: standard Normal noise
-            told[f"{name}.onnx"]["inputs"] = {"x": list(x.shape[1:]), "noise": [latent]}
+        try:
+            files[name], told[f"{name}.onnx"] = _checked(name, function, examples, runtime, to_onnx)
+        except UsageError as error:
+            if name != "elbo":  # a likelihood may have an operation that its mean has not
+                raise
+            told["elbo.onnx"] = {"left_out": error.message}
     folder = as_path(folder, "out")
     folder.mkdir(parents=True, exist_ok=True)
     for name, raw in files.items():
         write_atomic(folder / f"{name}.onnx", raw)
     return told
+
+
+def _checked(
+    name: str, function: Any, examples: tuple[np.ndarray, ...], runtime: Any, to_onnx: Any
+) -> tuple[bytes, dict[str, Any]]:
+    """A function of arrays as a file that onnxruntime computes as the model does, and what is told of it."""
+    raw, rows_at_once = _converted(name, function, [one.shape[1:] for one in examples], to_onnx)
+    session = runtime.InferenceSession(raw)
+    keys = [one.name for one in session.get_inputs()]
+    batches = [examples] if rows_at_once == "n" else list(zip(*(np.split(one, len(one)) for one in examples)))
+    parts = [session.run(None, dict(zip(keys, batch, strict=True))) for batch in batches]
+    every = [np.asarray(each) for each in jax.tree.leaves(jax.jit(function)(*examples))]
+    found = [np.concatenate(each) for each in zip(*parts)]
+    shares = [np.abs(a - b).max() / max(np.abs(b).max(), 1e-9) for a, b in zip(found, every, strict=True)]
+    difference = float(max(shares))
+    if not difference <= TOLERANCE:
+        what = f"the numbers of {name}.onnx lie {difference:.2g} of the largest from the model's own."
+        raise UsageError(what, where="--format onnx", fix="Use the model in Python: latens.load(path).")
+    told: dict[str, Any] = {"input": [rows_at_once, *examples[0].shape[1:]]}
+    told |= {"output": [rows_at_once, *every[0].shape[1:]], "difference": difference}
+    if len(every) > 1:  # beside the means: log-variances
+        told["outputs"] = ["mean", "log_variance"]
+    if len(examples) > 1:  # beside the rows: standard Normal noise
+        told["inputs"] = {"x": list(examples[0].shape[1:]), "noise": list(examples[1].shape[1:])}
+    return raw, told
 
 
 def _converted(name: str, function: Any, shapes: list[tuple[int, ...]], to_onnx: Any) -> tuple[bytes, str | int]:

@@ -30,6 +30,8 @@ from latens.text import MARK, Dialect, fixed_decimals, original_text
 MAX_LINE = 2**24
 MAX_COLUMNS = 2**20
 MAX_BLANK = 10**6
+MOST_HEAD = 2**20
+"""Characters of the first lines after which no more are looked at for decimals."""
 _SEPARATORS = "\t;|,"
 _SNIFFED_LINES, _LOOKED_AT = 20, 400  # by which the separator is found, and the decimals of numbers
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x81\x8d\x8f\x90\x9d]")
@@ -254,7 +256,10 @@ def dialect_of(spec: Any, encoding: str | None = None) -> Dialect | None:
         if "16" in known or "32" in known:
             stream = codecs.EncodedFile(stream, "utf-8", known)
         of = "utf-8" if isinstance(stream, codecs.StreamRecoder) else known
-        head = [stream.readline(MAX_LINE).decode(of, "replace") for _ in range(_LOOKED_AT)]
+        head, size = [], 0
+        while len(head) < (_LOOKED_AT if size < MOST_HEAD else _SNIFFED_LINES):
+            head.append(stream.readline(MAX_LINE).decode(of, "replace"))
+            size += len(head[-1])
     found = _separator([line for line in head[:_SNIFFED_LINES] if line.strip()] or [","], str(path))
     marked = known == "utf-8" and head[0].startswith(MARK)
     separator = found if found in _SEPARATORS else ","
