@@ -109,6 +109,25 @@ def test_paint_that_scaling_mixed_with_its_edge_is_a_hole_of_one_pixel_more(pain
         assert found.all(axis=(0, 2, 3)).nonzero()[0].tolist() == list(range(3, 13))
 
 
+@pytest.mark.parametrize("size", [32, 80])
+@pytest.mark.parametrize("paint", [None, (255, 0, 255), (0, 0, 0), (255, 255, 255)])
+def test_paint_of_files_of_another_size_is_a_hole(paint: tuple[int, int, int] | None, size: int) -> None:
+    """Rows 40 to 65 % of smooth pictures, which Pillow then scales: its filter rings three pixels around an edge."""
+    rng, made = np.random.default_rng(size), []
+    for _ in range(6):
+        small = Image.fromarray(rng.integers(30, 226, (6, 6, 3)).astype(np.uint8))
+        picture = np.array(small.resize((size, size), Image.Resampling.BICUBIC))
+        if paint is not None:
+            picture[round(0.4 * size) : round(0.65 * size)] = paint
+        made.append(np.asarray(Image.fromarray(picture).resize((48, 48), Image.Resampling.LANCZOS)))
+    hidden = np.zeros((6, 48, 48, 3), bool)
+    hidden[:, slice(*region_of("40%:65%,:", (48, 48, 3))[0])] = True
+    found = _hole(Schema((48, 48, 3), "levels", levels=256), np.array(made, np.float64), hidden)
+    assert (found is not None) == (paint is not None)
+    if found is not None:
+        assert found.all(axis=(0, 2, 3)).nonzero()[0].tolist() == list(range(18, 33))
+
+
 def test_percentages_hide_every_pixel_of_which_they_name_a_part() -> None:
     assert region_of("40%:65%,:", (48, 48, 3)) == [(19, 32), (0, 48)]
     assert region_of("25%:50%,50%:", (48, 32)) == [(12, 24), (16, 32)]

@@ -43,9 +43,10 @@ _POWER = (
 POOR = 0.6
 """The share of the error of a plain colour above which it is said that little comes back."""
 
-HOLE = 0.15
-"""How far one plain colour lies from what is around it, of the range of what is seen, where it is taken for a hole."""
-MIXED, PLAIN, SHADES = 2, 0.02, "RGB"
+HOLE, COLOUR_HOLE = 0.15, 0.12
+"""How far one plain level lies from what is around it, of the range of what is seen, where it is taken for a hole; and
+how far a colour does: hardly any part of a photograph has one plain colour."""
+MIXED, PLAIN = 3, 0.1
 """Pixels of its edge that may be mixed with others, and the range of levels within which a colour is plain."""
 
 NEAR_BLOCK = 8
@@ -433,13 +434,15 @@ def _hole(schema: "Schema", x: "np.ndarray", hidden: "np.ndarray") -> "np.ndarra
     plane, range_of = at[0].any(axis=2), max(float(np.ptp(own)), 1e-9)
     plain = lambda part, most: all(np.ptp(own[:, part, k]) <= most for k in range(own.shape[-1]))  # noqa: E731
     exact = all(np.ptp(own[..., k][at[..., k]]) == 0 for k in range(own.shape[-1]) if at[..., k].any())
-    inside = binary_erosion(plane, iterations=MIXED, border_value=1) if own.shape[-1] == len(SHADES) else plane
+    colours = own.shape[-1] == 3
+    inside = binary_erosion(plane, iterations=MIXED, border_value=1) if colours else plane
     if not exact and not (inside.any() and plain(inside, PLAIN * range_of)):
         return None
     more = plane if exact else binary_dilation(plane, np.ones((3, 3)))
     at = at | (more & ~plane)[None, :, :, None]
     edge, seen = filled_from_edge(own, ~at), own[~at]
-    if not np.sqrt(np.mean(np.square(edge - own)[at])) > HOLE * max(float(np.ptp(seen)), 1e-9):
+    far = COLOUR_HOLE if colours else HOLE
+    if not np.sqrt(np.mean(np.square(edge - own)[at])) > far * max(float(np.ptp(seen)), 1e-9):
         return None
     return at.reshape(hidden.shape)
 
