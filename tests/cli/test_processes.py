@@ -300,9 +300,9 @@ def test_a_process_names_the_one_that_is_silent_longest(trouble: bool) -> None:
 
 def test_every_process_has_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "cores", lambda: [2, 3, 5, 7, 11])
-    monkeypatch.setattr(processes, "_gpus", list)
+    monkeypatch.setattr(processes, "gpus", list)
     assert [share["LATENS_CORES"] for share in processes.shares(2, "--processes")] == ["2,3", "5,7"]
-    monkeypatch.setattr(processes, "_gpus", lambda: ["4", "6"])
+    monkeypatch.setattr(processes, "gpus", lambda: ["4", "6"])
     assert [share["CUDA_VISIBLE_DEVICES"] for share in processes.shares(2, "--processes")] == ["4", "6"]
     with pytest.raises(processes.UsageError, match="3 processes would share 2 GPUs"):
         processes.shares(3, "--processes")

@@ -96,7 +96,7 @@ def test_every_distribution_has_its_edges():
         if inspect.isclass(value) and issubclass(value, AbstractDistribution) and not name.startswith("Abstract")
     }
     # test_pixels.py, test_autoregressive.py, test_tree.py, test_token_sequences.py
-    elsewhere = {"Deterministic", "ColourLogistics", "Autoregressive", "Tree", "TokenSequence"}
+    elsewhere = {"Deterministic", "ColourLogistics", "Autoregressive", "SwitchedTree", "Tree", "TokenSequence"}
     assert public == {name.split(" of ")[0] for name in EDGES} | elsewhere
 
 

@@ -55,7 +55,13 @@ def test_every_public_distribution_is_in_a_table():
     rows = [*DISTRIBUTIONS.values(), *JOINT.values()]
     # Two have tests of their own: a colour's mean takes earlier channels at their locations (test_pixels.py), and the
     # cells of an autoregressive picture are not independent (test_autoregressive.py).
-    elsewhere = {"ColourLogistics", "Autoregressive", "Tree", "TokenSequence"}  # parts that depend on one another
+    elsewhere = {
+        "ColourLogistics",
+        "Autoregressive",
+        "SwitchedTree",
+        "Tree",
+        "TokenSequence",
+    }  # parts that depend on one another
     assert public == {type(row.make()).__name__ for row in rows} | set(WITHOUT_DENSITY) | elsewhere
 
 

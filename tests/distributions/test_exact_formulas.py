@@ -39,7 +39,16 @@ def test_what_distributions_say_of_their_samples_and_densities():
     kinds = {name: one for name, one in vars(distributions).items() if isinstance(one, type)}
     told = {name: one.has_path for name, one in kinds.items() if isinstance(vars(one).get("has_path"), bool)}
     choices = {"Mixture", "VariableMixture", "DiscretisedLogistic", "NegativeBinomial", "Poisson", "ZeroInflated"}
-    choices |= {"Bernoulli", "Categorical", "Ordinal", "Segments", "ColourLogistics", "Autoregressive", "Tree"}
+    choices |= {
+        "Bernoulli",
+        "Categorical",
+        "Ordinal",
+        "Segments",
+        "ColourLogistics",
+        "Autoregressive",
+        "SwitchedTree",
+        "Tree",
+    }
     choices |= {"TokenSequence"}
     assert {name for name, path in told.items() if not path} == choices
     assert {"VonMisesFisher", "PowerSpherical", "UniformSphere", "RelaxedOneHot", "RelaxedBernoulli"} <= set(told)

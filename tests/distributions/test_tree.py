@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from latens.data.columns import ColumnType
-from latens.distributions import Tree
+from latens.distributions import SwitchedTree, Tree
 from latens.models.heads.table import TableHead
 from latens.models.heads.tree import BINS, Bins, TreeHead, bins_of, gathered
 
@@ -33,18 +33,27 @@ LOG_PROB = eqx.filter_jit(lambda tree, events: jax.vmap(tree.log_prob)(events))
 SAMPLE = eqx.filter_jit(lambda tree, keys: jax.vmap(lambda key: tree.sample(key=key))(keys))
 
 
-@pytest.fixture(scope="module")
-def tree() -> Tree:
+def _tree(switched: bool) -> Tree | SwitchedTree:
+    """One tree, or three of which the first column says which one holds, the last two of its names the same one."""
     rng = np.random.default_rng(0)
-    ratios = rng.normal(size=(5, BINS, BINS))
-    ratios[[0, 2]] = 0.0
-    head = TreeHead(TYPES).with_tree(PARENTS, ORDER, ratios)
+    ratios = rng.normal(size=(*([2] if switched else []), 5, BINS, BINS))
+    ratios[..., [0, 2], :, :] = 0.0
+    if switched:
+        ratios[:, 2] = rng.normal(size=(2, 1, BINS))  # a root may depend on the name
+    head = TreeHead(TYPES, num_trees=2 if switched else 1)
+    head = head.with_tree(PARENTS, ORDER, ratios, None, *((0, np.minimum(np.arange(BINS), 1)) if switched else ()))
     head = eqx.tree_at(lambda h: h.more, head, jnp.asarray(rng.normal(size=head.more.shape), jnp.float32))
-    return head(jnp.asarray(rng.normal(size=head.num_outputs), jnp.float32))
+    outputs = rng.normal(size=head.num_outputs) * (0.5 if switched else 1.0)  # no column is sure of a cell
+    return head(jnp.asarray(outputs, jnp.float32))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["one", "switched"])
+def tree(request: pytest.FixtureRequest) -> Tree | SwitchedTree:
+    return _tree(request.param)
 
 
 @pytest.fixture(scope="module")
-def table(tree: Tree) -> np.ndarray:
+def table(tree: Tree | SwitchedTree) -> np.ndarray:
     """The probability of each row of `EVERY`."""
     return np.exp(np.asarray(LOG_PROB(tree, jnp.asarray(EVERY)), np.float64))
 
@@ -82,21 +91,26 @@ def test_the_rows_sum_to_one(table: np.ndarray) -> None:
     assert table.sum() == pytest.approx(1.0, abs=1e-6)
 
 
-def test_a_column_depends_on_its_parent_alone(tree: Tree, table: np.ndarray) -> None:
+def test_a_column_depends_on_its_parent_alone(tree: Tree | SwitchedTree, table: np.ndarray) -> None:
     def given(j: int, others: tuple[int, ...]) -> np.ndarray:
         """P(x_j | the others), led by the others' values."""
         sums = table.reshape(3, 6, 2, 3, 2).sum(axis=tuple(set(range(5)) - {j, *others}), keepdims=True)
         return sums / sums.sum(axis=j, keepdims=True)
 
-    assert np.allclose(given(3, (1,)), given(3, (0, 1, 2, 4)), atol=1e-5)
-    assert np.allclose(given(1, (2,)), given(1, (0, 2)), atol=1e-5)
+    by = (0,) if isinstance(tree, SwitchedTree) else ()
+    assert np.allclose(given(3, (1, *by)), given(3, (0, 1, 2, 4)), atol=1e-5)
+    assert np.allclose(given(1, (2, *by)), given(1, (0, 2)), atol=1e-5)
+    if by:  # two names share a tree, the third has one of its own
+        assert np.allclose(given(3, (1, 0))[1], given(3, (1, 0))[2], atol=1e-5)
+        assert np.abs(given(3, (1, 0))[0] - given(3, (1, 0))[1]).max() > 0.05
+        assert np.abs(given(2, (0,))[0] - given(2, (0,))[1]).max() > 0.05
     assert np.abs(given(3, (1,)) - given(3, ())).max() > 0.05
     terms = np.asarray(tree.log_prob_terms(jnp.array([1.0, 2.0, 1.0, 2.0, 0.0])))
-    assert np.exp(terms[3]) == pytest.approx(given(3, (1,))[0, 2, 0, 2, 0], rel=1e-5)
+    assert np.exp(terms[3]) == pytest.approx(given(3, (1, *by))[1 if by else 0, 2, 0, 2, 0], rel=1e-5)
 
 
 @pytest.mark.parametrize("shown", list(itertools.product((True, False), repeat=5))[::3])
-def test_missing_cells_are_summed_over(tree: Tree, table: np.ndarray, shown: tuple[bool, ...]) -> None:
+def test_missing_cells_are_summed_over(tree: Tree | SwitchedTree, table: np.ndarray, shown: tuple[bool, ...]) -> None:
     row, mask = np.array([1.0, 4.0, 1.0, 2.0, 0.0]), np.array(shown)
     event = jnp.asarray(np.where(mask, row, np.nan))
     fits = np.all((row == EVERY) | ~mask, axis=1)
@@ -111,7 +125,7 @@ def test_missing_cells_are_summed_over(tree: Tree, table: np.ndarray, shown: tup
 
 
 @pytest.mark.parametrize("shown", [(True, False, True, False, True), (False, True, True, True, False), (True,) * 5])
-def test_each_column_given_the_others(tree: Tree, table: np.ndarray, shown: tuple[bool, ...]) -> None:
+def test_each_column_given_the_others(tree: Tree | SwitchedTree, table: np.ndarray, shown: tuple[bool, ...]) -> None:
     row, mask = np.array([1.0, 4.0, 1.0, 2.0, 0.0]), np.array(shown)
     each = tree.each_given(jnp.asarray(row), jnp.asarray(mask))
     for j, size in enumerate((3, 6, 2, 3, 2)):
@@ -121,7 +135,7 @@ def test_each_column_given_the_others(tree: Tree, table: np.ndarray, shown: tupl
         assert np.allclose(np.exp(found), exact, atol=2e-6), j
 
 
-def test_marginals_and_means(tree: Tree, table: np.ndarray) -> None:
+def test_marginals_and_means(tree: Tree | SwitchedTree, table: np.ndarray) -> None:
     alone = tree.marginals()
     for j, size in enumerate((3, 6, 2, 3, 2)):
         exact = [table[EVERY[:, j] == v].sum() for v in range(size)]
@@ -130,7 +144,7 @@ def test_marginals_and_means(tree: Tree, table: np.ndarray) -> None:
     assert float(tree.mean()[1]) == pytest.approx((table * EVERY[:, 1]).sum(), abs=1e-5)
 
 
-def test_within_ranges(tree: Tree, table: np.ndarray) -> None:
+def test_within_ranges(tree: Tree | SwitchedTree, table: np.ndarray) -> None:
     low, high = np.array([-np.inf, 2, -np.inf, 1, -np.inf]), np.array([1, 4, np.inf, np.inf, np.inf])
     fits = np.all((low <= EVERY) & (high >= EVERY), axis=1)
     inside, mass = tree.within(jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
@@ -145,7 +159,7 @@ def test_within_ranges(tree: Tree, table: np.ndarray) -> None:
         assert np.allclose(np.exp(found), exact, atol=2e-6), j
 
 
-def test_samples_are_of_the_table(tree: Tree, table: np.ndarray) -> None:
+def test_samples_are_of_the_table(tree: Tree | SwitchedTree, table: np.ndarray) -> None:
     n = 40_000
     rows = np.asarray(SAMPLE(tree, jax.random.split(jax.random.key(1), n)))
     places = np.ravel_multi_index(rows.astype(int).T, (3, 6, 2, 3, 2))
@@ -162,17 +176,18 @@ def test_without_a_tree_columns_are_independent() -> None:
     assert float(head(outputs).log_prob_observed(row, mask)) == pytest.approx(float(alone), abs=1e-5)
 
 
-def test_gradients_are_finite_where_cells_are_missing(tree: Tree) -> None:
-    head, mask = (
-        TreeHead(TYPES).with_tree(PARENTS, ORDER, np.zeros((5, BINS, BINS))),
-        jnp.array([True, False] * 2 + [True]),
-    )
-    event = jnp.array([1.0, jnp.nan, 1.0, jnp.nan, 0.0])
-    grads = jax.jit(jax.grad(lambda outputs: head(outputs).log_prob_observed(event, mask)))(jnp.zeros(head.num_outputs))
+@pytest.mark.parametrize("trees", [1, 2])
+@pytest.mark.parametrize("first", [True, False])
+def test_gradients_are_finite_where_cells_are_missing(trees: int, first: bool) -> None:
+    more = [trees] if trees > 1 else []
+    switch = (0, np.minimum(np.arange(BINS), 1)) if more else ()
+    head = TreeHead(TYPES, num_trees=trees).with_tree(PARENTS, ORDER, np.zeros((*more, 5, BINS, BINS)), None, *switch)
+    mask = jnp.array([first, False, True, False, True])
+    event = jnp.array([1.0 if first else jnp.nan, jnp.nan, 1.0, jnp.nan, 0.0])
+    of = lambda outputs: head(outputs).log_prob_observed(event, mask)  # noqa: E731
+    grads = jax.jit(jax.grad(of))(jnp.zeros(head.num_outputs))
     assert np.isfinite(np.asarray(grads)).all()
-    curved = jax.jit(jax.hessian(lambda outputs: head(outputs).log_prob_observed(event, mask)))
-    curvature = curved(jnp.zeros(head.num_outputs))
-    assert np.isfinite(np.asarray(curvature)).all()
+    assert np.isfinite(np.asarray(jax.jit(jax.hessian(of))(jnp.zeros(head.num_outputs)))).all()
     assert np.abs(np.asarray(grads)).max() > 0.01
 
 

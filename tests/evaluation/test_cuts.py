@@ -107,7 +107,7 @@ def test_all_rows_cut_once_half_of_them_have_decided() -> None:
     second = np.floor(3.0 * first**3) + 0.3 * rng.normal(size=1500)
     data = latens.load_data(pd.DataFrame({"a": first.round(3), "b": second.round(3)}), label="none", typed=True)
     types, x = data.schema.types or (), np.asarray(data.x)
-    made = fit_tree(x, None, types)
+    made = fit_tree(x, None, types, parts=1)
     places = [np.searchsorted(one.firsts, x[:, j], side="right") - 1 for j, one in enumerate(types)]
     bins = [bins_of(one) for one in types]
     assert any((cut.shape != own.shape) or (cut != own).any() for cut, own in zip(made.bins, bins))

@@ -56,7 +56,9 @@ SCHEMA = Schema((6,), "mixed", columns=tuple(map(Column, NAMES)), types=TYPES)
 C, D = len(TYPES), 3
 
 
-def table_model(*, prior: str = "mixture", tree: bool = True, network: Any = None) -> TrainedModel:
+def table_model(
+    *, prior: str = "mixture", tree: bool = True, switched: bool = False, network: Any = None
+) -> TrainedModel:
     """A model of random weights whose columns hang on z and on one another."""
     keys = jax.random.split(jax.random.key(7), 6)
     head: Any = TableHead(TYPES)
@@ -65,6 +67,13 @@ def table_model(*, prior: str = "mixture", tree: bool = True, network: Any = Non
         ratios = 1.2 * jax.random.normal(keys[0], (C, BINS, BINS))
         head = TreeHead(TYPES).with_tree(parents, order, np.asarray(ratios))
         head = eqx.tree_at(lambda h: h.more, head, 3.0 * jax.random.normal(keys[1], (C, BINS, BINS)))
+    if switched:  # a tree for the first size, and one for all others; the tree has two roots beside the sizes
+        ratios = np.array(1.2 * jax.random.normal(keys[0], (2, C, BINS, BINS)))
+        ratios[:, 0], ratios[:, 3] = ratios[:, 0, :1], 0.0
+        head = TreeHead(TYPES, num_trees=2).with_tree(
+            np.array([0, 0, 1, 3, 0, 1]), np.array([3, 0, 1, 4, 2, 5]), ratios, None, 3, np.minimum(np.arange(BINS), 1)
+        )
+        head = eqx.tree_at(lambda h: h.more, head, 3.0 * jax.random.normal(keys[1], (2, C, BINS, BINS)))
     down = network or Dense([D, 16, head.num_outputs], activation="silu", key=keys[2])
     seen, latent = TableInput(TYPES), NormalHead((D,), scale="softplus")
     up = Dense([*seen.shape, 12, latent.num_outputs], activation="tanh", key=keys[3])
@@ -121,10 +130,11 @@ QUESTIONS: list[tuple[list[Any], dict[int, float]]] = [
 
 
 @needs_node
-@pytest.mark.parametrize("which", ["mixture", "normal", "no tree"])
+@pytest.mark.parametrize("which", ["mixture", "normal", "no tree", "switched"])
 def test_the_page_answers_as_latens_does(which: str, tmp_path: Path) -> None:
     """Shares of every free column and the probability of what is fixed, with none, one and several columns fixed."""
-    trained = table_model(prior="normal" if which == "normal" else "mixture", tree=which != "no tree")
+    prior = "normal" if which == "normal" else "mixture"
+    trained = table_model(prior=prior, tree=which != "no tree", switched=which == "switched")
     asked = Asked(trained, tmp_path)
     assert asked.manifest["given"]["encoder"] is not None
     found = asked(*({"given": given} for given, _ in QUESTIONS))
@@ -308,9 +318,12 @@ def decoded(trained: TrainedModel, z: np.ndarray, folder: Path, steps: int = 0) 
 
 
 @needs_node
-@pytest.mark.parametrize("tree", [True, False])
-def test_a_row_of_a_table_is_decoded(tree: bool, tmp_path: Path) -> None:
-    trained, z = table_model(tree=tree), rng.normal(size=(6, D)).astype(np.float32)
+@pytest.mark.parametrize("which", ["tree", "switched", "none"])
+def test_a_row_of_a_table_is_decoded(which: str, tmp_path: Path) -> None:
+    trained, z = (
+        table_model(tree=which != "none", switched=which == "switched"),
+        rng.normal(size=(6, D)).astype(np.float32),
+    )
     values = evaluation.decode(trained.model, z).reshape(6, -1)
     found = decoded(trained, z, tmp_path)
     scale = np.array([1.0 if one.kind == "category" else one.cells for one in TYPES])

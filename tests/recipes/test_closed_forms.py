@@ -54,8 +54,9 @@ def test_training_begins_with_half_of_the_counted_ratios() -> None:
     counted = head.counted.value
     assert float(jnp.abs(counted).max()) > 0.1
     np.testing.assert_allclose(tree.log_ratios, 0.5 * counted, atol=1e-6)
-    half = TreeHead(data.schema.types).with_tree(
-        *(np.asarray(one) for one in (head.parents.value, head.order.value, 0.5 * counted))
+    switch = () if head.by is None else (None, int(head.by.value), np.asarray(head.tree_of.value))
+    half = TreeHead(data.schema.types, head.most, head.num_trees).with_tree(
+        *(np.asarray(one) for one in (head.parents.value, head.order.value, 0.5 * counted)), *switch
     )
     other = half(jnp.zeros(half.num_outputs))
     np.testing.assert_allclose(jax.jit(jax.vmap(tree.log_prob))(x), jax.jit(jax.vmap(other.log_prob))(x), atol=1e-5)

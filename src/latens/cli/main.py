@@ -20,7 +20,7 @@ from latens.cli.arguments import parse, parser
 from latens.cli.context import Context, run_verb
 from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
-from latens.io.compilation import jax_settings, refuse_what_ends_xla
+from latens.io.compilation import compute_in_full_precision, jax_settings, refuse_what_ends_xla
 from latens.io.signals import PATIENCE, Stopped
 from latens.io.terminal import json_text, print_json, put, say, say_line
 from latens.io.waiting import Waiting
@@ -88,6 +88,7 @@ def _run(context: Context) -> int:
         return 0
     if context.args.command not in ("help", "completion"):  # all others compute
         refuse_what_ends_xla()
+        compute_in_full_precision()
     for number, path in enumerate(context.args.imports):
         _import(path, number)
     verb = verbs().get(context.args.command)

@@ -4,7 +4,6 @@ This module starts them and looks after them; `latens.training.group` is what th
 """
 
 import contextlib
-import importlib.util
 import os
 import signal
 import socket
@@ -13,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from latens.cli.context import Context
@@ -188,25 +186,13 @@ def _free_port() -> int:
 
 def shares(count: int, flag: str) -> list[dict[str, str]]:
     """Find the variables that give every process its own cores and GPU."""
-    mine, gpus = cores(), _gpus()
+    mine, found_gpus = cores(), gpus()
     if count > len(mine):
         what = f"{count} {flag.lstrip('-')} would share {len(mine)} cores."
         raise UsageError(what, where=flag, fix=f"Use {len(mine)} at the most on this machine.")
-    if gpus and count > len(gpus):
-        what = f"{count} {flag.lstrip('-')} would share {len(gpus)} GPUs."
-        raise UsageError(what, where=flag, fix=f"Use {len(gpus)}, or JAX_PLATFORMS=cpu.")
+    if found_gpus and count > len(found_gpus):
+        what = f"{count} {flag.lstrip('-')} would share {len(found_gpus)} GPUs."
+        raise UsageError(what, where=flag, fix=f"Use {len(found_gpus)}, or JAX_PLATFORMS=cpu.")
     size = len(mine) // count
     found = [{CORES: ",".join(map(str, mine[size * i : size * (i + 1)]))} for i in range(count)]
-    return [share | ({"CUDA_VISIBLE_DEVICES": gpus[i]} if gpus else {}) for i, share in enumerate(found)]
-
-
-def _gpus() -> list[str]:
-    """The names of NVIDIA's GPUs that JAX would use here."""
-    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
-        return []
-    if not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
-        return []
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if seen is not None:
-        return [name for name in seen.split(",") if name]
-    return sorted(path.name[6:] for path in Path("/dev").glob("nvidia[0-9]*"))
+    return [share | ({"CUDA_VISIBLE_DEVICES": found_gpus[i]} if found_gpus else {}) for i, share in enumerate(found)]

@@ -194,7 +194,7 @@ class Tree(AbstractDistribution[Array]):
             Blocks of `Segments`, each alone.
         """
         alone = self._alone()
-        return self._each(self._seen(event, mask, alone)[0], alone)
+        return self._reweighed(self._others(self._seen(event, mask, alone)[0], alone) - alone)
 
     def each_within(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> Joined:
         """Each column given that the others lie in ranges.
@@ -206,10 +206,16 @@ class Tree(AbstractDistribution[Array]):
         Returns:
             Blocks of `Segments`, each alone.
         """
-        return self._each(self._kept(low, high), self._alone())
+        alone = self._alone()
+        return self._reweighed(self._others(self._kept(low, high), alone) - alone)
 
-    def _each(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Joined:
-        """Each column given what is seen of the bins of the others."""
+    def _log_seen(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Nats:
+        """The log probability of what is seen of the bins."""
+        messages, _ = self._upwards(self._steps(alone), seen)
+        return jnp.sum(jnp.where(self.parents == jnp.arange(len(self.parents)), messages[:, 0], 0.0))
+
+    def _others(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Float[Array, "c B"]:
+        """The log probability of each bin of each column given what is seen of the others, not normalised."""
         steps = self._steps(alone)
         messages, below = self._upwards(steps, seen)
         joint = self._downwards(jax.nn.log_softmax(steps + (seen + below)[:, None], axis=-1))
@@ -217,7 +223,7 @@ class Tree(AbstractDistribution[Array]):
         above = jnp.maximum(joint[self.parents], NEVER) - jnp.maximum(messages, NEVER)
         own = jax.nn.logsumexp(jnp.maximum(above, 4 * NEVER)[..., None] + steps, axis=1)
         roots = (self.parents == jnp.arange(len(self.parents)))[:, None]
-        return self._reweighed(jnp.where(roots, steps[:, 0], own) + below - alone)
+        return jnp.where(roots, steps[:, 0], own) + below
 
     def _kept(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> Float[Array, "c B"]:
         """The log share of each bin that lies in the range."""

@@ -80,7 +80,7 @@ def described(head: Any, path: str) -> dict[str, Any] | None:
         }
     if kind is TreeHead:
         found = _table(head.columns, f"{path}.columns", f"{path}.bins.of")
-        return found | {"tree": {"path": path, "pace": PACE}}
+        return found | {"tree": {"path": path, "pace": PACE, "trees": head.num_trees}}
     return _table(head, path, "") if kind is TableHead else None
 
 

@@ -4,6 +4,7 @@ The command switches the cache on: a second run starts in half the time.
 """
 
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -58,6 +59,26 @@ def check_generator(key: Any) -> None:
         what = "False gives other random numbers than everywhere else."
         fix = "Use True, which is JAX's default: unset JAX_THREEFRY_PARTITIONABLE."
         raise ConfigError(what, where="JAX_THREEFRY_PARTITIONABLE", fix=fix)
+
+
+def gpus() -> list[str]:
+    """The names of NVIDIA's GPUs that JAX would use here."""
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        return []
+    if not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
+        return []
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if seen is not None:
+        return [name for name in seen.split(",") if name]
+    return sorted(path.name[6:] for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def compute_in_full_precision() -> None:
+    """Let products of matrices keep all bits of single precision on a GPU, unless JAX's setting says otherwise."""
+    # By default they keep 10 bits there: sums of probabilities were off by a thousandth. A step of training takes
+    # a fifth longer with all. Where JAX computes on a processor the setting changes nothing, and is left as it is.
+    if "jax" not in sys.modules and "JAX_DEFAULT_MATMUL_PRECISION" not in os.environ and gpus():
+        os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 
 
 def refuse_what_ends_xla() -> None:

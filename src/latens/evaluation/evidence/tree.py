@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from latens.data.columns import ColumnType
 from latens.evaluation.evidence.cuts import cut_by
+from latens.evaluation.evidence.kinds import FINER, Cells, refined
 from latens.models.heads.table import middles_of
 from latens.models.heads.tree import BINS, TreeHead, bins_of
 from latens.typing import Array
@@ -36,22 +37,51 @@ MOST_BINS = 2048
 
 
 class ColumnTree(NamedTuple):
-    """Which column depends on which, through which bins, and by how much."""
+    """Which column depends on which, through which bins, and by how much; perhaps for each name of one column."""
 
     bins: tuple[np.ndarray, ...]  # the bin of each segment of each column, from 0
     parents: Int[np.ndarray, " c"]  # a root is its own
     order: Int[np.ndarray, " c"]  # each column after its parent
-    # log p(bin | bin of the parent) - log p(bin), of shape (c, BINS, BINS); 0 of a root
+    # log p(bin | bin of the parent) - log p(bin), of shape (c, B, B), with kinds (K, c, B, B); 0 of a root without them
     log_ratios: np.ndarray
     types: tuple[ColumnType, ...]
+    by: int | None = None  # the column whose names are kinds
+
+    @property
+    def most(self) -> int:
+        """How many bins a column may have."""
+        return self.log_ratios.shape[-1]
+
+    @property
+    def num_trees(self) -> int:
+        """How many trees there are."""
+        return 1 if self.by is None else len(self.log_ratios)
+
+    @property
+    def tree_of(self) -> np.ndarray | None:
+        """The tree of each bin of the column of kinds: later names have that of the most frequent one."""
+        if self.by is None:
+            return None
+        usual = int(np.argmax(self.types[self.by].shares))
+        return np.where(np.arange(self.most) < self.num_trees, np.arange(self.most), usual)
 
     def log_prob(
         self, x: Shaped[np.ndarray, "n c"], mask: Shaped[np.ndarray, "n c"] | None = None
     ) -> Shaped[np.ndarray, " n"]:
         """The log probability of rows, summed over missing cells."""
-        head = TreeHead(self.types).with_tree(self.parents, self.order, self.log_ratios, self.bins)
+        head = self.put_in(TreeHead(self.types, self.most, self.num_trees))
         shown = np.ones(x.shape, bool) if mask is None else np.asarray(mask)
         return np.asarray(_log_prob(head, jnp.asarray(np.where(shown, x, 0)), jnp.asarray(shown)), np.float64)
+
+    def put_in(self, head: TreeHead) -> TreeHead:
+        """A head of as many bins and kinds or more, with this tree."""
+        many, most = head.num_trees, head.most
+        ratios = self.log_ratios if many == 1 or self.by is not None else self.log_ratios[None]
+        wide = [(0, many - len(ratios))] * (many > 1) + [(0, 0), *[(0, most - self.most)] * 2]
+        tree_of = None if many == 1 else np.zeros(most, int)
+        if self.tree_of is not None:
+            tree_of = np.pad(self.tree_of, (0, most - self.most), mode="edge")
+        return head.with_tree(self.parents, self.order, np.pad(ratios, wide), self.bins, self.by, tree_of)
 
 
 @eqx.filter_jit
@@ -76,8 +106,11 @@ def fit_tree(
     weight: Shaped[np.ndarray, " n"] | None = None,
     most: int = BINS,
     shrinks: Sequence[float] = SHRINKS,
+    parts: int = FINER,
+    trees: int = BINS,
 ) -> ColumnTree:
     r"""Choose the tree of columns with the largest cross-validated gain, and count its conditionals."""
+    # parts: into how many a bin of a number may be cut where this gains; trees: names that may have one of their own.
     # An edge that gains nothing on rows that did not count is left out.
     # Source: Chow & Liu (1968), with the shrinkage of Friedman, Geiger & Goldszmidt (1997), section 4.
     columns, bins = len(types), tuple(bins_of(one, most) for one in types)
@@ -87,7 +120,15 @@ def fit_tree(
     rows = Rows(x, np.ones(x.shape, bool) if mask is None else np.asarray(mask), tuple(types), weight)
     gains = partial(pair_gains, types=types, most=most, shrinks=shrinks)
     bins = chosen_bins(rows, bins, gains, most)
-    score, ratios = gains(x, mask, bins=bins, weight=weight)
+    score, ratios, shrink = gains(x, mask, bins=bins, weight=weight)
+    if most == BINS and (parts > 1 or trees > 1):
+        segments = _places(np.where(rows.mask, x, 0), types, [np.arange(one.count) for one in types])
+        heavy = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
+        cells, folds = Cells(segments, rows.mask, heavy, tuple(types)), np.arange(len(x)) % FOLDS
+        better = refined(cells, bins, shrink, folds, _spanning, parts=parts, trees=trees)
+        if better is not None:
+            made = better.level.bins, better.parents, better.order, better.log_ratios, tuple(types), better.by
+            return ColumnTree(*made)
     parents, order = _spanning(score)
     log_ratios = ratios[parents, np.arange(columns)]
     log_ratios[parents == np.arange(columns)] = 0.0
@@ -109,14 +150,14 @@ class Rows(NamedTuple):
 
 
 def chosen_bins(
-    rows: Rows, bins: tuple[np.ndarray, ...], gains: Callable[..., tuple[np.ndarray, np.ndarray]], most: int
+    rows: Rows, bins: tuple[np.ndarray, ...], gains: Callable[..., tuple[np.ndarray, np.ndarray, float]], most: int
 ) -> tuple[np.ndarray, ...]:
     """Bins that are cut where neighbours in the tree change, if these gain more on rows that did not cut them."""
     if not any(_is_cut(one, most) for one in rows.types) or len(rows.x) < LEAST_CUT:
         return bins
 
     def worth(of: Rows, bins: tuple[np.ndarray, ...]) -> float:
-        score, _ = gains(of.x, of.mask, bins=bins, weight=of.weight)
+        score, _, _ = gains(of.x, of.mask, bins=bins, weight=of.weight)
         return float(score[_spanning(score)[0], np.arange(len(of.types))].sum())
 
     few = rows.some(np.arange(min(len(rows.x), MOST_CUT)))
@@ -132,7 +173,7 @@ def _is_cut(one: ColumnType, most: int) -> bool:
 
 
 def _cut(
-    rows: Rows, bins: tuple[np.ndarray, ...], gains: Callable[..., tuple[np.ndarray, np.ndarray]], most: int
+    rows: Rows, bins: tuple[np.ndarray, ...], gains: Callable[..., tuple[np.ndarray, np.ndarray, float]], most: int
 ) -> tuple[np.ndarray, ...]:
     """The bins of each column by those of its neighbours in the tree of these rows."""
     parents = _spanning(gains(rows.x, rows.mask, bins=bins, weight=rows.weight)[0])[0]
@@ -161,8 +202,8 @@ def pair_gains(
     weight: Shaped[np.ndarray, " n"] | None = None,
     most: int = BINS,
     shrinks: Sequence[float] = SHRINKS,
-) -> tuple[Shaped[np.ndarray, "c c"], Shaped[np.ndarray, "c c B B"]]:
-    r"""What each pair of columns gains over independent ones on rows that did not count, and its log ratios."""
+) -> tuple[Shaped[np.ndarray, "c c"], Shaped[np.ndarray, "c c B B"], float]:
+    r"""What each pair of columns gains over independent ones on rows that did not count, its log ratios, and s."""
     # p(b | a) = (n_ab + s p(b)) / (n_a + s), shrunk to the shares of all rows; the ratios are led by a column and one
     # that depends on it. Of two columns with an order p(b) is p(b | a) of a Normal copula instead: shrunk to the
     # shares, a few hundred rows would say that numbers depend on each other by a quarter less than they do.
@@ -198,7 +239,7 @@ def pair_gains(
         worth = float(score[_spanning(score)[0], np.arange(columns)].sum())
         if worth > best[0]:
             best = (worth, score, shrink)
-    return best[1], ratios(total, best[2], _copulas(x, mask, types, alone, weight))
+    return best[1], ratios(total, best[2], _copulas(x, mask, types, alone, weight)), best[2]
 
 
 def _copulas(

@@ -40,7 +40,7 @@ def dependence(
     train_mask, train_weight = (None if one is None else one[:MOST_ROWS] for one in (train_mask, train_weight))
     train, test = train[:MOST_ROWS], test[:MOST_TEST]
     test_mask = None if test_mask is None else test_mask[:MOST_TEST]
-    score, ratios = pair_gains(train, train_mask, types, bins, weight=train_weight)
+    score, ratios, _ = pair_gains(train, train_mask, types, bins, weight=train_weight)
     ratios = np.where((np.triu(score, 1) >= LEAST)[..., None, None], ratios, 0.0)
     if not ratios.any():
         return None

@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
-from latens.distributions import Blocks, Joined, Segments, Tree
+from latens.distributions import Blocks, Joined, Segments, SwitchedTree, Tree
 from latens.models.heads.table import AbstractTableHead, TableHead
 from latens.trees import Frozen
 from latens.typing import Array, Float, Int
 
 BINS = 8
-"""Bins of a column at the most, through which it depends on its parent and its children on it."""
+"""Bins of names at the most, through which a column depends on its parent and its children on it; of numbers a model
+may have more."""
 
 PADDING = 256
 """Cells by which blocks may grow where they are computed together."""
@@ -64,6 +65,9 @@ class Bins(eqx.Module):
 class TreeHead(AbstractTableHead):
     r"""Columns along a tree: p(x_j | x_parent(j), z), of a tree that is counted and a latent that tilts it."""
 
+    # most: bins of a column at the most.
+    # num_trees: how many trees there are, of which the name in one column says which one holds.
+
     # The outputs tilt what a column is alone; the ratios of the tree are those that were counted, and what training
     # adds to them. Outputs of 0 are the counted tree, so that weight decay leads back to it. Without a counted tree
     # every column is a root, and columns are independent given the latent.
@@ -73,21 +77,35 @@ class TreeHead(AbstractTableHead):
     bins: Bins
     parents: Frozen
     order: Frozen
-    counted: Frozen  # log ratios of the tree that was counted, of shape (c, BINS, BINS)
-    more: Float[Array, "c B B"]  # what training adds to them, divided by PACE
+    counted: Frozen  # log ratios of the tree that was counted, of shape (c, B, B), or of the trees, (K, c, B, B)
+    more: Float[Array, "*K c B B"]  # what training adds to them, divided by PACE
+    by: Frozen | None  # the column whose name says which tree holds; None: there is one tree
+    tree_of: Frozen | None  # the tree of each bin of that column, of shape (B,)
 
-    def __init__(self, types: Sequence[ColumnType]) -> None:
+    def __init__(self, types: Sequence[ColumnType], most: int = BINS, num_trees: int = 1) -> None:
         self.columns = TableHead(types)
         self.shape, self.bins = self.columns.shape, Bins([bins_of(one) for one in types], self.columns.blocks)
         alone = jnp.arange(len(types), dtype=jnp.int32)
         self.parents, self.order = Frozen(alone), Frozen(alone)
-        self.counted = Frozen(jnp.zeros((len(types), BINS, BINS), jnp.float32))
-        self.more = jnp.zeros((len(types), BINS, BINS), jnp.float32)
+        shape = (*([num_trees] if num_trees > 1 else []), len(types), most, most)
+        self.counted, self.more = Frozen(jnp.zeros(shape, jnp.float32)), jnp.zeros(shape, jnp.float32)
+        self.by = Frozen(jnp.zeros((), jnp.int32)) if num_trees > 1 else None
+        self.tree_of = Frozen(jnp.zeros(most, jnp.int32)) if num_trees > 1 else None
 
     @property
     def num_outputs(self) -> int:
         """As many as those of all columns together."""
         return self.columns.num_outputs
+
+    @property
+    def most(self) -> int:
+        """How many bins a column may have."""
+        return self.more.shape[-1]
+
+    @property
+    def num_trees(self) -> int:
+        """How many trees there are."""
+        return 1 if self.by is None else len(self.more)
 
     def slots(self) -> list[tuple[int, int] | None]:
         """Which column and which of its segments or functions each output is of; None where it is of none."""
@@ -97,22 +115,39 @@ class TreeHead(AbstractTableHead):
         self,
         parents: Int[np.ndarray, " c"],
         order: Int[np.ndarray, " c"],
-        log_ratios: Shaped[np.ndarray, "c B B"],
+        log_ratios: Shaped[np.ndarray, "*K c B B"],
         bins: Sequence[np.ndarray] | None = None,
+        by: int | None = None,
+        tree_of: Int[np.ndarray, " B"] | None = None,
     ) -> "TreeHead":
         """The head with a tree that was counted, and its bins; None for those that it has."""
         given = Frozen(jnp.asarray(parents, jnp.int32)), Frozen(jnp.asarray(order, jnp.int32))
         counted = Frozen(jnp.asarray(log_ratios, jnp.float32))
         new = (*given, counted, self.bins if bins is None else Bins(bins, self.columns.blocks))
-        return eqx.tree_at(lambda h: (h.parents, h.order, h.counted, h.bins), self, new)
+        head = eqx.tree_at(lambda h: (h.parents, h.order, h.counted, h.bins), self, new)
+        if tree_of is None:
+            return head
+        # Where no column says which tree holds it is the first one, whatever stands in the first column.
+        by = 0 if by is None else by
+        switch = Frozen(jnp.asarray(by, jnp.int32)), Frozen(jnp.asarray(tree_of, jnp.int32))
+        return eqx.tree_at(lambda h: (h.by, h.tree_of), head, switch)
 
-    def __call__(self, outputs: Float[Array, " n_out"]) -> Tree:
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Tree | SwitchedTree:
         """The distribution of one row."""
         parents = self.parents.value
         child = (parents != jnp.arange(len(parents)))[:, None, None]
-        ratios = self.counted.value + jnp.where(child, PACE * self.more, 0.0)
         columns, bins = gathered(self.columns(outputs), {name: one.value for name, one in self.bins.of.items()})
-        return Tree(columns, bins, parents, self.order.value, ratios)
+        if self.by is None or self.tree_of is None:
+            ratios = self.counted.value + jnp.where(child, PACE * self.more, 0.0)
+            return Tree(columns, bins, parents, self.order.value, ratios)
+        switch = self.by.value, self.tree_of.value
+        # A root depends on the kind alone: on no bin of a parent.
+        more = jnp.where(child, self.more, self.more[..., :1, :])
+        switched = (jnp.arange(len(parents)) == self.by.value)[:, None, None]
+        ratios = self.counted.value + jnp.where(switched, 0.0, PACE * more)
+        return SwitchedTree(
+            columns, bins, parents, self.order.value, ratios, *switch, jnp.zeros(self.counted.value.shape[-1])
+        )
 
 
 def gathered(columns: Joined, bins: dict[str, Array]) -> tuple[Joined, dict[str, Array]]:

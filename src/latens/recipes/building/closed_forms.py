@@ -2,6 +2,7 @@
 
 import math
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import equinox as eqx
 import jax
@@ -17,7 +18,8 @@ from latens.distributions import StandardNormal
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.depth import fit_depth_factors
 from latens.evaluation.evidence.factors import Factors, fit_factors, latent_gains
-from latens.evaluation.evidence.tree import MOST_ROWS, fit_tree
+from latens.evaluation.evidence.kinds import FINER
+from latens.evaluation.evidence.tree import MOST_ROWS, ColumnTree, fit_tree
 from latens.evaluation.evidence.windows import FEWEST as FEWEST_WINDOWS
 from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.models import (
@@ -33,7 +35,7 @@ from latens.models import (
     constant_at_first,
 )
 from latens.models.heads.base import raw_scale
-from latens.models.heads.tree import PACE, TreeHead
+from latens.models.heads.tree import BINS, PACE, TreeHead
 from latens.networks import LinearPath
 from latens.recipes.building.step_starts import started_steps
 from latens.recipes.parts.bound import Parts
@@ -81,9 +83,8 @@ def started_from(model: LatentModel, data: Dataset, prepare: Preparation, *, beg
     if isinstance(model, StateSpaceModel):
         return started_steps(model, data, prepare)
     if isinstance(getattr(decoder, "head", None), TreeHead):
-        x, mask, weight = training_rows(data, MOST_ROWS)
-        made = fit_tree(x, mask, data.schema.types or (), weight=weight)
-        head = decoder.head.with_tree(made.parents, made.order, made.log_ratios, made.bins)
+        head = decoder.head
+        head = tree_of(data, head.most // BINS, head.num_trees).put_in(head)
         head = eqx.tree_at(lambda h: h.more, head, (begun - 1.0) / PACE * head.counted.value)
         started = without_outputs(eqx.tree_at(lambda d: d.head, decoder, head))
         model = eqx.tree_at(lambda m: m.decoder, model, started)
@@ -92,6 +93,21 @@ def started_from(model: LatentModel, data: Dataset, prepare: Preparation, *, beg
     elif isinstance(getattr(decoder, "network", None), LinearPath):
         model = _at_factors(model, data, prepare)
     return model
+
+
+def tree_of(data: Dataset, parts: int = FINER, trees: int = BINS) -> ColumnTree:
+    """The tree that is counted in the training rows, counted once."""
+    # parts, trees: those of `fit_tree` at the most.
+    known = _COUNTED.setdefault(data, {})
+    if (parts, trees) not in known:
+        x, mask, weight = training_rows(data, MOST_ROWS)
+        own = next((one for one in known.values() if (one.most // BINS, one.num_trees) == (parts, trees)), None)
+        types = data.schema.types or ()
+        known[parts, trees] = own or fit_tree(x, mask, types, weight=weight, parts=parts, trees=trees)
+    return known[parts, trees]
+
+
+_COUNTED: WeakKeyDictionary[Dataset, dict[tuple[int, int], ColumnTree]] = WeakKeyDictionary()
 
 
 def suits(parts: Parts, data: Dataset) -> AbstractHead | None:

@@ -33,7 +33,7 @@ from latens.models.heads.tree import BINS
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import with_beta, without_beta
-from latens.recipes.building.closed_forms import BEGUN, MOST_LATENTS, is_short, latents_of, started_from, suits
+from latens.recipes.building.closed_forms import BEGUN, MOST_LATENTS, is_short, latents_of, started_from, suits, tree_of
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
@@ -119,6 +119,11 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
             if suits(parts.having(trial), data) is not None:
                 family, reason = "correlated-normal", "the times and numbers of a window depend on one another"
         likelihood = replace(likelihood, family=family)
+        if family == "tree":
+            tree = tree_of(data)
+            likelihood = replace(likelihood, options={"bins": tree.most, "trees": tree.num_trees} | likelihood.options)
+            if tree.by is not None:
+                reason += f", and each name of {(schema.columns or ())[tree.by].name!r} has one of its own"
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
     if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and config.data.binarize == "none":
         reasons.append(

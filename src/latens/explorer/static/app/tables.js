@@ -84,19 +84,102 @@ function columnsOf(spec, arrays) {
   return { columns, outputs: at };
 }
 
-// The tree: the parent of each column (a root's own is itself), an order in which parents come first, and the log ratios
-// of the bins of a parent and its child. Without a tree all columns are roots.
-function treeOf(spec, arrays, count) {
-  if (!spec.tree) return { parents: Int32Array.from({ length: count }, (_, i) => i), order: Int32Array.from({ length: count }, (_, i) => i), ratios: null, bins: 1 };
+// The trees: the parent of each column (a root's own is itself), an order in which parents come first, and for each tree
+// the ratios of the bins of a parent and its child, of which the largest of a row is 1. Which tree holds says the bin of
+// the column `by`; without one there is one tree, and without a tree all columns are roots.
+function treesOf(spec, arrays, count) {
+  const self = Int32Array.from({ length: count }, (_, i) => i);
+  if (!spec.tree) return { parents: self, order: self, ratios: [new Float64Array(count).fill(1)], bins: 1, by: -1, treeOf: null };
   const part = (name) => arrayOf(arrays, `${spec.tree.path}.${name}`);
   const [parents, order] = [part("parents.value").data, part("order.value").data];
   const [counted, more] = [part("counted.value"), part("more").data];
-  const each = counted.data.length / count;
-  const ratios = Float64Array.from(counted.data, (ratio, i) => {
-    const c = Math.floor(i / each);
-    return ratio + (parents[c] === c ? 0 : spec.tree.pace * more[i]);
+  const [B, many] = [counted.shape.at(-1), spec.tree.trees];
+  const by = many > 1 ? part("by.value").data[0] : -1;
+  const each = count * B * B;
+  const ratios = Array.from({ length: many }, (_, k) => {
+    const made = new Float64Array(each);
+    for (let c = 0; c < count; c++) {
+      const root = parents[c] === c;
+      for (let a = 0; a < B; a++) {
+        const [at, from] = [(c * B + a) * B, k * each + (c * B + (root ? 0 : a)) * B];
+        let top = -Infinity;
+        for (let b = 0; b < B; b++) {
+          const trained = c === by || (root && many === 1) ? 0 : spec.tree.pace * more[from + b];
+          made[at + b] = counted.data[k * each + at + b] + trained;
+          top = Math.max(top, made[at + b]);
+        }
+        for (let b = 0; b < B; b++) made[at + b] = Math.exp(made[at + b] - top);
+      }
+    }
+    return made;
   });
-  return { parents, order, ratios, bins: counted.shape[1] };
+  return { parents, order, ratios, bins: B, by, treeOf: many > 1 ? part("tree_of.value").data : null };
+}
+
+// One tree, of the shares of the bins of each column and what is left of each bin by the limits.
+function oneTree(ratios, parents, order, B, shares, seen) {
+  const c = parents.length;
+  const [below, message, joint, others] = Array.from({ length: 4 }, () => new Float64Array(c * B));
+  const whole = new Float64Array(c * B);
+  const weighed = (at, values, from) => {
+    let sum = 0;
+    for (let b = 0; b < B; b++) sum += ratios[at * B + b] * values[from + b];
+    return sum;
+  };
+
+  function read() {
+    for (let i = 0; i < c * B; i++) whole[i] = weighed(i, shares, Math.floor(i / B) * B);
+  }
+
+  // From the leaves to the roots: what each column says to its parent of its own limit and those below it. The column
+  // `by` is left out of the log probability that comes back.
+  const own = new Float64Array(B);
+  function upwards(by) {
+    below.fill(1);
+    let log = 0;
+    for (let k = c - 1; k >= 0; k--) {
+      const i = order[k];
+      const [at, up] = [i * B, parents[i] * B];
+      for (let b = 0; b < B; b++) own[b] = shares[at + b] * seen[at + b] * below[at + b];
+      const root = parents[i] === i;
+      let top = 0;
+      for (let a = 0; a < (root ? 1 : B); a++) {
+        message[at + a] = weighed(at + a, own, 0) / whole[at + a];
+        top = Math.max(top, message[at + a] * (root ? 1 : seen[up + a]));
+      }
+      top = Math.max(top, LEAST);
+      if (i !== by) log += Math.log(top);
+      for (let a = 0; a < B; a++) {
+        message[at + a] = Math.max(message[at + a] / top, LEAST);
+        if (!root) below[up + a] *= message[at + a];
+      }
+    }
+    return log;
+  }
+
+  // From the roots to the leaves: the bins of each column given all limits, and (in `others`, over the own shares) given
+  // those of the others.
+  const above = new Float64Array(B);
+  function downwards() {
+    for (let k = 0; k < c; k++) {
+      const i = order[k];
+      const [at, up] = [i * B, parents[i] * B];
+      const root = parents[i] === i;
+      for (let a = 0; a < B; a++) above[a] = root ? Number(a === 0) : joint[up + a] / message[at + a];
+      let sum = 0;
+      for (let b = 0; b < B; b++) {
+        let tilt = 0;
+        for (let a = 0; a < (root ? 1 : B); a++) tilt += (above[a] * ratios[(at + a) * B + b]) / whole[at + a];
+        others[at + b] = tilt * below[at + b];
+        joint[at + b] = shares[at + b] * seen[at + b] * others[at + b];
+        sum += joint[at + b];
+      }
+      for (let b = 0; b < B; b++) joint[at + b] /= Math.max(sum, LEAST);
+    }
+    return others;
+  }
+
+  return { read, upwards, downwards };
 }
 
 // read(outputs, from) takes what a decoder says of one row; after it
@@ -106,11 +189,12 @@ function treeOf(spec, arrays, count) {
 // limits: of each column null, or of each segment the log share of its cells that are allowed (see limitOf).
 export function tableHead(spec, arrays) {
   const { columns, outputs } = columnsOf(spec, arrays);
-  const { parents, order, ratios, bins: B } = treeOf(spec, arrays, columns.length);
+  const { parents, order, ratios, bins: B, by, treeOf } = treesOf(spec, arrays, columns.length);
   const c = columns.length;
-  const [alone, seen, below, message, joint, tilt] = Array.from({ length: 6 }, () => new Float64Array(c * B));
-  const steps = new Float64Array(c * B * B);
-  const line = new Float64Array(B);
+  const [shares, seen, mixed] = Array.from({ length: 3 }, () => new Float64Array(c * B));
+  const trees = ratios.map((own) => oneTree(own, parents, order, B, shares, seen));
+  const weights = new Float64Array(trees.length); // log weights of the trees, of all limits
+  const log = new Float64Array(trees.length); // of those beside the one of `by`
   const mass = new Float64Array(B);
 
   function binned(values, bins, limit, out, at) {
@@ -123,76 +207,59 @@ export function tableHead(spec, arrays) {
     columns.forEach((column, i) => {
       column.read(column, values, from + column.at);
       normalised(column.found);
-      binned(column.found, column.bins, null, alone, i * B);
-      for (let b = 0; b < B; b++) alone[i * B + b] = Math.log(Math.max(alone[i * B + b], LEAST));
-      for (let a = 0; a < B; a++) {
-        const at = (i * B + a) * B;
-        for (let b = 0; b < B; b++) steps[at + b] = alone[i * B + b] + (ratios ? ratios[at + b] : 0);
-        const whole = logSum(steps, at, B);
-        for (let b = 0; b < B; b++) steps[at + b] -= whole;
-      }
+      binned(column.found, column.bins, null, shares, i * B);
+      for (let b = 0; b < B; b++) shares[i * B + b] = Math.max(shares[i * B + b], LEAST);
     });
+    trees.forEach((tree) => tree.read());
     return head;
   }
 
-  // From the leaves to the roots: what each column says to its parent of its own limit and those below it.
-  function upwards(limits) {
-    below.fill(0);
+  function logGiven(limits) {
     for (let i = 0; i < c; i++) {
-      const limit = limits[i];
-      if (!limit) seen.fill(0, i * B, (i + 1) * B);
+      const at = i * B;
+      if (!limits[i]) seen.fill(1, at, at + B);
       else {
-        binned(columns[i].found, columns[i].bins, limit, seen, i * B);
-        for (let b = 0; b < B; b++) {
-          const at = i * B + b;
-          seen[at] = seen[at] > 0 ? Math.log(seen[at]) - alone[at] : NEVER;
-        }
+        binned(columns[i].found, columns[i].bins, limits[i], seen, at);
+        for (let b = 0; b < B; b++) seen[at + b] /= shares[at + b];
       }
     }
-    let log = 0;
-    for (let k = c - 1; k >= 0; k--) {
-      const i = order[k];
-      for (let a = 0; a < B; a++) {
-        for (let b = 0; b < B; b++) line[b] = steps[(i * B + a) * B + b] + seen[i * B + b] + below[i * B + b];
-        message[i * B + a] = logSum(line, 0, B);
-      }
-      if (parents[i] === i) log += message[i * B];
-      else for (let a = 0; a < B; a++) below[parents[i] * B + a] += message[i * B + a];
-    }
-    return log;
+    weights.fill(LEAST);
+    for (let b = 0; treeOf && b < B; b++) weights[treeOf[b]] += shares[by * B + b] * seen[by * B + b];
+    trees.forEach((tree, k) => {
+      log[k] = tree.upwards(by);
+      weights[k] = log[k] + (treeOf ? Math.log(weights[k]) : 0);
+    });
+    return logSum(weights, 0, trees.length);
   }
 
-  // From the roots to the leaves: the bins of each column given all limits, and (in `tilt`) given those of the others.
-  function downwards() {
-    for (let k = 0; k < c; k++) {
-      const i = order[k];
-      const [own, up] = [i * B, parents[i] * B];
-      for (let b = 0; b < B; b++) {
-        const here = seen[own + b] + below[own + b];
-        if (parents[i] === i) {
-          joint[own + b] = steps[own * B + b] + here - message[own];
-          tilt[own + b] = steps[own * B + b];
-        } else {
-          for (let a = 0; a < B; a++) line[a] = joint[up + a] + steps[(own + a) * B + b] + here - message[own + a];
-          joint[own + b] = logSum(line, 0, B);
-          for (let a = 0; a < B; a++) {
-            const above = Math.max(joint[up + a], NEVER) - Math.max(message[own + a], NEVER);
-            line[a] = Math.max(above, 4 * NEVER) + steps[(own + a) * B + b];
-          }
-          tilt[own + b] = logSum(line, 0, B);
-        }
+  // Under each tree the bins of a column given the limits of the others; the weight of a tree is without its own limit.
+  function mix() {
+    if (!treeOf) return mixed.set(trees[0].downwards());
+    mixed.fill(0);
+    const top = weights.reduce((most, one) => Math.max(most, one), -Infinity);
+    trees.forEach((tree, k) => {
+      const others = tree.downwards();
+      for (let i = 0; i < c; i++) {
+        if (i === by) continue;
+        let left = 0;
+        for (let b = i * B; b < (i + 1) * B; b++) left += shares[b] * others[b] * seen[b];
+        // In logs: what is unlikely under every tree is not 0 under all.
+        const weight = Math.exp(weights[k] - top - Math.log(Math.max(left, LEAST)));
+        for (let b = i * B; b < (i + 1) * B; b++) mixed[b] += weight * others[b];
       }
-      for (let b = 0; b < B; b++) tilt[own + b] += below[own + b] - alone[own + b];
-    }
+    });
+    const most = log.reduce((found, one) => Math.max(found, one), -Infinity);
+    for (let b = 0; b < B; b++) mixed[by * B + b] = Math.exp(log[treeOf[b]] - most);
   }
 
   // After logGiven of the same limits, without going up again.
-  function shares() {
-    downwards();
+  function given() {
+    mix();
     return columns.map((column, i) => {
-      for (let s = 0; s < column.kept.length; s++) column.kept[s] = column.found[s] + tilt[i * B + column.bins[s]];
-      normalised(column.kept);
-      return column.kept.forEach((value, s) => (column.kept[s] = Math.exp(value))), column.kept;
+      const { kept, found, bins } = column;
+      for (let s = 0; s < kept.length; s++) kept[s] = found[s] + Math.log(Math.max(mixed[i * B + bins[s]], LEAST));
+      normalised(kept);
+      return kept.forEach((value, s) => (kept[s] = Math.exp(value))), kept;
     });
   }
 
@@ -201,9 +268,9 @@ export function tableHead(spec, arrays) {
     columns,
     outputs,
     read,
-    logGiven: upwards,
-    shares,
-    given: (limits) => (upwards(limits), shares()),
+    logGiven,
+    shares: given,
+    given: (limits) => (logGiven(limits), given()),
     means(out, at) {
       head.given(none).forEach((kept, i) => {
         const { ordered: inOrder, starts, widths } = columns[i];
