@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latens.evaluation.samples.words import combinations, weekdays
+from latens.evaluation.samples.words import combinations, weekdays, within_names
 from latens.verbs.judge import _plain
-from latens.workflow.judge import judge, tables_of
+from latens.workflow.judge import _equations, judge, tables_of, verdict
 
 
 def lent(n: int, seed: int, *, mondays: float = 0.0, broken: float = 0.0) -> pd.DataFrame:
@@ -61,3 +61,84 @@ def test_they_stand_among_the_first_lines() -> None:
     assert any(line.startswith("bike C") and " with price " in line for line in said)
     same = _plain(judge(lent(1500, 0), lent(1500, 1)))
     assert not any("Monday" in line or " with price " in line for line in same)
+
+
+def shells(n: int, seed: int, r: float = 0.95) -> pd.DataFrame:
+    """Lengths and widths of three kinds: within a kind correlated by r, the kinds far apart."""
+    rng = np.random.default_rng(seed)
+    kind, one = rng.integers(0, 3, n), rng.standard_normal(n)
+    two = r * one + np.sqrt(1.0 - r**2) * rng.standard_normal(n)
+    names = np.array(["cockle", "mussel", "whelk"])[kind]
+    sizes = {"length": (one + 8.0 * kind).round(3), "width": (two - 9.0 * (kind == 1)).round(3)}
+    return pd.DataFrame({"kind": names, **sizes, "mass": rng.gamma(2.0, 3.0, n).round(2)})
+
+
+@pytest.mark.parametrize(("r", "told"), [(0.95, False), (0.93, False), (0.8, False), (0.6, True), (0.3, True)])
+def test_numbers_that_come_apart_within_a_name_are_told(r: float, told: bool) -> None:
+    """A difference of 0.15 is not worth telling; of all shells the two numbers are as before."""
+    tables, _ = tables_of(shells(1500, 0), shells(1500, 1, r))
+    found = within_names(*tables)
+    assert bool(found) is told
+    if told:
+        [one] = found
+        assert (one["column"], one["columns"]) == ("kind", ["length", "width"])
+        assert one["name"] in ("cockle", "mussel", "whelk")
+        own = [frame[frame.kind == one["name"]] for frame in (shells(1500, 0), shells(1500, 1, r))]
+        ranks = [frame[["length", "width"]].corr(method="spearman").iloc[0, 1] for frame in own]
+        assert [one["real"], one["fake"]] == pytest.approx(ranks, abs=1e-9)
+
+
+def test_relations_do_not_hang_on_units_order_or_few_gaps() -> None:
+    real, fake = shells(1500, 0), shells(1500, 1, 0.4)
+    [one] = within_names(*tables_of(real, fake)[0])
+    rng = np.random.default_rng(0)
+    other = [frame.assign(length=np.exp(frame.length), width=100.0 * frame.width + 7.0) for frame in (real, fake)]
+    assert within_names(*tables_of(*other)[0]) == [one]
+    turned = [frame[["width", "mass", "kind", "length"]].sample(frac=1.0, random_state=3) for frame in (real, fake)]
+    [same] = within_names(*tables_of(*turned)[0])
+    assert (same["name"], sorted(same["columns"])) == (one["name"], ["length", "width"])
+    assert [same["real"], same["fake"]] == pytest.approx([one["real"], one["fake"]])
+    gaps = [frame.mask((rng.random(frame.shape) < 0.05) & (frame.columns != "kind")) for frame in (real, fake)]
+    [few] = within_names(*tables_of(*gaps)[0])
+    assert few["fake"] == pytest.approx(one["fake"], abs=0.1)
+
+
+def test_chance_is_not_told() -> None:
+    """Sixty tables of the same law, with small and large kinds."""
+    for seed in range(60):
+        tables, _ = tables_of(shells(200 + 20 * seed, seed, 0.5), shells(150 + 30 * seed, 1000 + seed, 0.5))
+        assert within_names(*tables) == [], seed
+
+
+@pytest.mark.parametrize(
+    ("area", "broken", "apart", "word"),
+    [(0.5, False, False, "very good"), (0.55, False, False, "very good"), (0.56, False, False, "good"),
+     (0.66, False, False, "fair"), (0.81, False, False, "poor"), (0.5, False, True, "fair"),
+     (0.9, False, True, "poor"), (0.5, True, False, "poor"), (0.5, True, True, "poor")],
+)  # fmt: skip
+def test_the_verdict_is_a_word_that_follows_what_is_found(area: float, broken: bool, apart: bool, word: str) -> None:
+    found = {
+        "detection": {"trees": {"auc": area}, "logistic": {"auc": 0.45}},
+        "equations": [{"target": "total", "is": "a + b", "real": 1.0, "fake": 0.9, "broken": broken}],
+        "within_names": [{"column": "kind", "name": "cockle", "columns": ["length", "width"]}] * apart,
+    }
+    said = verdict(found)
+    assert said["word"] == word
+    if broken:
+        assert said["because"] == "total is not a + b as in the real rows"
+    found["detection"] = {"trees": {"auc": 0.45}, "logistic": {"auc": area}}
+    assert verdict(found)["word"] == word
+
+
+def test_sums_that_break_are_said_to() -> None:
+    real, fake = (shells(300, seed) for seed in range(2))
+    both = [frame.assign(whole=(frame.length + frame.mass).round(3)) for frame in (real, fake)]
+    assert [one["broken"] for one in _equations(*tables_of(*both)[0])] == [False]
+    both[1]["whole"] += np.random.default_rng(0).normal(0.0, 1.0, 300).round(3)
+    assert [one["broken"] for one in _equations(*tables_of(*both)[0])] == [True]
+
+
+def test_the_verdict_and_what_comes_apart_stand_among_the_first_lines() -> None:
+    said = _plain(judge(shells(400, 0), shells(400, 1, 0.3)))
+    assert said[0].startswith(("Verdict: fair. Compared 400 ", "Verdict: poor. Compared 400 "))
+    assert any(line.startswith("Within kind ") and "length and width go together otherwise" in line for line in said)

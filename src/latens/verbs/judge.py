@@ -15,8 +15,6 @@ _SEED = "of the classifiers and the rows that are chosen (default 0)"
 if TYPE_CHECKING:
     import numpy as np
 
-BROKEN = 0.05
-"""How many more synthetic rows than real ones must break an equation to be told first."""
 MOST_TOLD, MOST_LISTED = 2, 6
 """Differences of weekdays and of pairs that are told first, and for the record."""
 
@@ -106,6 +104,15 @@ def differences(found: dict[str, Any]) -> list[str]:
     return [*days[:1], *pairs[:1], *days[1:], *pairs[1:]]
 
 
+def within(found: dict[str, Any]) -> list[str]:
+    """Where numbers go together otherwise within a name, a line each."""
+    return [
+        f"Within {one['column']} {one['name']} {' and '.join(one['columns'])} go together otherwise: "
+        f"rank correlation {one['fake']:.2f}, in real rows {one['real']:.2f}."
+        for one in found["within_names"]
+    ]
+
+
 USUAL = "RUN (the run that made it), or real rows of a file"
 """What --test takes."""
 
@@ -116,7 +123,8 @@ def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
     counts, shape, trend = found["rows"], found["shape"], found["trend"]
     which = f"the {counts['real']:,} real ones" if "attacks" in found else f"{counts['real']:,} real ones"
     made = " that they were made from" if "attacks" in found else ""
-    lines = [f"Compared {counts['fake']:,} synthetic rows with {which}{made}."]
+    verdict = f"Verdict: {found['verdict']['word']}."
+    lines = [f"{verdict} Compared {counts['fake']:,} synthetic rows with {which}{made}."]
     lines.append(f"Columns are {100 * shape['value']:.1f} % alike, pairs of columns {100 * trend['value']:.1f} %.")
     if "new_rows" in shape:
         own, new = ([f"{100 * of(one):.1f} %" for one in (shape, trend)] for of in (_as_many, _new_rows))
@@ -131,8 +139,9 @@ def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
     lines += [
         f"{one['target']} is {one['is']} in {one['real']:.0%} of real rows, {one['fake']:.0%} of synthetic ones."
         for one in found.get("equations", ())
-        if one["fake"] < one["real"] - BROKEN
+        if one["broken"]
     ][:1]
+    lines += within(found)[:1]
     lines += differences(found)[:MOST_TOLD]
     attacks = found.get("attacks")
     if attacks:
@@ -169,6 +178,7 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         told.append(
             f"{one['target']} is {one['is']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"
         )
+    told += within(found)[1:MOST_LISTED]
     told += differences(found)[MOST_TOLD:MOST_LISTED]
     for one in found["gaps"]["columns"]:
         told.append(

@@ -23,7 +23,7 @@ from latens.evaluation.samples.tables import (
     utility,
     with_error,
 )
-from latens.evaluation.samples.words import combinations, weekdays
+from latens.evaluation.samples.words import combinations, weekdays, within_names
 from latens.io.waiting import doing
 
 WORST = 5
@@ -32,6 +32,10 @@ LOOKED_AT = 200
 """Pairs, the least alike, in which a combination that differs is looked for."""
 LEAST_GAPS = 0.01
 """Difference of the shares of empty cells from which on a column is named."""
+GRADES, WORST_GRADE = (("very good", 0.55), ("good", 0.65), ("fair", 0.8)), "poor"
+"""A word for how good a table is, by the area at most with which a test tells it apart; and that for all others."""
+BROKEN = 0.05
+"""How many more synthetic rows than real ones must break an equation to be told first."""
 LEAST = 50
 """Rows of a table below which nothing is judged."""
 
@@ -78,6 +82,8 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `attacks`: how well rows that made it are told from rows that did not (areas of 0.5: not at all);
     # - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
     # - `weekdays` and `combinations`: where dates, and pairs of columns, differ most, as shares of rows;
+    # - `within_names`: numbers that go together otherwise within a name;
+    # - `verdict`: how good it is, in a word;
     # - `validity`: cells that the real table's columns could not have.
     truth, made = tables[:2]
     new = tables[2] if len(tables) > 2 else None
@@ -136,7 +142,23 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     found["weekdays"] = weekdays(truth, made)
     least = [pairs[i] for i in np.argsort(values)[:LOOKED_AT]] if len(truth.names) > 1 else []
     found["combinations"] = combinations(truth, made, least)
+    found["within_names"] = within_names(truth, made)
+    found["verdict"] = verdict(found)
     return found
+
+
+def verdict(found: dict[str, Any]) -> dict[str, str]:
+    """How good a synthetic table is, in a word, and by what."""
+    area = max(one["auc"] for one in (found["detection"]["trees"], found["detection"]["logistic"]))
+    place = next((k for k, (_, most) in enumerate(GRADES) if area <= most), len(GRADES))
+    because = f"a test finds the real row of two in {100 * area:.0f} %"
+    if broken := [one for one in found["equations"] if one["broken"]]:
+        place, because = len(GRADES), f"{broken[0]['target']} is not {broken[0]['is']} as in the real rows"
+    elif found["within_names"] and place < len(GRADES) - 1:
+        one = found["within_names"][0]
+        place = len(GRADES) - 1
+        because = f"{' and '.join(one['columns'])} come apart within {one['column']} {one['name']}"
+    return {"word": GRADES[place][0] if place < len(GRADES) else WORST_GRADE, "because": because}
 
 
 def _equations(real: Table, fake: Table) -> list[dict[str, Any]]:
@@ -148,7 +170,9 @@ def _equations(real: Table, fake: Table) -> list[dict[str, Any]]:
     for one in find(names, x, steps, [False] * len(names)):
         there = np.isfinite(value_of(one, names, y)) & ~np.isnan(y[:, names.index(one.target)])
         holds = float(np.mean(~broken_by(one, names, y)[there])) if there.any() else 0.0
-        found.append({"target": one.target, "is": one.words, "real": 1.0 - one.broken / one.rows, "fake": holds})
+        usual = 1.0 - one.broken / one.rows
+        shares = {"real": usual, "fake": holds, "broken": holds < usual - BROKEN}
+        found.append({"target": one.target, "is": one.words} | shares)
     return found
 
 
