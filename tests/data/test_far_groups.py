@@ -30,6 +30,22 @@ def test_a_group_is_found_by_the_gap_before_it(wrong: np.ndarray, found: bool) -
     assert far_group(np.concatenate([AGES, wrong])) == expected
 
 
+@pytest.mark.parametrize(
+    ("times", "least", "most"), [(1.0, 0, 0), (10.0, 0, 0), (100.0, 0, 5), (1000.0, 40, 50), (0.001, 40, 50)]
+)
+def test_numbers_in_another_unit_are_found_by_their_logarithms(times: float, least: int, most: int) -> None:
+    """Grams among kilograms: five of 2,000 weights lie further from each other than the gap is wide."""
+    told = 0
+    for seed in range(50):
+        weights = np.exp(np.random.default_rng(seed).normal(1.5, 0.7, 2000))
+        weights[:5] *= times
+        found = far_group(weights)
+        assert found == [] or times != 1.0
+        told += found == np.sort(weights[:5]).tolist()
+    assert least <= told <= most
+    assert far_group(np.append(weights, [-1.0])) == []  # of numbers that may be below 0 there are no logarithms
+
+
 @pytest.mark.parametrize("strength", [0.5, 1.0, 2.0, 3.0])
 @pytest.mark.parametrize("n", [200, 3000])
 def test_skewed_columns_have_none(strength: float, n: int) -> None:

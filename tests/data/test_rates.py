@@ -50,6 +50,19 @@ def test_the_rates_the_names_the_limit_and_the_mistakes_are_found_exactly(wrong:
         assert [rule.rates[k] for k in own] == [pytest.approx(rate)]
 
 
+def test_a_base_in_another_unit_in_few_rows_is_a_mistake_and_no_limit() -> None:
+    """Minutes for hours in four of 900 rows: their rate is a sixtieth, above all other hours."""
+    frame, _ = rentals(limit=1e9)
+    rows = np.flatnonzero((frame.hours > 8).to_numpy())[:4]
+    frame.loc[rows, "hours"] *= 60.0
+    data = latens.load_data(frame, label="none")
+    (rule,) = rates.found_in(data)
+    assert (rule.above, rule.broken) == (None, 4)
+    assert rule.words.startswith("'hours' times one of 4 rates from 2.975 to 7 that ")
+    wrong = rates.broken_in(rule, data.schema, np.asarray(data.x), data.mask, data.outside)
+    assert np.flatnonzero(wrong).tolist() == rows.tolist()
+
+
 def test_without_a_limit_and_without_names_there_is_none() -> None:
     frame, _ = rentals(limit=1e9)
     (rule,) = found(frame)

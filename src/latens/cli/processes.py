@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.errors import LatensError, PeerError, UsageError
+from latens.io.compilation import gpus
 from latens.io.places import COORDINATOR, CORES, MOST, PARENT, PROCESS, PROCESSES, THREADS, cores, place_of, threads
 from latens.io.terminal import print_json, say
 

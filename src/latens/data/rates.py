@@ -167,7 +167,8 @@ def _by_names(rule: Rate, data: Dataset, rows: np.ndarray, base: np.ndarray, whi
             break
         own = codes.pop(name)
         group, by = np.unique(group * (MOST_NAMES + 2) + own + 1, return_inverse=True)[1].ravel(), (*by, name)
-    steps = np.unique(np.quantile(base, np.linspace(0.01, 0.99, SPLITS), method="lower"))[:-1]
+    # What only few rows have above or below a value is a mistake, as it is among names.
+    steps = np.unique(np.quantile(base, np.linspace(SELDOM, 1.0 - SELDOM, SPLITS), method="lower"))[:-1]
     split = min(steps, key=lambda at: _cost(2 * group + (base > at), which, kept), default=None)
     above = None
     if split is not None and _cost(2 * group + (base > split), which, kept) < _cost(group, which, kept):

@@ -130,7 +130,8 @@ def suspicions(dataset: Dataset) -> list[str]:
         if one is not None and one.named:
             found += _spellings(dataset, i, column.name, one, every)
         else:
-            apart = far_group(cells)
+            scaled = cells if one is None else one.low + cells * one.step
+            apart = np.unique(cells[np.isin(scaled, far_group(scaled))]).tolist()
             lone = [value for value in lone_values(cells) if value not in apart]
             if apart:
                 found.append(_far_out(dataset, i, column.name, one, cells, apart))
@@ -269,23 +270,31 @@ def far_group(values: Shaped[np.ndarray, " n"]) -> list[float]:
     # Source: Renyi (1953): in a tail like a power law, k log(x_k / x_{k+1}) of the k-th largest value are exponential
     # and have one mean; x is counted from the median. A gap is told that is `FAR_RARE` times that mean of the values
     # next to it, and wider than `FAR_TIMES` times as far as these lie from the median.
+    # Of numbers above 0 in another unit, which lie further from each other than the gap is wide, the logarithms tell.
     # returns: these values, rising; none where there is no such gap.
-    n = len(values)
-    if n < FEW_ROWS:
+    if len(values) < FEW_ROWS:
         return []
-    middle, found = float(np.median(values)), []
+    apart = _beyond_gap(values)
+    if not apart.any() and values.min() > 0:
+        apart = _beyond_gap(np.log(values), 1.0)
+    return np.unique(values[apart]).tolist()
+
+
+def _beyond_gap(values: Shaped[np.ndarray, " n"], times: float = FAR_TIMES) -> Shaped[np.ndarray, " n"]:
+    """Say which values lie beyond the last gap of a column."""
+    middle, found = float(np.median(values)), np.zeros(len(values), bool)
     for sign in (1.0, -1.0):
         far = np.sort(sign * (values - middle))[::-1]
         far = far[: int(np.count_nonzero(far > 0))]
-        most = min(int(FAR_SHARE * n), len(far) - 2)
+        most = min(int(FAR_SHARE * len(values)), len(far) - 2)
         if most < 2:
             continue
         spacings = np.arange(1, len(far)) * np.diff(-np.log(far))
         for k in range(2, most + 1):
             gap, mean = far[k - 1] - far[k], spacings[k : k + max(NEXT, len(far) // NEXT_SHARE)].mean()
             rare = 0 < FAR_RARE * mean < spacings[k - 1]
-            if rare and gap > FAR_TIMES * far[k] and far[0] - far[k - 1] < gap and far[0] > far[k - 1]:
-                found = np.unique(values[sign * (values - middle) >= far[k - 1]]).tolist()
+            if rare and gap > times * far[k] and far[0] - far[k - 1] < gap and far[0] > far[k - 1]:
+                found = sign * (values - middle) >= far[k - 1]
     return found
 
 
