@@ -20,6 +20,9 @@ SCREENED, ALMOST = 200, 0.9
 """Rows on which all pairs of columns are tried, and the share that few rates must give there."""
 MOST_BY, MOST_NAMES, SPLITS = 3, 50, 300
 """Columns of names that say which rate it is, their names at the most, and values of the base that are tried."""
+LEAST_NOTHING, MOST_PARTS = 0.1, 2
+"""Rows where a number is nothing, of those where it is something, from which on it may be a part of another one, and
+such parts at the most."""
 SELDOM = 0.02
 """Share of rows of one kind below which a rate is a mistake there."""
 MARGIN = 1.0 + 1e-6
@@ -69,9 +72,11 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             y, b = values[:, target], values[:, base]
             seen = np.flatnonzero((y > 0) & (b > 0))
             finer = np.median(half[target] / y[seen]) < np.median(half[base] / b[seen]) if len(seen) else False
-            if target == base or not finer or loose[base] or len(seen) < LEAST_ROWS:
-                continue
             fewest, nothing = max(FEWEST_EACH, round(PART * len(seen))), np.flatnonzero((y == 0) & (b > 0))
+            # A part of another number is less exact than that one, but of parts many are nothing, and there are few.
+            part = not finer or loose[base]
+            if target == base or len(seen) < LEAST_ROWS or (part and len(nothing) <= LEAST_NOTHING * len(seen)):
+                continue
             least = 2 if len(nothing) < fewest else 1  # nothing is a rate too
             some = np.random.default_rng(0).permutation(seen)[:SCREENED]
             few = rates_of(y[some], b[some], half[target], fewest=2)
@@ -80,6 +85,8 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             made = _checked(
                 rates_of(y[seen], b[seen], half[target], fewest=fewest), y[seen], b[seen], half[target], least
             )
+            if part and len(made) > MOST_PARTS:
+                continue
             if made and (names[target] not in found or len(made) < len(found[names[target]].rates)):
                 if least == 1:
                     made, seen = (0.0, *made), np.sort(np.concatenate([seen, nothing]))

@@ -1,7 +1,7 @@
 """Trees of columns of which the name in one column says which one holds, and every conditional stays exact."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.distributions.base import AbstractDistribution
 from latens.distributions.blocks import Joined
-from latens.distributions.tree import NEVER, Tree
+from latens.distributions.tree import NEVER, Tree, _log
 from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
 
 
@@ -30,6 +30,7 @@ class SwitchedTree(AbstractDistribution[Array]):
         by: The column s, a whole number.
         tree_of: The tree of each bin of s, of shape (B,).
         log_weights: What is added to the log probability of each bin of s, of shape (B,).
+        tilts: What is added to the log weight of each bin under each tree, of shape (K, c, B); None for nothing.
 
     Source: Friedman, Geiger & Goldszmidt (1997), "Bayesian network classifiers", with the class as one of the columns.
     """
@@ -44,17 +45,21 @@ class SwitchedTree(AbstractDistribution[Array]):
     by: Int[Array, ""]
     tree_of: Int[Array, " B"]
     log_weights: Float[Array, " B"]
+    tilts: Float[Array, "K c B"] | None = None
 
-    def _tree(self, log_ratios: Float[Array, "c B B"]) -> Tree:
-        return Tree(self.columns, self.bins, self.parents, self.order, log_ratios)
+    def _tree(self, log_ratios: Float[Array, "c B B"], tilt: Float[Array, "c B"] | None = None) -> Tree:
+        tree = Tree(self.columns, self.bins, self.parents, self.order, log_ratios)
+        return tree if tilt is None else eqx.tree_at(lambda t: t.columns, tree, tree._reweighed(tilt))
 
     def _plain(self) -> Tree:
-        """Any of the trees: what does not depend on ratios is the same in all."""
+        """Any of the trees before its bins are weighed: what does not depend on ratios is the same in all."""
         return self._tree(self.log_ratios[0])
 
-    def _each(self, of: Callable[[Tree], Array]) -> Array:
+    def _each(self, of: Callable[[Tree], Any]) -> Any:
         """What is asked of a tree, for each of them."""
-        return jax.vmap(lambda ratios: of(self._tree(ratios)))(self.log_ratios)
+        if self.tilts is None:
+            return jax.vmap(lambda ratios: of(self._tree(ratios)))(self.log_ratios)
+        return jax.vmap(lambda ratios, tilt: of(self._tree(ratios, tilt)))(self.log_ratios, self.tilts)
 
     @property
     def _is_by(self) -> Bool[Array, " c"]:
@@ -98,7 +103,8 @@ class SwitchedTree(AbstractDistribution[Array]):
         alone, bins = plain._alone(), plain.bins_of(event)
         here = (jnp.sum(jnp.where(self._is_by, bins, 0)) == jnp.arange(alone.shape[1])).astype(alone.dtype)
         tree = (self.tree_of == jnp.arange(len(self.log_ratios))[:, None]).astype(alone.dtype) @ here
-        terms = self._tree(jnp.einsum("k,kcab->cab", tree, self.log_ratios)).log_prob_terms(event)
+        tilt = None if self.tilts is None else jnp.einsum("k,kcb->cb", tree, self.tilts)
+        terms = self._tree(jnp.einsum("k,kcab->cab", tree, self.log_ratios), tilt).log_prob_terms(event)
         return terms + jnp.where(self._is_by, jnp.sum(here * (self._shares(alone) - self._own(alone))), 0.0)
 
     def log_prob(self, event: Shaped[Array, " c"]) -> Nats:
@@ -127,10 +133,17 @@ class SwitchedTree(AbstractDistribution[Array]):
         """
         return Tree.terms_observed(self, event, mask)  # pyright: ignore[reportArgumentType]
 
-    def _without(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Float[Array, " K"]:
+    def _without(self, seen: Float[Array, "c B"]) -> Float[Array, " K"]:
         """The log probability under each tree of what is seen of the columns beside s."""
         beside = jnp.where(self._is_by[:, None], 0.0, seen)
-        return self._each(lambda tree: tree._log_seen(beside, alone))
+        return self._each(lambda tree: tree._log_seen(beside, tree._alone()))
+
+    def _weighed(self, tilts: Float[Array, "K c B"], log_weights: Float[Array, " B"]) -> "SwitchedTree":
+        """The same columns, with more weights of the bins under each tree and of the bins of s."""
+        tilts = jnp.where(self._is_by[:, None], 0.0, tilts) + (0.0 if self.tilts is None else self.tilts)
+        weights = log_weights - jnp.max(log_weights)
+        fields = (self.columns, self.bins, self.parents, self.order, self.log_ratios, self.by, self.tree_of)
+        return SwitchedTree(*fields, weights, tilts)
 
     def conditioned(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> "SwitchedTree":
         """The same columns, given the observed cells: the bins of these are theirs.
@@ -145,13 +158,9 @@ class SwitchedTree(AbstractDistribution[Array]):
         plain = self._plain()
         alone = plain._alone()
         seen, _ = plain._seen(event, mask, alone)
-        ratios = self._each(lambda tree: tree.conditioned(event, mask).log_ratios)
-        weights = self.log_weights + self._own(seen) + self._without(seen, alone)[self.tree_of]
-        return self._with(jnp.where(self._is_by[:, None, None], 0.0, ratios), weights)
-
-    def _with(self, log_ratios: Float[Array, "K c B B"], log_weights: Float[Array, " B"]) -> "SwitchedTree":
-        weights = log_weights - jnp.max(log_weights)
-        return eqx.tree_at(lambda t: (t.log_ratios, t.log_weights), self, (log_ratios, weights))
+        below = self._each(lambda tree: _log(tree._upwards(tree._alone(), seen)[1]))
+        weights = self.log_weights + self._own(seen) + self._without(seen)[self.tree_of]
+        return self._weighed(seen + below, weights)
 
     def each_given(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Joined:
         """Each column given the observed cells of the others.
@@ -182,8 +191,9 @@ class SwitchedTree(AbstractDistribution[Array]):
 
     def _given(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Joined:
         """Each column given what is seen of the bins of the others."""
-        others = jax.nn.log_softmax(self._each(lambda tree: tree._others(seen, alone)), axis=-1)
-        whole, shares = self._without(seen, alone), self._shares(alone)
+        others, whole = self._each(lambda tree: tree._others(seen, tree._alone()))
+        others, shares = jax.nn.log_softmax(others, axis=-1), self._shares(alone)
+        whole = whole - jax.nn.logsumexp(self._own(alone) + self._own(seen))  # of the columns beside s
         # What is seen of the others under a tree: what is seen of all, without what that says of the own column.
         left = whole[:, None] - jax.nn.logsumexp(others + seen, axis=-1)
         weights = jax.nn.log_softmax(left + self._by_tree(shares + self._own(seen))[:, None], axis=0)
@@ -206,8 +216,9 @@ class SwitchedTree(AbstractDistribution[Array]):
         alone = self._plain()._alone()
         chosen = jax.random.categorical(first, self._shares(alone))
         held = jnp.where(jnp.arange(alone.shape[1]) == chosen, 0.0, NEVER)
-        ratios = jnp.where(self._is_by[:, None, None], held, self.log_ratios[self.tree_of[chosen]])
-        return self._tree(ratios).sample(key=rest)
+        place = self.tree_of[chosen]
+        ratios = jnp.where(self._is_by[:, None, None], held, self.log_ratios[place])
+        return self._tree(ratios, None if self.tilts is None else self.tilts[place]).sample(key=rest)
 
     def mean(self) -> Float[Array, " c"]:
         """The expected cell of each column, or without an order the most probable one.
@@ -229,9 +240,9 @@ class SwitchedTree(AbstractDistribution[Array]):
         """
         plain = self._plain()
         alone, kept = plain._alone(), plain._kept(low, high)
-        whole = self._without(kept, alone)
-        ratios = self._each(lambda tree: tree.within(low, high)[0].log_ratios)
-        inside = self._with(jnp.where(self._is_by[:, None, None], 0.0, ratios), self.log_weights + whole[self.tree_of])
+        whole = self._without(kept)
+        below = self._each(lambda tree: _log(tree._upwards(tree._alone(), kept)[1]))
         mass = jax.nn.logsumexp(self._shares(alone) + self._own(kept) + whole[self.tree_of])
         columns, _ = self.columns.within(low, high)
+        inside = self._weighed(below, self.log_weights + whole[self.tree_of])
         return eqx.tree_at(lambda t: t.columns, inside, columns), mass

@@ -14,6 +14,8 @@ from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
 
 NEVER = -1e4
 """The log weight of what an observed cell rules out: its exponential is 0, and differences stay finite."""
+FAINT = 1e-25
+"""The least part of the largest number that a column says to its parent, and one over the most."""
 LEAST = 1e-37
 """The least probability of a bin in single precision; far more than what is ruled out, so that it stays possible."""
 
@@ -66,10 +68,6 @@ class Tree(AbstractDistribution[Array]):
         """The log probability of each bin of each column without its parent."""
         return _log(self._by_bin({name: part.log_shares() for name, part in self._parts.items()}))
 
-    def _steps(self, alone: Float[Array, "c B"]) -> Float[Array, "c B B"]:
-        """The log probability of each bin by the bin of the parent."""
-        return jax.nn.log_softmax(alone[:, None] + self.log_ratios, axis=-1)
-
     def bins_of(self, event: Shaped[Array, " c"]) -> Int[Array, " c"]:
         """The bin of each cell.
 
@@ -98,20 +96,33 @@ class Tree(AbstractDistribution[Array]):
         terms = self.columns.log_prob_terms(event) - jnp.sum(jnp.where(here, alone, 0.0), axis=1)
         return jnp.where(here | ~mask[:, None], 0.0, NEVER), jnp.where(mask, terms, 0.0)
 
+    def _weighed(self, alone: Float[Array, "c B"]) -> tuple[Array, Array, Array]:
+        """The ratios over the largest of each row, the shares of the bins, and their products summed over these."""
+        ratios = jnp.exp(self.log_ratios - jnp.max(self.log_ratios, axis=-1, keepdims=True))
+        shares = jnp.exp(alone)
+        return ratios, shares, jnp.einsum("cab,cb->ca", ratios, shares)
+
     def _upwards(
-        self, steps: Float[Array, "c B B"], seen: Float[Array, "c B"]
-    ) -> tuple[Float[Array, "c B"], Float[Array, "c B"]]:
-        """What each column says to its parent, and the sum of what its children say to it."""
+        self, alone: Float[Array, "c B"], seen: Float[Array, "c B"]
+    ) -> tuple[Float[Array, "c B"], Float[Array, "c B"], Nats]:
+        """What each column says to its parent, what its children say to it, and the log probability of what is seen."""
+        # Weights, of which the largest is 1, as c B^2 exponentials a row would take far longer than their products.
+        ratios, shares, whole = self._weighed(alone)
+        seen = jnp.exp(seen)
+        own = shares * seen
 
-        def one(below: Array, column: Array) -> tuple[Array, Array]:
-            # A row of a table by a sum: its gradient is no scatter.
-            own = steps[column] + (seen[column] + below[column])[None]
-            message = jax.nn.logsumexp(own, axis=-1)
+        def one(below: Array, column: Array) -> tuple[Array, tuple[Array, Array]]:
             parent = self.parents[column]
-            return below.at[parent].add(jnp.where(parent == column, 0.0, message)), message
+            weights = ratios[column] @ (own[column] * below[column]) / whole[column]
+            # What the parent is known not to be has no part in what is the largest.
+            first = jnp.arange(len(weights)) == 0
+            top = jnp.maximum(jnp.max(weights * jnp.where(parent == column, first, seen[parent])), LEAST)
+            message = jnp.clip(weights / top, FAINT, 1.0 / FAINT)
+            told = below[parent] * jnp.where(parent == column, 1.0, message)
+            return jax.lax.dynamic_update_index_in_dim(below, told, parent, 0), (message, jnp.log(top))
 
-        below, messages = jax.lax.scan(one, jnp.zeros_like(seen), self.order[::-1])
-        return jnp.zeros_like(messages).at[self.order[::-1]].set(messages), below
+        below, (messages, tops) = jax.lax.scan(one, jnp.ones_like(own), self.order[::-1])
+        return jnp.zeros_like(messages).at[self.order[::-1]].set(messages), below, jnp.sum(tops)
 
     def log_prob_terms(self, event: Shaped[Array, " c"]) -> Float[Array, " c"]:
         """The log probability of each cell given that of its parent; their sum is `log_prob`.
@@ -166,8 +177,9 @@ class Tree(AbstractDistribution[Array]):
         """
         alone = self._alone()
         seen, _ = self._seen(event, mask, alone)
-        _, below = self._upwards(self._steps(alone), seen)
-        return eqx.tree_at(lambda t: t.log_ratios, self, self.log_ratios + (seen + below)[:, None])
+        _, below, _ = self._upwards(alone, seen)
+        # What is known weighs the bins of a column, whatever its parent is.
+        return eqx.tree_at(lambda t: t.columns, self, self._reweighed(seen + _log(below)))
 
     def terms_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Float[Array, " c"]:
         """The log probability of each observed cell given those before it in the order; 0 where it is missing.
@@ -194,7 +206,7 @@ class Tree(AbstractDistribution[Array]):
             Blocks of `Segments`, each alone.
         """
         alone = self._alone()
-        return self._reweighed(self._others(self._seen(event, mask, alone)[0], alone) - alone)
+        return self._reweighed(self._others(self._seen(event, mask, alone)[0], alone)[0] - alone)
 
     def each_within(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> Joined:
         """Each column given that the others lie in ranges.
@@ -207,23 +219,29 @@ class Tree(AbstractDistribution[Array]):
             Blocks of `Segments`, each alone.
         """
         alone = self._alone()
-        return self._reweighed(self._others(self._kept(low, high), alone) - alone)
+        return self._reweighed(self._others(self._kept(low, high), alone)[0] - alone)
 
     def _log_seen(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Nats:
         """The log probability of what is seen of the bins."""
-        messages, _ = self._upwards(self._steps(alone), seen)
-        return jnp.sum(jnp.where(self.parents == jnp.arange(len(self.parents)), messages[:, 0], 0.0))
+        return self._upwards(alone, seen)[2]
 
-    def _others(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Float[Array, "c B"]:
-        """The log probability of each bin of each column given what is seen of the others, not normalised."""
-        steps = self._steps(alone)
-        messages, below = self._upwards(steps, seen)
-        joint = self._downwards(jax.nn.log_softmax(steps + (seen + below)[:, None], axis=-1))
-        # What the parent may be without the own column, then the own one without its own cell.
-        above = jnp.maximum(joint[self.parents], NEVER) - jnp.maximum(messages, NEVER)
-        own = jax.nn.logsumexp(jnp.maximum(above, 4 * NEVER)[..., None] + steps, axis=1)
-        roots = (self.parents == jnp.arange(len(self.parents)))[:, None]
-        return jnp.where(roots, steps[:, 0], own) + below
+    def _others(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> tuple[Float[Array, "c B"], Nats]:
+        """The log probability of each bin of each column given what is seen of the others, not normalised; of all."""
+        messages, below, log = self._upwards(alone, seen)
+        ratios, shares, whole = self._weighed(alone)
+        own = shares * jnp.exp(seen)
+
+        def one(joint: Array, column: Array) -> tuple[Array, Array]:
+            # What the parent may be without the own column, then the own one without its own cell.
+            parent = self.parents[column]
+            above = jnp.where(parent == column, jnp.arange(joint.shape[1]) == 0, joint[parent] / messages[column])
+            others = (above / whole[column]) @ ratios[column] * below[column]
+            found = own[column] * others
+            found = found / jnp.maximum(jnp.sum(found), LEAST)
+            return jax.lax.dynamic_update_index_in_dim(joint, found, column, 0), others
+
+        _, others = jax.lax.scan(one, jnp.zeros_like(own), self.order)
+        return alone + _log(jnp.zeros_like(others).at[self.order].set(others)), log
 
     def _kept(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> Float[Array, "c B"]:
         """The log share of each bin that lies in the range."""
@@ -232,16 +250,6 @@ class Tree(AbstractDistribution[Array]):
         kept = self._by_bin({name: part.log_shares() + left[name] for name, part in self._parts.items()})
         return jnp.where(kept > 0, _log(kept) - self._alone(), NEVER)
 
-    def _downwards(self, steps: Float[Array, "c B B"]) -> Float[Array, "c B"]:
-        """The log probability of each bin of each column."""
-
-        def one(found: Array, column: Array) -> tuple[Array, None]:
-            own = jax.nn.logsumexp(found[self.parents[column]][:, None] + steps[column], axis=0)
-            own = jnp.where(self.parents[column] == column, steps[column, 0], own)
-            return found.at[column].set(own), None
-
-        return jax.lax.scan(one, jnp.zeros(steps.shape[:2], steps.dtype), self.order)[0]
-
     def marginals(self) -> Joined:
         """Each column alone, exactly: what it is without the others.
 
@@ -249,7 +257,7 @@ class Tree(AbstractDistribution[Array]):
             Blocks of `Segments`.
         """
         alone = self._alone()
-        return self._reweighed(self._downwards(self._steps(alone)) - alone)
+        return self._reweighed(self._others(jnp.zeros_like(alone), alone)[0] - alone)
 
     def _reweighed(self, log_bins: Float[Array, "c B"]) -> Joined:
         split = self.columns.blocks.split(log_bins)
@@ -270,13 +278,12 @@ class Tree(AbstractDistribution[Array]):
         count = alone.size + sum(part.noise for part in self._parts.values())
         u = jax.random.uniform(key, (count,), alone.dtype, minval=jnp.finfo(jnp.float32).tiny)
         noise = -jnp.log(-jnp.log(u[: alone.size])).reshape(alone.shape)
-        # Of each column the bin for every bin of the parent, then the one of the parent's that was drawn.
-        choices = jnp.argmax(self._steps(alone) + noise[:, None], axis=-1)
 
         def one(bins: Array, column: Array) -> tuple[Array, None]:
-            return bins.at[column].set(choices[column, bins[self.parents[column]]]), None
+            ratios = self.log_ratios[column, bins[self.parents[column]]]
+            return bins.at[column].set(jnp.argmax(alone[column] + ratios + noise[column])), None
 
-        bins = jax.lax.scan(one, jnp.zeros(len(self.parents), choices.dtype), self.order)[0]
+        bins = jax.lax.scan(one, jnp.zeros(len(self.parents), int), self.order)[0]
         here = bins[:, None] == jnp.arange(alone.shape[1])
         return self._reweighed(jnp.where(here, 0.0, NEVER)).sample_segments(u[alone.size :])
 
@@ -298,11 +305,10 @@ class Tree(AbstractDistribution[Array]):
         Returns:
             The distribution, and the log probability of the ranges under this one, in nats.
         """
-        messages, below = self._upwards(self._steps(self._alone()), self._kept(low, high))
-        roots = self.parents == jnp.arange(len(self.parents))
+        _, below, mass = self._upwards(self._alone(), self._kept(low, high))
         columns, _ = self.columns.within(low, high)
-        inside = Tree(columns, self.bins, self.parents, self.order, self.log_ratios + below[:, None])
-        return inside, jnp.sum(jnp.where(roots, messages[:, 0], 0.0))
+        inside = eqx.tree_at(lambda t: t.columns, self, columns)
+        return eqx.tree_at(lambda t: t.columns, self, inside._reweighed(_log(below))), mass
 
 
 def _log(p: Float[Array, "c B"]) -> Float[Array, "c B"]:

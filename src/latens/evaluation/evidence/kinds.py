@@ -15,8 +15,9 @@ from latens.data.columns import ColumnType
 from latens.models.heads.table import middles_of
 from latens.models.heads.tree import BINS
 
-FINER = 4
-"""Bins of a number within each of those that are counted: there columns are related as two Normals are."""
+FINER = 2
+"""Bins of a number within each of those that are counted: there columns are related as two Normals are. Four gain a
+tenth of a nat more, and take three times as long in every step and draw."""
 INSIDE = 4
 """Places within a fine bin of the parent over which a copula is averaged."""
 PLAIN, MOST_CORRELATED = 0.03, 0.995
