@@ -9,6 +9,7 @@ import pytest
 import latens
 from latens.config import override
 from latens.data import equations, rates
+from latens.data.frames import as_frame
 from latens.data.rules import computed, rules_of, solved
 from latens.recipes import get_recipe
 from latens.workflow.cells import blame
@@ -233,3 +234,47 @@ def test_the_words_count_no_rate_of_mistakes() -> None:
     (rule,) = found(frame)
     assert max(rule.rates) > 100
     assert "times one of 4 rates from 2.975 to 7 that" in rule.words
+
+
+def visits(n: int, seed: int) -> pd.DataFrame:
+    """Fees of minutes by vet, totals with medicine, of which an insurance covers 80 %, and what is due."""
+    rng = np.random.default_rng(seed)
+    vet, insured = rng.choice(["a", "b"], n), rng.choice(["yes", "no"], n, p=[0.3, 0.7])
+    minutes = 5.0 * rng.integers(1, 13, n)
+    fee, medicine = minutes * np.where(vet == "a", 2.4, 2.1), np.round(rng.gamma(2.0, 13.0, n), 2)
+    total = np.round(fee + medicine, 2)
+    covered = np.where(insured == "yes", np.round(0.8 * total, 2), 0.0)
+    money = {"fee": fee, "medicine": medicine, "total": total, "covered": covered, "due": total - covered}
+    named = {"vet": vet, "insured": insured, "minutes": minutes}
+    return pd.DataFrame(named | {name: np.round(one, 2) for name, one in money.items()})
+
+
+@pytest.mark.parametrize("wrong", [0, 5])
+def test_a_part_of_a_total_that_only_some_rows_have_is_a_rate(wrong: int) -> None:
+    frame = visits(900, 0)
+    rows = np.flatnonzero(frame.insured == "yes")[:wrong]
+    frame.loc[rows, "insured"] = "no"
+    data = latens.load_data(frame, label="none")
+    rule = next(one for one in rates.found_in(data) if one.target == "covered")
+    assert (rule.base, rule.by, rule.rates, rule.broken) == ("total", ("insured",), (0.0, 0.8), wrong)
+    facts = rules_of(data)
+    rng = np.random.default_rng(1)
+    drawn = np.stack([rng.permutation(column) for column in np.asarray(data.x).T], axis=1)
+    made, beyond = computed(facts, data.schema, drawn)
+    made = as_frame(made[~beyond], data.schema)
+    for target, of in (("total", made.fee + made.medicine), ("due", made.total - made.covered)):
+        np.testing.assert_allclose(made[target], of, atol=0.011)
+    np.testing.assert_allclose(made.fee, made.minutes * np.where(made.vet == "a", 2.4, 2.1), atol=0.011)
+    part = np.where(made.insured == "yes", 0.8, 0.0)
+    np.testing.assert_allclose(made.covered, part * made.total, atol=0.011)
+    assert len(made) > 800
+
+
+def test_a_number_that_is_mostly_something_is_no_part_of_a_total() -> None:
+    """Breakfast is a share of the bill in rows that repeat, but of many shares."""
+    rng = np.random.default_rng(2)
+    nights, guests = rng.integers(1, 8, 900), rng.integers(0, 5, 900)
+    room, breakfast = 61.5 * nights, 9.25 * guests * nights
+    frame = pd.DataFrame({"nights": nights, "room": room, "breakfast": breakfast, "total": room + breakfast})
+    frame["city"] = rng.choice(["x", "y"], 900)
+    assert not [one for one in found(frame) if one.target == "breakfast" and one.base == "total"]

@@ -65,8 +65,9 @@ def computed(
         told = implied.told_by(rule, schema, x)
         x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
     x, beyond = equations.computed(exact, schema, x)
-    if rated:
-        x, far = rates.computed(rated, schema, x)
+    # A part of a total is computed after the total, and this after the prices that it sums.
+    for rule in rated * len(rated):
+        x, far = rates.computed([rule], schema, x)
         x, beyond = equations.computed(exact, schema, x)
         beyond |= far
     return x, beyond
