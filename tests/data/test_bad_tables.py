@@ -216,6 +216,9 @@ def test_a_name_a_letter_away_from_a_frequent_one_is_told(name: str, told: bool)
 
 
 def test_short_names_and_numbers_are_no_slips(tmp_path: Path) -> None:
+    assert misspelt(["bean", "baen", "beam"], np.array([140, 3, 2])) == [(0, 1)]  # of four letters two that are swapped
+    assert misspelt(["bean", "baen"], np.array([140, 8])) == []
+    assert misspelt(["ale", "lae"], np.array([140, 1])) == []
     assert misspelt(["male", "mole", "type 1", "type 2", "A-100", "B-100"], np.array([900, 1, 900, 2, 900, 2])) == []
     names = ["Inspektion"] * 200 + ["Bremsen"] * 99 + ["Inspekton"]
     frame = table(work=repeated(names))

@@ -1,6 +1,7 @@
 """Trees of finer bins and of kinds: what they gain is the information that the columns share, and chance has none."""
 
 import itertools
+import json
 
 import equinox as eqx
 import jax
@@ -12,6 +13,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import multivariate_normal
 
 import latens
+from latens.config import override
 from latens.data import Dataset
 from latens.data.columns import ColumnType
 from latens.data.dataset import training_rows
@@ -19,12 +21,13 @@ from latens.data.frames import as_frame
 from latens.evaluation.evidence import kinds
 from latens.evaluation.evidence.kinds import PLAIN, Cells, Counted, Level, Normal, cut_finer
 from latens.evaluation.evidence.tree import ColumnTree, fit_tree
+from latens.explorer import payload
 from latens.models.heads.tree import BINS, TreeHead, bins_of
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import started_from
 from latens.recipes.building.plan import resolve
 from latens.recipes.parts.bound import bind, preparation
-from latens.workflow.experiment import prepare
+from latens.workflow.experiment import prepare, train
 
 
 def shells(n: int, seed: int, r: float = 0.9, shift: float = 3.0, gaps: float = 0.0) -> Dataset:
@@ -261,3 +264,10 @@ def test_scores_of_a_level_are_quantiles() -> None:
     assert level.edges[0, 0] == -np.inf
     assert level.edges[0, -1] == np.inf
     assert level.places.shape[-1] == kinds.INSIDE
+
+
+def test_the_page_of_a_table_is_coloured_by_its_kinds_where_latents_say_nothing() -> None:
+    data = shells(300, 6)
+    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    manifest = json.loads(payload(trained, data, with_model=False)["data/manifest.json"])
+    assert manifest["columns"][manifest["colour"]]["name"] == "kind"

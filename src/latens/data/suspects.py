@@ -34,9 +34,9 @@ MOST_LONE = 3
 """Lone values at either end of a column, at the most."""
 ENDED, TIES = 5.0, 3
 """The same as `LONE` where the next value is in so many rows: the others end there."""
-SLIP_LENGTH, SLIP_SHARE, SWAP_SHARE = 5, 0.02, 0.05
-"""Letters that a name has at least which may be misspelt, and how often it is so at most, beside the right one; more
-often where two letters changed places, as hardly any two names differ so."""
+SLIP_LENGTH, SLIP_SHARE, SWAP_LENGTH, SWAP_SHARE = 5, 0.02, 4, 0.05
+"""Letters that a name has at least which may be misspelt, and how often it is so at most, beside the right one; fewer
+and more often where two letters changed places, as hardly any two names differ so."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
 
@@ -213,7 +213,7 @@ def misspelt(values: Sequence[str], counts: np.ndarray) -> list[tuple[int, int]]
     order = [code for code in order if not any(map(str.isdigit, plain[code]))]
     found = []
     for place, first in enumerate(order):
-        for other in order[place + 1 :] if len(plain[first]) >= SLIP_LENGTH else ():
+        for other in order[place + 1 :] if len(plain[first]) >= SWAP_LENGTH else ():
             rare = 0 < counts[other] <= SWAP_SHARE * counts[first]
             if rare and counts[other] <= _slip(plain[first], plain[other]) * counts[first]:
                 found.append((first, other))
@@ -225,12 +225,13 @@ def _slip(one: str, other: str) -> float:
     short, long = sorted((one, other), key=len)
     if len(long) - len(short) > 1 or one == other:
         return 0.0
+    slip = SLIP_SHARE if len(one) >= SLIP_LENGTH else 0.0
     start = next((k for k, (a, b) in enumerate(zip(short, long)) if a != b), len(short))
     if len(short) < len(long):
-        return SLIP_SHARE if short[start:] == long[start + 1 :] else 0.0
+        return slip if short[start:] == long[start + 1 :] else 0.0
     if short[start : start + 2] == long[start : start + 2][::-1] and short[start + 2 :] == long[start + 2 :]:
         return SWAP_SHARE
-    return SLIP_SHARE if short[start + 1 :] == long[start + 1 :] else 0.0
+    return slip if short[start + 1 :] == long[start + 1 :] else 0.0
 
 
 def rows_in_words(dataset: Dataset, rows: np.ndarray) -> str:

@@ -156,6 +156,9 @@ def payload(
             axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
         manifest["colour"] = _colour(manifest["columns"], files, means)
+        if manifest["colour"] is None and (kinds := _kinds(trained)) is not None:
+            own = (i for i, one in enumerate(manifest["columns"]) if (one["role"], one["name"]) == ("cell", kinds))
+            manifest["colour"] = next(own, None)
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -287,6 +290,12 @@ def _colour(columns: list[dict[str, Any]], files: dict[str, bytes], means: np.nd
         return values if 2 <= len(column["levels"]) <= MOST_COLOURS else None
 
     return telling([codes(column) for column in columns], widest(means))
+
+
+def _kinds(trained: Any) -> str | None:
+    """The column whose names have a tree each, of a table whose latents may say nothing."""
+    by = getattr(getattr(getattr(trained.model, "decoder", None), "head", None), "by", None)
+    return None if by is None else trained.schema.columns[int(by.value)].name
 
 
 class _Writer:
