@@ -224,3 +224,36 @@ def test_extreme_outputs_stay_finite_and_exact() -> None:
         # The tree adds no slope that is not a number to those of the columns alone.
         alone = jax.grad(lambda outputs: TableHead(TYPES)(outputs).log_prob_observed(row, whole))(outputs)
         assert (np.isfinite(np.asarray(slope)) | ~np.isfinite(np.asarray(alone))).all()
+
+
+@pytest.mark.parametrize("trees", [1, 2])
+@pytest.mark.parametrize("strength", [1.0, 3.0])
+def test_many_columns_that_hang_from_a_missing_one(trees: int, strength: float) -> None:
+    """Their messages are small together, in every bin: what they say of it is that of sums of logarithms."""
+    rng, children = np.random.default_rng(7), 150
+    names = ColumnType("category", values=tuple("abcdefgh"), shares=(0.125,) * 8)
+    types = (names, *[ColumnType("category", values=("p", "q"), shares=(0.5, 0.5))] * (children + 1))
+    c = len(types)  # the hub, its children, and a name that says which tree holds
+    parents = np.append(np.zeros(children + 1, int), c - 1)
+    ratios = np.zeros((c, BINS, BINS))
+    ratios[1:-1, :, 0] = strength * rng.normal(size=(children, BINS))
+    both = np.stack([ratios] * trees) if trees > 1 else ratios
+    switch = (c - 1, np.minimum(np.arange(BINS), 1)) if trees > 1 else ()
+    head = TreeHead(types, num_trees=trees).with_tree(parents, np.arange(c), both, None, *switch)
+    tree = head(jnp.zeros(head.num_outputs))
+    row, mask = np.zeros(c), np.arange(c) > 0
+    row[1:-1] = rng.integers(0, 2, children)
+    step = ratios[1:-1, :, :2] - np.logaddexp(ratios[1:-1, :, 0], ratios[1:-1, :, 1])[..., None]
+    log = step[np.arange(children), :, row[1:-1].astype(int)].sum(axis=0) - np.log(8.0)
+    assert log.max() < -90.0  # less than the least number of single precision
+    whole = np.logaddexp.reduce(log)
+    event, shown = jnp.asarray(row), jnp.asarray(mask)
+    of = eqx.filter_jit(lambda tree: (tree.log_prob_observed(event, shown), tree.each_given(event, shown)))
+    total, each = of(tree)
+    assert float(total) == pytest.approx(whole - np.log(2.0), rel=1e-5)
+    found = [float(each.log_prob_terms(event.at[0].set(v))[0]) for v in range(8)]
+    np.testing.assert_allclose(np.exp(found), np.exp(log - whole), atol=1e-4)
+    inside, mass = tree.within(jnp.where(mask, event, -jnp.inf), jnp.where(mask, event, jnp.inf))
+    assert float(mass) == pytest.approx(whole - np.log(2.0), rel=1e-5)
+    shares = np.asarray([inside.log_prob(event.at[0].set(v)) for v in range(8)])
+    np.testing.assert_allclose(np.exp(shares), np.exp(log - whole), atol=1e-4)

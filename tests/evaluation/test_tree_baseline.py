@@ -7,8 +7,9 @@ from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
 from latens.data.columns import ColumnType
-from latens.evaluation.evidence import tree
-from latens.evaluation.evidence.tree import PLAIN, _copulas, fit_tree, tree_baseline
+from latens.evaluation.evidence import kinds
+from latens.evaluation.evidence.kinds import PLAIN
+from latens.evaluation.evidence.tree import _copulas, fit_tree, tree_baseline
 from latens.models.heads.table import middles_of
 from latens.models.heads.tree import BINS, TreeHead, bins_of
 
@@ -138,6 +139,6 @@ def test_few_rows_of_two_numbers_gain_by_the_copula(monkeypatch: pytest.MonkeyPa
     x, types = _numbers(100, 0.8, 1)
     fresh, _ = _numbers(20_000, 0.8, 2)
     one = fit_tree(x, None, types, parts=1).log_prob(fresh)
-    monkeypatch.setattr(tree, "PLAIN", 1.0)
+    monkeypatch.setattr(kinds, "PLAIN", 1.0)
     more = one - fit_tree(x, None, types, parts=1).log_prob(fresh)
     assert more.mean() > 0.1

@@ -65,11 +65,14 @@ def computed(
         told = implied.told_by(rule, schema, x)
         x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
     x, beyond = equations.computed(exact, schema, x)
-    # A part of a total is computed after the total, and this after the prices that it sums.
-    for rule in rated * len(rated):
-        x, far = rates.computed([rule], schema, x)
+    # A part of a total is computed after the total, and this after the prices that it sums: again until nothing moves.
+    for _ in rated:
+        before = x
+        x, far = rates.computed(rated, schema, x)
         x, beyond = equations.computed(exact, schema, x)
         beyond |= far
+        if np.array_equal(before, x, equal_nan=True):
+            break
     return x, beyond
 
 

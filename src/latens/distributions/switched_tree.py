@@ -1,19 +1,18 @@
 """Trees of columns of which the name in one column says which one holds, and every conditional stays exact."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.distributions.base import AbstractDistribution
 from latens.distributions.blocks import Joined
-from latens.distributions.tree import NEVER, Tree, _log
+from latens.distributions.tree import NEVER, AbstractTree, Tree, _log
 from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
 
 
-class SwitchedTree(AbstractDistribution[Array]):
+class SwitchedTree(AbstractTree):
     r"""Columns whose ratios along a tree depend on the name in one of them.
 
     $p_s(x_s) \prod_{j \ne s} p_j(x_j)\, e^{R_{kj}[b(x_{pa(j)}),\, b(x_j)]} / Z_{kj}[b(x_{pa(j)})]$ with
@@ -35,12 +34,6 @@ class SwitchedTree(AbstractDistribution[Array]):
     Source: Friedman, Geiger & Goldszmidt (1997), "Bayesian network classifiers", with the class as one of the columns.
     """
 
-    has_path: ClassVar[bool] = False
-
-    columns: Joined
-    bins: dict[str, Int[Array, "m S"]]
-    parents: Int[Array, " c"]
-    order: Int[Array, " c"]
     log_ratios: Float[Array, "K c B B"]
     by: Int[Array, ""]
     tree_of: Int[Array, " B"]
@@ -50,10 +43,6 @@ class SwitchedTree(AbstractDistribution[Array]):
     def _tree(self, log_ratios: Float[Array, "c B B"], tilt: Float[Array, "c B"] | None = None) -> Tree:
         tree = Tree(self.columns, self.bins, self.parents, self.order, log_ratios)
         return tree if tilt is None else eqx.tree_at(lambda t: t.columns, tree, tree._reweighed(tilt))
-
-    def _plain(self) -> Tree:
-        """Any of the trees before its bins are weighed: what does not depend on ratios is the same in all."""
-        return self._tree(self.log_ratios[0])
 
     def _each(self, of: Callable[[Tree], Any]) -> Any:
         """What is asked of a tree, for each of them."""
@@ -79,59 +68,23 @@ class SwitchedTree(AbstractDistribution[Array]):
         here = self.tree_of == jnp.arange(len(self.log_ratios))[:, None]
         return jax.nn.logsumexp(jnp.where(here, own, 4 * NEVER), axis=1)
 
-    def bins_of(self, event: Shaped[Array, " c"]) -> Int[Array, " c"]:
-        """The bin of each cell.
-
-        Args:
-            event: One row of whole numbers, of shape (c,).
-
-        Returns:
-            Shape (c,), from 0.
-        """
-        return self._plain().bins_of(event)
-
     def log_prob_terms(self, event: Shaped[Array, " c"]) -> Float[Array, " c"]:
-        """The log probability of each cell given those of its parent and of s; their sum is `log_prob`.
-
-        Args:
-            event: One row of whole numbers, of shape (c,).
-
-        Returns:
-            Shape (c,), in nats.
-        """
-        plain = self._plain()
-        alone, bins = plain._alone(), plain.bins_of(event)
+        """The log probability of each cell given those of its parent and of s."""
+        alone, bins = self._alone(), self.bins_of(event)
         here = (jnp.sum(jnp.where(self._is_by, bins, 0)) == jnp.arange(alone.shape[1])).astype(alone.dtype)
         tree = (self.tree_of == jnp.arange(len(self.log_ratios))[:, None]).astype(alone.dtype) @ here
         tilt = None if self.tilts is None else jnp.einsum("k,kcb->cb", tree, self.tilts)
         terms = self._tree(jnp.einsum("k,kcab->cab", tree, self.log_ratios), tilt).log_prob_terms(event)
         return terms + jnp.where(self._is_by, jnp.sum(here * (self._shares(alone) - self._own(alone))), 0.0)
 
-    def log_prob(self, event: Shaped[Array, " c"]) -> Nats:
-        """The log probability of one row, in nats."""
-        return jnp.sum(self.log_prob_terms(event))
-
     def log_prob_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Nats:
         """The log probability of the observed cells of one row, summed over the others, in nats."""
-        plain = self._plain()
-        alone = plain._alone()
-        seen = self._own(plain._seen(event, mask, alone)[0])
+        alone = self._alone()
+        seen = self._own(self._seen(event, mask, alone)[0])
         each = self._each(lambda tree: tree.log_prob_observed(event, mask))
         # In every tree s is alone: what it says there is taken out, and its own probability is put in.
         share = jax.nn.logsumexp(each + self._by_tree(self._shares(alone) + seen))
         return share - jax.nn.logsumexp(self._own(alone) + seen)
-
-    def terms_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Float[Array, " c"]:
-        """The log probability of each observed cell given those before it in the order; 0 where it is missing.
-
-        Args:
-            event: One row of whole numbers, of shape (c,).
-            mask: True where a cell is observed, of shape (c,).
-
-        Returns:
-            Shape (c,), in nats; they add up to `log_prob_observed`.
-        """
-        return Tree.terms_observed(self, event, mask)  # pyright: ignore[reportArgumentType]
 
     def _without(self, seen: Float[Array, "c B"]) -> Float[Array, " K"]:
         """The log probability under each tree of what is seen of the columns beside s."""
@@ -146,48 +99,11 @@ class SwitchedTree(AbstractDistribution[Array]):
         return SwitchedTree(*fields, weights, tilts)
 
     def conditioned(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> "SwitchedTree":
-        """The same columns, given the observed cells: the bins of these are theirs.
-
-        Args:
-            event: One row of whole numbers, of shape (c,).
-            mask: True where a cell is observed, of shape (c,).
-
-        Returns:
-            The distribution; an observed column is one of its bin, not the cell itself.
-        """
-        plain = self._plain()
-        alone = plain._alone()
-        seen, _ = plain._seen(event, mask, alone)
+        """The same columns, given the observed cells."""
+        seen, _ = self._seen(event, mask, self._alone())
         below = self._each(lambda tree: _log(tree._upwards(tree._alone(), seen)[1]))
         weights = self.log_weights + self._own(seen) + self._without(seen)[self.tree_of]
         return self._weighed(seen + below, weights)
-
-    def each_given(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Joined:
-        """Each column given the observed cells of the others.
-
-        Args:
-            event: One row of whole numbers, of shape (c,).
-            mask: True where a cell is observed, of shape (c,).
-
-        Returns:
-            Blocks of `Segments`, each alone.
-        """
-        plain = self._plain()
-        alone = plain._alone()
-        return self._given(plain._seen(event, mask, alone)[0], alone)
-
-    def each_within(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> Joined:
-        """Each column given that the others lie in ranges.
-
-        Args:
-            low: The first cell of each range, of shape (c,); minus infinity for none.
-            high: The last one, of shape (c,); infinity for none.
-
-        Returns:
-            Blocks of `Segments`, each alone.
-        """
-        plain = self._plain()
-        return self._given(plain._kept(low, high), plain._alone())
 
     def _given(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Joined:
         """Each column given what is seen of the bins of the others."""
@@ -199,47 +115,21 @@ class SwitchedTree(AbstractDistribution[Array]):
         weights = jax.nn.log_softmax(left + self._by_tree(shares + self._own(seen))[:, None], axis=0)
         mixed = jax.nn.logsumexp(weights[..., None] + others, axis=0)
         mixed = jnp.where(self._is_by[:, None], shares + whole[self.tree_of], mixed)
-        return self._plain()._reweighed(mixed - alone)
-
-    def marginals(self) -> Joined:
-        """Each column alone, exactly: what it is without the others.
-
-        Returns:
-            Blocks of `Segments`.
-        """
-        alone = self._plain()._alone()
-        return self._given(jnp.zeros_like(alone), alone)
+        return self._reweighed(mixed - alone)
 
     def sample(self, *, key: Key) -> Float[Array, " c"]:
         """Draw one row: the bin of s, then the columns of its tree."""
         first, rest = jax.random.split(key)
-        alone = self._plain()._alone()
+        alone = self._alone()
         chosen = jax.random.categorical(first, self._shares(alone))
         held = jnp.where(jnp.arange(alone.shape[1]) == chosen, 0.0, NEVER)
         place = self.tree_of[chosen]
         ratios = jnp.where(self._is_by[:, None, None], held, self.log_ratios[place])
         return self._tree(ratios, None if self.tilts is None else self.tilts[place]).sample(key=rest)
 
-    def mean(self) -> Float[Array, " c"]:
-        """The expected cell of each column, or without an order the most probable one.
-
-        Returns:
-            Shape (c,), in cells.
-        """
-        return self.marginals().mean()
-
     def within(self, low: Float[Array, " c"], high: Float[Array, " c"]) -> tuple["SwitchedTree", Nats]:
-        """The same columns, given that each lies in a range.
-
-        Args:
-            low: The first cell of each range, of shape (c,); minus infinity for none.
-            high: The last one, of shape (c,); infinity for none.
-
-        Returns:
-            The distribution, and the log probability of the ranges under this one, in nats.
-        """
-        plain = self._plain()
-        alone, kept = plain._alone(), plain._kept(low, high)
+        """The same columns, given that each lies in a range."""
+        alone, kept = self._alone(), self._kept(low, high)
         whole = self._without(kept)
         below = self._each(lambda tree: _log(tree._upwards(tree._alone(), kept)[1]))
         mass = jax.nn.logsumexp(self._shares(alone) + self._own(kept) + whole[self.tree_of])

@@ -74,14 +74,11 @@ class Level:
         within = below[..., None] + self.shares[..., None] * ((np.arange(INSIDE) + 0.5) / INSIDE)
         return ndtri(np.clip(within, 1e-9, 1.0 - 1e-9))
 
-    def ratios(self, p: np.ndarray) -> np.ndarray:
-        """log p(bin) less that of the shares of all rows, of shape (..., c, B)."""
-        there = self.shares > 0
-        return np.log(np.maximum(np.where(there, p / np.where(there, self.shares, 1.0), 1.0), 1e-12))
-
-    def given(self, cells: np.ndarray, j: int) -> np.ndarray:
-        """The bins of cells of column j, which are given as segments."""
-        return self.bins[j][cells]
+    def ratios(self, p: np.ndarray, *, by_parent: bool = False) -> np.ndarray:
+        """log p(bin) less that of the shares of all rows, of shape (..., c, B), by the parent's bin (..., c, B, B)."""
+        shares = self.shares[:, None] if by_parent else self.shares
+        there = shares > 0
+        return np.log(np.maximum(np.where(there, p / np.where(there, shares, 1.0), 1.0), 1e-12))
 
 
 def cut_finer(one: ColumnType, bins: Int[np.ndarray, " S"], parts: int) -> Int[np.ndarray, " S"]:
@@ -119,9 +116,18 @@ class Cells(NamedTuple):
         """The kind of each row, -1 where it is not known; without a column of kinds all are of one."""
         return np.zeros(len(self.weight), int) if by is None else np.where(self.mask[:, by], self.segments[:, by], -1)
 
+    def scores(self) -> Float[np.ndarray, "n c"]:
+        """Each cell as a quantile of a standard Normal."""
+        columns = [middles_of(one)[self.segments[:, j]] for j, one in enumerate(self.types)]
+        return np.stack(columns, axis=1)
+
+    def normal(self) -> "Normal":
+        """The Normal that the scores of all rows have."""
+        return _normal(_Sums.of(self.scores(), self.mask, self.weight), None)
+
     def binned(self, level: Level) -> Int[np.ndarray, "n c"]:
         """The bins of all cells."""
-        return np.stack([level.given(self.segments[:, j], j) for j in range(len(self.types))], axis=1)
+        return np.stack([level.bins[j][self.segments[:, j]] for j in range(len(self.types))], axis=1)
 
 
 class Normal(NamedTuple):
@@ -162,9 +168,8 @@ class Counted:
         self.scored = np.array([has_scores(one) and j != by for j, one in enumerate(types)])
         kinds = cells.kinds_of(by)
         self.kinds = 1 if by is None else types[by].count
-        scores = np.stack([middles_of(one)[cells.segments[:, j]] for j, one in enumerate(types)], axis=1)
-        shown = cells.mask & self.scored
-        self.all = _normal(_Sums.of(scores, shown, cells.weight), None)
+        scores, shown = cells.scores(), cells.mask
+        self.all = cells.normal()
         coarse = levels[0]
         most, binned = coarse.most, cells.binned(coarse)
         rows, places = np.nonzero(cells.mask)
@@ -260,18 +265,11 @@ class Counted:
 
     def edges(self, i: int) -> list[np.ndarray]:
         """Log ratios of every column given i, in each way: over all rows, those finer, by kind, by kind and finer."""
-        levels = [level.shares[:, None, :] for level in self.levels]
-        there = [own > 0 for own in levels]
-
-        def ratios(p: np.ndarray, level: int) -> np.ndarray:
-            own = np.where(there[level], p / np.where(there[level], levels[level], 1.0), 1.0)
-            return np.log(np.maximum(own, 1e-12))
-
         coarse, fine = self._of_all(i)
-        made = [ratios(coarse, 0)[None], ratios(fine, 1)[None]]
+        made = [level.ratios(one[None], by_parent=True) for level, one in zip(self.levels, (coarse, fine))]
         if self.by is not None:
             each = [np.stack(one) for one in zip(*(self._within(k, i, coarse) for k in range(self.kinds)))]
-            made += [ratios(one, level) for level, one in enumerate(each)]
+            made += [level.ratios(one, by_parent=True) for level, one in zip(self.levels, each)]
         return made
 
 
@@ -338,10 +336,8 @@ def refined(
     trees: int = BINS,
 ) -> Refined | None:
     """The tree with finer bins, and of the kinds of one column if these gain more; None: neither gains."""
-    low, each = (
-        Level.of(cells.types, bins, BINS),
-        partial(_chosen, cells, shrink=shrink, folds=folds, spanning=spanning),
-    )
+    each = partial(_chosen, cells, shrink=shrink, folds=folds, spanning=spanning)
+    low = Level.of(cells.types, bins, BINS)
     best = first = each(low, low, None, gain_alone=True)
     levels = [2**k for k in range(1, parts.bit_length())]
     for by in (None, *_kinds_of(each, cells, low, trees)):
@@ -394,18 +390,18 @@ def _chosen(
         return Refined(high, parents, order, np.zeros(0), by, gains)
     counted, B = Counted(cells, (low, high), by, shrink), high.most
     ratios = np.zeros((counted.kinds, len(columns), B, B))
-    of_roots = counted.roots()
+    of_roots, (up, _) = counted.roots(), counted._up
     for i in map(int, np.unique(parents)):
         of_edges = counted.edges(i) if np.any((parents == i) & (columns != i)) else []
         for j in map(int, columns[parents == i]):
             if j == by:
                 continue
             if j == i:
-                own, level = of_roots[root_way[j]][:, j], (low, high)[root_way[j] // 2]
-                ratios[:, j] = own[:, _spread(level, high, j)][:, None, :]
+                own, fine = of_roots[root_way[j]][:, j], root_way[j] == 2
+                ratios[:, j] = (own if fine else own[:, up[j]])[:, None, :]
             else:
-                own, level = of_edges[way[i, j]][:, j], (low, high)[way[i, j] % 2]
-                ratios[:, j] = own[:, _spread(level, high, i)][:, :, _spread(level, high, j)]
+                own, fine = of_edges[way[i, j]][:, j], way[i, j] % 2 == 1
+                ratios[:, j] = own if fine else own[:, up[i]][:, :, up[j]]
     return Refined(high, parents, order, ratios if by is not None else ratios[0], by, gains)
 
 
@@ -444,13 +440,6 @@ class _Scores(NamedTuple):
     @property
     def _own(self) -> np.ndarray:
         return np.arange(self.roots.shape[-1]) == (-1 if self.by is None else self.by)
-
-
-def _spread(level: Level, high: Level, j: int) -> np.ndarray:
-    """The bin of a level that each bin of the finest one is in."""
-    up = np.zeros(high.most, int)
-    up[high.bins[j]] = level.bins[j]
-    return up
 
 
 def _gains(

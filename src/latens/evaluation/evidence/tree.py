@@ -10,23 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, Shaped
 from scipy import sparse
-from scipy.special import ndtr, ndtri
 
 from latens.data.columns import ColumnType
 from latens.evaluation.evidence.cuts import cut_by
-from latens.evaluation.evidence.kinds import FINER, Cells, refined
-from latens.models.heads.table import middles_of
+from latens.evaluation.evidence.kinds import FINER, Cells, Level, has_scores, refined
 from latens.models.heads.tree import BINS, TreeHead, bins_of
 from latens.typing import Array
 
 SHRINKS = (2.0, 5.0, 15.0, 50.0)
 """Rows with the shares of all rows, or of two numbers with those of a Normal copula, that every conditional has beside
 its own; cross-validation chooses."""
-INSIDE = 8
-"""Places within a bin of the parent over which a copula is averaged."""
-MOST_CORRELATED = 0.98
-PLAIN = 0.1
-"""The part of the shares of all rows beside a copula: no bin is ruled out by few rows that lie on a line."""
 FOLDS = 5
 MOST_ROWS = 2**15
 """Rows that a tree is counted in."""
@@ -246,31 +239,11 @@ def _copulas(
     x: np.ndarray, mask: np.ndarray | None, types: Sequence[ColumnType], alone: np.ndarray, weight: np.ndarray
 ) -> Shaped[np.ndarray, "c c B B"]:
     """p(b | a) of a Normal copula for two columns with an order, and the shares of b for others."""
-    columns, most = alone.shape
-    made = np.broadcast_to(alone[None, :, None, :], (columns, columns, most, most)).copy()
-    kept = [j for j, one in enumerate(types) if one.kind != "category" and one.count > 2]
-    if len(kept) < 2:
-        return made
     shown = np.ones(x.shape, bool) if mask is None else np.asarray(mask)
-    places = _places(
-        np.where(shown, x, 0)[:, kept], [types[j] for j in kept], [np.arange(types[j].count) for j in kept]
-    )
-    scores = np.stack([middles_of(types[j])[places[:, i]] for i, j in enumerate(kept)], axis=1) * shown[:, kept]
-    both, own = weight[:, None] * shown[:, kept], weight[:, None] * scores
-    rows = np.maximum(both.T @ shown[:, kept], 1.0)
-    mean = own.T @ shown[:, kept] / rows
-    spread = np.maximum((own * scores).T @ shown[:, kept] / rows - mean**2, 1e-9)
-    r = (own.T @ scores / rows - mean * mean.T) / np.sqrt(spread * spread.T)
-    r = np.clip(r, -MOST_CORRELATED, MOST_CORRELATED)
-    share = alone[kept] / alone[kept].sum(axis=1, keepdims=True)
-    upto = np.concatenate([np.zeros((len(kept), 1)), np.cumsum(share, axis=1)], axis=1)
-    within = upto[:, :-1, None] + share[..., None] * ((np.arange(INSIDE) + 0.5) / INSIDE)
-    u, edges = ndtri(np.clip(within, 1e-9, 1.0 - 1e-9)), ndtri(np.clip(upto, 0.0, 1.0))
-    for i, j in enumerate(kept):
-        rest = np.sqrt(1.0 - r[i] ** 2)[:, None, None, None]
-        below = ndtr((edges[:, None, None, :] - r[i][:, None, None, None] * u[i][None, :, :, None]) / rest)
-        made[j, kept] += (1.0 - PLAIN) * (np.diff(below, axis=-1).mean(axis=2) - made[j, kept])
-    return made
+    segments = _places(np.where(shown, x, 0), types, [np.arange(one.count) for one in types])
+    scored, normal = np.array([has_scores(one) for one in types]), Cells(segments, shown, weight, tuple(types)).normal()
+    level = Level((), alone)
+    return np.stack([normal.given(level, i, scored, alone) for i in range(len(types))])
 
 
 def cells_of(

@@ -112,19 +112,9 @@ def _text(number: float, dated: bool) -> str:
 
 
 def within_names(real: Table, fake: Table) -> list[dict[str, Any]]:
-    """The numbers that go together otherwise within a name than in the real rows, the surest difference of each first.
-
-    Rank correlations r, compared as arctanh(r) with errors of 1 / sqrt(n - 3) each.
-
-    Args:
-        real: The real rows.
-        fake: The synthetic ones, in the same columns and codes.
-
-    Returns:
-        For each column of names that has some its name and columns, and the rank correlation in either table.
-
-    Source: Fisher (1915), "Frequency distribution of the values of the correlation coefficient".
-    """
+    """The numbers that go together otherwise within a name than in the real rows, the surest difference first."""
+    # Rank correlations r are compared as arctanh(r), with errors of 1 / sqrt(n - 3) each (Fisher, 1915).
+    # returns: for each column of names that has some its name and columns, and the rank correlation in either table.
     numbers = [j for j, named in enumerate(real.category) if not named and not (real.dates and real.dates[j])]
     found = []
     for i in np.flatnonzero(real.category):
