@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import os
 import signal
 import sys
@@ -65,6 +66,11 @@ gc.set_threshold(100_000, 50, 100)
 # fifths of a test's time: `make test-more`, which has the same functions on more cases, goes without.
 if os.environ.get("LATENS_CHECK_SHAPES", "1") != "0":
     install_import_hook("latens", "shape_checks.at_first_call")
+
+from latens.io import waiting  # noqa: E402 - only from here on its shapes are checked
+
+# On a busy machine a command may be silent for longer than users are left without a line.
+waiting.FIRST = math.inf
 pytest.register_assert_rewrite("checks", "bound_checks", "browser_fixtures", "cli_fixtures", "page_fixtures")
 
 

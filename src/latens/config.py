@@ -411,14 +411,12 @@ def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) 
     Returns:
         The error, to be raised by the caller.
     """
-    words, found = _literals(hint), _EXPECTED.match(str(error))
-    few = str(error).startswith("Invalid enum value")
+    words, found, few = _literals(hint), _EXPECTED.match(str(error)), str(error).startswith("Invalid enum value")
     if words and (few or str(error).startswith("Expected `str`")):
         return ConfigError(f"there is no {str(value)[:100]!r}.", where=where, fix=nearest(str(value), words))
     if found is None and not few:
         return ConfigError(f"{str(value)[:100]!r} does not fit: {str(error)[:300]}.", where=where)
-    bound, most = (found["bound"] or "", found["most"]) if found else ("", None)
-    allowed = _either(_allowed(hint, bound, most))
+    allowed = _either(_allowed(hint, (found["bound"] if found else "") or "", found["most"] if found else None))
     example = next((text for start, text in _EXAMPLES.items() if allowed.startswith(start)), "").format(where=where)
     return ConfigError(f"it must be {allowed}, not {str(value)[:100]!r}.", where=where, fix=f"Give {allowed}{example}.")
 

@@ -190,6 +190,7 @@ def test_fit_says_that_a_table_may_hold_mistakes(
     if said:
         start = f"This table may hold mistakes, and samples will repeat them; `latens check {tmp_path / 'orders.csv'}`"
         rest = f"lists it. Column 'total' is {TOTAL} in 298 rows, and not in 2: look at lines 2, 3."
+        rest += " With --clean FILE it empties these cells."
         assert told[0] == f"{start} {rest}"
 
 

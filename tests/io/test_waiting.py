@@ -1,9 +1,13 @@
 """The line that says what a silent command is at."""
 
+import argparse
 import io
+import json
+from types import SimpleNamespace
 
 import pytest
 
+from latens.cli.context import Context
 from latens.io import terminal, waiting
 from latens.io.terminal import say
 from latens.io.waiting import CLEAR, SILENCE, Waiting, doing, paused, reached
@@ -52,6 +56,32 @@ def test_it_comes_after_silence_and_goes_before_words(screen):
         assert screen.getvalue().endswith(f"{CLEAR}words\n")
         line.draw(line.heard + 0.9 * SILENCE)
         assert screen.getvalue().endswith(f"{CLEAR}words\n")
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_where_no_terminal_is_it_says_lines_further_and_further_apart(screen, lines, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(waiting, "FIRST", 15.0)
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    context = Context(argparse.Namespace(log="json" if lines else None), [])
+    with Waiting("detect", context.still) as line:
+        doing("looking for odd cells")
+        reached(0, 30, "models")
+        for second in range(1, 200):
+            now[0] += 1
+            if second == 3:
+                reached(3, 30, "models")
+            line.draw(now[0])
+    said = screen.getvalue().splitlines()
+    at = [15, 45, 105, 165]
+    if lines:
+        said = [json.loads(one) for one in said]
+        assert [round(one["seconds"]) for one in said] == at
+        assert {one["event"] for one in said} == {"waiting"}
+        assert (said[0]["done"], said[0]["total"], said[0]["of"]) == (3, 30, "models")
+    else:
+        assert [one.split(", ")[1][:4] for one in said] == [waiting.clock_text(second) for second in at]
+        assert said[0] == "detect: looking for odd cells: 3 of 30 models, 0:15, about 0:15 left"
 
 
 def test_it_keeps_away_while_a_bar_is_there_and_after_the_end(screen):

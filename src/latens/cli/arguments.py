@@ -109,6 +109,8 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             _reading(command, columns="write what the columns are to this file, which can be edited for `latens fit`")
             words = "a .csv of what was found: a line for each copy, each picture that looks like another, each warning"
             command.add_argument("--out", metavar="FILE", help=words)
+            words = "also write the table (.csv) with the cells that may be wrong left empty, for fit and impute"
+            command.add_argument("--clean", metavar="FILE", help=words)
         case "pack":
             _reading(command)
             command.add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")

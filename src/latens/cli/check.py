@@ -35,6 +35,7 @@ def check(context: Context) -> int:
         options["typed"] = True
     found = None if context.args.out is None else out_path(context.args.out, (".csv",), [context.args.data])
     data = load(context.args.data, **options)
+    clean = None if context.args.clean is None else _cleaned(context, data)
     report, lines = report_on(data), []
     if isinstance(data, StreamDataset):
         stream = stream_report(data)
@@ -87,8 +88,38 @@ def check(context: Context) -> int:
         write_atomic(found, table_bytes(found, told))
         report["out"] = str(found)
         lines += [f"{found}: {len(told['kind'])} findings"]
+    if clean is not None:
+        path, written, wrong = clean
+        write_atomic(path, written)
+        report |= {"clean": str(path), "mistakes": wrong}
+        lines += [f"{path}: {len(wrong)} cells that may be wrong are empty; all others are as they were"]
     context.result(report, "\n".join(lines))
     return 0
+
+
+def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, Any]]]:
+    """Where a table without its wrong cells goes, its bytes, and these cells."""
+    import numpy as np
+
+    from latens.data import Dataset
+    from latens.data.formats.csv import dialect_of
+    from latens.data.mistakes import mistaken
+    from latens.verbs._tables import left_empty
+
+    spec, options = context.args.data, reading_options(vars(context.args))
+    path = out_path(context.args.clean, (".csv",), [spec], "--clean")
+    if not isinstance(data, Dataset) or data.schema.types is None:
+        fix = "Give a table with names, dates or typed numbers that fits into memory (--typed)."
+        raise UsageError("only of such a table single cells are named.", where="--clean", fix=fix)
+    wrong = mistaken(data)
+    made = left_empty(data, wrong, Path(str(spec)), options)
+    lines = data.names if data.lines is None else data.lines
+    names = [column.name for column in data.schema.columns or ()]
+    cells = [
+        {"row" if data.lines is None else "line": lines[row].item(), "column": names[k]}
+        for row, k in np.argwhere(wrong).tolist()
+    ]
+    return path, table_bytes(path, made, data.schema, dialect=dialect_of(str(spec), options.get("encoding"))), cells
 
 
 def _found(report: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from latens.data import KNOWN
 from latens.data.beside import array_file
 from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
+from latens.io.waiting import doing
 from latens.verbs._sources import open_model
 from latens.verbs.kernel import At, Would
 from latens.workflow.trained import TrainedModel
@@ -37,6 +38,7 @@ def explore(context: Context) -> int:
     from latens.explorer.export import single_file, write_file, write_folder
 
     if args.export.endswith(".html"):
+        doing("writing the page")
         body = single_file(files)
         path = write_file(args.export, body, force=args.force)
         words = f"{path}: {len(body) / 1e6:.1f} MB, one file that opens in a browser by itself"
@@ -63,6 +65,7 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
     words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
     words += ["--coordinates", args.coordinates] if args.coordinates else []
     words += ["--projection", args.projection] if args.projection else []
+    doing("placing the rows")
     found = payload(
         opened.trained,
         data,

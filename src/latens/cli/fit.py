@@ -104,7 +104,7 @@ def mistakes_in(data: Dataset, spec: Any) -> list[str]:
         return []
     count = "it" if len(found) == 1 else f"all {len(found)}"
     start = f"This table may hold mistakes, and samples will repeat them; `latens check {spec}` lists {count}."
-    return [f"{start} {found[0].partition(' Samples keep it.')[0]}"]
+    return [f"{start} {found[0].partition(' Samples keep it.')[0]} With --clean FILE it empties these cells."]
 
 
 def settings_of(args: Any) -> dict[str, Any]:

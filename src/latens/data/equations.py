@@ -142,7 +142,8 @@ def find(
         if made is None:
             continue
         own = frozenset((*made.columns, names[j]))
-        off = float(np.nanmean(slack_of(made, names, x)) / np.nanstd(x[:, j]))
+        slack = slack_of(made, names, x)  # infinite where a number is divided by 0
+        off = float(np.mean(slack[np.isfinite(slack)]) / np.nanstd(x[:, j]))
         apart = sum(term[2] < 0 for term in (*made.terms, *([last] if last else []))) + (factor not in (0.0, 1.0))
         rank = (max(apart - 1, 0), int(np.log10(off)), -j, apart, made.broken / made.rows + 1e-3 * len(terms))
         if own not in found or rank < found[own][0]:

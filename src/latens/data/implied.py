@@ -38,6 +38,11 @@ class Implied(NamedTuple):
         return self.column
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """What the target is given by."""
+        return (self.by,)
+
+    @property
     def words(self) -> str:
         """The rule with an example, as it stands in a sentence."""
         return f"what {self.by!r} says ({self.pairs[0][0]!r}: {self.pairs[0][1]!r})"

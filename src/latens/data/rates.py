@@ -45,6 +45,11 @@ class Rate(NamedTuple):
     broken: int  # of these, with no rate that rows of their kind have
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """What the target is given by."""
+        return (self.base, *self.by)
+
+    @property
     def words(self) -> str:
         """The rule, as it stands in a sentence."""
         used = {self.rates[k] for *_, places in self.allowed for k in places} or self.rates  # others are mistakes

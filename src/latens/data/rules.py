@@ -39,6 +39,17 @@ def numbers_of(data: Dataset) -> tuple[tuple[equations.Equation, ...], tuple[rat
     return exact, tuple(one for one in rated if one.target not in given)
 
 
+def broken_rules(data: Dataset) -> list[tuple[equations.Equation | rates.Rate | implied.Implied, np.ndarray]]:
+    """What gives a column of a table in nearly all rows, and the rows in which it does not."""
+    exact, rated = numbers_of(data)
+    schema, x, mask = data.schema, data.x, data.mask
+    cells = equations.numbers(x, schema, mask, data.outside) if exact else None
+    names = [column.name for column in schema.columns or ()]
+    found: list[Any] = [(one, equations.broken_by(one, names, cells)) for one in exact if cells is not None]
+    found += [(one, rates.broken_in(one, schema, x, mask, data.outside)) for one in rated]
+    return found + [(one, implied.broken_in([one], schema, x, mask)) for one in implied.found_in(data)]
+
+
 def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.ndarray:
     """Which stored new rows break the order of dates, the days of the week or the names that go together."""
     wrong = ordered.broken_in(ordered.read(facts.get("ordered")), schema, x)

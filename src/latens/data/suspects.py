@@ -3,19 +3,18 @@
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data import implied, rates, weekdays
+from latens.data import implied, weekdays
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
-from latens.data.equations import broken_by, numbers
 from latens.data.inapplicable import found_in
 from latens.data.ordered import broken_in, pending_in
 from latens.data.ordered import found_in as ordered_in
-from latens.data.rules import numbers_of
+from latens.data.rules import broken_rules
 from latens.data.sparse import columns_of
 
 FEW_ROWS = 100
@@ -64,60 +63,76 @@ NEXT, NEXT_SHARE = 50, 5
 """Values next to a gap by which its tail is known: so many, or a fifth of that side where this is more."""
 
 
+class Suspicion(NamedTuple):
+    """What may not mean what it says, and where."""
+
+    words: str
+    columns: tuple[str, ...] = ()  # one of them is wrong in each of the rows
+    rows: np.ndarray | None = None
+
+
 def suspicions(dataset: Dataset) -> list[str]:
     """Say what of a table with named columns may not mean what it says."""
+    return [one.words for one in suspected(dataset)]
+
+
+def suspected(dataset: Dataset) -> list[Suspicion]:
+    """Find what of a table with named columns may not mean what it says, with the rows that hold it."""
     schema = dataset.schema
     if schema.columns is None or len(schema.columns) > MOST_COLUMNS:
         return []
-    found = []
+    found: list[Suspicion] = []
+    say = lambda *words: found.extend(map(Suspicion, words))  # noqa: E731
     empty = 0 if dataset.mask is None else int(np.count_nonzero(~dataset.mask.any(axis=1)))
     if empty:
-        found.append(f"{empty} rows have no cell at all: they change nothing, and may be left out.")
+        say(f"{empty} rows have no cell at all: they change nothing, and may be left out.")
     if len(dataset) < FEW_ROWS:
-        found.append(
+        say(
             f"Only {len(dataset)} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
             "IsolationForest and random forests of scikit-learn) are safer."
         )
-    found += [
-        f"Column {rule.column!r} is empty in all {rule.rows} rows where {rule.other!r} is {rule.name!r}, and hardly "
-        "elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it empty."
-        for rule in found_in(dataset)
-    ]
-    exact, rated = numbers_of(dataset)
-    x, mask = dataset.x, dataset.mask
-    cells = numbers(x, schema, mask, dataset.outside) if exact else None
+    say(
+        *(
+            f"Column {rule.column!r} is empty in all {rule.rows} rows where {rule.other!r} is {rule.name!r}, and "
+            "hardly elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it "
+            "empty."
+            for rule in found_in(dataset)
+        )
+    )
     names = [column.name for column in schema.columns]
-    broken = [(one, broken_by(one, names, cells)) for one in exact if cells is not None]
-    broken += [(one, rates.broken_in(one, schema, x, mask, dataset.outside)) for one in rated]
-    broken += [(one, implied.broken_in([one], schema, x, mask)) for one in implied.found_in(dataset) if one.broken]
-    for one, wrong in broken:
-        rows = rows_in_words(dataset, np.flatnonzero(wrong))
-        look = f", and not in {one.broken}: {LOOK} {rows}" if one.broken else ""
-        found.append(f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it.")
+    for one, wrong in broken_rules(dataset):
+        if not one.broken and isinstance(one, implied.Implied):
+            continue
+        rows = np.flatnonzero(wrong)
+        look = f", and not in {one.broken}: {LOOK} {rows_in_words(dataset, rows)}" if one.broken else ""
+        words = f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it."
+        found.append(Suspicion(words, (one.target, *one.columns), rows))
     swapped = {name for pair in ordered_in(dataset) if pair.broken for name in (pair.first, pair.second)}
     for pair in ordered_in(dataset):
         if pair.broken:
-            rows = rows_in_words(dataset, np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask)))
-            found.append(
+            rows = np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask))
+            words = (
                 f"{pair.first!r} lies after {pair.second!r} in {pair.broken} of the {pair.rows} rows that have both: "
-                f"{LOOK} {rows}."
+                f"{LOOK} {rows_in_words(dataset, rows)}."
             )
+            found.append(Suspicion(words, (pair.second, pair.first), rows))
     for rule in weekdays.found_in(dataset):
         if rule.broken:
-            wrong = weekdays.broken_in([rule], schema, dataset.x, dataset.mask).any(axis=1)
-            rows = rows_in_words(dataset, np.flatnonzero(wrong))
-            found.append(f"{rule.words} in {rule.broken} of {rule.rows} rows alone: {LOOK} {rows}.")
-    found += [
-        f"Column {rule.second!r} is empty in {rule.rows} rows that began late, by {rule.first!r}, and seldom in the "
-        "others: it may not have come yet. `latens impute` leaves it empty there."
-        for rule in pending_in(dataset)
-    ]
+            wrong = weekdays.broken_in([rule], schema, dataset.x, dataset.mask)
+            rows = np.flatnonzero(wrong.any(axis=1))
+            words = f"{rule.words} in {rule.broken} of {rule.rows} rows alone: {LOOK} {rows_in_words(dataset, rows)}."
+            found.append(Suspicion(words, tuple(names[k] for k in np.flatnonzero(wrong.any(axis=0))), rows))
+    say(
+        *(
+            f"Column {rule.second!r} is empty in {rule.rows} rows that began late, by {rule.first!r}, and seldom in "
+            "the others: it may not have come yet. `latens impute` leaves it empty there."
+            for rule in pending_in(dataset)
+        )
+    )
     same: dict[str, str] = {}
     for name in names:
         if (other := same.setdefault(" ".join(name.lower().split()), name)) != name:
-            found.append(
-                f"Columns {other!r} and {name!r} differ in case or blanks alone: if they are one, leave one out."
-            )
+            say(f"Columns {other!r} and {name!r} differ in case or blanks alone: if they are one, leave one out.")
     if dataset.cells:
         return found  # the zeros of a gene lie far from all else, and mean what they say
     for i, (column, stored) in enumerate(zip(schema.columns, columns_of(dataset.x))):
@@ -126,7 +141,7 @@ def suspicions(dataset: Dataset) -> list[str]:
         every = stored[shown]
         step = 1 + len(every) // MOST_ROWS
         cells = every[::step].astype(np.float64)
-        found += _roles(column.name, one, every.astype(np.float64), dataset)
+        say(*_roles(column.name, one, every.astype(np.float64), dataset))
         if one is not None and one.named:
             found += _spellings(dataset, i, column.name, one, every)
         else:
@@ -137,21 +152,22 @@ def suspicions(dataset: Dataset) -> list[str]:
                 found.append(_far_out(dataset, i, column.name, one, cells, apart))
             for value in lone:
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
-                rows = rows_in_words(dataset, _rows_of(dataset, i, value, value))
-                found.append(f"Column {column.name!r} holds {words} far from all its other values: {LOOK} {rows}.")
+                rows = _rows_of(dataset, i, value, value)
+                words = f"Column {column.name!r} holds {words} far from all its other values: {LOOK}"
+                found.append(Suspicion(f"{words} {rows_in_words(dataset, rows)}.", (column.name,), rows))
             for value in far_values(cells):
                 if one is not None and column.name in swapped and one.low + value * one.step < 0:
                     continue  # before the date that it follows, which is told above
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 count = int(np.count_nonzero(every == value))
-                found.append(
+                words = (
                     f"Column {column.name!r} holds {words} in {count} rows, far from its other values: if it stands "
                     "for a missing value, leave those cells empty."
                 )
+                found.append(Suspicion(words, (column.name,), _rows_of(dataset, i, value, value)))
         if dataset.label is not None and tells_label(cells, dataset.label[shown][::step]):
-            found.append(
-                f"Column {column.name!r} tells the label of every row: leave it out if it is known only with the label."
-            )
+            words = f"Column {column.name!r} tells the label of every row"
+            say(f"{words}: leave it out if it is known only with the label.")
     return found
 
 
@@ -180,7 +196,7 @@ def _roles(name: str, one: ColumnType | None, values: np.ndarray, dataset: Datas
     return []
 
 
-def _spellings(dataset: Dataset, place: int, name: str, one: ColumnType, codes: np.ndarray) -> list[str]:
+def _spellings(dataset: Dataset, place: int, name: str, one: ColumnType, codes: np.ndarray) -> list[Suspicion]:
     """Say which names of a column differ in case or blanks alone or are misspelt, the frequent one first."""
     counts = np.bincount(codes.astype(np.int64), minlength=len(one.values))
     same: dict[str, list[int]] = {}
@@ -190,17 +206,19 @@ def _spellings(dataset: Dataset, place: int, name: str, one: ColumnType, codes: 
     for first, *others in same.values():
         for other in others:
             rows = "1 row" if counts[other] == 1 else f"{counts[other]} rows"
-            found.append(
+            words = (
                 f"Column {name!r} holds {one.values[first]!r} and {one.values[other]!r} ({rows}), which differ in case "
                 "or blanks alone: if they are one, write them alike."
             )
+            found.append(Suspicion(words))
     rare = misspelt(one.values, counts) if len(one.values) <= MOST_NAMES else []
     for first, other in rare:
-        rows = rows_in_words(dataset, _rows_of(dataset, place, other, other))
-        found.append(
-            f"Column {name!r} holds {one.values[other]!r} ({rows}), a letter away from {one.values[first]!r} "
-            f"({counts[first]:,} rows): if it is misspelt, write it alike."
+        rows = _rows_of(dataset, place, other, other)
+        words = (
+            f"Column {name!r} holds {one.values[other]!r} ({rows_in_words(dataset, rows)}), a letter away from "
+            f"{one.values[first]!r} ({counts[first]:,} rows): if it is misspelt, write it alike."
         )
+        found.append(Suspicion(words, (name,), rows))
     return found[:MOST_SPELLINGS]
 
 
@@ -254,16 +272,14 @@ def _rows_of(dataset: Dataset, column: int, low: float, high: float) -> np.ndarr
 
 def _far_out(
     dataset: Dataset, place: int, name: str, one: ColumnType | None, cells: np.ndarray, apart: list[float]
-) -> str:
+) -> Suspicion:
     """Say which values of a column lie together far from all others."""
     others = cells[(cells < apart[0]) | (cells > apart[-1])]
     ends = np.array([apart[0], apart[-1], others.min(), others.max()])
     low, high, least, most = [f"{end:g}" for end in ends.tolist()] if one is None else one.texts(ends)
     rows = _rows_of(dataset, place, apart[0], apart[-1])
-    return (
-        f"Column {name!r} holds {low} to {high} in {len(rows)} rows, far from its other values, {least} to {most}: "
-        f"{LOOK} {rows_in_words(dataset, rows)}."
-    )
+    words = f"Column {name!r} holds {low} to {high} in {len(rows)} rows, far from its other values, {least} to {most}"
+    return Suspicion(f"{words}: {LOOK} {rows_in_words(dataset, rows)}.", (name,), rows)
 
 
 def far_group(values: Shaped[np.ndarray, " n"]) -> list[float]:

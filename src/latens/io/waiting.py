@@ -1,13 +1,15 @@
-"""A line on a terminal that says what a command is at, once it has been silent for a while."""
+"""What a silent command is at: a line on a terminal, elsewhere lines further and further apart."""
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 SILENCE, EVERY = 1.5, 0.25
 """Seconds without a word before the line appears, and between two of its states."""
+FIRST, MOST = 15.0, 60.0
+"""Seconds before the first line elsewhere, and between two of them at the most: each wait is twice the last."""
 CLEAR = "\r\x1b[2K"
 _shown: "Waiting | None" = None
 
@@ -15,8 +17,10 @@ _shown: "Waiting | None" = None
 class Waiting:
     """The line of one command: its name, what it is at, how far, and for how long."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.at, self.done, self.total, self.pauses = name, "", 0, 0, 0
+    def __init__(self, name: str, say: Callable[["Waiting", float], object] | None = None) -> None:
+        # say: says a line of its own where there is no terminal to draw on.
+        self.name, self.at, self.done, self.total, self.of, self.pauses = name, "", 0, 0, "rows", 0
+        self.say, self.wait = say, FIRST
         self.since = self.heard = self.begun = self.last = time.monotonic()
         self._drawn, self._lock, self._over = False, threading.RLock(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="latens-waiting")
@@ -37,7 +41,7 @@ class Waiting:
         """The line at a time, in seconds of `time.monotonic`."""
         # Rows that are all done say nothing of what goes on behind them.
         open_rows = self.total and self.done < self.total
-        parts = [self.name, self.at, f"{self.done:,} of {self.total:,} rows" if open_rows else ""]
+        parts = [self.name, self.at, f"{self.done:,} of {self.total:,} {self.of}" if open_rows else ""]
         left = self.left(now)
         more = "" if left is None else f", about {clock_text(left)} left"
         return f"{': '.join(part for part in parts if part)}, {clock_text(now - self.since)}{more}"[:79]
@@ -60,9 +64,14 @@ class Waiting:
     def draw(self, now: float) -> None:
         """Draw the line where there was silence long enough."""
         with self._lock:
-            if not self.pauses and not self._over.is_set() and now - self.heard >= SILENCE:
+            if self.pauses or self._over.is_set() or now - self.heard < (SILENCE if self.say is None else self.wait):
+                return
+            if self.say is None:
                 self._drawn = True
                 self._write(CLEAR + self.text(now))
+            else:
+                self.heard, self.wait = now, min(2 * self.wait, MOST)
+                self.say(self, now)
 
     def _run(self) -> None:
         while not self._over.wait(EVERY):
@@ -85,13 +94,13 @@ def doing(what: str) -> None:
         _shown.at, _shown.done, _shown.total = what, 0, 0
 
 
-def reached(done: int, total: int) -> None:
-    """Say how many rows are done, of how many."""
+def reached(done: int, total: int, of: str = "rows") -> None:
+    """Say how many rows, or other things, are done, of how many."""
     if _shown is not None:
         _shown.last = time.monotonic()
         if not done or total != _shown.total:
             _shown.begun = _shown.last
-        _shown.done, _shown.total = done, total
+        _shown.done, _shown.total, _shown.of = done, total, of
 
 
 def clear() -> None:

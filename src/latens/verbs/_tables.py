@@ -72,6 +72,19 @@ def table_as_written(
     return table
 
 
+def left_empty(
+    data: Dataset, cells: Shaped[np.ndarray, "n columns"], path: Path, options: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The columns of a mixed table as they were written, with some cells empty."""
+    table = table_as_written(data, data.x, np.zeros(cells.shape, bool), path, path, options)
+    for name, gone in zip((column.name for column in data.schema.columns or ()), cells.T):
+        if gone.any():
+            column, kind = table[name], table[name].dtype.kind
+            texts = np.array(span_texts(column)) if kind == "m" else column.astype(str) if kind == "M" else column
+            table[name] = np.where(gone, "", texts.astype(object))
+    return table
+
+
 def beside(data: Dataset) -> dict[str, np.ndarray]:
     """Names and labels of the rows, where the data brought some."""
     own = not np.array_equal(data.names, np.arange(len(data)))

@@ -100,6 +100,7 @@ class Detect(Verb):
         yield Would(words, {"out": out, "rows": len(new), "held_out": len(positions)})
         given = {"alpha": self.alpha, "gate": self.top is None and not at.picture}
         given |= {"num_samples": self._draws(at), "seed": self.seed}
+        doing("how surprising the rows are" if self.folds is None else f"training {self.folds} models")
         if self.folds is not None:
             given["folds"] = cross_fitted(at.trained, own, self.folds, seed=self.seed)
         looked = new

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from latens.errors import DataError, LatensError, UsageError
+from latens.io.waiting import doing
 from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws, number, numbered, parts
 
@@ -186,13 +187,16 @@ class Impute(Verb):
             found = evaluation.impute(rows, num_draws=self.draws or 0, num_samples=self.num_samples)
             return _Filled(some, found.mean, found.effective, found.draws, [], 1.0)
         draws = draws_of(at.trained, self.num_samples)
+        doing("what gaps may be")
         shares, effective = conditionals(rows, types, num_samples=draws)
         effective = effective * (self.num_samples / draws)  # one exact draw counts as all
         if self.copula == "auto":
+            doing("asking hidden cells whether a copula helps")
             pool = self._pool(at, types, data.cond)
         gappy = rows_at(data, some)
         shares = within_order(orders, gappy, pooled_shares(pool, shares, gappy, self.seed))
         if self.draws:
+            doing("drawing what is missing")
             drawn = self._drawn(at, pool, gappy, hidden[some], orders)
         mean = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
         return _Filled(some, mean, effective, drawn, shares, pool.weight)

@@ -335,25 +335,25 @@ class Verb(Request, kw_only=True):
     run: Run
 
 
-def out_path(out: str, endings: Sequence[str], inputs: Sequence[Any]) -> Path:
+def out_path(out: str, endings: Sequence[str], inputs: Sequence[Any], flag: str = "--out") -> Path:
     """The file of a result, or a UsageError."""
     if not out and not endings:
-        raise UsageError("is missing: it says where the files go.", where="--out", fix="Add --out FOLDER.")
+        raise UsageError("is missing: it says where the files go.", where=flag, fix=f"Add {flag} FOLDER.")
     listed = ", ".join(endings)
     if not out:
-        fix = f"Add --out FILE, with one of: {listed}."
-        raise UsageError("is missing: it says where the result goes.", where="--out", fix=fix)
+        fix = f"Add {flag} FILE, with one of: {listed}."
+        raise UsageError("is missing: it says where the result goes.", where=flag, fix=fix)
     path = Path(out)
     if not endings:
         return path
     if path.suffix.lower() not in endings:
         what = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
-        raise UsageError(f"{path.name!r} {what}.", where="--out", fix=f"Use one of: {listed}.")
+        raise UsageError(f"{path.name!r} {what}.", where=flag, fix=f"Use one of: {listed}.")
     if path.is_dir():
-        raise UsageError("this is a folder.", where=f"--out {path}", fix="Give the name of a file.")
+        raise UsageError("this is a folder.", where=f"{flag} {path}", fix="Give the name of a file.")
     for name in inputs:
         if isinstance(name, str) and os.path.exists(name) and path.exists() and os.path.samefile(name, path):
-            raise UsageError("this would overwrite the input.", where=f"--out {path}", fix="Choose another name.")
+            raise UsageError("this would overwrite the input.", where=f"{flag} {path}", fix="Choose another name.")
     return path
 
 

@@ -13,6 +13,7 @@ from latens import evaluation
 from latens.data import TEST, TRAIN, VALIDATION, Dataset
 from latens.errors import DataError
 from latens.evaluation.impute import log_observed
+from latens.io.waiting import reached
 from latens.typing import Key
 from latens.workflow.cells import draws_of, strange_cells, tails
 from latens.workflow.complexity import are_pictures, detail
@@ -142,6 +143,7 @@ def cross_fitted(trained: TrainedModel, data: Dataset, folds: int, *, seed: int 
         split = np.where(which == k, TEST, np.where(data.split == VALIDATION, VALIDATION, TRAIN)).astype(np.uint8)
         part = replace(data, split=split, schema=trained.schema)
         found.append((train(prepare(trained.config, part))[0], np.flatnonzero(which == k)))
+        reached(k + 1, folds, "models")
     return found
 
 

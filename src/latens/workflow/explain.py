@@ -14,6 +14,7 @@ from latens.data.conditions import Conditions
 from latens.errors import ConfigError, nearest
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.conditional import shares_given
+from latens.io.waiting import doing, reached
 from latens.workflow.cells import typed_columns
 from latens.workflow.trained import TrainedModel
 
@@ -49,10 +50,12 @@ def explain(
     types, names, at = target_of(trained, target)
     first, last = ranges_of(types[at])
     tables: list[list[np.ndarray]] = []
+    doing(f"what each column says about {target}")
     groups = np.searchsorted(types[at].firsts, first)
     for repeat in range(REPEATS):
         of = partial(_shares, trained, types, at, effective)
         mass = np.add.reduceat(of((-np.inf, np.inf), (seed, repeat, 0))[at], groups)
+        reached(repeat, REPEATS, "repeats")
         given = [of(ends, (seed, repeat, 1 + g)) for g, ends in enumerate(zip(first.tolist(), last.tolist()))]
         tables.append([mass[:, None] * np.array([one[j] for one in given]) for j in range(len(types))])
     told = [(names[j], _over([one[j] for one in tables])) for j in range(len(types)) if j != at]

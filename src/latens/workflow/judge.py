@@ -100,6 +100,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
         "left_out": list(dict.fromkeys(left_out)),
         "seed": seed,
     }
+    doing("comparing columns")
     mean_trend = lambda a, b: float(trends(a, b)[1].mean()) if len(truth.names) > 1 else 1.0  # noqa: E731
     for name, statistic in (("shape", lambda a, b: float(shapes(a, b).mean())), ("trend", mean_trend)):
         found[name] = _with_error(with_error(statistic, truth, made, seed))
@@ -107,7 +108,6 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
             found[name]["new_rows"] = _with_error(with_error(statistic, truth, new, seed))
             # Fewer rows differ more by chance: new rows are held against as many synthetic ones.
             found[name]["as_many"] = statistic(truth, made.at_most(len(new.x), seed))
-    doing("comparing columns")
     each = shapes(truth, made)
     found["worst_columns"] = [{"column": truth.names[i], "shape": float(each[i])} for i in np.argsort(each)[:WORST]]
     pairs, values = trends(truth, made) if len(truth.names) > 1 else ([], np.zeros(0))

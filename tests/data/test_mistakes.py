@@ -1,0 +1,141 @@
+"""Which cell of a row is wrong: named exactly where one mistake was planted, none where there is none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.cli.main import main
+from latens.data import mistakes
+from latens.data.mistakes import mistaken
+
+BREEDS = {"Labrador": "dog", "Poodle": "dog", "Siamese": "cat", "Persian": "cat", "Lop": "rabbit"}
+
+
+def visits(n: int = 900, seed: int = 0) -> pd.DataFrame:
+    """Bills with sums, a rate that a name gives, a part of a total that many lack, and names that others say."""
+    rng = np.random.default_rng(seed)
+    breed, vet, insured = rng.choice(list(BREEDS), n), rng.choice(["Hale", "Ortiz"], n), rng.choice(["no", "yes"], n)
+    minutes = rng.integers(2, 12, n) * 5
+    fee = np.round(minutes * np.where(vet == "Hale", 2.4, 2.1), 2)
+    medicine = np.round(rng.gamma(2.0, 20.0, n), 2)
+    total = np.round(fee + medicine, 2)
+    covered = np.round(np.where(insured == "yes", 0.8, 0.0) * total, 2)
+    return pd.DataFrame(
+        {
+            "species": [BREEDS[one] for one in breed],
+            "breed": breed,
+            "weight": np.round(np.exp(rng.normal(2.0, 0.4, n)), 2),
+            "vet": vet,
+            "minutes": minutes,
+            "fee": fee,
+            "medicine": medicine,
+            "total": total,
+            "insured": insured,
+            "covered": covered,
+            "due": np.round(total - covered, 2),
+        }
+    )
+
+
+def plant(frame: pd.DataFrame, count: int, seed: int = 1) -> dict[int, str]:
+    """Make mistakes of seven kinds in rows of their own; give the column that is wrong in each."""
+    rng, wrong = np.random.default_rng(seed), {}
+    cats = np.flatnonzero((frame["species"] == "cat").to_numpy())
+    plain = np.flatnonzero((frame["insured"] == "no").to_numpy())
+    free = lambda rows: rng.choice([row for row in rows if row not in wrong], count, replace=False).tolist()  # noqa: E731
+    every = range(len(frame))
+    for row in free(every):
+        frame.loc[row, "total"], wrong[row] = frame.loc[row, "total"] + 100.0, "total"
+    for row in free(every):
+        frame.loc[row, "weight"], wrong[row] = frame.loc[row, "weight"] * 1000.0, "weight"
+    for row in free(every):
+        frame.loc[row, "minutes"], wrong[row] = frame.loc[row, "minutes"] * 60, "minutes"
+    for row in free(cats):
+        frame.loc[row, "species"], wrong[row] = "dog", "species"
+    for row in free(plain):  # the sum is kept with what was paid: the name is what does not fit
+        paid = round(0.8 * frame.loc[row, "total"], 2)
+        frame.loc[row, "covered"], frame.loc[row, "due"] = paid, round(frame.loc[row, "total"] - paid, 2)
+        wrong[row] = "insured"
+    for row in free(np.flatnonzero((frame["breed"] == "Labrador").to_numpy())):
+        frame.loc[row, "breed"], wrong[row] = "Labardor", "breed"
+    return wrong
+
+
+def named(frame: pd.DataFrame) -> dict[int, list[str]]:
+    data = latens.load_data(frame, label="none")
+    cells = mistaken(data)
+    names = [column.name for column in data.schema.columns or ()]
+    return {row: [names[k] for k in np.flatnonzero(cells[row])] for row in np.flatnonzero(cells.any(axis=1)).tolist()}
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_each_planted_cell_is_named_and_no_other(count: int, seed: int) -> None:
+    frame = visits(seed=seed)
+    wrong = plant(frame, count, seed)
+    assert named(frame) == {row: [name] for row, name in sorted(wrong.items())}
+
+
+def test_the_order_of_rows_and_of_columns_changes_nothing() -> None:
+    frame = visits()
+    wrong = plant(frame, 2)
+    mixed = frame.sample(frac=1.0, random_state=3)
+    back = np.asarray(mixed.index)
+    found = named(mixed[sorted(frame.columns)].reset_index(drop=True))
+    assert {int(back[row]): columns for row, columns in found.items()} == {row: [name] for row, name in wrong.items()}
+
+
+def test_a_number_far_out_is_blamed_before_the_target_of_a_rule() -> None:
+    frame = visits()[["vet", "minutes", "fee"]]
+    frame.loc[7, "minutes"] *= 60
+    frame.loc[8, "fee"] += 3.0
+    assert named(frame) == {7: ["minutes"], 8: ["fee"]}
+
+
+def test_a_wrong_cell_explains_the_rules_that_it_breaks() -> None:
+    frame = visits()
+    frame.loc[4, "medicine"] = 90_000.0  # far from all others, and so no sum holds
+    assert named(frame) == {4: ["medicine"]}
+
+
+def test_of_two_dates_in_the_wrong_order_the_later_one_is_blamed() -> None:
+    rng = np.random.default_rng(0)
+    first = np.datetime64("2024-01-01") + rng.integers(0, 300, 500)
+    second = first + rng.integers(0, 40, 500)
+    second[[30, 60]] = first[[30, 60]] - 9
+    frame = pd.DataFrame({"sent": first, "paid": second, "kind": rng.choice(["a", "b"], 500)})
+    assert named(frame) == {30: ["paid"], 60: ["paid"]}
+
+
+def test_the_share_of_the_cells_that_lie_as_far_out() -> None:
+    column = np.array([5.0, 1.0, 2.0, 2.0, 9.0])
+    np.testing.assert_allclose(mistakes._tail(column), [0.4, 0.2, 0.6, 0.6, 0.2])
+    np.testing.assert_allclose(mistakes._tail(-column), mistakes._tail(column))
+
+
+def test_the_clean_file_is_the_old_one_but_for_these_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = visits(500)
+    wrong = plant(frame, 1)
+    source, clean = tmp_path / "visits.csv", tmp_path / "clean.csv"
+    frame.to_csv(source, index=False, sep=";", decimal=",")
+    assert main(["check", str(source), "--clean", str(clean), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {one["line"] - 2: one["column"] for one in told["mistakes"]} == wrong
+    before, after = (path.read_text().splitlines() for path in (source, clean))
+    names = before[0].split(";")
+    for row, (old, new) in enumerate(zip(before[1:], after[1:], strict=True)):
+        cells = old.split(";")
+        if row in wrong:
+            cells[names.index(wrong[row])] = ""
+        assert new == ";".join(cells)
+    assert main(["check", str(clean), "--quiet"]) == 0
+    assert "look at" not in capsys.readouterr().out
+    assert main(["check", str(source), "--clean", str(source)]) == 2
+    assert "--clean" in capsys.readouterr().err
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32))
+    assert main(["check", str(tmp_path / "x.npy"), "--clean", str(clean)]) == 2
+    assert "only of such a table" in capsys.readouterr().err
