@@ -58,7 +58,7 @@ def test_the_table_begins_with_the_oddest(latens: Callable[..., Result]) -> None
     assert all(told.err.count(f"row {one['row']}\n") == 1 for one in found)
     listed = told.err.split("Oddest (--out odd.png shows them):\n")[1].splitlines()[:3]
     assert listed == [f"  row {one['row']}" for one in found[:3]]
-    assert "None is flagged: 7 usual pictures are too few to be sure of single ones." in told.err
+    assert "Look at these yourself: 7 usual pictures are too few to be sure of single ones." in told.err
     assert "--folds" not in told.err  # rows of another file are compared with already
     # Seven of the 30 others did not train it: 1 / 8, and 30 / 8 / 0.3, rounded up.
     assert "the smallest p-value that these can show is 0.12\n" in told.err
@@ -66,7 +66,7 @@ def test_the_table_begins_with_the_oddest(latens: Callable[..., Result]) -> None
     assert [line.startswith("  row ") for line in many.splitlines()[:11]] == [True] * 10 + [False]
     own = latens("detect", "pretrained:digits-16d", "new.npy", "--top", 3, "--out", "odd.csv").err
     unsure = " usual pictures are too few to be sure of single ones (--folds 5 compares with all pictures of the run)."
-    assert (unsure in own) == ("None is flagged" in own)
+    assert (unsure in own) == ("Look at these yourself" in own)
     more = latens(*WORDS, "--alpha", 0.3, "--out", "odd.csv").err
     assert "the smallest p-value that these can show is 0.12: of 30 rows at least 13 must have it" in more
 

@@ -3,45 +3,69 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from latens.data.dataset import Dataset
+from latens.data.equations import numbers
+from latens.data.rates import Rate
+from latens.data.relations import Relation, relations_in
 from latens.data.rules import broken_rules
 from latens.data.sparse import columns_of
-from latens.data.suspects import Suspicion, suspected
+from latens.data.suspects import Suspicion, suspected, unlike
 
-FAR_OUT = 0.01
-"""Share of a column's numbers that lie as far out as one that is blamed before the target of a rule."""
+FAR_OUT, LOOSE = 0.01, 0.25
+"""Share of a column's numbers that lie as far out as one that is blamed before the target of a rule; how much a kept
+relation that is not exact counts beside a rule."""
 
 
 def mistaken(data: Dataset, found: Sequence[Suspicion] | None = None) -> Bool[np.ndarray, "n columns"]:
     """Find the cells that are wrong, of several in a row the one that explains most."""
-    # A column that stands alone in what is said is wrong itself, and explains what else is broken in its row. Else each
-    # broken rule blames the column that is in most broken rules and fewest kept ones; of several one that lies far out,
-    # else the target. Source: de Kleer & Williams (1987), "Diagnosing multiple faults", for single faults.
+    # A column that stands alone in what is said is wrong itself, and explains what else is broken in its row. Else the
+    # one is wrong that is in most broken rules and fewest kept ones; of several one that lies far out, else the target.
+    # Source: de Kleer & Williams (1987), "Diagnosing multiple faults", with single faults first.
     found = suspected(data) if found is None else found
     names = [column.name for column in data.schema.columns or ()]
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     wrong = np.zeros(data.x.shape, bool)
+    broken: dict[int, list[list[int]]] = {}
     for one in found:
-        if len(one.columns) == 1 and one.rows is not None:
-            wrong[one.rows, names.index(one.columns[0])] = True
-    score = np.zeros(data.x.shape)
-    for rule, broken in broken_rules(data) if any(len(one.columns) > 1 for one in found) else ():
-        at = [names.index(name) for name in (rule.target, *rule.columns)]
-        held = shown[:, at].all(axis=1) & ~broken
-        score[:, at] += np.where(broken, 1.0, np.where(held, -1.0, 0.0))[:, None]
-    alone, far = wrong.copy(), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)
-    numbers = np.array([one is None or not one.named for one in data.schema.types or [None] * len(names)])
-    for one in found:
-        at = np.array([names.index(name) for name in dict.fromkeys(one.columns)], int)
-        for row in () if len(at) < 2 or one.rows is None else one.rows.tolist():
-            if alone[row, at].any():
-                continue
+        at = [names.index(name) for name in dict.fromkeys(one.columns)]
+        for row in () if one.rows is None else one.rows.tolist():
+            if len(at) == 1:
+                wrong[row, at] = True
+            else:
+                broken.setdefault(row, []).append(at)
+    if not broken:
+        return wrong & shown
+    score, far = _score(data, shown), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)
+    plain = np.array([one is None or not one.named for one in data.schema.types or [None] * len(names)])
+    for row, rules in broken.items():
+        left = [at for at in rules if not wrong[row, at].any()]
+        while left:
+            at = np.array(list(dict.fromkeys(k for one in left for k in one)))
             most = at[score[row, at] == score[row, at].max()]
-            outer = most[numbers[most] & (far[row, most] <= FAR_OUT)]
-            wrong[row, outer[np.argmin(far[row, outer])] if len(outer) else most[0]] = True
+            outer = most[plain[most] & (far[row, most] <= FAR_OUT)]
+            blamed = outer[np.argmin(far[row, outer])] if len(outer) else most[0]
+            wrong[row, blamed] = True
+            left = [at for at in left if blamed not in at]
     return wrong & shown
+
+
+def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> Float[np.ndarray, "n columns"]:
+    """In how many more rules that are broken in its row than in kept ones a cell is."""
+    names, score = [column.name for column in data.schema.columns or ()], np.zeros(shown.shape)
+    every = {frozenset((one.target, *one.columns)): (one, wrong) for one, wrong in broken_rules(data)}
+    for relation in relations_in(data):  # of a pair that tell each other once
+        every.setdefault(frozenset((relation.target, *relation.columns)), (relation, unlike(relation)))
+    for columns, (rule, wrong) in every.items():
+        held = shown[:, [names.index(name) for name in columns]].all(axis=1) & ~wrong
+        for name in columns:
+            k, kept = names.index(name), held
+            if isinstance(rule, Rate) and name == rule.base:  # nothing is a part of any number
+                cells = numbers(data.x, data.schema, data.mask, data.outside)
+                kept = held & (cells[:, names.index(rule.target)] != 0)
+            score[:, k] += np.where(wrong, 1.0, np.where(kept, -LOOSE if isinstance(rule, Relation) else -1.0, 0.0))
+    return score
 
 
 def _tail(column: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from latens.data import implied, weekdays
 from latens.data.columns import ColumnType
@@ -14,6 +14,7 @@ from latens.data.dataset import Dataset
 from latens.data.inapplicable import found_in
 from latens.data.ordered import broken_in, pending_in
 from latens.data.ordered import found_in as ordered_in
+from latens.data.relations import Relation, relations_in
 from latens.data.rules import broken_rules
 from latens.data.sparse import columns_of
 
@@ -36,6 +37,8 @@ ENDED, TIES = 5.0, 3
 SLIP_LENGTH, SLIP_SHARE, SWAP_LENGTH, SWAP_SHARE = 5, 0.02, 4, 0.05
 """Letters that a name has at least which may be misspelt, and how often it is so at most, beside the right one; fewer
 and more often where two letters changed places, as hardly any two names differ so."""
+UNLIKE, UNLIKE_SHARE = 6.0, 0.02
+"""Widths from which on a number is far from what others say of it, and the share of such rows at the most."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
 
@@ -168,7 +171,34 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
         if dataset.label is not None and tells_label(cells, dataset.label[shown][::step]):
             words = f"Column {column.name!r} tells the label of every row"
             say(f"{words}: leave it out if it is known only with the label.")
-    return found
+    return found + _unlike_others(dataset, found)
+
+
+def unlike(relation: Relation) -> Bool[np.ndarray, " n"]:
+    """The rows whose number lies far from what others say of it."""
+    off = np.nan_to_num(relation.off)
+    return np.isin(off, far_group(off, UNLIKE_SHARE) + lone_values(off)) & (np.abs(off) > UNLIKE)
+
+
+def _unlike_others(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspicion]:
+    """Say which numbers lie far from what others say of them, in rows of which nothing else is said."""
+    names = [column.name for column in dataset.schema.columns or ()]
+    told = np.zeros(dataset.x.shape, bool)
+    for one in found:
+        if one.rows is not None:
+            told[np.ix_(one.rows, [names.index(name) for name in one.columns])] = True
+    made = []
+    for relation in relations_in(dataset):
+        at = [names.index(name) for name in (relation.target, *relation.columns)]
+        rows = np.flatnonzero(unlike(relation) & ~told[:, at].any(axis=1))
+        if len(rows):
+            by = " and ".join(repr(name) for name in relation.columns)
+            what = f"Column {relation.target!r} lies far from what {by} {'say' if ' and ' in by else 'says'} of it in"
+            words = (
+                f"{what} {'1 row' if len(rows) == 1 else f'{len(rows)} rows'}: {LOOK} {rows_in_words(dataset, rows)}."
+            )
+            made.append(Suspicion(words, (relation.target, *relation.columns), rows))
+    return made
 
 
 def _roles(name: str, one: ColumnType | None, values: np.ndarray, dataset: Dataset) -> list[str]:
@@ -282,7 +312,7 @@ def _far_out(
     return Suspicion(f"{words}: {LOOK} {rows_in_words(dataset, rows)}.", (name,), rows)
 
 
-def far_group(values: Shaped[np.ndarray, " n"]) -> list[float]:
+def far_group(values: Shaped[np.ndarray, " n"], share: float = FAR_SHARE) -> list[float]:
     """Find the different values that lie together at one end of a column, beyond a gap that its tail does not have."""
     # Source: Renyi (1953): in a tail like a power law, k log(x_k / x_{k+1}) of the k-th largest value are exponential
     # and have one mean; x is counted from the median. A gap is told that is `FAR_RARE` times that mean of the values
@@ -291,19 +321,19 @@ def far_group(values: Shaped[np.ndarray, " n"]) -> list[float]:
     # returns: these values, rising; none where there is no such gap.
     if len(values) < FEW_ROWS:
         return []
-    apart = _beyond_gap(values)
+    apart = _beyond_gap(values, share)
     if not apart.any() and values.min() > 0:
-        apart = _beyond_gap(np.log(values), 1.0)
+        apart = _beyond_gap(np.log(values), share, 1.0)
     return np.unique(values[apart]).tolist()
 
 
-def _beyond_gap(values: Shaped[np.ndarray, " n"], times: float = FAR_TIMES) -> Shaped[np.ndarray, " n"]:
+def _beyond_gap(values: Shaped[np.ndarray, " n"], share: float, times: float = FAR_TIMES) -> Shaped[np.ndarray, " n"]:
     """Say which values lie beyond the last gap of a column."""
     middle, found = float(np.median(values)), np.zeros(len(values), bool)
     for sign in (1.0, -1.0):
         far = np.sort(sign * (values - middle))[::-1]
         far = far[: int(np.count_nonzero(far > 0))]
-        most = min(int(FAR_SHARE * len(values)), len(far) - 2)
+        most = min(int(share * len(values)), len(far) - 2)
         if most < 2:
             continue
         spacings = np.arange(1, len(far)) * np.diff(-np.log(far))

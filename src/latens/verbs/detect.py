@@ -223,7 +223,7 @@ class Detect(Verb):
             few = f"{found.calibration:,} usual {rows} are too few to be sure of single ones"
             compares = f"--folds {FOLDS} compares with all {rows} of the run{takes}"
             more = "" if self.folds or self.held_out else f" ({compares})"
-            plain.append(f"None is flagged: {few}{more}.")
+            plain.append(f"Look at these yourself: {few}{more}.")
         if self.top is None and len(flagged):
             first = f"open {at.out} and sort it by p_value" if at.writes else "--out odd.csv writes every row"
             plain.append(f"Next: {first}.")

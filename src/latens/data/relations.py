@@ -1,0 +1,127 @@
+"""Numbers of a table that lie far from what another number, or a name, says of them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from latens.data.dataset import Dataset
+from latens.data.equations import numbers
+
+LEAST_ROWS, MOST_ROWS, MOST_COLUMNS = 100, 5000, 40
+"""Rows that two columns share at least; rows by which a relation is chosen, and columns that are looked at."""
+GROUP, MOST_NAMES = 10, 50
+"""Rows of a name that has a line of its own; names that a column has at the most."""
+LEAST_GAIN = 0.5
+"""How wide a number is around what others say, at the most, as part of how wide it is by itself."""
+BASES = 4
+"""Numbers by which a column is tried, those whose ranks go best with its own."""
+TRIMMED = 4.0
+"""Widths beyond which a row does not bend the line."""
+
+
+class Relation(NamedTuple):
+    """A number that lies along a line of another one, in each group of rows of a name."""
+
+    target: str
+    base: str  # a number; empty where the name alone says it
+    by: str  # a column of names; empty for one line for all rows
+    off: Float[np.ndarray, " n"]  # how many widths the target lies from it; of numbers above 0 their logarithms
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the target is told by."""
+        return tuple(name for name in (self.base, self.by) if name)
+
+
+def relations_in(data: Dataset) -> Iterator[Relation]:
+    """Find for each number of a mixed table the number and the names beside which it is narrowest."""
+    types, names = data.schema.types or (), [column.name for column in data.schema.columns or ()]
+    if len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
+        return
+    cells = numbers(data.x, data.schema, data.mask, data.outside)
+    at = [k for k, one in enumerate(types) if one.kind == "number" and _varied(cells[:, k])][:MOST_COLUMNS]
+    scaled = {k: np.log(cells[:, k]) if np.nanmin(cells[:, k]) > 0 else cells[:, k] for k in at}
+    groups: dict[str, np.ndarray] = {"": np.zeros(len(data), int)}
+    for k, one in enumerate(types):
+        if one.named and 2 <= len(one.values) <= MOST_NAMES and len(groups) <= MOST_COLUMNS:
+            shown = np.ones(len(data), bool) if data.mask is None else np.asarray(data.mask)[:, k]
+            groups[names[k]] = _grouped(np.where(shown, np.asarray(data.x)[:, k], -1).astype(np.int64))
+    some = np.random.default_rng(0).permutation(len(data))[:MOST_ROWS]
+    likely = _likely({k: scaled[k][some] for k in at})
+    for k in at:
+        found: list[tuple[float, int, str]] = []
+        alone = _width(scaled[k][some])
+        for by, group in groups.items():
+            for j in (None, *likely[k]):
+                if j is None and not by:
+                    continue
+                off = _off(scaled[k][some], None if j is None else scaled[j][some], group[some])
+                if np.count_nonzero(np.isfinite(off)) >= 0.5 * len(some):
+                    # A further column has to earn its place.
+                    found.append((_width(off) * (1.0 if j is None or not by else 1.1), -1 if j is None else j, by))
+        if found and (best := min(found))[0] <= LEAST_GAIN * alone:
+            base = None if best[1] < 0 else scaled[best[1]]
+            off = _off(scaled[k], base, groups[best[2]])
+            off /= max(_width(off), 1e-9 * alone)
+            yield Relation(names[k], "" if best[1] < 0 else names[best[1]], best[2], off)
+
+
+def _likely(columns: dict[int, np.ndarray]) -> dict[int, list[int]]:
+    """Of each column those few whose ranks go best with its own."""
+    ranks = {k: np.argsort(np.argsort(np.nan_to_num(one, nan=np.nanmedian(one)))) for k, one in columns.items()}
+    if len(ranks) < 2:
+        return {k: [] for k in ranks}
+    at, alike = list(ranks), np.abs(np.corrcoef(np.stack(list(ranks.values()))))
+    best = np.argsort(-alike, axis=1, kind="stable").tolist()
+    return {k: [at[i] for i in best[place] if i != place][:BASES] for place, k in enumerate(at)}
+
+
+def _varied(column: np.ndarray) -> bool:
+    seen = column[np.isfinite(column)]
+    return len(seen) >= LEAST_ROWS and len(np.unique(seen)) > GROUP
+
+
+def _grouped(codes: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The group of each row: of its name, or of all rare and missing ones together."""
+    counts = np.bincount(codes[codes >= 0], minlength=1)
+    own = (codes >= 0) & (counts[np.maximum(codes, 0)] >= GROUP)
+    return np.where(own, codes + 1, 0)
+
+
+def _width(off: np.ndarray) -> float:
+    """How wide the middle of the numbers is."""
+    seen = off[np.isfinite(off)]
+    return float(np.subtract(*np.quantile(seen, [0.84, 0.16]))) / 2.0 if len(seen) else np.inf
+
+
+def _off(
+    y: Float[np.ndarray, " n"], x: Float[np.ndarray, " n"] | None, group: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """How far numbers lie from the line of their group, which rows far from it do not bend."""
+    made = np.full(len(y), np.nan)
+    both = np.isfinite(y) if x is None else np.isfinite(y) & np.isfinite(x)
+    for one in np.unique(group[both]):
+        rows = np.flatnonzero(both & (group == one))
+        if len(rows) < GROUP:
+            continue
+        made[rows] = y[rows] - np.median(y[rows])
+        if x is None:
+            continue
+        kept = np.ones(len(rows), bool)
+        for _ in range(3):
+            slope, level = _line(x[rows][kept], y[rows][kept])
+            off = y[rows] - level - slope * x[rows]
+            width = np.quantile(np.abs(off), 0.68)
+            kept = np.abs(off) <= TRIMMED * width
+        made[rows] = off - np.median(off)
+    return made
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The least squares of a line: its slope and its level at 0."""
+    middle, mean = x.mean(), y.mean()
+    spread = float(np.sum((x - middle) ** 2))
+    slope = float(np.sum((x - middle) * (y - mean)) / spread) if spread > 0 else 0.0
+    return slope, float(mean - slope * middle)
