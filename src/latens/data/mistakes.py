@@ -1,6 +1,7 @@
 """Which cells of a table are wrong, of the rows in which something that holds elsewhere does not."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -54,7 +55,9 @@ def mistaken(data: Dataset, found: Sequence[Suspicion] | None = None) -> Bool[np
 def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> Float[np.ndarray, "n columns"]:
     """In how many more rules that are broken in its row than in kept ones a cell is."""
     names, score = [column.name for column in data.schema.columns or ()], np.zeros(shown.shape)
-    every = {frozenset((one.target, *one.columns)): (one, wrong) for one, wrong in broken_rules(data)}
+    every: dict[frozenset[str], tuple[Any, np.ndarray]] = {
+        frozenset((one.target, *one.columns)): (one, wrong) for one, wrong in broken_rules(data)
+    }
     for relation in relations_in(data):  # of a pair that tell each other once
         every.setdefault(frozenset((relation.target, *relation.columns)), (relation, unlike(relation)))
     for columns, (rule, wrong) in every.items():

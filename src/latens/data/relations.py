@@ -109,7 +109,7 @@ def _off(
         made[rows] = y[rows] - np.median(y[rows])
         if x is None:
             continue
-        kept = np.ones(len(rows), bool)
+        kept, off = np.ones(len(rows), bool), made[rows]
         for _ in range(3):
             slope, level = _line(x[rows][kept], y[rows][kept])
             off = y[rows] - level - slope * x[rows]

@@ -185,8 +185,8 @@ def _unlike_others(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspici
     names = [column.name for column in dataset.schema.columns or ()]
     told = np.zeros(dataset.x.shape, bool)
     for one in found:
-        if one.rows is not None:
-            told[np.ix_(one.rows, [names.index(name) for name in one.columns])] = True
+        for name in one.columns:
+            told[one.rows, names.index(name)] = True
     made = []
     for relation in relations_in(dataset):
         at = [names.index(name) for name in (relation.target, *relation.columns)]
