@@ -66,7 +66,8 @@ def test_the_rows_whose_mass_was_changed_are_named_over_strengths(times: float, 
     rows = np.sort(np.random.default_rng(seed).choice(middle, 4, replace=False))
     frame.loc[rows, "mass_g"] = (frame.loc[rows, "mass_g"] * times).round(1)
     at = ", ".join(map(str, rows))
-    expected = f"Column 'mass_g' lies far from what 'volume_ml' and 'rock' say of it in 4 rows: look at row {at}."
+    what = ", about 10 times as large" if times == 10.0 else ""
+    expected = f"Column 'mass_g' lies far from what 'volume_ml' and 'rock' say of it in 4 rows{what}: look at row {at}."
     said = told(frame)
     assert (expected in said) is named
     data = latens.load_data(frame, label="none")

@@ -331,17 +331,18 @@ def test_the_rows_that_a_run_held_out_are_the_test(tmp_path, capsys, monkeypatch
     x = people(900, 0)
     written(x, tmp_path / "real.csv")
     written(people(500, 1), tmp_path / "fake.csv")
-    pd.read_csv("real.csv").assign(number=np.arange(900)[::-1] + 5000).to_csv("real.csv", index=False)
+    more = {"number": np.arange(900)[::-1] + 5000, "spare": np.arange(900) % 7}
+    pd.read_csv("real.csv").assign(**more).to_csv("real.csv", index=False)
     fit = ["fit", "real.csv", "--id", "number", "--recipe", "table-mixture", "--epochs", "2", "--out", "run", "--quiet"]
-    assert main(fit) == 0
+    assert main([*fit, "--leave-out", "spare"]) == 0
     capsys.readouterr()
     data = latens.load_data("real.csv", label="none", typed=True, row_id="number")
     files = [written(x[data.subset(split)], tmp_path / f"{split}.csv") for split in ("train", "test")]
-    held, row_id = held_by("run", "real.csv")
-    assert row_id == "number"
-    found, _ = tables_of("real.csv", "fake.csv", held=held, row_id=row_id)
+    held, row_id, unread = held_by("run", "real.csv")
+    assert (row_id, unread) == ("number", ("spare",))
+    found, _ = tables_of("real.csv", "fake.csv", held=held, row_id=row_id, unread=unread)
     pd.read_csv("fake.csv").assign(number=np.arange(500)).to_csv("named.csv", index=False)  # invented ids say nothing
-    named, _ = tables_of("real.csv", "named.csv", held=held, row_id=row_id)
+    named, _ = tables_of("real.csv", "named.csv", held=held, row_id=row_id, unread=unread)
     assert [table.names for table in named] == [table.names for table in found]
     by_files, _ = tables_of(files[0], "fake.csv", files[1])
     for one, other in zip(found, by_files, strict=True):
@@ -359,7 +360,7 @@ def test_a_run_that_held_few_rows_out_is_judged_without_them(tmp_path, capsys, m
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     places = np.arange(400), np.arange(400, 400 + held)
-    monkeypatch.setattr("latens.verbs.judge.held_by", lambda run, real: (places, None))
+    monkeypatch.setattr("latens.verbs.judge.held_by", lambda run, real: (places, None, ()))
     assert main(["judge", *names, "--test", "run"]) == 0
     few = "run held out 48 rows, fewer than the 50 that attacks and utility need: judged without them"
     told = capsys.readouterr()
@@ -412,6 +413,8 @@ def test_gaps_that_one_table_lacks_are_told(capsys, tmp_path):
         "real": 0.0625, "fake": 0.0, "columns": [{"column": "age", "real": 0.25, "fake": 0.0}]
     }  # fmt: skip
     assert judge(names[1], names[1])["gaps"]["columns"] == []
+    back = judge(names[1], names[0], test=names[1])["gaps"]  # gaps of the synthetic rows alone
+    assert back["columns"] == [{"column": "age", "real": 0.0, "fake": 0.25}]
 
 
 def test_both_numbers_of_likeness_say_what_they_are_of():

@@ -88,6 +88,14 @@ def test_numbers_that_come_apart_within_a_name_are_told(r: float, told: bool) ->
         assert [one["real"], one["fake"]] == pytest.approx(ranks, abs=1e-9)
 
 
+@pytest.mark.parametrize(("r", "told"), [(0.998, False), (0.993, False), (0.97, True), (0.9, True)])
+def test_a_tight_relation_that_comes_loose_is_told(r: float, told: bool) -> None:
+    """0.998 and 0.97 are 0.03 apart, and four times as much is left to chance."""
+    for real, fake in ((0.998, r), (r, 0.998)):
+        tables, _ = tables_of(shells(900, 0, real), shells(900, 1, fake))
+        assert [one["columns"] for one in within_names(*tables)] == [["length", "width"]] * told
+
+
 def test_relations_do_not_hang_on_units_order_or_few_gaps() -> None:
     real, fake = shells(1500, 0), shells(1500, 1, 0.4)
     [one] = within_names(*tables_of(real, fake)[0])

@@ -36,6 +36,9 @@ def mistaken(data: Dataset, found: Sequence[Suspicion] | None = None) -> Bool[np
                 wrong[row, at] = True
             else:
                 broken.setdefault(row, []).append(at)
+    for k, one in enumerate(data.schema.types or ()):
+        if one.after is not None:  # the time since a date that is wrong is not wrong itself
+            wrong[:, k] &= ~wrong[:, names.index(one.after.column)]
     if not broken:
         return wrong & shown
     score, far = _score(data, shown), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)

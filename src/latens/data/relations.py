@@ -27,7 +27,9 @@ class Relation(NamedTuple):
     target: str
     base: str  # a number; empty where the name alone says it
     by: str  # a column of names; empty for one line for all rows
-    off: Float[np.ndarray, " n"]  # how many widths the target lies from it; of numbers above 0 their logarithms
+    apart: Float[np.ndarray, " n"]  # how far the target lies from it; of numbers above 0 their logarithms
+    off: Float[np.ndarray, " n"]  # the same in widths of the group
+    logs: bool  # whether it is of logarithms
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -63,9 +65,10 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
                     found.append((_width(off) * (1.0 if j is None or not by else 1.1), -1 if j is None else j, by))
         if found and (best := min(found))[0] <= LEAST_GAIN * alone:
             base = None if best[1] < 0 else scaled[best[1]]
-            off = _off(scaled[k], base, groups[best[2]])
-            off /= max(_width(off), 1e-9 * alone)
-            yield Relation(names[k], "" if best[1] < 0 else names[best[1]], best[2], off)
+            apart = _off(scaled[k], base, groups[best[2]])
+            told = Relation(names[k], "" if best[1] < 0 else names[best[1]], best[2], apart, apart, False)
+            off = _in_widths(apart, groups[best[2]], 1e-9 * alone)
+            yield told._replace(off=off, logs=bool(np.nanmin(cells[:, k]) > 0))
 
 
 def _likely(columns: dict[int, np.ndarray]) -> dict[int, list[int]]:
@@ -94,6 +97,15 @@ def _width(off: np.ndarray) -> float:
     """How wide the middle of the numbers is."""
     seen = off[np.isfinite(off)]
     return float(np.subtract(*np.quantile(seen, [0.84, 0.16]))) / 2.0 if len(seen) else np.inf
+
+
+def _in_widths(apart: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"], least: float) -> Float[np.ndarray, " n"]:
+    """How many widths of their group numbers lie off: letters may vary more than parcels."""
+    width, whole = np.full(len(apart), np.nan), _width(apart)
+    for one in np.unique(group):
+        own = group == one
+        width[own] = max(_width(apart[own]), whole / 3.0, least)
+    return apart / width
 
 
 def _off(

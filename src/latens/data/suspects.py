@@ -37,6 +37,10 @@ ENDED, TIES = 5.0, 3
 SLIP_LENGTH, SLIP_SHARE, SWAP_LENGTH, SWAP_SHARE = 5, 0.02, 4, 0.05
 """Letters that a name has at least which may be misspelt, and how often it is so at most, beside the right one; fewer
 and more often where two letters changed places, as hardly any two names differ so."""
+UNITS, NEARLY = (10, 60, 100, 1000), 1.5
+"""What a number in another unit is too large by, and up to how many times it is off that."""
+GROUPS = 3
+"""Groups of such numbers of a column that are looked for, one after the other."""
 UNLIKE, UNLIKE_SHARE = 6.0, 0.02
 """Widths from which on a number is far from what others say of it, and the share of such rows at the most."""
 FEWEST = 6
@@ -176,8 +180,21 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
 
 def unlike(relation: Relation) -> Bool[np.ndarray, " n"]:
     """The rows whose number lies far from what others say of it."""
-    off = np.nan_to_num(relation.off)
-    return np.isin(off, far_group(off, UNLIKE_SHARE) + lone_values(off)) & (np.abs(off) > UNLIKE)
+    off, found = np.nan_to_num(relation.off), np.zeros(len(relation.off), bool)
+    for _ in range(GROUPS):  # on either side, or of two kinds
+        far = np.isin(off, far_group(off, UNLIKE_SHARE) + lone_values(off)) & (np.abs(off) > UNLIKE)
+        found |= far
+        off = np.where(far, 0.0, off)
+    return found
+
+
+def _times(found: np.ndarray) -> str:
+    """How many times as large numbers are as they should be, where that is one of a few and the same in all rows."""
+    for times in UNITS:
+        for share, said in ((times, f"{times} times as large"), (1.0 / times, f"1/{times} as large")):
+            if np.all(np.abs(np.log(found / share)) < np.log(NEARLY)):
+                return f", about {said}"
+    return ""
 
 
 def _unlike_others(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspicion]:
@@ -194,9 +211,9 @@ def _unlike_others(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspici
         if len(rows):
             by = " and ".join(repr(name) for name in relation.columns)
             what = f"Column {relation.target!r} lies far from what {by} {'say' if ' and ' in by else 'says'} of it in"
-            words = (
-                f"{what} {'1 row' if len(rows) == 1 else f'{len(rows)} rows'}: {LOOK} {rows_in_words(dataset, rows)}."
-            )
+            count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+            times = _times(np.exp(relation.apart[rows])) if relation.logs else ""
+            words = f"{what} {count}{times}: {LOOK} {rows_in_words(dataset, rows)}."
             made.append(Suspicion(words, (relation.target, *relation.columns), rows))
     return made
 

@@ -41,15 +41,15 @@ class Judge(Request):
         from latens.report.judged import judgement_page
         from latens.workflow.judge import LEAST, judged, tables_of
 
-        held, row_id = None, None
+        held, row_id, unread = None, None, ()
         if self.test and Path(self.test, "run.json").is_file():
-            held, row_id = held_by(self.test, self.real)
+            held, row_id, unread = held_by(self.test, self.real)
         row_id, test = row_id if self.id is None else self.id, self.test
         if held is not None and len(held[1]) < LEAST:
             few = f"{test} held out {len(held[1])} rows, fewer than the {LEAST} that attacks and utility need"
             at.warn(f"{few}: judged without them")
             held, test = None, None
-        tables, left_out = tables_of(self.real, self.fake, test, held, row_id)
+        tables, left_out = tables_of(self.real, self.fake, test, held, row_id, unread)
         found = judged(tables, left_out, target=self.target, seed=self.seed) | ({"row_id": row_id} if row_id else {})
         plain, page, note = (
             _plain(found, more=f"FILE of {LEAST} or more new real rows" if self.test else USUAL),
@@ -62,8 +62,9 @@ class Judge(Request):
         return Made(value=found, text="\n".join(_lines(found, self.real, self.fake)), plain=plain, raw=page, note=note)
 
 
-def held_by(run: str, real: str) -> "tuple[tuple[np.ndarray, np.ndarray], str | None]":
-    """The places of the rows of a table that trained a run, those that it held out, and the column of its ids."""
+def held_by(run: str, real: str) -> "tuple[tuple[np.ndarray, np.ndarray], str | None, tuple[str, ...]]":
+    """Where the rows are that trained a run and those that it held out, its ids, and the columns that it left out."""
+    from latens.data.declared import LEFT_OUT
     from latens.verbs._sources import open_model, read, reading_options
     from latens.workflow.groups import held_out_rows
 
@@ -78,7 +79,8 @@ def held_by(run: str, real: str) -> "tuple[tuple[np.ndarray, np.ndarray], str | 
     if split not in ("test", "validation"):
         raise UsageError("held no rows out.", where=f"--test {run}", fix="Give a file with rows that made nothing.")
     options = {} if at.run is None else reading_options(at.run.info["data"])
-    return (data.subset("train"), held), options.get("row_id")
+    unread = [name for name, kind in (options.get("columns") or {}).items() if kind == LEFT_OUT]
+    return (data.subset("train"), held), options.get("row_id"), tuple(unread)
 
 
 def _as_many(one: dict[str, Any]) -> float:

@@ -1,5 +1,6 @@
 """Anyone's synthetic table beside the real one: every number that says how good it is, and what it gives away."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,15 +50,21 @@ def judge(
 
 
 def tables_of(
-    real: Any, fake: Any, test: Any = None, held: tuple[np.ndarray, np.ndarray] | None = None, row_id: str | None = None
+    real: Any,
+    fake: Any,
+    test: Any = None,
+    held: tuple[np.ndarray, np.ndarray] | None = None,
+    row_id: str | None = None,
+    unread: Sequence[str] = (),
 ) -> tuple[list[Table], list[str]]:
     """Real rows, synthetic ones and, if any, real ones that made nothing, in the same columns and codes."""
-    # row_id: the column that named the rows of a run, which says nothing.
+    # row_id: the column that named the rows of a run, which says nothing. unread: those that the run left out.
     # returns: the tables, and the names of columns that are left out since every row has another text.
     given = {"REAL": real, "FAKE": fake} | ({} if test is None or held is not None else {"--test": test})
     if row_id is not None and row_id not in (known := _read(real, "REAL")[0]):
         raise UsageError(f"REAL has no column {row_id!r}.", where="--id", fix=nearest(row_id, known))
-    read = {role: _without(row_id, *_read(value, role)) for role, value in given.items()}
+    gone = {*unread, *([] if row_id is None else [row_id])}
+    read = {role: _without(gone, *_read(value, role)) for role, value in given.items()}
     if held is not None:
         names, x, texts = read["REAL"]
         if len(x) <= max(int(places.max(initial=-1)) for places in held):
@@ -187,10 +194,10 @@ def _read(value: Any, role: str) -> tuple[tuple[str, ...], np.ndarray, dict[int,
 
 
 def _without(
-    name: str | None, names: tuple[str, ...], x: np.ndarray, texts: dict[int, Any]
+    gone: Collection[str], names: tuple[str, ...], x: np.ndarray, texts: dict[int, Any]
 ) -> tuple[tuple[str, ...], np.ndarray, dict[int, Any]]:
-    """A table without one of its columns, where it has it."""
-    kept = [i for i, each in enumerate(names) if each != name]
+    """A table without some columns, where it has them."""
+    kept = [i for i, each in enumerate(names) if each not in gone]
     texts = {place: texts[i] for place, i in enumerate(kept) if i in texts}
     return tuple(names[i] for i in kept), x[:, kept], texts
 

@@ -288,8 +288,7 @@ def features(table: Table, like: Table) -> Shaped[np.ndarray, "n features"]:
             order = np.sort(own[~np.isnan(own)])
             below = np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right")
             columns.append(np.where(gap, 0.5, below / max(2 * len(order), 1)).astype(np.float32))
-        if np.isnan(own).any() or gap.any():
-            columns.append(gap.astype(np.float32))
+        columns.append(gap.astype(np.float32))  # also without gaps: the other table may have some
     return np.stack(columns, axis=1)
 
 

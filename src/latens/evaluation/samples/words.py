@@ -20,6 +20,8 @@ MOST_VALUES = 50
 """Names of a column, at the most, whose combinations are counted."""
 LEAST_RANK = 0.2
 """The least difference of rank correlations within a name that is told."""
+LOOSER, TIGHT = 2.5, 0.8
+"""How many times as much is left to chance where two numbers are tied more loosely, and from which correlation on."""
 FEWEST, MOST_KINDS = 30, 12
 """Rows of a name in each table from which on, and names of a column up to which, relations within them are compared."""
 DAY = 86_400.0
@@ -128,7 +130,10 @@ def within_names(real: Table, fake: Table) -> list[dict[str, Any]]:
             (one, n), (other, m) = map(_rank_correlations, both)
             error = np.sqrt(1.0 / np.maximum(n - 3.0, 1.0) + 1.0 / np.maximum(m - 3.0, 1.0))
             apart = np.abs(np.arctanh(one) - np.arctanh(other)) / error
-            told = (np.minimum(n, m) >= FEWEST) & (np.abs(one - other) > LEAST_RANK) & (apart > SURE)
+            # 0.998 and 0.95 are 0.05 apart, and five times as much is left to chance.
+            left = np.sqrt((1.0 - one**2) / (1.0 - other**2))
+            loose = (np.maximum(left, 1.0 / left) > LOOSER) & (np.maximum(np.abs(one), np.abs(other)) > TIGHT)
+            told = (np.minimum(n, m) >= FEWEST) & (apart > SURE) & (loose | (np.abs(one - other) > LEAST_RANK))
             sure = np.where(np.triu(told, 1), apart, 0.0)
             a, b = np.unravel_index(sure.argmax(), sure.shape)
             if sure[a, b] > (best[0] if best else 0.0):
