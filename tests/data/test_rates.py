@@ -278,3 +278,34 @@ def test_a_number_that_is_mostly_something_is_no_part_of_a_total() -> None:
     frame = pd.DataFrame({"nights": nights, "room": room, "breakfast": breakfast, "total": room + breakfast})
     frame["city"] = rng.choice(["x", "y"], 900)
     assert not [one for one in found(frame) if one.target == "breakfast" and one.base == "total"]
+
+
+def insurances(n: int = 2000, *, wrong: int = 0, noise: float = 0.0, free: float = 0.0) -> pd.DataFrame:
+    """Premiums of 2 % of sums that four of five parcels do not have."""
+    rng = np.random.default_rng(0)
+    insured = np.where(rng.random(n) < 0.2, np.round(np.exp(rng.normal(4.6, 0.8, n)) / 5) * 5, 0.0)
+    premium = np.round(0.02 * insured * np.exp(noise * rng.normal(size=n)), 2)
+    premium = np.where((insured == 0) & (rng.random(n) < free), np.round(rng.gamma(2.0, 1.0, n), 2), premium)
+    premium[np.flatnonzero(insured > 0)[:wrong]] *= 10
+    return pd.DataFrame({"insured_for": insured, "premium": premium, "kind": rng.choice(["a", "b"], n)})
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+def test_a_part_of_a_number_that_is_mostly_nothing_is_found_and_kept(wrong: int) -> None:
+    frame = insurances(wrong=wrong)
+    data = latens.load_data(frame, label="none")
+    [rule] = rates.found_in(data)
+    assert (rule.target, rule.words, rule.broken) == ("premium", "0.02 * insured_for", wrong)
+    broken = rates.broken_in(rule, data.schema, data.x, data.mask, data.outside)
+    np.testing.assert_array_equal(np.flatnonzero(broken), np.flatnonzero(frame["insured_for"] > 0)[:wrong])
+    drawn = np.array(data.x)
+    drawn[:, 1] = drawn[::-1, 1]  # premiums of other rows
+    made, _ = rates.computed([rule], data.schema, drawn)
+    cells = equations.numbers(made, data.schema, None, None)
+    np.testing.assert_allclose(cells[:, 1], np.round(0.02 * cells[:, 0], 2), atol=0.051)  # nothing of nothing, too
+
+
+@pytest.mark.parametrize("law", [{"noise": 0.3}, {"free": 0.1}])
+def test_a_number_that_only_resembles_a_part_is_none(law: dict[str, float]) -> None:
+    found = rates.found_in(latens.load_data(insurances(**law), label="none"))
+    assert "premium" not in {one.target for one in found}

@@ -45,6 +45,11 @@ class Rate(NamedTuple):
     broken: int  # of these, with no rate that rows of their kind have
 
     @property
+    def used(self) -> set[float]:
+        """The rates that rows of some kind have; others are mistakes."""
+        return {self.rates[k] for *_, places in self.allowed for k in places} or set(self.rates)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """What the target is given by."""
         return (self.base, *self.by)
@@ -52,8 +57,10 @@ class Rate(NamedTuple):
     @property
     def words(self) -> str:
         """The rule, as it stands in a sentence."""
-        used = {self.rates[k] for *_, places in self.allowed for k in places} or self.rates  # others are mistakes
+        used = self.used
         low, high = min(used), max(used)
+        if len(used) == 1:
+            return f"{low:g} * {self.base}"
         own = " and ".join(repr(name) for name in self.by)
         own = f" that {own} {'gives' if len(self.by) == 1 else 'give'}" if own else ""
         step = f", another one above {self.above:g}" if self.above is not None else ""
@@ -71,6 +78,8 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
     places = places[: equations.MOST_COLUMNS]
     half = {j: 0.5 * types[j].step * equations._coarser(values[:, j] / types[j].step) * MARGIN for j in places}
     loose = {j: _loose(values[:, j], types[j].step) for j in places}
+    # A number that is nearly always nothing is no target of equations, which may hold by chance there.
+    seldom = {j: bool(np.mean(values[~np.isnan(values[:, j]), j] == 0) > equations.BY_CHANCE) for j in places}
     found: dict[str, Rate] = {}
     for target in places:
         for base in places:
@@ -79,10 +88,11 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             finer = np.median(half[target] / y[seen]) < np.median(half[base] / b[seen]) if len(seen) else False
             fewest, nothing = max(FEWEST_EACH, round(PART * len(seen))), np.flatnonzero((y == 0) & (b > 0))
             # A part of another number is less exact than that one, but of parts many are nothing, and there are few.
-            part = not finer or loose[base]
+            single = seldom[target] and _of_seldom(y, b, seen, (half[target], half[base]))
+            part = not (finer or single) or (loose[base] and not single)
             if target == base or len(seen) < LEAST_ROWS or (part and len(nothing) <= LEAST_NOTHING * len(seen)):
                 continue
-            least = 2 if len(nothing) < fewest else 1  # nothing is a rate too
+            least = 2 if len(nothing) < fewest and not single else 1  # nothing is a rate too
             some = np.random.default_rng(0).permutation(seen)[:SCREENED]
             few = rates_of(y[some], b[some], half[target], fewest=2)
             if _held(few, y[some], b[some], half[target], least) < ALMOST:
@@ -93,11 +103,20 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             if part and len(made) > MOST_PARTS:
                 continue
             if made and (names[target] not in found or len(made) < len(found[names[target]].rates)):
-                if least == 1:
+                if len(nothing) >= fewest:
                     made, seen = (0.0, *made), np.sort(np.concatenate([seen, nothing]))
                 rule = Rate(names[target], names[base], half[target], made, (), None, (), len(seen), 0)
                 found[names[target]] = _by_names(rule, data, seen, b[seen], which_of(rule, y[seen], b[seen]))
-    return tuple(found.values())
+    # Of two numbers that give each other the smaller one is the part.
+    twice = [one for one in found.values() if one.base in found and found[one.base].base == one.target]
+    return tuple(one for one in found.values() if one not in twice or max(one.rates) <= 1.0)
+
+
+def _of_seldom(y: np.ndarray, b: np.ndarray, seen: np.ndarray, half: tuple[float, float]) -> bool:
+    """Whether a number that is mostly nothing may be a part of another one: as exact, and nothing where that is."""
+    if not len(seen) or np.median(half[0] / y[seen]) > np.median(half[1] / b[seen]) * MARGIN**4:
+        return False
+    return bool(np.mean(y[b == 0] == 0) > equations.HOLDS) if np.any(b == 0) else True
 
 
 def _loose(column: Float[np.ndarray, " n"], step: float) -> bool:
@@ -293,7 +312,8 @@ def given_by(
         off = np.abs(np.log(np.maximum(y / base, least))[:, None] - np.log(np.maximum(rates, least)))
         rate = rates[np.where(allowed, np.nan_to_num(off, nan=1e3), np.inf).argmin(axis=1)]
         place = np.round((base * rate - one.low) / one.step)
-    fits = np.isfinite(place) & (place >= 0) & (place < one.size) & (base > 0)
+    least = 0.0 if len(rule.used) == 1 else np.nextafter(0.0, 1.0)  # a part of nothing is nothing
+    fits = np.isfinite(place) & (place >= 0) & (place < one.size) & (base >= least)
     return np.where(fits, place, np.nan), fits & (allowed.sum(axis=1) == 1)
 
 

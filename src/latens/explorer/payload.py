@@ -182,8 +182,8 @@ def payload(
 
 
 def _title(schema: Schema, recipe: str | None, data: Dataset | None) -> str:
-    """What a page is called where nobody says it: photographs by their folder, others by their recipe too."""
-    if data is not None and (image_shape(schema) or ())[2:] == (3,):
+    """What a page is called where nobody says it: photographs and tables by their name, others by their recipe too."""
+    if data is not None and (schema.types is not None or (image_shape(schema) or ())[2:] == (3,)):
         return str(data.name)
     return str(recipe or "model") + (f" on {data.name}" if data is not None else "")
 
