@@ -111,6 +111,16 @@ def test_of_two_dates_in_the_wrong_order_the_later_one_is_blamed() -> None:
     assert named(frame) == {30: ["paid"], 60: ["paid"]}
 
 
+def test_the_time_since_a_wrong_date_is_not_wrong_itself() -> None:
+    rng = np.random.default_rng(0)
+    sent = np.datetime64("2025-01-06") + rng.integers(0, 300, 900)
+    late = rng.random(900) < 0.05
+    arrived = sent + np.where(late, rng.integers(6, 12, 900), rng.integers(2, 6, 900))
+    sent[[40, 400, 800]] -= [3651, 3652, 3653]
+    frame = pd.DataFrame({"sent": sent, "arrived": arrived, "kind": rng.choice(["a", "b"], 900)})
+    assert named(frame) == {40: ["sent"], 400: ["sent"], 800: ["sent"]}
+
+
 def test_the_share_of_the_cells_that_lie_as_far_out() -> None:
     column = np.array([5.0, 1.0, 2.0, 2.0, 9.0])
     np.testing.assert_allclose(mistakes._tail(column), [0.4, 0.2, 0.6, 0.6, 0.2])

@@ -1,6 +1,5 @@
 """Which cells of a table are wrong, of the rows in which something that holds elsewhere does not."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,24 +11,23 @@ from latens.data.rates import Rate
 from latens.data.relations import Relation, relations_in
 from latens.data.rules import broken_rules
 from latens.data.sparse import columns_of
-from latens.data.suspects import Suspicion, suspected, unlike
+from latens.data.suspects import suspected, unlike
 
 FAR_OUT, LOOSE = 0.01, 0.25
 """Share of a column's numbers that lie as far out as one that is blamed before the target of a rule; how much a kept
 relation that is not exact counts beside a rule."""
 
 
-def mistaken(data: Dataset, found: Sequence[Suspicion] | None = None) -> Bool[np.ndarray, "n columns"]:
+def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
     """Find the cells that are wrong, of several in a row the one that explains most."""
     # A column that stands alone in what is said is wrong itself, and explains what else is broken in its row. Else the
     # one is wrong that is in most broken rules and fewest kept ones; of several one that lies far out, else the target.
     # Source: de Kleer & Williams (1987), "Diagnosing multiple faults", with single faults first.
-    found = suspected(data) if found is None else found
     names = [column.name for column in data.schema.columns or ()]
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     wrong = np.zeros(data.x.shape, bool)
     broken: dict[int, list[list[int]]] = {}
-    for one in found:
+    for one in suspected(data):
         at = [names.index(name) for name in dict.fromkeys(one.columns)]
         for row in () if one.rows is None else one.rows.tolist():
             if len(at) == 1:
@@ -63,12 +61,12 @@ def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> Float[np.ndar
     }
     for relation in relations_in(data):  # of a pair that tell each other once
         every.setdefault(frozenset((relation.target, *relation.columns)), (relation, unlike(relation)))
+    cells = numbers(data.x, data.schema, data.mask, data.outside)
     for columns, (rule, wrong) in every.items():
         held = shown[:, [names.index(name) for name in columns]].all(axis=1) & ~wrong
         for name in columns:
             k, kept = names.index(name), held
             if isinstance(rule, Rate) and name == rule.base:  # nothing is a part of any number
-                cells = numbers(data.x, data.schema, data.mask, data.outside)
                 kept = held & (cells[:, names.index(rule.target)] != 0)
             score[:, k] += np.where(wrong, 1.0, np.where(kept, -LOOSE if isinstance(rule, Relation) else -1.0, 0.0))
     return score
