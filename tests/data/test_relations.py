@@ -37,7 +37,7 @@ def test_a_line_is_what_least_squares_says_and_far_rows_do_not_bend_it() -> None
     x = np.linspace(0.0, 10.0, 60)
     group = np.repeat([0, 1], 30)
     y = np.where(group == 0, 3.0 + 2.0 * x, -1.0 - 0.5 * x)
-    np.testing.assert_allclose(relations._line(x[:30], y[:30]), [2.0, 3.0])
+    np.testing.assert_allclose(relations.least_squares(x[:30], y[:30]), [2.0, 3.0])
     noise = np.random.default_rng(0).normal(0, 0.01, 60)
     far = np.zeros(60)
     far[[4, 40]] = [5.0, -7.0]

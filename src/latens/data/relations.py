@@ -43,7 +43,7 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
     if len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
         return
     cells = numbers(data.x, data.schema, data.mask, data.outside)
-    at = [k for k, one in enumerate(types) if one.kind == "number" and _varied(cells[:, k])][:MOST_COLUMNS]
+    at = [k for k, one in enumerate(types) if one.kind == "number" and varied(cells[:, k])][:MOST_COLUMNS]
     scaled = {k: np.log(cells[:, k]) if np.nanmin(cells[:, k]) > 0 else cells[:, k] for k in at}
     groups: dict[str, np.ndarray] = {"": np.zeros(len(data), int)}
     for k, one in enumerate(types):
@@ -51,18 +51,18 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
             shown = np.ones(len(data), bool) if data.mask is None else np.asarray(data.mask)[:, k]
             groups[names[k]] = _grouped(np.where(shown, np.asarray(data.x)[:, k], -1).astype(np.int64))
     some = np.random.default_rng(0).permutation(len(data))[:MOST_ROWS]
-    likely = _likely({k: scaled[k][some] for k in at})
+    near = likely({k: scaled[k][some] for k in at})
     for k in at:
         found: list[tuple[float, int, str]] = []
-        alone = _width(scaled[k][some])
+        alone = width(scaled[k][some])
         for by, group in groups.items():
-            for j in (None, *likely[k]):
+            for j in (None, *near[k]):
                 if j is None and not by:
                     continue
                 off = _off(scaled[k][some], None if j is None else scaled[j][some], group[some])
                 if np.count_nonzero(np.isfinite(off)) >= 0.5 * len(some):
                     # A further column has to earn its place.
-                    found.append((_width(off) * (1.0 if j is None or not by else 1.1), -1 if j is None else j, by))
+                    found.append((width(off) * (1.0 if j is None or not by else 1.1), -1 if j is None else j, by))
         if found and (best := min(found))[0] <= LEAST_GAIN * alone:
             base = None if best[1] < 0 else scaled[best[1]]
             apart = _off(scaled[k], base, groups[best[2]])
@@ -71,7 +71,7 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
             yield told._replace(off=off, logs=bool(np.nanmin(cells[:, k]) > 0))
 
 
-def _likely(columns: dict[int, np.ndarray]) -> dict[int, list[int]]:
+def likely(columns: dict[int, np.ndarray]) -> dict[int, list[int]]:
     """Of each column those few whose ranks go best with its own."""
     ranks = {k: np.argsort(np.argsort(np.nan_to_num(one, nan=np.nanmedian(one)))) for k, one in columns.items()}
     if len(ranks) < 2:
@@ -81,7 +81,8 @@ def _likely(columns: dict[int, np.ndarray]) -> dict[int, list[int]]:
     return {k: [at[i] for i in best[place] if i != place][:BASES] for place, k in enumerate(at)}
 
 
-def _varied(column: np.ndarray) -> bool:
+def varied(column: np.ndarray) -> bool:
+    """Whether a column has enough numbers, and enough different ones, for a line."""
     seen = column[np.isfinite(column)]
     return len(seen) >= LEAST_ROWS and len(np.unique(seen)) > GROUP
 
@@ -93,7 +94,7 @@ def _grouped(codes: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     return np.where(own, codes + 1, 0)
 
 
-def _width(off: np.ndarray) -> float:
+def width(off: np.ndarray) -> float:
     """How wide the middle of the numbers is."""
     seen = off[np.isfinite(off)]
     return float(np.subtract(*np.quantile(seen, [0.84, 0.16]))) / 2.0 if len(seen) else np.inf
@@ -101,11 +102,11 @@ def _width(off: np.ndarray) -> float:
 
 def _in_widths(apart: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"], least: float) -> Float[np.ndarray, " n"]:
     """How many widths of their group numbers lie off: letters may vary more than parcels."""
-    width, whole = np.full(len(apart), np.nan), _width(apart)
+    wide, whole = np.full(len(apart), np.nan), width(apart)
     for one in np.unique(group):
         own = group == one
-        width[own] = max(_width(apart[own]), whole / 3.0, least)
-    return apart / width
+        wide[own] = max(width(apart[own]), whole / 3.0, least)
+    return apart / wide
 
 
 def _off(
@@ -121,17 +122,22 @@ def _off(
         made[rows] = y[rows] - np.median(y[rows])
         if x is None:
             continue
-        kept, off = np.ones(len(rows), bool), made[rows]
-        for _ in range(3):
-            slope, level = _line(x[rows][kept], y[rows][kept])
-            off = y[rows] - level - slope * x[rows]
-            width = np.quantile(np.abs(off), 0.68)
-            kept = np.abs(off) <= TRIMMED * width
-        made[rows] = off - np.median(off)
+        made[rows] = robust_line(x[rows], y[rows])[2]
     return made
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def robust_line(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> tuple[float, float, Float[np.ndarray, " n"]]:
+    """The slope and the level at 0 of a line that far rows do not bend, and how far each row lies from it."""
+    kept, off, slope, level = np.ones(len(y), bool), y, 0.0, 0.0
+    for _ in range(3):
+        slope, level = least_squares(x[kept], y[kept])
+        off = y - level - slope * x
+        kept = np.abs(off) <= TRIMMED * np.quantile(np.abs(off), 0.68)
+    middle = float(np.median(off))
+    return slope, level + middle, off - middle
+
+
+def least_squares(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """The least squares of a line: its slope and its level at 0."""
     middle, mean = x.mean(), y.mean()
     spread = float(np.sum((x - middle) ** 2))

@@ -1,11 +1,12 @@
 """What holds in nearly all rows of a table: found once, and kept by the model file, by samples and by filled cells."""
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from latens.data import equations, gaps, implied, inapplicable, ordered, rates, weekdays
+from latens.data import equations, gaps, implied, inapplicable, lines, ordered, rates, weekdays
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
 
@@ -26,7 +27,8 @@ RULES = {
 def rules_of(data: Dataset) -> dict[str, list[list[Any]]]:
     """Find the rules of the rows of a table, as a model file holds them."""
     found = {name: of(data) for name, of in RULES.items() if name not in ("equations", "rates")}
-    found |= dict(zip(("equations", "rates"), numbers_of(data)))
+    found |= dict(zip(("equations", "rates"), exact := numbers_of(data)))
+    found["lines"] = lines.found_in(data, {one.target for one in (*chain(*exact), *found["implied"])})
     return {name: [list(rule) for rule in rules] for name, rules in found.items() if rules}
 
 
@@ -65,13 +67,22 @@ def placed(facts: Mapping[str, Any], schema: Schema) -> list[equations.Equation 
 
 
 def computed(
-    facts: Mapping[str, Any], schema: Schema, x: np.ndarray, asked: Callable[[str], bool] = lambda name: False
+    facts: Mapping[str, Any],
+    schema: Schema,
+    x: np.ndarray,
+    asked: Callable[[str], bool] = lambda name: False,
+    rng: np.random.Generator | None = None,
+    bounded: Callable[[str], bool] = lambda name: False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stored new rows whose columns that others give are computed; and which have one beyond its grid, that stays."""
-    # Rates first, as a total may be of their target; before them what they are upon. asked: columns that stay.
+    # Rates first, as a total may be of their target; before them what they are upon. asked: columns that stay; bounded:
+    # those that a line leaves as they are.
     exact = [one for one in equations.read(facts.get("equations")) if not asked(one.target)]
     rated = [one for one in rates.read(facts.get("rates")) if not asked(one.target)]
     x = np.array(x)
+    if near := lines.read(facts.get("lines")):
+        open_ = np.array([not (asked(column.name) or bounded(column.name)) for column in schema.columns or ()], bool)
+        x = lines.moved(near, schema, x, np.broadcast_to(open_, x.shape), rng).astype(x.dtype)
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x)
         x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
@@ -88,9 +99,23 @@ def computed(
 
 
 def solved(
+    facts: Mapping[str, Any],
+    schema: Schema,
+    x: np.ndarray,
+    hidden: np.ndarray,
+    rng: np.random.Generator | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Stored rows whose hidden cells keep equations, rates and lines; and where a cell follows from known ones."""
+    x, sure = _solved(facts, schema, x, hidden)
+    if near := lines.read(facts.get("lines")):
+        x, _ = _solved(facts, schema, lines.moved(near, schema, x, hidden & ~sure, rng), hidden)
+    return x, sure
+
+
+def _solved(
     facts: Mapping[str, Any], schema: Schema, x: np.ndarray, hidden: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Stored rows whose hidden cells keep equations and rates; and where a cell follows from known ones."""
+    """The same without lines."""
     exact, named = equations.read(facts.get("equations")), np.zeros(hidden.shape, bool)
     x = np.array(x, np.float64)
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):

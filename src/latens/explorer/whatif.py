@@ -13,7 +13,7 @@ from jaxtyping import Bool, Shaped
 from msgspec import Meta, Struct, structs, to_builtins
 
 from latens import evaluation
-from latens.data import implied
+from latens.data import implied, lines
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
 from latens.data.rules import placed, solved
@@ -35,6 +35,8 @@ BINS = 24
 OUTER = 0.01
 """Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+CELLS = tuple((np.arange(100) + 0.5) / 100)
+"""Quantiles of a number on a line at which its cells stand for its distribution."""
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?\Z")
 """A number as questions write it."""
@@ -141,7 +143,8 @@ def answers(trained: Any) -> Answer | None:
     """Make what POST `given` computes for a model: every free column's distribution given those that are fixed."""
     # Of a row with cells changed the other columns are those of another such row, beside `was`, without the change;
     # `moved` is the total variation between both, and `own` the cell of the row.
-    # A column that others give is `exact` where these are fixed, or of a row: its one cell has all probability.
+    # A column that others give is `exact` where these are fixed, or of a row: its one cell has all probability. Of one
+    # on a line of others the cells that the line says are equally likely.
     # The answer holds `effective` of `draws` draws of z (as `latens sample --where` prints them), `probability` of what
     # is fixed, and `columns`: of each free one its place and `shares` of its names or bars; of a number or date also
     # `mean` (of a date as text) and `quantiles`, as text.
@@ -168,7 +171,8 @@ def answers(trained: Any) -> Answer | None:
             if before is not None:
                 own = float(before.low[i])
                 apart = 0.5 * float(np.abs(shares / shares.sum() - was.columns[i] / was.columns[i].sum()).sum())
-                apart = float(exact[i] != old[i]) if i in exact and i in old else apart
+                both = i in exact and i in old and not one.named
+                apart = _moved(exact[i], old[i], one) if both else apart
                 told |= {"was": _distribution(was.columns[i], one, old.get(i)), "moved": apart}
                 told |= {"own": texts_of(one, np.array([own]))[0] if np.isfinite(own) else ""}
             columns.append(told)
@@ -178,14 +182,27 @@ def answers(trained: Any) -> Answer | None:
     return answer
 
 
-def _exact(trained: Any, conditions: Conditions, fixed: Bool[np.ndarray, " columns"]) -> dict[int, float]:
+def _moved(now: np.ndarray, was: np.ndarray, one: ColumnType) -> float:
+    """The total variation between equally likely cells."""
+    if len(now) == len(was) == 1:
+        return float(now[0] != was[0])
+    bars = [np.histogram(cells, edges_of(one))[0] / len(cells) for cells in (now, was)]
+    return 0.5 * float(np.abs(bars[0] - bars[1]).sum())
+
+
+def _exact(trained: Any, conditions: Conditions, fixed: Bool[np.ndarray, " columns"]) -> dict[int, np.ndarray]:
     """The cells of columns that the others give in the data, by their places, where these are known and it is not."""
+    # One cell where a rule gives it, equally likely ones where it lies along a line.
     x, known = conditions.low, np.isfinite(conditions.low) & (conditions.low == conditions.high)
     schema: Schema = trained.schema
     targets = {rule.target for rule in placed(trained.facts, schema)}
     hidden = ~known | (np.array([column.name in targets for column in schema.columns or ()]) & ~fixed)
     found, sure = solved(trained.facts, schema, np.where(known, x, 0.0)[None], hidden[None])
-    return {int(i): float(found[0, i]) for i in np.flatnonzero(sure[0])}
+    near = lines.placed(lines.read(trained.facts.get("lines")), schema)
+    hidden |= np.isin([column.name for column in schema.columns or ()], [one.target for one in near]) & ~fixed
+    near = lines.told(near, schema, found, hidden[None] & ~sure, CELLS)[:, 0]
+    given = {int(i): near[:, i] for i in np.flatnonzero(np.isfinite(near[0]) & ~fixed)}
+    return given | {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
 
 
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
@@ -284,15 +301,16 @@ def _span(one: ColumnType) -> str:
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 
 
-def _distribution(shares: np.ndarray, one: ColumnType, exact: float | None = None) -> dict[str, Any]:
-    """What the page shows of a column, whose cell may be exact."""
+def _distribution(shares: np.ndarray, one: ColumnType, given: np.ndarray | None = None) -> dict[str, Any]:
+    """What the page shows of a column, of which some cells may be given as equally likely."""
     evaluation.finite(shares, "probabilities of a column")
     if one.named:
         return {"shares": _by_name(shares, one)}
-    if exact is not None:
-        edges, text = edges_of(one), texts_of(one, np.array([exact]))[0]
-        bars = np.histogram([exact], edges)[0].astype(float).tolist()
-        return {"shares": bars, "mean": one.low + exact * one.step, "quantiles": [text] * len(QUANTILES), "exact": text}
+    if given is not None:
+        bars = (np.histogram(given, edges_of(one))[0] / len(given)).tolist()
+        texts = texts_of(one, np.quantile(given, QUANTILES, method="inverted_cdf"))
+        found = {"shares": bars, "mean": one.low + float(given.mean()) * one.step, "quantiles": texts}
+        return found | ({"exact": texts[0]} if len(given) == 1 else {})
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
     mean = float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
     shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]

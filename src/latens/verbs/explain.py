@@ -39,6 +39,7 @@ class Explain(Verb):
         return self.checked_out(at.asked) if at.asked else None
 
     def __call__(self, at: At) -> Work:
+        from latens.data import lines
         from latens.data.rules import placed
         from latens.io.terminal import table
         from latens.workflow.explain import explain, target_of
@@ -61,6 +62,10 @@ class Explain(Verb):
         given = [one for one in placed(at.trained.facts, at.trained.schema) if one.target == self.target]
         plain = [
             f"{one.target} is {one.words}, in {one.rows - one.broken:,} of {one.rows:,} rows." for one in given
+        ] + plain
+        near = lines.placed(lines.read(at.trained.facts.get("lines")), at.trained.schema)
+        plain = [
+            f"{one.target} lies near {one.words}." for one in near if self.target in (one.target, one.base)
         ] + plain
         if most:
             plain.append("What goes together need not be cause and effect.")

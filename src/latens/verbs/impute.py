@@ -63,6 +63,7 @@ class Impute(Verb):
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
         from latens.data import inapplicable, ordered, weekdays
+        from latens.data.lines import read, told
         from latens.data.rules import placed, solved
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
@@ -110,7 +111,8 @@ class Impute(Verb):
         if types is not None:
             x, sure = solved(trained.facts, trained.schema, x, hidden)
             for k in range(drawn.shape[1]):
-                drawn[:, k] = solved(trained.facts, trained.schema, drawn[:, k], hidden)[0]
+                rng = np.random.default_rng([self.seed, k])
+                drawn[:, k] = solved(trained.facts, trained.schema, drawn[:, k], hidden, rng)[0]
         evaluation.finite(x, "x", where=at.name)
 
         def table(path: Path, number: int | None) -> "dict[str, np.ndarray]":
@@ -121,7 +123,9 @@ class Impute(Verb):
                 made = table_as_written(data, rows, hidden, spec, path, at.options)
             if self.interval is None or number is not None:
                 return made
-            return made | _intervals(data, hidden, found, self.interval, path, orders, (sure, x))
+            low, high = 0.5 * (1.0 - self.interval), 0.5 * (1.0 + self.interval)
+            near = told(read(trained.facts.get("lines")), trained.schema, x, hidden & ~sure, (low, high))
+            return made | _intervals(data, hidden, found, self.interval, path, orders, (sure, x, near))
 
         few, empty = int((found.effective < 10).sum()), int(hidden.reshape(len(x), -1).all(axis=1).sum())
         value: dict[str, Any] = {"rows": len(data), "missing": count, "num_samples": self.num_samples}
@@ -270,7 +274,7 @@ def _intervals(
     level: float,
     path: Path,
     orders: "Sequence[Ordered]",
-    known: "tuple[np.ndarray, np.ndarray]",
+    known: "tuple[np.ndarray, np.ndarray, np.ndarray]",
 ) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
     from latens.data.ordered import limits
@@ -292,8 +296,8 @@ def _intervals(
         for side, end in zip(ends, interval(found.shares[i], one, level)):
             side[gappy, i] = np.where(gone[gappy], end, side[gappy, i])
             side[:, i] = np.where(gone, np.clip(side[:, i], within[0][:, i], within[1][:, i]), side[:, i])
-    # known: where other cells of the row give a hidden one, and the rows with these.
-    ends = np.where(known[0], known[1], ends)
+    # known: where other cells of the row give a hidden one, the rows with these, and ends that lines say.
+    ends = np.where(known[0], known[1], np.where(np.isfinite(known[2]), known[2], ends))
     sides = [dated(side, names, types, data.outside) for side in ends]
     for i in np.flatnonzero(hidden.any(axis=0)):
         if types[i].kind != "category":

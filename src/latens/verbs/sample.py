@@ -204,10 +204,11 @@ class Sample(Verb):
         def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
             key = jax.random.fold_in(jax.random.key(self.seed), again)
             x = sample_given(at.trained.model, conditions, n, key=key).x if again else found.x
-            made, wrong = computed(facts, schema, x, exact.__contains__)
+            rng = np.random.default_rng([self.seed, again])
+            made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__)
             beyond = ((made < conditions.low) | (made > conditions.high)).any(axis=1)
             if beyond.any():  # what is asked for is there: such a row is drawn anew, or breaks the rule at last
-                own, far = computed(facts, schema, x, asked.__contains__)
+                own, far = computed(facts, schema, x, asked.__contains__, rng)
                 made, wrong = np.where(beyond[:, None], own, made), np.where(beyond, far, wrong) | beyond
             return {"x": made}, wrong | broken_in(facts, schema, made)
 
@@ -300,12 +301,13 @@ class Sample(Verb):
         from latens.data.rules import broken_in, computed
 
         schema, facts, mixed = at.trained.schema, at.trained.facts, at.trained.schema.kind == "mixed"
-        given = mixed and bool(_computed(at.trained))
+        given, exact = mixed and bool(_computed(at.trained)), self._means(at) or self.temperature == 0.0
 
         def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
             arrays, wrong = self._drawn(at, n, codes, again), np.zeros(n, bool)
             if given:
-                arrays["x"], wrong = computed(facts, schema, arrays["x"])
+                rng = None if exact else np.random.default_rng([self.seed, again])
+                arrays["x"], wrong = computed(facts, schema, arrays["x"], rng=rng)
             return arrays, wrong | broken_in(facts, schema, arrays["x"]) if mixed else wrong
 
         arrays, redrawn = self._kept(at, drawn)
@@ -355,10 +357,15 @@ class Sample(Verb):
 
 def _computed(trained: "TrainedModel", asked: "Collection[str]" = ()) -> str:
     """A line for each column that is computed from others, but those that are asked for."""
+    from latens.data import lines
     from latens.data.rules import placed
 
     rules = [one for one in placed(trained.facts, trained.schema) if one.target not in asked]
-    return "".join(f"\n{one.target} is computed, as in the data: {one.words}" for one in rules)
+    near = [
+        one for one in lines.placed(lines.read(trained.facts.get("lines")), trained.schema) if one.target not in asked
+    ]
+    said = [f"\n{one.target} is computed, as in the data: {one.words}" for one in rules]
+    return "".join([*said, *(f"\n{one.target} lies near {one.words}, as in the data" for one in near)])
 
 
 def _class_of(trained: "TrainedModel", name: str) -> int:

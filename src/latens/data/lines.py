@@ -1,0 +1,377 @@
+"""Numbers of a table that lie closely along a line of another one, in each group of rows: what keeps them there."""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from latens.data import equations
+from latens.data.dataset import Dataset
+from latens.data.relations import (
+    LEAST_ROWS,
+    MOST_COLUMNS,
+    MOST_NAMES,
+    TRIMMED,
+    likely,
+    robust_line,
+    varied,
+    width,
+)
+from latens.data.schema import Schema
+
+WIDTH, BY_NAMES = 0.2, 0.3
+"""How wide a number is around the line, at the most, as part of how wide it is by itself; where names choose the line,
+which no bins of two columns hold."""
+EARNED, LOOSE = 0.7, 0.75
+"""The part of the width that a further column of names leaves at the most; the part of the target's own width beyond
+which one column of names is too little for a second one to be tried."""
+FAR = 10.0
+"""Widths beyond which a row does not say whether logarithms lie closer."""
+OF_A_KIND = 20
+"""Rows of a kind that has a line."""
+MOST_BY, SOME = 2, 1500
+"""Columns of names that say which line it is, at the most; rows by which they are chosen."""
+BANDS, IN_BAND, QUANTILES = 3, 100, 33
+"""Parts of the base with a law of their own of what is left, the rows that each one has, and the quantiles kept."""
+RANKED = 40
+"""Rows of a kind whose order around the line says where they lie; of fewer chance says it."""
+
+
+class Group(NamedTuple):
+    """The line of the rows of a kind."""
+
+    names: tuple[str, ...]  # of the columns that say which line it is
+    slope: float
+    level: float  # the line at 0
+    width: float  # half of what two thirds of the rows lie within
+    edges: tuple[float, ...]  # of the base, between its bands
+
+
+class Line(NamedTuple):
+    """A number that lies closely along a line of another one, which names may choose."""
+
+    target: str
+    base: str
+    by: tuple[str, ...]
+    logs: bool  # whether both are logarithms
+    groups: tuple[Group, ...]  # rows of other kinds have none
+    apart: tuple[tuple[float, ...], ...]  # the quantiles of what is left in each band, in widths of the group
+    rows: int  # with both columns
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the target is near by."""
+        return (self.base, *self.by)
+
+    @property
+    def words(self) -> str:
+        """What holds, as it stands in a sentence."""
+        own = " and ".join(repr(name) for name in self.by)
+        return f"a line of {self.base!r}" + (f" for each {own}" if own else "")
+
+
+def found_in(data: Dataset, given: Collection[str] = ()) -> tuple[Line, ...]:
+    """Find the numbers of a mixed table that lie closely along a line of another one; given: what rules compute."""
+    types, names = data.schema.types or (), [column.name for column in data.schema.columns or ()]
+    if len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
+        return ()
+    cells = equations.numbers(data.x, data.schema, data.mask, data.outside)
+    at = [k for k, one in enumerate(types) if one.kind == "number" and names[k] not in given and varied(cells[:, k])]
+    codes = {
+        names[k]: _codes(data, k) for k, one in enumerate(types) if one.named and 2 <= len(one.values) <= MOST_NAMES
+    }
+    found = list(_candidates(cells, at[:MOST_COLUMNS], dict(list(codes.items())[:MOST_COLUMNS])))
+    kept: list[Line] = []
+    for _, k, j, by, logs in sorted(found):
+        made = _fitted(data, cells, k, j, by, logs, [codes[name] for name in by])
+        if made is not None and made.target not in {one.target for one in kept} and not _circular(made, kept):
+            kept.append(made)
+    return tuple(_in_turn(kept))
+
+
+def _codes(data: Dataset, k: int) -> Int[np.ndarray, " n"]:
+    shown = np.ones(len(data), bool) if data.mask is None else np.asarray(data.mask)[:, k]
+    return np.where(shown, np.asarray(data.x)[:, k], -1).astype(np.int64)
+
+
+def _circular(made: Line, kept: Sequence[Line]) -> bool:
+    """Whether its base lies along a line of its target."""
+    bases, name = {one.target: one.base for one in kept}, made.base
+    while name in bases:
+        name = bases[name]
+    return name == made.target
+
+
+def _in_turn(kept: Sequence[Line]) -> list[Line]:
+    """The lines, those before others whose bases they give."""
+    left, made = list(kept), []
+    while left:
+        bases = {one.target for one in left}
+        made += [one for one in left if one.base not in bases]
+        left = [one for one in left if one.base in bases]
+    return made
+
+
+def _scaled(column: np.ndarray, logs: bool) -> np.ndarray:
+    return np.log(column) if logs else column
+
+
+def _candidates(
+    cells: Float[np.ndarray, "n columns"], at: Sequence[int], codes: dict[str, np.ndarray]
+) -> Iterator[tuple[float, int, int, tuple[str, ...], bool]]:
+    """Lines that are narrow enough: their widths, the places of target and base, names, and whether of logarithms."""
+    rows = np.random.default_rng(0).permutation(len(cells))[:SOME]
+    some, codes = cells[rows], {name: own[rows] for name, own in codes.items()}
+    above = {k: bool(np.nanmin(cells[:, k]) > 0) for k in at}
+    for k, bases in likely({k: some[:, k] for k in at}).items():
+        for j in bases:
+            forms: list[tuple[float, float, tuple[str, ...], bool]] = []
+            for logs in (False, True) if above[k] and above[j] else (False,):
+                made = _narrowest(_scaled(some[:, k], logs), _scaled(some[:, j], logs), codes)
+                if made is not None:
+                    forms.append((_nats(made[2], some[:, k], logs), made[0], made[1], logs))
+            if forms:
+                _, wide, by, logs = min(forms)
+                yield wide, k, j, by, logs
+
+
+def _narrowest(
+    y: Float[np.ndarray, " n"], x: Float[np.ndarray, " n"], codes: dict[str, np.ndarray]
+) -> tuple[float, tuple[str, ...], np.ndarray] | None:
+    """The width around the line as part of the target's own, the names that choose it, and how far rows lie from it."""
+    by: tuple[str, ...] = ()
+    alone, off = width(y), _apart(y, x, np.zeros(len(y), np.int64))
+    found: list[tuple[float, tuple[str, ...], np.ndarray]] = [(width(off), by, off)]
+    while len(by) < MOST_BY and 0 < width(off) <= (LOOSE * alone if by else math.inf):
+        tried = {name: _apart(y, x, _kinds([codes[one] for one in (*by, name)])) for name in codes if name not in by}
+        if not tried:
+            break
+        name = min(tried, key=lambda one: width(tried[one]))
+        by, off = (*by, name), tried[name]
+        found.append((width(off), by, off))
+    wide, by, off = min(found, key=lambda one: one[0] / EARNED ** len(one[1]))
+    if alone == 0 or wide > (BY_NAMES if by else WIDTH) * alone:
+        return None
+    # Where names say as much without the base, there is none.
+    told = width(_apart(y, np.zeros(len(y)), _kinds([codes[one] for one in by]))) if by else alone
+    return (wide / alone, by, off) if wide <= EARNED * told else None
+
+
+def _nats(off: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], logs: bool) -> float:
+    """The mean nats of a target around its line under a Laplace law, but for rows far from it."""
+    seen = np.isfinite(off)
+    usual = seen & (np.abs(off) <= FAR * max(width(off), 1e-300))
+    scale = float(np.mean(np.abs(off[usual])))
+    return math.log(max(scale, 1e-300)) + (float(np.mean(np.log(y[usual]))) if logs else 0.0)
+
+
+def _kinds(codes: Sequence[Int[np.ndarray, " n"]]) -> Int[np.ndarray, " n"]:
+    """The kind of each row by its names, from 1; 0 where one is missing or few rows are of the kind."""
+    if not codes:
+        return np.ones(0, np.int64)
+    joined = np.zeros(len(codes[0]), np.int64)
+    for own in codes:
+        joined = joined * (MOST_NAMES + 1) + own + 1
+    _, kind, counts = np.unique(joined, return_inverse=True, return_counts=True)
+    sound = (counts[kind] >= OF_A_KIND) & np.all([own >= 0 for own in codes], axis=0)
+    return np.where(sound, kind + 1, 0)
+
+
+def _apart(y: np.ndarray, x: np.ndarray, kind: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """How far numbers lie from the lines of their kinds; nowhere where most rows have none."""
+    off, whole = np.full(len(y), np.nan), np.isfinite(y) & np.isfinite(x)
+    lone = not kind.any()
+    for one in np.unique(kind):
+        own = np.flatnonzero(whole & (kind == one))
+        if (one or lone) and len(own) >= OF_A_KIND:
+            off[own] = robust_line(x[own], y[own])[2]
+    return off if np.isfinite(off).sum() >= 0.9 * whole.sum() > 0 else np.full(len(y), np.nan)
+
+
+def _fitted(
+    data: Dataset, cells: np.ndarray, k: int, j: int, by: tuple[str, ...], logs: bool, codes: Sequence[np.ndarray]
+) -> Line | None:
+    """The lines of each kind of rows and what is left of these; None where it is wider than the rows chosen say."""
+    names, types = [column.name for column in data.schema.columns or ()], list(data.schema.types or ())
+    y, x = _scaled(cells[:, k], logs), _scaled(cells[:, j], logs)
+    both = np.isfinite(y) & np.isfinite(x)
+    kind = np.where(both, _kinds(codes) if codes else 1, 0)
+    alone, groups, off, band = width(y), [], np.full(len(y), np.nan), np.zeros(len(y), np.int64)
+    bands = BANDS if both.sum() >= BANDS * IN_BAND else 1
+    for one in np.unique(kind[kind > 0]):
+        own = np.flatnonzero(kind == one)
+        if len(own) < OF_A_KIND or np.ptp(x[own]) == 0:
+            continue
+        slope, level, rest = robust_line(x[own], y[own])
+        wide = max(width(rest), 1e-9 * alone)
+        if wide > 2.0 * BY_NAMES * alone:
+            continue
+        edges = np.quantile(x[own], np.linspace(0, 1, bands + 1)[1:-1])
+        kinds = tuple(types[names.index(name)].values[code[own[0]]] for name, code in zip(by, codes))
+        groups.append(Group(kinds, slope, level, wide, tuple(edges.tolist())))
+        off[own], band[own] = rest / wide, np.searchsorted(edges, x[own])
+    usual = np.abs(off) <= TRIMMED  # what lies further is a mistake or a row of another kind
+    if usual.sum() < 0.9 * both.sum():
+        return None
+    grid = np.linspace(0.0, 1.0, QUANTILES)
+    left = tuple(tuple(np.quantile(off[usual & (band == b)], grid).tolist()) for b in range(bands))
+    return Line(names[k], names[j], by, logs, tuple(groups), left, int(both.sum()))
+
+
+# --- what they give ---
+
+
+def placed(lines: Sequence[Line], schema: Schema) -> list[Line]:
+    """The lines between columns that a table has as numbers and names."""
+    types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
+    own = {name for name, one in types.items() if one.kind == "number"}
+    named = {name for name, one in types.items() if one.named}
+    return [one for one in lines if {one.target, one.base} <= own and set(one.by) <= named]
+
+
+class _Kinds(NamedTuple):
+    """The line of each row, by what is known of its kind."""
+
+    group: Int[np.ndarray, " n"]  # -1 where it has none
+    slope: Float[np.ndarray, " n"]
+    level: Float[np.ndarray, " n"]
+    width: Float[np.ndarray, " n"]
+
+
+def _kind_of(one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]) -> _Kinds:
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    group = np.full(len(x), -1)
+    codes = [np.round(x[:, names.index(name)]) for name in one.by]
+    levels = [types[names.index(name)].values for name in one.by]
+    for g, kind in enumerate(one.groups):
+        known = all(word in values for word, values in zip(kind.names, levels))
+        same = [code == values.index(word) for code, word, values in zip(codes, kind.names, levels)] if known else []
+        group[np.all(same, axis=0) if one.by else np.ones(len(x), bool)] = g if known else -1
+    each = np.array([[kind.slope, kind.level, kind.width] for kind in one.groups] + [[np.nan] * 3])
+    return _Kinds(group, *each[group].T)
+
+
+def _values(one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]) -> tuple[np.ndarray, np.ndarray]:
+    """The base and the target of rows, as the line has them."""
+    cells, names = equations.numbers(x, schema), [column.name for column in schema.columns or ()]
+    with np.errstate(all="ignore"):
+        base, target = (_scaled(cells[:, names.index(name)], one.logs) for name in (one.base, one.target))
+    return base, target
+
+
+def drawn(
+    one: Line, schema: Schema, x: Float[np.ndarray, "n columns"], u: Float[np.ndarray, " n"] | float, back: bool = False
+) -> Float[np.ndarray, " n"]:
+    """The stored target of each row by its base, at a quantile of what is left; back: the base by its target."""
+    # NaN where a row is of a kind without a line.
+    names, kinds, (base, target) = [column.name for column in schema.columns or ()], *_about(one, schema, x)
+    own = (schema.types or ())[names.index(one.base if back else one.target)]
+    grid, left, u = np.linspace(0.0, 1.0, len(one.apart[0])), np.full(len(x), np.nan), np.broadcast_to(u, len(x))
+    for g, kind in enumerate(one.groups):
+        rows = np.flatnonzero(kinds.group == g)
+        band = np.searchsorted(kind.edges, base[rows])
+        for b, quantiles in enumerate(one.apart):
+            left[rows[band == b]] = kind.width * np.interp(u[rows[band == b]], grid, quantiles)
+    with np.errstate(all="ignore"):
+        made = (target - left - kinds.level) / kinds.slope if back else kinds.level + kinds.slope * base + left
+        place = np.clip(np.round(((np.exp(made) if one.logs else made) - own.low) / own.step), 0, own.size - 1)
+    return np.where(np.isfinite(made), own.occurring(np.nan_to_num(place)), np.nan)
+
+
+def _about(
+    one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]
+) -> tuple[_Kinds, tuple[np.ndarray, np.ndarray]]:
+    return _kind_of(one, schema, x), _values(one, schema, x)
+
+
+def _quantiles(
+    one: Line, schema: Schema, x: Float[np.ndarray, "n columns"], rows: Bool[np.ndarray, " n"], rng: np.random.Generator
+) -> Float[np.ndarray, " n"]:
+    """Where each row lies around its line among the others of its kind: what else the model knows of it stays."""
+    # The model has the line as coarsely as its bins: the order of its rows around the line says more than how far off.
+    kinds, (base, target) = _about(one, schema, x)
+    u, left = rng.random(len(x)), rows.copy()
+    with np.errstate(all="ignore"):
+        off = np.nan_to_num((target - kinds.level - kinds.slope * base) / kinds.width)
+    for kind in (*range(len(one.groups)), None):  # those of few rows all together
+        some = np.flatnonzero(left & ((kinds.group >= 0) if kind is None else (kinds.group == kind)))
+        if len(some) >= RANKED:
+            u[some[np.argsort(off[some], kind="stable")]] = (np.arange(len(some)) + 0.5) / len(some)
+            left[some] = False
+    return u
+
+
+def moved(
+    lines: Sequence[Line],
+    schema: Schema,
+    x: Float[np.ndarray, "n columns"],
+    open_: Bool[np.ndarray, "n columns"],
+    rng: np.random.Generator | None = None,
+) -> Float[np.ndarray, "n columns"]:
+    """Stored rows whose open targets lie around their lines as in the data; where only the base is open, this moves."""
+    # rng: None puts them on the line.
+    names, made, left = [column.name for column in schema.columns or ()], np.array(x, np.float64), np.array(open_)
+    for one in placed(lines, schema):
+        k, j = names.index(one.target), names.index(one.base)
+        made[:, j] = np.where(open_[:, j], np.round(made[:, j]), made[:, j])
+        for at, back, rows in ((k, False, open_[:, k]), (j, True, left[:, j] & ~open_[:, k])):
+            if rows.any():
+                u = 0.5 if rng is None else _quantiles(one, schema, made, rows, rng)
+                place = drawn(one, schema, made, u, back)
+                made[:, at] = np.where(rows & np.isfinite(place), place, made[:, at])
+                left[:, at] &= ~rows  # a base is moved once
+    return made
+
+
+def told(
+    lines: Sequence[Line],
+    schema: Schema,
+    x: Float[np.ndarray, "n columns"],
+    hidden: Bool[np.ndarray, "n columns"],
+    quantiles: Sequence[float],
+) -> Float[np.ndarray, "q n columns"]:
+    """What hidden cells are at quantiles, where a line and known cells say it; NaN elsewhere."""
+    names, x = [column.name for column in schema.columns or ()], np.asarray(x, np.float64)
+    made = np.full((len(quantiles), *x.shape), np.nan)
+    for one in placed(lines, schema):
+        k, j, by = names.index(one.target), names.index(one.base), [names.index(name) for name in one.by]
+        known = ~hidden[:, by].any(axis=1)
+        for at, of, back in ((k, j, False), (j, k, True)):
+            rows = np.flatnonzero(known & hidden[:, at] & ~hidden[:, of] & np.isnan(made[0, :, at]))
+            cells = [drawn(one, schema, x[rows], q, back) for q in quantiles] if len(rows) else []
+            made[:, rows, at] = np.sort(cells, axis=0) if len(rows) else made[:, rows, at]
+    return made
+
+
+def read(stored: Any) -> tuple[Line, ...]:
+    """The lines that a model file holds; a stranger may have written it, so what is none is left out."""
+    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
+    return tuple(one for one in map(_read, rows[:1000]) if one is not None)
+
+
+def _read(row: Any) -> Line | None:
+    if not isinstance(row, list | tuple) or len(row) != len(Line._fields):
+        return None
+    target, base, by, logs, groups, apart, rows = row
+    listed = lambda given, most: isinstance(given, list | tuple) and len(given) <= most  # noqa: E731
+    texts = lambda given, most: listed(given, most) and all(isinstance(one, str) for one in given)  # noqa: E731
+    numbers = lambda given, most: listed(given, most) and all(map(equations._is_number, given))  # noqa: E731
+    if not texts([target, base], 2) or target == base or not texts(by, MOST_BY) or not isinstance(logs, bool):
+        return None
+    if not numbers([rows], 1) or not listed(groups, 10_000) or not listed(apart, BANDS) or not apart:
+        return None
+    if not all(numbers(one, QUANTILES) and one and list(one) == sorted(one) for one in apart):
+        return None
+    made = []
+    for one in groups:
+        if not listed(one, 5) or len(one) != 5 or not texts(one[0], MOST_BY) or len(one[0]) != len(by):
+            return None
+        if not numbers(one[1:4], 3) or not numbers(one[4], BANDS - 1) or len(one[4]) != len(apart) - 1:
+            return None
+        slope, level, wide = map(float, one[1:4])
+        made.append(Group(tuple(one[0]), slope, level, wide, tuple(map(float, one[4]))))
+    if len({len(one) for one in apart}) != 1:
+        return None
+    return Line(target, base, tuple(by), logs, tuple(made), tuple(tuple(map(float, one)) for one in apart), int(rows))
