@@ -232,7 +232,8 @@ def test_a_model_file_gives_it_back_and_a_stranger_s_line_is_left_out() -> None:
     assert lines.read(stored) == found(stones())
     bad = {
         0: (3, stored[0][1]), 1: ("", None), 2: ("rock", ["rock"] * 9), 3: (1, "yes"),
-        4: ("a", [[["granite"], 1.0, 0.0]], [[["granite"], "x", 0.0, 1.0, [1.0, 2.0]]]),
+        4: ("a", [[["granite"], 1.0, 0.0]], [[["granite"], "x", 0.0, 1.0, [1.0, 2.0], True]],
+            [[["granite"], 1.0, 0.0, 1.0, [1.0, 2.0], 3]], [[["granite"], 1.0, 0.0, 1.0, [1.0], True]]),
         5: ([], [["a"]], [[1.0, 0.0]], [[float("nan")]]), 6: ("many",),
     }  # fmt: skip
     for place, values in bad.items():
@@ -287,3 +288,18 @@ def test_what_if_shows_the_band_of_the_line_and_a_trained_model_samples_in_it(tm
     off = np.log(new["mass"] / new["volume"] / new["rock"].map(DENSITY))
     assert np.mean(np.abs(off) < 4 * NOISE) > 0.98
     assert off.std() == pytest.approx(NOISE, rel=0.3)
+
+
+def test_a_target_that_says_nothing_of_its_base_does_not_fill_it() -> None:
+    frame = tariffs()
+    letters = frame["service"] == "slow"
+    frame.loc[letters, "price"] = (2.2 * np.exp(0.01 * np.random.default_rng(2).normal(size=letters.sum()))).round(2)
+    data = latens.load_data(frame, label="none")
+    (one,) = lines.read(rules_of(data)["lines"])
+    assert (one.target, one.base) == ("price", "weight")
+    assert {kind.names[one.by.index("service")]: kind.back for kind in one.groups} == {"slow": False, "fast": True}
+    k = [column.name for column in data.schema.columns or ()].index("weight")
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[:, k] = True
+    (middle,) = lines.told([one], data.schema, np.asarray(data.x), hidden, (0.5,))
+    np.testing.assert_array_equal(np.isnan(middle[:, k]), letters)

@@ -47,6 +47,7 @@ class Group(NamedTuple):
     level: float  # the line at 0
     width: float  # half of what two thirds of the rows lie within
     edges: tuple[float, ...]  # of the base, between its bands
+    back: bool  # whether the target says the base as well
 
 
 class Line(NamedTuple):
@@ -210,7 +211,8 @@ def _fitted(
             continue
         edges = np.quantile(x[own], np.linspace(0, 1, bands + 1)[1:-1])
         kinds = tuple(types[names.index(name)].values[code[own[0]]] for name, code in zip(by, codes))
-        groups.append(Group(kinds, slope, level, wide, tuple(edges.tolist())))
+        back = wide <= 2.0 * BY_NAMES * abs(slope) * width(x[own])
+        groups.append(Group(kinds, slope, level, wide, tuple(edges.tolist()), back))
         off[own], band[own] = rest / wide, np.searchsorted(edges, x[own])
     usual = np.abs(off) <= TRIMMED  # what lies further is a mistake or a row of another kind
     if usual.sum() < 0.9 * both.sum():
@@ -269,8 +271,11 @@ def drawn(
     names, kinds, (base, target) = [column.name for column in schema.columns or ()], *_about(one, schema, x)
     own = (schema.types or ())[names.index(one.base if back else one.target)]
     grid, left, u = np.linspace(0.0, 1.0, len(one.apart[0])), np.full(len(x), np.nan), np.broadcast_to(u, len(x))
+    if back:  # its band is that of what the line says
+        with np.errstate(all="ignore"):
+            base = (target - kinds.level) / kinds.slope
     for g, kind in enumerate(one.groups):
-        rows = np.flatnonzero(kinds.group == g)
+        rows = np.flatnonzero((kinds.group == g) & (kind.back or not back))
         band = np.searchsorted(kind.edges, base[rows])
         for b, quantiles in enumerate(one.apart):
             left[rows[band == b]] = kind.width * np.interp(u[rows[band == b]], grid, quantiles)
@@ -366,12 +371,18 @@ def _read(row: Any) -> Line | None:
         return None
     made = []
     for one in groups:
-        if not listed(one, 5) or len(one) != 5 or not texts(one[0], MOST_BY) or len(one[0]) != len(by):
+        if (
+            not listed(one, 6)
+            or len(one) != 6
+            or not isinstance(one[5], bool)
+            or not texts(one[0], MOST_BY)
+            or len(one[0]) != len(by)
+        ):
             return None
         if not numbers(one[1:4], 3) or not numbers(one[4], BANDS - 1) or len(one[4]) != len(apart) - 1:
             return None
         slope, level, wide = map(float, one[1:4])
-        made.append(Group(tuple(one[0]), slope, level, wide, tuple(map(float, one[4]))))
+        made.append(Group(tuple(one[0]), slope, level, wide, tuple(map(float, one[4])), one[5]))
     if len({len(one) for one in apart}) != 1:
         return None
     return Line(target, base, tuple(by), logs, tuple(made), tuple(tuple(map(float, one)) for one in apart), int(rows))

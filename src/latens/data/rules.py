@@ -59,10 +59,13 @@ def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.nda
     return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x)
 
 
-def placed(facts: Mapping[str, Any], schema: Schema) -> list[equations.Equation | rates.Rate | implied.Implied]:
-    """What gives the numbers of columns that a table has: equations, rates and names."""
+def placed(
+    facts: Mapping[str, Any], schema: Schema, *, names: bool = False
+) -> list[equations.Equation | rates.Rate | implied.Implied]:
+    """What gives the numbers of columns that a table has: equations, rates and names; names: what gives names too."""
     exact = equations.placed(equations.read(facts.get("equations")), schema)
-    named = [rule for rule, *_ in implied.numbers_in(implied.read(facts.get("implied")), schema)]
+    said = implied.placed if names else implied.numbers_in
+    named = [rule for rule, *_ in said(implied.read(facts.get("implied")), schema)]
     return [*exact, *rates.placed(rates.read(facts.get("rates")), schema), *named]
 
 
@@ -118,7 +121,7 @@ def _solved(
     """The same without lines."""
     exact, named = equations.read(facts.get("equations")), np.zeros(hidden.shape, bool)
     x = np.array(x, np.float64)
-    for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
+    for rule, _, k in implied.placed(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x, ~hidden)
         named[:, k] |= hidden[:, k] & (told >= 0)
         x[:, k] = np.where(named[:, k], told, x[:, k])

@@ -154,7 +154,7 @@ class Impute(Verb):
         if sure.any():
             value["computed"] = int(sure.sum())
             most = (trained.schema.columns or ())[int(sure.sum(axis=0).argmax())].name
-            given = placed(trained.facts, trained.schema)
+            given = placed(trained.facts, trained.schema, names=True)
             with_it = [one for one in given if most in (one.target, *getattr(one, "columns", ()))] or given
             rule = next((one for one in with_it if one.target == most), with_it[-1])
             plain.append(f"Computed {sure.sum():,} of them from other cells: {rule.target} is {rule.words}.")
@@ -292,6 +292,7 @@ def _intervals(
         if one.kind == "category":
             made[f"{names[i]}.p"] = sure = np.ones(len(gone))
             sure[gappy] = np.where(gone[gappy], (found.shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
+            sure[known[0][:, i]] = 1.0
             continue
         for side, end in zip(ends, interval(found.shares[i], one, level)):
             side[gappy, i] = np.where(gone[gappy], end, side[gappy, i])

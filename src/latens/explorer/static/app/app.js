@@ -61,7 +61,8 @@ export class App {
     // Where no unit is active all rows lie at one place: two columns say more.
     this.unused = model.size > 0 && !model.units.some((unit) => unit.active);
     const cells = [...columns.keys()].filter((i) => columns[i].role === "cell" && columns[i].kind === "number");
-    if (this.unused && cells.length > 1) plane.splice(0, 2, `c${cells[0]}`, `c${cells[1]}`);
+    this.idle = this.unused && cells.length > 1; // a table without a latent: its columns are all there is to see
+    if (this.idle) plane.splice(0, 2, `c${cells[0]}`, `c${cells[1]}`);
     const { colour = null } = model.manifest; // a page of before has none
     const given = [...columns.keys()].filter((i) => columns[i].role === "coordinate").map((i) => `c${i}`);
     const start = model.manifest.start ?? null;
@@ -76,7 +77,7 @@ export class App {
       c: null,
       label: 0,
       step: null,
-      tab: model.manifest.what_if ? "whatif" : "point", // a table is asked, a picture is looked at
+      tab: model.manifest.what_if ? "whatif" : this.idle ? "rows" : "point", // a table is asked, a picture is looked at
       mode: given.length || plane[0][0] === "c" ? "lasso" : "decode",
       path: "linear",
       unit: null,

@@ -22,7 +22,7 @@ export function colourChoices(app) {
   );
   for (const name of Object.keys(model.words))
     if (arrays[name]) choices.push([name, nameOf(model, name), "parts of the ELBO"]);
-  for (const unit of model.order) choices.push([`u${unit}`, `unit ${unit}`, "latent units"]);
+  for (const unit of app.idle ? [] : model.order) choices.push([`u${unit}`, `unit ${unit}`, "latent units"]);
   return choices;
 }
 

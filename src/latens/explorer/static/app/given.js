@@ -4,6 +4,7 @@
 import { breathe } from "./dom.js";
 import { information, jackknife } from "./information.js";
 import { arrayOf, networkOf, softplus } from "./networks.js";
+import { ofCells, rulesOf } from "./rules.js";
 import { limitOf, meanOf, tableHead } from "./tables.js";
 import { dateText, writtenText } from "./writing.js";
 
@@ -140,7 +141,13 @@ function quantile(shares, { starts, widths }, q) {
   }
 }
 
-function told(column, grid, part, shares) {
+function told(column, grid, part, shares, cells) {
+  if (cells && !column.levels) {
+    const { bars, mean, at } = ofCells(cells, grid, QUANTILES);
+    const quantiles = at.map((cell) => wordsOf(column, grid, cell));
+    const said = { shares: bars, mean: column.kind === "number" ? grid.low + mean * grid.step : quantiles[2], quantiles };
+    return cells.length === 1 ? { ...said, exact: quantiles[0] } : said;
+  }
   if (column.levels) return { shares: Array.from(shares).flatMap((share, s) => Array(part.widths[s]).fill(share / part.widths[s])) };
   const mean = meanOf(part, shares) / shares.reduce((a, b) => a + b, 0);
   return {
@@ -162,6 +169,8 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
   const encoder = spec.encoder && encoderOf(spec.encoder, arrays, size);
   const kept = outputs ?? (count * table.outputs <= CACHE ? new Float32Array(count * table.outputs) : null);
   const known = new Uint8Array(outputs ? 0 : count);
+  const none = { implied: [], equations: [], rates: [], lines: [] };
+  const rules = rulesOf(spec.rules ?? none, spec.columns);
 
   // Reads what the decoder says of a draw of the prior.
   function read(k) {
@@ -232,16 +241,25 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     const found = await shares(changed);
     const was = row && fixed.size ? await shares(cells) : found;
     const free = [...columns.keys()].filter((i) => !fixed.has(i));
+    const [told_, before] = [rules.given(changed, fixed), rules.given(cells, new Map())];
+    const fit = (one, own) => one.columns.map((all, i) => (columns[i]?.levels ? rules.among(own, i, all) : all));
+    found.columns = fit(found, changed);
+    if (was !== found) was.columns = fit(was, cells);
     return {
       effective: found.effective,
       draws: found.draws,
       probability: found.probability,
       columns: free.map((i) => {
-        const say = (one) => told(columns[i], spec.columns[i], table.columns[i], one.columns[i]);
-        if (!row) return { column: i, ...say(found) };
-        const moved = 0.5 * found.columns[i].reduce((sum, share, s) => sum + Math.abs(share - was.columns[i][s]), 0);
+        const say = (one, own) => told(columns[i], spec.columns[i], table.columns[i], one.columns[i], own.get(i));
+        const now = say(found, told_);
+        if (!row) return { column: i, ...now };
+        const then = say(was, before);
+        const both = told_.has(i) && before.has(i) && !columns[i].levels;
+        const apart = both && now.exact !== undefined && then.exact !== undefined ? 2 * Number(now.exact !== then.exact) : null;
+        const [left, right] = both ? [now.shares, then.shares] : [found.columns[i], was.columns[i]];
+        const moved = 0.5 * (apart ?? left.reduce((sum, share, s) => sum + Math.abs(share - right[s]), 0));
         const own = Number.isNaN(cells[i]) ? "" : (columns[i].levels?.[cells[i]] ?? wordsOf(columns[i], spec.columns[i], cells[i]));
-        return { column: i, ...say(found), was: say(was), moved, own };
+        return { column: i, ...now, was: then, moved, own };
       }),
     };
   }

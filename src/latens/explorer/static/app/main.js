@@ -50,7 +50,7 @@ function header(app) {
   );
   const facts = [
     app.model.empty ? "no rows yet" : `${count3(manifest.rows.shown)} ${isPhoto(app.model.event) ? "photographs" : "rows"}`,
-    app.model.size && !isPhoto(app.model.event) ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
+    app.model.size && !app.idle && !isPhoto(app.model.event) ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
   ]
     .filter(Boolean)
     .join(" · ");
@@ -121,7 +121,7 @@ function tabs(app, panels, decoded) {
   // On a wide window a second panel stands beside the chosen one: the point, or the selection beside the point.
   const beside = h("div", { class: "beside" });
   const place = h("div", { class: "chosen-panel" }, boxes);
-  const second = () => (WIDE.matches ? (app.state.tab === "point" ? "selection" : "point") : null);
+  const second = () => (WIDE.matches ? (app.state.tab === "point" || (app.idle && app.state.tab !== "selection") ? "selection" : "point") : null);
   const shown = () => panels.filter((one) => one.id === app.state.tab || one.id === second());
   const choose = () => {
     panels.forEach((one, i) => {
@@ -211,20 +211,19 @@ async function build(model) {
     };
   }
   const panels = [
-    pointPanel(app),
-    pathsPanel(app),
+    ...(app.idle ? [] : [pointPanel(app), pathsPanel(app)]),
     rowsPanel(app),
     tablePanel(app),
     selectionPanel(app),
     groupsPanel(app),
-    unitsPanel(app),
+    ...(app.idle ? [] : [unitsPanel(app)]),
     ...(model.manifest.what_if ? [whatIfPanel(app)] : []),
     training,
     aboutPanel(app),
   ];
   if (!panels.some((one) => one.id === app.state.tab)) app.state.tab = app.first.tab;
   const scatter = new Scatter(app);
-  const decoded = decodedBox(app);
+  const decoded = app.idle ? { element: null, wants: [], update: () => null } : decodedBox(app);
   app.onhover = () => decoded.update().catch(fail);
   const side = tabs(app, panels, decoded);
   const nameStep = snapshotSlider(app, scatter);

@@ -26,7 +26,8 @@ const AT_AN_END = 0.01; // the share of rows at either end of an axis that may
 const SQUEEZED = 1.5; // all rows take up so many times what nearly all do
 const MOST_TRACED = 60; // classes with a contour and a name at their centre
 
-const UNUSED = "No latent unit is used, so all rows lie at one place; where the data have columns, these are the axes.";
+const UNUSED = "No latent unit is used, so all rows lie at one place";
+const BY_COLUMNS = "No latent unit is used: the axes are two columns.";
 
 export class Scatter {
   constructor(app) {
@@ -72,7 +73,7 @@ export class Scatter {
     this.points = new Points(this.canvas);
     this.points.onrestored = () => this.draw();
     if (!this.points.gl) this.note.textContent = "This browser has no WebGL 2: at most 120,000 points are drawn.";
-    else if (app.unused) this.note.textContent = UNUSED;
+    else if (app.unused) this.note.textContent = app.idle ? BY_COLUMNS : `${UNUSED}.`;
     this.redraw = perFrame((moving) => this.draw(moving));
     this.showCard = latest((place) => fillCard(this, place));
     new ResizeObserver(() => this.#resize()).observe(this.stage);
@@ -83,12 +84,12 @@ export class Scatter {
 
   axisChoices() {
     const { model } = this.app;
-    const choices = model.order.map((u) => [
+    const choices = (this.app.idle ? [] : model.order).map((u) => [
       `u${u}`,
       `unit ${u}${model.units[u].active ? "" : " (unused)"}`,
       "latent units",
     ]);
-    if (model.size > 1)
+    if (model.size > 1 && !this.app.idle)
       choices.push(["p0", "principal axis 1", "principal axes"], ["p1", "principal axis 2", "principal axes"]);
     model.manifest.columns.forEach((column, i) => {
       if (column.kind === "number") choices.push([`c${i}`, column.name, columnGroup(column)]);
@@ -108,7 +109,7 @@ export class Scatter {
       h(
         "div",
         { class: "modes", role: "group", "aria-label": "what dragging does" },
-        MODES.map(([mode, word, key]) =>
+        MODES.filter(([mode]) => mode !== "decode" || !app.idle).map(([mode, word, key]) =>
           button(word, () => app.set({ mode }), {
             "aria-pressed": String(state.mode === mode),
             title: `key ${key.toUpperCase()}`,

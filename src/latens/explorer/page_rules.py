@@ -1,0 +1,64 @@
+"""The rules of a table as the page reads them: by the places of columns and the codes of names."""
+
+from typing import Any
+
+import numpy as np
+
+from latens.data import equations, implied, lines, rates
+from latens.data.columns import ColumnType
+from latens.data.schema import Schema
+
+MOST_CELLS = 10_000
+"""Cells of a number up to which the page is told which of them occur."""
+
+
+def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str, Any]]]:
+    """Describe what gives columns of a table, for rules between its first columns."""
+    types, names = list(schema.types or ()), [column.name for column in schema.columns or ()]
+    at = names.index
+
+    def known(one: Any) -> bool:
+        return all(at(name) < most for name in (one.target, *one.columns))
+
+    def code(name: str, word: str) -> int:
+        values = types[at(name)].values
+        return values.index(word) if word in values else -1
+
+    said = [
+        {"by": i, "column": k, "says": implied.each_told(rule, schema).tolist(), "named": types[k].named}
+        for rule, i, k in implied.placed(implied.read(facts.get("implied")), schema)
+        if known(rule)
+    ]
+    term = lambda one: [at(one[0]), one[1], one[2]]  # noqa: E731
+    exact = [
+        {"target": at(one.target), "terms": [term(own) for own in one.terms], "factor": one.factor,
+         "rate": term(one.rate) if one.rate else None}
+        for one in equations.placed(equations.read(facts.get("equations")), schema)
+        if known(one)
+    ]  # fmt: skip
+    rated = [
+        {"target": at(one.target), "base": at(one.base), "by": [at(name) for name in one.by], "above": one.above,
+         "rates": list(one.rates), "part": len(one.used) > 1,
+         "allowed": [[[code(*pair) for pair in zip(one.by, words)], above, list(places)]
+                     for words, above, places in one.allowed]}
+        for one in rates.placed(rates.read(facts.get("rates")), schema)
+        if known(one)
+    ]  # fmt: skip
+    near = [
+        {"target": at(one.target), "base": at(one.base), "by": [at(name) for name in one.by], "logs": one.logs,
+         "apart": [list(band) for band in one.apart],
+         "occur": [_occurring(types[at(name)]) for name in (one.target, one.base)],
+         "groups": [{"codes": [code(*pair) for pair in zip(one.by, kind.names)], "slope": kind.slope,
+                     "level": kind.level, "width": kind.width, "edges": list(kind.edges), "back": kind.back}
+                    for kind in one.groups]}
+        for one in lines.placed(lines.read(facts.get("lines")), schema)
+        if known(one)
+    ]  # fmt: skip
+    return {"implied": said, "equations": exact, "rates": rated, "lines": near}
+
+
+def _occurring(one: ColumnType) -> list[float] | None:
+    """The cells that a number has, where it has few of its grid."""
+    cells = np.arange(min(one.size, MOST_CELLS), dtype=np.float64)
+    own = one.occurring(cells)
+    return None if one.size > MOST_CELLS or np.array_equal(own, cells) else np.unique(own).tolist()

@@ -1,0 +1,121 @@
+// What holds in the data says of columns whose cells are not fixed: a cell that others give, cells that are equally
+// likely along a line of another column, and the names that are left. `spec` is what the manifest says under `rules`.
+
+const CELLS = Array.from({ length: 100 }, (_, k) => (k + 0.5) / 100); // quantiles that stand for a distribution
+
+function formed(value, form) {
+  const part = form.endsWith("/100") ? value / 100 : value;
+  return form === "x" || form === "days" ? part : form.startsWith("1-") ? 1 - part : 1 + part;
+}
+
+export function between(sorted, q) {
+  const at = q * (sorted.length - 1);
+  const k = Math.min(Math.floor(at), sorted.length - 2);
+  return sorted.length < 2 ? sorted[0] : sorted[k] + (at - k) * (sorted[k + 1] - sorted[k]);
+}
+
+export function rulesOf(spec, grids) {
+  const number = (cells, i) => grids[i].low + cells[i] * grids[i].step;
+  const place = (i, value) => Math.round((value - grids[i].low) / grids[i].step);
+  const inside = (i, cell) => Number.isFinite(cell) && cell >= 0 && cell < grids[i].size;
+  const kindOf = (cells, by, codes) => by.every((i, k) => cells[i] === codes[k]);
+
+  function ofNames({ by, column, says, named }, cells) {
+    const told = says[cells[by]] ?? -1;
+    return named || told < 0 ? null : [column, told];
+  }
+
+  function ofEquation({ target, terms, factor, rate }, cells) {
+    const part = ([i, form]) => formed(number(cells, i), form);
+    const times = rate ? part(rate) ** rate[2] : 1;
+    const value = factor
+      ? terms.reduce((made, one) => made * part(one) ** one[2], factor)
+      : terms.reduce((made, one) => made + one[2] * part(one), 0) * times;
+    return [target, place(target, value)];
+  }
+
+  function ofRate({ target, base, by, above, rates, allowed, part }, cells) {
+    const value = number(cells, base);
+    const own = allowed.find(([codes, over]) => kindOf(cells, by, codes) && over === (above !== null && value > above));
+    const places = own ? own[2] : rates.map((_, k) => k);
+    if (places.length !== 1 || (part ? value <= 0 : value < 0)) return null;
+    return [target, place(target, value * rates[places[0]])];
+  }
+
+  const exact = [
+    ...spec.implied.filter((one) => !one.named).map((one) => [one.column, (cells) => ofNames(one, cells)]),
+    ...spec.equations.map((one) => [one.target, (cells) => ofEquation(one, cells)]),
+    ...spec.rates.map((one) => [one.target, (cells) => ofRate(one, cells)]),
+  ];
+
+  // The cells of the target of a line, or back of its base; null where nothing says which line it is.
+  function along(line, cells, back) {
+    const [from, to] = back ? [line.target, line.base] : [line.base, line.target];
+    const kind = line.groups.find(({ codes }) => kindOf(cells, line.by, codes));
+    if (!kind || Number.isNaN(cells[from]) || (back && !kind.back)) return null;
+    const scaled = (value) => (line.logs ? Math.log(value) : value);
+    const known = scaled(number(cells, from));
+    const occur = line.occur[back ? 1 : 0];
+    const made = CELLS.map((q) => {
+      // Back the band of the base is not known before it is: the one of what the middle of the line says.
+      const base = back ? (known - kind.level) / kind.slope : known;
+      const band = kind.edges.filter((edge) => edge < base).length;
+      const left = kind.width * between(line.apart[band], q);
+      const value = back ? (known - left - kind.level) / kind.slope : kind.level + kind.slope * known + left;
+      const cell = Math.min(Math.max(place(to, line.logs ? Math.exp(value) : value), 0), grids[to].size - 1);
+      return occur ? occur.reduce((best, one) => (Math.abs(one - cell) < Math.abs(best - cell) ? one : best)) : cell;
+    });
+    return made.some(Number.isNaN) ? null : made.sort((a, b) => a - b);
+  }
+
+  // A map from places to the cells that are equally likely there; `cells` holds NaN where nothing is known.
+  function given(cells, fixed) {
+    const known = Float64Array.from(cells);
+    const found = new Map();
+    for (const [target] of exact) if (!fixed.has(target)) known[target] = NaN;
+    for (let again = 0; again <= exact.length; again++) {
+      for (const [target, rule] of exact) {
+        const told = Number.isNaN(known[target]) ? rule(known) : null;
+        if (!told || !inside(...told)) continue;
+        known[target] = told[1];
+        found.set(target, [told[1]]);
+      }
+    }
+    for (const { target } of spec.lines) if (!fixed.has(target) && !found.has(target)) known[target] = NaN;
+    for (const line of spec.lines) {
+      for (const [own, back] of [[line.target, false], [line.base, true]]) {
+        const told = Number.isNaN(known[own]) && !fixed.has(own) && !found.has(own) ? along(line, known, back) : null;
+        if (told) found.set(own, told);
+      }
+    }
+    return found;
+  }
+
+  // The shares of a column of names, of which what is fixed may rule some out.
+  function among(cells, place, shares) {
+    let left = shares;
+    const keep = (holds) => {
+      const some = left.map((share, k) => (holds(k) ? share : 0));
+      const [whole, rest] = [left, some].map((all) => all.reduce((a, b) => a + b, 0));
+      if (rest > 0) left = some.map((share) => (share * whole) / rest);
+    };
+    for (const { by, column, says, named } of spec.implied) {
+      if (by === place && !Number.isNaN(cells[column])) keep((k) => says[k] < 0 || says[k] === cells[column]);
+      const told = column === place && named ? (says[cells[by]] ?? -1) : -1;
+      if (told >= 0) keep((k) => k === told);
+    }
+    return left;
+  }
+
+  return { given, among };
+}
+
+// What the page shows of cells that are equally likely: bars, the mean, and quantiles.
+export function ofCells(cells, grid, quantiles) {
+  const bars = grid.edges.slice(1).map((edge, k) => {
+    const last = k === grid.edges.length - 2;
+    return cells.filter((cell) => cell >= grid.edges[k] && (cell < edge || (last && cell <= edge))).length / cells.length;
+  });
+  const mean = cells.reduce((a, b) => a + b, 0) / cells.length;
+  return { bars, mean, at: quantiles.map((q) => cells[Math.max(Math.ceil(q * cells.length - 1e-9) - 1, 0)]) };
+}

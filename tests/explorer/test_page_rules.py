@@ -1,0 +1,118 @@
+"""An exported page knows the rules of the data as the server does: what others give, lines, names that go together."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from explorer_fixtures import needs_node, node
+
+from latens import prepare, train
+from latens.config import override
+from latens.data import load
+from latens.explorer import payload
+from latens.explorer.whatif import answers
+from latens.recipes import get_recipe
+from latens.workflow.trained import TrainedModel
+
+KINDS = {"oak": "tree", "elm": "tree", "mint": "herb", "sage": "herb"}
+DENSITY = {"oak": 0.7, "elm": 0.6, "mint": 0.2, "sage": 0.3}
+
+
+def plants(n: int = 500) -> pd.DataFrame:
+    """A table with names that say names, a rate, a sum, a product of a share, and a number near a line."""
+    rng = np.random.default_rng(0)
+    plant = rng.choice(list(KINDS), n)
+    volume = np.round(np.exp(rng.normal(3.0, 0.5, n)), 1)
+    mass = volume * np.array([DENSITY[one] for one in plant]) * np.exp(0.04 * rng.normal(size=n))
+    hours = rng.integers(1, 40, n) / 2
+    price = np.round(hours * np.where(plant == "sage", 7.0, 4.0), 2)
+    extra = np.round(rng.gamma(2.0, 8.0, n), 2)
+    frame = {"kind": [KINDS[one] for one in plant], "plant": plant, "volume": volume, "mass": mass.round(2)}
+    return pd.DataFrame(frame | {"hours": hours, "price": price, "extra": extra, "total": (price + extra).round(2)})
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedModel:
+    data = load(plants(), label="none")
+    return train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+
+
+def asked(trained: TrainedModel, folder: Path, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    files = payload(trained, load(plants(), label="none"), with_model=False)
+    manifest = json.loads(files["data/manifest.json"])
+    given = manifest["given"]
+    names = {"file": given["file"], "prior": manifest["arrays"]["prior"]["file"]}
+    names |= {"outputs": given["outputs"] and given["outputs"]["file"]}
+    names |= {"decoder": None if given["outputs"] else manifest["decoder"]["file"]}
+    for name, file in names.items():
+        if file:
+            (folder / name).write_bytes(files[file])
+    paths = {name: file and str(folder / name) for name, file in names.items()}
+    return node("given", manifest=manifest, questions=questions, **paths)
+
+
+@needs_node
+def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Path) -> None:
+    facts = trained.facts
+    assert [rule[:2] for rule in facts["lines"]] == [["mass", "volume"]]
+    assert [rule[0] for rule in facts["equations"]] == ["total"]
+    assert [rule[:2] for rule in facts["rates"]] == [["price", "hours"]]
+    assert [rule[:2] for rule in facts["implied"]] == [["plant", "kind"]]
+    names = [column.name for column in trained.schema.columns or ()]
+    levels = (trained.schema.types or ())[1].values
+    kind, plant, volume, mass, hours, price, extra, total = range(len(names))
+    assert names == ["kind", "plant", "volume", "mass", "hours", "price", "extra", "total"]
+    sage, herb = levels.index("sage"), (trained.schema.types or ())[0].values.index("herb")
+    row = np.asarray(load(plants(), label="none").x)[7].tolist()
+    questions: list[dict[str, Any]] = [
+        {"given": []},
+        {"given": [[plant, sage]]},
+        {"given": [[kind, herb]]},
+        {"given": [[plant, sage], [volume, "20"]]},
+        {"given": [[plant, sage], [hours, "10"], [extra, "5.5"]]},
+        {"given": [[hours, "10"], [extra, "5.5"]]},
+        {"given": [[plant, sage], [mass, "6"]]},
+        {"given": [[volume, "20"]]},
+        {"given": [[plant, sage], [hours, "10"], [price, "90"]]},
+        {"row": row, "given": [[volume, "20"]]},
+        {"row": row, "given": [[hours, "3"]]},
+        {"row": row, "given": [[plant, sage]]},
+    ]
+    own, found = answers(trained), asked(trained, tmp_path, questions)
+    assert own is not None
+    seen: set[int] = set()
+    for question, answer in zip(questions, found):
+        assert "refused" not in answer, answer
+        server = {one["column"]: one for one in json.loads(own(json.dumps(question).encode()))["columns"]}
+        for one in answer["columns"]:
+            same = server[one["column"]]
+            assert set(one) == set(same), (question, one["column"])
+            ruled = "exact" in same or (same.get("quantiles") and len(set(same["shares"])) < 30 and _narrow(same))
+            if not ruled:
+                continue
+            seen.add(one["column"])
+            assert one.get("exact") == same.get("exact")
+            assert one["quantiles"] == same["quantiles"]
+            np.testing.assert_allclose(one["shares"], same["shares"], atol=1e-9)
+            assert one["mean"] == pytest.approx(same["mean"], rel=1e-6)
+            if "was" in same and "exact" in same:
+                assert one["moved"] == same["moved"]
+                assert one["was"].get("exact") == same["was"].get("exact")
+    assert {mass, price, total, volume} <= seen
+    shares = {one["column"]: one["shares"] for one in found[1]["columns"]}
+    np.testing.assert_allclose(shares[kind], np.eye(2)[herb], atol=1e-6)
+    shares = {one["column"]: one["shares"] for one in found[2]["columns"]}
+    trees = [KINDS[one] == "tree" for one in levels]
+    np.testing.assert_array_equal(np.array(shares[plant])[trees], 0.0)
+    exact = {one["column"]: one.get("exact") for one in found[4]["columns"]}
+    assert (float(exact[price]), float(exact[total])) == (70.0, 75.5)
+    back = {one["column"]: one for one in found[6]["columns"]}[volume]
+    assert float(back["quantiles"][2]) == pytest.approx(20.0, rel=0.03)
+
+
+def _narrow(one: dict[str, Any]) -> bool:
+    low, high = float(one["quantiles"][0]), float(one["quantiles"][-1])
+    return high < 1.3 * low
