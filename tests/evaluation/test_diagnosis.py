@@ -157,6 +157,15 @@ def test_a_run_that_was_stopped_while_it_rose_has_not_collapsed():
     assert "0 of 32 latent units move with x so far, at a KL of 95.9 nats; train longer (--epochs" in message
 
 
+@pytest.mark.parametrize(("behind", "name"), [(0.5, "tree-suffices"), (0.0, "tree-suffices"),
+                                               (-0.5, "posterior-collapse")])  # fmt: skip
+def test_nothing_left_for_latents_beside_a_tree_is_no_collapse(behind, name):
+    for rising in (False, True):
+        found = diagnose({"gain_over_tree": number(behind), "dropped_share": number(0.5)}, units(0, 4), rising=rising)
+        assert [one.name for one in found] == [name]
+    assert diagnose({"gain_over_tree": number(behind)}, units(1, 4))[0].name == "posterior-collapse"
+
+
 def test_evidence_is_untrusted_where_what_it_lacks_is_more_than_the_error_over_rows():
     def found(k, draws_error, error=0.5, at_least=None):
         value = dataclasses.replace(number(-60.0, error), draws_error=draws_error, at_least=at_least)

@@ -73,6 +73,7 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
     - `posterior-collapse`: half of the latent units or more, and two at least, do not move with x (`units`); or the
       codes cost more than half a nat (`kl`) and buy less than a tenth of that (`log_likelihood_gain`): the decoder
       ignores them.
+    - `tree-suffices` in its place: no unit moves with x, and the tree of columns is as good (`gain_over_tree`).
     - `untrusted-evidence`: log p(x) may be wrong by its draws by 0.1 nats or more, and by more than its standard error
       (`draws_error`). Heavy weights alone (`pareto_k`) make it a lower bound, by an unknown amount, as its text says.
     - `loose-bound`: the ELBO (`elbo`) is below log p(x) by more than 20 nats and the KL: no family of posteriors
@@ -107,12 +108,15 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
     """
     said = {name: _said(name, metrics, units) for name in _RULES}
     found = tuple(Finding(name, message) for name, message in said.items() if message)
-    if found and found[0].name == "posterior-collapse" and rising:
-        found = (_stopped(found[0], metrics, units), *found[1:])
+    if found and found[0].name == "posterior-collapse":
+        if _tree_says_all(metrics, units):
+            found = (found[0]._replace(name="tree-suffices"),)
+        elif rising:
+            found = (_stopped(found[0], metrics, units), *found[1:])
     first = found[0].name if found else ""
     nothing_moves = bool(units) and not any(unit["active"] for unit in units)
     alike = nothing_moves or _ignored(metrics)
-    return found[:1] if alike and first in ("posterior-collapse", "unfinished") else found
+    return found[:1] if alike and first in ("posterior-collapse", "unfinished", "tree-suffices") else found
 
 
 _RULES: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {}
@@ -154,12 +158,16 @@ def _collapse(metrics: Metrics, units: Units) -> str:
     off = len(units) - active
     if not off or (active and (off < 2 or 2 * off < len(units))):
         return ""
-    tree = metrics.get("gain_over_tree")
-    if not active and tree is not None and tree.value > -TREE:
+    if _tree_says_all(metrics, units):
         text = "no latent unit carries anything about x, so latent planes show nothing: the tree of columns says it all"
         more = "for latents to look at keep what training makes (--set start=none)"
         return f"{text}; samples, gaps and scores are as good as the tree, and {more}"
     return f"only {active} of {len(units)} latent units carry anything about x; {advice}"
+
+
+def _tree_says_all(metrics: Metrics, units: Units) -> bool:
+    tree = metrics.get("gain_over_tree")
+    return bool(units) and not any(unit["active"] for unit in units) and tree is not None and tree.value > -TREE
 
 
 def _ignored(metrics: Metrics) -> bool:

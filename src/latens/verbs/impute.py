@@ -212,14 +212,16 @@ class Impute(Verb):
         from latens.data import weekdays
         from latens.data.dataset import rows_at
         from latens.data.ordered import broken_in
+        from latens.workflow.cells import draws_of
         from latens.workflow.filling import pooled_draws
 
         draws, schema = self.draws or 0, at.trained.schema
+        latents = max(draws, draws_of(at.trained, self.num_samples))
         closed = weekdays.read(at.trained.facts.get("weekdays"))
 
         def of(some: "np.ndarray", seed: int) -> "np.ndarray":
             rows = at.trained.rows(data, some, seed=seed)
-            found = evaluation.impute(rows, num_draws=draws, num_samples=self.num_samples).draws
+            found = evaluation.impute(rows, num_draws=draws, num_samples=latents).draws
             return pooled_draws(pool, found, rows_at(data, some), draws, seed)
 
         def broken(one: "np.ndarray", some: "np.ndarray") -> "np.ndarray":

@@ -11,6 +11,7 @@ import { panel } from "./parts.js";
 const [WIDE, TALL] = [210, 40];
 const MOST_WORDS = 3; // names that are said beside more bars than a few
 const MOST_NAMED = 6; // bars of which only the highest is said
+const NEARLY = 0.95;
 const FEW = 100; // effective draws below which the numbers are rough
 const percent = (p) => `${format(100 * p, p < 0.1 ? 2 : 3)} %`;
 
@@ -240,8 +241,9 @@ export function whatIfPanel(app) {
     if (!answer) return;
     const worth = `${count3(Math.round(answer.effective))} of ${count3(answer.draws)} draws of z`;
     const rough = answer.effective < FEW ? ": so few that the numbers are rough" : "";
-    const rows = app.state.given.length ? ` The model holds ${percent(answer.probability)} of the rows to be so.` : "";
-    note.textContent = `Effective sample size ${worth}${rough}.${rows}`;
+    const rows = app.state.given.length ? `The model holds ${percent(answer.probability)} of the rows to be so. ` : "";
+    const all = answer.effective > NEARLY * answer.draws; // as without latents: nothing is rough
+    note.textContent = `${rows}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
   }
 
   const show = latest(async () => {
