@@ -99,3 +99,29 @@ def test_names_alone_may_say_a_number() -> None:
     assert told(frame) == []
     frame.loc[[int(np.flatnonzero(kind == "letter")[k]) for k in (5, 50)], "weight"] = [6.1, 5.2]
     assert "Column 'weight' lies far from what 'kind' says of it in 2 rows" in told(frame)[0]
+
+
+def _parcels(times: float, seed: int = 0, n: int = 900) -> pd.DataFrame:
+    """Letters of few grams and parcels of many kilograms, whose length follows the weight; four letters are wrong."""
+    rng = np.random.default_rng(seed)
+    service = rng.choice(["letter", "standard", "express"], n, p=[0.2, 0.5, 0.3])
+    weight = np.where(service == "letter", np.exp(rng.normal(-2.0, 0.5, n)), np.exp(rng.normal(1.2, 0.8, n)))
+    length = 30.0 * np.cbrt(weight) * np.exp(rng.normal(0, 0.1, n))
+    if times > 1.0:
+        weight[np.flatnonzero(service == "letter")[[3, 20, 41, 77]]] = times * 0.135 * np.array([0.95, 1.0, 1.02, 1.04])
+    return pd.DataFrame({"service": service, "weight": weight.round(3), "length": length.round(1),
+                         "town": rng.choice(list("abcd"), n)})  # fmt: skip
+
+
+@pytest.mark.parametrize(("times", "there"), [(1.0, False), (2.0, False), (80.0, True), (130.0, True)])
+def test_a_number_far_from_those_of_its_name_is_told_where_that_name_s_are_narrow(times: float, *, there: bool) -> None:
+    frame = _parcels(times)
+    found = [one for one in told(frame) if "Column 'weight'" in one]
+    assert bool(found) is there, found
+    if there:
+        assert len(found) == 1
+        assert "of it in 4 rows" in found[0]
+        rows = np.flatnonzero(frame["service"] == "letter")[[3, 20, 41, 77]]
+        assert all(str(row) in found[0] for row in rows.tolist())
+    for seed in range(3):
+        assert not told(_parcels(1.0, seed=seed + 1))

@@ -260,6 +260,19 @@ def test_a_column_of_ids_is_left_out():
     np.testing.assert_array_equal(tables[0].x, tables[1].x)
 
 
+def test_columns_that_impute_wrote_beside_others_are_left_out():
+    rng = np.random.default_rng(0)
+    real = pd.DataFrame({"a": rng.normal(size=200).round(2), "b": rng.choice(list("xy"), 200)})
+    filled = real.assign(**{"a.low": real["a"] - 1, "a.high": real["a"] + 1, "b.p": 0.9})
+    for one, other in ((filled, real), (real, filled)):
+        tables, _ = tables_of(one, other)
+        assert [table.names for table in tables] == [("a", "b")] * 2
+    tables, _ = tables_of(filled, filled)
+    assert tables[0].names == ("a", "b", "a.low", "a.high", "b.p")
+    with pytest.raises(DataError, match=r"c\.low"):  # of no column
+        tables_of(real.assign(**{"c.low": 1.0}), real)
+
+
 def test_a_count_of_the_rows_is_no_column_that_a_table_must_have() -> None:
     n, values = np.arange(7.0, 37.0), np.random.default_rng(0).normal(size=30)
     real = ("n", "value"), np.stack([n, values], axis=1), {}

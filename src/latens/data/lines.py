@@ -76,7 +76,7 @@ class Line(NamedTuple):
 def found_in(data: Dataset, given: Collection[str] = ()) -> tuple[Line, ...]:
     """Find the numbers of a mixed table that lie closely along a line of another one; given: what rules compute."""
     types, names = data.schema.types or (), [column.name for column in data.schema.columns or ()]
-    if len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
+    if not types or len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
         return ()
     cells = equations.numbers(data.x, data.schema, data.mask, data.outside)
     at = [k for k, one in enumerate(types) if one.kind == "number" and names[k] not in given and varied(cells[:, k])]

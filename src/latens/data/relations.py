@@ -15,6 +15,9 @@ GROUP, MOST_NAMES = 10, 50
 """Rows of a name that has a line of its own; names that a column has at the most."""
 LEAST_GAIN = 0.5
 """How wide a number is around what others say, at the most, as part of how wide it is by itself."""
+NARROW = 0.5
+"""How wide the rows of a name are, at the most, as part of the whole column, for names alone to say which lie far off
+where another number says more."""
 BASES = 4
 """Numbers by which a column is tried, those whose ranks go best with its own."""
 TRIMMED = 4.0
@@ -63,12 +66,25 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
                 if np.count_nonzero(np.isfinite(off)) >= 0.5 * len(some):
                     # A further column has to earn its place.
                     found.append((width(off) * (1.0 if j is None or not by else 1.1), -1 if j is None else j, by))
-        if found and (best := min(found))[0] <= LEAST_GAIN * alone:
-            base = None if best[1] < 0 else scaled[best[1]]
-            apart = _off(scaled[k], base, groups[best[2]])
-            told = Relation(names[k], "" if best[1] < 0 else names[best[1]], best[2], apart, apart, False)
-            off = _in_widths(apart, groups[best[2]], 1e-9 * alone)
-            yield told._replace(off=off, logs=bool(np.nanmin(cells[:, k]) > 0))
+        best = min(found, default=(np.inf, -1, ""))
+        named = min((one for one in found if one[1] < 0), default=best)
+        tight = best[0] <= LEAST_GAIN * alone
+        kept = [(best, False)] if tight else []
+        kept += [(named, True)] if named[1] < 0 and not (tight and named == best) else []
+        for (_, j, by), narrow in kept:
+            apart = _off(scaled[k], None if j < 0 else scaled[j], groups[by])
+            apart = _of_narrow(apart, groups[by], NARROW * alone) if narrow else apart
+            if np.isfinite(apart).sum() < LEAST_ROWS:
+                continue
+            off = _in_widths(apart, groups[by], 1e-9 * alone)
+            logs = bool(np.nanmin(cells[:, k]) > 0)
+            yield Relation(names[k], "" if j < 0 else names[j], by, apart, off, logs)
+
+
+def _of_narrow(apart: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"], most: float) -> Float[np.ndarray, " n"]:
+    """How far numbers lie off in those groups alone that are narrow."""
+    wide = {one: width(apart[group == one]) for one in np.unique(group).tolist()}
+    return np.where([wide[one] <= most for one in group.tolist()], apart, np.nan)
 
 
 def likely(columns: dict[int, np.ndarray]) -> dict[int, list[int]]:

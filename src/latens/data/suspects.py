@@ -204,10 +204,10 @@ def _unlike_others(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspici
     for one in found:
         for name in one.columns:
             told[one.rows, names.index(name)] = True
-    made = []
+    made, heard = [], np.zeros(dataset.x.shape, bool)  # heard: the same number is told once
     for relation in relations_in(dataset):
         at = [names.index(name) for name in (relation.target, *relation.columns)]
-        rows = np.flatnonzero(unlike(relation) & ~told[:, at].any(axis=1))
+        rows = np.flatnonzero(unlike(relation) & ~told[:, at].any(axis=1) & ~heard[:, at[0]])
         if len(rows):
             by = " and ".join(repr(name) for name in relation.columns)
             what = f"Column {relation.target!r} lies far from what {by} {'say' if ' and ' in by else 'says'} of it in"
@@ -215,6 +215,7 @@ def _unlike_others(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspici
             times = _times(np.exp(relation.apart[rows])) if relation.logs else ""
             words = f"{what} {count}{times}: {LOOK} {rows_in_words(dataset, rows)}."
             made.append(Suspicion(words, (relation.target, *relation.columns), rows))
+            heard[rows, at[0]] = True
     return made
 
 

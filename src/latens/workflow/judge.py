@@ -63,8 +63,9 @@ def tables_of(
     given = {"REAL": real, "FAKE": fake} | ({} if test is None or held is not None else {"--test": test})
     if row_id is not None and row_id not in (known := _read(real, "REAL")[0]):
         raise UsageError(f"REAL has no column {row_id!r}.", where="--id", fix=nearest(row_id, known))
-    gone = {*unread, *([] if row_id is None else [row_id])}
-    read = {role: _without(gone, *_read(value, role)) for role, value in given.items()}
+    every = {role: _read(value, role) for role, value in given.items()}
+    gone = {*unread, *([] if row_id is None else [row_id]), *_beside([names for names, *_ in every.values()])}
+    read = {role: _without(gone, *table) for role, table in every.items()}
     if held is not None:
         names, x, texts = read["REAL"]
         if len(x) <= max(int(places.max(initial=-1)) for places in held):
@@ -191,6 +192,13 @@ def _read(value: Any, role: str) -> tuple[tuple[str, ...], np.ndarray, dict[int,
             "is not a table with named columns.", where=where, fix="Give a .csv or .parquet file, or a frame."
         )
     return raw.columns, raw.x, raw.texts or {}
+
+
+def _beside(tables: Sequence[Sequence[str]]) -> set[str]:
+    """Columns that `latens impute --interval` writes beside another one, which not all tables have."""
+    kept = set.intersection(*map(set, tables))
+    beside = lambda name, names: name.rpartition(".")[0] in names and name.endswith((".low", ".high", ".p"))  # noqa: E731
+    return {name for names in tables for name in names if beside(name, names)} - kept
 
 
 def _without(
