@@ -16,11 +16,14 @@ from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.pictures.source import FEW_ROWS, Made, Source
+from latens.workflow.cells import draws_of
 from latens.workflow.codes import gene_gains
 from latens.workflow.measurement import column_nats, has_columns
 
 MOST_ROWS = 50_000
 """Rows of a histogram."""
+NATS_ROWS, NATS_DRAWS = 200, 64
+"""Rows and draws by which the nats of columns are drawn; `latens evaluate` takes more."""
 
 
 def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
@@ -132,8 +135,9 @@ def draw_column_nats(source: Source) -> Made | None:
     if not has_columns(source.trained):
         return None
     assert source.data is not None
-    positions, _ = source.held_out(FEW_ROWS, "test", "validation")
-    *own, latents = column_nats(source.trained, source.data, positions)
+    positions, _ = source.held_out(NATS_ROWS, "test", "validation")
+    draws = draws_of(source.trained, NATS_DRAWS)
+    *own, latents = column_nats(source.trained, source.data, positions, num_samples=draws)
     names = [column.name for column in source.schema.columns or ()]
     parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
     return nats.column_nats(*parts, theme=source.theme)
