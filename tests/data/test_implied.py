@@ -139,6 +139,31 @@ def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
     assert not implied.broken_in(unknown, data.schema, np.asarray(data.x)).any()
 
 
+def test_a_hidden_name_is_filled_by_the_name_that_says_it(tmp_path: Path) -> None:
+    frame, _ = animals()
+    data = latens.load_data(frame, label="none")
+    names, facts = [column.name for column in data.schema.columns or ()], rules_of(data)
+    species, breed = names.index("species"), names.index("breed")
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[:, species] = True
+    guess = np.where(hidden, 0.0, np.asarray(data.x, np.float64))
+    made, sure = solved(facts, data.schema, guess, hidden)
+    np.testing.assert_array_equal(made, np.asarray(data.x))
+    np.testing.assert_array_equal(sure, hidden)
+    hidden[:, breed] = True  # then nothing says it
+    assert not solved(facts, data.schema, guess, hidden)[1].any()
+    trained = latens.train(latens.prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    trained.save(tmp_path / "model.latens")
+    frame.assign(species=np.where(np.arange(len(frame)) < 40, "", frame["species"])).to_csv(
+        tmp_path / "gaps.csv", index=False
+    )
+    asked = ["impute", str(tmp_path / "model.latens"), str(tmp_path / "gaps.csv"), "--interval", "0.9"]
+    assert main([*asked, "--out", str(tmp_path / "full.csv")]) == 0
+    full = pd.read_csv(tmp_path / "full.csv")
+    assert full["species"].tolist() == frame["species"].tolist()
+    np.testing.assert_array_equal(full["species.p"][:40], 1.0)
+
+
 def test_a_number_that_a_name_says_is_computed_filled_and_expected() -> None:
     """A price of each breed: four rows with ten times of it are named, new rows and hidden cells have it."""
     frame, _ = animals()
