@@ -303,3 +303,20 @@ def test_a_target_that_says_nothing_of_its_base_does_not_fill_it() -> None:
     hidden[:, k] = True
     (middle,) = lines.told([one], data.schema, np.asarray(data.x), hidden, (0.5,))
     np.testing.assert_array_equal(np.isnan(middle[:, k]), letters)
+
+
+def test_what_is_asked_for_moves_all_that_leads_to_it() -> None:
+    frame = stones(2000)
+    frame["wet"] = (frame["mass"] * 1.1 * np.exp(0.03 * np.random.default_rng(5).normal(size=2000))).round(2)
+    data = latens.load_data(frame, label="none")
+    facts, x = rules_of(data), _coarse(data)
+    first, second = lines.read(facts["lines"])
+    assert second.base == first.target
+    made, _ = computed(facts, data.schema, x, rng=np.random.default_rng(0), bounded=second.target.__eq__)
+    before, after = (_columns(data, rows) for rows in (x, made))
+    np.testing.assert_array_equal(before[second.target], after[second.target])
+    inner = (after["volume"] > 10) & (after["volume"] < 150)
+    off = np.log(after["wet"] / after["volume"] / 1.1 / np.array([DENSITY[one] for one in after["rock"]]))[inner]
+    assert off.std() == pytest.approx(np.hypot(NOISE, 0.03), rel=0.25)
+    off = np.log(after["wet"] / after["mass"] / 1.1)[inner]
+    assert off.std() == pytest.approx(0.03, rel=0.25)

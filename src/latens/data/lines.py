@@ -316,17 +316,18 @@ def moved(
     rng: np.random.Generator | None = None,
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows whose open targets lie around their lines as in the data; where only the base is open, this moves."""
-    # rng: None puts them on the line.
+    # rng: None puts them on the line. First bases go to the targets that stay, and stay themselves then.
     names, made, left = [column.name for column in schema.columns or ()], np.array(x, np.float64), np.array(open_)
-    for one in placed(lines, schema):
-        k, j = names.index(one.target), names.index(one.base)
+    every = [(one, names.index(one.target), names.index(one.base)) for one in placed(lines, schema)]
+    for one, k, j, back in [*((*line, True) for line in every[::-1]), *((*line, False) for line in every)]:
+        at, rows = (j, left[:, j] & ~left[:, k]) if back else (k, left[:, k])
+        if not rows.any():
+            continue
         made[:, j] = np.where(open_[:, j], np.round(made[:, j]), made[:, j])
-        for at, back, rows in ((k, False, open_[:, k]), (j, True, left[:, j] & ~open_[:, k])):
-            if rows.any():
-                u = 0.5 if rng is None else _quantiles(one, schema, made, rows, rng)
-                place = drawn(one, schema, made, u, back)
-                made[:, at] = np.where(rows & np.isfinite(place), place, made[:, at])
-                left[:, at] &= ~rows  # a base is moved once
+        u = 0.5 if rng is None else _quantiles(one, schema, made, rows, rng)
+        place = drawn(one, schema, made, u, back)
+        made[:, at] = np.where(rows & np.isfinite(place), place, made[:, at])
+        left[:, at] &= ~rows
     return made
 
 
