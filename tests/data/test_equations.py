@@ -9,7 +9,9 @@ import pytest
 
 import latens
 from latens.cli.main import main
+from latens.data import equations, rules
 from latens.data.equations import Equation, broken_by, computed, find, found_in, numbers, read, solved
+from latens.data.frames import as_frame
 from latens.data.suspects import suspicions
 
 TOTAL = "quantity * price * (1 - discount / 100)"
@@ -339,3 +341,55 @@ def test_a_tax_of_nothing_is_nothing(free: float) -> None:
     net = np.where(rng.random(600) < free, 0.0, np.round(rng.gamma(3.0, 40.0, 600), 2))
     vat = np.round(0.19 * net, 2)
     assert words(pd.DataFrame({"kind": rng.choice(["a", "b"], 600), "net": net, "vat": vat})) == {"vat": "0.19 * net"}
+
+
+def bills(n: int = 600, wrong: int = 0) -> pd.DataFrame:
+    """Bills with a tax, and with what is left of them after payments in twelve parts."""
+    rng = np.random.default_rng(3)
+    net = rng.gamma(6.0, 200.0, n).round(2)
+    gross = (net * 1.19).round(2)
+    paid = 12 * np.round(gross * np.exp(rng.normal(0, 0.06, n)) / 12)
+    rest = (gross - paid).round(2)
+    rest[:wrong] *= -1
+    return pd.DataFrame({"net": net, "gross": gross, "paid": paid, "rest": rest, "kind": rng.choice(list("ab"), n)})
+
+
+@pytest.mark.parametrize("wrong", [0, 4])
+def test_a_sum_whose_target_is_given_already_is_written_for_another_column(wrong: int) -> None:
+    data = latens.load_data(bills(wrong=wrong), label="none")
+    facts = rules.rules_of(data)
+    found = {one.target: one for one in equations.read(facts["equations"])}
+    assert set(found) == {"gross", "rest"}
+    assert (found["rest"].words, found["rest"].broken) == ("gross - paid", wrong)
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    made, beyond = rules.computed(facts, data.schema, drawn)
+    new = as_frame(made[~beyond], data.schema)
+    np.testing.assert_allclose(new["rest"], new["gross"] - new["paid"], atol=0.011)
+    assert len(new) > 100
+
+
+@pytest.mark.parametrize("asked", [{"rest"}, {"rest", "gross"}, {"rest", "paid"}])
+def test_what_is_asked_for_stays_and_a_free_term_is_computed(asked: set[str]) -> None:
+    data = latens.load_data(bills(3000), label="none")
+    facts = rules.rules_of(data)
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    made, beyond = rules.computed(facts, data.schema, drawn, asked.__contains__)
+    new, old = as_frame(made[~beyond], data.schema), as_frame(drawn[~beyond], data.schema)
+    for name in asked:
+        np.testing.assert_array_equal(new[name], old[name])
+    held = np.isclose(new["rest"], new["gross"] - new["paid"], atol=0.51)  # paid is of whole numbers
+    if asked == {"rest", "paid"}:  # gross is given by net: nothing is left to move
+        assert held.mean() < 0.1
+    else:
+        assert held.mean() > 0.98
+    assert len(new) > 500
+
+
+def test_a_sum_written_for_a_term_says_the_same() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 4))
+    x[:, 0] = x[:, 1] - x[:, 2] + x[:, 3]
+    terms = (("b", "x", 1, 0.0), ("c", "x", -1, 0.0), ("d", "x", 1, 0.0))
+    one = equations.Equation("a", terms, 0.0, 1e-9, 50, 0)
+    for k, name in ((1, "b"), (2, "c"), (3, "d")):
+        np.testing.assert_allclose(equations.value_of(equations.written_for(one, name), list("abcd"), x), x[:, k])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 import latens
 from latens.cli.main import main
@@ -279,8 +280,15 @@ def test_what_if_shows_the_band_of_the_line_and_a_trained_model_samples_in_it(tm
         assert "exact" not in told
         back = given([(rock, kinds.index(name)), (mass, f"{50 * density:.2f}")])[volume]
         assert float(back["quantiles"][2]) == pytest.approx(50.0, rel=0.02)
-    loose = given([(volume, "50")])[mass]  # nobody knows the rock
-    assert float(loose["quantiles"][4]) / float(loose["quantiles"][0]) > 2.0
+    answer = given([(volume, "50")])  # nobody knows the rock: each counts as it is probable
+    cells, rocks = 100 * np.array(answer[rock]["shares"]), [DENSITY[name] for name in kinds]
+    law = np.concatenate([
+        50 * density * np.exp(NOISE * norm.ppf((np.arange(n) + 0.5) / n))
+        for density, n in zip(rocks, np.round(cells).astype(int)) if n
+    ])  # fmt: skip
+    assert float(answer[mass]["mean"]) == pytest.approx(law.mean(), rel=0.02)
+    for at, k in ((0.05, 0), (0.5, 2), (0.95, 4)):
+        assert float(answer[mass]["quantiles"][k]) == pytest.approx(float(np.quantile(law, at)), rel=0.04)
     trained.save(tmp_path / "model.latens")
     out = tmp_path / "new.csv"
     assert main(["sample", str(tmp_path / "model.latens"), "-n", "400", "--out", str(out)]) == 0

@@ -116,3 +116,16 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
 def _narrow(one: dict[str, Any]) -> bool:
     low, high = float(one["quantiles"][0]), float(one["quantiles"][-1])
     return high < 1.3 * low
+
+
+@needs_node
+def test_a_line_of_unknown_names_counts_them_as_they_are_probable(trained: TrainedModel, tmp_path: Path) -> None:
+    own, (answer,) = answers(trained), asked(trained, tmp_path, [{"given": [[2, "20"]]}])
+    assert own is not None
+    server = {one["column"]: one for one in json.loads(own(b'{"given": [[2, "20"]]}'))["columns"]}[3]
+    page = {one["column"]: one for one in answer["columns"]}[3]
+    assert page["mean"] == pytest.approx(server["mean"], rel=0.02)  # by other draws of z
+    assert float(server["quantiles"][0]) == pytest.approx(20 * 0.2, rel=0.15)
+    assert float(server["quantiles"][-1]) == pytest.approx(20 * 0.7, rel=0.15)
+    for a, b in zip(page["quantiles"], server["quantiles"]):
+        assert float(a) == pytest.approx(float(b), rel=0.1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from latens.data import Column, Preparation, Schema
+from latens.data import Column, Dataset, Preparation, Schema
 from latens.data.columns import ColumnType
 from latens.distributions import StandardNormal
 from latens.errors import ConfigError
@@ -175,3 +175,22 @@ def test_nothing_lies_between_values_that_recur() -> None:
     holes = np.where(np.arange(20) % 2, 0.0999, 0.0001)
     assert [len(own) for _, own in groups_of(holes, wide)] == [2, 3, 2, 3]
     assert all(holes[own].min() > 0.05 for _, own in groups_of(holes, wide))
+
+
+@pytest.mark.parametrize(("strength", "there"), [(0.0, False), (0.02, False), (0.2, True), (0.4, True)])
+def test_what_goes_with_it_in_rows_alone_is_told(strength: float, *, there: bool) -> None:
+    """The model holds kind and side apart; in the rows kind c has more of y."""
+    one, told = trained(0.0), 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        kind = rng.choice(3, 1500, p=[0.5, 0.3, 0.2])
+        side = (rng.random(1500) < 0.4 + strength * (kind == 2)).astype(float)
+        x = np.stack([kind, rng.integers(0, 6, 1500), side], axis=1).astype(np.float32)
+        ids = np.arange(1500)
+        rows = Dataset(x, one.schema, ids.astype(np.uint32), ids, np.zeros(1500, np.uint8), "rows")
+        found = explain(one, "side", effective=1.0, rows=rows)
+        told += any("kind" in words for words in found.missed)
+    assert told >= 7 if there else told <= 1
+    if there:
+        assert found.missed[0].startswith("side is y in ")
+        assert " where kind is c" in found.missed[0]

@@ -1,7 +1,7 @@
 """Columns that others give exactly: total = quantity × unit_price × (1 − discount)."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import combinations, combinations_with_replacement, product
 from typing import Any, NamedTuple, TypeAlias
 
@@ -131,7 +131,7 @@ def find(
     within = [0.5 * steps[j] * _coarser(x[:, j] / steps[j]) * (1.0 + 1e-6) for j in range(x.shape[1])]
     halves = [0.5 * steps[j] if steps[j] < 1 and len(np.unique(x[:, j])) > FEW else 0.0 for j in range(x.shape[1])]
     some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
-    found: dict[frozenset[str], tuple[tuple[float, ...], Equation]] = {}
+    found: dict[frozenset[str], list[tuple[tuple[float, ...], Equation]]] = {}
     targets = [j for j in places if _often(x[:, j]) <= BY_CHANCE]
     sums = (one for j in targets for one in _sums(some, x, j, places, within[j], halves))
     rated = _rated(some, places, targets, within, percent, halves)
@@ -146,12 +146,18 @@ def find(
         off = float(np.mean(slack[np.isfinite(slack)]) / np.nanstd(x[:, j]))
         apart = sum(term[2] < 0 for term in (*made.terms, *([last] if last else []))) + (factor not in (0.0, 1.0))
         rank = (max(apart - 1, 0), int(np.log10(off)), -j, apart, made.broken / made.rows + 1e-3 * len(terms))
-        if own not in found or rank < found[own][0]:
-            found[own] = rank, made
+        found.setdefault(own, []).append((rank, made))
     kept: list[Equation] = []
-    for _, made in sorted(found.values(), key=lambda pair: (pair[1].broken / pair[1].rows, pair[0])):
-        if made.target not in {one.target for one in kept} and not _circular(made, kept):
-            kept.append(made)
+    best = [sorted(forms, key=lambda pair: pair[0]) for forms in found.values()]
+    best.sort(key=lambda forms: (forms[0][1].broken / forms[0][1].rows, forms[0][0]))
+    # Each by its best form. Of two that give the same column one is written for another: rest = gross - paid.
+    for forms in best:
+        if _apart(kept, forms[0][1]):
+            kept.append(forms[0][1])
+    every = [[made for _, made in forms] for forms in best]
+    for forms in every:
+        if not any(made in kept for made in forms):
+            kept = _with_one(forms, kept, every)
     return tuple(_in_turn(kept))
 
 
@@ -341,6 +347,23 @@ def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = 
     return made._replace(rows=len(left), broken=int(np.count_nonzero(~good)))
 
 
+def _with_one(forms: Sequence[Equation], kept: list[Equation], every: Sequence[Sequence[Equation]]) -> list[Equation]:
+    """The equations and one of some forms, for which one of them may be written for another column; or as they were."""
+    for made, other in product(forms, [None, *kept]):
+        left = [one for one in kept if one is not other]
+        same = next((each for each in every if any(one is other for one in each)), [])
+        for own in ([],) if other is None else ([one] for one in same if one is not other):
+            trial = [*left, made, *own]
+            if all(_apart(trial[:k], trial[k]) for k in range(len(trial))):
+                return trial
+    return kept
+
+
+def _apart(kept: Sequence[Equation], made: Equation) -> bool:
+    """Whether no other equation has its target or needs it for its terms."""
+    return made.target not in {one.target for one in kept} and not _circular(made, kept)
+
+
 def _circular(made: Equation, kept: Sequence[Equation]) -> bool:
     """Whether its target is needed for one of its terms."""
     given = {one.target: set(one.columns) for one in (*kept, made)}
@@ -369,11 +392,31 @@ def turned(rules: Sequence[Equation], otherwise: Mapping[str, str]) -> tuple[Equ
         plus = [term for term in one.terms if term[1:3] == ("x", 1)]
         if one.target not in otherwise or one.factor or one.rate or len(plus) != 1 or len(one.terms) < 2:
             continue
-        (name, _, _, half), given = plus[0], {other.target for other in made}
-        others = tuple((term, form, -sign, own) for term, form, sign, own in one.terms if term != name)
-        whole = one._replace(target=name, terms=((one.target, "x", 1, one.within), *others), within=max(half, 1e-9))
-        if name not in given and name not in otherwise and not _circular(whole, [*made[:at], *made[at + 1 :], *edges]):
+        whole, given = written_for(one, plus[0][0]), {other.target for other in made}
+        free = whole.target not in given and whole.target not in otherwise
+        if free and not _circular(whole, [*made[:at], *made[at + 1 :], *edges]):
             made[at] = whole
+    return tuple(_in_turn(made))
+
+
+def written_for(one: Equation, name: str) -> Equation:
+    """A sum written for one of its terms: paid = gross - rest for rest = gross - paid."""
+    (_, _, sign, half), rest = next(t for t in one.terms if t[0] == name), [t for t in one.terms if t[0] != name]
+    others = tuple((term, form, -sign * own, width) for term, form, own, width in rest)
+    return one._replace(target=name, terms=((one.target, "x", sign, one.within), *others), within=max(half, 1e-9))
+
+
+def free_for(rules: Sequence[Equation], asked: Callable[[str], bool], given: Collection[str]) -> tuple[Equation, ...]:
+    """The equations whose targets may be computed; a sum whose target is asked for is written for a free term."""
+    # given: what else is computed.
+    made = [one for one in rules if not asked(one.target)]
+    for one in rules:
+        if not asked(one.target) or one.factor or one.rate:
+            continue
+        taken = {*given, *(other.target for other in made)}
+        free = (written_for(one, t[0]) for t in one.terms if t[1] == "x" and not asked(t[0]) and t[0] not in taken)
+        whole = next((other for other in free if not _circular(other, made)), None)
+        made += [] if whole is None else [whole]
     return tuple(_in_turn(made))
 
 

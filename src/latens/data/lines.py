@@ -35,6 +35,8 @@ MOST_BY, SOME = 2, 1500
 """Columns of names that say which line it is, at the most; rows by which they are chosen."""
 BANDS, IN_BAND, QUANTILES = 3, 100, 33
 """Parts of the base with a law of their own of what is left, the rows that each one has, and the quantiles kept."""
+COVERED = 0.5
+"""The probability of kinds of rows that have a line, of a row whose kind is not known, at the least."""
 RANKED = 40
 """Rows of a kind whose order around the line says where they lie; of fewer chance says it."""
 
@@ -348,6 +350,43 @@ def told(
             rows = np.flatnonzero(known & hidden[:, at] & ~hidden[:, of] & np.isnan(made[0, :, at]))
             cells = [drawn(one, schema, x[rows], q, back) for q in quantiles] if len(rows) else []
             made[:, rows, at] = np.sort(cells, axis=0) if len(rows) else made[:, rows, at]
+    return made
+
+
+def given_by(
+    lines: Sequence[Line],
+    schema: Schema,
+    x: Float[np.ndarray, " columns"],
+    hidden: Bool[np.ndarray, " columns"],
+    shares: Sequence[np.ndarray],
+    count: int = 100,
+) -> dict[int, np.ndarray]:
+    """Equally likely cells of the hidden columns of a row that lie along a line, whose names may be hidden too."""
+    # shares: of each column the probability of each name. One column of names may be hidden: each kind of row counts
+    # as much as its name is probable.
+    names, types = [column.name for column in schema.columns or ()], list(schema.types or ())
+    made: dict[int, np.ndarray] = {}
+    for one in placed(lines, schema):
+        k, j, by = names.index(one.target), names.index(one.base), [names.index(name) for name in one.by]
+        unknown = [at for at in by if hidden[at]]
+        if len(unknown) > 1 or hidden[k] == hidden[j]:
+            continue
+        weights = np.zeros(len(one.groups))
+        codes = [[types[at].values.index(w) if w in types[at].values else -1 for at, w in zip(by, kind.names)]
+                 for kind in one.groups]  # fmt: skip
+        for g, own in enumerate(codes):
+            fits = all(0 <= code < len(shares[at]) if hidden[at] else round(x[at]) == code for at, code in zip(by, own))
+            weights[g] = float(np.prod([shares[at][code] for at, code in zip(by, own) if hidden[at]])) if fits else 0.0
+        if weights.sum() < COVERED:
+            continue
+        counts = np.round(count * weights / weights.sum()).astype(int)
+        rows = np.repeat(np.asarray(x, np.float64)[None], counts.sum(), axis=0)
+        rows[:, by] = np.repeat(np.array(codes, np.float64).reshape(len(codes), len(by)), counts, axis=0)
+        u = np.concatenate([(np.arange(n) + 0.5) / n for n in counts.tolist() if n])
+        back = bool(hidden[j])
+        cells = drawn(one, schema, rows, u, back)
+        if len(cells) and np.isfinite(cells).all() and (j if back else k) not in made:
+            made[j if back else k] = np.sort(cells)
     return made
 
 

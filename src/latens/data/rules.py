@@ -80,8 +80,8 @@ def computed(
     """Stored new rows whose columns that others give are computed; and which have one beyond its grid, that stays."""
     # Rates first, as a total may be of their target; before them what they are upon. asked: columns that stay; bounded:
     # those that a line leaves as they are.
-    exact = [one for one in equations.read(facts.get("equations")) if not asked(one.target)]
     rated = [one for one in rates.read(facts.get("rates")) if not asked(one.target)]
+    exact = equations.free_for(equations.read(facts.get("equations")), asked, {one.target for one in rated})
     x = np.array(x)
     if near := lines.read(facts.get("lines")):
         open_ = np.array([not (asked(column.name) or bounded(column.name)) for column in schema.columns or ()], bool)

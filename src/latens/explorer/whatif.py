@@ -1,7 +1,7 @@
 """What columns of a mixed table may be where others are fixed: the page's questions, and the model's answers."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -35,8 +35,6 @@ BINS = 24
 OUTER = 0.01
 """Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-CELLS = tuple((np.arange(100) + 0.5) / 100)
-"""Quantiles of a number on a line at which its cells stand for its distribution."""
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?\Z")
 """A number as questions write it."""
@@ -162,8 +160,12 @@ def answers(trained: Any) -> Answer | None:
         conditions = changed if before is None else _over(before, changed)
         found = _shares(trained, conditions)
         was = found if before is None or not fixed.any() else _shares(trained, before)
-        columns, exact = [], _exact(trained, conditions, fixed)
-        old = exact if before is None or not fixed.any() else _exact(trained, before, np.zeros(len(fixed), bool))
+        columns, exact = [], _exact(trained, conditions, fixed, found.columns)
+        old = (
+            exact
+            if before is None or not fixed.any()
+            else _exact(trained, before, np.zeros(len(fixed), bool), was.columns)
+        )
         for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns)):
             if fixed[i]:
                 continue
@@ -190,7 +192,9 @@ def _moved(now: np.ndarray, was: np.ndarray, one: ColumnType) -> float:
     return 0.5 * float(np.abs(bars[0] - bars[1]).sum())
 
 
-def _exact(trained: Any, conditions: Conditions, fixed: Bool[np.ndarray, " columns"]) -> dict[int, np.ndarray]:
+def _exact(
+    trained: Any, conditions: Conditions, fixed: Bool[np.ndarray, " columns"], shares: Sequence[np.ndarray]
+) -> dict[int, np.ndarray]:
     """The cells of columns that the others give in the data, by their places, where these are known and it is not."""
     # One cell where a rule gives it, equally likely ones where it lies along a line.
     x, known = conditions.low, np.isfinite(conditions.low) & (conditions.low == conditions.high)
@@ -200,8 +204,8 @@ def _exact(trained: Any, conditions: Conditions, fixed: Bool[np.ndarray, " colum
     found, sure = solved(trained.facts, schema, np.where(known, x, 0.0)[None], hidden[None])
     near = lines.placed(lines.read(trained.facts.get("lines")), schema)
     hidden |= np.isin([column.name for column in schema.columns or ()], [one.target for one in near]) & ~fixed
-    near = lines.told(near, schema, found, hidden[None] & ~sure, CELLS)[:, 0]
-    given = {int(i): near[:, i] for i in np.flatnonzero(np.isfinite(near[0]) & ~fixed)}
+    given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
+    given = {i: cells for i, cells in given.items() if not fixed[i]}
     return given | {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
 
 

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from latens.data import Dataset
 
 _TARGET = "the column to explain"
-TOLD, LEAST = 3, 0.005
-"""Columns that are told in words, and the share of what there is to say from which on they are."""
+TOLD, LEAST, MISSED = 3, 0.005, 2
+"""Columns told in words, and the share of what there is to say from which on they are; those that go with it in
+the rows alone."""
 
 
 def _rows(at: At) -> "Dataset | None":
@@ -42,7 +43,7 @@ class Explain(Verb):
         from latens.data import lines
         from latens.data.rules import placed
         from latens.io.terminal import table
-        from latens.workflow.explain import explain, target_of
+        from latens.workflow.explain import ONLY, explain, target_of
 
         target_of(at.trained, self.target)
         out = str(at.out) if at.writes else None
@@ -58,6 +59,10 @@ class Explain(Verb):
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
         most = names[: sum(1 for v, e in zip(nats[:TOLD], errors) if v > 2.0 * e and v > LEAST * found.entropy)]
         plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
+        plain = [one for one in plain if f"(in the rows {ONLY}" not in one] or plain[
+            :1
+        ]  # what rows hardly bear out says little
+        plain += [f"In the rows, and not in the model: {one}." for one in found.missed[:MISSED]]
         plain = plain or [f"No column says anything about {self.target}."]
         given = [one for one in placed(at.trained.facts, at.trained.schema) if one.target == self.target]
         plain = [
@@ -82,6 +87,7 @@ class Explain(Verb):
         ]
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
         value |= {"equation": given[0].words} if given else {}
+        value |= {"only_in_rows": list(found.missed)} if found.missed else {}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""
         return Made(arrays=arrays, value=value, text=text, plain=tuple(plain), raw=raw, note=note)

@@ -47,6 +47,9 @@ class Judge(Request):
         row_id, test = row_id if self.id is None else self.id, self.test
         if held is not None and len(held[1]) < LEAST:
             few = f"{test} held out {len(held[1])} rows, fewer than the {LEAST} that attacks and utility need"
+            if self.target is not None:
+                fix = f"Give {LEAST} or more new real rows: --test REAL2."
+                raise UsageError(f"{few}.", where=f"--target {self.target}", fix=fix)
             at.warn(f"{few}: judged without them")
             held, test = None, None
         tables, left_out = tables_of(self.real, self.fake, test, held, row_id, unread)

@@ -241,10 +241,15 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     const found = await shares(changed);
     const was = row && fixed.size ? await shares(cells) : found;
     const free = [...columns.keys()].filter((i) => !fixed.has(i));
-    const [told_, before] = [rules.given(changed, fixed), rules.given(cells, new Map())];
     const fit = (one, own) => one.columns.map((all, i) => (columns[i]?.levels ? rules.among(own, i, all) : all));
     found.columns = fit(found, changed);
     if (was !== found) was.columns = fit(was, cells);
+    const sharesOf = (one) => (i) => {
+      const whole = one.columns[i].reduce((a, b) => a + b, 0);
+      return one.columns[i].map((share) => share / whole);
+    };
+    const told_ = rules.given(changed, fixed, sharesOf(found));
+    const before = rules.given(cells, new Map(), sharesOf(was));
     return {
       effective: found.effective,
       draws: found.draws,

@@ -1,12 +1,16 @@
 // What holds in the data says of columns whose cells are not fixed: a cell that others give, cells that are equally
 // likely along a line of another column, and the names that are left. `spec` is what the manifest says under `rules`.
 
-const CELLS = Array.from({ length: 100 }, (_, k) => (k + 0.5) / 100); // quantiles that stand for a distribution
+const COUNT = 100; // cells that stand for a distribution
+const COVERED = 0.5; // the probability of kinds of rows that have a line, at the least
 
 function formed(value, form) {
   const part = form.endsWith("/100") ? value / 100 : value;
   return form === "x" || form === "days" ? part : form.startsWith("1-") ? 1 - part : 1 + part;
 }
+
+// To the nearest whole number, halves to the even one, as NumPy does.
+const rounded = (x) => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
 
 export function between(sorted, q) {
   const at = q * (sorted.length - 1);
@@ -48,28 +52,36 @@ export function rulesOf(spec, grids) {
     ...spec.rates.map((one) => [one.target, (cells) => ofRate(one, cells)]),
   ];
 
-  // The cells of the target of a line, or back of its base; null where nothing says which line it is.
-  function along(line, cells, back) {
+  // The cells of the target of a line, or back of its base; null where nothing says which line it is. One column of
+  // names may be unknown: each kind counts as much as its name is probable.
+  function along(line, cells, back, shares) {
     const [from, to] = back ? [line.target, line.base] : [line.base, line.target];
-    const kind = line.groups.find(({ codes }) => kindOf(cells, line.by, codes));
-    if (!kind || Number.isNaN(cells[from]) || (back && !kind.back)) return null;
+    if (Number.isNaN(cells[from]) || line.by.filter((i) => Number.isNaN(cells[i])).length > 1) return null;
+    const weights = line.groups.map(({ codes }) =>
+      line.by.reduce((made, i, k) => made * (codes[k] < 0 ? 0 : Number.isNaN(cells[i]) ? shares(i)[codes[k]] : Number(cells[i] === codes[k])), 1),
+    );
+    const whole = weights.reduce((a, b) => a + b, 0);
+    if (!(whole >= COVERED)) return null;
     const scaled = (value) => (line.logs ? Math.log(value) : value);
     const known = scaled(number(cells, from));
     const occur = line.occur[back ? 1 : 0];
-    const made = CELLS.map((q) => {
-      // Back the band of the base is not known before it is: the one of what the middle of the line says.
-      const base = back ? (known - kind.level) / kind.slope : known;
-      const band = kind.edges.filter((edge) => edge < base).length;
-      const left = kind.width * between(line.apart[band], q);
-      const value = back ? (known - left - kind.level) / kind.slope : kind.level + kind.slope * known + left;
-      const cell = Math.min(Math.max(place(to, line.logs ? Math.exp(value) : value), 0), grids[to].size - 1);
-      return occur ? occur.reduce((best, one) => (Math.abs(one - cell) < Math.abs(best - cell) ? one : best)) : cell;
+    const made = line.groups.flatMap((kind, g) => {
+      const count = rounded((COUNT * weights[g]) / whole);
+      if (count && back && !kind.back) return [NaN];
+      return Array.from({ length: count }, (_, k) => {
+        // Back the band of the base is not known before it is: the one of what the middle of the line says.
+        const base = back ? (known - kind.level) / kind.slope : known;
+        const left = kind.width * between(line.apart[kind.edges.filter((edge) => edge < base).length], (k + 0.5) / count);
+        const value = back ? (known - left - kind.level) / kind.slope : kind.level + kind.slope * known + left;
+        const cell = Math.min(Math.max(place(to, line.logs ? Math.exp(value) : value), 0), grids[to].size - 1);
+        return occur ? occur.reduce((best, one) => (Math.abs(one - cell) < Math.abs(best - cell) ? one : best)) : cell;
+      });
     });
-    return made.some(Number.isNaN) ? null : made.sort((a, b) => a - b);
+    return !made.length || made.some(Number.isNaN) ? null : made.sort((a, b) => a - b);
   }
 
   // A map from places to the cells that are equally likely there; `cells` holds NaN where nothing is known.
-  function given(cells, fixed) {
+  function given(cells, fixed, shares) {
     const known = Float64Array.from(cells);
     const found = new Map();
     for (const [target] of exact) if (!fixed.has(target)) known[target] = NaN;
@@ -84,7 +96,7 @@ export function rulesOf(spec, grids) {
     for (const { target } of spec.lines) if (!fixed.has(target) && !found.has(target)) known[target] = NaN;
     for (const line of spec.lines) {
       for (const [own, back] of [[line.target, false], [line.base, true]]) {
-        const told = Number.isNaN(known[own]) && !fixed.has(own) && !found.has(own) ? along(line, known, back) : null;
+        const told = Number.isNaN(known[own]) && !fixed.has(own) && !found.has(own) ? along(line, known, back, shares) : null;
         if (told) found.set(own, told);
       }
     }
