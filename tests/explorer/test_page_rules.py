@@ -129,3 +129,20 @@ def test_a_line_of_unknown_names_counts_them_as_they_are_probable(trained: Train
     assert float(server["quantiles"][-1]) == pytest.approx(20 * 0.7, rel=0.15)
     for a, b in zip(page["quantiles"], server["quantiles"]):
         assert float(a) == pytest.approx(float(b), rel=0.1)
+
+
+def test_the_axes_of_a_table_go_together_and_do_not_say_the_same() -> None:
+    rng = np.random.default_rng(0)
+    girth = rng.gamma(6.0, 12.0, 300)
+    frame = pd.DataFrame({"kind": rng.choice(list("ab"), 300), "girth": girth.round(1), "nests": rng.poisson(2.0, 300),
+                          "diameter": (girth / np.pi).round(1), "height": (2 * np.sqrt(girth)
+                          * np.exp(0.15 * rng.normal(size=300))).round(1)})  # fmt: skip
+    data = load(frame, label="none")
+    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    for cells in (data, load(frame[frame.columns[::-1]], label="none")):
+        if cells is not data:
+            trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), cells))[0]
+        manifest = json.loads(payload(trained, cells, with_model=False)["data/manifest.json"])
+        names = {manifest["columns"][at]["name"] for at in manifest["plane"]}
+        assert "height" in names
+        assert names & {"girth", "diameter"}

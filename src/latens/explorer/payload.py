@@ -54,6 +54,8 @@ SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
 FLAT, NEIGHBOURS = 0.2, (50, 5000)
 """The share of the variance below which two axes show too little of pictures, and the rows for which a map of
 neighbours is made in their place: 1,500 take 6 s."""
+MOST_AXES, SAME = 40, 0.95
+"""Numbers of a table among which two axes are chosen, and the rank correlation from which on two say the same."""
 MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
 
 
@@ -159,6 +161,7 @@ def payload(
         if manifest["colour"] is None and (kinds := _kinds(trained)) is not None:
             own = (i for i, one in enumerate(manifest["columns"]) if (one["role"], one["name"]) == ("cell", kinds))
             manifest["colour"] = next(own, None)
+        manifest["plane"] = _plane(manifest["columns"], files)
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -290,6 +293,19 @@ def _colour(columns: list[dict[str, Any]], files: dict[str, bytes], means: np.nd
         return values if 2 <= len(column["levels"]) <= MOST_COLOURS else None
 
     return telling([codes(column) for column in columns], widest(means))
+
+
+def _plane(columns: list[dict[str, Any]], files: dict[str, bytes]) -> list[int] | None:
+    """The two numbers of a table that go together most, short of saying the same; axes where latents say nothing."""
+    at = [i for i, one in enumerate(columns) if one["role"] == "cell" and one["kind"] == "number"][:MOST_AXES]
+    if len(at) < 2:
+        return None
+    cells = np.stack([np.frombuffer(files[columns[i]["file"]], columns[i]["dtype"]).astype(np.float64) for i in at])
+    ranks = np.argsort(np.argsort(np.nan_to_num(cells, nan=np.nanmedian(cells)), axis=1), axis=1)
+    alike = np.abs(np.nan_to_num(np.corrcoef(ranks)))
+    alike = np.where(np.triu(np.ones_like(alike), 1) * (alike < SAME) > 0, alike, -1.0)
+    first, second = np.unravel_index(int(alike.argmax()), alike.shape)
+    return [at[int(first)], at[int(second)]] if alike.max() >= 0 else at[:2]
 
 
 def _kinds(trained: Any) -> str | None:

@@ -62,7 +62,8 @@ export class App {
     this.unused = model.size > 0 && !model.units.some((unit) => unit.active);
     const cells = [...columns.keys()].filter((i) => columns[i].role === "cell" && columns[i].kind === "number");
     this.idle = this.unused && cells.length > 1; // a table without a latent: its columns are all there is to see
-    if (this.idle) plane.splice(0, 2, `c${cells[0]}`, `c${cells[1]}`);
+    const [across, up] = model.manifest.plane ?? cells;
+    if (this.idle) plane.splice(0, 2, `c${across}`, `c${up}`);
     const { colour = null } = model.manifest; // a page of before has none
     const given = [...columns.keys()].filter((i) => columns[i].role === "coordinate").map((i) => `c${i}`);
     const start = model.manifest.start ?? null;
