@@ -13,7 +13,7 @@ import latens
 from latens.cli.main import main
 from latens.data import TEST, TRAIN, VALIDATION, load
 from latens.errors import ConfigError, DataError
-from latens.verbs.detect import _again, _folds_take
+from latens.verbs.detect import FEW_DRAWS, _again, _folds_take
 from latens.workflow import detect as detecting
 from latens.workflow.cells import Blame
 from latens.workflow.detect import Detection, Drift
@@ -114,7 +114,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     assert said.index("line 6: visits is 0, expected 0 (0 to 0)") < said.index("line 7: visits is 0")
     # Both estimates count, by their product: 0, 5e-7, 1e-6, and 0.04 of the next.
     few = np.array([1e-6, 0.001, 0.3, 0.2, 0.5, 0.2])
-    scores = lambda rows, options: few[rows] if "num_samples" in options else p[rows, 0]  # noqa: E731
+    scores = lambda rows, options: few[rows] if options["num_samples"] == FEW_DRAWS else p[rows, 0]  # noqa: E731
     monkeypatch.setattr("latens.verbs.detect.SCANNED", 6)
     monkeypatch.setattr(
         "latens.workflow.cells.blame",

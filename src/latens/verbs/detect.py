@@ -17,9 +17,9 @@ CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
 SAID, SAID_PICTURES = 5, 10
 """Flagged rows of which a line is said."""
-SCANNED, FEW_DRAWS, LOOKED_AT = 10_000, 16, 3
+SCANNED, FEW_DRAWS, MORE_DRAWS, LOOKED_AT = 10_000, 16, 100, 3
 """The most surprising rows in which odd cells are looked for, by how many draws each, and how many of the oddest are
-looked at again by all draws for each one to name."""
+looked at again, by more draws, for each one to name."""
 SHOWN = 60
 """Characters of a row of text that its name has."""
 FOLDS = 5
@@ -136,6 +136,7 @@ class Detect(Verb):
                 oddest = np.argsort(first, kind="stable")[: LOOKED_AT * self.top]
                 top, first = top[oddest], first[oddest]
                 doing("looking at the oddest again")
+            told_by |= {} if self.top is None else {"num_samples": MORE_DRAWS}
             blamed = blame(at.trained, looked, top, cells=cells, **told_by)
             if self.top is not None:
                 # A wrong cell shows in its own p-value more than in the surprise of its row. Of many draws some explain
