@@ -424,7 +424,7 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         assert [row[1], float(row[2]), *row[3:5]] == [
             first["city"], pytest.approx(first["income"], rel=1e-3), str(first["day"])[:10], first["size"],
         ]  # fmt: skip
-        browser.run("latens.app.set({ tab: 'point', row: 0, z: latens.app.model.latent(0) })")
+        browser.run("latens.app.set({ tab: 'rows', row: 0 })")
         browser.until("document.querySelector('[role=tabpanel]:not([hidden]) .values tbody')")
         settled(browser)
         cells = browser.run(
