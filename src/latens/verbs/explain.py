@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _TARGET = "the column to explain"
 TOLD, LEAST, MISSED = 3, 0.005, 2
 """Columns told in words, and the share of what there is to say from which on they are; those that go with it in
-the rows alone."""
+the rows far more than in the model."""
 
 
 def _rows(at: At) -> "Dataset | None":
@@ -62,7 +62,7 @@ class Explain(Verb):
         plain = [one for one in plain if f"(in the rows {ONLY}" not in one] or plain[
             :1
         ]  # what rows hardly bear out says little
-        plain += [f"In the rows, and not in the model: {one}." for one in found.missed[:MISSED]]
+        plain += [f"In the rows far more than in the model: {one}." for one in found.missed[:MISSED]]
         plain = plain or [f"No column says anything about {self.target}."]
         given = [one for one in placed(at.trained.facts, at.trained.schema) if one.target == self.target]
         plain = [
@@ -87,7 +87,7 @@ class Explain(Verb):
         ]
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
         value |= {"equation": given[0].words} if given else {}
-        value |= {"only_in_rows": list(found.missed)} if found.missed else {}
+        value |= {"more_in_rows": list(found.missed)} if found.missed else {}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""
         return Made(arrays=arrays, value=value, text=text, plain=tuple(plain), raw=raw, note=note)

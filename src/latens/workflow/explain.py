@@ -43,7 +43,7 @@ class Explained(NamedTuple):
     entropy: float  # of the target, in nats
     said: str  # of what the entropy is where the target is asked for by ranges
     effects: dict[str, str]  # of each column that moves the target by how much, in words
-    missed: tuple[str, ...] = ()  # the same of columns that go with it in the rows, and hardly in the model
+    missed: tuple[str, ...] = ()  # the same of columns that say far more in the rows than in the model
 
 
 def explain(
