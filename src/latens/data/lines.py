@@ -257,12 +257,16 @@ def _kind_of(one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]) -> _K
     return _Kinds(group, *each[group].T)
 
 
-def _values(one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]) -> tuple[np.ndarray, np.ndarray]:
-    """The base and the target of rows, as the line has them."""
-    cells, names = equations.numbers(x, schema), [column.name for column in schema.columns or ()]
+def _about(
+    one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]
+) -> tuple[_Kinds, Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """The line of each row, and its base and target as the line has them."""
+    types = dict(zip((column.name for column in schema.columns or ()), enumerate(schema.types or ())))
     with np.errstate(all="ignore"):
-        base, target = (_scaled(cells[:, names.index(name)], one.logs) for name in (one.base, one.target))
-    return base, target
+        base, target = (
+            _scaled(own.low + x[:, k] * own.step, one.logs) for k, own in (types[one.base], types[one.target])
+        )
+    return _kind_of(one, schema, x), base, target
 
 
 def drawn(
@@ -270,7 +274,7 @@ def drawn(
 ) -> Float[np.ndarray, " n"]:
     """The stored target of each row by its base, at a quantile of what is left; back: the base by its target."""
     # NaN where a row is of a kind without a line.
-    names, kinds, (base, target) = [column.name for column in schema.columns or ()], *_about(one, schema, x)
+    names, (kinds, base, target) = [column.name for column in schema.columns or ()], _about(one, schema, x)
     own = (schema.types or ())[names.index(one.base if back else one.target)]
     grid, left, u = np.linspace(0.0, 1.0, len(one.apart[0])), np.full(len(x), np.nan), np.broadcast_to(u, len(x))
     if back:  # its band is that of what the line says
@@ -287,18 +291,12 @@ def drawn(
     return np.where(np.isfinite(made), own.occurring(np.nan_to_num(place)), np.nan)
 
 
-def _about(
-    one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]
-) -> tuple[_Kinds, tuple[np.ndarray, np.ndarray]]:
-    return _kind_of(one, schema, x), _values(one, schema, x)
-
-
 def _quantiles(
     one: Line, schema: Schema, x: Float[np.ndarray, "n columns"], rows: Bool[np.ndarray, " n"], rng: np.random.Generator
 ) -> Float[np.ndarray, " n"]:
     """Where each row lies around its line among the others of its kind: what else the model knows of it stays."""
     # The model has the line as coarsely as its bins: the order of its rows around the line says more than how far off.
-    kinds, (base, target) = _about(one, schema, x)
+    kinds, base, target = _about(one, schema, x)
     u, left = rng.random(len(x)), rows.copy()
     with np.errstate(all="ignore"):
         off = np.nan_to_num((target - kinds.level - kinds.slope * base) / kinds.width)
@@ -341,6 +339,7 @@ def told(
     quantiles: Sequence[float],
 ) -> Float[np.ndarray, "q n columns"]:
     """What hidden cells are at quantiles, where a line and known cells say it; NaN elsewhere."""
+    # All rows at once, of known kinds; `given_by` is of one row, whose kind may be hidden.
     names, x = [column.name for column in schema.columns or ()], np.asarray(x, np.float64)
     made = np.full((len(quantiles), *x.shape), np.nan)
     for one in placed(lines, schema):
