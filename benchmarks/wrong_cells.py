@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score
 
 import latens
 from latens.io.compilation import enable_compilation_cache
-from latens.verbs.detect import LOOKED_AT, MOST_BLAMED
+from latens.verbs.detect import SCANNED
 from latens.workflow.cells import blame, given_rest, interval, p_values
 from latens.workflow.detect import surprises
 
@@ -60,9 +60,9 @@ def main() -> None:
         [p_values(np.tile(one.shares, (len(rows), 1)), one, x[rows, j]) for j, one in enumerate(types)], axis=1
     )
     seen, truth = shown[rows], planted[rows]
-    inside = []
+    inside, every = [], given_rest(trained, wrong, rows, num_samples=args.num_samples)
     for i, j in zip(*np.nonzero(truth)):
-        shares = given_rest(trained, wrong, rows[i : i + 1], j, num_samples=args.num_samples)
+        shares = every[j][i : i + 1]
         one, true = types[j], data.x[rows[i], j]
         if one.kind == "category":
             order = np.argsort(-shares[0])
@@ -74,7 +74,7 @@ def main() -> None:
     options = {"num_samples": args.num_samples, "key": jax.random.key(0)}
     score = surprises(trained, wrong, rows, others=len(rows), **options)
     first = truth[np.arange(len(rows)), p.argmin(axis=1)]
-    most = np.argsort(-score, kind="stable")[: max(TOP, min(LOOKED_AT * TOP, MOST_BLAMED))]
+    most = np.argsort(-score, kind="stable")[:SCANNED]
     named = most[np.argsort(p.min(axis=1)[most], kind="stable")][:TOP]
     value = {
         "rows": len(rows),

@@ -13,7 +13,7 @@ import latens
 from latens.cli.main import main
 from latens.data import TEST, TRAIN, VALIDATION, load
 from latens.errors import ConfigError, DataError
-from latens.verbs.detect import FEW_DRAWS, _again, _folds_take
+from latens.verbs.detect import _again, _folds_take
 from latens.workflow import detect as detecting
 from latens.workflow.cells import Blame
 from latens.workflow.detect import Detection, Drift
@@ -83,7 +83,6 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     gates: list[bool] = []
     monkeypatch.setattr("latens.workflow.cells.blame", blame)
     monkeypatch.setattr("latens.workflow.detect.detect", detected)
-    monkeypatch.setattr("latens.verbs.detect.LOOKED_AT", 1)
     monkeypatch.setattr("latens.verbs.detect.SCANNED", 4)
     trained = latens.load(GOLDEN / "format-1-mixed.safetensors")
     new, held = tmp_path / "new.csv", tmp_path / "held.csv"
@@ -106,26 +105,14 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
         assert sum(line.startswith("  line ") for line in (*made.plain, *made.text.splitlines())) == len(expected)
         assert "before any is flagged" not in made.text
         assert made.plain[1].startswith(f"Ranked the {len(expected)} oddest")
-    # The most surprising rows, by few draws, then the oddest of these by all.
+    # The most surprising rows.
     scanned = [4, 0, 2, 5]
     every = [4, 0, 2, 5, 3, 1]
-    assert looked_at == [scanned, [4, 5], scanned, [4, 5, 2], every, [4, 1, 5, 3, 2, 0]]
+    assert looked_at == [scanned, scanned, every]
     said = "\n".join(made.plain)
     assert said.index("line 6: visits is 0, expected 0 (0 to 0)") < said.index("line 7: visits is 0")
-    # Both estimates count, by their product: 0, 5e-7, 1e-6, and 0.04 of the next.
-    few = np.array([1e-6, 0.001, 0.3, 0.2, 0.5, 0.2])
-    scores = lambda rows, options: few[rows] if options["num_samples"] == FEW_DRAWS else p[rows, 0]  # noqa: E731
-    monkeypatch.setattr("latens.verbs.detect.SCANNED", 6)
-    monkeypatch.setattr(
-        "latens.workflow.cells.blame",
-        lambda trained, data, rows, *, cells, **options: Blame(
-            np.full((len(rows), 1), 2), scores(rows, options)[:, None], *(np.zeros((len(rows), 1)) for _ in range(3))
-        ),
-    )
-    monkeypatch.setattr("latens.verbs.detect.LOOKED_AT", 2)
-    assert [one["row"] for one in trained.detect(new, held_out=held, top=3, cells=1).value["top"]] == [4, 0, 1]
     gated = trained.detect(new, held_out=held)
-    assert gates == [False] * 5 + [True]
+    assert gates == [False] * 4 + [True]
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
     assert "of 6 rows at least 24 must have it before any is flagged" in gated.text
     assert gated.plain[1:] == (

@@ -113,8 +113,9 @@ def trained():
 @pytest.mark.long
 def test_intervals_hold_their_share_and_are_as_wide_as_they_must_be(trained):
     new = latens.load_data(rows(1000, 1), schema=trained.schema)
-    for j, one in enumerate(trained.schema.types):
-        shares = given_rest(trained, new, np.arange(1000), j, num_samples=500)
+    for j, (one, shares) in enumerate(
+        zip(trained.schema.types, given_rest(trained, new, np.arange(1000), num_samples=500))
+    ):
         low, high = interval(shares, one, 0.9)
         inside = np.mean((new.x[:, j] >= low) & (new.x[:, j] <= high))
         assert 0.86 < inside < 0.94, j  # 0.9 within 4 standard errors

@@ -215,7 +215,7 @@ def test_places_without_a_cell_are_those_of_none(monkeypatch):
     x, mask = np.zeros((2, len(types)), np.float32), np.zeros((2, len(types)), bool)
     mask[0, 1] = mask[1, :2] = True
     data = dataclasses.replace(load(x[:, :1]), x=x, mask=mask, schema=trained.schema)
-    even = lambda trained, data, rows, j, **options: np.full((len(rows), types[j].count), 1.0 / types[j].count)  # noqa: E731
+    even = lambda trained, data, rows, **options: [np.full((len(rows), t.count), 1.0 / t.count) for t in types]  # noqa: E731
     monkeypatch.setattr(cells, "given_rest", even)
     found = cells.blame(trained, data, np.arange(2), others=10, cells=3)
     assert found.column[0].tolist() == [1, -1, -1]
@@ -233,7 +233,7 @@ def test_numbers_beyond_those_of_the_training_rows_are_as_odd_as_their_tail(monk
     outside = np.zeros(x.shape, np.float32)
     outside[1:, number] = 1.0, 2.0
     data = dataclasses.replace(load(x[:, :1]), x=x, mask=None, schema=trained.schema, outside=outside)
-    even = lambda trained, data, rows, j, **options: np.full((len(rows), types[j].count), 1.0 / types[j].count)  # noqa: E731
+    even = lambda trained, data, rows, **options: [np.full((len(rows), t.count), 1.0 / t.count) for t in types]  # noqa: E731
     monkeypatch.setattr(cells, "given_rest", even)
     monkeypatch.setattr(cells, "tails", lambda outside, types, others, ends: (None, np.where(outside == 1.0, 0.9, 0.1)))
     found = cells.blame(trained, data, np.arange(3), others=10, cells=len(types))
@@ -251,10 +251,11 @@ def test_a_number_beyond_is_no_likelier_than_the_outermost_segment_given_the_res
     outside[0, number] = 3.0 * side
     data = dataclasses.replace(load(x[:, :1]), x=x, mask=None, schema=trained.schema, outside=outside)
 
-    def given(trained, data, rows, j, **options):
-        shares = np.full((len(rows), types[j].count), (1.0 - outer) / (types[j].count - 1))
-        shares[:, -1 if side > 0 else 0] = outer
-        return shares
+    def given(trained, data, rows, **options):
+        every = [np.full((len(rows), one.count), (1.0 - outer) / (one.count - 1)) for one in types]
+        for shares in every:
+            shares[:, -1 if side > 0 else 0] = outer
+        return every
 
     monkeypatch.setattr(cells, "given_rest", given)
     alone = cells.tails(outside, types, 99)[1][0, number]

@@ -35,9 +35,9 @@ def test_one_draw_gives_what_many_give_where_the_tree_is_kept() -> None:
     one, other = (surprises(each, data, None, others=300, num_samples=40, key=key) for each in (model, forgot))
     np.testing.assert_allclose(one, other, rtol=2e-6)
     assert draws_of(forgot, 300) == 300
-    for column in range(3):
-        one, other = (given_rest(each, data, np.arange(50), column, num_samples=7) for each in (model, forgot))
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7)
+    one, other = (given_rest(each, data, np.arange(50), num_samples=7) for each in (model, forgot))
+    for shares, same in zip(one, other, strict=True):
+        np.testing.assert_allclose(shares, same, rtol=1e-4, atol=1e-7)
 
 
 def test_many_draws_are_taken_where_training_was_kept() -> None:

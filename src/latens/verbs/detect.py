@@ -17,9 +17,8 @@ CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
 SAID, SAID_PICTURES = 5, 10
 """Flagged rows of which a line is said."""
-SCANNED, FEW_DRAWS, MORE_DRAWS, LOOKED_AT = 10_000, 16, 100, 3
-"""The most surprising rows in which odd cells are looked for, by how many draws each, and how many of the oddest are
-looked at again, by more draws, for each one to name."""
+SCANNED = 10_000
+"""The most surprising rows in which odd cells are looked for."""
 SHOWN = 60
 """Characters of a row of text that its name has."""
 FOLDS = 5
@@ -127,24 +126,12 @@ class Detect(Verb):
         top = asked[np.argsort(-found.score[asked], kind="stable")][:most]
         if cells and len(top):
             learned = at.trained.facts.get("rows")  # numbers lie beyond these
-            told_by: dict[str, Any] = {"others": learned if isinstance(learned, int) else found.calibration}
-            told_by["seed"], first = self.seed, np.ones(len(top))
+            others = learned if isinstance(learned, int) else found.calibration
+            doing("looking for odd cells")
+            blamed = blame(at.trained, looked, top, cells=cells, seed=self.seed, others=others)
             if self.top is not None:  # a cell may be wrong where its row as a whole is not surprising
-                doing("looking for odd cells")
-                scan = blame(at.trained, looked, top, cells=1, num_samples=FEW_DRAWS, **told_by)
-                first, told_by["stretch"] = scan.p_value[:, 0], scan.stretch
-                oddest = np.argsort(first, kind="stable")[: LOOKED_AT * self.top]
-                top, first = top[oddest], first[oddest]
-                doing("looking at the oddest again")
-            told_by |= {} if self.top is None else {"num_samples": MORE_DRAWS}
-            blamed = blame(at.trained, looked, top, cells=cells, **told_by)
-            if self.top is not None:
-                # A wrong cell shows in its own p-value more than in the surprise of its row. Of many draws some explain
-                # what the model has learned with its mistakes: so both estimates count, by their geometric mean.
-                with np.errstate(divide="ignore"):
-                    both = np.log(first) + np.log(blamed.p_value[:, 0])
-                oddest = np.argsort(both, kind="stable")[: self.top]
-                top, blamed = top[oddest], Blame._make([*(part[oddest] for part in blamed[:5]), blamed.stretch])
+                oddest = np.argsort(blamed.p_value[:, 0], kind="stable")[: self.top]
+                top, blamed = top[oddest], Blame._make(part[oddest] for part in blamed)
             arrays |= named_cells(blamed, looked, top)
         table = None
         if self.top is not None:  # 0 of the others

@@ -12,7 +12,7 @@ from latens.data import Dataset, equations, gaps, implied, ordered, rates, weekd
 from latens.data.columns import ColumnType
 from latens.data.suspects import MOST_NAMES, lone_values, misspelt
 from latens.errors import ConfigError
-from latens.evaluation.conditionals import conditionals
+from latens.evaluation.conditionals import left_out
 from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.trained import TrainedModel
 
@@ -34,9 +34,6 @@ class Blame(NamedTuple):
     expected: np.ndarray  # what the cell would have been, stored, of shape (n, cells)
     low: np.ndarray  # the least cell of the interval around it, likewise; of a category the expected one
     high: np.ndarray  # the largest one, likewise
-    stretch: np.ndarray | None = (
-        None  # by how much the tails of a column are longer than exponential ones; None: unknown
-    )
 
 
 def typed_columns(trained: TrainedModel, flag: str) -> tuple[ColumnType, ...]:
@@ -156,18 +153,16 @@ def distances(
 
 
 def given_rest(
-    trained: TrainedModel, data: Dataset, rows: np.ndarray, column: int, *, num_samples: int = 300, seed: int = 0
-) -> Shaped[np.ndarray, "rows segments"]:
-    """The probability of each category, or segment, of one column given the other cells of each row."""
+    trained: TrainedModel, data: Dataset, rows: np.ndarray, *, num_samples: int = 100, seed: int = 0
+) -> list[Shaped[np.ndarray, "rows segments"]]:
+    """The probability of each category, or segment, of each column given the other cells of each row."""
     types = typed_columns(trained, "given_rest")
     batch = trained.batch(data, rows)
     shown = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
     if data.outside is not None:
         shown &= data.outside[rows] == 0
-    shown[:, column] = False
-    rest = trained.rows(replace(batch, mask=shown), seed=seed)
-    shares, _ = conditionals(rest, types, num_samples=draws_of(trained, num_samples))
-    return shares[column]
+    known = trained.rows(replace(batch, mask=shown), seed=seed)
+    return left_out(known, types, num_samples=draws_of(trained, num_samples))
 
 
 def strange_cells(data: Dataset) -> list[tuple[int, int]]:
@@ -184,19 +179,17 @@ def blame(
     others: int,
     cells: int = 3,
     level: float = 0.9,
-    num_samples: int = 300,
+    num_samples: int = 100,
     seed: int = 0,
-    stretch: np.ndarray | None = None,
 ) -> Blame:
     r"""Find the cells of rows that the rest of the row makes the least likely."""
-    # Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`, in which numbers
+    # Each observed cell is compared with $p(x_j \mid x_{-j})$, as if it were hidden, by `p_values`, in which numbers
     # beyond those of the training rows count as missing; a name that no training row had has 0. These do not add up to
     # the surprise of the row: a wrong cell makes those that go with it look odd as well.
     # A mistake that trained the model has a share of its own there. So the p-value of a number is also that of a tail
     # which continues the interval of 90 %, stretched to hold 99 % of the rows. For dates it is that alone, as first and
     # last days are not odd.
-    # others: the rows beyond which such a number lies, by `tails`. stretch: of each column; by default that of `rows`,
-    # if they are enough.
+    # others: the rows beyond which such a number lies, by `tails`.
     types = typed_columns(trained, "cells")
     strange = np.zeros(data.x.shape, bool)
     for row, column in strange_cells(data):
@@ -208,11 +201,12 @@ def blame(
     share = _seldom_empty(trained, data, rows)
     seldom = share < SELDOM
     farther = tails(outside, types, others, data.x[rows].astype(np.float64))[1]
+    every = given_rest(trained, data, rows, num_samples=num_samples, seed=seed)
     for j, one in enumerate(types):
         own = np.flatnonzero(shown[rows, j] | seldom[:, j])
         if not len(own):
             continue
-        shares = given_rest(trained, data, rows[own], j, num_samples=num_samples, seed=seed)
+        shares = every[j][own]
         # Beyond the training rows a number is no likelier than the outermost segment given the rest of its row.
         outer = np.minimum((others + 1.0) * np.where(outside[own, j] < 0, shares[:, 0], shares[:, -1]), 1.0)
         beyond = 2.0 * farther[own, j] * outer
@@ -224,9 +218,8 @@ def blame(
         best = one.occurring(point(shares, one))
         low, high = (best, best) if one.kind == "category" else interval(shares, one, level)
         found[:, own, j] = np.clip(best, low, high), low, high
-    if stretch is None and len(rows) >= ENOUGH:
+    if len(rows) >= ENOUGH:
         stretch = np.array([_stretch(each[np.isfinite(each)]) for each in away.T])
-    if stretch is not None:
         tail = 2.0 * OUTER * np.exp(-np.nan_to_num(away) / stretch)
         dates = np.array([one.kind == "date" for one in types]) & (outside == 0)
         p = np.where(away > 0, np.where(dates, tail, np.minimum(p, tail)), p)
@@ -240,7 +233,7 @@ def blame(
     least = np.take_along_axis(p, order, axis=1)
     expected, low, high = (np.take_along_axis(each, order, axis=1) for each in found)
     named = np.isfinite(least)
-    return Blame(np.where(named, order, -1), np.where(named, least, 1.0), expected, low, high, stretch)
+    return Blame(np.where(named, order, -1), np.where(named, least, 1.0), expected, low, high)
 
 
 def _stretch(away: Shaped[np.ndarray, " n"]) -> float:
