@@ -1,17 +1,24 @@
 """Many rows in parts that are computed at the same time: in their order, in double precision, errors and all."""
 
+from typing import Any
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from cli_fixtures import process
 from evidence_fixtures import Linear10
 from jax.tree_util import Partial
 
+import latens
 from latens.data import Preparation
 from latens.data.batches import Batch, as_batch
 from latens.evaluation import log_marginal
 from latens.evaluation.batched import Rows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
+from latens.models.heads.table import TableHead
+from latens.models.heads.tree import TreeHead
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}
 
@@ -115,6 +122,32 @@ def test_rows_of_many_cells_come_in_smaller_batches(cells, rows, usual, with_dra
     batch = Batch(np.broadcast_to(np.float32(0), (rows, cells)), np.arange(rows, dtype=np.uint32))
     assert _usual_size(batch) == usual
     assert rows_in_cache(batch, 20) == with_draws
+
+
+@pytest.mark.parametrize(("decoded", "rows"), [(0, 500), (13, 500), (130, 400), (2766, 16)])
+def test_rows_that_are_decoded_to_many_numbers_come_in_smaller_batches(decoded, rows):
+    """2**20 numbers at once with 20 draws of each row: of a mixed table these are its segments, not its cells."""
+    batch = Batch(np.zeros((3000, 21), np.float32), np.arange(3000, dtype=np.uint32))
+    assert rows_in_cache(batch, 20, decoded) == rows
+
+
+class Part(eqx.Module):
+    decoder: Any = None
+    head: Any = None
+
+
+def test_a_table_says_to_how_many_numbers_it_is_decoded():
+    kind = np.random.default_rng(0).choice(["a", "b", "c"], 100)
+    data = latens.load_data(pd.DataFrame({"kind": kind, "size": np.arange(100) / 7.0}), label="none")
+    sizes = []
+    for head in (TableHead(data.schema.types), TreeHead(data.schema.types)):
+        made = head(jnp.zeros(head.num_outputs))
+        parts = getattr(made, "columns", made).parts
+        assert head.decoded == sum(part.logits.size + part.starts.size + part.widths.size for part in parts.values())
+        model = Part(decoder=Part(head=head))
+        count = lambda m, batch, key, samples_per_chunk: sizes.append(len(batch.row_id)) or batch.x  # noqa: E731
+        map_draws(Partial(count), Rows(model, rows(2000), samples_per_chunk=60, **GIVEN))
+    assert sizes == [2**20 // (60 * head.decoded) // 16 * 16] * 2 != [500] * 2
 
 
 def test_a_second_call_traces_nothing() -> None:

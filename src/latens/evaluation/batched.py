@@ -117,11 +117,12 @@ def _padded(batch: Batch, start: int, size: int) -> tuple[Batch, int]:
     return jax.tree.map(take, batch), len(index)
 
 
-def rows_in_cache(batch: Batch, samples: int) -> int | None:
+def rows_in_cache(batch: Batch, samples: int, decoded: int = 0) -> int | None:
     """Count the rows whose decoded samples stay in a processor's cache: 4 MB, twice as fast as 80 MB."""
+    # decoded: how many numbers a sample of a row is, where these are more than its cells.
     if jax.default_backend() != "cpu":
         return None
-    cells = cells_of(batch) * samples
+    cells = max(cells_of(batch), decoded) * samples
     if cells * BATCH_SIZES[0] > MOST_CELLS // 2:
         return max(1, MOST_CELLS // 2 // cells)
     most = min(BATCH_SIZES[-1], max(BATCH_SIZES[0], 2**20 // cells // 16 * 16))
@@ -172,7 +173,8 @@ def map_draws(function: Callable[..., PyTree], rows: Rows) -> PyTree:
     known = function if isinstance(function, Partial) else Partial(function)
     # One Partial, not one around another: a program is known again by its parts, and the inner one is never the same.
     function = Partial(known.func, *known.args, **known.keywords, samples_per_chunk=chunk)
-    return map_rows(function, replace(rows, batch_size=rows.batch_size or rows_in_cache(rows.batch, chunk)))
+    decoded = getattr(getattr(getattr(rows.model, "decoder", None), "head", None), "decoded", 0)
+    return map_rows(function, replace(rows, batch_size=rows.batch_size or rows_in_cache(rows.batch, chunk, decoded)))
 
 
 def may_hold_pool(program: str) -> bool:

@@ -197,6 +197,11 @@ class TableHead(AbstractTableHead):
         """As many as those of all columns together."""
         return sum(head.num_outputs for head in self.heads.values())
 
+    @property
+    def decoded(self) -> int:
+        """How many numbers the distribution of one row holds: logit, start and width of each segment."""
+        return 3 * sum(head.starts.value.size for head in self.heads.values())
+
     def slots(self) -> list[tuple[int, int] | None]:
         """Which column and which of its segments or functions each output is of; None where it is of none."""
         found: list[tuple[int, int] | None] = []

@@ -98,6 +98,11 @@ class TreeHead(AbstractTableHead):
         return self.columns.num_outputs
 
     @property
+    def decoded(self) -> int:
+        """How many numbers the distribution of one row holds beside the ratios."""
+        return self.columns.decoded
+
+    @property
     def most(self) -> int:
         """How many bins a column may have."""
         return self.more.shape[-1]
