@@ -67,7 +67,13 @@ def judgement_page(found: dict[str, Any], tables: list[Table], plain: Sequence[s
     lead = joined(tag("p", line) for line in plain)
     numbers = table("Every number", ("", fake, "what real rows reach", "what it is"), rows(found), numbers=(1, 2))
     pairs = [(" with ".join(one["columns"]), number(one["trend"], 3)) for one in found.get("worst_pairs", [])]
-    least: list[Html] = [_pictures(tables)]
+    least: list[Html] = [_pictures(tables), *_pairs(tables, found.get("by_name"))]
+    if kinds := found.get("by_name"):
+        each = [(one["name"], f"{one['alike']:.1%}", f"{one['by_chance']:.1%}", one["worst"]) for one in kinds["names"]]
+        heads = (kinds["column"], "alike", "by chance", "least alike")
+        least.append(
+            table(f"How alike the other columns are within each {kinds['column']}", heads, each, numbers=(1, 2))
+        )
     if pairs:
         least.append(table("Pairs that are least alike", ("columns", "Trend"), pairs, numbers=(1,)))
     if by := found["detection"]["trees"].get("told_by"):
@@ -123,3 +129,35 @@ def _pictures(tables: list[Table]) -> Html:
     caption = f"Real rows are grey, synthetic ones a line; columns that are least alike come first.{more}"
     alt = f"Histograms of real and synthetic rows: {'; '.join(titles)}."
     return figure(Shot("columns", caption, alt, picture(light), picture(dark), inches(light)))
+
+
+MOST_PAIRS = 2
+"""Pairs of numbers that are drawn."""
+
+
+def _pairs(tables: list[Table], by_name: dict[str, Any] | None) -> list[Html]:
+    """The pairs of numbers that go together most in the real rows, beside the synthetic ones."""
+    from latens.evaluation.samples.words import strongest_pairs
+    from latens.figures.beside import pairs_beside
+    from latens.report.told import Shot, figure, inches, picture
+
+    real, fake = tables[:2]
+    pairs = strongest_pairs(real, MOST_PAIRS)
+    if not pairs:
+        return []
+    codes, words = None, []
+    if by_name is not None:
+        kind, words = real.names.index(by_name["column"]), [one["name"] for one in by_name["names"]]
+        places = {code: words.index(word) for code, word in enumerate(real.words[kind]) if word in words}
+        codes = [
+            np.array([places.get(code, -1) for code in np.nan_to_num(one.x[:, kind], nan=-1.0)]) for one in (real, fake)
+        ]
+    drawn = [
+        pairs_beside((real.x, fake.x), ("real", "synthetic"), pairs, real.names, codes=codes, words=words, theme=theme)
+        for theme in ("light", "dark")
+    ]
+    said = " and ".join(f"{real.names[i]} with {real.names[j]}" for i, j in pairs)
+    by = f", coloured by {by_name['column']}" if by_name else ""
+    caption = f"The numbers that go together most: {said}{by}. See whether both sides have the same shape."
+    alt = f"Points of real rows at the left and of synthetic ones at the right: {said}."
+    return [figure(Shot("pairs", caption, alt, picture(drawn[0]), picture(drawn[1]), inches(drawn[0])))]

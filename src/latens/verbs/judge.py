@@ -125,6 +125,8 @@ USUAL = "RUN (the run that made it), or real rows of a file"
 def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
     """What a judgement comes to: how alike the tables are, who can tell them apart, and what is given away."""
     # more: what --test would take, where nothing is said of what is given away.
+    from latens.evaluation.samples.kinds import unlike
+
     counts, shape, trend = found["rows"], found["shape"], found["trend"]
     which = f"the {counts['real']:,} real ones" if "attacks" in found else f"{counts['real']:,} real ones"
     made = " that they were made from" if "attacks" in found else ""
@@ -147,6 +149,10 @@ def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
         if one["broken"]
     ][:1]
     lines += within(found)[:1]
+    if one := unlike(found.get("by_name")):
+        where = f"Least alike within {found['by_name']['column']} {one['name']}"
+        shares = f"{100 * one['alike']:.0f} % (by chance {100 * one['by_chance']:.0f} %)"
+        lines.append(f"{where}: {shares}, most by {one['worst']}.")
     lines += differences(found)[:MOST_TOLD]
     attacks = found.get("attacks")
     if attacks:
@@ -184,6 +190,9 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
             f"{one['target']} is {one['is']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"
         )
     told += within(found)[1:MOST_LISTED]
+    if kinds := found.get("by_name"):
+        each = (f"{one['name']} {one['alike']:.1%} ({one['by_chance']:.1%})" for one in kinds["names"])
+        told.append(f"alike within each {kinds['column']} (and by chance): {', '.join(each)}")
     told += differences(found)[MOST_TOLD:MOST_LISTED]
     for one in found["gaps"]["columns"]:
         told.append(

@@ -10,6 +10,7 @@ from latens.data.equations import broken_by, find, value_of
 from latens.data.raw import Raw
 from latens.data.sources import read_columns
 from latens.errors import DataError, UsageError, nearest
+from latens.evaluation.samples.kinds import by_name
 from latens.evaluation.samples.tables import (
     Table,
     alike,
@@ -91,6 +92,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
     # - `weekdays` and `combinations`: where dates, and pairs of columns, differ most, as shares of rows;
     # - `within_names`: numbers that go together otherwise within a name;
+    # - `by_name`: how alike they are within each name of the column that says most about the others;
     # - `verdict`: how good it is, in a word;
     # - `validity`: cells that the real table's columns could not have.
     truth, made = tables[:2]
@@ -151,6 +153,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     least = [pairs[i] for i in np.argsort(values)[:LOOKED_AT]] if len(truth.names) > 1 else []
     found["combinations"] = combinations(truth, made, least)
     found["within_names"] = within_names(truth, made)
+    found["by_name"] = by_name(truth, made, seed)
     found["verdict"] = verdict(found)
     return found
 

@@ -24,6 +24,8 @@ LOOSER, TIGHT = 2.5, 0.8
 """How many times as much is left to chance where two numbers are tied more loosely, and from which correlation on."""
 FEWEST, MOST_KINDS = 30, 12
 """Rows of a name in each table from which on, and names of a column up to which, relations within them are compared."""
+ODD = 0.02
+"""The part of the rows, the farthest from how two columns go together, without which these must differ as well."""
 DAY = 86_400.0
 
 
@@ -128,22 +130,56 @@ def within_names(real: Table, fake: Table) -> list[dict[str, Any]]:
             if len(both[1]) < FEWEST or len(numbers) < 2:
                 continue
             (one, n), (other, m) = map(_rank_correlations, both)
-            error = np.sqrt(1.0 / np.maximum(n - 3.0, 1.0) + 1.0 / np.maximum(m - 3.0, 1.0))
-            apart = np.abs(np.arctanh(one) - np.arctanh(other)) / error
-            # 0.998 and 0.95 are 0.05 apart, and five times as much is left to chance.
-            left = np.sqrt((1.0 - one**2) / (1.0 - other**2))
-            loose = (np.maximum(left, 1.0 / left) > LOOSER) & (np.maximum(np.abs(one), np.abs(other)) > TIGHT)
-            told = (np.minimum(n, m) >= FEWEST) & (apart > SURE) & (loose | (np.abs(one - other) > LEAST_RANK))
-            sure = np.where(np.triu(told, 1), apart, 0.0)
-            a, b = np.unravel_index(sure.argmax(), sure.shape)
-            if sure[a, b] > (best[0] if best else 0.0):
+            sure = np.triu(_apart(one, n, other, m), 1)
+            for place in np.argsort(-sure, axis=None)[: np.count_nonzero(sure > (best[0] if best else 0.0))]:
+                a, b = np.unravel_index(place, sure.shape)
+                without = (_rank_correlations(_without_odd(x[:, [a, b]])) for x in both)
+                if not _apart(*next(without), *next(without))[0, 1]:
+                    continue
                 name = str(words[int(code)]) if words else f"{code:g}"
                 columns = [real.names[numbers[a]], real.names[numbers[b]]]
                 shown = {"real": float(one[a, b]), "fake": float(other[a, b])}
                 best = float(sure[a, b]), {"column": real.names[i], "name": name, "columns": columns} | shown
+                break
         if best is not None:
             found.append(best)
     return [one for _, one in sorted(found, key=lambda each: -each[0])]
+
+
+def strongest_pairs(table: Table, most: int) -> list[tuple[int, int]]:
+    """The pairs of numbers with the strongest rank correlations, each with a column that none before it has."""
+    numbers = [j for j, named in enumerate(table.category) if not named and not (table.dates and table.dates[j])]
+    if len(numbers) < 2:
+        return []
+    found, (r, n) = [], _rank_correlations(table.x[:, numbers])
+    strength = np.triu(np.where(n >= FEWEST, np.abs(r), 0.0), 1)
+    for place in np.argsort(-strength, axis=None, kind="stable"):
+        a, b = (numbers[int(k)] for k in np.unravel_index(place, strength.shape))
+        if len(found) == most or not strength.flat[place]:
+            break
+        if not {a, b} <= {column for pair in found for column in pair}:
+            found.append((a, b))
+    return found
+
+
+def _apart(one: np.ndarray, n: np.ndarray, other: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """By how many errors rank correlations of so many rows differ, where that is worth telling; else 0."""
+    error = np.sqrt(1.0 / np.maximum(n - 3.0, 1.0) + 1.0 / np.maximum(m - 3.0, 1.0))
+    apart = np.abs(np.arctanh(one) - np.arctanh(other)) / error
+    # 0.998 and 0.95 are 0.05 apart, and five times as much is left to chance.
+    left = np.sqrt((1.0 - one**2) / (1.0 - other**2))
+    loose = (np.maximum(left, 1.0 / left) > LOOSER) & (np.maximum(np.abs(one), np.abs(other)) > TIGHT)
+    told = (np.minimum(n, m) >= FEWEST) & (apart > SURE) & (loose | (np.abs(one - other) > LEAST_RANK))
+    return np.where(told, apart, 0.0)
+
+
+def _without_odd(x: np.ndarray) -> np.ndarray:
+    """Rows of two columns without the few that lie the farthest from how these go together: they may be mistakes."""
+    x = x[~np.isnan(x).any(axis=1)]
+    one, other = (rankdata(column) for column in x.T)
+    falling = np.corrcoef(one, other)[0, 1] < 0 if len(x) > 1 else False
+    off = np.abs(one + other - len(x) - 1.0) if falling else np.abs(one - other)
+    return x[np.argsort(off, kind="stable")[: len(x) - int(np.ceil(ODD * len(x)))]]
 
 
 def _rank_correlations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

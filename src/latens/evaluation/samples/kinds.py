@@ -1,0 +1,90 @@
+"""How alike two tables are within each name of the column that says most about the others."""
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from latens.evaluation.samples.tables import Table, shapes
+
+FEWEST, MOST_KINDS, MOST_ROWS = 30, 12, 2000
+"""Rows of a name in each table from which on, names up to which it is compared, and rows of each that are taken."""
+SAYS = 0.1
+"""The part of what the other columns vary by that a column must say."""
+SPLITS = 20
+"""Times that the rows of both tables are mixed and split, for what is alike by chance."""
+SURE = 4.0
+"""Spreads below chance from which on a name is told: many are looked at."""
+
+
+def by_name(real: Table, fake: Table, seed: int = 0) -> dict[str, Any] | None:
+    """How alike the other columns are within each name of the column that says most about them; None without one."""
+    # returns: the column, and for each name its rows in either table, how alike they are, what two parts of its mixed
+    # rows reach by chance, with its spread, and the column that is the least alike.
+    if len(real.names) < 3:
+        return None
+    says = [_says(real, int(i)) if real.category[i] else 0.0 for i in range(len(real.names))]
+    kind = int(np.argmax(says))
+    if says[kind] < SAYS:
+        return None
+    rng, names = np.random.default_rng(seed), []
+    words = real.words[kind] if real.words else ()
+    for code in _codes(real.x[:, kind]):
+        own = [table.rows(np.flatnonzero(table.x[:, kind] == code)).at_most(MOST_ROWS, seed) for table in (real, fake)]
+        if len(own[1].x) < FEWEST:
+            continue
+        others = np.arange(len(real.names)) != kind
+        each = shapes(*own)
+        mixed = own[0]._replace(x=np.concatenate([one.x for one in own]), weight=None)
+        chance = []
+        for _ in range(SPLITS):
+            order = rng.permutation(len(mixed.x))
+            parts = (mixed.rows(order[: len(own[0].x)]), mixed.rows(order[len(own[0].x) :]))
+            chance.append(shapes(*parts))
+        usual = np.mean(chance, axis=0)
+        worst = int(np.argmin(np.where(others, each - usual, np.inf)))
+        counts = {"real": len(own[0].x), "fake": len(own[1].x)}
+        told = {"name": str(words[int(code)]) if words else f"{code:g}", "rows": counts}
+        told |= {"alike": float(each[others].mean()), "by_chance": float(usual[others].mean())}
+        spread = float(np.std(np.array(chance)[:, others].mean(axis=1), ddof=1))
+        told |= {"spread": spread, "worst": real.names[worst]}
+        names.append(told)
+    return {"column": real.names[kind], "names": names} if names else None
+
+
+def unlike(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The name within which the tables are the least alike, where that is beyond chance."""
+    beyond = lambda one: (one["by_chance"] - one["alike"]) / max(one["spread"], 1e-9)  # noqa: E731
+    told = [one for one in (found or {}).get("names", ()) if beyond(one) > SURE]
+    return max(told, key=beyond, default=None)
+
+
+def _codes(x: np.ndarray) -> np.ndarray:
+    """The names of enough rows."""
+    codes, counts = np.unique(x[~np.isnan(x)], return_counts=True)
+    return codes[counts >= FEWEST]
+
+
+def _says(table: Table, i: int) -> float:
+    """The part of what the other columns vary by, in ranks or in names, that differs between the names of a column."""
+    codes = _codes(table.x[:, i])
+    if not 2 <= len(codes) <= MOST_KINDS:
+        return 0.0
+    found = []
+    for j, named in enumerate(table.category):
+        seen = np.isin(table.x[:, i], codes) & ~np.isnan(table.x[:, j])
+        if j == i or np.count_nonzero(seen) < FEWEST:
+            continue
+        kind, other = np.searchsorted(codes, table.x[seen, i]), table.x[seen, j]
+        values = np.unique(other, return_inverse=True)[1]
+        # Of names each is a column of zeros and ones.
+        columns = np.eye(values.max() + 1)[values].T if named else rankdata(other)[None]
+        total, left = 0.0, 0.0
+        for column in columns:
+            means = np.bincount(kind, column, len(codes)) / np.maximum(np.bincount(kind, minlength=len(codes)), 1)
+            total += float(((column - column.mean()) ** 2).sum())
+            left += float(((column - means[kind]) ** 2).sum())
+        n = len(other)
+        # Less what as many names of chance would say.
+        found.append(1.0 - left / total * (n - 1) / max(n - len(codes), 1) if total > 0 else 0.0)
+    return float(np.mean(found)) if found else 0.0
