@@ -181,6 +181,14 @@ def associations(table: Mapping[str, np.ndarray]) -> str:
     return _apart(table, np.asarray(table["difference"], float), "samples differ from data", " (0 to 1), most in")
 
 
+def column_tree(table: Mapping[str, np.ndarray]) -> str:
+    """Which column each depends on, the strongest first."""
+    nats = np.asarray(table["nats"], float)
+    order = [i for i in np.argsort(-nats, kind="stable") if table["depends_on"][i]][:12]
+    parts = [f"{table['column'][i]} on {table['depends_on'][i]} by {number(nats[i])} nats" for i in order]
+    return f"A tree of {len(nats)} columns; the strongest: {', '.join(parts)}."
+
+
 def column_nats(table: Mapping[str, np.ndarray]) -> str:
     """What each column takes, and what it would take alone."""
     own, alone = np.asarray(table["nats"], float), np.asarray(table["independent"], float)

@@ -13,8 +13,10 @@ from latens.data.sparse import SMALL, SparseRows
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
+from latens.figures.column_tree import column_tree
 from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
+from latens.models.heads.tree import edges_of
 from latens.pictures.source import FEW_ROWS, Made, Source
 from latens.workflow.cells import draws_of
 from latens.workflow.codes import gene_gains
@@ -153,6 +155,14 @@ def draw_gene_gains(source: Source) -> Made | None:
     errors = found.gained.std(axis=0, ddof=1) / np.sqrt(len(positions)) if len(positions) > 1 else 0.0 * found.gained[0]
     names = [column.name for column in source.schema.columns or ()]
     return nats.gene_gains(found.gained.mean(axis=0), errors, float(found.latents.mean()), names, theme=source.theme)
+
+
+def draw_tree(source: Source) -> Made | None:
+    """Draw the tree of columns."""
+    head = source.trained.model.decoder.head
+    names = [column.name for column in source.schema.columns or ()]
+    by = None if head.by is None or head.num_trees < 2 else names[int(head.by.value)]
+    return column_tree(names, *edges_of(head), by=by, theme=source.theme)
 
 
 def draw_missing(source: Source) -> Made | None:

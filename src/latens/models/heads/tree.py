@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
 from latens.distributions import Blocks, Joined, Segments, SwitchedTree, Tree
+from latens.distributions.tree import LEAST
 from latens.models.heads.table import AbstractTableHead, TableHead
 from latens.trees import Frozen
 from latens.typing import Array, Float, Int
@@ -153,6 +154,43 @@ class TreeHead(AbstractTableHead):
         return SwitchedTree(
             columns, bins, parents, self.order.value, ratios, *switch, jnp.zeros(self.counted.value.shape[-1])
         )
+
+
+SAYS = 1e-4
+"""Nats from which on a root of several trees counts as one that depends on which of them holds."""
+
+
+def edges_of(head: TreeHead) -> tuple[Int[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+    """The column that each depends on, and what it says of it in nats where the outputs are 0; roots are their own."""
+    # Of several trees these are means over the names that say which one holds; their roots depend on that column.
+    tree, parents = head(jnp.zeros(head.num_outputs)), np.array(head.parents.value)
+    if not isinstance(tree, SwitchedTree):
+        return parents, _nats(tree)[0]
+    weights = np.exp(np.asarray(tree._by_tree(tree._shares(tree._alone())), np.float64))
+    nats, shares = (np.array(one) for one in zip(*(_nats(tree._tree(ratios)) for ratios in tree.log_ratios)))
+    found, mean = weights @ nats, np.einsum("k,kcb->cb", weights, shares)
+    switched = np.einsum("k,kcb->c", weights, shares * np.log(np.maximum(shares, LEAST) / np.maximum(mean, LEAST)))
+    roots = parents == np.arange(len(parents))
+    roots[int(tree.by)] = False
+    roots &= switched > SAYS
+    return np.where(roots, int(tree.by), parents), np.where(roots, switched, found)
+
+
+def _nats(tree: Tree) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, "c B"]]:
+    """What the parent of each column says of it, and the share of each of its bins."""
+    alone, log_ratios = np.asarray(tree._alone(), np.float64), np.asarray(tree.log_ratios, np.float64)
+    shares, nats = np.zeros(alone.shape), np.zeros(len(alone))
+    for column in np.asarray(tree.order).tolist():
+        parent, joint = int(tree.parents[column]), np.exp(alone[column] + log_ratios[column])
+        joint /= joint.sum(axis=1, keepdims=True)
+        if parent == column:
+            shares[column] = joint[0]
+            continue
+        joint *= shares[parent][:, None]
+        shares[column] = joint.sum(axis=0)
+        apart = np.maximum(joint, LEAST) / np.maximum(np.outer(shares[parent], shares[column]), LEAST)
+        nats[column] = max(float((joint * np.log(apart)).sum()), 0.0)
+    return nats, shares
 
 
 def gathered(columns: Joined, bins: dict[str, Array]) -> tuple[Joined, dict[str, Array]]:
