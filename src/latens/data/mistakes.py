@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 
 from latens.data.dataset import Dataset
 from latens.data.equations import numbers
+from latens.data.exchanged import exchanged
 from latens.data.rates import Rate
 from latens.data.relations import Relation, relations_in
 from latens.data.rules import broken_rules
@@ -37,6 +38,13 @@ def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
     for k, one in enumerate(data.schema.types or ()):
         if one.after is not None:  # the time since a date that is wrong is not wrong itself
             wrong[:, k] &= ~wrong[:, names.index(one.after.column)]
+            in_order = [row for row, rules in broken.items() if {k, names.index(one.after.column)} in map(set, rules)]
+            rows = np.union1d(np.flatnonzero(wrong[:, k]), np.array(in_order, int))
+            turned = exchanged(data, k, rows)
+            for at, fits in turned.items():  # one of both dates explains it alone
+                alone = rows[fits & (np.sum(list(turned.values()), axis=0) == 1)]
+                wrong[alone, k] = False
+                wrong[alone, at] = True
     if not broken:
         return wrong & shown
     score, far = _score(data, shown), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Shaped
 from latens.data import implied, weekdays
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
+from latens.data.exchanged import exchanged, told_exchanged
 from latens.data.inapplicable import found_in
 from latens.data.ordered import broken_in, pending_in
 from latens.data.ordered import found_in as ordered_in
@@ -120,7 +121,7 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
             rows = np.flatnonzero(broken_in([pair], schema, dataset.x, dataset.mask))
             words = (
                 f"{pair.first!r} lies after {pair.second!r} in {pair.broken} of the {pair.rows} rows that have both: "
-                f"{LOOK} {rows_in_words(dataset, rows)}."
+                f"{LOOK} {rows_in_words(dataset, rows)}.{_turned(dataset, names.index(pair.second), rows)}"
             )
             found.append(Suspicion(words, (pair.second, pair.first), rows))
     for rule in weekdays.found_in(dataset):
@@ -154,14 +155,22 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
         else:
             scaled = cells if one is None else one.low + cells * one.step
             apart = np.unique(cells[np.isin(scaled, far_group(scaled))]).tolist()
-            lone = [value for value in lone_values(cells) if value not in apart]
+            turned = [] if one is None or one.kind != "duration" else told_exchanged(dataset, i)
+            if len(turned):
+                first = one.after.column if one is not None and one.after is not None else ""
+                words = f"{column.name!r} lies far from its usual time after {first!r} in {len(turned)} rows"
+                words = f"{words}: {LOOK} {rows_in_words(dataset, turned)}.{_turned(dataset, i, turned)}"
+                found.append(Suspicion(words, (column.name,), turned))
+            told = [*apart, *stored[turned].tolist()] if len(turned) else apart
+            lone = [value for value in lone_values(cells) if value not in told]
             if apart:
                 found.append(_far_out(dataset, i, column.name, one, cells, apart))
             for value in lone:
                 words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 rows = _rows_of(dataset, i, value, value)
                 words = f"Column {column.name!r} holds {words} far from all its other values: {LOOK}"
-                found.append(Suspicion(f"{words} {rows_in_words(dataset, rows)}.", (column.name,), rows))
+                words = f"{words} {rows_in_words(dataset, rows)}.{_turned(dataset, i, rows)}"
+                found.append(Suspicion(words, (column.name,), rows))
             for value in far_values(cells):
                 if one is not None and column.name in swapped and one.low + value * one.step < 0:
                     continue  # before the date that it follows, which is told above
@@ -176,6 +185,19 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
             words = f"Column {column.name!r} tells the label of every row"
             say(f"{words}: leave it out if it is known only with the label.")
     return found + _unlike_others(dataset, found)
+
+
+def _turned(dataset: Dataset, column: int, rows: np.ndarray) -> str:
+    """What day and month exchanged would make of the time between two dates, in words; "" for nothing."""
+    if dataset.schema.types is None:
+        return ""
+    found = {k: fits for k, fits in exchanged(dataset, column, rows).items() if fits.any()}
+    if not found:
+        return ""
+    names = " or of ".join(repr((dataset.schema.columns or ())[k].name) for k in sorted(found))
+    count = int(np.count_nonzero(np.any(list(found.values()), axis=0)))
+    which = "this is" if len(rows) == 1 else "all are" if count == len(rows) else f"{count} of these are"
+    return f" With day and month of {names} exchanged {which} as usual."
 
 
 def unlike(relation: Relation) -> Bool[np.ndarray, " n"]:

@@ -62,6 +62,7 @@ export class App {
     this.unused = model.size > 0 && !model.units.some((unit) => unit.active);
     const cells = [...columns.keys()].filter((i) => columns[i].role === "cell" && columns[i].kind === "number");
     this.idle = this.unused && cells.length > 1; // a table without a latent: its columns are all there is to see
+    if (this.idle) model.words = { elbo: "log p(x)" }; // the KL is 0, and the other two are the same
     const [across, up] = model.manifest.plane ?? cells;
     if (this.idle) plane.splice(0, 2, `c${across}`, `c${up}`);
     const { colour = null } = model.manifest; // a page of before has none
@@ -517,7 +518,7 @@ export class App {
         columns[i].kind === "category" ? (columns[i].levels[value] ?? "none") : format(value),
       ]);
     }
-    for (const [name, word] of model.manifest.words) {
+    for (const [name, word] of Object.entries(model.words)) {
       if (this.shown.arrays[name] && place >= 0) facts.push([word, `${format((await this.array(name))[place])} nats`]);
     }
     return facts;

@@ -27,7 +27,7 @@ const SQUEEZED = 1.5; // all rows take up so many times what nearly all do
 const MOST_TRACED = 60; // classes with a contour and a name at their centre
 
 const UNUSED = "No latent unit is used, so all rows lie at one place";
-const BY_COLUMNS = "No latent unit is used: the axes are two columns.";
+const BY_COLUMNS = "The axes are two columns; choose others above.";
 
 export class Scatter {
   constructor(app) {

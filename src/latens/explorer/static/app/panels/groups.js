@@ -22,7 +22,10 @@ export function groupsPanel(app) {
   const { model } = app;
   const list = h("div", { class: "stack" });
   const versus = h("div", { class: "stack" });
-  const note = h("p", { class: "muted" }, "Find clusters of the latents, or keep what is selected as a group.");
+  const how = app.unused
+    ? "Select rows in the scatter and keep them as a group, to see what tells them from the others."
+    : "Find clusters of the latents, or keep what is selected as a group.";
+  const note = h("p", { class: "muted" }, how);
   let pair = [0, 1];
   let compared = null; // the lines of the comparison
 

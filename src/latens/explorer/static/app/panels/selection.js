@@ -162,7 +162,7 @@ export function selectionPanel(app) {
             new Blob([`${ids(chosen)}\n`], { type: "text/plain" }),
           ),
         ),
-        button("Ids and latents as CSV", exportCsv),
+        app.idle ? null : button("Ids and latents as CSV", exportCsv),
       ),
     );
     replace(
@@ -184,7 +184,7 @@ export function selectionPanel(app) {
       app,
       pictures,
       [
-        !photos && {
+        !photos && !app.idle && {
           values: cut(decoded, 0, model.cells),
           caption: "their mean",
           onclick: () => app.set({ z: centre }),

@@ -65,7 +65,7 @@ export function tablePanel(app) {
   let cells = MOST_CELLS;
   let keys = [];
   let shownKeys = [];
-  const special = (...names) => names.filter((name) => model.manifest.arrays[name]);
+  const special = (...names) => names.filter((name) => model.manifest.arrays[name] && model.words[name]);
 
   // The columns that are shown: as many as were asked for.
   function chooseKeys() {

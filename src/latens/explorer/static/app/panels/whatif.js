@@ -13,7 +13,7 @@ const MOST_WORDS = 3; // names that are said beside more bars than a few
 const MOST_NAMED = 6; // bars of which only the highest is said
 const NEARLY = 0.95;
 const FEW = 100; // effective draws below which the numbers are rough
-const percent = (p) => `${format(100 * p, p < 0.1 ? 2 : 3)} %`;
+const percent = (p) => (p > 0 && p < 1e-4 ? "less than 0.01 %" : `${format(100 * p, p < 0.1 ? 2 : 3)} %`);
 
 const named = (column) => Boolean(column.levels) && column.levels.length <= MOST_NAMED;
 
@@ -120,7 +120,7 @@ export function whatIfPanel(app) {
       const shownAs = (value) => (marked ? writtenText(Number(value), writing, digits) : value);
       const typed = () => {
         const text = box.value.trim();
-        if (!marked || !text) return box.checkValidity() && fix(place, text || null);
+        if (!marked || !text) return box.reportValidity() && fix(place, text || null);
         const number = numberOf(text, writing);
         const [low, high] = [choices[0], choices.at(-1)];
         const fits = number >= Number(low) - step / 2 && number <= Number(high) + step / 2;
