@@ -8,6 +8,8 @@ from latens.data.dataset import Dataset
 
 OUTER = 0.01
 """The share of the rows on either side beyond which the time between two dates is not usual."""
+WIDE = 33.0
+"""Days up to which usual times may be wide: an exchanged date is within these by chance in a tenth of the rows."""
 FAR, BY_CHANCE, DAYS = 3.0, 1e-3, 330.0
 """How many times as far beyond usual times as these are wide is far, what is not by chance, and days over which
 exchanged dates are spread."""
@@ -27,7 +29,9 @@ def exchanged(data: Dataset, column: int, rows: Int[np.ndarray, " n"]) -> dict[i
     found = {first: np.zeros(len(rows), bool), column: np.zeros(len(rows), bool)}
     span = one.low + one.step * np.asarray(data.x[:, column], np.float64)
     shown = np.ones(len(span), bool) if data.mask is None else data.mask[:, column] & data.mask[:, first]
-    low, high = np.quantile(span[shown], [OUTER, 1.0 - OUTER])
+    low, high = np.quantile(span[shown], [OUTER, 1.0 - OUTER]) if shown.any() else (0.0, 0.0)
+    if high - low + 1.0 > WIDE:
+        return {}
     start = np.round(types[first].low + types[first].step * np.asarray(data.x[rows, first], np.float64)).astype(int)
     end = start + np.round(span[rows]).astype(int)
     for i in np.flatnonzero(shown[rows] & ((end - start < low) | (end - start > high))):
