@@ -258,7 +258,9 @@ def test_names_that_say_as_much_alone_are_no_line() -> None:
     assert found(pd.DataFrame(frame)) == ()
 
 
-def test_what_if_shows_the_band_of_the_line_and_a_trained_model_samples_in_it(tmp_path: Path) -> None:
+def test_what_if_shows_the_band_of_the_line_and_a_trained_model_samples_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = latens.load_data(stones(), label="none")
     experiment = latens.prepare(override(get_recipe("default").config, {"training.steps": 2}), data)
     trained = latens.train(experiment)[0]
@@ -291,7 +293,9 @@ def test_what_if_shows_the_band_of_the_line_and_a_trained_model_samples_in_it(tm
         assert float(answer[mass]["quantiles"][k]) == pytest.approx(float(np.quantile(law, at)), rel=0.04)
     trained.save(tmp_path / "model.latens")
     out = tmp_path / "new.csv"
-    assert main(["sample", str(tmp_path / "model.latens"), "-n", "400", "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["sample", str(tmp_path / "model.latens"), "-n", "400", "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["near_a_line"] == {"mass": "a line of 'volume' for each 'rock'"}
     new = pd.read_csv(out)
     off = np.log(new["mass"] / new["volume"] / new["rock"].map(DENSITY))
     assert np.mean(np.abs(off) < 4 * NOISE) > 0.98

@@ -59,7 +59,6 @@ class Sample(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.conditions import parse_conditions
-        from latens.data.rules import placed
         from latens.verbs._files import formula_note, formulas, lines_of
         from latens.workflow.inputs import lacks_prior
 
@@ -110,8 +109,8 @@ class Sample(Verb):
             told["redrawn"] = redrawn
             text += f", {redrawn} of them drawn anew, as they broke a rule that the data keep"
         text += _computed(trained)
-        if mixed and (rules := placed(trained.facts, trained.schema)):
-            told["computed"] = {one.target: one.words for one in rules}
+        for name, rules in zip(("computed", "near_a_line"), _rules(trained) if mixed else ()):
+            told |= {name: rules} if rules else {}
         if mixed and at.writes and self.gaps == "data" and trained.facts.get("gaps"):
             text += "\ncells are empty as often as in the data (--gaps none: whole rows)"
         if self.temperature != 1.0:
@@ -355,17 +354,22 @@ class Sample(Verb):
         )
 
 
-def _computed(trained: "TrainedModel", asked: "Collection[str]" = ()) -> str:
-    """A line for each column that is computed from others, but those that are asked for."""
+def _rules(trained: "TrainedModel", asked: "Collection[str]" = ()) -> "tuple[dict[str, str], dict[str, str]]":
+    """The columns, but those that are asked for, that others give, and those near a line of another: in words."""
     from latens.data import lines
     from latens.data.rules import placed
 
-    rules = [one for one in placed(trained.facts, trained.schema) if one.target not in asked]
-    near = [
-        one for one in lines.placed(lines.read(trained.facts.get("lines")), trained.schema) if one.target not in asked
-    ]
-    said = [f"\n{one.target} is computed, as in the data: {one.words}" for one in rules]
-    return "".join([*said, *(f"\n{one.target} lies near {one.words}, as in the data" for one in near)])
+    exact, near = placed(trained.facts, trained.schema), lines.read(trained.facts.get("lines"))
+    both = exact, lines.placed(near, trained.schema)
+    given, close = ({one.target: one.words for one in rules if one.target not in asked} for rules in both)
+    return given, close
+
+
+def _computed(trained: "TrainedModel", asked: "Collection[str]" = ()) -> str:
+    """A line for each column that is computed from others, but those that are asked for."""
+    given, close = _rules(trained, asked)
+    said = [f"\n{name} is computed, as in the data: {words}" for name, words in given.items()]
+    return "".join([*said, *(f"\n{name} lies near {words}, as in the data" for name, words in close.items())])
 
 
 def _class_of(trained: "TrainedModel", name: str) -> int:
