@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from latens.data import check, load
+from latens.data.mistakes import mistaken
 from latens.data.suspects import far_values, lone_values, misspelt, suspicions, tells_label
 from latens.errors import DataError
 
@@ -237,3 +238,44 @@ def test_names_that_differ_in_case_or_blanks_are_told(tmp_path: Path) -> None:
     assert "'Nîmes' and 'nîmes' (1 row), which differ in case or blanks alone" in said
     assert "'Par is' (line 222), a letter away from 'Paris' (101 rows): if it is misspelt, write it alike" in said
     assert "holds 40 far from all its other values: look at line 224" in said
+
+
+@pytest.mark.parametrize("beyond", [True, False])
+def test_years_of_birth_among_ages_are_named_wherever_they_lie(beyond: bool) -> None:
+    """Those beyond the numbers of the training rows are not counted as the oldest of these."""
+    rng = np.random.default_rng(0)
+    age = np.clip(np.round(rng.normal(40, 14, 2000)), 16, 84)
+    first, count = 700, -1
+    for born in range(1900, 2000):  # the split of a row is a hash of its cells
+        years = age.copy()
+        years[first : first + 3] = born + 7.0, born, born + 5.0
+        data = load(pd.DataFrame({"age": years, "kind": ["a", "b"] * 1000}), label="none")
+        count = 0 if data.outside is None else np.count_nonzero(data.outside[:, 0])
+        if count == (3 if beyond else 0):
+            break
+    assert count == (3 if beyond else 0)
+    [said] = [one for one in suspicions(data) if "'age'" in one]
+    assert said.startswith(
+        f"Column 'age' holds {born}.0 to {born + 7}.0 in 3 rows, far from its other values, 16.0 to 84.0"
+    )
+    assert ", ".join(str(name) for name in data.names[first : first + 3]) in said
+    assert np.argwhere(mistaken(data)).tolist() == [[row, 0] for row in range(first, first + 3)]
+
+
+@pytest.mark.parametrize("side", ["fee", "months"])
+def test_of_a_product_that_breaks_the_value_that_its_name_hardly_has_is_wrong(side: str) -> None:
+    """A student's fee in another plan, or months that a trial never has: neither lies far out."""
+    rng = np.random.default_rng(0)
+    plan = rng.choice(["trial", "basic", "plus", "student"], 1500)
+    fee = pd.Series(plan).map({"trial": 10.0, "basic": 30.0, "plus": 50.0, "student": 20.0}).to_numpy().copy()
+    months = np.where(plan == "trial", 1, rng.choice([6, 12, 24], 1500)).copy()
+    total = fee * months + 0.0
+    rows = np.flatnonzero(plan == ("plus" if side == "fee" else "trial"))[:4]
+    if side == "fee":
+        fee[rows] = 20.0
+    else:
+        months[rows] = 12
+    frame = pd.DataFrame({"plan": plan, "months": months, "fee": fee, "total": total})
+    wrong = mistaken(load(frame, label="none"))
+    names = list(frame)
+    assert np.argwhere(wrong).tolist() == [[row, names.index(side)] for row in rows.tolist()]

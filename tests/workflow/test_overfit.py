@@ -26,7 +26,7 @@ GIVEN: dict[str, Any] = {"steps": 30, "because": "budget", "kept_last": False, "
 def test_overfitting_is_told_from_what_is_kept() -> None:
     """Validation best at step 20 of 30: kept, that is no overfitting; the last one kept, it is."""
     history = epochs(-101.0, -99.0, -120.0)
-    after = "Overfit: no. It set in after step 20, which is kept as best on validation."
+    after = "Overfit: no. Training beyond step 20 would overfit, so that step is kept."
     assert overfit(**GIVEN | {"best_step": 20, "history": history}) == after
     level = epochs(-110.0, -99.0, -99.1)  # 0.1 of 11 nats is noise
     assert "no. Of 30 steps, 20 was best" in overfit(**GIVEN | {"best_step": 20, "history": level})

@@ -93,6 +93,10 @@ def check(context: Context) -> int:
         write_atomic(path, written)
         report |= {"clean": str(path), "mistakes": wrong}
         lines += [f"{path}: {len(wrong)} cells that may be wrong are empty; all others are as they were"]
+        where = "line" if data.lines is not None else "row"
+        for name in dict.fromkeys(one["column"] for one in wrong):
+            own = [str(one[where]) for one in wrong if one["column"] == name]
+            lines += [f"  {name} in {where}{'s' * (len(own) > 1)} {', '.join(own)}"]
     context.result(report, "\n".join(lines))
     return 0
 

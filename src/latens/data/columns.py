@@ -86,6 +86,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     resolution: Literal["", "s", "ms", "us", "ns"] = ""
     writing: Writing | None = None  # how numbers and dates are written; None for plain numbers and ISO 8601
     after: After | None = None  # of a duration that is the time since another date: which, and how it is written
+    blank: bool = False  # whether an empty cell is the number 0, which is written empty again
 
     @property
     def named(self) -> bool:

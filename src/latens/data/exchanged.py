@@ -27,12 +27,13 @@ def exchanged(data: Dataset, column: int, rows: Int[np.ndarray, " n"]) -> dict[i
     if types[first].kind != "date":  # itself a time since another one
         return {}
     found = {first: np.zeros(len(rows), bool), column: np.zeros(len(rows), bool)}
-    span = one.low + one.step * np.asarray(data.x[:, column], np.float64)
+    x = np.asarray(data.x, np.float64) if data.outside is None else data.x + data.outside.astype(np.float64)
+    span = one.low + one.step * x[:, column]
     shown = np.ones(len(span), bool) if data.mask is None else data.mask[:, column] & data.mask[:, first]
     low, high = np.quantile(span[shown], [OUTER, 1.0 - OUTER]) if shown.any() else (0.0, 0.0)
     if high - low + 1.0 > WIDE:
         return {}
-    start = np.round(types[first].low + types[first].step * np.asarray(data.x[rows, first], np.float64)).astype(int)
+    start = np.round(types[first].low + types[first].step * x[rows, first]).astype(int)
     end = start + np.round(span[rows]).astype(int)
     for i in np.flatnonzero(shown[rows] & ((end - start < low) | (end - start > high))):
         a, b = int(start[i]), int(end[i])
@@ -46,7 +47,8 @@ def told_exchanged(data: Dataset, column: int) -> Int[np.ndarray, " n"]:
     # Of n times that lie far out, k fit when exchanged; each does by chance with 2 (w + 1) / 330 of usual times w days
     # wide. They are told where k or more are not by chance.
     one = (data.schema.types or ())[column]
-    span = one.step * np.asarray(data.x[:, column], np.float64)
+    x = np.asarray(data.x, np.float64) if data.outside is None else data.x + data.outside.astype(np.float64)
+    span = one.step * x[:, column]
     shown = np.ones(len(span), bool) if data.mask is None else np.asarray(data.mask[:, column])
     low, high = np.quantile(span[shown], [OUTER, 1.0 - OUTER]) if shown.any() else (0.0, 0.0)
     room = FAR * (high - low + 1.0)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from latens.data.blanks import empty_cells
 from latens.data.columns import ColumnType
 from latens.data.dates import zone_of
 from latens.data.schema import Schema
@@ -39,6 +40,8 @@ def as_frame(x: np.ndarray, schema: Schema) -> Any:
     names = [column.name for column in schema.columns or ()]
     rows, types = dated(x, names, schema.types)
     made = {name: as_series(one.decoded(rows[:, i]), one) for i, (name, one) in enumerate(zip(names, types))}
+    empty = empty_cells(x, schema.types)
+    made |= {name: made[name].mask(gone) for name, gone in zip(names, empty.T) if gone.any()}
     return _pandas().DataFrame(made)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from latens.data.dataset import Dataset
 from latens.data.equations import numbers
@@ -17,6 +17,9 @@ from latens.data.suspects import suspected, unlike
 FAR_OUT, LOOSE = 0.01, 0.25
 """Share of a column's numbers that lie as far out as one that is blamed before the target of a rule; how much a kept
 relation that is not exact counts beside a rule."""
+FEW, ENOUGH, SELDOM, LESS = 50, 50, 0.02, 0.2
+"""Values of a column up to which, rows of a name from which on, the share of these up to which, and how much less often
+than in all rows a value comes with a name that it is hardly found with."""
 
 
 def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
@@ -48,6 +51,7 @@ def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
     if not broken:
         return wrong & shown
     score, far = _score(data, shown), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)
+    seldom = _Seldom(data, shown)
     plain = np.array([one is None or not one.named for one in data.schema.types or [None] * len(names)])
     for row, rules in broken.items():
         left = [at for at in rules if not wrong[row, at].any()]
@@ -55,7 +59,9 @@ def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
             at = np.array(list(dict.fromkeys(k for one in left for k in one)))
             most = at[score[row, at] == score[row, at].max()]
             outer = most[plain[most] & (far[row, most] <= FAR_OUT)]
-            blamed = outer[np.argmin(far[row, outer])] if len(outer) else most[0]
+            rare = np.array([seldom(row, k, at) for k in most.tolist()])
+            other = most[np.argmin(rare)]  # of equal ones the first
+            blamed = outer[np.argmin(far[row, outer])] if len(outer) else other
             wrong[row, blamed] = True
             left = [at for at in left if blamed not in at]
     return wrong & shown
@@ -78,6 +84,29 @@ def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> Float[np.ndar
                 kept = held & (cells[:, names.index(rule.target)] != 0)
             score[:, k] += np.where(wrong, 1.0, np.where(kept, -LOOSE if isinstance(rule, Relation) else -1.0, 0.0))
     return score
+
+
+class _Seldom:
+    """How much less often a value comes with a name of its row than in all rows, where it hardly does; else 1."""
+
+    def __init__(self, data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> None:
+        codes = [np.unique(column, return_inverse=True)[1] for column in columns_of(data.x)]
+        self.codes = {k: code for k, code in enumerate(codes) if 1 < code.max(initial=0) + 1 <= FEW}
+        self.shown, self.named = shown, [k for k in self.codes if data.schema.types and data.schema.types[k].named]
+
+    def __call__(self, row: int, column: int, but: Int[np.ndarray, " k"]) -> float:
+        """That of one cell, by the names of all columns but those that are suspected with it."""
+        if column not in self.codes or not self.shown[row, column]:
+            return 1.0
+        own, least = self.codes[column] == self.codes[column][row], 1.0
+        for other in self.named:
+            if other in but or not self.shown[row, other]:
+                continue
+            both = self.shown[:, column] & self.shown[:, other]
+            alike = both & (self.codes[other] == self.codes[other][row])
+            if np.count_nonzero(alike) >= ENOUGH and (given := np.mean(own[alike])) <= SELDOM:
+                least = min(least, float(given / np.mean(own[both])))
+        return least if least < LESS else 1.0
 
 
 def _tail(column: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
+from latens.data.blanks import found_blanks
 from latens.data.columns import (
     FURTHEST,
     MOST_CATEGORIES,
@@ -40,12 +41,18 @@ def mixed_schema(
     texts: Mapping[int, TextColumn],
     where: str,
     declared: Mapping[str, Declared] | None = None,
+    *,
+    blanks: bool = False,
 ) -> Schema:
     """Give each column of a mixed table a type; ids and free text are left out, and what was declared so."""
-    # observed: true where a value was observed; None for everywhere.
+    # observed: true where a value was observed; None for everywhere. blanks: whether empty cells may be numbers of 0.
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     x = np.asarray(x, np.float64) if observed is None else np.where(observed, x, np.nan)
     after = {name: one.after for name, one in (declared or {}).items() if one.kind or one.after}
+    nothing = found_blanks(x[rows], names, texts, declared or {}) if blanks and observed is not None else []
+    if observed is not None and nothing:
+        x, observed = x.copy(), observed.copy()
+        x[:, nothing], observed[:, nothing] = np.nan_to_num(x[:, nothing]), True
     spans = found_spans(x, rows, names, texts, after)
     x, texts, was = as_spans_of(x, texts, spans)
     found = []
@@ -53,6 +60,10 @@ def mixed_schema(
         seen = ~np.isnan(x[:, i]) if i in spans or observed is None else observed[:, i]
         found.append(Values(name, x[rows & seen, i], x[seen, i], texts.get(i)))
     schema = typed_schema(found, where, {n: one for n, one in (declared or {}).items() if not after.get(n)})
+    if nothing:
+        empty, own = {names[i] for i in nothing}, zip(schema.columns or (), schema.types or ())
+        types = tuple(structs.replace(one, blank=True) if column.name in empty else one for column, one in own)
+        schema = structs.replace(schema, types=types)
     counted = {names[k]: structs.replace(was[k], column=names[i]) for k, i in spans.items()}
     own = [column.name for column in schema.columns or ()]
     return structs.replace(schema, types=with_after(schema.types or (), counted, own)) if counted else schema
@@ -172,6 +183,11 @@ def stored_columns(
     check_columns(given, wanted, schema, where)
     order = [given.index(name) for name in wanted]
     shown = None if observed is None else observed[:, order]
+    nothing = [i for i, one in enumerate(schema.types or ()) if one.blank]
+    if nothing and shown is not None:
+        places = [order[i] for i in nothing]
+        x, shown = np.array(x, np.float64), shown.copy()
+        x[:, places], shown[:, nothing] = np.where(shown[:, nothing], x[:, places], 0.0), True
     x, shown, texts = _with_spans(x, shown, dict(texts or {}), schema, order, where)
     cells, outside = np.zeros((len(x), len(wanted)), np.float32), np.zeros((len(x), len(wanted)), np.float32)
     refused: list[tuple[int, int, str]] = []
@@ -378,6 +394,10 @@ def written_notes(schema: Schema, declared: Mapping[str, Declared] | None) -> tu
             said.append(f"{column.name!r} as {one.kind}s ({one.texts(cell)[0]!r}{meant})")
     columns = [column.name for column in schema.columns or ()]
     names += words_of(columns, schema.types or ())
+    empty = [column for column, one in zip(columns, schema.types or ()) if one.blank]
+    if empty:
+        are = f"{', '.join(map(repr, empty))} {'is' if len(empty) == 1 else 'are'}"
+        names.append(f"An empty cell of {are} read as 0, as numbers add up so; samples leave it empty again.")
     return (*((f"Read as it is written, and so are samples: {', '.join(said)}.",) if said else ()), *names)
 
 

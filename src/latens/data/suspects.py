@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Shaped
+from msgspec import structs
 
 from latens.data import implied, weekdays
 from latens.data.columns import ColumnType
@@ -146,6 +147,7 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
     for i, (column, stored) in enumerate(zip(schema.columns, columns_of(dataset.x))):
         one = None if schema.types is None else schema.types[i]
         shown = slice(None) if dataset.mask is None else dataset.mask[:, i]
+        stored = _whole(dataset, i, stored)
         every = stored[shown]
         step = 1 + len(every) // MOST_ROWS
         cells = every[::step].astype(np.float64)
@@ -166,7 +168,7 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
             if apart:
                 found.append(_far_out(dataset, i, column.name, one, cells, apart))
             for value in lone:
-                words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
+                words = f"{value:g}" if one is None else _texts(one, np.array([value]))[0]
                 rows = _rows_of(dataset, i, value, value)
                 words = f"Column {column.name!r} holds {words} far from all its other values: {LOOK}"
                 words = f"{words} {rows_in_words(dataset, rows)}.{_turned(dataset, i, rows)}"
@@ -174,7 +176,7 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
             for value in far_values(cells):
                 if one is not None and column.name in swapped and one.low + value * one.step < 0:
                     continue  # before the date that it follows, which is told above
-                words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
+                words = f"{value:g}" if one is None else _texts(one, np.array([value]))[0]
                 count = int(np.count_nonzero(every == value))
                 words = (
                     f"Column {column.name!r} holds {words} in {count} rows, far from its other values: if it stands "
@@ -331,9 +333,19 @@ def rows_in_words(dataset: Dataset, rows: np.ndarray) -> str:
     return f"row {', '.join(str(name) for name in np.asarray(dataset.names)[first])}{more}"
 
 
+def _whole(dataset: Dataset, column: int, stored: np.ndarray) -> np.ndarray:
+    """The cells of a column with those beyond the numbers of the training rows where they are, not at their end."""
+    return stored if dataset.outside is None else stored + dataset.outside[:, column].astype(np.float64)
+
+
+def _texts(one: ColumnType, cells: np.ndarray) -> list[str]:
+    """The values of cells in words, also beyond the grid."""
+    return [structs.replace(one, low=one.low + cell * one.step).texts(np.zeros(1))[0] for cell in cells.tolist()]
+
+
 def _rows_of(dataset: Dataset, column: int, low: float, high: float) -> np.ndarray:
     """The places of the rows that hold a value of a range."""
-    stored = next(cells for i, cells in enumerate(columns_of(dataset.x)) if i == column)
+    stored = _whole(dataset, column, next(cells for i, cells in enumerate(columns_of(dataset.x)) if i == column))
     kept = (stored >= low) & (stored <= high)
     if dataset.mask is not None:
         kept &= dataset.mask[:, column]
@@ -346,7 +358,7 @@ def _far_out(
     """Say which values of a column lie together far from all others."""
     others = cells[(cells < apart[0]) | (cells > apart[-1])]
     ends = np.array([apart[0], apart[-1], others.min(), others.max()])
-    low, high, least, most = [f"{end:g}" for end in ends.tolist()] if one is None else one.texts(ends)
+    low, high, least, most = [f"{end:g}" for end in ends.tolist()] if one is None else _texts(one, ends)
     rows = _rows_of(dataset, place, apart[0], apart[-1])
     words = f"Column {name!r} holds {low} to {high} in {len(rows)} rows, far from its other values, {least} to {most}"
     return Suspicion(f"{words}: {LOOK} {rows_in_words(dataset, rows)}.", (name,), rows)

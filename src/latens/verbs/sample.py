@@ -134,6 +134,7 @@ class Sample(Verb):
     def _as_written(self, at: At, x: "np.ndarray") -> "dict[str, np.ndarray]":
         """The columns of a mixed table; in a .csv or .parquet file empty where one does not apply, or by --gaps."""
         from latens.data import gaps
+        from latens.data.blanks import empty_cells
         from latens.data.inapplicable import cells_of, read
         from latens.data.mixed import as_columns
 
@@ -141,6 +142,7 @@ class Sample(Verb):
         arrays = as_columns(x, schema)
         blank = cells_of(read(at.trained.facts.get("inapplicable")), schema, x)
         if self.gaps == "data":
+            blank |= empty_cells(x, schema.types or ())
             blank |= gaps.drawn(gaps.read(at.trained.facts.get("gaps")), schema, x, self.seed)
             said = " ".join(self.where or ())  # what is asked for is there
             blank[:, [column.name in said for column in schema.columns or ()]] = False

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from latens.data.blanks import found_blanks
 from latens.data.columns import recorded_step
 from latens.data.equations import broken_by, find, value_of
 from latens.data.raw import Raw
@@ -67,6 +68,9 @@ def tables_of(
     every = {role: _read(value, role) for role, value in given.items()}
     gone = {*unread, *([] if row_id is None else [row_id]), *_beside([names for names, *_ in every.values()])}
     read = {role: _without(gone, *table) for role, table in every.items()}
+    # What an empty cell of the real table means it means in the others.
+    empty = {read["REAL"][0][i] for i in found_blanks(read["REAL"][1], *read["REAL"][0::2])}
+    read = {role: (names, _filled(names, x, empty), texts) for role, (names, x, texts) in read.items()}
     if held is not None:
         names, x, texts = read["REAL"]
         if len(x) <= max(int(places.max(initial=-1)) for places in held):
@@ -195,6 +199,11 @@ def _read(value: Any, role: str) -> tuple[tuple[str, ...], np.ndarray, dict[int,
             "is not a table with named columns.", where=where, fix="Give a .csv or .parquet file, or a frame."
         )
     return raw.columns, raw.x, raw.texts or {}
+
+
+def _filled(names: Sequence[str], x: np.ndarray, empty: Collection[str]) -> np.ndarray:
+    """The rows with 0 in the place of the gaps of some columns."""
+    return np.where(np.isnan(x) & np.isin(names, list(empty)), 0.0, x) if empty else x
 
 
 def _beside(tables: Sequence[Sequence[str]]) -> set[str]:

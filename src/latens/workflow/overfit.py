@@ -71,7 +71,7 @@ def overfit(
         longer = ", so longer may be better" if because in ("budget", "minutes") else ""
         return Overfit("no", f"Validation rows gained to the end{longer}.")
     if turned:
-        return Overfit("no", f"It set in after step {best_step:,}, which is kept as best on validation.", turned)
+        return Overfit("no", f"Training beyond step {best_step:,} would overfit, so that step is kept.", turned)
     return Overfit("no", f"Of {steps:,} steps, {best_step:,} was best on validation rows and is kept.")
 
 
