@@ -7,7 +7,7 @@ import pytest
 import latens
 from latens.data import relations
 from latens.data.mistakes import mistaken
-from latens.data.suspects import suspicions
+from latens.data.suspects import suspicions, unlike
 
 ROCKS = {"granite": 2.65, "basalt": 2.95, "sandstone": 2.25, "pumice": 0.7}
 
@@ -125,3 +125,19 @@ def test_a_number_far_from_those_of_its_name_is_told_where_that_name_s_are_narro
         assert all(str(row) in found[0] for row in rows.tolist())
     for seed in range(3):
         assert not told(_parcels(1.0, seed=seed + 1))
+
+
+@pytest.mark.parametrize(("beyond", "told"), [(True, 0), (False, 4)])
+def test_a_line_says_nothing_far_beyond_its_rows(beyond: bool, told: int) -> None:
+    """Four magpies among the thick beaks of sparrows are not heavy for their wings; four sparrows of their mass are."""
+    rng = np.random.default_rng(0)
+    beak = rng.choice(["thin", "thick"], 300)
+    wing = np.round(rng.normal(77, 3, 300), 1)
+    mass = np.where(beak == "thin", 0.30, 0.38) * wing * np.exp(rng.normal(0, 0.03, 300))
+    rows = np.flatnonzero(beak == "thick")[:4]
+    wing[rows], mass[rows] = (190.0 if beyond else wing[rows]), 220.0
+    frame = pd.DataFrame({"beak": beak, "wing": wing, "mass": mass.round(1)})
+    found = {
+        (one.target, one.base): unlike(one) for one in relations.relations_in(latens.load_data(frame, label="none"))
+    }
+    assert np.count_nonzero(found["mass", "wing"][rows]) == told

@@ -311,7 +311,11 @@ def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(m
     alike = {"value": 0.9, "standard_error": 0.01}
     found = {"rows": {"fake": 700, "real": 700}, "shape": alike, "trend": alike, "attacks": {"near": attack}}
     found["detection"] = {name: {"auc": 0.6} for name in ("trees", "logistic")}
-    found |= {"within_names": (), "verdict": {"word": "good", "because": ""}}
+    found |= {
+        "within_names": (),
+        "beyond_names": {"share": 0.0, "rows": 0, "columns": []},
+        "verdict": {"word": "good", "because": ""},
+    }
     line = _plain(found)[-1]
     assert line == f"Gives away {more} than chance: attacks find 2.3 % (by chance up to 2.3 %)."
     assert len(line) <= 80

@@ -129,6 +129,7 @@ def test_the_verdict_is_a_word_that_follows_what_is_found(area: float, broken: b
         "detection": {"trees": {"auc": area}, "logistic": {"auc": 0.45}},
         "equations": [{"target": "total", "is": "a + b", "real": 1.0, "fake": 0.9, "broken": broken}],
         "within_names": [{"column": "kind", "name": "cockle", "columns": ["length", "width"]}] * apart,
+        "beyond_names": {"share": 0.0, "rows": 0, "columns": []},
     }
     said = verdict(found)
     assert said["word"] == word

@@ -20,6 +20,8 @@ NARROW = 0.5
 where another number says more."""
 BASES = 4
 """Numbers by which a column is tried, those whose ranks go best with its own."""
+EDGE, REACH = 0.05, 2.0
+"""Share of the rows of a line on either side that say how far it reaches, and how many times as far beyond it may."""
 TRIMMED = 4.0
 """Widths beyond which a row does not bend the line."""
 
@@ -138,7 +140,9 @@ def _off(
         made[rows] = y[rows] - np.median(y[rows])
         if x is None:
             continue
-        made[rows] = robust_line(x[rows], y[rows])[2]
+        low, high = np.quantile(x[rows], [EDGE, 1.0 - EDGE])
+        far = (x[rows] < low - REACH * (high - low)) | (x[rows] > high + REACH * (high - low))
+        made[rows] = np.where(far, np.nan, robust_line(x[rows], y[rows])[2])  # a line says nothing so far from its rows
     return made
 
 

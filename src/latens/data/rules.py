@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import equations, gaps, implied, inapplicable, lines, ordered, rates, weekdays
+from latens.data import equations, gaps, implied, inapplicable, lines, ordered, rates, weekdays, within
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
 
@@ -20,6 +20,7 @@ RULES = {
     "implied": implied.found_in,
     "weekdays": weekdays.found_in,
     "weekday_shares": weekdays.shares_in,
+    "within": within.found_in,
 }
 """What looks for a kind of rule, by the name that it has in the model file."""
 
@@ -53,9 +54,10 @@ def broken_rules(data: Dataset) -> list[tuple[equations.Equation | rates.Rate | 
 
 
 def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.ndarray:
-    """Which stored new rows break the order of dates, the days of the week or the names that go together."""
+    """Which stored new rows break the order of dates, days of the week, names that go together or their ranges."""
     wrong = ordered.broken_in(ordered.read(facts.get("ordered")), schema, x)
     wrong |= weekdays.broken_in(weekdays.read(facts.get("weekdays")), schema, x).any(axis=1)
+    wrong |= within.broken_in(within.read(facts.get("within")), schema, x)
     return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x)
 
 

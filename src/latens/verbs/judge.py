@@ -118,6 +118,17 @@ def within(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def _beyond(one: dict[str, Any], rows: int) -> list[str]:
+    """How many rows have a number that no real row of their name has."""
+    from latens.workflow.judge import BEYOND
+
+    if one["share"] <= BEYOND:
+        return []
+    most = one["columns"][0]
+    which = f"most often {most['column']} of {most['by']} {most['name']}"
+    return [f"{one['rows']:,} of {rows:,} rows have a number that no real row of their name has, {which}."]
+
+
 USUAL = "RUN (the run that made it), or real rows of a file"
 """What --test takes."""
 
@@ -149,6 +160,7 @@ def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
         if one["broken"]
     ][:1]
     lines += within(found)[:1]
+    lines += _beyond(found["beyond_names"], counts["fake"])
     if one := unlike(found.get("by_name")):
         where = f"Least alike within {found['by_name']['column']} {one['name']}"
         shares = f"{100 * one['alike']:.0f} % (by chance {100 * one['by_chance']:.0f} %)"

@@ -11,7 +11,7 @@ from latens.data.equations import broken_by, find, value_of
 from latens.data.raw import Raw
 from latens.data.sources import read_columns
 from latens.errors import DataError, UsageError, nearest
-from latens.evaluation.samples.kinds import by_name
+from latens.evaluation.samples.kinds import beyond, by_name
 from latens.evaluation.samples.tables import (
     Table,
     alike,
@@ -39,6 +39,8 @@ GRADES, WORST_GRADE = (("very good", 0.55), ("good", 0.65), ("fair", 0.8)), "poo
 """A word for how good a table is, by the area at most with which a test tells it apart; and that for all others."""
 BROKEN = 0.05
 """How many more synthetic rows than real ones must break an equation to be told first."""
+BEYOND = 0.03
+"""Share of rows with a number beyond what the real rows of its name have from which on they are told first."""
 LEAST = 50
 """Rows of a table below which nothing is judged."""
 
@@ -97,6 +99,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `weekdays` and `combinations`: where dates, and pairs of columns, differ most, as shares of rows;
     # - `within_names`: numbers that go together otherwise within a name;
     # - `by_name`: how alike they are within each name of the column that says most about the others;
+    # - `beyond_names`: rows with a number that no real row of their name has;
     # - `verdict`: how good it is, in a word;
     # - `validity`: cells that the real table's columns could not have.
     truth, made = tables[:2]
@@ -158,6 +161,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     found["combinations"] = combinations(truth, made, least)
     found["within_names"] = within_names(truth, made)
     found["by_name"] = by_name(truth, made, seed)
+    found["beyond_names"] = beyond(truth, made)
     found["verdict"] = verdict(found)
     return found
 
@@ -169,6 +173,9 @@ def verdict(found: dict[str, Any]) -> dict[str, str]:
     because = f"a test finds the real row of two in {100 * area:.0f} %"
     if broken := [one for one in found["equations"] if one["broken"]]:
         place, because = len(GRADES), f"{broken[0]['target']} is not {broken[0]['is']} as in the real rows"
+    elif found["beyond_names"]["share"] > BEYOND and place < len(GRADES) - 1:
+        place = len(GRADES) - 1
+        because = f"{found['beyond_names']['share']:.0%} of the rows have a number that no real row of their name has"
     elif found["within_names"] and place < len(GRADES) - 1:
         one = found["within_names"][0]
         place = len(GRADES) - 1

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from latens.data.within import MOST_NAMES, narrow_in
 from latens.evaluation.samples.tables import Table, shapes
 
 FEWEST, MOST_KINDS, MOST_ROWS = 30, 12, 2000
@@ -50,6 +51,28 @@ def by_name(real: Table, fake: Table, seed: int = 0) -> dict[str, Any] | None:
         told |= {"spread": spread, "worst": real.names[worst]}
         names.append(told)
     return {"column": real.names[kind], "names": names} if names else None
+
+
+def beyond(real: Table, fake: Table) -> dict[str, Any]:
+    """The synthetic rows with a number beyond what the real rows of its name have, where names hold it in few."""
+    # returns: how many rows, the share of them, and for each number whose names, and the name with most such rows.
+    named = [i for i, one in enumerate(real.category) if one and len(np.unique(real.x[:, i])) <= MOST_NAMES]
+    codes = {i: np.nan_to_num(real.x[:, i], nan=-1.0).astype(np.int64) for i in named}
+    dated = real.dates or (False,) * len(real.names)
+    numbers = {k: real.x[:, k] for k, one in enumerate(real.category) if not one and not dated[k]}
+    wrong, columns = np.zeros(len(fake.x), bool), []
+    for k, i, ranges in narrow_in(codes, numbers):
+        counts = {}
+        for code, (low, high) in ranges.items():
+            own = (fake.x[:, i] == code) & ((fake.x[:, k] < low) | (fake.x[:, k] > high))
+            wrong |= own
+            counts[code] = int(np.count_nonzero(own))
+        if any(counts.values()):
+            most = max(counts, key=counts.__getitem__)
+            name = str(real.words[i][most]) if real.words and real.words[i] else str(most)
+            columns.append({"column": real.names[k], "by": real.names[i], "name": name, "rows": sum(counts.values())})
+    columns.sort(key=lambda one: -one["rows"])
+    return {"rows": int(wrong.sum()), "share": float(wrong.mean()), "columns": columns}
 
 
 def unlike(found: dict[str, Any] | None) -> dict[str, Any] | None:

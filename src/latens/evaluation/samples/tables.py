@@ -58,6 +58,7 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
         if lacking or extra:
             what = f"lacks {lacking[0]!r}" if lacking else f"has {extra[0]!r}"
             hint = nearest(lacking[0] if lacking else extra[0], have if lacking else wanted)
+            hint += " Columns that a run left out are left out here too with --test RUN." if lacking else ""
             raise DataError(f"{what}; the tables must have the same columns as {first}.", where=other, fix=hint)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in tables}
     category, known, dates = [], [], []

@@ -1,0 +1,138 @@
+"""Numbers that lie in a range of their own for each name: the bill of a sparrow is never as long as a blackbird's."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from latens.data.dataset import Dataset
+from latens.data.equations import numbers
+from latens.data.schema import Schema
+
+LEAST_ROWS, MOST_NAMES = 30, 30
+"""Rows of a name from which on it has a range, and names of a column up to which they are looked at."""
+TRIMMED, ROOM = 0.02, 0.1
+"""Share of a name's rows on either side that say how wide it is, and how much of its range is room on either side."""
+NARROW, BY_CHANCE, DEALS = 0.6, 0.75, 5
+"""How wide the ranges of names may be, in the mean over the rows, as a part of that of all rows, and of what the same
+names reach that are dealt out anew so often."""
+
+
+class Within(NamedTuple):
+    """The range of a number for each name of a column."""
+
+    by: str
+    column: str
+    ranges: tuple[tuple[str, float, float], ...]  # a name, and its least and largest number
+    rows: int  # with such a name and a number
+
+    @property
+    def words(self) -> str:
+        """The rule, as it stands in a sentence."""
+        return f"in a range of its own for each {self.by!r}"
+
+
+def found_in(data: Dataset) -> tuple[Within, ...]:
+    """Find the numbers that names hold in narrow ranges, each by the names that do so most."""
+    x, types = getattr(data, "x", None), data.schema.types or ()
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
+        return ()
+    names, cells = (
+        [column.name for column in data.schema.columns or ()],
+        numbers(x, data.schema, data.mask, data.outside),
+    )
+    by = [
+        i for i, one in enumerate(types) if one.kind == "category" and not one.starts and len(one.values) <= MOST_NAMES
+    ]
+    codes = {i: _codes(x, i, data.mask) for i in by}
+    found = []
+    for k, i, ranges in narrow_in(codes, {k: cells[:, k] for k, one in enumerate(types) if one.kind == "number"}):
+        said = tuple((types[i].values[code], low, high) for code, (low, high) in ranges.items())
+        rows = int(np.count_nonzero(np.isin(codes[i], list(ranges)) & ~np.isnan(cells[:, k])))
+        found.append(Within(names[i], names[k], said, rows))
+    return tuple(found)
+
+
+def narrow_in(
+    codes: Mapping[int, Int[np.ndarray, " n"]], values: Mapping[int, Float[np.ndarray, " n"]]
+) -> Iterator[tuple[int, int, dict[int, tuple[float, float]]]]:
+    """The numbers that names hold in narrow ranges, beyond chance: each number, whose names, and the range of each."""
+    for k, own in values.items():
+        best = min(((*ranges_of(code, own), i) for i, code in codes.items()), key=lambda one: one[0], default=None)
+        if best is not None and best[0] <= NARROW and not _by_chance(codes[best[2]], own, best[0]):
+            yield k, best[2], best[1]
+
+
+def _by_chance(codes: np.ndarray, values: np.ndarray, wide: float) -> bool:
+    """Whether names that are dealt out anew hold a number in ranges that are nearly as narrow."""
+    rng = np.random.default_rng(0)
+    dealt = [ranges_of(rng.permutation(codes), values)[0] for _ in range(DEALS)]
+    return bool(wide > BY_CHANCE * np.mean(dealt))
+
+
+def ranges_of(
+    codes: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"]
+) -> tuple[float, dict[int, tuple[float, float]]]:
+    """How wide the ranges of names are beside that of all rows, and the range of each with enough rows."""
+    # codes: -1 for none; values: NaN for none.
+    there = (codes >= 0) & ~np.isnan(values)
+    if not there.any():
+        return np.inf, {}
+    low, high = _ends(values[there])
+    ranges, wide, rows = {}, 0.0, 0
+    for code in np.unique(codes[there]).tolist():
+        own = values[there & (codes == code)]
+        if len(own) >= LEAST_ROWS:
+            ranges[code] = least, most = _ends(own)
+            wide, rows = wide + len(own) * (most - least), rows + len(own)
+    whole = np.count_nonzero(there)
+    return float((wide + (whole - rows) * (high - low)) / max(whole * (high - low), 1e-300)), ranges
+
+
+def _ends(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """The ends of a range with some room, without what lies as far beyond nearly all rows as these are wide."""
+    low, high = np.quantile(values, [TRIMMED, 1.0 - TRIMMED])
+    kept = values[(values >= low - (high - low)) & (values <= high + (high - low))]
+    room = ROOM * float(kept.max() - kept.min())
+    return float(kept.min()) - room, float(kept.max()) + room
+
+
+def _codes(x: np.ndarray, i: int, mask: np.ndarray | None) -> np.ndarray:
+    own = np.round(x[:, i]).astype(np.int64)
+    return own if mask is None else np.where(mask[:, i], own, -1)
+
+
+def broken_in(rules: Sequence[Within], schema: Schema, x: np.ndarray) -> Bool[np.ndarray, " n"]:
+    """Which stored new rows have a number beyond the range of their name."""
+    wrong = np.zeros(len(x), bool)
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    for rule in rules:
+        if not {rule.by, rule.column} <= set(names):
+            continue
+        i, k = names.index(rule.by), names.index(rule.column)
+        value, code = types[k].low + types[k].step * np.asarray(x[:, k], np.float64), np.round(x[:, i])
+        for name, low, high in rule.ranges:
+            if name in types[i].values:
+                wrong |= (code == types[i].values.index(name)) & ((value < low) | (value > high))
+    return wrong
+
+
+def read(stored: Any) -> tuple[Within, ...]:
+    """The ranges of a model file; what is none is left out."""
+    rows = stored if isinstance(stored, list | tuple) else ()
+    return tuple(rule for rule in map(_read, rows) if rule is not None)
+
+
+def _read(row: Any) -> Within | None:
+    if not (isinstance(row, list | tuple) and len(row) == 4 and all(isinstance(one, str) for one in row[:2])):
+        return None
+    by, column, ranges, rows = row
+    if not isinstance(rows, int) or not isinstance(ranges, list | tuple):
+        return None
+    fits = all(
+        isinstance(one, list | tuple) and len(one) == 3 and isinstance(one[0], str)
+        and all(isinstance(end, int | float) and np.isfinite(end) for end in one[1:])
+        for one in ranges
+    )  # fmt: skip
+    return Within(by, column, tuple((name, float(a), float(b)) for name, a, b in ranges), rows) if fits else None
