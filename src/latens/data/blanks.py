@@ -31,8 +31,8 @@ def found_blanks(
     some = x[np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_ROWS])][:, places]
     own, found = [names[i] for i in places], set()
     steps = [recorded_step(column[~np.isnan(column)]) if not np.isnan(column).all() else 1.0 for column in some.T]
-    units = [texts[i].writing.unit if i in texts and texts[i].writing else "" for i in places]
-    for rule in find(own, some, steps, [unit == "%" for unit in units]):
+    writings = [texts[i].writing if i in texts else None for i in places]
+    for rule in find(own, some, steps, [one is not None and one.unit == "%" for one in writings]):
         empty = [own.index(name) for name in {rule.target, *rule.columns} if places[own.index(name)] in gaps]
         for some_of in [empty, *([one] for one in empty if len(empty) > 1)]:
             if some_of and _holds(rule, own, some, some_of):

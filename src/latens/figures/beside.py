@@ -66,7 +66,8 @@ def pairs_beside(
 
 
 def _colours(codes: np.ndarray, classes: Sequence[str], other: str) -> list[str]:
-    return [classes[code] if 0 <= code < MOST_COLOURS else other for code in codes.tolist()]
+    palette = np.array([*classes[:MOST_COLOURS], other], object)
+    return palette[np.where((codes >= 0) & (codes < MOST_COLOURS), codes, len(palette) - 1)].tolist()
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

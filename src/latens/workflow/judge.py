@@ -71,7 +71,8 @@ def tables_of(
     gone = {*unread, *([] if row_id is None else [row_id]), *_beside([names for names, *_ in every.values()])}
     read = {role: _without(gone, *table) for role, table in every.items()}
     # What an empty cell of the real table means it means in the others.
-    empty = {read["REAL"][0][i] for i in found_blanks(read["REAL"][1], *read["REAL"][0::2])}
+    own, real_x, real_texts = read["REAL"]
+    empty = {own[i] for i in found_blanks(real_x, own, real_texts)}
     read = {role: (names, _filled(names, x, empty), texts) for role, (names, x, texts) in read.items()}
     if held is not None:
         names, x, texts = read["REAL"]
