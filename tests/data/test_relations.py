@@ -141,3 +141,11 @@ def test_a_line_says_nothing_far_beyond_its_rows(beyond: bool, told: int) -> Non
         (one.target, one.base): unlike(one) for one in relations.relations_in(latens.load_data(frame, label="none"))
     }
     assert np.count_nonzero(found["mass", "wing"][rows]) == told
+
+
+def test_intervals_beside_a_column_say_nothing_of_it() -> None:
+    rng = np.random.default_rng(0)
+    size = rng.gamma(4.0, 10.0, 300).round(1)
+    frame = pd.DataFrame({"size": size, "size.low": (0.8 * size).round(1), "size.high": (1.3 * size).round(1)})
+    assert not list(relations.relations_in(latens.load_data(frame, typed=True)))
+    assert list(relations.relations_in(latens.load_data(frame.rename(columns={"size.low": "low"}), typed=True)))

@@ -48,7 +48,10 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
     if len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
         return
     cells = numbers(data.x, data.schema, data.mask, data.outside)
-    at = [k for k, one in enumerate(types) if one.kind == "number" and varied(cells[:, k])][:MOST_COLUMNS]
+    # What `latens impute --interval` writes beside a column says nothing of it.
+    beside = {f"{name}.{end}" for name in names for end in ("low", "high", "p")}
+    kept = [k for k, one in enumerate(types) if one.kind == "number" and names[k] not in beside]
+    at = [k for k in kept if varied(cells[:, k])][:MOST_COLUMNS]
     scaled = {k: np.log(cells[:, k]) if np.nanmin(cells[:, k]) > 0 else cells[:, k] for k in at}
     groups: dict[str, np.ndarray] = {"": np.zeros(len(data), int)}
     for k, one in enumerate(types):

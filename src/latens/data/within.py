@@ -10,8 +10,8 @@ from latens.data.dataset import Dataset
 from latens.data.equations import numbers
 from latens.data.schema import Schema
 
-LEAST_ROWS, MOST_NAMES = 30, 30
-"""Rows of a name from which on it has a range, and names of a column up to which they are looked at."""
+LEAST_ROWS, MOST_NAMES, MOST_ROWS = 30, 30, 10_000
+"""Rows of a name from which on it has a range, names of a column and rows up to which they are looked at."""
 TRIMMED, ROOM = 0.02, 0.1
 """Share of a name's rows on either side that say how wide it is, and how much of its range is room on either side."""
 NARROW, BY_CHANCE, DEALS = 0.6, 0.75, 5
@@ -58,10 +58,14 @@ def narrow_in(
     codes: Mapping[int, Int[np.ndarray, " n"]], values: Mapping[int, Float[np.ndarray, " n"]]
 ) -> Iterator[tuple[int, int, dict[int, tuple[float, float]]]]:
     """The numbers that names hold in narrow ranges, beyond chance: each number, whose names, and the range of each."""
+    # Chosen by some rows; the ranges are those of all.
+    length = max((len(own) for own in values.values()), default=0)
+    some = np.random.default_rng(0).permutation(length)[:MOST_ROWS]
     for k, own in values.items():
-        best = min(((*ranges_of(code, own), i) for i, code in codes.items()), key=lambda one: one[0], default=None)
-        if best is not None and best[0] <= NARROW and not _by_chance(codes[best[2]], own, best[0]):
-            yield k, best[2], best[1]
+        wide = [(ranges_of(code[some], own[some])[0], i) for i, code in codes.items()]
+        least, i = min(wide, default=(np.inf, -1))
+        if least <= NARROW and not _by_chance(codes[i][some], own[some], least):
+            yield k, i, ranges_of(codes[i], own)[1]
 
 
 def _by_chance(codes: np.ndarray, values: np.ndarray, wide: float) -> bool:
