@@ -28,20 +28,9 @@ def pairs_beside(
     words: Sequence[str] = (),
     theme: ThemeName = "light",
 ) -> np.ndarray:
-    """Draw pairs of columns of two tables, each pair on the same axes, coloured by names.
-
-    Args:
-        tables: Rows of either table, shapes (n, D) and (m, D), NaN where missing.
-        kinds: What the two are called.
-        pairs: The places of the columns of each pair.
-        names: Names of the D columns.
-        codes: The name of each row of either table, -1 for none; None for no colours.
-        words: The names of these codes, the most frequent first.
-        theme: "light" or "dark".
-
-    Returns:
-        An array of Axes, two for each pair.
-    """
+    """Draw pairs of columns of two tables, each pair on the same axes, coloured by names."""
+    # tables: rows of either table, NaN where missing. kinds: what the two are called. codes: the name of each row of
+    # either table, -1 for none; None for no colours. words: the names of these codes. returns: two axes for each pair.
     colours, both = theme_named(theme), [np.asarray(one, np.float64) for one in tables]
     axes = panels(2 * len(pairs), 2, (7.6, 0.6 + 2.9 * len(pairs)), theme)
     for line, (i, j) in enumerate(pairs):

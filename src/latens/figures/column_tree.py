@@ -24,22 +24,10 @@ def column_tree(
     by: str | None = None,
     theme: ThemeName = "light",
 ) -> Made | None:
-    """Draw which column each column depends on, as an outline, with what that says of it as a bar.
-
-    Args:
-        names: Names of the c columns.
-        parents: The column that each depends on, shape (c,); a root is its own.
-        nats: What that column says of it, its mutual information in nats, shape (c,); 0 for roots.
-        by: The column whose names have a tree each, with the same lines; None for none.
-        theme: "light" or "dark".
-
-    Returns:
-        The axes and the table `column`, `depends_on`, `nats`; None where no column depends on another, or where they
-        are more than 80.
-
-    Raises:
-        DataError: Columns depend on one another in a ring.
-    """
+    """Draw which column each column depends on, as an outline, with what that says of it as a bar."""
+    # parents: the column that each depends on; a root is its own. nats: what that column says of it; 0 for roots. by:
+    # the column whose names have a tree each, with the same lines; None for none. returns: None where no column
+    # depends on another, or where there are too many.
     parents, colours = np.asarray(parents), theme_named(theme)
     children = [np.flatnonzero((parents == i) & (np.arange(len(parents)) != i)) for i in range(len(parents))]
     if len(names) > MOST or not any(map(len, children)):
