@@ -157,7 +157,8 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
         else:
             scaled = cells if one is None else one.low + cells * one.step
             apart = np.unique(cells[np.isin(scaled, far_group(scaled))]).tolist()
-            turned = [] if one is None or one.kind != "duration" else told_exchanged(dataset, i)
+            none = np.zeros(0, int)
+            turned = none if one is None or one.kind != "duration" else told_exchanged(dataset, i)
             if len(turned):
                 first = one.after.column if one is not None and one.after is not None else ""
                 words = f"{column.name!r} lies far from its usual time after {first!r} in {len(turned)} rows"
