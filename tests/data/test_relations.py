@@ -131,11 +131,11 @@ def test_a_number_far_from_those_of_its_name_is_told_where_that_name_s_are_narro
 def test_a_line_says_nothing_far_beyond_its_rows(beyond: bool, told: int) -> None:
     """Four magpies among the thick beaks of sparrows are not heavy for their wings; four sparrows of their mass are."""
     rng = np.random.default_rng(0)
-    beak = rng.choice(["thin", "thick"], 300)
-    wing = np.round(rng.normal(77, 3, 300), 1)
-    mass = np.where(beak == "thin", 0.30, 0.38) * wing * np.exp(rng.normal(0, 0.03, 300))
+    beak = rng.choice(["thin", "thick"], 4000)
+    wing = np.round(rng.normal(77, 3, 4000), 1)
+    mass = np.where(beak == "thin", 0.30, 0.38) * wing * np.exp(rng.normal(0, 0.03, 4000))
     rows = np.flatnonzero(beak == "thick")[:4]
-    wing[rows], mass[rows] = (190.0 if beyond else wing[rows]), 220.0
+    wing[rows], mass[rows] = (112.0 if beyond else wing[rows]), [205.0, 220.0, 238.0, 251.0]
     frame = pd.DataFrame({"beak": beak, "wing": wing, "mass": mass.round(1)})
     found = {
         (one.target, one.base): unlike(one) for one in relations.relations_in(latens.load_data(frame, label="none"))
