@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from latens.data import check, load
+from latens.data.frames import as_frame
 from latens.data.mistakes import mistaken
 from latens.data.suspects import far_values, lone_values, misspelt, suspicions, tells_label
 from latens.errors import DataError
@@ -149,12 +150,33 @@ def test_a_column_that_tells_the_label_is_pointed_at():
 
 
 def test_names_of_missing_values_are_missing():
-    words = ["", "NA", "N/A", "nan", "null", "None", "?", "a", "b"]
+    words = ["", "NA", "N/A", "nan", "null", "?", "a", "b"]
     data = load(table(word=repeated(words)))
     assert data.schema.types[3].values == ("a", "b")
-    np.testing.assert_array_equal(data.mask[:9, 3], [False] * 7 + [True] * 2)
+    np.testing.assert_array_equal(data.mask[:8, 3], [False] * 6 + [True] * 2)
     kinds = pd.Categorical(repeated(words), categories=words)
     np.testing.assert_array_equal(load(table(word=kinds)).x, data.x)
+
+
+@pytest.mark.parametrize("word", ["none", "None"])
+def test_none_is_a_name_among_names_and_missing_among_numbers(word: str) -> None:
+    """Insurance is none, basic or full; an age that is none is not known."""
+    insurance, age = repeated([word, "basic", "full", ""]), repeated(["31", word, "47", "52"])
+    data = load(table(insurance=insurance, years=age))
+    assert set(data.schema.types[3].values) == {word, "basic", "full"}
+    np.testing.assert_array_equal(data.mask[:4, 3:], [[1, 1], [1, 0], [1, 1], [0, 1]])
+    said = f"{word!r} is a name of column 'insurance'; leave its cell empty where the name is not known."
+    assert said in data.notes
+    assert as_frame(data.x, data.schema)["insurance"].tolist()[:3] == [word, "basic", "full"]
+    declared = load(table(insurance=insurance, years=age), columns={"insurance": "category"})
+    assert not any("is a name" in note for note in declared.notes)
+    # A model that saw no such name takes it as missing, as it does when all cells of new rows are so.
+    old = load(table(insurance=repeated(["basic", "full"])))
+    for cells in (insurance, [word] * len(insurance)):
+        new = load(table(insurance=cells), schema=old.schema)
+        assert not new.mask[np.array(cells) == word, 3].any()
+    own = load(table(insurance=[word] * len(age), years=age), schema=data.schema)
+    assert own.mask[:, 3].all()
 
 
 @pytest.mark.parametrize("far", [0.3, 0.6, 0.9, 1.1, 2.0, 12.0])

@@ -116,6 +116,34 @@ def test_a_sum_times_a_rate_is_found_and_solved(wrong: int, found: bool) -> None
     assert words(ratio) == {}
 
 
+def rented(rows: int = 900, wrong: int = 0, tilt: float = 0.0) -> pd.DataFrame:
+    """Totals of three fees less a discount, one of them a part of another column; of days and a price for each."""
+    rng = np.random.default_rng(4)
+    days, price, extra_km = rng.integers(1, 9, rows), rng.choice([38.0, 52.5, 79.9], rows), rng.poisson(60, rows)
+    extra_km[rng.random(rows) < 0.6] = 0
+    rent, cover = np.round(days * price, 2), days * rng.choice([0.0, 7.5, 14.0], rows)
+    extra, discount = np.round(0.22 * extra_km, 2), rng.choice([0, 5, 10], rows)
+    total = np.round((rent + cover + extra) * (1 - discount / 100) + tilt * rng.normal(size=rows), 2)
+    total[:wrong] *= -1
+    made = {"km": extra_km, "rent": rent, "cover": cover, "extra": extra, "discount": discount, "total": total}
+    return pd.DataFrame(made | {"age": rng.integers(18, 90, rows)})
+
+
+@pytest.mark.parametrize(("wrong", "tilt", "holds"), [(0, 0, True), (9, 0, True), (30, 0, False), (0, 0.3, False)])
+def test_a_sum_of_three_times_a_rate_is_found(wrong: int, tilt: float, holds: bool) -> None:
+    """Also where a fee is a part of another column, which least squares then share between both."""
+    frame = rented(wrong=wrong, tilt=tilt)
+    for columns in (list(frame), list(frame)[::-1]):
+        made = {one.target: one for one in found_in(data_of(frame[columns]))}
+        assert ("total" in made) is holds
+        if holds:
+            one = made["total"]
+            assert one.broken == wrong
+            assert one.rate is not None
+            assert one.rate[:3] == ("discount", "1-x/100", 1)
+            assert {(name, power) for name, _, power, _ in one.terms} == {("rent", 1), ("cover", 1), ("extra", 1)}
+
+
 @pytest.mark.parametrize("first", [0, 10, 20, 30])
 def test_numbers_that_have_nothing_to_do_with_each_other_have_none(first: int) -> None:
     """Forty tables of eight columns of dice, ages, prices and shares: no equation in any."""

@@ -280,6 +280,27 @@ def test_a_number_that_is_mostly_something_is_no_part_of_a_total() -> None:
     assert not [one for one in found(frame) if one.target == "breakfast" and one.base == "total"]
 
 
+def test_of_two_bases_with_as_many_rates_the_plainer_one_is_taken() -> None:
+    """A fee of 7.5 or 14 a day, where kilometres of 150 a day would give it too."""
+    rng = np.random.default_rng(0)
+    days, cover = rng.integers(1, 30, 800), rng.choice(["none", "basic", "full"], 800)
+    fee = days * pd.Series(cover).map({"none": 0.0, "basic": 7.5, "full": 14.0}).to_numpy()
+    for names in (["days", "km", "fee", "cover"], ["km", "days", "cover", "fee"]):
+        frame = pd.DataFrame({"days": days, "km": 150 * days, "fee": fee, "cover": cover})[names]
+        [rule] = [one for one in found(frame) if one.target == "fee"]
+        assert (rule.base, rule.rates, rule.by) == ("days", (0.0, 7.5, 14.0), ("cover",))
+
+
+def test_numbers_as_few_as_their_rates_are_none() -> None:
+    """A price and a deposit by the kind of car: the ratios of both say less than the prices."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 5, 800)
+    price, deposit = np.array([38.0, 52.0, 79.0, 96.0, 128.0])[kind], np.array([300, 400, 600, 800, 1000])[kind]
+    frame = pd.DataFrame({"kind": np.array(list("abcde"))[kind], "price": price, "deposit": deposit})
+    assert not found(frame)
+    assert found(frame.assign(price=np.round(price * rng.integers(1, 40, 800), 2), deposit=price))
+
+
 def insurances(n: int = 2000, *, wrong: int = 0, noise: float = 0.0, free: float = 0.0) -> pd.DataFrame:
     """Premiums of 2 % of sums that four of five parcels do not have."""
     rng = np.random.default_rng(0)

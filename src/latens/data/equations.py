@@ -22,6 +22,8 @@ SAMPLE, FIRST, ALMOST = 128, 16, 0.9
 """Rows on which all equations are tried, the first of them, and the share in which one must hold to go on."""
 MEDIAN = 33
 """Rows of which the median ratio is taken."""
+ODD = 0.03
+"""How far from a whole number what least squares make of a column may lie."""
 MOST_COLUMNS, MOST_TERMS, MOST_ADDED = 20, 3, 12
 """Columns that are looked at, terms of a product, and of a sum."""
 SEEN = 5
@@ -133,7 +135,7 @@ def find(
     some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
     found: dict[frozenset[str], list[tuple[tuple[float, ...], Equation]]] = {}
     targets = [j for j in places if _often(x[:, j]) <= BY_CHANCE]
-    sums = (one for j in targets for one in _sums(some, x, j, places, within[j], halves))
+    sums = (one for j in targets for one in _sums(some, x, j, places, within[j], halves, percent))
     rated = _rated(some, places, targets, within, percent, halves)
     for j, terms, factor, rate in (*_products(some, places, targets, within, percent, halves), *sums, *rated):
         named = [(names[i], form, power, halves[i]) for i, form, power in (*terms, *([rate] if rate else []))]
@@ -274,7 +276,13 @@ def _agrees(target: np.ndarray, made: np.ndarray, within: Any) -> Bool[np.ndarra
 
 
 def _sums(
-    some: np.ndarray, x: np.ndarray, target: int, places: Sequence[int], within: float, halves: Sequence[float]
+    some: np.ndarray,
+    x: np.ndarray,
+    target: int,
+    places: Sequence[int],
+    within: float,
+    halves: Sequence[float],
+    percent: Sequence[bool],
 ) -> Iterator[_Found]:
     """The sums and differences of two or three columns, and of more by least squares, that give a column."""
     others = [i for i in places if i != target]
@@ -288,17 +296,42 @@ def _sums(
             off = within + np.asarray(halves)[at].sum(axis=1)[:, None]
             for k in np.flatnonzero(_agrees(some[:, target], made, off)).tolist():
                 yield target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)), 0.0, None
-    rows = x[~np.isnan(x[:, [target, *others]]).any(axis=1)][:2000]
-    if len(others) <= MOST_TERMS or len(rows) < max(LEAST_ROWS, 5 * len(others)):
-        return
+    if terms := _long_sum(x, x[:, target], others, MOST_TERMS + 1):
+        yield target, terms, 0.0, None
+    for rate in (i for i in others if len(others) > MOST_TERMS):
+        for form in _forms(some[:, rate], percent[rate])[1:]:
+            with np.errstate(all="ignore"):
+                before = x[:, target] / formed(x[:, rate], form)
+            before = np.where(np.isfinite(before), before, np.nan)
+            if terms := _long_sum(x, before, [i for i in others if i != rate], MOST_TERMS):
+                yield target, terms, 0.0, (rate, form, 1)
+
+
+def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], least: int) -> _Terms:
+    """The columns, with their signs, of which least squares make a sum of at least so many; none where that fails."""
+    rows = np.flatnonzero(~np.isnan(np.column_stack([x[:, others], y])).any(axis=1))[:2000]
+    if len(rows) < max(LEAST_ROWS, 5 * len(others)):
+        return ()
+    x, y = x[rows][:, others], y[rows]
     kept, found = np.arange(len(rows)), np.zeros(len(others))
     for _ in range(5):  # without the tenth that fits least: mistakes weigh much
-        found = np.linalg.lstsq(rows[kept][:, others], rows[kept, target], rcond=None)[0]
-        off = np.abs(rows[:, others] @ found - rows[:, target])
+        found = np.linalg.lstsq(x[kept], y[kept], rcond=None)[0]
+        off = np.abs(x @ found - y)
         kept = np.argsort(off, kind="stable")[: int(0.9 * len(rows))]
+    # Columns that are parts of one another share what one of them adds: without the others it is a whole number.
+    left = np.arange(len(others))
+    while len(odd := np.flatnonzero(np.abs(found - np.round(found)) > ODD)) > 1 and len(left) > least:
+        off = np.abs(x[kept] @ found - y[kept]).max()
+        tried = [np.delete(left, np.searchsorted(left, k)) for k in odd]
+        fitted = [np.linalg.lstsq(x[kept][:, own], y[kept], rcond=None)[0] for own in tried]
+        best = min(range(len(odd)), key=lambda k: np.abs(fitted[k] - np.round(fitted[k])).sum())
+        left, found = tried[best], np.zeros(len(others))
+        found[left] = fitted[best]
+        if np.abs(x[kept] @ found - y[kept]).max() > max(2.0 * off, 1e-6 * np.abs(y[kept]).max()):
+            return ()
     signs = np.round(found).astype(int)
-    if MOST_TERMS < np.count_nonzero(signs) <= MOST_ADDED and np.all(np.abs(signs) <= 1):
-        yield target, tuple((i, "x", int(sign)) for i, sign in zip(others, signs) if sign), 0.0, None
+    fits = least <= np.count_nonzero(signs) <= MOST_ADDED and np.all(np.abs(signs) <= 1)
+    return tuple((i, "x", int(sign)) for i, sign in zip(others, signs) if sign) if fits else ()
 
 
 def _rated(

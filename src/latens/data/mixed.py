@@ -26,6 +26,7 @@ from latens.data.dates import DAY, zone_offsets
 from latens.data.declared import LEFT_OUT, Declared, bounds_of
 from latens.data.durations import UNITS
 from latens.data.raw import Raw
+from latens.data.rows import NOTHING
 from latens.data.schema import TINY, Column, Schema
 from latens.data.spans import as_spans_of, dated, found_spans, placed_spans, with_after, words_of
 from latens.data.words import is_number, is_zero_led, written_number
@@ -202,6 +203,8 @@ def stored_columns(
             cells[seen, i] = np.where(codes < 0, len(kind.values) - 1.0 if kind.starts else 0.0, codes)
             rows = np.flatnonzero(seen)[strange]
             found_here = [(row, i, words[at]) for row, at in zip(rows.tolist(), strange.tolist())]
+            # Of models that read `none` as missing, or saw none, it is.
+            found_here = [one for one in found_here if kind.starts or str(one[2]).lower() != NOTHING]
             if unseen is not None:
                 unseen += found_here
             elif not kind.starts:
@@ -398,6 +401,12 @@ def written_notes(schema: Schema, declared: Mapping[str, Declared] | None) -> tu
     if empty:
         are = f"{', '.join(map(repr, empty))} {'is' if len(empty) == 1 else 'are'}"
         names.append(f"An empty cell of {are} read as 0, as numbers add up so; samples leave it empty again.")
+    words = [next((value for value in one.values if value.lower() == NOTHING), "") for one in schema.types or ()]
+    names += [
+        f"{word!r} is a name of column {column!r}; leave its cell empty where the name is not known."
+        for column, word in zip(columns, words)
+        if word and column not in (declared or {})
+    ]
     return (*((f"Read as it is written, and so are samples: {', '.join(said)}.",) if said else ()), *names)
 
 

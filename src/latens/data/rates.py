@@ -23,6 +23,8 @@ MOST_BY, MOST_NAMES, SPLITS = 3, 50, 300
 LEAST_NOTHING, MOST_PARTS = 0.1, 2
 """Rows where a number is nothing, of those where it is something, from which on it may be a part of another one, and
 such parts at the most."""
+FEWER = 2
+"""How many times as many numbers as rates the target has at least."""
 SELDOM = 0.02
 """Share of rows of one kind below which a rate is a mistake there."""
 MARGIN = 1.0 + 1e-6
@@ -100,9 +102,11 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             made = _checked(
                 rates_of(y[seen], b[seen], half[target], fewest=fewest), y[seen], b[seen], half[target], least
             )
-            if part and len(made) > MOST_PARTS:
+            # As many rates as there are numbers say less than these do.
+            if (part and len(made) > MOST_PARTS) or FEWER * len(made) > len(np.unique(y[seen])):
                 continue
-            if made and (names[target] not in found or len(made) < len(found[names[target]].rates)):
+            # Of two bases the one with fewer rates, and of as many with shorter ones: 7.5 a day, not 0.05 per 150 km.
+            if made and (names[target] not in found or _length(made) < _length(found[names[target]].rates)):
                 if len(nothing) >= fewest:
                     made, seen = (0.0, *made), np.sort(np.concatenate([seen, nothing]))
                 rule = Rate(names[target], names[base], half[target], made, (), None, (), len(seen), 0)
@@ -110,6 +114,11 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
     # Of two numbers that give each other the smaller one is the part.
     twice = [one for one in found.values() if one.base in found and found[one.base].base == one.target]
     return tuple(one for one in found.values() if one not in twice or max(one.rates) <= 1.0)
+
+
+def _length(rates: Sequence[float]) -> tuple[int, int]:
+    own = [rate for rate in rates if rate]
+    return len(own), sum(len(f"{rate:.12g}") for rate in own)
 
 
 def _of_seldom(y: np.ndarray, b: np.ndarray, seen: np.ndarray, half: tuple[float, float]) -> bool:

@@ -21,6 +21,10 @@ BLOCK = 2**14
 """Numbers that are mixed at a time."""
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Words that stand for a missing value in a table (compared in lower case)."""
+NOTHING = "none"
+"""The one of them that is a name among names: insurance is none, basic or full."""
+MISSING_NAMES = MISSING_WORDS - {NOTHING}
+"""Words that stand for a missing name."""
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z")
 WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")

@@ -2,18 +2,19 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
+from msgspec import structs
 
 from latens.data.columns import WHOLE, TextColumn
 from latens.data.dates import DATE, TIME, iso_writing, read_dates, written_times
 from latens.data.declared import Declared
 from latens.data.durations import as_spans, read_spans
-from latens.data.rows import MISSING_WORDS
+from latens.data.rows import MISSING_NAMES, MISSING_WORDS, NOTHING
 from latens.data.scales import in_order
 from latens.data.writings import is_dated, is_grouped, part_of, read_numbers, read_patterns
 from latens.errors import DataError, nearest
@@ -107,16 +108,16 @@ def read_column(
     return read_words(list(values), name, where, lines, declared=declared, beside=beside)
 
 
-def only_gaps(values: Any) -> Shaped[np.ndarray, " n"]:
+def only_gaps(values: Any, missing: Collection[str] = MISSING_WORDS) -> Shaped[np.ndarray, " n"]:
     """Read of a column nothing but where its cells are missing."""
     if isinstance(values, Words):
-        return only_gaps(values.words)[values.codes]
+        return only_gaps(values.words, missing)[values.codes]
     if isinstance(values, Coded):
         gone = np.isnan(values.numbers)
     elif isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
         gone = np.isnan(values)
     else:
-        gone = np.array([str(word).strip().lower() in MISSING_WORDS for word in values], bool)
+        gone = np.array([str(word).strip().lower() in missing for word in values], bool)
     return np.where(gone, np.nan, 0.0)
 
 
@@ -201,7 +202,9 @@ def read_words(
     # lines: the line of the file that each cell is in; None: rows are counted from 0.
     # counts: how often each of `words` comes, where these are distinct cells; None: once.
     cells = [word.strip() for word in words]
-    shown = [None if cell.lower() in MISSING_WORDS else cell for cell in cells]
+    named = declared.named and (not declared.values or NOTHING in map(str.lower, declared.values))
+    missing = MISSING_NAMES if named else MISSING_WORDS
+    shown = [None if cell.lower() in missing else cell for cell in cells]
     seen: Counter[str] = Counter()  # in the order in which they come
     for cell, count in zip(shown, [1] * len(shown) if counts is None else counts):
         if cell is not None and count:
@@ -281,8 +284,8 @@ def read_words(
     if declared.kind == "date":
         fix = "Write its cells as 2021-05-01 or 2021-05-01 12:30:00, or declare it as a category."
         raise refused(next(iter(undated or seen)), "the text", f"It is declared as a date. {fix}")
-    values = in_order(distinct)
-    return numbered({value: i for i, value in enumerate(values)}), TextColumn(values)
+    as_names = structs.replace(declared, kind="category")
+    return read_words(words, name, where, lines, declared=as_names, counts=counts)
 
 
 def _float(cell: str) -> float:

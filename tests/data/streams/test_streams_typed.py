@@ -113,6 +113,18 @@ def test_the_schema_and_the_rows_are_those_of_the_table_in_memory(tmp_path, colu
     assert all(same(np.concatenate([getattr(p, name) for p in parts]), getattr(memory, name)) for name in FIELDS)
 
 
+def test_none_is_a_name_or_missing_as_in_memory(tmp_path):
+    rng = np.random.default_rng(5)
+    insurance = rng.choice(["none", "basic", "full", "NA"], 400)
+    paid, age = rng.choice(["none", "10 EUR", "25 EUR"], 400), rng.integers(18, 90, 400)
+    table = pa.table({"id": np.arange(400), "insurance": insurance, "paid": paid, "age": age})
+    streamed, memory = both(tmp_path, table, row_id="id")
+    assert streamed.schema == memory.schema
+    assert [set(one.values) for one in memory.schema.types[:2]] == [{"none", "basic", "full"}, set()]
+    assert all(same(getattr(streamed, name), getattr(memory, name)) for name in FIELDS)
+    assert (~memory.mask).sum(axis=0).tolist() == [(insurance == "NA").sum(), (paid == "none").sum(), 0]
+
+
 def test_a_table_of_numbers_gets_types_where_it_is_asked_for(tmp_path):
     table = mixed_table().select(["id", "rooms", "price"])
     streamed, memory = both(tmp_path, table, row_id="id", typed=True)

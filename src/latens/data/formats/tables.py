@@ -12,7 +12,7 @@ from latens.data.dates import dated, zone_name
 from latens.data.declared import LEFT_OUT, Declared
 from latens.data.durations import recorded
 from latens.data.raw import MAX_BYTES, ColumnRoles, LackingColumn, Raw
-from latens.data.rows import MISSING_WORDS
+from latens.data.rows import MISSING_NAMES, MISSING_WORDS
 from latens.data.sparse import sparse_rows
 from latens.data.words import Coded, Words, only_gaps, read_column
 from latens.data.writings import decimal_of
@@ -245,7 +245,7 @@ def categories(codes: np.ndarray, values: Sequence[Any], ordered: bool) -> Coded
     """Names that come as codes, -1 for missing ones: with an order all of them, else those that some row has."""
     names = ["" if value is None else str(value).strip() for value in values]
     used = range(len(names)) if ordered else np.unique(codes[codes >= 0]).tolist()
-    kept = [name for name in dict.fromkeys(names[code] for code in used) if name.lower() not in MISSING_WORDS]
+    kept = [name for name in dict.fromkeys(names[code] for code in used) if name.lower() not in MISSING_NAMES]
     kept = kept if ordered else sorted(kept)
     place = {name: float(i) for i, name in enumerate(kept)}
     of = np.array([place.get(name, np.nan) for name in names] + [np.nan])

@@ -14,6 +14,7 @@ from latens.data.formats.tables import decimal_beside, said_of
 from latens.data.infer import find_missing
 from latens.data.mixed import Values, beyond_count, leave_out, notes_of, typed_schema, written_notes
 from latens.data.raw import Raw
+from latens.data.rows import MISSING_NAMES
 from latens.data.schema import Schema
 from latens.data.streams.statistics import Moments, digest_of_arrays
 from latens.data.streams.typed import Cells
@@ -128,13 +129,13 @@ class Column:
     def __init__(self, name: str, said: Declared, where: str) -> None:
         self.name, self.said, self.where = name, said, where
         self.numbers, self.texts = Numbers(), Texts()
-        self.gaps, self.kind, self.zone = 0, "", ""
+        self.gaps, self.nothing, self.kind, self.zone = 0, 0, "", ""
         self.order: dict[str, None] | None = None
 
     def add(self, values: Any, train: np.ndarray, where: str) -> np.ndarray | None:
         """Count the cells of a block."""
         # returns: the numbers of the block, NaN where a cell is missing; None for names, dates and text.
-        gone = np.isnan(only_gaps(values))
+        gone = np.isnan(only_gaps(values, MISSING_NAMES))  # `none` may turn out to be a name
         self.gaps += int(np.count_nonzero(gone))
         if self.said.kind == LEFT_OUT:
             return None
@@ -213,7 +214,8 @@ class Column:
 
     def _read(self, values: Any, counts: np.ndarray, step: float | None, beside: Callable[[], str] = str) -> Values:
         numbers, found = read_column(values, self.said, self.name, self.where, beside=beside)
-        order = np.argsort(numbers, kind="stable")
+        order = np.argsort(numbers, kind="stable")[: np.count_nonzero(~np.isnan(numbers))]
+        self.nothing = int(counts[0].sum() - counts[0, order].sum())
         numbers, (of_every, of) = numbers[order], counts[:, order]
         kept = of > 0
         return Values(self.name, numbers[kept], numbers, found, of[kept], of_every, step)
@@ -252,7 +254,7 @@ class TypedStatistics:
     @property
     def missing(self) -> int:
         """How many cells are missing."""
-        return sum(column.gaps for column in self.columns.values())
+        return sum(column.gaps + column.nothing for column in self.columns.values())
 
     def add(self, cells: Cells, train: Shaped[np.ndarray, " n"], where: str) -> None:
         """Count the rows of a block."""
