@@ -10,7 +10,8 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.data import equations, rules
-from latens.data.equations import Equation, broken_by, computed, find, found_in, numbers, read, solved
+from latens.data.equations import Equation, broken_by, computed, numbers, read, solved, value_of
+from latens.data.found_equations import find, found_in
 from latens.data.frames import as_frame
 from latens.data.suspects import suspicions
 
@@ -142,6 +143,35 @@ def test_a_sum_of_three_times_a_rate_is_found(wrong: int, tilt: float, holds: bo
             assert one.rate is not None
             assert one.rate[:3] == ("discount", "1-x/100", 1)
             assert {(name, power) for name, _, power, _ in one.terms} == {("rent", 1), ("cover", 1), ("extra", 1)}
+
+
+@pytest.mark.parametrize(("wrong", "free", "holds"), [(0, 0, True), (4, 0, True), (40, 0, False), (0, 0.3, False)])
+def test_what_lies_beyond_a_bound_is_found_and_solved(wrong: int, free: float, holds: bool) -> None:
+    """Kilometres beyond those included: 0 where there are none, or, as a rival, in other rows."""
+    rng = np.random.default_rng(6)
+    km, included = rng.integers(20, 1500, 900), 150 * rng.integers(1, 9, 900)
+    beyond = np.maximum(km - included, 0)
+    beyond = np.where(rng.random(900) < free, 0, beyond)
+    beyond[np.flatnonzero(beyond)[:wrong]] += 70
+    frame = pd.DataFrame({"km": km, "age": rng.integers(18, 90, 900), "included": included, "beyond": beyond})
+    data = data_of(frame)
+    found = [one for one in found_in(data) if one.target == "beyond"]
+    assert [one.words for one in found] == (["max(0, km - included)"] if holds else [])
+    if not holds:
+        return
+    one, names = found[0], list(frame)
+    x = numbers(data.x, data.schema)
+    above = (km > included) | (beyond > 0)
+    assert (one.rows, one.broken) == (above.sum(), wrong)
+    assert read([list(one)]) == (one,)
+    assert read([[*one[:2], 2.0, *one[3:]]]) == ()  # a product has no bound
+    np.testing.assert_array_equal(value_of(one, names, x), np.maximum(km - included, 0))
+    for column, alone in (("beyond", np.ones(900, bool)), ("km", beyond > 0)):  # of 0 only a bound of km follows
+        hidden = np.zeros(data.x.shape, bool)
+        hidden[:, names.index(column)] = True
+        _, sure, _ = solved([one], data.schema, np.where(hidden, 0, data.x), hidden)
+        held = ~broken_by(one, names, x)
+        assert (sure[:, names.index(column)] == alone)[held].all()
 
 
 @pytest.mark.parametrize("first", [0, 10, 20, 30])

@@ -31,7 +31,8 @@ def plants(n: int = 500) -> pd.DataFrame:
     price = np.round(hours * np.where(plant == "sage", 7.0, 4.0), 2)
     extra = np.round(rng.gamma(2.0, 8.0, n), 2)
     frame = {"kind": [KINDS[one] for one in plant], "plant": plant, "volume": volume, "mass": mass.round(2)}
-    return pd.DataFrame(frame | {"hours": hours, "price": price, "extra": extra, "total": (price + extra).round(2)})
+    return pd.DataFrame(frame | {"hours": hours, "price": price, "extra": extra, "total": (price + extra).round(2),
+                                 "over": np.maximum(extra - hours, 0).round(2)})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +59,13 @@ def asked(trained: TrainedModel, folder: Path, questions: list[dict[str, Any]]) 
 def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Path) -> None:
     facts = trained.facts
     assert [rule[:2] for rule in facts["lines"]] == [["mass", "volume"]]
-    assert [rule[0] for rule in facts["equations"]] == ["total"]
+    assert [rule[0] for rule in facts["equations"]] == ["over", "total"]
     assert [rule[:2] for rule in facts["rates"]] == [["price", "hours"]]
     assert [rule[:2] for rule in facts["implied"]] == [["plant", "kind"]]
     names = [column.name for column in trained.schema.columns or ()]
     levels = (trained.schema.types or ())[1].values
-    kind, plant, volume, mass, hours, price, extra, total = range(len(names))
-    assert names == ["kind", "plant", "volume", "mass", "hours", "price", "extra", "total"]
+    kind, plant, volume, mass, hours, price, extra, total, over = range(len(names))
+    assert names == ["kind", "plant", "volume", "mass", "hours", "price", "extra", "total", "over"]
     sage, herb = levels.index("sage"), (trained.schema.types or ())[0].values.index("herb")
     row = np.asarray(load(plants(), label="none").x)[7].tolist()
     questions: list[dict[str, Any]] = [
@@ -80,6 +81,7 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
         {"row": row, "given": [[volume, "20"]]},
         {"row": row, "given": [[hours, "3"]]},
         {"row": row, "given": [[plant, sage]]},
+        {"given": [[hours, "4"], [extra, "5.5"]]},
     ]
     own, found = answers(trained), asked(trained, tmp_path, questions)
     assert own is not None
@@ -101,7 +103,7 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
             if "was" in same and "exact" in same:
                 assert one["moved"] == same["moved"]
                 assert one["was"].get("exact") == same["was"].get("exact")
-    assert {mass, price, total, volume} <= seen
+    assert {mass, price, total, volume, over} <= seen
     shares = {one["column"]: one["shares"] for one in found[1]["columns"]}
     np.testing.assert_allclose(shares[kind], np.eye(2)[herb], atol=1e-6)
     shares = {one["column"]: one["shares"] for one in found[2]["columns"]}
@@ -109,6 +111,8 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
     np.testing.assert_array_equal(np.array(shares[plant])[trees], 0.0)
     exact = {one["column"]: one.get("exact") for one in found[4]["columns"]}
     assert (float(exact[price]), float(exact[total])) == (70.0, 75.5)
+    for at, beyond in ((4, 0.0), (12, 1.5)):
+        assert float(next(one["exact"] for one in found[at]["columns"] if one["column"] == over)) == beyond
     back = {one["column"]: one for one in found[6]["columns"]}[volume]
     assert float(back["quantiles"][2]) == pytest.approx(20.0, rel=0.03)
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from latens.data.columns import ColumnType, TextColumn, recorded_step
-from latens.data.equations import Equation, broken_by, find
+from latens.data.equations import Equation, broken_by
+from latens.data.found_equations import find
 
 LEAST_GAPS, LEAST_ROWS = 0.02, 30
 """Share of empty cells, and rows of these in which the others are there, from which on a column counts."""

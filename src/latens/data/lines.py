@@ -401,7 +401,7 @@ def _read(row: Any) -> Line | None:
     target, base, by, logs, groups, apart, rows = row
     listed = lambda given, most: isinstance(given, list | tuple) and len(given) <= most  # noqa: E731
     texts = lambda given, most: listed(given, most) and all(isinstance(one, str) for one in given)  # noqa: E731
-    numbers = lambda given, most: listed(given, most) and all(map(equations._is_number, given))  # noqa: E731
+    numbers = lambda given, most: listed(given, most) and all(map(equations.is_number, given))  # noqa: E731
     if not texts([target, base], 2) or target == base or not texts(by, MOST_BY) or not isinstance(logs, bool):
         return None
     if not numbers([rows], 1) or not listed(groups, 10_000) or not listed(apart, BANDS) or not apart:

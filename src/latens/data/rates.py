@@ -78,7 +78,7 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
     values = equations.numbers(x, data.schema, data.mask, data.outside)
     places = [j for j, one in enumerate(types) if one.kind == "number" and len(np.unique(x[:, j])) > 2]
     places = places[: equations.MOST_COLUMNS]
-    half = {j: 0.5 * types[j].step * equations._coarser(values[:, j] / types[j].step) * MARGIN for j in places}
+    half = {j: 0.5 * types[j].step * equations.coarser(values[:, j] / types[j].step) * MARGIN for j in places}
     loose = {j: _loose(values[:, j], types[j].step) for j in places}
     # A number that is nearly always nothing is no target of equations, which may hold by chance there.
     seldom = {j: bool(np.mean(values[~np.isnan(values[:, j]), j] == 0) > equations.BY_CHANCE) for j in places}
@@ -130,7 +130,7 @@ def _of_seldom(y: np.ndarray, b: np.ndarray, seen: np.ndarray, half: tuple[float
 
 def _loose(column: Float[np.ndarray, " n"], step: float) -> bool:
     """Whether a column may have been rounded after others were made from it."""
-    fine = step < 1 and equations._coarser(column / step) == 1
+    fine = step < 1 and equations.coarser(column / step) == 1
     return fine and len(np.unique(column[~np.isnan(column)])) > equations.FEW
 
 
@@ -370,7 +370,7 @@ def _read(row: Any) -> Rate | None:
     bad = not (isinstance(target, str) and isinstance(base, str) and isinstance(rates, list | tuple)) or target == base
     if bad or not texts(by) or len(by) > MOST_BY or not 1 <= len(rates) <= MOST_RATES:
         return None
-    if not all(map(equations._is_number, [*numbers, *rates])) or min(rates) < 0 or max(rates) <= 0:
+    if not all(map(equations.is_number, [*numbers, *rates])) or min(rates) < 0 or max(rates) <= 0:
         return None
     kinds = []
     for one in allowed[:100_000] if isinstance(allowed, list | tuple) else ():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import equations, gaps, implied, inapplicable, lines, ordered, rates, weekdays, within
+from latens.data import equations, found_equations, gaps, implied, inapplicable, lines, ordered, rates, weekdays, within
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
 
@@ -15,7 +15,7 @@ RULES = {
     "ordered": ordered.found_in,
     "pending": ordered.pending_in,
     "gaps": gaps.found_in,
-    "equations": equations.found_in,
+    "equations": found_equations.found_in,
     "rates": rates.found_in,
     "implied": implied.found_in,
     "weekdays": weekdays.found_in,

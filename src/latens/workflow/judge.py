@@ -7,7 +7,8 @@ import numpy as np
 
 from latens.data.blanks import found_blanks
 from latens.data.columns import recorded_step
-from latens.data.equations import broken_by, find, value_of
+from latens.data.equations import broken_by, value_of
+from latens.data.found_equations import find
 from latens.data.raw import Raw
 from latens.data.sources import read_columns
 from latens.errors import DataError, UsageError, nearest

@@ -1,0 +1,357 @@
+"""The equations of a table, found among its numbers."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import combinations, combinations_with_replacement, permutations, product
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from latens.data.dataset import Dataset
+from latens.data.equations import (
+    BY_CHANCE,
+    FEW,
+    HOLDS,
+    MOST_ADDED,
+    MOST_COLUMNS,
+    Equation,
+    apart,
+    coarser,
+    formed,
+    half_of,
+    in_days,
+    in_turn,
+    numbers,
+    of_nothing,
+    slack_of,
+    value_of,
+)  # fmt: skip
+
+LEAST_ROWS = 100
+"""Rows with all of its columns from which on an equation counts."""
+DAYS_BY_CHANCE = 0.6
+"""Share of rows in which days between dates may hold when the left side is that of another row."""
+SAMPLE, FIRST, ALMOST = 128, 16, 0.9
+"""Rows on which all equations are tried, the first of them, and the share in which one must hold to go on."""
+MEDIAN = 33
+"""Rows of which the median ratio is taken."""
+ODD = 0.03
+"""How far from a whole number what least squares make of a column may lie."""
+MOST_TERMS = 3
+"""Terms of a product, and of sums that are all tried."""
+LEAST_NOTHING = 0.05
+"""Share of rows in which what is beyond a bound is 0, at the least."""
+SEEN = 5
+"""Rows with all columns that one must have among these."""
+RATES = 25
+"""Different numbers from 0 to 1, or to 100, that may be a rate of which 1 - x or 1 + x is taken."""
+
+_Terms: TypeAlias = tuple[tuple[int, str, int], ...]  # the place of a column, one of `FORMS`, and a power or a sign
+_Found: TypeAlias = tuple[int, _Terms, float, tuple[int, str, int] | None]  # target, terms, factor and rate
+
+
+def found_in(data: Dataset) -> tuple[Equation, ...]:
+    """Find the equations between the numbers of a mixed table."""
+    x, types = getattr(data, "x", None), data.schema.types or ()
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
+        return ()
+    names = [column.name for column in data.schema.columns or ()]
+    places = [i for i, one in enumerate(types) if one.kind == "number"]
+    values = numbers(x, data.schema, data.mask, data.outside)[:, places]
+    percent = [bool(one.writing and one.writing.unit == "%") for one in (types[i] for i in places)]
+    found = find([names[i] for i in places], values, [types[i].step for i in places], percent)
+    return (*_days(data, found), *found)
+
+
+def _days(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
+    """The numbers that are the days between two dates: nights from arrival to departure."""
+    names, types = [column.name for column in data.schema.columns or ()], data.schema.types or ()
+    given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
+    for j, one in enumerate(types):
+        if one.kind != "number" or names[j] in given:
+            continue
+        for d, other in enumerate(types):
+            if not in_days(other):
+                continue
+            rule = Equation(names[j], ((names[d], "days", 1, 0.0),), 1.0, 0.5 * one.step, 0, 0)
+            made = _checked(rule, names, x, DAYS_BY_CHANCE)
+            if made is not None:
+                yield made
+                break
+
+
+def find(
+    names: Sequence[str], x: Float[np.ndarray, "n columns"], steps: Sequence[float], percent: Sequence[bool]
+) -> tuple[Equation, ...]:
+    """Find the columns that others give, each set of columns once."""
+    # steps: how finely each column is recorded; percent: whether its numbers are written in per cent.
+    places = [j for j in range(x.shape[1]) if _varies(x[:, j])][:MOST_COLUMNS]
+    if len(places) < 2 or len(x) < LEAST_ROWS:
+        return ()
+    within = [0.5 * steps[j] * coarser(x[:, j] / steps[j]) * (1.0 + 1e-6) for j in range(x.shape[1])]
+    halves = [0.5 * steps[j] if steps[j] < 1 and len(np.unique(x[:, j])) > FEW else 0.0 for j in range(x.shape[1])]
+    some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
+    found: dict[frozenset[str], list[tuple[tuple[float, ...], Equation]]] = {}
+    targets = [j for j in places if _often(x[:, j]) <= BY_CHANCE]
+    sums = (one for j in targets for one in _sums(some, x, j, places, within[j], halves, percent))
+    rated = _rated(some, places, targets, within, percent, halves)
+    exact = (*_products(some, places, targets, within, percent, halves), *sums, *rated)
+    every = (*((one, False) for one in exact), *((one, True) for one in _excess(x, places, within, halves)))
+    for (j, terms, factor, rate), excess in every:
+        named = [(names[i], form, power, halves[i]) for i, form, power in (*terms, *([rate] if rate else []))]
+        parts, last = tuple(named[: len(terms)]), named[-1] if rate else None
+        made = _checked(Equation(names[j], parts, factor, within[j], 0, 0, last, excess), names, x)
+        if made is None:
+            continue
+        own = frozenset((*made.columns, names[j]))
+        slack = slack_of(made, names, x)  # infinite where a number is divided by 0
+        off = float(np.mean(slack[np.isfinite(slack)]) / np.nanstd(x[:, j]))
+        parted = sum(term[2] < 0 for term in (*made.terms, *([last] if last else []))) + (factor not in (0.0, 1.0))
+        rank = (max(parted - 1, 0), int(np.log10(off)), -j, parted, made.broken / made.rows + 1e-3 * len(terms))
+        found.setdefault(own, []).append((rank, made))
+    kept: list[Equation] = []
+    best = [sorted(forms, key=lambda pair: pair[0]) for forms in found.values()]
+    best.sort(key=lambda forms: (forms[0][1].broken / forms[0][1].rows, forms[0][0]))
+    # Each by its best form. Of two that give the same column one is written for another: rest = gross - paid.
+    for forms in best:
+        if apart(kept, forms[0][1]):
+            kept.append(forms[0][1])
+    whole = [[made for _, made in forms] for forms in best]
+    for forms in whole:
+        if not any(made in kept for made in forms):
+            kept = _with_one(forms, kept, whole)
+    return tuple(in_turn(kept))
+
+
+def _varies(column: Float[np.ndarray, " n"]) -> bool:
+    seen = column[~np.isnan(column)]
+    return len(seen) >= LEAST_ROWS and bool(np.any(seen != seen[0]))
+
+
+def _often(column: Float[np.ndarray, " n"]) -> float:
+    """The share of the commonest number of a column."""
+    counts = np.unique(column[~np.isnan(column)], return_counts=True)[1]
+    return float(counts.max() / counts.sum())
+
+
+def _products(
+    some: np.ndarray,
+    places: Sequence[int],
+    targets: Sequence[int],
+    within: Sequence[float],
+    percent: Sequence[bool],
+    halves: Sequence[float],
+) -> Iterator[_Found]:
+    """The products of up to three terms that give a column in most of some rows, with that column and a factor."""
+    terms = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
+    values = np.stack([formed(some[:, i], form) for i, form in terms])
+    with np.errstate(all="ignore"):
+        slack = np.stack([half_of(halves[i], form) / np.abs(v) for (i, form), v in zip(terms, values)])
+    for count in range(1, MOST_TERMS + 1):
+        chosen = [at for at in combinations_with_replacement(range(len(terms)), count) if _sound(terms, at)]
+        if not chosen:
+            continue
+        at = np.array(chosen)
+        columns = np.array([terms[k][0] for k in range(len(terms))])[at]
+        two = np.array([len(set(one)) < MOST_TERMS for one in chosen])  # a factor and three columns fit anything
+        for powers in product((1, -1), repeat=count):
+            with np.errstate(all="ignore"):
+                made = np.prod([values[at[:, k]] ** powers[k] for k in range(count)], axis=0)
+                loose = of_nothing(np.abs(made) * np.sum([slack[at[:, k]] for k in range(count)], axis=0))
+            for target in targets:
+                own = np.flatnonzero((columns != target).all(axis=1))
+                few = own[two[own]]
+                found = [(own, np.ones(len(own)))]
+                found += [(few, factor) for factor in _factors(some[:, target], made[few])] if len(few) else []
+                for rows, factor in found:
+                    rows, factor = rows[factor != 0.0], factor[factor != 0.0]
+                    for k in _agreeing(some[:, target], made, loose, rows, factor, within[target]).tolist():
+                        one = _joined([terms[i] for i in at[rows[k]].tolist()], powers)
+                        if one and not (factor[k] == 1.0 and len(one) == 1 and one[0][1:] == ("x", 1)):
+                            yield target, one, float(factor[k]), None  # the same column twice is told elsewhere
+
+
+def _joined(terms: Sequence[tuple[int, str]], powers: Sequence[int]) -> _Terms:
+    """Terms with equal ones as a power; none where two of them cancel."""
+    joined: dict[tuple[int, str], int] = {}
+    for one, power in zip(terms, powers):
+        joined[one] = joined.get(one, 0) + power
+    return tuple((i, form, power) for (i, form), power in joined.items()) if all(joined.values()) else ()
+
+
+def _agreeing(
+    target: np.ndarray, made: np.ndarray, loose: np.ndarray, rows: np.ndarray, factor: np.ndarray, within: float
+) -> np.ndarray:
+    """Which products times their factors agree with a column, after a look at few of the rows."""
+    kept = np.arange(len(rows))
+    for few in (slice(FIRST), slice(None)):
+        left = kept
+        scale = factor[left, None]
+        off = within + np.abs(scale) * loose[rows[left], few]
+        kept = left[_agrees(target[few], made[rows[left], few] * scale, off)]
+    return kept
+
+
+def _forms(column: np.ndarray, percent: bool) -> tuple[str, ...]:
+    low, high, seen = np.nanmin(column), np.nanmax(column), column[~np.isnan(column)]
+    if low < 0 or high > 100 or (len(np.unique(seen)) > RATES and not percent):
+        return ("x",)
+    return ("x", "1-x", "1+x") if high <= 1 and not percent else ("x", "1-x/100", "1+x/100")
+
+
+def _sound(terms: Sequence[tuple[int, str]], at: Sequence[int]) -> bool:
+    """Whether no column is there in two forms, nor more than squared."""
+    columns = [terms[k][0] for k in set(at)]
+    return len(set(columns)) == len(columns) and max(at.count(k) for k in at) <= 2
+
+
+def _factors(target: np.ndarray, made: np.ndarray) -> Float[np.ndarray, "digits combinations"]:
+    """What each product may be multiplied by: the median ratio in up to three digits; 0 for none."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of products without a finite ratio
+        ratio = target[:MEDIAN] / made[:, :MEDIAN]
+        ratio = np.nanmedian(np.where(np.isfinite(ratio), ratio, np.nan), axis=1)
+        size = 10.0 ** np.floor(np.log10(np.abs(ratio)))
+        rounded = [np.round(ratio / size, digits) * size for digits in range(3)]
+    return np.array([np.where(np.isfinite(one) & (np.abs(ratio / one - 1.0) < 0.02), one, 0.0) for one in rounded])
+
+
+def _agrees(target: np.ndarray, made: np.ndarray, within: Any) -> Bool[np.ndarray, " combinations"]:
+    with np.errstate(all="ignore"):
+        off = np.abs(made - target)
+        seen = np.isfinite(target) & ~np.isnan(made)
+        good = (off <= within + 1e-9 * np.abs(target)) & seen
+    return good.sum(axis=1) >= ALMOST * np.maximum(seen.sum(axis=1), SEEN)
+
+
+def _sums(
+    some: np.ndarray,
+    x: np.ndarray,
+    target: int,
+    places: Sequence[int],
+    within: float,
+    halves: Sequence[float],
+    percent: Sequence[bool],
+) -> Iterator[_Found]:
+    """The sums and differences of two or three columns, and of more by least squares, that give a column."""
+    others = [i for i in places if i != target]
+    for count in (2, 3):
+        chosen = list(combinations(others, count))
+        if not chosen:
+            continue
+        at = np.array(chosen)
+        for signs in product((1, -1), repeat=count):
+            made = np.sum([signs[k] * some[:, at[:, k]] for k in range(count)], axis=0).T
+            off = within + np.asarray(halves)[at].sum(axis=1)[:, None]
+            for k in np.flatnonzero(_agrees(some[:, target], made, off)).tolist():
+                yield target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)), 0.0, None
+    if terms := _long_sum(x, x[:, target], others, MOST_TERMS + 1):
+        yield target, terms, 0.0, None
+    for rate in (i for i in others if len(others) > MOST_TERMS):
+        for form in _forms(some[:, rate], percent[rate])[1:]:
+            with np.errstate(all="ignore"):
+                before = x[:, target] / formed(x[:, rate], form)
+            before = np.where(np.isfinite(before), before, np.nan)
+            if terms := _long_sum(x, before, [i for i in others if i != rate], MOST_TERMS):
+                yield target, terms, 0.0, (rate, form, 1)
+
+
+def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], least: int) -> _Terms:
+    """The columns, with their signs, of which least squares make a sum of at least so many; none where that fails."""
+    rows = np.flatnonzero(~np.isnan(np.column_stack([x[:, others], y])).any(axis=1))[:2000]
+    if len(rows) < max(LEAST_ROWS, 5 * len(others)):
+        return ()
+    x, y = x[rows][:, others], y[rows]
+    kept, found = np.arange(len(rows)), np.zeros(len(others))
+    for _ in range(5):  # without the tenth that fits least: mistakes weigh much
+        found = np.linalg.lstsq(x[kept], y[kept], rcond=None)[0]
+        off = np.abs(x @ found - y)
+        kept = np.argsort(off, kind="stable")[: int(0.9 * len(rows))]
+    # Columns that are parts of one another share what one of them adds: without the others it is a whole number.
+    left = np.arange(len(others))
+    while len(odd := np.flatnonzero(np.abs(found - np.round(found)) > ODD)) > 1 and len(left) > least:
+        off = np.abs(x[kept] @ found - y[kept]).max()
+        tried = [np.delete(left, np.searchsorted(left, k)) for k in odd]
+        fitted = [np.linalg.lstsq(x[kept][:, own], y[kept], rcond=None)[0] for own in tried]
+        best = min(range(len(odd)), key=lambda k: np.abs(fitted[k] - np.round(fitted[k])).sum())
+        left, found = tried[best], np.zeros(len(others))
+        found[left] = fitted[best]
+        if np.abs(x[kept] @ found - y[kept]).max() > max(2.0 * off, 1e-6 * np.abs(y[kept]).max()):
+            return ()
+    signs = np.round(found).astype(int)
+    fits = least <= np.count_nonzero(signs) <= MOST_ADDED and np.all(np.abs(signs) <= 1)
+    return tuple((i, "x", int(sign)) for i, sign in zip(others, signs) if sign) if fits else ()
+
+
+def _rated(
+    some: np.ndarray,
+    places: Sequence[int],
+    targets: Sequence[int],
+    within: Sequence[float],
+    percent: Sequence[bool],
+    halves: Sequence[float],
+) -> Iterator[_Found]:
+    """The sums and differences of two columns, times or by a third one or a rate, that give a column."""
+    rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
+    for a, b in combinations(places, 2):
+        for sign in (1, -1):
+            total = some[:, a] + sign * some[:, b]
+            chosen = [one for one in rates if one[0] not in (a, b)]
+            if not chosen:
+                continue
+            parts = np.stack([formed(some[:, i], form) for i, form in chosen])
+            halved = np.array([[half_of(halves[i], form)] for i, form in chosen])
+            for power in (1, -1):
+                with np.errstate(all="ignore"):
+                    made = total * parts**power
+                    loose = np.abs(parts**power) * (halves[a] + halves[b]) + np.abs(made) * halved / np.abs(parts)
+                for target in targets:
+                    rows = np.array([k for k, (i, _) in enumerate(chosen) if i != target], int)
+                    if target in (a, b) or not len(rows):
+                        continue
+                    for k in _agreeing(some[:, target], made, loose, rows, np.ones(len(rows)), within[target]).tolist():
+                        yield target, ((a, "x", 1), (b, "x", sign)), 0.0, (*chosen[rows[k]], power)
+
+
+def _excess(x: np.ndarray, places: Sequence[int], within: Sequence[float], halves: Sequence[float]) -> Iterator[_Found]:
+    """The differences of two columns that a third one is where they are above 0: kilometres beyond those included."""
+    for target in places:
+        y = x[:, target]
+        if np.nanmin(y) != 0 or np.nanmean(y == 0) < LEAST_NOTHING or (y > 0).sum() < LEAST_ROWS:
+            continue
+        some = x[np.random.default_rng(0).permutation(np.flatnonzero(y > 0))[:SAMPLE]]
+        for a, b in permutations([i for i in places if i != target], 2):
+            off = np.asarray(within[target] + halves[a] + halves[b])
+            if _agrees(some[:, target], (some[:, a] - some[:, b])[None], off)[0]:
+                yield target, ((a, "x", 1), (b, "x", -1)), 0.0, None
+
+
+def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = BY_CHANCE) -> Equation | None:
+    """An equation with the rows that it holds in; None where these are too few, or too many by chance."""
+    right, left = value_of(made, names, x), x[:, names.index(made.target)]
+    seen = np.isfinite(right) & np.isfinite(left)
+    if made.excess:  # where both are nothing it says little
+        seen &= (left > 0) | (right > 0)
+    if np.count_nonzero(seen) < LEAST_ROWS:
+        return None
+    right, left, off = right[seen], left[seen], slack_of(made, names, x)[seen]
+    good = np.abs(right - left) <= off + 1e-9 * np.abs(left)
+    others = np.roll(np.sort(left), len(left) // 3)[np.argsort(np.argsort(left, kind="stable"))]
+    by_chance = np.abs(right - others) <= off
+    chance = max(float(by_chance.mean()), float(np.mean(np.abs(right - np.median(left)) <= off)))
+    if good.mean() < HOLDS or chance > most:
+        return None
+    return made._replace(rows=len(left), broken=int(np.count_nonzero(~good)))
+
+
+def _with_one(forms: Sequence[Equation], kept: list[Equation], every: Sequence[Sequence[Equation]]) -> list[Equation]:
+    """The equations and one of some forms, for which one of them may be written for another column; or as they were."""
+    for made, other in product(forms, [None, *kept]):
+        left = [one for one in kept if one is not other]
+        same = next((each for each in every if any(one is other for one in each)), [])
+        for own in ([],) if other is None else ([one] for one in same if one is not other):
+            trial = [*left, made, *own]
+            if all(apart(trial[:k], trial[k]) for k in range(len(trial))):
+                return trial
+    return kept
