@@ -125,6 +125,74 @@ def test_samples_keep_it_and_one_of_both_names_is_blamed(tmp_path: Path, capsys:
         np.testing.assert_array_equal(one, other)
 
 
+DEPOSITS = {("car", "none"): 300, ("car", "full"): 150, ("van", "none"): 600, ("van", "full"): 200}
+
+
+def hired(n: int = 900, *, wrong: int = 0) -> pd.DataFrame:
+    """Deposits that the kind and the cover say together and neither alone, in some rows ten times as high."""
+    rng = np.random.default_rng(2)
+    kind, cover = rng.choice(["car", "van"], n, p=[0.6, 0.4]), rng.choice(["none", "full"], n, p=[0.3, 0.7])
+    deposit = np.array([DEPOSITS[pair] for pair in zip(kind, cover)])
+    deposit[rng.permutation(n)[:wrong]] *= 10
+    place, days = rng.choice(["Ulm", "Bonn", "Kiel"], n), rng.integers(1, 20, n)
+    return pd.DataFrame({"kind": kind, "deposit": deposit, "place": place, "cover": cover, "days": days})
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 6, 40])
+def test_two_names_together_say_a_number(wrong: int) -> None:
+    frame = hired(wrong=wrong)
+    for columns in (list(frame), list(frame)[::-1]):
+        rules = found(frame[columns])
+        if wrong == 40:
+            assert rules == ()
+            continue
+        (rule,) = rules
+        assert ({*rule.columns}, rule.column, rule.rows, rule.broken) == ({"kind", "cover"}, "deposit", 900, wrong)
+        pairs = {tuple(sorted(pair)): value for pair, value in DEPOSITS.items()}
+        assert {tuple(sorted(own)): float(told) for *own, told in rule.pairs} == pairs
+    data = latens.load_data(frame, label="none")
+    said = [one for one in suspicions(data) if "'deposit'" in one and "say (" in one]
+    assert len(said) == (0 < wrong < 40)
+    if wrong == 6:
+        assert said[0].startswith(
+            "Column 'deposit' is what 'kind' and 'cover' say ('car', 'full': '150.0') in 894 rows"
+        )
+        wrong_rows = implied.broken_in(rules, data.schema, np.asarray(data.x))
+        np.testing.assert_array_equal(wrong_rows, frame["deposit"].to_numpy() > 600)
+
+
+def test_what_two_names_say_is_kept_filled_and_read_back() -> None:
+    data = latens.load_data(hired(), label="none")
+    facts, schema = rules_of(data), data.schema
+    names = [column.name for column in schema.columns or ()]
+    rules = implied.read(facts["implied"])
+    assert rules == implied.found_in(data)
+    made, _ = computed(facts, schema, np.random.default_rng(0).permuted(np.asarray(data.x), axis=0))
+    assert not implied.broken_in(rules, schema, made).any()
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[:, names.index("deposit")] = True
+    full, sure = solved(facts, schema, np.where(hidden, 0.0, data.x), hidden)
+    np.testing.assert_array_equal(full, data.x)
+    np.testing.assert_array_equal(sure, hidden)
+    hidden[:, names.index("cover")] = True  # one of the two alone says nothing
+    assert not solved(facts, schema, np.asarray(data.x, np.float64), hidden)[1].any()
+    stored = list(facts["implied"][0])
+    for also in ("kind", "deposit", 3):
+        assert implied.read([[*stored[:5], also]]) == ()
+    assert implied.read([stored[:5]]) == ()  # names of two columns, of which one is not said
+
+
+def test_where_one_name_says_it_no_second_one_is_asked() -> None:
+    """And of three columns of which each two say the third one there is one rule."""
+    frame, _ = animals()
+    assert {rule.also for rule in found(frame)} == {""}
+    rng = np.random.default_rng(0)
+    a, b = (rng.choice(3, 900, p=[0.6, 0.3, 0.1]) for _ in range(2))
+    (rule,) = found(pd.DataFrame({"a": np.array(list("xyz"))[a], "b": np.array(list("uvw"))[b], "days": a + b,
+                                  "c": np.array(list("lmn"))[(a + b) % 3]}).drop(columns="days"))  # fmt: skip
+    assert {*rule.columns, rule.column} == {"a", "b", "c"}
+
+
 def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
     frame, _ = animals(wrong=2)
     data = latens.load_data(frame, label="none")
@@ -135,7 +203,8 @@ def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
         own = list(stored[0])
         own[place] = value
         assert implied.read([own]) == (), place
-    assert implied.read("no list") == implied.read([stored[0][:-1]]) == implied.read(None) == ()
+    assert implied.read("no list") == implied.read([stored[0][:-2]]) == implied.read(None) == ()
+    assert implied.read([stored[0][:-1]]) == implied.read(stored)  # as files of before have it
     unknown = implied.read([["breed", "species", [["Unknown", "dog"], ["Lop", "hare"]], 3, 0]])
     assert not implied.broken_in(unknown, data.schema, np.asarray(data.x)).any()
 

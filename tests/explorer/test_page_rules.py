@@ -18,21 +18,25 @@ from latens.recipes import get_recipe
 from latens.workflow.trained import TrainedModel
 
 KINDS = {"oak": "tree", "elm": "tree", "mint": "herb", "sage": "herb"}
+BEDS = {("tree", "sun"): "A", ("tree", "shade"): "B", ("herb", "sun"): "B", ("herb", "shade"): "A"}
 DENSITY = {"oak": 0.7, "elm": 0.6, "mint": 0.2, "sage": 0.3}
 
 
 def plants(n: int = 500) -> pd.DataFrame:
     """A table with names that say names, a rate, a sum, a product of a share, and a number near a line."""
     rng = np.random.default_rng(0)
-    plant = rng.choice(list(KINDS), n)
+    plant = rng.choice(list(KINDS), n, p=[0.35, 0.35, 0.15, 0.15])
     volume = np.round(np.exp(rng.normal(3.0, 0.5, n)), 1)
     mass = volume * np.array([DENSITY[one] for one in plant]) * np.exp(0.04 * rng.normal(size=n))
     hours = rng.integers(1, 40, n) / 2
     price = np.round(hours * np.where(plant == "sage", 7.0, 4.0), 2)
     extra = np.round(rng.gamma(2.0, 8.0, n), 2)
+    site = rng.choice(["sun", "shade"], n, p=[0.7, 0.3])
+    bed = [BEDS[KINDS[one], where] for one, where in zip(plant, site)]
     frame = {"kind": [KINDS[one] for one in plant], "plant": plant, "volume": volume, "mass": mass.round(2)}
     return pd.DataFrame(frame | {"hours": hours, "price": price, "extra": extra, "total": (price + extra).round(2),
-                                 "over": np.maximum(extra - hours, 0).round(2)})  # fmt: skip
+                                 "over": np.maximum(extra - hours, 0).round(2),
+                                 "bed": bed, "site": site})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +65,13 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
     assert [rule[:2] for rule in facts["lines"]] == [["mass", "volume"]]
     assert [rule[0] for rule in facts["equations"]] == ["over", "total"]
     assert [rule[:2] for rule in facts["rates"]] == [["price", "hours"]]
-    assert [rule[:2] for rule in facts["implied"]] == [["plant", "kind"]]
+    assert [rule[:2] + rule[5:] for rule in facts["implied"]] == [["plant", "kind", ""], ["kind", "bed", "site"]]
     names = [column.name for column in trained.schema.columns or ()]
     levels = (trained.schema.types or ())[1].values
-    kind, plant, volume, mass, hours, price, extra, total, over = range(len(names))
-    assert names == ["kind", "plant", "volume", "mass", "hours", "price", "extra", "total", "over"]
+    kind, plant, volume, mass, hours, price, extra, total, over, bed, site = range(len(names))
+    assert names == ["kind", "plant", "volume", "mass", "hours", "price", "extra", "total", "over", "bed", "site"]
     sage, herb = levels.index("sage"), (trained.schema.types or ())[0].values.index("herb")
+    shade = (trained.schema.types or ())[site].values.index("shade")
     row = np.asarray(load(plants(), label="none").x)[7].tolist()
     questions: list[dict[str, Any]] = [
         {"given": []},
@@ -82,6 +87,10 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
         {"row": row, "given": [[hours, "3"]]},
         {"row": row, "given": [[plant, sage]]},
         {"given": [[hours, "4"], [extra, "5.5"]]},
+        {"given": [[kind, herb], [site, shade]]},
+        {"given": [[bed, 1]]},
+        {"given": [[site, shade], [bed, 1]]},
+        {"given": [[site, shade]]},
     ]
     own, found = answers(trained), asked(trained, tmp_path, questions)
     assert own is not None
@@ -113,6 +122,17 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
     assert (float(exact[price]), float(exact[total])) == (70.0, 75.5)
     for at, beyond in ((4, 0.0), (12, 1.5)):
         assert float(next(one["exact"] for one in found[at]["columns"] if one["column"] == over)) == beyond
+    for at, column, level in (
+        (13, bed, 0),
+        (15, kind, 1 - herb),
+    ):  # what two names say, and one of them with what they say
+        shares = next(one["shares"] for one in found[at]["columns"] if one["column"] == column)
+        np.testing.assert_allclose(shares, np.eye(len(shares))[level], atol=1e-6)
+    for at in range(12, 17):
+        server = {one["column"]: one for one in json.loads(own(json.dumps(questions[at]).encode()))["columns"]}
+        for one in found[at]["columns"]:
+            if one["column"] in (kind, site, bed):
+                np.testing.assert_allclose(one["shares"], server[one["column"]]["shares"], atol=1e-4)
     back = {one["column"]: one for one in found[6]["columns"]}[volume]
     assert float(back["quantiles"][2]) == pytest.approx(20.0, rel=0.03)
 

@@ -1,5 +1,7 @@
-"""Names that say a name or number of another column: the species of a breed, the price of an article."""
+"""Names that say a name or number of another column: the species of a breed, the price of an article and size."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,18 +21,21 @@ MISTAKES = 0.01
 """Share of the rows in which another name stands, at the most."""
 COVERED, UNCLEAR, BY_CHANCE = 0.25, 0.1, 1e-9
 """Share of rows whose name says another, at the least; of these, with names in between; probability by chance."""
+GAIN, MOST_TRIED = 0.02, 6
+"""What each of two names must add to the share of the commonest value; columns that are tried in pairs."""
 MOST_NAMES, MOST_NUMBERS, MOST_CELLS = 500, 100, 100_000
 """Columns of more names, or of more different numbers or cells, are not looked at."""
 
 
 class Implied(NamedTuple):
-    """A column that the names of another one say in nearly all rows."""
+    """A column that the names of another one, or of two, say in nearly all rows."""
 
     by: str
     column: str
-    pairs: tuple[tuple[str, str], ...]  # a name of `by`, and what it says
+    pairs: tuple[tuple[str, ...], ...]  # a name of `by`, with `also` one of that too, and what it says
     rows: int  # with such a name, and something in the other column
     broken: int  # of these, with something else
+    also: str = ""  # the second column of names, where there is one
 
     @property
     def target(self) -> str:
@@ -40,12 +45,14 @@ class Implied(NamedTuple):
     @property
     def columns(self) -> tuple[str, ...]:
         """What the target is given by."""
-        return (self.by,)
+        return (self.by, self.also) if self.also else (self.by,)
 
     @property
     def words(self) -> str:
         """The rule with an example, as it stands in a sentence."""
-        return f"what {self.by!r} says ({self.pairs[0][0]!r}: {self.pairs[0][1]!r})"
+        *own, told = self.pairs[0]
+        said = f"({', '.join(map(repr, own))}: {told!r})"
+        return f"what {' and '.join(map(repr, self.columns))} {'say' if self.also else 'says'} {said}"
 
 
 def found_in(data: Dataset) -> tuple[Implied, ...]:
@@ -55,13 +62,61 @@ def found_in(data: Dataset) -> tuple[Implied, ...]:
         return ()
     names = [column.name for column in data.schema.columns or ()]
     codes = {k: _codes(x, k, one, data.mask) for k, one in enumerate(types) if _named(one) or _counted(one)}
-    few = {k: own for k, own in codes.items() if types[k].named or 2 <= len(np.unique(own)) <= MOST_NUMBERS}
-    found = {(i, k): rule for i in few for k in few if i != k and types[i].named
-             if (rule := _between((names[i], types[i], few[i]), (names[k], types[k], few[k])))}  # fmt: skip
+    few: dict[int, _Column] = {}
+    for k, own in codes.items():
+        cells, places = np.unique(own, return_inverse=True)
+        if types[k].named or 2 <= len(cells) <= MOST_NUMBERS:
+            few[k] = _Column(names[k], types[k], own, cells, places.ravel())
+    found = {(i, k): rule for i in few for k in few
+             if i != k and types[i].named and (rule := _between([few[i]], few[k]))}  # fmt: skip
     # Two columns that say each other break in the same rows: once, by the one with more rows.
     less = {(i, k) for (i, k), rule in found.items() if (k, i) in found
             if (rule.rows, i, k) < (found[k, i].rows, k, i)}  # fmt: skip
-    return tuple(rule for at, rule in found.items() if at not in less)
+    one = [rule for at, rule in found.items() if at not in less]
+    return (*one, *_of_two(list(few.values()), one))
+
+
+class _Column(NamedTuple):
+    """A column with few names or numbers."""
+
+    name: str
+    of: ColumnType
+    codes: Int[np.ndarray, " n"]
+    cells: Int[np.ndarray, " cells"]  # the codes that there are
+    places: Int[np.ndarray, " n"]  # of each row among these
+
+    @property
+    def size(self) -> int:
+        """How many names or cells it may have; the code of a missing one."""
+        return len(self.of.values) if self.of.named else self.of.size
+
+
+def _of_two(columns: Sequence[_Column], one: Sequence[Implied]) -> list[Implied]:
+    """The columns that two columns of names say together, where none says them by itself: the rule of most rows."""
+    made: list[Implied] = []
+    known = {(rule.by, rule.column) for rule in one}
+    for column in columns:
+        if any(rule.column == column.name for rule in one):
+            continue
+        rules, usual = [], np.bincount(column.places).max() / len(column.places)
+        alone = {k: _alone(by, column) for k, by in enumerate(columns) if by.of.named and by is not column}
+        kept = [k for k, share in alone.items() if usual + GAIN <= share <= SHARED]
+        for i, j in itertools.combinations(sorted(sorted(kept, key=lambda k: -alone[k])[:MOST_TRIED]), 2):
+            by = [columns[i], columns[j]]
+            # What one says of the other adds nothing, and a name that the target says is no reason of it.
+            free = not {(a.name, b.name) for a, b in itertools.permutations([*by, column], 2)} & known
+            if free and by[0].size * by[1].size <= MOST_NAMES and (rule := _between(by, column)):
+                rules.append(rule)
+        made += sorted(rules, key=lambda rule: (rule.broken - rule.rows, len(rule.pairs)))[:1]
+    # Of three columns of which each two say the third one, one rule is enough.
+    of = [{*rule.columns, rule.column} for rule in made]
+    return [rule for at, rule in enumerate(made) if of[at] not in of[:at]]
+
+
+def _alone(by: _Column, column: _Column) -> float:
+    """The share of rows that have what is commonest with their name."""
+    counts = np.bincount(by.codes * len(column.cells) + column.places, minlength=(by.size + 1) * len(column.cells))
+    return float(counts.reshape(-1, len(column.cells)).max(axis=1).sum() / len(by.codes))
 
 
 def _named(one: ColumnType) -> bool:
@@ -95,13 +150,20 @@ def _place(one: ColumnType, text: str) -> int:
     return place if 0 <= place < one.size else -1
 
 
-def _between(by: tuple[str, ColumnType, np.ndarray], column: tuple[str, ColumnType, np.ndarray]) -> Implied | None:
-    """The rule by which names of one column say what stands in another, if there is one."""
-    own, place = np.unique(column[2], return_inverse=True)
-    a, missing = len(by[1].values), len(column[1].values) if column[1].named else column[1].size
-    counts = np.zeros((a + 1, len(own)), np.int64)
-    np.add.at(counts, (by[2], place.ravel()), 1)
-    counts, own = counts[:a, own != missing], own[own != missing]
+def _joint(codes: Sequence[np.ndarray], sizes: Sequence[int]) -> Int[np.ndarray, " n"]:
+    """The place of the names of each row among all combinations; one more than the last where one is missing."""
+    seen = np.all([code < size for code, size in zip(codes, sizes)], axis=0)
+    places = np.ravel_multi_index([np.minimum(code, size - 1) for code, size in zip(codes, sizes)], tuple(sizes))
+    return np.where(seen, places, math.prod(sizes))
+
+
+def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
+    """The rule by which names of one or two columns say what stands in another, if there is one."""
+    sizes, own = [one.size for one in by], column.cells
+    a = math.prod(sizes)
+    joint = _joint([one.codes for one in by], sizes)
+    counts = np.bincount(joint * len(own) + column.places, minlength=(a + 1) * len(own)).reshape(-1, len(own))
+    counts, own = counts[:a, own != column.size], own[own != column.size]
     if len(own) < 2:
         return None
     rows, top = counts.sum(axis=1), counts.max(axis=1)
@@ -116,36 +178,44 @@ def _between(by: tuple[str, ColumnType, np.ndarray], column: tuple[str, ColumnTy
         return None
     if broken > MISTAKES * covered or len(np.unique(told[says])) < 2:
         return None
-    pairs = tuple((by[1].values[i], _text(column[1], int(own[told[i]]))) for i in np.flatnonzero(says).tolist())
-    return Implied(by[0], column[0], pairs, int(rows[says].sum()), int((rows - top)[says].sum()))
+    pairs = tuple(
+        (*(one.of.values[at] for one, at in zip(by, np.unravel_index(i, sizes))), _text(column.of, int(own[told[i]])))
+        for i in np.flatnonzero(says).tolist()
+    )
+    also = by[1].name if len(by) > 1 else ""
+    return Implied(by[0].name, column.name, pairs, int(rows[says].sum()), int((rows - top)[says].sum()), also)
 
 
-def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, int, int]]:
+def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:
     """The rules between columns that a table has, and the places of these."""
     names, types = [column.name for column in schema.columns or ()], schema.types or ()
     by = {name for name, one in zip(names, types) if _named(one)}
     said = by | {name for name, one in zip(names, types) if _counted(one)}
-    return [(one, names.index(one.by), names.index(one.column)) for one in rules if one.by in by and one.column in said]
+    return [
+        (one, [names.index(name) for name in one.columns], names.index(one.column))
+        for one in rules
+        if {*one.columns} <= by and one.column in said
+    ]
 
 
 def told_by(rule: Implied, schema: Schema, x: np.ndarray, mask: np.ndarray | None = None) -> Int[np.ndarray, " n"]:
-    """The place of what the name of each row says; -1 where it says nothing."""
+    """The place of what the names of each row say; -1 where they say nothing."""
     names, types = [column.name for column in schema.columns or ()], schema.types or ()
-    i, column = names.index(rule.by), types[names.index(rule.column)]
-    says = np.full(len(types[i].values) + 1, -1)
-    for name, told in rule.pairs:
-        if name in types[i].values:
-            says[types[i].values.index(name)] = _place(column, told)
-    return says[_codes(x, i, types[i], mask)]
+    places = [names.index(name) for name in rule.columns]
+    says = np.append(each_told(rule, schema).ravel(), -1)
+    sizes = [len(types[i].values) for i in places]
+    return says[_joint([_codes(x, i, types[i], mask) for i in places], sizes)]
 
 
-def each_told(rule: Implied, schema: Schema) -> Int[np.ndarray, " names"]:
-    """The place of what each name says; -1 where it says nothing."""
+def each_told(rule: Implied, schema: Schema) -> Int[np.ndarray, "*names"]:
+    """The place of what each name says, or each two; -1 where they say nothing."""
     names, types = [column.name for column in schema.columns or ()], list(schema.types or ())
-    i = names.index(rule.by)
-    every = np.zeros((len(types[i].values), len(names)))
-    every[:, i] = np.arange(len(every))
-    return told_by(rule, schema, every)
+    levels, column = [types[names.index(name)].values for name in rule.columns], types[names.index(rule.column)]
+    says = np.full([len(own) for own in levels], -1)
+    for *words, told in rule.pairs:
+        if all(word in own for word, own in zip(words, levels)):
+            says[tuple(own.index(word) for word, own in zip(words, levels))] = _place(column, told)
+    return says
 
 
 def broken_in(
@@ -159,7 +229,7 @@ def broken_in(
     return wrong
 
 
-def numbers_in(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, int, int]]:
+def numbers_in(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:
     """The rules that say numbers, and the places of their columns."""
     return [found for found in placed(rules, schema) if not (schema.types or ())[found[2]].named]
 
@@ -171,14 +241,20 @@ def read(stored: Any) -> tuple[Implied, ...]:
 
 
 def _read(row: Any) -> Implied | None:
-    if not isinstance(row, list | tuple) or len(row) != 5:
+    if not isinstance(row, list | tuple) or len(row) not in (5, 6):
         return None
-    by, column, pairs, rows, broken = row
+    by, column, pairs, rows, broken, also = row if len(row) == 6 else (*row, "")
     texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
-    if not texts([by, column]) or by == column or not isinstance(pairs, list | tuple) or not pairs:
+    if (
+        not texts([by, column, also])
+        or column in (by, also)
+        or by == also
+        or not isinstance(pairs, list | tuple)
+        or not pairs
+    ):
         return None
-    if not all(texts(one) and len(one) == 2 for one in pairs[:MOST_NAMES]):
+    if not all(texts(one) and len(one) == (3 if also else 2) for one in pairs[:MOST_NAMES]):
         return None
     if not all(type(one) is int and one >= 0 for one in (rows, broken)):
         return None
-    return Implied(by, column, tuple((a, b) for a, b in pairs[:MOST_NAMES]), rows, broken)
+    return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also)

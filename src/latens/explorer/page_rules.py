@@ -25,8 +25,8 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
         return values.index(word) if word in values else -1
 
     said = [
-        {"by": i, "column": k, "says": implied.each_told(rule, schema).tolist(), "named": types[k].named}
-        for rule, i, k in implied.placed(implied.read(facts.get("implied")), schema)
+        {"by": by, "column": k, "says": implied.each_told(rule, schema).tolist(), "named": types[k].named}
+        for rule, by, k in implied.placed(implied.read(facts.get("implied")), schema)
         if known(rule)
     ]
     term = lambda one: [at(one[0]), one[1], one[2]]  # noqa: E731

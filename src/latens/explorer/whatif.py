@@ -215,11 +215,13 @@ def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     # Names that say another one than what is fixed are none of such rows, nor is what a fixed name does not say.
     columns, types = list(found.columns), trained.schema.types or ()
     fixed = np.isfinite(conditions.low) & (conditions.low == conditions.high)
-    for rule, i, k in implied.placed(implied.read(trained.facts.get("implied")), trained.schema):
-        told = implied.each_told(rule, trained.schema)
-        if fixed[k]:
-            columns[i] = _among(columns[i], (told < 0) | (told == conditions.low[k]))
-        if fixed[i] and types[k].named and (place := told[int(conditions.low[i])]) >= 0:
+    for rule, by, k in implied.placed(implied.read(trained.facts.get("implied")), trained.schema):
+        told, own = implied.each_told(rule, trained.schema), [int(conditions.low[i]) if fixed[i] else -1 for i in by]
+        for at, i in enumerate(by):
+            if fixed[k] and all(fixed[j] for j in by if j != i):
+                line = np.moveaxis(told, at, 0)[(slice(None), *(code for j, code in enumerate(own) if j != at))]
+                columns[i] = _among(columns[i], (line < 0) | (line == conditions.low[k]))
+        if min(own) >= 0 and types[k].named and (place := told[tuple(own)]) >= 0:
             columns[k] = _among(columns[k], np.arange(len(columns[k])) == place)
     return found._replace(columns=columns)
 

@@ -275,10 +275,11 @@ def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.
 def _against_names(p: np.ndarray, found: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
     """Lower the p-values of the odder of two cells that hardly any row has together, and expect what a name says."""
     x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
-    for rule, i, k in implied.placed(implied.read(trained.facts.get("implied")), data.schema):
+    for rule, by, k in implied.placed(implied.read(trained.facts.get("implied")), data.schema):
         wrong = np.flatnonzero(implied.broken_in([rule], data.schema, x, mask))
-        as_expected = np.round(found[0, wrong, i]) == x[wrong, i]
-        odder = np.where((p[wrong, i] < p[wrong, k]) & ~as_expected, i, k)
+        as_expected = np.round(found[0, wrong][:, by]) == x[wrong][:, by]
+        each = np.column_stack([p[wrong, k], np.where(as_expected, np.inf, p[wrong][:, by])])
+        odder = np.array([k, *by])[each.argmin(axis=1)]
         p[wrong, odder] = np.minimum(p[wrong, odder], 1.0 / (rule.rows + 2.0))
         own = wrong[odder == k]
         found[:, own, k] = implied.told_by(rule, data.schema, x[own], None if mask is None else mask[own])

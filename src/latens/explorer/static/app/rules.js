@@ -24,8 +24,12 @@ export function rulesOf(spec, grids) {
   const inside = (i, cell) => Number.isFinite(cell) && cell >= 0 && cell < grids[i].size;
   const kindOf = (cells, by, codes) => by.every((i, k) => cells[i] === codes[k]);
 
-  function ofNames({ by, column, says, named }, cells) {
-    const told = says[cells[by]] ?? -1;
+  // The place of what the names of one or two columns say, -1 where they say nothing or one is not known.
+  const toldBy = ({ by, says }, at) => by.reduce((own, i) => own?.[at(i)], says) ?? -1;
+
+  function ofNames(rule, cells) {
+    const { column, named } = rule;
+    const told = toldBy(rule, (i) => cells[i]);
     return named || told < 0 ? null : [column, told];
   }
 
@@ -111,9 +115,13 @@ export function rulesOf(spec, grids) {
       const [whole, rest] = [left, some].map((all) => all.reduce((a, b) => a + b, 0));
       if (rest > 0) left = some.map((share) => (share * whole) / rest);
     };
-    for (const { by, column, says, named } of spec.implied) {
-      if (by === place && !Number.isNaN(cells[column])) keep((k) => says[k] < 0 || says[k] === cells[column]);
-      const told = column === place && named ? (says[cells[by]] ?? -1) : -1;
+    for (const rule of spec.implied) {
+      const { by, column, named } = rule;
+      if (by.includes(place) && !Number.isNaN(cells[column])) {
+        const said = (k) => toldBy(rule, (i) => (i === place ? k : cells[i]));
+        keep((k) => said(k) < 0 || said(k) === cells[column]);
+      }
+      const told = column === place && named ? toldBy(rule, (i) => cells[i]) : -1;
       if (told >= 0) keep((k) => k === told);
     }
     return left;
