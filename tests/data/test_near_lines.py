@@ -168,6 +168,58 @@ def test_what_else_the_model_knows_of_a_row_stays_in_the_order_around_the_line()
     np.testing.assert_array_equal(few, twice)
 
 
+def test_rows_with_a_condition_lie_where_rows_of_their_kind_lie_without_it() -> None:
+    """A heavier half of the stones stays heavier where it is drawn alone; by its own order it would be as all are."""
+    data = latens.load_data(stones(3000), label="none")
+    facts, x = rules_of(data), _coarse(data)
+    (one,) = lines.read(facts["lines"])
+    free, _ = computed(facts, data.schema, x, rng=np.random.default_rng(0))
+    off = lines._off(one, data.schema, free)[1]
+    heavy = np.flatnonzero((off > 0) & (np.arange(len(off)) % 2 == 0))
+    asked = [
+        computed(facts, data.schema, x[heavy], rng=np.random.default_rng(1), usual=usual)[0] for usual in (x, None)
+    ]
+    alone = [lines._off(one, data.schema, rows)[1] for rows in asked]
+    assert alone[0].mean() == pytest.approx(off[heavy].mean(), abs=0.03)
+    assert abs(alone[1].mean()) < 0.1  # what it was before
+    assert (alone[0] > -0.1).all()
+    np.testing.assert_array_equal(*(np.delete(rows, _places(data, one), axis=1) for rows in asked))
+    # Rows that are all usual ones are as they are without any.
+    every, _ = computed(facts, data.schema, x, rng=np.random.default_rng(0), usual=x)
+    assert np.abs(lines._off(one, data.schema, every)[1] - off).max() < 0.5
+    assert np.abs(lines._off(one, data.schema, every)[1] - off).mean() < 0.02
+
+
+def _places(data: latens.data.Dataset, one: lines.Line) -> list[int]:
+    return [[column.name for column in data.schema.columns or ()].index(one.target)]
+
+
+def test_of_two_lines_the_narrower_one_fills_a_cell_and_its_interval_holds_the_filling() -> None:
+    """A height near a line of leaves, and a later one near that height, which says it back more closely."""
+    rng = np.random.default_rng(0)
+    leaves = rng.integers(8, 60, 2000)
+    early = (4.0 * leaves * np.exp(0.1 * rng.normal(size=2000))).round(1)
+    late = (1.7 * early * np.exp(0.03 * rng.normal(size=2000))).round(1)
+    data = latens.load_data(pd.DataFrame({"leaves": leaves, "early": early, "late": late}), label="none", typed=True)
+    facts, names = rules_of(data), ["leaves", "early", "late"]
+    near = lines.read(facts["lines"])
+    assert {(one.target, one.base) for one in near} == {("early", "late"), ("leaves", "early")}
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[:, 1] = True
+    made, _ = solved(facts, data.schema, np.where(hidden, 5.0, data.x), hidden)
+    low, high = lines.told(near, data.schema, np.where(hidden, 5.0, data.x), hidden, (0.05, 0.95))
+    assert ((low <= made) & (made <= high))[:, names.index("early")].all()
+    off = np.log(made[:, 1] + early.min() * 10) - np.log(np.asarray(data.x)[:, 1] + early.min() * 10)
+    assert np.abs(off).mean() < 0.04
+    held = ((low <= data.x) & (data.x <= high))[:, 1].mean()
+    assert held == pytest.approx(0.9, abs=0.03)
+    drawn = solved(facts, data.schema, np.where(hidden, 5.0, data.x), hidden, np.random.default_rng(0))[0]
+    assert ((low <= drawn) & (drawn <= high))[:, 1].mean() == pytest.approx(0.9, abs=0.03)
+    hidden[:, 2] = True  # then the leaves alone say it
+    wide = lines.told(near, data.schema, np.where(hidden, 5.0, data.x), hidden, (0.05, 0.95))[:, :, 1]
+    assert np.median(wide[1] - wide[0]) > 2.5 * np.median(high[:, 1] - low[:, 1])
+
+
 def test_what_is_asked_for_stays_and_the_other_number_moves() -> None:
     data = latens.load_data(stones(3000), label="none")
     facts, x = rules_of(data), _coarse(data)

@@ -37,6 +37,8 @@ BANDS, IN_BAND, QUANTILES = 3, 100, 33
 """Parts of the base with a law of their own of what is left, the rows that each one has, and the quantiles kept."""
 COVERED = 0.5
 """The probability of kinds of rows that have a line, of a row whose kind is not known, at the least."""
+BAND = (0.16, 0.84)
+"""The quantiles between which a line is as wide as it counts when another one says the same cell."""
 RANKED = 40
 """Rows of a kind whose order around the line says where they lie; of fewer chance says it."""
 
@@ -291,20 +293,42 @@ def drawn(
     return np.where(np.isfinite(made), own.occurring(np.nan_to_num(place)), np.nan)
 
 
-def _quantiles(
-    one: Line, schema: Schema, x: Float[np.ndarray, "n columns"], rows: Bool[np.ndarray, " n"], rng: np.random.Generator
-) -> Float[np.ndarray, " n"]:
-    """Where each row lies around its line among the others of its kind: what else the model knows of it stays."""
-    # The model has the line as coarsely as its bins: the order of its rows around the line says more than how far off.
+def _off(one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]) -> tuple[_Kinds, Float[np.ndarray, " n"]]:
+    """The kind of each row, and how far it lies from its line in widths of this."""
     kinds, base, target = _about(one, schema, x)
-    u, left = rng.random(len(x)), rows.copy()
     with np.errstate(all="ignore"):
-        off = np.nan_to_num((target - kinds.level - kinds.slope * base) / kinds.width)
+        return kinds, np.nan_to_num((target - kinds.level - kinds.slope * base) / kinds.width)
+
+
+def _quantiles(
+    one: Line,
+    schema: Schema,
+    x: Float[np.ndarray, "n columns"],
+    rows: Bool[np.ndarray, " n"],
+    rng: np.random.Generator,
+    usual: Float[np.ndarray, "m columns"] | None = None,
+) -> Float[np.ndarray, " n"]:
+    """Where each row lies around its line among usual rows of its kind: what else the model knows of it stays."""
+    # The model has the line as coarsely as its bins: the order of its rows around the line says more than how far off.
+    # usual: rows without conditions; under those all rows may lie on one side. None: the rows themselves.
+    kinds, off = _off(one, schema, x)
+    of, among = (kinds, off) if usual is None else _off(one, schema, usual)
+    own = rows.copy() if usual is None else np.ones(len(among), bool)
+    u, left = rng.random(len(x)), rows.copy()
     for kind in (*range(len(one.groups)), None):  # those of few rows all together
-        some = np.flatnonzero(left & ((kinds.group >= 0) if kind is None else (kinds.group == kind)))
-        if len(some) >= RANKED:
+        here, there = (
+            rest & ((each.group >= 0) if kind is None else (each.group == kind))
+            for rest, each in ((left, kinds), (own, of))
+        )
+        if there.sum() < RANKED:
+            continue
+        ranked, some = np.sort(among[there]), np.flatnonzero(here)
+        if usual is None:
             u[some[np.argsort(off[some], kind="stable")]] = (np.arange(len(some)) + 0.5) / len(some)
-            left[some] = False
+        else:  # among rows that are equally far off at random
+            low, high = (np.searchsorted(ranked, off[some], side) for side in ("left", "right"))
+            u[some] = (low + u[some] * (high - low + 1)) / (len(ranked) + 1)
+        left[here], own[there] = False, False
     return u
 
 
@@ -314,20 +338,25 @@ def moved(
     x: Float[np.ndarray, "n columns"],
     open_: Bool[np.ndarray, "n columns"],
     rng: np.random.Generator | None = None,
+    usual: Float[np.ndarray, "m columns"] | None = None,
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows whose open targets lie around their lines as in the data; where only the base is open, this moves."""
     # rng: None puts them on the line. First bases go to the targets that stay, and stay themselves then.
     names, made, left = [column.name for column in schema.columns or ()], np.array(x, np.float64), np.array(open_)
     every = [(one, names.index(one.target), names.index(one.base)) for one in placed(lines, schema)]
+    usual = None if usual is None else np.array(usual, np.float64)
     for one, k, j, back in [*((*line, True) for line in every[::-1]), *((*line, False) for line in every)]:
         at, rows = (j, left[:, j] & ~left[:, k]) if back else (k, left[:, k])
-        if not rows.any():
-            continue
-        made[:, j] = np.where(open_[:, j], np.round(made[:, j]), made[:, j])
-        u = 0.5 if rng is None else _quantiles(one, schema, made, rows, rng)
-        place = drawn(one, schema, made, u, back)
-        made[:, at] = np.where(rows & np.isfinite(place), place, made[:, at])
-        left[:, at] &= ~rows
+        if rows.any():
+            made[:, j] = np.where(open_[:, j], np.round(made[:, j]), made[:, j])
+            u = 0.5 if rng is None else _quantiles(one, schema, made, rows, rng, usual)
+            place = drawn(one, schema, made, u, back)
+            made[:, at] = np.where(rows & np.isfinite(place), place, made[:, at])
+            left[:, at] &= ~rows
+        if usual is not None and rng is not None and not back:  # they move as rows without conditions do
+            usual[:, j] = np.round(usual[:, j])
+            place = drawn(one, schema, usual, _quantiles(one, schema, usual, np.ones(len(usual), bool), rng))
+            usual[:, k] = np.where(np.isfinite(place), place, usual[:, k])
     return made
 
 
@@ -336,19 +365,26 @@ def told(
     schema: Schema,
     x: Float[np.ndarray, "n columns"],
     hidden: Bool[np.ndarray, "n columns"],
-    quantiles: Sequence[float],
+    quantiles: Sequence[float] = (),
+    rng: np.random.Generator | None = None,
 ) -> Float[np.ndarray, "q n columns"]:
-    """What hidden cells are at quantiles, where a line and known cells say it; NaN elsewhere."""
-    # All rows at once, of known kinds; `given_by` is of one row, whose kind may be hidden.
+    """What hidden cells are at quantiles, or at random, where a line and known cells say it; NaN elsewhere."""
+    # All rows at once, of known kinds; `given_by` is of one row, whose kind may be hidden. A cell that two lines say is
+    # where the narrower one has it.
     names, x = [column.name for column in schema.columns or ()], np.asarray(x, np.float64)
-    made = np.full((len(quantiles), *x.shape), np.nan)
+    made, wide = np.full((len(quantiles) or 1, *x.shape), np.nan), np.full(x.shape, np.inf)
     for one in placed(lines, schema):
         k, j, by = names.index(one.target), names.index(one.base), [names.index(name) for name in one.by]
         known = ~hidden[:, by].any(axis=1)
         for at, of, back in ((k, j, False), (j, k, True)):
-            rows = np.flatnonzero(known & hidden[:, at] & ~hidden[:, of] & np.isnan(made[0, :, at]))
-            cells = [drawn(one, schema, x[rows], q, back) for q in quantiles] if len(rows) else []
-            made[:, rows, at] = np.sort(cells, axis=0) if len(rows) else made[:, rows, at]
+            rows = known & hidden[:, at] & ~hidden[:, of]
+            if not rows.any():
+                continue
+            low, high = (drawn(one, schema, x, q, back) for q in BAND)
+            narrower = np.flatnonzero(rows & (np.abs(high - low) < wide[:, at]))
+            each = quantiles if rng is None else [_quantiles(one, schema, x, rows, rng)[narrower]]
+            cells = [drawn(one, schema, x[narrower], q, back) for q in each]
+            made[:, narrower, at], wide[narrower, at] = np.sort(cells, axis=0), np.abs(high - low)[narrower]
     return made
 
 

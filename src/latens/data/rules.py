@@ -78,16 +78,17 @@ def computed(
     asked: Callable[[str], bool] = lambda name: False,
     rng: np.random.Generator | None = None,
     bounded: Callable[[str], bool] = lambda name: False,
+    usual: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stored new rows whose columns that others give are computed; and which have one beyond its grid, that stays."""
-    # Rates first, as a total may be of their target; before them what they are upon. asked: columns that stay; bounded:
-    # those that a line leaves as they are.
+    # Rates first, as a total may be of their target; before them what they are upon. asked: columns that stay;
+    # bounded: those that a line leaves as they are; usual: rows without conditions, among which x is ranked.
     rated = [one for one in rates.read(facts.get("rates")) if not asked(one.target)]
     exact = equations.free_for(equations.read(facts.get("equations")), asked, {one.target for one in rated})
     x = np.array(x)
     if near := lines.read(facts.get("lines")):
         open_ = np.array([not (asked(column.name) or bounded(column.name)) for column in schema.columns or ()], bool)
-        x = lines.moved(near, schema, x, np.broadcast_to(open_, x.shape), rng).astype(x.dtype)
+        x = lines.moved(near, schema, x, np.broadcast_to(open_, x.shape), rng, usual).astype(x.dtype)
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x)
         x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
@@ -113,7 +114,9 @@ def solved(
     """Stored rows whose hidden cells keep equations, rates and lines; and where a cell follows from known ones."""
     x, sure = _solved(facts, schema, x, hidden)
     if near := lines.read(facts.get("lines")):
-        x, _ = _solved(facts, schema, lines.moved(near, schema, x, hidden & ~sure, rng), hidden)
+        (told,) = lines.told(near, schema, x, hidden & ~sure, (0.5,), rng)
+        x, open_ = np.where(np.isfinite(told), told, x), hidden & ~sure & np.isnan(told)
+        x, _ = _solved(facts, schema, lines.moved(near, schema, x, open_, rng), hidden)
     return x, sure
 
 

@@ -23,6 +23,8 @@ _COMPLETE = (
 )
 
 
+USUAL = 4000
+"""Rows without conditions, among which those with some are ranked around the lines of the data."""
 MOST_TIMES = 50
 """Draws of a row at the most, until its dates are in the order of the data."""
 
@@ -175,6 +177,7 @@ class Sample(Verb):
 
     def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
         """Rows of a mixed table under conditions."""
+        from latens.data.conditions import Conditions
         from latens.evaluation.samples.conditional import sample_given
         from latens.verbs._files import formula_note
 
@@ -200,16 +203,20 @@ class Sample(Verb):
         bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
         asked = {name for name, one in zip(names, bounded) if one}
         exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
+        usual = None
+        if facts.get("lines"):  # around a line a row lies as it would among rows without conditions
+            free = Conditions(np.full_like(conditions.low, -np.inf), np.full_like(conditions.high, np.inf))
+            usual = sample_given(at.trained.model, free, USUAL, key=jax.random.key(self.seed + 1)).x
         text += _computed(at.trained, exact)  # one number that is asked for is there, whatever the others are
 
         def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
             key = jax.random.fold_in(jax.random.key(self.seed), again)
             x = sample_given(at.trained.model, conditions, n, key=key).x if again else found.x
             rng = np.random.default_rng([self.seed, again])
-            made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__)
+            made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__, usual)
             beyond = ((made < conditions.low) | (made > conditions.high)).any(axis=1)
             if beyond.any():  # what is asked for is there: such a row is drawn anew, or breaks the rule at last
-                own, far = computed(facts, schema, x, asked.__contains__, rng)
+                own, far = computed(facts, schema, x, asked.__contains__, rng, usual=usual)
                 made, wrong = np.where(beyond[:, None], own, made), np.where(beyond, far, wrong) | beyond
             return {"x": made}, wrong | broken_in(facts, schema, made)
 
