@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
+from scipy.stats import norm
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import TRAIN, Dataset
@@ -17,8 +18,8 @@ MOST_NAMES, MOST_COLUMNS, MOST_ROWS = 50, 100, 5000
 """Names of a column that may say where another is empty, columns that are looked at for it, and rows."""
 PRIOR = 2.0
 """Rows with the share of the whole column that each part has beside its own."""
-ERRORS = 2.0
-"""By how many errors of the gain per row a column must say more than none."""
+BY_CHANCE = 0.02
+"""How probable it may be that one of all columns looked at says more than none by chance."""
 SALT = 0x6A95
 """Of the numbers that choose which cells are empty."""
 
@@ -51,9 +52,11 @@ def found_in(data: Dataset) -> tuple[Gaps, ...]:
     for j in [j for j in order if gone[:, j].any()]:
         share, part, best = float(gone[:, j].mean()), np.zeros(len(rows), np.int64), (0.0, -1)
         alone = _log_chance(part, gone[:, j], share)
-        for k in [k for k in near[: order.index(j)] if k in parts]:
+        others = [k for k in near[: order.index(j)] if k in parts]
+        errors = float(norm.isf(BY_CHANCE / max(len(others), 1)))  # of the gain per row
+        for k in others:
             gain = _log_chance(parts[k], gone[:, j], share) - alone
-            if gain.mean() > max(best[0], ERRORS * gain.std() / np.sqrt(len(rows))):
+            if gain.mean() > max(best[0], errors * gain.std() / np.sqrt(len(rows))):
                 best = (float(gain.mean()), k)
         k, cuts = best[1], starts.get(best[1], ())
         part = parts.get(k, part)

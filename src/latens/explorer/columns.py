@@ -68,7 +68,7 @@ def typed(one: ColumnType) -> dict[str, Any]:
     if one.named:
         return found | {"levels": list(one.values)}
     writing = {} if one.writing is None else {"writing": to_builtins(one.writing)}
-    return found | {"low": one.low, "step": one.step, "written": one.written, **writing}
+    return found | {"low": one.low, "step": one.step, "size": one.size, "written": one.written, **writing}
 
 
 def manifest_columns(
@@ -180,8 +180,10 @@ def _with_texts(names: np.ndarray, texts: list[str]) -> np.ndarray:
 
 
 def _cells(data: Dataset, positions: np.ndarray) -> np.ndarray:
-    """The rows (n, cells); where cells are missing, as float32 with NaN in their place."""
+    """The rows (n, cells), also beyond the numbers of training rows; NaN in float32 where cells are missing."""
     rows = data.x[positions].reshape(len(positions), -1)
+    if data.outside is not None:
+        rows = rows + data.outside[positions]
     if data.mask is None:
         return rows
     return np.where(data.mask[positions].reshape(rows.shape), rows, np.nan).astype(np.float32)

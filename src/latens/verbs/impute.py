@@ -23,6 +23,8 @@ _COPULA = "a Gaussian copula of a run's own rows beside the model, as much as hi
 _SURE = "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
 
 
+MOST_RULES = 3
+"""Columns of which it is said how they were computed."""
 MOST_TIMES = 20
 """Draws of a row's gaps at the most, until its dates are in the order of the data."""
 
@@ -153,11 +155,15 @@ class Impute(Verb):
         )
         if sure.any():
             value["computed"] = int(sure.sum())
-            most = (trained.schema.columns or ())[int(sure.sum(axis=0).argmax())].name
-            given = placed(trained.facts, trained.schema, names=True)
-            with_it = [one for one in given if most in (one.target, *getattr(one, "columns", ()))] or given
-            rule = next((one for one in with_it if one.target == most), with_it[-1])
-            plain.append(f"Computed {sure.sum():,} of them from other cells: {rule.target} is {rule.words}.")
+            counts, given = sure.sum(axis=0), placed(trained.facts, trained.schema, names=True)
+            words: dict[str, None] = {}  # of the columns with most such cells, each rule once
+            for j in np.argsort(-counts, kind="stable")[: min(MOST_RULES, np.count_nonzero(counts))].tolist():
+                name = (trained.schema.columns or ())[j].name
+                with_it = [one for one in given if name in (one.target, *getattr(one, "columns", ()))] or given
+                rule = next((one for one in with_it if one.target == name), with_it[-1])
+                words[f"{rule.target} is {rule.words}"] = None
+            more = "; and more" if np.count_nonzero(counts) > MOST_RULES else ""
+            plain.append(f"Computed {sure.sum():,} of them from other cells: {'; '.join(words)}{more}.")
         if blank.any():
             value["inapplicable"] = int(blank.sum())
             some = ", ".join(rule.words for rule in rules[:2]) + (" and more" if len(rules) > 2 else "")

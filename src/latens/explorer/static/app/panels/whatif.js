@@ -209,7 +209,9 @@ export function whatIfPanel(app) {
 
   // The row that is chosen, as a start of which cells are changed; or no row.
   async function start(row) {
-    base = row === null ? null : { row, cells: Array.from(await app.model.row(row)) };
+    // A number beyond those of the training rows counts as the outermost of these, as everywhere in the model.
+    const inside = (cell, i) => Math.max(Math.min(cell, (app.model.event.columns[i].size || Infinity) - 1), 0);
+    base = row === null ? null : { row, cells: Array.from(await app.model.row(row), inside) };
     answer = null;
     app.set({ given: [] });
     await show();
