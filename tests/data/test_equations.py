@@ -331,6 +331,23 @@ def test_explain_says_it_first(folder: Path, capsys: pytest.CaptureFixture[str])
     assert TOTAL not in capsys.readouterr().out
 
 
+def test_explain_tells_of_the_columns_that_are_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says which columns the model does not link with the target."""
+    ask = ["explain", str(folder / "run"), "--target", "quantity", "--json"]
+    assert main(ask) == 0
+    every = {one["column"]: one["nats"] for one in json.loads(capsys.readouterr().out)["columns"]}
+    assert main([*ask, "--by", "age", "--by", "total"]) == 0
+    some = {one["column"]: one["nats"] for one in json.loads(capsys.readouterr().out)["columns"]}
+    assert some == {name: every[name] for name in ("total", "age")}
+    assert main(ask[:-1]) == 0
+    told = capsys.readouterr().out
+    (line,) = (line for line in told.splitlines() if line.startswith("Not linked with quantity in the model: kind"))
+    assert line.endswith("; an effect too weak to be sure of may still be there.")
+    for name in ("quantity", "agee"):
+        assert main([*ask, "--by", name]) == 2
+    assert "'agee' is not a column of the model." in capsys.readouterr().err
+
+
 def test_fillings_are_computed_where_others_give_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = orders(900, wrong=2)
     holes = frame.copy()

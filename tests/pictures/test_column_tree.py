@@ -72,12 +72,12 @@ def test_the_outline_has_each_column_below_its_own() -> None:
     made = column_tree(names, parents, np.array([0.0, 0.5, 0.2, 0.9, 0.0]))
     assert made is not None
     ax, table = made
-    assert table["depends_on"].tolist() == ["", "a", "b", "a", ""]
+    assert table["said_by"].tolist() == ["", "a", "b", "a", ""]
     lines = {text.get_text(): text.get_position() for text in ax.texts if text.get_text() in names}
     assert sorted(lines, key=lambda name: lines[name][1]) == ["a", "d", "b", "c", "e"]  # the strongest first
     deep = [lines[name][0] for name in names]
     assert deep[0] == deep[4] < deep[1] == deep[3] < deep[2]
-    assert words_of(table).startswith("A tree of 5 columns; the strongest: d on a by 0.90 nats, b on a by 0.50 nats")
+    assert words_of(table).startswith("A tree of 5 columns; the strongest: d by a, 0.90 nats, b by a, 0.50 nats")
     bars = sorted(patch.get_width() for patch in ax.patches)
     assert np.array(bars) / bars[-1] == pytest.approx([0.2 / 0.9, 0.5 / 0.9, 1.0])
     assert column_tree(names, np.arange(5), np.zeros(5)) is None

@@ -7,9 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from msgspec.structs import replace
 
+import latens
+from latens.config import override
 from latens.data import Column, Dataset, Preparation, Schema
 from latens.data.columns import ColumnType
 from latens.distributions import StandardNormal
@@ -17,6 +20,8 @@ from latens.errors import ConfigError
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableInput
 from latens.models.heads.tree import BINS, TreeHead
+from latens.recipes import get_recipe
+from latens.recipes.building.closed_forms import says_nothing, tree_alone
 from latens.workflow.explain import Explained, effect, explain, groups_of, information, means_of, ranges_of
 from latens.workflow.trained import TrainedModel
 
@@ -74,6 +79,31 @@ def test_a_tree_is_told_exactly() -> None:
     assert found["size"][0] == pytest.approx(exact(one, 1, 2), abs=1e-5)
     assert found["kind"][0] == pytest.approx(0.0, abs=1e-5)
     assert exact(one, 1, 2) > 0.02
+
+
+def test_a_tree_whose_latents_say_nothing_is_exact_by_one_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    side = rng.integers(0, 2, 400)
+    frame = pd.DataFrame(
+        {"side": np.array(["l", "r"])[side], "size": side + rng.integers(0, 3, 400), "age": rng.integers(20, 90, 400)}
+    )
+    data = latens.load_data(frame, label="none")
+    config = override(get_recipe("default").config, {"training.steps": 1})
+    first = latens.train(latens.prepare(config, data))[0]
+    tree = TrainedModel(tree_alone(first.model), first.schema, first.preparation)
+    assert says_nothing(tree.model)
+    looked: list[int] = []
+    monkeypatch.setattr("latens.workflow.explain.reached", lambda at, *_: looked.append(at))
+    once = nats(explain(tree, "size"))
+    assert len(looked) == 1
+    monkeypatch.setattr("latens.workflow.explain.says_nothing", lambda model: False)
+    often = nats(explain(tree, "size"))
+    assert len(looked) == 1 + 8
+    assert {name: value for name, (value, _) in once.items()} == pytest.approx(
+        {name: value for name, (value, _) in often.items()}, abs=1e-6
+    )
+    assert once["side"][0] > 0.1
+    assert {error for _, error in once.values()} == {0.0}
 
 
 @pytest.mark.parametrize("target", [0, 1, 2])

@@ -1,4 +1,4 @@
-"""The tree of columns: which column depends on which, and by how much."""
+"""The tree of columns: which column says most of which, and how much."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def column_tree(
     by: str | None = None,
     theme: ThemeName = "light",
 ) -> Made | None:
-    """Draw which column each column depends on, as an outline, with what that says of it as a bar."""
+    """Draw which column says most of each column, as an outline, with how much that is as a bar."""
     # parents: the column that each depends on; a root is its own. nats: what that column says of it; 0 for roots. by:
     # the column whose names have a tree each, with the same lines; None for none. returns: None where no column
     # depends on another, or where there are too many.
@@ -64,4 +64,4 @@ def column_tree(
     ax.set_xlim(-0.1, left + BAR + 0.1)
     ax.set_ylim(len(lines) - 0.4, -0.6)
     told = [names[parent] if parent != i else "" for i, parent in enumerate(parents.tolist())]
-    return ax, {"column": np.array(names, object), "depends_on": np.array(told, object), "nats": np.asarray(nats)}
+    return ax, {"column": np.array(names, object), "said_by": np.array(told, object), "nats": np.asarray(nats)}

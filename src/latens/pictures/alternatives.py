@@ -182,10 +182,10 @@ def associations(table: Mapping[str, np.ndarray]) -> str:
 
 
 def column_tree(table: Mapping[str, np.ndarray]) -> str:
-    """Which column each depends on, the strongest first."""
+    """Which column says most of each, the strongest first."""
     nats = np.asarray(table["nats"], float)
-    order = [i for i in np.argsort(-nats, kind="stable") if table["depends_on"][i]][:12]
-    parts = [f"{table['column'][i]} on {table['depends_on'][i]} by {number(nats[i])} nats" for i in order]
+    order = [i for i in np.argsort(-nats, kind="stable") if table["said_by"][i]][:12]
+    parts = [f"{table['column'][i]} by {table['said_by'][i]}, {number(nats[i])} nats" for i in order]
     return f"A tree of {len(nats)} columns; the strongest: {', '.join(parts)}."
 
 

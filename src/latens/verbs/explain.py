@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from latens.errors import LatensError
+from latens.errors import LatensError, UsageError, nearest
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg
 
@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from latens.data import Dataset
 
 _TARGET = "the column to explain"
+_BY = "tell of this column alone, as one that may be a cause; may be given again"
 TOLD, LEAST, MISSED = 3, 0.005, 2
 """Columns told in words, and the share of what there is to say from which on they are; those that go with it in
 the rows far more than in the model."""
+UNLINKED, SHOWN = 5e-5, 6
+"""Nats below which a column counts as one that the model does not link with the target; such columns named."""
 
 
 def _rows(at: At) -> "Dataset | None":
@@ -33,11 +36,21 @@ class Explain(Verb):
     takes_out: ClassVar = ("FILE", "also write the numbers (.csv, .parquet) or a picture of them (.png, .svg)")
     prints: ClassVar = True
     target: Annotated[str, arg(_TARGET, metavar="COLUMN")]
+    by: Annotated[list[str] | None, arg(_BY, metavar="COLUMN", many=True)] = None
     seed: Seed = 0
     theme: Theme = "light"
 
     def place(self, at: At) -> Path | None:
         return self.checked_out(at.asked) if at.asked else None
+
+    def _asked(self, at: At) -> list[str]:
+        """The columns that are told of."""
+        every = [column.name for column in at.trained.schema.columns or () if column.name != self.target]
+        for name in self.by or ():
+            if name not in every:
+                what = "is the target itself" if name == self.target else "is not a column of the model"
+                raise UsageError(f"{name!r} {what}.", where="--by", fix=nearest(name, every))
+        return list(self.by or every)
 
     def __call__(self, at: At) -> Work:
         from latens.data import lines
@@ -48,7 +61,9 @@ class Explain(Verb):
         target_of(at.trained, self.target)
         out = str(at.out) if at.writes else None
         yield Would(f"compute what each column says about {self.target}; nothing was written", {"out": out})
+        asked = self._asked(at)
         found = explain(at.trained, self.target, seed=self.seed, rows=_rows(at))
+        found = found._replace(columns=[(name, one) for name, one in found.columns if name in asked])
         names = [name for name, _ in found.columns]
         nats, errors = (
             np.array([getattr(one, what) for _, one in found.columns]) for what in ("value", "standard_error")
@@ -57,13 +72,22 @@ class Explain(Verb):
         rows += [(n, f"{v:.4f}", f"± {e:.4f}", f"{v / found.entropy:.1%}") for n, v, e in zip(names, nats, errors)]
         text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
-        most = names[: sum(1 for v, e in zip(nats[:TOLD], errors) if v > 2.0 * e and v > LEAST * found.entropy)]
+        sure = [n for n, v, e in zip(names, nats, errors) if v > max(2.0 * e, UNLINKED)]
+        if not self.by:
+            sure = [n for n in sure[:TOLD] if nats[names.index(n)] > LEAST * found.entropy]
+        most = sure
         plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
         plain = [one for one in plain if f"(in the rows {ONLY}" not in one] or plain[
             :1
         ]  # what rows hardly bear out says little
         plain += [f"In the rows far more than in the model: {one}." for one in found.missed[:MISSED]]
-        plain = plain or [f"No column says anything about {self.target}."]
+        none = [name for name, v, e in zip(names, nats, errors) if v <= max(2.0 * e, UNLINKED)]
+        if len(none) == len(names) and not plain:
+            plain = [f"No column says anything about {self.target}."]
+        elif none:
+            some = ", ".join(none[:SHOWN]) + (f" and {len(none) - SHOWN} more" if len(none) > SHOWN else "")
+            weak = "an effect too weak to be sure of may still be there"
+            plain.append(f"Not linked with {self.target} in the model: {some}; {weak}.")
         given = [one for one in placed(at.trained.facts, at.trained.schema) if one.target == self.target]
         plain = [
             f"{one.target} is {one.words}, in {one.rows - one.broken:,} of {one.rows:,} rows." for one in given

@@ -156,14 +156,14 @@ class Impute(Verb):
         if sure.any():
             value["computed"] = int(sure.sum())
             counts, given = sure.sum(axis=0), placed(trained.facts, trained.schema, names=True)
-            words: dict[str, None] = {}  # of the columns with most such cells, each rule once
+            by: dict[str, None] = {}  # of the columns with most such cells, each rule once
             for j in np.argsort(-counts, kind="stable")[: min(MOST_RULES, np.count_nonzero(counts))].tolist():
-                name = (trained.schema.columns or ())[j].name
+                name = list(trained.schema.columns or ())[j].name
                 with_it = [one for one in given if name in (one.target, *getattr(one, "columns", ()))] or given
                 rule = next((one for one in with_it if one.target == name), with_it[-1])
-                words[f"{rule.target} is {rule.words}"] = None
+                by[f"{rule.target} is {rule.words}"] = None
             more = "; and more" if np.count_nonzero(counts) > MOST_RULES else ""
-            plain.append(f"Computed {sure.sum():,} of them from other cells: {'; '.join(words)}{more}.")
+            plain.append(f"Computed {sure.sum():,} of them from other cells: {'; '.join(by)}{more}.")
         if blank.any():
             value["inapplicable"] = int(blank.sum())
             some = ", ".join(rule.words for rule in rules[:2]) + (" and more" if len(rules) > 2 else "")

@@ -39,23 +39,23 @@ class Judge(Request):
         out = str(at.out) if at.writes else None
         yield Would(f"judge {self.fake} by {self.real}; nothing was written", {"out": out})
         from latens.report.judged import judgement_page
-        from latens.workflow.judge import LEAST, judged, tables_of
+        from latens.workflow.judge import LEAST_NEW, judged, tables_of
 
         held, row_id, unread = None, None, ()
         if self.test and Path(self.test, "run.json").is_file():
             held, row_id, unread = held_by(self.test, self.real)
         row_id, test = row_id if self.id is None else self.id, self.test
-        if held is not None and len(held[1]) < LEAST:
-            few = f"{test} held out {len(held[1])} rows, fewer than the {LEAST} that attacks and utility need"
+        if held is not None and len(held[1]) < LEAST_NEW:
+            few = f"{test} held out {len(held[1])} rows, fewer than the {LEAST_NEW} that attacks and utility need"
             if self.target is not None:
-                fix = f"Give {LEAST} or more new real rows: --test REAL2."
+                fix = f"Give {LEAST_NEW} or more new real rows: --test REAL2."
                 raise UsageError(f"{few}.", where=f"--target {self.target}", fix=fix)
             at.warn(f"{few}: judged without them")
             held, test = None, None
         tables, left_out = tables_of(self.real, self.fake, test, held, row_id, unread)
         found = judged(tables, left_out, target=self.target, seed=self.seed) | ({"row_id": row_id} if row_id else {})
         plain, page, note = (
-            _plain(found, more=f"FILE of {LEAST} or more new real rows" if self.test else USUAL),
+            _plain(found, more=f"FILE of {LEAST_NEW} or more new real rows" if self.test else USUAL),
             None,
             "",
         )

@@ -16,6 +16,7 @@ from latens.errors import ConfigError, nearest
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.conditional import shares_given
 from latens.io.waiting import doing, reached
+from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.cells import typed_columns
 from latens.workflow.trained import TrainedModel
 
@@ -58,10 +59,12 @@ def explain(
     tables: list[list[np.ndarray]] = []
     doing(f"what each column says about {target}")
     groups = np.searchsorted(types[at].firsts, first)
-    for repeat in range(REPEATS):
+    # A tree whose latents say nothing is exact by one draw of z.
+    repeats, effective = (1, 1.0) if says_nothing(trained.model) else (REPEATS, effective)
+    for repeat in range(repeats):
         of = partial(_shares, trained, types, at, effective)
         mass = np.add.reduceat(of((-np.inf, np.inf), (seed, repeat, 0))[at], groups)
-        reached(repeat, REPEATS, "repeats")
+        reached(repeat, repeats, "repeats")
         given = [of(ends, (seed, repeat, 1 + g)) for g, ends in enumerate(zip(first.tolist(), last.tolist()))]
         tables.append([mass[:, None] * np.array([one[j] for one in given]) for j in range(len(types))])
     told = [(names[j], _over([one[j] for one in tables])) for j in range(len(types)) if j != at]
@@ -233,6 +236,8 @@ def _over(tables: list[np.ndarray]) -> Estimate:
     """The information of the mean of tables, with the jackknife's error and without its bias."""
     n = len(tables)
     whole = information(np.mean(tables, axis=0))
+    if n == 1:
+        return Estimate(whole, 0.0, 1, 1, protocol="mutual information under the model, exact")
     without = np.array([information(np.mean(tables[:i] + tables[i + 1 :], axis=0)) for i in range(n)])
     value = n * whole - (n - 1) * without.mean()
     error = float(np.sqrt((n - 1) * np.var(without)))

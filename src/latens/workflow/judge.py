@@ -42,8 +42,8 @@ BROKEN = 0.05
 """How many more synthetic rows than real ones must break an equation to be told first."""
 BEYOND = 0.03
 """Share of rows with a number beyond what the real rows of its name have from which on they are told first."""
-LEAST = 50
-"""Rows of a table below which nothing is judged."""
+LEAST, LEAST_NEW = 50, 30
+"""Rows of a table below which nothing is judged; and of real rows that made nothing."""
 
 
 def judge(
@@ -83,9 +83,10 @@ def tables_of(
         read |= {role: (names, x[places], texts) for role, places in zip(("REAL", "--test"), held)}
     tables, left_out = alike(read)
     for table in tables:
-        if len(table.x) < LEAST:
+        new = table.name == "--test"
+        if len(table.x) < (least := LEAST_NEW if new else LEAST):
             what = f"has {len(table.x)} rows; too few to judge anything by."
-            fix = f"Give at least {LEAST}{', or leave out --test' if table.name == '--test' else ''}."
+            fix = f"Give at least {least}{', or leave out --test' if new else ''}."
             raise DataError(what, where=table.name, fix=fix)
     return tables, left_out
 
