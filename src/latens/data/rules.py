@@ -120,6 +120,19 @@ def solved(
     return x, sure
 
 
+def filled(
+    facts: Mapping[str, Any],
+    schema: Schema,
+    made: np.ndarray,
+    x: np.ndarray,
+    hidden: np.ndarray,
+    draw: int | None = None,
+) -> np.ndarray:
+    """Stored rows with fillings in their hidden cells that keep the rules; draw: the number of a draw, None of none."""
+    rng = None if draw is None else np.random.default_rng(draw)
+    return solved(facts, schema, np.where(hidden, made, x), hidden, rng)[0]
+
+
 def _solved(
     facts: Mapping[str, Any], schema: Schema, x: np.ndarray, hidden: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
-from latens.data import Dataset
+from latens.data import Dataset, rules
 from latens.data.bootstrap import bootstrap
 from latens.data.formats.tables import is_frame
 from latens.data.mixed import in_units
@@ -152,7 +152,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         data, shares = self._shares(X, unknown)
         X = X if data.kept is None else _safe_indexing(X, data.kept)
         filled = np.stack([point(of, one) for of, one in zip(shares, data.schema.types or ())], axis=1)
-        return self._with(X, data, filled)
+        return self._with(X, data, self._ruled(data, filled))
 
     def draws(self, X: Any, n: int = 20) -> list[Any]:
         r"""Complete the rows several times at random, each by one draw of $p(x_{mis} \mid x_{obs})$ for every row.
@@ -176,7 +176,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
                 drawn |= {k: found.draws[:, place] for place, k in enumerate(own)}
         mine = np.stack([drawn[k] for k in range(n)], axis=1) if drawn else None
         every = pooled_draws(self.pool_, mine, data, n, self.seed_)
-        return [self._with(X, data, every[:, k]) for k in range(n)]
+        return [self._with(X, data, self._ruled(data, every[:, k], k)) for k in range(n)]
 
     def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
         """Give the central interval of every missing number or date.
@@ -216,6 +216,11 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         ]  # fmt: skip
         mine = [np.mean(of, axis=0) for of in zip(*found)] if found else None
         return data, pooled_shares(self.pool_, mine, data, self.seed_)
+
+    def _ruled(self, data: Dataset, filled: np.ndarray, draw: int | None = None) -> np.ndarray:
+        """Fillings that keep the rules of the data that `fit` saw."""
+        facts = self.models_[0].facts if self.models_ else {}
+        return rules.filled(facts, self.schema_, filled, data.x, hidden_cells(data), draw)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether a fit has come to its end."""

@@ -11,13 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.config import VAEConfig
+from latens.data import rules
 from latens.data.arrays import as_dataset
 from latens.data.formats.anndata import is_annotated
 from latens.data.formats.tables import is_frame
 from latens.data.text_rows import refuse_gaps
 from latens.estimators.autoencoder import Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
-from latens.estimators.columns import with_filled, with_numbers
+from latens.estimators.columns import as_fitted, hidden_cells, with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
 from latens.estimators.looks import Looks
 from latens.estimators.named import as_rows, conditioned, known_apart, put_back, with_filled_steps
@@ -29,6 +30,7 @@ from latens.io.process import check_count, check_process
 from latens.recipes import RECIPES
 from latens.typing import Key, checked_later
 from latens.workflow.cells import point
+from latens.workflow.new_rows import again_of, new_table, not_applicable
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
@@ -182,6 +184,10 @@ class VAE(Looks):
     ) -> Any:
         """Sample rows from the model: z from the prior, then x from p(x | z).
 
+        Rows of a frame with columns of several kinds keep the rules of its data: what other columns give is computed,
+        a row that breaks a rule is drawn anew, and cells that apply to no such row are missing. `prior_predictive` is
+        the model alone.
+
         Args:
             n_samples: Number of rows, from 1.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
@@ -197,7 +203,26 @@ class VAE(Looks):
             UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
         n_samples = check_count(n_samples, "n_samples")
-        return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
+        check_is_fitted(self)
+        if (types := self.model_.schema.types) is None:
+            return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
+        n_samples = check_count(n_samples, "n_samples", cells=len(types))
+        facts, schema, cond = self.model_.facts, self.model_.schema, codes_of(self.model_, label, n_samples)
+        key, cond = self._sampling_key(random_state), self.model_.condition(cond)
+
+        def draw(again: int) -> dict[str, np.ndarray]:
+            z_key, x_key = jax.random.split(again_of(key, again))
+            z = evaluation.sample_prior(self.model_.model, n_samples, key=z_key, cond=cond, temperature=temperature)
+            drawn = evaluation.decode(self.model_.model, z, key=x_key, mean=False, cond=cond)
+            return {"x": evaluation.finite(self.model_.data_units(drawn, mean=False), "rows of the model")}
+
+        seed = int(jax.random.bits(jax.random.fold_in(key, 1)))
+        x = new_table(facts, schema, draw, seed, exact=temperature == 0.0).arrays["x"].reshape(n_samples, -1)
+        made = as_fitted(x, schema, getattr(self, "_dtypes", {}))
+        for column, blank in zip(schema.columns or (), not_applicable(facts, schema, x).T):
+            if blank.any():
+                made[column.name] = made[column.name].mask(blank)
+        return made
 
     def warm_up(self, n_rows: int | None = None, *, label: Any = None) -> "VAE":
         """Compile what requests need, so that no request waits for the compiler.
@@ -325,12 +350,14 @@ class VAE(Looks):
             data = self._mixed(X, False, self.model_.schema, unknown)
             assert data is not None
             X, whole = (each if data.kept is None else _safe_indexing(each, data.kept) for each in (X, whole))
+            hidden, facts, schema = hidden_cells(data), self.model_.facts, self.model_.schema
             if n_draws:
                 drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples).draws
-                return [put_back(whole, with_filled(X, data, drawn[:, k])) for k in range(n_draws)]
+                made = [rules.filled(facts, schema, drawn[:, k], data.x, hidden, k) for k in range(n_draws)]
+                return [put_back(whole, with_filled(X, data, each)) for each in made]
             shares, _ = conditionals(rows, types, num_samples=num_samples)
             middle = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
-            return put_back(whole, with_filled(X, data, middle))
+            return put_back(whole, with_filled(X, data, rules.filled(facts, schema, middle, data.x, hidden)))
         given = np.asarray(with_nan(X))
         numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
         found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)

@@ -8,8 +8,9 @@ from latens.verbs._lazy import evaluation, jax, np
 from latens.verbs.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
+    from latens.workflow.new_rows import Kept
     from latens.workflow.trained import TrainedModel
 
 _COUNT = "how many (default 16; with --complete one for each row of FILE)"
@@ -21,12 +22,6 @@ _COMPLETE = (
     "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn; of a model of text "
     "how every row begins"
 )
-
-
-USUAL = 4000
-"""Rows without conditions, among which those with some are ranked around the lines of the data."""
-MOST_TIMES = 50
-"""Draws of a row at the most, until its dates are in the order of the data."""
 
 
 class Sample(Verb):
@@ -137,12 +132,12 @@ class Sample(Verb):
         """The columns of a mixed table; in a .csv or .parquet file empty where one does not apply, or by --gaps."""
         from latens.data import gaps
         from latens.data.blanks import empty_cells
-        from latens.data.inapplicable import cells_of, read
         from latens.data.mixed import as_columns
+        from latens.workflow.new_rows import not_applicable
 
         schema, csv = at.trained.schema, at.writes and at.out.suffix.lower() == ".csv"
         arrays = as_columns(x, schema)
-        blank = cells_of(read(at.trained.facts.get("inapplicable")), schema, x)
+        blank = not_applicable(at.trained.facts, schema, x)
         if self.gaps == "data":
             blank |= empty_cells(x, schema.types or ())
             blank |= gaps.drawn(gaps.read(at.trained.facts.get("gaps")), schema, x, self.seed)
@@ -177,11 +172,11 @@ class Sample(Verb):
 
     def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
         """Rows of a mixed table under conditions."""
-        from latens.data.conditions import Conditions
-        from latens.evaluation.samples.conditional import sample_given
         from latens.verbs._files import formula_note
+        from latens.workflow.new_rows import table_given
 
-        found = sample_given(at.trained.model, conditions, n, key=jax.random.key(self.seed))
+        facts, schema, key = at.trained.facts, at.trained.schema, jax.random.key(self.seed)
+        made, found = table_given(at.trained.model, facts, schema, conditions, n, self.seed, key=key)
         share = float(np.exp(found.log_probability))
         text = f"{n} samples where {' and '.join(self.where or [])}"
         text += f" given {at.trained.told}" if at.trained.told else ""
@@ -196,31 +191,10 @@ class Sample(Verb):
             text += f"\n{few}, and are less varied than they should be"
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
-        from latens.data.rules import broken_in, computed
-
-        facts, schema = at.trained.facts, at.trained.schema
         names = [column.name for column in schema.columns or ()]
-        bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
-        asked = {name for name, one in zip(names, bounded) if one}
         exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
-        usual = None
-        if facts.get("lines"):  # around a line a row lies as it would among rows without conditions
-            free = Conditions(np.full_like(conditions.low, -np.inf), np.full_like(conditions.high, np.inf))
-            usual = sample_given(at.trained.model, free, USUAL, key=jax.random.key(self.seed + 1)).x
         text += _computed(at.trained, exact)  # one number that is asked for is there, whatever the others are
-
-        def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
-            key = jax.random.fold_in(jax.random.key(self.seed), again)
-            x = sample_given(at.trained.model, conditions, n, key=key).x if again else found.x
-            rng = np.random.default_rng([self.seed, again])
-            made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__, usual)
-            beyond = ((made < conditions.low) | (made > conditions.high)).any(axis=1)
-            if beyond.any():  # what is asked for is there: such a row is drawn anew, or breaks the rule at last
-                own, far = computed(facts, schema, x, asked.__contains__, rng, usual=usual)
-                made, wrong = np.where(beyond[:, None], own, made), np.where(beyond, far, wrong) | beyond
-            return {"x": made}, wrong | broken_in(facts, schema, made)
-
-        made, redrawn = self._kept(at, drawn)
+        made, redrawn = self._warned(at, made)
         if redrawn:
             value["redrawn"] = redrawn
             text += f"\n{redrawn} of them drawn anew, as they broke a rule that the data keep"
@@ -303,45 +277,19 @@ class Sample(Verb):
 
     def _in_order(self, at: At, n: int, codes: "np.ndarray | None") -> "tuple[dict[str, np.ndarray], int]":
         """New rows that keep the rules of the data, and how many were drawn anew for that."""
-        # Each row is drawn until its dates are in order and on days that the data have, its names go together, and
-        # what others give lies on its grid.
-        from latens.data import weekdays
-        from latens.data.rules import broken_in, computed
+        from latens.workflow.new_rows import new_table
 
-        schema, facts, mixed = at.trained.schema, at.trained.facts, at.trained.schema.kind == "mixed"
-        given, exact = mixed and bool(_computed(at.trained)), self._means(at) or self.temperature == 0.0
+        exact = self._means(at) or self.temperature == 0.0
+        draw = lambda again: self._drawn(at, n, codes, again)  # noqa: E731
+        return self._warned(at, new_table(at.trained.facts, at.trained.schema, draw, self.seed, exact=exact))
 
-        def drawn(again: int) -> "tuple[dict[str, np.ndarray], np.ndarray]":
-            arrays, wrong = self._drawn(at, n, codes, again), np.zeros(n, bool)
-            if given:
-                rng = None if exact else np.random.default_rng([self.seed, again])
-                arrays["x"], wrong = computed(facts, schema, arrays["x"], rng=rng)
-            return arrays, wrong | broken_in(facts, schema, arrays["x"]) if mixed else wrong
+    def _warned(self, at: At, found: "Kept") -> "tuple[dict[str, np.ndarray], int]":
+        """Rows and how many were drawn anew; a warning of those that break a rule all the same."""
+        from latens.workflow.new_rows import MOST_TIMES
 
-        arrays, redrawn = self._kept(at, drawn)
-        if often := weekdays.read_shares(facts.get("weekday_shares")) if mixed else ():
-            moved = weekdays.spread(often, schema, arrays["x"], np.random.default_rng(self.seed))
-            worse = broken_in(facts, schema, moved) & ~broken_in(facts, schema, arrays["x"])
-            arrays["x"] = np.where(worse[:, None], arrays["x"], moved).astype(arrays["x"].dtype)
-        return arrays, redrawn
-
-    def _kept(
-        self, at: At, drawn: "Callable[[int], tuple[dict[str, np.ndarray], np.ndarray]]"
-    ) -> "tuple[dict[str, np.ndarray], int]":
-        """Rows of draws that break no rule, and how many were drawn anew for that; a warning of those that are left."""
-        (arrays, wrong), redrawn = drawn(0), 0
-        for again in range(1, MOST_TIMES + 1):
-            if not wrong.any():
-                break
-            redrawn = redrawn or int(wrong.sum())
-            others, bad = drawn(again)
-            taken = wrong & ~bad
-            arrays = {name: np.where(taken.reshape(-1, *[1] * (values.ndim - 1)), others[name], values)
-                      for name, values in arrays.items()}  # fmt: skip
-            wrong &= ~taken
-        if wrong.any():
-            at.warn(f"{wrong.sum()} rows break a rule that the data keep, also after {MOST_TIMES} draws")
-        return arrays, redrawn
+        if found.left:
+            at.warn(f"{found.left} rows break a rule that the data keep, also after {MOST_TIMES} draws")
+        return found.arrays, found.redrawn
 
     def _drawn(self, at: At, n: int, codes: "np.ndarray | None", again: int = 0) -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""

@@ -21,7 +21,6 @@ from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, 
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
 from latens.evaluation.latents.encode import new_rows
-from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
@@ -43,6 +42,7 @@ from latens.workflow.inputs import (
     seed_key,
 )
 from latens.workflow.methods import Methods
+from latens.workflow.new_rows import again_of, new_table, table_given
 
 FORMAT = 1
 
@@ -298,7 +298,9 @@ class TrainedModel(Conditioned, Methods):
         given: Mapping[str, Any] | None = None,
         temperature: float = 1.0,
     ) -> np.ndarray:
-        """New rows: z from the prior, then x from p(x | z).
+        """New rows: z from the prior, then x from p(x | z); rows of a table keep the rules of its data.
+
+        What other columns give, as a total of quantity and price, is computed; a row that breaks a rule is drawn anew.
 
         Args:
             n: How many.
@@ -328,12 +330,13 @@ class TrainedModel(Conditioned, Methods):
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
-            conditions = conditions_of(given, self.schema)
-            return sample_given(self.model, conditions, n, key=seed_key(seed)).x
-        codes = self.in_turn(n) if label is None else label
+            conditions, rules = conditions_of(given, self.schema), (self.facts, self.schema)
+            return table_given(self.model, *rules, conditions, n, seed, key=seed_key(seed))[0].arrays["x"]
+        codes, key = self.in_turn(n) if label is None else label, seed_key(seed)
         cond = conditions_of_rows(codes, self.preparation.classes, len(self.classes), n)
-        values, _ = new_rows(self.model, n, mean=False, cond=cond, temperature=temperature, key=seed_key(seed))
-        return self._rows(values, mean=False)
+        of = {"mean": False, "cond": cond, "temperature": temperature}
+        draw = lambda again: {"x": self._rows(new_rows(self.model, n, key=again_of(key, again), **of)[0], mean=False)}  # noqa: E731
+        return new_table(self.facts, self.schema, draw, seed, exact=temperature == 0.0).arrays["x"]
 
     @checked_later
     def reconstruct(

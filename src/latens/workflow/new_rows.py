@@ -1,0 +1,120 @@
+"""New rows of a table that keep the rules of its data."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool
+
+from latens.data import inapplicable, weekdays
+from latens.data.conditions import Conditions
+from latens.data.rules import broken_in, computed, placed
+from latens.data.schema import Schema
+from latens.evaluation.samples.conditional import ConditionalSamples, sample_given
+from latens.typing import Key
+
+USUAL = 4000
+"""Rows without conditions, among which those with some are ranked around the lines of the data."""
+MOST_TIMES = 50
+"""Draws of a row at the most, until it breaks no rule."""
+
+
+class Kept(NamedTuple):
+    """New rows, and what became of those that broke a rule."""
+
+    arrays: dict[str, np.ndarray]  # x, and what the rows were made from
+    redrawn: int  # rows that were drawn anew
+    left: int  # rows that break a rule after all
+
+
+def kept(drawn: Callable[[int], tuple[dict[str, np.ndarray], np.ndarray]]) -> Kept:
+    """Rows that break no rule: each is drawn until its dates are in order, its names go together, and so on."""
+    # drawn: by how many draws there were, the rows and which of them break a rule.
+    (arrays, wrong), redrawn = drawn(0), 0
+    for again in range(1, MOST_TIMES + 1):
+        if not wrong.any():
+            break
+        redrawn = redrawn or int(wrong.sum())
+        others, bad = drawn(again)
+        taken = wrong & ~bad
+        arrays = {
+            name: np.where(taken.reshape(-1, *[1] * (values.ndim - 1)), others[name], values)
+            for name, values in arrays.items()
+        }
+        wrong &= ~taken
+    return Kept(arrays, redrawn, int(wrong.sum()))
+
+
+def new_table(
+    facts: Mapping[str, Any],
+    schema: Schema,
+    draw: Callable[[int], dict[str, np.ndarray]],
+    seed: int,
+    *,
+    exact: bool = False,
+) -> Kept:
+    """New rows of a table, as a model draws them but for what its rules say; rows of anything else as they are."""
+    # draw: the rows of a model, by how many draws there were; exact: means, which lie on their lines.
+    if schema.kind != "mixed":
+        return Kept(draw(0), 0, 0)
+    given = bool(placed(facts, schema) or facts.get("lines"))
+
+    def drawn(again: int) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, " n"]]:
+        arrays = draw(again)
+        wrong = np.zeros(len(arrays["x"]), bool)
+        if given:
+            rng = None if exact else np.random.default_rng([seed, again])
+            arrays["x"], wrong = computed(facts, schema, arrays["x"], rng=rng)
+        return arrays, wrong | broken_in(facts, schema, arrays["x"])
+
+    found = kept(drawn)
+    if often := weekdays.read_shares(facts.get("weekday_shares")):
+        x = found.arrays["x"]
+        moved = weekdays.spread(often, schema, x, np.random.default_rng(seed))
+        worse = broken_in(facts, schema, moved) & ~broken_in(facts, schema, x)
+        found.arrays["x"] = np.where(worse[:, None], x, moved).astype(x.dtype)
+    return found
+
+
+def table_given(
+    model: Any,
+    facts: Mapping[str, Any],
+    schema: Schema,
+    conditions: Conditions,
+    n: int,
+    seed: int,
+    *,
+    key: Key,
+) -> tuple[Kept, ConditionalSamples]:
+    """New rows of a table under conditions that keep its rules, and the draws of the model that they begin with."""
+    names = [column.name for column in schema.columns or ()]
+    bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
+    asked = {name for name, one in zip(names, bounded) if one}
+    exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
+    found, usual = sample_given(model, conditions, n, key=key), None
+    if facts.get("lines"):  # around a line a row lies as it would among rows without conditions
+        free = Conditions(np.full_like(conditions.low, -np.inf), np.full_like(conditions.high, np.inf))
+        usual = sample_given(model, free, USUAL, key=jax.random.fold_in(key, USUAL)).x
+
+    def drawn(again: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        x = sample_given(model, conditions, n, key=again_of(key, again)).x if again else found.x
+        rng = np.random.default_rng([seed, again])
+        made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__, usual)
+        beyond = ((made < conditions.low) | (made > conditions.high)).any(axis=1)
+        if beyond.any():  # what is asked for is there: such a row is drawn anew, or breaks the rule at last
+            own, far = computed(facts, schema, x, asked.__contains__, rng, usual=usual)
+            made, wrong = np.where(beyond.reshape(-1, 1), own, made), np.where(beyond, far, wrong) | beyond
+        return {"x": made}, wrong | broken_in(facts, schema, made)
+
+    return kept(drawn), found
+
+
+def again_of(key: Key, again: int) -> Key:
+    """The key of draws that are made again."""
+    return jax.random.fold_in(key, again) if again else key
+
+
+def not_applicable(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> Bool[np.ndarray, "n columns"]:
+    """The cells of rows of a table that are empty in all rows like theirs: the age of a company."""
+    return inapplicable.cells_of(inapplicable.read(facts.get("inapplicable")), schema, x)
