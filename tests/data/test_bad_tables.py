@@ -10,7 +10,7 @@ import pytest
 from latens.data import check, load
 from latens.data.frames import as_frame
 from latens.data.mistakes import mistaken
-from latens.data.suspects import far_values, lone_values, misspelt, suspicions, tells_label
+from latens.data.suspects import cut_off, far_values, lone_values, misspelt, suspicions, tells_label
 from latens.errors import DataError
 
 N = 300
@@ -188,6 +188,50 @@ def test_a_lone_value_is_told_by_how_far_it_lies(far: float) -> None:
         told += lone_values(np.append(values, 1.0 + far)) == [1.0 + far]
         assert lone_values(values) == []
     assert told == (20 if far > 1.0 else 0)
+
+
+@pytest.mark.parametrize("apart", [1, 3, 5, 8, 12])
+def test_few_rows_beyond_an_empty_stretch_are_told_by_how_long_it_is(apart: int) -> None:
+    """Ages that begin at 19 with a twentieth of the rows; four rows so far below, in 40 tables."""
+    told = {"low": 0, "moved": 0, "high": 0}
+    for seed in range(40):
+        ages = np.clip(np.random.default_rng(seed).normal(41, 13, 2000), 19, 82).round()
+        assert cut_off(ages) == []
+        some = np.append(ages, [19.0 - apart] * 4)
+        told["low"] += cut_off(some) == [19.0 - apart]
+        told["moved"] += cut_off(some - 200) == [-181.0 - apart]
+        told["high"] += cut_off(-some) == [apart - 19.0]
+        assert cut_off(np.append(ages, [19.0 - apart] * 12)) == []  # so many are a kind of their own
+    assert set(told.values()) == {{1: 0, 3: 0, 5: 3}.get(apart, 40)}
+
+
+def test_tails_are_not_cut_off() -> None:
+    told = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        tails = [
+            rng.normal(50, 10, 1500).round(),
+            rng.exponential(10, 1500).round(1),
+            rng.lognormal(2, 1, 1500).round(1),
+        ]
+        tails += [
+            rng.standard_t(2, 1500).round(1),
+            rng.poisson(3, 1500).astype(float),
+            rng.uniform(0, 1, 1500).round(2),
+        ]
+        told += sum(bool(cut_off(values)) for values in tails)
+    assert told <= 2
+
+
+def test_ages_of_seven_are_named_and_emptied(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ages = np.clip(rng.normal(41, 13, 1500), 19, 82).round()
+    ages[[5, 70, 700]] = 7
+    frame = pd.DataFrame({"age": ages.astype(int), "kind": rng.choice(list("abc"), 1500)})
+    (said,) = (text for text in suspicions(load(frame, label="none")) if "apart from" in text)
+    assert said == "Column 'age' holds 7 in 3 rows, apart from all its other values: look at row 5, 70, 700."
+    wrong = mistaken(load(frame, label="none"))
+    assert sorted((int(row), int(column)) for row, column in zip(*np.nonzero(wrong))) == [(5, 0), (70, 0), (700, 0)]
 
 
 def test_two_lone_values_do_not_hide_each_other() -> None:

@@ -21,8 +21,9 @@ MISTAKES = 0.01
 """Share of the rows in which another name stands, at the most."""
 COVERED, UNCLEAR, BY_CHANCE = 0.25, 0.1, 1e-9
 """Share of rows whose name says another, at the least; of these, with names in between; probability by chance."""
-GAIN, MOST_TRIED = 0.02, 6
-"""What each of two names must add to the share of the commonest value; columns that are tried in pairs."""
+GAIN, MOST_FIRST, MOST_TRIED = 0.02, 2, 12
+"""What one of two names must add to the share of the commonest value; columns that are tried as the first and as the
+second one."""
 MOST_NAMES, MOST_NUMBERS, MOST_CELLS = 500, 100, 100_000
 """Columns of more names, or of more different numbers or cells, are not looked at."""
 
@@ -100,8 +101,9 @@ def _of_two(columns: Sequence[_Column], one: Sequence[Implied]) -> list[Implied]
             continue
         rules, usual = [], np.bincount(column.places).max() / len(column.places)
         alone = {k: _alone(by, column) for k, by in enumerate(columns) if by.of.named and by is not column}
-        kept = [k for k, share in alone.items() if usual + GAIN <= share <= SHARED]
-        for i, j in itertools.combinations(sorted(sorted(kept, key=lambda k: -alone[k])[:MOST_TRIED]), 2):
+        kept = sorted((k for k, share in alone.items() if share <= SHARED), key=lambda k: -alone[k])[:MOST_TRIED]
+        first = [k for k in kept[:MOST_FIRST] if alone[k] >= usual + GAIN]
+        for i, j in sorted({tuple(sorted(pair)) for pair in itertools.product(first, kept) if len({*pair}) > 1}):
             by = [columns[i], columns[j]]
             # What one says of the other adds nothing, and a name that the target says is no reason of it.
             free = not {(a.name, b.name) for a, b in itertools.permutations([*by, column], 2)} & known

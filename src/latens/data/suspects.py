@@ -45,6 +45,9 @@ GROUPS = 3
 """Groups of such numbers of a column that are looked for, one after the other."""
 UNLIKE, UNLIKE_SHARE = 6.0, 0.02
 """Widths from which on a number is far from what others say of it, and the share of such rows at the most."""
+CUT_ROWS, CUT_VALUES, CUT_SHARE, CUT_OFF, MOST_CUT = 300, 15, 0.004, 0.1, 5
+"""Rows and values of a column from which on some may be cut off from the others, the share of rows that have these at
+the most, the share that has the next values at the least, and how many values may be cut off at either end."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
 
@@ -173,6 +176,14 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
                 rows = _rows_of(dataset, i, value, value)
                 words = f"Column {column.name!r} holds {words} far from all its other values: {LOOK}"
                 words = f"{words} {rows_in_words(dataset, rows)}.{_turned(dataset, i, rows)}"
+                found.append(Suspicion(words, (column.name,), rows))
+            out = [] if one is None or one.kind != "number" else cut_off(scaled)
+            for value in [round((cell - one.low) / one.step) for cell in out] if one is not None else []:
+                if one is None or value in (*told, *lone, *far_values(cells)):
+                    continue
+                rows = _rows_of(dataset, i, value, value)
+                words = f"Column {column.name!r} holds {_texts(one, np.array([value]))[0]} in {len(rows)} rows"
+                words = f"{words}, apart from all its other values: {LOOK} {rows_in_words(dataset, rows)}."
                 found.append(Suspicion(words, (column.name,), rows))
             for value in far_values(cells):
                 if one is not None and column.name in swapped and one.low + value * one.step < 0:
@@ -414,6 +425,26 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
             far = abs(values[k - 1] - values[k]) > max(times * abs(values[k] - edge), wide)
             if wide > 0 and rows[:k].sum() < least and far:
                 found += values[:k].tolist()
+                break
+    return found
+
+
+def cut_off(values: Shaped[np.ndarray, " n"]) -> list[float]:
+    """Find values that few rows have beyond an empty stretch, on whose other side as long a stretch holds many."""
+    # Tails of any length thin out before they end: 7 is odd where ages begin at 19 with a hundred rows. 0 may be a kind
+    # of its own. A single row is told by `lone_values`.
+    distinct, counts = np.unique(values, return_counts=True)
+    found: list[float] = []
+    if len(distinct) < CUT_VALUES or len(values) < CUT_ROWS:
+        return found
+    low, high = np.quantile(values, [0.01, 0.99])  # a longer stretch is of a heavy tail
+    for sign, own, rows in ((1.0, distinct, counts), (-1.0, -distinct[::-1], counts[::-1])):
+        for k in range(1, min(MOST_CUT, len(own) - 1) + 1):
+            gap, few = own[k] - own[k - 1], rows[:k].sum()
+            beyond = rows[(own >= own[k]) & (own < own[k] + gap)].sum()
+            apart = own[k - 1] - own[0] < gap <= high - low and beyond >= CUT_OFF * len(values)
+            if 2 <= few <= CUT_SHARE * len(values) and apart and 0.0 not in own[:k]:
+                found = [*found, *(sign * own[:k]).tolist()]
                 break
     return found
 

@@ -224,6 +224,7 @@ def blame(
         dates = np.array([one.kind == "date" for one in types]) & (outside == 0)
         p = np.where(away > 0, np.where(dates, tail, np.minimum(p, tail)), p)
     p = np.where(seldom, share, p)
+    _confirmed(p, trained, data, rows)
     _misspelt(p, data, rows, others)
     _out_of_order(p, trained, data, rows)
     _against_names(p, found, trained, data, rows)
@@ -246,7 +247,8 @@ def _seldom_empty(trained: TrainedModel, data: Dataset, rows: np.ndarray) -> Sha
     empty = np.zeros(data.x.shape, bool) if data.mask is None else ~np.asarray(data.mask)
     for row, column, _ in data.unseen:  # a name that no training row had
         empty[row, column] = False
-    empty, rules = empty[rows], gaps.read(trained.facts.get("gaps"))
+    # A cell that is empty here and there, as one that was emptied by hand, is none that other rows of its kind have.
+    empty, rules = empty[rows], [rule for rule in gaps.read(trained.facts.get("gaps")) if rule.other]
     if not empty.any() or not rules:
         return np.ones(empty.shape)
     return np.where(empty, gaps.shares_of(rules, data.schema, np.asarray(data.x)[rows], empty), 1.0)
@@ -283,6 +285,23 @@ def _against_names(p: np.ndarray, found: np.ndarray, trained: TrainedModel, data
         p[wrong, odder] = np.minimum(p[wrong, odder], 1.0 / (rule.rows + 2.0))
         own = wrong[odder == k]
         found[:, own, k] = implied.told_by(rule, data.schema, x[own], None if mask is None else mask[own])
+
+
+def _confirmed(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
+    """Leave out numbers that others give exactly: a total that adds up is not odd, whatever the model expects."""
+    schema, x = data.schema, np.asarray(data.x)[rows]
+    mask, outside = (None if one is None else np.asarray(one)[rows] for one in (data.mask, data.outside))
+    names = [column.name for column in schema.columns or ()]
+    cells = equations.numbers(x, schema, mask, outside)
+    for rule in equations.placed(equations.read(trained.facts.get("equations")), schema):
+        of = [names.index(name) for name in (rule.target, *rule.columns)]
+        holds = np.isfinite(cells[:, of]).all(axis=1) & ~equations.broken_by(rule, names, cells)
+        p[holds, of[0]] = np.maximum(p[holds, of[0]], 1.0)
+    for one in rates.placed(rates.read(trained.facts.get("rates")), schema):
+        k = names.index(one.target)
+        place, sure = rates.given_by(one, schema, np.asarray(x, np.float64), mask)
+        holds = sure & (place == np.round(x[:, k])) & np.isfinite(cells[:, k]) & np.isfinite(p[:, k])
+        p[holds, k] = np.maximum(p[holds, k], 1.0)
 
 
 def _against_equations(

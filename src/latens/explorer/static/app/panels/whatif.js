@@ -59,7 +59,7 @@ function aboutOf({ writing }, mean) {
 }
 
 function words(column, { shares, mean, quantiles, exact }) {
-  if (exact) return `${exact}, computed: ${column.computed}`;
+  if (exact) return `${exact}, computed${column.computed ? `: ${column.computed}` : " from what is fixed"}`;
   if (!column.levels) {
     const [low, quarter, middle, three, high] = quantiles;
     return `mean ${aboutOf(column, mean)}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
