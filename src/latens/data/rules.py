@@ -6,7 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import equations, found_equations, gaps, implied, inapplicable, lines, ordered, rates, weekdays, within
+from latens.data import (
+    apart,
+    equations,
+    found_equations,
+    gaps,
+    implied,
+    inapplicable,
+    lines,
+    ordered,
+    rates,
+    weekdays,
+    within,
+)
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
 
@@ -21,6 +33,7 @@ RULES = {
     "weekdays": weekdays.found_in,
     "weekday_shares": weekdays.shares_in,
     "within": within.found_in,
+    "apart": apart.found_in,
 }
 """What looks for a kind of rule, by the name that it has in the model file."""
 
@@ -58,6 +71,7 @@ def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.nda
     wrong = ordered.broken_in(ordered.read(facts.get("ordered")), schema, x)
     wrong |= weekdays.broken_in(weekdays.read(facts.get("weekdays")), schema, x).any(axis=1)
     wrong |= within.broken_in(within.read(facts.get("within")), schema, x)
+    wrong |= apart.broken_in(apart.read(facts.get("apart")), schema, x)
     return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x)
 
 

@@ -1,0 +1,145 @@
+"""Names that never come together: an invoice and a private customer, a low season and July."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from latens.data.columns import ColumnType
+from latens.data.dataset import Dataset
+from latens.data.schema import Schema
+
+LEAST_ROWS, MOST_ROWS = 200, 50_000
+"""Rows of a table from which on names may never come together, and rows that are looked at."""
+MOST_NAMES, MOST_NUMBERS, MOST_PARTS, MOST_PAIRS = 50, 60, 40, 5000
+"""Names of a column, different values of a number, columns that are looked at, and pairs that two of them may have."""
+BY_CHANCE = 0.01
+"""How probable it may be that one of all pairs of independent names is missing."""
+PARTS = ("", "month", "year")
+"""What of a column is looked at: its names or numbers, or the month or year of its dates."""
+
+
+class Apart(NamedTuple):
+    """Names of two columns that no row has together."""
+
+    first: str
+    of_first: str  # one of `PARTS`
+    second: str
+    of_second: str
+    pairs: tuple[tuple[str, str], ...]
+    rows: int  # with something in both columns
+
+
+def found_in(data: Dataset) -> tuple[Apart, ...]:
+    """Find the names, few numbers, months and years of a mixed table of which two never come together beyond chance."""
+    # Of independent names so many rows would have both that none has with probability $e^{-n_a n_b / n}$.
+    x, types = getattr(data, "x", None), data.schema.types or ()
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or not types or len(x) < LEAST_ROWS:
+        return ()
+    names = [column.name for column in data.schema.columns or ()]
+    some = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_ROWS])
+    shown = np.ones((len(some), len(types)), bool) if data.mask is None else np.asarray(data.mask)[some]
+    parts: list[tuple[int, str, list[str], np.ndarray]] = []
+    for k, one in enumerate(types):
+        for part in _parts_of(one):
+            words, codes = _coded(one, part, np.asarray(x)[some, k], shown[:, k])
+            if 2 <= len(words) <= (MOST_NUMBERS if one.kind == "number" else MOST_NAMES):
+                parts.append((k, part, words, codes))
+    both = [(a, b) for a, b in itertools.combinations(parts[:MOST_PARTS], 2)
+            if a[0] != b[0] and not types[a[0]].kind == types[b[0]].kind == "number"]  # fmt: skip
+    tests = sum(len(a[2]) * len(b[2]) for a, b in both)
+    found = []
+    for (i, part, words, codes), (j, other, others, own) in both:
+        seen = (codes >= 0) & (own >= 0)
+        counts = np.bincount(codes[seen] * len(others) + own[seen], minlength=len(words) * len(others))
+        counts = counts.reshape(len(words), len(others))
+        expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / max(counts.sum(), 1)
+        never = np.argwhere((counts == 0) & (expected >= math.log(tests / BY_CHANCE)))
+        if 0 < len(never) <= MOST_PAIRS:
+            pairs = tuple((words[a], others[b]) for a, b in never.tolist())
+            found.append(Apart(names[i], part, names[j], other, pairs, int(seen.sum())))
+    return tuple(found)
+
+
+def _parts_of(one: ColumnType) -> tuple[str, ...]:
+    if one.named:
+        return ("",) if not one.starts else ()
+    return ("month", "year") if one.kind == "date" else ("",) if one.kind == "number" else ()
+
+
+def _coded(
+    one: ColumnType, part: str, stored: np.ndarray, shown: Bool[np.ndarray, " n"]
+) -> tuple[list[str], Int[np.ndarray, " n"]]:
+    """What there is of a part of a column, in words, and the place of each row among these; -1 of an empty cell."""
+    cells = _values(one, part, stored)
+    values, places = np.unique(cells[shown], return_inverse=True)
+    codes = np.full(len(stored), -1)
+    codes[shown] = places.ravel()
+    return [_word(one, value) for value in values.tolist()], codes
+
+
+def _values(one: ColumnType, part: str, stored: np.ndarray) -> np.ndarray:
+    place = np.round(np.asarray(stored, np.float64))
+    if not part:
+        return place
+    unit = "D" if one.written == "D" else "s"
+    dates = (one.low + place * one.step).astype(np.int64).astype(f"datetime64[{unit}]")
+    years = dates.astype("datetime64[Y]").astype(np.int64) + 1970
+    return years if part == "year" else dates.astype("datetime64[M]").astype(np.int64) % 12 + 1
+
+
+def _word(one: ColumnType, value: float) -> str:
+    if one.named:
+        return one.values[int(value)] if 0 <= value < len(one.values) else ""
+    return f"{one.low + value * one.step:.12g}" if one.kind == "number" else str(int(value))
+
+
+def placed(rules: Sequence[Apart], schema: Schema) -> Iterator[tuple[Apart, int, int]]:
+    """The rules between columns that a table has, and the places of these."""
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    for one in rules:
+        if one.first in names and one.second in names:
+            i, k = names.index(one.first), names.index(one.second)
+            if one.of_first in _parts_of(types[i]) and one.of_second in _parts_of(types[k]):
+                yield one, i, k
+
+
+def broken_in(
+    rules: Sequence[Apart], schema: Schema, x: np.ndarray, mask: np.ndarray | None = None
+) -> Bool[np.ndarray, " n"]:
+    """The rows with two names that never come together."""
+    wrong, types = np.zeros(len(x), bool), list(schema.types or ())
+    shown = np.ones(np.shape(x), bool) if mask is None else np.asarray(mask)
+    for one, i, k in placed(rules, schema):
+        words, codes = _coded(types[i], one.of_first, np.asarray(x)[:, i], shown[:, i])
+        others, own = _coded(types[k], one.of_second, np.asarray(x)[:, k], shown[:, k])
+        places = ({word: at for at, word in enumerate(each)} for each in (words, others))
+        here, there = places
+        never = np.zeros((len(words) + 1, len(others) + 1), bool)
+        for a, b in one.pairs:
+            if a in here and b in there:
+                never[here[a], there[b]] = True
+        wrong |= never[codes, own]  # an empty cell is the last, and breaks nothing
+    return wrong
+
+
+def read(stored: Any) -> tuple[Apart, ...]:
+    """The rules that a model file holds; a stranger may have written it, so what is none is left out."""
+    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
+    return tuple(one for one in map(_read, rows[:1000]) if one is not None)
+
+
+def _read(row: Any) -> Apart | None:
+    if not isinstance(row, list | tuple) or len(row) != 6 or not all(isinstance(one, str) for one in row[:4]):
+        return None
+    first, of_first, second, of_second, pairs, rows = row
+    sound = isinstance(pairs, list | tuple) and type(rows) is int and {of_first, of_second} <= set(PARTS)
+    if not sound or first == second:
+        return None
+    texts = lambda one: isinstance(one, list | tuple) and len(one) == 2 and all(isinstance(w, str) for w in one)  # noqa: E731
+    if not all(map(texts, pairs[:MOST_PAIRS])):
+        return None
+    return Apart(first, of_first, second, of_second, tuple((a, b) for a, b in pairs[:MOST_PAIRS]), rows)
