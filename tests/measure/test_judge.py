@@ -314,6 +314,7 @@ def test_what_an_attack_finds_is_called_more_than_chance_only_beyond_its_error(m
     found |= {
         "within_names": (),
         "beyond_names": {"share": 0.0, "rows": 0, "columns": []},
+        "never_together": {"share": 0.0, "rows": 0, "pairs": []},
         "verdict": {"word": "good", "because": ""},
     }
     line = _plain(found)[-1]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latens.evaluation.samples.kinds import by_name, unlike
+from latens.evaluation.samples.kinds import by_name, together, unlike
 from latens.evaluation.samples.tables import shapes
 from latens.evaluation.samples.words import strongest_pairs
 from latens.report.judged import judgement_page
@@ -112,3 +112,39 @@ def test_mistakes_in_the_real_rows_do_not_make_a_copy_come_apart() -> None:
     for wrong, told in ((0, 0), (4, 0), (60, 2)):
         found = judge(trees(int(rng.integers(1e6)), wrong), trees(7, 0))
         assert len(found["within_names"]) == min(told, 1), wrong
+
+
+def hires(n: int, seed: int, *, wrong: float = 0.0) -> pd.DataFrame:
+    """Customers of whom only firms pay by invoice, a season by the month; so many rows break either."""
+    rng = np.random.default_rng(seed)
+    who = rng.choice(["firm", "private"], n, p=[0.3, 0.7])
+    pay = np.where((who == "firm") | (rng.random(n) < wrong), "invoice", "card")
+    day = pd.Timestamp("2023-01-01") + pd.to_timedelta(rng.integers(0, 730, n), "D")
+    high = day.month.isin([6, 7, 8]) ^ (rng.random(n) < wrong)
+    frame = {"who": who, "pay": pay, "day": day.strftime("%Y-%m-%d"), "season": np.where(high, "high", "low")}
+    return pd.DataFrame(frame | {"km": rng.gamma(2.0, 50.0, n).round()})
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.01, 0.1, 0.4])
+def test_rows_with_values_that_never_come_together_are_counted(wrong: float) -> None:
+    real, fake = hires(900, 0), hires(700, 1, wrong=wrong)
+    tables, _ = tables_of(real, fake)
+    found = together(*tables)
+    by_hand = (fake.who == "private") & (fake.pay == "invoice")
+    season = (fake.season == "high") != pd.to_datetime(fake.day).dt.month.isin([6, 7, 8])
+    never = by_hand | season  # a firm always pays by invoice, and so few real cards of firms are none
+    assert found["rows"] == int((never | ((fake.who == "firm") & (fake.pay == "card"))).sum())
+    assert found["share"] == found["rows"] / 700
+    if wrong:
+        pairs = {tuple(word.split()[0] for word in one["columns"]): one["rows"] for one in found["pairs"]}
+        assert pairs["who", "pay"] == int(by_hand.sum())
+        assert pairs["day", "season"] == int(season.sum())
+    judged_ = judged(*tables_of(real, fake))
+    told = "have values that never come together in real ones" in "\n".join(_plain(judged_))
+    assert told is (wrong > 0.03)
+    assert (judged_["verdict"]["word"] in ("very good", "good")) is (wrong < 0.03)
+
+
+def test_values_of_one_law_hardly_ever_count_as_never_together() -> None:
+    told = sum(together(*tables_of(rocks(600, seed), rocks(600, 99 + seed))[0])["rows"] for seed in range(30))
+    assert told <= 6

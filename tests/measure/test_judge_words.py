@@ -130,6 +130,7 @@ def test_the_verdict_is_a_word_that_follows_what_is_found(area: float, broken: b
         "equations": [{"target": "total", "is": "a + b", "real": 1.0, "fake": 0.9, "broken": broken}],
         "within_names": [{"column": "kind", "name": "cockle", "columns": ["length", "width"]}] * apart,
         "beyond_names": {"share": 0.0, "rows": 0, "columns": []},
+        "never_together": {"share": 0.0, "rows": 0, "pairs": []},
     }
     said = verdict(found)
     assert said["word"] == word

@@ -48,20 +48,30 @@ def found_in(data: Dataset) -> tuple[Apart, ...]:
             words, codes = _coded(one, part, np.asarray(x)[some, k], shown[:, k])
             if 2 <= len(words) <= (MOST_NUMBERS if one.kind == "number" else MOST_NAMES):
                 parts.append((k, part, words, codes))
-    both = [(a, b) for a, b in itertools.combinations(parts[:MOST_PARTS], 2)
-            if a[0] != b[0] and not types[a[0]].kind == types[b[0]].kind == "number"]  # fmt: skip
-    tests = sum(len(a[2]) * len(b[2]) for a, b in both)
     found = []
-    for (i, part, words, codes), (j, other, others, own) in both:
+    for a, b, never in never_in([(k, types[k].kind == "number", len(words), codes) for k, _, words, codes in parts]):
+        (i, part, words, codes), (j, other, others, own) = parts[a], parts[b]
+        pairs = tuple((words[one], others[two]) for one, two in never.tolist())
+        found.append(Apart(names[i], part, names[j], other, pairs, int(np.sum((codes >= 0) & (own >= 0)))))
+    return tuple(found)
+
+
+def never_in(
+    parts: Sequence[tuple[int, bool, int, Int[np.ndarray, " n"]]],
+) -> Iterator[tuple[int, int, Int[np.ndarray, "pairs two"]]]:
+    """The places of two parts of different columns, and the codes that they never have together, beyond chance."""
+    # parts: of each its column, whether it is a number, how many codes it has, and the code of each row, -1 for none.
+    both = [(a, b) for a, b in itertools.combinations(range(min(len(parts), MOST_PARTS)), 2)
+            if parts[a][0] != parts[b][0] and not (parts[a][1] and parts[b][1])]  # fmt: skip
+    tests = sum(parts[a][2] * parts[b][2] for a, b in both)
+    for a, b in both:
+        (_, _, size, codes), (_, _, other, own) = parts[a], parts[b]
         seen = (codes >= 0) & (own >= 0)
-        counts = np.bincount(codes[seen] * len(others) + own[seen], minlength=len(words) * len(others))
-        counts = counts.reshape(len(words), len(others))
+        counts = np.bincount(codes[seen] * other + own[seen], minlength=size * other).reshape(size, other)
         expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / max(counts.sum(), 1)
         never = np.argwhere((counts == 0) & (expected >= math.log(tests / BY_CHANCE)))
         if 0 < len(never) <= MOST_PAIRS:
-            pairs = tuple((words[a], others[b]) for a, b in never.tolist())
-            found.append(Apart(names[i], part, names[j], other, pairs, int(seen.sum())))
-    return tuple(found)
+            yield a, b, never
 
 
 def _parts_of(one: ColumnType) -> tuple[str, ...]:

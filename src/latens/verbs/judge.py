@@ -137,6 +137,7 @@ def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
     """What a judgement comes to: how alike the tables are, who can tell them apart, and what is given away."""
     # more: what --test would take, where nothing is said of what is given away.
     from latens.evaluation.samples.kinds import unlike
+    from latens.workflow.judge import BEYOND
 
     counts, shape, trend = found["rows"], found["shape"], found["trend"]
     which = f"the {counts['real']:,} real ones" if "attacks" in found else f"{counts['real']:,} real ones"
@@ -161,6 +162,10 @@ def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
     ][:1]
     lines += within(found)[:1]
     lines += _beyond(found["beyond_names"], counts["fake"])
+    if (one := found["never_together"])["share"] > BEYOND:
+        which = f"most often {' with '.join(one['pairs'][0]['columns'])}"
+        rows = f"{one['rows']:,} of {counts['fake']:,} rows"
+        lines.append(f"{rows} have values that never come together in real ones, {which}.")
     if one := unlike(found.get("by_name")):
         where = f"Least alike within {found['by_name']['column']} {one['name']}"
         shares = f"{100 * one['alike']:.0f} % (by chance {100 * one['by_chance']:.0f} %)"

@@ -12,7 +12,7 @@ from latens.data.found_equations import find
 from latens.data.raw import Raw
 from latens.data.sources import read_columns
 from latens.errors import DataError, UsageError, nearest
-from latens.evaluation.samples.kinds import beyond, by_name
+from latens.evaluation.samples.kinds import beyond, by_name, together
 from latens.evaluation.samples.tables import (
     Table,
     alike,
@@ -103,6 +103,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `within_names`: numbers that go together otherwise within a name;
     # - `by_name`: how alike they are within each name of the column that says most about the others;
     # - `beyond_names`: rows with a number that no real row of their name has;
+    # - `never_together`: rows with values that never come together in the real ones;
     # - `verdict`: how good it is, in a word;
     # - `validity`: cells that the real table's columns could not have.
     truth, made = tables[:2]
@@ -165,6 +166,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     found["within_names"] = within_names(truth, made)
     found["by_name"] = by_name(truth, made, seed)
     found["beyond_names"] = beyond(truth, made)
+    found["never_together"] = together(truth, made)
     found["verdict"] = verdict(found)
     return found
 
@@ -179,6 +181,11 @@ def verdict(found: dict[str, Any]) -> dict[str, str]:
     elif found["beyond_names"]["share"] > BEYOND and place < len(GRADES) - 1:
         place = len(GRADES) - 1
         because = f"{found['beyond_names']['share']:.0%} of the rows have a number that no real row of their name has"
+    elif found["never_together"]["share"] > BEYOND and place < len(GRADES) - 1:
+        place = len(GRADES) - 1
+        because = (
+            f"{found['never_together']['share']:.0%} of the rows have values that never come together in real ones"
+        )
     elif found["within_names"] and place < len(GRADES) - 1:
         one = found["within_names"][0]
         place = len(GRADES) - 1

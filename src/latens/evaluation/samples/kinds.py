@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from latens.data.apart import LEAST_ROWS, MOST_NUMBERS, never_in
 from latens.data.within import MOST_NAMES, narrow_in
 from latens.evaluation.samples.tables import Table, shapes
 
@@ -14,6 +15,8 @@ SAYS = 0.1
 """The part of what the other columns vary by that a column must say."""
 SPLITS = 20
 """Times that the rows of both tables are mixed and split, for what is alike by chance."""
+MOST_PAIRS = 5
+"""Pairs of columns with values that never come together that are listed."""
 SURE = 4.0
 """Spreads below chance from which on a name is told: many are looked at."""
 
@@ -73,6 +76,51 @@ def beyond(real: Table, fake: Table) -> dict[str, Any]:
             columns.append({"column": real.names[k], "by": real.names[i], "name": name, "rows": sum(counts.values())})
     columns.sort(key=lambda one: -one["rows"])
     return {"rows": int(wrong.sum()), "share": float(wrong.mean()), "columns": columns}
+
+
+def together(real: Table, fake: Table) -> dict[str, Any]:
+    """The synthetic rows with values that never come together in real ones, though they would have by chance."""
+    # returns: how many rows, the share of them, and the pairs of columns with most such rows.
+    dated = real.dates or (False,) * len(real.names)
+    parts: list[tuple[int, bool, int, np.ndarray]] = []
+    own: list[tuple[str, np.ndarray, np.ndarray]] = []
+    for k, named in enumerate(real.category):
+        for unit in ("M", "Y") if dated[k] else ("",):
+            values, codes = np.unique(_part(real.x[:, k], unit), return_inverse=True)
+            values, size = values[~np.isnan(values)], int((~np.isnan(values)).sum())
+            if len(real.x) >= LEAST_ROWS and 2 <= size <= (MOST_NAMES if named or unit else MOST_NUMBERS):
+                parts.append((k, not named and not unit, size, np.where(codes.ravel() < size, codes.ravel(), -1)))
+                made = _part(fake.x[:, k], unit)
+                place = np.searchsorted(values, made).clip(0, size - 1)
+                own.append((unit, values, np.where(values[place] == made, place, -1)))
+    wrong, columns = np.zeros(len(fake.x), bool), []
+    for a, b, never in never_in(parts):
+        pairs = np.zeros((parts[a][2] + 1, parts[b][2] + 1), bool)
+        pairs[tuple(never.T)] = True
+        here = pairs[own[a][2], own[b][2]]
+        if here.any():
+            wrong |= here
+            columns.append((int(here.sum()), [_said(real, parts[at][0], *own[at], here) for at in (a, b)]))
+    most = sorted(columns, key=lambda one: -one[0])[:MOST_PAIRS]
+    told = [{"columns": said, "rows": rows} for rows, said in most]
+    return {"rows": int(wrong.sum()), "share": float(wrong.mean()) if len(wrong) else 0.0, "pairs": told}
+
+
+def _part(column: np.ndarray, unit: str) -> np.ndarray:
+    """The month or the year of seconds; or what the column holds."""
+    if not unit:
+        return column
+    seen = ~np.isnan(column)
+    months = np.nan_to_num(column).astype(np.int64).astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
+    return np.where(seen, months % 12 + 1 if unit == "M" else months // 12 + 1970, np.nan)
+
+
+def _said(real: Table, k: int, unit: str, values: np.ndarray, codes: np.ndarray, here: np.ndarray) -> str:
+    """A column with what most of some rows have of it."""
+    most = values[np.bincount(codes[here]).argmax()]
+    name = real.words[k][int(most)] if not unit and real.category[k] and real.words and real.words[k] else f"{most:g}"
+    of = {"M": " in month", "Y": " in"}.get(unit, "")
+    return f"{real.names[k]}{of} {name}"
 
 
 def unlike(found: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -186,7 +186,8 @@ def _rank_correlations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rank correlations of columns with gaps, short of 1, and how many rows have both cells of each pair."""
     seen = ~np.isnan(x)
     ranks = np.stack([rankdata(column, nan_policy="omit") for column in x.T], axis=1)
-    far = np.where(seen, ranks - np.nanmean(ranks, axis=0, where=seen), 0.0)
+    means = np.where(seen, ranks, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)  # also of an empty column
+    far = np.where(seen, ranks - means, 0.0)
     both = seen.T.astype(np.float64) @ seen
     spread = np.sqrt((far.T**2) @ seen * (seen.T @ far**2))
     return np.clip(far.T @ far / np.maximum(spread, 1e-12), -0.999, 0.999), both
