@@ -138,6 +138,8 @@ def test_marks_of_missing_values_repeat_and_lie_apart():
     assert far_values(np.append(usual, [-40.0] * 30)) == []  # no further than the others lie apart
     assert far_values(np.append(usual, [99.0] * 3)) == [99.0]
     assert far_values(np.repeat([0.0, 1.0, 2.0, 50.0], 9)) == []  # a few levels are no marks
+    fares = np.random.default_rng(1).uniform(9.7, 19.3, 100).round(1)  # most rows have none, which is no gap
+    assert [len(far_values(np.append(fares, np.zeros(n)))) for n in (2, 3, 60, 80, 900)] == [0, 1, 1, 0, 0]
 
 
 def test_a_column_that_tells_the_label_is_pointed_at():

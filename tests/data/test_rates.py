@@ -291,6 +291,19 @@ def test_of_two_bases_with_as_many_rates_the_plainer_one_is_taken() -> None:
         assert (rule.base, rule.rates, rule.by) == ("days", (0.0, 7.5, 14.0), ("cover",))
 
 
+@pytest.mark.parametrize(("free", "wrong"), [(0, 0), (3, 3), (9, 9), (10, 0), (16, 0)])
+def test_so_many_rows_that_pay_nothing_are_no_mistakes(free: int, wrong: int) -> None:
+    """A tenth of the fee as copay, of children none: less than one row in fifty of those who pay."""
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["statutory", "private"], 1500, p=[0.7, 0.3])
+    fee = np.round(rng.gamma(9.0, 8.0, 1500), 2)
+    copay = np.where(kind == "statutory", np.round(0.1 * fee, 2), 0.0)
+    copay[np.flatnonzero(kind == "statutory")[:free]] = 0.0
+    data = latens.load_data(pd.DataFrame({"kind": kind, "fee": fee, "copay": copay}), label="none")
+    [rule] = [one for one in rates.found_in(data) if one.target == "copay"]
+    assert (rule.rates, rule.by, rule.broken) == ((0.0, 0.1), ("kind",), wrong)
+
+
 def test_numbers_as_few_as_their_rates_are_none() -> None:
     """A price and a deposit by the kind of car: the ratios of both say less than the prices."""
     rng = np.random.default_rng(0)
@@ -298,7 +311,8 @@ def test_numbers_as_few_as_their_rates_are_none() -> None:
     price, deposit = np.array([38.0, 52.0, 79.0, 96.0, 128.0])[kind], np.array([300, 400, 600, 800, 1000])[kind]
     frame = pd.DataFrame({"kind": np.array(list("abcde"))[kind], "price": price, "deposit": deposit})
     assert not found(frame)
-    assert found(frame.assign(price=np.round(price * rng.integers(1, 40, 800), 2), deposit=price))
+    base = np.round(rng.gamma(9.0, 8.0, 800), 2)
+    assert found(frame.assign(price=np.round(base * rng.choice([1.5, 2.0, 3.0], 800), 2), deposit=base))
 
 
 def insurances(n: int = 2000, *, wrong: int = 0, noise: float = 0.0, free: float = 0.0) -> pd.DataFrame:

@@ -36,8 +36,9 @@ SAMPLE, FIRST, ALMOST = 128, 16, 0.9
 """Rows on which all equations are tried, the first of them, and the share in which one must hold to go on."""
 MEDIAN = 33
 """Rows of which the median ratio is taken."""
-ODD = 0.03
-"""How far from a whole number what least squares make of a column may lie."""
+ODD, CLOSE = 0.03, 0.02
+"""How far from a whole number what least squares make of a column may lie; and, in spreads of the target, how far off
+they are at the most where columns are left out."""
 MOST_TERMS = 3
 """Terms of a product, and of sums that are all tried."""
 LEAST_NOTHING = 0.05
@@ -269,8 +270,12 @@ def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], 
         off = np.abs(x @ found - y)
         kept = np.argsort(off, kind="stable")[: int(0.9 * len(rows))]
     # Columns that are parts of one another share what one of them adds: without the others it is a whole number.
-    left = np.arange(len(others))
-    while len(odd := np.flatnonzero(np.abs(found - np.round(found)) > ODD)) > 1 and len(left) > least:
+    left, close = np.arange(len(others)), CLOSE * float(y[kept].std())
+    while (
+        np.abs(x[kept] @ found - y[kept]).max() <= close
+        and len(odd := np.flatnonzero(np.abs(found - np.round(found)) > ODD)) > 1
+        and len(left) > least
+    ):
         off = np.abs(x[kept] @ found - y[kept]).max()
         tried = [np.delete(left, np.searchsorted(left, k)) for k in odd]
         fitted = [np.linalg.lstsq(x[kept][:, own], y[kept], rcond=None)[0] for own in tried]

@@ -23,10 +23,12 @@ MOST_BY, MOST_NAMES, SPLITS = 3, 50, 300
 LEAST_NOTHING, MOST_PARTS = 0.1, 2
 """Rows where a number is nothing, of those where it is something, from which on it may be a part of another one, and
 such parts at the most."""
-FEWER = 2
+FEWER = 6
 """How many times as many numbers as rates the target has at least."""
 SELDOM = 0.02
 """Share of rows of one kind below which a rate is a mistake there."""
+FREE = 10
+"""Rows of one kind from which on nothing is no mistake there: children pay none."""
 MARGIN = 1.0 + 1e-6
 NEXT_TO_NOTHING = 0.01
 """Part of the least rate up to which a drawn target counts as nothing."""
@@ -218,7 +220,8 @@ def _by_names(rule: Rate, data: Dataset, rows: np.ndarray, base: np.ndarray, whi
     allowed = []
     for k, kind in enumerate(kinds):
         counts = np.bincount(which[(at == k) & kept], minlength=len(rule.rates))
-        own = tuple(np.flatnonzero(counts >= max(2.0, SELDOM * counts.sum())).tolist())
+        least = np.where(np.asarray(rule.rates) == 0.0, min(SELDOM * counts.sum(), FREE), SELDOM * counts.sum())
+        own = tuple(np.flatnonzero(counts >= np.maximum(2.0, least)).tolist())
         if counts.sum() >= FEWEST_EACH and own and None not in kind[0]:
             allowed.append((*kind, own))
     rule = rule._replace(allowed=tuple(allowed))

@@ -127,7 +127,8 @@ def _in_widths(apart: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"], lea
     for one in np.unique(group):
         own = group == one
         wide[own] = max(width(apart[own]), whole / 3.0, least)
-    return apart / wide
+    with np.errstate(invalid="ignore"):  # without a finite number there is no width
+        return apart / wide
 
 
 def _off(

@@ -45,6 +45,8 @@ GROUPS = 3
 """Groups of such numbers of a column that are looked for, one after the other."""
 UNLIKE, UNLIKE_SHARE = 6.0, 0.02
 """Widths from which on a number is far from what others say of it, and the share of such rows at the most."""
+MOST_MARKED = 0.4
+"""Share of the rows up to which a value far from all others may stand for a missing one."""
 CUT_ROWS, CUT_VALUES, CUT_SHARE, CUT_OFF, MOST_CUT = 300, 15, 0.004, 0.1, 5
 """Rows and values of a column from which on some may be cut off from the others, the share of rows that have these at
 the most, the share that has the next values at the least, and how many values may be cut off at either end."""
@@ -182,7 +184,8 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
                 if one is None or value in (*told, *lone, *far_values(cells)):
                     continue
                 rows = _rows_of(dataset, i, value, value)
-                words = f"Column {column.name!r} holds {_texts(one, np.array([value]))[0]} in {len(rows)} rows"
+                many = f"{len(rows)} row{'s' * (len(rows) > 1)}"
+                words = f"Column {column.name!r} holds {_texts(one, np.array([value]))[0]} in {many}"
                 words = f"{words}, apart from all its other values: {LOOK} {rows_in_words(dataset, rows)}."
                 found.append(Suspicion(words, (column.name,), rows))
             for value in far_values(cells):
@@ -456,9 +459,9 @@ def far_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) < FEWEST:
         return []
-    least = max(LEAST_ROWS, LEAST_SHARE * len(values))
-    low = counts[0] >= least and distinct[1] - distinct[0] > distinct[-1] - distinct[1]
-    high = counts[-1] >= least and distinct[-1] - distinct[-2] > distinct[-2] - distinct[0]
+    least, most = max(LEAST_ROWS, LEAST_SHARE * len(values)), MOST_MARKED * len(values)  # what most rows have is usual
+    low = least <= counts[0] <= most and distinct[1] - distinct[0] > distinct[-1] - distinct[1]
+    high = least <= counts[-1] <= most and distinct[-1] - distinct[-2] > distinct[-2] - distinct[0]
     return [*([float(distinct[0])] if low else []), *([float(distinct[-1])] if high else [])]
 
 
