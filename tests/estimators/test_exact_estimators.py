@@ -21,7 +21,7 @@ class ToldDetector(VAEDetector):
 
     def _train(self, data, seed, usual=None):
         self.__dict__.setdefault("trained_on", []).append((np.array(data.x[:, 0]), dict(usual or {})))
-        return SimpleNamespace(schema=data.schema)
+        return SimpleNamespace(facts={}, schema=data.schema)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
     class Folded(ToldDetector):
         def _train(self, data, seed, usual=None):
             super()._train(data, seed, usual)
-            return SimpleNamespace(schema=data.schema, rows=set(data.x[:, 0].tolist()))
+            return SimpleNamespace(facts={}, schema=data.schema, rows=set(data.x[:, 0].tolist()))
 
     monkeypatch.setattr(detectors, "surprises", surprises)
     detector = Folded(random_state=0, folds=folds, score="log-prob").fit(rows(61))
@@ -105,7 +105,9 @@ def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, score, robust):
     class Normal(VAEDetector):
         def _train(self, data, seed, usual=None):
             x = np.asarray(data.x, np.float64)
-            return SimpleNamespace(schema=data.schema, at=x.mean(0), inverse=np.linalg.inv(np.cov(x.T) + 0.01))
+            return SimpleNamespace(
+                facts={}, schema=data.schema, at=x.mean(0), inverse=np.linalg.inv(np.cov(x.T) + 0.01)
+            )
 
     def surprises(trained, data, positions, **options):
         d = np.asarray(data.x, np.float64) - trained.at  # of the units of the rows
@@ -164,7 +166,9 @@ class ToldImputer(VAEImputer):
     def _train(self, data, seed, usual=None):
         number = getattr(self, "count", 0)
         self.count = number + 1
-        return SimpleNamespace(schema=data.schema, number=number, size=len(data), rows=lambda d, key: (number, d))
+        return SimpleNamespace(
+            facts={}, schema=data.schema, number=number, size=len(data), rows=lambda d, key: (number, d)
+        )
 
 
 @pytest.fixture

@@ -249,7 +249,7 @@ _PICTURES = (
             "Which column says most of which",
             "The tree of columns: each stands below the one that says most of it, with how many nats that is.",
             "pictures", 6, first=True,
-            sees="See which bars are long. What stands above need not be the cause: light may stand below height."),
+            sees="See which bars are long; what stands above need not be the cause of what stands below."),
     Picture("missing-cells", "table, latents, rows, named columns", tables.draw_missing, alt.missing_cells,
             "What is missing", "How many cells of each column are missing, and which are missing together.", "pictures",
             10,

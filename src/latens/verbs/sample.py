@@ -175,8 +175,8 @@ class Sample(Verb):
         from latens.verbs._files import formula_note
         from latens.workflow.new_rows import table_given
 
-        facts, schema, key = at.trained.facts, at.trained.schema, jax.random.key(self.seed)
-        made, found = table_given(at.trained.model, facts, schema, conditions, n, self.seed, key=key)
+        schema = at.trained.schema
+        made, found = table_given(at.trained, conditions, n, self.seed, key=jax.random.key(self.seed))
         share = float(np.exp(found.log_probability))
         text = f"{n} samples where {' and '.join(self.where or [])}"
         text += f" given {at.trained.told}" if at.trained.told else ""

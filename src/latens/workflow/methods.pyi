@@ -125,6 +125,7 @@ class Methods:
     def explain(
         self,
         target: str,
+        by: list[str] | None = None,
         seed: int = 0,
         theme: Literal['light', 'dark'] = 'light',
     ) -> Made:

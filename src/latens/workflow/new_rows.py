@@ -78,16 +78,10 @@ def new_table(
 
 
 def table_given(
-    model: Any,
-    facts: Mapping[str, Any],
-    schema: Schema,
-    conditions: Conditions,
-    n: int,
-    seed: int,
-    *,
-    key: Key,
+    trained: Any, conditions: Conditions, n: int, seed: int, *, key: Key
 ) -> tuple[Kept, ConditionalSamples]:
     """New rows of a table under conditions that keep its rules, and the draws of the model that they begin with."""
+    model, facts, schema = trained.model, trained.facts, trained.schema
     names = [column.name for column in schema.columns or ()]
     bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
     asked = {name for name, one in zip(names, bounded) if one}

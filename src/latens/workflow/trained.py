@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -300,8 +300,6 @@ class TrainedModel(Conditioned, Methods):
     ) -> np.ndarray:
         """New rows: z from the prior, then x from p(x | z); rows of a table keep the rules of its data.
 
-        What other columns give, as a total of quantity and price, is computed; a row that breaks a rule is drawn anew.
-
         Args:
             n: How many.
             seed: The seed.
@@ -330,12 +328,11 @@ class TrainedModel(Conditioned, Methods):
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
-            conditions, rules = conditions_of(given, self.schema), (self.facts, self.schema)
-            return table_given(self.model, *rules, conditions, n, seed, key=seed_key(seed))[0].arrays["x"]
+            return table_given(self, conditions_of(given, self.schema), n, seed, key=seed_key(seed))[0].arrays["x"]
         codes, key = self.in_turn(n) if label is None else label, seed_key(seed)
         cond = conditions_of_rows(codes, self.preparation.classes, len(self.classes), n)
-        of = {"mean": False, "cond": cond, "temperature": temperature}
-        draw = lambda again: {"x": self._rows(new_rows(self.model, n, key=again_of(key, again), **of)[0], mean=False)}  # noqa: E731
+        values = partial(new_rows, self.model, n, mean=False, cond=cond, temperature=temperature)
+        draw = lambda again: {"x": self._rows(values(key=again_of(key, again))[0], mean=False)}  # noqa: E731
         return new_table(self.facts, self.schema, draw, seed, exact=temperature == 0.0).arrays["x"]
 
     @checked_later
