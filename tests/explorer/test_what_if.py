@@ -480,6 +480,26 @@ def test_a_column_that_others_give_is_exact_where_they_are_known() -> None:
     assert more[0]["moved"] < 1.0
 
 
+def test_a_column_that_does_not_apply_is_said_to_be_empty(browser: Browser, trained: TrainedModel) -> None:
+    """An age where the first column has its second name, as `sample` leaves it empty there."""
+    names = [column.name for column in SCHEMA.columns or ()]
+    kind = (SCHEMA.types or ())[0].values[1]
+    rules = trained.with_facts(inapplicable=[[names[1], names[0], kind, 40], ["gone", names[0], kind, 40]])
+    (told,) = (one["absent"] for one in whatif_columns(rules) or () if "absent" in one)
+    assert told == [{"column": 0, "value": 1, "words": f"{names[1]!r} where {names[0]!r} is {kind!r}"}]
+    frame = as_frame(trained.sample(60, seed=1), SCHEMA)
+    files = static_files() | payload(rules, load(frame, schema=SCHEMA), serve=True)
+    with PageServer(files, decoder=decoder_of(rules, files), given=answers(rules)) as page:
+        browser.open(page.url)
+        browser.run("latens.app.set({ tab: 'whatif' })")
+        browser.until("document.querySelectorAll('.given .may svg').length === 4", seconds=60)
+        for value, there in ((0, False), (1, True)):
+            browser.run(f"latens.app.set({{ given: [{{ column: 0, value: {value} }}] }})")
+            said = "document.querySelector('[data-column=\"1\"] .may').textContent"
+            browser.until(f"{said}.includes('does not apply: empty in all rows') === {str(there).lower()}", seconds=30)
+        assert f"{names[1]!r} where {names[0]!r} is {kind!r}" in browser.run(f"return {said}")
+
+
 def test_names_that_another_one_rules_out_have_no_share() -> None:
     rng = np.random.default_rng(0)
     kinds = {"oak": "tree", "elm": "tree", "mint": "herb", "sage": "herb"}
