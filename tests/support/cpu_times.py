@@ -18,7 +18,7 @@ import pytest
 
 LIST = Path(__file__).parents[1] / "left_out.txt"
 MOST, LONGEST = 0.75, 2.0
-"""Seconds of a test, of two at a time on two cores, from which on it is left to `make test-more`, and from which on to `make long`."""
+"""Seconds of a test from which on it is left to `make test-more`, and from which on to `make long`."""
 
 KEPT = (
     "tests/test_planted_faults.py::*",
