@@ -11,7 +11,7 @@ from latens import config as configuration
 from latens import recipes
 from latens.data import gaps, ordered
 from latens.data.suspects import lone_values
-from latens.workflow.cells import SELDOM, beyond_others, blame, named_cells
+from latens.workflow.cells import SELDOM, _seldom_empty, beyond_others, blame, named_cells
 from latens.workflow.trained import TrainedModel
 
 ROWS, BROKEN, LONE, EMPTY = 900, 3, 5, 7
@@ -64,6 +64,21 @@ def test_a_lone_training_value_counts_as_beyond_the_others(trained: tuple[Traine
     assert after.column[0, 0] == 3
     assert after.p_value[0, 0] < before.p_value[0, 0]
     assert named_cells(after, moved, np.array([LONE]))["value_1"][LONE] == "4000"
+
+
+def test_a_cell_that_is_empty_here_and_there_is_not_odd(trained: tuple[TrainedModel, latens.Dataset]) -> None:
+    """A column with few gaps anywhere, beside one that lacks them in some rows, and one that never had any."""
+    model, data = trained
+    names, rows = ["start", "end", "ward", "weight"], np.array([20, 40])
+    assert data.mask is not None
+    mask = data.mask.copy()
+    mask[rows] = [[False, True, False, True], [True, True, True, False]]
+    holed = latens.Dataset(**{**_parts(data), "mask": mask})
+    own = [rule for rule in model.facts["gaps"] if rule[0] == "weight"]
+    for rules, odd in (([["start", "", [], [0.004]], *own], [2]), (own, [0, 2])):
+        shares = _seldom_empty(model.with_facts(gaps=rules), holed, rows)
+        assert np.flatnonzero(shares[0] < SELDOM).tolist() == odd, names
+        assert (shares[0] == [0.0 if k in odd else 1.0 for k in range(4)]).all()
 
 
 def test_cells_against_a_rule_have_the_share_of_the_rows_that_break_it(

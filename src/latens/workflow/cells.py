@@ -247,11 +247,15 @@ def _seldom_empty(trained: TrainedModel, data: Dataset, rows: np.ndarray) -> Sha
     empty = np.zeros(data.x.shape, bool) if data.mask is None else ~np.asarray(data.mask)
     for row, column, _ in data.unseen:  # a name that no training row had
         empty[row, column] = False
-    # A cell that is empty here and there, as one that was emptied by hand, is none that other rows of its kind have.
-    empty, rules = empty[rows], [rule for rule in gaps.read(trained.facts.get("gaps")) if rule.other]
+    empty, rules = empty[rows], gaps.read(trained.facts.get("gaps"))
     if not empty.any() or not rules:
         return np.ones(empty.shape)
-    return np.where(empty, gaps.shares_of(rules, data.schema, np.asarray(data.x)[rows], empty), 1.0)
+    # A column that is empty here and there, as where cells were emptied by hand, has no rows that never are.
+    anywhere = np.isin(
+        [one.name for one in data.schema.columns or ()], [rule.column for rule in rules if not rule.other]
+    )
+    shares = gaps.shares_of(rules, data.schema, np.asarray(data.x)[rows], empty)
+    return np.where(empty & ~anywhere, shares, 1.0)
 
 
 def _misspelt(p: np.ndarray, data: Dataset, rows: np.ndarray, others: int) -> None:

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
-from latens.data import inapplicable, weekdays
+from latens.data import apart, inapplicable, weekdays
 from latens.data.conditions import Conditions
 from latens.data.rules import broken_in, computed, placed
 from latens.data.schema import Schema
@@ -28,22 +28,58 @@ class Kept(NamedTuple):
     left: int  # rows that break a rule after all
 
 
-def kept(drawn: Callable[[int], tuple[dict[str, np.ndarray], np.ndarray]]) -> Kept:
+def kept(
+    drawn: Callable[[int], tuple[dict[str, np.ndarray], np.ndarray]],
+    kind_of: Callable[[np.ndarray], Int[np.ndarray, " n"]] | None = None,
+) -> Kept:
     """Rows that break no rule: each is drawn until its dates are in order, its names go together, and so on."""
-    # drawn: by how many draws there were, the rows and which of them break a rule.
+    # drawn: by how many draws there were, the rows and which of them break a rule. kind_of: the kind of each row, which
+    # the one that replaces it has too: else kinds that break rules more often would become rarer. None: all are one.
     (arrays, wrong), redrawn = drawn(0), 0
+    wanted = np.zeros(len(wrong), int) if kind_of is None else kind_of(arrays["x"])
+    arrays, wrong = dict(arrays), np.array(wrong)
     for again in range(1, MOST_TIMES + 1):
         if not wrong.any():
             break
         redrawn = redrawn or int(wrong.sum())
         others, bad = drawn(again)
-        taken = wrong & ~bad
-        arrays = {
-            name: np.where(taken.reshape(-1, *[1] * (values.ndim - 1)), others[name], values)
-            for name, values in arrays.items()
-        }
-        wrong &= ~taken
+        found = np.zeros(len(bad), int) if kind_of is None else kind_of(others["x"])
+        to, of = _replaced(wanted, wrong, found, bad, alike=kind_of is not None and again < MOST_TIMES)
+        for name, values in arrays.items():
+            arrays[name] = np.array(values)
+            arrays[name][to] = others[name][of]
+        wrong[to] = False
     return Kept(arrays, redrawn, int(wrong.sum()))
+
+
+def _replaced(
+    wanted: Int[np.ndarray, " n"],
+    wrong: Bool[np.ndarray, " n"],
+    found: Int[np.ndarray, " n"],
+    bad: Bool[np.ndarray, " n"],
+    *,
+    alike: bool,
+) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]:
+    """The places of rows that are replaced, and of the new ones that take them: of their own kind, or of any."""
+    if not alike:  # each by the new row at its own place
+        own = np.flatnonzero(wrong & ~bad)
+        return own, own
+    pairs = [(np.flatnonzero(wrong & (wanted == one)), np.flatnonzero(~bad & (found == one)))
+             for one in np.unique(wanted[wrong])]  # fmt: skip
+    few = [min(len(to), len(of)) for to, of in pairs]
+    return (np.concatenate([to[:n] for (to, _), n in zip(pairs, few)]),
+            np.concatenate([of[:n] for (_, of), n in zip(pairs, few)]))  # fmt: skip
+
+
+def kinds_by(facts: Mapping[str, Any], schema: Schema) -> Callable[[np.ndarray], Int[np.ndarray, " n"]] | None:
+    """What tells the kind of a row: the column of names that most pairs which never come together are of."""
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    counts = dict.fromkeys(range(len(names)), 0)
+    for rule, i, k in apart.placed(apart.read(facts.get("apart")), schema):
+        for at in (i, k):
+            counts[at] += len(rule.pairs) if types[at].named else 0
+    most = max(counts, key=lambda at: counts[at], default=None)
+    return None if most is None or not counts[most] else lambda x: np.round(np.asarray(x)[:, most]).astype(int)
 
 
 def new_table(
@@ -68,7 +104,7 @@ def new_table(
             arrays["x"], wrong = computed(facts, schema, arrays["x"], rng=rng)
         return arrays, wrong | broken_in(facts, schema, arrays["x"])
 
-    found = kept(drawn)
+    found = kept(drawn, kinds_by(facts, schema))
     if often := weekdays.read_shares(facts.get("weekday_shares")):
         x = found.arrays["x"]
         moved = weekdays.spread(often, schema, x, np.random.default_rng(seed))
