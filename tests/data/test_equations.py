@@ -174,6 +174,44 @@ def test_what_lies_beyond_a_bound_is_found_and_solved(wrong: int, free: float, h
         assert (sure[:, names.index(column)] == alone)[held].all()
 
 
+@pytest.mark.parametrize(("wrong", "tilt", "holds"), [(0, 0, True), (8, 0, True), (30, 0, False), (0, 0.5, False)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_added_to_a_column_times_a_rate_is_found_and_solved(
+    sign: int, wrong: int, tilt: float, holds: bool
+) -> None:
+    """Net is goods less a discount, and freight, or less a voucher."""
+    rng = np.random.default_rng(7)
+    goods, discount = np.round(rng.gamma(6.0, 30.0, 900), 2), rng.choice([0, 3, 8, 12], 900)
+    freight = np.round(np.where(rng.random(900) < 0.4, 0.0, rng.gamma(4.0, 8.0, 900)), 2)
+    net = np.round(goods * (1 - discount / 100) + sign * freight + tilt * rng.normal(size=900), 2)
+    net[:wrong] *= 2
+    frame = pd.DataFrame(
+        {"age": rng.integers(18, 90, 900), "goods": goods, "discount": discount, "freight": freight, "net": net}
+    )
+    for columns in (list(frame), list(frame)[::-1]):
+        data = data_of(frame[columns])
+        found = {one.target: one for one in found_in(data)}
+        four = {"goods", "discount", "freight", "net"}
+        assert sum({rule.target, *rule.columns} == four for rule in found.values()) == holds
+        if not holds or sign < 0:  # less a voucher it is written for the goods: the sum of both over 1 - discount
+            continue
+        one = found["net"]
+        assert one.words == f"goods * (1 - discount / 100) {'+' if sign > 0 else '-'} freight"
+        assert (one.rows, one.broken, set(one.columns)) == (900, wrong, {"goods", "discount", "freight"})
+        assert read([list(one)]) == (one,)
+        assert read([[*one[:6], None, *one[7:]]]) == ()  # without a rate nothing is added after it
+        x, right = numbers(data.x, data.schema), np.arange(900) >= wrong
+        exact = goods * (1 - discount / 100) + sign * freight
+        np.testing.assert_allclose(value_of(one, columns, x), exact, atol=1e-9)
+        for name in ("net", "goods", "freight"):
+            j, hidden = columns.index(name), np.zeros(data.x.shape, bool)
+            hidden[:, j] = True
+            made, sure, _ = solved([one], data.schema, np.where(hidden, 0, data.x), hidden)
+            near = np.abs(numbers(made, data.schema)[:, j] - frame[name].to_numpy()) < 0.0151
+            assert (near | ~sure[:, j])[right].all()
+            assert sure[right, j].mean() > 0.95
+
+
 @pytest.mark.parametrize("first", [0, 10, 20, 30])
 def test_numbers_that_have_nothing_to_do_with_each_other_have_none(first: int) -> None:
     """Forty tables of eight columns of dice, ages, prices and shares: no equation in any."""

@@ -35,11 +35,17 @@ class Equation(NamedTuple):
     broken: int  # of these, where it does not hold
     rate: tuple[str, str, int, float] | None = None  # of a sum, a term that all of it is multiplied by
     excess: bool = False  # of a sum, whether the target is 0 where the sum is below 0
+    plus: tuple[str, str, int, float] | None = None  # a term that is added after all is multiplied by the rate
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the right side."""
-        return tuple(name for name, *_ in (*self.terms, *([self.rate] if self.rate else [])))
+        return tuple(name for name, *_ in self.every)
+
+    @property
+    def every(self) -> tuple[tuple[str, str, int, float], ...]:
+        """The terms of the right side, in the order of its columns."""
+        return (*self.terms, *([self.rate] if self.rate else []), *([self.plus] if self.plus else []))
 
     @property
     def words(self) -> str:
@@ -51,7 +57,9 @@ class Equation(NamedTuple):
             if self.rate is None:
                 return f"max(0, {made})" if self.excess else made
             name, form, power, _ = self.rate
-            return f"({made}) {'*' if power > 0 else '/'} {FORMS[form].format(name)}"
+            made = f"({made})" if len(self.terms) > 1 else made
+            made = f"{made} {'*' if power > 0 else '/'} {FORMS[form].format(name)}"
+            return made if self.plus is None else f"{made} {'+' if self.plus[2] > 0 else '-'} {self.plus[0]}"
         over = [part if power == -1 else f"{part}^{-power}" for part, power in parts if power < 0]
         upon = [part if power == 1 else f"{part}^{power}" for part, power in parts if power > 0]
         upon = [f"{self.factor:g}"] * (self.factor != 1.0) + upon
@@ -171,6 +179,8 @@ def value_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
     with np.errstate(all="ignore"):
         if not one.factor:
             made = np.sum([sign * part for part, sign in parts], axis=0) * rate_of(one, names, x)
+            if one.plus is not None:
+                made = made + one.plus[2] * x[:, names.index(one.plus[0])]
             return np.maximum(made, 0.0) if one.excess else made
         return one.factor * np.prod([part**power for part, power in parts], axis=0)
 
@@ -190,7 +200,8 @@ def slack_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
         rate, off = rate_of(one, names, x), sum(half for *_, half in one.terms)
         with np.errstate(all="ignore"):
             part = half_of(one.rate[3], one.rate[1]) / np.abs(rate ** one.rate[2]) if one.rate else 0.0
-            return one.within + np.abs(rate) * off + np.abs(value_of(one, names, x)) * part
+            own = np.abs(value_of(one._replace(plus=None), names, x))
+            return one.within + np.abs(rate) * off + own * part + (one.plus[3] if one.plus else 0.0)
     with np.errstate(all="ignore"):
         parts = [abs(power) * half_of(half, form) / np.abs(formed(x[:, names.index(name)], form))
                  for name, form, power, half in one.terms]  # fmt: skip
@@ -214,8 +225,7 @@ def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
     days = {name for name, one in types.items() if in_days(one)}
-    of = lambda rule: (*rule.terms, *([rule.rate] if rule.rate else []))  # noqa: E731
-    there = lambda rule: all(name in (days if form == "days" else own) for name, form, *_ in of(rule))  # noqa: E731
+    there = lambda rule: all(name in (days if form == "days" else own) for name, form, *_ in rule.every)  # noqa: E731
     return [one for one in rules if one.target in own and there(one)]
 
 
@@ -271,7 +281,11 @@ def computed(
 
 def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Float[np.ndarray, " n"]:
     """The column of one term, given the target and the other terms."""
-    left, (_, form, power, _) = x[:, names.index(one.target)], (*one.terms, one.rate or one.terms[0])[k]
+    left, (_, form, power, _) = x[:, names.index(one.target)], one.every[k]
+    if one.plus is not None:
+        if k == len(one.every) - 1:
+            return power * (left - value_of(one._replace(plus=None), names, x))
+        one, left = one._replace(plus=None), left - one.plus[2] * x[:, names.index(one.plus[0])]
     with np.errstate(all="ignore"):
         if not one.factor and k < len(one.terms):
             rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], rate=None, excess=False)
@@ -291,19 +305,25 @@ def read(stored: Any) -> tuple[Equation, ...]:
 
 
 def _read(row: Any) -> Equation | None:
-    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 8 or not isinstance(row[0], str):
+    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 9 or not isinstance(row[0], str):
         return None
-    terms = row[1] if isinstance(row[1], list | tuple) else ()
-    rate, excess = ([] if len(row) == 6 or row[6] is None else [row[6]]), row[7] if len(row) == 8 else False
-    sound = [term for term in (*terms, *rate) if _is_term(term)]
-    bad = len(sound) != len(terms) + len(rate) or not all(map(is_number, row[2:6])) or (rate and row[2] != 0)
-    bad = bad or not isinstance(excess, bool) or (excess and (row[2] != 0 or bool(rate)))
-    if not terms or bad or len(terms) > MOST_ADDED:
+    # Files of before lack the last ones.
+    every: list[Any] = [*row, *(None, False, None)[len(row) - 6 :]]
+    target, given, factor, within, rows, broken, rate, excess, plus = every
+    terms, more = given if isinstance(given, list | tuple) else (), [one for one in (rate, plus) if one is not None]
+    sound = [term for term in (*terms, *more) if _is_term(term)]
+    bad = len(sound) != len(terms) + len(more) or not all(map(is_number, (factor, within, rows, broken)))
+    bad = bad or not isinstance(excess, bool) or (plus is not None and (rate is None or excess))
+    if not terms or bad or len(terms) > MOST_ADDED or (factor != 0 and (rate is not None or excess)):
         return None
-    parts = tuple((str(a), str(b), int(c), float(d)) for a, b, c, d in sound)
-    last = parts[-1] if rate else None
-    made = Equation(row[0], parts[: len(terms)], float(row[2]), float(row[3]), int(row[4]), int(row[5]), last, excess)
-    return None if row[0] in made.columns else made
+    if excess and rate is not None:
+        return None
+    parts = [(str(a), str(b), int(c), float(d)) for a, b, c, d in sound]
+    last = None if rate is None else parts[len(terms)]
+    numbers_of = float(factor), float(within), int(rows), int(broken)
+    added = None if plus is None else parts[-1]
+    made = Equation(target, tuple(parts[: len(terms)]), *numbers_of, last, excess, added)
+    return None if target in made.columns else made
 
 
 def is_number(value: Any) -> bool:

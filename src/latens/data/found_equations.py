@@ -41,6 +41,8 @@ ODD, CLOSE = 0.03, 0.02
 they are at the most where columns are left out."""
 MOST_TERMS = 3
 """Terms of a product, and of sums that are all tried."""
+ADDED = 0.05
+"""Share of rows in which what is added to a column times a rate is something, at the least."""
 LEAST_NOTHING = 0.05
 """Share of rows in which what is beyond a bound is 0, at the least."""
 SEEN = 5
@@ -98,11 +100,14 @@ def find(
     sums = (one for j in targets for one in _sums(some, x, j, places, within[j], halves, percent))
     rated = _rated(some, places, targets, within, percent, halves)
     exact = (*_products(some, places, targets, within, percent, halves), *sums, *rated)
-    every = (*((one, False) for one in exact), *((one, True) for one in _excess(x, places, within, halves)))
-    for (j, terms, factor, rate), excess in every:
-        named = [(names[i], form, power, halves[i]) for i, form, power in (*terms, *([rate] if rate else []))]
-        parts, last = tuple(named[: len(terms)]), named[-1] if rate else None
-        made = _checked(Equation(names[j], parts, factor, within[j], 0, 0, last, excess), names, x)
+    every = [*((one, False, None) for one in exact)]
+    every += [(one, True, None) for one in _excess(x, places, within, halves)]
+    every += [(one, False, plus) for one, plus in _rated_and_more(some, places, targets, within, percent, halves)]
+    for (j, terms, factor, rate), excess, plus in every:
+        both = (*terms, *([rate] if rate else []), *([plus] if plus else []))
+        named = [(names[i], form, power, halves[i]) for i, form, power in both]
+        parts, last, more = tuple(named[: len(terms)]), named[len(terms)] if rate else None, named[-1] if plus else None
+        made = _checked(Equation(names[j], parts, factor, within[j], 0, 0, last, excess, more), names, x)
         if made is None:
             continue
         own = frozenset((*made.columns, names[j]))
@@ -317,6 +322,31 @@ def _rated(
                         continue
                     for k in _agreeing(some[:, target], made, loose, rows, np.ones(len(rows)), within[target]).tolist():
                         yield target, ((a, "x", 1), (b, "x", sign)), 0.0, (*chosen[rows[k]], power)
+
+
+def _rated_and_more(
+    some: np.ndarray,
+    places: Sequence[int],
+    targets: Sequence[int],
+    within: Sequence[float],
+    percent: Sequence[bool],
+    halves: Sequence[float],
+) -> Iterator[tuple[_Found, tuple[int, str, int]]]:
+    """The columns times a rate, with another one added or taken: goods less a discount, and freight."""
+    rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])[1:]]
+    for a, (i, form) in product(places, rates):
+        made = some[:, a] * formed(some[:, i], form)
+        loose = np.abs(formed(some[:, i], form)) * halves[a] + np.abs(some[:, a]) * half_of(halves[i], form)
+        for target in targets:
+            others = [b for b in places if b not in (a, i, target)]
+            if a == i or target in (a, i) or not others:
+                continue
+            for sign in (1, -1):
+                whole = made + sign * some[:, others].T
+                off = within[target] + loose + np.asarray(halves)[others][:, None]
+                for k in np.flatnonzero(_agrees(some[:, target], whole, off)).tolist():
+                    if np.nanmean(some[:, others[k]] != 0) >= ADDED:
+                        yield (target, ((a, "x", 1),), 0.0, (i, form, 1)), (others[k], "x", sign)
 
 
 def _excess(x: np.ndarray, places: Sequence[int], within: Sequence[float], halves: Sequence[float]) -> Iterator[_Found]:

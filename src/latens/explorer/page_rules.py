@@ -32,7 +32,8 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
     term = lambda one: [at(one[0]), one[1], one[2]]  # noqa: E731
     exact = [
         {"target": at(one.target), "terms": [term(own) for own in one.terms], "factor": one.factor,
-         "rate": term(one.rate) if one.rate else None, "excess": one.excess}
+         "rate": term(one.rate) if one.rate else None, "excess": one.excess,
+         "plus": term(one.plus) if one.plus else None}
         for one in equations.placed(equations.read(facts.get("equations")), schema)
         if known(one)
     ]  # fmt: skip

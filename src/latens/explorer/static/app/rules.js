@@ -33,12 +33,12 @@ export function rulesOf(spec, grids) {
     return named || told < 0 ? null : [column, told];
   }
 
-  function ofEquation({ target, terms, factor, rate, excess }, cells) {
+  function ofEquation({ target, terms, factor, rate, excess, plus }, cells) {
     const part = ([i, form]) => formed(number(cells, i), form);
     const times = rate ? part(rate) ** rate[2] : 1;
     const value = factor
       ? terms.reduce((made, one) => made * part(one) ** one[2], factor)
-      : terms.reduce((made, one) => made + one[2] * part(one), 0) * times;
+      : terms.reduce((made, one) => made + one[2] * part(one), 0) * times + (plus ? plus[2] * part(plus) : 0);
     return [target, place(target, excess ? Math.max(value, 0) : value)];
   }
 
