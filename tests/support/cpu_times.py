@@ -41,6 +41,7 @@ KEPT = (
 
 
 NEVER_LONG = (
+    "tests/cli/test_photographs.py::*",
     "tests/test_docs.py::*",
     "tests/test_notebooks.py::*",
     "tests/test_typed.py::*",
