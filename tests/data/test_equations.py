@@ -10,7 +10,7 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.data import equations, rules
-from latens.data.equations import Equation, broken_by, computed, numbers, read, solved, value_of
+from latens.data.equations import Equation, broken_by, computed, numbers, other_of, read, solved, value_of
 from latens.data.found_equations import find, found_in
 from latens.data.frames import as_frame
 from latens.data.suspects import suspicions
@@ -210,6 +210,19 @@ def test_what_is_added_to_a_column_times_a_rate_is_found_and_solved(
             near = np.abs(numbers(made, data.schema)[:, j] - frame[name].to_numpy()) < 0.0151
             assert (near | ~sure[:, j])[right].all()
             assert sure[right, j].mean() > 0.95
+
+
+def test_what_is_taken_from_a_column_times_a_rate_by_hand() -> None:
+    """goods * (1 - discount / 100) - voucher, its words, its value, and each of its terms given the others."""
+    terms, rate = (("goods", "x", 1, 0.0),), ("discount", "1-x/100", 1, 0.0)
+    one = Equation("net", terms, 0.0, 0.005, 9, 0, rate, False, ("voucher", "x", -1, 0.0))
+    names, x = ["goods", "discount", "voucher", "net"], np.array([[200.0, 10.0, 30.0, 150.0], [80.0, 25.0, 0.0, 60.0]])
+    assert one.words == "goods * (1 - discount / 100) - voucher"
+    np.testing.assert_allclose(value_of(one, names, x), x[:, 3])
+    for k, name in enumerate(one.columns):
+        np.testing.assert_allclose(other_of(one, k, names, x), x[:, names.index(name)])
+    assert not broken_by(one, names, x).any()
+    assert broken_by(one, names, x + [0.0, 0.0, 1.0, 0.0]).all()
 
 
 @pytest.mark.parametrize("first", [0, 10, 20, 30])
