@@ -222,7 +222,7 @@ def test_what_is_taken_from_a_column_times_a_rate_by_hand() -> None:
     for k, name in enumerate(one.columns):
         np.testing.assert_allclose(other_of(one, k, names, x), x[:, names.index(name)])
     assert not broken_by(one, names, x).any()
-    assert broken_by(one, names, x + [0.0, 0.0, 1.0, 0.0]).all()
+    assert broken_by(one, names, np.add(x, [0.0, 0.0, 1.0, 0.0])).all()
 
 
 @pytest.mark.parametrize("first", [0, 10, 20, 30])
