@@ -223,6 +223,10 @@ def test_tails_are_not_cut_off() -> None:
         ]
         told += sum(bool(cut_off(values)) for values in tails)
     assert told <= 2
+    # Sulphur in wine: a tail that thins out, and two bottles far beyond it, which may be as they are.
+    sulphur = np.random.default_rng(0).gamma(2.0, 23.0, 1600).clip(6, 165).round()
+    assert cut_off(np.append(sulphur[sulphur < 165], [278.0, 289.0])) == []
+    assert cut_off(np.append(sulphur.clip(max=90), [150.0, 155.0])) == [150.0, 155.0]  # where the others end at 90
 
 
 def test_ages_of_seven_are_named_and_emptied(tmp_path: Path) -> None:

@@ -186,6 +186,13 @@ def test_where_one_name_says_it_no_second_one_is_asked() -> None:
     """And of three columns of which each two say the third one there is one rule."""
     frame, _ = animals()
     assert {rule.also for rule in found(frame)} == {""}
+    # A husband is married, and others mostly single, a little more with some work: the work adds next to nothing.
+    rng = np.random.default_rng(1)
+    kin = rng.choice(["husband", "child", "none"], 3000, p=[0.4, 0.25, 0.35])
+    work = rng.choice(["a", "b"], 3000, p=[0.7, 0.3])
+    alone = np.where(kin == "none", 0.4, np.where(work == "a", 0.99, 0.85))
+    state = np.where(kin == "husband", "married", np.where(rng.random(3000) < alone, "single", "divorced"))
+    assert not [rule for rule in found(pd.DataFrame({"kin": kin, "work": work, "state": state})) if rule.also]
     rng = np.random.default_rng(0)
     a, b = (rng.choice(3, 900, p=[0.6, 0.3, 0.1]) for _ in range(2))
     (rule,) = found(pd.DataFrame({"a": np.array(list("xyz"))[a], "b": np.array(list("uvw"))[b], "days": a + b,

@@ -95,10 +95,13 @@ def _values(one: ColumnType, part: str, stored: np.ndarray) -> np.ndarray:
     place = np.round(np.asarray(stored, np.float64))
     if not part:
         return place
-    unit = "D" if one.written == "D" else "s"
-    dates = (one.low + place * one.step).astype(np.int64).astype(f"datetime64[{unit}]")
-    years = dates.astype("datetime64[Y]").astype(np.int64) + 1970
-    return years if part == "year" else dates.astype("datetime64[M]").astype(np.int64) % 12 + 1
+    return of_dates(one.low + place * one.step, "D" if one.written == "D" else "s", part)
+
+
+def of_dates(numbers: np.ndarray, unit: str, part: str) -> Int[np.ndarray, " n"]:
+    """The month, from 1, or the year of days or seconds since 1970."""
+    months = numbers.astype(np.int64).astype(f"datetime64[{unit}]").astype("datetime64[M]").astype(np.int64)
+    return months // 12 + 1970 if part == "year" else months % 12 + 1
 
 
 def _word(one: ColumnType, value: float) -> str:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import combinations, combinations_with_replacement, permutations, product
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -51,7 +51,28 @@ RATES = 25
 """Different numbers from 0 to 1, or to 100, that may be a rate of which 1 - x or 1 + x is taken."""
 
 _Terms: TypeAlias = tuple[tuple[int, str, int], ...]  # the place of a column, one of `FORMS`, and a power or a sign
-_Found: TypeAlias = tuple[int, _Terms, float, tuple[int, str, int] | None]  # target, terms, factor and rate
+
+
+class _Found(NamedTuple):
+    """An equation by the places of its columns."""
+
+    target: int
+    terms: _Terms
+    factor: float = 0.0  # of a product; 0 of a sum
+    rate: tuple[int, str, int] | None = None
+    excess: bool = False
+    plus: tuple[int, str, int] | None = None
+
+
+class _Sought(NamedTuple):
+    """The numbers among which equations are looked for."""
+
+    some: np.ndarray  # rows on which all are tried
+    places: Sequence[int]  # of the columns that vary
+    targets: Sequence[int]  # those of them that an equation may give
+    within: Sequence[float]  # how far each column may lie from what gives it
+    halves: Sequence[float]  # half of what each column may have been rounded to afterwards
+    rates: Sequence[tuple[int, str]]  # the columns, and what of those that may be rates is taken
 
 
 def found_in(data: Dataset) -> tuple[Equation, ...]:
@@ -97,23 +118,22 @@ def find(
     some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
     found: dict[frozenset[str], list[tuple[tuple[float, ...], Equation]]] = {}
     targets = [j for j in places if _often(x[:, j]) <= BY_CHANCE]
-    sums = (one for j in targets for one in _sums(some, x, j, places, within[j], halves, percent))
-    rated = _rated(some, places, targets, within, percent, halves)
-    exact = (*_products(some, places, targets, within, percent, halves), *sums, *rated)
-    every = [*((one, False, None) for one in exact)]
-    every += [(one, True, None) for one in _excess(x, places, within, halves)]
-    every += [(one, False, plus) for one, plus in _rated_and_more(some, places, targets, within, percent, halves)]
-    for (j, terms, factor, rate), excess, plus in every:
-        both = (*terms, *([rate] if rate else []), *([plus] if plus else []))
-        named = [(names[i], form, power, halves[i]) for i, form, power in both]
-        parts, last, more = tuple(named[: len(terms)]), named[len(terms)] if rate else None, named[-1] if plus else None
-        made = _checked(Equation(names[j], parts, factor, within[j], 0, 0, last, excess, more), names, x)
+    rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
+    of = _Sought(some, places, targets, within, halves, rates)
+    sums = (one for target in targets for one in _sums(of, x, target))
+    for one in (*_products(of), *sums, *_rated(of), *_excess(of, x), *_rated_and_more(of)):
+        terms, rate, plus = (
+            tuple((names[i], form, power, halves[i]) for i, form, power in each)
+            for each in (one.terms, [one.rate] if one.rate else [], [one.plus] if one.plus else [])
+        )
+        j, last, more = one.target, rate[0] if rate else None, plus[0] if plus else None
+        made = _checked(Equation(names[j], terms, one.factor, within[j], 0, 0, last, one.excess, more), names, x)
         if made is None:
             continue
         own = frozenset((*made.columns, names[j]))
         slack = slack_of(made, names, x)  # infinite where a number is divided by 0
         off = float(np.mean(slack[np.isfinite(slack)]) / np.nanstd(x[:, j]))
-        parted = sum(term[2] < 0 for term in (*made.terms, *([last] if last else []))) + (factor not in (0.0, 1.0))
+        parted = sum(term[2] < 0 for term in (*made.terms, *([last] if last else []))) + (one.factor not in (0.0, 1.0))
         rank = (max(parted - 1, 0), int(np.log10(off)), -j, parted, made.broken / made.rows + 1e-3 * len(terms))
         found.setdefault(own, []).append((rank, made))
     kept: list[Equation] = []
@@ -141,16 +161,9 @@ def _often(column: Float[np.ndarray, " n"]) -> float:
     return float(counts.max() / counts.sum())
 
 
-def _products(
-    some: np.ndarray,
-    places: Sequence[int],
-    targets: Sequence[int],
-    within: Sequence[float],
-    percent: Sequence[bool],
-    halves: Sequence[float],
-) -> Iterator[_Found]:
+def _products(of: _Sought) -> Iterator[_Found]:
     """The products of up to three terms that give a column in most of some rows, with that column and a factor."""
-    terms = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
+    some, _, targets, within, halves, terms = of
     values = np.stack([formed(some[:, i], form) for i, form in terms])
     with np.errstate(all="ignore"):
         slack = np.stack([half_of(halves[i], form) / np.abs(v) for (i, form), v in zip(terms, values)])
@@ -175,7 +188,7 @@ def _products(
                     for k in _agreeing(some[:, target], made, loose, rows, factor, within[target]).tolist():
                         one = _joined([terms[i] for i in at[rows[k]].tolist()], powers)
                         if one and not (factor[k] == 1.0 and len(one) == 1 and one[0][1:] == ("x", 1)):
-                            yield target, one, float(factor[k]), None  # the same column twice is told elsewhere
+                            yield _Found(target, one, float(factor[k]))  # the same column twice is told elsewhere
 
 
 def _joined(terms: Sequence[tuple[int, str]], powers: Sequence[int]) -> _Terms:
@@ -231,16 +244,9 @@ def _agrees(target: np.ndarray, made: np.ndarray, within: Any) -> Bool[np.ndarra
     return good.sum(axis=1) >= ALMOST * np.maximum(seen.sum(axis=1), SEEN)
 
 
-def _sums(
-    some: np.ndarray,
-    x: np.ndarray,
-    target: int,
-    places: Sequence[int],
-    within: float,
-    halves: Sequence[float],
-    percent: Sequence[bool],
-) -> Iterator[_Found]:
+def _sums(of: _Sought, x: np.ndarray, target: int) -> Iterator[_Found]:
     """The sums and differences of two or three columns, and of more by least squares, that give a column."""
+    some, places, _, within, halves, rates = of
     others = [i for i in places if i != target]
     for count in (2, 3):
         chosen = list(combinations(others, count))
@@ -249,18 +255,17 @@ def _sums(
         at = np.array(chosen)
         for signs in product((1, -1), repeat=count):
             made = np.sum([signs[k] * some[:, at[:, k]] for k in range(count)], axis=0).T
-            off = within + np.asarray(halves)[at].sum(axis=1)[:, None]
+            off = within[target] + np.asarray(halves)[at].sum(axis=1)[:, None]
             for k in np.flatnonzero(_agrees(some[:, target], made, off)).tolist():
-                yield target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)), 0.0, None
+                yield _Found(target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)))
     if terms := _long_sum(x, x[:, target], others, MOST_TERMS + 1):
-        yield target, terms, 0.0, None
-    for rate in (i for i in others if len(others) > MOST_TERMS):
-        for form in _forms(some[:, rate], percent[rate])[1:]:
-            with np.errstate(all="ignore"):
-                before = x[:, target] / formed(x[:, rate], form)
-            before = np.where(np.isfinite(before), before, np.nan)
-            if terms := _long_sum(x, before, [i for i in others if i != rate], MOST_TERMS):
-                yield target, terms, 0.0, (rate, form, 1)
+        yield _Found(target, terms)
+    for rate, form in (one for one in rates if one[0] != target and one[1] != "x" and len(others) > MOST_TERMS):
+        with np.errstate(all="ignore"):
+            before = x[:, target] / formed(x[:, rate], form)
+        before = np.where(np.isfinite(before), before, np.nan)
+        if terms := _long_sum(x, before, [i for i in others if i != rate], MOST_TERMS):
+            yield _Found(target, terms, 0.0, (rate, form, 1))
 
 
 def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], least: int) -> _Terms:
@@ -294,16 +299,9 @@ def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], 
     return tuple((i, "x", int(sign)) for i, sign in zip(others, signs) if sign) if fits else ()
 
 
-def _rated(
-    some: np.ndarray,
-    places: Sequence[int],
-    targets: Sequence[int],
-    within: Sequence[float],
-    percent: Sequence[bool],
-    halves: Sequence[float],
-) -> Iterator[_Found]:
+def _rated(of: _Sought) -> Iterator[_Found]:
     """The sums and differences of two columns, times or by a third one or a rate, that give a column."""
-    rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
+    some, places, targets, within, halves, rates = of
     for a, b in combinations(places, 2):
         for sign in (1, -1):
             total = some[:, a] + sign * some[:, b]
@@ -321,20 +319,13 @@ def _rated(
                     if target in (a, b) or not len(rows):
                         continue
                     for k in _agreeing(some[:, target], made, loose, rows, np.ones(len(rows)), within[target]).tolist():
-                        yield target, ((a, "x", 1), (b, "x", sign)), 0.0, (*chosen[rows[k]], power)
+                        yield _Found(target, ((a, "x", 1), (b, "x", sign)), 0.0, (*chosen[rows[k]], power))
 
 
-def _rated_and_more(
-    some: np.ndarray,
-    places: Sequence[int],
-    targets: Sequence[int],
-    within: Sequence[float],
-    percent: Sequence[bool],
-    halves: Sequence[float],
-) -> Iterator[tuple[_Found, tuple[int, str, int]]]:
+def _rated_and_more(of: _Sought) -> Iterator[_Found]:
     """The columns times a rate, with another one added or taken: goods less a discount, and freight."""
-    rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])[1:]]
-    for a, (i, form) in product(places, rates):
+    some, places, targets, within, halves, rates = of
+    for a, (i, form) in product(places, [one for one in rates if one[1] != "x"]):
         made = some[:, a] * formed(some[:, i], form)
         loose = np.abs(formed(some[:, i], form)) * halves[a] + np.abs(some[:, a]) * half_of(halves[i], form)
         for target in targets:
@@ -346,20 +337,20 @@ def _rated_and_more(
                 off = within[target] + loose + np.asarray(halves)[others][:, None]
                 for k in np.flatnonzero(_agrees(some[:, target], whole, off)).tolist():
                     if np.nanmean(some[:, others[k]] != 0) >= ADDED:
-                        yield (target, ((a, "x", 1),), 0.0, (i, form, 1)), (others[k], "x", sign)
+                        yield _Found(target, ((a, "x", 1),), 0.0, (i, form, 1), plus=(others[k], "x", sign))
 
 
-def _excess(x: np.ndarray, places: Sequence[int], within: Sequence[float], halves: Sequence[float]) -> Iterator[_Found]:
+def _excess(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
     """The differences of two columns that a third one is where they are above 0: kilometres beyond those included."""
-    for target in places:
+    for target in of.places:
         y = x[:, target]
         if np.nanmin(y) != 0 or np.nanmean(y == 0) < LEAST_NOTHING or (y > 0).sum() < LEAST_ROWS:
             continue
         some = x[np.random.default_rng(0).permutation(np.flatnonzero(y > 0))[:SAMPLE]]
-        for a, b in permutations([i for i in places if i != target], 2):
-            off = np.asarray(within[target] + halves[a] + halves[b])
+        for a, b in permutations([i for i in of.places if i != target], 2):
+            off = np.asarray(of.within[target] + of.halves[a] + of.halves[b])
             if _agrees(some[:, target], (some[:, a] - some[:, b])[None], off)[0]:
-                yield target, ((a, "x", 1), (b, "x", -1)), 0.0, None
+                yield _Found(target, ((a, "x", 1), (b, "x", -1)), excess=True)
 
 
 def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = BY_CHANCE) -> Equation | None:

@@ -108,17 +108,29 @@ def _of_two(columns: Sequence[_Column], one: Sequence[Implied]) -> list[Implied]
             # What one says of the other adds nothing, and a name that the target says is no reason of it.
             free = not {(a.name, b.name) for a, b in itertools.permutations([*by, column], 2)} & known
             if free and by[0].size * by[1].size <= MOST_NAMES and (rule := _between(by, column)):
-                rules.append(rule)
+                rows = _told(rule, by)  # neither name says it by itself there
+                if max(_alone(each, column, rows) for each in by) <= SHARED:
+                    rules.append(rule)
         made += sorted(rules, key=lambda rule: (rule.broken - rule.rows, len(rule.pairs)))[:1]
     # Of three columns of which each two say the third one, one rule is enough.
     of = [{*rule.columns, rule.column} for rule in made]
     return [rule for at, rule in enumerate(made) if of[at] not in of[:at]]
 
 
-def _alone(by: _Column, column: _Column) -> float:
+def _told(rule: Implied, by: Sequence[_Column]) -> Bool[np.ndarray, " n"]:
+    """The rows whose names say something."""
+    sizes = [one.size for one in by]
+    says = np.zeros(math.prod(sizes) + 1, bool)
+    for *words, _ in rule.pairs:
+        says[np.ravel_multi_index([one.of.values.index(word) for one, word in zip(by, words)], sizes)] = True
+    return says[_joint([one.codes for one in by], sizes)]
+
+
+def _alone(by: _Column, column: _Column, rows: Any = slice(None)) -> float:
     """The share of rows that have what is commonest with their name."""
-    counts = np.bincount(by.codes * len(column.cells) + column.places, minlength=(by.size + 1) * len(column.cells))
-    return float(counts.reshape(-1, len(column.cells)).max(axis=1).sum() / len(by.codes))
+    both = by.codes[rows] * len(column.cells) + column.places[rows]
+    counts = np.bincount(both, minlength=(by.size + 1) * len(column.cells))
+    return float(counts.reshape(-1, len(column.cells)).max(axis=1).sum() / max(len(both), 1))
 
 
 def _named(one: ColumnType) -> bool:

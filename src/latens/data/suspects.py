@@ -47,6 +47,8 @@ UNLIKE, UNLIKE_SHARE = 6.0, 0.02
 """Widths from which on a number is far from what others say of it, and the share of such rows at the most."""
 MOST_MARKED = 0.4
 """Share of the rows up to which a value far from all others may stand for a missing one."""
+EDGE = 0.1
+"""The part of the empty stretch within which the outer hundredth of the other values lies, at the most."""
 CUT_ROWS, CUT_VALUES, CUT_SHARE, CUT_OFF, MOST_CUT = 300, 15, 0.004, 0.1, 5
 """Rows and values of a column from which on some may be cut off from the others, the share of rows that have these at
 the most, the share that has the next values at the least, and how many values may be cut off at either end."""
@@ -433,9 +435,10 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
 
 
 def cut_off(values: Shaped[np.ndarray, " n"]) -> list[float]:
-    """Find values that few rows have beyond an empty stretch, on whose other side as long a stretch holds many."""
-    # Tails of any length thin out before they end: 7 is odd where ages begin at 19 with a hundred rows. 0 may be a kind
-    # of its own. A single row is told by `lone_values`.
+    """Find values that few rows have beyond an empty stretch, on whose other side the others end abruptly."""
+    # Tails of any length thin out before they end: 7 is odd where ages begin at 19 with a hundred rows. As long a
+    # stretch as the empty one holds many rows there, and the outer hundredth of all lies within a tenth of it. 0 may be
+    # a kind of its own. A single row is told by `lone_values`.
     distinct, counts = np.unique(values, return_counts=True)
     found: list[float] = []
     if len(distinct) < CUT_VALUES or len(values) < CUT_ROWS:
@@ -446,10 +449,11 @@ def cut_off(values: Shaped[np.ndarray, " n"]) -> list[float]:
             gap, few = own[k] - own[k - 1], rows[:k].sum()
             beyond = rows[(own >= own[k]) & (own < own[k] + gap)].sum()
             apart = own[k - 1] - own[0] < gap <= high - low and beyond >= CUT_OFF * len(values)
+            apart = apart and (low if sign > 0 else -high) - own[k] <= EDGE * gap
             if 2 <= few <= CUT_SHARE * len(values) and apart and 0.0 not in own[:k]:
                 found = [*found, *(sign * own[:k]).tolist()]
                 break
-    return found
+    return sorted(found)
 
 
 def far_values(values: Shaped[np.ndarray, " n"]) -> list[float]:

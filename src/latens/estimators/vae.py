@@ -30,7 +30,7 @@ from latens.io.process import check_count, check_process
 from latens.recipes import RECIPES
 from latens.typing import Key, checked_later
 from latens.workflow.cells import point
-from latens.workflow.new_rows import again_of, new_table, not_applicable
+from latens.workflow.new_rows import not_applicable
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
@@ -207,17 +207,9 @@ class VAE(Looks):
         if (types := self.model_.schema.types) is None:
             return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
         n_samples = check_count(n_samples, "n_samples", cells=len(types))
-        facts, schema, cond = self.model_.facts, self.model_.schema, codes_of(self.model_, label, n_samples)
-        key, cond = self._sampling_key(random_state), self.model_.condition(cond)
-
-        def draw(again: int) -> dict[str, np.ndarray]:
-            z_key, x_key = jax.random.split(again_of(key, again))
-            z = evaluation.sample_prior(self.model_.model, n_samples, key=z_key, cond=cond, temperature=temperature)
-            drawn = evaluation.decode(self.model_.model, z, key=x_key, mean=False, cond=cond)
-            return {"x": evaluation.finite(self.model_.data_units(drawn, mean=False), "rows of the model")}
-
-        seed = int(jax.random.bits(jax.random.fold_in(key, 1)))
-        x = new_table(facts, schema, draw, seed, exact=temperature == 0.0).arrays["x"].reshape(n_samples, -1)
+        facts, schema, codes = self.model_.facts, self.model_.schema, codes_of(self.model_, label, n_samples)
+        seed = seed_of(self.random_state if random_state is None else random_state)
+        x = self.model_.sample(n_samples, seed=seed, label=codes, temperature=temperature)
         made = as_fitted(x, schema, getattr(self, "_dtypes", {}))
         for column, blank in zip(schema.columns or (), not_applicable(facts, schema, x).T):
             if blank.any():

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from latens.data.apart import LEAST_ROWS, MOST_NUMBERS, never_in
+from latens.data.apart import LEAST_ROWS, MOST_NUMBERS, PARTS, never_in, of_dates
 from latens.data.within import MOST_NAMES, narrow_in
 from latens.evaluation.samples.tables import Table, shapes
 
@@ -85,7 +85,7 @@ def together(real: Table, fake: Table) -> dict[str, Any]:
     parts: list[tuple[int, bool, int, np.ndarray]] = []
     own: list[tuple[str, np.ndarray, np.ndarray]] = []
     for k, named in enumerate(real.category):
-        for unit in ("M", "Y") if dated[k] else ("",):
+        for unit in PARTS[1:] if dated[k] else PARTS[:1]:
             values, codes = np.unique(_part(real.x[:, k], unit), return_inverse=True)
             values, size = values[~np.isnan(values)], int((~np.isnan(values)).sum())
             if len(real.x) >= LEAST_ROWS and 2 <= size <= (MOST_NAMES if named or unit else MOST_NUMBERS):
@@ -110,16 +110,14 @@ def _part(column: np.ndarray, unit: str) -> np.ndarray:
     """The month or the year of seconds; or what the column holds."""
     if not unit:
         return column
-    seen = ~np.isnan(column)
-    months = np.nan_to_num(column).astype(np.int64).astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
-    return np.where(seen, months % 12 + 1 if unit == "M" else months // 12 + 1970, np.nan)
+    return np.where(np.isnan(column), np.nan, of_dates(np.nan_to_num(column), "s", unit))
 
 
 def _said(real: Table, k: int, unit: str, values: np.ndarray, codes: np.ndarray, here: np.ndarray) -> str:
     """A column with what most of some rows have of it."""
     most = values[np.bincount(codes[here]).argmax()]
     name = real.words[k][int(most)] if not unit and real.category[k] and real.words and real.words[k] else f"{most:g}"
-    of = {"M": " in month", "Y": " in"}.get(unit, "")
+    of = {"month": " in month", "year": " in"}.get(unit, "")
     return f"{real.names[k]}{of} {name}"
 
 
