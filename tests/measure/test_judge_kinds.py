@@ -139,6 +139,9 @@ def test_rows_with_values_that_never_come_together_are_counted(wrong: float) -> 
         pairs = {tuple(word.split()[0] for word in one["columns"]): one["rows"] for one in found["pairs"]}
         assert pairs["who", "pay"] == int(by_hand.sum())
         assert pairs["day", "season"] == int(season.sum())
+        told = next(one["columns"] for one in found["pairs"] if one["columns"][0].startswith("day"))
+        month, level = int(told[0].removeprefix("day in month ")), told[1].removeprefix("season ")
+        assert (month in (6, 7, 8)) == (level == "low")  # a pair that no real row has, not the commonest of each
     judged_ = judged(*tables_of(real, fake))
     told = "have values that never come together in real ones" in "\n".join(_plain(judged_))
     assert told is (wrong > 0.03)

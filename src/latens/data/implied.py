@@ -52,8 +52,12 @@ class Implied(NamedTuple):
     def words(self) -> str:
         """The rule with an example, as it stands in a sentence."""
         *own, told = self.pairs[0]
-        said = f"({', '.join(map(repr, own))}: {told!r})"
-        return f"what {' and '.join(map(repr, self.columns))} {'say' if self.also else 'says'} {said}"
+        return f"{self.short} ({', '.join(map(repr, own))}: {told.removesuffix('.0')!r})"
+
+    @property
+    def short(self) -> str:
+        """The rule without an example."""
+        return f"what {' and '.join(map(repr, self.columns))} {'say' if self.also else 'says'}"
 
 
 def found_in(data: Dataset) -> tuple[Implied, ...]:

@@ -63,20 +63,22 @@ def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
     if not _has_density(trained.model, len(schema.types)):
         return None
     pairs = list(zip(schema.columns or (), schema.types))[:MOST_COLUMNS]
-    given = {rule.target: {"computed": rule.words} for rule in placed(trained.facts, schema)}
+    given = {rule.target: {"computed": getattr(rule, "short", rule.words)} for rule in placed(trained.facts, schema)}
     absent = _absent(trained, [column.name for column, _ in pairs])
     return [{"name": name, "kind": one.kind, **_described(one), **given.get(name, {}), **absent.get(name, {})}
             for name, one in ((column.name, one) for column, one in pairs)]  # fmt: skip
 
 
 def _absent(trained: Any, names: list[str]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Where a column does not apply: the places of another one and of its name, and both in words."""
+    """Where a column does not apply: the places of another one and of its name, and that in words."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     types = dict(zip(names, trained.schema.types or ()))
     for rule in inapplicable.read(trained.facts.get("inapplicable")):
         if rule.column in names and rule.other in names and rule.name in types[rule.other].values:
             where = {"column": names.index(rule.other), "value": types[rule.other].values.index(rule.name)}
-            found.setdefault(rule.column, {"absent": []})["absent"].append(where | {"words": rule.words})
+            found.setdefault(rule.column, {"absent": []})["absent"].append(
+                where | {"words": f"{rule.other!r} is {rule.name!r}"}
+            )
     return found
 
 

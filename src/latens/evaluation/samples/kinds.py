@@ -100,9 +100,12 @@ def together(real: Table, fake: Table) -> dict[str, Any]:
         here = pairs[own[a][2], own[b][2]]
         if here.any():
             wrong |= here
-            columns.append((int(here.sum()), [_said(real, parts[at][0], *own[at], here) for at in (a, b)]))
-    most = sorted(columns, key=lambda one: -one[0])[:MOST_PAIRS]
-    told = [{"columns": said, "rows": rows} for rows, said in most]
+            both, counts = np.unique(np.stack([own[a][2][here], own[b][2][here]]), axis=1, return_counts=True)
+            most = both[:, counts.argmax()]  # the pair of most rows
+            said = [_said(real, parts[at][0], own[at][0], float(own[at][1][k])) for at, k in zip((a, b), most.tolist())]
+            columns.append((int(here.sum()), said))
+    first = sorted(columns, key=lambda one: -one[0])[:MOST_PAIRS]
+    told = [{"columns": said, "rows": rows} for rows, said in first]
     return {"rows": int(wrong.sum()), "share": float(wrong.mean()) if len(wrong) else 0.0, "pairs": told}
 
 
@@ -113,10 +116,9 @@ def _part(column: np.ndarray, unit: str) -> np.ndarray:
     return np.where(np.isnan(column), np.nan, of_dates(np.nan_to_num(column), "s", unit))
 
 
-def _said(real: Table, k: int, unit: str, values: np.ndarray, codes: np.ndarray, here: np.ndarray) -> str:
-    """A column with what most of some rows have of it."""
-    most = values[np.bincount(codes[here]).argmax()]
-    name = real.words[k][int(most)] if not unit and real.category[k] and real.words and real.words[k] else f"{most:g}"
+def _said(real: Table, k: int, unit: str, value: float) -> str:
+    """A column with a value of it."""
+    name = real.words[k][int(value)] if not unit and real.category[k] and real.words and real.words[k] else f"{value:g}"
     of = {"month": " in month", "year": " in"}.get(unit, "")
     return f"{real.names[k]}{of} {name}"
 

@@ -227,7 +227,7 @@ export function whatIfPanel(app) {
       element.style.order = String(rank.get(place) ?? 0);
       const gone = (columns[place].absent ?? []).find(({ column, value }) => fixed(column)?.value === value);
       if (fixed(place)) replace(shown, h("span", { class: "muted" }, "fixed"));
-      else if (gone) replace(shown, h("span", { class: "muted" }, `does not apply: empty in all rows, ${gone.words}`));
+      else if (gone) replace(shown, h("span", { class: "muted" }, `does not apply: empty in all rows where ${gone.words}`));
       else if (one?.was && answer.changed) {
         const by = `${percent(one.moved)} of it moves`;
         const said = `${brief(columns[place], one)}; before ${one.was.exact ?? brief(columns[place], one.was)}`;
