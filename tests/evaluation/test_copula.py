@@ -242,6 +242,9 @@ def test_the_weight_of_two_densities():
     assert pool_weight(second, first) == pytest.approx(1.0 - w, abs=1e-6)
     assert pool_weight(first, first - 5.0) == pytest.approx(1.0, abs=1e-6)
     assert pool_weight(np.zeros(0), np.zeros(0)) == 0.5
+    assert pool_weight(np.zeros(0), np.zeros(0), usual=0.7, rows=20) == pytest.approx(0.7)
+    # Ten cells that one of both alone can have, beside thirty that count as one half: (10 + 15) / 40.
+    assert pool_weight(np.zeros(10), np.full(10, -99.0), rows=30) == pytest.approx(25 / 40, abs=1e-6)
 
 
 def test_the_chance_of_a_cell_is_its_part_of_a_segment():

@@ -7,12 +7,16 @@ import pytest
 
 import latens
 from latens import VAEImputer
+from latens.config import override
 from latens.data import TRAIN, VALIDATION
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation.copula import fill, fit_copula
+from latens.recipes import get_recipe
+from latens.recipes.building.closed_forms import start_alone
 from latens.workflow import filling
 from latens.workflow.cells import interval, point
+from latens.workflow.experiment import prepare
 from latens.workflow.filling import HIDDEN, Pool, filled_by, pooled, pooled_draws, pooled_shares
 from latens.workflow.trained import TrainedModel
 
@@ -94,7 +98,7 @@ def test_gaps_are_filled_by_the_line_that_made_them(alone):
 
 
 def test_shares_and_draws_are_pooled_by_the_weight(rows):
-    made = Pool(fit_copula(rows.x, rows.mask, rows.schema.types), 0.3)
+    made = Pool(fit_copula(rows.x, rows.mask, rows.schema.types), np.full(3, 0.3))
     theirs = filled_by(made, rows, draws=20, seed=2)
     mine = [np.full((300, one.count), 1.0 / one.count) for one in rows.schema.types]
     for own, other, both in zip(mine, theirs.shares, pooled_shares(made, mine, rows, 2)):
@@ -106,7 +110,11 @@ def test_shares_and_draws_are_pooled_by_the_weight(rows):
     assert from_model.mean() == pytest.approx(0.3, abs=0.03)
     assert from_model[:, 0].mean() == pytest.approx(0.3, abs=0.12)
     np.testing.assert_array_equal(pooled_draws(made, None, rows, 20, 2), theirs.draws)
-    none = Pool(None, 1.0)
+    by_column = pooled_draws(made._replace(weights=np.array([1.0, 0.3, 0.0])), drawn, rows, 20, 2)
+    np.testing.assert_array_equal(by_column[..., 1], both[..., 1])
+    assert (by_column[..., 0] == -1.0).all()
+    np.testing.assert_array_equal(by_column[..., 2], theirs.draws[..., 2])
+    none = filling.ALONE
     assert pooled_shares(none, mine, rows, 2)[0] is mine[0]
     assert pooled_draws(none, drawn, rows, 20, 2) is drawn
 
@@ -145,6 +153,55 @@ def test_the_weight_is_what_held_out_cells_ask_for(monkeypatch, rows, knows, wei
     assert whole is not None
     if (rows.split <= VALIDATION).all():
         np.testing.assert_allclose(found.copula.mean, whole.mean)
+
+
+def test_each_column_has_a_weight_of_its_own(monkeypatch, rows):
+    """A model that knows one column alone gets that one; twenty cells say what all columns say."""
+
+    def conditionals(batch, types, *, num_samples):
+        shares = []
+        for j, one in enumerate(types):
+            which = np.searchsorted(one.firsts, np.asarray(batch.x)[:, j], side="right") - 1
+            knows, nothing = np.eye(one.count)[which], np.full((len(which), one.count), 1.0 / one.count)
+            shares.append(knows if j == 0 else nothing)
+        return shares, None
+
+    monkeypatch.setattr(filling, "conditionals", conditionals)
+    monkeypatch.setattr(filling, "USUAL", 1.0)
+    found = pooled(Told(rows), rows, jax.random.key(0), num_samples=5, seed=0)
+    assert found.weights[0] > found.weights[1] + 0.2
+    assert found.weights[0] > found.weights[2] + 0.2
+    assert found.weight == pytest.approx(found.weights.mean())
+    monkeypatch.setattr(filling, "USUAL", 1e9)
+    alike = pooled(Told(rows), rows, jax.random.key(0), num_samples=5, seed=0)
+    np.testing.assert_allclose(alike.weights, alike.weights[0], atol=1e-6)
+
+
+def test_a_tree_counted_in_all_rows_is_weighed_by_a_tree_of_others():
+    """No rows validate it any more; three kinds far apart are no matter for a Normal copula."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 600)
+    table = pd.DataFrame({"kind": np.array(list("abc"))[kind], "size": (10.0 * kind + rng.normal(size=600)).round(1)})
+    data = latens.load_data(table, label="none")
+    experiment = prepare(override(get_recipe("default").config, {"network.hidden": [8]}), data)
+    start = experiment.stages()[0].start(experiment.new_model(), data)
+    found = start_alone(start)
+    assert found is not None
+    kept = experiment.trained(found[0], steps=5, best_step=0).with_facts(start={"kept": True, "what": found[1]})
+    counted = experiment.counted_in_all(kept)
+    split: list[np.ndarray] = []
+    made = filling.started_from
+
+    def noted(model, part, *rest, **how):
+        split.append(np.asarray(part.split))
+        return made(model, part, *rest, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filling, "started_from", noted)
+        pool = pooled(counted, data.validation_as_train(), jax.random.key(0), num_samples=1, seed=0)
+    assert pool.weights.min() > 0.95
+    # What judges is a fifth of the rows, which the tree that is judged has not counted.
+    assert [(one == VALIDATION).sum() for one in split] == [-(-(data.split <= VALIDATION).sum() // 5)]
 
 
 def test_the_copula_is_one_of_three_words():

@@ -25,7 +25,7 @@ from latens.evaluation.impute import impute
 from latens.io.process import check_count
 from latens.typing import checked_later
 from latens.workflow.cells import interval, point
-from latens.workflow.filling import Pool, fitted_copula, pooled, pooled_draws, pooled_shares
+from latens.workflow.filling import ALONE, Pool, fitted_copula, pooled, pooled_draws, pooled_shares
 from latens.workflow.trained import TrainedModel
 
 COPULA = ("auto", "only", "none")
@@ -51,7 +51,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             is what `latens.pool` needs. Give `draws` as many tables as there are models, or fewer.
         num_samples: Draws of z for each row, from 1.
         copula: Whether a Gaussian copula of the columns fills in too. "auto" pools it with the models, by the weight
-            that hidden cells of validation rows ask for; "only" trains no model, takes a second, and its draws know how
+            that hidden cells of held-out rows ask for; "only" trains no model, takes a second, and its draws know how
             unsure its parameters are, as `latens.pool` needs it; "none" leaves it out.
         random_state: Seed or generator; None takes numpy's global generator.
 
@@ -59,7 +59,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         models_: The `TrainedModel`s, as many as `ensemble`; none with `copula="only"`.
         model_: The first of them, if there is one.
         schema_: What the columns are.
-        weight_: The weight of the models beside the copula, from 0 to 1.
+        weight_: The mean weight of the models beside the copula over columns, from 0 to 1.
         n_features_in_: Number of columns that `fit` saw.
         feature_names_in_: Names of these columns, where `X` had names.
 
@@ -119,11 +119,11 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             if copula is None:
                 what = "the table is too wide, or too short, for a copula."
                 raise ConfigError(what, where="copula", fix="Use 'none'.")
-            self.pool_, self.weight_ = Pool(copula, 0.0), 0.0
+            self.pool_, self.weight_ = Pool(copula, np.zeros(len(data.schema.types or ()))), 0.0
             return self
         several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
         self.models_ = [self._train(one, self.seed_) for one in several]
-        self.model_, self.pool_ = self.models_[0], Pool(None, 1.0)
+        self.model_, self.pool_ = self.models_[0], ALONE
         self.schema_ = self.model_.schema
         if self.copula == "auto":
             how = {"num_samples": check_count(self.num_samples, "num_samples"), "seed": self.seed_}

@@ -177,14 +177,17 @@ def fill(
     return Filled(shares, completed)
 
 
-def pool_weight(first: Shaped[np.ndarray, " n"], second: Shaped[np.ndarray, " n"]) -> float:
+def pool_weight(
+    first: Shaped[np.ndarray, " n"], second: Shaped[np.ndarray, " n"], *, usual: float = 0.5, rows: float = 0.0
+) -> float:
     r"""The weight w of the first with the largest mean of $\log(w\, e^{first} + (1 - w)\, e^{second})$."""
+    # rows: how many more cells count as if they had said the usual weight: a Beta prior on w.
     # Source: the EM algorithm of a mixture of two known densities; the mean is concave in w.
     top = np.maximum(first, second)
     a, b = np.exp(first - top), np.exp(second - top)
-    w = 0.5
+    w, count = usual, len(a) + rows
     for _ in range(200):
-        w = float(np.mean(w * a / (w * a + (1.0 - w) * b))) if len(a) else w
+        w = float((np.sum(w * a / (w * a + (1.0 - w) * b)) + rows * usual) / count) if count else w
     return w
 
 

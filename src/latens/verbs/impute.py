@@ -137,7 +137,7 @@ class Impute(Verb):
             text = f"nothing is missing; the rows are as they were, {len(data)} of them"
         if found.weight < 1.0:
             beside_it = f"by the model to {100 * found.weight:.0f} % and a Gaussian copula of its rows to"
-            text += f"\nfilled {beside_it} {100 * (1 - found.weight):.0f} %, as hidden cells of validation rows ask for"
+            text += f"\nfilled {beside_it} {100 * (1 - found.weight):.0f} %, as hidden cells of held-out rows ask for"
         if tables:
             value["draws"] = [str(path) for path in tables]
             text += f"\n{tables[0]} to {tables[-1].name}: each with every gap drawn at random"
@@ -186,13 +186,13 @@ class Impute(Verb):
         from latens.data.dataset import rows_at
         from latens.evaluation.conditionals import conditionals
         from latens.workflow.cells import draws_of, point
-        from latens.workflow.filling import Pool, pooled_shares, within_order
+        from latens.workflow.filling import ALONE, pooled_shares, within_order
 
         types, some = at.trained.schema.types, np.flatnonzero(hidden.reshape(len(hidden), -1).any(axis=1))
         drawn = np.zeros((len(some), 0, *data.x.shape[1:]))
         if not len(some):
             return _Filled(some, np.zeros((0, *data.x.shape[1:])), np.zeros(0), drawn, [], 1.0)
-        rows, pool = at.trained.rows(data, some, seed=self.seed), Pool(None, 1.0)
+        rows, pool = at.trained.rows(data, some, seed=self.seed), ALONE
         if types is None:
             found = evaluation.impute(rows, num_draws=self.draws or 0, num_samples=self.num_samples)
             return _Filled(some, found.mean, found.effective, found.draws, [], 1.0)
@@ -248,17 +248,17 @@ class Impute(Verb):
 
     def _pool(self, at: At, types: "Sequence[ColumnType]", cond: Any) -> "Pool":
         """A copula of the run's own rows beside the model; none where they are not at hand."""
-        from latens.workflow.filling import Pool, pooled
+        from latens.workflow.filling import ALONE, pooled
 
         model = at.trained.model
         alone = cond or at.trained.schema.sequences is not None or getattr(model, "missingness", None) is not None
         if at.run is None or alone:
-            return Pool(None, 1.0)
+            return ALONE
         options = at.options
         try:
             own = at.load_of(None)
         except LatensError:  # they have moved or changed: the model fills in alone
-            return Pool(None, 1.0)
+            return ALONE
         finally:
             at.options = options
         return pooled(at.trained, own, jax.random.key(self.seed), num_samples=self.num_samples, seed=self.seed)
