@@ -21,10 +21,11 @@ RECORD = {
 }
 
 
-def event(kind: str, **record: Any) -> Any:
-    running = {"steps": 1, "objective": 12063.9}
-    loop = SimpleNamespace(total=4242, step=4242, stage=0, running=running, seconds=1.0, stopped_because="epochs")
+def event(kind: str, best: float = -11997.08, monitor: str = "elbo", **record: Any) -> Any:
+    loop = SimpleNamespace(total=4242, step=4242, stage=0, seconds=1.0, stopped_because="epochs", best_value=best)
+    loop.running = {"steps": 1, "objective": 12063.9}
     fields = {"record": RECORD | record, "snapshot": SimpleNamespace(loop=loop), "total_steps": 9999}
+    fields["monitor"] = monitor
     return MagicMock(spec=Event, kind=kind, rows_per_second=12345.0, **fields)
 
 
@@ -53,9 +54,19 @@ def test_a_plain_line_has_numbers_of_one_sign(capsys: pytest.CaptureFixture[str]
 
 def test_the_best_so_far_stays(capsys: pytest.CaptureFixture[str]) -> None:
     shown = PlainProgress()
-    for value in (-99.25, -98.5, -98.75):
-        shown(event("epoch", validation_elbo=value))
+    for value, best in ((-99.25, -99.25), (-98.5, -98.5), (-98.75, -98.5)):
+        shown(event("epoch", best, validation_elbo=value))
     assert shown._text(event("chunk")).count("validation -98.75 (best -98.50)") == 1
+
+
+def test_the_line_has_what_training_stops_by() -> None:
+    """By IWAE, which gains where the ELBO has long turned; a loss that is made small has its lowest value as best."""
+    shown = PlainProgress()
+    shown(event("epoch", -97.5, "iwae", validation_elbo=-99.0, validation_iwae=-97.5, train_iwae=-90.0))
+    assert "training -90.00  validation -97.50 (best -97.50)" in shown._text(event("chunk", monitor="iwae", iwae=-90.0))
+    shown = PlainProgress()
+    shown(event("epoch", 0.25, "critic_loss", validation_elbo=-99.0, validation_critic_loss=0.5))
+    assert "validation 0.50 (best 0.25)" in shown._text(event("chunk", monitor="critic_loss"))
 
 
 @pytest.mark.parametrize(

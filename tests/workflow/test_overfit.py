@@ -26,10 +26,10 @@ GIVEN: dict[str, Any] = {"steps": 30, "because": "budget", "kept_last": False, "
 def test_overfitting_is_told_from_what_is_kept() -> None:
     """Validation best at step 20 of 30: kept, that is no overfitting; the last one kept, it is."""
     history = epochs(-101.0, -99.0, -120.0)
-    after = "Overfit: no. Training beyond step 20 would overfit, so that step is kept."
+    after = "Overfit: no. Step 20 of 30 is kept; after it validation rows lost."
     assert overfit(**GIVEN | {"best_step": 20, "history": history}) == after
     level = epochs(-110.0, -99.0, -99.1)  # 0.1 of 11 nats is noise
-    assert "no. Of 30 steps, 20 was best" in overfit(**GIVEN | {"best_step": 20, "history": level})
+    assert "no. Step 20 of 30 was best" in overfit(**GIVEN | {"best_step": 20, "history": level})
     assert "no. Step 20 was best" in overfit(**GIVEN | {"best_step": 20, "history": level, "kept_last": True})
     assert "yes. Step 20" in overfit(**GIVEN | {"best_step": 20, "history": history, "kept_last": True})
     rising = overfit(**GIVEN | {"best_step": 30, "history": epochs(-101.0, -100.0, -99.0)})
@@ -89,6 +89,11 @@ def test_a_fall_is_told_with_its_numbers() -> None:
     # What validates may be another bound than the ELBO: the fall is told from the step that it chose.
     assert "fell by 0.50 nats" in fall(curves([-50, -30, -25, -20], [-52, -40, -39.0, -39.5]), 30)
     assert fall(TURNED, 40) == ""
+    # A training by IWAE stops by it, whatever the ELBO does.
+    rising = zip(TURNED, (-52, -40, -38, -37))
+    assert fall([one | {"train_iwae": one["train_elbo"], "validation_iwae": b} for one, b in rising], 30) == ""
+    turned = [one | {"train_iwae": one["train_elbo"], "validation_iwae": one["validation_elbo"]} for one in TURNED]
+    assert fall(turned, 30) == words.replace("ELBO", "IWAE")
 
 
 GAPS = ({}, {"gain_over_independent": number(10.0, 0.5), "generalisation_gap": number(2.0, 0.5)},

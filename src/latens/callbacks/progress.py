@@ -118,12 +118,13 @@ class PlainProgress:
 
     def _text(self, event: Event) -> str:
         record, parts = event.record, [_line(event, event.record, objective_so_far(event))]
-        if "elbo" in record or "train_elbo" in record:  # beside a validation ELBO stands an ELBO, never its negative
+        training = _training(event)
+        if math.isfinite(training):  # beside a bound of validation rows stands that bound, never its negative
             total = f"/{event.total_steps}" if event.total_steps else ""
             parts = [f"step {record['step']}{total}", f"epoch {record['epoch']:.4g}"]
             words = f"training ({self._altered})" if self._altered else "training"
-            parts.append(f"{words} {_value(record.get('elbo', record.get('train_elbo', math.nan)))}")
-        self._best.see(record)
+            parts.append(f"{words} {_value(training)}")
+        self._best.see(event)
         parts += self._best.words()
         if self._active is not None:
             parts.append(f"{self._active} units")
@@ -133,20 +134,28 @@ class PlainProgress:
 
 
 class _Best:
-    """The last validation ELBO, and the highest so far."""
+    """What training stops by, of validation rows: the last value, and the best so far."""
 
     def __init__(self) -> None:
-        self._last = self._highest = -math.inf
+        self._last, self._best = math.nan, math.nan
 
-    def see(self, record: dict[str, Any]) -> None:
-        if "validation_elbo" in record:
-            self._last = record["validation_elbo"]
-            self._highest = max(self._highest, self._last)
+    def see(self, event: Event) -> None:
+        if (value := event.record.get(f"validation_{event.monitor}")) is not None:
+            best = event.snapshot.loop.best_value
+            self._last, self._best = value, value if best is None else best
 
     def words(self) -> list[str]:
-        if self._last == -math.inf:
+        if math.isnan(self._last):
             return []
-        return [f"validation {_value(self._last)} (best {_value(self._highest)})"]
+        return [f"validation {_value(self._last)} (best {_value(self._best)})"]
+
+
+def _training(event: Event) -> float:
+    """What training stops by, of training rows; the ELBO where that is not known of them, NaN where neither is."""
+    record, watched = event.record, event.monitor
+    return next(
+        (record[name] for name in (watched, f"train_{watched}", "elbo", "train_elbo") if name in record), math.nan
+    )
 
 
 def _value(value: float) -> str:
@@ -164,7 +173,7 @@ def _left(seconds: float | None) -> str:
 
 
 class TerminalProgress:
-    """One line: the epoch, a bar, the validation ELBO beside the best so far, and the time left."""
+    """One line: the epoch, a bar, what training stops by beside the best so far, and the time left."""
 
     # `every`: Steps from one line above the bar to the next, or None for no such lines.
 
@@ -224,9 +233,11 @@ class TerminalProgress:
             self._bar.console.print(line, markup=False, highlight=False)
         if event.kind == "epoch":
             self._active = record.get("active_units", self._active)
-            self._best.see(record)
+            self._best.see(event)
         if event.kind == "chunk":
-            terms = self._best.words() or [f"training {_value(record.get('elbo', record.get('objective', math.nan)))}"]
+            training = _training(event)
+            training = record.get("objective", math.nan) if math.isnan(training) else training
+            terms = self._best.words() or [f"training {_value(training)}"]
             terms += [f"{self._active} units"] if self._active is not None else []
             terms.append(f"{event.rows_per_second:,.0f} rows/s")
             # A line that is too long would squeeze every column, the epoch first.

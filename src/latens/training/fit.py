@@ -411,7 +411,8 @@ class _StageRun:
     # --- state in and out ---
 
     def emit(self, kind: str, record: dict[str, Any]) -> None:
-        event = Event(kind, record, self.snapshot(), self.current_model, self.rows_per_second, self.total_steps)
+        speed, watched = self.rows_per_second, self.objective.monitor
+        event = Event(kind, record, self.snapshot(), self.current_model, speed, self.total_steps, watched)
         self.asked += [reason for each in self.callbacks if isinstance(reason := each(event), str)]
 
     def snapshot(self) -> Snapshot:

@@ -226,6 +226,7 @@ class Event:
         model: `model()` builds the model as it would be evaluated now.
         rows_per_second: Training rows in a second.
         total_steps: Steps of the stage, where they are known beforehand.
+        monitor: The metric of validation rows by which training stops and the best step is kept.
     """
 
     kind: str
@@ -234,6 +235,7 @@ class Event:
     model: Callable[[], Any]
     rows_per_second: float = 0.0
     total_steps: int | None = None
+    monitor: str = "elbo"
 
 
 Callback: TypeAlias = Callable[[Event], str | None]

@@ -71,8 +71,8 @@ def overfit(
         longer = ", so longer may be better" if because in ("budget", "minutes") else ""
         return Overfit("no", f"Validation rows gained to the end{longer}.")
     if turned:
-        return Overfit("no", f"Training beyond step {best_step:,} would overfit, so that step is kept.", turned)
-    return Overfit("no", f"Of {steps:,} steps, {best_step:,} was best on validation rows and is kept.")
+        return Overfit("no", f"Step {best_step:,} of {steps:,} is kept; after it validation rows lost.", turned)
+    return Overfit("no", f"Step {best_step:,} of {steps:,} was best on validation rows and is kept.")
 
 
 def overfit_of(
@@ -93,20 +93,22 @@ def overfit_of(
 
 
 def fall(history: Sequence[Mapping[str, Any]], best_step: int) -> str:
-    """Say how the validation ELBO fell after the best step, where by more than 2 % of its gain while training rose."""
-    # With v the validation ELBO of the epochs and b the epoch of the best step: v[b] - v[-1] > 0.02 (max(v) - v[0]),
-    # and the training ELBO of the last epoch is not below that of b.
-    rows = [r for r in history if None not in (_number(r, "validation_elbo"), _number(r, "train_elbo"))]
+    """Say how validation fell after the best step, where by more than 2 % of its gain while training rose."""
+    # With v the bound of validation rows after epochs and b the epoch of the best step: v[b] - v[-1] > 0.02 (max(v) -
+    # v[0]), and the bound of training rows of the last epoch is not below that of b. A training by IWAE stops by it.
+    name = "iwae" if any(_number(one, "validation_iwae") is not None for one in history) else "elbo"
+    own, other = f"validation_{name}", f"train_{name}"
+    rows = [r for r in history if None not in (_number(r, own), _number(r, other))]
     if len(rows) < 3:
         return ""
     best, last = _nearest(rows, best_step), rows[-1]
-    value = [r["validation_elbo"] for r in rows]
-    fallen, risen = best["validation_elbo"] - last["validation_elbo"], last["train_elbo"] - best["train_elbo"]
+    value = [r[own] for r in rows]
+    fallen, risen = best[own] - last[own], last[other] - best[other]
     if not (fallen > FELL * (max(value) - value[0]) and risen >= 0):
         return ""
     return (
-        f"After step {best_step:,} the ELBO of validation rows fell by {fallen:.2f} nats, while that of training rows "
-        f"rose by {risen:.2f}."
+        f"After step {best_step:,} the {name.upper()} of validation rows fell by {fallen:.2f} nats, while that of "
+        f"training rows rose by {risen:.2f}."
     )
 
 
