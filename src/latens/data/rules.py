@@ -1,6 +1,6 @@
 """What holds in nearly all rows of a table: found once, and kept by the model file, by samples and by filled cells."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -63,7 +63,29 @@ def broken_rules(data: Dataset) -> list[tuple[equations.Equation | rates.Rate | 
     names = [column.name for column in schema.columns or ()]
     found: list[Any] = [(one, equations.broken_by(one, names, cells)) for one in exact if cells is not None]
     found += [(one, rates.broken_in(one, schema, x, mask, data.outside)) for one in rated]
-    return found + [(one, implied.broken_in([one], schema, x, mask)) for one in implied.found_in(data)]
+    for one in implied.found_in(data):
+        wrong = implied.broken_in([one], schema, x, mask)
+        if cells is not None and wrong.any():
+            wrong[wrong] = ~_refuted(one, exact, schema, cells[wrong], implied.told_by(one, schema, x[wrong]))
+        found.append((one, wrong))
+    return found
+
+
+def _refuted(
+    rule: implied.Implied, exact: Sequence[equations.Equation], schema: Schema, cells: np.ndarray, told: np.ndarray
+) -> np.ndarray:
+    """The rows in which an equation holds with what stands there, and not with what the names say."""
+    names, found = [column.name for column in schema.columns or ()], np.zeros(len(cells), bool)
+    k = names.index(rule.column)
+    one = (schema.types or ())[k]
+    if one.named:
+        return found
+    instead = cells.copy()
+    instead[:, k] = np.where(told >= 0, one.low + told * one.step, np.nan)
+    for each in exact:
+        if rule.column in (each.target, *each.columns):
+            found |= ~equations.broken_by(each, names, cells) & equations.broken_by(each, names, instead)
+    return found
 
 
 def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.ndarray:
@@ -153,10 +175,16 @@ def _solved(
     """The same without lines."""
     exact, named = equations.read(facts.get("equations")), np.zeros(hidden.shape, bool)
     x = np.array(x, np.float64)
-    for rule, _, k in implied.placed(implied.read(facts.get("implied")), schema):
+    said = implied.placed(implied.read(facts.get("implied")), schema)
+    known, given, _ = equations.solved(exact, schema, x, hidden) if said and exact else (x, np.zeros_like(named), None)
+    for rule, _, k in said:
         told = implied.told_by(rule, schema, x, ~hidden)
-        named[:, k] |= hidden[:, k] & (told >= 0)
-        x[:, k] = np.where(named[:, k], told, x[:, k])
+        takes = hidden[:, k] & (told >= 0)
+        if (both := takes & given[:, k]).any():  # a discount that known totals give, and not the usual one
+            cells = equations.numbers(known[both], schema)
+            takes[both] = ~_refuted(rule, exact, schema, cells, told[both])
+        named[:, k] |= takes
+        x[:, k] = np.where(takes, told, x[:, k])
     x, sure, _ = equations.solved(exact, schema, x, hidden & ~named)
     sure |= named
     for rule in rates.placed(rates.read(facts.get("rates")), schema):

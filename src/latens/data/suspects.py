@@ -117,10 +117,10 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
     )
     names = [column.name for column in schema.columns]
     for one, wrong in broken_rules(dataset):
-        if not one.broken and isinstance(one, implied.Implied):
-            continue
         rows = np.flatnonzero(wrong)
-        look = f", and not in {one.broken}: {LOOK} {rows_in_words(dataset, rows)}" if one.broken else ""
+        if not len(rows) and isinstance(one, implied.Implied):
+            continue
+        look = f", and not in {len(rows)}: {LOOK} {rows_in_words(dataset, rows)}" if len(rows) else ""
         words = f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it."
         found.append(Suspicion(words, (one.target, *one.columns), rows))
     swapped = {name for pair in ordered_in(dataset) if pair.broken for name in (pair.first, pair.second)}
