@@ -23,7 +23,10 @@ def same_run(one: Path, other: Path) -> None:
     arrays, metadata = read(one / "model.safetensors")
     others, other_metadata = read(other / "model.safetensors")
     assert {n: a.tobytes() for n, a in arrays.items()} == {n: a.tobytes() for n, a in others.items()}
+    facts, others = (one.pop("facts") for one in (metadata, other_metadata))
     assert metadata == other_metadata
+    assert {name: (one, others.get(name)) for name, one in facts.items() if one != others.get(name)} == {}
+    assert set(facts) == set(others)
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])

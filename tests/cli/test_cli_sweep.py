@@ -75,7 +75,7 @@ def test_a_run_of_a_sweep_is_that_of_fit(whole: Path, tmp_path: Path, latens: Ca
     assert [name for name in equal if (run / name).read_bytes() != (alone / name).read_bytes()] == []
     one, other = (json.loads((folder / "run.json").read_bytes()) for folder in (run, alone))
     assert {"data", "options", "platform", "seed", "split", "step", "versions"} <= set(one)
-    timed = ("id", "created", "ended", "command", "metrics", "training_seconds")
+    timed = ("id", "created", "ended", "command", "metrics", "training_seconds", "command_seconds")
     assert {n: v for n, v in one.items() if n not in timed} == {n: v for n, v in other.items() if n not in timed}
     assert one["command"][:3] == ["latens", "fit", "digits"]
 

@@ -231,7 +231,7 @@ def test_the_command_goes_from_durations_to_durations(tmp_path, monkeypatch, cap
     assert new["wait"].dtype == frame["wait"].dtype == "timedelta64[us]"
     assert new["wait"].between(pd.Timedelta(hours=1), frame["wait"].max()).all()
     assert main(["sample", "run", "-n", "40", "--out", "new.csv"]) == 0
-    text = pd.read_csv("new.csv")["wait"]
+    text = pd.read_csv("new.csv")["wait"].dropna()  # empty as often as in the data
     assert text.str.fullmatch(r"-?\d days \+?\d\d:\d\d:00").all()
     assert (pd.to_timedelta(text).dt.total_seconds() % 60 == 0).all()
     for source, out in (("visits.parquet", "full.parquet"), ("visits.parquet", "full.csv")):

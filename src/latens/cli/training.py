@@ -399,7 +399,7 @@ def command_of(source: Mapping[str, Any], config: Config) -> str:
     for part, options in own.items():
         for name, value in options.items() if isinstance(options, dict) else ():
             if value != theirs[part].get(name):
-                text = "none" if value is None else json.dumps(value, separators=(",", ":"))
+                text = "none" if value is None else json.dumps(value, separators=(",", ":"), sort_keys=True)
                 text = value if isinstance(value, str) else text
                 words += ["--set", f"{part}.{name}={text}"]
     return shlex.join(words)

@@ -70,7 +70,7 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
         raise wrong(f"is given {str(entry)[:60]!r}, which is not a kind", f"Allowed: {', '.join(KINDS)}.")
     kind = entry["kind"]
     if kind not in KINDS:
-        raise wrong(f"is given the unknown kind {kind[:60]!r}", f"Allowed: {', '.join(KINDS)}. {nearest(kind, KINDS)}")
+        raise wrong(f"is given the unknown kind {kind[:60]!r}", f"Allowed: {', '.join(KINDS)}.")
     for key in entry:
         if key != "kind" and key not in KINDS[kind]:
             allowed = ", ".join(KINDS[kind]) or "nothing else"

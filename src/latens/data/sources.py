@@ -240,7 +240,7 @@ def load(
         some = condition or (schema is not None and schema.conditions)
         refused |= {"condition": "conditions"} if some else {}
         refused |= {} if size is None or isinstance(source, AbstractPictures) else {"size": "size"}
-        refused |= {} if unknown in ("error", "grow") else {"unknown": f"unknown={unknown!r}"}
+        refused |= {} if unknown in ("error", "grow") or not typed else {"unknown": f"unknown={unknown!r}"}
         if refused:
             role, what = min(refused.items())
             fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."

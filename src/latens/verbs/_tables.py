@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset
 from latens.data.formats.csv import read_text
@@ -78,11 +78,19 @@ def left_empty(
     """The columns of a mixed table as they were written, with some cells empty."""
     table = table_as_written(data, data.x, np.zeros(cells.shape, bool), path, path, options)
     for name, gone in zip((column.name for column in data.schema.columns or ()), cells.T):
-        if gone.any():
-            column, kind = table[name], table[name].dtype.kind
-            texts = np.array(span_texts(column)) if kind == "m" else column.astype(str) if kind == "M" else column
-            table[name] = np.where(gone, "", texts.astype(object))
+        table[name] = emptied(table[name], gone)
     return table
+
+
+def emptied(column: np.ndarray, gone: Bool[np.ndarray, " n"], empty: str | None = "") -> np.ndarray:
+    """A column with some cells empty: texts, as a .csv file has them, or for None objects."""
+    if not gone.any():
+        return column
+    if empty is not None and column.dtype.kind in "mM":
+        column = np.array(span_texts(column)) if column.dtype.kind == "m" else column.astype(str)
+    made = column.astype(object)
+    made[gone] = empty
+    return made
 
 
 def beside(data: Dataset) -> dict[str, np.ndarray]:

@@ -133,6 +133,7 @@ class Sample(Verb):
         from latens.data import gaps
         from latens.data.blanks import empty_cells
         from latens.data.mixed import as_columns
+        from latens.verbs._tables import emptied
         from latens.workflow.new_rows import not_applicable
 
         schema, csv = at.trained.schema, at.writes and at.out.suffix.lower() == ".csv"
@@ -145,11 +146,9 @@ class Sample(Verb):
             blank[:, [column.name in said for column in schema.columns or ()]] = False
         if not at.writes or at.out.suffix.lower() == ".npz":
             return arrays
-        for (name, values), empty in zip(arrays.items(), blank.T):
-            if empty.any():
-                arrays[name] = (values.astype(str) if csv else values).astype(object)
-                arrays[name][empty] = "" if csv else None
-        return arrays
+        return {
+            name: emptied(values, gone, "" if csv else None) for (name, values), gone in zip(arrays.items(), blank.T)
+        }
 
     def _said(self, at: At, mixed: bool) -> dict[str, Any]:
         """The conditions of every sample, by the names of their columns; of an archive by names of their own."""

@@ -44,7 +44,9 @@ def kept(
         redrawn = redrawn or int(wrong.sum())
         others, bad = drawn(again)
         found = np.zeros(len(bad), int) if kind_of is None else kind_of(others["x"])
-        to, of = _replaced(wanted, wrong, found, bad, alike=kind_of is not None and again < MOST_TIMES)
+        if again == MOST_TIMES:  # a kind that breaks rules nearly always gives way
+            wanted, found = np.zeros_like(wanted), np.zeros_like(found)
+        to, of = _replaced(wanted, wrong, found, bad, alike=kind_of is not None)
         for name, values in arrays.items():
             arrays[name] = np.array(values)
             arrays[name][to] = others[name][of]
