@@ -248,6 +248,16 @@ def test_two_lone_values_do_not_hide_each_other() -> None:
     assert lone_values(np.append(values, [1440.0, 1500.0, 9999.0])) == []
 
 
+@pytest.mark.parametrize(("age", "told"), [(110, False), (130, False), (187, True), (999, True)])
+def test_where_the_others_end_soon_less_far_is_lone(age: float, told: bool) -> None:
+    """Ages around 50 up to 89 of 2,000 guests; where a tail is long, as far away is not told."""
+    values = np.clip(np.random.default_rng(2).normal(50, 15, 2000), 16, 89).round()
+    assert lone_values(np.append(values, age)) == ([age] if told else [])
+    long = np.random.default_rng(2).exponential(1.0, 2000)
+    beyond = long.max() + 12.0 * (long.max() - np.quantile(long, 0.99))
+    assert lone_values(np.append(long, beyond)) == []
+
+
 def test_a_value_beyond_an_end_that_repeats_is_lone() -> None:
     """Hours of work from 0.5 to 9, of which 9 in three rows: 25 is a slip. With 9 in one row they may go on to 25."""
     hours = np.repeat(np.arange(0.5, 8.75, 0.5), np.arange(17, 0, -1) ** 2)
@@ -276,7 +286,7 @@ def test_long_tails_are_no_lone_values() -> None:
     [
         ("Volkswagn", True), ("Volkswagens", True), ("Folkswagen", True), ("Volkswagne", True), ("Volkswagen", False),
         ("Vlokswagen", True), ("volkswagn ", True), ("Volkswgan", False), ("Volkswage1", False), ("Vokswagn", False),
-        ("Volkswagen 2", False), ("Volvo", False),
+        ("Volkswagen 2", False), ("Volvo", False), ("Volkkswaggen", True), ("Vollkswagens", False),
     ],
 )  # fmt: skip
 def test_a_name_a_letter_away_from_a_frequent_one_is_told(name: str, told: bool) -> None:

@@ -60,6 +60,21 @@ def test_the_units_and_the_order_of_rows_and_columns_change_nothing() -> None:
     assert words(frame.assign(total=frame["total"].sample(frac=1.0, random_state=1).to_numpy())) == {}
 
 
+@pytest.mark.parametrize(("tax", "words"), [(7, "7/107 * total"), (19, "19/119 * total"), (25, "0.2 * total")])
+@pytest.mark.parametrize("wrong", [0, 6])
+def test_a_tax_that_is_contained_is_found(tax: int, words: str, wrong: int) -> None:
+    """A total of 107 with 7 % holds 7; of 125 with 25 % a fifth is told as such."""
+    total = np.random.default_rng(0).gamma(4.0, 30.0, 500).round(2) + 5
+    part = (total * tax / (100 + tax)).round(2)
+    part[:wrong] *= -1
+    (rule,) = found_in(latens.load_data(pd.DataFrame({"total": total, "part": part}), label="none", typed=True))
+    assert (rule.target, rule.words, rule.broken) == ("part", words, wrong)
+    noise = np.exp(np.random.default_rng(1).normal(0, 0.02, 500))
+    assert not found_in(
+        latens.load_data(pd.DataFrame({"total": total, "part": (part * noise).round(2)}), label="none", typed=True)
+    )
+
+
 def test_sums_ratios_multiples_and_squares_are_found() -> None:
     rng = np.random.default_rng(1)
     items = {f"item_{k}": rng.integers(0, 8, 500) for k in range(6)}

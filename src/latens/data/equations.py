@@ -62,8 +62,15 @@ class Equation(NamedTuple):
             return made if self.plus is None else f"{made} {'+' if self.plus[2] > 0 else '-'} {self.plus[0]}"
         over = [part if power == -1 else f"{part}^{-power}" for part, power in parts if power < 0]
         upon = [part if power == 1 else f"{part}^{power}" for part, power in parts if power > 0]
-        upon = [f"{self.factor:g}"] * (self.factor != 1.0) + upon
+        upon = [_factor(self.factor)] * (self.factor != 1.0) + upon
         return " / ".join([" * ".join(upon) or "1", *over])
+
+
+def _factor(factor: float) -> str:
+    """A factor as people write it, a tax of 7 % that is contained as 7/107."""
+    tax = round(100.0 * factor / (1.0 - factor)) if 0.0 < factor < 1.0 else 0
+    whole = tax and np.isclose(factor, tax / (100 + tax), rtol=1e-12) and not np.isclose(factor, float(f"{factor:.3g}"))
+    return f"{tax}/{100 + tax}" if whole else f"{factor:g}"
 
 
 def in_days(one: ColumnType) -> bool:

@@ -47,6 +47,8 @@ LEAST_NOTHING = 0.05
 """Share of rows in which what is beyond a bound is 0, at the least."""
 SEEN = 5
 """Rows with all columns that one must have among these."""
+MOST_TAX = 50
+"""Per cent of a tax that may be contained in a number."""
 RATES = 25
 """Different numbers from 0 to 1, or to 100, that may be a rate of which 1 - x or 1 + x is taken."""
 
@@ -226,14 +228,18 @@ def _sound(terms: Sequence[tuple[int, str]], at: Sequence[int]) -> bool:
 
 
 def _factors(target: np.ndarray, made: np.ndarray) -> Float[np.ndarray, "digits combinations"]:
-    """What each product may be multiplied by: the median ratio in up to three digits; 0 for none."""
+    """What each product may be multiplied by: the median ratio in up to three digits, or by a tax; 0 for none."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of products without a finite ratio
         ratio = target[:MEDIAN] / made[:, :MEDIAN]
         ratio = np.nanmedian(np.where(np.isfinite(ratio), ratio, np.nan), axis=1)
         size = 10.0 ** np.floor(np.log10(np.abs(ratio)))
         rounded = [np.round(ratio / size, digits) * size for digits in range(3)]
-    return np.array([np.where(np.isfinite(one) & (np.abs(ratio / one - 1.0) < 0.02), one, 0.0) for one in rounded])
+    with np.errstate(all="ignore"):  # of a tax of p % that is contained: p / (100 + p)
+        tax = np.round(100.0 * ratio / (1.0 - ratio))
+        rounded.append(np.where((tax >= 1.0) & (tax <= MOST_TAX), tax / (100.0 + tax), 0.0))
+        near = [np.isfinite(one) & (np.abs(ratio / one - 1.0) < 0.02) for one in rounded]
+    return np.array([np.where(good, one, 0.0) for good, one in zip(near, rounded)])
 
 
 def _agrees(target: np.ndarray, made: np.ndarray, within: Any) -> Bool[np.ndarray, " combinations"]:

@@ -22,6 +22,8 @@ from latens.data import (
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
 
+LEAST_BEYOND = 3
+"""Rows with the same other value than names say that may lie beyond the others."""
 RULES = {
     "inapplicable": inapplicable.found_in,
     "ordered": ordered.found_in,
@@ -59,15 +61,35 @@ def broken_rules(data: Dataset) -> list[tuple[equations.Equation | rates.Rate | 
     """What gives a column of a table in nearly all rows, and the rows in which it does not."""
     exact, rated = numbers_of(data)
     schema, x, mask = data.schema, data.x, data.mask
-    cells = equations.numbers(x, schema, mask, data.outside) if exact else None
+    cells = equations.numbers(x, schema, mask, data.outside)
     names = [column.name for column in schema.columns or ()]
-    found: list[Any] = [(one, equations.broken_by(one, names, cells)) for one in exact if cells is not None]
+    found: list[Any] = [(one, equations.broken_by(one, names, cells)) for one in exact]
     found += [(one, rates.broken_in(one, schema, x, mask, data.outside)) for one in rated]
     for one in implied.found_in(data):
         wrong = implied.broken_in([one], schema, x, mask)
-        if cells is not None and wrong.any():
-            wrong[wrong] = ~_refuted(one, exact, schema, cells[wrong], implied.told_by(one, schema, x[wrong]))
-        found.append((one, wrong))
+        bound = {
+            name for rule in (*exact, *rated) if one.column in (own := {rule.target, *rule.columns}) for name in own
+        }
+        free = [k for k, name in enumerate(names) if name not in (bound | {one.column, *one.columns})]
+        said = implied.told_by(one, schema, x, mask)
+        found.append((one, wrong & ~_beyond(cells[:, free], np.asarray(x)[:, names.index(one.column)], said, wrong)))
+    return found
+
+
+def _beyond(cells: np.ndarray, target: np.ndarray, said: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """The rows with another value than names say that lie beyond the others in some number: a discount from 25 on."""
+    # cells: numbers that the target is not computed with. Of a third as many other rows it may be the mistake.
+    found = np.zeros(len(wrong), bool)
+    for value in np.unique(target[wrong]):
+        rows = wrong & (target == value)
+        usual = ~wrong & np.isin(said, said[rows])  # with the same names, or others that say the same
+        count = np.count_nonzero(rows)
+        if count < LEAST_BEYOND or value in said:  # what another name says is that of a wrong name
+            continue
+        for column in cells.T:
+            if np.isfinite(column[rows]).all():
+                above, below = usual & (column >= column[rows].min()), usual & (column <= column[rows].max())
+                found |= rows & (min(above.sum(), below.sum()) <= count / 3)
     return found
 
 

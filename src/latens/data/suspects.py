@@ -32,6 +32,8 @@ COUNTED = 0.98
 """A column counts the rows where it grows by 1 in more than this share of them, and never falls."""
 LONE, MOST_SPELLINGS = 15.0, 5
 """How many times as far a lone value lies from the next one as that from the bulk; spellings that are told."""
+LIGHT, LIGHT_END = 8.0, 0.25
+"""The same as `LONE` where the others end within so much of their middle 98 %: no heavy tail goes on beyond them."""
 MOST_LONE = 3
 """Lone values at either end of a column, at the most."""
 ENDED, TIES = 5.0, 3
@@ -329,6 +331,8 @@ def misspelt(values: Sequence[str], counts: np.ndarray) -> list[tuple[int, int]]
 
 def _slip(one: str, other: str) -> float:
     """How often one name may be a slip for another, of the rows of that; 0 where more than one letter changed."""
+    if one != other and len(one) >= SLIP_LENGTH and _undoubled(one) == _undoubled(other):
+        return SLIP_SHARE  # another letter is the doubled one: balett for ballet
     short, long = sorted((one, other), key=len)
     if len(long) - len(short) > 1 or one == other:
         return 0.0
@@ -339,6 +343,11 @@ def _slip(one: str, other: str) -> float:
     if short[start : start + 2] == long[start : start + 2][::-1] and short[start + 2 :] == long[start + 2 :]:
         return SWAP_SHARE
     return slip if short[start + 1 :] == long[start + 1 :] else 0.0
+
+
+def _undoubled(name: str) -> str:
+    """A name with each letter once in a row."""
+    return "".join(letter for k, letter in enumerate(name) if not k or name[k - 1] != letter)
 
 
 def rows_in_words(dataset: Dataset, rows: np.ndarray) -> str:
@@ -426,7 +435,8 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
     found: list[float] = []
     for values, rows, edge in ((distinct, counts, low), (distinct[::-1], counts[::-1], high)):
         for k in range(min(MOST_LONE, len(values) - 1), 0, -1):
-            times = ENDED if rows[k] >= TIES else LONE
+            light = abs(values[k] - edge) < LIGHT_END * wide
+            times = ENDED if rows[k] >= TIES else LIGHT if light else LONE
             far = abs(values[k - 1] - values[k]) > max(times * abs(values[k] - edge), wide)
             if wide > 0 and rows[:k].sum() < least and far:
                 found += values[:k].tolist()
