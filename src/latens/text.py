@@ -66,9 +66,9 @@ class Dialect(NamedTuple):
     mark: str = ""  # what stands before the first: `MARK` or nothing
     encoding: str = "utf-8"  # of its text, by its name in Python
     decimal: str = "."  # the mark of the decimals in numbers that are added to its own columns
-    decimals: "Mapping[str, int]" = MappingProxyType(
-        {}
-    )  # of plain numbers, by the column, where all cells have as many
+    # of plain numbers, by the column, where all cells have as many
+    decimals: "Mapping[str, int]" = MappingProxyType({})
+    ends: str = "\n"  # of its lines
 
 
 COMMAS = Dialect()
@@ -81,7 +81,7 @@ def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = ()
     # A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
     # as `spreadsheet_text` writes it.
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter=dialect.separator, lineterminator="\n")
+    writer = csv.writer(stream, delimiter=dialect.separator, lineterminator=dialect.ends)
     writer.writerow(name if name in known else spreadsheet_text(name) for name in columns)
     cells = [_padded(one, dialect.decimals.get(name)) or _cells(one, known) for name, one in columns.items()]
     writer.writerows(zip(*cells))

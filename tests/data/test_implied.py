@@ -253,7 +253,7 @@ def test_a_number_that_a_name_says_is_computed_filled_and_expected() -> None:
     np.testing.assert_array_equal(np.flatnonzero(implied.broken_in([rule], schema, np.asarray(data.x))), rows)
     said = [one for one in suspicions(data) if "'price'" in one and "says (" in one]
     at = "look at row 3, 50, 77, 301"
-    assert said == [f"Column 'price' is {rule.words} in 596 rows, and not in 4: {at}. Samples keep it."]
+    assert said == [f"Column 'price' is {rule.words_in(schema)} in 596 rows, and not in 4: {at}. Samples keep it."]
     k = [column.name for column in schema.columns or ()].index("price")
     drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
     made, beyond = computed(facts, schema, drawn)

@@ -9,6 +9,7 @@ import pytest
 from latens.cli.main import main
 from latens.data.formats.csv import dialect_of
 from latens.text import Dialect, added_texts, csv_bytes, lacking
+from latens.verbs._files import kept_dialect
 
 
 def write(path: Path, separator: str) -> Path:
@@ -37,6 +38,20 @@ def test_the_mark_that_excel_reads_stays(tmp_path: Path) -> None:
         assert made == f"{mark}make;age\nŠkoda;3\nAudi;4\n".encode()
         (tmp_path / "t.csv").write_bytes(made)
         assert dialect_of(tmp_path / "t.csv") == Dialect(";", mark)
+
+
+def test_lines_end_as_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As Windows ends them, in what `check` cleans and in new rows, also where the file is gone."""
+    rows, run = write(tmp_path / "rows.csv", ";"), str(tmp_path / "run")
+    rows.write_bytes(rows.read_bytes().replace(b"\n", b"\r\n"))
+    assert dialect_of(rows) == Dialect(";", ends="\r\n")
+    assert main(["fit", str(rows), "--epochs", "1", "--set", "network.hidden=[8]", "--out", run, "--quiet"]) == 0
+    rows.unlink()
+    assert main(["sample", run, "-n", "20", "--out", str(tmp_path / "new.csv")]) == 0
+    made = (tmp_path / "new.csv").read_bytes()
+    assert made.count(b"\r\n") == made.count(b"\n") == 21
+    assert kept_dialect({"separator": ";", "mark": "", "encoding": "utf-8", "ends": "; rm"}).ends == "\n"
+    capsys.readouterr()
 
 
 def test_rows_come_back_with_it_and_ids_may_be_named_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

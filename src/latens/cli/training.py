@@ -174,7 +174,8 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     dialect = dialect_of(source.get("spec"), source.get("encoding"))
     if dialect is not None and dialect != COMMAS:
         named = {"separator": dialect.separator, "mark": dialect.mark, "encoding": dialect.encoding}
-        trained = trained.with_facts(dialect=named | ({"decimals": dialect.decimals} if dialect.decimals else {}))
+        named |= {"decimals": dialect.decimals} if dialect.decimals else {}
+        trained = trained.with_facts(dialect=named | ({"ends": dialect.ends} if dialect.ends != COMMAS.ends else {}))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
     data = as_trained(trained, experiment.data)

@@ -48,11 +48,14 @@ class Implied(NamedTuple):
         """What the target is given by."""
         return (self.by, self.also) if self.also else (self.by,)
 
-    @property
-    def words(self) -> str:
-        """The rule with an example, as it stands in a sentence."""
+    def words_in(self, schema: Schema) -> str:
+        """The rule with an example, what is said as it is written in the table."""
+        names, types = [column.name for column in schema.columns or ()], schema.types or ()
         *own, told = self.pairs[0]
-        return f"{self.short} ({', '.join(map(repr, own))}: {told.removesuffix('.0')!r})"
+        one = types[names.index(self.column)]
+        place = _place(one, told)
+        shown = told if one.named or place < 0 else one.texts(np.array([float(place)]))[0]
+        return f"{self.short} ({', '.join(map(repr, own))}: {shown!r})"
 
     @property
     def short(self) -> str:

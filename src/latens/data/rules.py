@@ -110,6 +110,11 @@ def _refuted(
     return found
 
 
+def in_words(rule: equations.Equation | rates.Rate | implied.Implied, schema: Schema) -> str:
+    """What gives a column, as it stands in a sentence after "is"."""
+    return rule.words_in(schema) if isinstance(rule, implied.Implied) else rule.words
+
+
 def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.ndarray:
     """Which stored new rows break the order of dates, days of the week, names that go together or their ranges."""
     wrong = ordered.broken_in(ordered.read(facts.get("ordered")), schema, x)

@@ -17,7 +17,7 @@ from latens.data.inapplicable import found_in
 from latens.data.ordered import broken_in, pending_in
 from latens.data.ordered import found_in as ordered_in
 from latens.data.relations import Relation, relations_in
-from latens.data.rules import broken_rules
+from latens.data.rules import broken_rules, in_words
 from latens.data.sparse import columns_of
 
 FEW_ROWS = 100
@@ -123,7 +123,9 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
         if not len(rows) and isinstance(one, implied.Implied):
             continue
         look = f", and not in {len(rows)}: {LOOK} {rows_in_words(dataset, rows)}" if len(rows) else ""
-        words = f"Column {one.target!r} is {one.words} in {one.rows - one.broken} rows{look}. Samples keep it."
+        words = (
+            f"Column {one.target!r} is {in_words(one, schema)} in {one.rows - one.broken} rows{look}. Samples keep it."
+        )
         found.append(Suspicion(words, (one.target, *one.columns), rows))
     swapped = {name for pair in ordered_in(dataset) if pair.broken for name in (pair.first, pair.second)}
     for pair in ordered_in(dataset):

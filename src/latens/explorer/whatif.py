@@ -16,6 +16,7 @@ from latens import evaluation
 from latens.data import implied, inapplicable, lines
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
+from latens.data.implied import Implied
 from latens.data.rules import placed, solved
 from latens.data.schema import Schema
 from latens.errors import DataError
@@ -63,7 +64,8 @@ def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
     if not _has_density(trained.model, len(schema.types)):
         return None
     pairs = list(zip(schema.columns or (), schema.types))[:MOST_COLUMNS]
-    given = {rule.target: {"computed": getattr(rule, "short", rule.words)} for rule in placed(trained.facts, schema)}
+    short = lambda rule: rule.short if isinstance(rule, Implied) else rule.words  # noqa: E731
+    given = {rule.target: {"computed": short(rule)} for rule in placed(trained.facts, schema)}
     absent = _absent(trained, [column.name for column, _ in pairs])
     return [{"name": name, "kind": one.kind, **_described(one), **given.get(name, {}), **absent.get(name, {})}
             for name, one in ((column.name, one) for column, one in pairs)]  # fmt: skip

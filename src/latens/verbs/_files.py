@@ -82,7 +82,8 @@ def kept_dialect(facts: Any) -> Dialect:
     fine = separator in (",", ";", "\t", "|") and mark in ("", MARK) and known._is_text_encoding
     given = facts.get("decimals")
     decimals = {str(k): n for k, n in given.items() if type(n) is int and 0 < n < 16} if type(given) is dict else {}
-    return Dialect(separator, mark, known.name, decimals=decimals) if fine else COMMAS
+    ends = "\r\n" if facts.get("ends") == "\r\n" else "\n"
+    return Dialect(separator, mark, known.name, decimals=decimals, ends=ends) if fine else COMMAS
 
 
 TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz", ".mid")

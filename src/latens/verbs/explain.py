@@ -54,7 +54,7 @@ class Explain(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data import lines
-        from latens.data.rules import placed
+        from latens.data.rules import in_words, placed
         from latens.io.terminal import table
         from latens.workflow.explain import ONLY, explain, target_of
 
@@ -90,7 +90,8 @@ class Explain(Verb):
             plain.append(f"Not linked with {self.target} in the model: {some}; {weak}.")
         given = [one for one in placed(at.trained.facts, at.trained.schema) if one.target == self.target]
         plain = [
-            f"{one.target} is {one.words}, in {one.rows - one.broken:,} of {one.rows:,} rows." for one in given
+            f"{one.target} is {in_words(one, at.trained.schema)}, in {one.rows - one.broken:,} of {one.rows:,} rows."
+            for one in given
         ] + plain
         near = lines.placed(lines.read(at.trained.facts.get("lines")), at.trained.schema)
         plain = [
@@ -110,7 +111,7 @@ class Explain(Verb):
             for n, v, e in zip(names, nats, errors)
         ]
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
-        value |= {"equation": given[0].words} if given else {}
+        value |= {"equation": in_words(given[0], at.trained.schema)} if given else {}
         value |= {"more_in_rows": list(found.missed)} if found.missed else {}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""

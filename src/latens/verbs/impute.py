@@ -66,7 +66,7 @@ class Impute(Verb):
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
         from latens.data import inapplicable, ordered, weekdays
         from latens.data.lines import read, told
-        from latens.data.rules import placed, solved
+        from latens.data.rules import in_words, placed, solved
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
@@ -161,7 +161,7 @@ class Impute(Verb):
                 name = list(trained.schema.columns or ())[j].name
                 with_it = [one for one in given if name in (one.target, *getattr(one, "columns", ()))] or given
                 rule = next((one for one in with_it if one.target == name), with_it[-1])
-                by[f"{rule.target} is {rule.words}"] = None
+                by[f"{rule.target} is {in_words(rule, trained.schema)}"] = None
             more = "; and more" if np.count_nonzero(counts) > MOST_RULES else ""
             plain.append(f"Computed {sure.sum():,} of them from other cells: {'; '.join(by)}{more}.")
         if blank.any():

@@ -313,12 +313,12 @@ class Sample(Verb):
 def _rules(trained: "TrainedModel", asked: "Collection[str]" = ()) -> "tuple[dict[str, str], dict[str, str]]":
     """The columns, but those that are asked for, that others give, and those near a line of another: in words."""
     from latens.data import lines
-    from latens.data.rules import placed
+    from latens.data.rules import in_words, placed
 
-    exact, near = placed(trained.facts, trained.schema), lines.read(trained.facts.get("lines"))
-    both = exact, lines.placed(near, trained.schema)
-    given, close = ({one.target: one.words for one in rules if one.target not in asked} for rules in both)
-    return given, close
+    schema = trained.schema
+    near = lines.placed(lines.read(trained.facts.get("lines")), schema)
+    given = {one.target: in_words(one, schema) for one in placed(trained.facts, schema) if one.target not in asked}
+    return given, {one.target: one.words for one in near if one.target not in asked}
 
 
 def _computed(trained: "TrainedModel", asked: "Collection[str]" = ()) -> str:

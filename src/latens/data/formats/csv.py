@@ -263,7 +263,8 @@ def dialect_of(spec: Any, encoding: str | None = None) -> Dialect | None:
     found = _separator([line for line in head[:_SNIFFED_LINES] if line.strip()] or [","], str(path))
     marked = known == "utf-8" and head[0].startswith(MARK)
     separator = found if found in _SEPARATORS else ","
-    return Dialect(separator, MARK if marked else "", known, decimals=_decimals(head, separator))
+    ends = "\r\n" if head[0].endswith("\r\n") else "\n"
+    return Dialect(separator, MARK if marked else "", known, decimals=_decimals(head, separator), ends=ends)
 
 
 def _decimals(head: list[str], separator: str) -> dict[str, int]:
