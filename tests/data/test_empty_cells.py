@@ -38,6 +38,16 @@ def test_the_column_that_says_it_is_found_over_strengths() -> None:
     assert rate[0.0] <= rate[0.05] <= rate[0.1] <= rate[0.15]
 
 
+@pytest.mark.parametrize(("empty", "kept"), [(1, False), (3, False), (8, True), (40, True)])
+def test_what_was_taken_out_is_not_repeated(empty: int, kept: bool) -> None:
+    """A few of 1,000 cells, as `check --clean` empties them, are no habit of a column."""
+    frame = survey(1000, 0, tilt=0.0, share=0.0)
+    data = data_of(frame)
+    rows = np.flatnonzero(data.split == 0)[:empty]
+    frame.loc[rows, "income"] = np.nan
+    assert bool(found_in(data_of(frame))) == kept
+
+
 def test_of_many_columns_hardly_one_says_it_by_chance() -> None:
     """Sixteen columns and gaps of 4 % in three of them: of 90 such columns at most four are told."""
     told = 0

@@ -16,6 +16,8 @@ BINS = 8
 """Parts of like many rows that a number or a date is cut into."""
 MOST_NAMES, MOST_COLUMNS, MOST_ROWS = 50, 100, 5000
 """Names of a column that may say where another is empty, columns that are looked at for it, and rows."""
+RARE = 0.005
+"""Share of empty cells below which those of a column are slips, or mistakes that were taken out: new rows have none."""
 PRIOR = 2.0
 """Rows with the share of the whole column that each part has beside its own."""
 BY_CHANCE = 0.02
@@ -49,7 +51,7 @@ def found_in(data: Dataset) -> tuple[Gaps, ...]:
     starts = {k: _parts(types[k], x[:, k], gone[:, k]) for k in near}
     parts = {k: _part_of(cuts, x[:, k], gone[:, k]) for k, cuts in starts.items() if cuts}
     found = []
-    for j in [j for j in order if gone[:, j].any()]:
+    for j in [j for j in order if gone[:, j].mean() >= RARE]:
         share, part, best = float(gone[:, j].mean()), np.zeros(len(rows), np.int64), (0.0, -1)
         alone = _log_chance(part, gone[:, j], share)
         others = [k for k in near[: order.index(j)] if k in parts]
