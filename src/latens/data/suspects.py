@@ -32,8 +32,8 @@ COUNTED = 0.98
 """A column counts the rows where it grows by 1 in more than this share of them, and never falls."""
 LONE, MOST_SPELLINGS = 15.0, 5
 """How many times as far a lone value lies from the next one as that from the bulk; spellings that are told."""
-LIGHT, LIGHT_END = 8.0, 0.25
-"""The same as `LONE` where the others end within so much of their middle 98 %: no heavy tail goes on beyond them."""
+LIGHT, LIGHT_END, LIGHT_ROWS = 5.0, 0.25, 1000
+"""The same as `LONE` where the others, so many or more, end within so much of their middle 98 %: they have no tail."""
 MOST_LONE = 3
 """Lone values at either end of a column, at the most."""
 ENDED, TIES = 5.0, 3
@@ -437,7 +437,7 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
     found: list[float] = []
     for values, rows, edge in ((distinct, counts, low), (distinct[::-1], counts[::-1], high)):
         for k in range(min(MOST_LONE, len(values) - 1), 0, -1):
-            light = abs(values[k] - edge) < LIGHT_END * wide
+            light = counts.sum() >= LIGHT_ROWS and abs(values[k] - edge) < LIGHT_END * wide
             times = ENDED if rows[k] >= TIES else LIGHT if light else LONE
             far = abs(values[k - 1] - values[k]) > max(times * abs(values[k] - edge), wide)
             if wide > 0 and rows[:k].sum() < least and far:
