@@ -34,6 +34,8 @@ LONE, MOST_SPELLINGS = 15.0, 5
 """How many times as far a lone value lies from the next one as that from the bulk; spellings that are told."""
 LIGHT, LIGHT_END, LIGHT_ROWS = 5.0, 0.25, 1000
 """The same as `LONE` where the others, so many or more, end within so much of their middle 98 %: they have no tail."""
+OUTER_ROWS = 5
+"""Rows beyond the middle 98 %, at the least."""
 MOST_LONE = 3
 """Lone values at either end of a column, at the most."""
 ENDED, TIES = 5.0, 3
@@ -432,7 +434,8 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) < FEWEST or len(values) < FEW_ROWS:
         return []
-    low, high = np.quantile(values, [0.01, 0.99])
+    part = max(0.01, OUTER_ROWS / len(values))
+    low, high = np.quantile(values, [part, 1.0 - part])
     wide, least = high - low, max(LEAST_ROWS, LEAST_SHARE * len(values))
     found: list[float] = []
     for values, rows, edge in ((distinct, counts, low), (distinct[::-1], counts[::-1], high)):
