@@ -284,6 +284,23 @@ def test_hidden_cells_follow_from_the_others() -> None:
     assert not broken_by(rules[0], names, numbers(made, data.schema))[inside].any()  # the total of what was filled in
 
 
+def test_a_total_is_of_the_numbers_that_are_there() -> None:
+    """Goods of 900 where training rows end at 100: their total is not that of the outermost."""
+    rng = np.random.default_rng(0)
+    goods, freight = np.round(rng.uniform(20, 100, 400), 1), np.round(rng.uniform(1, 9, 400), 1)
+    frame = pd.DataFrame({"goods": goods, "freight": freight, "total": np.round(goods + freight, 1)})
+    schema_of = latens.load_data(frame, label="none", typed=True)
+    new = frame.iloc[:3].assign(goods=[50.0, 104.0, 900.0], freight=[8.0, 1.5, 3.0], total=np.nan)
+    data = latens.load_data(new, label="none", schema=schema_of.schema)
+    assert data.outside is not None
+    hidden = ~np.asarray(data.mask)
+    made, sure = rules.solved(rules.rules_of(schema_of), data.schema, data.x, hidden, outside=data.outside)
+    total = numbers(made, data.schema)[:, 2]
+    np.testing.assert_allclose(total[:2], new["goods"][:2] + new["freight"][:2], atol=1e-6)
+    assert sure[:, 2].tolist() == [True, True, False]  # none of the grid's numbers is the third one
+    np.testing.assert_array_equal(made[~hidden], np.asarray(data.x)[~hidden])
+
+
 def test_a_target_beyond_its_grid_is_said() -> None:
     data = data_of(orders())
     x = np.array(data.x, np.float64)

@@ -32,7 +32,9 @@ def table(folder, printers=30, filled=0, others=200, gaps=4):
     ({"printers": 19}, ()),  # too few to tell from chance
     ({"filled": 1}, ()),
     ({"gaps": 10}, (RULE,)),
-    ({"gaps": 11}, ()),  # more than a twentieth of the others
+    ({"gaps": 70}, (RULE,)),  # 30 cells in a row by a chance of 0.35: 2e-14
+    ({"gaps": 90}, ()),  # 4e-11
+    ({"printers": 400, "gaps": 184}, ()),  # more than nine in ten of the others
     ({"printers": 0}, ()),
 ])  # fmt: skip
 def test_a_rule_holds_in_every_row_and_hardly_elsewhere(tmp_path, how, found):

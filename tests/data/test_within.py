@@ -60,6 +60,21 @@ def test_by_chance_no_range_is_found() -> None:
         assert within.found_in(latens.load_data(frame, label="none")) == (), seed
 
 
+@pytest.mark.parametrize(("rows", "told"), [(29, False), (60, True), (300, True)])
+def test_one_name_among_others_has_a_range_of_its_own(rows: int, told: bool) -> None:
+    """Students are from 16 to 27, and most other guests anywhere between 16 and 92."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"who": ["student"] * rows + ["none"] * 900, "place": rng.choice(list("AB"), rows + 900),
+                          "age": np.r_[rng.integers(16, 28, rows), rng.integers(16, 93, 900)]})  # fmt: skip
+    found = within.found_in(latens.load_data(frame, label="none"))
+    assert [[one[0] for one in rule.ranges] for rule in found] == [["student"]] * told
+    if told:
+        assert found[0].ranges[0][1:] == pytest.approx((14.9, 28.1), abs=0.01)
+        assert found[0].rows == rows
+    dealt = frame.assign(age=rng.permutation(frame.age))
+    assert within.found_in(latens.load_data(dealt, label="none")) == ()
+
+
 def test_a_few_mistakes_do_not_widen_a_range() -> None:
     frame = birds()
     rows = np.flatnonzero(frame.bird == "robin")[:2]

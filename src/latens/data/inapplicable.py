@@ -11,14 +11,14 @@ from latens.data.schema import Schema
 
 LEAST_ROWS = 20
 """Rows with a name from which on it counts that a column is empty in all of them."""
-ELSEWHERE = 0.05
-"""Share of the other rows in which the column may be empty too."""
+ELSEWHERE, BY_CHANCE = 0.9, 1e-12
+"""Share of the other rows in which the column may be empty too, and the probability that it is so in all by chance."""
 MOST_NAMES = 50
 """Names of a column that is looked at."""
 
 
 class Inapplicable(NamedTuple):
-    """A column that is empty wherever another one has a name, and hardly elsewhere."""
+    """A column that is empty wherever another one has a name, and not so often elsewhere."""
 
     column: str
     other: str
@@ -47,8 +47,9 @@ def found_in(data: Dataset) -> tuple[Inapplicable, ...]:
             empty = np.bincount(code, ~seen, minlength=one.cells + 1)[:-1]
             always = (rows >= LEAST_ROWS) & (empty == rows)
             others = ~np.append(always, False)[code]
-            if not always.any() or not others.any() or (~seen)[others].mean() > ELSEWHERE:
+            if not always.any() or not others.any() or (elsewhere := (~seen)[others].mean()) > ELSEWHERE:
                 continue
+            always &= rows * np.log(max(elsewhere, 1e-6)) <= np.log(BY_CHANCE)
             found += [Inapplicable(names[i], names[k], one.values[v], int(rows[v])) for v in np.flatnonzero(always)]
     return tuple(found)
 

@@ -137,11 +137,11 @@ def leave_out(
     if distinct == 0:
         return "no training row has a value"
     named = said is not None and said.named
-    if found is not None and found.values and distinct > 20 and distinct == rows and not named:
+    if found is not None and found.values and distinct > 20 and distinct >= LIKE_ID * rows and not named:
         parts = [part_of(value, True) for value in found.values]
         counts = all(part and not is_zero_led(part[4]) for part in parts) and not all(map(str.isdigit, found.values))
         as_numbers = "; if it holds numbers of one unit, declare it a number in --columns" if counts else ""
-        return f"every row has another text, like an id{as_numbers}"
+        return f"{'every' if distinct == rows else 'nearly every'} row has another text, like an id{as_numbers}"
     if found is None or len(found.values) <= MOST_CATEGORIES:
         return None
     most = MOST_CATEGORIES if found.ordered else MOST_NAMES
@@ -290,6 +290,8 @@ def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, w
         raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
 
 
+LIKE_ID = 0.95
+"""Share of different texts among those of a column from which on they are like ids."""
 MOST_SAID = 3
 """Cells beyond the training rows that are named, at the most."""
 MOST_NAMED = 5

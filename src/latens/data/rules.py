@@ -173,14 +173,17 @@ def solved(
     x: np.ndarray,
     hidden: np.ndarray,
     rng: np.random.Generator | None = None,
+    outside: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stored rows whose hidden cells keep equations, rates and lines; and where a cell follows from known ones."""
-    x, sure = _solved(facts, schema, x, hidden)
+    # outside: how far beyond the training rows each known cell lies: a total is of what is there.
+    beyond = np.zeros(hidden.shape) if outside is None else np.where(hidden, 0.0, outside)
+    x, sure = _solved(facts, schema, x + beyond, hidden)
     if near := lines.read(facts.get("lines")):
         (told,) = lines.told(near, schema, x, hidden & ~sure, (0.5,), rng)
         x, open_ = np.where(np.isfinite(told), told, x), hidden & ~sure & np.isnan(told)
         x, _ = _solved(facts, schema, lines.moved(near, schema, x, open_, rng), hidden)
-    return x, sure
+    return x - beyond, sure
 
 
 def filled(
@@ -190,10 +193,11 @@ def filled(
     x: np.ndarray,
     hidden: np.ndarray,
     draw: int | None = None,
+    outside: np.ndarray | None = None,
 ) -> np.ndarray:
     """Stored rows with fillings in their hidden cells that keep the rules; draw: the number of a draw, None of none."""
     rng = None if draw is None else np.random.default_rng(draw)
-    return solved(facts, schema, np.where(hidden, made, x), hidden, rng)[0]
+    return solved(facts, schema, np.where(hidden, made, x), hidden, rng, outside)[0]
 
 
 def _solved(

@@ -114,7 +114,7 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
     say(
         *(
             f"Column {rule.column!r} is empty in all {rule.rows} rows where {rule.other!r} is {rule.name!r}, and "
-            "hardly elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it "
+            "less often elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it "
             "empty."
             for rule in found_in(dataset)
         )

@@ -18,6 +18,9 @@ NARROW, BY_CHANCE, DEALS = 0.6, 0.75, 5
 """How wide the ranges of names may be, in the mean over the rows, as a part of that of all rows, and of what the same
 names reach that are dealt out anew so often."""
 
+ALONE = 1e-9
+"""Probability by chance up to which one name among others has a range."""
+
 
 class Within(NamedTuple):
     """The range of a number for each name of a column."""
@@ -58,7 +61,7 @@ def narrow_in(
     codes: Mapping[int, Int[np.ndarray, " n"]], values: Mapping[int, Float[np.ndarray, " n"]]
 ) -> Iterator[tuple[int, int, dict[int, tuple[float, float]]]]:
     """The numbers that names hold in narrow ranges, beyond chance: each number, whose names, and the range of each."""
-    # Chosen by some rows; the ranges are those of all.
+    # Chosen by some rows; the ranges are those of all. Where most names are anywhere, those that are not have one.
     length = max((len(own) for own in values.values()), default=0)
     some = np.random.default_rng(0).permutation(length)[:MOST_ROWS]
     for k, own in values.items():
@@ -66,6 +69,25 @@ def narrow_in(
         least, i = min(wide, default=(np.inf, -1))
         if least <= NARROW and not _by_chance(codes[i][some], own[some], least):
             yield k, i, ranges_of(codes[i], own)[1]
+            continue
+        alone = [(_narrow(code[some], own[some]), i) for i, code in codes.items()]
+        rows, i = max(((sum(found.values()), i) for found, i in alone), default=(0, -1))
+        if rows:
+            found = next(found for found, at in alone if at == i)
+            yield k, i, {code: ends for code, ends in ranges_of(codes[i], own)[1].items() if code in found}
+
+
+def _narrow(codes: np.ndarray, values: np.ndarray) -> dict[int, int]:
+    """The names that alone hold a number in a narrow range, beyond chance, and how many rows they have."""
+    there = ~np.isnan(values)
+    low, high = _ends(values[there]) if there.any() else (0.0, 0.0)
+    found = {}
+    for code, (least, most) in ranges_of(codes, values)[1].items():
+        rows = int(np.count_nonzero(there & (codes == code)))
+        inside = np.mean((values[there] >= least) & (values[there] <= most))
+        if most - least <= NARROW * (high - low) and rows * np.log(max(inside, 1e-300)) <= np.log(ALONE):
+            found[code] = rows
+    return found
 
 
 def _by_chance(codes: np.ndarray, values: np.ndarray, wide: float) -> bool:

@@ -220,7 +220,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     def _ruled(self, data: Dataset, filled: np.ndarray, draw: int | None = None) -> np.ndarray:
         """Fillings that keep the rules of the data that `fit` saw."""
         facts = self.models_[0].facts if self.models_ else {}
-        return rules.filled(facts, self.schema_, filled, data.x, hidden_cells(data), draw)
+        return rules.filled(facts, self.schema_, filled, data.x, hidden_cells(data), draw, data.outside)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether a fit has come to its end."""

@@ -345,11 +345,15 @@ class VAE(Looks):
             hidden, facts, schema = hidden_cells(data), self.model_.facts, self.model_.schema
             if n_draws:
                 drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples).draws
-                made = [rules.filled(facts, schema, drawn[:, k], data.x, hidden, k) for k in range(n_draws)]
+                made = [
+                    rules.filled(facts, schema, drawn[:, k], data.x, hidden, k, data.outside) for k in range(n_draws)
+                ]
                 return [put_back(whole, with_filled(X, data, each)) for each in made]
             shares, _ = conditionals(rows, types, num_samples=num_samples)
             middle = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
-            return put_back(whole, with_filled(X, data, rules.filled(facts, schema, middle, data.x, hidden)))
+            return put_back(
+                whole, with_filled(X, data, rules.filled(facts, schema, middle, data.x, hidden, None, data.outside))
+            )
         given = np.asarray(with_nan(X))
         numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
         found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)

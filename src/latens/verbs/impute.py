@@ -111,10 +111,11 @@ class Impute(Verb):
                 drawn[:, k] = again(drawn[:, k])
         sure = np.zeros(hidden.shape, bool)
         if types is not None:
-            x, sure = solved(trained.facts, trained.schema, x, hidden)
+            facts, schema, outside = trained.facts, trained.schema, data.outside
+            x, sure = solved(facts, schema, x, hidden, outside=outside)
             for k in range(drawn.shape[1]):
                 rng = np.random.default_rng([self.seed, k])
-                drawn[:, k] = solved(trained.facts, trained.schema, drawn[:, k], hidden, rng)[0]
+                drawn[:, k] = solved(facts, schema, drawn[:, k], hidden, rng, outside)[0]
         evaluation.finite(x, "x", where=at.name)
 
         def table(path: Path, number: int | None) -> "dict[str, np.ndarray]":
