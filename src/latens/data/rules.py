@@ -61,18 +61,19 @@ def broken_rules(data: Dataset) -> list[tuple[equations.Equation | rates.Rate | 
     """What gives a column of a table in nearly all rows, and the rows in which it does not."""
     exact, rated = numbers_of(data)
     schema, x, mask = data.schema, data.x, data.mask
-    cells = equations.numbers(x, schema, mask, data.outside)
+    said = implied.found_in(data)
+    cells = equations.numbers(x, schema, mask, data.outside) if exact or said else np.zeros((0, 0))
     names = [column.name for column in schema.columns or ()]
     found: list[Any] = [(one, equations.broken_by(one, names, cells)) for one in exact]
     found += [(one, rates.broken_in(one, schema, x, mask, data.outside)) for one in rated]
-    for one in implied.found_in(data):
+    for one in said:
         wrong = implied.broken_in([one], schema, x, mask)
         bound = {
             name for rule in (*exact, *rated) if one.column in (own := {rule.target, *rule.columns}) for name in own
         }
         free = [k for k, name in enumerate(names) if name not in (bound | {one.column, *one.columns})]
-        said = implied.told_by(one, schema, x, mask)
-        found.append((one, wrong & ~_beyond(cells[:, free], np.asarray(x)[:, names.index(one.column)], said, wrong)))
+        told = implied.told_by(one, schema, x, mask)
+        found.append((one, wrong & ~_beyond(cells[:, free], np.asarray(x)[:, names.index(one.column)], told, wrong)))
     return found
 
 
