@@ -14,6 +14,8 @@ from latens.data.equations import Equation, broken_by, computed, numbers, other_
 from latens.data.found_equations import find, found_in
 from latens.data.frames import as_frame
 from latens.data.suspects import suspicions
+from latens.evaluation import Estimate
+from latens.workflow.explain import Explained
 
 TOTAL = "quantity * price * (1 - discount / 100)"
 
@@ -412,6 +414,34 @@ def test_explain_says_it_first(folder: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.startswith(f"total is {TOTAL}, in 898 of 900 rows.\n")
     assert main(["explain", str(folder / "run"), "--target", "kind"]) == 0
     assert TOTAL not in capsys.readouterr().out
+
+
+WEAK = "an effect too weak to be sure of may still be there"
+
+
+@pytest.mark.parametrize(("asked", "words"), [
+    ([], ["No column says much about kind; quantity says most, 0.4% of what there is to say.", "kind is often a."]),
+    (["--by", "total"], ["In the rows far more than in the model: kind is b."]),
+    (["--by", "price"], [f"Not linked with kind in the model: price; {WEAK}."]),
+])  # fmt: skip
+def test_what_says_little_is_said(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: list[str],
+    words: list[str],
+) -> None:
+    """The column that says most, with the first effect there is; of other columns only where they are asked for."""
+    nats = {"quantity": 0.004, "discount": 0.003, "price": 0.0, "total": 0.0}
+    columns = [(name, Estimate(v, 0.0005, 1, 100)) for name, v in nats.items()]
+    effects = dict.fromkeys(nats, "") | {"discount": "kind is often a"}
+    missed = {"total": "kind is b"} if asked else {}
+    made = Explained(columns, 1.0, "", effects, missed)
+    monkeypatch.setattr("latens.workflow.explain.explain", lambda *args, **how: made)
+    assert main(["explain", str(folder / "run"), "--target", "kind", *asked]) == 0
+    plain = capsys.readouterr().out.partition("What goes together")[0].partition("-- for the")[0].splitlines()
+    assert [line for line in plain if line in words] == words
+    assert ("kind is b" in " ".join(plain)) == (asked == ["--by", "total"])
 
 
 def test_explain_tells_of_the_columns_that_are_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,16 +73,19 @@ class Explain(Verb):
         text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
         sure = [n for n, v, e in zip(names, nats, errors) if v > max(2.0 * e, UNLINKED)]
-        if not self.by:
-            sure = [n for n in sure[:TOLD] if nats[names.index(n)] > LEAST * found.entropy]
-        most = sure
+        most = sure if self.by else [n for n in sure[:TOLD] if nats[names.index(n)] > LEAST * found.entropy]
         plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
         plain = [one for one in plain if f"(in the rows {ONLY}" not in one] or plain[
             :1
         ]  # what rows hardly bear out says little
-        plain += [f"In the rows far more than in the model: {one}." for one in found.missed[:MISSED]]
+        missed = [text for name, text in found.missed.items() if name in asked]
+        if sure and not plain and not missed:  # what is sure of the column that says most, however little
+            much = f"{nats[names.index(sure[0])] / found.entropy:.1%} of what there is to say"
+            plain = [f"No column says much about {self.target}; {sure[0]} says most, {much}."]
+            plain += [f"{found.effects[name]}." for name in sure if found.effects[name]][:1]
+        plain += [f"In the rows far more than in the model: {one}." for one in missed[:MISSED]]
         none = [name for name, v, e in zip(names, nats, errors) if v <= max(2.0 * e, UNLINKED)]
-        if len(none) == len(names) and not plain:
+        if len(none) == len(names) and not plain and not self.by:
             plain = [f"No column says anything about {self.target}."]
         elif none:
             some = ", ".join(none[:SHOWN]) + (f" and {len(none) - SHOWN} more" if len(none) > SHOWN else "")
@@ -112,7 +115,7 @@ class Explain(Verb):
         ]
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
         value |= {"equation": in_words(given[0], at.trained.schema)} if given else {}
-        value |= {"more_in_rows": list(found.missed)} if found.missed else {}
+        value |= {"more_in_rows": missed} if missed else {}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""
         return Made(arrays=arrays, value=value, text=text, plain=tuple(plain), raw=raw, note=note)

@@ -1,7 +1,8 @@
 """Which columns of a table say most about one of them: mutual information under a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -44,7 +45,9 @@ class Explained(NamedTuple):
     entropy: float  # of the target, in nats
     said: str  # of what the entropy is where the target is asked for by ranges
     effects: dict[str, str]  # of each column that moves the target by how much, in words
-    missed: tuple[str, ...] = ()  # the same of columns that say far more in the rows than in the model
+    missed: Mapping[str, str] = MappingProxyType(
+        {}
+    )  # the same of columns that say far more in the rows than in the model
 
 
 def explain(
@@ -77,12 +80,12 @@ def explain(
     said = f", as one of {len(first)} ranges of like mass" if np.any(last > first) else ""
     entropy, order = float(-(mass * np.log(mass)).sum()), sorted(told, key=lambda one: -one[1].value)
     found = dict(told)
-    lost: list[tuple[float, str]] = []
+    lost: list[tuple[float, str, str]] = []
     for j in others:
         known = _in_rows(seen[j], types[at], types[j], BY_CHANCE / len(others))
         if known is not None and known[0] > max(found[names[j]].value / HALF, LEAST_LOST * entropy):
-            lost.append((known[0], effect(known[1], types[j], names[j], types[at], target)))
-    missed = tuple(text for _, text in sorted(lost, reverse=True) if text)
+            lost.append((known[0], names[j], effect(known[1], types[j], names[j], types[at], target)))
+    missed = {name: text for _, name, text in sorted(lost, reverse=True) if text}
     return Explained(order, entropy, said, effects, missed)
 
 
