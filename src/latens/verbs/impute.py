@@ -136,7 +136,7 @@ class Impute(Verb):
         text = f"{count} of {cells.size} cells filled in, {len(data)} rows"
         if not count:
             text = f"nothing is missing; the rows are as they were, {len(data)} of them"
-        if found.weight < 1.0:
+        if found.weight < 0.995:
             beside_it = f"by the model to {100 * found.weight:.0f} % and a Gaussian copula of its rows to"
             text += f"\nfilled {beside_it} {100 * (1 - found.weight):.0f} %, as hidden cells of held-out rows ask for"
         if tables:
