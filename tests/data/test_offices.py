@@ -426,9 +426,9 @@ def test_no_column_of_numbers_is_dropped_or_made_names_without_a_word(tmp_path: 
     assert not [note for note in load(path, columns={"x": "category"}).notes if "as names" in note]
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def rows_of(path: Path, encoding: str = "utf-8", separator: str = ",") -> list[dict[str, str]]:
+    with path.open(encoding=encoding, newline="") as file:
+        return list(csv.DictReader(file, delimiter=separator))
 
 
 def test_models_draw_rows_that_are_written_as_theirs_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,7 +447,7 @@ def test_models_draw_rows_that_are_written_as_theirs_were(tmp_path: Path, monkey
         "preis": r"-?\d+,\d\d €", "menge": r"\d+ kg", "tag": r"\d\d\.\d\d\.\d{4}",
         "um": r"\d\d:\d\d", "quartal": r"\d{4}-Q[1-4]", "note": r"[-+=]",
     }  # fmt: skip
-    for row in rows_of(tmp_path / "new.csv"):
+    for row in rows_of(tmp_path / "new.csv", "cp1252", ";"):
         assert all(re.fullmatch(shapes[name], cell) for name, cell in row.items()), row
     # Conditions take cells as they stand in the file, and gaps are filled as the other cells are written.
     types = load("t.csv").schema.types
@@ -459,14 +459,14 @@ def test_models_draw_rows_that_are_written_as_theirs_were(tmp_path: Path, monkey
     for asked in (f"tag>={day}", f"quartal={quarter}", f"preis>={price}", "um>=06:00", "tag>=2024-02-01"):
         assert main(["sample", "run", "-n", "5", "--where", asked, "--out", "w.csv", "--quiet"]) == 0
         if asked.startswith("quartal"):
-            assert {row["quartal"] for row in rows_of(tmp_path / "w.csv")} == {quarter}
+            assert {row["quartal"] for row in rows_of(tmp_path / "w.csv", "cp1252", ";")} == {quarter}
     with pytest.raises(DataError, match="holds dates, which 'soon' is not"):
         parse_conditions(["tag=soon"], load("t.csv").schema)
     holes = [dict(zip(columns, (cells[i] for cells in columns.values()))) for i in range(9)]
     holes[0]["preis"] = holes[1]["tag"] = holes[2]["quartal"] = ""
     write(tmp_path / "holes.csv", ";", "cp1252", **{name: [row[name] for row in holes] for name in columns})
     assert main(["impute", "run", "holes.csv", "--out", "full.csv", "--num-samples", "5", "--quiet"]) == 0
-    full = rows_of(tmp_path / "full.csv")
+    full = rows_of(tmp_path / "full.csv", "cp1252", ";")
     assert all(re.fullmatch(shapes[name], cell) for row in full for name, cell in row.items())
     assert [row["menge"] for row in full] == columns["menge"][:9]
 

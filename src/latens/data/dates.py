@@ -171,6 +171,8 @@ def iso_writing(distinct: Iterable[str]) -> Writing | None:
     if len(forms) != 1 or not all(map(_PLAIN.match, distinct)):
         return None
     ((between, colons),) = forms
+    if (between, colons) == ("T", 2):  # as it is written anyway
+        return None
     return Writing(pattern=f"%Y-%m-%d{between}%H:%M" + (":%S" if colons == 2 else ""))
 
 
