@@ -76,6 +76,15 @@ def test_the_page_logs_stops_and_draws(tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["epoch-2.png", "epoch-4.png"]
 
 
+@pytest.mark.parametrize(("kind", "monitor"), [("elbo", "elbo"), ("iwae", "iwae")])
+def test_events_say_what_training_stops_by(kind: str, monitor: str) -> None:
+    seen: list[Any] = []
+    VAE(2, **OPTIONS | {"epochs": 1}, settings={"objective": kind}, callbacks=[seen.append]).fit(X)
+    assert {event.monitor for event in seen} == {monitor}
+    epoch = next(event for event in seen if event.kind == "epoch")
+    assert epoch.snapshot.loop.best_value == epoch.record[f"validation_{monitor}"]
+
+
 @pytest.mark.parametrize("kind", ["chunk", "epoch", "boundary"])
 def test_a_reason_ends_training_as_a_budget_of_that_length_does(kind: str) -> None:
     def enough(event: Event) -> str | None:

@@ -272,9 +272,13 @@ def test_a_number_that_a_name_says_is_computed_filled_and_expected() -> None:
     assert not implied.broken_in(implied.read(stranger), schema, np.asarray(data.x)).any()
 
 
-@pytest.mark.parametrize(("bulk", "kept"), [(0, True), (2, False), (3, True), (4, True), (4, False)])
-def test_a_discount_from_some_number_on_is_no_mistake(bulk: int, kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("bulk", "alike", "kept"),
+    [(0, 0, True), (2, 0, False), (3, 0, True), (4, 0, True), (4, 1, True), (4, 2, False), (4, None, False)],
+)
+def test_a_discount_from_some_number_on_is_no_mistake(bulk: int, alike: int | None, kept: bool) -> None:
     """3 % of those who buy most, of whom there are three or more; of others it is a mistake, as 30 % is, and 15 %."""
+    # alike: who buys as many without a discount; None: the discount has nothing to do with what is bought.
     rng = np.random.default_rng(0)
     n, wrong = 800, np.array([11, 60, 61, 62])
     kind, goods = rng.choice(["trade", "staff", "retail"], n), np.round(rng.gamma(3.0, 40.0, n), 2) + 20
@@ -282,8 +286,8 @@ def test_a_discount_from_some_number_on_is_no_mistake(bulk: int, kept: bool) -> 
     pieces, other = rng.integers(1, 10, n), np.flatnonzero(kind == "retail")[10 : 10 + bulk]
     pieces[np.flatnonzero(kind == "trade")[:90]] += 30
     rate[other] = 3
-    if kept:
-        pieces[other] += 25
+    if alike is not None:
+        pieces[np.flatnonzero(kind == "retail")[10 : 10 + bulk + alike]] += 25
     frame = pd.DataFrame({"kind": kind, "goods": goods, "pieces": pieces, "discount": rate})
     frame["net"] = np.round(goods * (1 - rate / 100), 2)
     frame.loc[wrong[:2], "discount"] = 30
