@@ -83,7 +83,7 @@ def held_by(run: str, real: str) -> "tuple[tuple[np.ndarray, np.ndarray], str | 
         raise UsageError("held no rows out.", where=f"--test {run}", fix="Give a file with rows that made nothing.")
     options = {} if at.run is None else reading_options(at.run.info["data"])
     unread = [name for name, kind in (options.get("columns") or {}).items() if kind == LEFT_OUT]
-    return (data.subset("train"), held), options.get("row_id"), tuple(unread)
+    return (data.subset("train"), held), options.get("row_id"), (*unread, *(data.schema.ignored or ()))
 
 
 def _as_many(one: dict[str, Any]) -> float:
