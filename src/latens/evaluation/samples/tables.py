@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 from scipy.stats import nhypergeom
 
 from latens.data.durations import UNITS
+from latens.data.mixed import LIKE_ID
 from latens.errors import DataError, nearest
 from latens.evaluation import Estimate
 
@@ -103,8 +104,9 @@ def _is_date(found: Any) -> bool:
 
 
 def _differ(values: np.ndarray) -> bool:
-    """Whether every row has another text."""
-    return len(values) == len(np.unique(values)) > 20
+    """Whether nearly every row has another text."""
+    seen = values[~np.isnan(values)]
+    return len(np.unique(seen)) > max(20.0, LIKE_ID * len(seen) - 0.5)
 
 
 def _counts(values: np.ndarray) -> bool:
