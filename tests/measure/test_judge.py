@@ -14,6 +14,7 @@ from latens.errors import DataError, UsageError
 from latens.evaluation.samples.tables import (
     Table,
     _by_chance,
+    _differ,
     alike,
     area,
     copies,
@@ -463,3 +464,10 @@ def test_ids_are_left_out_and_that_is_said(tmp_path, capsys):
     refused = capsys.readouterr().err
     assert "REAL has no column 'numbr'" in refused
     assert "'number'" in refused
+
+
+@pytest.mark.parametrize(("twice", "known"), [(0, True), (2, True), (20, False)])
+def test_ids_with_few_repeats_and_gaps_may_be_lacking(twice: int, known: bool) -> None:
+    """Of 100 codes so many are another row's too; 50 rows have none."""
+    codes = np.r_[np.minimum(np.arange(100.0), 99.0 - twice), np.full(50, np.nan)]
+    assert _differ(codes) == known
