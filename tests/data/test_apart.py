@@ -56,6 +56,29 @@ def test_months_years_and_few_numbers_count_as_names() -> None:
     assert season.rows == 900
 
 
+def test_months_of_a_date_that_follows_another_count_too() -> None:
+    """A yard that is open from May to September, and shows that are booked some weeks before."""
+    rng = np.random.default_rng(0)
+    ordered = pd.Timestamp("2023-01-01") + pd.to_timedelta(rng.integers(0, 731, 1500), "D")
+    show = ordered + pd.to_timedelta(rng.gamma(2.0, 9, 1500).astype(int), "D")
+    hall = np.where(show.month.isin([5, 6, 7, 8, 9]), rng.choice(["yard", "hall"], 1500), "hall")
+    frame = pd.DataFrame({"ordered": ordered, "show": show, "hall": hall})
+    data = latens.load_data(frame, label="none")
+    assert (data.schema.types or ())[1].after is not None
+    rules = [one for one in apart.found_in(data) if {one.first, one.second} == {"show", "hall"}]
+    assert [set(map(frozenset, one.pairs)) for one in rules] == [
+        {frozenset((str(month), "yard")) for month in (1, 2, 3, 4, 10, 11, 12)}
+    ]
+    x = np.array(data.x)
+    assert not apart.broken_in(rules, data.schema, x).any()
+    x[:, 0] += 150  # the show moves with the order that it is counted from
+    moved = (show + pd.Timedelta(150, "D")).month.isin([5, 6, 7, 8, 9])
+    assert apart.broken_in(rules, data.schema, x).tolist() == ((hall == "yard") & ~moved).tolist()
+    hidden = np.ones(x.shape, bool)
+    hidden[:, 0] = False
+    assert not apart.broken_in(rules, data.schema, x, hidden).any()
+
+
 @pytest.mark.parametrize("times", [0.6, 1.6])
 def test_so_few_rows_may_lack_them_by_chance(times: float) -> None:
     """Names of n_a and n_b of n rows: n_a n_b / n of them together, of which none is there."""

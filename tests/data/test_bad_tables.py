@@ -207,6 +207,13 @@ def test_few_rows_beyond_an_empty_stretch_are_told_by_how_long_it_is(apart: int)
     assert set(told.values()) == {{1: 0, 3: 0, 5: 3}.get(apart, 40)}
 
 
+@pytest.mark.parametrize(("rows", "told"), [(900, False), (2000, True)])
+def test_one_row_alone_is_cut_off_among_many(rows: int, told: bool) -> None:
+    ages = np.clip(np.random.default_rng(0).normal(44, 15, rows), 16, 92).round()
+    assert cut_off(np.append(ages, 2.0)) == [2.0] * told
+    assert cut_off(np.append(ages, 15.0)) == []
+
+
 def test_tails_are_not_cut_off() -> None:
     told = 0
     for seed in range(60):

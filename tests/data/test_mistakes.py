@@ -140,8 +140,14 @@ def test_the_clean_file_is_the_old_one_but_for_these_cells(tmp_path: Path, capsy
     for row, (old, new) in enumerate(zip(before[1:], after[1:], strict=True)):
         cells = old.split(";")
         if row in wrong:
-            cells[names.index(wrong[row])] = ""
+            cells[names.index(wrong[row])] = "Labrador" if "Labardor" in old else ""
         assert new == ";".join(cells)
+    assert [(one["line"] - 2, one["written"]) for one in told["mistakes"] if "written" in one] == [
+        (row, "Labrador") for row in wrong if frame.breed[row] == "Labardor"
+    ]
+    assert main(["check", str(source), "--clean", str(clean)]) == 0
+    said = ": 5 cells that may be wrong are empty, 1 misspelt name is written right; all others are as they were"
+    assert said in capsys.readouterr().out
     assert main(["check", str(clean), "--quiet"]) == 0
     assert "look at" not in capsys.readouterr().out
     assert main(["check", str(source), "--clean", str(source)]) == 2

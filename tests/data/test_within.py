@@ -83,6 +83,28 @@ def test_a_few_mistakes_do_not_widen_a_range() -> None:
     assert {name: high for name, _, high in rule.ranges}["robin"] < 14.0
 
 
+@pytest.mark.parametrize(("far", "told"), [(0, True), (4, True), (12, False)])
+def test_names_that_hold_numbers_far_out_have_no_range(far: int, told: bool) -> None:
+    """Gains of 99,999 beside a few thousand: so many are no mistakes."""
+    rng = np.random.default_rng(0)
+    gain = np.r_[rng.integers(3000, 6000, 600), rng.integers(0, 30_000, 600)]
+    gain[:far] = 99_999
+    frame = pd.DataFrame({"income": ["high"] * 600 + ["low"] * 600, "gain": gain})
+    found = within.found_in(latens.load_data(frame, label="none"))
+    assert ["high" in [name for name, *_ in rule.ranges] for rule in found] == [True] * told
+
+
+@pytest.mark.parametrize(("far", "told"), [(5, True), (10, False)])
+def test_of_all_rows_fewer_lie_beyond_the_ranges(far: int, told: bool) -> None:
+    """Five names of 300 rows each, with as many numbers far out in each: 0.5 % of all may be mistakes."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"kind": np.repeat(list("abcde"), 300), "x": np.repeat(np.arange(5), 300) * 10 + rng.random(1500)}
+    )
+    frame.loc[(np.arange(far) * 300 // 2), "x"] = 500.0
+    assert bool(within.found_in(latens.load_data(frame, label="none"))) is told
+
+
 def test_new_rows_lie_in_the_range_of_their_name(tmp_path: Path) -> None:
     frame = birds()
     data = latens.load_data(frame, label="none")

@@ -1,7 +1,6 @@
 """`latens check`: what is in a data set."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +39,8 @@ def check(context: Context) -> int:
     if isinstance(data, StreamDataset):
         stream = stream_report(data)
         report |= {"rows": data.total, "splits": {name: data.count(name) for name in SPLITS}, "stream": stream}
-        report["warnings"] = [data.described() + "; all below but rows and split is of these"] + report["warnings"]
+        described = [data.described() + "; all below but rows and split is of these"]
+        report |= {name: described + report[name] for name in ("warnings", "notes")}
         report["warnings"] += [stream["advice"]] if stream["advice"] else []
         lines = _blocks(stream)
     shape = " x ".join(map(str, report["shape"]))
@@ -82,9 +82,11 @@ def check(context: Context) -> int:
         write_atomic(Path(out), columns_text(as_declared(data.schema)).encode())
         report["columns_file"] = out
         lines += [f"{out}: the kinds of {len(columns or ())} columns, to edit and give to latens fit --columns"]
-    lines += [f"{'note' if text in data.notes else 'warning'}: {text}" for text in report["warnings"]]
+    # Notes first, so that what is to be looked at is not lost among them.
+    lines += [f"note: {text}" for text in report["warnings"] if text in report["notes"]]
+    lines += [f"warning: {text}" for text in report["warnings"] if text not in report["notes"]]
     if found is not None:
-        told = _found(report, data.notes)
+        told = _found(report)
         write_atomic(found, table_bytes(found, told))
         report["out"] = str(found)
         lines += [f"{found}: {len(told['kind'])} findings"]
@@ -92,7 +94,9 @@ def check(context: Context) -> int:
         path, written, wrong = clean
         write_atomic(path, written)
         report |= {"clean": str(path), "mistakes": wrong}
-        lines += [f"{path}: {len(wrong)} cells that may be wrong are empty; all others are as they were"]
+        spelt = sum("written" in one for one in wrong)
+        right = f", {spelt} misspelt name{'s are' if spelt > 1 else ' is'} written right" if spelt else ""
+        lines += [f"{path}: {len(wrong) - spelt} cells that may be wrong are empty{right}; all others are as they were"]
         where = "line" if data.lines is not None else "row"
         for name in dict.fromkeys(one["column"] for one in wrong):
             own = [str(one[where]) for one in wrong if one["column"] == name]
@@ -107,7 +111,7 @@ def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, A
 
     from latens.data import Dataset
     from latens.data.formats.csv import dialect_of
-    from latens.data.mistakes import mistaken
+    from latens.data.mistakes import misspelt, mistaken
     from latens.verbs._tables import left_empty
 
     spec, options = context.args.data, reading_options(vars(context.args))
@@ -116,17 +120,20 @@ def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, A
         fix = "Give a table with names, dates or typed numbers that fits into memory (--typed)."
         raise UsageError("only of such a table single cells are named.", where="--clean", fix=fix)
     wrong = mistaken(data)
-    made = left_empty(data, wrong, Path(str(spec)), options)
+    made, right = left_empty(data, wrong, Path(str(spec)), options), misspelt(data)
     lines = data.names if data.lines is None else data.lines
     names = [column.name for column in data.schema.columns or ()]
     cells = [
         {"row" if data.lines is None else "line": lines[row].item(), "column": names[k]}
+        | ({"written": right[row, k]} if (row, k) in right else {})
         for row, k in np.argwhere(wrong).tolist()
     ]
+    for (row, k), name in right.items():
+        made[names[k]][row] = name
     return path, table_bytes(path, made, data.schema, dialect=dialect_of(str(spec), options.get("encoding"))), cells
 
 
-def _found(report: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+def _found(report: dict[str, Any]) -> dict[str, Any]:
     """What was found as columns: copies, pictures that look like others, and what else is said."""
     import numpy as np
 
@@ -136,8 +143,10 @@ def _found(report: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
         for pair, share in zip(report["look_alikes"], report["likeness"])
         if pair not in report["copies"]
     ]
-    first = [text.partition(":\n")[0] for text in report["warnings"]]  # the pairs below it have lines of their own
-    said = [("note" if text in notes else "warning", "", "", "", text) for text in first]
+    said = [  # the pairs below it have lines of their own
+        ("note" if text in report["notes"] else "warning", "", "", "", text.partition(":\n")[0])
+        for text in report["warnings"]
+    ]
     columns = zip(*copies, *alike, *said) if copies or alike or said else [()] * 5
     return {name: np.array(list(one), str) for name, one in zip(("kind", "row", "of", "alike", "text"), columns)}
 

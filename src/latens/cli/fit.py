@@ -95,11 +95,11 @@ def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Exp
 def mistakes_in(data: Dataset, spec: Any) -> list[str]:
     """A line on the rows of a table in memory that `latens check` says to look at."""
     from latens.data import Dataset as InMemory
-    from latens.data.suspects import LOOK, suspicions
+    from latens.data.suspects import suspected
 
     if data.schema.types is None or not isinstance(data, InMemory) or len(data) > MOST_CHECKED:
         return []
-    found = [text for text in suspicions(data) if LOOK in text]
+    found = [one.words for one in suspected(data) if one.rows is not None and len(one.rows)]
     if not found:
         return []
     count = "it" if len(found) == 1 else f"all {len(found)}"

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
+from latens.data.ordered import dates_of, is_date, shown_dates
 from latens.data.schema import Schema
 
 LEAST_ROWS, MOST_ROWS = 200, 50_000
@@ -43,9 +44,11 @@ def found_in(data: Dataset) -> tuple[Apart, ...]:
     some = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_ROWS])
     shown = np.ones((len(some), len(types)), bool) if data.mask is None else np.asarray(data.mask)[some]
     parts: list[tuple[int, str, list[str], np.ndarray]] = []
+    dates = dates_of(np.asarray(x)[some], data.schema)
     for k, one in enumerate(types):
         for part in _parts_of(one):
-            words, codes = _coded(one, part, np.asarray(x)[some, k], shown[:, k])
+            seen = shown_dates(shown, k, k, names, types)
+            words, codes = _coded(one, part, dates[k] if part else np.asarray(x)[some, k], seen)
             if 2 <= len(words) <= (MOST_NUMBERS if one.kind == "number" else MOST_NAMES):
                 parts.append((k, part, words, codes))
     found = []
@@ -77,25 +80,20 @@ def never_in(
 def _parts_of(one: ColumnType) -> tuple[str, ...]:
     if one.named:
         return ("",) if not one.starts else ()
-    return ("month", "year") if one.kind == "date" else ("",) if one.kind == "number" else ()
+    return ("month", "year") if is_date(one) else ("",) if one.kind == "number" else ()
 
 
 def _coded(
-    one: ColumnType, part: str, stored: np.ndarray, shown: Bool[np.ndarray, " n"]
+    one: ColumnType, part: str, held: np.ndarray, shown: Bool[np.ndarray, " n"]
 ) -> tuple[list[str], Int[np.ndarray, " n"]]:
     """What there is of a part of a column, in words, and the place of each row among these; -1 of an empty cell."""
-    cells = _values(one, part, stored)
+    # held: the stored cells, or the dates in days or seconds.
+    dates = np.round(np.asarray(held, np.float64))
+    cells = of_dates(dates, "D" if (one.after or one).written == "D" else "s", part) if part else dates
     values, places = np.unique(cells[shown], return_inverse=True)
-    codes = np.full(len(stored), -1)
+    codes = np.full(len(dates), -1)
     codes[shown] = places.ravel()
     return [_word(one, value) for value in values.tolist()], codes
-
-
-def _values(one: ColumnType, part: str, stored: np.ndarray) -> np.ndarray:
-    place = np.round(np.asarray(stored, np.float64))
-    if not part:
-        return place
-    return of_dates(one.low + place * one.step, "D" if one.written == "D" else "s", part)
 
 
 def of_dates(numbers: np.ndarray, unit: str, part: str) -> Int[np.ndarray, " n"]:
@@ -125,10 +123,15 @@ def broken_in(
 ) -> Bool[np.ndarray, " n"]:
     """The rows with two names that never come together."""
     wrong, types = np.zeros(len(x), bool), list(schema.types or ())
+    names, dates = [column.name for column in schema.columns or ()], dates_of(np.asarray(x), schema)
     shown = np.ones(np.shape(x), bool) if mask is None else np.asarray(mask)
+
+    def coded(at: int, part: str) -> tuple[list[str], Int[np.ndarray, " n"]]:
+        held = dates[at] if part else np.asarray(x)[:, at]
+        return _coded(types[at], part, held, shown_dates(shown, at, at, names, types))
+
     for one, i, k in placed(rules, schema):
-        words, codes = _coded(types[i], one.of_first, np.asarray(x)[:, i], shown[:, i])
-        others, own = _coded(types[k], one.of_second, np.asarray(x)[:, k], shown[:, k])
+        (words, codes), (others, own) = coded(i, one.of_first), coded(k, one.of_second)
         places = ({word: at for at, word in enumerate(each)} for each in (words, others))
         here, there = places
         never = np.zeros((len(words) + 1, len(others) + 1), bool)

@@ -10,7 +10,7 @@ from latens.data.infer import Range, whole_columns
 from latens.data.rows import SPLITS, TRAIN
 from latens.data.schema import Schema, image_shape
 from latens.data.sparse import SparseRows
-from latens.data.suspects import suspicions
+from latens.data.suspects import suspected
 from latens.data.tokens import steps_of
 
 FEW_COUNTS = 20
@@ -110,9 +110,10 @@ def check(dataset: Dataset) -> dict[str, Any]:
     Returns:
         A dict of name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns,
         duplicate_rows, copies and look_alikes (pairs of names), likeness (of each such pair of pictures the correlation
-        of their greys), counts, labels, splits, likelihood, reason, warnings
-        and fingerprint; of a mixed table also columns, with name, kind, written, values and missing of each; of text
-        tokens, with pieces, vocabulary, longest, mean, edges and counted (the share of computed steps that rows need).
+        of their greys), counts, labels, splits, likelihood, reason, warnings, notes (which of these tell what was found
+        or done, and ask for nothing) and fingerprint; of a mixed table also columns, with name, kind, written, values
+        and missing of each; of text tokens, with pieces, vocabulary, longest, mean, edges and counted (the share of
+        computed steps that rows need).
         Missing values enter no other entry but `nan_cells`.
     """
     x, mask, schema = dataset.x, dataset.mask, dataset.schema
@@ -156,7 +157,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
     named = lambda pairs: [[str(dataset.names[row]) for row in pair] for pair in pairs]  # noqa: E731
     report |= {"copies": named(copies), "look_alikes": named(alike)}
     report["likeness"] = [] if pictures is None else [likeness(pictures[a], pictures[b]) for a, b in alike]
-    report["warnings"] = _warnings(dataset, report, copies, alike)
+    report["warnings"], report["notes"] = _warnings(dataset, report, copies, alike)
     return report
 
 
@@ -246,8 +247,10 @@ def totals(x: Any) -> np.ndarray:
 
 def _warnings(
     dataset: Dataset, report: dict[str, Any], copies: list[tuple[int, int]], alike: list[tuple[int, int]]
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
+    """What is said of the data, and which of it only tells what was found or done."""
     warnings = list(dataset.notes)
+    notes = [*dataset.notes]
     table = len(dataset.schema.shape) == 1
     for name, rows in report["splits"].items():
         if not rows:
@@ -256,11 +259,14 @@ def _warnings(
     if constant and table:
         shown = ", ".join(map(str, report["constant_columns"]["first"]))
         warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
-    warnings += suspicions(dataset)
+    told = suspected(dataset)
+    warnings += [one.words for one in told]
+    notes += [one.words for one in told if one.note]
     warnings += pairs_said(dataset, copies, alike)
     if report["nan_cells"]:
         called = "entries" if dataset.cells else "cells"
         warnings.append(f"{report['nan_cells']} {called} are missing; they are masked and have no influence.")
+        notes += warnings[-1:]
     if dataset.cells and dataset.schema.kind == "counts" and (few := int((totals(dataset.x) < FEW_COUNTS).sum())):
         one = "cell has" if few == 1 else "cells have"
         warnings.append(
@@ -275,7 +281,7 @@ def _warnings(
         warnings.append("The cells are whole numbers: if they count something, --counts models log(1 + x).")
     if dataset.schema.kind == "unit":
         warnings.append("Bernoulli cross-entropy on grey cells is not log p(x): latens names it a cross-entropy.")
-    return warnings + lost_digits(dataset.schema)
+    return warnings + lost_digits(dataset.schema), notes
 
 
 def pairs_said(dataset: Dataset, copies: list[tuple[int, int]], alike: list[tuple[int, int]]) -> list[str]:

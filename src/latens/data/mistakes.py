@@ -67,6 +67,17 @@ def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
     return wrong & shown
 
 
+def misspelt(data: Dataset) -> dict[tuple[int, int], str]:
+    """The cells with a misspelt name, by row and column, and the name that is meant."""
+    names = [column.name for column in data.schema.columns or ()]
+    return {
+        (row, names.index(one.columns[0])): one.right
+        for one in suspected(data)
+        if one.right and one.rows is not None
+        for row in one.rows.tolist()
+    }
+
+
 def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> Float[np.ndarray, "n columns"]:
     """In how many more rules that are broken in its row than in kept ones a cell is."""
     names, score = [column.name for column in data.schema.columns or ()], np.zeros(shown.shape)

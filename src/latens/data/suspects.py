@@ -89,6 +89,8 @@ class Suspicion(NamedTuple):
     words: str
     columns: tuple[str, ...] = ()  # one of them is wrong in each of the rows
     rows: np.ndarray | None = None
+    right: str = ""  # the name that they should have, where it is known
+    note: bool = False  # whether it holds everywhere, and nothing is to be looked at
 
 
 def suspicions(dataset: Dataset) -> list[str]:
@@ -111,14 +113,13 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
             f"Only {len(dataset)} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
             "IsolationForest and random forests of scikit-learn) are safer."
         )
-    say(
-        *(
+    for rule in found_in(dataset):
+        words = (
             f"Column {rule.column!r} is empty in all {rule.rows} rows where {rule.other!r} is {rule.name!r}, and "
             "less often elsewhere: it may not apply there. `latens impute` and .csv files of `latens sample` leave it "
             "empty."
-            for rule in found_in(dataset)
         )
-    )
+        found.append(Suspicion(words, note=True))
     names = [column.name for column in schema.columns]
     for one, wrong in broken_rules(dataset):
         rows = np.flatnonzero(wrong)
@@ -128,7 +129,7 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
         words = (
             f"Column {one.target!r} is {in_words(one, schema)} in {one.rows - one.broken} rows{look}. Samples keep it."
         )
-        found.append(Suspicion(words, (one.target, *one.columns), rows))
+        found.append(Suspicion(words, (one.target, *one.columns), rows, note=not len(rows)))
     swapped = {name for pair in ordered_in(dataset) if pair.broken for name in (pair.first, pair.second)}
     for pair in ordered_in(dataset):
         if pair.broken:
@@ -144,13 +145,12 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
             rows = np.flatnonzero(wrong.any(axis=1))
             words = f"{rule.words} in {rule.broken} of {rule.rows} rows alone: {LOOK} {rows_in_words(dataset, rows)}."
             found.append(Suspicion(words, tuple(names[k] for k in np.flatnonzero(wrong.any(axis=0))), rows))
-    say(
-        *(
+    for rule in pending_in(dataset):
+        words = (
             f"Column {rule.second!r} is empty in {rule.rows} rows that began late, by {rule.first!r}, and seldom in "
             "the others: it may not have come yet. `latens impute` leaves it empty there."
-            for rule in pending_in(dataset)
         )
-    )
+        found.append(Suspicion(words, note=True))
     same: dict[str, str] = {}
     for name in names:
         if (other := same.setdefault(" ".join(name.lower().split()), name)) != name:
@@ -188,12 +188,14 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
                 words = f"{words} {rows_in_words(dataset, rows)}.{_turned(dataset, i, rows)}"
                 found.append(Suspicion(words, (column.name,), rows))
             out = [] if one is None or one.kind != "number" else cut_off(scaled)
-            for value in [round((cell - one.low) / one.step) for cell in out] if one is not None else []:
-                if one is None or value in (*told, *lone, *far_values(cells)):
+            told = [*told, *lone, *far_values(cells)]
+            cut = [cell for cell in (round((x - one.low) / one.step) for x in out) if cell not in told] if one else []
+            for ends in [[c for c in cut if (c > np.median(cells)) == above] for above in (False, True)]:
+                if one is None or not ends:
                     continue
-                rows = _rows_of(dataset, i, value, value)
-                many = f"{len(rows)} row{'s' * (len(rows) > 1)}"
-                words = f"Column {column.name!r} holds {_texts(one, np.array([value]))[0]} in {many}"
+                rows = _rows_of(dataset, i, ends[0], ends[-1])
+                held = " to ".join(_texts(one, np.unique(np.array(ends)[[0, -1]])))
+                words = f"Column {column.name!r} holds {held} in {len(rows)} row{'s' * (len(rows) > 1)}"
                 words = f"{words}, apart from all its other values: {LOOK} {rows_in_words(dataset, rows)}."
                 found.append(Suspicion(words, (column.name,), rows))
             for value in far_values(cells):
@@ -313,7 +315,7 @@ def _spellings(dataset: Dataset, place: int, name: str, one: ColumnType, codes: 
             f"Column {name!r} holds {one.values[other]!r} ({rows_in_words(dataset, rows)}), a letter away from "
             f"{one.values[first]!r} ({counts[first]:,} rows): if it is misspelt, write it alike."
         )
-        found.append(Suspicion(words, (name,), rows))
+        found.append(Suspicion(words, (name,), rows, one.values[first]))
     return found[:MOST_SPELLINGS]
 
 
@@ -450,22 +452,23 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
 
 
 def cut_off(values: Shaped[np.ndarray, " n"]) -> list[float]:
-    """Find values that few rows have beyond an empty stretch, on whose other side the others end abruptly."""
+    """Find values of few rows beyond an empty stretch, on whose other side the others end abruptly."""
     # Tails of any length thin out before they end: 7 is odd where ages begin at 19 with a hundred rows. As long a
     # stretch as the empty one holds many rows there, and the outer hundredth of all lies within a tenth of it. 0 may be
-    # a kind of its own. A single row is told by `lone_values`.
+    # a kind of its own.
     distinct, counts = np.unique(values, return_counts=True)
     found: list[float] = []
     if len(distinct) < CUT_VALUES or len(values) < CUT_ROWS:
         return found
     low, high = np.quantile(values, [0.01, 0.99])  # a longer stretch is of a heavy tail
+    least = 1 if len(values) >= LIGHT_ROWS else 2  # of few rows a single one may be by chance
     for sign, own, rows in ((1.0, distinct, counts), (-1.0, -distinct[::-1], counts[::-1])):
         for k in range(1, min(MOST_CUT, len(own) - 1) + 1):
             gap, few = own[k] - own[k - 1], rows[:k].sum()
             beyond = rows[(own >= own[k]) & (own < own[k] + gap)].sum()
             apart = own[k - 1] - own[0] < gap <= high - low and beyond >= CUT_OFF * len(values)
             apart = apart and (low if sign > 0 else -high) - own[k] <= EDGE * gap
-            if 2 <= few <= CUT_SHARE * len(values) and apart and 0.0 not in own[:k]:
+            if least <= few <= CUT_SHARE * len(values) and apart and 0.0 not in own[:k]:
                 found = [*found, *(sign * own[:k]).tolist()]
                 break
     return sorted(found)

@@ -18,6 +18,8 @@ NARROW, BY_CHANCE, DEALS = 0.6, 0.75, 5
 """How wide the ranges of names may be, in the mean over the rows, as a part of that of all rows, and of what the same
 names reach that are dealt out anew so often."""
 
+MISTAKES, MOST_MISTAKES, IN_ALL = 0.01, 2, 0.005
+"""Share of a name's rows that may be mistakes far beyond the others, how many of few rows, and the share of all rows."""
 ALONE = 1e-9
 """Probability by chance up to which one name among others has a range."""
 
@@ -67,14 +69,17 @@ def narrow_in(
     for k, own in values.items():
         wide = [(ranges_of(code[some], own[some])[0], i) for i, code in codes.items()]
         least, i = min(wide, default=(np.inf, -1))
-        if least <= NARROW and not _by_chance(codes[i][some], own[some], least):
-            yield k, i, ranges_of(codes[i], own)[1]
-            continue
-        alone = [(_narrow(code[some], own[some]), i) for i, code in codes.items()]
-        rows, i = max(((sum(found.values()), i) for found, i in alone), default=(0, -1))
-        if rows:
-            found = next(found for found, at in alone if at == i)
-            yield k, i, {code: ends for code, ends in ranges_of(codes[i], own)[1].items() if code in found}
+        chosen: set[int] | None = None  # the names that have a range; None for all
+        if least > NARROW or _by_chance(codes[i][some], own[some], least):
+            alone = [(_narrow(code[some], own[some]), i) for i, code in codes.items()]
+            rows, i = max(((sum(found.values()), i) for found, i in alone), default=(0, -1))
+            chosen = set(next((found for found, at in alone if rows and at == i), ()))
+        ranges = ranges_of(codes[i], own)[1] if chosen is None or chosen else {}
+        ranges = {code: ends for code, ends in ranges.items() if chosen is None or code in chosen}
+        beyond = sum(np.count_nonzero((codes[i] == code) & ((own < low) | (own > high)))
+                     for code, (low, high) in ranges.items())  # fmt: skip
+        if ranges and beyond <= IN_ALL * np.count_nonzero(~np.isnan(own)):
+            yield k, i, ranges
 
 
 def _narrow(codes: np.ndarray, values: np.ndarray) -> dict[int, int]:
@@ -119,7 +124,8 @@ def ranges_of(
 def _ends(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
     """The ends of a range with some room, without what lies as far beyond nearly all rows as these are wide."""
     low, high = np.quantile(values, [TRIMMED, 1.0 - TRIMMED])
-    kept = values[(values >= low - (high - low)) & (values <= high + (high - low))]
+    near = (values >= low - (high - low)) & (values <= high + (high - low))
+    kept = values[near] if np.count_nonzero(~near) <= max(MISTAKES * len(values), MOST_MISTAKES) else values
     room = ROOM * float(kept.max() - kept.min())
     return float(kept.min()) - room, float(kept.max()) + room
 
