@@ -254,7 +254,8 @@ def test_one_file_opens_from_the_disk_and_decodes(browser: Browser, digits: Site
     assert "200 rows" in browser.run("return document.querySelector('header').textContent")
     z = np.linspace(-1, 1, 16)
     decoded = browser.run("return Array.from(await latens.app.decode(Float32Array.from(args[0])))", z.tolist())
-    np.testing.assert_allclose(decoded, digits.decoded(z)[0], atol=1e-4)
+    # A page in one file rounds weights to a 32,767th: far below the 255 shades of a screen.
+    np.testing.assert_allclose(decoded, digits.decoded(z)[0], atol=16 / 255 / 64)
     row = browser.run("return Array.from(await latens.app.model.row(7))")
     np.testing.assert_array_equal(row, load("digits").x[np.linspace(0, 1796, 200).round().astype(int)[7]].ravel())
     click_level(browser, 3)

@@ -86,7 +86,7 @@ def test_wrong_files_and_rows_are_refused(digits, tmp_path):
     with pytest.raises(DataError, match="probabilities of 2 values"):
         compress(grey, latens.load_data(x / 16, schema=grey.schema))
     digits.save(tmp_path / "model.safetensors")
-    with pytest.raises(ModelFileError, match="no file of coded rows"):
+    with pytest.raises(ModelFileError, match="this is not a file of coded rows"):
         decompress(digits, tmp_path / "model.safetensors")
     raw = bytearray((tmp_path / "a.bits").read_bytes())
     raw[-1] ^= 1

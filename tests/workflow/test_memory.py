@@ -51,7 +51,7 @@ def test_weights_count_with_their_copies(monkeypatch):
     monkeypatch.setattr(
         "latens.workflow.experiment.stage_memory", lambda *of: seen.append(memory.stage_memory(*of)) or seen[-1]
     )
-    experiment = prepared()
+    experiment = prepared(**{"network.kind": "dense"})
     cells, (width, _) = 256 * 256 * 3, experiment.config.network.hidden
     weights = (2 * cells + 2 * width + 4 * 32) * width + 2 * cells
     assert seen[0][0] == pytest.approx(4 * 10 * weights, rel=0.01)
