@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,17 @@ MOST_NAMES, MOST_NUMBERS, MOST_CELLS = 500, 100, 100_000
 """Columns of more names, or of more different numbers or cells, are not looked at."""
 
 
+class But(NamedTuple):
+    """What stands in the place of what names say where another number lies far up or down: a discount for many."""
+
+    said: str
+    instead: str
+    other: str  # the column of the number
+    end: float
+    above: bool  # whether from there on, or up to there
+    sure: bool = True  # whether it always does, there
+
+
 class Implied(NamedTuple):
     """A column that the names of another one, or of two, say in nearly all rows."""
 
@@ -37,6 +48,7 @@ class Implied(NamedTuple):
     rows: int  # with such a name, and something in the other column
     broken: int  # of these, with something else
     also: str = ""  # the second column of names, where there is one
+    but: tuple["But", ...] = ()
 
     @property
     def target(self) -> str:
@@ -48,14 +60,35 @@ class Implied(NamedTuple):
         """What the target is given by."""
         return (self.by, self.also) if self.also else (self.by,)
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns by which the target is what it is."""
+        return (*self.columns, *dict.fromkeys(one.other for one in self.but))
+
     def words_in(self, schema: Schema) -> str:
         """The rule with an example, what is said as it is written in the table."""
         names, types = [column.name for column in schema.columns or ()], schema.types or ()
         *own, told = self.pairs[0]
         one = types[names.index(self.column)]
-        place = _place(one, told)
-        shown = told if one.named or place < 0 else one.texts(np.array([float(place)]))[0]
-        return f"{self.short} ({', '.join(map(repr, own))}: {shown!r})"
+
+        def shown(text: str) -> str:
+            place = _place(one, text)
+            return text if one.named or place < 0 else one.texts(np.array([float(place)]))[0]
+
+        words = [f"{', '.join(map(repr, own))}: {shown(told)!r}"]
+        for each in self.but:
+            if each.sure:
+                far = types[names.index(each.other)]
+                [end] = far.texts(np.array([round((each.end - far.low) / far.step)], float))
+                side = f"from {each.other} {end} on" if each.above else f"up to {each.other} {end}"
+                words.append(f"{side} {shown(each.instead)!r} for {shown(each.said)!r}")
+        return f"{self.short} ({'; '.join(words)})"
+
+    def text_in(self, schema: Schema) -> Callable[[int], str]:
+        """What a place of the column stands for, as pairs have it."""
+        names = [column.name for column in schema.columns or ()]
+        one = (schema.types or ())[names.index(self.column)]
+        return lambda place: _text(one, place)
 
     @property
     def short(self) -> str:
@@ -225,16 +258,37 @@ def told_by(rule: Implied, schema: Schema, x: np.ndarray, mask: np.ndarray | Non
     places = [names.index(name) for name in rule.columns]
     says = np.append(each_told(rule, schema).ravel(), -1)
     sizes = [len(types[i].values) for i in places]
-    return says[_joint([_codes(x, i, types[i], mask) for i in places], sizes)]
+    told = says[_joint([_codes(x, i, types[i], mask) for i in places], sizes)]
+    column, made = types[names.index(rule.column)], told.copy()
+    for one, there, known in _far(rule, schema, x, mask):
+        own = told == _place(column, one.said)
+        made[own & there] = _place(column, one.instead) if one.sure else -1
+        made[own & ~known] = -1
+    return made
 
 
-def each_told(rule: Implied, schema: Schema) -> Int[np.ndarray, "*names"]:
+def _far(
+    rule: Implied, schema: Schema, x: np.ndarray, mask: np.ndarray | None
+) -> Iterator[tuple[But, Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]]:
+    """What may stand in the place of what names say, the rows where its number lies there, and where it is known."""
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    for one in rule.but:
+        if one.other in names:
+            k = names.index(one.other)
+            value, near = types[k].low + np.asarray(x, np.float64)[:, k] * types[k].step, 0.5 * types[k].step
+            known = np.ones(len(value), bool) if mask is None else np.asarray(mask)[:, k]
+            yield one, known & (value >= one.end - near if one.above else value <= one.end + near), known
+
+
+def each_told(rule: Implied, schema: Schema, *, sure: bool = False) -> Int[np.ndarray, "*names"]:
     """The place of what each name says, or each two; -1 where they say nothing."""
+    # sure: -1 also where something else stands in their place here and there.
+    unsure = {one.said for one in rule.but} if sure else set()
     names, types = [column.name for column in schema.columns or ()], list(schema.types or ())
     levels, column = [types[names.index(name)].values for name in rule.columns], types[names.index(rule.column)]
     says = np.full([len(own) for own in levels], -1)
     for *words, told in rule.pairs:
-        if all(word in own for word, own in zip(words, levels)):
+        if told not in unsure and all(word in own for word, own in zip(words, levels)):
             says[tuple(own.index(word) for word, own in zip(words, levels))] = _place(column, told)
     return says
 
@@ -246,7 +300,13 @@ def broken_in(
     wrong, types = np.zeros(len(x), bool), schema.types or ()
     for rule, _, k in placed(rules, schema):
         want, have = told_by(rule, schema, x, mask), _codes(x, k, types[k], mask)
-        wrong |= (want >= 0) & (have < (len(types[k].values) if types[k].named else types[k].size)) & (have != want)
+        shown = have < (len(types[k].values) if types[k].named else types[k].size)
+        wrong |= (want >= 0) & shown & (have != want)
+        if unsure := [one for one in _far(rule, schema, x, mask) if not one[0].sure]:
+            said = told_by(rule._replace(but=()), schema, x, mask)
+            for one, there, _ in unsure:
+                either = [_place(types[k], one.said), _place(types[k], one.instead)]
+                wrong |= there & shown & (said == either[0]) & ~np.isin(have, either)
     return wrong
 
 
@@ -262,9 +322,9 @@ def read(stored: Any) -> tuple[Implied, ...]:
 
 
 def _read(row: Any) -> Implied | None:
-    if not isinstance(row, list | tuple) or len(row) not in (5, 6):
+    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 7:
         return None
-    by, column, pairs, rows, broken, also = row if len(row) == 6 else (*row, "")
+    by, column, pairs, rows, broken, also, but = (*row, *("", ())[len(row) - 5 :])
     texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
     if (
         not texts([by, column, also])
@@ -278,4 +338,14 @@ def _read(row: Any) -> Implied | None:
         return None
     if not all(type(one) is int and one >= 0 for one in (rows, broken)):
         return None
-    return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also)
+    if not isinstance(but, list | tuple) or not all(map(_is_but, but[:MOST_NAMES])):
+        return None
+    made = tuple(But(*one[:3], float(one[3]), *one[4:]) for one in but[:MOST_NAMES])
+    return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also, made)
+
+
+def _is_but(row: Any) -> bool:
+    """Whether something of a model file is what stands in the place of what names say."""
+    if not isinstance(row, list | tuple) or len(row) != 6 or not all(isinstance(one, str) for one in row[:3]):
+        return False
+    return type(row[3]) in (int, float) and math.isfinite(row[3]) and all(isinstance(one, bool) for one in row[4:])

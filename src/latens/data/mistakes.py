@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from latens.data.dataset import Dataset
 from latens.data.equations import numbers
 from latens.data.exchanged import exchanged
+from latens.data.implied import Implied
 from latens.data.rates import Rate
 from latens.data.relations import Relation, relations_in
 from latens.data.rules import broken_rules
@@ -82,7 +83,8 @@ def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> Float[np.ndar
     """In how many more rules that are broken in its row than in kept ones a cell is."""
     names, score = [column.name for column in data.schema.columns or ()], np.zeros(shown.shape)
     every: dict[frozenset[str], tuple[Any, np.ndarray]] = {
-        frozenset((one.target, *one.columns)): (one, wrong) for one, wrong in broken_rules(data)
+        frozenset((one.target, *(one.read if isinstance(one, Implied) else one.columns))): (one, wrong)
+        for one, wrong in broken_rules(data)
     }
     for relation in relations_in(data):  # of a pair that tell each other once
         every.setdefault(frozenset((relation.target, *relation.columns)), (relation, unlike(relation)))

@@ -1,6 +1,6 @@
 """What holds in nearly all rows of a table: found once, and kept by the model file, by samples and by filled cells."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -42,8 +42,9 @@ RULES = {
 
 def rules_of(data: Dataset) -> dict[str, list[list[Any]]]:
     """Find the rules of the rows of a table, as a model file holds them."""
-    found = {name: of(data) for name, of in RULES.items() if name not in ("equations", "rates")}
+    found = {name: of(data) for name, of in RULES.items() if name not in ("equations", "rates", "implied")}
     found |= dict(zip(("equations", "rates"), exact := numbers_of(data)))
+    found["implied"] = said_of(data, _broken_numbers(data, *exact))
     found["lines"] = lines.found_in(data, {one.target for one in (*chain(*exact), *found["implied"])})
     return {name: [list(rule) for rule in rules] for name, rules in found.items() if rules}
 
@@ -59,39 +60,71 @@ def numbers_of(data: Dataset) -> tuple[tuple[equations.Equation, ...], tuple[rat
 
 def broken_rules(data: Dataset) -> list[tuple[equations.Equation | rates.Rate | implied.Implied, np.ndarray]]:
     """What gives a column of a table in nearly all rows, and the rows in which it does not."""
-    exact, rated = numbers_of(data)
+    found: list[Any] = _broken_numbers(data, *numbers_of(data))
+    said = said_of(data, found)
+    return found + [(one, implied.broken_in([one], data.schema, data.x, data.mask)) for one in said]
+
+
+def _broken_numbers(
+    data: Dataset, exact: Sequence[equations.Equation], rated: Sequence[rates.Rate]
+) -> list[tuple[equations.Equation | rates.Rate, np.ndarray]]:
+    """The equations and rates of a table, and the rows that break each."""
     schema, x, mask = data.schema, data.x, data.mask
-    said = implied.found_in(data)
-    cells = equations.numbers(x, schema, mask, data.outside) if exact or said else np.zeros((0, 0))
+    cells = equations.numbers(x, schema, mask, data.outside) if exact else np.zeros((0, 0))
     names = [column.name for column in schema.columns or ()]
     found: list[Any] = [(one, equations.broken_by(one, names, cells)) for one in exact]
-    found += [(one, rates.broken_in(one, schema, x, mask, data.outside)) for one in rated]
+    return found + [(one, rates.broken_in(one, schema, x, mask, data.outside)) for one in rated]
+
+
+def said_of(
+    data: Dataset, numbers: Sequence[tuple[equations.Equation | rates.Rate, np.ndarray]]
+) -> tuple[implied.Implied, ...]:
+    """The columns that names say, with what stands there instead where another number lies beyond the others."""
+    schema, x, mask, made = data.schema, data.x, data.mask, []
+    names = [column.name for column in schema.columns or ()]
+    said = implied.found_in(data)
+    cells = equations.numbers(x, schema, mask, data.outside) if said else np.zeros((0, 0))
+    sound = ~np.any([wrong for _, wrong in numbers], axis=0) if numbers else np.ones(len(cells), bool)
     for one in said:
-        wrong = implied.broken_in([one], schema, x, mask)
-        bound = {
-            name for rule in (*exact, *rated) if one.column in (own := {rule.target, *rule.columns}) for name in own
-        }
-        free = [k for k, name in enumerate(names) if name not in (bound | {one.column, *one.columns})]
-        told = implied.told_by(one, schema, x, mask)
-        found.append((one, wrong & ~_beyond(cells[:, free], np.asarray(x)[:, names.index(one.column)], told, wrong)))
-    return found
+        bound = {name for rule, _ in numbers if one.column in (own := {rule.target, *rule.columns}) for name in own}
+        types = schema.types or ()
+        free = [k for k, name in enumerate(names)
+                if types[k].kind == "number" and name not in (bound | {one.column, *one.columns})]  # fmt: skip
+        wrong, told = implied.broken_in([one], schema, x, mask), implied.told_by(one, schema, x, mask)
+        place = np.round(np.asarray(x)[:, names.index(one.column)]).astype(int)
+        but = tuple(_beyond({names[k]: cells[:, k] for k in free}, place, told, wrong, sound, one.text_in(schema)))
+        one = one._replace(but=but)
+        made.append(one._replace(broken=int(np.count_nonzero(implied.broken_in([one], schema, x, mask)))))
+    return tuple(made)
 
 
-def _beyond(cells: np.ndarray, target: np.ndarray, said: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """The rows with another value than names say that lie beyond the others in some number: a discount from 25 on."""
-    # cells: numbers that the target is not computed with. Of a third as many other rows it may be the mistake.
-    found = np.zeros(len(wrong), bool)
-    for value in np.unique(target[wrong]):
-        rows = wrong & (target == value)
-        usual = ~wrong & np.isin(said, said[rows])  # with the same names, or others that say the same
+def _beyond(
+    columns: Mapping[str, np.ndarray],
+    target: np.ndarray,
+    said: np.ndarray,
+    wrong: np.ndarray,
+    sound: np.ndarray,
+    text_of: Callable[[int], str],
+) -> Iterator[implied.But]:
+    """What stands in the place of what names say in rows that lie beyond the others in some number: a discount."""
+    # columns: numbers that the target is not computed with; sound: rows whose totals add up, as in others the number
+    # may be wrong. Where more than a third as many usual rows lie there, the value may be wrong.
+    for value in np.unique(target[wrong]).tolist():
+        rows = wrong & sound & (target == value)
+        usual = ~wrong & sound & np.isin(said, said[rows])  # with the same names, or others that say the same
         count = np.count_nonzero(rows)
         if count < LEAST_BEYOND or value in said:  # what another name says is that of a wrong name
             continue
-        for column in cells.T:
+        ends = []
+        for name, column in columns.items():
             if np.isfinite(column[rows]).all():
-                above, below = usual & (column >= column[rows].min()), usual & (column <= column[rows].max())
-                found |= rows & (min(above.sum(), below.sum()) <= count / 3)
-    return found
+                low, high = float(column[rows].min()), float(column[rows].max())
+                ends += [(int((usual & (column >= low)).sum()), len(np.unique(column)), name, low, True)]
+                ends += [(int((usual & (column <= high)).sum()), len(np.unique(column)), name, high, False)]
+        others, _, name, end, above = min(ends, default=(count, 0, "", 0.0, True))
+        if others <= count / 3:
+            for own in np.unique(said[rows]).tolist():
+                yield implied.But(text_of(own), text_of(value), name, end, above, others == 0)
 
 
 def _refuted(

@@ -129,7 +129,8 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
         words = (
             f"Column {one.target!r} is {in_words(one, schema)} in {one.rows - one.broken} rows{look}. Samples keep it."
         )
-        found.append(Suspicion(words, (one.target, *one.columns), rows, note=not len(rows)))
+        given = one.read if isinstance(one, implied.Implied) else one.columns
+        found.append(Suspicion(words, (one.target, *given), rows, note=not len(rows)))
     swapped = {name for pair in ordered_in(dataset) if pair.broken for name in (pair.first, pair.second)}
     for pair in ordered_in(dataset):
         if pair.broken:

@@ -19,7 +19,7 @@ NARROW, BY_CHANCE, DEALS = 0.6, 0.75, 5
 names reach that are dealt out anew so often."""
 
 MISTAKES, MOST_MISTAKES, IN_ALL = 0.01, 2, 0.005
-"""Share of a name's rows that may be mistakes far beyond the others, how many of few rows, and the share of all rows."""
+"""Share of a name's rows that may be mistakes far beyond the others, how many of few rows, and the share of all."""
 ALONE = 1e-9
 """Probability by chance up to which one name among others has a range."""
 

@@ -232,7 +232,10 @@ def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     columns, types = list(found.columns), trained.schema.types or ()
     fixed = np.isfinite(conditions.low) & (conditions.low == conditions.high)
     for rule, by, k in implied.placed(implied.read(trained.facts.get("implied")), trained.schema):
-        told, own = implied.each_told(rule, trained.schema), [int(conditions.low[i]) if fixed[i] else -1 for i in by]
+        told, own = (
+            implied.each_told(rule, trained.schema, sure=True),
+            [int(conditions.low[i]) if fixed[i] else -1 for i in by],
+        )
         for at, i in enumerate(by):
             if fixed[k] and all(fixed[j] for j in by if j != i):
                 line = np.moveaxis(told, at, 0)[(slice(None), *(code for j, code in enumerate(own) if j != at))]
