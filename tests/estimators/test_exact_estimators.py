@@ -11,7 +11,7 @@ from latens.errors import ConfigError, UsageError
 from latens.estimators import detector as detectors
 from latens.estimators import imputer as imputers
 
-HELD_OUT = {"folds": 1, "score": "log-prob"}
+HELD_OUT = {"folds": 1, "measure": "log-prob"}
 
 
 class ToldDetector(VAEDetector):
@@ -80,7 +80,7 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
             return SimpleNamespace(facts={}, schema=data.schema, rows=set(data.x[:, 0].tolist()))
 
     monkeypatch.setattr(detectors, "surprises", surprises)
-    detector = Folded(random_state=0, folds=folds, score="log-prob").fit(rows(61))
+    detector = Folded(random_state=0, folds=folds, measure="log-prob").fit(rows(61))
     assert len(detector.models_) == folds
     assert detector.model_ is detector.models_[0]
     apart = [set(range(61)) - model.rows for model in detector.models_]
@@ -117,7 +117,7 @@ def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, score, robust):
     shares, of_fit = [], []
     for seed in range(20):
         drawn = np.random.default_rng(seed).standard_t(5, size=(460, 10))
-        detector = Normal(random_state=seed, score=score, robust=robust).fit(drawn[:60])
+        detector = Normal(random_state=seed, measure=score, robust=robust).fit(drawn[:60])
         shares.append([np.mean(detector.p_values(drawn[60:]) <= a) for a in (0.05, 0.1, 0.3)])
         of_fit.append(np.mean(detector.p_values(drawn[:60]) <= 0.1))
     found = np.mean(shares, axis=0)
@@ -133,8 +133,8 @@ def test_folds_follow_the_number_of_rows(told, monkeypatch):
     assert len(ToldDetector(random_state=0, alpha=0.4, folds=9).fit(rows(4)).models_) == 4
     with pytest.warns(UserWarning, match="of 18 held-out rows, so no row is an outlier: give 19 rows or more"):
         ToldDetector(random_state=0).fit(rows(18))
-    with pytest.raises(ConfigError, match="score: there is no score 'odd'"):
-        ToldDetector(score="odd").fit(rows(30))
+    with pytest.raises(ConfigError, match="measure: there is no measure 'odd'"):
+        ToldDetector(measure="odd").fit(rows(30))
     with pytest.raises(UsageError, match="folds: must be a whole number of 1 or more"):
         ToldDetector(folds=0).fit(rows(30))
 

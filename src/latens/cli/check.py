@@ -111,7 +111,7 @@ def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, A
 
     from latens.data import Dataset
     from latens.data.formats.csv import dialect_of
-    from latens.data.mistakes import misspelt, mistaken
+    from latens.data.mistakes import all_mistaken, misspelt
     from latens.verbs._tables import left_empty
 
     spec, options = context.args.data, reading_options(vars(context.args))
@@ -119,7 +119,7 @@ def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, A
     if not isinstance(data, Dataset) or data.schema.types is None:
         fix = "Give a table with names, dates or typed numbers that fits into memory (--typed)."
         raise UsageError("only of such a table single cells are named.", where="--clean", fix=fix)
-    wrong = mistaken(data)
+    wrong = all_mistaken(data)
     made, right = left_empty(data, wrong, Path(str(spec)), options), misspelt(data)
     lines = data.names if data.lines is None else data.lines
     names = [column.name for column in data.schema.columns or ()]

@@ -1,5 +1,6 @@
 """Which cells of a table are wrong, of the rows in which something that holds elsewhere does not."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from latens.data.dataset import Dataset
 from latens.data.equations import numbers
 from latens.data.exchanged import exchanged
 from latens.data.implied import Implied
-from latens.data.rates import Rate
+from latens.data.rates import Rate, allowed_in
 from latens.data.relations import Relation, relations_in
 from latens.data.rules import broken_rules
 from latens.data.sparse import columns_of
@@ -23,8 +24,23 @@ FEW, ENOUGH, SELDOM, LESS = 50, 50, 0.02, 0.2
 than in all rows a value comes with a name that it is hardly found with."""
 
 
+MOST_TIMES = 4
+"""Looks at a table, each without what was found before: a great mistake hides lesser ones, and rules."""
+
+
+def all_mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
+    """Find the cells that are wrong, also those that are seen only where others are empty."""
+    wrong = mistaken(data)
+    for _ in range(MOST_TIMES - 1):
+        shown = ~wrong if data.mask is None else np.asarray(data.mask) & ~wrong
+        if not (more := mistaken(replace(data, mask=shown))).any():
+            break
+        wrong |= more
+    return wrong
+
+
 def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
-    """Find the cells that are wrong, of several in a row the one that explains most."""
+    """Find the cells that are wrong at one look, of several in a row the one that explains most."""
     # A column that stands alone in what is said is wrong itself, and explains what else is broken in its row. Else the
     # one is wrong that is in most broken rules and fewest kept ones; of several one that lies far out, else the target.
     # Source: de Kleer & Williams (1987), "Diagnosing multiple faults", with single faults first.
@@ -92,10 +108,12 @@ def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> Float[np.ndar
     for columns, (rule, wrong) in every.items():
         held = shown[:, [names.index(name) for name in columns]].all(axis=1) & ~wrong
         for name in columns:
-            k, kept = names.index(name), held
+            k, kept, off = names.index(name), held, wrong
             if isinstance(rule, Rate) and name == rule.base:  # nothing is a part of any number
                 kept = held & (cells[:, names.index(rule.target)] != 0)
-            score[:, k] += np.where(wrong, 1.0, np.where(kept, -LOOSE if isinstance(rule, Relation) else -1.0, 0.0))
+                allowed = allowed_in(rule, data.schema, data.x, data.mask, cells[:, k])
+                off = wrong & (allowed & (np.asarray(rule.rates) > 0)).any(axis=1)
+            score[:, k] += np.where(off, 1.0, np.where(kept, -LOOSE if isinstance(rule, Relation) else -1.0, 0.0))
     return score
 
 

@@ -34,6 +34,10 @@ NEXT_TO_NOTHING = 0.01
 """Part of the least rate up to which a drawn target counts as nothing."""
 
 
+ROUNDED = 0.01
+"""The part of a target up to which its rounding may hide what it is a part of."""
+
+
 class Rate(NamedTuple):
     """A column that is another one times one of a few rates in nearly all rows."""
 
@@ -332,7 +336,7 @@ def given_by(
 def filled(
     rule: Rate, schema: Schema, x: np.ndarray, hidden: Bool[np.ndarray, "n columns"]
 ) -> tuple[np.ndarray, Bool[np.ndarray, "n columns"]]:
-    """Stored rows whose hidden targets have a rate of rows like them; and which of these known cells give."""
+    """Stored rows whose hidden targets have a rate of rows like them, or bases that of theirs; and which are sure."""
     names = [column.name for column in schema.columns or ()]
     k, of = names.index(rule.target), [names.index(name) for name in (rule.base, *rule.by)]
     rounded = np.where(hidden, np.round(np.asarray(x, np.float64)), x)
@@ -341,7 +345,26 @@ def filled(
     sure[:, k] = open_ & alone & ~hidden[:, of].any(axis=1)
     made = np.array(x, np.float64)
     made[open_, k] = place[open_]
+    if rule.above is None:  # else the rate hangs on the base
+        own = hidden[:, of[0]] & ~hidden[:, [k, *of[1:]]].any(axis=1)
+        place, fits = base_of(rule, schema, rounded)
+        made[own & fits, of[0]] = place[own & fits]
+        sure[:, of[0]] |= own & fits
     return made, sure
+
+
+def base_of(
+    rule: Rate, schema: Schema, x: Float[np.ndarray, "n columns"]
+) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """The stored base by the target and its rate, and where one rate alone and little rounding tell it."""
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    y, base = _pair(rule, schema, x, None, None)
+    allowed, rates, one = allowed_in(rule, schema, x, None, base), np.asarray(rule.rates), types[names.index(rule.base)]
+    rate = np.where(allowed.sum(axis=1) == 1, rates[allowed.argmax(axis=1)], 0.0)
+    with np.errstate(all="ignore"):
+        place = np.round((y / rate - one.low) / one.step)
+    fits = (rate > 0) & (y > 0) & (rule.within <= ROUNDED * y) & (place >= 0) & (place < one.size)
+    return np.where(fits, place, np.nan), fits
 
 
 def computed(rules: Sequence[Rate], schema: Schema, x: np.ndarray) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:

@@ -38,7 +38,7 @@ TRIMMED, TIMES = 0.1, 2
 """Share of the training rows that robust training leaves out, and how often it looks for them."""
 FOLDS, CROSS_FITTED = 5, 2000
 """Folds of the training rows unless told, and the rows up to which there are as many; of more a share is held out."""
-SCORES = ("combined", "log-prob")
+MEASURES = ("combined", "log-prob")
 BATCH = 128
 """Rows of every batch, however few are scored: one program, so that a row's number is the same beside any others."""
 
@@ -71,7 +71,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         num_samples: Draws of z for each row, from 1.
         random_state: Seed or generator; None takes numpy's global generator.
         folds: How many models are trained, from 1; None takes 5 up to 2,000 rows, and 1 beyond.
-        score: `combined`, a weighted sum of log p-values among the rows compared with: of log p(x), of distances to
+        measure: `combined`, a weighted sum of log p-values among the rows compared with: of log p(x), of distances to
             near training rows and of the columns alone; or `log-prob`, log p(x).
 
     Attributes:
@@ -104,7 +104,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     num_samples: int = 100
     random_state: RandomState = None
     folds: int | None = None
-    score: str = "combined"
+    measure: str = "combined"
 
     @whole
     def fit(self, X: Any, y: Any = None) -> "VAEDetector":
@@ -118,7 +118,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             The estimator itself, fitted.
 
         Raises:
-            ConfigError: `alpha` or `held_out` is not within 0 and 1, or `folds` or `score` is not one of what they
+            ConfigError: `alpha` or `held_out` is not within 0 and 1, or `folds` or `measure` is not one of what they
                 may be (a ValueError that says the remedy).
             DataError: No column can be modelled, or a column mixes kinds (likewise).
 
@@ -132,9 +132,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 raise ConfigError(what, where=name, fix="Give for example 0.1.")
         for name in ("typed", "robust"):
             truth(getattr(self, name), name)
-        if self.score not in SCORES:
-            fix = f"Give one of {', '.join(SCORES)}."
-            raise ConfigError(f"there is no score {self.score!r:.100}.", where="score", fix=fix)
+        if self.measure not in MEASURES:
+            fix = f"Give one of {', '.join(MEASURES)}."
+            raise ConfigError(f"there is no measure {self.measure!r:.100}.", where="measure", fix=fix)
         if self.folds is not None:
             check_count(self.folds, "folds")
         n = len(self._data(X, reset=True, typed=self.typed))
@@ -150,7 +150,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         for k, part in enumerate(parts):
             kept = _safe_indexing(X, np.setdiff1d(order, part))
             data = self._fold(kept)
-            if self.score == "combined":
+            if self.measure == "combined":
                 self._near.append(Neighbourhood(data, crowded=self.robust))
             self._apart.append(np.zeros(0, "<u8"))
             if folds == 1:
@@ -165,7 +165,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         self._others = np.concatenate(measures) if measures else np.zeros((0, 1))
         self._weights = weights(self._others.shape[1], crowded=self.robust)
         of_others = self._others[:, 0]
-        if self.score == "combined":
+        if self.measure == "combined":
             of_others = oddness_of_others(self._others, self._weights)
         self.calibration_ = np.sort(of_others)
         most = int(self.alpha * (self.others_ + 1) + 1e-9)  # so many may be as odd as an outlier, it included
@@ -214,16 +214,16 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         unseen |= ~unseen.any(axis=0)
         stacked = np.where(unseen[:, :, None], np.stack(each), np.nan)
         found = stacked[0] if len(stacked) == 1 else np.nanmedian(stacked, axis=0)
-        return -(found[:, 0] if self.score == "log-prob" else oddness(found, self._others, self._weights))
+        return -(found[:, 0] if self.measure == "log-prob" else oddness(found, self._others, self._weights))
 
     def _rows(self, X: Any, k: int = 0) -> Dataset:
         check_is_fitted(self, "models_")
         return self._data(X, reset=False, typed=self.typed, schema=self.models_[k].schema, unknown="missing")
 
     def _measures(self, data: Dataset, k: int) -> np.ndarray:
-        """How odd rows are to one of the models, by each measure of the score."""
+        """How odd rows are to one of the models, by each part of the measure."""
         surprise = self._surprise(data, k)[:, None]
-        if self.score == "log-prob":
+        if self.measure == "log-prob":
             return surprise
         near = self._near[k]
         return np.concatenate([surprise, near.distances(data), near.tails(data)[:, None]], axis=1)

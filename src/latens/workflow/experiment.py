@@ -266,9 +266,14 @@ def prepare(
 
 
 def going_on(config: Config, start: TrainedModel | None) -> Config:
-    """The configuration with the prior of the model that training starts from, where it leaves that open."""
+    """The configuration with prior and likelihood of the model that training starts from, where it leaves them open."""
     known = None if start is None else start.config
-    if not isinstance(known, VAEConfig) or not isinstance(config, VAEConfig) or config.prior.kind != "auto":
+    if not isinstance(known, VAEConfig) or not isinstance(config, VAEConfig):
+        return config
+    if config.likelihood.family == "auto":  # other rows may ask for another tree
+        options = known.likelihood.options | config.likelihood.options
+        config = structs.replace(config, likelihood=structs.replace(known.likelihood, options=options))
+    if config.prior.kind != "auto":
         return config
     refit = known.prior.refit if config.prior.refit is None else config.prior.refit
     return structs.replace(config, prior=structs.replace(known.prior, refit=refit))
