@@ -11,6 +11,7 @@ import latens
 from latens.cli.main import main
 from latens.data import mistakes
 from latens.data.mistakes import mistaken
+from latens.data.suspects import suspected
 
 BREEDS = {"Labrador": "dog", "Poodle": "dog", "Siamese": "cat", "Persian": "cat", "Lop": "rabbit"}
 
@@ -155,3 +156,45 @@ def test_the_clean_file_is_the_old_one_but_for_these_cells(tmp_path: Path, capsy
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32))
     assert main(["check", str(tmp_path / "x.npy"), "--clean", str(clean)]) == 2
     assert "only of such a table" in capsys.readouterr().err
+
+
+def parcels(n: int = 900) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Parcels with mistakes that hide others: years beside negative times, and wrong parts of a total beside totals."""
+    rng = np.random.default_rng(0)
+    sent = pd.Timestamp("2024-01-02") + pd.to_timedelta(rng.integers(0, 400 * 1440, n), "min")
+    came = sent + pd.to_timedelta(rng.normal(30, 6, n).clip(8) * 60, "min").floor("min")
+    insured, value = rng.choice(["no", "yes"], n, p=[0.6, 0.4]), np.round(rng.lognormal(4.5, 0.7, n), 2)
+    fee = np.where(insured == "yes", np.round(0.02 * value, 2), 0.0)
+    base, freight = np.round(rng.gamma(4.0, 3.0, n), 2), np.round(rng.gamma(3.0, 2.0, n), 2)
+    total = np.round(base + freight + fee, 2)
+    frame = pd.DataFrame({"sent": sent, "came": came, "insured": insured, "value": value, "fee": fee,
+                          "base": base, "freight": freight, "total": total})  # fmt: skip
+    rows, wrong = iter(rng.permutation(np.flatnonzero((insured == "yes") & (fee > 1)))), {}
+    for days in (-40, -41, -41, 365, 365, 366):
+        row = next(rows)
+        frame.loc[row, "came"], wrong[row] = frame.came[row] + pd.Timedelta(days, "D"), "came"
+    for name, other in (("freight", 30.0), ("total", -2.0), ("total", 0.9)):
+        row = next(rows)
+        frame.loc[row, name], wrong[row] = np.round(frame.loc[row, name] + other, 2), name
+    for row in [next(rows), next(rows)]:
+        frame.loc[row, "insured"], wrong[row] = "no", "insured"
+    return frame, wrong
+
+
+def test_what_greater_mistakes_hide_is_found_at_another_look() -> None:
+    frame, wrong = parcels()
+    data = latens.load_data(frame, label="none")
+    names = [column.name for column in data.schema.columns or ()]
+    found = {(row, names[k]) for row, k in np.argwhere(mistakes.all_mistaken(data)).tolist()}
+    assert found == set(wrong.items())
+    far = {row for row in wrong if (frame.came[row] - frame.sent[row]).days > 300}
+    told = [one for one in mistakes.all_suspected(data) if one.rows is not None and far <= set(one.rows.tolist())]
+    assert [one.columns[0] for one in told] == ["came"]
+    assert not any(far & set(() if one.rows is None else one.rows.tolist()) for one in suspected(data))
+    good, none = frame.drop(index=list(wrong)).reset_index(drop=True), np.zeros(0, int)
+    assert not mistakes.all_mistaken(latens.load_data(good, label="none")).any()
+    assert [
+        one
+        for one in mistakes.all_suspected(latens.load_data(good, label="none"))
+        if len(one.rows if one.rows is not None else none)
+    ] == []

@@ -344,3 +344,20 @@ def test_a_part_of_a_number_that_is_mostly_nothing_is_found_and_kept(wrong: int)
 def test_a_number_that_only_resembles_a_part_is_none(law: dict[str, float]) -> None:
     found = rates.found_in(latens.load_data(insurances(**law), label="none"))
     assert "premium" not in {one.target for one in found}
+
+
+@pytest.mark.parametrize("limit", [1e9, 20.0])
+def test_a_hidden_base_is_what_its_target_says(limit: float) -> None:
+    """Hours by the price, where bicycle and membership say one rate: to half a cent, and not beside a limit."""
+    frame, _ = rentals(limit=limit)
+    data = latens.load_data(frame, label="none")
+    (rule,) = rates.found_in(data)
+    x = np.asarray(data.x, np.float64)
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, 3] = True
+    made, sure = rates.filled(rule, data.schema, np.where(hidden, 1.0, x), hidden)
+    fits = frame.price.to_numpy() >= 0.5  # of less the rounding is more than a hundredth
+    assert sure[:, 3].tolist() == (fits & (limit > 100)).tolist()
+    np.testing.assert_array_equal(made[sure[:, 3]], x[sure[:, 3]])
+    hidden[:, 2] = True
+    assert not rates.filled(rule, data.schema, np.where(hidden, 1.0, x), hidden)[1].any()

@@ -102,7 +102,7 @@ def mistakes_in(data: Dataset, spec: Any) -> list[str]:
     found = [one.words for one in suspected(data) if one.rows is not None and len(one.rows)]
     if not found:
         return []
-    count = "it" if len(found) == 1 else f"all {len(found)}"
+    count = "it" if len(found) == 1 else "them"
     start = f"This table may hold mistakes, and samples will repeat them; `latens check {spec}` lists {count}."
     return [f"{start} {found[0].partition(' Samples keep it.')[0]} With --clean FILE it empties these cells."]
 

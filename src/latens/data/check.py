@@ -7,10 +7,10 @@ import numpy as np
 from latens.data.copies import LINES, copies_of, likeness, lookalikes, pairs_in_words
 from latens.data.dataset import Dataset
 from latens.data.infer import Range, whole_columns
+from latens.data.mistakes import all_suspected
 from latens.data.rows import SPLITS, TRAIN
 from latens.data.schema import Schema, image_shape
 from latens.data.sparse import SparseRows
-from latens.data.suspects import suspected
 from latens.data.tokens import steps_of
 
 FEW_COUNTS = 20
@@ -259,7 +259,7 @@ def _warnings(
     if constant and table:
         shown = ", ".join(map(str, report["constant_columns"]["first"]))
         warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
-    told = suspected(dataset)
+    told = all_suspected(dataset)
     warnings += [one.words for one in told]
     notes += [one.words for one in told if one.note]
     warnings += pairs_said(dataset, copies, alike)

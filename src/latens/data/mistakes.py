@@ -14,7 +14,7 @@ from latens.data.rates import Rate, allowed_in
 from latens.data.relations import Relation, relations_in
 from latens.data.rules import broken_rules
 from latens.data.sparse import columns_of
-from latens.data.suspects import suspected, unlike
+from latens.data.suspects import Suspicion, suspected, unlike
 
 FAR_OUT, LOOSE = 0.01, 0.25
 """Share of a column's numbers that lie as far out as one that is blamed before the target of a rule; how much a kept
@@ -30,25 +30,50 @@ MOST_TIMES = 4
 
 def all_mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
     """Find the cells that are wrong, also those that are seen only where others are empty."""
-    wrong = mistaken(data)
+    wrong, looks = _looked(data)
+    # By the rules that are left at last, another cell of a row may explain more.
+    again = mistaken(data, looks[-1])
+    return np.where(again.any(axis=1, keepdims=True), again, wrong)
+
+
+def all_suspected(data: Dataset) -> list[Suspicion]:
+    """Find what may not mean what it says, also what is seen only where wrong cells are empty."""
+    found = suspected(data)
+    if data.schema.types is None or not any(one.rows is not None and len(one.rows) for one in found):
+        return found
+    looks = _looked(data)[1]
+    found = suspected(data, looks[-1])
+    told = {(one.columns[0], row) for one in found if one.rows is not None for row in one.rows.tolist()}
+    for one in (one for seen in looks for one in suspected(seen)):
+        own = set() if one.rows is None else {(one.columns[0], row) for row in one.rows.tolist()}
+        if own - told:
+            found.append(one)
+            told |= own
+    return found
+
+
+def _looked(data: Dataset) -> tuple[Bool[np.ndarray, "n columns"], list[Dataset]]:
+    """The cells that are wrong, and the data as each look but the first has them, without all of these at last."""
+    wrong, looks = mistaken(data), []
     for _ in range(MOST_TIMES - 1):
-        shown = ~wrong if data.mask is None else np.asarray(data.mask) & ~wrong
-        if not (more := mistaken(replace(data, mask=shown))).any():
+        looks.append(replace(data, mask=~wrong if data.mask is None else np.asarray(data.mask) & ~wrong))
+        if not (more := mistaken(looks[-1])).any():
             break
         wrong |= more
-    return wrong
+    return wrong, looks
 
 
-def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
+def mistaken(data: Dataset, of: Dataset | None = None) -> Bool[np.ndarray, "n columns"]:
     """Find the cells that are wrong at one look, of several in a row the one that explains most."""
     # A column that stands alone in what is said is wrong itself, and explains what else is broken in its row. Else the
     # one is wrong that is in most broken rules and fewest kept ones; of several one that lies far out, else the target.
+    # of: the same rows without some cells, which say the rules.
     # Source: de Kleer & Williams (1987), "Diagnosing multiple faults", with single faults first.
     names = [column.name for column in data.schema.columns or ()]
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     wrong = np.zeros(data.x.shape, bool)
     broken: dict[int, list[list[int]]] = {}
-    for one in suspected(data):
+    for one in suspected(data, of):
         at = [names.index(name) for name in dict.fromkeys(one.columns)]
         for row in () if one.rows is None else one.rows.tolist():
             if len(at) == 1:
@@ -67,7 +92,7 @@ def mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
                 wrong[alone, at] = True
     if not broken:
         return wrong & shown
-    score, far = _score(data, shown), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)
+    score, far = _score(data, shown, of), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)
     seldom = _Seldom(data, shown)
     plain = np.array([one is None or not one.named for one in data.schema.types or [None] * len(names)])
     for row, rules in broken.items():
@@ -95,12 +120,12 @@ def misspelt(data: Dataset) -> dict[tuple[int, int], str]:
     }
 
 
-def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"]) -> Float[np.ndarray, "n columns"]:
+def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"], of: Dataset | None) -> Float[np.ndarray, "n columns"]:
     """In how many more rules that are broken in its row than in kept ones a cell is."""
     names, score = [column.name for column in data.schema.columns or ()], np.zeros(shown.shape)
     every: dict[frozenset[str], tuple[Any, np.ndarray]] = {
         frozenset((one.target, *(one.read if isinstance(one, Implied) else one.columns))): (one, wrong)
-        for one, wrong in broken_rules(data)
+        for one, wrong in broken_rules(data, of)
     }
     for relation in relations_in(data):  # of a pair that tell each other once
         every.setdefault(frozenset((relation.target, *relation.columns)), (relation, unlike(relation)))

@@ -58,10 +58,15 @@ def numbers_of(data: Dataset) -> tuple[tuple[equations.Equation, ...], tuple[rat
     return exact, tuple(one for one in rated if one.target not in given)
 
 
-def broken_rules(data: Dataset) -> list[tuple[equations.Equation | rates.Rate | implied.Implied, np.ndarray]]:
+def broken_rules(
+    data: Dataset, of: Dataset | None = None
+) -> list[tuple[equations.Equation | rates.Rate | implied.Implied, np.ndarray]]:
     """What gives a column of a table in nearly all rows, and the rows in which it does not."""
-    found: list[Any] = _broken_numbers(data, *numbers_of(data))
-    said = said_of(data, found)
+    # of: the same rows without some cells, which say the rules; None: the data do.
+    of = data if of is None else of
+    exact = numbers_of(of)
+    found: list[Any] = _broken_numbers(data, *exact)
+    said = said_of(of, found if of is data else _broken_numbers(of, *exact))
     return found + [(one, implied.broken_in([one], data.schema, data.x, data.mask)) for one in said]
 
 

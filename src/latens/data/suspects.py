@@ -98,8 +98,9 @@ def suspicions(dataset: Dataset) -> list[str]:
     return [one.words for one in suspected(dataset)]
 
 
-def suspected(dataset: Dataset) -> list[Suspicion]:
+def suspected(dataset: Dataset, of: Dataset | None = None) -> list[Suspicion]:
     """Find what of a table with named columns may not mean what it says, with the rows that hold it."""
+    # of: the same rows without some cells, which say the rules; None: the data do.
     schema = dataset.schema
     if schema.columns is None or len(schema.columns) > MOST_COLUMNS:
         return []
@@ -121,7 +122,7 @@ def suspected(dataset: Dataset) -> list[Suspicion]:
         )
         found.append(Suspicion(words, note=True))
     names = [column.name for column in schema.columns]
-    for one, wrong in broken_rules(dataset):
+    for one, wrong in broken_rules(dataset, of):
         rows = np.flatnonzero(wrong)
         if not len(rows) and isinstance(one, implied.Implied):
             continue
