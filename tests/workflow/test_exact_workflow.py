@@ -22,7 +22,7 @@ from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.workflow import compress as compressing
 from latens.workflow import experiment as experiments
-from latens.workflow import refit
+from latens.workflow import going_on, refit
 from latens.workflow.compress import compress, decompress
 from latens.workflow.experiment import as_labelled, prepare
 from latens.workflow.growing import _moved, _probed
@@ -95,9 +95,9 @@ def test_what_a_model_says_of_its_training(experiment, trained):
     own = {"data": "data", "rows": experiment.data.count("train"), "fingerprint": experiment.data.fingerprint}
     assert trained.facts == own
     assert experiment.trained(trained.model, steps=3).facts == {**own, "steps": 3}
-    former = experiments._former(dataclasses.replace(trained, facts={**own, "steps": 3, "other": 4}))
+    former = going_on.former(dataclasses.replace(trained, facts={**own, "steps": 3, "other": 4}))
     assert former == {**own, "steps": 3, "config": configuration.to_json(experiment.config)}
-    assert experiments._former(dataclasses.replace(trained, config=None, facts={})) == {"config": None}
+    assert going_on.former(dataclasses.replace(trained, config=None, facts={})) == {"config": None}
     assert not trained.is_point
     assert dataclasses.replace(trained, config=config_of("autoencoder")).is_point
     assert not dataclasses.replace(trained, config=None).is_point
@@ -341,3 +341,17 @@ def test_rows_in_units_of_255_come_back(trained, tmp_path):
         with pytest.raises(DataError, match="the rows take less than half a bit each"):
             compress(own, data)
     assert hashlib.sha256(X.astype(np.int32).tobytes()).hexdigest().encode() in raw
+
+
+def test_what_training_goes_on_with() -> None:
+    known = override(get_recipe("default").config, {"likelihood.family": "tree", "prior.kind": "mixture"})
+    known = replace(known, likelihood=replace(known.likelihood, options={"bins": 30, "trees": 5}))
+    start = dataclasses.replace(latens.load("pretrained:digits-2d"), config=known)
+    open_ = override(get_recipe("default").config, {"likelihood.options.bins": 20, "likelihood.scale_floor": 0.5})
+    made = going_on.going_on(open_, start)
+    assert (made.likelihood.family, made.likelihood.options) == ("tree", {"bins": 20, "trees": 5})
+    assert made.likelihood.scale_floor == 0.5
+    assert made.prior == known.prior
+    said = override(get_recipe("default").config, {"likelihood.family": "table", "prior.kind": "normal"})
+    assert going_on.going_on(said, start) == said
+    assert going_on.going_on(open_, None) == open_

@@ -16,7 +16,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from msgspec import structs
 
 from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
@@ -29,7 +28,6 @@ from latens.data.rules import rules_of
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
-from latens.io.arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.models import AbstractJointModel, LatentModel, SemiSupervised
@@ -61,6 +59,7 @@ from latens.training.group import group
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
+from latens.workflow.going_on import former, going_on, with_weights_of
 from latens.workflow.growing import placed
 from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.refit import best_or_start, of_all_rows, refitted_at_end, start_text
@@ -265,20 +264,6 @@ def prepare(
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
 
 
-def going_on(config: Config, start: TrainedModel | None) -> Config:
-    """The configuration with prior and likelihood of the model that training starts from, where it leaves them open."""
-    known = None if start is None else start.config
-    if not isinstance(known, VAEConfig) or not isinstance(config, VAEConfig):
-        return config
-    if config.likelihood.family == "auto":  # other rows may ask for another tree
-        options = known.likelihood.options | config.likelihood.options
-        config = structs.replace(config, likelihood=structs.replace(known.likelihood, options=options))
-    if config.prior.kind != "auto":
-        return config
-    refit = known.prior.refit if config.prior.refit is None else config.prior.refit
-    return structs.replace(config, prior=structs.replace(known.prior, refit=refit))
-
-
 def _rows_at_once(experiment: Experiment) -> tuple[int, int, int]:
     """The rows of a batch, the bytes of one, and the rows of a chunk."""
     settings, data = experiment.settings, experiment.data
@@ -452,7 +437,7 @@ def train(
     if experiment.again:
         trained = of_all_rows(trained, len(experiment.data.validation_as_train().subset("train")), loop.best_step)
     if experiment.start is not None:
-        trained = trained.with_facts(started_from=_former(experiment.start))
+        trained = trained.with_facts(started_from=former(experiment.start))
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
     if members.lead and not experiment.again:
@@ -462,32 +447,6 @@ def train(
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off
         trained = refitted_at_end(trained, experiment.data, seen=seen)
     return trained, result
-
-
-def with_weights_of(start: TrainedModel, model: Any) -> Any:
-    """A new model with the weights of a trained one."""
-    have = {name: shape for name, shape, _ in start.table()}
-    want = {
-        path_name(path): leaf.shape
-        for path, leaf in jax.tree_util.tree_leaves_with_path(model)
-        if hasattr(leaf, "shape")
-    }
-    for name in sorted({*have, *want}):
-        old, new = have.get(name), want.get(name)
-        if old != new:
-            sides = [f"has {name} of shape {shape}" if shape is not None else f"has no {name}" for shape in (old, new)]
-            what = f"the model to start from {sides[0]}, and the new one {sides[1]}."
-            fix = "Start from a model with the same networks, prior and columns."
-            raise ConfigError(what, where="--from, warm_start", fix=fix)
-    abstract = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(model))
-    return model if abstract else arrays_to_tree(tree_to_arrays(start.model), model, where="start")
-
-
-def _former(start: TrainedModel) -> dict[str, Any]:
-    """What a file says of the training that another one started from."""
-    names = ("data", "rows", "fingerprint", "steps", "best_step", "stopped_because", "started_from")
-    config = None if start.config is None else configuration.to_json(start.config)
-    return {**{name: start.facts[name] for name in names if name in start.facts}, "config": config}
 
 
 class Recorder:
