@@ -324,7 +324,8 @@ def read(stored: Any) -> tuple[Implied, ...]:
 def _read(row: Any) -> Implied | None:
     if not isinstance(row, list | tuple) or not 5 <= len(row) <= 7:
         return None
-    by, column, pairs, rows, broken, also, but = (*row, *("", ())[len(row) - 5 :])
+    by, column, pairs, rows, broken = row[:5]
+    also, but = row[5] if len(row) > 5 else "", row[6] if len(row) > 6 else ()
     texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
     if (
         not texts([by, column, also])
@@ -340,7 +341,7 @@ def _read(row: Any) -> Implied | None:
         return None
     if not isinstance(but, list | tuple) or not all(map(_is_but, but[:MOST_NAMES])):
         return None
-    made = tuple(But(*one[:3], float(one[3]), *one[4:]) for one in but[:MOST_NAMES])
+    made = tuple(But(one[0], one[1], one[2], float(one[3]), one[4], one[5]) for one in but[:MOST_NAMES])
     return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also, made)
 
 
