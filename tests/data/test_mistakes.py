@@ -198,3 +198,16 @@ def test_what_greater_mistakes_hide_is_found_at_another_look() -> None:
         for one in mistakes.all_suspected(latens.load_data(good, label="none"))
         if len(one.rows if one.rows is not None else none)
     ] == []
+
+
+def test_by_the_rules_that_are_left_another_cell_may_explain_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, wrong = parcels()
+    data = latens.load_data(frame, label="none")
+    rows = np.array([row for row, name in wrong.items() if name == "insured"])
+    first = np.zeros(data.x.shape, bool)
+    first[rows, 3] = True  # the value, as a look that knows of no total blames it
+    first[0, 1] = True  # of a row of which nothing else is said
+    monkeypatch.setattr(mistakes, "_looked", lambda data: (first, [data]))
+    found = mistakes.all_mistaken(data)
+    assert np.argwhere(found[rows]).tolist() == [[0, 2], [1, 2]]
+    assert np.flatnonzero(found[0]).tolist() == [1]

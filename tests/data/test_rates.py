@@ -359,5 +359,7 @@ def test_a_hidden_base_is_what_its_target_says(limit: float) -> None:
     fits = frame.price.to_numpy() >= 0.5  # of less the rounding is more than a hundredth
     assert sure[:, 3].tolist() == (fits & (limit > 100)).tolist()
     np.testing.assert_array_equal(made[sure[:, 3]], x[sure[:, 3]])
+    coarse = rates.base_of(rule._replace(within=0.1), data.schema, x)[1]
+    assert coarse.tolist() == (frame.price >= 10.0).tolist()
     hidden[:, 2] = True
     assert not rates.filled(rule, data.schema, np.where(hidden, 1.0, x), hidden)[1].any()
