@@ -207,7 +207,7 @@ def test_by_the_rules_that_are_left_another_cell_may_explain_more(monkeypatch: p
     first = np.zeros(data.x.shape, bool)
     first[rows, 3] = True  # the value, as a look that knows of no total blames it
     first[0, 1] = True  # of a row of which nothing else is said
-    monkeypatch.setattr(mistakes, "_looked", lambda data: (first, [data]))
+    monkeypatch.setattr(mistakes, "_looked", lambda data, found: (first, [data], []))
     found = mistakes.all_mistaken(data)
     assert np.argwhere(found[rows]).tolist() == [[0, 2], [1, 2]]
     assert np.flatnonzero(found[0]).tolist() == [1]

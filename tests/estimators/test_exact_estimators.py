@@ -241,3 +241,12 @@ def key_data(key):
     import jax
 
     return jax.random.key_data(key)
+
+
+def test_a_detector_of_before_keeps_its_measure():
+    state = detectors.VAEDetector(measure="log-prob").__getstate__()
+    state["score"] = state.pop("measure")
+    old = detectors.VAEDetector()
+    old.__setstate__(state)
+    assert old.measure == "log-prob"
+    assert not hasattr(old, "score")

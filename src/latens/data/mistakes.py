@@ -1,5 +1,6 @@
 """Which cells of a table are wrong, of the rows in which something that holds elsewhere does not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,7 @@ MOST_TIMES = 4
 
 def all_mistaken(data: Dataset) -> Bool[np.ndarray, "n columns"]:
     """Find the cells that are wrong, also those that are seen only where others are empty."""
-    wrong, looks = _looked(data)
+    wrong, looks, _ = _looked(data, suspected(data))
     # By the rules that are left at last, another cell of a row may explain more.
     again = mistaken(data, looks[-1])
     return np.where(again.any(axis=1, keepdims=True), again, wrong)
@@ -41,10 +42,10 @@ def all_suspected(data: Dataset) -> list[Suspicion]:
     found = suspected(data)
     if data.schema.types is None or not any(one.rows is not None and len(one.rows) for one in found):
         return found
-    looks = _looked(data)[1]
+    _, looks, later = _looked(data, found)
     found = suspected(data, looks[-1])
     told = {(one.columns[0], row) for one in found if one.rows is not None for row in one.rows.tolist()}
-    for one in (one for seen in looks for one in suspected(seen)):
+    for one in later:
         own = set() if one.rows is None else {(one.columns[0], row) for row in one.rows.tolist()}
         if own - told:
             found.append(one)
@@ -52,28 +53,34 @@ def all_suspected(data: Dataset) -> list[Suspicion]:
     return found
 
 
-def _looked(data: Dataset) -> tuple[Bool[np.ndarray, "n columns"], list[Dataset]]:
-    """The cells that are wrong, and the data as each look but the first has them, without all of these at last."""
-    wrong, looks = mistaken(data), []
+def _looked(
+    data: Dataset, found: Sequence[Suspicion]
+) -> tuple[Bool[np.ndarray, "n columns"], list[Dataset], list[Suspicion]]:
+    """The cells that are wrong, the data as each look but the first has them, and what these looks find."""
+    # found: what the first look finds. The last one has the data without all of these cells.
+    wrong, looks, later = mistaken(data, found=found), [], []
     for _ in range(MOST_TIMES - 1):
         looks.append(replace(data, mask=~wrong if data.mask is None else np.asarray(data.mask) & ~wrong))
-        if not (more := mistaken(looks[-1])).any():
+        later += (own := suspected(looks[-1]))
+        if not (more := mistaken(looks[-1], found=own)).any():
             break
         wrong |= more
-    return wrong, looks
+    return wrong, looks, later
 
 
-def mistaken(data: Dataset, of: Dataset | None = None) -> Bool[np.ndarray, "n columns"]:
+def mistaken(
+    data: Dataset, of: Dataset | None = None, *, found: Sequence[Suspicion] | None = None
+) -> Bool[np.ndarray, "n columns"]:
     """Find the cells that are wrong at one look, of several in a row the one that explains most."""
     # A column that stands alone in what is said is wrong itself, and explains what else is broken in its row. Else the
     # one is wrong that is in most broken rules and fewest kept ones; of several one that lies far out, else the target.
-    # of: the same rows without some cells, which say the rules.
+    # of: the same rows without some cells, which say the rules; found: what is suspected, where it is known.
     # Source: de Kleer & Williams (1987), "Diagnosing multiple faults", with single faults first.
     names = [column.name for column in data.schema.columns or ()]
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     wrong = np.zeros(data.x.shape, bool)
     broken: dict[int, list[list[int]]] = {}
-    for one in suspected(data, of):
+    for one in suspected(data, of) if found is None else found:
         at = [names.index(name) for name in dict.fromkeys(one.columns)]
         for row in () if one.rows is None else one.rows.tolist():
             if len(at) == 1:

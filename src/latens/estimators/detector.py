@@ -192,6 +192,10 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
         return super()._train(data, seed, {**USUAL, **(usual or {})})
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # `measure` was named `score` once.
+        super().__setstate__({"measure" if name == "score" else name: value for name, value in state.items()})
+
     def score_samples(self, X: Any) -> np.ndarray:
         """Score rows: by minus their oddness, or with `log-prob` by log p(x) of their observed cells; high is usual.
 

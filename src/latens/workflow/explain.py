@@ -45,9 +45,7 @@ class Explained(NamedTuple):
     entropy: float  # of the target, in nats
     said: str  # of what the entropy is where the target is asked for by ranges
     effects: dict[str, str]  # of each column that moves the target by how much, in words
-    missed: Mapping[str, str] = MappingProxyType(
-        {}
-    )  # the same of columns that say far more in the rows than in the model
+    missed: Mapping[str, str] = MappingProxyType({})  # the same of those that say far more in the rows
 
 
 def explain(
