@@ -19,6 +19,7 @@ from latens.data.columns import (
     ColumnType,
     TextColumn,
     category_type,
+    clock_step,
     number_type,
     unknown_category,
 )
@@ -108,6 +109,7 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
             written = found.written if found and found.kind != "number" else "int" if whole else "float"
             resolution, writing = (found.resolution, found.writing) if found else ("", None)
             step = step or (writing.step if writing else None)
+            step = clock_step(every, written, step) if said.step is None else step
             bounds = bounds_of(said, name, values, written, zone, resolution, where, of)
             low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
             if max(-low, high) > FURTHEST:

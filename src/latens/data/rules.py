@@ -11,6 +11,7 @@ from latens.data import (
     equations,
     found_equations,
     gaps,
+    hours,
     implied,
     inapplicable,
     lines,
@@ -34,6 +35,7 @@ RULES = {
     "implied": implied.found_in,
     "weekdays": weekdays.found_in,
     "weekday_shares": weekdays.shares_in,
+    "hours": hours.found_in,
     "within": within.found_in,
     "apart": apart.found_in,
 }

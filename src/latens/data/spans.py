@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from msgspec import structs
 
-from latens.data.columns import After, ColumnType, TextColumn, number_type
+from latens.data.columns import After, ColumnType, TextColumn, clock_step, number_type
 from latens.data.dates import DAY
 from latens.data.durations import UNITS, recorded
 from latens.errors import DataError
@@ -97,6 +97,7 @@ def _leads_to(made: Mapping[int, int], i: int, k: int) -> bool:
 def _nats(train: np.ndarray, every: np.ndarray, unit: str, found: TextColumn, *, spans: bool) -> float:
     """The nats of a column by its shares alone."""
     written, step = (unit, None) if spans else (found.written, found.writing.step if found.writing else None)
+    step = clock_step(every, written, step)
     one = number_type(train, every, written, step=step, resolution="s" if spans else "")
     placed = np.clip(np.round((train - one.low) / one.step), 0, one.size - 1)
     return float(-one.log_shares(placed).mean())

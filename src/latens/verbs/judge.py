@@ -102,6 +102,11 @@ def differences(found: dict[str, Any]) -> list[str]:
         f"{one['column']} is a {one['day']} in {one['real']:.1%} of real rows, {one['fake']:.1%} of synthetic ones."
         for one in found.get("weekdays", ())
     ]
+    days += [
+        f"{one['column']} lies between {one['hour']}:00 and {one['hour'] + 1}:00 in {one['real']:.1%} of real rows, "
+        f"{one['fake']:.1%} of synthetic ones."
+        for one in found.get("hours", ())
+    ]
     pairs = []
     for one in found.get("combinations", ()):
         what = " with ".join(f"{name} {value}" for name, value in zip(one["columns"], one["values"]))

@@ -27,7 +27,7 @@ from latens.evaluation.samples.tables import (
     utility,
     with_error,
 )
-from latens.evaluation.samples.words import combinations, weekdays, within_names
+from latens.evaluation.samples.words import combinations, hours, weekdays, within_names
 from latens.io.waiting import doing
 
 WORST = 5
@@ -42,6 +42,8 @@ BROKEN = 0.05
 """How many more synthetic rows than real ones must break an equation to be told first."""
 BEYOND = 0.03
 """Share of rows with a number beyond what the real rows of its name have from which on they are told first."""
+OTHER_HOURS = 0.2
+"""Part of the dates of a column that lie at other hours than in the real rows from which on it is told first."""
 LEAST, LEAST_NEW = 50, 30
 """Rows of a table below which nothing is judged; and of real rows that made nothing."""
 
@@ -99,7 +101,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `utility`: what trees learn of a column from it, beside what they learn from the real rows;
     # - `attacks`: how well rows that made it are told from rows that did not (areas of 0.5: not at all);
     # - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
-    # - `weekdays` and `combinations`: where dates, and pairs of columns, differ most, as shares of rows;
+    # - `weekdays`, `hours` and `combinations`: where dates, and pairs of columns, differ most, as shares of rows;
     # - `within_names`: numbers that go together otherwise within a name;
     # - `by_name`: how alike they are within each name of the column that says most about the others;
     # - `beyond_names`: rows with a number that no real row of their name has;
@@ -160,7 +162,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     found["validity"] = _validity(truth, made)
     found["gaps"] = _gaps(truth, made)
     found["equations"] = _equations(truth, made)
-    found["weekdays"] = weekdays(truth, made)
+    found["weekdays"], found["hours"] = weekdays(truth, made), hours(truth, made)
     least = [pairs[i] for i in np.argsort(values)[:LOOKED_AT]] if len(truth.names) > 1 else []
     found["combinations"] = combinations(truth, made, least)
     found["within_names"] = within_names(truth, made)
@@ -190,6 +192,9 @@ def verdict(found: dict[str, Any]) -> dict[str, str]:
         one = found["within_names"][0]
         place = len(GRADES) - 1
         because = f"{' and '.join(one['columns'])} come apart within {one['column']} {one['name']}"
+    elif (late := found.get("hours")) and late[0]["apart"] > OTHER_HOURS and place < len(GRADES) - 1:
+        place = len(GRADES) - 1
+        because = f"{late[0]['apart']:.0%} of the times of {late[0]['column']} lie at other hours than in real rows"
     return {"word": GRADES[place][0] if place < len(GRADES) else WORST_GRADE, "because": because}
 
 

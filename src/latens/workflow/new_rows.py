@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from latens.data import apart, inapplicable, weekdays
+from latens.data import apart, hours, inapplicable, weekdays
 from latens.data.conditions import Conditions
 from latens.data.rules import broken_in, computed, placed
 from latens.data.schema import Schema
@@ -107,12 +107,27 @@ def new_table(
         return arrays, wrong | broken_in(facts, schema, arrays["x"])
 
     found = kept(drawn, kinds_by(facts, schema))
-    if often := weekdays.read_shares(facts.get("weekday_shares")):
-        x = found.arrays["x"]
-        moved = weekdays.spread(often, schema, x, np.random.default_rng(seed))
-        worse = broken_in(facts, schema, moved) & ~broken_in(facts, schema, x)
-        found.arrays["x"] = np.where(worse[:, None], x, moved).astype(x.dtype)
+    found.arrays["x"] = _as_often(facts, schema, found.arrays["x"], seed)
     return found
+
+
+def _as_often(
+    facts: Mapping[str, Any],
+    schema: Schema,
+    x: np.ndarray,
+    seed: int,
+    asked: Callable[[str], bool] = lambda name: False,
+) -> np.ndarray:
+    """New rows with days of the week and times of the day as often as in the data; rows that broke a rule then stay."""
+    # asked: columns that stay, as a condition says what they are.
+    days = [one for one in weekdays.read_shares(facts.get("weekday_shares")) if not asked(one.column)]
+    times = [one for one in hours.read(facts.get("hours")) if not asked(one.column)]
+    if not days and not times:
+        return x
+    moved = weekdays.spread(days, schema, x, np.random.default_rng(seed))
+    moved = hours.spread(times, schema, moved)
+    worse = broken_in(facts, schema, moved) & ~broken_in(facts, schema, x)
+    return np.where(worse[:, None], x, moved).astype(x.dtype)
 
 
 def table_given(
@@ -139,7 +154,11 @@ def table_given(
             made, wrong = np.where(beyond.reshape(-1, 1), own, made), np.where(beyond, far, wrong) | beyond
         return {"x": made}, wrong | broken_in(facts, schema, made)
 
-    return kept(drawn), found
+    rows = kept(drawn)
+    since = [schema.types[names.index(one)].after for one in asked] if schema.types else []
+    still = asked | {one.column for one in since if one}  # with the dates that what is asked for is counted from
+    rows.arrays["x"] = _as_often(facts, schema, rows.arrays["x"], seed, still.__contains__)
+    return rows, found
 
 
 def again_of(key: Key, again: int) -> Key:
