@@ -229,6 +229,79 @@ def test_what_is_added_to_a_column_times_a_rate_is_found_and_solved(
             assert sure[right, j].mean() > 0.95
 
 
+@pytest.mark.parametrize(("wrong", "tilt", "holds"), [(0, 0, True), (5, 0, True), (30, 0, False), (0, 0.5, False)])
+@pytest.mark.parametrize(
+    ("fee", "price", "bound", "words"),
+    [
+        (3.5, 2.15, False, "2.15 * km + 3.5"),
+        (-12.0, 1.8, False, "1.8 * km - 12"),
+        (2024.0, -1.0, False, "2024 - km"),
+        (90.0, -0.5, False, "90 - 0.5 * km"),
+        (-28.125, 1.25, True, "1.25 * max(0, km - 22.5)"),
+        (-30.0, 1.0, True, "max(0, km - 30)"),
+        (45.0, -1.5, True, "max(0, 45 - 1.5 * km)"),
+    ],
+)
+def test_a_constant_and_so_much_of_a_column_is_found_and_solved(
+    fee: float, price: float, bound: bool, words: str, wrong: int, tilt: float, holds: bool
+) -> None:
+    """A fee and a price a kilometre, a year of birth by the age, or a price of what lies beyond a limit."""
+    rng = np.random.default_rng(8)
+    km = np.round(rng.gamma(2.0, 15.0, 900), 1)
+    fare = fee + price * km + tilt * rng.normal(size=900)
+    fare = np.round(np.maximum(fare, 0.0) if bound else fare, 2)
+    some = np.flatnonzero(fare > 0)
+    fare[some[:wrong]] += 37.11
+    frame = pd.DataFrame(
+        {"age": rng.integers(18, 90, 900), "km": km, "fare": fare, "kind": rng.choice(["a", "b"], 900)}
+    )
+    data, names = data_of(frame), list(frame)
+    found = [one for one in found_in(data) if one.target == "fare"]
+    assert [one.words for one in found] == ([words] if holds else [])
+    if not holds:
+        return
+    (one,) = found
+    x = numbers(data.x, data.schema, None, data.outside)
+    exact = np.maximum(fee + price * km, 0.0) if bound else fee + price * km
+    assert one.rows == (((fare > 0) | (exact > 0)).sum() if bound else 900)
+    assert one.broken == wrong
+    assert read([list(one)]) == (one,)
+    np.testing.assert_allclose(value_of(one, names, x), exact, atol=1e-9)
+    np.testing.assert_array_equal(np.flatnonzero(broken_by(one, names, x)), some[:wrong])
+    held = ~broken_by(one, names, x) & (True if data.outside is None else ~np.asarray(data.outside).any(axis=1))
+    for name in ("fare", "km"):
+        j, hidden = names.index(name), np.zeros(data.x.shape, bool)
+        hidden[:, j] = True
+        made, sure, _ = solved([one], data.schema, np.where(hidden, 0, data.x), hidden)
+        near = np.abs(numbers(made, data.schema)[:, j] - frame[name].to_numpy()) < 0.0101
+        assert (near | ~sure[:, j])[held].all()
+        alone = np.ones(900, bool) if name == "fare" or not bound else fare > 0  # of 0 only a bound of km follows
+        assert sure[held & alone, j].mean() > 0.95
+        assert not sure[held & ~alone, j].any()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_columns_that_go_together_loosely_are_no_line(seed: int) -> None:
+    """Correlations from 0.9 to 0.9999, numbers of few steps too: no row is exactly what the other column gives."""
+    rng = np.random.default_rng(seed)
+    for noise, step in ((0.5, 0.01), (0.1, 0.01), (0.03, 0.01), (0.5, 0.1), (0.5, 1.0)):
+        a = np.round(rng.normal(10, 2, 400), 1)
+        b = np.round((3.0 + 1.7 * a + noise * rng.normal(size=400)) / step) * step
+        frame = pd.DataFrame({"a": a, "b": b, "kind": rng.choice(["x", "y"], 400)})
+        assert found_in(data_of(frame)) == (), (noise, step)
+
+
+def test_a_stranger_s_constant_is_that_of_a_line() -> None:
+    line = ["t", [["a", "x", 1, 0.0]], 2.0, 0.5, 100, 1, None, False, None, 3.0]
+    assert read([line])[0].words == "2 * a + 3"
+    two, squared = [["a", "x", 1, 0.0], ["b", "x", 1, 0.0]], [["a", "x", 2, 0.0]]
+    bad = [[line[0], two, *line[2:]], [line[0], squared, *line[2:]], [*line[:2], 0.0, *line[3:]], [*line[:9], "3"],
+           [*line[:9], float("inf")], [*line[:7], True, None, 0.0]]  # fmt: skip
+    assert read(bad) == ()
+    for constant, words in ((-3.0, "2 * max(0, a - 1.5)"), (3.0, "2 * max(0, a + 1.5)")):
+        assert read([[*line[:7], True, None, constant]])[0].words == words
+
+
 def test_what_is_taken_from_a_column_times_a_rate_by_hand() -> None:
     """goods * (1 - discount / 100) - voucher, its words, its value, and each of its terms given the others."""
     terms, rate = (("goods", "x", 1, 0.0),), ("discount", "1-x/100", 1, 0.0)

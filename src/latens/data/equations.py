@@ -36,6 +36,7 @@ class Equation(NamedTuple):
     rate: tuple[str, str, int, float] | None = None  # of a sum, a term that all of it is multiplied by
     excess: bool = False  # of a sum, whether the target is 0 where the sum is below 0
     plus: tuple[str, str, int, float] | None = None  # a term that is added after all is multiplied by the rate
+    constant: float = 0.0  # what is added to a product: a fee beside so much a kilometre
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -63,7 +64,19 @@ class Equation(NamedTuple):
         over = [part if power == -1 else f"{part}^{-power}" for part, power in parts if power < 0]
         upon = [part if power == 1 else f"{part}^{power}" for part, power in parts if power > 0]
         upon = [_factor(self.factor)] * (self.factor != 1.0) + upon
-        return " / ".join([" * ".join(upon) or "1", *over])
+        made = " / ".join([" * ".join(upon) or "1", *over])
+        if not self.constant:
+            return made
+        if self.excess and self.factor > 0:
+            (part, _), bound = parts[0], -self.constant / self.factor
+            beyond = f"max(0, {part} {'-' if bound > 0 else '+'} {abs(bound):.12g})"
+            return beyond if self.factor == 1.0 else f"{_factor(self.factor)} * {beyond}"
+        if self.factor < 0:
+            made = " * ".join([_factor(-self.factor)] * (self.factor != -1.0) + upon[1:])
+            made = f"{self.constant:.12g} - {made}"
+        else:
+            made = f"{made} {'+' if self.constant > 0 else '-'} {abs(self.constant):.12g}"
+        return f"max(0, {made})" if self.excess else made
 
 
 def _factor(factor: float) -> str:
@@ -189,7 +202,8 @@ def value_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
             if one.plus is not None:
                 made = made + one.plus[2] * x[:, names.index(one.plus[0])]
             return np.maximum(made, 0.0) if one.excess else made
-        return one.factor * np.prod([part**power for part, power in parts], axis=0)
+        made = one.factor * np.prod([part**power for part, power in parts], axis=0) + one.constant
+        return np.maximum(made, 0.0) if one.excess else made
 
 
 def rate_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
@@ -212,7 +226,8 @@ def slack_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
     with np.errstate(all="ignore"):
         parts = [abs(power) * half_of(half, form) / np.abs(formed(x[:, names.index(name)], form))
                  for name, form, power, half in one.terms]  # fmt: skip
-        return one.within + of_nothing(np.abs(value_of(one, names, x)) * np.sum(parts, axis=0))
+        own = np.abs(value_of(one._replace(constant=0.0, excess=False), names, x))
+        return one.within + of_nothing(own * np.sum(parts, axis=0))
 
 
 def of_nothing(off: np.ndarray) -> np.ndarray:
@@ -298,6 +313,8 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
             rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], rate=None, excess=False)
             left = np.where((left > 0) | (not one.excess), left, np.nan)  # of 0 only a bound follows
             return power * (left / rate_of(one, names, x) - value_of(rest, names, x))
+        left = np.where((left > 0) | (not one.excess), left, np.nan) - one.constant
+        one = one._replace(constant=0.0, excess=False)
         rest = one._replace(rate=None) if one.rate else one._replace(terms=one.terms[:k] + one.terms[k + 1 :])
         others = value_of(rest, names, x) if rest.terms else np.full(len(x), one.factor)
         part = (left / others) ** (1.0 / power)
@@ -312,16 +329,19 @@ def read(stored: Any) -> tuple[Equation, ...]:
 
 
 def _read(row: Any) -> Equation | None:
-    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 9 or not isinstance(row[0], str):
+    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 10 or not isinstance(row[0], str):
         return None
     # Files of before lack the last ones.
-    every: list[Any] = [*row, *(None, False, None)[len(row) - 6 :]]
-    target, given, factor, within, rows, broken, rate, excess, plus = every
+    every: list[Any] = [*row, *(None, False, None, 0.0)[len(row) - 6 :]]
+    target, given, factor, within, rows, broken, rate, excess, plus, constant = every
     terms, more = given if isinstance(given, list | tuple) else (), [one for one in (rate, plus) if one is not None]
     sound = [term for term in (*terms, *more) if _is_term(term)]
-    bad = len(sound) != len(terms) + len(more) or not all(map(is_number, (factor, within, rows, broken)))
+    bad = len(sound) != len(terms) + len(more) or not all(map(is_number, (factor, within, rows, broken, constant)))
     bad = bad or not isinstance(excess, bool) or (plus is not None and (rate is None or excess))
-    if not terms or bad or len(terms) > MOST_ADDED or (factor != 0 and (rate is not None or excess)):
+    if not terms or bad or len(terms) > MOST_ADDED or (factor != 0 and rate is not None):
+        return None
+    line = len(terms) == 1 and factor != 0 and terms[0][2] == 1
+    if (constant != 0 and not line) or (excess and factor != 0 and constant == 0):
         return None
     if excess and rate is not None:
         return None
@@ -329,7 +349,7 @@ def _read(row: Any) -> Equation | None:
     last = None if rate is None else parts[len(terms)]
     numbers_of = float(factor), float(within), int(rows), int(broken)
     added = None if plus is None else parts[-1]
-    made = Equation(target, tuple(parts[: len(terms)]), *numbers_of, last, excess, added)
+    made = Equation(target, tuple(parts[: len(terms)]), *numbers_of, last, excess, added, float(constant))
     return None if target in made.columns else made
 
 

@@ -64,6 +64,7 @@ class _Found(NamedTuple):
     rate: tuple[int, str, int] | None = None
     excess: bool = False
     plus: tuple[int, str, int] | None = None
+    constant: float = 0.0
 
 
 class _Sought(NamedTuple):
@@ -123,13 +124,15 @@ def find(
     rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
     of = _Sought(some, places, targets, within, halves, rates)
     sums = (one for target in targets for one in _sums(of, x, target))
-    for one in (*_products(of), *sums, *_rated(of), *_excess(of, x), *_rated_and_more(of)):
+    for one in (*_products(of), *sums, *_rated(of), *_excess(of, x), *_rated_and_more(of), *_lines(of, x)):
         terms, rate, plus = (
-            tuple((names[i], form, power, halves[i]) for i, form, power in each)
+            # What is right but for rounding is a line by chance, so a line is of numbers as they are.
+            tuple((names[i], form, power, 0.0 if one.constant else halves[i]) for i, form, power in each)
             for each in (one.terms, [one.rate] if one.rate else [], [one.plus] if one.plus else [])
         )
         j, last, more = one.target, rate[0] if rate else None, plus[0] if plus else None
-        made = _checked(Equation(names[j], terms, one.factor, within[j], 0, 0, last, one.excess, more), names, x)
+        rule = Equation(names[j], terms, one.factor, within[j], 0, 0, last, one.excess, more, one.constant)
+        made = _checked(rule, names, x)
         if made is None:
             continue
         own = frozenset((*made.columns, names[j]))
@@ -357,6 +360,52 @@ def _excess(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
             off = np.asarray(of.within[target] + of.halves[a] + of.halves[b])
             if _agrees(some[:, target], (some[:, a] - some[:, b])[None], off)[0]:
                 yield _Found(target, ((a, "x", 1), (b, "x", -1)), excess=True)
+
+
+def _lines(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
+    """The columns that are a constant and so much of another one: a fee and a price a kilometre, or what is beyond."""
+    for target in of.places:
+        y = x[:, target]
+        seldom = bool(np.nanmin(y) == 0 and np.nanmean(y == 0) >= LEAST_NOTHING)
+        rows = np.flatnonzero(y > 0 if seldom else np.isfinite(y))
+        if (not seldom and target not in of.targets) or len(rows) < LEAST_ROWS:
+            continue
+        some = x[np.random.default_rng(0).permutation(rows)[:SAMPLE]]
+        for base in (i for i in of.places if i != target):
+            for factor, constant in _straight(some[:, target], some[:, base]):
+                if 2.0 * abs(factor) * of.within[base] < of.within[target]:
+                    continue  # a target that is coarser than the base may lie near a line by chance
+                if _agrees(some[:, target], (factor * some[:, base] + constant)[None], of.within[target])[0]:
+                    yield _Found(target, ((base, "x", 1),), factor, excess=seldom, constant=constant)
+                    break
+
+
+def _straight(y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"]) -> Iterator[tuple[float, float]]:
+    """The slopes and constants, in ever more digits, of the line through most of the rows; none through nothing."""
+    seen = np.isfinite(y) & np.isfinite(base)
+    y, base = y[seen], base[seen]
+    if len(np.unique(base)) < SEEN or len(np.unique(y)) < SEEN:
+        return
+    # Half of the rows beside the other half, in the order of the base: the median slope, which few mistakes move.
+    order = np.argsort(base, kind="stable")
+    low, high = order[: len(order) // 2], order[-(len(order) // 2) :]
+    far = base[high] > base[low]
+    if not far.any():
+        return
+    slope = float(np.median((y[high] - y[low])[far] / (base[high] - base[low])[far]))
+    left = np.abs(y - slope * base - np.median(y - slope * base))
+    near = left <= 2.0 * np.median(left) + 1e-12
+    if slope == 0 or len(np.unique(base[near])) < 2:
+        return
+    slope = float(np.polyfit(base[near], y[near], 1)[0])
+    size = 10.0 ** np.floor(np.log10(abs(slope)))
+    for digits in range(4):
+        factor = float(f"{round(slope / size, digits) * size:.12g}")
+        own = float(np.median(y - factor * base))
+        for bound in (own, -factor * float(np.round(-own / factor, 2)) if factor else own):
+            short = float(f"{bound:.{max(1, 1 + int(np.log10(max(abs(bound), 1e-9)) + 3))}g}")
+            if factor and abs(short) > 1e-9 * np.abs(y).max():
+                yield factor, short
 
 
 def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = BY_CHANCE) -> Equation | None:

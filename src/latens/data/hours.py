@@ -113,7 +113,7 @@ def _gain(group: Int[np.ndarray, " n"], hour: Int[np.ndarray, " n"]) -> float:
 def read(stored: Any) -> tuple[Hours, ...]:
     """The times that a model file holds; a stranger may have written it, so what is none is left out."""
     rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    return tuple(Hours(*one[:2], tuple(map(tuple, one[2])), tuple(one[3])) for one in rows[:1000] if _sound(one))
+    return tuple(Hours(one[0], one[1], tuple(map(tuple, one[2])), tuple(one[3])) for one in rows[:1000] if _sound(one))
 
 
 def _sound(row: Any) -> bool:

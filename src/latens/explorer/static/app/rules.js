@@ -33,11 +33,11 @@ export function rulesOf(spec, grids) {
     return named || told < 0 ? null : [column, told];
   }
 
-  function ofEquation({ target, terms, factor, rate, excess, plus }, cells) {
+  function ofEquation({ target, terms, factor, rate, excess, plus, constant }, cells) {
     const part = ([i, form]) => formed(number(cells, i), form);
     const times = rate ? part(rate) ** rate[2] : 1;
     const value = factor
-      ? terms.reduce((made, one) => made * part(one) ** one[2], factor)
+      ? terms.reduce((made, one) => made * part(one) ** one[2], factor) + (constant ?? 0)
       : terms.reduce((made, one) => made + one[2] * part(one), 0) * times + (plus ? plus[2] * part(plus) : 0);
     return [target, place(target, excess ? Math.max(value, 0) : value)];
   }
