@@ -127,14 +127,14 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
             if "was" in same and "exact" in same:
                 assert one["moved"] == same["moved"]
                 assert one["was"].get("exact") == same["was"].get("exact")
-    assert {mass, price, total, volume, over} <= seen
+    assert {mass, price, total, volume, over, fee} <= seen
     shares = {one["column"]: one["shares"] for one in found[1]["columns"]}
     np.testing.assert_allclose(shares[kind], np.eye(2)[herb], atol=1e-6)
     shares = {one["column"]: one["shares"] for one in found[2]["columns"]}
     trees = [KINDS[one] == "tree" for one in levels]
     np.testing.assert_array_equal(np.array(shares[plant])[trees], 0.0)
     exact = {one["column"]: one.get("exact") for one in found[4]["columns"]}
-    assert (float(exact[price]), float(exact[total])) == (70.0, 75.5)
+    assert [float(exact[one]) for one in (price, total, fee)] == [70.0, 75.5, 17.5]
     for at, beyond in ((4, 0.0), (12, 1.5)):
         assert float(next(one["exact"] for one in found[at]["columns"] if one["column"] == over)) == beyond
     for at, column, level in (
