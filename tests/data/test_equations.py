@@ -517,6 +517,30 @@ def test_what_says_little_is_said(
     assert ("kind is b" in " ".join(plain)) == (asked == ["--by", "total"])
 
 
+def test_what_is_computed_or_does_not_apply_is_no_cause(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The total says most about the kind and is computed; a price is there only where kind is b; quantity is told."""
+    nats = {"total": 0.3, "price": 0.2, "quantity": 0.1}
+    columns = [(name, Estimate(v, 0.0005, 1, 100)) for name, v in nats.items()]
+    made = Explained(columns, 1.0, "", {name: f"kind by {name}" for name in nats}, {"total": "kind in rows"})
+    monkeypatch.setattr("latens.workflow.explain.explain", lambda *args, **how: made)
+    trained = latens.load(folder / "run").with_facts(inapplicable=[["price", "kind", "a", 400]])
+    trained.save(tmp_path / "m.safetensors")
+
+    def told(*asked: str) -> str:
+        assert main(["explain", str(tmp_path / "m.safetensors"), "--target", "kind", *asked]) == 0
+        return capsys.readouterr().out
+
+    plain, _, table = told().partition("-- for the record")
+    assert "kind by quantity." in plain
+    assert "Column 'price' does not apply where kind is 'a'." in plain
+    assert not any(word in plain for word in ("by total", "by price", "in rows"))
+    assert "30.0%, computed" in table
+    assert "20.0%\n" in table
+    assert "kind by total." in told("--by", "total").partition("-- for")[0]  # who asks is answered
+
+
 def test_explain_tells_of_the_columns_that_are_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And says which columns the model does not link with the target."""
     ask = ["explain", str(folder / "run"), "--target", "quantity", "--json"]

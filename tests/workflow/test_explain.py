@@ -22,7 +22,16 @@ from latens.models.heads.table import TableInput
 from latens.models.heads.tree import BINS, TreeHead
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import says_nothing, tree_alone
-from latens.workflow.explain import Explained, effect, explain, groups_of, information, means_of, ranges_of
+from latens.workflow.explain import (
+    Explained,
+    effect,
+    explain,
+    groups_of,
+    information,
+    mean_texts,
+    means_of,
+    ranges_of,
+)
 from latens.workflow.trained import TrainedModel
 
 TYPES = (
@@ -162,7 +171,7 @@ def test_which_way_a_column_moves_the_target() -> None:
     alike = np.array([[0.102, 0.098, 0.1], [0.9, 0.9, 0.9]]) / 3
     assert effect(alike, kind, "kind", side, "side") == ""  # 10 % where it is a, 10 % where it is b
     words = effect(sizes, side, "side", size, "size")
-    assert words == "size is on average about 4 where side is x, 1 where it is y"
+    assert words == "size is on average about 3.5 where side is x, 0.9 where it is y"
     np.testing.assert_allclose(means_of(size), [0.0, 2.0, 4.5])
 
 
@@ -180,9 +189,9 @@ def test_the_same_numbers_are_counted_in_the_rows() -> None:
     sizes[:, 0] = 0.5 * np.array([0.1, 0.2, 0.7])
     sizes[:, 1] = 0.5 * np.array([0.6, 0.35, 0.05])
     seen = np.repeat([5.0, 1.0], 12), np.repeat([0.0, 1.0], 12)
-    assert effect(sizes, side, "side", size, "size", seen).endswith("1 where it is y (in the rows 5 and 1)")
+    assert effect(sizes, side, "side", size, "size", seen).endswith("0.9 where it is y (in the rows 5.0 and 1.0)")
     few = np.repeat([5.0, 1.0], 9), np.repeat([0.0, 1.0], 9)
-    assert effect(sizes, side, "side", size, "size", few).endswith("1 where it is y")
+    assert effect(sizes, side, "side", size, "size", few).endswith("0.9 where it is y")
 
 
 def test_a_number_is_told_by_quarters_of_its_rows() -> None:
@@ -225,3 +234,25 @@ def test_what_goes_with_it_in_rows_alone_is_told(strength: float, *, there: bool
         (words,) = found.missed.values()
         assert words.startswith("side is y in ")
         assert " where kind is c" in words
+
+
+@pytest.mark.parametrize(("rate", "there"), [(0.01, False), (0.02, False), (0.06, True), (0.2, True)])
+def test_what_goes_with_a_rare_name_in_rows_alone_is_told(rate: float, *, there: bool) -> None:
+    """One row in a hundred is y, in kind c more often: a handful of rows, held against all orders of as many."""
+    one, told = trained(0.0), 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        kind = rng.choice(3, 2400, p=[0.6, 0.33, 0.07])
+        side = (rng.random(2400) < np.where(kind == 2, rate, 0.01)).astype(float)
+        x = np.stack([kind, rng.integers(0, 6, 2400), side], axis=1).astype(np.float32)
+        ids = np.arange(2400)
+        rows = Dataset(x, one.schema, ids.astype(np.uint32), ids, np.zeros(2400, np.uint8), "rows")
+        told += "kind" in explain(one, "side", effective=1.0, rows=rows).missed
+    assert told >= 7 if there else told <= 1
+
+
+def test_means_of_marks_have_a_decimal_more() -> None:
+    marks = ColumnType("number", low=1.0, written="int", size=5, starts=(0, 1, 2, 3, 4), shares=(0.2,) * 5)
+    assert mean_texts(marks, np.array([0.0, 2.34])) == ["1.0", "3.3"]
+    assert mean_texts(replace(marks, size=101), np.array([0.0, 2.34])) == ["1", "3"]
+    assert mean_texts(replace(marks, step=0.5, written="float"), np.array([2.5])) == ["2.25"]

@@ -53,7 +53,7 @@ class Explain(Verb):
         return list(self.by or every)
 
     def __call__(self, at: At) -> Work:
-        from latens.data import lines
+        from latens.data import inapplicable, lines
         from latens.data.rules import in_words, placed
         from latens.io.terminal import table
         from latens.workflow.explain import ONLY, explain, target_of
@@ -68,17 +68,26 @@ class Explain(Verb):
         nats, errors = (
             np.array([getattr(one, what) for _, one in found.columns]) for what in ("value", "standard_error")
         )
+        computed = {one.target for one in placed(at.trained.facts, at.trained.schema)} - {self.target}
+        absent = [
+            one for one in inapplicable.read(at.trained.facts.get("inapplicable"))
+            if one.other == self.target and one.column in names
+        ]  # fmt: skip
         rows = [("", "nats", "", "of what there is to say")]
-        rows += [(n, f"{v:.4f}", f"± {e:.4f}", f"{v / found.entropy:.1%}") for n, v, e in zip(names, nats, errors)]
+        rows += [(n, f"{v:.4f}", f"± {e:.4f}", f"{v / found.entropy:.1%}{', computed' * (n in computed)}")
+                 for n, v, e in zip(names, nats, errors)]  # fmt: skip
         text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
         sure = [n for n, v, e in zip(names, nats, errors) if v > max(2.0 * e, UNLINKED)]
+        if not self.by:  # what is computed, or is there only where the target has a name, is no cause
+            after = computed | {one.column for one in absent}
+            sure = [n for n in sure if n not in after] or sure
         most = sure if self.by else [n for n in sure[:TOLD] if nats[names.index(n)] > LEAST * found.entropy]
         plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
         plain = [one for one in plain if f"(in the rows {ONLY}" not in one] or plain[
             :1
         ]  # what rows hardly bear out says little
-        missed = [text for name, text in found.missed.items() if name in asked]
+        missed = [text for name, text in found.missed.items() if name in asked and (self.by or name not in computed)]
         if sure and not plain and not missed:  # what is sure of the column that says most, however little
             much = f"{nats[names.index(sure[0])] / found.entropy:.1%} of what there is to say"
             plain = [f"No column says much about {self.target}; {sure[0]} says most, {much}."]
@@ -100,6 +109,7 @@ class Explain(Verb):
         plain = [
             f"{one.target} lies near {one.words}." for one in near if self.target in (one.target, one.base)
         ] + plain
+        plain += [f"Column {one.column!r} does not apply where {self.target} is {one.name!r}." for one in absent]
         if most:
             plain.append("What goes together need not be cause and effect.")
         raw = None
@@ -110,7 +120,13 @@ class Explain(Verb):
             bars = information_bars(nats, errors, names, self.target, theme=self.theme)[0]  # pyright: ignore[reportArgumentType]
             raw = rendered(bars, kind)
         columns = [
-            {"column": n, "nats": float(v), "standard_error": float(e), "effect": found.effects[n]}
+            {
+                "column": n,
+                "nats": float(v),
+                "standard_error": float(e),
+                "effect": found.effects[n],
+                "computed": n in computed,
+            }
             for n, v, e in zip(names, nats, errors)
         ]
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}

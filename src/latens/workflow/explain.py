@@ -8,10 +8,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import chi2
+from scipy.stats import chi2, random_table
 
 from latens.data import Dataset
-from latens.data.columns import ColumnType
+from latens.data.columns import ColumnType, decimals_of
 from latens.data.conditions import Conditions
 from latens.errors import ConfigError, nearest
 from latens.evaluation.estimate import Estimate
@@ -31,9 +31,15 @@ HALF = 0.5
 """Share of the model's difference below which that of the rows is "only" so much."""
 FEWEST_ROWS = 10
 """Rows of either group from which on they are counted beside the model."""
-BY_CHANCE, LEAST_ROWS, LEAST_LOST = 0.01, 100, 0.002
+BY_CHANCE, LEAST_ROWS, LEAST_LOST = 0.05, 100, 0.002
 """Probability by chance below which columns go together in rows, over all columns; rows that are enough; and the part
 of the target's entropy that it says, at the least."""
+FEW_CELLS = 100
+"""Cells of a number up to which its means have a decimal more."""
+ORDERS = 4000
+"""Orders of the target among which that of the rows is looked for, where some name has few rows."""
+FEWEST_EXPECTED = 5
+"""Rows that independent columns would have with two of their names from which on the limit of large numbers holds."""
 REPEATS = 8
 """Independent repeats of the draws, for the error and against the bias of a logarithm of means."""
 
@@ -107,7 +113,18 @@ def _in_rows(
     if free < 1:
         return None
     nats, n = information(cut), cut.sum()
-    return (nats - free / (2.0 * n), table / n) if chi2.sf(2.0 * n * nats, free) < chance else None
+    if chi2.sf(2.0 * n * nats, free) >= chance:
+        return None
+    # Of rare names the distribution is not the limit yet: as many or more orders of the target must say less.
+    rare = float((cut.sum(axis=1, keepdims=True) * cut.sum(axis=0)).min() / n) < FEWEST_EXPECTED
+    return (nats - free / (2.0 * n), table / n) if not rare or _beyond_orders(cut, nats, chance) else None
+
+
+def _beyond_orders(cut: Float[np.ndarray, "g s"], nats: float, chance: float) -> bool:
+    """Whether fewer orders of the target than by chance say as much about a column, both with the counts they have."""
+    counts = random_table(*(np.round(cut.sum(axis=1 - k)).astype(int) for k in (0, 1))).rvs(ORDERS, random_state=0)
+    other = np.array([information(one.astype(np.float64)) for one in counts])
+    return 1 + int(np.count_nonzero(other >= nats - 1e-12)) <= chance * (1 + ORDERS)
 
 
 def _seen(rows: Dataset, at: int, j: int) -> tuple[np.ndarray, np.ndarray]:
@@ -141,8 +158,8 @@ def effect(
         return ""
     else:
         values = means_of(goal) @ given
-        words, what, of = goal.texts(np.round(values)), f"{target} is on average about", np.mean
-        written = lambda mean: goal.texts(np.array([np.round(mean)]))[0]  # noqa: E731
+        words, what, of = mean_texts(goal, values), f"{target} is on average about", np.mean
+        written = lambda mean: mean_texts(goal, np.array([mean]))[0]  # noqa: E731
     high, low = int(values.argmax()), int(values.argmin())
     if words[high] == words[low]:
         return ""
@@ -157,6 +174,14 @@ def effect(
     scale = 100.0 if goal.named else 1.0
     only = ONLY if counted[0] - counted[1] < HALF * scale * (values[high] - values[low]) else ""
     return f"{said} (in the rows {only}{written(counted[0])} and {written(counted[1])})"
+
+
+def mean_texts(one: ColumnType, means: Float[np.ndarray, " n"]) -> list[str]:
+    """Means of the cells of a number in words: of marks from 1 to 5 with one decimal more."""
+    if one.kind != "number" or one.size > FEW_CELLS or one.writing is not None:
+        return one.texts(np.round(means))
+    digits = decimals_of(one.step) + 1
+    return [f"{one.low + mean * one.step:.{digits}f}" for mean in means]
 
 
 def means_of(one: ColumnType) -> Float[np.ndarray, " g"]:
@@ -181,8 +206,10 @@ def groups_of(shares: Float[np.ndarray, " s"], one: ColumnType) -> list[tuple[st
     for q in np.unique(quarter[there]):
         own = np.flatnonzero(quarter == q)
         low, high = one.texts(np.array([firsts[own[0]], lasts[own[-1]]]))
+        shared = f" after {one.after.column}" if one.after else ""
+        between = f"{low.removesuffix(shared) if high.endswith(shared) else low} to {high}"
         whole = {0: f"at most {high}", int(quarter.max()): f"at least {low}"}
-        found.append((whole.get(int(q), low if low == high else f"{low} to {high}"), own))
+        found.append((whole.get(int(q), low if low == high else between), own))
     return found
 
 
