@@ -50,7 +50,8 @@ def found_in(data: Dataset) -> tuple[Gaps, ...]:
     near = order[:MOST_COLUMNS]
     starts = {k: _parts(types[k], x[:, k], gone[:, k]) for k in near}
     parts = {k: _part_of(cuts, x[:, k], gone[:, k]) for k, cuts in starts.items() if cuts}
-    found = []
+    # New rows have none of few gaps, but the column is not one that is never empty.
+    found = [Gaps(names[j], "", (), (0.0,)) for j in order if 0 < gone[:, j].mean() < RARE]
     for j in [j for j in order if gone[:, j].mean() >= RARE]:
         share, part, best = float(gone[:, j].mean()), np.zeros(len(rows), np.int64), (0.0, -1)
         alone = _log_chance(part, gone[:, j], share)

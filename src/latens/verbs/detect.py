@@ -214,6 +214,7 @@ class Detect(Verb):
             plain.append(f"Look at these yourself: {few}{more}.")
         if self.top is None and len(flagged):
             first = f"open {at.out} and sort it by p_value" if at.writes else "--out odd.csv writes every row"
+            first += "; --top 20 ranks the oddest, flagged or not"
             plain.append(f"Next: {first}.")
 
         def pixels() -> tuple[Any, int]:

@@ -108,7 +108,7 @@ class Sample(Verb):
         text += _computed(trained)
         for name, rules in zip(("computed", "near_a_line"), _rules(trained) if mixed else ()):
             told |= {name: rules} if rules else {}
-        if mixed and at.writes and self.gaps == "data" and trained.facts.get("gaps"):
+        if mixed and at.writes and self.gaps == "data" and _has_gaps(trained):
             text += "\ncells are empty as often as in the data (--gaps none: whole rows)"
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
@@ -344,3 +344,10 @@ def _by_class(images: "np.ndarray", codes: "np.ndarray") -> "tuple[np.ndarray, i
     columns = max(map(len, rows))
     blank = np.zeros((columns, *images.shape[1:]), images.dtype)
     return np.concatenate([np.concatenate([row, blank[len(row) :]]) for row in rows]), columns
+
+
+def _has_gaps(trained: "TrainedModel") -> bool:
+    """Whether new rows of a table have empty cells."""
+    from latens.data import gaps
+
+    return any(any(one.shares) for one in gaps.read(trained.facts.get("gaps")))

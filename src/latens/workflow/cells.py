@@ -399,7 +399,8 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
                 own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
             there = data.mask is None or data.mask[row, j]
             value = unseen.get((row, j)) or (own.texts(data.x[row : row + 1, j])[0] if there else "empty")
-            about = expected if types[j].kind == "category" else f"{expected} ({low} to {high})"
+            sure = types[j].kind == "category" or low == high
+            about = expected if sure else f"{expected} ({low} to {high})"
             texts[:, row] = names[j], value, about, f"{blamed.p_value[i, k]:.3g}"
         made |= dict(zip((f"cell_{k + 1}", f"value_{k + 1}", f"expected_{k + 1}", f"p_{k + 1}"), texts))
     return made
