@@ -25,6 +25,14 @@ def test_names_and_the_nearest_one():
         pretrained.path("digits-2")
 
 
+def test_a_model_is_shown_in_a_line():
+    trained = TrainedModel.load(pretrained.path("digits-2d"))
+    parts = "prior standard-normal, posterior normal, likelihood categorical, model LatentModel"
+    assert repr(trained) == f"TrainedModel(levels rows of 8x8, {parts})"
+    bare = replace(trained, config=None)
+    assert repr(bare) == "TrainedModel(levels rows of 8x8, model LatentModel)"
+
+
 @pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):

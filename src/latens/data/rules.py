@@ -165,6 +165,12 @@ def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.nda
     return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x)
 
 
+def left_empty(facts: Mapping[str, Any], schema: Schema, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """The hidden cells of rows that do not apply there, or whose date may not have come yet."""
+    blank = inapplicable.cells_of(inapplicable.read(facts.get("inapplicable")), schema, x)
+    return hidden & (blank | ordered.cells_to_come(ordered.read_pending(facts.get("pending")), schema, x, ~hidden))
+
+
 def placed(
     facts: Mapping[str, Any], schema: Schema, *, names: bool = False
 ) -> list[equations.Equation | rates.Rate | implied.Implied]:

@@ -19,10 +19,11 @@ from latens.data.infer import find_missing
 from latens.data.mixed import mixed_schema, stored_columns
 from latens.data.raw import Raw
 from latens.data.rows import row_keys
+from latens.data.rules import left_empty
 from latens.data.sources import hints, read_columns, without_unknown
 from latens.data.spans import dated, placed_spans
 from latens.data.text_rows import code_strings, text_schema
-from latens.errors import UsageError
+from latens.errors import ConfigError, UsageError
 
 
 def has_words(X: Any) -> bool:
@@ -118,14 +119,29 @@ def refuse_unknown(unknown: Any) -> None:
         raise UsageError(f"{unknown!r:.100} is not known.", where="unknown", fix="Valid: error, missing, skip.")
 
 
+KEPT = ("keep", "fill")
+"""Whether cells that do not apply stay empty."""
+
+
 def hidden_cells(data: Dataset) -> Shaped[np.ndarray, "n columns"]:
     """Find the missing cells."""
     return np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
 
 
-def with_filled(X: Any, data: Dataset, filled: Shaped[np.ndarray, "n columns"]) -> Any:
-    """Fill in the gaps of a frame, whose other cells and dtypes stay."""
-    gone = hidden_cells(data)
+def filled_cells(data: Dataset, facts: Mapping[str, Any], inapplicable: Any) -> Shaped[np.ndarray, "n columns"]:
+    """Find the missing cells that are filled in, by the word for what does not apply."""
+    if inapplicable not in KEPT:
+        what = f"must be one of {', '.join(map(repr, KEPT))}, and is {inapplicable!r}."
+        raise ConfigError(what, where="inapplicable", fix="'keep' leaves cells that do not apply empty.")
+    hidden = hidden_cells(data)
+    return hidden & ~left_empty(facts, data.schema, data.x, hidden) if inapplicable == "keep" else hidden
+
+
+def with_filled(
+    X: Any, data: Dataset, filled: Shaped[np.ndarray, "n columns"], gone: Shaped[np.ndarray, "n columns"]
+) -> Any:
+    """Fill in the gaps of a frame that are to be filled, whose other cells and dtypes stay."""
+    gone = gone.copy()
     made = X.copy() if hasattr(X, "isna") else X.to_pandas()
     titles = {str(name): name for name in made.columns}
     own_names = [column.name for column in data.schema.columns or ()]

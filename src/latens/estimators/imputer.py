@@ -17,7 +17,7 @@ from latens.data.formats.tables import is_frame
 from latens.data.mixed import in_units
 from latens.errors import ConfigError, UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, weighed, whole, with_nan
-from latens.estimators.columns import ends_like, has_words, hidden_cells, with_filled, with_numbers
+from latens.estimators.columns import ends_like, filled_cells, has_words, hidden_cells, with_filled, with_numbers
 from latens.estimators.named import as_rows
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
@@ -53,6 +53,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         copula: Whether a Gaussian copula of the columns fills in too. "auto" pools it with the models, by the weight
             that hidden cells of held-out rows ask for; "only" trains no model, takes a second, and its draws know how
             unsure its parameters are, as `latens.pool` needs it; "none" leaves it out.
+        inapplicable: Cells that are empty in all rows like theirs, as the claim of what was not damaged, and dates that
+            may not have come yet: "fill" fills them in, as steps that follow in a pipeline need; "keep" leaves them.
         random_state: Seed or generator; None takes numpy's global generator.
 
     Attributes:
@@ -82,6 +84,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     ensemble: int = 1
     num_samples: int = 300
     copula: str = "auto"
+    inapplicable: str = "fill"
     random_state: RandomState = None
 
     @whole
@@ -233,10 +236,11 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
 
     def _with(self, X: Any, data: Dataset, filled: np.ndarray) -> Any:
         """The rows as they came, with these stored cells in the gaps."""
-        gone, types = hidden_cells(data), data.schema.types or ()
+        gone = filled_cells(data, self.models_[0].facts if self.models_ else {}, self.inapplicable)
+        types = data.schema.types or ()
         # A column of names of which every cell is missing comes as numbers.
         if has_words(X) or (is_frame(X) and any(one.written not in ("int", "float", "bool") for one in types)):
-            return with_filled(X, data, filled)
+            return with_filled(X, data, filled, gone)
         made = np.array(with_nan(X), np.float64)
         places = {name: i for i, name in enumerate(names_of(self) or [f"x{i}" for i in range(made.shape[1])])}
         values = in_units(filled, types)

@@ -18,7 +18,7 @@ from latens.data.formats.tables import is_frame
 from latens.data.text_rows import refuse_gaps
 from latens.estimators.autoencoder import Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
-from latens.estimators.columns import as_fitted, hidden_cells, with_filled, with_numbers
+from latens.estimators.columns import as_fitted, filled_cells, hidden_cells, with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
 from latens.estimators.looks import Looks
 from latens.estimators.named import as_rows, conditioned, known_apart, put_back, with_filled_steps
@@ -302,6 +302,7 @@ class VAE(Looks):
         y: Any = None,
         random_state: Any = None,
         unknown: str = "error",
+        inapplicable: str = "keep",
     ) -> Any:
         r"""Fill in missing values by their posterior mean, or sample completions.
 
@@ -315,6 +316,8 @@ class VAE(Looks):
             random_state: Seed or generator; None takes the estimator's `random_state`.
             unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" fills them in
                 too; "skip" leaves the rows out of the result, with a warning that names them.
+            inapplicable: Cells of a mixed frame that are empty in all rows like theirs, as the claim of what was not
+                damaged, and dates that may not have come yet: "keep" leaves them empty; "fill" fills them in too.
 
         Returns:
             The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape). Of a frame a
@@ -343,17 +346,17 @@ class VAE(Looks):
             assert data is not None
             X, whole = (each if data.kept is None else _safe_indexing(each, data.kept) for each in (X, whole))
             hidden, facts, schema = hidden_cells(data), self.model_.facts, self.model_.schema
+            gone = filled_cells(data, facts, inapplicable)
             if n_draws:
                 drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples).draws
                 made = [
                     rules.filled(facts, schema, drawn[:, k], data.x, hidden, k, data.outside) for k in range(n_draws)
                 ]
-                return [put_back(whole, with_filled(X, data, each)) for each in made]
+                return [put_back(whole, with_filled(X, data, each, gone)) for each in made]
             shares, _ = conditionals(rows, types, num_samples=num_samples)
             middle = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
-            return put_back(
-                whole, with_filled(X, data, rules.filled(facts, schema, middle, data.x, hidden, None, data.outside))
-            )
+            middle = rules.filled(facts, schema, middle, data.x, hidden, None, data.outside)
+            return put_back(whole, with_filled(X, data, middle, gone))
         given = np.asarray(with_nan(X))
         numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
         found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)

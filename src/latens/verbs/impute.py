@@ -66,7 +66,7 @@ class Impute(Verb):
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
         from latens.data import inapplicable, ordered, weekdays
         from latens.data.lines import read, told
-        from latens.data.rules import in_words, placed, solved
+        from latens.data.rules import in_words, left_empty, placed, solved
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
@@ -74,8 +74,7 @@ class Impute(Verb):
         # Cells of objects in Python are written as they are stored, where an empty one has no place.
         if types is not None and data.places is None and self.inapplicable == "keep" and isinstance(source, str):
             ends = ordered.read_pending(trained.facts.get("pending"))
-            blank = inapplicable.cells_of(rules, trained.schema, data.x)
-            blank = hidden & (blank | ordered.cells_to_come(ends, trained.schema, data.x, ~hidden))
+            blank = left_empty(trained.facts, trained.schema, data.x, hidden)
             rules, hidden = [*ends, *rules], hidden & ~blank
         cells = hidden
         if data.places is not None:  # a step of several windows is one

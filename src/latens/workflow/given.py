@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from latens.config import Config, VAEConfig
 from latens.data import Schema
 from latens.data.given import cells_of, one_vector
 from latens.models.conditional import Conditional, with_usual
@@ -19,6 +20,18 @@ class Conditioned:
 
     model: Any
     schema: Schema
+    config: Config | None
+
+    def __repr__(self) -> str:
+        """What the model is, in a line; its arrays are those of `model`."""
+        config, rows = self.config, "x".join(map(str, self.schema.shape))
+        parts = [f"{self.schema.kind} rows of {rows}"]
+        if isinstance(config, VAEConfig):
+            parts += [f"{part} {kind}" for part, kind in (
+                ("prior", config.prior.kind), ("posterior", config.posterior.kind),
+                ("likelihood", config.likelihood.family),
+            )]  # fmt: skip
+        return f"{type(self).__name__}({', '.join([*parts, f'model {type(self.model).__name__}'])})"
 
     def given(self: Model, values: Mapping[str, Any]) -> Model:
         """The same model with conditions that hold wherever rows do not bring their own.

@@ -52,7 +52,7 @@ HALF_MOST = 65_504.0
 _FIX = "The file was changed or damaged, or another version of latens wrote it: use an intact copy."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel(Conditioned, Methods):
     """A model, the configuration and schema it was built from, and facts about its training.
 
