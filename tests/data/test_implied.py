@@ -10,6 +10,7 @@ import latens
 from latens.cli.main import main
 from latens.config import override
 from latens.data import implied
+from latens.data.mistakes import mistaken
 from latens.data.rules import broken_in, computed, rules_of, solved
 from latens.data.suspects import suspicions
 from latens.recipes import get_recipe
@@ -208,14 +209,15 @@ def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
         own = list(stored[0])
         own[place] = value
         assert implied.read([own]) == (), place
-    assert implied.read("no list") == implied.read([stored[0][:-3]]) == implied.read(None) == ()
+    assert implied.read("no list") == implied.read([stored[0][:-4]]) == implied.read(None) == ()
     # As files of before have it.
-    assert implied.read([stored[0][:-1]]) == implied.read([stored[0][:-2]]) == implied.read(stored)
+    for last in (1, 2, 3):
+        assert implied.read([stored[0][:-last]]) == implied.read(stored)
     but = ["rabbit", "cat", "age", 3.0, True, True]
-    assert implied.read([[*stored[0][:-1], [but]]])[0].but == (implied.But(*but),)
+    assert implied.read([[*stored[0][:-2], [but]]])[0].but == (implied.But(*but),)
     for place, value in {0: 1, 2: None, 3: float("nan"), 4: 1, 5: "yes"}.items():
-        assert implied.read([[*stored[0][:-1], [[*but[:place], value, *but[place + 1 :]]]]]) == (), place
-    assert implied.read([[*stored[0][:-1], [but[:-1]]]]) == implied.read([[*stored[0][:-1], "but"]]) == ()
+        assert implied.read([[*stored[0][:-2], [[*but[:place], value, *but[place + 1 :]]]]]) == (), place
+    assert implied.read([[*stored[0][:-2], [but[:-1]]]]) == implied.read([[*stored[0][:-2], "but"]]) == ()
     unknown = implied.read([["breed", "species", [["Unknown", "dog"], ["Lop", "hare"]], 3, 0]])
     assert not implied.broken_in(unknown, data.schema, np.asarray(data.x)).any()
 
@@ -359,3 +361,59 @@ def test_the_cell_that_no_other_rule_bears_out_is_to_blame() -> None:
     p[0, names.index("goods")] = 0.01
     _against_equations(p, found, trained, data, rows[:1])
     assert names[int(p[0].argmin())] == "pieces"
+
+
+def stays(n: int = 1600, *, wrong: int = 0, seed: int = 0) -> pd.DataFrame:
+    """Nights in three houses: the rate is said by the house, the room and the season together."""
+    rng = np.random.default_rng(seed)
+    house, room = rng.choice(["hill", "lake", "town"], n), rng.choice(["single", "double"], n, p=[0.4, 0.6])
+    season = rng.choice(["high", "low"], n, p=[0.35, 0.65])
+    base = np.array([{"hill": 60, "lake": 84, "town": 71}[one] for one in house])
+    rate = base * np.where(room == "double", 1.5, 1.0) * np.where(season == "high", 1.25, 1.0)
+    season[:wrong] = np.where(season[:wrong] == "high", "low", "high")
+    return pd.DataFrame({"house": house, "room": room, "season": season, "nights": rng.integers(1, 9, n),
+                         "desk": rng.choice(["a", "b", "c"], n), "rate": rate.round(2)})  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [0, 5])
+def test_three_names_together_say_a_number(wrong: int) -> None:
+    """Every combination with the rate that it has, kept by new rows and filled in; a wrong season is to blame."""
+    frame = stays(wrong=wrong)
+    data = latens.load_data(frame, label="none")
+    (rule,) = implied.found_in(data)
+    assert set(rule.columns) == {"house", "room", "season"}
+    assert rule.short == f"what {rule.columns[0]!r}, {rule.columns[1]!r} and {rule.columns[2]!r} say"
+    assert (rule.column, rule.rows, rule.broken) == ("rate", 1600, wrong)
+    right = stays().groupby(list(rule.columns))["rate"].first()
+    assert {tuple(own): float(told) for *own, told in rule.pairs} == {key: float(v) for key, v in right.items()}
+    facts, x = rules_of(data), np.asarray(data.x)
+    assert implied.read(facts["implied"]) == (rule,)
+    assert implied.read([[*facts["implied"][0][:7], rule.also]]) == ()
+    assert implied.read([facts["implied"][0][:7]]) == ()  # names of three columns, of which one is not said
+    made, _ = computed(facts, data.schema, np.random.default_rng(0).permuted(x, axis=0))
+    assert not implied.broken_in([rule], data.schema, made).any()
+    names = list(frame)
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, names.index("rate")] = True
+    full, sure = solved(facts, data.schema, np.where(hidden, 0.0, x), hidden)
+    np.testing.assert_array_equal(full[wrong:], x[wrong:])
+    assert sure[:, names.index("rate")].all()
+    blamed = np.argwhere(mistaken(data)).tolist()
+    season = names.index("season")
+    assert [row for row, _ in blamed] == list(range(wrong))
+    # A room of another kind has no such rate there; the rate itself, in no other rule, may be as wrong.
+    assert {column for _, column in blamed} <= {season, names.index("rate")}
+    heals = {name: implied.mended_by(rule, data.schema, x, name)[:wrong] for name in rule.columns}
+    assert heals["season"].all()
+    assert not heals["room"].any()
+
+
+def test_numbers_of_three_names_by_chance_have_none() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        frame = stays(seed=seed).assign(rate=rng.choice([60.0, 84.0, 90.0, 105.0], 1600))
+        assert found(frame) == ()
+        two = stays(seed=seed)
+        two["rate"] = two["rate"].where(two["season"] == "high", two["rate"] * 1.25).round(2)
+        (rule,) = found(two)
+        assert set(rule.columns) == {"house", "room"}  # the season says nothing more

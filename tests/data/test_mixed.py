@@ -210,7 +210,8 @@ def test_times_of_a_frame_are_days_where_all_are_midnights():
     )
     frame.loc[3, "day"] = pd.NaT
     data = load(frame)
-    assert [one.written for one in data.schema.types] == ["D", "s", "text"]
+    assert [(one.after or one).written for one in data.schema.types] == ["D", "s", "text"]
+    assert data.schema.types[0].after.column == "time"  # each day is that of the time
     assert not data.mask[3, 0]
     back = as_columns(data.x, data.schema)
     assert np.array_equal(back["day"][4:], frame["day"].to_numpy("datetime64[D]")[4:])

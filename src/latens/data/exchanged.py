@@ -24,7 +24,7 @@ def exchanged(data: Dataset, column: int, rows: Int[np.ndarray, " n"]) -> dict[i
     if one.after is None or one.after.written != "D":
         return {}
     first = names.index(one.after.column)
-    if types[first].kind != "date":  # itself a time since another one
+    if types[first].kind != "date" or types[first].written != "D":  # itself a time since another one, or a time
         return {}
     found = {first: np.zeros(len(rows), bool), column: np.zeros(len(rows), bool)}
     x = np.asarray(data.x, np.float64) if data.outside is None else data.x + data.outside.astype(np.float64)

@@ -40,15 +40,16 @@ class But(NamedTuple):
 
 
 class Implied(NamedTuple):
-    """A column that the names of another one, or of two, say in nearly all rows."""
+    """A column that the names of another one, of two or of three, say in nearly all rows."""
 
     by: str
     column: str
-    pairs: tuple[tuple[str, ...], ...]  # a name of `by`, with `also` one of that too, and what it says
+    pairs: tuple[tuple[str, ...], ...]  # a name of each of `columns`, and what they say
     rows: int  # with such a name, and something in the other column
     broken: int  # of these, with something else
     also: str = ""  # the second column of names, where there is one
     but: tuple["But", ...] = ()
+    third: str = ""  # the third one, likewise
 
     @property
     def target(self) -> str:
@@ -58,7 +59,7 @@ class Implied(NamedTuple):
     @property
     def columns(self) -> tuple[str, ...]:
         """What the target is given by."""
-        return (self.by, self.also) if self.also else (self.by,)
+        return tuple(name for name in (self.by, self.also, self.third) if name)
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -93,7 +94,8 @@ class Implied(NamedTuple):
     @property
     def short(self) -> str:
         """The rule without an example."""
-        return f"what {' and '.join(map(repr, self.columns))} {'say' if self.also else 'says'}"
+        *others, last = map(repr, self.columns)
+        return f"what {', '.join(others)}{' and ' * bool(others)}{last} {'say' if others else 'says'}"
 
 
 def found_in(data: Dataset) -> tuple[Implied, ...]:
@@ -114,7 +116,7 @@ def found_in(data: Dataset) -> tuple[Implied, ...]:
     less = {(i, k) for (i, k), rule in found.items() if (k, i) in found
             if (rule.rows, i, k) < (found[k, i].rows, k, i)}  # fmt: skip
     one = [rule for at, rule in found.items() if at not in less]
-    return (*one, *_of_two(list(few.values()), one))
+    return (*one, *_of_several(list(few.values()), one))
 
 
 class _Column(NamedTuple):
@@ -132,29 +134,46 @@ class _Column(NamedTuple):
         return len(self.of.values) if self.of.named else self.of.size
 
 
-def _of_two(columns: Sequence[_Column], one: Sequence[Implied]) -> list[Implied]:
-    """The columns that two columns of names say together, where none says them by itself: the rule of most rows."""
+def _of_several(columns: Sequence[_Column], one: Sequence[Implied]) -> list[Implied]:
+    """The columns that two or three columns of names say together, where fewer do not: the rule of most rows."""
     made: list[Implied] = []
     known = {(rule.by, rule.column) for rule in one}
     for column in columns:
         if any(rule.column == column.name for rule in one):
             continue
-        rules, usual = [], np.bincount(column.places).max() / len(column.places)
-        alone = {k: _alone(by, column) for k, by in enumerate(columns) if by.of.named and by is not column}
+        usual = np.bincount(column.places).max() / len(column.places)
+        alone = {k: _share([by], column) for k, by in enumerate(columns) if by.of.named and by is not column}
         kept = sorted((k for k, share in alone.items() if share <= SHARED), key=lambda k: -alone[k])[:MOST_TRIED]
         first = [k for k in kept[:MOST_FIRST] if alone[k] >= usual + GAIN]
-        for i, j in sorted({tuple(sorted(pair)) for pair in itertools.product(first, kept) if len({*pair}) > 1}):
-            by = [columns[i], columns[j]]
-            # What one says of the other adds nothing, and a name that the target says is no reason of it.
-            free = not {(a.name, b.name) for a, b in itertools.permutations([*by, column], 2)} & known
-            if free and by[0].size * by[1].size <= MOST_NAMES and (rule := _between(by, column)):
-                rows = _told(rule, by)  # neither name says it by itself there
-                if max(_alone(each, column, rows) for each in by) <= SHARED:
-                    rules.append(rule)
+        # What one says of the other adds nothing, and a name that the target says is no reason of it.
+        tied = lambda *at: {(columns[i].name, columns[j].name) for i, j in itertools.permutations(at, 2)} & known  # noqa: E731
+        target, rules = columns.index(column), []
+        pairs = sorted({tuple(sorted(pair)) for pair in itertools.product(first, kept) if len({*pair}) > 1})
+        pairs = [
+            at for at in pairs if not tied(*at, target) and columns[at[0]].size * columns[at[1]].size <= MOST_NAMES
+        ]
+        for at in pairs:
+            rules += _said_by([columns[k] for k in at], column)
+        if not rules and pairs:
+            share, best = max((_share([columns[k] for k in at], column), at) for at in pairs)
+            for k in [k for k in kept if k not in best and share <= SHARED and not tied(*best, k, target)]:
+                by = [columns[at] for at in (*best, k)]
+                if math.prod(each.size for each in by) <= MOST_NAMES and _share(by, column) >= share + GAIN:
+                    rules += _said_by(by, column)
         made += sorted(rules, key=lambda rule: (rule.broken - rule.rows, len(rule.pairs)))[:1]
-    # Of three columns of which each two say the third one, one rule is enough.
+    # Of columns of which each are said by the others, one rule is enough.
     of = [{*rule.columns, rule.column} for rule in made]
     return [rule for at, rule in enumerate(made) if of[at] not in of[:at]]
+
+
+def _said_by(by: Sequence[_Column], column: _Column) -> list[Implied]:
+    """The rule by which names say a column together, if there is one and fewer of them do not say it."""
+    rule = _between(by, column)
+    if rule is None:
+        return []
+    rows = _told(rule, by)
+    fewer = itertools.combinations(by, len(by) - 1)
+    return [rule] if max(_share(few, column, rows) for few in fewer) <= SHARED else []
 
 
 def _told(rule: Implied, by: Sequence[_Column]) -> Bool[np.ndarray, " n"]:
@@ -166,10 +185,12 @@ def _told(rule: Implied, by: Sequence[_Column]) -> Bool[np.ndarray, " n"]:
     return says[_joint([one.codes for one in by], sizes)]
 
 
-def _alone(by: _Column, column: _Column, rows: Any = slice(None)) -> float:
-    """The share of rows that have what is commonest with their name."""
-    both = by.codes[rows] * len(column.cells) + column.places[rows]
-    counts = np.bincount(both, minlength=(by.size + 1) * len(column.cells))
+def _share(by: Sequence[_Column], column: _Column, rows: Any = slice(None)) -> float:
+    """The share of rows that have what is commonest with their names."""
+    sizes = [one.size + 1 for one in by]
+    joint = np.ravel_multi_index([np.minimum(one.codes[rows], one.size) for one in by], sizes)
+    both = joint * len(column.cells) + column.places[rows]
+    counts = np.bincount(both, minlength=math.prod(sizes) * len(column.cells))
     return float(counts.reshape(-1, len(column.cells)).max(axis=1).sum() / max(len(both), 1))
 
 
@@ -212,7 +233,7 @@ def _joint(codes: Sequence[np.ndarray], sizes: Sequence[int]) -> Int[np.ndarray,
 
 
 def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
-    """The rule by which names of one or two columns say what stands in another, if there is one."""
+    """The rule by which names of some columns say what stands in another, if there is one."""
     sizes, own = [one.size for one in by], column.cells
     a = math.prod(sizes)
     joint = _joint([one.codes for one in by], sizes)
@@ -236,8 +257,9 @@ def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
         (*(one.of.values[at] for one, at in zip(by, np.unravel_index(i, sizes))), _text(column.of, int(own[told[i]])))
         for i in np.flatnonzero(says).tolist()
     )
-    also = by[1].name if len(by) > 1 else ""
-    return Implied(by[0].name, column.name, pairs, int(rows[says].sum()), int((rows - top)[says].sum()), also)
+    also, third = [*(one.name for one in by[1:]), "", ""][:2]
+    held = int(rows[says].sum()), int((rows - top)[says].sum())
+    return Implied(by[0].name, column.name, pairs, *held, also, third=third)
 
 
 def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:
@@ -293,6 +315,20 @@ def each_told(rule: Implied, schema: Schema, *, sure: bool = False) -> Int[np.nd
     return says
 
 
+def mended_by(rule: Implied, schema: Schema, x: np.ndarray, name: str) -> Bool[np.ndarray, " n"]:
+    """The rows in which some other name of a column would say what stands there."""
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    at, says = rule.columns.index(name), each_told(rule, schema)
+    other = [_codes(x, names.index(one), types[names.index(one)], None) for one in rule.columns if one != name]
+    sizes = np.delete(np.array(says.shape), at)
+    known = np.all([code < size for code, size in zip(other, sizes)], axis=0) if other else np.ones(len(x), bool)
+    rest = np.moveaxis(says, at, -1)[tuple(np.minimum(code, size - 1) for code, size in zip(other, sizes))]
+    k = names.index(rule.column)
+    return known & (np.broadcast_to(rest, (len(x), says.shape[at])) == _codes(x, k, types[k], None)[:, None]).any(
+        axis=1
+    )
+
+
 def broken_in(
     rules: Sequence[Implied], schema: Schema, x: np.ndarray, mask: np.ndarray | None = None
 ) -> Bool[np.ndarray, " n"]:
@@ -322,27 +358,28 @@ def read(stored: Any) -> tuple[Implied, ...]:
 
 
 def _read(row: Any) -> Implied | None:
-    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 7:
+    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 8:
         return None
     by, column, pairs, rows, broken = row[:5]
-    also, but = row[5] if len(row) > 5 else "", row[6] if len(row) > 6 else ()
+    also, but, third = [*row[5:], *("", (), "")[len(row) - 5 :]]
     texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
     if (
-        not texts([by, column, also])
-        or column in (by, also)
-        or by == also
+        not texts([by, column, also, third])
+        or column in (by, also, third)
+        or by in (also, third)
+        or (third and (not also or third == also))
         or not isinstance(pairs, list | tuple)
         or not pairs
     ):
         return None
-    if not all(texts(one) and len(one) == (3 if also else 2) for one in pairs[:MOST_NAMES]):
+    if not all(texts(one) and len(one) == 2 + bool(also) + bool(third) for one in pairs[:MOST_NAMES]):
         return None
     if not all(type(one) is int and one >= 0 for one in (rows, broken)):
         return None
     if not isinstance(but, list | tuple) or not all(map(_is_but, but[:MOST_NAMES])):
         return None
     made = tuple(But(one[0], one[1], one[2], float(one[3]), one[4], one[5]) for one in but[:MOST_NAMES])
-    return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also, made)
+    return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also, made, third)
 
 
 def _is_but(row: Any) -> bool:

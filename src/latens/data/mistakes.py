@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from latens.data.dataset import Dataset
 from latens.data.equations import numbers
 from latens.data.exchanged import exchanged
-from latens.data.implied import Implied
+from latens.data.implied import Implied, mended_by
 from latens.data.rates import Rate, allowed_in
 from latens.data.relations import Relation, relations_in
 from latens.data.rules import broken_rules
@@ -145,6 +145,8 @@ def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"], of: Dataset | No
                 kept = held & (cells[:, names.index(rule.target)] != 0)
                 allowed = allowed_in(rule, data.schema, data.x, data.mask, cells[:, k])
                 off = wrong & (allowed & (np.asarray(rule.rates) > 0)).any(axis=1)
+            if isinstance(rule, Implied) and name in rule.columns:  # no other name there would mend it
+                off = wrong & mended_by(rule, data.schema, data.x, name)
             score[:, k] += np.where(off, 1.0, np.where(kept, -LOOSE if isinstance(rule, Relation) else -1.0, 0.0))
     return score
 

@@ -29,7 +29,7 @@ from latens.data.durations import UNITS
 from latens.data.raw import Raw
 from latens.data.rows import NOTHING
 from latens.data.schema import TINY, Column, Schema
-from latens.data.spans import as_spans_of, dated, found_spans, placed_spans, with_after, words_of
+from latens.data.spans import as_spans_of, dated, found_spans, in_unit, placed_spans, with_after, words_of
 from latens.data.words import is_number, is_zero_led, written_number
 from latens.data.writings import part_of
 from latens.errors import DataError, nearest
@@ -265,9 +265,10 @@ def _with_spans(
             raise DataError(what, where=where, fix="Write it as it was written in the training data.")
         dates[j][seen] = _as_dates(x[seen, order[j]], found, one, names[j], where)
     for i, k in spans:
-        x[:, order[k]] = dates[k] - dates[i]
+        one, after = types[i].after or types[i], types[k].after or types[k]
+        x[:, order[k]] = dates[k] - in_unit(dates[i], one.written, after.written)
         shown[:, k] = ~np.isnan(x[:, order[k]])
-        unit = "days" if (types[k].after or types[k]).written == "D" else "seconds"
+        unit = "days" if after.written == "D" else "seconds"
         texts[order[k]] = TextColumn((), unit, resolution="s")
     return x, shown, texts
 

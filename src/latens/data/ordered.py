@@ -1,6 +1,6 @@
 """Dates that follow one another: a contract ends after it began."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.schema import Schema
-from latens.data.spans import MOST_PAIRS, NEARLY_ALL, dated, follows, placed_spans, seconds_of
+from latens.data.spans import MOST_PAIRS, NEARLY_ALL, dated, follows, in_unit, placed_spans, seconds_of
 
 RECENT_ROWS, MORE_OFTEN, ERRORS = 20, 0.1, 4.0
 """Rows that began late, how much more often these lack an end than the others, and by how many errors at least."""
@@ -38,7 +38,8 @@ def found_in(data: Dataset) -> tuple[Ordered, ...]:
     found = []
     for i, k in spans + pairs[:MOST_PAIRS]:
         both = np.ones(len(x), bool) if data.mask is None else shown_dates(data.mask, i, k, names, types)
-        first, second = rows[i][both], rows[k][both]
+        unit = "D" if "D" in (written_of(types[i]), written_of(types[k])) else "s"
+        first, second = (in_unit(rows[at][both], written_of(types[at]), unit) for at in (i, k))
         if (i, k) in spans or follows(first, second):
             found.append(Ordered(names[i], names[k], len(first), int(np.count_nonzero(first > second))))
     return tuple(found)
@@ -65,7 +66,8 @@ def pending_in(data: Dataset) -> tuple[Pending, ...]:
     mask, rows, found = np.asarray(data.mask), dates_of(data.x, data.schema), []
     for pair, i, k in placed(found_in(data), data.schema):
         seen = mask[:, i]
-        first, second, gone = rows[i][seen], rows[k][seen], ~mask[seen, k]
+        first, second = rows[i][seen], seen_by(i, rows, k, data.schema.types or ())[seen]
+        gone = ~mask[seen, k]
         last = np.quantile(second[~gone], NEARLY_ALL)  # one wrong year is not the last day that the data know
         since = float(last - np.quantile((second - first)[~gone], LONGEST))
         late = first > since
@@ -112,9 +114,30 @@ def is_date(one: ColumnType) -> bool:
 
 
 def alike(one: ColumnType, other: ColumnType) -> bool:
-    """Whether dates of two columns are of one unit and time zone."""
+    """Whether dates of two columns can be compared: of one time zone, or a time and a day without one."""
     first, second = one.after or one, other.after or other
-    return (first.written, first.zone) == (second.written, second.zone)
+    return first.zone == second.zone and (first.written == second.written or not first.zone)
+
+
+def written_of(one: ColumnType) -> str:
+    """The unit of the dates of a column."""
+    return (one.after or one).written
+
+
+def seen_by(
+    k: int, rows: Mapping[int, Float[np.ndarray, " n"]], i: int, types: Sequence[ColumnType], *, last: bool = False
+) -> Float[np.ndarray, " n"]:
+    """The dates of a column in the unit of another one, of a day its first second, or its last one."""
+    return in_unit(rows[i], written_of(types[i]), written_of(types[k]), last=last)
+
+
+def out_of_order(
+    rows: Mapping[int, Float[np.ndarray, " n"]], i: int, k: int, types: Sequence[ColumnType]
+) -> Bool[np.ndarray, " n"]:
+    """The rows in which one date lies after another; of a time and a day by their days."""
+    unit = "D" if "D" in (written_of(types[i]), written_of(types[k])) else "s"
+    first, second = (in_unit(rows[at], written_of(types[at]), unit) for at in (i, k))
+    return first > second
 
 
 def values(x: np.ndarray, one: ColumnType) -> Float[np.ndarray, " n"]:
@@ -153,7 +176,9 @@ def cell_of(
     """The cell, or what lies between two, in which a column has a date."""
     one, after = types[k], types[k].after
     if after is not None:
-        date = (date - dates[names.index(after.column)]) * (DAY if after.written == "D" else 1) / seconds_of(one)
+        i = names.index(after.column)
+        first = in_unit(dates[i], (types[i].after or types[i]).written, after.written)
+        date = (date - first) * (DAY if after.written == "D" else 1) / seconds_of(one)
     return (date - one.low) / one.step
 
 
@@ -177,7 +202,7 @@ def broken_in(
     types, found, rows = schema.types or (), np.zeros(len(x), bool), dates_of(x, schema)
     names = [column.name for column in schema.columns or ()]
     for _, i, k in placed(rules, schema):
-        wrong = rows[i] > rows[k]
+        wrong = out_of_order(rows, i, k, types)
         wrong &= True if mask is None else shown_dates(mask, i, k, names, types)
         found |= wrong & (True if among is None else among[:, i] | among[:, k])
     return found
@@ -194,8 +219,8 @@ def limits(
         if (i, k) in spans:  # it is the time between them that is not below 0
             low[:, k] = np.maximum(low[:, k], np.ceil(-types[k].low / types[k].step))
             continue
-        after = np.ceil(cell_of(rows[i], k, rows, names, types))
-        before = np.floor(cell_of(rows[k], i, rows, names, types))
+        after = np.ceil(cell_of(seen_by(k, rows, i, types), k, rows, names, types))
+        before = np.floor(cell_of(seen_by(i, rows, k, types, last=True), i, rows, names, types))
         first, second = (
             shown_dates(mask, one, _base(other, names, types, one), names, types) for one, other in ((i, k), (k, i))
         )
@@ -219,9 +244,11 @@ def ordered_again(
     for _ in rules:  # once for each link of a chain of dates
         for _, i, k in placed(rules, schema):
             rows = dates_of(x, schema)
-            wrong = rows[i] > rows[k]
+            wrong = out_of_order(rows, i, k, types)
             up, down = wrong & hidden[:, k], wrong & hidden[:, i] & ~hidden[:, k]
-            x[:, k] = np.where(up, np.ceil(cell_of(rows[i], k, rows, names, types)), x[:, k])
+            x[:, k] = np.where(up, np.ceil(cell_of(seen_by(k, rows, i, types), k, rows, names, types)), x[:, k])
             if _base(k, names, types, -1) != i:
-                x[:, i] = np.where(down, np.floor(cell_of(rows[k], i, rows, names, types)), x[:, i])
+                x[:, i] = np.where(
+                    down, np.floor(cell_of(seen_by(i, rows, k, types, last=True), i, rows, names, types)), x[:, i]
+                )
     return x

@@ -33,6 +33,15 @@ def follows(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> 
     return bool(np.mean(first[:, None][::step] > second[::step]) >= BY_CHANCE)
 
 
+def in_unit(
+    dates: Float[np.ndarray, " n"], written: str, wanted: str, *, last: bool = False
+) -> Float[np.ndarray, " n"]:
+    """Days or seconds in the other unit: the day of a time, and of a day its first second, or its last one."""
+    if written == wanted:
+        return dates
+    return np.floor(dates / DAY) if wanted == "D" else dates * DAY + (DAY - 1 if last else 0)
+
+
 def found_spans(
     x: Float[np.ndarray, "n columns"],
     train: Bool[np.ndarray, " n"],
@@ -52,9 +61,9 @@ def found_spans(
         both = there & ~np.isnan(x[:, i])
         if names[k] in said or np.count_nonzero(both) < TOGETHER * np.count_nonzero(there):
             continue
-        rows = both & train
-        if follows(x[rows, i], x[rows, k]):
-            between, unit = recorded_between(x[both, k] - x[both, i], texts[k].written)
+        rows, first = both & train, in_unit(x[:, i], texts[i].written, texts[k].written)
+        if follows(first[rows], x[rows, k]):
+            between, unit = recorded_between(x[both, k] - first[both], texts[k].written)
             cost = _nats(between[train[both]], between, unit, texts[k], spans=True)
             if cost < _nats(x[rows, k], x[both, k], "", texts[k], spans=False):
                 costs[k, i] = cost
@@ -72,7 +81,7 @@ def _asked(names: Sequence[str], k: int, first: str, texts: Texts) -> int:
     i = names.index(first) if first in names else -1
     if i < 0 or i == k or i not in texts or not _is_date(texts[i]) or not _alike(texts[i], texts[k]):
         what = f"column {names[k]!r} is declared to come after {first[:40]!r}."
-        fix = "Allowed: another column of dates that are written alike, both days or both times."
+        fix = "Allowed: another column of dates, both with a time or the second one without."
         raise DataError(what, where="columns", fix=fix)
     return i
 
@@ -83,8 +92,14 @@ def _is_date(found: TextColumn) -> bool:
     return found.kind == "date" and (step is None or step == 60.0)
 
 
-def _alike(one: TextColumn, other: TextColumn) -> bool:
-    return (one.written, one.zone) == (other.written, other.zone)
+def _alike(first: TextColumn, second: TextColumn) -> bool:
+    """Whether the time between two dates can be counted: of one unit, or from a time to a day, and of one zone."""
+    return countable(first.written, first.zone, second.written, second.zone)
+
+
+def countable(first: str, zone: str, second: str, other_zone: str) -> bool:
+    """Whether dates of one unit and zone can be counted from those of another one."""
+    return zone == other_zone and (first == second or (first, second, zone) == ("s", "D", ""))
 
 
 def _leads_to(made: Mapping[int, int], i: int, k: int) -> bool:
@@ -115,7 +130,7 @@ def as_spans_of(
     # The first of a pair may itself be counted from another: the differences are those of the dates.
     made, read, was = np.array(x, np.float64), dict(texts), {}
     for k, i in spans.items():
-        between, found = x[:, k] - x[:, i], texts[k]
+        between, found = x[:, k] - in_unit(x[:, i], texts[i].written, texts[k].written), texts[k]
         there = ~np.isnan(between)
         whole, unit = recorded_between(between[there], found.written)
         made[:, k] = np.nan
@@ -146,7 +161,8 @@ def check_spans(names: Sequence[str], types: Sequence[ColumnType]) -> str:
         return "name a date that is not there, or that is counted from itself"
     for i, k in spans:
         one, after = types[i].after or types[i], types[k].after
-        if after is None or types[k].kind != "duration" or (one.written, one.zone) != (after.written, after.zone):
+        same = after is not None and countable(one.written, one.zone, after.written, after.zone)
+        if after is None or types[k].kind != "duration" or not same:
             return f"count column {k} from dates of another unit"
         if after.writing is not None and not after.writing.fits("date", (0.0, 1.0)):
             return f"write column {k} as no dates are"
@@ -171,7 +187,7 @@ def dated(
         one, after = types[k], types[k].after
         assert after is not None
         between = (one.low + made[:, k] * one.step) * seconds_of(one) / (DAY if after.written == "D" else 1)
-        dates[k] = dates[i] + between
+        dates[k] = in_unit(dates[i], (types[i].after or types[i]).written, after.written) + between
         low = float(np.round(np.nanmin(dates[k]))) if np.isfinite(dates[k]).any() else 0.0
         made[:, k] = dates[k] - low
         size = int(np.nanmax(np.append(made[:, k], 0.0))) + 2
