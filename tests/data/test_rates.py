@@ -9,6 +9,7 @@ import pytest
 import latens
 from latens.config import override
 from latens.data import equations, rates
+from latens.data.equations import numbers
 from latens.data.frames import as_frame
 from latens.data.rules import computed, rules_of, solved
 from latens.recipes import get_recipe
@@ -164,7 +165,44 @@ def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
         own = list(stored[0])
         own[place] = value
         assert rates.read([own]) == (), place
-    assert rates.read("no list") == rates.read([stored[0][:-1]]) == rates.read(None) == ()
+    assert rates.read("no list") == rates.read([stored[0][:-2]]) == rates.read(None) == ()
+    assert rates.read([stored[0][:-1]]) == (rule,)  # as files of before have it
+    assert rates.read([[*stored[0][:-1], rule.base]]) == rates.read([[*stored[0][:-1], 3]]) == ()
+
+
+@pytest.mark.parametrize(("wrong", "free", "told"), [(0, 0.0, True), (6, 0.0, True), (0, 0.3, False)])
+def test_a_price_of_two_counts_is_found_kept_and_filled(wrong: int, free: float, told: bool) -> None:
+    """Breakfast for each night and person of those who have it; with other prices for some it is no rate."""
+    rng = np.random.default_rng(4)
+    nights, persons = rng.integers(1, 8, 1200), rng.integers(1, 4, 1200)
+    eats = rng.choice(["no", "yes"], 1200, p=[0.3, 0.7])
+    fee = np.where(eats == "yes", 12.5 * nights * persons, 0.0)
+    fee = np.where(rng.random(1200) < free, rng.choice([10.0, 90.0, 33.0], 1200), fee)
+    fee[np.flatnonzero(eats == "yes")[:wrong]] += 3.3
+    frame = pd.DataFrame({"nights": nights, "persons": persons, "eats": eats, "rooms": rng.integers(1, 4, 1200),
+                          "fee": fee.round(2)})  # fmt: skip
+    data = latens.load_data(frame, label="none")
+    rules = [one for one in rates.found_in(data) if one.target == "fee"]
+    assert bool(rules) == told
+    if not told:
+        return
+    (rule,) = rules
+    assert (rule.bases, rule.used, rule.by, rule.broken) == (("nights", "persons"), {0.0, 12.5}, ("eats",), wrong)
+    assert rule.words == "nights * persons times one of 2 rates from 0 to 12.5 that 'eats' gives"
+    assert rates.read(json.loads(json.dumps([list(rule)]))) == (rule,)
+    x, names = np.asarray(data.x), list(frame)
+    made, beyond = rates.computed([rule], data.schema, np.random.default_rng(0).permuted(x, axis=0))
+    cells = numbers(made, data.schema)
+    own = np.array((data.schema.types or ())[2].values)[made[:, 2].astype(int)]
+    np.testing.assert_allclose(cells[:, 4], np.where(own == "yes", 12.5 * cells[:, 0] * cells[:, 1], 0.0))
+    assert not beyond.any()
+    right = ~rates.broken_in(rule, data.schema, x)
+    for name, rows in (("fee", right), ("nights", right & (eats == "yes"))):
+        hidden = np.zeros(x.shape, bool)
+        hidden[:, names.index(name)] = True
+        full, sure = rates.filled(rule, data.schema, np.where(hidden, 0.0, x), hidden)
+        np.testing.assert_array_equal(full[rows], x[rows])
+        assert sure[rows, names.index(name)].all()
 
 
 def test_samples_and_filled_cells_keep_it_and_mistakes_are_named() -> None:

@@ -1,5 +1,6 @@
 """Columns that are another one times one of a few rates: a price of hours, by the kind of bicycle and membership."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,10 @@ MOST_BY, MOST_NAMES, SPLITS = 3, 50, 300
 LEAST_NOTHING, MOST_PARTS = 0.1, 2
 """Rows where a number is nothing, of those where it is something, from which on it may be a part of another one, and
 such parts at the most."""
+MORE = 1.05
+"""How many times as many rows as those of another base are clearly more."""
+MOST_COUNTS = 6
+"""Counts of which each two are tried as a product."""
 FEWER = 6
 """How many times as many numbers as rates the target has at least."""
 SELDOM = 0.02
@@ -51,6 +56,7 @@ class Rate(NamedTuple):
     allowed: tuple[tuple[tuple[str, ...], bool, tuple[int, ...]], ...]
     rows: int  # with both columns
     broken: int  # of these, with no rate that rows of their kind have
+    times: str = ""  # the other count that the base is multiplied by: persons, of nights
 
     @property
     def used(self) -> set[float]:
@@ -60,7 +66,12 @@ class Rate(NamedTuple):
     @property
     def columns(self) -> tuple[str, ...]:
         """What the target is given by."""
-        return (self.base, *self.by)
+        return (*self.bases, *self.by)
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The columns that make up what the rates are of."""
+        return (self.base, self.times) if self.times else (self.base,)
 
     @property
     def words(self) -> str:
@@ -68,11 +79,12 @@ class Rate(NamedTuple):
         used = self.used
         low, high = min(used), max(used)
         if len(used) == 1:
-            return f"{low:g} * {self.base}"
+            return " * ".join([f"{low:g}", *self.bases])
         own = " and ".join(repr(name) for name in self.by)
         own = f" that {own} {'gives' if len(self.by) == 1 else 'give'}" if own else ""
         step = f", another one above {self.above:g}" if self.above is not None else ""
-        return f"{self.base!r} times one of {len(used)} rates from {low:g} to {high:g}{own}{step}"
+        base = " * ".join(self.bases) if self.times else repr(self.base)
+        return f"{base} times one of {len(used)} rates from {low:g} to {high:g}{own}{step}"
 
 
 def found_in(data: Dataset) -> tuple[Rate, ...]:
@@ -88,17 +100,21 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
     loose = {j: _loose(values[:, j], types[j].step) for j in places}
     # A number that is nearly always nothing is no target of equations, which may hold by chance there.
     seldom = {j: bool(np.mean(values[~np.isnan(values[:, j]), j] == 0) > equations.BY_CHANCE) for j in places}
+    # Counts may be multiplied: nights and persons.
+    counts = [j for j in places if types[j].written == "int" and types[j].low >= 0 and _is_count(values[:, j])]
+    bases: list[tuple[int, ...]] = [*((j,) for j in places), *itertools.combinations(counts[:MOST_COUNTS], 2)]
     found: dict[str, Rate] = {}
     for target in places:
-        for base in places:
-            y, b = values[:, target], values[:, base]
+        for own in bases:
+            y, b = values[:, target], np.prod(values[:, own], axis=1)
+            near, far = (half[own[0]], loose[own[0]]) if len(own) == 1 else (0.0, False)
             seen = np.flatnonzero((y > 0) & (b > 0))
-            finer = np.median(half[target] / y[seen]) < np.median(half[base] / b[seen]) if len(seen) else False
+            finer = np.median(half[target] / y[seen]) < np.median(near / b[seen]) if len(seen) else False
             fewest, nothing = max(FEWEST_EACH, round(PART * len(seen))), np.flatnonzero((y == 0) & (b > 0))
             # A part of another number is less exact than that one, but of parts many are nothing, and there are few.
-            single = seldom[target] and _of_seldom(y, b, seen, (half[target], half[base]))
-            part = not (finer or single) or (loose[base] and not single)
-            if target == base or len(seen) < LEAST_ROWS or (part and len(nothing) <= LEAST_NOTHING * len(seen)):
+            single = seldom[target] and _of_seldom(y, b, seen, (half[target], near))
+            part = not (finer or single) or (far and not single)
+            if target in own or len(seen) < LEAST_ROWS or (part and len(nothing) <= LEAST_NOTHING * len(seen)):
                 continue
             least = 2 if len(nothing) < fewest and not single else 1  # nothing is a rate too
             some = np.random.default_rng(0).permutation(seen)[:SCREENED]
@@ -111,15 +127,29 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             # As many rates as there are numbers say less than these do.
             if (part and len(made) > MOST_PARTS) or FEWER * len(made) > len(np.unique(y[seen])):
                 continue
-            # Of two bases the one with fewer rates, and of as many with shorter ones: 7.5 a day, not 0.05 per 150 km.
-            if made and (names[target] not in found or _length(made) < _length(found[names[target]].rates)):
+            if made:
                 if len(nothing) >= fewest:
                     made, seen = (0.0, *made), np.sort(np.concatenate([seen, nothing]))
-                rule = Rate(names[target], names[base], half[target], made, (), None, (), len(seen), 0)
+                if names[target] in found and not _better(made, len(seen), found[names[target]]):
+                    continue
+                base, times = [*(names[j] for j in own), ""][:2]
+                rule = Rate(names[target], base, half[target], made, (), None, (), len(seen), 0, times)
                 found[names[target]] = _by_names(rule, data, seen, b[seen], which_of(rule, y[seen], b[seen]))
     # Of two numbers that give each other the smaller one is the part.
-    twice = [one for one in found.values() if one.base in found and found[one.base].base == one.target]
+    twice = [one for one in found.values() if one.base in found and one.target in found[one.base].bases]
     return tuple(one for one in found.values() if one not in twice or max(one.rates) <= 1.0)
+
+
+def _is_count(column: Float[np.ndarray, " n"]) -> bool:
+    """Whether numbers may be counts that a price is multiplied by: few different ones."""
+    return len(np.unique(column[~np.isnan(column)])) <= equations.FEW
+
+
+def _better(made: Sequence[float], rows: int, other: Rate) -> bool:
+    """Whether rates hold in clearly more rows than others, or in about as many and are fewer, or shorter ones."""
+    # 7.5 a day, not 0.05 per 150 km.
+    more = rows / other.rows
+    return more > MORE or (more >= 1.0 / MORE and _length(made) < _length(other.rates))
 
 
 def _length(rates: Sequence[float]) -> tuple[int, int]:
@@ -289,7 +319,7 @@ def placed(rules: Sequence[Rate], schema: Schema) -> list[Rate]:
     types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
     named = {name for name, one in types.items() if _names(one)}
-    return [one for one in rules if {one.target, one.base} <= own and set(one.by) <= named]
+    return [one for one in rules if {one.target, *one.bases} <= own and set(one.by) <= named]
 
 
 def broken_in(
@@ -308,7 +338,7 @@ def _pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     names = [column.name for column in schema.columns or ()]
     cells = equations.numbers(x, schema, mask, outside)
-    return cells[:, names.index(rule.target)], cells[:, names.index(rule.base)]
+    return cells[:, names.index(rule.target)], np.prod(cells[:, [names.index(one) for one in rule.bases]], axis=1)
 
 
 def given_by(
@@ -338,7 +368,7 @@ def filled(
 ) -> tuple[np.ndarray, Bool[np.ndarray, "n columns"]]:
     """Stored rows whose hidden targets have a rate of rows like them, or bases that of theirs; and which are sure."""
     names = [column.name for column in schema.columns or ()]
-    k, of = names.index(rule.target), [names.index(name) for name in (rule.base, *rule.by)]
+    k, of = names.index(rule.target), [names.index(name) for name in rule.columns]
     rounded = np.where(hidden, np.round(np.asarray(x, np.float64)), x)
     place, alone = given_by(rule, schema, rounded)
     open_, sure = hidden[:, k] & np.isfinite(place), np.zeros(hidden.shape, bool)
@@ -359,10 +389,11 @@ def base_of(
     """The stored base by the target and its rate, and where one rate alone and little rounding tell it."""
     names, types = [column.name for column in schema.columns or ()], schema.types or ()
     y, base = _pair(rule, schema, x, None, None)
+    times = _pair(rule._replace(base=rule.times, times=""), schema, x, None, None)[1] if rule.times else 1.0
     allowed, rates, one = allowed_in(rule, schema, x, None, base), np.asarray(rule.rates), types[names.index(rule.base)]
     rate = np.where(allowed.sum(axis=1) == 1, rates[allowed.argmax(axis=1)], 0.0)
     with np.errstate(all="ignore"):
-        place = np.round((y / rate - one.low) / one.step)
+        place = np.round((y / rate / times - one.low) / one.step)
     fits = (rate > 0) & (y > 0) & (rule.within <= ROUNDED * y) & (place >= 0) & (place < one.size)
     return np.where(fits, place, np.nan), fits
 
@@ -372,7 +403,8 @@ def computed(rules: Sequence[Rate], schema: Schema, x: np.ndarray) -> tuple[np.n
     made, names = np.array(x, np.float64), [column.name for column in schema.columns or ()]
     beyond = np.zeros(len(made), bool)
     for rule in placed(rules, schema):
-        made[:, names.index(rule.base)] = np.round(made[:, names.index(rule.base)])
+        of = [names.index(one) for one in rule.bases]
+        made[:, of] = np.round(made[:, of])
         place, _ = given_by(rule, schema, made)
         _, base = _pair(rule, schema, made, None, None)
         missing = ~np.isfinite(place)
@@ -388,12 +420,13 @@ def read(stored: Any) -> tuple[Rate, ...]:
 
 
 def _read(row: Any) -> Rate | None:
-    if not isinstance(row, list | tuple) or len(row) != 9:
+    if not isinstance(row, list | tuple) or len(row) not in (9, 10):
         return None
-    target, base, within, rates, by, above, allowed, rows, broken = row
+    target, base, within, rates, by, above, allowed, rows, broken, times = [*row, ""][:10]
     texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
     numbers = [within, rows, broken, *([] if above is None else [above])]
     bad = not (isinstance(target, str) and isinstance(base, str) and isinstance(rates, list | tuple)) or target == base
+    bad = bad or not isinstance(times, str) or times in (target, base)
     if bad or not texts(by) or len(by) > MOST_BY or not 1 <= len(rates) <= MOST_RATES:
         return None
     if not all(map(equations.is_number, [*numbers, *rates])) or min(rates) < 0 or max(rates) <= 0:
@@ -407,4 +440,4 @@ def _read(row: Any) -> Rate | None:
             return None
         kinds.append((tuple(one[0]), one[1], tuple(one[2])))
     values = tuple(float(one) for one in rates)
-    return Rate(target, base, float(within), values, tuple(by), above, tuple(kinds), int(rows), int(broken))
+    return Rate(target, base, float(within), values, tuple(by), above, tuple(kinds), int(rows), int(broken), times)

@@ -38,7 +38,8 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
         if known(one)
     ]  # fmt: skip
     rated = [
-        {"target": at(one.target), "base": at(one.base), "by": [at(name) for name in one.by], "above": one.above,
+        {"target": at(one.target), "bases": [at(name) for name in one.bases],
+         "by": [at(name) for name in one.by], "above": one.above,
          "rates": list(one.rates), "part": len(one.used) > 1,
          "allowed": [[[code(*pair) for pair in zip(one.by, words)], above, list(places)]
                      for words, above, places in one.allowed]}

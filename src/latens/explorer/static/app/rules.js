@@ -42,8 +42,8 @@ export function rulesOf(spec, grids) {
     return [target, place(target, excess ? Math.max(value, 0) : value)];
   }
 
-  function ofRate({ target, base, by, above, rates, allowed, part }, cells) {
-    const value = number(cells, base);
+  function ofRate({ target, bases, by, above, rates, allowed, part }, cells) {
+    const value = bases.reduce((made, i) => made * number(cells, i), 1);
     const own = allowed.find(([codes, over]) => kindOf(cells, by, codes) && over === (above !== null && value > above));
     const places = own ? own[2] : rates.map((_, k) => k);
     if (places.length !== 1 || (part ? value <= 0 : value < 0)) return null;
