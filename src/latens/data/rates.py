@@ -108,22 +108,22 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
         for own in bases:
             y, b = values[:, target], np.prod(values[:, own], axis=1)
             near, far = (half[own[0]], loose[own[0]]) if len(own) == 1 else (0.0, False)
+            # A price of counts is exact, though its multiples look rounded.
+            within = half[target] if len(own) == 1 else 0.5 * types[target].step * MARGIN
             seen = np.flatnonzero((y > 0) & (b > 0))
-            finer = np.median(half[target] / y[seen]) < np.median(near / b[seen]) if len(seen) else False
+            finer = np.median(within / y[seen]) < np.median(near / b[seen]) if len(seen) else False
             fewest, nothing = max(FEWEST_EACH, round(PART * len(seen))), np.flatnonzero((y == 0) & (b > 0))
             # A part of another number is less exact than that one, but of parts many are nothing, and there are few.
-            single = seldom[target] and _of_seldom(y, b, seen, (half[target], near))
+            single = seldom[target] and _of_seldom(y, b, seen, (within, near))
             part = not (finer or single) or (far and not single)
             if target in own or len(seen) < LEAST_ROWS or (part and len(nothing) <= LEAST_NOTHING * len(seen)):
                 continue
             least = 2 if len(nothing) < fewest and not single else 1  # nothing is a rate too
             some = np.random.default_rng(0).permutation(seen)[:SCREENED]
-            few = rates_of(y[some], b[some], half[target], fewest=2)
-            if _held(few, y[some], b[some], half[target], least) < ALMOST:
+            few = rates_of(y[some], b[some], within, fewest=2)
+            if _held(few, y[some], b[some], within, least) < ALMOST:
                 continue
-            made = _checked(
-                rates_of(y[seen], b[seen], half[target], fewest=fewest), y[seen], b[seen], half[target], least
-            )
+            made = _checked(rates_of(y[seen], b[seen], within, fewest=fewest), y[seen], b[seen], within, least)
             # As many rates as there are numbers say less than these do.
             if (part and len(made) > MOST_PARTS) or FEWER * len(made) > len(np.unique(y[seen])):
                 continue
@@ -133,7 +133,7 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
                 if names[target] in found and not _better(made, len(seen), found[names[target]]):
                     continue
                 base, times = [*(names[j] for j in own), ""][:2]
-                rule = Rate(names[target], base, half[target], made, (), None, (), len(seen), 0, times)
+                rule = Rate(names[target], base, within, made, (), None, (), len(seen), 0, times)
                 found[names[target]] = _by_names(rule, data, seen, b[seen], which_of(rule, y[seen], b[seen]))
     # Of two numbers that give each other the smaller one is the part.
     twice = [one for one in found.values() if one.base in found and one.target in found[one.base].bases]
