@@ -15,8 +15,9 @@ from latens.data.schema import Schema
 
 LEAST_ROWS = 20
 """Rows with a name from which on it counts that they have the same name in the other column."""
-HOLDS, SHARED = 0.97, 0.9
-"""Share of its rows from which on a name says another, or all but one row; and below which it goes with several."""
+HOLDS, TWO, SHARED = 0.97, 0.94, 0.9
+"""Share of its rows from which on a name says another, or all but one row; from which on in all but two; and below
+which it goes with several."""
 MISTAKES = 0.01
 """Share of the rows in which another name stands, at the most."""
 COVERED, UNCLEAR, BY_CHANCE = 0.25, 0.1, 1e-9
@@ -24,6 +25,9 @@ COVERED, UNCLEAR, BY_CHANCE = 0.25, 0.1, 1e-9
 GAIN, MOST_FIRST, MOST_TRIED = 0.02, 2, 12
 """What one of two names must add to the share of the commonest value; columns that are tried as the first and as the
 second one."""
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December")  # fmt: skip
+"""What a date says is said by its month: the season."""
 MOST_NAMES, MOST_NUMBERS, MOST_CELLS = 500, 100, 100_000
 """Columns of more names, or of more different numbers or cells, are not looked at."""
 
@@ -50,6 +54,7 @@ class Implied(NamedTuple):
     also: str = ""  # the second column of names, where there is one
     but: tuple["But", ...] = ()
     third: str = ""  # the third one, likewise
+    month: bool = False  # whether `by` is a column of dates, whose month says it
 
     @property
     def target(self) -> str:
@@ -76,7 +81,7 @@ class Implied(NamedTuple):
             place = _place(one, text)
             return text if one.named or place < 0 else one.texts(np.array([float(place)]))[0]
 
-        words = [f"{', '.join(map(repr, own))}: {shown(told)!r}"]
+        words = [f"{', '.join(own if self.month else map(repr, own))}: {shown(told)!r}"]
         for each in self.but:
             if each.sure:
                 far = types[names.index(each.other)]
@@ -95,6 +100,7 @@ class Implied(NamedTuple):
     def short(self) -> str:
         """The rule without an example."""
         *others, last = map(repr, self.columns)
+        last = f"the month of {last}" if self.month else last
         return f"what {', '.join(others)}{' and ' * bool(others)}{last} {'say' if others else 'says'}"
 
 
@@ -104,7 +110,7 @@ def found_in(data: Dataset) -> tuple[Implied, ...]:
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
         return ()
     names = [column.name for column in data.schema.columns or ()]
-    codes = {k: _codes(x, k, one, data.mask) for k, one in enumerate(types) if _named(one) or _counted(one)}
+    codes = {k: _codes(x, k, data.schema, data.mask) for k, one in enumerate(types) if _named(one) or _counted(one)}
     few: dict[int, _Column] = {}
     for k, own in codes.items():
         cells, places = np.unique(own, return_inverse=True)
@@ -112,6 +118,11 @@ def found_in(data: Dataset) -> tuple[Implied, ...]:
             few[k] = _Column(names[k], types[k], own, cells, places.ravel())
     found = {(i, k): rule for i in few for k in few
              if i != k and types[i].named and (rule := _between([few[i]], few[k]))}  # fmt: skip
+    for i in (i for i, one in enumerate(types) if _monthly(one)):
+        cells, places = np.unique(own := _codes(x, i, data.schema, data.mask), return_inverse=True)
+        month = _Column(names[i], ColumnType("category", MONTHS), own, cells, places.ravel())
+        told = {(i, k): rule for k in few if types[k].named and (rule := _between([month], few[k]))}
+        found |= {at: rule._replace(month=True) for at, rule in told.items()}
     # Two columns that say each other break in the same rows: once, by the one with more rows.
     less = {(i, k) for (i, k), rule in found.items() if (k, i) in found
             if (rule.rows, i, k) < (found[k, i].rows, k, i)}  # fmt: skip
@@ -202,8 +213,23 @@ def _counted(one: ColumnType) -> bool:
     return one.kind == "number" and one.size <= MOST_CELLS
 
 
-def _codes(x: np.ndarray, k: int, one: ColumnType, mask: np.ndarray | None) -> Int[np.ndarray, " n"]:
-    """The names or cells of a column by their places; one more than the last of a missing one."""
+def _monthly(one: ColumnType) -> bool:
+    """Whether a column holds dates by themselves, in no time zone."""
+    return one.kind == "date" and not one.zone
+
+
+def _levels(one: ColumnType) -> tuple[str, ...]:
+    """The names that may say something: of dates their months."""
+    return MONTHS if _monthly(one) else one.values
+
+
+def _codes(x: np.ndarray, k: int, schema: Schema, mask: np.ndarray | None) -> Int[np.ndarray, " n"]:
+    """The names, months or cells of a column by their places; one more than the last of a missing one."""
+    one = (schema.types or ())[k]
+    if _monthly(one):
+        date = np.round(one.low + np.asarray(x, np.float64)[:, k] * one.step).astype(np.int64)
+        months = date.astype(f"datetime64[{one.written}]").astype("datetime64[M]").astype(np.int64) % 12
+        return months if mask is None else np.where(np.asarray(mask)[:, k], months, 12)
     most = len(one.values) if one.named else one.size
     code = np.round(np.asarray(x)[:, k]).astype(np.int64).clip(0, most)
     return code if mask is None else np.where(np.asarray(mask)[:, k], code, most)
@@ -243,7 +269,7 @@ def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
         return None
     rows, top = counts.sum(axis=1), counts.max(axis=1)
     share = top / np.maximum(rows, 1)
-    says = (rows >= LEAST_ROWS) & ((share >= HOLDS) | (rows - top <= 1))
+    says = (rows >= LEAST_ROWS) & ((share >= HOLDS) | (rows - top <= 1) | ((rows - top <= 2) & (share >= TWO)))
     unclear = (rows >= LEAST_ROWS) & ~says & (share >= SHARED)
     covered, broken = rows[says].sum(), (rows - top)[says].sum()
     usual = counts.sum(axis=0) / max(counts.sum(), 1)
@@ -265,12 +291,13 @@ def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
 def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:
     """The rules between columns that a table has, and the places of these."""
     names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    dates = {name for name, one in zip(names, types) if _monthly(one)}
     by = {name for name, one in zip(names, types) if _named(one)}
     said = by | {name for name, one in zip(names, types) if _counted(one)}
     return [
         (one, [names.index(name) for name in one.columns], names.index(one.column))
         for one in rules
-        if {*one.columns} <= by and one.column in said
+        if {*one.columns} <= (dates if one.month else by) and one.column in said
     ]
 
 
@@ -279,8 +306,8 @@ def told_by(rule: Implied, schema: Schema, x: np.ndarray, mask: np.ndarray | Non
     names, types = [column.name for column in schema.columns or ()], schema.types or ()
     places = [names.index(name) for name in rule.columns]
     says = np.append(each_told(rule, schema).ravel(), -1)
-    sizes = [len(types[i].values) for i in places]
-    told = says[_joint([_codes(x, i, types[i], mask) for i in places], sizes)]
+    sizes = [len(_levels(types[i])) for i in places]
+    told = says[_joint([_codes(x, i, schema, mask) for i in places], sizes)]
     column, made = types[names.index(rule.column)], told.copy()
     for one, there, known in _far(rule, schema, x, mask):
         own = told == _place(column, one.said)
@@ -307,7 +334,7 @@ def each_told(rule: Implied, schema: Schema, *, sure: bool = False) -> Int[np.nd
     # sure: -1 also where something else stands in their place here and there.
     unsure = {one.said for one in rule.but} if sure else set()
     names, types = [column.name for column in schema.columns or ()], list(schema.types or ())
-    levels, column = [types[names.index(name)].values for name in rule.columns], types[names.index(rule.column)]
+    levels, column = [_levels(types[names.index(name)]) for name in rule.columns], types[names.index(rule.column)]
     says = np.full([len(own) for own in levels], -1)
     for *words, told in rule.pairs:
         if told not in unsure and all(word in own for word, own in zip(words, levels)):
@@ -317,16 +344,20 @@ def each_told(rule: Implied, schema: Schema, *, sure: bool = False) -> Int[np.nd
 
 def mended_by(rule: Implied, schema: Schema, x: np.ndarray, name: str) -> Bool[np.ndarray, " n"]:
     """The rows in which some other name of a column would say what stands there."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names = [column.name for column in schema.columns or ()]
     at, says = rule.columns.index(name), each_told(rule, schema)
-    other = [_codes(x, names.index(one), types[names.index(one)], None) for one in rule.columns if one != name]
+    other = [_codes(x, names.index(one), schema, None) for one in rule.columns if one != name]
     sizes = np.delete(np.array(says.shape), at)
     known = np.all([code < size for code, size in zip(other, sizes)], axis=0) if other else np.ones(len(x), bool)
     rest = np.moveaxis(says, at, -1)[tuple(np.minimum(code, size - 1) for code, size in zip(other, sizes))]
     k = names.index(rule.column)
-    return known & (np.broadcast_to(rest, (len(x), says.shape[at])) == _codes(x, k, types[k], None)[:, None]).any(
-        axis=1
-    )
+    return known & (np.broadcast_to(rest, (len(x), says.shape[at])) == _codes(x, k, schema, None)[:, None]).any(axis=1)
+
+
+def codes_at(rule: Implied, schema: Schema, cells: np.ndarray) -> list[int]:
+    """The places of the names, or the month, of one row that say the column."""
+    names = [column.name for column in schema.columns or ()]
+    return [int(_codes(cells[None], names.index(name), schema, None)[0]) for name in rule.columns]
 
 
 def broken_in(
@@ -335,7 +366,7 @@ def broken_in(
     """The rows that hold something else than a name says."""
     wrong, types = np.zeros(len(x), bool), schema.types or ()
     for rule, _, k in placed(rules, schema):
-        want, have = told_by(rule, schema, x, mask), _codes(x, k, types[k], mask)
+        want, have = told_by(rule, schema, x, mask), _codes(x, k, schema, mask)
         shown = have < (len(types[k].values) if types[k].named else types[k].size)
         wrong |= (want >= 0) & shown & (have != want)
         if unsure := [one for one in _far(rule, schema, x, mask) if not one[0].sure]:
@@ -358,16 +389,18 @@ def read(stored: Any) -> tuple[Implied, ...]:
 
 
 def _read(row: Any) -> Implied | None:
-    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 8:
+    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 9:
         return None
     by, column, pairs, rows, broken = row[:5]
-    also, but, third = [*row[5:], *("", (), "")[len(row) - 5 :]]
+    also, but, third, month = [*row[5:], *("", (), "", False)[len(row) - 5 :]]
     texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
     if (
         not texts([by, column, also, third])
         or column in (by, also, third)
         or by in (also, third)
         or (third and (not also or third == also))
+        or not isinstance(month, bool)
+        or (month and also)
         or not isinstance(pairs, list | tuple)
         or not pairs
     ):
@@ -379,7 +412,7 @@ def _read(row: Any) -> Implied | None:
     if not isinstance(but, list | tuple) or not all(map(_is_but, but[:MOST_NAMES])):
         return None
     made = tuple(But(one[0], one[1], one[2], float(one[3]), one[4], one[5]) for one in but[:MOST_NAMES])
-    return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also, made, third)
+    return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also, made, third, month)
 
 
 def _is_but(row: Any) -> bool:

@@ -20,6 +20,8 @@ from latens.data.suspects import Suspicion, suspected, unlike
 FAR_OUT, LOOSE = 0.01, 0.25
 """Share of a column's numbers that lie as far out as one that is blamed before the target of a rule; how much a kept
 relation that is not exact counts beside a rule."""
+NEAR = LOOSE + 1e-9
+"""How much less than another cell one may explain and still be blamed: one relation that is not exact says little."""
 FEW, ENOUGH, SELDOM, LESS = 50, 50, 0.02, 0.2
 """Values of a column up to which, rows of a name from which on, the share of these up to which, and how much less often
 than in all rows a value comes with a name that it is hardly found with."""
@@ -106,7 +108,7 @@ def mistaken(
         left = [at for at in rules if not wrong[row, at].any()]
         while left:
             at = np.array(list(dict.fromkeys(k for one in left for k in one)))
-            most = at[score[row, at] == score[row, at].max()]
+            most = at[score[row, at] >= score[row, at].max() - NEAR]
             outer = most[plain[most] & (far[row, most] <= FAR_OUT)]
             rare = np.array([seldom(row, k, at) for k in most.tolist()])
             other = most[np.argmin(rare)]  # of equal ones the first
@@ -130,6 +132,7 @@ def misspelt(data: Dataset) -> dict[tuple[int, int], str]:
 def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"], of: Dataset | None) -> Float[np.ndarray, "n columns"]:
     """In how many more rules that are broken in its row than in kept ones a cell is."""
     names, score = [column.name for column in data.schema.columns or ()], np.zeros(shown.shape)
+    likely = np.zeros(shown.shape, bool)
     every: dict[frozenset[str], tuple[Any, np.ndarray]] = {
         frozenset((one.target, *(one.read if isinstance(one, Implied) else one.columns))): (one, wrong)
         for one, wrong in broken_rules(data, of)
@@ -147,8 +150,10 @@ def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"], of: Dataset | No
                 off = wrong & (allowed & (np.asarray(rule.rates) > 0)).any(axis=1)
             if isinstance(rule, Implied) and name in rule.columns:  # no other name there would mend it
                 off = wrong & mended_by(rule, data.schema, data.x, name)
-            score[:, k] += np.where(off, 1.0, np.where(kept, -LOOSE if isinstance(rule, Relation) else -1.0, 0.0))
-    return score
+            loose = isinstance(rule, Relation)
+            score[:, k] += np.where(off, 1.0, np.where(kept & (not loose), -1.0, 0.0))
+            likely[:, k] |= kept & loose
+    return score - LOOSE * likely  # many that are not exact say no more than one
 
 
 class _Seldom:

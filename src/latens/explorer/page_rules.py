@@ -27,7 +27,7 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
     said = [
         {"by": by, "column": k, "says": implied.each_told(rule, schema, sure=True).tolist(), "named": types[k].named}
         for rule, by, k in implied.placed(implied.read(facts.get("implied")), schema)
-        if known(rule)
+        if known(rule) and not rule.month  # the page has no calendar
     ]
     term = lambda one: [at(one[0]), one[1], one[2]]  # noqa: E731
     exact = [

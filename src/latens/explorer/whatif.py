@@ -232,12 +232,13 @@ def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     columns, types = list(found.columns), trained.schema.types or ()
     fixed = np.isfinite(conditions.low) & (conditions.low == conditions.high)
     for rule, by, k in implied.placed(implied.read(trained.facts.get("implied")), trained.schema):
+        codes = implied.codes_at(rule, trained.schema, np.where(fixed, conditions.low, 0.0))
         told, own = (
             implied.each_told(rule, trained.schema, sure=True),
-            [int(conditions.low[i]) if fixed[i] else -1 for i in by],
+            [code if fixed[i] else -1 for code, i in zip(codes, by)],
         )
         for at, i in enumerate(by):
-            if fixed[k] and all(fixed[j] for j in by if j != i):
+            if not rule.month and fixed[k] and all(fixed[j] for j in by if j != i):
                 line = np.moveaxis(told, at, 0)[(slice(None), *(code for j, code in enumerate(own) if j != at))]
                 columns[i] = _among(columns[i], (line < 0) | (line == conditions.low[k]))
         if min(own) >= 0 and types[k].named and (place := told[tuple(own)]) >= 0:
