@@ -142,10 +142,14 @@ def test_new_rows_of_a_model_have_the_hours_of_the_data(tmp_path: Path) -> None:
     for name, one in {"kept": trained, "free": trained.with_facts(hours=[])}.items():
         model, out = str(tmp_path / f"{name}.safetensors"), str(tmp_path / f"{name}.csv")
         one.save(Path(model))
-        for asked in ([], ["--where", "kind=a"]):
+        for asked in ([], ["--where", "kind=a"], ["--where", "came=2024-03-04..2024-09-01"]):
             assert main(["sample", model, "-n", "1500", *asked, "--out", out]) == 0
             hour = pd.read_csv(out, parse_dates=["came"])["came"].dt.hour
             assert (hour.between(8, 16).mean() > 0.99) == (name == "kept")
+        ask = ["--where", "came>=2024-05-01 20:00", "--where", "came<=2024-05-01 22:00"]
+        assert main(["sample", model, "-n", "50", *ask, "--out", out]) == 0  # who asks for such times gets them
+        assert pd.read_csv(out, parse_dates=["came"])["came"].dt.hour.between(20, 22).all()
+        assert main(["sample", model, "-n", "1500", "--out", out]) == 0
         tables[name] = pd.read_csv(out, parse_dates=["came"])
     real = visits(1500, seed=5)
     judged = {name: judge(real, made) for name, made in tables.items()}

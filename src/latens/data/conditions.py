@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latens.data.columns import ColumnType, unknown_category
-from latens.data.dates import number_of
+from latens.data.dates import DAY, number_of
 from latens.data.durations import span_number
 from latens.data.schema import Schema
+from latens.data.spans import in_unit
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
 
 _OPERATOR = re.compile(r">=|<=|=|>|<")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d")
+_DAY = re.compile(r"\s*\d{4}-\d\d-\d\d\s*")
 
 
 class Conditions(NamedTuple):
@@ -35,12 +37,12 @@ def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given"
     for name, value in given.items():
         kind = _kind_of(name, schema, where)
         if not isinstance(value, tuple):
-            asked.append((name, _cell(value, kind, name, where), _cell(value, kind, name, where)))
+            asked.append((name, *_cells(value, kind, name, where)))
             continue
         if kind.kind == "category" or len(value) != 2:
             what = f"column {name!r} has no range {value!r}."
             raise DataError(what, where=where, fix="Give one of its names; of a number or a date (least, largest).")
-        low, high = (_place(bound, kind, name, where) for bound in value)
+        low, high = (_place(bound, kind, name, where, last=last) for bound, last in zip(value, (False, True)))
         first = 0.0 if value[0] is None else np.ceil(low - 1e-6)
         last = kind.cells - 1.0 if value[1] is None else np.floor(high + 1e-6)
         asked.append((name, max(first, 0.0), min(last, kind.cells - 1.0)))
@@ -61,8 +63,7 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
         name, value, sign = text[: found.start()], text[found.end() :], found[0]
         kind = _kind_of(name, schema, where)
         if sign == "=" and (kind.kind == "category" or value in kind.values or ".." not in value):
-            cell = _cell(value, kind, name, where)
-            asked.append((name, cell, cell))
+            asked.append((name, *_cells(value, kind, name, where)))
             continue
         if kind.kind == "category":
             what = f"column {name!r} holds names, which have no order: {text!r}."
@@ -73,7 +74,7 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
             place = names.index(name)
             asked.append((name, float(one.low[place]), float(one.high[place])))
             continue
-        edge = _place(value, kind, name, where)
+        edge = _place(value, kind, name, where, last=sign in ("<=", ">"))
         if sign[0] == ">":
             first = np.ceil(edge - 1e-6) if sign == ">=" else np.floor(edge + 1e-6) + 1.0
             asked.append((name, max(first, 0.0), kind.cells - 1.0))
@@ -110,6 +111,28 @@ def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
     return schema.types[names.index(name)]
 
 
+def _cells(value: Any, kind: ColumnType, name: str, where: str) -> tuple[float, float]:
+    """The first and the last stored cell of one value, which a row can have: of a day with times all of them."""
+    if _is_day(value, kind):
+        first, last = (_place(value, kind, name, where, last=last) for last in (False, True))
+        return max(float(np.ceil(first - 1e-6)), 0.0), min(float(np.floor(last + 1e-6)), kind.cells - 1.0)
+    cell = _cell(value, kind, name, where)
+    return cell, cell
+
+
+def _is_day(value: Any, kind: ColumnType) -> bool:
+    """Whether a value is a date without a time, of a column that has times."""
+    if kind.kind != "date" or kind.written != "s" or value is None:
+        return False
+    text = str(value)
+    if _ISO.match(text) or kind.writing is None:
+        return _DAY.fullmatch(text) is not None
+    try:
+        return kind.writing.read(text)[1] == "D"
+    except ValueError:
+        return False
+
+
 def _cell(value: Any, kind: ColumnType, name: str, where: str) -> float:
     """The stored cell of one value, which a row can have."""
     if kind.named:
@@ -127,10 +150,12 @@ def _cell(value: Any, kind: ColumnType, name: str, where: str) -> float:
     return float(round(place))
 
 
-def _place(value: Any, kind: ColumnType, name: str, where: str) -> float:
+def _place(value: Any, kind: ColumnType, name: str, where: str, *, last: bool = False) -> float:
     """Where a value lies on a column's grid; a fraction between two cells; NaN for None."""
+    # last: of a day of a column with times its last second, else its first one.
     if value is None:
         return np.nan
+    day = _is_day(value, kind)
     if kind.named:
         if str(value) not in kind.values:
             raise unknown_category(str(value), name, kind.values, where)
@@ -148,6 +173,9 @@ def _place(value: Any, kind: ColumnType, name: str, where: str) -> float:
         )
         if not np.isfinite(number):
             raise ValueError
+        if day:
+            days = number if kind.writing is not None and not _ISO.match(text) else number / DAY
+            number = float(in_unit(np.array([days]), "D", "s", last=last)[0])
     except ValueError:
         if kind.after and _ISO.match(str(value)):
             what = f"column {name!r} is modelled as the time since {kind.after.column!r}, in {kind.written}."

@@ -108,6 +108,10 @@ class Writing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     def number(self, text: str) -> float:
         """Read a cell that is written so; a ValueError where it is not."""
+        return self.read(text)[0]
+
+    def read(self, text: str) -> tuple[float, str]:
+        """The same, and whether a date is in days or seconds: one without a time may stand for one with it."""
 
         def refused(*words: str) -> Exception:
             return ValueError(text)
@@ -118,7 +122,7 @@ class Writing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
             found = read_numbers([text], self.decimal, str, True, refused)
         if found is None:
             raise ValueError(text)
-        return found[0][text]
+        return found[0][text], found[1] if self.pattern else ""
 
 
 # --- numbers ---

@@ -117,16 +117,19 @@ def _as_often(
     x: np.ndarray,
     seed: int,
     asked: Callable[[str], bool] = lambda name: False,
+    among: Conditions | None = None,
 ) -> np.ndarray:
     """New rows with days of the week and times of the day as often as in the data; rows that broke a rule then stay."""
-    # asked: columns that stay, as a condition says what they are.
+    # asked: columns whose day stays, as a condition says what they are; among: what the rows must have.
     days = [one for one in weekdays.read_shares(facts.get("weekday_shares")) if not asked(one.column)]
-    times = [one for one in hours.read(facts.get("hours")) if not asked(one.column)]
+    times = hours.read(facts.get("hours"))
     if not days and not times:
         return x
     moved = weekdays.spread(days, schema, x, np.random.default_rng(seed))
     moved = hours.spread(times, schema, moved)
     worse = broken_in(facts, schema, moved) & ~broken_in(facts, schema, x)
+    if among is not None:
+        worse |= ((moved < among.low) | (moved > among.high)).any(axis=1)
     return np.where(worse[:, None], x, moved).astype(x.dtype)
 
 
@@ -157,7 +160,7 @@ def table_given(
     rows = kept(drawn)
     since = [schema.types[names.index(one)].after for one in asked] if schema.types else []
     still = asked | {one.column for one in since if one}  # with the dates that what is asked for is counted from
-    rows.arrays["x"] = _as_often(facts, schema, rows.arrays["x"], seed, still.__contains__)
+    rows.arrays["x"] = _as_often(facts, schema, rows.arrays["x"], seed, still.__contains__, conditions)
     return rows, found
 
 
