@@ -5,13 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from latens.data import Dataset, Schema, ordered
 from latens.data.blanks import found_blanks
-from latens.data.columns import recorded_step
+from latens.data.columns import TextColumn, recorded_step
+from latens.data.dates import DAY
 from latens.data.equations import broken_by, value_of
 from latens.data.found_equations import find
+from latens.data.implied import Implied
+from latens.data.mixed import mixed_schema, stored_columns
 from latens.data.raw import Raw
+from latens.data.rules import broken_rules
 from latens.data.sources import read_columns
-from latens.errors import DataError, UsageError, nearest
+from latens.errors import DataError, LatensError, UsageError, nearest
 from latens.evaluation.samples.kinds import beyond, by_name, together
 from latens.evaluation.samples.tables import (
     Table,
@@ -107,6 +112,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `beyond_names`: rows with a number that no real row of their name has;
     # - `never_together`: rows with values that never come together in the real ones;
     # - `verdict`: how good it is, in a word;
+    # - `equations`: what holds in nearly all real rows, and in which share of either table;
     # - `validity`: cells that the real table's columns could not have.
     truth, made = tables[:2]
     new = tables[2] if len(tables) > 2 else None
@@ -162,6 +168,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     found["validity"] = _validity(truth, made)
     found["gaps"] = _gaps(truth, made)
     found["equations"] = _equations(truth, made)
+    found["equations"] += _rules(truth, made, {one["target"] for one in found["equations"]})
     found["weekdays"], found["hours"] = weekdays(truth, made), hours(truth, made)
     least = [pairs[i] for i in np.argsort(values)[:LOOKED_AT]] if len(truth.names) > 1 else []
     found["combinations"] = combinations(truth, made, least)
@@ -211,6 +218,57 @@ def _equations(real: Table, fake: Table) -> list[dict[str, Any]]:
         shares = {"real": usual, "fake": holds, "broken": holds < usual - BROKEN}
         found.append({"target": one.target, "is": one.words} | shares)
     return found
+
+
+def _rules(real: Table, fake: Table, known: Collection[str]) -> list[dict[str, Any]]:
+    """What else holds in nearly all real rows, and in which share of either table: rates, names, the order of dates."""
+    # known: columns that numbers give, as these are counted by themselves.
+    try:
+        of = _typed(real)
+        made = _typed(fake, of.schema)
+    except LatensError:  # names or dates that no real row has: cells that cannot be are counted elsewhere
+        return []
+    schema, found = of.schema, []
+
+    def told(target: str, words: str, columns: Collection[str], wrong: Sequence[np.ndarray]) -> None:
+        at, shares = [one in columns for one in names], []
+        for data, own in zip((of, made), wrong):
+            seen = np.ones(len(own), bool) if data.mask is None else np.asarray(data.mask)[:, at].all(axis=1)
+            shares.append(1.0 - float(own[seen].mean()) if seen.any() else 1.0)
+        share = {"real": shares[0], "fake": shares[1], "broken": shares[1] < shares[0] - BROKEN}
+        found.append({"target": target, "is": words} | share)
+
+    names = [column.name for column in schema.columns or ()]
+    for (rule, wrong), (_, others) in zip(broken_rules(of), broken_rules(made, of)):
+        if rule.target not in known:
+            words = rule.short if isinstance(rule, Implied) else rule.words
+            told(rule.target, words, {rule.target, *rule.columns}, (wrong, others))
+    for pair in ordered.found_in(of):
+        cells = [data.x if data.outside is None else data.x + data.outside for data in (of, made)]
+        wrong = [ordered.broken_in([pair], schema, x, data.mask) for x, data in zip(cells, (of, made))]
+        told(pair.second, f"never before {pair.first}", {pair.first, pair.second}, wrong)
+    return found
+
+
+def _typed(table: Table, schema: Schema | None = None) -> Dataset:
+    """A table as rows with types, of their own or of a schema; days are dates without a time."""
+    x, texts = table.x.copy(), {}
+    for j, (named, dated) in enumerate(zip(table.category, table.dates)):
+        if dated:
+            whole = not (x[~np.isnan(x[:, j]), j] % DAY).any()
+            x[:, j] /= DAY if whole else 1.0
+            texts[j] = TextColumn((), "D" if whole else "s")
+        elif named:
+            texts[j] = TextColumn(table.words[j])
+    shown, train = ~np.isnan(x), np.ones(len(x), bool)
+    schema = schema or mixed_schema(x, train, table.names, shown, texts, table.name)
+    kept = [table.names.index(column.name) for column in schema.columns or ()]
+    texts = {at: texts[j] for at, j in enumerate(kept) if j in texts}
+    names = [table.names[j] for j in kept]
+    cells, mask, outside = stored_columns(x[:, kept], names, shown[:, kept], texts, schema, table.name, [])
+    places = np.arange(len(x))
+    beside: dict[str, Any] = {"mask": mask, "outside": outside}
+    return Dataset(cells, schema, places.astype(np.uint32), places, np.zeros(len(x), np.uint8), table.name, **beside)
 
 
 def _read(value: Any, role: str) -> tuple[tuple[str, ...], np.ndarray, dict[int, Any]]:
