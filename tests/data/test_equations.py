@@ -541,6 +541,22 @@ def test_what_is_computed_or_does_not_apply_is_no_cause(
     assert "kind by total." in told("--by", "total").partition("-- for")[0]  # who asks is answered
 
 
+def test_a_column_is_told_once(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What rows say far more of is not said to have no link, nor said again where its effect is told with its rows."""
+    columns = [("quantity", Estimate(0.1, 0.0005, 1, 100)), ("price", Estimate(0.0, 0.0005, 1, 100))]
+    missed = {"quantity": "quantity again", "price": "price in rows"}
+    made = Explained(columns, 1.0, "", {"quantity": "kind by quantity", "price": ""}, missed)
+    monkeypatch.setattr("latens.workflow.explain.explain", lambda *args, **how: made)
+    assert main(["explain", str(folder / "run"), "--target", "kind"]) == 0
+    plain = capsys.readouterr().out.partition("-- for the record")[0]
+    assert "kind by quantity." in plain
+    assert "In the rows far more than in the model: price in rows." in plain
+    assert "quantity again" not in plain
+    assert "Not linked" not in plain
+
+
 def test_explain_tells_of_the_columns_that_are_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And says which columns the model does not link with the target."""
     ask = ["explain", str(folder / "run"), "--target", "quantity", "--json"]

@@ -301,3 +301,14 @@ def test_a_few_cells_beyond_the_training_rows_are_named(far: int, named: bool) -
     lie = "1 cell lies" if far == 1 else f"{far} cells lie"
     words = f"{lie} beyond the numbers of the training rows{f' ({cells})' if named else ''}"
     assert said == ([f"{words}, and counted as the outermost of these."] if far else [])
+
+
+def test_what_impute_writes_beside_a_column_is_left_out():
+    """A filled table with its intervals can be read again; another column cannot."""
+    frame = pd.DataFrame({"age": np.arange(200) % 60, "kind": ["a", "b"] * 100})
+    schema = load(frame).schema
+    again = frame.assign(**{"age.low": 1.0, "age.high": 2.0, "kind.p": 0.5})
+    np.testing.assert_array_equal(load(again, schema=schema).x, load(frame, schema=schema).x)
+    for name in ("age.p.low", "ages.low", "low"):
+        with pytest.raises(DataError, match="has columns the model does not know"):
+            load(frame.assign(**{name: 1.0}), schema=schema)

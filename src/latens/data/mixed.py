@@ -287,7 +287,9 @@ def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, w
     if lacking is not None:
         hint = nearest(lacking, given) if len(given) <= 1000 else ""
         raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
-    extra = [name for name in given if name not in wanted and name not in (schema.ignored or ())]
+    # Beside a filled column `latens impute --interval` writes how sure it is.
+    beside = {f"{name}{end}" for name in (*wanted, *(schema.ignored or ())) for end in (".low", ".high", ".p")}
+    extra = [name for name in given if name not in (*wanted, *(schema.ignored or ())) and name not in beside]
     if extra:
         what = f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}."
         raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")

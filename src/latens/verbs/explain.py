@@ -87,14 +87,17 @@ class Explain(Verb):
         plain = [one for one in plain if f"(in the rows {ONLY}" not in one] or plain[
             :1
         ]  # what rows hardly bear out says little
-        missed = [text for name, text in found.missed.items() if name in asked and (self.by or name not in computed)]
+        missed = {name: text for name, text in found.missed.items()
+                  if name in asked and (self.by or name not in computed)}  # fmt: skip
+        told = [name for name in most if f"{found.effects[name]}." in plain]
         if sure and not plain and not missed:  # what is sure of the column that says most, however little
             much = f"{nats[names.index(sure[0])] / found.entropy:.1%} of what there is to say"
             plain = [f"No column says much about {self.target}; {sure[0]} says most, {much}."]
             plain += [f"{found.effects[name]}." for name in sure if found.effects[name]][:1]
-        plain += [f"In the rows far more than in the model: {one}." for one in missed[:MISSED]]
-        none = [name for name, v, e in zip(names, nats, errors) if v <= max(2.0 * e, UNLINKED)]
-        if len(none) == len(names) and not plain and not self.by:
+        more = [text for name, text in missed.items() if name not in told]  # of the others their rows stand beside
+        plain += [f"In the rows far more than in the model: {one}." for one in more[:MISSED]]
+        none = [n for n, v, e in zip(names, nats, errors) if v <= max(2.0 * e, UNLINKED) and n not in missed]
+        if none and len(none) == len(names) and not plain and not self.by:
             plain = [f"No column says anything about {self.target}."]
         elif none:
             some = ", ".join(none[:SHOWN]) + (f" and {len(none) - SHOWN} more" if len(none) > SHOWN else "")
