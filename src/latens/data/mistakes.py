@@ -21,7 +21,7 @@ FAR_OUT, LOOSE = 0.01, 0.25
 """Share of a column's numbers that lie as far out as one that is blamed before the target of a rule; how much a kept
 relation that is not exact counts beside a rule."""
 NEAR = LOOSE + 1e-9
-"""How much less than another cell one may explain and still be blamed: one relation that is not exact says little."""
+"""How much less than another cell of an exact rule one may explain and still be blamed."""
 FEW, ENOUGH, SELDOM, LESS = 50, 50, 0.02, 0.2
 """Values of a column up to which, rows of a name from which on, the share of these up to which, and how much less often
 than in all rows a value comes with a name that it is hardly found with."""
@@ -101,14 +101,16 @@ def mistaken(
                 wrong[alone, at] = True
     if not broken:
         return wrong & shown
-    score, far = _score(data, shown, of), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)
+    exact: set[frozenset[int]] = set()
+    score, far = _score(data, shown, of, exact), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)
     seldom = _Seldom(data, shown)
     plain = np.array([one is None or not one.named for one in data.schema.types or [None] * len(names)])
     for row, rules in broken.items():
         left = [at for at in rules if not wrong[row, at].any()]
         while left:
             at = np.array(list(dict.fromkeys(k for one in left for k in one)))
-            most = at[score[row, at] >= score[row, at].max() - NEAR]
+            near = NEAR if any(frozenset(one) in exact for one in left) else 0.0
+            most = at[score[row, at] >= score[row, at].max() - near]
             outer = most[plain[most] & (far[row, most] <= FAR_OUT)]
             rare = np.array([seldom(row, k, at) for k in most.tolist()])
             other = most[np.argmin(rare)]  # of equal ones the first
@@ -129,14 +131,18 @@ def misspelt(data: Dataset) -> dict[tuple[int, int], str]:
     }
 
 
-def _score(data: Dataset, shown: Bool[np.ndarray, "n columns"], of: Dataset | None) -> Float[np.ndarray, "n columns"]:
+def _score(
+    data: Dataset, shown: Bool[np.ndarray, "n columns"], of: Dataset | None, exact: set[frozenset[int]]
+) -> Float[np.ndarray, "n columns"]:
     """In how many more rules that are broken in its row than in kept ones a cell is."""
+    # exact: takes the places of the columns of each rule that is exact.
     names, score = [column.name for column in data.schema.columns or ()], np.zeros(shown.shape)
     likely = np.zeros(shown.shape, bool)
     every: dict[frozenset[str], tuple[Any, np.ndarray]] = {
         frozenset((one.target, *(one.read if isinstance(one, Implied) else one.columns))): (one, wrong)
         for one, wrong in broken_rules(data, of)
     }
+    exact |= {frozenset(names.index(name) for name in columns) for columns in every}
     for relation in relations_in(data):  # of a pair that tell each other once
         every.setdefault(frozenset((relation.target, *relation.columns)), (relation, unlike(relation)))
     cells = numbers(data.x, data.schema, data.mask, data.outside)
