@@ -9,8 +9,11 @@ import pytest
 import latens
 import latens.recipes
 from latens.cli.main import main
+from latens.data.columns import clock_step
+from latens.data.conditions import Conditions
 from latens.data.hours import EVEN, Hours, found_in, read, spread
 from latens.workflow.judge import judge
+from latens.workflow.new_rows import _as_often
 
 MONDAY = np.datetime64("2024-01-01", "s")
 HOUR, DAY = 3_600, 86_400
@@ -86,6 +89,33 @@ def test_new_rows_have_the_hours_of_the_data_and_stay_on_their_days(step: int, l
         assert near < 0.06 < 0.4 < far
     assert not ((new % DAY // 60) % (step // 60)).any()
     np.testing.assert_allclose(spread(rules, data.schema, made[:0]), made[:0])
+
+
+def test_the_grid_of_times_is_the_longest_part_of_an_hour_that_many_share() -> None:
+    times = 300.0 * np.arange(40)
+    assert clock_step(times, "s") == 300.0
+    assert clock_step(times[:20], "s", 60.0) == 300.0
+    assert clock_step(times[:19], "s") is None  # too few to say so
+    assert clock_step(times[:19], "s", 60.0) == 60.0
+    assert clock_step(3.0 * times, "s") == 900.0
+    assert clock_step(times / 60.0, "minutes") == 5.0
+    assert clock_step(np.append(times, 1.0), "s") is None
+    assert clock_step(times, "days") is None
+
+
+def test_rows_stay_among_the_times_that_are_asked_for() -> None:
+    """Between 14:00 and 20:00 of one day: a row whose time would leave them stays as it is."""
+    data = data_of(visits(2000))
+    (rule,), one = found_in(data), (data.schema.types or ())[0]
+    day = float(np.ceil((one.low + 86_400) / DAY) * DAY)
+    x = np.array(data.x, np.float64)[:500]
+    low, high = ((day + hour * HOUR - one.low) / one.step for hour in (14, 20))
+    x[:, 0] = np.round(np.linspace(low, high, 500))
+    ends = [np.full(3, infinite) for infinite in (-np.inf, np.inf)]
+    ends[0][0], ends[1][0] = low, high
+    made = _as_often({"hours": [list(rule)]}, data.schema, x, 0, lambda name: name == "came", Conditions(*ends))
+    assert ((made[:, 0] >= low) & (made[:, 0] <= high)).all()
+    assert 0.2 < np.mean(made[:, 0] != x[:, 0]) < 1.0
 
 
 def delivered(rows: int = 2000, *, open_: bool = True) -> pd.DataFrame:

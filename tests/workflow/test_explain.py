@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from msgspec.structs import replace
+from scipy.stats import hypergeom
 
 import latens
 from latens.config import override
@@ -25,6 +26,7 @@ from latens.recipes.building.closed_forms import says_nothing, tree_alone
 from latens.workflow.explain import (
     BY_CHANCE,
     Explained,
+    _beyond_orders,
     _in_rows,
     effect,
     explain,
@@ -254,6 +256,17 @@ def test_what_goes_with_a_rare_name_in_rows_alone_is_told(rate: float, *, there:
             np.testing.assert_allclose(found[1], counts)
             assert found[0] == pytest.approx(information(counts) - 2 / (2 * 2400))
     assert told >= 7 if there else told <= 1
+
+
+@pytest.mark.parametrize("both", [4, 5, 6])
+def test_orders_of_the_rows_are_those_of_fisher(both: int) -> None:
+    """Of 12 rows with a name among 400, `both` of the 60 of a group: as likely as the hypergeometric law says."""
+    cut = np.array([[340.0 - (12 - both), 12.0 - both], [60.0 - both, both]])
+    nats, k = information(cut), np.arange(13)
+    every = [information(np.array([[328.0 + n, 12.0 - n], [60.0 - n, n]])) for n in k]
+    chance = float(hypergeom.pmf(k, 400, 60, 12)[np.array(every) >= nats - 1e-12].sum())
+    assert _beyond_orders(cut, nats, 1.4 * chance)
+    assert not _beyond_orders(cut, nats, 0.6 * chance)
 
 
 def test_means_of_marks_have_a_decimal_more() -> None:
