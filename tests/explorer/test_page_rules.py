@@ -128,6 +128,14 @@ def test_the_page_says_what_the_server_says(trained: TrainedModel, tmp_path: Pat
                 assert one["moved"] == same["moved"]
                 assert one["was"].get("exact") == same["was"].get("exact")
     assert {mass, price, total, volume, over, fee} <= seen
+    # The mean of a sum is the sum of the means, on the page as on the server.
+    for at in (0, 1, 3):
+        server = {one["column"]: one for one in json.loads(own(json.dumps(questions[at]).encode()))["columns"]}
+        mine = {one["column"]: one for one in found[at]["columns"]}
+        for told in (server, mine):
+            assert told[total]["mean"] == pytest.approx(told[price]["mean"] + told[extra]["mean"], rel=1e-6)
+            assert told[fee]["mean"] == pytest.approx(2.5 + 1.5 * told[hours]["mean"], rel=1e-6)
+        assert mine[total]["mean"] == pytest.approx(server[total]["mean"], rel=0.05)
     shares = {one["column"]: one["shares"] for one in found[1]["columns"]}
     np.testing.assert_allclose(shares[kind], np.eye(2)[herb], atol=1e-6)
     shares = {one["column"]: one["shares"] for one in found[2]["columns"]}

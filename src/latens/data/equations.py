@@ -178,6 +178,15 @@ def free_for(rules: Sequence[Equation], asked: Callable[[str], bool], given: Col
     return tuple(in_turn(made))
 
 
+def is_linear(one: Equation, free: Collection[str]) -> bool:
+    """Whether its mean is what the means of the free columns give, where the other columns are known."""
+    if one.excess or (one.rate and one.rate[0] in free and any(name in free for name, *_ in one.terms)):
+        return False
+    factors = one.terms if one.factor else [one.rate] if one.rate else []
+    powers = [power for name, _, power, _ in factors if name in free]
+    return powers in ([], [1])
+
+
 def targets_of(rules: Sequence[Equation], schema: Schema) -> Bool[np.ndarray, " columns"]:
     """Which columns are given by others."""
     given = {one.target for one in placed(rules, schema)}

@@ -1,7 +1,7 @@
 """What columns of a mixed table may be where others are fixed: the page's questions, and the model's answers."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Shaped
 from msgspec import Meta, Struct, structs, to_builtins
 
 from latens import evaluation
-from latens.data import implied, inapplicable, lines
+from latens.data import equations, implied, inapplicable, lines
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
 from latens.data.implied import Implied
@@ -182,16 +182,18 @@ def answers(trained: Any) -> Answer | None:
             if before is None or not fixed.any()
             else _exact(trained, before, np.zeros(len(fixed), bool), was.columns)
         )
+        means = _means(trained, conditions, found.columns, exact)
+        earlier = means if was is found else _means(trained, before or conditions, was.columns, old)
         for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns)):
             if fixed[i]:
                 continue
-            told = {"column": i, **_distribution(shares, one, exact.get(i))}
+            told = {"column": i, **_distribution(shares, one, exact.get(i), means.get(i))}
             if before is not None:
                 own = float(before.low[i])
                 apart = 0.5 * float(np.abs(shares / shares.sum() - was.columns[i] / was.columns[i].sum()).sum())
                 both = i in exact and i in old and not one.named
                 apart = _moved(exact[i], old[i], one) if both else apart
-                told |= {"was": _distribution(was.columns[i], one, old.get(i)), "moved": apart}
+                told |= {"was": _distribution(was.columns[i], one, old.get(i), earlier.get(i)), "moved": apart}
                 told |= {"own": texts_of(one, np.array([own]))[0] if np.isfinite(own) else ""}
             columns.append(told)
         told = {"effective": found.effective, "draws": found.draws, "columns": columns}
@@ -327,8 +329,35 @@ def _span(one: ColumnType) -> str:
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 
 
-def _distribution(shares: np.ndarray, one: ColumnType, given: np.ndarray | None = None) -> dict[str, Any]:
-    """What the page shows of a column, of which some cells may be given as equally likely."""
+def _means(
+    trained: Any, conditions: Conditions, shares: Sequence[np.ndarray], exact: Mapping[int, np.ndarray]
+) -> dict[int, float]:
+    """The means of numbers that are computed of others, by their places: that of a sum is the sum of the means."""
+    schema, known = trained.schema, np.isfinite(conditions.low) & (conditions.low == conditions.high)
+    types, names = schema.types or (), [column.name for column in schema.columns or ()]
+    rules = equations.placed(equations.read(trained.facts.get("equations")), schema)
+    cells = np.where(known, conditions.low, [_middle(own, one) for own, one in zip(shares, types)])
+    for i, own in exact.items():
+        cells[i] = own.mean()
+    means, found = equations.numbers(cells[None], schema), {}
+    free = {name for i, name in enumerate(names) if not known[i] and len(exact.get(i, ())) != 1}
+    for one in rules:
+        if one.target in free and equations.is_linear(one, free):
+            at = names.index(one.target)
+            means[0, at] = equations.value_of(one, names, means)[0]
+            found[at] = float(means[0, at])
+    return found
+
+
+def _middle(shares: np.ndarray, one: ColumnType) -> float:
+    """The mean cell."""
+    return float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
+
+
+def _distribution(
+    shares: np.ndarray, one: ColumnType, given: np.ndarray | None = None, computed: float | None = None
+) -> dict[str, Any]:
+    """What the page shows of a column, of which some cells may be given as equally likely, and the mean computed."""
     evaluation.finite(shares, "probabilities of a column")
     if one.named:
         return {"shares": _by_name(shares, one)}
@@ -338,7 +367,8 @@ def _distribution(shares: np.ndarray, one: ColumnType, given: np.ndarray | None 
         found = {"shares": bars, "mean": one.low + float(given.mean()) * one.step, "quantiles": texts}
         return found | ({"exact": texts[0]} if len(given) == 1 else {})
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
-    mean = float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
+    mean = _middle(shares, one)
     shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]
+    shown = shown if computed is None else computed
     bars = masses(shares, one, edges_of(one)).tolist()
     return {"shares": bars, "mean": shown, "quantiles": texts_of(one, cells)}

@@ -234,6 +234,18 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     };
   }
 
+  // The means of numbers that are computed of others, by their places.
+  function meansOf(cells, given, one) {
+    const free = (i) => Number.isNaN(cells[i]) && given.get(i)?.length !== 1;
+    const mean = (i) => {
+      const own = given.get(i);
+      if (own) return own.reduce((a, b) => a + b, 0) / own.length;
+      return meanOf(table.columns[i], one.columns[i]) / one.columns[i].reduce((a, b) => a + b, 0);
+    };
+    const values = spec.columns.map((grid, i) => (columns[i].levels ? NaN : grid.low + (Number.isNaN(cells[i]) ? mean(i) : cells[i]) * grid.step));
+    return rules.computed(values, free);
+  }
+
   async function answer({ given, row = null }) {
     const fixed = new Map(given.map(([place, value]) => [place, cellOf(columns[place], spec.columns[place], value)]));
     const cells = Float64Array.from(table.columns, (_, i) => Math.round(row?.[i] ?? NaN));
@@ -250,15 +262,20 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     };
     const told_ = rules.given(changed, fixed, sharesOf(found));
     const before = rules.given(cells, new Map(), sharesOf(was));
+    const means = meansOf(changed, told_, found);
+    const meansBefore = meansOf(cells, before, was);
     return {
       effective: found.effective,
       draws: found.draws,
       probability: found.probability,
       columns: free.map((i) => {
-        const say = (one, own) => told(columns[i], spec.columns[i], table.columns[i], one.columns[i], own.get(i));
-        const now = say(found, told_);
+        const say = (one, own, means) => {
+          const said = told(columns[i], spec.columns[i], table.columns[i], one.columns[i], own.get(i));
+          return means.has(i) && !own.has(i) ? { ...said, mean: means.get(i) } : said;
+        };
+        const now = say(found, told_, means);
         if (!row) return { column: i, ...now };
-        const then = say(was, before);
+        const then = say(was, before, meansBefore);
         const both = told_.has(i) && before.has(i) && !columns[i].levels;
         const apart = both && now.exact !== undefined && then.exact !== undefined ? 2 * Number(now.exact !== then.exact) : null;
         const [left, right] = both ? [now.shares, then.shares] : [found.columns[i], was.columns[i]];

@@ -33,13 +33,18 @@ export function rulesOf(spec, grids) {
     return named || told < 0 ? null : [column, told];
   }
 
-  function ofEquation({ target, terms, factor, rate, excess, plus, constant }, cells) {
-    const part = ([i, form]) => formed(number(cells, i), form);
+  function valueOf({ terms, factor, rate, excess, plus, constant }, values) {
+    const part = ([i, form]) => formed(values[i], form);
     const times = rate ? part(rate) ** rate[2] : 1;
     const value = factor
       ? terms.reduce((made, one) => made * part(one) ** one[2], factor) + (constant ?? 0)
       : terms.reduce((made, one) => made + one[2] * part(one), 0) * times + (plus ? plus[2] * part(plus) : 0);
-    return [target, place(target, excess ? Math.max(value, 0) : value)];
+    return excess ? Math.max(value, 0) : value;
+  }
+
+  function ofEquation(rule, cells) {
+    const values = grids.map((grid, i) => grid.low + cells[i] * grid.step);
+    return [rule.target, place(rule.target, valueOf(rule, values))];
   }
 
   function ofRate({ target, bases, by, above, rates, allowed, part }, cells) {
@@ -127,7 +132,23 @@ export function rulesOf(spec, grids) {
     return left;
   }
 
-  return { given, among };
+  // The means of numbers that are computed of others, by place: that of a sum is the sum of the means. `means` holds
+  // those of all columns, `free` says of a place whether its cell is neither fixed nor given.
+  function computed(means, free) {
+    const values = Float64Array.from(means);
+    const found = new Map();
+    for (const rule of spec.equations) {
+      const { target, terms, factor, rate, excess } = rule;
+      const own = (factor ? terms : rate ? [rate] : []).filter(([i]) => free(i));
+      const twice = rate && free(rate[0]) && terms.some(([i]) => free(i));
+      if (!free(target) || excess || twice || own.length > 1 || own.some((one) => one[2] !== 1)) continue;
+      values[target] = valueOf(rule, values);
+      found.set(target, values[target]);
+    }
+    return found;
+  }
+
+  return { given, among, computed };
 }
 
 // What the page shows of cells that are equally likely: bars, the mean, and quantiles.
