@@ -51,6 +51,8 @@ counts of cells (.h5ad), arrays (.npy, .npz, IDX), or one of digits, mnist, fash
 RUN is a run folder, a .safetensors file, or pretrained:NAME."""
 
 
+COUNTS = ("--count", "--num", "--number", "--rows", "--samples")
+"""What people write for `-n`."""
 SNAPSHOTS = 24
 """How many models `--snapshots` keeps without a number."""
 
@@ -406,7 +408,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         flag = unknown[0].split("=")[0]
         where = f"latens {args.command}" if args.command else "latens"
         if flag.startswith("-"):
-            raise UsageError(f"there is no flag {flag}.", where=where, fix=nearest(flag, _flags(top, args.command)))
+            short = flag in COUNTS and args.command and "-n" in subparsers(top)[args.command]._option_string_actions
+            fix = "Did you mean '-n'?" if short else nearest(flag, _flags(top, args.command))
+            raise UsageError(f"there is no flag {flag}.", where=where, fix=fix)
         shown = " ".join(unknown)[:200]
         raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
     refuse_twice(argv, subparsers(top).get(args.command, top))

@@ -182,7 +182,8 @@ def _place(value: Any, kind: ColumnType, name: str, where: str, *, last: bool = 
             fix = f"Ask for {kind.after.column!r} by its date, and for {name!r} as a span, as '9 days'."
             raise DataError(what, where=where, fix=fix) from None
         what = f"column {name!r} holds {kind.kind}s, which {str(value)[:40]!r} is not."
-        examples = {"date": "it as 2021-05-01", "duration": 'it as "26.5 hours" or "1 days 02:30:00"'}
+        day = kind.texts(np.array([kind.size // 2]))[0] if kind.kind == "date" else ""
+        examples = {"date": f"it as {day}", "duration": 'it as "26.5 hours" or "1 days 02:30:00"'}
         fix = f"Write {examples.get(kind.kind, 'a plain number')}."
         raise DataError(what, where=where, fix=fix) from None
     return (number - kind.low) / kind.step
