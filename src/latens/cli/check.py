@@ -122,7 +122,7 @@ def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, A
     wrong = all_mistaken(data)
     made, right = left_empty(data, wrong, Path(str(spec)), options), misspelt(data)
     lines = data.names if data.lines is None else data.lines
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     cells = [
         {"row" if data.lines is None else "line": lines[row].item(), "column": names[k]}
         | ({"written": right[row, k]} if (row, k) in right else {})

@@ -40,7 +40,7 @@ def found_in(data: Dataset) -> tuple[Apart, ...]:
     x, types = getattr(data, "x", None), data.schema.types or ()
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types or len(x) < LEAST_ROWS:
         return ()
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     some = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_ROWS])
     shown = np.ones((len(some), len(types)), bool) if data.mask is None else np.asarray(data.mask)[some]
     parts: list[tuple[int, str, list[str], np.ndarray]] = []
@@ -110,7 +110,7 @@ def _word(one: ColumnType, value: float) -> str:
 
 def placed(rules: Sequence[Apart], schema: Schema) -> Iterator[tuple[Apart, int, int]]:
     """The rules between columns that a table has, and the places of these."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     for one in rules:
         if one.first in names and one.second in names:
             i, k = names.index(one.first), names.index(one.second)
@@ -123,7 +123,7 @@ def broken_in(
 ) -> Bool[np.ndarray, " n"]:
     """The rows with two names that never come together."""
     wrong, types = np.zeros(len(x), bool), list(schema.types or ())
-    names, dates = [column.name for column in schema.columns or ()], dates_of(np.asarray(x), schema)
+    names, dates = schema.names, dates_of(np.asarray(x), schema)
     shown = np.ones(np.shape(x), bool) if mask is None else np.asarray(mask)
 
     def coded(at: int, part: str) -> tuple[list[str], Int[np.ndarray, " n"]]:

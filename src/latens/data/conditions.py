@@ -51,7 +51,7 @@ def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given"
 
 def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where") -> Conditions:
     """Read conditions as they are typed: COLUMN=VALUE, COLUMN=A..B, and COLUMN with >=, <=, > or < before a value."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     asked = []
     for text in texts:
         own = max((name for name in names if text.startswith(name) and _OPERATOR.match(text, len(name))),
@@ -86,7 +86,7 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
 
 def _joined(asked: Sequence[tuple[str, float, float]], schema: Schema, where: str) -> Conditions:
     """All of these at once."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
     for name, first, last in asked:
         place = names.index(name)
@@ -104,7 +104,7 @@ def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
     if schema.types is None:
         fix = "Conditions need a table with columns of several kinds: text or dates beside numbers."
         raise DataError("the model knows no columns by kind.", where=where, fix=fix)
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     if name not in names:
         hint = nearest(str(name), names) if len(names) <= 1000 else ""
         raise DataError(f"there is no column {name!r} in the model.", where=where, fix=hint)

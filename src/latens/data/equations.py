@@ -190,7 +190,7 @@ def is_linear(one: Equation, free: Collection[str]) -> bool:
 def targets_of(rules: Sequence[Equation], schema: Schema) -> Bool[np.ndarray, " columns"]:
     """Which columns are given by others."""
     given = {one.target for one in placed(rules, schema)}
-    return np.array([column.name in given for column in schema.columns or ()], bool)
+    return np.array([name in given for name in schema.names], bool)
 
 
 # --- what they give ---
@@ -253,7 +253,7 @@ def broken_by(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n colum
 
 def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     """The equations between columns that a table has as numbers."""
-    types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
+    types = dict(zip(schema.names, schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
     days = {name for name, one in types.items() if in_days(one)}
     there = lambda rule: all(name in (days if form == "days" else own) for name, form, *_ in rule.every)  # noqa: E731
@@ -265,7 +265,7 @@ def solved(
 ) -> tuple[Float[np.ndarray, "n columns"], Bool[np.ndarray, "n columns"], Bool[np.ndarray, " n"]]:
     """Stored rows whose hidden cells keep the equations: those that known cells give, then targets of filled cells."""
     # returns: the rows; where a cell follows from known ones; which rows have a target beyond its grid, that stays.
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     x = np.where(hidden, np.round(np.asarray(x, np.float64)), x)  # as filled cells are written
     open_, sure, beyond = np.array(hidden, bool), np.zeros(x.shape, bool), np.zeros(len(x), bool)
 

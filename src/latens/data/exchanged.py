@@ -19,7 +19,7 @@ def exchanged(data: Dataset, column: int, rows: Int[np.ndarray, " n"]) -> dict[i
     """In which rows each of two dates makes the time between them usual with its day and month exchanged."""
     # column: the place of a time since another date, both written as days; else there is nothing. returns: by the place
     # of the first date, and of the other one.
-    types, names = data.schema.types or (), [one.name for one in data.schema.columns or ()]
+    types, names = data.schema.types or (), data.schema.names
     one = types[column]
     if one.after is None or one.after.written != "D":
         return {}

@@ -83,7 +83,7 @@ def found_in(data: Dataset) -> tuple[Equation, ...]:
     x, types = getattr(data, "x", None), data.schema.types or ()
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
         return ()
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     places = [i for i, one in enumerate(types) if one.kind == "number"]
     values = numbers(x, data.schema, data.mask, data.outside)[:, places]
     percent = [bool(one.writing and one.writing.unit == "%") for one in (types[i] for i in places)]
@@ -93,7 +93,7 @@ def found_in(data: Dataset) -> tuple[Equation, ...]:
 
 def _days(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
     """The numbers that are the days between two dates: nights from arrival to departure."""
-    names, types = [column.name for column in data.schema.columns or ()], data.schema.types or ()
+    names, types = data.schema.names, data.schema.types or ()
     given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
     for j, one in enumerate(types):
         if one.kind != "number" or names[j] in given:

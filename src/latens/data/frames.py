@@ -37,7 +37,7 @@ def as_frame(x: np.ndarray, schema: Schema) -> Any:
     if schema.types is None:
         fix = "Write them as an array: `latens fit DATA --typed` gives columns of numbers types."
         raise ConfigError("the columns of this table have no types.", where="as_frame", fix=fix)
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     rows, types = dated(x, names, schema.types)
     made = {name: as_series(one.decoded(rows[:, i]), one) for i, (name, one) in enumerate(zip(names, types))}
     empty = empty_cells(x, schema.types)

@@ -45,7 +45,7 @@ def found_in(data: Dataset) -> tuple[Gaps, ...]:
         return ()
     rows = np.flatnonzero(data.split == TRAIN)[:MOST_ROWS]
     x, gone = np.asarray(x)[rows], ~np.asarray(mask)[rows]
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     order = np.argsort(gone.sum(axis=0), kind="stable").tolist()
     near = order[:MOST_COLUMNS]
     starts = {k: _parts(types[k], x[:, k], gone[:, k]) for k in near}
@@ -129,12 +129,12 @@ def shares_of(
 
 def _placed(rules: Sequence[Gaps], schema: Schema) -> list[tuple[Gaps, int]]:
     """The rules of columns that a table has, with the place of each column."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     return [(one, names.index(one.column)) for one in rules if {one.column, one.other or one.column} <= set(names)]
 
 
 def _shares(rule: Gaps, schema: Schema, x: np.ndarray, gone: np.ndarray) -> Float[np.ndarray, " n"]:
     if not rule.other:
         return np.full(len(x), rule.shares[0])
-    k = [column.name for column in schema.columns or ()].index(rule.other)
+    k = schema.names.index(rule.other)
     return np.asarray(rule.shares)[_part_of(rule.starts, x[:, k], gone[:, k])]

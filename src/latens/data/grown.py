@@ -24,7 +24,7 @@ def grown(
     types, notes = list(schema.types or ()), []
     cells = [(row, column, name) for row, column, name in strange if not types[column].starts]
     for column in sorted({column for _, column, _ in cells}):
-        one, title = types[column], (schema.columns or ())[column].name
+        one, title = types[column], schema.names[column]
         names = sorted({name for _, at, name in cells if at == column})
         listed = f"{', '.join(map(repr, names[:5]))}{f' and {len(names) - 5:,} more' if len(names) > 5 else ''}"
         if one.kind != "category" or one.written == "bool" or len(one.values) + len(names) > MOST_CATEGORIES:

@@ -38,7 +38,7 @@ def found_in(data: Dataset) -> tuple[Hours, ...]:
     for k, time in _times(data.x, data.schema).items():
         shown = np.ones(len(time), bool)
         if data.mask is not None:
-            shown = shown_dates(data.mask, k, k, _names(data.schema), data.schema.types or ())
+            shown = shown_dates(data.mask, k, k, data.schema.names, data.schema.types or ())
         if shown.sum() >= LEAST_ROWS and len(np.unique(time[shown] // DAY)) >= LEAST_DAYS:
             of = _of_date if (data.schema.types or ())[k].kind == "date" else _of_time_since
             found += of(data, k, time, shown)
@@ -47,7 +47,7 @@ def found_in(data: Dataset) -> tuple[Hours, ...]:
 
 def _of_date(data: Dataset, k: int, time: np.ndarray, shown: np.ndarray) -> Iterator[Hours]:
     """The times of the day of dates, by what they differ by most, where they are unlike one another."""
-    types, names, quarter = data.schema.types or (), _names(data.schema), _quarter(time)
+    types, names, quarter = data.schema.types or (), data.schema.names, _quarter(time)
     hours = np.bincount(quarter[shown] // 4, minlength=24)
     if np.count_nonzero(hours) < 2 or chisquare(hours).pvalue >= UNLIKELY:
         return
@@ -63,7 +63,7 @@ def _of_date(data: Dataset, k: int, time: np.ndarray, shown: np.ndarray) -> Iter
 
 def _of_time_since(data: Dataset, k: int, time: np.ndarray, shown: np.ndarray) -> Iterator[Hours]:
     """The times of the day of dates after others, where these are not what as long times after any of them give."""
-    types, names = data.schema.types or (), _names(data.schema)
+    types, names = data.schema.types or (), data.schema.names
     after = types[k].after
     base = dates_of(np.asarray(data.x), data.schema)[names.index(after.column)] if after else time
     start, span, rng = base[shown], (time - base)[shown], np.random.default_rng(0)
@@ -78,11 +78,6 @@ def _of_time_since(data: Dataset, k: int, time: np.ndarray, shown: np.ndarray) -
             yield Hours(names[k], "", (tuple(counts.tolist()),), tuple(np.asarray(free).tolist()))
 
 
-def _names(schema: Schema) -> list[str]:
-    """The names of the columns of a table."""
-    return [column.name for column in schema.columns or ()]
-
-
 def _quarter(time: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """The quarters of an hour of the day of times in seconds."""
     return (time % DAY // (DAY // BINS)).astype(np.int64)
@@ -90,7 +85,7 @@ def _quarter(time: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 def _groups(data: Dataset, k: int, time: np.ndarray) -> Iterator[tuple[str, Int[np.ndarray, " n"]]]:
     """What times of the day may differ by: the day of the week, and columns of few names; -1 where it is unknown."""
-    names = _names(data.schema)
+    names = data.schema.names
     yield names[k], _day_of_week(time)
     for j, one in enumerate(data.schema.types or ()):
         if one.named and 1 < len(one.values) <= MOST_NAMES:
@@ -137,7 +132,7 @@ def spread(rules: Sequence[Hours], schema: Schema, x: Float[np.ndarray, "n colum
     # The model holds all times of a day as alike, so a time that a part p of the day is before goes to the one that
     # the part p of the rows is before.
     x, types = np.array(x, np.float64), schema.types or ()
-    names = _names(schema)
+    names = schema.names
     for rule in rules:
         k = names.index(rule.column) if rule.column in names else -1
         times = _times(x, schema)

@@ -73,7 +73,7 @@ class Implied(NamedTuple):
 
     def words_in(self, schema: Schema) -> str:
         """The rule with an example, what is said as it is written in the table."""
-        names, types = [column.name for column in schema.columns or ()], schema.types or ()
+        names, types = schema.names, schema.types or ()
         *own, told = self.pairs[0]
         one = types[names.index(self.column)]
 
@@ -92,7 +92,7 @@ class Implied(NamedTuple):
 
     def text_in(self, schema: Schema) -> Callable[[int], str]:
         """What a place of the column stands for, as pairs have it."""
-        names = [column.name for column in schema.columns or ()]
+        names = schema.names
         one = (schema.types or ())[names.index(self.column)]
         return lambda place: _text(one, place)
 
@@ -109,7 +109,7 @@ def found_in(data: Dataset) -> tuple[Implied, ...]:
     x, types = getattr(data, "x", None), data.schema.types or ()
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
         return ()
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     codes = {k: _codes(x, k, data.schema, data.mask) for k, one in enumerate(types) if _named(one) or _counted(one)}
     few: dict[int, _Column] = {}
     for k, own in codes.items():
@@ -290,7 +290,7 @@ def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
 
 def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:
     """The rules between columns that a table has, and the places of these."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     dates = {name for name, one in zip(names, types) if _monthly(one)}
     by = {name for name, one in zip(names, types) if _named(one)}
     said = by | {name for name, one in zip(names, types) if _counted(one)}
@@ -303,7 +303,7 @@ def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list
 
 def told_by(rule: Implied, schema: Schema, x: np.ndarray, mask: np.ndarray | None = None) -> Int[np.ndarray, " n"]:
     """The place of what the names of each row say; -1 where they say nothing."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     places = [names.index(name) for name in rule.columns]
     says = np.append(each_told(rule, schema).ravel(), -1)
     sizes = [len(_levels(types[i])) for i in places]
@@ -320,7 +320,7 @@ def _far(
     rule: Implied, schema: Schema, x: np.ndarray, mask: np.ndarray | None
 ) -> Iterator[tuple[But, Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]]:
     """What may stand in the place of what names say, the rows where its number lies there, and where it is known."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     for one in rule.but:
         if one.other in names:
             k = names.index(one.other)
@@ -333,7 +333,7 @@ def each_told(rule: Implied, schema: Schema, *, sure: bool = False) -> Int[np.nd
     """The place of what each name says, or each two; -1 where they say nothing."""
     # sure: -1 also where something else stands in their place here and there.
     unsure = {one.said for one in rule.but} if sure else set()
-    names, types = [column.name for column in schema.columns or ()], list(schema.types or ())
+    names, types = schema.names, list(schema.types or ())
     levels, column = [_levels(types[names.index(name)]) for name in rule.columns], types[names.index(rule.column)]
     says = np.full([len(own) for own in levels], -1)
     for *words, told in rule.pairs:
@@ -344,7 +344,7 @@ def each_told(rule: Implied, schema: Schema, *, sure: bool = False) -> Int[np.nd
 
 def mended_by(rule: Implied, schema: Schema, x: np.ndarray, name: str) -> Bool[np.ndarray, " n"]:
     """The rows in which some other name of a column would say what stands there."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     at, says = rule.columns.index(name), each_told(rule, schema)
     other = [_codes(x, names.index(one), schema, None) for one in rule.columns if one != name]
     sizes = np.delete(np.array(says.shape), at)
@@ -356,7 +356,7 @@ def mended_by(rule: Implied, schema: Schema, x: np.ndarray, name: str) -> Bool[n
 
 def codes_at(rule: Implied, schema: Schema, cells: np.ndarray) -> list[int]:
     """The places of the names, or the month, of one row that say the column."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     return [int(_codes(cells[None], names.index(name), schema, None)[0]) for name in rule.columns]
 
 

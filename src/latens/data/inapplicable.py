@@ -36,7 +36,7 @@ def found_in(data: Dataset) -> tuple[Inapplicable, ...]:
     types, mask, x = data.schema.types or (), getattr(data, "mask", None), getattr(data, "x", None)
     if mask is None or not types or not isinstance(x, np.ndarray) or x.ndim != 2:
         return ()
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     found = []
     for i in np.flatnonzero(~mask.all(axis=0)):
         for k, one in enumerate(types):
@@ -64,7 +64,7 @@ def read(stored: Any) -> tuple[Inapplicable, ...]:
 
 def cells_of(rules: Sequence[Inapplicable], schema: Schema, x: np.ndarray) -> Bool[np.ndarray, "n columns"]:
     """Where stored rows have cells to which their column does not apply."""
-    names, found = [column.name for column in schema.columns or ()], np.zeros(x.shape, bool)
+    names, found = schema.names, np.zeros(x.shape, bool)
     for rule in rules:
         if rule.column in names and rule.other in names:
             place = names.index(rule.other)

@@ -79,7 +79,7 @@ class Line(NamedTuple):
 
 def found_in(data: Dataset, given: Collection[str] = ()) -> tuple[Line, ...]:
     """Find the numbers of a mixed table that lie closely along a line of another one; given: what rules compute."""
-    types, names = data.schema.types or (), [column.name for column in data.schema.columns or ()]
+    types, names = data.schema.types or (), data.schema.names
     if not types or len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
         return ()
     cells = equations.numbers(data.x, data.schema, data.mask, data.outside)
@@ -199,7 +199,7 @@ def _fitted(
     data: Dataset, cells: np.ndarray, k: int, j: int, by: tuple[str, ...], logs: bool, codes: Sequence[np.ndarray]
 ) -> Line | None:
     """The lines of each kind of rows and what is left of these; None where it is wider than the rows chosen say."""
-    names, types = [column.name for column in data.schema.columns or ()], list(data.schema.types or ())
+    names, types = data.schema.names, list(data.schema.types or ())
     y, x = _scaled(cells[:, k], logs), _scaled(cells[:, j], logs)
     both = np.isfinite(y) & np.isfinite(x)
     kind = np.where(both, _kinds(codes) if codes else 1, 0)
@@ -231,7 +231,7 @@ def _fitted(
 
 def placed(lines: Sequence[Line], schema: Schema) -> list[Line]:
     """The lines between columns that a table has as numbers and names."""
-    types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
+    types = dict(zip(schema.names, schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
     named = {name for name, one in types.items() if one.named}
     return [one for one in lines if {one.target, one.base} <= own and set(one.by) <= named]
@@ -247,7 +247,7 @@ class _Kinds(NamedTuple):
 
 
 def _kind_of(one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]) -> _Kinds:
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     group = np.full(len(x), -1)
     codes = [np.round(x[:, names.index(name)]) for name in one.by]
     levels = [types[names.index(name)].values for name in one.by]
@@ -263,7 +263,7 @@ def _about(
     one: Line, schema: Schema, x: Float[np.ndarray, "n columns"]
 ) -> tuple[_Kinds, Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """The line of each row, and its base and target as the line has them."""
-    types = dict(zip((column.name for column in schema.columns or ()), enumerate(schema.types or ())))
+    types = dict(zip(schema.names, enumerate(schema.types or ())))
     with np.errstate(all="ignore"):
         base, target = (
             _scaled(own.low + x[:, k] * own.step, one.logs) for k, own in (types[one.base], types[one.target])
@@ -276,7 +276,7 @@ def drawn(
 ) -> Float[np.ndarray, " n"]:
     """The stored target of each row by its base, at a quantile of what is left; back: the base by its target."""
     # NaN where a row is of a kind without a line.
-    names, (kinds, base, target) = [column.name for column in schema.columns or ()], _about(one, schema, x)
+    names, (kinds, base, target) = schema.names, _about(one, schema, x)
     own = (schema.types or ())[names.index(one.base if back else one.target)]
     grid, left, u = np.linspace(0.0, 1.0, len(one.apart[0])), np.full(len(x), np.nan), np.broadcast_to(u, len(x))
     if back:  # its band is that of what the line says
@@ -342,7 +342,7 @@ def moved(
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows whose open targets lie around their lines as in the data; where only the base is open, this moves."""
     # rng: None puts them on the line. First bases go to the targets that stay, and stay themselves then.
-    names, made, left = [column.name for column in schema.columns or ()], np.array(x, np.float64), np.array(open_)
+    names, made, left = schema.names, np.array(x, np.float64), np.array(open_)
     every = [(one, names.index(one.target), names.index(one.base)) for one in placed(lines, schema)]
     usual = None if usual is None else np.array(usual, np.float64)
     for one, k, j, back in [*((*line, True) for line in every[::-1]), *((*line, False) for line in every)]:
@@ -371,7 +371,7 @@ def told(
     """What hidden cells are at quantiles, or at random, where a line and known cells say it; NaN elsewhere."""
     # All rows at once, of known kinds; `given_by` is of one row, whose kind may be hidden. A cell that two lines say is
     # where the narrower one has it.
-    names, x = [column.name for column in schema.columns or ()], np.asarray(x, np.float64)
+    names, x = schema.names, np.asarray(x, np.float64)
     made, wide = np.full((len(quantiles) or 1, *x.shape), np.nan), np.full(x.shape, np.inf)
     for one in placed(lines, schema):
         k, j, by = names.index(one.target), names.index(one.base), [names.index(name) for name in one.by]
@@ -399,7 +399,7 @@ def given_by(
     """Equally likely cells of the hidden columns of a row that lie along a line, whose names may be hidden too."""
     # shares: of each column the probability of each name. One column of names may be hidden: each kind of row counts
     # as much as its name is probable.
-    names, types = [column.name for column in schema.columns or ()], list(schema.types or ())
+    names, types = schema.names, list(schema.types or ())
     made: dict[int, np.ndarray] = {}
     for one in placed(lines, schema):
         k, j, by = names.index(one.target), names.index(one.base), [names.index(name) for name in one.by]

@@ -78,7 +78,7 @@ def mistaken(
     # one is wrong that is in most broken rules and fewest kept ones; of several one that lies far out, else the target.
     # of: the same rows without some cells, which say the rules; found: what is suspected, where it is known.
     # Source: de Kleer & Williams (1987), "Diagnosing multiple faults", with single faults first.
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     wrong = np.zeros(data.x.shape, bool)
     broken: dict[int, list[list[int]]] = {}
@@ -122,7 +122,7 @@ def mistaken(
 
 def misspelt(data: Dataset) -> dict[tuple[int, int], str]:
     """The cells with a misspelt name, by row and column, and the name that is meant."""
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     return {
         (row, names.index(one.columns[0])): one.right
         for one in suspected(data)
@@ -136,7 +136,7 @@ def _score(
 ) -> Float[np.ndarray, "n columns"]:
     """In how many more rules that are broken in its row than in kept ones a cell is."""
     # exact: takes the places of the columns of each rule that is exact.
-    names, score = [column.name for column in data.schema.columns or ()], np.zeros(shown.shape)
+    names, score = data.schema.names, np.zeros(shown.shape)
     likely = np.zeros(shown.shape, bool)
     every: dict[frozenset[str], tuple[Any, np.ndarray]] = {
         frozenset((one.target, *(one.read if isinstance(one, Implied) else one.columns))): (one, wrong)

@@ -67,7 +67,7 @@ def mixed_schema(
         types = tuple(structs.replace(one, blank=True) if column.name in empty else one for column, one in own)
         schema = structs.replace(schema, types=types)
     counted = {names[k]: structs.replace(was[k], column=names[i]) for k, i in spans.items()}
-    own = [column.name for column in schema.columns or ()]
+    own = schema.names
     return structs.replace(schema, types=with_after(schema.types or (), counted, own)) if counted else schema
 
 
@@ -175,7 +175,7 @@ def stored_columns(
     # row_names: what an error calls the rows; None: their positions.
     # returns: rows in the schema's order as codes and places on grids, `observed` likewise, and by how many steps of
     # its grid each number is below (negative) or above those of the training rows, 0 within.
-    wanted = [column.name for column in schema.columns or ()]
+    wanted = schema.names
     given = (
         list(names)
         if names is not None
@@ -248,7 +248,7 @@ def _with_spans(
     where: str,
 ) -> tuple[np.ndarray, np.ndarray | None, dict[int, TextColumn]]:
     """Rows with the time since another date where the schema has it, without those that lack the other one."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     spans, types = placed_spans(names, schema.types or ()), schema.types or ()
     if not spans:
         return x, shown, texts
@@ -324,7 +324,7 @@ def with_absent(raw: Raw, schema: Schema) -> None:
     """Add the columns that a mixed table lacks, in place, every cell of them missing."""
     if raw.columns is None:
         return
-    lacking = [column.name for column in schema.columns or () if column.name not in raw.columns]
+    lacking = [name for name in schema.names if name not in raw.columns]
     raw.x = np.concatenate([raw.x, np.full((len(raw.x), len(lacking)), np.nan)], axis=1)
     raw.columns = (*raw.columns, *lacking)
 
@@ -402,7 +402,7 @@ def written_notes(schema: Schema, declared: Mapping[str, Declared] | None) -> tu
             meant = f" is {plain}" if one.kind == "number" or one.writing.step is None else ""
             meant = meant if one.kind == "number" or "Y" in one.writing.pattern.upper() else ""
             said.append(f"{column.name!r} as {one.kind}s ({one.texts(cell)[0]!r}{meant})")
-    columns = [column.name for column in schema.columns or ()]
+    columns = schema.names
     names += words_of(columns, schema.types or ())
     empty = [column for column, one in zip(columns, schema.types or ()) if one.blank]
     if empty:
@@ -459,7 +459,7 @@ def as_columns(x: np.ndarray, schema: Schema, outside: np.ndarray | None = None)
     Returns:
         A column of shape (n,) for each name.
     """
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     x, types = dated(x, names, schema.types or (), outside)
     return {name: kind.decoded(x[:, i]) for i, (name, kind) in enumerate(zip(names, types))}
 

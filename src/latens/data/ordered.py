@@ -32,7 +32,7 @@ def found_in(data: Dataset) -> tuple[Ordered, ...]:
     types, x = data.schema.types or (), getattr(data, "x", None)
     if not isinstance(x, np.ndarray) or x.ndim != 2:
         return ()
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     spans, rows = placed_spans(names, types), dates_of(x, data.schema)
     pairs = [(i, k) for i in rows for k in rows if i != k and (i, k) not in spans and alike(types[i], types[k])]
     found = []
@@ -101,7 +101,7 @@ def cells_to_come(
 
 def placed(rules: "Sequence[Any]", schema: Schema) -> "list[tuple[Any, int, int]]":
     """The rules of columns that a table has as dates of one unit, with the places of both."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     there = [(rule, names.index(rule.first), names.index(rule.second)) for rule in rules
              if rule.first in names and rule.second in names]  # fmt: skip
     dates = [(rule, i, k) for rule, i, k in there if is_date(types[i]) and is_date(types[k])]
@@ -150,7 +150,7 @@ def dates_of(x: np.ndarray, schema: Schema) -> dict[int, Float[np.ndarray, " n"]
     types = schema.types or ()
     if not any(map(is_date, types)):
         return {}
-    rows, kinds = dated(np.asarray(x, np.float64), [column.name for column in schema.columns or ()], types)
+    rows, kinds = dated(np.asarray(x, np.float64), schema.names, types)
     return {i: values(rows[:, i], kinds[i]) for i, one in enumerate(types) if is_date(one)}
 
 
@@ -200,7 +200,7 @@ def broken_in(
     """Which stored rows have dates in another order than the data."""
     # among: cells of which a pair must hold one, as those that were filled in.
     types, found, rows = schema.types or (), np.zeros(len(x), bool), dates_of(x, schema)
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     for _, i, k in placed(rules, schema):
         wrong = out_of_order(rows, i, k, types)
         wrong &= True if mask is None else shown_dates(mask, i, k, names, types)
@@ -213,7 +213,7 @@ def limits(
 ) -> tuple[Float[np.ndarray, "n columns"], Float[np.ndarray, "n columns"]]:
     """The first and the last cell that a date may have by the dates that are known of its row; infinite where open."""
     types, low = schema.types or (), np.full(x.shape, -np.inf)
-    names, rows = [column.name for column in schema.columns or ()], dates_of(x, schema)
+    names, rows = schema.names, dates_of(x, schema)
     high, spans = -low, placed_spans(names, types)
     for _, i, k in placed(rules, schema):
         if (i, k) in spans:  # it is the time between them that is not below 0
@@ -240,7 +240,7 @@ def ordered_again(
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows in which a filled date that breaks the order lies on the other one of its pair."""
     types, x = schema.types or (), np.array(x, np.float64)
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     for _ in rules:  # once for each link of a chain of dates
         for _, i, k in placed(rules, schema):
             rows = dates_of(x, schema)

@@ -92,7 +92,7 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
     x, types = getattr(data, "x", None), data.schema.types or ()
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
         return ()
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     values = equations.numbers(x, data.schema, data.mask, data.outside)
     places = [j for j, one in enumerate(types) if one.kind == "number" and len(np.unique(x[:, j])) > 2]
     places = places[: equations.MOST_COLUMNS]
@@ -229,7 +229,7 @@ def _checked(rates: tuple[float, ...], y: np.ndarray, base: np.ndarray, half: fl
 
 def _by_names(rule: Rate, data: Dataset, rows: np.ndarray, base: np.ndarray, which: np.ndarray) -> Rate:
     """The rule with the columns of names that say which rate a row has, chosen by what they save in nats."""
-    names, types = [column.name for column in data.schema.columns or ()], data.schema.types or ()
+    names, types = data.schema.names, data.schema.types or ()
     codes = {
         name: np.where(_shown(data, rows, j), np.asarray(data.x)[rows, j], -1).astype(np.int64)
         for j, (name, one) in enumerate(zip(names, types))
@@ -290,7 +290,7 @@ def _kinds(
     rule: Rate, schema: Schema, x: np.ndarray, mask: np.ndarray | None, base: np.ndarray
 ) -> tuple[list[tuple[tuple[Any, ...], bool]], np.ndarray]:
     """The kinds of rows that there are, by their names and base, and the one of each row; None is a missing name."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     types: list[ColumnType] = list(schema.types or ())
     places = [names.index(name) for name in rule.by]
     codes = np.asarray(x)[:, places].astype(np.int64)
@@ -316,7 +316,7 @@ def allowed_in(
 
 def placed(rules: Sequence[Rate], schema: Schema) -> list[Rate]:
     """The rules between columns that a table has as numbers and names."""
-    types = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
+    types = dict(zip(schema.names, schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
     named = {name for name, one in types.items() if _names(one)}
     return [one for one in rules if {one.target, *one.bases} <= own and set(one.by) <= named]
@@ -336,7 +336,7 @@ def broken_in(
 def _pair(
     rule: Rate, schema: Schema, x: np.ndarray, mask: np.ndarray | None, outside: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     cells = equations.numbers(x, schema, mask, outside)
     return cells[:, names.index(rule.target)], np.prod(cells[:, [names.index(one) for one in rule.bases]], axis=1)
 
@@ -346,7 +346,7 @@ def given_by(
 ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """The stored target by the rate that is nearest to its own, of those rows like it have; and where it is sure."""
     # NaN where there is no base, or the product lies beyond the grid.
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     one, hidden = types[names.index(rule.target)], None if mask is None else np.array(mask)
     if hidden is not None:
         hidden[:, names.index(rule.target)] = True
@@ -367,7 +367,7 @@ def filled(
     rule: Rate, schema: Schema, x: np.ndarray, hidden: Bool[np.ndarray, "n columns"]
 ) -> tuple[np.ndarray, Bool[np.ndarray, "n columns"]]:
     """Stored rows whose hidden targets have a rate of rows like them, or bases that of theirs; and which are sure."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     k, of = names.index(rule.target), [names.index(name) for name in rule.columns]
     rounded = np.where(hidden, np.round(np.asarray(x, np.float64)), x)
     place, alone = given_by(rule, schema, rounded)
@@ -387,7 +387,7 @@ def base_of(
     rule: Rate, schema: Schema, x: Float[np.ndarray, "n columns"]
 ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """The stored base by the target and its rate, and where one rate alone and little rounding tell it."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     y, base = _pair(rule, schema, x, None, None)
     times = _pair(rule._replace(base=rule.times, times=""), schema, x, None, None)[1] if rule.times else 1.0
     allowed, rates, one = allowed_in(rule, schema, x, None, base), np.asarray(rule.rates), types[names.index(rule.base)]
@@ -400,7 +400,7 @@ def base_of(
 
 def computed(rules: Sequence[Rate], schema: Schema, x: np.ndarray) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
     """Stored rows whose targets have a rate that rows like them have; and which have one beyond its grid."""
-    made, names = np.array(x, np.float64), [column.name for column in schema.columns or ()]
+    made, names = np.array(x, np.float64), schema.names
     beyond = np.zeros(len(made), bool)
     for rule in placed(rules, schema):
         of = [names.index(one) for one in rule.bases]

@@ -44,7 +44,7 @@ class Relation(NamedTuple):
 
 def relations_in(data: Dataset) -> Iterator[Relation]:
     """Find for each number of a mixed table the number and the names beside which it is narrowest."""
-    types, names = data.schema.types or (), [column.name for column in data.schema.columns or ()]
+    types, names = data.schema.types or (), data.schema.names
     if len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
         return
     cells = numbers(data.x, data.schema, data.mask, data.outside)

@@ -78,7 +78,7 @@ def _broken_numbers(
     """The equations and rates of a table, and the rows that break each."""
     schema, x, mask = data.schema, data.x, data.mask
     cells = equations.numbers(x, schema, mask, data.outside) if exact else np.zeros((0, 0))
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     found: list[Any] = [(one, equations.broken_by(one, names, cells)) for one in exact]
     return found + [(one, rates.broken_in(one, schema, x, mask, data.outside)) for one in rated]
 
@@ -88,7 +88,7 @@ def said_of(
 ) -> tuple[implied.Implied, ...]:
     """The columns that names say, with what stands there instead where another number lies beyond the others."""
     schema, x, mask, made = data.schema, data.x, data.mask, []
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     said = implied.found_in(data)
     cells = equations.numbers(x, schema, mask, data.outside) if said else np.zeros((0, 0))
     sound = ~np.any([wrong for _, wrong in numbers], axis=0) if numbers else np.ones(len(cells), bool)
@@ -138,7 +138,7 @@ def _refuted(
     rule: implied.Implied, exact: Sequence[equations.Equation], schema: Schema, cells: np.ndarray, told: np.ndarray
 ) -> np.ndarray:
     """The rows in which an equation holds with what stands there, and not with what the names say."""
-    names, found = [column.name for column in schema.columns or ()], np.zeros(len(cells), bool)
+    names, found = schema.names, np.zeros(len(cells), bool)
     k = names.index(rule.column)
     one = (schema.types or ())[k]
     if one.named:
@@ -197,7 +197,7 @@ def computed(
     exact = equations.free_for(equations.read(facts.get("equations")), asked, {one.target for one in rated})
     x = np.array(x)
     if near := lines.read(facts.get("lines")):
-        open_ = np.array([not (asked(column.name) or bounded(column.name)) for column in schema.columns or ()], bool)
+        open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
         x = lines.moved(near, schema, x, np.broadcast_to(open_, x.shape), rng, usual).astype(x.dtype)
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x)

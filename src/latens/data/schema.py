@@ -69,6 +69,11 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     world: World | None = None
 
     @property
+    def names(self) -> list[str]:
+        """The names of the columns of a table; none of other rows."""
+        return [column.name for column in self.columns or ()]
+
+    @property
     def edges(self) -> tuple[int, ...]:
         """The lengths of the buckets of rows of unlike length, the stored length last; empty for rows of one length."""
         return self.tokens.edges if self.tokens else self.sequences.edges if self.sequences else ()

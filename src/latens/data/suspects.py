@@ -223,7 +223,7 @@ def _turned(dataset: Dataset, column: int, rows: np.ndarray) -> str:
     found = {k: fits for k, fits in exchanged(dataset, column, rows).items() if fits.any()}
     if not found:
         return ""
-    names = " or of ".join(repr((dataset.schema.columns or ())[k].name) for k in sorted(found))
+    names = " or of ".join(repr(dataset.schema.names[k]) for k in sorted(found))
     count = int(np.count_nonzero(np.any(list(found.values()), axis=0)))
     which = "this is" if len(rows) == 1 else "all are" if count == len(rows) else f"{count} of these are"
     return f" With day and month of {names} exchanged {which} as usual."
@@ -250,7 +250,7 @@ def _times(found: np.ndarray) -> str:
 
 def _unlike_others(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspicion]:
     """Say which numbers lie far from what others say of them, in rows of which nothing else is said."""
-    names = [column.name for column in dataset.schema.columns or ()]
+    names = dataset.schema.names
     told = np.zeros(dataset.x.shape, bool)
     for one in found:
         for name in one.columns:

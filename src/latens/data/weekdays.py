@@ -41,7 +41,7 @@ class Closed(NamedTuple):
 
 def found_in(data: Dataset) -> tuple[Closed, ...]:
     """Find the days of the week that the dates of a mixed table hardly ever have, and not by chance."""
-    found, names = [], [column.name for column in data.schema.columns or ()]
+    found, names = [], data.schema.names
     for k, dates in _days(data.x, data.schema).items():
         shown = dates if data.mask is None else dates[np.asarray(data.mask)[:, k]]
         counts = np.bincount(shown % 7, minlength=7)
@@ -64,7 +64,7 @@ def broken_in(
     rules: Sequence[Closed], schema: Schema, x: np.ndarray, among: np.ndarray | None = None
 ) -> Bool[np.ndarray, "n columns"]:
     """Which dates of stored rows lie on a day that the data do not have, among these cells."""
-    names, days = [column.name for column in schema.columns or ()], _days(x, schema)
+    names, days = schema.names, _days(x, schema)
     found = np.zeros(np.shape(x), bool)
     for rule in rules:
         k = names.index(rule.column) if rule.column in names else -1
@@ -78,7 +78,7 @@ def opened(
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows in which a filled date on a day that the data do not have lies on the nearest one that they have."""
     x, types = np.array(x, np.float64), schema.types or ()
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     for k in sorted({names.index(rule.column) for rule in rules if rule.column in names}):
         for move in MOVES:
             wrong = broken_in(rules, schema, x, hidden)[:, k]
@@ -103,7 +103,7 @@ class Shares(NamedTuple):
 def shares_in(data: Dataset) -> tuple[Shares, ...]:
     """Find the columns of dates whose days of the week differ by more than chance, among those they have."""
     found, types = [], data.schema.types or ()
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     for k, dates in _days(data.x, data.schema).items():
         shown = dates if data.mask is None else dates[np.asarray(data.mask)[:, k]]
         counts = np.bincount(shown % 7, minlength=7)
@@ -130,7 +130,7 @@ def spread(
     # The model holds days that follow one another as alike. So a date leaves a day that has more than its share with
     # the probability of what is too much, for one of those that lack some.
     x, types = np.array(x, np.float64), schema.types or ()
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     for rule in rules:
         dates = dates_of(x, schema)
         k = names.index(rule.column) if rule.column in names else -1

@@ -44,7 +44,7 @@ def found_in(data: Dataset) -> tuple[Within, ...]:
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
         return ()
     names, cells = (
-        [column.name for column in data.schema.columns or ()],
+        data.schema.names,
         numbers(x, data.schema, data.mask, data.outside),
     )
     by = [
@@ -138,7 +138,7 @@ def _codes(x: np.ndarray, i: int, mask: np.ndarray | None) -> np.ndarray:
 def broken_in(rules: Sequence[Within], schema: Schema, x: np.ndarray) -> Bool[np.ndarray, " n"]:
     """Which stored new rows have a number beyond the range of their name."""
     wrong = np.zeros(len(x), bool)
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     for rule in rules:
         if not {rule.by, rule.column} <= set(names):
             continue

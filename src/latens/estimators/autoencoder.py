@@ -327,7 +327,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         validated(self, X, reset=reset, skip_check_array=True)
         if raw is None:
             assert schema is not None
-            raw = rows_like(X, schema, names_of(self) or [column.name for column in schema.columns or ()])
+            raw = rows_like(X, schema, names_of(self) or schema.names)
         if reset:
             self._event_shape = None
             self._dtypes = {str(name): dtype for name, dtype in X.dtypes.items()} if hasattr(X, "isna") else {}
@@ -336,7 +336,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         data = mixed_dataset(raw.x, raw.columns or (), raw.texts or {}, **options)
         if not self._takes_nan and data.mask is not None and not data.mask.all():
             row, column = map(int, np.argwhere(~data.mask)[0])
-            name = (data.schema.columns or ())[column].name
+            name = data.schema.names[column]
             where = f"X, row {row}, column {name!r}"
             raise DataError("a cell is missing, which an autoencoder does not take.", where=where, fix="Use VAE.")
         return data

@@ -144,7 +144,7 @@ def with_filled(
     gone = gone.copy()
     made = X.copy() if hasattr(X, "isna") else X.to_pandas()
     titles = {str(name): name for name in made.columns}
-    own_names = [column.name for column in data.schema.columns or ()]
+    own_names = data.schema.names
     filled, types = dated(filled, own_names, data.schema.types or (), data.outside)
     for j, (own, one) in enumerate(zip(data.schema.columns or (), types)):
         if (data.schema.types or ())[j].after:  # the first of two dates may be missing alone
@@ -185,7 +185,7 @@ def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
 def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> Any:
     """Ends of intervals, NaN for none, as a frame with the index of another one."""
     made: dict[str, Any] = {}
-    names, every = [column.name for column in data.schema.columns or ()], ends
+    names, every = data.schema.names, ends
     if spans := placed_spans(names, data.schema.types or ()):
         firsts = {i for i, _ in spans}
         every = np.array([data.x[:, j] if j in firsts else ends[:, j] for j in range(len(names))], np.float64).T

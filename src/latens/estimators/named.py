@@ -108,7 +108,7 @@ def known_apart(X: Any, y: Any, named: Named, schema: Schema) -> tuple[Any, Any,
         what = f"lacks the column {lacking[0]!r}, a condition that the model reads."
         raise DataError(what, where="X", fix=nearest(lacking[0], present))
     cells = {name: column(X, name, "conditions") for name in names}
-    known = {one.name for one in schema.columns or ()}
+    known = set(schema.names)
     return without(X, sorted((own | set(names)) - known)), y, cells
 
 

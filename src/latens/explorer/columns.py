@@ -206,6 +206,6 @@ def is_series(trained: Any) -> bool:
         return False
     if getattr(getattr(trained.config, "network", None), "kind", "") == "recurrent":
         return True
-    names = [column.name for column in trained.schema.columns or ()]
+    names = trained.schema.names
     numbered = ([f"{prefix}{i + first}" for i in range(len(names))] for prefix in ("x", "t", "") for first in (0, 1))
     return len(names) >= FEWEST_IN_A_CURVE and names in numbered

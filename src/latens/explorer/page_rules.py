@@ -14,7 +14,7 @@ MOST_CELLS = 10_000
 
 def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str, Any]]]:
     """Describe what gives columns of a table, for rules between its first columns."""
-    types, names = list(schema.types or ()), [column.name for column in schema.columns or ()]
+    types, names = list(schema.types or ()), schema.names
     at = names.index
 
     def known(one: Any) -> bool:

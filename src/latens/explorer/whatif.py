@@ -218,10 +218,10 @@ def _exact(
     x, known = conditions.low, np.isfinite(conditions.low) & (conditions.low == conditions.high)
     schema: Schema = trained.schema
     targets = {rule.target for rule in placed(trained.facts, schema)}
-    hidden = ~known | (np.array([column.name in targets for column in schema.columns or ()]) & ~fixed)
+    hidden = ~known | (np.array([name in targets for name in schema.names]) & ~fixed)
     found, sure = solved(trained.facts, schema, np.where(known, x, 0.0)[None], hidden[None])
     near = lines.placed(lines.read(trained.facts.get("lines")), schema)
-    hidden |= np.isin([column.name for column in schema.columns or ()], [one.target for one in near]) & ~fixed
+    hidden |= np.isin(schema.names, [one.target for one in near]) & ~fixed
     given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
     given = {i: cells for i, cells in given.items() if not fixed[i]}
     return given | {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
@@ -256,7 +256,7 @@ def _among(shares: np.ndarray, names: Bool[np.ndarray, " names"]) -> np.ndarray:
 
 def _explained(trained: Any, place: int) -> dict[str, Any]:
     """Which columns say most about one, the most first, in nats."""
-    names = [column.name for column in trained.schema.columns or ()]
+    names = trained.schema.names
     if place >= len(names):
         raise Refused(HTTPStatus.BAD_REQUEST, f"columns are numbered from 0 to {len(names) - 1}")
     found = explain(trained, names[place])
@@ -293,7 +293,7 @@ def _question(raw: bytes) -> Question:
 
 def _conditions(given: list[tuple[int, int | str]], schema: Schema) -> Conditions:
     """The conditions that a question asks for."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     asked: dict[str, Any] = {}
     for place, value in given:
         if place >= len(types):
@@ -334,7 +334,7 @@ def _means(
 ) -> dict[int, float]:
     """The means of numbers that are computed of others, by their places: that of a sum is the sum of the means."""
     schema, known = trained.schema, np.isfinite(conditions.low) & (conditions.low == conditions.high)
-    types, names = schema.types or (), [column.name for column in schema.columns or ()]
+    types, names = schema.types or (), schema.names
     rules = equations.placed(equations.read(trained.facts.get("equations")), schema)
     cells = np.where(known, conditions.low, [_middle(own, one) for own, one in zip(shares, types)])
     for i, own in exact.items():

@@ -140,7 +140,7 @@ def draw_column_nats(source: Source) -> Made | None:
     positions, _ = source.held_out(NATS_ROWS, "test", "validation")
     draws = draws_of(source.trained, NATS_DRAWS)
     *own, latents = column_nats(source.trained, source.data, positions, num_samples=draws)
-    names = [column.name for column in source.schema.columns or ()]
+    names = source.schema.names
     parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
     return nats.column_nats(*parts, theme=source.theme)
 
@@ -153,14 +153,14 @@ def draw_gene_gains(source: Source) -> Made | None:
     positions, _ = source.held_out(FEW_ROWS, "test", "validation")
     found = gene_gains(source.trained, source.data, positions)
     errors = found.gained.std(axis=0, ddof=1) / np.sqrt(len(positions)) if len(positions) > 1 else 0.0 * found.gained[0]
-    names = [column.name for column in source.schema.columns or ()]
+    names = source.schema.names
     return nats.gene_gains(found.gained.mean(axis=0), errors, float(found.latents.mean()), names, theme=source.theme)
 
 
 def draw_tree(source: Source) -> Made | None:
     """Draw the tree of columns."""
     head = source.trained.model.decoder.head
-    names = [column.name for column in source.schema.columns or ()]
+    names = source.schema.names
     by = None if head.by is None or head.num_trees < 2 else names[int(head.by.value)]
     return column_tree(names, *edges_of(head), by=by, theme=source.theme)
 
@@ -182,13 +182,13 @@ def _rows_of(source: Source, batch: Batch) -> np.ndarray:
 def draw_errors(source: Source) -> Made:
     """Draw the errors of every column."""
     batch = source.few.batch
-    given = _rows_of(source, batch), source.reconstructions(batch), [c.name for c in source.schema.columns or ()]
+    given = _rows_of(source, batch), source.reconstructions(batch), source.schema.names
     return columns.column_errors(*given, theme=source.theme)
 
 
 def draw_correlations(source: Source) -> Made | None:
     """Draw the correlations of data and samples."""
-    names = [column.name for column in source.schema.columns or ()]
+    names = source.schema.names
     if len(names) < 2:
         return None
     data, samples = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions)))

@@ -95,7 +95,7 @@ TABLE_ENDINGS = (".csv", ".parquet", ".npz")
 def formulas(schema: Schema) -> tuple[str, ...]:
     """The names of columns, cells and classes of the training data that a spreadsheet would run as formulas."""
     cells = [value for one in schema.types or () for value in one.values]
-    every = [*(column.name for column in schema.columns or ()), *cells, *(schema.classes or ())]
+    every = [*schema.names, *cells, *(schema.classes or ())]
     return tuple(text for text in dict.fromkeys(every) if spreadsheet_text(text) != text)
 
 

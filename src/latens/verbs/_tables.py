@@ -77,7 +77,7 @@ def left_empty(
 ) -> dict[str, np.ndarray]:
     """The columns of a mixed table as they were written, with some cells empty."""
     table = table_as_written(data, data.x, np.zeros(cells.shape, bool), path, path, options)
-    for name, gone in zip((column.name for column in data.schema.columns or ()), cells.T):
+    for name, gone in zip(data.schema.names, cells.T):
         table[name] = emptied(table[name], gone)
     return table
 

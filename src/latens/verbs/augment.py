@@ -41,7 +41,7 @@ class Augment(Verb):
             arrays=arrays if found.around is None else {**arrays, "around": found.around},
             value={"rows": len(found.x), "classes": classes, "drawn": how, "mean": self.mean},
             text=f"{len(found.x)} {what} {how}, {self.per_class} of each of {len(classes)} classes",
-            table=_table(found.x, found.label, [c.name for c in data.schema.columns or ()], at.options.get("label")),
+            table=_table(found.x, found.label, data.schema.names, at.options.get("label")),
         )
 
 

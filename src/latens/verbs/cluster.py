@@ -58,7 +58,7 @@ class Cluster(Verb):
         found = cluster(at.trained, data, self.groups, seed=self.seed)
         count, types = int(found.group.max()), at.trained.schema.types
         x, mask = np.asarray(data.x), None if data.mask is None else np.asarray(data.mask)
-        columns = [one.name for one in data.schema.columns or ()]
+        columns = data.schema.names
         given = {one.target for one in placed(at.trained.facts, at.trained.schema)}
         rows: list[tuple[str, ...]] = [("group", "rows", "what tells it" if types else "most typical")]
         told: list[dict[str, Any]] = []

@@ -45,7 +45,7 @@ class Explain(Verb):
 
     def _asked(self, at: At) -> list[str]:
         """The columns that are told of."""
-        every = [column.name for column in at.trained.schema.columns or () if column.name != self.target]
+        every = [name for name in at.trained.schema.names if name != self.target]
         for name in self.by or ():
             if name not in every:
                 what = "is the target itself" if name == self.target else "is not a column of the model"

@@ -158,7 +158,7 @@ class Impute(Verb):
             counts, given = sure.sum(axis=0), placed(trained.facts, trained.schema, names=True)
             by: dict[str, None] = {}  # of the columns with most such cells, each rule once
             for j in np.argsort(-counts, kind="stable")[: min(MOST_RULES, np.count_nonzero(counts))].tolist():
-                name = list(trained.schema.columns or ())[j].name
+                name = trained.schema.names[j]
                 with_it = [one for one in given if name in (one.target, *getattr(one, "columns", ()))] or given
                 rule = next((one for one in with_it if one.target == name), with_it[-1])
                 by[f"{rule.target} is {in_words(rule, trained.schema)}"] = None
@@ -290,7 +290,7 @@ def _intervals(
     from latens.workflow.cells import interval
 
     within = limits(orders, data.schema, np.asarray(data.x), ~hidden if data.mask is None else np.asarray(data.mask))
-    names, types, gappy = [column.name for column in data.schema.columns or ()], data.schema.types or (), found.rows
+    names, types, gappy = data.schema.names, data.schema.types or (), found.rows
     made: dict[str, np.ndarray] = {}
     ends = np.stack([data.x, data.x]).astype(np.float64)
     for i, one in enumerate(types):
@@ -318,7 +318,7 @@ def _intervals(
         places = {name: i for i, name in enumerate(names)}
         gaps = {name: hidden[:, places[name.rpartition(".")[0]]] for name in made}
         made = {name: np.where(gaps[name], values.astype(str), "").astype(object) for name, values in made.items()}
-    taken = [column.name for column in data.schema.columns or () if column.name in made]
+    taken = [name for name in data.schema.names if name in made]
     if taken:
         what = f"the column {taken[0]!r} would be there twice."
         raise UsageError(what, where="--interval", fix="Rename it, or leave --interval out.")

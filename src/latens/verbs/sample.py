@@ -143,7 +143,7 @@ class Sample(Verb):
             blank |= empty_cells(x, schema.types or ())
             blank |= gaps.drawn(gaps.read(at.trained.facts.get("gaps")), schema, x, self.seed)
             said = " ".join(self.where or ())  # what is asked for is there
-            blank[:, [column.name in said for column in schema.columns or ()]] = False
+            blank[:, [name in said for name in schema.names]] = False
         if not at.writes or at.out.suffix.lower() == ".npz":
             return arrays
         return {
@@ -190,7 +190,7 @@ class Sample(Verb):
             text += f"\n{few}, and are less varied than they should be"
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
-        names = [column.name for column in schema.columns or ()]
+        names = schema.names
         exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
         text += _computed(at.trained, exact)  # one number that is asked for is there, whatever the others are
         made, redrawn = self._warned(at, made)
@@ -259,7 +259,7 @@ class Sample(Verb):
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
         where = (Path(spec), at.out, at.options)
         drawn = [table_as_written(data, found.draws[:, k], hidden, *where) for k in range(turns)]
-        own = [column.name for column in trained.schema.columns or ()]
+        own = trained.schema.names
         names = [*(name for name in drawn[0] if name not in own), *own]
         few = int((found.effective[hidden.any(axis=1)] < 10).sum())
         text = f"{n} rows, {int(hidden[row].sum())} cells of which were drawn"

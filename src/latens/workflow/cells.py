@@ -251,9 +251,7 @@ def _seldom_empty(trained: TrainedModel, data: Dataset, rows: np.ndarray) -> Sha
     if not empty.any() or not rules:
         return np.ones(empty.shape)
     # A column that is empty here and there, as where cells were emptied by hand, has no rows that never are.
-    anywhere = np.isin(
-        [one.name for one in data.schema.columns or ()], [rule.column for rule in rules if not rule.other]
-    )
+    anywhere = np.isin(data.schema.names, [rule.column for rule in rules if not rule.other])
     shares = gaps.shares_of(rules, data.schema, np.asarray(data.x)[rows], empty)
     return np.where(empty & ~anywhere, shares, 1.0)
 
@@ -295,7 +293,7 @@ def _confirmed(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.nda
     """Leave out numbers that others give exactly: a total that adds up is not odd, whatever the model expects."""
     schema, x = data.schema, np.asarray(data.x)[rows]
     mask, outside = (None if one is None else np.asarray(one)[rows] for one in (data.mask, data.outside))
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     cells = equations.numbers(x, schema, mask, outside)
     for rule in equations.placed(equations.read(trained.facts.get("equations")), schema):
         of = [names.index(name) for name in (rule.target, *rule.columns)]
@@ -316,7 +314,7 @@ def _against_equations(
     rules = equations.placed(equations.read(trained.facts.get("equations")), data.schema)
     if not rules:
         return
-    names, types = [column.name for column in data.schema.columns or ()], data.schema.types or ()
+    names, types = data.schema.names, data.schema.types or ()
     x = np.asarray(data.x)[rows]
     mask, outside = (None if one is None else np.asarray(one)[rows] for one in (data.mask, data.outside))
     cells = equations.numbers(x, data.schema, mask, outside)
@@ -346,7 +344,7 @@ def _against_rates(p: np.ndarray, found: np.ndarray, trained: TrainedModel, data
     """Lower the p-values of numbers that are not another one times a rate which rows of their kind have."""
     x = np.asarray(data.x)[rows]
     mask, outside = (None if one is None else np.asarray(one)[rows] for one in (data.mask, data.outside))
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     for rule in rates.placed(rates.read(trained.facts.get("rates")), data.schema):
         k, wrong = names.index(rule.target), rates.broken_in(rule, data.schema, x, mask, outside)
         p[wrong, k] = np.minimum(p[wrong, k], 1.0 / (rule.rows + 2.0))
@@ -380,7 +378,7 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
     # returns: for the k-th cell of a row, from 1, the columns `cell_k` (its column), `value_k`, `expected_k` (of a
     # number with its interval) and `p_k`, eachof all rows, as text; empty for other rows.
     types: list[ColumnType] = list(data.schema.types or ())
-    names = [column.name for column in data.schema.columns or ()]
+    names = data.schema.names
     unseen = {(row, column): value for row, column, value in data.unseen}
     made: dict[str, np.ndarray] = {}
     for k in range(blamed.column.shape[1]):

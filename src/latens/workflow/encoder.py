@@ -105,7 +105,7 @@ class Encoder:
             what = f"this model reads the conditions {', '.join(one.name for one in schema.conditions)}."
             fix = "Use `latens encode`, or latens.load(path) with rows of latens.load_data."
             raise DataError(what, where=self.path, fix=fix)
-        names = [column.name for column in schema.columns or ()]
+        names = schema.names
         if self.column is None and (schema.types is not None or any(name in batch for name in names)):
             _check(names, batch)
         else:

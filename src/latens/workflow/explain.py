@@ -216,7 +216,7 @@ def groups_of(shares: Float[np.ndarray, " s"], one: ColumnType) -> list[tuple[st
 def target_of(trained: TrainedModel, target: str) -> tuple[Sequence[ColumnType], list[str], int]:
     """The types and names of the columns, and the place of the target, of a model that can explain it."""
     types = typed_columns(trained, "--target")
-    names = [one.name for one in trained.schema.columns or ()]
+    names = trained.schema.names
     if target not in names:
         raise ConfigError(f"there is no column {target!r:.100}.", where="--target", fix=nearest(target, names))
     if trained.classes:

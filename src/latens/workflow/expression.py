@@ -42,7 +42,7 @@ def refuse_others(trained: TrainedModel, where: str) -> None:
 
 def genes_of(trained: TrainedModel) -> list[str]:
     """The names of the genes."""
-    return [column.name for column in trained.schema.columns or ()]
+    return trained.schema.names
 
 
 def every_batch(trained: TrainedModel, told: dict[str, Any]) -> np.ndarray | None:

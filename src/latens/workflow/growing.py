@@ -91,6 +91,6 @@ def _size(part: TableHead | TableInput) -> int:
 
 
 def _no_place(schema: Schema, column: int, why: str) -> ConfigError:
-    name = (schema.columns or ())[column].name
+    name = schema.names[column]
     what = f"column {name!r} has names that the model to start from lacks, and its {why}."
     return ConfigError(what, where="--from, warm_start", fix="Leave these rows out, or train a new model.")

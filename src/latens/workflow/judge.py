@@ -238,7 +238,7 @@ def _rules(real: Table, fake: Table, known: Collection[str]) -> list[dict[str, A
         share = {"real": shares[0], "fake": shares[1], "broken": shares[1] < shares[0] - BROKEN}
         found.append({"target": target, "is": words} | share)
 
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     for (rule, wrong), (_, others) in zip(broken_rules(of), broken_rules(made, of)):
         if rule.target not in known:
             words = rule.short if isinstance(rule, Implied) else rule.words
@@ -262,7 +262,7 @@ def _typed(table: Table, schema: Schema | None = None) -> Dataset:
             texts[j] = TextColumn(table.words[j])
     shown, train = ~np.isnan(x), np.ones(len(x), bool)
     schema = schema or mixed_schema(x, train, table.names, shown, texts, table.name)
-    kept = [table.names.index(column.name) for column in schema.columns or ()]
+    kept = [table.names.index(name) for name in schema.names]
     texts = {at: texts[j] for at, j in enumerate(kept) if j in texts}
     names = [table.names[j] for j in kept]
     cells, mask, outside = stored_columns(x[:, kept], names, shown[:, kept], texts, schema, table.name, [])

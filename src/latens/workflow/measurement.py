@@ -565,7 +565,7 @@ def column_nats(
     weight = None if data.weight is None else data.weight[positions]
     x, mask = data.x[positions], None if data.mask is None else data.mask[positions]
     made = []
-    types, names = trained.schema.types or (), [column.name for column in trained.schema.columns or ()]
+    types, names = trained.schema.types or (), trained.schema.names
     for i, (name, one) in enumerate(zip(names, types)):
         alone = one.log_shares(x[:, i]) if mask is None else np.where(mask[:, i], one.log_shares(x[:, i]), 0.0)
         made.append((name, found.columns[:, i], alone))

@@ -75,7 +75,7 @@ def _replaced(
 
 def kinds_by(facts: Mapping[str, Any], schema: Schema) -> Callable[[np.ndarray], Int[np.ndarray, " n"]] | None:
     """What tells the kind of a row: the column of names that most pairs which never come together are of."""
-    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    names, types = schema.names, schema.types or ()
     counts = dict.fromkeys(range(len(names)), 0)
     for rule, i, k in apart.placed(apart.read(facts.get("apart")), schema):
         for at in (i, k):
@@ -138,7 +138,7 @@ def table_given(
 ) -> tuple[Kept, ConditionalSamples]:
     """New rows of a table under conditions that keep its rules, and the draws of the model that they begin with."""
     model, facts, schema = trained.model, trained.facts, trained.schema
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
     asked = {name for name, one in zip(names, bounded) if one}
     exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}

@@ -115,7 +115,7 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
         if raw.layers:
             fix = f"Name the layer with the counts: --layer {raw.layers[0]} (in Python layer={raw.layers[0]!r})."
         raise DataError(f"{_matrix_of(layer)} {_FRACTIONS}; the model is of counts.", where=where, fix=fix)
-    wanted, have = [column.name for column in schema.columns or ()], list(raw.columns or ())
+    wanted, have = schema.names, list(raw.columns or ())
     place = {name: at for at, name in enumerate(have)}
     lacking = [name for name in wanted if name not in place]
     if len(lacking) == len(wanted):

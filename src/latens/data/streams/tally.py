@@ -278,7 +278,7 @@ class TypedStatistics:
         found = [column.found(trains=self.trains, beside=beside) for column in self.columns.values()]
         self._check_marks(beside)
         schema = typed_schema(found, self.where, self.declared)
-        kinds = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
+        kinds = dict(zip(schema.names, schema.types or ()))
         whys, beyond = {}, 0
         for one in found:
             kind = kinds.get(one.name)

@@ -57,7 +57,7 @@ def by_part(
 
 def blocks_of(schema: Schema, options: ExpertsOptions) -> Blocks:
     """Which features of a row belong to which modality."""
-    names = [column.name for column in schema.columns or ()]
+    names = schema.names
     split = options.split
     if split == "auto":
         split = "names" if names and all("." in name for name in names) else "rows"
