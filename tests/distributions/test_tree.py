@@ -209,6 +209,9 @@ def test_later_names_take_free_bins_and_the_others_stay() -> None:
     more[0], more[2] = np.arange(3)[::-1], np.zeros(9, int)
     grown = Bins([*more[:2], more[2], more[3], more[4]], blocks).grown_from(old).columns()
     assert [one.tolist() for one in grown] == [[0, 1, 2], [0, 1, 2], [0, 1, 2, 3, 4, 5, 6, 7, 7], [0, 1, 2], [0, 1]]
+    wide = Bins([*more[:2], np.arange(12), more[3], more[4]], blocks)  # a column of more bins than `BINS`
+    grown = Bins([*more[:2], np.zeros(14, int), more[3], more[4]], blocks).grown_from(wide).columns()
+    assert grown[2].tolist() == [*range(12), 11, 11]
 
 
 def test_extreme_outputs_stay_finite_and_exact() -> None:

@@ -127,7 +127,7 @@ def _in_widths(apart: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"], lea
     for one in np.unique(group):
         own = group == one
         wide[own] = max(width(apart[own]), whole / 3.0, least)
-    with np.errstate(invalid="ignore"):  # without a finite number there is no width
+    with np.errstate(invalid="ignore", divide="ignore"):  # without a finite number, or with one alone, there is none
         return apart / wide
 
 

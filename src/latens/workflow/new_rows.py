@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from latens.data import apart, hours, inapplicable, weekdays
+from latens.data import apart, hours, implied, inapplicable, weekdays
 from latens.data.conditions import Conditions
 from latens.data.rules import broken_in, computed, placed
 from latens.data.schema import Schema
@@ -74,9 +74,13 @@ def _replaced(
 
 
 def kinds_by(facts: Mapping[str, Any], schema: Schema) -> Callable[[np.ndarray], Int[np.ndarray, " n"]] | None:
-    """What tells the kind of a row: the column of names that most pairs which never come together are of."""
+    """What tells the kind of a row: the column of names that most pairs which may not come together are of."""
     names, types = schema.names, schema.types or ()
     counts = dict.fromkeys(range(len(names)), 0)
+    for rule, by, k in implied.placed(implied.read(facts.get("implied")), schema):
+        if len(by) == 1 and types[k].named and not rule.month:
+            for at in (by[0], k):
+                counts[at] += len(rule.pairs) * (len({told for _, told in rule.pairs}) - 1)
     for rule, i, k in apart.placed(apart.read(facts.get("apart")), schema):
         for at in (i, k):
             counts[at] += len(rule.pairs) if types[at].named else 0

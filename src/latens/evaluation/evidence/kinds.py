@@ -13,7 +13,7 @@ from scipy.special import ndtr, ndtri
 
 from latens.data.columns import ColumnType
 from latens.models.heads.table import middles_of
-from latens.models.heads.tree import BINS
+from latens.models.heads.tree import BINS, bins_of
 
 FINER = 2
 """Bins of a number within each of those that are counted: there columns are related as two Normals are. Four gain a
@@ -31,6 +31,8 @@ MARGIN = 0.05
 much longer as there are more ratios."""
 LEAST_KNOWN = 0.9
 """The share of rows whose name is known, from which on a column may say which tree holds."""
+NAMES = (16, 32)
+"""Bins of names, where a column has more than `BINS`: what is said of rarer ones is said of all others together."""
 MOST_CHOSEN = 2**13
 """Rows of which each fold decides with its part."""
 MOST_PAIRS, MOST_RATIOS, MOST_COLUMNS = 2**24, 2**18, 64
@@ -339,6 +341,9 @@ def refined(
     each = partial(_chosen, cells, shrink=shrink, folds=folds, spanning=spanning)
     low = Level.of(cells.types, bins, BINS)
     best = first = each(low, low, None, gain_alone=True)
+    for wide in _with_names(cells.types, low, parts):
+        found = each(wide, wide, None)
+        low, best = (wide, found) if found.beats(best) else (low, best)
     levels = [2**k for k in range(1, parts.bit_length())]
     for by in (None, *_kinds_of(each, cells, low, trees)):
         many = 1 if by is None else cells.types[by].count
@@ -349,12 +354,27 @@ def refined(
     return None if best is first else best
 
 
+def _with_names(types: Sequence[ColumnType], low: Level, parts: int) -> Iterator[Level]:
+    """The levels with more bins of names, where a column has more of them."""
+    for most in NAMES:
+        many = [one.kind == "category" and one.count > most // 2 for one in types]
+        if parts > 1 and any(many) and _fits(len(types), most):
+            yield Level.of(types, [bins_of(one, most) if more else own
+                                   for one, more, own in zip(types, many, low.bins)], most)  # fmt: skip
+
+
+def _fits(columns: int, most: int, kinds: int = 1) -> bool:
+    """Whether there are not too many ratios of pairs, nor in a model."""
+    ratios = kinds * columns * most**2
+    return ratios * columns <= MOST_PAIRS and ratios <= MOST_RATIOS
+
+
 def _finer(types: Sequence[ColumnType], low: Level, kinds: int, parts: int) -> Level:
     """The level with each bin of a number cut into parts; the coarse one without numbers, or with too many pairs."""
-    ratios = kinds * len(types) * (parts * BINS) ** 2
-    if not any(map(has_scores, types)) or ratios * len(types) > MOST_PAIRS or ratios > MOST_RATIOS:
+    most = max(low.most, parts * BINS)
+    if not any(map(has_scores, types)) or not _fits(len(types), most, kinds):
         return low
-    return Level.of(types, [cut_finer(one, own, parts) for one, own in zip(types, low.bins)], BINS * parts)
+    return Level.of(types, [cut_finer(one, own, parts) for one, own in zip(types, low.bins)], most)
 
 
 def _kinds_of(each: Callable[..., Refined], cells: Cells, low: Level, trees: int) -> list[int]:

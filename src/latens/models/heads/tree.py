@@ -59,7 +59,8 @@ class Bins(eqx.Module):
     def grown_from(self, old: "Bins") -> "Bins":
         """The bins of names that were there, and for later ones those that are free, then the last."""
         pairs = zip(old.columns(), self.counts)
-        each = [np.concatenate([was, np.minimum(np.arange(len(was), count), BINS - 1)]) for was, count in pairs]
+        last = lambda was: max(BINS - 1, int(was.max(initial=0)))  # noqa: E731
+        each = [np.concatenate([was, np.minimum(np.arange(len(was), count), last(was))]) for was, count in pairs]
         return Bins(each, self.blocks)
 
 

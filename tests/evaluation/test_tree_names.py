@@ -1,0 +1,52 @@
+"""Columns of many names keep a bin for each name where that gains, so that rare names say as much as frequent ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.data import Dataset
+from latens.data.rules import rules_of
+from latens.evaluation.evidence.tree import ColumnTree, fit_tree
+from latens.models.heads.tree import BINS
+from latens.workflow.new_rows import kinds_by
+
+
+def classes(n: int, names: int, seed: int = 0, *, bound: bool = True) -> Dataset:
+    """Classes that each have a tutor of their own, or one by chance, and a coin."""
+    rng = np.random.default_rng(seed)
+    own = rng.integers(0, names, n)
+    other = (7 * own + 3) % names if bound else rng.integers(0, names, n)
+    coin = rng.choice(["yes", "no"], n)
+    frame = {"class": [f"c{k:02d}" for k in own], "tutor": [f"t{k:02d}" for k in other], "coin": coin}
+    return latens.load_data(pd.DataFrame(frame), label="none", typed=True)
+
+
+def counted(data: Dataset) -> ColumnTree:
+    return fit_tree(np.asarray(data.x), data.mask, data.schema.types or ())
+
+
+@pytest.mark.parametrize(("names", "most"), [(12, 16), (30, 32), (6, BINS)])
+def test_what_a_name_says_is_its_whole_information(names: int, most: int) -> None:
+    """A tutor for each class: log K nats, where a bin of all rarer names would hide which one it is."""
+    data, test = classes(4000, names), classes(2000, names, seed=1)
+    tree = counted(data)
+    assert tree.most == most
+    types = data.schema.types or ()
+    alone = np.array([one.log_shares(test.x[:, j]) for j, one in enumerate(types)]).sum(axis=0)
+    gain = tree.log_prob(np.asarray(test.x)) - alone
+    assert gain.mean() == pytest.approx(np.log(names), abs=0.05)
+    # By name, and not only on average: none is mistaken for another.
+    assert min(gain[test.x[:, 0] == k].mean() for k in range(names)) > np.log(names) - 0.3
+
+
+def test_names_of_chance_have_no_more_bins() -> None:
+    assert counted(classes(2000, 12, bound=False)).most == BINS
+
+
+def test_rows_that_are_drawn_anew_have_the_names_of_those_that_broke_a_rule() -> None:
+    data = classes(4000, 12)
+    kind_of = kinds_by(rules_of(data), data.schema)
+    assert kind_of is not None
+    kinds, x = kind_of(data.x), np.asarray(data.x)
+    assert any(np.array_equal(kinds, x[:, k]) for k in (0, 1))
