@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from latens.data.clocks import nearest_day
 from latens.data.columns import ColumnType, unknown_category
 from latens.data.dates import DAY, number_of
 from latens.data.durations import span_number
@@ -186,4 +187,4 @@ def _place(value: Any, kind: ColumnType, name: str, where: str, *, last: bool = 
         examples = {"date": f"it as {day}", "duration": 'it as "26.5 hours" or "1 days 02:30:00"'}
         fix = f"Write {examples.get(kind.kind, 'a plain number')}."
         raise DataError(what, where=where, fix=fix) from None
-    return (number - kind.low) / kind.step
+    return float((nearest_day(np.array([float(number)]), kind)[0] - kind.low) / kind.step)

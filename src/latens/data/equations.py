@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from latens.data.clocks import is_clock, nearest_day
 from latens.data.columns import ColumnType
+from latens.data.dates import DAY
 from latens.data.schema import Schema
 
 HOLDS, BY_CHANCE = 0.98, 0.3
@@ -19,8 +21,10 @@ COARSER = (1000, 500, 100, 50, 25, 20, 10, 5, 2)
 """How many steps of its grid a column may be rounded to."""
 
 FORMS = {"x": "{}", "1-x": "(1 - {})", "1+x": "(1 + {})", "1-x/100": "(1 - {} / 100)", "1+x/100": "(1 + {} / 100)",
-         "days": "the days until {}"}  # fmt: skip
+         "days": "the days until {}", "hours": "{}", "minutes": "{}"}  # fmt: skip
 """What a term makes of its column, and how it is written."""
+SECONDS = {"hours": 3600.0, "minutes": 60.0}
+"""The seconds of those that are of times of the day."""
 
 
 class Equation(NamedTuple):
@@ -37,6 +41,7 @@ class Equation(NamedTuple):
     excess: bool = False  # of a sum, whether the target is 0 where the sum is below 0
     plus: tuple[str, str, int, float] | None = None  # a term that is added after all is multiplied by the rate
     constant: float = 0.0  # what is added to a product: a fee beside so much a kilometre
+    cycle: float = 0.0  # of a sum, after how much it begins anew: the hours from a time of the day to another
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -51,6 +56,9 @@ class Equation(NamedTuple):
     @property
     def words(self) -> str:
         """The right side, as it is written in algebra."""
+        if self.cycle:
+            (first, form, *_), (last, *_) = sorted(self.terms, key=lambda term: term[2])
+            return f"the {form} from {first} to {last}"
         parts = [(FORMS[form].format(name), power) for name, form, power, _ in self.terms]
         if not self.factor:
             made = "".join(f" {'+' if sign > 0 else '-'} {part}" for part, sign in parts)
@@ -96,8 +104,9 @@ def numbers(
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows in the units of their columns; NaN where a cell is missing or holds no number."""
     made = np.array(x, np.float64) if outside is None else np.asarray(x, np.float64) + outside
-    for i, one in enumerate(schema.types or ()):
-        made[:, i] = one.low + made[:, i] * one.step if one.kind == "number" or in_days(one) else np.nan
+    for i, one in enumerate(schema.types or ()):  # of times of the day their seconds
+        held = one.kind == "number" or in_days(one) or is_clock(one)
+        made[:, i] = one.low + made[:, i] * one.step if held else np.nan
     return made if mask is None else np.where(mask, made, np.nan)
 
 
@@ -154,7 +163,7 @@ def turned(rules: Sequence[Equation], otherwise: Mapping[str, str]) -> tuple[Equ
 
 def _plain(one: Equation) -> bool:
     """Whether it is a sum and nothing else, which any of its terms may be written for."""
-    return not (one.factor or one.rate or one.excess)
+    return not (one.factor or one.rate or one.excess or one.cycle)
 
 
 def written_for(one: Equation, name: str) -> Equation:
@@ -167,7 +176,7 @@ def written_for(one: Equation, name: str) -> Equation:
 def free_for(rules: Sequence[Equation], asked: Callable[[str], bool], given: Collection[str]) -> tuple[Equation, ...]:
     """The equations whose targets may be computed; a sum whose target is asked for is written for a free term."""
     # given: what else is computed.
-    made = [one for one in rules if not asked(one.target)]
+    made = [one for one in rules if one.cycle or not asked(one.target)]  # one of the times is moved instead
     for one in rules:
         if not asked(one.target) or not _plain(one):
             continue
@@ -180,7 +189,7 @@ def free_for(rules: Sequence[Equation], asked: Callable[[str], bool], given: Col
 
 def is_linear(one: Equation, free: Collection[str]) -> bool:
     """Whether its mean is what the means of the free columns give, where the other columns are known."""
-    if one.excess or (one.rate and one.rate[0] in free and any(name in free for name, *_ in one.terms)):
+    if one.excess or one.cycle or (one.rate and one.rate[0] in free and any(name in free for name, *_ in one.terms)):
         return False
     factors = one.terms if one.factor else [one.rate] if one.rate else []
     powers = [power for name, _, power, _ in factors if name in free]
@@ -198,6 +207,8 @@ def targets_of(rules: Sequence[Equation], schema: Schema) -> Bool[np.ndarray, " 
 
 def formed(column: Float[np.ndarray, " n"], form: str) -> Float[np.ndarray, " n"]:
     """What a term makes of its column."""
+    if form in SECONDS:
+        return column / SECONDS[form]
     part = column / 100.0 if form.endswith("/100") else column
     return part if form in ("x", "days") else 1.0 - part if form.startswith("1-") else 1.0 + part
 
@@ -210,6 +221,7 @@ def value_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
             made = np.sum([sign * part for part, sign in parts], axis=0) * rate_of(one, names, x)
             if one.plus is not None:
                 made = made + one.plus[2] * x[:, names.index(one.plus[0])]
+            made = made % one.cycle if one.cycle else made
             return np.maximum(made, 0.0) if one.excess else made
         made = one.factor * np.prod([part**power for part, power in parts], axis=0) + one.constant
         return np.maximum(made, 0.0) if one.excess else made
@@ -248,7 +260,13 @@ def broken_by(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n colum
     """The rows with all of its columns in which it does not hold."""
     left, right = x[:, names.index(one.target)], value_of(one, names, x)
     with np.errstate(all="ignore"):
-        return np.abs(right - left) > slack_of(one, names, x) + 1e-9 * np.abs(left)
+        return apart_from(one, left, right) > slack_of(one, names, x) + 1e-9 * np.abs(left)
+
+
+def apart_from(one: Equation, left: Float[np.ndarray, " n"], right: Float[np.ndarray, " n"]) -> np.ndarray:
+    """How far the target lies from the right side, around midnight the short way."""
+    off = np.abs(right - left)
+    return np.minimum(off, np.abs(one.cycle - off)) if one.cycle else off
 
 
 def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
@@ -256,7 +274,9 @@ def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     types = dict(zip(schema.names, schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
     days = {name for name, one in types.items() if in_days(one)}
-    there = lambda rule: all(name in (days if form == "days" else own) for name, form, *_ in rule.every)  # noqa: E731
+    clocks = {name for name, one in types.items() if is_clock(one)}
+    of = lambda form: days if form == "days" else clocks if form in SECONDS else own  # noqa: E731
+    there = lambda rule: all(name in of(form) for name, form, *_ in rule.every)  # noqa: E731
     return [one for one in rules if one.target in own and there(one)]
 
 
@@ -270,7 +290,7 @@ def solved(
     open_, sure, beyond = np.array(hidden, bool), np.zeros(x.shape, bool), np.zeros(len(x), bool)
 
     def put(rows: np.ndarray, j: int, value: np.ndarray, one: Equation) -> np.ndarray:
-        place = np.round((value - types[j].low) / types[j].step)
+        place = np.round((nearest_day(value, types[j]) - types[j].low) / types[j].step)
         fits = rows & np.isfinite(place) & (place >= 0) & (place < types[j].size)
         was = x[:, j].copy()
         x[:, j] = np.where(fits, place, was)
@@ -303,10 +323,20 @@ def solved(
 
 
 def computed(
-    rules: Sequence[Equation], schema: Schema, x: Float[np.ndarray, "n columns"]
+    rules: Sequence[Equation],
+    schema: Schema,
+    x: Float[np.ndarray, "n columns"],
+    asked: Callable[[str], bool] = lambda name: False,
 ) -> tuple[Float[np.ndarray, "n columns"], Bool[np.ndarray, " n"]]:
     """Stored rows with the targets that their other cells give; and which have one beyond its grid, that stays."""
-    made, _, beyond = solved(rules, schema, x, np.broadcast_to(targets_of(rules, schema), x.shape))
+    # asked: columns that stay; of the hours between two times that are asked for a time is given.
+    given = targets_of(rules, schema)
+    for one in placed(rules, schema):
+        if one.cycle and asked(one.target):
+            given[schema.names.index(one.target)] = False
+            free = [name for name in one.columns if not asked(name)]
+            given[[schema.names.index(name) for name in free[:1]]] = True
+    made, _, beyond = solved(rules, schema, x, np.broadcast_to(given, x.shape))
     return made.astype(x.dtype), beyond
 
 
@@ -318,6 +348,9 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
             return power * (left - value_of(one._replace(plus=None), names, x))
         one, left = one._replace(plus=None), left - one.plus[2] * x[:, names.index(one.plus[0])]
     with np.errstate(all="ignore"):
+        if one.cycle:
+            rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], cycle=0.0)
+            return SECONDS[form] * power * (left - value_of(rest, names, x))
         if not one.factor and k < len(one.terms):
             rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], rate=None, excess=False)
             left = np.where((left > 0) | (not one.excess), left, np.nan)  # of 0 only a bound follows
@@ -338,14 +371,16 @@ def read(stored: Any) -> tuple[Equation, ...]:
 
 
 def _read(row: Any) -> Equation | None:
-    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 10 or not isinstance(row[0], str):
+    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 11 or not isinstance(row[0], str):
         return None
     # Files of before lack the last ones.
-    every: list[Any] = [*row, *(None, False, None, 0.0)[len(row) - 6 :]]
-    target, given, factor, within, rows, broken, rate, excess, plus, constant = every
+    every: list[Any] = [*row, *(None, False, None, 0.0, 0.0)[len(row) - 6 :]]
+    target, given, factor, within, rows, broken, rate, excess, plus, constant, cycle = every
     terms, more = given if isinstance(given, list | tuple) else (), [one for one in (rate, plus) if one is not None]
     sound = [term for term in (*terms, *more) if _is_term(term)]
-    bad = len(sound) != len(terms) + len(more) or not all(map(is_number, (factor, within, rows, broken, constant)))
+    bad = len(sound) != len(terms) + len(more) or not all(
+        map(is_number, (factor, within, rows, broken, constant, cycle))
+    )
     bad = bad or not isinstance(excess, bool) or (plus is not None and (rate is None or excess))
     if not terms or bad or len(terms) > MOST_ADDED or (factor != 0 and rate is not None):
         return None
@@ -354,11 +389,15 @@ def _read(row: Any) -> Equation | None:
         return None
     if excess and rate is not None:
         return None
+    timed = {str(form) for _, form, *_ in sound if form in SECONDS}
+    both = len(timed) == 1 and len(terms) == len(sound) == 2 and sum(one[2] for one in sound) == 0
+    if (timed or cycle) and not (both and not factor and not excess and cycle == DAY / SECONDS[timed.pop()]):
+        return None
     parts = [(str(a), str(b), int(c), float(d)) for a, b, c, d in sound]
     last = None if rate is None else parts[len(terms)]
     numbers_of = float(factor), float(within), int(rows), int(broken)
     added = None if plus is None else parts[-1]
-    made = Equation(target, tuple(parts[: len(terms)]), *numbers_of, last, excess, added, float(constant))
+    made = Equation(target, tuple(parts[: len(terms)]), *numbers_of, last, excess, added, float(constant), float(cycle))
     return None if target in made.columns else made
 
 

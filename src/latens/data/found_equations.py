@@ -8,15 +8,19 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float
 
+from latens.data.clocks import is_clock
 from latens.data.dataset import Dataset
+from latens.data.dates import DAY
 from latens.data.equations import (
     BY_CHANCE,
     FEW,
     HOLDS,
     MOST_ADDED,
     MOST_COLUMNS,
+    SECONDS,
     Equation,
     apart,
+    apart_from,
     coarser,
     formed,
     half_of,
@@ -88,7 +92,7 @@ def found_in(data: Dataset) -> tuple[Equation, ...]:
     values = numbers(x, data.schema, data.mask, data.outside)[:, places]
     percent = [bool(one.writing and one.writing.unit == "%") for one in (types[i] for i in places)]
     found = find([names[i] for i in places], values, [types[i].step for i in places], percent)
-    return (*_days(data, found), *found)
+    return (*_days(data, found), *_hours(data, found), *found)
 
 
 def _days(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
@@ -106,6 +110,23 @@ def _days(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
             if made is not None:
                 yield made
                 break
+
+
+def _hours(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
+    """The numbers that are the hours or minutes from a time of the day to another, also over midnight."""
+    names, types = data.schema.names, data.schema.types or ()
+    clocks = [i for i, one in enumerate(types) if is_clock(one)]
+    given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
+    for j, one in enumerate(types):
+        if one.kind != "number" or names[j] in given:
+            continue
+        tried = (
+            _checked(Equation(names[j], terms, 0.0, 0.5 * one.step, 0, 0, cycle=DAY / SECONDS[form]), names, x)
+            for first, last in permutations(clocks, 2)
+            for form in SECONDS
+            for terms in [((names[last], form, 1, 0.0), (names[first], form, -1, 0.0))]
+        )
+        yield from list(filter(None, tried))[:1]
 
 
 def find(
@@ -417,9 +438,9 @@ def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = 
     if np.count_nonzero(seen) < LEAST_ROWS:
         return None
     right, left, off = right[seen], left[seen], slack_of(made, names, x)[seen]
-    good = np.abs(right - left) <= off + 1e-9 * np.abs(left)
+    good = apart_from(made, left, right) <= off + 1e-9 * np.abs(left)
     others = np.roll(np.sort(left), len(left) // 3)[np.argsort(np.argsort(left, kind="stable"))]
-    by_chance = np.abs(right - others) <= off
+    by_chance = apart_from(made, others, right) <= off
     chance = max(float(by_chance.mean()), float(np.mean(np.abs(right - np.median(left)) <= off)))
     if good.mean() < HOLDS or chance > most:
         return None

@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 from msgspec import structs
 
 from latens.data.blanks import found_blanks
+from latens.data.clocks import beginning, from_beginning, nearest_day
 from latens.data.columns import (
     FURTHEST,
     MOST_CATEGORIES,
@@ -110,6 +111,11 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
             resolution, writing = (found.resolution, found.writing) if found else ("", None)
             step = step or (writing.step if writing else None)
             step = clock_step(every, written, step) if said.step is None else step
+            first = beginning(every, of_every, writing)
+            values, every = from_beginning(values, first), from_beginning(every, first)
+            if first and of_every is not None:
+                order = np.argsort(every, kind="stable")
+                every, of_every = every[order], of_every[order]
             bounds = bounds_of(said, name, values, written, zone, resolution, where, of)
             low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
             if max(-low, high) > FURTHEST:
@@ -219,7 +225,7 @@ def stored_columns(
             _check_units(found, kind, name, where)
             found = None  # truth values are 0 and 1
         if kind.kind == "date" and found is not None and found.kind == "date":
-            values = _as_dates(values, found, kind, name, where)
+            values = nearest_day(_as_dates(values, found, kind, name, where), kind)
         elif kind.kind == "duration" and found is not None and found.kind == "duration":
             values = values * (UNITS[found.written] / UNITS[kind.written])
         elif kind.kind in ("date", "duration") or found is not None:

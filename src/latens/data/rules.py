@@ -202,12 +202,12 @@ def computed(
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x)
         x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
-    x, beyond = equations.computed(exact, schema, x)
+    x, beyond = equations.computed(exact, schema, x, asked)
     # A part of a total is computed after the total, and this after the prices that it sums: again until nothing moves.
     for _ in rated:
         before = x
         x, far = rates.computed(rated, schema, x)
-        x, beyond = equations.computed(exact, schema, x)
+        x, beyond = equations.computed(exact, schema, x, asked)
         beyond |= far
         if np.array_equal(before, x, equal_nan=True):
             break

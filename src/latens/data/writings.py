@@ -80,6 +80,11 @@ class Writing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         return 7.0 if "%V" in self.pattern else 3 * MONTH if "%q" in self.pattern else MONTH
 
     @property
+    def of_day(self) -> bool:
+        """Whether it is that of times of the day."""
+        return "%M" in self.pattern and not set(re.findall(r"%-?([a-zA-Z])", self.pattern)) - set("HIMSpP")
+
+    @property
     def unit(self) -> str:
         """The unit of numbers, without blanks."""
         return f"{self.prefix}{self.suffix}".strip()

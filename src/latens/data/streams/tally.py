@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from latens.data.clocks import nearest_day
 from latens.data.columns import MOST_DECIMALS, WHOLE, TextColumn, fits_decimals
 from latens.data.dates import DAY, dated, zone_offsets
 from latens.data.declared import LEFT_OUT, Declared
@@ -285,7 +286,7 @@ class TypedStatistics:
             if kind is None:
                 whys[one.name] = leave_out(one.values, one.found, self.declared.get(one.name), one.of)
             elif not kind.named and one.of_every is not None:
-                place = np.round((one.every - kind.low) / kind.step)
+                place = np.round((nearest_day(one.every, kind) - kind.low) / kind.step)
                 beyond += int(one.of_every[(place < 0) | (place >= kind.size)].sum())
         self.notes = notes_of(
             {name: whys[name] for name in schema.ignored or ()}, beyond_count(beyond)

@@ -2,9 +2,11 @@
 // likely along a line of another column, and the names that are left. `spec` is what the manifest says under `rules`.
 
 const COUNT = 100; // cells that stand for a distribution
+const SECONDS = { hours: 3600, minutes: 60 }; // of times of the day
 const COVERED = 0.5; // the probability of kinds of rows that have a line, at the least
 
 function formed(value, form) {
+  if (form in SECONDS) return value / SECONDS[form];
   const part = form.endsWith("/100") ? value / 100 : value;
   return form === "x" || form === "days" ? part : form.startsWith("1-") ? 1 - part : 1 + part;
 }
@@ -33,12 +35,13 @@ export function rulesOf(spec, grids) {
     return named || told < 0 ? null : [column, told];
   }
 
-  function valueOf({ terms, factor, rate, excess, plus, constant }, values) {
+  function valueOf({ terms, factor, rate, excess, plus, constant, cycle }, values) {
     const part = ([i, form]) => formed(values[i], form);
     const times = rate ? part(rate) ** rate[2] : 1;
     const value = factor
       ? terms.reduce((made, one) => made * part(one) ** one[2], factor) + (constant ?? 0)
       : terms.reduce((made, one) => made + one[2] * part(one), 0) * times + (plus ? plus[2] * part(plus) : 0);
+    if (cycle) return ((value % cycle) + cycle) % cycle;
     return excess ? Math.max(value, 0) : value;
   }
 
@@ -138,10 +141,10 @@ export function rulesOf(spec, grids) {
     const values = Float64Array.from(means);
     const found = new Map();
     for (const rule of spec.equations) {
-      const { target, terms, factor, rate, excess } = rule;
+      const { target, terms, factor, rate, excess, cycle } = rule;
       const own = (factor ? terms : rate ? [rate] : []).filter(([i]) => free(i));
       const twice = rate && free(rate[0]) && terms.some(([i]) => free(i));
-      if (!free(target) || excess || twice || own.length > 1 || own.some((one) => one[2] !== 1)) continue;
+      if (!free(target) || excess || cycle || twice || own.length > 1 || own.some((one) => one[2] !== 1)) continue;
       values[target] = valueOf(rule, values);
       found.set(target, values[target]);
     }
