@@ -401,3 +401,26 @@ def test_a_hidden_base_is_what_its_target_says(limit: float) -> None:
     assert coarse.tolist() == (frame.price >= 10.0).tolist()
     hidden[:, 2] = True
     assert not rates.filled(rule, data.schema, np.where(hidden, 1.0, x), hidden)[1].any()
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.5, True), (0.1, False)])
+def test_a_discount_of_few_rows_is_found_with_its_threshold(share: float, found: bool) -> None:
+    """5 % of the energy for one tariff above 400: one rate in few rows, nothing in all others."""
+    rng = np.random.default_rng(0)
+    n = 1200
+    tariff = rng.choice(["green", "other"], n, p=[share, 1 - share])
+    energy = np.round(rng.gamma(3.0, 80.0, n), 2)
+    far = (tariff == "green") & (energy > 400)
+    frame = pd.DataFrame({"tariff": tariff, "energy": energy, "discount": np.where(far, 0.05 * energy, 0).round(2)})
+    assert (far.sum() >= rates.LEAST_OF_ONE) == found
+    made = {one.target: one for one in rates.found_in(latens.load_data(frame, label="none", typed=True))}
+    assert ("discount" in made) == found
+    if found:
+        rule = made["discount"]
+        assert (rule.base, rule.rates, rule.by, rule.broken) == ("energy", (0.0, 0.05), ("tariff",), 0)
+        assert energy[(tariff == "green") & ~far].max() <= (rule.above or 0) + 5
+        assert energy[far].min() > (rule.above or 0) - 5
+    frame["discount"] = np.where(far, np.where(rng.random(n) < 0.5, 0.05, 0.08) * energy, 0).round(2)
+    many = {one.target for one in rates.found_in(latens.load_data(frame, label="none", typed=True))}
+    assert far.sum() < rates.LEAST_ROWS
+    assert "discount" not in many  # several rates need more rows

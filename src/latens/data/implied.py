@@ -55,6 +55,7 @@ class Implied(NamedTuple):
     but: tuple["But", ...] = ()
     third: str = ""  # the third one, likewise
     month: bool = False  # whether `by` is a column of dates, whose month says it
+    cuts: tuple[float, ...] = ()  # where the ranges of `by` begin that say it, but for the first; `by` is a number then
 
     @property
     def target(self) -> str:
@@ -82,6 +83,11 @@ class Implied(NamedTuple):
             return text if one.named or place < 0 else one.texts(np.array([float(place)]))[0]
 
         words = [f"{', '.join(own if self.month else map(repr, own))}: {shown(told)!r}"]
+        if self.cuts:
+            number = types[names.index(self.by)]
+            ends = number.texts((np.array(self.cuts) - number.low) / number.step)
+            each = zip([f"below {ends[0]}", *(f"from {end} on" for end in ends)], self.pairs)
+            words = [f"{at} {shown(told)!r}" for at, (_, told) in each]
         for each in self.but:
             if each.sure:
                 far = types[names.index(each.other)]
@@ -100,7 +106,7 @@ class Implied(NamedTuple):
     def short(self) -> str:
         """The rule without an example."""
         *others, last = map(repr, self.columns)
-        last = f"the month of {last}" if self.month else last
+        last = f"the month of {last}" if self.month else f"the range of {last}" if self.cuts else last
         return f"what {', '.join(others)}{' and ' * bool(others)}{last} {'say' if others else 'says'}"
 
 
@@ -218,9 +224,24 @@ def _monthly(one: ColumnType) -> bool:
     return one.kind == "date" and not one.zone
 
 
-def _levels(one: ColumnType) -> tuple[str, ...]:
-    """The names that may say something: of dates their months."""
-    return MONTHS if _monthly(one) else one.values
+def _levels(rule: Implied, one: ColumnType) -> tuple[str, ...]:
+    """The names that may say something: of dates their months, of numbers their ranges."""
+    return range_words(rule.cuts) if rule.cuts else MONTHS if _monthly(one) else one.values
+
+
+def range_words(cuts: Sequence[float]) -> tuple[str, ...]:
+    """The ranges of a number between cuts, in words."""
+    return (f"below {cuts[0]!r}", *(f"from {cut!r} on" for cut in cuts))
+
+
+def _codes_by(rule: Implied, x: np.ndarray, k: int, schema: Schema, mask: np.ndarray | None) -> Int[np.ndarray, " n"]:
+    """The names, months or ranges that say the column, by their places; one more than the last of a missing one."""
+    if not rule.cuts:
+        return _codes(x, k, schema, mask)
+    one = (schema.types or ())[k]
+    value = one.low + np.asarray(x, np.float64)[:, k] * one.step
+    places = np.searchsorted(np.array(rule.cuts) - 1e-6 * one.step, value, side="right")
+    return places if mask is None else np.where(np.asarray(mask)[:, k], places, len(rule.cuts) + 1)
 
 
 def _codes(x: np.ndarray, k: int, schema: Schema, mask: np.ndarray | None) -> Int[np.ndarray, " n"]:
@@ -293,11 +314,12 @@ def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list
     names, types = schema.names, schema.types or ()
     dates = {name for name, one in zip(names, types) if _monthly(one)}
     by = {name for name, one in zip(names, types) if _named(one)}
+    measured = {name for name, one in zip(names, types) if not one.named}
     said = by | {name for name, one in zip(names, types) if _counted(one)}
     return [
         (one, [names.index(name) for name in one.columns], names.index(one.column))
         for one in rules
-        if {*one.columns} <= (dates if one.month else by) and one.column in said
+        if {*one.columns} <= (measured if one.cuts else dates if one.month else by) and one.column in said
     ]
 
 
@@ -306,8 +328,8 @@ def told_by(rule: Implied, schema: Schema, x: np.ndarray, mask: np.ndarray | Non
     names, types = schema.names, schema.types or ()
     places = [names.index(name) for name in rule.columns]
     says = np.append(each_told(rule, schema).ravel(), -1)
-    sizes = [len(_levels(types[i])) for i in places]
-    told = says[_joint([_codes(x, i, schema, mask) for i in places], sizes)]
+    sizes = [len(_levels(rule, types[i])) for i in places]
+    told = says[_joint([_codes_by(rule, x, i, schema, mask) for i in places], sizes)]
     column, made = types[names.index(rule.column)], told.copy()
     for one, there, known in _far(rule, schema, x, mask):
         own = told == _place(column, one.said)
@@ -334,7 +356,8 @@ def each_told(rule: Implied, schema: Schema, *, sure: bool = False) -> Int[np.nd
     # sure: -1 also where something else stands in their place here and there.
     unsure = {one.said for one in rule.but} if sure else set()
     names, types = schema.names, list(schema.types or ())
-    levels, column = [_levels(types[names.index(name)]) for name in rule.columns], types[names.index(rule.column)]
+    levels = [_levels(rule, types[names.index(name)]) for name in rule.columns]
+    column = types[names.index(rule.column)]
     says = np.full([len(own) for own in levels], -1)
     for *words, told in rule.pairs:
         if told not in unsure and all(word in own for word, own in zip(words, levels)):
@@ -357,7 +380,7 @@ def mended_by(rule: Implied, schema: Schema, x: np.ndarray, name: str) -> Bool[n
 def codes_at(rule: Implied, schema: Schema, cells: np.ndarray) -> list[int]:
     """The places of the names, or the month, of one row that say the column."""
     names = schema.names
-    return [int(_codes(cells[None], names.index(name), schema, None)[0]) for name in rule.columns]
+    return [int(_codes_by(rule, cells[None], names.index(name), schema, None)[0]) for name in rule.columns]
 
 
 def broken_in(
@@ -377,6 +400,11 @@ def broken_in(
     return wrong
 
 
+def ranges_in(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:
+    """The rules by which ranges of a number say names, and the places of their columns."""
+    return [found for found in placed(rules, schema) if found[0].cuts]
+
+
 def numbers_in(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:
     """The rules that say numbers, and the places of their columns."""
     return [found for found in placed(rules, schema) if not (schema.types or ())[found[2]].named]
@@ -389,10 +417,10 @@ def read(stored: Any) -> tuple[Implied, ...]:
 
 
 def _read(row: Any) -> Implied | None:
-    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 9:
+    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 10:
         return None
     by, column, pairs, rows, broken = row[:5]
-    also, but, third, month = [*row[5:], *("", (), "", False)[len(row) - 5 :]]
+    also, but, third, month, cuts = [*row[5:], *("", (), "", False, ())[len(row) - 5 :]]
     texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
     if (
         not texts([by, column, also, third])
@@ -400,7 +428,9 @@ def _read(row: Any) -> Implied | None:
         or by in (also, third)
         or (third and (not also or third == also))
         or not isinstance(month, bool)
-        or (month and also)
+        or ((month or cuts) and also)
+        or not _are_cuts(cuts)
+        or (cuts and (month or but or len(pairs) != len(cuts) + 1))
         or not isinstance(pairs, list | tuple)
         or not pairs
     ):
@@ -412,7 +442,16 @@ def _read(row: Any) -> Implied | None:
     if not isinstance(but, list | tuple) or not all(map(_is_but, but[:MOST_NAMES])):
         return None
     made = tuple(But(one[0], one[1], one[2], float(one[3]), one[4], one[5]) for one in but[:MOST_NAMES])
-    return Implied(by, column, tuple(map(tuple, pairs[:MOST_NAMES])), rows, broken, also, made, third, month)
+    said = tuple(map(tuple, pairs[:MOST_NAMES]))
+    return Implied(by, column, said, rows, broken, also, made, third, month, tuple(cuts))
+
+
+def _are_cuts(cuts: Any) -> bool:
+    """Whether something of a model file is where ranges begin."""
+    if not isinstance(cuts, list | tuple) or len(cuts) > MOST_NUMBERS:
+        return False
+    finite = all(type(one) is float and math.isfinite(one) for one in cuts)
+    return finite and all(a < b for a, b in itertools.pairwise(cuts))
 
 
 def _is_but(row: Any) -> bool:

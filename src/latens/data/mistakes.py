@@ -117,6 +117,9 @@ def mistaken(
             blamed = outer[np.argmin(far[row, outer])] if len(outer) else other
             wrong[row, blamed] = True
             left = [at for at in left if blamed not in at]
+    for k, one in enumerate(data.schema.types or ()):
+        if one.after is not None:  # nor is it where a rule says so of the date
+            wrong[:, k] &= ~wrong[:, names.index(one.after.column)]
     return wrong & shown
 
 
@@ -156,6 +159,8 @@ def _score(
                 off = wrong & (allowed & (np.asarray(rule.rates) > 0)).any(axis=1)
             if isinstance(rule, Implied) and name in rule.columns:  # no other name there would mend it
                 off = wrong & mended_by(rule, data.schema, data.x, name)
+            if isinstance(rule, Implied) and rule.cuts and name == rule.by:  # a wrong number may lie in the same range
+                kept = np.zeros_like(held)
             loose = isinstance(rule, Relation)
             score[:, k] += np.where(off, 1.0, np.where(kept & (not loose), -1.0, 0.0))
             likely[:, k] |= kept & loose

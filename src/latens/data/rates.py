@@ -13,8 +13,8 @@ from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
 
-LEAST_ROWS = 200
-"""Rows with both columns from which on rates count."""
+LEAST_ROWS, LEAST_OF_ONE = 200, 50
+"""Rows with both columns from which on rates count, and a single one: 5 % in few rows, nothing in all others."""
 MOST_RATES, FEWEST_EACH, PART = 40, 3, 0.001
 """Rates at the most, and rows that each one has at least, also as a part of all."""
 SCREENED, ALMOST = 200, 0.9
@@ -116,7 +116,7 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             # A part of another number is less exact than that one, but of parts many are nothing, and there are few.
             single = seldom[target] and _of_seldom(y, b, seen, (within, near))
             part = not (finer or single) or (far and not single)
-            if target in own or len(seen) < LEAST_ROWS or (part and len(nothing) <= LEAST_NOTHING * len(seen)):
+            if target in own or len(seen) < LEAST_OF_ONE or (part and len(nothing) <= LEAST_NOTHING * len(seen)):
                 continue
             least = 2 if len(nothing) < fewest and not single else 1  # nothing is a rate too
             some = np.random.default_rng(0).permutation(seen)[:SCREENED]
@@ -124,6 +124,8 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             if _held(few, y[some], b[some], within, least) < ALMOST:
                 continue
             made = _checked(rates_of(y[seen], b[seen], within, fewest=fewest), y[seen], b[seen], within, least)
+            if len(made) > 1 and len(seen) < LEAST_ROWS:
+                continue
             # As many rates as there are numbers say less than these do.
             if (part and len(made) > MOST_PARTS) or FEWER * len(made) > len(np.unique(y[seen])):
                 continue

@@ -16,6 +16,7 @@ from latens.data import (
     inapplicable,
     lines,
     ordered,
+    ranges,
     rates,
     weekdays,
     within,
@@ -90,6 +91,7 @@ def said_of(
     schema, x, mask, made = data.schema, data.x, data.mask, []
     names = schema.names
     said = implied.found_in(data)
+    said = (*said, *ranges.found_in(data, said))
     cells = equations.numbers(x, schema, mask, data.outside) if said else np.zeros((0, 0))
     sound = ~np.any([wrong for _, wrong in numbers], axis=0) if numbers else np.ones(len(cells), bool)
     for one in said:
@@ -97,6 +99,9 @@ def said_of(
         types = schema.types or ()
         free = [k for k, name in enumerate(names)
                 if types[k].kind == "number" and name not in (bound | {one.column, *one.columns})]  # fmt: skip
+        if one.cuts:
+            made.append(one)
+            continue
         wrong, told = implied.broken_in([one], schema, x, mask), implied.told_by(one, schema, x, mask)
         place = np.round(np.asarray(x)[:, names.index(one.column)]).astype(int)
         but = tuple(_beyond({names[k]: cells[:, k] for k in free}, place, told, wrong, sound, one.text_in(schema)))
@@ -211,6 +216,8 @@ def computed(
         beyond |= far
         if np.array_equal(before, x, equal_nan=True):
             break
+    for rule, _, k in implied.ranges_in(implied.read(facts.get("implied")), schema):
+        x[:, k] = x[:, k] if asked(rule.target) else implied.told_by(rule, schema, x)
     return x, beyond
 
 
@@ -270,4 +277,8 @@ def _solved(
         sure |= own
         x, own, _ = equations.solved(exact, schema, x, hidden & ~sure)
         sure |= own
+    for rule, by, k in implied.ranges_in(implied.read(facts.get("implied")), schema):
+        takes = hidden[:, k] & (~hidden[:, by[0]] | sure[:, by[0]])
+        x[:, k] = np.where(hidden[:, k], implied.told_by(rule, schema, x), x[:, k])
+        sure[:, k] |= takes
     return x, sure

@@ -25,7 +25,13 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
         return values.index(word) if word in values else -1
 
     said = [
-        {"by": by, "column": k, "says": implied.each_told(rule, schema, sure=True).tolist(), "named": types[k].named}
+        {
+            "by": by,
+            "column": k,
+            "says": implied.each_told(rule, schema, sure=True).tolist(),
+            "named": types[k].named,
+            "cuts": list(rule.cuts),
+        }
         for rule, by, k in implied.placed(implied.read(facts.get("implied")), schema)
         if known(rule) and not rule.month  # the page has no calendar
     ]

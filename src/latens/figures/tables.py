@@ -193,10 +193,11 @@ def date_key(axis: Axis, span: float) -> None:
 
 
 def date_values(ax: Axes) -> None:
-    """Write dates below axes of days since 1970."""
-    locator = date_ticks()
+    """Write dates below axes of days since 1970, of times of the day the hours."""
+    clock = ax.dataLim.x0 >= 0.0 and ax.dataLim.x1 < 3.0
+    locator = AutoDateLocator(minticks=2, maxticks=4) if clock else date_ticks()
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.xaxis.set_major_formatter(DateFormatter("%H:%M") if clock else ConciseDateFormatter(locator))
     ax.xaxis.get_offset_text().set_fontsize(7)
 
 

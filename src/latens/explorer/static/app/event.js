@@ -37,7 +37,9 @@ export function differenceText(column, value) {
 
 // A number of a column that can colour the points: dates are days since 1970.
 export const numberText = (column, value) =>
-  column?.days && Number.isFinite(value) ? dayText(value).slice(0, Number.isInteger(value) ? 10 : 16) : format(value);
+  !column?.days || !Number.isFinite(value) ? format(value)
+    : value >= 0 && value < 3 ? dayText(value).slice(11, 16) // a time of the day
+    : dayText(value).slice(0, Number.isInteger(value) ? 10 : 16);
 
 // The text of a row of codes, of which a 0 is the end.
 export function textOf(event, values) {

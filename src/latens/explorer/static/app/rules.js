@@ -26,8 +26,11 @@ export function rulesOf(spec, grids) {
   const inside = (i, cell) => Number.isFinite(cell) && cell >= 0 && cell < grids[i].size;
   const kindOf = (cells, by, codes) => by.every((i, k) => cells[i] === codes[k]);
 
-  // The place of what the names of one or two columns say, -1 where they say nothing or one is not known.
-  const toldBy = ({ by, says }, at) => by.reduce((own, i) => own?.[at(i)], says) ?? -1;
+  // The place of what the names of columns say, or the range of a number; -1 where they say nothing or one is not known.
+  function toldBy({ by, says, cuts = [] }, at) {
+    const placeOf = (i) => (cuts.length ? cuts.filter((cut) => cut <= grids[i].low + (at(i) + 1e-6) * grids[i].step).length : at(i));
+    return by.some((i) => Number.isNaN(at(i))) ? -1 : (by.reduce((own, i) => own?.[placeOf(i)], says) ?? -1);
+  }
 
   function ofNames(rule, cells) {
     const { column, named } = rule;

@@ -177,8 +177,13 @@ export function tablePanel(app) {
     });
     const only = (k) => filter?.levels.length === 1 && filter.levels[0] === k;
     const days = columnOf(key)?.days;
-    const date = days ? (Number.isInteger(first) ? "date" : "datetime-local") : "";
-    const dateOf = (v) => dayText(v).slice(0, date === "date" ? 10 : 16);
+    const clock = days && first >= 0 && last < 3; // times of the day, perhaps over midnight
+    const date = !days ? "" : clock ? "time" : Number.isInteger(first) ? "date" : "datetime-local";
+    const dateOf = (v) => dayText(v).slice(clock ? 11 : 0, date === "date" ? 10 : 16);
+    const dayOf = (value) => {
+      const day = Date.parse(clock ? `1970-01-01T${value}Z` : `${value}${date === "date" ? "" : "Z"}`) / 864e5;
+      return clock && day < first - 1 / 1440 && day + 1 <= last + 1 / 1440 ? day + 1 : day;
+    };
     const end = (which) =>
       h("input", {
         type: date || "number",
@@ -193,7 +198,7 @@ export function tablePanel(app) {
           const ends = { low: filter?.low ?? -Infinity, high: filter?.high ?? Infinity };
           const open = which === "low" ? -Infinity : Infinity;
           const { value } = event.target;
-          ends[which] = value === "" ? open : date ? Date.parse(`${value}${date === "date" ? "" : "Z"}`) / 864e5 : Number(value);
+          ends[which] = value === "" ? open : date ? dayOf(value) : Number(value);
           const all = ends.low === -Infinity && ends.high === Infinity;
           setFilter(key, all ? null : { low: Math.max(ends.low, -FAR), high: Math.min(ends.high, FAR) });
         },
