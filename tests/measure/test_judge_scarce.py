@@ -1,0 +1,51 @@
+"""`judge` sees names that hardly come, hours between two times of the day, and what ranges say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latens.workflow.judge import judge
+
+
+def pupils(n: int = 800, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    bed, wake = 15 * rng.integers(84, 103, n), 15 * rng.integers(22, 34, n)
+    points = rng.integers(0, 61, n)
+    clock = lambda minutes: [f"{m // 60 % 24:02d}:{m % 60:02d}" for m in minutes.tolist()]  # noqa: E731
+    return pd.DataFrame({
+        "class": rng.choice(list("abcdefghijkl"), n), "bed": clock(bed), "wake": clock(wake),
+        "sleep": (wake + 1440 - bed) / 60, "points": points,
+        "mark": np.array(["C", "B", "A"])[np.searchsorted([20, 40], points, side="right")],
+    })  # fmt: skip
+
+
+RULES = {"sleep": "the hours from bed to wake", "mark": "what the range of 'points' says"}
+
+
+@pytest.mark.parametrize("broken", ["", "sleep", "mark"])
+def test_hours_and_marks_that_break_are_told(broken: str) -> None:
+    real, fake = pupils(), pupils(seed=1)
+    if broken:
+        fake[broken] = fake[broken].to_numpy()[np.random.default_rng(2).permutation(len(fake))]
+    found = judge(real, fake)
+    told = {(one["target"], one["is"]): one for one in found["equations"]}
+    for target, words in RULES.items():
+        assert told[target, words]["real"] == 1.0
+        assert told[target, words]["broken"] == (target == broken)
+    assert (found["verdict"]["word"] == "poor") == bool(broken)
+
+
+@pytest.mark.parametrize(("kept", "scarce"), [(1.0, False), (0.5, False), (0.1, True), (0.0, True)])
+def test_a_name_that_hardly_comes_is_told(kept: float, scarce: bool) -> None:
+    """A name of 8 % of the real rows, of which few or none are left: named, and the table is fair at most."""
+    real, fake = pupils(), pupils(seed=1)
+    own = fake["class"] == "f"
+    gone = own & (np.random.default_rng(3).random(len(fake)) >= kept)
+    found = judge(real, fake[~gone])
+    assert [one["name"] for one in found["validity"]["scarce_names"]] == ["f"] * scarce
+    assert (found["verdict"]["word"] in ("fair", "poor")) == scarce
+    if scarce:
+        one = found["validity"]["scarce_names"][0]
+        assert one["real"] == np.mean(real["class"] == "f")
+        assert one["fake"] == np.mean(fake[~gone]["class"] == "f")
+        assert found["verdict"]["because"].startswith("class is f in ")
