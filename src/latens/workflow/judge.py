@@ -193,7 +193,7 @@ def verdict(found: dict[str, Any]) -> dict[str, str]:
     because = f"a test finds the real row of two in {100 * area:.0f} %"
     if broken := [one for one in found["equations"] if one["broken"]]:
         place, because = len(GRADES), f"{broken[0]['target']} is not {broken[0]['is']} as in the real rows"
-    elif (scarce := found["validity"].get("scarce_names")) and place < len(GRADES) - 1:
+    elif (scarce := found.get("validity", {}).get("scarce_names")) and place < len(GRADES) - 1:
         one, place = scarce[0], len(GRADES) - 1
         because = (
             f"{one['column']} is {one['name']} in {one['fake']:.1%} of the rows, and in {one['real']:.1%} of real ones"
