@@ -118,6 +118,15 @@ def test_missing_cells_are_summed_over(tree: Tree | SwitchedTree, table: np.ndar
     terms = np.asarray(TERMS(tree, event, jnp.asarray(mask)))
     assert terms.sum() == pytest.approx(np.log(table[fits].sum()), abs=5e-6)
     assert (terms[~mask] == 0).all()
+    # Each by enumeration: given the observed ones before it, the name that says which tree holds first.
+    first = [int(tree.by)] if isinstance(tree, SwitchedTree) else []
+    order = list(dict.fromkeys([*first, *np.asarray(tree.order).tolist()]))
+    before, seen = 0.0, np.zeros(5, bool)
+    for j in order:
+        seen[j] = mask[j]
+        upto = np.log(table[np.all((row == EVERY) | ~seen, axis=1)].sum())
+        assert terms[j] == pytest.approx(upto - before, abs=5e-6)
+        before = upto
     rest = np.asarray(REST(tree, jnp.where(mask, row, 0.0), jnp.asarray(mask)), np.float64)[fits]
     # An observed column of `conditioned` is one of its bin: column 1 has two cells in the one of 4.
     inside = 2.0 if mask[1] else 1.0

@@ -59,6 +59,14 @@ class SwitchedTree(AbstractTree):
         # A sum of products: the gradient of a row that is picked is a scatter.
         return jnp.sum(jnp.where(self._is_by[:, None], values, 0.0), axis=0)
 
+    def _ranks(self) -> Int[Array, " c"]:
+        """The place of each column in the order in which cells are taken: the name that says which tree it is first."""
+        return jnp.where(self._is_by, -1, super()._ranks())
+
+    def _plain(self, mask: Bool[Array, " c"]) -> Bool[Array, " c"]:
+        """The cells of which those before them say no more than their parent does, where the tree is known."""
+        return super()._plain(mask) & jnp.any(self._is_by & mask)
+
     def _shares(self, alone: Float[Array, "c B"]) -> Float[Array, " B"]:
         """The log probability of each bin of s."""
         return jax.nn.log_softmax(self._own(alone) + self.log_weights)

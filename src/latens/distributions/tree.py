@@ -138,9 +138,25 @@ class AbstractTree(AbstractDistribution[Array]):
         Returns:
             Shape (c,), in nats; they add up to `log_prob_observed`.
         """
-        rank = jnp.zeros_like(self.order).at[self.order].set(jnp.arange(len(self.order), dtype=self.order.dtype))
-        upto = jax.vmap(lambda last: self.log_prob_observed(event, mask & (rank <= last)))(jnp.arange(len(rank)))
-        return jnp.where(mask, jnp.diff(upto, prepend=0.0)[rank], 0.0)
+        # Where the parent is observed its cell says all that those before say; few rows have other cells.
+        event, rank, plain = jnp.where(mask, event, jnp.zeros_like(event)), self._ranks(), self._plain(mask)
+        terms = jnp.where(mask & plain, self.log_prob_terms(event), 0.0)
+        last = jnp.argsort(jnp.where(mask & ~plain, rank, len(rank)))
+
+        def one(at: Array, terms: Array) -> Array:
+            j = last[at]
+            upto = self.log_prob_observed(event, mask & (rank <= rank[j]))
+            return terms.at[j].set(upto - self.log_prob_observed(event, mask & (rank < rank[j])))
+
+        return jax.lax.fori_loop(0, jnp.sum(mask & ~plain), one, terms)
+
+    def _ranks(self) -> Int[Array, " c"]:
+        """The place of each column in the order in which cells are taken."""
+        return jnp.zeros_like(self.order).at[self.order].set(jnp.arange(len(self.order), dtype=self.order.dtype))
+
+    def _plain(self, mask: Bool[Array, " c"]) -> Bool[Array, " c"]:
+        """The cells of which those before them say no more than their parent does."""
+        return mask[self.parents]
 
     def each_given(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Joined:
         """Each column given the observed cells of the others.
