@@ -478,3 +478,37 @@ def test_a_wrong_total_is_to_blame_though_it_goes_with_a_part_of_it() -> None:
     data = latens.load_data(frame, label="none")
     blamed = np.argwhere(mistaken(data)).tolist()
     assert blamed == [[0, list(frame).index("all")], [1, list(frame).index("all")]]
+
+
+def days_of(n: int = 700, seed: int = 0, wrong: int = 0) -> pd.DataFrame:
+    """Dates, whether they are working days or not, and a number."""
+    rng = np.random.default_rng(seed)
+    date = np.datetime64("2024-01-01") + rng.integers(0, 500, n)
+    kind = np.where((date.astype(int) + 3) % 7 < 5, "work", "rest")
+    kind[:wrong] = np.where(kind[:wrong] == "work", "rest", "work")
+    return pd.DataFrame({"date": date.astype("datetime64[s]"), "kind": kind, "visits": rng.poisson(20, n)})
+
+
+def test_a_day_of_the_week_says_a_name() -> None:
+    frame = days_of(wrong=2)
+    data = latens.load_data(frame, label="none")
+    facts = rules_of(data)
+    (rule,) = implied.read(facts["implied"])
+    assert (rule.by, rule.column, rule.weekday, rule.month, rule.broken) == ("date", "kind", True, False, 2)
+    assert rule.words_in(data.schema) == "what the day of the week of 'date' says (Monday: 'work')"
+    assert dict(rule.pairs) == {day: "rest" if day in ("Saturday", "Sunday") else "work" for day in implied.DAYS}
+    assert np.flatnonzero(implied.broken_in([rule], data.schema, data.x)).tolist() == [0, 1]
+    # New rows: a date moves to the nearest day of its kind, at most two days on, and the kind stays.
+    x = np.array(data.x)
+    x[:, 1] = x[::-1, 1]
+    made, _ = computed(facts, data.schema, x)
+    assert not implied.broken_in([rule], data.schema, made).any()
+    np.testing.assert_array_equal(made[:, 1:], x[:, 1:])
+    wrong = implied.broken_in([rule], data.schema, x)
+    assert (np.abs(made - x)[wrong, 0] >= 1).all()
+    assert np.abs(made - x)[:, 0].max() <= 3
+    np.testing.assert_array_equal(made[~wrong], x[~wrong])
+    kept, _ = computed(facts, data.schema, x, "date".__eq__)
+    np.testing.assert_array_equal(kept, x)
+    assert implied.read([list(rule)]) == (rule,)
+    assert implied.read([[*rule[:8], True, *rule[9:]]]) == ()  # month and weekday at once

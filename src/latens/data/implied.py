@@ -11,6 +11,7 @@ from scipy.stats import binom
 
 from latens.data.columns import ColumnType, decimals_of
 from latens.data.dataset import Dataset
+from latens.data.dates import DAY
 from latens.data.schema import Schema
 
 LEAST_ROWS = 20
@@ -27,7 +28,8 @@ GAIN, MOST_FIRST, MOST_TRIED = 0.02, 2, 12
 second one."""
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
-"""What a date says is said by its month: the season."""
+"""What a date says is said by its month, the season, or by its day of the week."""
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST_NAMES, MOST_NUMBERS, MOST_CELLS = 500, 100, 100_000
 """Columns of more names, or of more different numbers or cells, are not looked at."""
 
@@ -56,6 +58,12 @@ class Implied(NamedTuple):
     third: str = ""  # the third one, likewise
     month: bool = False  # whether `by` is a column of dates, whose month says it
     cuts: tuple[float, ...] = ()  # where the ranges of `by` begin that say it, but for the first; `by` is a number then
+    weekday: bool = False  # whether `by` is a column of dates, whose day of the week says it
+
+    @property
+    def dated(self) -> bool:
+        """Whether a part of a date says it."""
+        return self.month or self.weekday
 
     @property
     def target(self) -> str:
@@ -82,7 +90,7 @@ class Implied(NamedTuple):
             place = _place(one, text)
             return text if one.named or place < 0 else one.texts(np.array([float(place)]))[0]
 
-        words = [f"{', '.join(own if self.month else map(repr, own))}: {shown(told)!r}"]
+        words = [f"{', '.join(own if self.dated else map(repr, own))}: {shown(told)!r}"]
         if self.cuts:
             number = types[names.index(self.by)]
             ends = number.texts((np.array(self.cuts) - number.low) / number.step)
@@ -106,7 +114,8 @@ class Implied(NamedTuple):
     def short(self) -> str:
         """The rule without an example."""
         *others, last = map(repr, self.columns)
-        last = f"the month of {last}" if self.month else f"the range of {last}" if self.cuts else last
+        part = "month" if self.month else "day of the week" if self.weekday else "range" if self.cuts else ""
+        last = f"the {part} of {last}" if part else last
         return f"what {', '.join(others)}{' and ' * bool(others)}{last} {'say' if others else 'says'}"
 
 
@@ -124,11 +133,11 @@ def found_in(data: Dataset) -> tuple[Implied, ...]:
             few[k] = _Column(names[k], types[k], own, cells, places.ravel())
     found = {(i, k): rule for i in few for k in few
              if i != k and types[i].named and (rule := _between([few[i]], few[k]))}  # fmt: skip
-    for i in (i for i, one in enumerate(types) if _monthly(one)):
-        cells, places = np.unique(own := _codes(x, i, data.schema, data.mask), return_inverse=True)
-        month = _Column(names[i], ColumnType("category", MONTHS), own, cells, places.ravel())
-        told = {(i, k): rule for k in few if types[k].named and (rule := _between([month], few[k]))}
-        found |= {at: rule._replace(month=True) for at, rule in told.items()}
+    for i, week in itertools.product((i for i, one in enumerate(types) if _monthly(one)), (False, True)):
+        cells, places = np.unique(own := _codes(x, i, data.schema, data.mask, week), return_inverse=True)
+        part = _Column(names[i], ColumnType("category", DAYS if week else MONTHS), own, cells, places.ravel())
+        told = {(i, k): rule for k in few if types[k].named and (rule := _between([part], few[k]))}
+        found |= {at: rule._replace(month=not week, weekday=week) for at, rule in told.items()}
     # Two columns that say each other break in the same rows: once, by the one with more rows.
     less = {(i, k) for (i, k), rule in found.items() if (k, i) in found
             if (rule.rows, i, k) < (found[k, i].rows, k, i)}  # fmt: skip
@@ -226,7 +235,7 @@ def _monthly(one: ColumnType) -> bool:
 
 def _levels(rule: Implied, one: ColumnType) -> tuple[str, ...]:
     """The names that may say something: of dates their months, of numbers their ranges."""
-    return range_words(rule.cuts) if rule.cuts else MONTHS if _monthly(one) else one.values
+    return range_words(rule.cuts) if rule.cuts else DAYS if rule.weekday else MONTHS if rule.month else one.values
 
 
 def range_words(cuts: Sequence[float]) -> tuple[str, ...]:
@@ -237,20 +246,22 @@ def range_words(cuts: Sequence[float]) -> tuple[str, ...]:
 def _codes_by(rule: Implied, x: np.ndarray, k: int, schema: Schema, mask: np.ndarray | None) -> Int[np.ndarray, " n"]:
     """The names, months or ranges that say the column, by their places; one more than the last of a missing one."""
     if not rule.cuts:
-        return _codes(x, k, schema, mask)
+        return _codes(x, k, schema, mask, rule.weekday)
     one = (schema.types or ())[k]
     value = one.low + np.asarray(x, np.float64)[:, k] * one.step
     places = np.searchsorted(np.array(rule.cuts) - 1e-6 * one.step, value, side="right")
     return places if mask is None else np.where(np.asarray(mask)[:, k], places, len(rule.cuts) + 1)
 
 
-def _codes(x: np.ndarray, k: int, schema: Schema, mask: np.ndarray | None) -> Int[np.ndarray, " n"]:
+def _codes(x: np.ndarray, k: int, schema: Schema, mask: np.ndarray | None, week: bool = False) -> Int[np.ndarray, " n"]:
     """The names, months or cells of a column by their places; one more than the last of a missing one."""
     one = (schema.types or ())[k]
     if _monthly(one):
         date = np.round(one.low + np.asarray(x, np.float64)[:, k] * one.step).astype(np.int64)
-        months = date.astype(f"datetime64[{one.written}]").astype("datetime64[M]").astype(np.int64) % 12
-        return months if mask is None else np.where(np.asarray(mask)[:, k], months, 12)
+        days = date.astype(f"datetime64[{one.written}]").astype("datetime64[D]")
+        # The first of January 1970 was a Thursday.
+        parts = (days.astype(np.int64) + 3) % 7 if week else days.astype("datetime64[M]").astype(np.int64) % 12
+        return parts if mask is None else np.where(np.asarray(mask)[:, k], parts, len(DAYS if week else MONTHS))
     most = len(one.values) if one.named else one.size
     code = np.round(np.asarray(x)[:, k]).astype(np.int64).clip(0, most)
     return code if mask is None else np.where(np.asarray(mask)[:, k], code, most)
@@ -319,7 +330,7 @@ def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list
     return [
         (one, [names.index(name) for name in one.columns], names.index(one.column))
         for one in rules
-        if {*one.columns} <= (measured if one.cuts else dates if one.month else by) and one.column in said
+        if {*one.columns} <= (measured if one.cuts else dates if one.dated else by) and one.column in said
     ]
 
 
@@ -405,6 +416,22 @@ def ranges_in(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, l
     return [found for found in placed(rules, schema) if found[0].cuts]
 
 
+def on_their_day(rule: Implied, schema: Schema, x: np.ndarray) -> np.ndarray:
+    """Stored rows whose dates lie on the nearest day of the week that says what stands in the column."""
+    i, k = (schema.names.index(name) for name in (rule.by, rule.column))
+    one, says = (schema.types or ())[i], each_told(rule, schema)
+    day, name = _codes_by(rule, x, i, schema, None), _codes(x, k, schema, None)
+    unit = 1 if one.written == "D" else DAY
+    cell, moved = x[:, i].astype(np.float64), says[day] == name
+    for shift in (1, -1, 2, -2, 3, -3):
+        at = x[:, i] + shift * unit / one.step
+        fits = ~moved & (says[(day + shift) % 7] == name) & (at >= 0) & (at < one.size)
+        cell, moved = np.where(fits, at, cell), moved | fits
+    made = np.array(x)
+    made[:, i] = cell
+    return made
+
+
 def numbers_in(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:
     """The rules that say numbers, and the places of their columns."""
     return [found for found in placed(rules, schema) if not (schema.types or ())[found[2]].named]
@@ -417,10 +444,10 @@ def read(stored: Any) -> tuple[Implied, ...]:
 
 
 def _read(row: Any) -> Implied | None:
-    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 10:
+    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 11:
         return None
     by, column, pairs, rows, broken = row[:5]
-    also, but, third, month, cuts = [*row[5:], *("", (), "", False, ())[len(row) - 5 :]]
+    also, but, third, month, cuts, week = [*row[5:], *("", (), "", False, (), False)[len(row) - 5 :]]
     texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
     if (
         not texts([by, column, also, third])
@@ -428,9 +455,11 @@ def _read(row: Any) -> Implied | None:
         or by in (also, third)
         or (third and (not also or third == also))
         or not isinstance(month, bool)
-        or ((month or cuts) and also)
+        or not isinstance(week, bool)
+        or ((month or cuts or week) and also)
+        or (month and week)
         or not _are_cuts(cuts)
-        or (cuts and (month or but or len(pairs) != len(cuts) + 1))
+        or (cuts and (month or week or but or len(pairs) != len(cuts) + 1))
         or not isinstance(pairs, list | tuple)
         or not pairs
     ):
@@ -443,7 +472,7 @@ def _read(row: Any) -> Implied | None:
         return None
     made = tuple(But(one[0], one[1], one[2], float(one[3]), one[4], one[5]) for one in but[:MOST_NAMES])
     said = tuple(map(tuple, pairs[:MOST_NAMES]))
-    return Implied(by, column, said, rows, broken, also, made, third, month, tuple(cuts))
+    return Implied(by, column, said, rows, broken, also, made, third, month, tuple(cuts), week)
 
 
 def _are_cuts(cuts: Any) -> bool:

@@ -204,6 +204,8 @@ def computed(
     if near := lines.read(facts.get("lines")):
         open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
         x = lines.moved(near, schema, x, np.broadcast_to(open_, x.shape), rng, usual).astype(x.dtype)
+    for rule, *_ in implied.placed(implied.read(facts.get("implied")), schema):
+        x = implied.on_their_day(rule, schema, x) if rule.weekday and not asked(rule.by) else x
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x)
         x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])

@@ -33,7 +33,7 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
             "cuts": list(rule.cuts),
         }
         for rule, by, k in implied.placed(implied.read(facts.get("implied")), schema)
-        if known(rule) and not rule.month  # the page has no calendar
+        if known(rule) and not rule.dated  # the page has no calendar
     ]
     term = lambda one: [at(one[0]), one[1], one[2]]  # noqa: E731
     exact = [

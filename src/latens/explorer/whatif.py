@@ -240,7 +240,7 @@ def _shares(trained: Any, conditions: Conditions) -> GivenShares:
             [code if fixed[i] else -1 for code, i in zip(codes, by)],
         )
         for at, i in enumerate(by):
-            if not (rule.month or rule.cuts) and fixed[k] and all(fixed[j] for j in by if j != i):
+            if not (rule.dated or rule.cuts) and fixed[k] and all(fixed[j] for j in by if j != i):
                 line = np.moveaxis(told, at, 0)[(slice(None), *(code for j, code in enumerate(own) if j != at))]
                 columns[i] = _among(columns[i], (line < 0) | (line == conditions.low[k]))
         if min(own) >= 0 and types[k].named and (place := told[tuple(own)]) >= 0:

@@ -78,7 +78,7 @@ def kinds_by(facts: Mapping[str, Any], schema: Schema) -> Callable[[np.ndarray],
     names, types = schema.names, schema.types or ()
     counts = dict.fromkeys(range(len(names)), 0)
     for rule, by, k in implied.placed(implied.read(facts.get("implied")), schema):
-        if len(by) == 1 and types[k].named and not (rule.month or rule.cuts):
+        if len(by) == 1 and types[k].named and not (rule.dated or rule.cuts):
             for at in (by[0], k):
                 counts[at] += len(rule.pairs) * (len({told for _, told in rule.pairs}) - 1)
     for rule, i, k in apart.placed(apart.read(facts.get("apart")), schema):
