@@ -42,6 +42,7 @@ class Equation(NamedTuple):
     plus: tuple[str, str, int, float] | None = None  # a term that is added after all is multiplied by the rate
     constant: float = 0.0  # what is added to a product: a fee beside so much a kilometre
     cycle: float = 0.0  # of a sum, after how much it begins anew: the hours from a time of the day to another
+    among: int = 1  # of a sum, what it is divided by: the mean of so many columns
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -63,6 +64,8 @@ class Equation(NamedTuple):
         if not self.factor:
             made = "".join(f" {'+' if sign > 0 else '-'} {part}" for part, sign in parts)
             made = made[3:] if made.startswith(" + ") else made[1:]
+            if self.among > 1:
+                return f"({made}) / {self.among}"
             if self.rate is None:
                 return f"max(0, {made})" if self.excess else made
             name, form, power, _ = self.rate
@@ -163,7 +166,7 @@ def turned(rules: Sequence[Equation], otherwise: Mapping[str, str]) -> tuple[Equ
 
 def _plain(one: Equation) -> bool:
     """Whether it is a sum and nothing else, which any of its terms may be written for."""
-    return not (one.factor or one.rate or one.excess or one.cycle)
+    return not (one.factor or one.rate or one.excess or one.cycle or one.among > 1)
 
 
 def written_for(one: Equation, name: str) -> Equation:
@@ -230,7 +233,7 @@ def value_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
 def rate_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
     """What a sum is multiplied by."""
     if one.rate is None:
-        return np.ones(len(x))
+        return np.full(len(x), 1.0 / one.among)
     name, form, power, _ = one.rate
     with np.errstate(all="ignore"):
         return formed(x[:, names.index(name)], form) ** float(power)
@@ -352,7 +355,7 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
             rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], cycle=0.0)
             return SECONDS[form] * power * (left - value_of(rest, names, x))
         if not one.factor and k < len(one.terms):
-            rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], rate=None, excess=False)
+            rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], rate=None, excess=False, among=1)
             left = np.where((left > 0) | (not one.excess), left, np.nan)  # of 0 only a bound follows
             return power * (left / rate_of(one, names, x) - value_of(rest, names, x))
         left = np.where((left > 0) | (not one.excess), left, np.nan) - one.constant
@@ -371,11 +374,11 @@ def read(stored: Any) -> tuple[Equation, ...]:
 
 
 def _read(row: Any) -> Equation | None:
-    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 11 or not isinstance(row[0], str):
+    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 12 or not isinstance(row[0], str):
         return None
     # Files of before lack the last ones.
-    every: list[Any] = [*row, *(None, False, None, 0.0, 0.0)[len(row) - 6 :]]
-    target, given, factor, within, rows, broken, rate, excess, plus, constant, cycle = every
+    every: list[Any] = [*row, *(None, False, None, 0.0, 0.0, 1)[len(row) - 6 :]]
+    target, given, factor, within, rows, broken, rate, excess, plus, constant, cycle, among = every
     terms, more = given if isinstance(given, list | tuple) else (), [one for one in (rate, plus) if one is not None]
     sound = [term for term in (*terms, *more) if _is_term(term)]
     bad = len(sound) != len(terms) + len(more) or not all(
@@ -389,6 +392,8 @@ def _read(row: Any) -> Equation | None:
         return None
     if excess and rate is not None:
         return None
+    if type(among) is not int or not 1 <= among <= MOST_ADDED or (among > 1 and (factor or rate or excess or cycle)):
+        return None
     timed = {str(form) for _, form, *_ in sound if form in SECONDS}
     both = len(timed) == 1 and len(terms) == len(sound) == 2 and sum(one[2] for one in sound) == 0
     if (timed or cycle) and not (both and not factor and not excess and cycle == DAY / SECONDS[timed.pop()]):
@@ -397,7 +402,9 @@ def _read(row: Any) -> Equation | None:
     last = None if rate is None else parts[len(terms)]
     numbers_of = float(factor), float(within), int(rows), int(broken)
     added = None if plus is None else parts[-1]
-    made = Equation(target, tuple(parts[: len(terms)]), *numbers_of, last, excess, added, float(constant), float(cycle))
+    made = Equation(
+        target, tuple(parts[: len(terms)]), *numbers_of, last, excess, added, float(constant), float(cycle), among
+    )
     return None if target in made.columns else made
 
 

@@ -69,6 +69,7 @@ class _Found(NamedTuple):
     excess: bool = False
     plus: tuple[int, str, int] | None = None
     constant: float = 0.0
+    among: int = 1
 
 
 class _Sought(NamedTuple):
@@ -145,7 +146,7 @@ def find(
     rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
     of = _Sought(some, places, targets, within, halves, rates)
     sums = (one for target in targets for one in _sums(of, x, target))
-    for one in (*_products(of), *sums, *_rated(of), *_excess(of, x), *_rated_and_more(of), *_lines(of, x)):
+    for one in (*_products(of), *sums, *_rated(of), *_means(of), *_excess(of, x), *_rated_and_more(of), *_lines(of, x)):
         terms, rate, plus = (
             # What is right but for rounding is a line by chance, so a line is of numbers as they are.
             tuple((names[i], form, power, 0.0 if one.constant else halves[i]) for i, form, power in each)
@@ -153,6 +154,7 @@ def find(
         )
         j, last, more = one.target, rate[0] if rate else None, plus[0] if plus else None
         rule = Equation(names[j], terms, one.factor, within[j], 0, 0, last, one.excess, more, one.constant)
+        rule = rule._replace(among=one.among)
         made = _checked(rule, names, x)
         if made is None:
             continue
@@ -296,6 +298,22 @@ def _sums(of: _Sought, x: np.ndarray, target: int) -> Iterator[_Found]:
         before = np.where(np.isfinite(before), before, np.nan)
         if terms := _long_sum(x, before, [i for i in others if i != rate], MOST_TERMS):
             yield _Found(target, terms, 0.0, (rate, form, 1))
+
+
+def _means(of: _Sought) -> Iterator[_Found]:
+    """The columns that are the mean of two or three others."""
+    some, places, targets, within, halves, _ = of
+    for count in (2, 3):
+        chosen = list(combinations(places, count))
+        if not chosen:
+            continue
+        at = np.array(chosen)
+        made = np.sum([some[:, at[:, k]] for k in range(count)], axis=0).T / count
+        for target in targets:
+            off = within[target] + np.asarray(halves)[at].sum(axis=1)[:, None] / count
+            for k in np.flatnonzero(_agrees(some[:, target], made, off)).tolist():
+                if target not in at[k]:
+                    yield _Found(target, tuple((int(i), "x", 1) for i in at[k]), among=count)
 
 
 def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], least: int) -> _Terms:

@@ -39,7 +39,8 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
     exact = [
         {"target": at(one.target), "terms": [term(own) for own in one.terms], "factor": one.factor,
          "rate": term(one.rate) if one.rate else None, "excess": one.excess,
-         "plus": term(one.plus) if one.plus else None, "constant": one.constant, "cycle": one.cycle}
+         "plus": term(one.plus) if one.plus else None, "constant": one.constant, "cycle": one.cycle,
+         "among": one.among}
         for one in equations.placed(equations.read(facts.get("equations")), schema)
         if known(one)
     ]  # fmt: skip

@@ -38,9 +38,9 @@ export function rulesOf(spec, grids) {
     return named || told < 0 ? null : [column, told];
   }
 
-  function valueOf({ terms, factor, rate, excess, plus, constant, cycle }, values) {
+  function valueOf({ terms, factor, rate, excess, plus, constant, cycle, among }, values) {
     const part = ([i, form]) => formed(values[i], form);
-    const times = rate ? part(rate) ** rate[2] : 1;
+    const times = rate ? part(rate) ** rate[2] : 1 / (among ?? 1);
     const value = factor
       ? terms.reduce((made, one) => made * part(one) ** one[2], factor) + (constant ?? 0)
       : terms.reduce((made, one) => made + one[2] * part(one), 0) * times + (plus ? plus[2] * part(plus) : 0);
