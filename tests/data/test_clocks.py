@@ -6,7 +6,7 @@ import pytest
 
 import latens
 from latens.data import Dataset
-from latens.data.clocks import beginning, from_beginning
+from latens.data.clocks import beginning, from_beginning, nearest_day
 from latens.data.conditions import parse_conditions
 from latens.data.equations import Equation, broken_by, is_linear, read, solved, value_of
 from latens.data.rules import computed, rules_of
@@ -63,6 +63,9 @@ def test_evenings_are_one_stretch_and_written_as_they_were() -> None:
     assert one.texts(data.x[:, 0]) == frame["bed"].tolist()
     again = latens.load_data(frame.iloc[::-1], label="none", schema=data.schema)
     np.testing.assert_array_equal(np.asarray(again.x)[::-1], data.x)
+    middle = one.low + 0.5 * one.step * (one.size - 1)
+    sides = nearest_day(np.array([middle - 12 * 3600 + 60, middle - 12 * 3600 - 60, middle + 12 * 3600 + 60]), one)
+    np.testing.assert_allclose(sides - middle, [-12 * 3600 + 60, 12 * 3600 - 60, -12 * 3600 + 60])
     asked = parse_conditions(["bed>=23:30"], data.schema)
     assert np.mean(data.x[:, 0] >= asked.low[0]) == np.mean((frame["bed"] >= "23:30") | (frame["bed"] < "12"))
     early = parse_conditions(["bed=00:15"], data.schema)
