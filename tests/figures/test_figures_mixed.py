@@ -85,6 +85,10 @@ def test_columns_are_drawn_with_their_nats():
     assert ax.get_title("left") == "log p(x) = \N{MINUS SIGN}6.25 nats by column; alone \N{MINUS SIGN}8.00"
     with pytest.raises(DataError, match="2 names"):
         column_nats(nats, alone, -0.75, ["a", "b"])
+    for latents, bars in ((-1e-6, 3), (-0.01, 4)):  # latents that cost nothing say nothing
+        ax, table = column_nats(nats, alone, latents, ["a", "b", "c"])
+        assert len(ax.get_yticklabels()) == bars
+        assert table["nats"].sum() == pytest.approx(-5.5 + latents)
 
 
 def test_genes_are_drawn_by_what_codes_say_of_them():

@@ -47,7 +47,8 @@ def column_tree(
     deepest = max(deep for _, deep in lines)
     left = STEP * deepest + WORDS
     ax = one_axes((left + BAR + 0.6, LINE * len(lines) + 0.7), theme)
-    said = f"Which column says most of which, for each {readable(by, 24)}" if by else "Which column says most of which"
+    said = "Which column says most of which"
+    said += f" (mean over the names of {readable(by, 24)})" if by else ""
     dress(ax, theme=theme, title=said, grid=None)
     bare(ax)
     at = {column: (STEP * deep, float(row)) for row, (column, deep) in enumerate(lines)}

@@ -15,6 +15,8 @@ MOST = 40
 MOST_GENES = 30
 """Genes that are drawn, those that gain most."""
 
+SEEN = 1e-3
+"""Nats from which on the cost of the latents has a bar."""
 LATENTS = "(latents)"
 """What the cost of the latents is called beside the columns."""
 
@@ -36,7 +38,8 @@ def column_nats(
     table["independent"] = np.append(alone, 0.0)
     colours = theme_named(theme)
     order = np.argsort(table["independent"][:-1], kind="stable")[:MOST]
-    shown = [*order.tolist(), len(table["column"]) - 1]
+    # Of a model whose latents cost nothing there is nothing to show of them.
+    shown = [*order.tolist(), *([len(table["column"]) - 1] if abs(latents) >= SEEN else [])]
     places = np.arange(len(shown))
     ax = one_axes((7.2, 1.3 + 0.25 * len(shown)), theme)
     more = f", {len(order)} of {len(names)} columns" if len(order) < len(names) else ""
@@ -47,7 +50,7 @@ def column_nats(
     thin = ax.barh(places, -table["nats"][shown], color=colours.first, height=0.4)
     ax.set_yticks(places, [readable(table["column"][i], 24) for i in shown])
     ax.set_ylim(len(shown) - 0.4, -0.6)
-    legend(ax, [wide, thin], ["column alone", "given the latents"], theme=theme, loc="lower right")
+    legend(ax, [wide, thin], ["column alone", "in the model"], theme=theme, loc="lower right")
     return ax, table
 
 
