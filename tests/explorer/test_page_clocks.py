@@ -1,0 +1,76 @@
+"""An exported page knows hours between two times, means and ranges of a number as the server does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from explorer_fixtures import needs_node, node
+
+from latens import prepare, train
+from latens.config import override
+from latens.data import load
+from latens.explorer import payload
+from latens.explorer.whatif import answers
+from latens.recipes import get_recipe
+
+
+def pupils(n: int = 400) -> pd.DataFrame:
+    """Bedtimes over midnight, times of waking, the hours between, two tests, their mean, and a mark by it."""
+    rng = np.random.default_rng(0)
+    bed, wake = 15 * rng.integers(84, 103, n), 15 * rng.integers(22, 34, n)
+    clock = lambda minutes: [f"{m // 60 % 24:02d}:{m % 60:02d}" for m in minutes.tolist()]  # noqa: E731
+    one, two = rng.integers(0, 21, n), rng.integers(0, 21, n)
+    mark = np.array(["C", "B", "A"])[np.searchsorted([14, 27], one + two, side="right")]
+    return pd.DataFrame({"bed": clock(bed), "wake": clock(wake), "sleep": (wake + 1440 - bed) / 60, "one": one,
+                         "two": two, "mean": (one + two) / 2, "mark": mark})  # fmt: skip
+
+
+@needs_node
+def test_hours_means_and_marks_are_those_of_the_server(tmp_path: Path) -> None:
+    data = load(pupils(), label="none")
+    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    bed, wake, sleep, one, two, mean, mark = range(7)
+    files = payload(trained, data, with_model=False)
+    manifest = json.loads(files["data/manifest.json"])
+    columns, given = manifest["what_if"], manifest["given"]
+    names = {"file": given["file"], "prior": manifest["arrays"]["prior"]["file"]}
+    names |= {"outputs": given["outputs"] and given["outputs"]["file"]}
+    names |= {"decoder": None if given["outputs"] else manifest["decoder"]["file"]}
+    for name, file in names.items():
+        if file:
+            (tmp_path / name).write_bytes(files[file])
+    paths = {name: file and str(tmp_path / name) for name, file in names.items()}
+    assert "23:30" in columns[bed]["choices"]
+    questions: list[dict[str, Any]] = [
+        {"given": [[bed, "23:30"], [wake, "06:45"]]},
+        {"given": [[bed, "00:15"], [wake, "06:45"]]},
+        {"given": [[one, "10"], [two, "17"]]},
+        {"given": [[mean, "14"]]},
+        {"given": []},
+    ]
+    found = node("given", manifest=manifest, questions=questions, **paths)
+    own = answers(trained)
+    assert own is not None
+    each = []
+    for question, answer in zip(questions, found):
+        assert "refused" not in answer, answer
+        server = {each["column"]: each for each in json.loads(own(json.dumps(question).encode()))["columns"]}
+        page = {each["column"]: each for each in answer["columns"]}
+        assert {k: v.get("exact") for k, v in page.items()} == {k: v.get("exact") for k, v in server.items()}
+        for told in (server, page):
+            if one in told and two in told:
+                both = 0.5 * (told[one]["mean"] + told[two]["mean"])
+                assert mean not in told or told[mean]["mean"] == pytest.approx(both, rel=1e-6)
+        each.append((server, page))
+    for told in each[0]:
+        assert float(told[sleep]["exact"]) == 7.25
+    for told in each[1]:
+        assert float(told[sleep]["exact"]) == 6.5
+    levels = columns[mark]["levels"]
+    for told in each[2]:
+        assert float(told[mean]["exact"]) == 13.5
+    for told in each[3]:  # a mean of 14 has the mark A
+        np.testing.assert_allclose(told[mark]["shares"], np.eye(3)[levels.index("A")], atol=1e-4)
