@@ -154,7 +154,7 @@ def test_times_after_a_date_at_office_hours_are_theirs() -> None:
 
 def test_what_a_stranger_wrote_is_no_rule() -> None:
     good = ["a", "", [list(EVEN)], []]
-    bad = [good[:3], ["a", "", [[0] * 96], []], ["a", "", [list(EVEN)] * 31, []], ["a", "", [[1] * 95], []],
+    bad = [good[:2], ["a", "", [[0] * 96], []], ["a", "", [list(EVEN)] * 31, []], ["a", "", [[1] * 95], []],
            ["a", "", [[-1, *EVEN[1:]]], []], ["a", "", [[1.0, *EVEN[1:]]], []], [1, "", [list(EVEN)], []],
            ["a", "", [list(EVEN)], [0] * 96], ["a", "", [list(EVEN)], [1]], "abcd", None]  # fmt: skip
     assert read([good, *bad]) == (Hours("a", "", (EVEN,)),)

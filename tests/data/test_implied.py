@@ -217,7 +217,7 @@ def test_a_model_file_gives_it_back_and_a_stranger_s_rule_is_left_out() -> None:
     assert implied.read([[*stored[0][:6], [but]]])[0].but == (implied.But(*but),)
     for place, value in {0: 1, 2: None, 3: float("nan"), 4: 1, 5: "yes"}.items():
         assert implied.read([[*stored[0][:6], [[*but[:place], value, *but[place + 1 :]]]]]) == (), place
-    assert implied.read([[*stored[0][:6], [but[:-1]]]]) == implied.read([[*stored[0][:6], "but"]]) == ()
+    assert implied.read([[*stored[0][:6], [but[:-2]]]]) == implied.read([[*stored[0][:6], "but"]]) == ()
     unknown = implied.read([["breed", "species", [["Unknown", "dog"], ["Lop", "hare"]], 3, 0]])
     assert not implied.broken_in(unknown, data.schema, np.asarray(data.x)).any()
 

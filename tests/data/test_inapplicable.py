@@ -62,7 +62,7 @@ def test_what_a_stranger_wrote_is_no_error():
     assert read([["memory", "product", "printer", 30]]) == (RULE,)
     for strange in (None, "abc", 7, [["a"]], [[1, "b", "c", 2]], [{"a": 1}], [None]):
         assert read(strange) == ()
-    assert read([["a", "b", "c", "many"]]) == (Inapplicable("a", "b", "c", 0),)
+    assert read([["a", "b", "c", "many"], ["a", "b", "c", 0]]) == (Inapplicable("a", "b", "c", 0),)
 
 
 def test_they_stay_empty_unless_they_are_asked_for(tmp_path, capsys):

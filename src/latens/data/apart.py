@@ -12,6 +12,7 @@ from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.ordered import dates_of, is_date, shown_dates
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 LEAST_ROWS, MOST_ROWS = 200, 50_000
 """Rows of a table from which on names may never come together, and rows that are looked at."""
@@ -143,19 +144,6 @@ def broken_in(
 
 
 def read(stored: Any) -> tuple[Apart, ...]:
-    """The rules that a model file holds; a stranger may have written it, so what is none is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    return tuple(one for one in map(_read, rows[:1000]) if one is not None)
-
-
-def _read(row: Any) -> Apart | None:
-    if not isinstance(row, list | tuple) or len(row) != 6 or not all(isinstance(one, str) for one in row[:4]):
-        return None
-    first, of_first, second, of_second, pairs, rows = row
-    sound = isinstance(pairs, list | tuple) and type(rows) is int and {of_first, of_second} <= set(PARTS)
-    if not sound or first == second:
-        return None
-    texts = lambda one: isinstance(one, list | tuple) and len(one) == 2 and all(isinstance(w, str) for w in one)  # noqa: E731
-    if not all(map(texts, pairs[:MOST_PAIRS])):
-        return None
-    return Apart(first, of_first, second, of_second, tuple((a, b) for a, b in pairs[:MOST_PAIRS]), rows)
+    """The rules that a model file holds."""
+    sound = lambda one: {one.of_first, one.of_second} <= set(PARTS) and one.first != one.second  # noqa: E731
+    return rules_in(Apart, stored, lambda one: sound(one) and len(one.pairs) <= MOST_PAIRS)

@@ -10,6 +10,7 @@ from latens.data.clocks import is_clock, nearest_day
 from latens.data.columns import ColumnType
 from latens.data.dates import DAY
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 HOLDS, BY_CHANCE = 0.98, 0.3
 """Share of rows in which a rule must hold, the others are mistakes; and in which it may, with targets of other rows."""
@@ -368,52 +369,32 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
 
 
 def read(stored: Any) -> tuple[Equation, ...]:
-    """The equations that a model file holds; a stranger may have written it, so what is none is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    return tuple(one for one in map(_read, rows[:1000]) if one is not None)
+    """The equations that a model file holds."""
+    return rules_in(Equation, stored, _sound)
 
 
-def _read(row: Any) -> Equation | None:
-    if not isinstance(row, list | tuple) or not 6 <= len(row) <= 12 or not isinstance(row[0], str):
-        return None
-    # Files of before lack the last ones.
-    every: list[Any] = [*row, *(None, False, None, 0.0, 0.0, 1)[len(row) - 6 :]]
-    target, given, factor, within, rows, broken, rate, excess, plus, constant, cycle, among = every
-    terms, more = given if isinstance(given, list | tuple) else (), [one for one in (rate, plus) if one is not None]
-    sound = [term for term in (*terms, *more) if _is_term(term)]
-    bad = len(sound) != len(terms) + len(more) or not all(
-        map(is_number, (factor, within, rows, broken, constant, cycle))
+def _sound(rule: Equation) -> bool:
+    """Whether it is a product, a line or a sum of columns that `value_of` knows, and not of its own target."""
+    if not rule.terms or len(rule.terms) > MOST_ADDED or rule.target in rule.columns:
+        return False
+    if not all(form in FORMS and power in (-2, -1, 1, 2) for _, form, power, _ in rule.every):
+        return False
+    line = len(rule.terms) == 1 and rule.factor != 0 and rule.terms[0][2] == 1
+    if (rule.factor and rule.rate) or (rule.constant and not line) or (rule.plus and (not rule.rate or rule.excess)):
+        return False
+    if rule.excess and (rule.rate or (rule.factor and not rule.constant)):
+        return False
+    if not 1 <= rule.among <= MOST_ADDED or (
+        rule.among > 1 and (rule.factor or rule.rate or rule.excess or rule.cycle)
+    ):
+        return False
+    timed = {form for _, form, *_ in rule.every if form in SECONDS}
+    both = len(timed) == 1 and len(rule.terms) == len(rule.every) == 2 and sum(term[2] for term in rule.terms) == 0
+    return not (timed or rule.cycle) or (
+        both and not rule.factor and not rule.excess and rule.cycle == DAY / SECONDS[timed.pop()]
     )
-    bad = bad or not isinstance(excess, bool) or (plus is not None and (rate is None or excess))
-    if not terms or bad or len(terms) > MOST_ADDED or (factor != 0 and rate is not None):
-        return None
-    line = len(terms) == 1 and factor != 0 and terms[0][2] == 1
-    if (constant != 0 and not line) or (excess and factor != 0 and constant == 0):
-        return None
-    if excess and rate is not None:
-        return None
-    if type(among) is not int or not 1 <= among <= MOST_ADDED or (among > 1 and (factor or rate or excess or cycle)):
-        return None
-    timed = {str(form) for _, form, *_ in sound if form in SECONDS}
-    both = len(timed) == 1 and len(terms) == len(sound) == 2 and sum(one[2] for one in sound) == 0
-    if (timed or cycle) and not (both and not factor and not excess and cycle == DAY / SECONDS[timed.pop()]):
-        return None
-    parts = [(str(a), str(b), int(c), float(d)) for a, b, c, d in sound]
-    last = None if rate is None else parts[len(terms)]
-    numbers_of = float(factor), float(within), int(rows), int(broken)
-    added = None if plus is None else parts[-1]
-    made = Equation(
-        target, tuple(parts[: len(terms)]), *numbers_of, last, excess, added, float(constant), float(cycle), among
-    )
-    return None if target in made.columns else made
 
 
 def is_number(value: Any) -> bool:
     """Whether what a file holds is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def _is_term(term: Any) -> bool:
-    if not isinstance(term, list | tuple) or len(term) != 4 or not isinstance(term[0], str):
-        return False
-    return term[1] in FORMS and term[2] in (-2, -1, 1, 2) and is_number(term[3])

@@ -11,6 +11,7 @@ from latens.data.columns import ColumnType
 from latens.data.dataset import TRAIN, Dataset
 from latens.data.rows import uniforms
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 BINS = 8
 """Parts of like many rows that a number or a date is cut into."""
@@ -93,18 +94,14 @@ def _log_chance(part: Shaped[np.ndarray, " n"], empty: np.ndarray, share: float)
 
 
 def read(stored: Any) -> tuple[Gaps, ...]:
-    """The gaps that a model file tells of; a stranger may have written it, so what does not fit is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    kept = []
-    for row in rows[:MOST_COLUMNS]:
-        if not (isinstance(row, list | tuple) and len(row) == 4 and all(isinstance(name, str) for name in row[:2])):
-            continue
-        column, other, starts, shares = row
-        whole = isinstance(starts, list | tuple) and all(isinstance(v, int) and 0 <= v < 2**62 for v in starts)
-        chances = isinstance(shares, list | tuple) and all(isinstance(v, float) and 0 <= v <= 1 for v in shares)
-        if whole and chances and len(shares) == len(starts) + 1 <= 1001 and list(starts) == sorted(starts):
-            kept.append(Gaps(column, other, tuple(starts), tuple(shares)))
-    return tuple(kept)
+    """The gaps that a model file tells of."""
+    return rules_in(Gaps, stored, _sound, MOST_COLUMNS)
+
+
+def _sound(rule: Gaps) -> bool:
+    """Whether there is a share for each part of the other column, and one more."""
+    shares = len(rule.shares) == len(rule.starts) + 1 <= 1001 and all(0 <= one <= 1 for one in rule.shares)
+    return shares and list(rule.starts) == sorted(rule.starts) and all(0 <= one < 2**62 for one in rule.starts)
 
 
 def drawn(

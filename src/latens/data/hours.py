@@ -12,6 +12,7 @@ from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.ordered import cell_of, dates_of, shown_dates
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 LEAST_ROWS, LEAST_DAYS, MOST_NAMES = 150, 70, 30
 """Dates, and different days, from which on times of the day are compared, and names of a column up to which."""
@@ -106,25 +107,16 @@ def _gain(group: Int[np.ndarray, " n"], hour: Int[np.ndarray, " n"]) -> float:
 
 
 def read(stored: Any) -> tuple[Hours, ...]:
-    """The times that a model file holds; a stranger may have written it, so what is none is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    return tuple(Hours(one[0], one[1], tuple(map(tuple, one[2])), tuple(one[3])) for one in rows[:1000] if _sound(one))
+    """The times that a model file holds."""
+    return rules_in(Hours, stored, _sound)
 
 
-def _sound(row: Any) -> bool:
-    """Whether this is a column, what its times differ by, and counts of all quarters of an hour."""
-    if not isinstance(row, list | tuple) or len(row) != 4 or not all(isinstance(one, str) for one in row[:2]):
+def _sound(rule: Hours) -> bool:
+    """Whether there are counts of all quarters of an hour, for some names, and some rows."""
+    whole = lambda one: len(one) == BINS and all(0 <= count < 2**53 for count in one)  # noqa: E731
+    if not 0 < len(rule.counts) <= MOST_NAMES or not all(map(whole, rule.counts)) or not any(map(any, rule.counts)):
         return False
-    groups, free = row[2:]
-    if not all(isinstance(one, list | tuple) for one in (groups, free)) or not 0 < len(groups) <= MOST_NAMES:
-        return False
-    whole = lambda one: isinstance(one, list | tuple) and len(one) == BINS and all(map(_count, one))  # noqa: E731
-    return all(map(whole, groups)) and any(map(any, groups)) and (not free or (whole(free) and any(free)))
-
-
-def _count(one: Any) -> bool:
-    """Whether this is a number of rows."""
-    return type(one) is int and 0 <= one < 2**53
+    return not rule.free or (whole(rule.free) and any(rule.free))
 
 
 def spread(rules: Sequence[Hours], schema: Schema, x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, "n columns"]:

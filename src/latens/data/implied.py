@@ -13,6 +13,7 @@ from latens.data.columns import ColumnType, decimals_of
 from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 LEAST_ROWS = 20
 """Rows with a name from which on it counts that they have the same name in the other column."""
@@ -438,53 +439,18 @@ def numbers_in(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, 
 
 
 def read(stored: Any) -> tuple[Implied, ...]:
-    """The rules that a model file holds; a stranger may have written it, so what is none is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    return tuple(one for one in map(_read, rows[:1000]) if one is not None)
+    """The rules that a model file holds."""
+    return rules_in(Implied, stored, _sound)
 
 
-def _read(row: Any) -> Implied | None:
-    if not isinstance(row, list | tuple) or not 5 <= len(row) <= 11:
-        return None
-    by, column, pairs, rows, broken = row[:5]
-    also, but, third, month, cuts, week = [*row[5:], *("", (), "", False, (), False)[len(row) - 5 :]]
-    texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
-    if (
-        not texts([by, column, also, third])
-        or column in (by, also, third)
-        or by in (also, third)
-        or (third and (not also or third == also))
-        or not isinstance(month, bool)
-        or not isinstance(week, bool)
-        or ((month or cuts or week) and also)
-        or (month and week)
-        or not _are_cuts(cuts)
-        or (cuts and (month or week or but or len(pairs) != len(cuts) + 1))
-        or not isinstance(pairs, list | tuple)
-        or not pairs
-    ):
-        return None
-    if not all(texts(one) and len(one) == 2 + bool(also) + bool(third) for one in pairs[:MOST_NAMES]):
-        return None
-    if not all(type(one) is int and one >= 0 for one in (rows, broken)):
-        return None
-    if not isinstance(but, list | tuple) or not all(map(_is_but, but[:MOST_NAMES])):
-        return None
-    made = tuple(But(one[0], one[1], one[2], float(one[3]), one[4], one[5]) for one in but[:MOST_NAMES])
-    said = tuple(map(tuple, pairs[:MOST_NAMES]))
-    return Implied(by, column, said, rows, broken, also, made, third, month, tuple(cuts), week)
-
-
-def _are_cuts(cuts: Any) -> bool:
-    """Whether something of a model file is where ranges begin."""
-    if not isinstance(cuts, list | tuple) or len(cuts) > MOST_NUMBERS:
+def _sound(rule: Implied) -> bool:
+    """Whether there is a name of each column for what is said, and what says it is of one kind."""
+    columns, parts = (rule.column, *rule.columns), rule.month + rule.weekday + bool(rule.cuts)
+    if len(set(columns)) != len(columns) or (rule.third and not rule.also) or parts > 1 or (parts and rule.also):
         return False
-    finite = all(type(one) is float and math.isfinite(one) for one in cuts)
-    return finite and all(a < b for a, b in itertools.pairwise(cuts))
-
-
-def _is_but(row: Any) -> bool:
-    """Whether something of a model file is what stands in the place of what names say."""
-    if not isinstance(row, list | tuple) or len(row) != 6 or not all(isinstance(one, str) for one in row[:3]):
+    if not 1 <= len(rule.pairs) <= MOST_NAMES or any(len(pair) != len(columns) for pair in rule.pairs):
         return False
-    return type(row[3]) in (int, float) and math.isfinite(row[3]) and all(isinstance(one, bool) for one in row[4:])
+    if min(rule.rows, rule.broken) < 0 or len(rule.but) > MOST_NAMES or len(rule.cuts) > MOST_NUMBERS:
+        return False
+    rising = all(a < b for a, b in itertools.pairwise(rule.cuts))
+    return not rule.cuts or (rising and not rule.but and len(rule.pairs) == len(rule.cuts) + 1)

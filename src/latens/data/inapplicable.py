@@ -8,6 +8,7 @@ from jaxtyping import Bool
 
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 LEAST_ROWS = 20
 """Rows with a name from which on it counts that a column is empty in all of them."""
@@ -55,11 +56,8 @@ def found_in(data: Dataset) -> tuple[Inapplicable, ...]:
 
 
 def read(stored: Any) -> tuple[Inapplicable, ...]:
-    """The rules that a model file holds; a stranger may have written it, so what is no rule is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    fits = lambda row: isinstance(row, list | tuple) and len(row) == 4 and all(isinstance(v, str) for v in row[:3])  # noqa: E731
-    kept = [row for row in rows[:1000] if fits(row)]
-    return tuple(Inapplicable(a, b, c, n if isinstance(n, int) else 0) for a, b, c, n in kept)
+    """The rules that a model file holds."""
+    return rules_in(Inapplicable, stored)
 
 
 def cells_of(rules: Sequence[Inapplicable], schema: Schema, x: np.ndarray) -> Bool[np.ndarray, "n columns"]:

@@ -20,6 +20,7 @@ from latens.data.relations import (
     width,
 )
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 WIDTH, BY_NAMES = 0.2, 0.3
 """How wide a number is around the line, at the most, as part of how wide it is by itself; where names choose the line,
@@ -426,38 +427,16 @@ def given_by(
 
 
 def read(stored: Any) -> tuple[Line, ...]:
-    """The lines that a model file holds; a stranger may have written it, so what is none is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    return tuple(one for one in map(_read, rows[:1000]) if one is not None)
+    """The lines that a model file holds."""
+    return rules_in(Line, stored, _sound)
 
 
-def _read(row: Any) -> Line | None:
-    if not isinstance(row, list | tuple) or len(row) != len(Line._fields):
-        return None
-    target, base, by, logs, groups, apart, rows = row
-    listed = lambda given, most: isinstance(given, list | tuple) and len(given) <= most  # noqa: E731
-    texts = lambda given, most: listed(given, most) and all(isinstance(one, str) for one in given)  # noqa: E731
-    numbers = lambda given, most: listed(given, most) and all(map(equations.is_number, given))  # noqa: E731
-    if not texts([target, base], 2) or target == base or not texts(by, MOST_BY) or not isinstance(logs, bool):
-        return None
-    if not numbers([rows], 1) or not listed(groups, 10_000) or not listed(apart, BANDS) or not apart:
-        return None
-    if not all(numbers(one, QUANTILES) and one and list(one) == sorted(one) for one in apart):
-        return None
-    made = []
-    for one in groups:
-        if (
-            not listed(one, 6)
-            or len(one) != 6
-            or not isinstance(one[5], bool)
-            or not texts(one[0], MOST_BY)
-            or len(one[0]) != len(by)
-        ):
-            return None
-        if not numbers(one[1:4], 3) or not numbers(one[4], BANDS - 1) or len(one[4]) != len(apart) - 1:
-            return None
-        slope, level, wide = map(float, one[1:4])
-        made.append(Group(tuple(one[0]), slope, level, wide, tuple(map(float, one[4])), one[5]))
-    if len({len(one) for one in apart}) != 1:
-        return None
-    return Line(target, base, tuple(by), logs, tuple(made), tuple(tuple(map(float, one)) for one in apart), int(rows))
+def _sound(line: Line) -> bool:
+    """Whether every kind has names of all columns and a line, and every band quantiles that rise."""
+    if line.target == line.base or len(line.by) > MOST_BY or len(line.groups) > 10_000:
+        return False
+    if not 1 <= len(line.apart) <= BANDS or len({len(one) for one in line.apart}) != 1:
+        return False
+    if not all(one and len(one) <= QUANTILES and list(one) == sorted(one) for one in line.apart):
+        return False
+    return all(len(one.names) == len(line.by) and len(one.edges) == len(line.apart) - 1 for one in line.groups)

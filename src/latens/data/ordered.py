@@ -11,6 +11,7 @@ from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.schema import Schema
 from latens.data.spans import MOST_PAIRS, NEARLY_ALL, dated, follows, in_unit, placed_spans, seconds_of
+from latens.data.stored_rules import rules_in
 
 RECENT_ROWS, MORE_OFTEN, ERRORS = 20, 0.1, 4.0
 """Rows that began late, how much more often these lack an end than the others, and by how many errors at least."""
@@ -81,11 +82,8 @@ def pending_in(data: Dataset) -> tuple[Pending, ...]:
 
 
 def read_pending(stored: Any) -> tuple[Pending, ...]:
-    """The ends to come that a model file holds, likewise `read`."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    fits = lambda row: isinstance(row, list | tuple) and len(row) == 4 and all(isinstance(v, str) for v in row[:2])  # noqa: E731
-    sound = [row for row in rows[:1000] if fits(row) and isinstance(row[2], int | float) and isinstance(row[3], int)]
-    return tuple(Pending(a, b, float(since), count) for a, b, since, count in sound)
+    """The ends to come that a model file holds."""
+    return rules_in(Pending, stored)
 
 
 def cells_to_come(
@@ -183,11 +181,8 @@ def cell_of(
 
 
 def read(stored: Any) -> tuple[Ordered, ...]:
-    """The pairs that a model file holds; a stranger may have written it, so what is no pair is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    fits = lambda row: isinstance(row, list | tuple) and len(row) == 4 and all(isinstance(v, str) for v in row[:2])  # noqa: E731
-    count = lambda n: n if isinstance(n, int) else 0  # noqa: E731
-    return tuple(Ordered(a, b, count(n), count(m)) for a, b, n, m in [row for row in rows[:1000] if fits(row)])
+    """The pairs that a model file holds."""
+    return rules_in(Ordered, stored)
 
 
 def broken_in(

@@ -12,6 +12,7 @@ from latens.data import equations
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 LEAST_ROWS, LEAST_OF_ONE = 200, 50
 """Rows with both columns from which on rates count, and a single one: 5 % in few rows, nothing in all others."""
@@ -416,30 +417,17 @@ def computed(rules: Sequence[Rate], schema: Schema, x: np.ndarray) -> tuple[np.n
 
 
 def read(stored: Any) -> tuple[Rate, ...]:
-    """The rules that a model file holds; a stranger may have written it, so what is none is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    return tuple(one for one in map(_read, rows[:1000]) if one is not None)
+    """The rules that a model file holds."""
+    return rules_in(Rate, stored, _sound)
 
 
-def _read(row: Any) -> Rate | None:
-    if not isinstance(row, list | tuple) or len(row) not in (9, 10):
-        return None
-    target, base, within, rates, by, above, allowed, rows, broken, times = [*row, ""][:10]
-    texts = lambda given: isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)  # noqa: E731
-    numbers = [within, rows, broken, *([] if above is None else [above])]
-    bad = not (isinstance(target, str) and isinstance(base, str) and isinstance(rates, list | tuple)) or target == base
-    bad = bad or not isinstance(times, str) or times in (target, base)
-    if bad or not texts(by) or len(by) > MOST_BY or not 1 <= len(rates) <= MOST_RATES:
-        return None
-    if not all(map(equations.is_number, [*numbers, *rates])) or min(rates) < 0 or max(rates) <= 0:
-        return None
-    kinds = []
-    for one in allowed[:100_000] if isinstance(allowed, list | tuple) else ():
-        sound = isinstance(one, list | tuple) and len(one) == 3 and texts(one[0]) and len(one[0]) == len(by)
-        if not sound or not isinstance(one[1], bool) or not isinstance(one[2], list | tuple):
-            return None
-        if not one[2] or not all(type(k) is int and 0 <= k < len(rates) for k in one[2]):
-            return None
-        kinds.append((tuple(one[0]), one[1], tuple(one[2])))
-    values = tuple(float(one) for one in rates)
-    return Rate(target, base, float(within), values, tuple(by), above, tuple(kinds), int(rows), int(broken), times)
+def _sound(rule: Rate) -> bool:
+    """Whether there are rates, and those that rows may have are some of them."""
+    if rule.target in rule.bases or len(set(rule.bases)) != len(rule.bases) or len(rule.by) > MOST_BY:
+        return False
+    if not 1 <= len(rule.rates) <= MOST_RATES or min(rule.rates) < 0 or max(rule.rates) <= 0:
+        return False
+    if len(rule.allowed) > 100_000:
+        return False
+    return all(len(words) == len(rule.by) and places and all(0 <= k < len(rule.rates) for k in places)
+               for words, _, places in rule.allowed)  # fmt: skip

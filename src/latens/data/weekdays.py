@@ -12,6 +12,7 @@ from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.ordered import cell_of, dates_of
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 LEAST_ROWS, LEAST_DAYS, MISTAKES = 150, 70, 0.002
 """Dates, and different ones, from which on a day counts as one that they never have, and the share of mistakes.
@@ -53,11 +54,8 @@ def found_in(data: Dataset) -> tuple[Closed, ...]:
 
 
 def read(stored: Any) -> tuple[Closed, ...]:
-    """The rules that a model file holds; a stranger may have written it, so what is none is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    fits = lambda row: isinstance(row, list | tuple) and len(row) == 4 and isinstance(row[0], str)  # noqa: E731
-    whole = [row for row in rows[:1000] if fits(row) and all(type(one) is int for one in row[1:])]
-    return tuple(Closed(*row) for row in whole if 0 <= row[1] < 7 and 0 <= row[3] <= row[2])
+    """The rules that a model file holds."""
+    return rules_in(Closed, stored, lambda one: 0 <= one.day < 7 and 0 <= one.broken <= one.rows)
 
 
 def broken_in(
@@ -115,12 +113,8 @@ def shares_in(data: Dataset) -> tuple[Shares, ...]:
 
 
 def read_shares(stored: Any) -> tuple[Shares, ...]:
-    """The shares that a model file holds; a stranger may have written it, so what is none is left out."""
-    rows = stored if isinstance(stored, Sequence) and not isinstance(stored, str) else ()
-    fits = lambda row: isinstance(row, list | tuple) and len(row) == 2 and isinstance(row[0], str)  # noqa: E731
-    counts = lambda row: isinstance(row[1], list | tuple) and len(row[1]) == 7  # noqa: E731
-    sound = [row for row in rows[:1000] if fits(row) and counts(row) and all(type(one) is int for one in row[1])]
-    return tuple(Shares(row[0], tuple(row[1])) for row in sound if min(row[1]) >= 0 and max(row[1]) > 0)
+    """The shares that a model file holds."""
+    return rules_in(Shares, stored, lambda one: len(one.counts) == 7 and min(one.counts) >= 0 and max(one.counts) > 0)
 
 
 def spread(

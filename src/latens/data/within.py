@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from latens.data.dataset import Dataset
 from latens.data.equations import numbers
 from latens.data.schema import Schema
+from latens.data.stored_rules import rules_in
 
 LEAST_ROWS, MOST_NAMES, MOST_ROWS = 30, 30, 10_000
 """Rows of a name from which on it has a range, names of a column and rows up to which they are looked at."""
@@ -151,20 +152,5 @@ def broken_in(rules: Sequence[Within], schema: Schema, x: np.ndarray) -> Bool[np
 
 
 def read(stored: Any) -> tuple[Within, ...]:
-    """The ranges of a model file; what is none is left out."""
-    rows = stored if isinstance(stored, list | tuple) else ()
-    return tuple(rule for rule in map(_read, rows) if rule is not None)
-
-
-def _read(row: Any) -> Within | None:
-    if not (isinstance(row, list | tuple) and len(row) == 4 and all(isinstance(one, str) for one in row[:2])):
-        return None
-    by, column, ranges, rows = row
-    if not isinstance(rows, int) or not isinstance(ranges, list | tuple):
-        return None
-    fits = all(
-        isinstance(one, list | tuple) and len(one) == 3 and isinstance(one[0], str)
-        and all(isinstance(end, int | float) and np.isfinite(end) for end in one[1:])
-        for one in ranges
-    )  # fmt: skip
-    return Within(by, column, tuple((name, float(a), float(b)) for name, a, b in ranges), rows) if fits else None
+    """The ranges of a model file."""
+    return rules_in(Within, stored)
