@@ -8,7 +8,7 @@ import latens
 from latens.data import Dataset
 from latens.data.clocks import beginning, from_beginning, nearest_day
 from latens.data.conditions import parse_conditions
-from latens.data.equations import Equation, broken_by, is_linear, read, solved, value_of
+from latens.data.equations import Equation, broken_by, is_linear, numbers, read, solved, value_of
 from latens.data.rules import computed, rules_of
 from latens.data.writings import Writing
 from latens.errors import LatensError
@@ -125,3 +125,37 @@ def test_what_is_counted_around_the_clock_begins_anew() -> None:
                       (1, [["b", "hours", 1, 0.0], ["a", "minutes", -1, 0.0]]),
                       (1, [["b", "hours", 1, 0.0], ["a", "hours", 1, 0.0]])):  # fmt: skip
         assert read([[*stored[0][:at], value, *stored[0][at + 1 :]]]) == ()
+
+
+def visits(n: int = 500, seed: int = 0, wrong: int = 0) -> pd.DataFrame:
+    """Appointments, when patients were called, and the minutes between, of which some are wrong."""
+    rng = np.random.default_rng(seed)
+    due, wait = rng.integers(32, 68, n) * 15, np.round(rng.gamma(2, 6, n)).astype(int)
+    shown = wait.copy()
+    shown[:wrong] += 20
+    return pd.DataFrame({"due": clock(due), "called": clock(due + wait), "wait": shown,
+                         "coin": rng.choice(["a", "b"], n)})  # fmt: skip
+
+
+def test_the_minutes_until_a_time_that_follows_another_are_found() -> None:
+    data = loaded(visits(wrong=2))
+    assert [one.after and one.after.column for one in data.schema.types or ()] == [None, "due", None, None]
+    facts = rules_of(data)
+    (rule,) = read(facts["equations"])
+    assert (rule.target, rule.words, rule.broken) == ("wait", "the minutes until called", 2)
+    x = np.asarray(data.x, np.float64)
+    inside = (np.asarray(data.outside) == 0).all(axis=1)
+    inside[:2] = False
+    for k in (1, 2):
+        hidden = np.zeros(x.shape, bool)
+        hidden[inside, k] = True
+        made, sure, _ = solved([rule], data.schema, np.where(hidden, 0.0, x), hidden)
+        assert sure[inside, k].all()
+        np.testing.assert_array_equal(made[inside], x[inside])
+    mixed = np.column_stack([x[:, 0], x[::-1, 1], x[:, 2:]])
+    made, beyond = computed(facts, data.schema, mixed)
+    np.testing.assert_array_equal(made[:, :2], mixed[:, :2])
+    told = numbers(made, data.schema)
+    assert not broken_by(rule, data.schema.names, told)[~beyond].any()
+    assert read([list(rule)]) == (rule,)
+    assert read([[*list(rule)[:2], 2.0, *list(rule)[3:]]]) == ()

@@ -110,3 +110,34 @@ def test_stored_ranges_are_read_and_others_left_out() -> None:
     assert [list(one.cuts) for one in implied.read([row])] == [[14.0]]
     for at, value in ((9, [14.0, 13.0]), (9, [float("nan")]), (9, ["14"]), (9, [13.0, 14.0]), (8, True), (5, "coin")):
         assert implied.read([[*row[:at], value, *row[at + 1 :]]]) == ()
+
+
+def test_a_number_with_few_values_is_what_ranges_say() -> None:
+    """The Beaufort number of a wind, rare storms with it; numbers whose order is another one are none."""
+    rng = np.random.default_rng(0)
+    wind = np.round(rng.gamma(3.0, 5.0, 600)).astype(int)
+    force = np.searchsorted([1, 6, 12, 20, 29, 39], wind, side="right")
+    assert 0 < np.bincount(force)[6] < 10
+    frame = pd.DataFrame({"wind": wind, "force": force, "coin": rng.choice(["x", "y"], 600)})
+    frame.loc[[3, 8], "force"] = [5, 0]
+    data = loaded(frame)
+    (rule,) = implied.read(rules_of(data)["implied"])
+    assert (rule.by, rule.column, rule.broken) == ("wind", "force", 2)
+    # Any number between the largest wind of one force and the least of the next one parts them.
+    told = [float(said) for _, said in rule.pairs]
+    places = np.searchsorted(rule.cuts, (5, 6, 11, 12, 19, 20, 28, 29), side="right")
+    assert [told[place] for place in places] == [1, 2, 2, 3, 3, 4, 4, 5]
+    assert np.argwhere(all_mistaken(data)).tolist() == [[3, 1], [8, 1]]
+    other = frame.assign(force=np.array([4, 0, 5, 1, 3, 2, 6])[force])
+    assert not [one for one in implied.read(rules_of(loaded(other)).get("implied")) if one.cuts]
+
+
+def test_the_number_that_says_a_name_best_is_taken() -> None:
+    """An age with gaps says the group always, a year of birth nearly always."""
+    rng = np.random.default_rng(1)
+    age, late = rng.integers(1, 90, 900), rng.random(900) < 0.3
+    group = np.where(age < 18, "child", np.where(age < 65, "adult", "senior"))
+    frame = pd.DataFrame({"group": group, "born": 2025 - age - late, "age": pd.array(age, "Int64")})
+    frame.loc[:60, "age"] = pd.NA
+    (rule,) = [one for one in implied.read(rules_of(loaded(frame))["implied"]) if one.cuts]
+    assert (rule.by, rule.cuts, rule.broken) == ("age", (18.0, 65.0), 0)

@@ -50,3 +50,29 @@ def test_rows_that_are_drawn_anew_have_the_names_of_those_that_broke_a_rule() ->
     assert kind_of is not None
     kinds, x = kind_of(data.x), np.asarray(data.x)
     assert any(np.array_equal(kinds, x[:, k]) for k in (0, 1))
+
+
+def seasons(n: int, seed: int, *, yearly: bool) -> Dataset:
+    """Dates of three years, and a name by the season, or by the time since the first day."""
+    rng = np.random.default_rng(seed)
+    day = rng.integers(0, 3 * 365, n)
+    date = np.datetime64("2022-01-01") + day
+    part = (date.astype("datetime64[M]").astype(int) % 12) // 3 if yearly else day // (3 * 92)
+    frame = {"date": date.astype("datetime64[s]"), "part": np.array(list("abcd"))[np.minimum(part, 3)],
+             "coin": rng.choice(["yes", "no"], n)}  # fmt: skip
+    return latens.load_data(pd.DataFrame(frame), label="none", typed=True)
+
+
+@pytest.mark.parametrize("yearly", [True, False])
+def test_dates_of_several_years_are_cut_by_their_month_where_that_gains(yearly: bool) -> None:
+    """What comes again every year is told by the month: log 4 nats, but for rows at the edges of its segments."""
+    data = seasons(3000, 0, yearly=yearly)
+    tree, types = counted(data), data.schema.types or ()
+    one, bins = types[0], tree.bins[0]
+    middle = np.asarray(one.starts) + 0.5 * (np.asarray(one.widths) - 1)
+    months = np.round(one.low + middle).astype("datetime64[D]").astype("datetime64[M]").astype(int) % 12
+    assert np.array_equal(bins, months) == yearly
+    assert np.all(np.diff(bins) >= 0) == (not yearly)
+    alone = np.array([own.log_shares(data.x[:, j]) for j, own in enumerate(types)]).sum(axis=0)
+    gain = (tree.log_prob(np.asarray(data.x)) - alone).mean()
+    assert 1.1 < gain < np.log(4)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from latens.data.clocks import is_clock, nearest_day
 from latens.data.columns import ColumnType
 from latens.data.dates import DAY
+from latens.data.durations import UNITS
 from latens.data.schema import Schema
 from latens.data.stored_rules import rules_in
 
@@ -61,6 +62,8 @@ class Equation(NamedTuple):
         if self.cycle:
             (first, form, *_), (last, *_) = sorted(self.terms, key=lambda term: term[2])
             return f"the {form} from {first} to {last}"
+        if self.terms[0][1] in SECONDS:
+            return f"the {self.terms[0][1]} until {self.terms[0][0]}"
         parts = [(FORMS[form].format(name), power) for name, form, power, _ in self.terms]
         if not self.factor:
             made = "".join(f" {'+' if sign > 0 else '-'} {part}" for part, sign in parts)
@@ -103,14 +106,25 @@ def in_days(one: ColumnType) -> bool:
     return one.kind == "duration" and one.written == "days"
 
 
+def is_timed(one: ColumnType) -> bool:
+    """Whether a column holds times of the day, or the time from one to another: both count in seconds."""
+    return is_clock(one) or (one.kind == "duration" and one.after is not None and one.written in UNITS
+                             and one.written != "days")  # fmt: skip
+
+
+def seconds_in(one: ColumnType) -> float:
+    """The seconds of the unit of a column of times; 1 of others."""
+    return UNITS[one.written] / UNITS["seconds"] if is_timed(one) and one.kind == "duration" else 1.0
+
+
 def numbers(
     x: np.ndarray, schema: Schema, mask: np.ndarray | None = None, outside: np.ndarray | None = None
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows in the units of their columns; NaN where a cell is missing or holds no number."""
     made = np.array(x, np.float64) if outside is None else np.asarray(x, np.float64) + outside
     for i, one in enumerate(schema.types or ()):  # of times of the day their seconds
-        held = one.kind == "number" or in_days(one) or is_clock(one)
-        made[:, i] = one.low + made[:, i] * one.step if held else np.nan
+        held = one.kind == "number" or in_days(one) or is_timed(one)
+        made[:, i] = (one.low + made[:, i] * one.step) * seconds_in(one) if held else np.nan
     return made if mask is None else np.where(mask, made, np.nan)
 
 
@@ -278,7 +292,7 @@ def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     types = dict(zip(schema.names, schema.types or ()))
     own = {name for name, one in types.items() if one.kind == "number"}
     days = {name for name, one in types.items() if in_days(one)}
-    clocks = {name for name, one in types.items() if is_clock(one)}
+    clocks = {name for name, one in types.items() if is_timed(one)}
     of = lambda form: days if form == "days" else clocks if form in SECONDS else own  # noqa: E731
     there = lambda rule: all(name in of(form) for name, form, *_ in rule.every)  # noqa: E731
     return [one for one in rules if one.target in own and there(one)]
@@ -294,7 +308,8 @@ def solved(
     open_, sure, beyond = np.array(hidden, bool), np.zeros(x.shape, bool), np.zeros(len(x), bool)
 
     def put(rows: np.ndarray, j: int, value: np.ndarray, one: Equation) -> np.ndarray:
-        place = np.round((nearest_day(value, types[j]) - types[j].low) / types[j].step)
+        value = nearest_day(value / seconds_in(types[j]), types[j])
+        place = np.round((value - types[j].low) / types[j].step)
         fits = rows & np.isfinite(place) & (place >= 0) & (place < types[j].size)
         was = x[:, j].copy()
         x[:, j] = np.where(fits, place, was)
@@ -364,6 +379,8 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
         rest = one._replace(rate=None) if one.rate else one._replace(terms=one.terms[:k] + one.terms[k + 1 :])
         others = value_of(rest, names, x) if rest.terms else np.full(len(x), one.factor)
         part = (left / others) ** (1.0 / power)
+    if form in SECONDS:
+        return SECONDS[form] * part
     part = part if form in ("x", "days") else 1.0 - part if form.startswith("1-") else part - 1.0
     return 100.0 * part if form.endswith("/100") else part
 
@@ -389,10 +406,10 @@ def _sound(rule: Equation) -> bool:
     ):
         return False
     timed = {form for _, form, *_ in rule.every if form in SECONDS}
+    if timed and not rule.cycle:
+        return len(rule.every) == 1 and rule.factor == 1.0 and not rule.constant
     both = len(timed) == 1 and len(rule.terms) == len(rule.every) == 2 and sum(term[2] for term in rule.terms) == 0
-    return not (timed or rule.cycle) or (
-        both and not rule.factor and not rule.excess and rule.cycle == DAY / SECONDS[timed.pop()]
-    )
+    return not rule.cycle or (both and not rule.factor and not rule.excess and rule.cycle == DAY / SECONDS[timed.pop()])
 
 
 def is_number(value: Any) -> bool:

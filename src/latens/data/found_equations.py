@@ -26,6 +26,7 @@ from latens.data.equations import (
     half_of,
     in_days,
     in_turn,
+    is_timed,
     numbers,
     of_nothing,
     slack_of,
@@ -97,20 +98,20 @@ def found_in(data: Dataset) -> tuple[Equation, ...]:
 
 
 def _days(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
-    """The numbers that are the days between two dates: nights from arrival to departure."""
+    """The numbers that are the time between two dates or times: nights from arrival to departure."""
     names, types = data.schema.names, data.schema.types or ()
     given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
     for j, one in enumerate(types):
         if one.kind != "number" or names[j] in given:
             continue
-        for d, other in enumerate(types):
-            if not in_days(other):
-                continue
-            rule = Equation(names[j], ((names[d], "days", 1, 0.0),), 1.0, 0.5 * one.step, 0, 0)
-            made = _checked(rule, names, x, DAYS_BY_CHANCE)
-            if made is not None:
-                yield made
-                break
+        # The days until a date, or the hours or minutes until a time.
+        forms = [
+            (d, form)
+            for d, other in enumerate(types)
+            for form in (("days",) if in_days(other) else SECONDS if other.after and is_timed(other) else ())
+        ]
+        rules = (Equation(names[j], ((names[d], form, 1, 0.0),), 1.0, 0.5 * one.step, 0, 0) for d, form in forms)
+        yield from list(filter(None, (_checked(rule, names, x, DAYS_BY_CHANCE) for rule in rules)))[:1]
 
 
 def _hours(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:

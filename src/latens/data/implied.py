@@ -109,7 +109,7 @@ class Implied(NamedTuple):
         """What a place of the column stands for, as pairs have it."""
         names = schema.names
         one = (schema.types or ())[names.index(self.column)]
-        return lambda place: _text(one, place)
+        return lambda place: text_of(one, place)
 
     @property
     def short(self) -> str:
@@ -268,7 +268,7 @@ def _codes(x: np.ndarray, k: int, schema: Schema, mask: np.ndarray | None, week:
     return code if mask is None else np.where(np.asarray(mask)[:, k], code, most)
 
 
-def _text(one: ColumnType, code: int) -> str:
+def text_of(one: ColumnType, code: int) -> str:
     """What a place of a column stands for, a number in plain figures."""
     return one.values[code] if one.named else str(float(np.round(one.low + code * one.step, decimals_of(one.step))))
 
@@ -313,7 +313,7 @@ def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
     if broken > MISTAKES * covered or len(np.unique(told[says])) < 2:
         return None
     pairs = tuple(
-        (*(one.of.values[at] for one, at in zip(by, np.unravel_index(i, sizes))), _text(column.of, int(own[told[i]])))
+        (*(one.of.values[at] for one, at in zip(by, np.unravel_index(i, sizes))), text_of(column.of, int(own[told[i]])))
         for i in np.flatnonzero(says).tolist()
     )
     also, third = [*(one.name for one in by[1:]), "", ""][:2]

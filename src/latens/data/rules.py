@@ -91,7 +91,7 @@ def said_of(
     schema, x, mask, made = data.schema, data.x, data.mask, []
     names = schema.names
     said = implied.found_in(data)
-    said = (*said, *ranges.found_in(data, said))
+    said = (*said, *ranges.found_in(data, said, {rule.target for rule, _ in numbers}))
     cells = equations.numbers(x, schema, mask, data.outside) if said else np.zeros((0, 0))
     sound = ~np.any([wrong for _, wrong in numbers], axis=0) if numbers else np.ones(len(cells), bool)
     for one in said:
@@ -279,6 +279,10 @@ def _solved(
         sure |= own
         x, own, _ = equations.solved(exact, schema, x, hidden & ~sure)
         sure |= own
+    for rule, by, k in said:
+        if rule.weekday:  # a filled date lies on the day that its name says
+            moves = hidden[:, by[0]] & ~hidden[:, k]
+            x = np.where(moves[:, None], implied.on_their_day(rule, schema, x), x)
     for rule, by, k in implied.ranges_in(implied.read(facts.get("implied")), schema):
         takes = hidden[:, k] & (~hidden[:, by[0]] | sure[:, by[0]])
         x[:, k] = np.where(hidden[:, k], implied.told_by(rule, schema, x), x[:, k])

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from msgspec import structs
 from scipy import sparse
 from scipy.special import ndtr, ndtri
 
+from latens.data.clocks import is_clock
 from latens.data.columns import ColumnType
+from latens.data.dates import DAY
 from latens.models.heads.table import middles_of
 from latens.models.heads.tree import BINS, bins_of
 
@@ -33,6 +36,8 @@ LEAST_KNOWN = 0.9
 """The share of rows whose name is known, from which on a column may say which tree holds."""
 NAMES = (16, 32)
 """Bins of names, where a column has more than `BINS`: what is said of rarer ones is said of all others together."""
+MONTHS, MOST_OF_A_YEAR = 12, 400
+"""Bins of a date by its month, and days from which on dates may be cut so."""
 MOST_CHOSEN = 2**13
 """Rows of which each fold decides with its part."""
 MOST_PAIRS, MOST_RATIOS, MOST_COLUMNS = 2**24, 2**18, 64
@@ -338,9 +343,13 @@ def refined(
     trees: int = BINS,
 ) -> Refined | None:
     """The tree with finer bins, and of the kinds of one column if these gain more; None: neither gains."""
-    each = partial(_chosen, cells, shrink=shrink, folds=folds, spanning=spanning)
-    low = Level.of(cells.types, bins, BINS)
+    of = partial(partial, _chosen, shrink=shrink, folds=folds, spanning=spanning)
+    low, each = Level.of(cells.types, bins, BINS), of(cells)
     best = first = each(low, low, None, gain_alone=True)
+    if parts > 1 and (dated := in_months(cells, low)) is not None:
+        found = of(dated[0])(dated[1], dated[1], None)
+        cells, low, best = (*dated, found) if found.beats(best) else (cells, low, best)
+        each = of(cells)
     for wide in _with_names(cells.types, low, parts):
         found = each(wide, wide, None)
         low, best = (wide, found) if found.beats(best) else (low, best)
@@ -354,13 +363,30 @@ def refined(
     return None if best is first else best
 
 
+def in_months(cells: Cells, low: Level) -> tuple[Cells, Level] | None:
+    """The cells and bins with dates of more than a year by the month: what follows the seasons is alike every year."""
+    # Months have no order that goes on from December to January, so such a column is one of names here.
+    types, bins = list(cells.types), list(low.bins)
+    for j, one in enumerate(cells.types):
+        if one.kind == "date" and not one.zone and not is_clock(one):
+            days = np.array([one.low, one.low + one.step * one.size]) / (1 if one.written == "D" else DAY)
+            if days[1] - days[0] > MOST_OF_A_YEAR and one.count > MONTHS:
+                middle = np.asarray(one.starts) + 0.5 * (np.asarray(one.widths) - 1)
+                dates = np.round(one.low + one.step * middle).astype(np.int64).astype(f"datetime64[{one.written}]")
+                bins[j] = dates.astype("datetime64[M]").astype(np.int64) % MONTHS
+                types[j] = structs.replace(one, kind="category")
+    if all(own is was for own, was in zip(bins, low.bins)) or not _fits(len(types), NAMES[0]):
+        return None
+    return cells._replace(types=tuple(types)), Level.of(types, bins, NAMES[0])
+
+
 def _with_names(types: Sequence[ColumnType], low: Level, parts: int) -> Iterator[Level]:
     """The levels with more bins of names, where a column has more of them."""
     for most in NAMES:
-        many = [one.kind == "category" and one.count > most // 2 for one in types]
+        many = [one.kind == "category" and bool(one.values) and one.count > most // 2 for one in types]
         if parts > 1 and any(many) and _fits(len(types), most):
             yield Level.of(types, [bins_of(one, most) if more else own
-                                   for one, more, own in zip(types, many, low.bins)], most)  # fmt: skip
+                                   for one, more, own in zip(types, many, low.bins)], max(most, low.most))  # fmt: skip
 
 
 def _fits(columns: int, most: int, kinds: int = 1) -> bool:

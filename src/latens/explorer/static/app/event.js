@@ -2,7 +2,7 @@
 
 import { format, h } from "./dom.js";
 import { css, ramp, signed, theme, themeName } from "./theme.js";
-import { dateText, dayText, writtenText } from "./writing.js";
+import { dateText, dayText, minuteText, writtenText } from "./writing.js";
 
 // Standardised: how many standard deviations a column lies from its mean in training.
 export function standardised(event, values) {
@@ -38,8 +38,8 @@ export function differenceText(column, value) {
 // A number of a column that can colour the points: dates are days since 1970.
 export const numberText = (column, value) =>
   !column?.days || !Number.isFinite(value) ? format(value)
-    : value >= 0 && value < 3 ? dayText(value).slice(11, 16) // a time of the day
-    : dayText(value).slice(0, Number.isInteger(value) ? 10 : 16);
+    : value >= 0 && value < 3 ? minuteText(value).slice(11) // a time of the day
+    : minuteText(value).slice(0, Number.isInteger(value) ? 10 : 16);
 
 // The text of a row of codes, of which a 0 is the end.
 export function textOf(event, values) {

@@ -49,7 +49,8 @@ export function rulesOf(spec, grids) {
   }
 
   function ofEquation(rule, cells) {
-    const values = grids.map((grid, i) => grid.low + cells[i] * grid.step);
+    // Times, and the time from one to another, in seconds.
+    const values = grids.map((grid, i) => (grid.low + cells[i] * grid.step) * (SECONDS[grid.written] ?? 1));
     return [rule.target, place(rule.target, valueOf(rule, values))];
   }
 

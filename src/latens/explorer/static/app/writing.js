@@ -3,6 +3,8 @@
 import { format } from "./dom.js";
 
 export const dayText = (days) => new Date(Math.round(864e5 * days)).toISOString();
+// The same to the nearest minute: days are stored in single precision.
+export const minuteText = (days) => new Date(6e4 * Math.round(1440 * days)).toISOString().slice(0, 16);
 
 const pad = (number, digits = 2) => String(number).padStart(digits, "0");
 const month = (date, length) => date.toLocaleString("en-US", { month: length, timeZone: "UTC" });
@@ -31,7 +33,9 @@ const LETTERS = {
 
 // A day or second as the file writes it; ISO 8601 where the pattern has a letter that is not here, such as a week.
 export function dateText(days, pattern, plain) {
-  const date = new Date(Math.round(864e5 * days));
+  // To the finest unit that is written: days are stored in single precision.
+  const unit = /%S/.test(pattern) ? 1e3 : /%M/.test(pattern) ? 6e4 : 1;
+  const date = new Date(unit * Math.round((864e5 * days) / unit));
   const parts = pattern ? pattern.split(/%(-?[a-zA-Z])/) : [];
   if (!parts.length || parts.some((part, i) => i % 2 && !LETTERS[part])) return plain;
   return parts.map((part, i) => (i % 2 ? LETTERS[part](date) : part)).join("");
