@@ -18,21 +18,24 @@ from latens.recipes import get_recipe
 
 
 def pupils(n: int = 400) -> pd.DataFrame:
-    """Bedtimes over midnight, times of waking, the hours between, two tests, their mean, and a mark by it."""
+    """Bedtimes over midnight, times of waking, the hours between, two tests, their mean, a mark by it, and a date."""
     rng = np.random.default_rng(0)
     bed, wake = 15 * rng.integers(84, 103, n), 15 * rng.integers(22, 34, n)
     clock = lambda minutes: [f"{m // 60 % 24:02d}:{m % 60:02d}" for m in minutes.tolist()]  # noqa: E731
     one, two = rng.integers(0, 21, n), rng.integers(0, 21, n)
     mark = np.array(["C", "B", "A"])[np.searchsorted([14, 27], one + two, side="right")]
+    date = np.datetime64("2024-01-01") + rng.integers(0, 500, n)
+    day = np.array(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])[(date.astype(int) + 3) % 7]
     return pd.DataFrame({"bed": clock(bed), "wake": clock(wake), "sleep": (wake + 1440 - bed) / 60, "one": one,
-                         "two": two, "mean": (one + two) / 2, "mark": mark})  # fmt: skip
+                         "two": two, "mean": (one + two) / 2, "mark": mark,
+                         "date": date.astype(str), "day": day})  # fmt: skip
 
 
 @needs_node
 def test_hours_means_and_marks_are_those_of_the_server(tmp_path: Path) -> None:
     data = load(pupils(), label="none")
     trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
-    bed, wake, sleep, one, two, mean, mark = range(7)
+    bed, wake, sleep, one, two, mean, mark, date, day = range(9)
     files = payload(trained, data, with_model=False)
     manifest = json.loads(files["data/manifest.json"])
     columns, given = manifest["what_if"], manifest["given"]
@@ -49,6 +52,7 @@ def test_hours_means_and_marks_are_those_of_the_server(tmp_path: Path) -> None:
         {"given": [[bed, "00:15"], [wake, "06:45"]]},
         {"given": [[one, "10"], [two, "17"]]},
         {"given": [[mean, "14"]]},
+        {"given": [[date, "2024-06-21"]]},
         {"given": []},
     ]
     found = node("given", manifest=manifest, questions=questions, **paths)
@@ -74,3 +78,6 @@ def test_hours_means_and_marks_are_those_of_the_server(tmp_path: Path) -> None:
         assert float(told[mean]["exact"]) == 13.5
     for told in each[3]:  # a mean of 14 has the mark A
         np.testing.assert_allclose(told[mark]["shares"], np.eye(3)[levels.index("A")], atol=1e-4)
+    friday = np.eye(7)[columns[day]["levels"].index("Fri")]
+    for told in each[4]:
+        np.testing.assert_allclose(told[day]["shares"], friday, atol=1e-4)

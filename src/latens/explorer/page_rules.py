@@ -31,9 +31,10 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
             "says": implied.each_told(rule, schema, sure=True).tolist(),
             "named": types[k].named,
             "cuts": list(rule.cuts),
+            "part": "month" if rule.month else "weekday" if rule.weekday else "",
         }
         for rule, by, k in implied.placed(implied.read(facts.get("implied")), schema)
-        if known(rule) and not rule.dated  # the page has no calendar
+        if known(rule)
     ]
     term = lambda one: [at(one[0]), one[1], one[2]]  # noqa: E731
     exact = [

@@ -20,15 +20,25 @@ export function between(sorted, q) {
   return sorted.length < 2 ? sorted[0] : sorted[k] + (at - k) * (sorted[k + 1] - sorted[k]);
 }
 
+// The month of the date of a cell, or its day of the week from Monday on.
+function partOf({ low, step, written }, cell, part) {
+  const number = Math.round(low + cell * step);
+  const date = new Date(864e5 * Math.floor(written === "D" ? number : number / 86400));
+  return part === "month" ? date.getUTCMonth() : (date.getUTCDay() + 6) % 7;
+}
+
 export function rulesOf(spec, grids) {
   const number = (cells, i) => grids[i].low + cells[i] * grids[i].step;
   const place = (i, value) => Math.round((value - grids[i].low) / grids[i].step);
   const inside = (i, cell) => Number.isFinite(cell) && cell >= 0 && cell < grids[i].size;
   const kindOf = (cells, by, codes) => by.every((i, k) => cells[i] === codes[k]);
 
-  // The place of what the names of columns say, or the range of a number; -1 where they say nothing or one is not known.
-  function toldBy({ by, says, cuts = [] }, at) {
-    const placeOf = (i) => (cuts.length ? cuts.filter((cut) => cut <= grids[i].low + (at(i) + 1e-6) * grids[i].step).length : at(i));
+  // The place of what the names of columns say, the range of a number, or a part of a date; -1 where they say nothing or one is not known.
+  function toldBy({ by, says, cuts = [], part = "" }, at) {
+    const placeOf = (i) => {
+      if (part) return partOf(grids[i], at(i), part);
+      return cuts.length ? cuts.filter((cut) => cut <= grids[i].low + (at(i) + 1e-6) * grids[i].step).length : at(i);
+    };
     return by.some((i) => Number.isNaN(at(i))) ? -1 : (by.reduce((own, i) => own?.[placeOf(i)], says) ?? -1);
   }
 
