@@ -103,11 +103,16 @@ def fixed_decimals(cells: "Iterable[str]") -> int:
 
 
 def _padded(column: "np.ndarray", decimals: int | None) -> list[str]:
-    """Numbers with so many decimals each; nothing where one of them has more."""
-    if decimals is None or column.dtype.kind != "f":
+    """Numbers with so many decimals each, empty cells beside them; nothing where one of them has more."""
+    cells = column.tolist()
+    if (
+        decimals is None
+        or column.dtype.kind not in "fO"
+        or not all(one == "" or isinstance(one, float) for one in cells)
+    ):
         return []
-    texts = [f"{one:.{decimals}f}" for one in column.tolist()]
-    return [] if any(abs(float(text) - one) > 1e-9 for text, one in zip(texts, column.tolist())) else texts
+    texts = [one if one == "" else f"{one:.{decimals}f}" for one in cells]
+    return [] if any(text and abs(float(text) - one) > 1e-9 for text, one in zip(texts, cells)) else texts
 
 
 def lacking(data: bytes, dialect: Dialect) -> str:

@@ -40,6 +40,10 @@ def test_columns_of_a_file_keep_theirs(tmp_path: Path) -> None:
     ]
     gone = csv_bytes({"left": np.array([3.1, np.nan])}, dialect=dialect).decode()
     assert gone.splitlines() == ["left", "3.10", "nan"]
+    # Beside empty cells, too; names beside numbers stay as they are.
+    written = lambda *cells: csv_bytes({"left": np.array(cells, object)}, dialect=dialect).decode().split("\n")  # noqa: E731
+    assert written(1.1, "", 2.01) == ["left", "1.10", '""', "2.01", ""]
+    assert written(1.1, "a") == ["left", "1.1", "a", ""]
 
 
 def test_a_model_file_keeps_them_and_a_strangers_are_refused() -> None:
