@@ -386,3 +386,24 @@ def test_cells_are_written_as_the_file_writes_them(tmp_path: Path) -> None:
         assert shown[kept].tolist() == np.array(columns[name])[kept].tolist(), name
     pattern = {"kind": "date", "low": 0, "step": 1, "written": "D", "writing": {"pattern": "%G-W%V"}}
     assert node("cells", column=pattern, values=[19000]) == ["2022-01-08"]
+
+
+@needs_node
+def test_means_of_money_have_its_decimals() -> None:
+    money, grams = {"prefix": "$", "decimals": 2}, {"suffix": " g", "decimals": -1}
+    assert node("means", numbers=[3.94921, 9184.3, 0.38], writing=money) == ["$3.95", "$9184.30", "$0.38"]
+    assert node("means", numbers=[3.94921], writing=grams) == ["3.949 g"]
+
+
+@needs_node
+def test_times_in_single_precision_are_those_of_the_file() -> None:
+    """Every minute of a day, as a number of days in float32, is that minute."""
+    minutes = np.arange(1440)
+    days = (minutes / np.float32(1440)).astype(np.float32)
+    assert (np.floor(days.astype(np.float64) * 1440) != minutes).any()  # cut off, some would be a minute early
+    words = [f"{m // 60:02d}:{m % 60:02d}" for m in minutes.tolist()]
+    found = node("times", days=days.astype(float).tolist(), pattern="%H:%M")
+    assert [own for own, _ in found] == words
+    assert [own for _, own in found] == words
+    seconds = node("times", days=[float(np.float32(11 / 86400))], pattern="%H:%M:%S")
+    assert seconds[0][0] == "00:00:11"

@@ -53,6 +53,15 @@ const ANSWERS = {
     const { numberOf, writtenText } = await load("writing.js");
     return { text: writtenText(number, writing, digits), number: numberOf(text, writing) };
   },
+  async means({ numbers, writing }) {
+    const { meanText } = await load("writing.js");
+    return numbers.map((number) => meanText(number, writing));
+  },
+  async times({ days, pattern }) {
+    const { dateText } = await load("writing.js");
+    const { numberText } = await load("event.js");
+    return days.map((day) => [dateText(day, pattern, ""), numberText({ days: true }, day)]);
+  },
   async information({ tables }) {
     const { information, jackknife } = await load("information.js");
     return { each: tables.map(information), ...jackknife(tables, information) };

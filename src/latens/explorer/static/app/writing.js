@@ -62,9 +62,10 @@ export function writtenText(number, writing, digits) {
   return inside ? prefix + sign + groups : sign + prefix + groups;
 }
 
-// A mean, with four digits and no fewer decimals than the file has.
+// A mean, with four digits and no fewer decimals than the file has; of money, with two or more, as many.
 export function meanText(number, writing) {
-  const decimals = Math.max(writing.decimals ?? -1, (format(number).split(".")[1] ?? "").length);
+  const own = writing.decimals ?? -1;
+  const decimals = own >= 2 ? own : Math.max(own, (format(number).split(".")[1] ?? "").length);
   return writtenText(number, { ...writing, decimals }, decimals);
 }
 
