@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from explorer_fixtures import needs_node, node
+from explorer_fixtures import ask_page, needs_node
 
 from latens import prepare, train
 from latens.config import override
 from latens.data import load
-from latens.explorer import payload
 from latens.explorer.whatif import answers
 from latens.recipes import get_recipe
 
@@ -36,17 +35,6 @@ def test_hours_means_and_marks_are_those_of_the_server(tmp_path: Path) -> None:
     data = load(pupils(), label="none")
     trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
     bed, wake, sleep, one, two, mean, mark, date, day = range(9)
-    files = payload(trained, data, with_model=False)
-    manifest = json.loads(files["data/manifest.json"])
-    columns, given = manifest["what_if"], manifest["given"]
-    names = {"file": given["file"], "prior": manifest["arrays"]["prior"]["file"]}
-    names |= {"outputs": given["outputs"] and given["outputs"]["file"]}
-    names |= {"decoder": None if given["outputs"] else manifest["decoder"]["file"]}
-    for name, file in names.items():
-        if file:
-            (tmp_path / name).write_bytes(files[file])
-    paths = {name: file and str(tmp_path / name) for name, file in names.items()}
-    assert "23:30" in columns[bed]["choices"]
     questions: list[dict[str, Any]] = [
         {"given": [[bed, "23:30"], [wake, "06:45"]]},
         {"given": [[bed, "00:15"], [wake, "06:45"]]},
@@ -55,7 +43,9 @@ def test_hours_means_and_marks_are_those_of_the_server(tmp_path: Path) -> None:
         {"given": [[date, "2024-06-21"]]},
         {"given": []},
     ]
-    found = node("given", manifest=manifest, questions=questions, **paths)
+    manifest, found = ask_page(trained, data, tmp_path, questions)
+    columns = manifest["what_if"]
+    assert "23:30" in columns[bed]["choices"]
     own = answers(trained)
     assert own is not None
     each = []

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from explorer_fixtures import needs_node, node
+from explorer_fixtures import ask_page, needs_node
 
 from latens import prepare, train
 from latens.config import override
@@ -47,17 +47,7 @@ def trained() -> TrainedModel:
 
 
 def asked(trained: TrainedModel, folder: Path, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    files = payload(trained, load(plants(), label="none"), with_model=False)
-    manifest = json.loads(files["data/manifest.json"])
-    given = manifest["given"]
-    names = {"file": given["file"], "prior": manifest["arrays"]["prior"]["file"]}
-    names |= {"outputs": given["outputs"] and given["outputs"]["file"]}
-    names |= {"decoder": None if given["outputs"] else manifest["decoder"]["file"]}
-    for name, file in names.items():
-        if file:
-            (folder / name).write_bytes(files[file])
-    paths = {name: file and str(folder / name) for name, file in names.items()}
-    return node("given", manifest=manifest, questions=questions, **paths)
+    return ask_page(trained, load(plants(), label="none"), folder, questions)[1]
 
 
 @needs_node

@@ -14,6 +14,7 @@ from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.schema import Schema
 from latens.data.stored_rules import rules_in
+from latens.data.weekdays import NAMES as DAYS
 
 LEAST_ROWS = 20
 """Rows with a name from which on it counts that they have the same name in the other column."""
@@ -30,7 +31,6 @@ second one."""
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
 """What a date says is said by its month, the season, or by its day of the week."""
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST_NAMES, MOST_NUMBERS, MOST_CELLS = 500, 100, 100_000
 """Columns of more names, or of more different numbers or cells, are not looked at."""
 
