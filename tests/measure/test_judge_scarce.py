@@ -49,3 +49,11 @@ def test_a_name_that_hardly_comes_is_told(kept: float, scarce: bool) -> None:
         assert one["real"] == np.mean(real["class"] == "f")
         assert one["fake"] == np.mean(fake[~gone]["class"] == "f")
         assert found["verdict"]["because"].startswith("class is f in ")
+
+
+def test_evenings_are_compared_as_one_stretch() -> None:
+    """Bedtimes that move by half an hour over midnight are a little apart, not at two ends of a day."""
+    real, fake = pupils(), pupils(seed=1)
+    assert judge(real, fake)["hours"] == []
+    shape = {one["column"]: one["shape"] for one in judge(real, fake)["worst_columns"]}
+    assert shape.get("bed", 1.0) > 0.9

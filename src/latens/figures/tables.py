@@ -194,7 +194,8 @@ def date_key(axis: Axis, span: float) -> None:
 
 def date_values(ax: Axes) -> None:
     """Write dates below axes of days since 1970, of times of the day the hours."""
-    clock = ax.dataLim.x0 >= 0.0 and ax.dataLim.x1 < 3.0
+    low, high = ax.get_xlim()
+    clock = low >= -0.5 and high < 3.0
     locator = AutoDateLocator(minticks=2, maxticks=4) if clock else date_ticks()
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(DateFormatter("%H:%M") if clock else ConciseDateFormatter(locator))

@@ -7,6 +7,7 @@ import numpy as np
 
 from latens.data import Dataset, Schema, ordered
 from latens.data.blanks import found_blanks
+from latens.data.clocks import beginning, from_beginning
 from latens.data.columns import TextColumn, recorded_step
 from latens.data.dates import DAY
 from latens.data.equations import broken_by, value_of
@@ -36,6 +37,8 @@ from latens.evaluation.samples.tables import (
 from latens.evaluation.samples.words import combinations, hours, weekdays, within_names
 from latens.io.waiting import doing
 
+CLOCK = Writing(pattern="%H:%M:%S")
+"""How times of the day are written."""
 WORST = 5
 """Columns and pairs that are listed as the least alike."""
 LOOKED_AT = 200
@@ -95,6 +98,10 @@ def tables_of(
             raise DataError(what, where=str(real), fix="Give the table that the run was trained on.")
         read |= {role: (names, x[places], texts) for role, places in zip(("REAL", "--test"), held)}
     tables, left_out = alike(read)
+    for j in (j for j, dated in enumerate(tables[0].dates) if dated and _is_clock(tables[0].x[:, j])):
+        first = beginning((own := tables[0].x[:, j])[~np.isnan(own)], None, CLOCK)
+        for table in tables:  # an evening goes on after midnight
+            table.x[:, j] = from_beginning(table.x[:, j], first)
     for table in tables:
         new = table.name == "--test"
         if len(table.x) < (least := LEAST_NEW if new else LEAST):
@@ -261,6 +268,12 @@ def _rules(real: Table, fake: Table, known: Collection[str]) -> list[dict[str, A
     return found
 
 
+def _is_clock(seconds: np.ndarray) -> bool:
+    """Whether dates are times of the day, perhaps over midnight."""
+    seen = seconds[~np.isnan(seconds)]
+    return bool(len(seen) and seen.min() >= 0 and seen.max() < 2 * DAY)
+
+
 def _typed(table: Table, schema: Schema | None = None) -> Dataset:
     """A table as rows with types, of their own or of a schema; days are dates without a time."""
     x, texts = table.x.copy(), {}
@@ -268,9 +281,9 @@ def _typed(table: Table, schema: Schema | None = None) -> Dataset:
         if dated:
             whole = not (x[~np.isnan(x[:, j]), j] % DAY).any()
             x[:, j] /= DAY if whole else 1.0
-            clock = not whole and np.nanmin(x[:, j]) >= 0 and np.nanmax(x[:, j]) < DAY  # a time of the day
-            writing = Writing(pattern="%H:%M:%S") if clock else None
-            texts[j] = TextColumn((), "D" if whole else "s", writing=writing)
+            clock = not whole and _is_clock(x[:, j])
+            x[:, j] = x[:, j] % DAY if clock else x[:, j]
+            texts[j] = TextColumn((), "D" if whole else "s", writing=CLOCK if clock else None)
         elif named:
             texts[j] = TextColumn(table.words[j])
     shown, train = ~np.isnan(x), np.ones(len(x), bool)
