@@ -211,3 +211,29 @@ def test_by_the_rules_that_are_left_another_cell_may_explain_more(monkeypatch: p
     found = mistakes.all_mistaken(data)
     assert np.argwhere(found[rows]).tolist() == [[0, 2], [1, 2]]
     assert np.flatnonzero(found[0]).tolist() == [1]
+
+
+@pytest.mark.parametrize(("column", "years"), [("reported", 10), ("closed", -1)])
+def test_the_number_of_days_is_right_where_one_of_its_dates_is_wrong(column: str, years: int) -> None:
+    """Of all that a wrong date breaks it alone is blamed."""
+    rng = np.random.default_rng(8)
+    happened = pd.Timestamp("2023-01-03") + pd.to_timedelta(rng.integers(0, 500, 600), unit="D")
+    reported = happened + pd.to_timedelta(rng.integers(0, 20, 600), unit="D")
+    days = rng.integers(3, 40, 600)
+    dates = {"happened": happened, "reported": reported, "closed": reported + pd.to_timedelta(days, unit="D")}
+    frame = pd.DataFrame(dates | {"days": days, "kind": rng.choice(["a", "b"], 600)})
+    for row in (7, 90):
+        frame.loc[row, column] += pd.DateOffset(years=years)
+    assert named(frame) == {7: [column], 90: [column]}
+
+
+def test_of_several_broken_rules_the_cell_that_is_in_most_is_wrong() -> None:
+    """Also where another one lies further out: the deductible of a claim, and not what is paid."""
+    rng = np.random.default_rng(9)
+    cover = rng.choice(["full", "part"], 500)
+    deductible = np.where(cover == "full", 300, 0)
+    net = rng.gamma(8.0, 300.0, 500).round(2) + 310
+    frame = pd.DataFrame({"cover": cover, "deductible": deductible, "net": net, "paid": (net - deductible).round(2)})
+    row = int(np.argmax(np.where(cover == "part", net, 0)))
+    frame.loc[row, "deductible"] = 300
+    assert named(frame) == {row: ["deductible"]}

@@ -7,6 +7,7 @@ import pytest
 import latens
 from latens.data import Dataset
 from latens.data.rules import rules_of
+from latens.evaluation.evidence.kinds import whole
 from latens.evaluation.evidence.tree import ColumnTree, fit_tree
 from latens.models.heads.tree import BINS
 from latens.workflow.new_rows import kinds_by
@@ -76,3 +77,41 @@ def test_dates_of_several_years_are_cut_by_their_month_where_that_gains(yearly: 
     alone = np.array([own.log_shares(data.x[:, j]) for j, own in enumerate(types)]).sum(axis=0)
     gain = (tree.log_prob(np.asarray(data.x)) - alone).mean()
     assert 1.1 < gain < np.log(4)
+
+
+def _claims(n: int, *, given_name: bool) -> pd.DataFrame:
+    """Amounts that are missing where a claim is open, or as often at random."""
+    rng = np.random.default_rng(5)
+    status = rng.choice(["open", "paid", "refused"], n, p=[0.05, 0.75, 0.2])
+    amount = np.where(status == "refused", rng.gamma(2.0, 20.0, n), rng.gamma(8.0, 60.0, n)).round(1)
+    gone = status == "open" if given_name else rng.random(n) < 0.05
+    return pd.DataFrame({"status": status, "amount": np.where(gone, np.nan, amount)})
+
+
+@pytest.mark.parametrize("given_name", [True, False])
+def test_a_name_with_which_a_number_is_always_missing_is_as_frequent_as_in_the_rows(given_name: bool) -> None:
+    frame = _claims(2000, given_name=given_name)
+    data = latens.load_data(frame, label="none")
+    types = data.schema.types or ()
+    tree = fit_tree(np.asarray(data.x), data.mask, types)
+    x = np.zeros((3, 2))
+    x[:, 0] = np.arange(3)
+    mask = np.array([[True, False]] * 3)
+    shares = np.exp(tree.log_prob(x, mask))
+    np.testing.assert_allclose(shares.sum(), 1.0, atol=1e-6)
+    real = frame["status"].value_counts(normalize=True).sort_index()
+    np.testing.assert_allclose(shares, real, atol=0.012)
+
+
+def test_rows_that_lack_a_cell_are_spread_as_those_with_the_other_one_are() -> None:
+    both = np.array([[30.0, 10.0, 0.0], [10.0, 50.0, 0.0]])
+    pairs = np.zeros((2, 2, 3, 3))
+    pairs[0, 1, :2], pairs[1, 0, :, :2] = both, both.T
+    pairs[0, 0] = np.diag([40.0, 60.0, 0.0])
+    pairs[1, 1] = np.diag([40.0, 60.0, 25.0])  # the third bin of the second column never has the first one
+    shares = np.array([[0.4, 0.6, 0.0], [0.32, 0.48, 0.2]])
+    made = whole(pairs, shares)
+    np.testing.assert_allclose(made.sum(axis=3), pairs.sum(axis=3))  # what a bin counts stays
+    # 25 rows more, in the shares of all: 10 of 50 in the first bin, 15 of 75 in the second.
+    np.testing.assert_allclose(made[0, 1, :2], [[24.0, 8.0, 8.0], [8.0, 40.0, 12.0]])
+    np.testing.assert_allclose(made[1, 0], pairs[1, 0])  # nothing of the first column is missing beside the second

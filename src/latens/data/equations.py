@@ -23,7 +23,7 @@ COARSER = (1000, 500, 100, 50, 25, 20, 10, 5, 2)
 """How many steps of its grid a column may be rounded to."""
 
 FORMS = {"x": "{}", "1-x": "(1 - {})", "1+x": "(1 + {})", "1-x/100": "(1 - {} / 100)", "1+x/100": "(1 + {} / 100)",
-         "days": "the days until {}", "hours": "{}", "minutes": "{}"}  # fmt: skip
+         "days": "the days until {}", "hours": "{}", "minutes": "{}", "year": "the year of {}"}  # fmt: skip
 """What a term makes of its column, and how it is written."""
 SECONDS = {"hours": 3600.0, "minutes": 60.0}
 """The seconds of those that are of times of the day."""
@@ -45,6 +45,7 @@ class Equation(NamedTuple):
     constant: float = 0.0  # what is added to a product: a fee beside so much a kilometre
     cycle: float = 0.0  # of a sum, after how much it begins anew: the hours from a time of the day to another
     among: int = 1  # of a sum, what it is divided by: the mean of so many columns
+    or_nothing: bool = False  # whether the target may be 0 instead: what is paid of a claim that is not refused
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -59,6 +60,10 @@ class Equation(NamedTuple):
     @property
     def words(self) -> str:
         """The right side, as it is written in algebra."""
+        return f"{self._made}, or 0" if self.or_nothing else self._made
+
+    @property
+    def _made(self) -> str:
         if self.cycle:
             (first, form, *_), (last, *_) = sorted(self.terms, key=lambda term: term[2])
             return f"the {form} from {first} to {last}"
@@ -66,6 +71,7 @@ class Equation(NamedTuple):
             return f"the {self.terms[0][1]} until {self.terms[0][0]}"
         parts = [(FORMS[form].format(name), power) for name, form, power, _ in self.terms]
         if not self.factor:
+            parts = sorted(parts, key=lambda part: -part[1])
             made = "".join(f" {'+' if sign > 0 else '-'} {part}" for part, sign in parts)
             made = made[3:] if made.startswith(" + ") else made[1:]
             if self.among > 1:
@@ -78,7 +84,10 @@ class Equation(NamedTuple):
             return made if self.plus is None else f"{made} {'+' if self.plus[2] > 0 else '-'} {self.plus[0]}"
         over = [part if power == -1 else f"{part}^{-power}" for part, power in parts if power < 0]
         upon = [part if power == 1 else f"{part}^{power}" for part, power in parts if power > 0]
-        upon = [_factor(self.factor)] * (self.factor != 1.0) + upon
+        if (by := _divisor(self.factor)) and not self.constant:
+            over.append(by)
+        else:
+            upon = [_factor(self.factor)] * (self.factor != 1.0) + upon
         made = " / ".join([" * ".join(upon) or "1", *over])
         if not self.constant:
             return made
@@ -94,6 +103,17 @@ class Equation(NamedTuple):
         return f"max(0, {made})" if self.excess else made
 
 
+def _divisor(factor: float) -> str:
+    """What a factor divides by where this has fewer digits, as 2.54; "" elsewhere."""
+    over = f"{1.0 / factor:.4g}" if factor else ""
+    short = (
+        over
+        and np.isclose(1.0 / float(over), factor, rtol=1e-12)
+        and not np.isclose(float(f"{factor:.4g}"), factor, rtol=1e-9)
+    )
+    return over if short else ""
+
+
 def _factor(factor: float) -> str:
     """A factor as people write it, a tax of 7 % that is contained as 7/107."""
     tax = round(100.0 * factor / (1.0 - factor)) if 0.0 < factor < 1.0 else 0
@@ -104,6 +124,11 @@ def _factor(factor: float) -> str:
 def in_days(one: ColumnType) -> bool:
     """Whether a column holds the days between two dates."""
     return one.kind == "duration" and one.written == "days"
+
+
+def is_day(one: ColumnType) -> bool:
+    """Whether a column holds dates that have a year, in no time zone."""
+    return one.kind == "date" and not one.zone and not is_clock(one)
 
 
 def is_timed(one: ColumnType) -> bool:
@@ -122,9 +147,10 @@ def numbers(
 ) -> Float[np.ndarray, "n columns"]:
     """Stored rows in the units of their columns; NaN where a cell is missing or holds no number."""
     made = np.array(x, np.float64) if outside is None else np.asarray(x, np.float64) + outside
-    for i, one in enumerate(schema.types or ()):  # of times of the day their seconds
-        held = one.kind == "number" or in_days(one) or is_timed(one)
-        made[:, i] = (one.low + made[:, i] * one.step) * seconds_in(one) if held else np.nan
+    for i, one in enumerate(schema.types or ()):  # of times of the day their seconds, of other dates their days
+        held = one.kind == "number" or in_days(one) or is_timed(one) or is_day(one)
+        unit = 1.0 / DAY if is_day(one) and one.written == "s" else seconds_in(one)
+        made[:, i] = (one.low + made[:, i] * one.step) * unit if held else np.nan
     return made if mask is None else np.where(mask, made, np.nan)
 
 
@@ -181,7 +207,8 @@ def turned(rules: Sequence[Equation], otherwise: Mapping[str, str]) -> tuple[Equ
 
 def _plain(one: Equation) -> bool:
     """Whether it is a sum and nothing else, which any of its terms may be written for."""
-    return not (one.factor or one.rate or one.excess or one.cycle or one.among > 1)
+    odd = one.factor or one.rate or one.excess or one.cycle or one.among > 1 or one.or_nothing
+    return not odd and all(form == "x" for _, form, *_ in one.terms)
 
 
 def written_for(one: Equation, name: str) -> Equation:
@@ -207,7 +234,8 @@ def free_for(rules: Sequence[Equation], asked: Callable[[str], bool], given: Col
 
 def is_linear(one: Equation, free: Collection[str]) -> bool:
     """Whether its mean is what the means of the free columns give, where the other columns are known."""
-    if one.excess or one.cycle or (one.rate and one.rate[0] in free and any(name in free for name, *_ in one.terms)):
+    odd = one.excess or one.cycle or one.or_nothing or any(form == "year" for _, form, *_ in one.terms)
+    if odd or (one.rate and one.rate[0] in free and any(name in free for name, *_ in one.terms)):
         return False
     factors = one.terms if one.factor else [one.rate] if one.rate else []
     powers = [power for name, _, power, _ in factors if name in free]
@@ -227,6 +255,9 @@ def formed(column: Float[np.ndarray, " n"], form: str) -> Float[np.ndarray, " n"
     """What a term makes of its column."""
     if form in SECONDS:
         return column / SECONDS[form]
+    if form == "year":
+        days = np.where(np.isfinite(column), np.floor(column), 0).astype(np.int64).astype("datetime64[D]")
+        return np.where(np.isfinite(column), days.astype("datetime64[Y]").astype(np.int64) + 1970.0, np.nan)
     part = column / 100.0 if form.endswith("/100") else column
     return part if form in ("x", "days") else 1.0 - part if form.startswith("1-") else 1.0 + part
 
@@ -278,7 +309,8 @@ def broken_by(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n colum
     """The rows with all of its columns in which it does not hold."""
     left, right = x[:, names.index(one.target)], value_of(one, names, x)
     with np.errstate(all="ignore"):
-        return apart_from(one, left, right) > slack_of(one, names, x) + 1e-9 * np.abs(left)
+        wrong = apart_from(one, left, right) > slack_of(one, names, x) + 1e-9 * np.abs(left)
+        return wrong & (left != 0) if one.or_nothing else wrong
 
 
 def apart_from(one: Equation, left: Float[np.ndarray, " n"], right: Float[np.ndarray, " n"]) -> np.ndarray:
@@ -293,7 +325,9 @@ def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     own = {name for name, one in types.items() if one.kind == "number"}
     days = {name for name, one in types.items() if in_days(one)}
     clocks = {name for name, one in types.items() if is_timed(one)}
-    of = lambda form: days if form == "days" else clocks if form in SECONDS else own  # noqa: E731
+    dated = {name for name, one in types.items() if is_day(one)}
+    forms = {"days": days, "year": dated, **dict.fromkeys(SECONDS, clocks)}
+    of = lambda form: forms.get(form, own)  # noqa: E731
     there = lambda rule: all(name in of(form) for name, form, *_ in rule.every)  # noqa: E731
     return [one for one in rules if one.target in own and there(one)]
 
@@ -306,6 +340,11 @@ def solved(
     names, types = schema.names, schema.types or ()
     x = np.where(hidden, np.round(np.asarray(x, np.float64)), x)  # as filled cells are written
     open_, sure, beyond = np.array(hidden, bool), np.zeros(x.shape, bool), np.zeros(len(x), bool)
+
+    def nothing(one: Equation, x: np.ndarray) -> np.ndarray:
+        own = types[names.index(one.target)]
+        at = np.abs(own.low + own.step * x[:, names.index(one.target)]) < 0.5 * own.step
+        return at if one.or_nothing else np.zeros(len(x), bool)
 
     def put(rows: np.ndarray, j: int, value: np.ndarray, one: Equation) -> np.ndarray:
         value = nearest_day(value / seconds_in(types[j]), types[j])
@@ -323,6 +362,8 @@ def solved(
             columns = [names.index(name) for name in (one.target, *one.columns)]
             for k, j in enumerate(columns):
                 alone = open_[:, j] & (open_[:, columns].sum(axis=1) == 1)
+                if one.or_nothing:  # whether a hidden target is 0, its filling says
+                    alone &= ~nothing(one, x) & (k > 0)
                 if alone.any():
                     value = (
                         value_of(one, names, numbers(x, schema))
@@ -334,7 +375,7 @@ def solved(
                     sure[:, j] |= done
     for one in placed(rules, schema):
         j = names.index(one.target)
-        rows = open_[:, j]
+        rows = open_[:, j] & ~nothing(one, x)
         if rows.any():
             done = put(rows, j, value_of(one, names, numbers(x, schema)), one)
             beyond |= rows & ~done
@@ -366,6 +407,8 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
         if k == len(one.every) - 1:
             return power * (left - value_of(one._replace(plus=None), names, x))
         one, left = one._replace(plus=None), left - one.plus[2] * x[:, names.index(one.plus[0])]
+    if form == "year":  # of a year no day follows
+        return np.full(len(x), np.nan)
     with np.errstate(all="ignore"):
         if one.cycle:
             rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], cycle=0.0)
@@ -404,6 +447,8 @@ def _sound(rule: Equation) -> bool:
     if not 1 <= rule.among <= MOST_ADDED or (
         rule.among > 1 and (rule.factor or rule.rate or rule.excess or rule.cycle)
     ):
+        return False
+    if rule.or_nothing and (rule.excess or rule.cycle):
         return False
     timed = {form for _, form, *_ in rule.every if form in SECONDS}
     if timed and not rule.cycle:

@@ -26,6 +26,7 @@ from latens.data.equations import (
     half_of,
     in_days,
     in_turn,
+    is_day,
     is_timed,
     numbers,
     of_nothing,
@@ -54,6 +55,12 @@ SEEN = 5
 """Rows with all columns that one must have among these."""
 MOST_TAX = 50
 """Per cent of a tax that may be contained in a number."""
+NEAR, MOST_SCALED, MOST_DIGITS = 0.01, 20_000, 6
+"""How near to a multiple of another column one must be to be looked at, rows that say the factor, and its digits."""
+LEAST_YEAR = 1000
+"""The least number of a column that may hold years."""
+NOTHING = (0.01, 0.6)
+"""Share of rows in which a column may be 0 instead of what the others give."""
 RATES = 25
 """Different numbers from 0 to 1, or to 100, that may be a rate of which 1 - x or 1 + x is taken."""
 
@@ -71,6 +78,7 @@ class _Found(NamedTuple):
     plus: tuple[int, str, int] | None = None
     constant: float = 0.0
     among: int = 1
+    or_nothing: bool = False
 
 
 class _Sought(NamedTuple):
@@ -94,7 +102,28 @@ def found_in(data: Dataset) -> tuple[Equation, ...]:
     values = numbers(x, data.schema, data.mask, data.outside)[:, places]
     percent = [bool(one.writing and one.writing.unit == "%") for one in (types[i] for i in places)]
     found = find([names[i] for i in places], values, [types[i].step for i in places], percent)
-    return (*_days(data, found), *_hours(data, found), *found)
+    return (*_days(data, found), *_hours(data, found), *_years(data, found), *found)
+
+
+def _years(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
+    """The numbers that are the years from one date to another by the calendar, or one less a year of birth."""
+    names, types = data.schema.names, data.schema.types or ()
+    given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
+    dates = [i for i, one in enumerate(types) if is_day(one)]
+    whole = [i for i, one in enumerate(types) if one.kind == "number" and one.written == "int"]
+    years = [i for i in whole if np.nanmin(x[:, i], initial=np.inf) >= LEAST_YEAR]
+    firsts = [(names[i], "year", -1, 0.0) for i in dates] + [(names[i], "x", -1, 0.0) for i in years]
+    for j in whole:
+        if names[j] in given:
+            continue
+        lasts = [(names[i], "year", 1, 0.0) for i in dates]
+        pairs = [(last,) for last in lasts] + [(last, first) for last in lasts for first in firsts]
+        rules = (
+            Equation(names[j], terms, 0.0, 0.5 * types[j].step, 0, 0)
+            for terms in pairs
+            if len({name for name, *_ in terms} | {names[j]}) == len(terms) + 1
+        )
+        yield from list(filter(None, (_checked(rule, names, x) for rule in rules)))[:1]
 
 
 def _days(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
@@ -147,7 +176,17 @@ def find(
     rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
     of = _Sought(some, places, targets, within, halves, rates)
     sums = (one for target in targets for one in _sums(of, x, target))
-    for one in (*_products(of), *sums, *_rated(of), *_means(of), *_excess(of, x), *_rated_and_more(of), *_lines(of, x)):
+    every = (
+        *_products(of),
+        *_scaled(of, x),
+        *sums,
+        *_rated(of),
+        *_means(of),
+        *_excess(of, x),
+        *_rated_and_more(of),
+        *_lines(of, x),
+    )
+    for one in (*every, *_or_nothing(of, x)):
         terms, rate, plus = (
             # What is right but for rounding is a line by chance, so a line is of numbers as they are.
             tuple((names[i], form, power, 0.0 if one.constant else halves[i]) for i, form, power in each)
@@ -155,7 +194,7 @@ def find(
         )
         j, last, more = one.target, rate[0] if rate else None, plus[0] if plus else None
         rule = Equation(names[j], terms, one.factor, within[j], 0, 0, last, one.excess, more, one.constant)
-        rule = rule._replace(among=one.among)
+        rule = rule._replace(among=one.among, or_nothing=one.or_nothing)
         made = _checked(rule, names, x)
         if made is None:
             continue
@@ -218,6 +257,44 @@ def _products(of: _Sought) -> Iterator[_Found]:
                         one = _joined([terms[i] for i in at[rows[k]].tolist()], powers)
                         if one and not (factor[k] == 1.0 and len(one) == 1 and one[0][1:] == ("x", 1)):
                             yield _Found(target, one, float(factor[k]))  # the same column twice is told elsewhere
+
+
+def _scaled(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
+    """The columns that are so much of another one, to the digits that the rows tell: kilowatts as horsepower."""
+    for target, base in permutations(of.places, 2):
+        if target not in of.targets:
+            continue
+        with np.errstate(all="ignore"):
+            ratio = of.some[:, target] / of.some[:, base]
+        usual = float(np.median(ratio[np.isfinite(ratio)])) if np.isfinite(ratio).any() else 0.0
+        off = of.within[target] + NEAR * np.abs(of.some[:, target])
+        if usual and _agrees(of.some[:, target], (usual * of.some[:, base])[None], off)[0]:
+            factor = _short_factor(x[:, target], x[:, base], of.within[target])
+            # A product of the base by as few digits is told for that, where it is as fine.
+            turned = factor != float(f"{factor:.6g}") and 1.0 / factor == float(f"{1.0 / factor:.3g}")
+            fine = [of.within[k] / np.nanstd(x[:, k]) for k in (target, base)]
+            if factor not in (0.0, 1.0) and not (turned and fine[0] > 0.5 * fine[1]):
+                yield _Found(target, ((base, "x", 1),), factor)
+
+
+def _short_factor(y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"], within: float) -> float:
+    """The factor with the fewest digits, or divided by, with which most rows agree; 0 where it must have many."""
+    some = np.flatnonzero(np.isfinite(y) & (np.abs(base) > 0))[:MOST_SCALED]
+    low, high = ((y[some] + side * within) / np.abs(base[some]) * np.sign(base[some]) for side in (-1, 1))
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    ends = np.concatenate([low, high])
+    order = np.argsort(ends, kind="stable")
+    depth = np.cumsum(np.where(order < len(low), 1, -1))
+    at = int(depth.argmax())
+    if at + 1 >= len(order) or depth[at] < ALMOST * len(some):
+        return 0.0
+    least, most = ends[order[at]], ends[order[at + 1]]
+    for digits in range(1, MOST_DIGITS + 1):
+        middle = 0.5 * (least + most)
+        for found in (float(f"{middle:.{digits}g}"), 1.0 / float(f"{1.0 / middle:.{digits}g}")):
+            if least <= found <= most:
+                return found
+    return 0.0
 
 
 def _joined(terms: Sequence[tuple[int, str]], powers: Sequence[int]) -> _Terms:
@@ -299,6 +376,18 @@ def _sums(of: _Sought, x: np.ndarray, target: int) -> Iterator[_Found]:
         before = np.where(np.isfinite(before), before, np.nan)
         if terms := _long_sum(x, before, [i for i in others if i != rate], MOST_TERMS):
             yield _Found(target, terms, 0.0, (rate, form, 1))
+
+
+def _or_nothing(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
+    """The sums that give a column wherever it is not 0: what is paid, but for claims that are refused."""
+    for target in of.places:
+        y = x[:, target]
+        if np.nanmin(y) != 0 or not NOTHING[0] <= np.nanmean(y == 0) <= NOTHING[1] or _often(y[y != 0]) > BY_CHANCE:
+            continue
+        rest = x[y != 0]
+        if len(rest) >= LEAST_ROWS:
+            some = rest[np.random.default_rng(0).permutation(len(rest))[:SAMPLE]]
+            yield from (one._replace(or_nothing=True) for one in _sums(of._replace(some=some), rest, target))
 
 
 def _means(of: _Sought) -> Iterator[_Found]:
@@ -451,7 +540,7 @@ def _straight(y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"]) -> Iter
 def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = BY_CHANCE) -> Equation | None:
     """An equation with the rows that it holds in; None where these are too few, or too many by chance."""
     right, left = value_of(made, names, x), x[:, names.index(made.target)]
-    seen = np.isfinite(right) & np.isfinite(left)
+    seen = np.isfinite(right) & np.isfinite(left) & ((left != 0) | (not made.or_nothing))
     if made.excess:  # where both are nothing it says little
         seen &= (left > 0) | (right > 0)
     if np.count_nonzero(seen) < LEAST_ROWS:

@@ -40,6 +40,8 @@ COVERED = 0.5
 """The probability of kinds of rows that have a line, of a row whose kind is not known, at the least."""
 BAND = (0.16, 0.84)
 """The quantiles between which a line is as wide as it counts when another one says the same cell."""
+RECURRING = 5
+"""Rows with the same number from which on it counts that they lie elsewhere."""
 RANKED = 40
 """Rows of a kind whose order around the line says where they lie; of fewer chance says it."""
 
@@ -65,6 +67,8 @@ class Line(NamedTuple):
     groups: tuple[Group, ...]  # rows of other kinds have none
     apart: tuple[tuple[float, ...], ...]  # the quantiles of what is left in each band, in widths of the group
     rows: int  # with both columns
+    not_base: tuple[float, ...] = ()  # numbers of the base at which rows lie elsewhere: 0 paid for what was refused
+    not_target: tuple[float, ...] = ()  # the same of the target
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -222,9 +226,17 @@ def _fitted(
     usual = np.abs(off) <= TRIMMED  # what lies further is a mistake or a row of another kind
     if usual.sum() < 0.9 * both.sum():
         return None
+    apart = [_elsewhere(cells[:, at], both, usual) for at in (j, k)]
     grid = np.linspace(0.0, 1.0, QUANTILES)
     left = tuple(tuple(np.quantile(off[usual & (band == b)], grid).tolist()) for b in range(bands))
-    return Line(names[k], names[j], by, logs, tuple(groups), left, int(both.sum()))
+    return Line(names[k], names[j], by, logs, tuple(groups), left, int(both.sum()), *apart)
+
+
+def _elsewhere(column: Float[np.ndarray, " n"], rows: Bool[np.ndarray, " n"], usual: np.ndarray) -> tuple[float, ...]:
+    """The numbers of a column that recur, and of which most rows lie far from the line."""
+    values, at, counts = np.unique(column[rows], return_inverse=True, return_counts=True)
+    far = np.bincount(at, ~usual[rows], minlength=len(values))
+    return tuple(values[(counts >= RECURRING) & (far > 0.5 * counts)].tolist())
 
 
 # --- what they give ---
@@ -272,6 +284,16 @@ def _about(
     return _kind_of(one, schema, x), base, target
 
 
+def _lies_elsewhere(
+    one: Line, schema: Schema, x: Float[np.ndarray, "n columns"], *, of_base: bool
+) -> Bool[np.ndarray, " n"]:
+    """The rows with a number of the base, or of the target, at which there is no line."""
+    k = schema.names.index(one.base if of_base else one.target)
+    own = (schema.types or ())[k]
+    places = [(value - own.low) / own.step for value in (one.not_base if of_base else one.not_target)]
+    return np.isin(np.round(x[:, k]), np.round(places))
+
+
 def drawn(
     one: Line, schema: Schema, x: Float[np.ndarray, "n columns"], u: Float[np.ndarray, " n"] | float, back: bool = False
 ) -> Float[np.ndarray, " n"]:
@@ -280,6 +302,7 @@ def drawn(
     names, (kinds, base, target) = schema.names, _about(one, schema, x)
     own = (schema.types or ())[names.index(one.base if back else one.target)]
     grid, left, u = np.linspace(0.0, 1.0, len(one.apart[0])), np.full(len(x), np.nan), np.broadcast_to(u, len(x))
+    kinds = kinds._replace(group=np.where(_lies_elsewhere(one, schema, x, of_base=not back), -1, kinds.group))
     if back:  # its band is that of what the line says
         with np.errstate(all="ignore"):
             base = (target - kinds.level) / kinds.slope
@@ -348,6 +371,7 @@ def moved(
     usual = None if usual is None else np.array(usual, np.float64)
     for one, k, j, back in [*((*line, True) for line in every[::-1]), *((*line, False) for line in every)]:
         at, rows = (j, left[:, j] & ~left[:, k]) if back else (k, left[:, k])
+        rows &= ~_lies_elsewhere(one, schema, made, of_base=back)
         if rows.any():
             made[:, j] = np.where(open_[:, j], np.round(made[:, j]), made[:, j])
             u = 0.5 if rng is None else _quantiles(one, schema, made, rows, rng, usual)

@@ -105,12 +105,16 @@ def mistaken(
     score, far = _score(data, shown, of, exact), np.stack([_tail(column) for column in columns_of(data.x)], axis=1)
     seldom = _Seldom(data, shown)
     plain = np.array([one is None or not one.named for one in data.schema.types or [None] * len(names)])
+    since = {k: names.index(one.after.column) for k, one in enumerate(data.schema.types or ()) if one.after is not None}
     for row, rules in broken.items():
-        left = [at for at in rules if not wrong[row, at].any()]
+        # What a time since a date breaks is the date's fault where this is wrong.
+        left = [at for at in rules if not wrong[row, [*at, *(since[k] for k in at if k in since)]].any()]
         while left:
             at = np.array(list(dict.fromkeys(k for one in left for k in one)))
             near = NEAR if any(frozenset(one) in exact for one in left) else 0.0
             most = at[score[row, at] >= score[row, at].max() - near]
+            inside = np.array([sum(k in one for one in left) for k in most.tolist()])
+            most = most[inside == inside.max()]  # in most of what is broken there
             outer = most[plain[most] & (far[row, most] <= FAR_OUT)]
             rare = np.array([seldom(row, k, at) for k in most.tolist()])
             other = most[np.argmin(rare)]  # of equal ones the first

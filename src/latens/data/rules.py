@@ -163,11 +163,17 @@ def in_words(rule: equations.Equation | rates.Rate | implied.Implied, schema: Sc
 
 def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.ndarray:
     """Which stored new rows break the order of dates, days of the week, names that go together or their ranges."""
-    wrong = ordered.broken_in(ordered.read(facts.get("ordered")), schema, x)
-    wrong |= weekdays.broken_in(weekdays.read(facts.get("weekdays")), schema, x).any(axis=1)
-    wrong |= within.broken_in(within.read(facts.get("within")), schema, x)
-    wrong |= apart.broken_in(apart.read(facts.get("apart")), schema, x)
-    return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x)
+    there = _applying(facts, schema, x)
+    wrong = ordered.broken_in(ordered.read(facts.get("ordered")), schema, x, there)
+    wrong |= weekdays.broken_in(weekdays.read(facts.get("weekdays")), schema, x, there).any(axis=1)
+    wrong |= within.broken_in(within.read(facts.get("within")), schema, x, there)
+    wrong |= apart.broken_in(apart.read(facts.get("apart")), schema, x, there)
+    return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x, there)
+
+
+def _applying(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.ndarray:
+    """The cells of new rows that are written: others stay empty, and neither break a rule nor say anything."""
+    return ~inapplicable.cells_of(inapplicable.read(facts.get("inapplicable")), schema, x)
 
 
 def left_empty(facts: Mapping[str, Any], schema: Schema, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -219,7 +225,8 @@ def computed(
         if np.array_equal(before, x, equal_nan=True):
             break
     for rule, _, k in implied.ranges_in(implied.read(facts.get("implied")), schema):
-        x[:, k] = x[:, k] if asked(rule.target) else implied.told_by(rule, schema, x)
+        told = implied.told_by(rule, schema, x, _applying(facts, schema, x))
+        x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
     return x, beyond
 
 

@@ -136,9 +136,11 @@ def _codes(x: np.ndarray, i: int, mask: np.ndarray | None) -> np.ndarray:
     return own if mask is None else np.where(mask[:, i], own, -1)
 
 
-def broken_in(rules: Sequence[Within], schema: Schema, x: np.ndarray) -> Bool[np.ndarray, " n"]:
+def broken_in(
+    rules: Sequence[Within], schema: Schema, x: np.ndarray, mask: np.ndarray | None = None
+) -> Bool[np.ndarray, " n"]:
     """Which stored new rows have a number beyond the range of their name."""
-    wrong = np.zeros(len(x), bool)
+    wrong, shown = np.zeros(len(x), bool), np.ones(x.shape, bool) if mask is None else mask
     names, types = schema.names, schema.types or ()
     for rule in rules:
         if not {rule.by, rule.column} <= set(names):
@@ -147,7 +149,8 @@ def broken_in(rules: Sequence[Within], schema: Schema, x: np.ndarray) -> Bool[np
         value, code = types[k].low + types[k].step * np.asarray(x[:, k], np.float64), np.round(x[:, i])
         for name, low, high in rule.ranges:
             if name in types[i].values:
-                wrong |= (code == types[i].values.index(name)) & ((value < low) | (value > high))
+                here = (code == types[i].values.index(name)) & shown[:, i] & shown[:, k]
+                wrong |= here & ((value < low) | (value > high))
     return wrong
 
 

@@ -16,7 +16,7 @@ from latens.data.declared import Declared
 from latens.data.durations import as_spans, read_spans
 from latens.data.rows import MISSING_NAMES, MISSING_WORDS, NOTHING
 from latens.data.scales import in_order
-from latens.data.writings import is_dated, is_grouped, part_of, read_numbers, read_patterns
+from latens.data.writings import Writing, is_dated, is_grouped, part_of, read_laps, read_numbers, read_patterns
 from latens.errors import DataError, nearest
 from latens.text import span_texts
 
@@ -230,6 +230,11 @@ def read_words(
     if declared.kind in (None, "duration") and (found := read_spans(distinct, spans, refused)) is not None:
         return numbered(found[0]), TextColumn((), found[1], resolution="ns")  # type: ignore[arg-type]
     iso = all(DATE.match(cell) or TIME.match(cell) for cell in distinct)
+    writing = declared.writing or Writing()
+    known = declared.kind == "number" or writing.minutes > 0
+    may = declared.kind in (None, "number") and not writing.pattern
+    if may and (laps := read_laps(list(seen), known)) is not None:
+        return numbered(laps[0]), TextColumn((), "float", writing=laps[1])
     dated = declared.kind in (None, "date") and not iso
     if dated and (read := read_patterns(seen, declared.order, declared.writing, refused)) is not None:
         return numbered(read[0]), TextColumn((), read[1], writing=read[2])

@@ -66,6 +66,7 @@ class Writing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     minus: Literal["-", "\u2212", "()"] = "-"  # how a number below 0 is marked
     inside: bool = False  # whether a sign stands after the prefix
     plus: bool = False  # whether numbers above 0 have a sign
+    minutes: Annotated[int, Meta(ge=0, le=9)] = 0  # of seconds as 3:11 the least digits before the colon; 0: plain ones
     # of a date or time, by the letters of strftime; %-d, %-m, %-H and %-I have no leading zeros, %P is am or pm, %q the
     # quarter
     pattern: Words = ""
@@ -101,7 +102,8 @@ class Writing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         """Write a number, with at most so many decimals where their count is not fixed; or days or seconds."""
         if self.pattern:
             return _dated(number, self.pattern)
-        shown = f"{abs(number):,.{digits if self.decimals < 0 else self.decimals}f}"
+        digits = digits if self.decimals < 0 else self.decimals
+        shown = lap(abs(number), digits, self.minutes) if self.minutes else f"{abs(number):,.{digits}f}"
         shown = shown.rstrip("0").rstrip(".") if self.decimals < 0 and "." in shown else shown
         below = number < 0 and any(c in "123456789" for c in shown)
         marks = {",": self.thousands, ".": self.decimal}
@@ -123,6 +125,8 @@ class Writing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
         if self.pattern:
             found: Any = read_patterns([text], _order_of(self.pattern), self, refused)
+        elif self.minutes and ":" in text:
+            found = read_laps([text], True)
         else:
             found = read_numbers([text], self.decimal, str, True, refused)
         if found is None:
@@ -257,6 +261,41 @@ def read_numbers(
         inside=bool(first[3]), plus=bool(above) and all("+" in (part[1], part[3]) for part in above),
     )  # fmt: skip
     return numbers, writing
+
+
+_LAP = re.compile(r"([0-9]{1,6}):([0-5][0-9])(?:([.,])([0-9]{1,3}))?\Z")
+DAYBREAK = 360.0
+"""Times without leading zeros of which the middle one is below 6:00 are minutes and seconds, as nights are rare."""
+
+
+def lap(seconds: float, digits: int, least: int) -> str:
+    """Write seconds as minutes and seconds."""
+    ticks = round(seconds * 10**digits)
+    whole, left = divmod(ticks, 60 * 10**digits)
+    return f"{whole:0{least}d}:{left / 10**digits:0{3 + digits if digits else 2}.{digits}f}"
+
+
+def read_laps(distinct: Sequence[str], sure: bool) -> tuple[dict[str, float], Writing] | None:
+    """Read the distinct texts of a column as minutes and seconds, 3:11 or 1:02.35; None where they are none."""
+    # sure: whether this is known. Else 12:05 is a time of the day, and 3:11 is one beside it.
+    found = [_LAP.match(cell) for cell in distinct]
+    if not all(found) or not found:
+        return None
+    parts = [match.groups("") for match in found if match]
+    numbers = [60 * int(one) + float(f"{two}.{four or 0}") for one, two, _, four in parts]
+    padded = min(len(part[0]) for part in parts)
+    short = padded == 1 and float(np.median(numbers)) < DAYBREAK
+    if not (sure or short or max(numbers) >= 24 * 60 or any(part[3] for part in parts)):
+        return None
+    marks, counts = {part[2] for part in parts if part[2]}, {len(part[3]) for part in parts}
+    if len(marks) > 1:
+        return None
+    writing = Writing(
+        decimal=marks.pop() if marks else ".",  # type: ignore[arg-type]
+        decimals=counts.pop() if len(counts) == 1 else -1,
+        minutes=padded,
+    )
+    return dict(zip(distinct, numbers)), writing
 
 
 # --- dates ---

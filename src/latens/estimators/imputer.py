@@ -24,7 +24,7 @@ from latens.evaluation.conditionals import conditionals
 from latens.evaluation.impute import impute
 from latens.io.process import check_count
 from latens.typing import checked_later
-from latens.workflow.cells import interval, point
+from latens.workflow.cells import interval, points
 from latens.workflow.filling import ALONE, Pool, fitted_copula, pooled, pooled_draws, pooled_shares
 from latens.workflow.trained import TrainedModel
 
@@ -154,7 +154,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         X = as_rows(X)
         data, shares = self._shares(X, unknown)
         X = X if data.kept is None else _safe_indexing(X, data.kept)
-        filled = np.stack([point(of, one) for of, one in zip(shares, data.schema.types or ())], axis=1)
+        filled = points(shares, data.schema.types or ())
         return self._with(X, data, self._ruled(data, filled))
 
     def draws(self, X: Any, n: int = 20) -> list[Any]:

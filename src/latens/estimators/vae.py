@@ -29,7 +29,7 @@ from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.recipes import RECIPES
 from latens.typing import Key, checked_later
-from latens.workflow.cells import point
+from latens.workflow.cells import points
 from latens.workflow.new_rows import not_applicable
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
@@ -354,7 +354,7 @@ class VAE(Looks):
                 ]
                 return [put_back(whole, with_filled(X, data, each, gone)) for each in made]
             shares, _ = conditionals(rows, types, num_samples=num_samples)
-            middle = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
+            middle = points(shares, types)
             middle = rules.filled(facts, schema, middle, data.x, hidden, None, data.outside)
             return put_back(whole, with_filled(X, data, middle, gone))
         given = np.asarray(with_nan(X))

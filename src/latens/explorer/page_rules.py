@@ -43,7 +43,7 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
          "plus": term(one.plus) if one.plus else None, "constant": one.constant, "cycle": one.cycle,
          "among": one.among}
         for one in equations.placed(equations.read(facts.get("equations")), schema)
-        if known(one)
+        if known(one) and not one.or_nothing  # which it is, the page does not know
     ]  # fmt: skip
     rated = [
         {"target": at(one.target), "bases": [at(name) for name in one.bases],
@@ -56,7 +56,7 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
     ]  # fmt: skip
     near = [
         {"target": at(one.target), "base": at(one.base), "by": [at(name) for name in one.by], "logs": one.logs,
-         "apart": [list(band) for band in one.apart],
+         "apart": [list(band) for band in one.apart], "without": [list(one.not_base), list(one.not_target)],
          "occur": [_occurring(types[at(name)]) for name in (one.target, one.base)],
          "groups": [{"codes": [code(*pair) for pair in zip(one.by, kind.names)], "slope": kind.slope,
                      "level": kind.level, "width": kind.width, "edges": list(kind.edges), "back": kind.back}

@@ -56,7 +56,7 @@ class Explain(Verb):
         from latens.data import inapplicable, lines
         from latens.data.rules import in_words, placed
         from latens.io.terminal import table
-        from latens.workflow.explain import ONLY, explain, target_of
+        from latens.workflow.explain import ONLY, TURNED, explain, target_of
 
         target_of(at.trained, self.target)
         out = str(at.out) if at.writes else None
@@ -74,7 +74,8 @@ class Explain(Verb):
             if one.other == self.target and one.column in names
         ]  # fmt: skip
         rows = [("", "nats", "", "of what there is to say")]
-        rows += [(n, f"{v:.4f}", f"± {e:.4f}", f"{v / found.entropy:.1%}{', computed' * (n in computed)}")
+        share = lambda v: abs(round(v / found.entropy, 3))  # noqa: E731
+        rows += [(n, f"{abs(round(v, 4)):.4f}", f"± {e:.4f}" if e else "exact", f"{share(v):.1%}{', computed' * (n in computed)}")
                  for n, v, e in zip(names, nats, errors)]  # fmt: skip
         text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
@@ -84,9 +85,8 @@ class Explain(Verb):
             sure = [n for n in sure if n not in after] or sure
         most = sure if self.by else [n for n in sure[:TOLD] if nats[names.index(n)] > LEAST * found.entropy]
         plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
-        plain = [one for one in plain if f"(in the rows {ONLY}" not in one] or plain[
-            :1
-        ]  # what rows hardly bear out says little
+        plain = [one for one in plain if f"(in the rows {TURNED}" not in one]  # what rows contradict is told below
+        plain = [one for one in plain if f"(in the rows {ONLY}" not in one] or plain[:1]  # what they hardly bear out
         missed = {name: text for name, text in found.missed.items()
                   if name in asked and (self.by or name not in computed)}  # fmt: skip
         told = [name for name in most if f"{found.effects[name]}." in plain]
@@ -96,6 +96,10 @@ class Explain(Verb):
             plain += [f"{found.effects[name]}." for name in sure if found.effects[name]][:1]
         more = [text for name, text in missed.items() if name not in told]  # of the others their rows stand beside
         plain += [f"In the rows far more than in the model: {one}." for one in more[:MISSED]]
+        turned = {name: text for name, text in found.turned.items() if name in asked and text}
+        plain += [
+            f"In the rows, and the other way round in the model: {one}." for one in list(turned.values())[:MISSED]
+        ]
         none = [n for n, v, e in zip(names, nats, errors) if v <= max(2.0 * e, UNLINKED) and n not in missed]
         if none and len(none) == len(names) and not plain and not self.by:
             plain = [f"No column says anything about {self.target}."]
@@ -135,6 +139,7 @@ class Explain(Verb):
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
         value |= {"equation": in_words(given[0], at.trained.schema)} if given else {}
         value |= {"more_in_rows": missed} if missed else {}
+        value |= {"other_way_in_rows": turned} if turned else {}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""
         return Made(arrays=arrays, value=value, text=text, plain=tuple(plain), raw=raw, note=note)

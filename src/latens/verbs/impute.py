@@ -185,7 +185,7 @@ class Impute(Verb):
         """What the gaps may be, of the rows that have some, in the order of dates of the data."""
         from latens.data.dataset import rows_at
         from latens.evaluation.conditionals import conditionals
-        from latens.workflow.cells import draws_of, point
+        from latens.workflow.cells import draws_of, points
         from latens.workflow.filling import ALONE, pooled_shares, within_order
 
         types, some = at.trained.schema.types, np.flatnonzero(hidden.reshape(len(hidden), -1).any(axis=1))
@@ -208,7 +208,7 @@ class Impute(Verb):
         if self.draws:
             doing("drawing what is missing")
             drawn = self._drawn(at, pool, gappy, hidden[some], orders)
-        mean = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
+        mean = points(shares, types)
         return _Filled(some, mean, effective, drawn, shares, pool.weight)
 
     def _drawn(

@@ -51,12 +51,39 @@ def draws_of(trained: TrainedModel, num_samples: int) -> int:
     return 1 if kept else num_samples
 
 
+def points(shares: Sequence[np.ndarray], types: Sequence[ColumnType]) -> Shaped[np.ndarray, "n columns"]:
+    """One value for each cell of rows."""
+    return np.stack([point(of, one) for of, one in zip(shares, types, strict=True)], axis=1)
+
+
 def point(shares: Shaped[np.ndarray, "n segments"], one: ColumnType) -> Shaped[np.ndarray, " n"]:
     """One value for a cell: the likeliest category, or the mean of a number or a date."""
     if one.kind == "category":
         return np.asarray(one.firsts, np.float64)[(shares / np.asarray(one.widths)).argmax(axis=1)]
     middles = np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)
-    return shares @ middles
+    mean = shares @ middles
+    if one.kind != "date":
+        return mean
+    # A date between two years, say, would be in neither.
+    first, last = shortest_half(shares, one)
+    inside = (np.arange(len(middles)) >= first[:, None]) & (np.arange(len(middles)) <= last[:, None])
+    half = np.where(inside, shares, 0.0)
+    out = (mean < np.asarray(one.firsts)[first]) | (mean > (np.asarray(one.firsts) + np.asarray(one.widths))[last] - 1)
+    return np.where(out, half @ middles / half.sum(axis=1), mean)
+
+
+def shortest_half(shares: Shaped[np.ndarray, "n segments"], one: ColumnType) -> tuple[np.ndarray, np.ndarray]:
+    """The first and last segment of the shortest stretch that holds half the probability."""
+    firsts, ends = np.asarray(one.firsts), np.asarray(one.firsts) + np.asarray(one.widths)
+    above = np.cumsum(shares, axis=1) / shares.sum(axis=1, keepdims=True)
+    rows, count = np.arange(len(shares))[:, None], shares.shape[1]
+    half = above - shares / shares.sum(axis=1, keepdims=True) + 0.5 - 1e-9
+    # All rows in one search: each has a stretch of length 2 of its own.
+    last = np.searchsorted((above + 2 * rows).ravel(), (half + 2 * rows).ravel()).reshape(half.shape) - rows * count
+    last = np.minimum(last, count)
+    length = np.append(ends, np.inf)[last] - firsts
+    first = length.argmin(axis=1)
+    return first, last[rows[:, 0], first]
 
 
 def interval(shares: Shaped[np.ndarray, "n segments"], one: ColumnType, level: float) -> tuple[np.ndarray, np.ndarray]:

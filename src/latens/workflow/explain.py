@@ -26,9 +26,10 @@ RANGES, MOST_NAMES = 16, 32
 LEAST_MASS, NOTHING, FEW_VALUES = 0.01, 0.001, 8
 """Share of the rows that a value has before it is told by itself, and up to which it is left out of a quarter; values
 up to which a number is told by each."""
-ONLY = "only "
-HALF = 0.5
-"""Share of the model's difference below which that of the rows is "only" so much."""
+ONLY, TURNED = "only ", "the other way round, "
+HALF, SURE = 0.5, 3.0
+"""Share of the model's difference below which that of the rows is "only" so much; and its standard errors from which on
+it counts that it has the other sign."""
 FEWEST_ROWS = 10
 """Rows of either group from which on they are counted beside the model."""
 BY_CHANCE, LEAST_ROWS, LEAST_LOST = 0.05, 100, 0.002
@@ -52,6 +53,7 @@ class Explained(NamedTuple):
     said: str  # of what the entropy is where the target is asked for by ranges
     effects: dict[str, str]  # of each column that moves the target by how much, in words
     missed: Mapping[str, str] = MappingProxyType({})  # the same of those that say far more in the rows
+    turned: Mapping[str, str] = MappingProxyType({})  # and of those that say the opposite there
 
 
 def explain(
@@ -90,7 +92,11 @@ def explain(
         if known is not None and known[0] > max(found[names[j]].value / HALF, LEAST_LOST * entropy):
             lost.append((known[0], names[j], effect(known[1], types[j], names[j], types[at], target)))
     missed = {name: text for _, name, text in sorted(lost, reverse=True) if text}
-    return Explained(order, entropy, said, effects, missed)
+    turned = {}
+    for j in (j for j in others if TURNED in effects[names[j]] and seen[j] is not None):
+        turned[names[j]] = effect(_counted(seen[j], types[at], types[j]), types[j], names[j], types[at], target)
+        missed.pop(names[j], None)
+    return Explained(order, entropy, said, effects, missed, turned)
 
 
 def _in_rows(
@@ -100,11 +106,7 @@ def _in_rows(
     # Of names and of quarters of numbers. Source: Miller (1955), "Note on the bias of information estimates".
     if seen is None or len(seen[0]) < LEAST_ROWS:
         return None
-    first, _ = ranges_of(goal)
-    group = np.searchsorted(first, seen[0], side="right") - 1
-    segment = np.searchsorted(one.firsts, seen[1], side="right") - 1
-    table = np.zeros((len(first), one.count))
-    np.add.at(table, (group.clip(0), segment.clip(0)), 1.0)
+    table = _counted(seen, goal, one)
     parts = [kept for _, kept in groups_of(table.sum(axis=0), one)]
     cut = np.stack([table[:, kept].sum(axis=1) for kept in parts], axis=1)
     cut = cut if goal.named else np.add.reduceat(cut, np.unique(np.arange(4) * len(cut) // 4), axis=0)
@@ -118,6 +120,16 @@ def _in_rows(
     # Of rare names the distribution is not the limit yet: as many or more orders of the target must say less.
     rare = float((cut.sum(axis=1, keepdims=True) * cut.sum(axis=0)).min() / n) < FEWEST_EXPECTED
     return (nats - free / (2.0 * n), table / n) if not rare or _beyond_orders(cut, nats, chance) else None
+
+
+def _counted(seen: tuple[np.ndarray, np.ndarray], goal: ColumnType, one: ColumnType) -> Float[np.ndarray, "g s"]:
+    """The rows with each name or range of the target and each segment of a column."""
+    first, _ = ranges_of(goal)
+    group = np.searchsorted(first, seen[0], side="right") - 1
+    segment = np.searchsorted(one.firsts, seen[1], side="right") - 1
+    table = np.zeros((len(first), one.count))
+    np.add.at(table, (group.clip(0), segment.clip(0)), 1.0)
+    return table
 
 
 def _beyond_orders(cut: Float[np.ndarray, "g s"], nats: float, chance: float) -> bool:
@@ -157,6 +169,7 @@ def effect(
     elif goal.named:
         return ""
     else:
+        rare = 0
         values = means_of(goal) @ given
         words, what, of = mean_texts(goal, values), f"{target} is on average about", np.mean
         written = lambda mean: mean_texts(goal, np.array([mean]))[0]  # noqa: E731
@@ -172,7 +185,11 @@ def effect(
         return said
     counted = [float(of(each)) for each in own]
     scale = 100.0 if goal.named else 1.0
-    only = ONLY if counted[0] - counted[1] < HALF * scale * (values[high] - values[low]) else ""
+    far = counted[0] - counted[1]
+    only = ONLY if far < HALF * scale * (values[high] - values[low]) else ""
+    if far < 0:
+        noise = [np.var(each == goal.firsts[rare] if goal.named else each) / len(each) for each in own]
+        only = TURNED if -far > SURE * scale * np.sqrt(sum(noise)) else only
     return f"{said} (in the rows {only}{written(counted[0])} and {written(counted[1])})"
 
 

@@ -166,6 +166,17 @@ class Normal(NamedTuple):
         return made
 
 
+def whole(pairs: Float[np.ndarray, "c c B B"], shares: Float[np.ndarray, "c B"]) -> Float[np.ndarray, "c c B B"]:
+    """Counts of bins of a first column and of a second, as if rows of which the first is missing had one."""
+    # A column may be missing wherever another has some name, which the rows that have both never show. Each such row
+    # is spread as the rows with its second bin are, beside one with the shares of all; a first bin counts as it did.
+    columns = np.arange(len(shares))
+    missing = pairs[columns, columns][:, np.arange(pairs.shape[-1]), np.arange(pairs.shape[-1])] - pairs.sum(axis=2)
+    given = (pairs + shares[:, None, :, None]) / (pairs.sum(axis=2, keepdims=True) + 1.0)
+    made = pairs + np.maximum(missing, 0.0)[:, :, None, :] * given
+    return made * (pairs.sum(axis=3, keepdims=True) / np.maximum(made.sum(axis=3, keepdims=True), 1e-12))
+
+
 class Counted:
     """What some rows say of each pair of columns, at two levels, over all of them and of each kind."""
 
@@ -188,7 +199,7 @@ class Counted:
             found = (own.T.multiply(cells.weight[chosen]) @ own).toarray()
             return found.reshape(columns, most, columns, most).transpose(0, 2, 1, 3)
 
-        self.pairs = pairs(slice(None))
+        self.pairs = whole(pairs(slice(None)), coarse.shares)
         self.of_kind: list[tuple[Normal, np.ndarray, np.ndarray]] = []
         if by is None:
             return
@@ -198,7 +209,7 @@ class Counted:
         for own, one in zip(each, sums):
             normal = _normal(one, (self.all, within))
             counts = (ones[own].T @ cells.weight[own]).reshape(columns, most)
-            self.of_kind.append((normal, counts, pairs(own)))
+            self.of_kind.append((normal, counts, whole(pairs(own), coarse.shares)))
 
     def _fine(self, coarse: np.ndarray, copula: np.ndarray, i: int) -> np.ndarray:
         """p(fine bin | fine bin of i): between coarse bins as counted, within them as a copula has it."""

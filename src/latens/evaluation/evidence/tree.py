@@ -13,7 +13,7 @@ from scipy import sparse
 
 from latens.data.columns import ColumnType
 from latens.evaluation.evidence.cuts import cut_by
-from latens.evaluation.evidence.kinds import FINER, Cells, Level, has_scores, refined
+from latens.evaluation.evidence.kinds import FINER, Cells, Level, has_scores, refined, whole
 from latens.models.heads.tree import BINS, TreeHead, bins_of
 from latens.typing import Array
 
@@ -224,7 +224,7 @@ def pair_gains(
     gains = np.zeros((len(shrinks), columns, columns))
     for f, own in enumerate(counts):
         smooth = _copulas(x, mask, types, alone, np.where(fold == f, 0.0, weight))
-        gains += [(own * ratios(total - own, shrink, smooth)).sum(axis=(2, 3)) for shrink in shrinks]
+        gains += [(own * ratios(whole(total - own, alone), shrink, smooth)).sum(axis=(2, 3)) for shrink in shrinks]
     best = (-np.inf, np.zeros((columns, columns)), shrinks[0])
     for shrink, gain in zip(shrinks, gains, strict=True):
         score = 0.5 * (gain + gain.T) / np.maximum(total.sum(axis=(2, 3)), 1.0)
@@ -232,7 +232,7 @@ def pair_gains(
         worth = float(score[_spanning(score)[0], np.arange(columns)].sum())
         if worth > best[0]:
             best = (worth, score, shrink)
-    return best[1], ratios(total, best[2], _copulas(x, mask, types, alone, weight)), best[2]
+    return best[1], ratios(whole(total, alone), best[2], _copulas(x, mask, types, alone, weight)), best[2]
 
 
 def _copulas(

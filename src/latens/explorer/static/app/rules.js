@@ -5,8 +5,12 @@ const COUNT = 100; // cells that stand for a distribution
 const SECONDS = { hours: 3600, minutes: 60 }; // of times of the day
 const COVERED = 0.5; // the probability of kinds of rows that have a line, at the least
 
-function formed(value, form) {
+// The day of a number of days or seconds.
+const dayOf = (number, written) => new Date(864e5 * Math.floor(written === "D" ? number : number / 86400));
+
+function formed(value, form, written) {
   if (form in SECONDS) return value / SECONDS[form];
+  if (form === "year") return dayOf(value, written).getUTCFullYear();
   const part = form.endsWith("/100") ? value / 100 : value;
   return form === "x" || form === "days" ? part : form.startsWith("1-") ? 1 - part : 1 + part;
 }
@@ -22,8 +26,7 @@ export function between(sorted, q) {
 
 // The month of the date of a cell, or its day of the week from Monday on.
 function partOf({ low, step, written }, cell, part) {
-  const number = Math.round(low + cell * step);
-  const date = new Date(864e5 * Math.floor(written === "D" ? number : number / 86400));
+  const date = dayOf(Math.round(low + cell * step), written);
   return part === "month" ? date.getUTCMonth() : (date.getUTCDay() + 6) % 7;
 }
 
@@ -49,7 +52,7 @@ export function rulesOf(spec, grids) {
   }
 
   function valueOf({ terms, factor, rate, excess, plus, constant, cycle, among }, values) {
-    const part = ([i, form]) => formed(values[i], form);
+    const part = ([i, form]) => formed(values[i], form, grids[i].written);
     const times = rate ? part(rate) ** rate[2] : 1 / (among ?? 1);
     const value = factor
       ? terms.reduce((made, one) => made * part(one) ** one[2], factor) + (constant ?? 0)
@@ -88,6 +91,8 @@ export function rulesOf(spec, grids) {
     );
     const whole = weights.reduce((a, b) => a + b, 0);
     if (!(whole >= COVERED)) return null;
+    const apart = line.without[back ? 1 : 0]; // numbers at which there is no line
+    if (apart.some((value) => Math.abs(number(cells, from) - value) < grids[from].step / 2)) return null;
     const scaled = (value) => (line.logs ? Math.log(value) : value);
     const known = scaled(number(cells, from));
     const occur = line.occur[back ? 1 : 0];
@@ -158,7 +163,8 @@ export function rulesOf(spec, grids) {
       const { target, terms, factor, rate, excess, cycle } = rule;
       const own = (factor ? terms : rate ? [rate] : []).filter(([i]) => free(i));
       const twice = rate && free(rate[0]) && terms.some(([i]) => free(i));
-      if (!free(target) || excess || cycle || twice || own.length > 1 || own.some((one) => one[2] !== 1)) continue;
+      const years = terms.some(([, form]) => form === "year");
+      if (!free(target) || excess || cycle || years || twice || own.length > 1 || own.some((one) => one[2] !== 1)) continue;
       values[target] = valueOf(rule, values);
       found.set(target, values[target]);
     }

@@ -41,6 +41,14 @@ export function dateText(days, pattern, plain) {
   return parts.map((part, i) => (i % 2 ? LETTERS[part](date) : part)).join("");
 }
 
+// Seconds as minutes and seconds, with so many digits before the colon at the least.
+function lap(seconds, digits, least) {
+  const ticks = Math.round(seconds * 10 ** digits);
+  const whole = Math.floor(ticks / (60 * 10 ** digits));
+  const left = (ticks / 10 ** digits - 60 * whole).toFixed(digits);
+  return `${pad(whole, least)}:${left.padStart(digits ? digits + 3 : 2, "0")}`;
+}
+
 // The digits of a number: as many decimals as the file has, or up to `digits` of them, or four digits in all.
 function body(size, decimals, digits) {
   if (decimals >= 0) return size.toFixed(decimals);
@@ -52,6 +60,10 @@ function body(size, decimals, digits) {
 export function writtenText(number, writing, digits) {
   const { prefix = "", suffix = "", decimal = ".", thousands = "", decimals = -1, inside = false, plus = false } = writing;
   if (!Number.isFinite(number)) return format(number);
+  if (writing.minutes) {
+    const shown = lap(Math.abs(number), decimals >= 0 ? decimals : (digits ?? 0), writing.minutes).replace(".", decimal);
+    return number < 0 ? `-${shown}` : shown;
+  }
   const [whole, part = ""] = body(Math.abs(number), decimals, digits).split(".");
   if (!/^\d+$/.test(whole + part)) return format(number); // 1e12
   const groups = whole.replace(/\B(?=(\d{3})+$)/g, thousands) + (part ? decimal + part : "") + suffix;
@@ -70,7 +82,9 @@ export function meanText(number, writing) {
 }
 
 // The number of a text as the file writes it, or as a program does: 6,5 and 6.5 are the same. NaN where it is none.
-export function numberOf(text, { prefix = "", suffix = "", decimal = ".", thousands = "" } = {}) {
+export function numberOf(text, { prefix = "", suffix = "", decimal = ".", thousands = "", minutes = 0 } = {}) {
+  const clock = /^(\d+):([0-5]\d(?:[.,]\d+)?)$/.exec(text.trim());
+  if (minutes && clock) return 60 * Number(clock[1]) + Number(clock[2].replace(",", "."));
   let rest = text.trim();
   const below = /^\(.*\)$/.test(rest) || /[-−]/.test(rest);
   for (const unit of [prefix.trim(), suffix.trim()]) if (unit) rest = rest.replace(unit, "");

@@ -1,0 +1,174 @@
+"""Equations that hold or are 0, of the years of dates, and of a factor to the digits that the rows tell."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.data import equations, implied, inapplicable, lines, rules
+from latens.data.equations import Equation, broken_by, numbers
+from latens.data.found_equations import found_in
+from latens.data.frames import as_frame
+from latens.data.mistakes import all_mistaken
+
+
+def claims(n: int = 900, *, refused: float = 0.07, wrong: int = 0, off: float = 0.0) -> pd.DataFrame:
+    """Claims of which is paid what is left above a deductible, but for those refused and those still open."""
+    rng = np.random.default_rng(1)
+    cover = rng.choice(["full", "part", "none"], n)
+    deductible = np.array([{"full": 300, "part": 150, "none": 0}[one] for one in cover])
+    net, expert = (
+        rng.gamma(6.0, 300.0, n).round(2) + 320,
+        np.where(rng.random(n) < 0.4, rng.normal(400, 80, n), 0).round(2),
+    )
+    status = np.where(rng.random(n) < refused, "refused", "paid")
+    status[rng.permutation(n)[:30]] = "open"
+    paid = np.where(status == "refused", 0.0, net + expert - deductible + off * rng.normal(0, 200, n)).round(2)
+    paid[np.flatnonzero((paid != 0) & (status != "open"))[:wrong]] += 100.0
+    made = {"cover": cover, "deductible": deductible, "net": net, "expert": expert, "status": status}
+    return pd.DataFrame(made | {"paid": np.where(status == "open", np.nan, paid)})
+
+
+def _rules(frame: pd.DataFrame) -> dict[str, str]:
+    return {one.target: one.words for one in found_in(latens.load_data(frame, label="none"))}
+
+
+@pytest.mark.parametrize(
+    ("refused", "wrong", "off", "holds"),
+    [(0.07, 0, 0.0, True), (0.4, 0, 0.0, True), (0.07, 6, 0.0, True), (0.07, 40, 0.0, False), (0.07, 0, 0.2, False)],
+)
+def test_a_sum_that_may_be_nothing_is_found(refused: float, wrong: int, off: float, holds: bool) -> None:
+    frame = claims(refused=refused, wrong=wrong, off=off)
+    for columns in (list(frame), list(frame)[::-1]):
+        found = {one.target: one for one in found_in(latens.load_data(frame[columns], label="none"))}
+        assert ("paid" in found) is holds
+        if holds:
+            assert found["paid"].or_nothing
+            assert (found["paid"].broken, found["paid"].words[-6:]) == (wrong, ", or 0")
+
+
+def test_nothing_stays_nothing_in_new_rows_and_what_is_open_stays_open() -> None:
+    data = latens.load_data(claims(), label="none")
+    facts = rules.rules_of(data)
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    made, beyond = rules.computed(facts, data.schema, drawn)
+    new = as_frame(made[~beyond], data.schema)
+    some = new[new["paid"] != 0]
+    left = some["net"] + some["expert"] - some["deductible"]
+    np.testing.assert_allclose(some["paid"], left, atol=0.011)
+    assert 0.03 < np.mean(new["paid"] == 0) < 0.15
+    # The amount of an open claim is not written, so that it says nothing of the status.
+    names, types = data.schema.names, data.schema.types or ()
+    at, status = names.index("status"), types[names.index("status")].values.index("open")
+    assert [one.column for one in inapplicable.read(facts["inapplicable"])] == ["paid"]
+    assert any(one.cuts for one in implied.read(facts["implied"]))
+    opened = made[drawn[:, at] == status]
+    assert len(opened)
+    assert np.all(opened[:, at] == status)
+    assert not rules.broken_in(facts, data.schema, opened).any()
+
+
+def test_a_hidden_term_follows_where_something_is_paid_and_a_hidden_target_does_not() -> None:
+    frame = claims()
+    data = latens.load_data(frame, label="none")
+    (one,) = [rule for rule in found_in(data) if rule.target == "paid"]
+    names = data.schema.names
+    for column, sure in (("net", True), ("paid", False)):
+        hidden = np.zeros(data.x.shape, bool)
+        rows = np.flatnonzero(frame["status"] != "open")
+        hidden[rows, names.index(column)] = True
+        _, told, _ = equations.solved([one], data.schema, np.asarray(data.x), hidden)
+        paid = frame["paid"].to_numpy()[rows] > 0
+        np.testing.assert_array_equal(told[rows, names.index(column)], paid & sure)
+
+
+def test_a_line_leaves_out_the_numbers_at_which_rows_lie_elsewhere() -> None:
+    frame = claims()
+    near = frame["paid"] - frame["expert"] + np.random.default_rng(1).normal(0, 20, len(frame)).round(2)
+    frame = frame.assign(paid=near.where(frame["paid"] > 0, frame["paid"])).drop(columns=["expert", "deductible"])
+    data = latens.load_data(frame, label="none")
+    found = [one for one in lines.found_in(data) if {one.target, one.base} == {"net", "paid"}]
+    assert len(found) == 1
+    one, names = found[0], data.schema.names
+    assert (one.not_base, one.not_target) == (((0.0,), ()) if one.base == "paid" else ((), (0.0,)))
+    x = np.asarray(data.x, np.float64)
+    moved = lines.moved(found, data.schema, x, np.ones(x.shape, bool), np.random.default_rng(0))
+    refused = (frame["status"] == "refused").to_numpy()
+    np.testing.assert_array_equal(moved[refused], x[refused])
+    assert np.any(moved[~refused][:, names.index(one.target)] != x[~refused][:, names.index(one.target)])
+
+
+def cars(n: int = 700, wrong: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    happened = pd.Timestamp("2023-01-03") + pd.to_timedelta(rng.integers(0, 640, n), unit="D")
+    built = happened - pd.to_timedelta(rng.integers(30, 6000, n), unit="D")
+    born = rng.integers(1940, 2004, n)
+    age = happened.year - built.year + np.where(np.arange(n) < wrong, 10, 0)
+    made = {"happened": happened, "built": built, "car age": age, "born": born, "age": happened.year - born}
+    return pd.DataFrame(made)
+
+
+@pytest.mark.parametrize(("wrong", "holds"), [(0, True), (5, True), (30, False)])
+def test_the_years_between_dates_are_those_of_the_calendar(wrong: int, holds: bool) -> None:
+    frame = cars(wrong=wrong)
+    found = _rules(frame)
+    assert found.get("car age") == ("the year of happened - the year of built" if holds else None)
+    assert found["age"] == "the year of happened - born"
+    by_time = frame.assign(happened=frame["happened"] + pd.to_timedelta(13, unit="h"))
+    assert _rules(by_time) == found
+    if wrong == 5:
+        data = latens.load_data(frame, label="none")
+        rows, columns = np.nonzero(all_mistaken(data))
+        assert rows.tolist() == list(range(5))
+        assert {data.schema.names[k] for k in columns} == {"car age"}
+
+
+def test_years_are_computed_and_no_day_follows_from_one() -> None:
+    data = latens.load_data(cars(), label="none")
+    facts, names = rules.rules_of(data), data.schema.names
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    made, beyond = rules.computed(facts, data.schema, drawn)
+    new = as_frame(made[~beyond], data.schema)
+    assert (new["car age"] == new["happened"].dt.year - new["built"].dt.year).all()
+    assert (new["age"] == new["happened"].dt.year - new["born"]).all()
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[:, names.index("built")] = True
+    own = [one for one in equations.read(facts["equations"]) if one.target == "car age"]
+    assert not equations.solved(own, data.schema, np.asarray(data.x), hidden)[1].any()
+
+
+@pytest.mark.parametrize(
+    ("factor", "step", "words"),
+    [
+        (1 / 0.7355, 1.0, "kw / 0.7355"),
+        (1 / 2.54, 0.1, "kw / 2.54"),
+        (1.0936, 0.1, "1.0936 * kw"),
+        (1.36, 1.0, "1.36 * kw"),
+    ],
+)
+def test_a_factor_has_the_digits_that_the_rows_tell(factor: float, step: float, words: str) -> None:
+    rng = np.random.default_rng(3)
+    kw = rng.integers(33, 260, 800)
+    frame = pd.DataFrame(
+        {"kind": rng.choice(["a", "b"], 800), "kw": kw, "ps": np.round(np.round(kw * factor / step) * step, 1)}
+    )
+    data = latens.load_data(frame, label="none")
+    found = {one.target: one for one in found_in(data)}
+    assert found["ps"].words == words
+    assert not broken_by(found["ps"], data.schema.names, numbers(data.x, data.schema)).any()
+
+
+def test_a_factor_that_no_short_number_says_is_none() -> None:
+    rng = np.random.default_rng(4)
+    kw = rng.integers(33, 260, 800)
+    rest = np.where(np.arange(800) % 5 == 0, 4, 0)  # a fifth of the rows lies elsewhere
+    assert (
+        _rules(pd.DataFrame({"kind": rng.choice(["a", "b"], 800), "kw": kw, "ps": np.round(kw / 0.7355) + rest})) == {}
+    )
+
+
+def test_stored_rules_that_cannot_be_are_left_out() -> None:
+    good = Equation("paid", (("net", "x", 1, 0.0), ("fee", "x", -1, 0.0)), 0.0, 0.005, 900, 0, or_nothing=True)
+    assert equations.read([good]) == (good,)
+    assert equations.read([good._replace(excess=True)]) == ()
+    assert equations.read([good._replace(terms=(("net", "years", 1, 0.0),))]) == ()
