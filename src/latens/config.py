@@ -217,7 +217,7 @@ class OptimizerConfig(Part, frozen=True):
 
     Args:
         name: The name of the optimiser, ours or optax's.
-        learning_rate: The learning rate after the warm-up.
+        learning_rate: The learning rate after the warm-up; None is decided from the data.
         schedule: How the learning rate goes on: constant, cosine or schedule-free.
         warmup_steps: In how many steps the learning rate rises from 0.
         clip_value: The largest absolute value of an entry of the gradient; None clips none.
@@ -227,7 +227,7 @@ class OptimizerConfig(Part, frozen=True):
     """
 
     name: str = "adam"
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive | None = 1e-3
     schedule: Literal["constant", "cosine", "schedule-free"] = "constant"
     warmup_steps: Annotated[int, Meta(ge=0)] = 0
     clip_value: Positive | None = None

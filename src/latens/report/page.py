@@ -334,7 +334,8 @@ def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
         facts.append(("Latents", f"{posterior.kind} posterior, {units}{levels}; prior: {config.prior.kind}"))
         facts.append(("Likelihood", likelihood(trained)))
         if every_latent(trained.model) is None:
-            rate = f"{optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}"
+            size = "" if optimizer.learning_rate is None else f"learning rate {optimizer.learning_rate:g}, "
+            rate = f"{optimizer.name}, {size}{optimizer.schedule}"
             facts.append(("Networks", f"{config.network.kind}, widths {hidden}, {config.network.activation}"))
             facts.append(("Optimiser", rate))
             facts.append(("Batch", f"{config.training.batch_size or 'all'} rows a step"))

@@ -74,9 +74,9 @@ class Explain(Verb):
             if one.other == self.target and one.column in names
         ]  # fmt: skip
         rows = [("", "nats", "", "of what there is to say")]
-        share = lambda v: abs(round(v / found.entropy, 3))  # noqa: E731
-        rows += [(n, f"{abs(round(v, 4)):.4f}", f"± {e:.4f}" if e else "exact", f"{share(v):.1%}{', computed' * (n in computed)}")
-                 for n, v, e in zip(names, nats, errors)]  # fmt: skip
+        for n, v, e in zip(names, nats, errors):
+            said = f"{abs(round(v / found.entropy, 3)):.1%}{', computed' * (n in computed)}"
+            rows.append((n, f"{abs(round(v, 4)):.4f}", f"± {e:.4f}" if e else "exact", said))
         text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
         sure = [n for n, v, e in zip(names, nats, errors) if v > max(2.0 * e, UNLINKED)]
@@ -90,16 +90,16 @@ class Explain(Verb):
         missed = {name: text for name, text in found.missed.items()
                   if name in asked and (self.by or name not in computed)}  # fmt: skip
         told = [name for name in most if f"{found.effects[name]}." in plain]
-        if sure and not plain and not missed:  # what is sure of the column that says most, however little
+        turned = {name: text for name, text in found.turned.items() if name in asked and text}
+        if (
+            sure and not plain and not missed and not turned
+        ):  # what is sure of the column that says most, however little
             much = f"{nats[names.index(sure[0])] / found.entropy:.1%} of what there is to say"
             plain = [f"No column says much about {self.target}; {sure[0]} says most, {much}."]
             plain += [f"{found.effects[name]}." for name in sure if found.effects[name]][:1]
         more = [text for name, text in missed.items() if name not in told]  # of the others their rows stand beside
         plain += [f"In the rows far more than in the model: {one}." for one in more[:MISSED]]
-        turned = {name: text for name, text in found.turned.items() if name in asked and text}
-        plain += [
-            f"In the rows, and the other way round in the model: {one}." for one in list(turned.values())[:MISSED]
-        ]
+        plain += [f"In the rows {one}; the model has it the other way round." for one in list(turned.values())[:MISSED]]
         none = [n for n, v, e in zip(names, nats, errors) if v <= max(2.0 * e, UNLINKED) and n not in missed]
         if none and len(none) == len(names) and not plain and not self.by:
             plain = [f"No column says anything about {self.target}."]

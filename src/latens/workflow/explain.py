@@ -93,9 +93,10 @@ def explain(
             lost.append((known[0], names[j], effect(known[1], types[j], names[j], types[at], target)))
     missed = {name: text for _, name, text in sorted(lost, reverse=True) if text}
     turned = {}
-    for j in (j for j in others if TURNED in effects[names[j]] and seen[j] is not None):
-        turned[names[j]] = effect(_counted(seen[j], types[at], types[j]), types[j], names[j], types[at], target)
-        missed.pop(names[j], None)
+    for j in others:
+        if (own := seen[j]) is not None and TURNED in effects[names[j]]:
+            turned[names[j]] = effect(_counted(own, types[at], types[j]), types[j], names[j], types[at], target)
+            missed.pop(names[j], None)
     return Explained(order, entropy, said, effects, missed, turned)
 
 

@@ -52,12 +52,22 @@ CRITIC = (256, 256)
 NETWORK = NetworkConfig(activation="silu", initializer="he-normal")
 OPTIMIZER = OptimizerConfig(
     name="adamw",
-    learning_rate=6e-3,
+    learning_rate=None,
     schedule="schedule-free",
     warmup_steps=100,
     options={"b1": 0.0, "b2": 0.99},
 )
 """What `default` has, and every recipe that says nothing else."""
+
+RATE = 6e-3
+"""The learning rate where none is given."""
+
+TABLE_WIDTH, TABLE_RATE = 64, 3e-2
+"""The width of the one hidden layer that networks have beside a tree of columns, and the learning rate with it.
+
+The tree says most of what there is, and two layers of 256 units know a few thousand rows by heart before they learn the
+rest: of nine tables of 500 to 2,500 rows six gain 0.5 to 1.0 nats more over the tree, in less time or the same.
+"""
 
 BATCH_CELLS = 2**23
 
@@ -138,8 +148,12 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
             f"objective: iwae with {TABLE_DRAWS} draws, which holds kinds of rows apart better than the ELBO does "
             "(--set objective.beta=1 for that)"
         )
+    optimizer, narrow = config.optimizer, likelihood.family == "tree" and network.kind == "dense"
+    if optimizer.learning_rate is None:
+        optimizer = replace(optimizer, learning_rate=TABLE_RATE if narrow and network.hidden is None else RATE)
     if network.hidden is None:
-        network = replace(network, hidden=default_hidden(network.kind, (128,) if mixed else schema.shape))
+        usual = (TABLE_WIDTH,) if narrow else default_hidden(network.kind, (128,) if mixed else schema.shape)
+        network = replace(network, hidden=usual)
         widths = ", ".join(map(str, network.hidden or ()))
         part = "decoder" if network.encoder else "encoder"
         which = f"a {network.kind} {part} of widths" if network.encoder or network.decoder else ""
@@ -207,7 +221,6 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         of_cells = f" of {cells:,} values" if size != usual else of_cells
         training = replace(training, batch_size=size)
         reasons.append(f"batches of {training.batch_size}, for {rows:,} training rows{of_cells}")
-    optimizer = config.optimizer
     if optimizer.name == "adamw" and "weight_decay" not in optimizer.options:
         # Measured: a few hundred rows are fitted too closely without it, and with it thousands not closely enough.
         decay = 0.5 if rows < 500 else 0.05
@@ -330,11 +343,12 @@ def optimizer_of(config: OptimizerConfig, objective: AbstractObjective, total_st
     # A critic, a multiplier or a learned baseline is never averaged, and warms up with the model.
     # total_steps: the most steps of the stage, for schedules; None where the budget does not say.
     shared: dict[str, Any] = {"warmup_steps": config.warmup_steps, "total_steps": total_steps}
-    model = _made(config, "optimizer", config.learning_rate, schedule=config.schedule, **shared)
+    usual = RATE if config.learning_rate is None else config.learning_rate
+    model = _made(config, "optimizer", usual, schedule=config.schedule, **shared)
     if not count_parameters(objective):
         return model
     critic = config.critic
-    rate = config.learning_rate if critic.learning_rate is None else critic.learning_rate
+    rate = usual if critic.learning_rate is None else critic.learning_rate
     if rate == 0.0:
         return by_group({"model": model, "objective": resting()})
     schedule = "cosine" if config.schedule == "cosine" else "constant"
