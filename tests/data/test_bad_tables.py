@@ -192,6 +192,26 @@ def test_a_lone_value_is_told_by_how_far_it_lies(far: float) -> None:
     assert told == (20 if far > 1.0 else 0)
 
 
+@pytest.mark.parametrize(
+    ("pulse", "told"), [(17, True), (30, True), (59, False), (84, False), (340, True), (310, False)]
+)
+def test_a_lone_value_beside_a_tail_is_told_where_digits_were_lost(pulse: int, told: bool) -> None:
+    """Pulses have a tail to 119 and 196; half or twice of these, and 1.5 widths of 98 % away, is no pulse."""
+    values = np.append(np.random.default_rng(2).normal(158, 12, 440).round().clip(119, 196), [119.0, 196.0])
+    assert lone_values(np.append(values, pulse)) == ([float(pulse)] if told else [])
+    # As places on a grid that begins at the least value.
+    places = np.append(values, pulse) - min(pulse, 119)
+    assert (len(lone_values(places, float(min(pulse, 119)))) > 0) is told
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_long_tail_has_no_lone_value(seed: int) -> None:
+    """Incomes and the like, of which the highest lies far from the next one."""
+    rng = np.random.default_rng(seed)
+    assert lone_values(rng.lognormal(3.0, 1.2, 500)) == []
+    assert lone_values(rng.exponential(10.0, 500)) == []
+
+
 @pytest.mark.parametrize("apart", [1, 3, 5, 8, 12])
 def test_few_rows_beyond_an_empty_stretch_are_told_by_how_long_it_is(apart: int) -> None:
     """Ages that begin at 19 with a twentieth of the rows; four rows so far below, in 40 tables."""
@@ -325,7 +345,7 @@ def test_names_that_differ_in_case_or_blanks_are_told(tmp_path: Path) -> None:
         "\n".join(["town,rooms", *(f"{t},{k % 5}" for k, t in enumerate(towns)), "Paris,40"])
     )
     said = " ".join(suspicions(load(str(tmp_path / "t.csv"), label="none", typed=True)))
-    assert "'Nîmes' and 'nîmes' (1 row), which differ in case or blanks alone" in said
+    assert "'Nîmes' and 'nîmes' (line 221), which differ in case or blanks alone" in said
     assert "'Par is' (line 222), a letter away from 'Paris' (101 rows): if it is misspelt, write it alike" in said
     assert "holds 40 far from all its other values: look at line 224" in said
 

@@ -32,6 +32,9 @@ COUNTED = 0.98
 """A column counts the rows where it grows by 1 in more than this share of them, and never falls."""
 LONE, MOST_SPELLINGS = 15.0, 5
 """How many times as far a lone value lies from the next one as that from the bulk; spellings that are told."""
+LONG, LONG_ROWS, SLIPPED = 1.5, 100, 2.0
+"""Lengths of the middle 98 % that a lone value lies away in any case, in numbers and in their logarithms; rows from
+which on this counts; and the factor that it is away at the least, as digits were lost or added."""
 LIGHT, LIGHT_END, LIGHT_ROWS = 5.0, 0.25, 1000
 """The same as `LONE` where the others, so many or more, end within so much of their middle 98 %: they have no tail."""
 OUTER_ROWS = 5
@@ -180,7 +183,8 @@ def suspected(dataset: Dataset, of: Dataset | None = None) -> list[Suspicion]:
                 words = f"{words}: {LOOK} {rows_in_words(dataset, turned)}.{_turned(dataset, i, turned)}"
                 found.append(Suspicion(words, (column.name,), turned))
             told = [*apart, *stored[turned].tolist()] if len(turned) else apart
-            lone = [value for value in lone_values(cells) if value not in told]
+            start = 0.0 if one is None else one.low / one.step if one.kind == "number" else -np.inf
+            lone = [value for value in lone_values(cells, start) if value not in told]
             if apart:
                 found.append(_far_out(dataset, i, column.name, one, cells, apart))
             for value in lone:
@@ -304,12 +308,14 @@ def _spellings(dataset: Dataset, place: int, name: str, one: ColumnType, codes: 
     found = []
     for first, *others in same.values():
         for other in others:
-            rows = "1 row" if counts[other] == 1 else f"{counts[other]} rows"
+            rows, seldom = _rows_of(dataset, place, other, other), counts[other] <= SLIP_SHARE * counts[first]
+            where = rows_in_words(dataset, rows) if seldom else f"{counts[other]} row{'s' * (counts[other] != 1)}"
             words = (
-                f"Column {name!r} holds {one.values[first]!r} and {one.values[other]!r} ({rows}), which differ in case "
-                "or blanks alone: if they are one, write them alike."
+                f"Column {name!r} holds {one.values[first]!r} and {one.values[other]!r} ({where}), which differ in "
+                "case or blanks alone: if they are one, write them alike."
             )
-            found.append(Suspicion(words))
+            # What is written so in one row of fifty is a slip, which --clean mends.
+            found.append(Suspicion(words, (name,), rows, one.values[first]) if seldom else Suspicion(words))
     rare = misspelt(one.values, counts) if len(one.values) <= MOST_NAMES else []
     for first, other in rare:
         rows = _rows_of(dataset, place, other, other)
@@ -431,8 +437,9 @@ def _beyond_gap(values: Shaped[np.ndarray, " n"], share: float, times: float = F
     return found
 
 
-def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
+def lone_values(values: Shaped[np.ndarray, " n"], least_at: float = 0.0) -> list[float]:
     """Find up to three values at either end, each in fewer rows than a mark has, far from all others."""
+    # least_at: what is added to make them numbers of the column, where they are places on its grid.
     # returns: those that are `LONE` times as far from the next value as that is from the middle 98 % of the others, and
     # further than these are from each other.
     distinct, counts = np.unique(values, return_counts=True)
@@ -442,11 +449,18 @@ def lone_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
     low, high = np.quantile(values, [part, 1.0 - part])
     wide, least = high - low, max(LEAST_ROWS, LEAST_SHARE * len(values))
     found: list[float] = []
+    every = len(values)
+    positive = distinct[0] + least_at > 0 and every >= LONG_ROWS
+    log_wide = np.log((high + least_at) / (low + least_at)) if positive else np.inf
     for values, rows, edge in ((distinct, counts, low), (distinct[::-1], counts[::-1], high)):
         for k in range(min(MOST_LONE, len(values) - 1), 0, -1):
             light = counts.sum() >= LIGHT_ROWS and abs(values[k] - edge) < LIGHT_END * wide
             times = ENDED if rows[k] >= TIES else LIGHT if light else LONE
-            far = abs(values[k - 1] - values[k]) > max(times * abs(values[k] - edge), wide)
+            gap = abs(values[k - 1] - values[k])
+            far = gap > max(times * abs(values[k] - edge), wide)
+            if not far and gap > LONG * wide and positive:  # no tail reaches so far, be it long or short
+                times = abs(np.log((values[k - 1] + least_at) / (values[k] + least_at)))
+                far = times > max(LONG * log_wide, np.log(SLIPPED))
             if wide > 0 and rows[:k].sum() < least and far:
                 found += values[:k].tolist()
                 break
