@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from latens.data.dataset import Dataset
-from latens.data.equations import numbers
+from latens.data.equations import is_day, numbers
 from latens.data.schema import Schema
 from latens.data.stored_rules import rules_in
 
@@ -21,6 +21,8 @@ names reach that are dealt out anew so often."""
 
 MISTAKES, MOST_MISTAKES, IN_ALL = 0.01, 2, 0.005
 """Share of a name's rows that may be mistakes far beyond the others, how many of few rows, and the share of all."""
+MOST_OF_A_YEAR = 400.0
+"""Days of dates from which on their months count."""
 ALONE = 1e-9
 """Probability by chance up to which one name among others has a range."""
 
@@ -32,11 +34,12 @@ class Within(NamedTuple):
     column: str
     ranges: tuple[tuple[str, float, float], ...]  # a name, and its least and largest number
     rows: int  # with such a name and a number
+    month: bool = False  # whether the numbers are months of dates, from 1
 
     @property
     def words(self) -> str:
         """The rule, as it stands in a sentence."""
-        return f"in a range of its own for each {self.by!r}"
+        return f"in {'months' if self.month else 'a range'} of its own for each {self.by!r}"
 
 
 def found_in(data: Dataset) -> tuple[Within, ...]:
@@ -52,12 +55,30 @@ def found_in(data: Dataset) -> tuple[Within, ...]:
         i for i, one in enumerate(types) if one.kind == "category" and not one.starts and len(one.values) <= MOST_NAMES
     ]
     codes = {i: _codes(x, i, data.mask) for i in by}
+    narrow = [
+        (*one, False)
+        for one in narrow_in(codes, {k: cells[:, k] for k, one in enumerate(types) if one.kind == "number"})
+    ]
+    # Of dates each column of names may hold the month: hail falls in summer.
+    dates = {k: months_of(cells[:, k]) for k, one in enumerate(types) if is_day(one) and _long(cells[:, k])}
+    narrow += [(*one, True) for i in by for one in narrow_in({i: codes[i]}, dates)]
     found = []
-    for k, i, ranges in narrow_in(codes, {k: cells[:, k] for k, one in enumerate(types) if one.kind == "number"}):
+    for k, i, ranges, month in narrow:
         said = tuple((types[i].values[code], low, high) for code, (low, high) in ranges.items())
         rows = int(np.count_nonzero(np.isin(codes[i], list(ranges)) & ~np.isnan(cells[:, k])))
-        found.append(Within(names[i], names[k], said, rows))
+        found.append(Within(names[i], names[k], said, rows, month))
     return tuple(found)
+
+
+def _long(days: Float[np.ndarray, " n"]) -> bool:
+    """Whether dates are of more than a year, so that a month is no date alone."""
+    return bool(np.isfinite(days).any() and np.nanmax(days) - np.nanmin(days) > MOST_OF_A_YEAR)
+
+
+def months_of(days: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The months of days since 1970, from 1; NaN of NaN."""
+    whole = np.where(np.isfinite(days), np.floor(days), 0).astype(np.int64).astype("datetime64[D]")
+    return np.where(np.isfinite(days), whole.astype("datetime64[M]").astype(np.int64) % 12 + 1.0, np.nan)
 
 
 def narrow_in(
@@ -141,12 +162,12 @@ def broken_in(
 ) -> Bool[np.ndarray, " n"]:
     """Which stored new rows have a number beyond the range of their name."""
     wrong, shown = np.zeros(len(x), bool), np.ones(x.shape, bool) if mask is None else mask
-    names, types = schema.names, schema.types or ()
+    names, types, cells = schema.names, schema.types or (), numbers(x, schema)
     for rule in rules:
         if not {rule.by, rule.column} <= set(names):
             continue
         i, k = names.index(rule.by), names.index(rule.column)
-        value, code = types[k].low + types[k].step * np.asarray(x[:, k], np.float64), np.round(x[:, i])
+        value, code = months_of(cells[:, k]) if rule.month else cells[:, k], np.round(x[:, i])
         for name, low, high in rule.ranges:
             if name in types[i].values:
                 here = (code == types[i].values.index(name)) & shown[:, i] & shown[:, k]
