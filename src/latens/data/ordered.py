@@ -10,7 +10,7 @@ from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.schema import Schema
-from latens.data.spans import MOST_PAIRS, NEARLY_ALL, dated, follows, in_unit, placed_spans, seconds_of
+from latens.data.spans import LEAST_ROWS, MOST_PAIRS, NEARLY_ALL, dated, follows, in_unit, placed_spans, seconds_of
 from latens.data.stored_rules import rules_in
 
 RECENT_ROWS, MORE_OFTEN, ERRORS = 20, 0.1, 4.0
@@ -50,7 +50,7 @@ def found_in(data: Dataset) -> tuple[Ordered, ...]:
 
 def _never(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> bool:
     """Whether one date lies after the other in no row, where by chance it would in some."""
-    if len(first) < RECENT_ROWS or np.any(first > second):
+    if len(first) < LEAST_ROWS or np.any(first > second):
         return False
     step = 1 + len(first) // 1000
     return float(np.mean(first[:, None][::step] > second[::step])) * len(first) >= EXPECTED

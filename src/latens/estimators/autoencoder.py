@@ -30,9 +30,9 @@ from latens.estimators.base import (
     given_settings,
     history_lists,
     names_of,
+    own_columns,
     plain_value,
     print_epochs,
-    refuse_twins,
     refuse_words,
     seed_of,
     truth,
@@ -311,7 +311,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     def _mixed(self, X: Any, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
         """Rows of text, or of a frame with columns of several kinds, as a data set; None for numbers alone."""
-        refuse_twins(X)
+        X = own_columns(self, X, reset)
         if (strings := strings_of(X)) is not None:
             if reset:
                 self._event_shape, self.n_features_in_ = None, 1

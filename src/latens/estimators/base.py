@@ -204,6 +204,12 @@ class LatensEstimator(BaseEstimator):
         names = facts.get("feature_names")
         if isinstance(names, list) and len(names) == self.n_features_in_ and all(isinstance(n, str) for n in names):
             self.feature_names_in_ = np.array(names, object)
+        elif schema.types is not None and not facts:
+            # A run of the command line: its file has a column of ids beside, and those that it left out.
+            self.n_features_in_, self.feature_names_in_ = len(schema.names), np.array(schema.names, object)
+            read = trained.facts.get("read_with")
+            beside = (read.get(name) for name in ("id", "weight") if isinstance(read, dict))
+            self._beside = {*(schema.ignored or ()), *(name for name in beside if isinstance(name, str))}
         shape = facts.get("event_shape")
         self._event_shape = schema.shape if shape == list(schema.shape) or len(schema.shape) > 1 else None
         seed = params.get("random_state")
@@ -324,6 +330,15 @@ def weighted_mean(values: np.ndarray, sample_weight: Any) -> float:
     if weight is not None:  # what a row of weight 0 has does not matter, infinite as it may be
         values, weight = values[weight > 0], weight[weight > 0].astype(np.float64)
     return float(np.average(values, weights=weight))
+
+
+def own_columns(estimator: Any, X: Any, reset: bool) -> Any:
+    """The columns of a frame but for those that the file of a run has beside, as ids; none are left out by a fit."""
+    refuse_twins(X)
+    if reset:
+        estimator._beside = set()
+    beside = getattr(estimator, "_beside", ())
+    return X[[name for name in X.columns if str(name) not in beside]] if beside and is_frame(X) else X
 
 
 def refuse_twins(X: Any) -> None:

@@ -1,6 +1,6 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -29,7 +29,7 @@ from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.recipes import RECIPES
 from latens.typing import Key, checked_later
-from latens.workflow.cells import points
+from latens.workflow.cells import draws_of, points
 from latens.workflow.new_rows import not_applicable
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
@@ -347,16 +347,23 @@ class VAE(Looks):
             X, whole = (each if data.kept is None else _safe_indexing(each, data.kept) for each in (X, whole))
             hidden, facts, schema = hidden_cells(data), self.model_.facts, self.model_.schema
             gone = filled_cells(data, facts, inapplicable)
+            # Whole rows have nothing to fill in; a row's noise is its own, whichever others there are.
+            gappy = np.flatnonzero(hidden.any(axis=1))
+            rows = replace(rows, batch=jax.tree.map(lambda leaf: leaf[gappy], rows.batch))
+            num_samples = max(draws_of(self.model_, num_samples), n_draws)
+
+            def completed(made: np.ndarray, draw: int | None) -> Any:
+                every = np.array(data.x, np.float64)
+                every[gappy] = made
+                every = rules.filled(facts, schema, every, data.x, hidden, draw, data.outside)
+                return put_back(whole, with_filled(X, data, every, gone))
+
+            if not len(gappy):
+                return [completed(data.x[:0], k) for k in range(n_draws)] or completed(data.x[:0], None)
             if n_draws:
                 drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples).draws
-                made = [
-                    rules.filled(facts, schema, drawn[:, k], data.x, hidden, k, data.outside) for k in range(n_draws)
-                ]
-                return [put_back(whole, with_filled(X, data, each, gone)) for each in made]
-            shares, _ = conditionals(rows, types, num_samples=num_samples)
-            middle = points(shares, types)
-            middle = rules.filled(facts, schema, middle, data.x, hidden, None, data.outside)
-            return put_back(whole, with_filled(X, data, middle, gone))
+                return [completed(drawn[:, k], k) for k in range(n_draws)]
+            return completed(points(conditionals(rows, types, num_samples=num_samples)[0], types), None)
         given = np.asarray(with_nan(X))
         numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
         found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)

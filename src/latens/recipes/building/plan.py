@@ -38,6 +38,7 @@ from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
 from latens.recipes.building.recipe import Recipe, Size
+from latens.recipes.building.tables import TABLE_COMPONENTS, TABLE_DRAWS, TABLE_RATE, TABLE_WIDTH
 from latens.recipes.parts.bound import Parts, bind, preparation
 from latens.recipes.parts.options import OBJECTIVES, make
 from latens.recipes.parts.posteriors import whole_groups
@@ -62,13 +63,6 @@ OPTIMIZER = OptimizerConfig(
 RATE = 6e-3
 """The learning rate where none is given."""
 
-TABLE_WIDTH, TABLE_RATE = 64, 3e-2
-"""The width of the one hidden layer that networks have beside a tree of columns, and the learning rate with it.
-
-The tree says most of what there is, and two layers of 256 units know a few thousand rows by heart before they learn the
-rest: of nine tables of 500 to 2,500 rows six gain 0.5 to 1.0 nats more over the tree, in less time or the same.
-"""
-
 BATCH_CELLS = 2**23
 
 """Values of all rows of a batch at the most, where its size is decided from the data: 32 pictures of 256 x 256 x 3,
@@ -77,21 +71,6 @@ of which a convolutional network holds a gigabyte."""
 BATCH_TOKENS, LEAST_TEXTS, LOOKED_AT = 6144, 8, 10_000
 """Tokens of a batch of text, rows of it at the least, and training rows whose mean length counts: after as many rows,
 chorales of 294 tokens are at 540 nats in batches of 8, and at 913 in batches of 32."""
-
-TABLE_DRAWS = 5
-"""Draws of the importance-weighted bound that `default` takes for mixed tables.
-
-The ELBO smears kinds of rows that lie apart: of three kinds it gave 9 % of the probability to the others' cells, the
-bound of 5 draws 4 %. Held-out log p(x) of Adult after 6,000 steps: -28.32 under the ELBO, -28.04 of 5 draws, -27.97 of
-10, in 1, 1.8 and 2.8 times the time.
-"""
-
-TABLE_COMPONENTS = 50
-"""Components of the prior that `default` takes for mixed tables.
-
-A standard Normal has mass between kinds of rows that lie apart; in the same comparison 5 draws with 10 components reach
--27.98, with 50 of them -27.95.
-"""
 
 MANY_CELLS = 2048
 """Values of a row above which the scales of a posterior are no exponentials of a network's outputs."""

@@ -1,0 +1,23 @@
+"""What `default` takes for tables of mixed columns, and what was measured for it."""
+
+TABLE_DRAWS = 5
+"""Draws of the importance-weighted bound that `default` takes for mixed tables.
+
+The ELBO smears kinds of rows that lie apart: of three kinds it gave 9 % of the probability to the others' cells, the
+bound of 5 draws 4 %. Held-out log p(x) of Adult after 6,000 steps: -28.32 under the ELBO, -28.04 of 5 draws, -27.97 of
+10, in 1, 1.8 and 2.8 times the time.
+"""
+
+TABLE_COMPONENTS = 50
+"""Components of the prior that `default` takes for mixed tables.
+
+A standard Normal has mass between kinds of rows that lie apart; in the same comparison 5 draws with 10 components reach
+-27.98, with 50 of them -27.95.
+"""
+
+TABLE_WIDTH, TABLE_RATE = 64, 3e-2
+"""The width of the one hidden layer that networks have beside a tree of columns, and the learning rate with it.
+
+The tree says most of what there is, and two layers of 256 units know a few thousand rows by heart before they learn the
+rest: of nine tables of 500 to 2,500 rows six gain 0.5 to 1.0 nats more over the tree, in less time or the same.
+"""
