@@ -172,3 +172,31 @@ def test_stored_rules_that_cannot_be_are_left_out() -> None:
     assert equations.read([good]) == (good,)
     assert equations.read([good._replace(excess=True)]) == ()
     assert equations.read([good._replace(terms=(("net", "years", 1, 0.0),))]) == ()
+
+
+def test_a_number_that_rounded_ones_give_is_as_loose_as_these() -> None:
+    """Of a BMI with one decimal a weight follows to 0.05 times the height squared; of exact parts a total exactly."""
+    rng = np.random.default_rng(5)
+    height, weight = rng.integers(145, 190, 500), rng.normal(60, 9, 500).round(1)
+    bmi, a, b = (weight / (height / 100) ** 2).round(1), rng.integers(0, 90, 500), rng.integers(0, 90, 500)
+    kind = rng.choice(["x", "y"], 500)
+    frame = pd.DataFrame({"kind": kind, "height": height, "weight": weight, "bmi": bmi, "a": a, "b": b, "sum": a + b})
+    data = latens.load_data(frame, label="none")
+    names, rules_ = data.schema.names, found_in(data)
+    assert {one.target for one in rules_} >= {"sum"}
+    hidden = np.zeros(data.x.shape, bool)
+    for place, column in enumerate(("weight", "sum", "a")):
+        hidden[place::3, names.index(column)] = True
+    x, sure, _ = equations.solved(rules_, data.schema, np.where(hidden, 0, np.asarray(data.x)), hidden)
+    assert np.array_equal(sure & hidden, sure)
+    assert sure[hidden].mean() > 0.98  # but sums beyond those of the training rows
+    loose = equations.looseness(rules_, data.schema, x, hidden, sure)
+    assert not loose[~sure].any()
+    assert not loose[:, [names.index("sum"), names.index("a")]].any()
+    k = names.index("weight")
+    rows = np.flatnonzero(sure[:, k])
+    np.testing.assert_allclose(loose[rows, k], np.floor(0.05 * (height[rows] / 100) ** 2 / 0.1 + 1e-6), atol=1)
+    off = np.abs(x[rows, k] - np.asarray(data.x)[rows, k])
+    assert off.max() > 0
+    assert np.all(off <= loose[rows, k] + 1)
+    assert np.mean(off <= loose[rows, k]) > 0.9

@@ -382,6 +382,32 @@ def solved(
     return x, sure, beyond
 
 
+def looseness(
+    rules: Sequence[Equation], schema: Schema, x: Float[np.ndarray, "n columns"], hidden: np.ndarray, sure: np.ndarray
+) -> Float[np.ndarray, "n columns"]:
+    """By how many cells a computed number may lie elsewhere, as those that give it were rounded: weights by a BMI."""
+    names, types, found = schema.names, schema.types or (), np.zeros(x.shape)
+    values = numbers(x, schema)
+    for one in placed(rules, schema):
+        columns = [names.index(name) for name in (one.target, *one.columns)]
+        whole = ~hidden[:, columns].any(axis=1) & ~broken_by(one, names, values)
+        rest = np.abs(values[whole, columns[0]] - value_of(one, names, values[whole]))
+        exact = not len(rest) or float(np.quantile(rest, HOLDS)) <= one.within * (1.0 + 1e-6)  # but for its own digits
+        halves = [one.within, *(0.0 if exact else half for *_, half in one.every)]
+        for k, j in enumerate(columns):
+            rows = np.flatnonzero(sure[:, j] & (sure[:, columns].sum(axis=1) == 1))
+            if not len(rows) or types[j].kind != "number":
+                continue
+            own = lambda cells: value_of(one, names, cells) if k == 0 else other_of(one, k - 1, names, cells)  # noqa: B023, E731
+            off, base = np.zeros(len(rows)), own(values[rows])
+            for other, half in zip(columns, halves):
+                moved = values[rows].copy()
+                moved[:, other] += half
+                off += 0.0 if other == j else np.abs(own(moved) - base)
+            found[rows, j] = np.floor(np.nan_to_num(off) / types[j].step + 1e-6)
+    return found
+
+
 def computed(
     rules: Sequence[Equation],
     schema: Schema,

@@ -64,7 +64,7 @@ class Impute(Verb):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        from latens.data import inapplicable, ordered, weekdays
+        from latens.data import equations, inapplicable, ordered, weekdays
         from latens.data.lines import read, told
         from latens.data.rules import in_words, left_empty, placed, solved
 
@@ -127,7 +127,8 @@ class Impute(Verb):
                 return made
             low, high = 0.5 * (1.0 - self.interval), 0.5 * (1.0 + self.interval)
             near = told(read(trained.facts.get("lines")), trained.schema, x, hidden & ~sure, (low, high))
-            return made | _intervals(data, hidden, found, self.interval, path, orders, (sure, x, near))
+            loose = equations.looseness(equations.read(trained.facts.get("equations")), trained.schema, x, hidden, sure)
+            return made | _intervals(data, hidden, found, self.interval, path, orders, (sure, x, near), loose)
 
         few, empty = int((found.effective < 10).sum()), int(hidden.reshape(len(x), -1).all(axis=1).sum())
         value: dict[str, Any] = {"rows": len(data), "missing": count, "num_samples": self.num_samples}
@@ -283,6 +284,7 @@ def _intervals(
     path: Path,
     orders: "Sequence[Ordered]",
     known: "tuple[np.ndarray, np.ndarray, np.ndarray]",
+    loose: "np.ndarray",
 ) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
     from latens.data.ordered import limits
@@ -305,8 +307,10 @@ def _intervals(
         for side, end in zip(ends, interval(found.shares[i], one, level)):
             side[gappy, i] = np.where(gone[gappy], end, side[gappy, i])
             side[:, i] = np.where(gone, np.clip(side[:, i], within[0][:, i], within[1][:, i]), side[:, i])
-    # known: where other cells of the row give a hidden one, the rows with these, and ends that lines say.
-    ends = np.where(known[0], known[1], np.where(np.isfinite(known[2]), known[2], ends))
+    # known: where other cells of the row give a hidden one, the rows with these, and ends that lines say. loose: by how
+    # many cells one that is given may lie elsewhere.
+    given = np.stack([known[1] - loose, known[1] + loose])
+    ends = np.where(known[0], given, np.where(np.isfinite(known[2]), known[2], ends))
     sides = [dated(side, names, types, data.outside) for side in ends]
     for i in np.flatnonzero(hidden.any(axis=0)):
         if types[i].kind != "category":
