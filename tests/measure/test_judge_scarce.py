@@ -57,3 +57,22 @@ def test_evenings_are_compared_as_one_stretch() -> None:
     assert judge(real, fake)["hours"] == []
     shape = {one["column"]: one["shape"] for one in judge(real, fake)["worst_columns"]}
     assert shape.get("bed", 1.0) > 0.9
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.0, False), (0.01, False), (0.05, True), (0.2, True)])
+def test_a_number_that_comes_far_too_often_is_told(share: float, told: bool) -> None:
+    """Amounts that were cut at the least of all: in the real rows one has it."""
+    rng = np.random.default_rng(4)
+    real, fake = pupils(), pupils(seed=1)
+    for frame in (real, fake):
+        frame["paid"] = rng.gamma(4.0, 50.0, len(frame)).round(2)
+    least = float(real["paid"].min())
+    fake.loc[rng.random(len(fake)) < share, "paid"] = least
+    found = judge(real, fake)
+    spikes = found["validity"]["spikes"]
+    assert [one["column"] for one in spikes] == ["paid"] * told
+    assert (found["verdict"]["word"] in ("fair", "poor")) == told
+    if told:
+        assert spikes[0]["fake"] == np.mean(fake["paid"] == least)
+        assert spikes[0]["real"] == np.mean(real["paid"] == least)
+        assert found["verdict"]["because"].startswith(f"paid is {least:.10g} in ")

@@ -88,7 +88,9 @@ def pending_in(data: Dataset) -> tuple[Pending, ...]:
         variance = gone.mean() * (1.0 - gone.mean()) * (1.0 / np.count_nonzero(late) + 1.0 / np.count_nonzero(~late))
         if often - seldom > max(MORE_OFTEN, ERRORS * np.sqrt(variance)):
             found.append(Pending(pair.first, pair.second, since, int(np.count_nonzero(gone & late))))
-    return tuple(found)
+    # Of several dates before the same end the one that begins most of the open rows says it.
+    most = {one.second: one for one in sorted(found, key=lambda one: one.rows)}
+    return tuple(one for one in found if most[one.second] is one)
 
 
 def read_pending(stored: Any) -> tuple[Pending, ...]:

@@ -81,7 +81,7 @@ def judgement_page(found: dict[str, Any], tables: list[Table], plain: Sequence[s
         heads = ("column", "area lost without it")
         least.append(table("Columns by which trees tell the tables apart", heads, falls, numbers=(1,)))
     least += [
-        tag("p", f"{one['names']} names of {one['column']}, each of 20 real rows or more, are in no row.")
+        tag("p", f"Names of {one['column']}, each of 20 real rows or more, that are in no row: {one['names']}.")
         for one in found["validity"]["names_of_20_rows_that_are_lacking"]
     ]
     least += [

@@ -167,7 +167,8 @@ class Impute(Verb):
             plain.append(f"Computed {sure.sum():,} of them from other cells: {'; '.join(by)}{more}.")
         if blank.any():
             value["inapplicable"] = int(blank.sum())
-            some = ", ".join(rule.words for rule in rules[:2]) + (" and more" if len(rules) > 2 else "")
+            words = list(dict.fromkeys(rule.words for rule in rules))
+            some = ", ".join(words[:2]) + (" and more" if len(words) > 2 else "")
             plain.append(f"Left {blank.sum():,} cells empty: {some} (--inapplicable fill fills them).")
         if few or empty:
             plain.append(f"Be careful with {few + empty:,} rows: little in them says what is missing.")

@@ -206,7 +206,7 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         falls = ", ".join(f"{one['column']} {one['fall']:.3f}" for one in by[:3])
         told.append(f"trees tell it apart by: {falls} (what the area loses without what the column says)")
     for one in found["validity"]["names_of_20_rows_that_are_lacking"]:
-        told.append(f"lacking: {one['names']} names of {one['column']} that 20 or more real rows have")
+        told.append(f"names of {one['column']} that 20 or more real rows have and no synthetic one: {one['names']}")
     for one in found["equations"]:
         told.append(
             f"{one['target']} is {one['is']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"

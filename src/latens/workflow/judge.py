@@ -53,6 +53,8 @@ BEYOND = 0.03
 """Share of rows with a number beyond what the real rows of its name have from which on they are told first."""
 OTHER_HOURS = 0.2
 """Part of the dates of a column that lie at other hours than in the real rows from which on it is told first."""
+SPIKE, FAR_OFTENER = 0.02, 4.0
+"""Share of the synthetic rows with one number from which on, and how many times the real share it is, to be told."""
 LEAST_EXPECTED, SCARCE = 20.0, 0.25
 """Synthetic rows that a name should have from which on, and the part of these up to which, it is scarce.
 
@@ -200,8 +202,10 @@ def verdict(found: dict[str, Any]) -> dict[str, str]:
     because = f"a test finds the real row of two in {100 * area:.0f} %"
     if broken := [one for one in found["equations"] if one["broken"]]:
         place, because = len(GRADES), f"{broken[0]['target']} is not {broken[0]['is']} as in the real rows"
-    elif (scarce := found.get("validity", {}).get("scarce_names")) and place < len(GRADES) - 1:
-        one, place = scarce[0], len(GRADES) - 1
+    elif (
+        often := found.get("validity", {}).get("spikes", []) + found.get("validity", {}).get("scarce_names", [])
+    ) and (place < len(GRADES) - 1):
+        one, place = often[0], len(GRADES) - 1
         because = (
             f"{one['column']} is {one['name']} in {one['fake']:.1%} of the rows, and in {one['real']:.1%} of real ones"
         )
@@ -348,13 +352,20 @@ def _gaps(real: Table, fake: Table) -> dict[str, Any]:
 
 def _validity(real: Table, fake: Table) -> dict[str, Any]:
     """Which share of the cells lies within what the real columns have, and what of it the other table lacks."""
-    lacking, scarce, inside, cells = [], [], 0, 0
+    lacking, scarce, spikes, inside, cells = [], [], [], 0, 0
     for i, names in enumerate(real.category):
         own, other = (table.x[~np.isnan(table.x[:, i]), i] for table in (real, fake))
         cells += len(other)
         if not len(own):
             continue
         inside += int(np.count_nonzero(np.isin(other, own) if names else (other >= own.min()) & (other <= own.max())))
+        if not names and len(other):
+            values, counts = np.unique(other, return_counts=True)
+            most = int(counts.argmax())
+            share, usual = float(counts[most] / len(other)), float(np.mean(own == values[most]))
+            if share >= SPIKE and share >= FAR_OFTENER * max(usual, 2.0 / len(own)) and counts[most] >= LEAST_EXPECTED:
+                text = f"{values[most]:.10g}" if not real.dates[i] else str(np.datetime64(round(values[most]), "s"))
+                spikes.append({"column": real.names[i], "name": text, "real": usual, "fake": share})
         if names:
             values, counts = np.unique(own, return_counts=True)
             shares, made = counts / len(own), np.array([np.count_nonzero(other == value) for value in values])
@@ -366,4 +377,6 @@ def _validity(real: Table, fake: Table) -> dict[str, Any]:
                 lacking.append({"column": real.names[i], "names": missing})
     scarce.sort(key=lambda one: one["fake"] - one["real"])
     inside_share = inside / max(cells, 1)
-    return {"cells_inside": inside_share, "names_of_20_rows_that_are_lacking": lacking, "scarce_names": scarce}
+    spikes.sort(key=lambda one: one["real"] - one["fake"])
+    found = {"names_of_20_rows_that_are_lacking": lacking, "scarce_names": scarce, "spikes": spikes}
+    return {"cells_inside": inside_share} | found
