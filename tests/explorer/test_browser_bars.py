@@ -17,6 +17,18 @@ DRAW = """const { namesUnder } = await import(new URL("app/names.js", document.b
     [one.textContent, Number(one.getAttribute("x")), one.getAttribute("transform")]);
   return [under.height, texts];"""
 
+INSIDE = """const { namesUnder } = await import(new URL("app/names.js", document.baseURI));
+  const under = namesUnder(args[0], args[1], 210);
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("width", 210);
+  svg.setAttribute("height", 40 + under.height);
+  svg.append(...under.draw(40, "red"));
+  document.body.append(svg);
+  const bottom = svg.getBoundingClientRect().bottom;
+  const beyond = [...svg.querySelectorAll("text")].map((one) => one.getBoundingClientRect().bottom - bottom);
+  svg.remove();
+  return Math.max(...beyond);"""
+
 
 def test_every_bar_has_its_name_where_there_is_room(browser: Browser, page: PageServer) -> None:
     browser.open(page.url)
@@ -26,10 +38,13 @@ def test_every_bar_has_its_name_where_there_is_room(browser: Browser, page: Page
     # Twelve names stand upright, cut to 12 letters, each under the middle of its bar.
     names = [f"level number {k}" for k in range(12)]
     height, texts = browser.run(DRAW, names, list(range(12)))
-    assert height == 4 + 5 * 12
+    assert height == 4 + 6.2 * 12
     assert [text for text, _, _ in texts] == ["level numbe…"] * 12
     np.testing.assert_allclose([x - 3 for _, x, _ in texts], (np.arange(12) + 0.5) * 17.5)
     assert all(turn.startswith("rotate(-90 ") for _, _, turn in texts)
+    # And none is cut at the lower edge.
+    towns = ["Hamburg", "MANNHEIM", "Wolfsburg", "vandalism", "03641", "Düsseldorf", "Kiel", "Essen"]
+    assert browser.run(INSIDE, towns, [1] * len(towns)) <= 0.5
     # Of 42 bars of 5 px, the highest ones have names, at least 9.5 px apart.
     shares = np.zeros(42)
     shares[[7, 8, 30]] = [0.5, 0.4, 0.1]

@@ -3,6 +3,7 @@
 import { s } from "./dom.js";
 
 const [FLAT, LINE, LETTER] = [11, 9.5, 5]; // height of a line across, width of an upright one, width of a letter
+const WIDEST = 6.2; // room of a letter of an upright name: "Hamburg" is wider than seven usual letters
 const MOST_LETTERS = 12;
 const MOST_FLAT = 6; // bars whose names stand across
 
@@ -23,7 +24,7 @@ export function namesUnder(names, shares, width) {
   const letters = across ? Math.max(2, Math.floor(wide / LETTER)) : MOST_LETTERS;
   const kept = across ? [...names.keys()] : chosen(shares, wide);
   const words = kept.map((k) => cut(names[k] === "" ? "(empty)" : names[k], letters));
-  const height = across ? FLAT : 4 + LETTER * Math.max(0, ...words.map((word) => word.length));
+  const height = across ? FLAT : 4 + WIDEST * Math.max(0, ...words.map((word) => word.length));
   const draw = (top, fill) =>
     words.map((word, i) => {
       const x = (kept[i] + 0.5) * wide;

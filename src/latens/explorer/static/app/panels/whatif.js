@@ -188,14 +188,18 @@ export function whatIfPanel(app) {
       return;
     }
     const top = Math.max(...told.explained.map((one) => one.nats), 1e-12);
-    const rows = told.explained.map(({ name: other, nats, error }) => {
+    // What is computed of others says much and explains nothing: it stands last.
+    const given = new Set(columns.filter((one) => one.computed).map((one) => one.name));
+    const ordered = [...told.explained].sort((a, b) => given.has(a.name) - given.has(b.name));
+    const rows = ordered.map(({ name: other, nats, error }) => {
       const bar = s("svg", { width: 120, height: 10, viewBox: "0 0 120 10", "aria-hidden": "true" });
       bar.append(s("rect", { width: Math.max(0.5, (120 * nats) / top), height: 10, fill: theme().first }));
-      const share = told.entropy > 0 ? `, ${percent(nats / told.entropy)} of it` : "";
+      const exact = `${decimals(Math.abs(nats), 4)}${error ? ` ± ${decimals(error, 4)}` : ""} nats`;
+      const share = told.entropy > 0 ? percent(Math.max(nats, 0) / told.entropy) : exact;
       return h("tr", {}, h("th", { scope: "row" }, other), h("td", {}, bar),
-        h("td", {}, `${decimals(nats, 4)} ± ${decimals(error, 4)} nats${share}`));
+        h("td", { title: exact }, `${share}${given.has(other) ? ", computed" : ""}`));
     });
-    const words = `Knowing ${name} itself is ${decimals(told.entropy, 3)} nats${told.said}.`;
+    const words = `How much each column says about ${name} by itself: 100 % would be to know it (${decimals(told.entropy, 3)} nats${told.said}).`;
     replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted" }, words),
       h("table", { class: "says" }, h("tbody", {}, rows)), button("Close", () => closed(place)));
     why.scrollIntoView({ block: "nearest" });
