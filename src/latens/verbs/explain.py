@@ -9,12 +9,16 @@ from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg
 
 if TYPE_CHECKING:
     from latens.data import Dataset
+    from latens.workflow.explain import Explained
+    from latens.workflow.partial import Effect
 
 _TARGET = "the column to explain"
 _BY = "tell of this column alone, as one that may be a cause; may be given again"
 TOLD, LEAST, MISSED = 3, 0.005, 2
 """Columns told in words, and the share of what there is to say from which on they are; those that go with it in
 the rows far more than in the model."""
+LITTLE = 0.02
+"""Share of what there is to say below which the model has little of an effect that rows have."""
 UNLINKED, SHOWN = 5e-5, 6
 """Nats below which a column counts as one that the model does not link with the target; such columns named."""
 
@@ -52,6 +56,16 @@ class Explain(Verb):
                 raise UsageError(f"{name!r} {what}.", where="--by", fix=nearest(name, every))
         return list(self.by or every)
 
+    def _held_still(
+        self, rows: "Dataset | None", found: "Explained", computed: "set[str]", told: "set[str]"
+    ) -> "list[Effect]":
+        """Effects in rows that the model has little of, the surest first, of columns that are not told already."""
+        from latens.workflow.partial import held_still
+
+        share = {name: one.value / max(found.entropy, 1e-12) for name, one in found.columns}
+        every = [] if rows is None else held_still(rows, self.target, computed)
+        return [one for one in every if share.get(one.column, 1.0) < LITTLE and one.column not in told][:MISSED]
+
     def __call__(self, at: At) -> Work:
         from latens.data import inapplicable, lines
         from latens.data.rules import in_words, placed
@@ -62,7 +76,8 @@ class Explain(Verb):
         out = str(at.out) if at.writes else None
         yield Would(f"compute what each column says about {self.target}; nothing was written", {"out": out})
         asked = self._asked(at)
-        found = explain(at.trained, self.target, seed=self.seed, rows=_rows(at))
+        of_run = _rows(at)
+        found = explain(at.trained, self.target, seed=self.seed, rows=of_run)
         found = found._replace(columns=[(name, one) for name, one in found.columns if name in asked])
         names = [name for name, _ in found.columns]
         nats, errors = (
@@ -100,17 +115,29 @@ class Explain(Verb):
         more = [text for name, text in missed.items() if name not in told]  # of the others their rows stand beside
         plain += [f"In the rows far more than in the model: {one}." for one in more[:MISSED]]
         plain += [f"In the rows {one}; the model has it the other way round." for one in list(turned.values())[:MISSED]]
-        none = [n for n, v, e in zip(names, nats, errors) if v <= max(2.0 * e, UNLINKED) and n not in missed]
+        still = self._held_still(of_run, found, computed, {*told, *turned, *missed})
+        plain += [
+            f"In the rows, with all other columns held still, {one.words}; the model has little of it." for one in still
+        ]
+        none = [
+            n
+            for n, v, e in zip(names, nats, errors)
+            if v <= max(2.0 * e, UNLINKED) and n not in missed and n not in {one.column for one in still}
+        ]
         if none and len(none) == len(names) and not plain and not self.by:
             plain = [f"No column says anything about {self.target}."]
         elif none:
             some = ", ".join(none[:SHOWN]) + (f" and {len(none) - SHOWN} more" if len(none) > SHOWN else "")
             weak = "an effect too weak to be sure of may still be there"
             plain.append(f"Not linked with {self.target} in the model: {some}; {weak}.")
-        given = [one for one in placed(at.trained.facts, at.trained.schema) if one.target == self.target]
+        every = placed(at.trained.facts, at.trained.schema)
+        given = [one for one in every if one.target == self.target]
+        parts = [one for one in every if self.target in getattr(one, "columns", ())][
+            :MISSED
+        ]  # which tell it as well, turned round
         plain = [
             f"{one.target} is {in_words(one, at.trained.schema)}, in {one.rows - one.broken:,} of {one.rows:,} rows."
-            for one in given
+            for one in given or parts
         ] + plain
         near = lines.placed(lines.read(at.trained.facts.get("lines")), at.trained.schema)
         plain = [
@@ -139,6 +166,7 @@ class Explain(Verb):
         value = {"target": self.target, "entropy": found.entropy, "columns": columns}
         value |= {"equation": in_words(given[0], at.trained.schema)} if given else {}
         value |= {"more_in_rows": missed} if missed else {}
+        value |= {"held_still": {one.column: one.words for one in still}} if still else {}
         value |= {"other_way_in_rows": turned} if turned else {}
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""
