@@ -200,3 +200,21 @@ def test_a_number_that_rounded_ones_give_is_as_loose_as_these() -> None:
     assert off.max() > 0
     assert np.all(off <= loose[rows, k] + 1)
     assert np.mean(off <= loose[rows, k]) > 0.9
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_equations_the_sharper_one_gives_a_cell(turned: bool) -> None:
+    """A mass by its rate of two digits may be one of six, by its gas to a tenth it is one."""
+    rng = np.random.default_rng(6)
+    mass, time = rng.integers(40, 190, 600), rng.integers(100, 900, 600)
+    columns = {"rate": np.round(mass / time, 2), "time": time, "gas": np.round(mass * 24 / 24.3, 1), "mass": mass}
+    columns = dict(list(columns.items())[::-1]) if turned else columns
+    data = latens.load_data(pd.DataFrame({"kind": rng.choice(["x", "y"], 600)} | columns), label="none")
+    names, found = data.schema.names, found_in(data)
+    assert len(found) == 2
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[::5, names.index("mass")] = True
+    x, sure, _ = equations.solved(found, data.schema, np.where(hidden, 0, np.asarray(data.x)), hidden)
+    assert sure[hidden].all()
+    np.testing.assert_array_equal(x[hidden], np.asarray(data.x)[hidden])
+    assert not equations.looseness(found, data.schema, x, hidden, sure).any()

@@ -1,11 +1,13 @@
 """Rows that break a rule are drawn anew, and those that replace them keep the mix of kinds."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import latens
 from latens.data import Column, Schema
 from latens.data.columns import ColumnType
-from latens.workflow.new_rows import MOST_TIMES, kept, kinds_by
+from latens.workflow.new_rows import MOST_TIMES, kept, kinds_by, new_table
 
 KINDS = ColumnType("category", values=("a", "b"), shares=(0.5, 0.5))
 SCHEMA = Schema((2,), "mixed", columns=(Column("kind"), Column("size")), types=(KINDS, ColumnType("number", size=9)))
@@ -53,3 +55,20 @@ def test_the_kind_is_of_the_column_that_most_pairs_are_of() -> None:
     assert kinds_by({}, SCHEMA) is None
     numbers = Schema((2,), "mixed", columns=SCHEMA.columns, types=(ColumnType("number", size=9),) * 2)
     assert kinds_by(FACTS, numbers) is None
+
+
+def test_numbers_of_few_values_have_one_of_these() -> None:
+    """Vessels of 20, 25, 30, 40 and 50 ml: 34 has some probability between two of them, and no new row has it."""
+    rng = np.random.default_rng(0)
+    volume = rng.choice([20, 25, 30, 40, 50], 400)
+    frame = pd.DataFrame(
+        {"volume": volume, "size": rng.normal(10, 3, 400).round(1), "kind": rng.choice(["a", "b"], 400)}
+    )
+    data = latens.load_data(frame, label="none")
+    places = np.arange(31.0)
+    x = np.stack([places, places, np.zeros(31)], axis=1).astype(np.float32)
+    found = new_table({}, data.schema, lambda again: {"x": x.copy()}, 0)
+    assert set((found.arrays["x"][:, 0] + 20).tolist()) == {20.0, 25.0, 30.0, 40.0, 50.0}
+    np.testing.assert_array_equal(found.arrays["x"][:, 1:], x[:, 1:])
+    means = new_table({}, data.schema, lambda again: {"x": x.copy()}, 0, exact=True)
+    np.testing.assert_array_equal(means.arrays["x"], x)

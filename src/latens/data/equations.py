@@ -19,6 +19,8 @@ MOST_COLUMNS, MOST_ADDED = 20, 12
 """Columns that are looked at, and terms of a sum."""
 FEW = 40
 """Columns with so few different numbers are taken as exact: others may have been rounded after the target was made."""
+LOOKED_AT = 500
+"""Rows by which it is told which of two equations gives a cell more sharply."""
 COARSER = (1000, 500, 100, 50, 25, 20, 10, 5, 2)
 """How many steps of its grid a column may be rounded to."""
 
@@ -357,22 +359,20 @@ def solved(
             x[:, j], fits = np.where(wrong, was, x[:, j]), fits & ~wrong
         return fits
 
+    turns = _tightest(rules, schema, x, open_) if open_.any() else []
     for _ in range(len(rules) + 1):
-        for one in placed(rules, schema):
+        for one, k in turns:
             columns = [names.index(name) for name in (one.target, *one.columns)]
-            for k, j in enumerate(columns):
-                alone = open_[:, j] & (open_[:, columns].sum(axis=1) == 1)
-                if one.or_nothing:  # whether a hidden target is 0, its filling says
-                    alone &= ~nothing(one, x) & (k > 0)
-                if alone.any():
-                    value = (
-                        value_of(one, names, numbers(x, schema))
-                        if k == 0
-                        else other_of(one, k - 1, names, numbers(x, schema))
-                    )
-                    done = put(alone, j, value, one)
-                    open_[:, j] &= ~done
-                    sure[:, j] |= done
+            j = columns[k]
+            alone = open_[:, j] & (open_[:, columns].sum(axis=1) == 1)
+            if one.or_nothing:  # whether a hidden target is 0, its filling says
+                alone &= ~nothing(one, x) & (k > 0)
+            if alone.any():
+                cells = numbers(x, schema)
+                value = value_of(one, names, cells) if k == 0 else other_of(one, k - 1, names, cells)
+                done = put(alone, j, value, one)
+                open_[:, j] &= ~done
+                sure[:, j] |= done
     for one in placed(rules, schema):
         j = names.index(one.target)
         rows = open_[:, j] & ~nothing(one, x)
@@ -386,26 +386,58 @@ def looseness(
     rules: Sequence[Equation], schema: Schema, x: Float[np.ndarray, "n columns"], hidden: np.ndarray, sure: np.ndarray
 ) -> Float[np.ndarray, "n columns"]:
     """By how many cells a computed number may lie elsewhere, as those that give it were rounded: weights by a BMI."""
-    names, types, found = schema.names, schema.types or (), np.zeros(x.shape)
+    names, types, found = schema.names, schema.types or (), np.full(x.shape, np.inf)
     values = numbers(x, schema)
     for one in placed(rules, schema):
         columns = [names.index(name) for name in (one.target, *one.columns)]
-        whole = ~hidden[:, columns].any(axis=1) & ~broken_by(one, names, values)
-        rest = np.abs(values[whole, columns[0]] - value_of(one, names, values[whole]))
-        exact = not len(rest) or float(np.quantile(rest, HOLDS)) <= one.within * (1.0 + 1e-6)  # but for its own digits
-        halves = [one.within, *(0.0 if exact else half for *_, half in one.every)]
+        halves = _halves(one, names, values[~hidden[:, columns].any(axis=1)])
         for k, j in enumerate(columns):
             rows = np.flatnonzero(sure[:, j] & (sure[:, columns].sum(axis=1) == 1))
-            if not len(rows) or types[j].kind != "number":
-                continue
-            own = lambda cells: value_of(one, names, cells) if k == 0 else other_of(one, k - 1, names, cells)  # noqa: B023, E731
-            off, base = np.zeros(len(rows)), own(values[rows])
-            for other, half in zip(columns, halves):
-                moved = values[rows].copy()
-                moved[:, other] += half
-                off += 0.0 if other == j else np.abs(own(moved) - base)
-            found[rows, j] = np.floor(np.nan_to_num(off) / types[j].step + 1e-6)
-    return found
+            if len(rows) and types[j].kind == "number":
+                off = np.floor(_off(one, k, halves, names, values[rows]) / types[j].step + 1e-6)
+                found[rows, j] = np.minimum(found[rows, j], off)
+    return np.where(np.isfinite(found), found, 0.0)
+
+
+def _halves(one: Equation, names: Sequence[str], values: Float[np.ndarray, "n columns"]) -> list[float]:
+    """Half of what the target, and each term, was rounded to; 0 of terms where the whole rows need none."""
+    held = values[~broken_by(one, names, values)]
+    rest = apart_from(one, held[:, names.index(one.target)], value_of(one, names, held))
+    rest = rest[np.isfinite(rest)]
+    exact = not len(rest) or float(np.quantile(rest, HOLDS)) <= one.within * (1.0 + 1e-6)  # but for its own digits
+    return [one.within, *(0.0 if exact else half for *_, half in one.every)]
+
+
+def _off(
+    one: Equation, k: int, halves: Sequence[float], names: Sequence[str], values: Float[np.ndarray, "n columns"]
+) -> Float[np.ndarray, " n"]:
+    """How far the target (0) or a term (from 1) may lie from what the others give, as these were rounded."""
+    columns = [names.index(name) for name in (one.target, *one.columns)]
+    own = lambda cells: value_of(one, names, cells) if k == 0 else other_of(one, k - 1, names, cells)  # noqa: E731
+    off, base = np.zeros(len(values)), own(values)
+    for place, (other, half) in enumerate(zip(columns, halves)):
+        if place != k and half:
+            moved = values.copy()
+            moved[:, other] += half
+            off += np.abs(own(moved) - base)
+    return np.nan_to_num(off)
+
+
+def _tightest(
+    rules: Sequence[Equation], schema: Schema, x: np.ndarray, hidden: np.ndarray
+) -> list[tuple[Equation, int]]:
+    """Each equation for each of its columns, those first that leave least room, in cells: of two the sharper one."""
+    names, types, found = schema.names, schema.types or (), []
+    some = numbers(x[:LOOKED_AT], schema, ~hidden[:LOOKED_AT])
+    for turn, one in enumerate(placed(rules, schema)):
+        columns = [names.index(name) for name in (one.target, *one.columns)]
+        whole = some[np.isfinite(some[:, columns]).all(axis=1)]
+        halves = _halves(one, names, whole)
+        for k, j in enumerate(columns):
+            off = _off(one, k, halves, names, whole) / types[j].step
+            room = float(np.median(off)) if len(off) else 0.0
+            found.append((room if room > 0.5 else 0.0, turn, k, one))
+    return [(one, k) for _, _, k, one in sorted(found, key=lambda each: each[:3])]
 
 
 def computed(

@@ -1,6 +1,6 @@
 """New rows of a table that keep the rules of its data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -104,6 +104,7 @@ def new_table(
 
     def drawn(again: int) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, " n"]]:
         arrays = draw(again)
+        arrays["x"] = arrays["x"] if exact else _occurring(schema, arrays["x"])
         wrong = np.zeros(len(arrays["x"]), bool)
         if given:
             rng = None if exact else np.random.default_rng([seed, again])
@@ -113,6 +114,15 @@ def new_table(
     found = kept(drawn, kinds_by(facts, schema))
     found.arrays["x"] = _as_often(facts, schema, found.arrays["x"], seed)
     return found
+
+
+def _occurring(schema: Schema, x: np.ndarray, but: Collection[str] = ()) -> np.ndarray:
+    """Rows whose numbers of few values have one of these: what lies between has next to no probability, but some."""
+    made = np.array(x)
+    for j, (name, one) in enumerate(zip(schema.names, schema.types or ())):
+        if one.kind == "number" and name not in but:
+            made[:, j] = one.occurring(made[:, j])
+    return made
 
 
 def _as_often(
@@ -153,6 +163,7 @@ def table_given(
 
     def drawn(again: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         x = sample_given(model, conditions, n, key=again_of(key, again)).x if again else found.x
+        x = _occurring(schema, x, asked)
         rng = np.random.default_rng([seed, again])
         made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__, usual)
         beyond = ((made < conditions.low) | (made > conditions.high)).any(axis=1)
