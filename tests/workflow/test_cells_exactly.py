@@ -5,7 +5,7 @@ import pytest
 from msgspec import structs
 
 from latens.data.columns import number_type
-from latens.workflow.cells import p_values
+from latens.workflow.cells import p_values, point, shortest_half
 
 rng = np.random.default_rng(0)
 RAM = number_type(v := rng.choice([4.0, 8.0, 16.0, 32.0], 400, p=[0.2, 0.4, 0.3, 0.1]), v, "int")
@@ -40,3 +40,29 @@ def test_other_columns_keep_what_lies_between():
     assert PRICE.occurring(stored).tolist() == stored.tolist()
     names = structs.replace(RAM, kind="category", values=("a", "b"), starts=(), size=0, shares=(0.5, 0.5))
     assert names.occurring(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
+
+
+DAYS = structs.replace(
+    number_type(v := np.arange(0.0, 400.0), v, "int"), kind="date", written="D", low=19_000.0,
+    starts=(0, 100, 200, 300), size=400, shares=(0.25,) * 4,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ((0.1, 0.4, 0.4, 0.1), 199.5),  # one hump: the mean
+        ((0.45, 0.02, 0.03, 0.5), 349.5),  # two humps: that of the shorter half, here the later one
+        ((0.52, 0.0, 0.0, 0.48), 49.5),
+        ((0.5, 0.2, 0.2, 0.1), 139.5),  # a long tail is one hump
+        ((0.5, 0.05, 0.35, 0.1), 49.5),
+    ],
+)
+def test_a_date_between_two_years_is_in_one_of_them(shares: tuple[float, ...], expected: float) -> None:
+    found = point(np.array([shares, shares]), DAYS)
+    np.testing.assert_allclose(found, expected)
+    number = structs.replace(DAYS, kind="number", written="int")
+    middles = np.array([49.5, 149.5, 249.5, 349.5])
+    np.testing.assert_allclose(point(np.array([shares]), number), np.array(shares) @ middles)
+    first, last = shortest_half(np.array([shares]), DAYS)
+    assert np.array(shares)[first[0] : last[0] + 1].sum() >= 0.5 - 1e-9

@@ -22,6 +22,8 @@ OUTER = 0.05
 """Share of the training rows on either side that says how far beyond them numbers may lie."""
 ENOUGH = 200
 """Rows from which on they say how far beyond its interval a usual number lies."""
+BETWEEN = 0.25
+"""Part of the density of the shortest half that the mean of a date has at the most where it lies between two humps."""
 LEAST_SPREAD = 0.05
 """The least distance from the median to the end of an interval, as a part of that between the ends of the column."""
 
@@ -64,12 +66,15 @@ def point(shares: Shaped[np.ndarray, "n segments"], one: ColumnType) -> Shaped[n
     mean = shares @ middles
     if one.kind != "date":
         return mean
-    # A date between two years, say, would be in neither.
+    # A date between two years, say, would be in neither: there the mean has next to no probability.
     first, last = shortest_half(shares, one)
-    inside = (np.arange(len(middles)) >= first[:, None]) & (np.arange(len(middles)) <= last[:, None])
-    half = np.where(inside, shares, 0.0)
-    out = (mean < np.asarray(one.firsts)[first]) | (mean > (np.asarray(one.firsts) + np.asarray(one.widths))[last] - 1)
-    return np.where(out, half @ middles / half.sum(axis=1), mean)
+    segments, rows = np.arange(len(middles)), np.arange(len(mean))
+    half = np.where((segments >= first[:, None]) & (segments <= last[:, None]), shares, 0.0)
+    widths = np.asarray(one.widths)
+    own = np.clip(np.searchsorted(one.firsts, mean, side="right") - 1, 0, len(middles) - 1)
+    long = np.asarray(one.firsts)[last] + widths[last] - np.asarray(one.firsts)[first]
+    seldom = shares[rows, own] / widths[own] < BETWEEN * half.sum(axis=1) / long
+    return np.where(seldom, half @ middles / half.sum(axis=1), mean)
 
 
 def shortest_half(shares: Shaped[np.ndarray, "n segments"], one: ColumnType) -> tuple[np.ndarray, np.ndarray]:

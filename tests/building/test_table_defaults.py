@@ -1,0 +1,42 @@
+"""The networks that a table has beside its tree of columns, and their learning rate."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.config import override
+from latens.data import Dataset
+from latens.recipes import get_recipe
+from latens.recipes.building.plan import RATE
+from latens.recipes.building.tables import TABLE_RATE, TABLE_WIDTH
+
+
+@pytest.fixture(scope="module")
+def table() -> Dataset:
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["a", "b"], 300)
+    size = np.where(kind == "a", 1.0, 3.0) + rng.normal(size=300)
+    return latens.load_data(pd.DataFrame({"kind": kind, "size": size.round(2)}), label="none")
+
+
+@pytest.mark.parametrize(
+    ("settings", "hidden", "rate"),
+    [
+        ({}, (TABLE_WIDTH,), TABLE_RATE),
+        ({"network.hidden": (256, 256)}, (256, 256), RATE),
+        ({"optimizer.learning_rate": 0.006}, (TABLE_WIDTH,), 0.006),
+        ({"start.kind": "none"}, (256, 256), RATE),
+    ],
+)
+def test_what_is_not_set_is_decided(table: Dataset, settings: dict, hidden: tuple[int, ...], rate: float) -> None:
+    recipe = get_recipe("default")
+    config, _ = recipe.resolve(override(recipe.config, settings), table)
+    assert (config.network.hidden, config.optimizer.learning_rate) == (hidden, rate)
+
+
+def test_pictures_and_numbers_keep_theirs() -> None:
+    recipe = get_recipe("default")
+    data = latens.load_data(np.random.default_rng(0).normal(size=(200, 6)), label="none")
+    config, _ = recipe.resolve(recipe.config, data)
+    assert (config.network.hidden, config.optimizer.learning_rate) == ((128, 128), RATE)
