@@ -10,7 +10,7 @@ import pytest
 from latens.data import check, load
 from latens.data.frames import as_frame
 from latens.data.mistakes import mistaken
-from latens.data.suspects import cut_off, far_values, lone_values, misspelt, suspicions, tells_label
+from latens.data.suspects import cut_off, far_values, lone_values, misspelt, suspected, suspicions, tells_label
 from latens.errors import DataError
 
 N = 300
@@ -383,3 +383,23 @@ def test_of_a_product_that_breaks_the_value_that_its_name_hardly_has_is_wrong(si
     wrong = mistaken(load(frame, label="none"))
     names = list(frame)
     assert np.argwhere(wrong).tolist() == [[row, names.index(side)] for row in rows.tolist()]
+
+
+@pytest.mark.parametrize(("price", "article", "told", "emptied"), [
+    (640.0, True, False, False), (640.0, False, True, False), (999.0, False, True, True), (-999.0, False, True, True),
+])  # fmt: skip
+def test_a_dear_article_is_no_mark_of_a_missing_value(
+    tmp_path: Path, price: float, article: bool, told: bool, emptied: bool
+) -> None:
+    """One article in eight costs far more than the others; only what is a mark by its digits is emptied."""
+    rng = np.random.default_rng(0)
+    usual = {"tap": 44.0, "hose": 14.5, "pipe": 18.0, "filter": 24.0, "valve": 9.9, "tile": 3.2, "meter": 75.0}
+    names = rng.choice([*usual, "boiler"], 800)
+    own = np.array([usual.get(name, price) for name in names])
+    if not article:
+        own = np.where(own == price, 50.0, own)
+        own[rng.permutation(800)[:100]] = price
+    data = load(pd.DataFrame({"article": names, "price": own}), label="none")
+    marks = [one for one in suspected(data) if "far from its other values" in one.words]
+    assert bool(marks) is told
+    assert any(one.rows is not None for one in marks) is emptied

@@ -424,3 +424,25 @@ def test_a_discount_of_few_rows_is_found_with_its_threshold(share: float, found:
     many = {one.target for one in rates.found_in(latens.load_data(frame, label="none", typed=True))}
     assert far.sum() < rates.LEAST_ROWS
     assert "discount" not in many  # several rates need more rows
+
+
+@pytest.mark.parametrize(
+    ("prices", "wrong", "named", "found"),
+    [((1.0, 0.92, 1.17), 0, True, True), ((1.1, 0.92, 1.17), 6, True, True), ((1.0, 0.92, 1.17), 60, True, False),
+     ((1.0, 0.92, 1.17), 0, False, False)],
+)  # fmt: skip
+def test_an_amount_in_euros_by_its_currency(prices: tuple[float, ...], wrong: int, named: bool, found: bool) -> None:
+    """Both are to the cent; the names of the currency give the rate, and not names of chance."""
+    rng = np.random.default_rng(0)
+    currency = rng.choice(["EUR", "USD", "GBP"], 1000)
+    cost = rng.uniform(10, 2000, 1000).round(2)
+    euros = (cost * np.select([currency == "EUR", currency == "USD"], prices[:2], prices[2])).round(2)
+    euros[:wrong] *= 1.5
+    names = currency if named else rng.permutation(currency)
+    data = latens.load_data(pd.DataFrame({"currency": names, "cost": cost, "euros": euros}), label="none")
+    rules = rates.found_in(data)
+    assert bool(rules) is found
+    if found:
+        (one,) = rules
+        assert (one.target, one.base, one.by) == ("euros", "cost", ("currency",))
+        np.testing.assert_allclose(sorted(one.used), sorted(prices))

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 import latens
-from latens.workflow.partial import held_still
+from latens.workflow.judge import judge
+from latens.workflow.partial import held_still, lost
 
 
 def acids(slope: float = -0.045, seed: int = 0, n: int = 420) -> pd.DataFrame:
@@ -55,3 +56,31 @@ def test_what_is_computed_and_what_is_no_number_has_none() -> None:
     assert held_still(data, "kelvin", ["kelvin"]) == []
     assert held_still(data, "metal") == []
     assert held_still(latens.load_data(acids(n=90), label="none"), "time") == []  # too few rows
+
+
+@pytest.mark.parametrize(("left", "told"), [(1.0, False), (0.7, False), (0.2, True), (0.0, True), (-1.0, True)])
+def test_synthetic_rows_that_lack_an_effect_are_told(left: float, told: bool) -> None:
+    """How much of the effect of the temperature they have, beside other rows; both ways, and turned round."""
+    named = np.array([True, True, False, False, False, False])
+    names, found = list(acids()), []
+    for seed in range(6):
+        real, fake = acids(-0.06, seed, 900), acids(-0.06 * left, seed + 50, 900)
+        real, fake = (
+            frame.assign(**{name: pd.factorize(frame[name], sort=True)[0] for name in ("metal", "acid")}).to_numpy(
+                float
+            )
+            for frame in (real, fake)
+        )
+        found.append([one.words for one in lost(real, fake, named, names, range(6)) if "temperature" in one.words])
+        assert not any("other" in words for words in found[-1])
+    assert sum(map(bool, found)) == (6 if told else 0)
+    if told:
+        assert found[0][0].startswith(("time is ", "temperature is "))
+
+
+def test_judge_says_which_effect_is_lost() -> None:
+    real, fake = acids(-0.06, 0, 900), acids(0.0, 1, 900)
+    found = judge(real, fake)
+    assert any("temperature" in one["words"] for one in found["held_still"])
+    assert found["verdict"]["word"] in ("fair", "poor")
+    assert judge(real, acids(-0.06, 1, 900))["held_still"] == []

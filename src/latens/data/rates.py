@@ -22,9 +22,9 @@ SCREENED, ALMOST = 200, 0.9
 """Rows on which all pairs of columns are tried, and the share that few rates must give there."""
 MOST_BY, MOST_NAMES, SPLITS = 3, 50, 300
 """Columns of names that say which rate it is, their names at the most, and values of the base that are tried."""
-LEAST_NOTHING, MOST_PARTS = 0.1, 2
+LEAST_NOTHING, MOST_PARTS, MOST_NAMED = 0.1, 2, 8
 """Rows where a number is nothing, of those where it is something, from which on it may be a part of another one, and
-such parts at the most."""
+such parts at the most; and rates that names give of a number that is as exact."""
 MORE = 1.05
 """How many times as many rows as those of another base are clearly more."""
 MOST_COUNTS = 6
@@ -105,6 +105,7 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
     counts = [j for j in places if types[j].written == "int" and types[j].low >= 0 and _is_count(values[:, j])]
     bases: list[tuple[int, ...]] = [*((j,) for j in places), *itertools.combinations(counts[:MOST_COUNTS], 2)]
     found: dict[str, Rate] = {}
+    named: list[Rate] = []
     for target in places:
         for own in bases:
             y, b = values[:, target], np.prod(values[:, own], axis=1)
@@ -117,8 +118,10 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             # A part of another number is less exact than that one, but of parts many are nothing, and there are few.
             single = seldom[target] and _of_seldom(y, b, seen, (within, near))
             part = not (finer or single) or (far and not single)
-            if target in own or len(seen) < LEAST_OF_ONE or (part and len(nothing) <= LEAST_NOTHING * len(seen)):
+            if target in own or len(seen) < LEAST_OF_ONE:
                 continue
+            # One of a few rates of a number as exact is believed where names give it: a price by its currency.
+            by_name = part and len(nothing) <= LEAST_NOTHING * len(seen)
             least = 2 if len(nothing) < fewest and not single else 1  # nothing is a rate too
             some = np.random.default_rng(0).permutation(seen)[:SCREENED]
             few = rates_of(y[some], b[some], within, fewest=2)
@@ -128,16 +131,25 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
             if len(made) > 1 and len(seen) < LEAST_ROWS:
                 continue
             # As many rates as there are numbers say less than these do.
-            if (part and len(made) > MOST_PARTS) or FEWER * len(made) > len(np.unique(y[seen])):
+            if (part and len(made) > (MOST_NAMED if by_name else MOST_PARTS)) or FEWER * len(made) > len(
+                np.unique(y[seen])
+            ):
                 continue
             if made:
                 if len(nothing) >= fewest:
                     made, seen = (0.0, *made), np.sort(np.concatenate([seen, nothing]))
-                if names[target] in found and not _better(made, len(seen), found[names[target]]):
+                if names[target] in found and (by_name or not _better(made, len(seen), found[names[target]])):
                     continue
                 base, times = [*(names[j] for j in own), ""][:2]
                 rule = Rate(names[target], base, within, made, (), None, (), len(seen), 0, times)
-                found[names[target]] = _by_names(rule, data, seen, b[seen], which_of(rule, y[seen], b[seen]))
+                rule = _by_names(rule, data, seen, b[seen], which_of(rule, y[seen], b[seen]))
+                if not by_name:
+                    found[names[target]] = rule
+                elif rule.by and len(made) > 1 and all(len(places) == 1 for *_, places in rule.allowed):
+                    named.append(rule)
+    for rule in named[::-1]:  # of two that give each other the later one, where nothing else is said of either
+        if not {rule.target, *rule.bases} & {name for one in found.values() for name in (one.target, *one.bases)}:
+            found[rule.target] = rule
     # Of two numbers that give each other the smaller one is the part.
     twice = [one for one in found.values() if one.base in found and one.target in found[one.base].bases]
     return tuple(one for one in found.values() if one not in twice or max(one.rates) <= 1.0)

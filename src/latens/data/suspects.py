@@ -52,6 +52,10 @@ GROUPS = 3
 """Groups of such numbers of a column that are looked for, one after the other."""
 UNLIKE, UNLIKE_SHARE = 6.0, 0.02
 """Widths from which on a number is far from what others say of it, and the share of such rows at the most."""
+OWN = 0.95
+"""Share of the rows of a value, and of those of a name, from which on the value is that name's own."""
+MARK = re.compile(r"-1|0|-?(9+|8{2,}|7{2,})")
+"""Numbers that stand for missing values."""
 MOST_MARKED = 0.4
 """Share of the rows up to which a value far from all others may stand for a missing one."""
 EDGE = 0.1
@@ -207,17 +211,36 @@ def suspected(dataset: Dataset, of: Dataset | None = None) -> list[Suspicion]:
             for value in far_values(cells):
                 if one is not None and column.name in swapped and one.low + value * one.step < 0:
                     continue  # before the date that it follows, which is told above
+                rows = _rows_of(dataset, i, value, value)
+                if _own_of_a_name(dataset, i, rows):
+                    continue  # the price of one article, be it far dearer than the others
+                plain = f"{value if one is None else one.low + value * one.step:g}"
                 words = f"{value:g}" if one is None else _texts(one, np.array([value]))[0]
                 count = int(np.count_nonzero(every == value))
                 words = (
                     f"Column {column.name!r} holds {words} in {count} rows, far from its other values: if it stands "
                     "for a missing value, leave those cells empty."
                 )
-                found.append(Suspicion(words, (column.name,), _rows_of(dataset, i, value, value)))
+                # 999 is a mark, which --clean empties; 640 is for a reader to judge.
+                found.append(Suspicion(words, (column.name,), rows) if MARK.fullmatch(plain) else Suspicion(words))
         if dataset.label is not None and tells_label(cells, dataset.label[shown][::step]):
             words = f"Column {column.name!r} tells the label of every row"
             say(f"{words}: leave it out if it is known only with the label.")
     return found + _unlike_others(dataset, found)
+
+
+def _own_of_a_name(dataset: Dataset, place: int, rows: np.ndarray) -> bool:
+    """Whether some name of another column has a value in nearly all of its rows, and hardly another name has it."""
+    shown = np.ones(dataset.x.shape, bool) if dataset.mask is None else np.asarray(dataset.mask)
+    for k, one in enumerate(dataset.schema.types or ()):
+        own = rows[shown[rows, k]] if one.named and k != place else rows[:0]
+        if len(own) < OWN * len(rows) or not len(own):
+            continue
+        code, counts = np.unique(np.asarray(dataset.x)[own, k], return_counts=True)
+        alike = shown[:, k] & shown[:, place] & (np.asarray(dataset.x)[:, k] == code[counts.argmax()])
+        if counts.max() >= OWN * len(own) and counts.max() >= OWN * np.count_nonzero(alike):
+            return True
+    return False
 
 
 def _turned(dataset: Dataset, column: int, rows: np.ndarray) -> str:

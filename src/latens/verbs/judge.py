@@ -123,6 +123,14 @@ def within(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def _held(found: dict[str, Any]) -> list[str]:
+    """Which effects with the other columns held still are lost, a line each."""
+    return [
+        f"With all other columns held still, {one['words']}: synthetic rows have little of it."
+        for one in found["held_still"]
+    ]
+
+
 def _beyond(one: dict[str, Any], rows: int) -> list[str]:
     """How many rows have a number that no real row of their name has."""
     from latens.workflow.judge import BEYOND
@@ -165,7 +173,7 @@ def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
         for one in found.get("equations", ())
         if one["broken"]
     ][:1]
-    lines += within(found)[:1]
+    lines += within(found)[:1] + _held(found)[:1]
     lines += _beyond(found["beyond_names"], counts["fake"])
     if (one := found["never_together"])["share"] > BEYOND:
         which = f"most often {' with '.join(one['pairs'][0]['columns'])}"
@@ -211,7 +219,7 @@ def _lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
         told.append(
             f"{one['target']} is {one['is']}: {one['fake']:.1%} of the synthetic rows, {one['real']:.1%} of the real"
         )
-    told += within(found)[1:MOST_LISTED]
+    told += within(found)[1:MOST_LISTED] + _held(found)[1:MOST_LISTED]
     if kinds := found.get("by_name"):
         each = (f"{one['name']} {one['alike']:.1%} ({one['by_chance']:.1%})" for one in kinds["names"])
         told.append(f"alike within each {kinds['column']} (and by chance): {', '.join(each)}")

@@ -36,6 +36,7 @@ from latens.evaluation.samples.tables import (
 )
 from latens.evaluation.samples.words import combinations, hours, weekdays, within_names
 from latens.io.waiting import doing
+from latens.workflow.partial import lost
 
 CLOCK = Writing(pattern="%H:%M:%S")
 """How times of the day are written."""
@@ -53,6 +54,8 @@ BEYOND = 0.03
 """Share of rows with a number beyond what the real rows of its name have from which on they are told first."""
 OTHER_HOURS = 0.2
 """Part of the dates of a column that lie at other hours than in the real rows from which on it is told first."""
+LOST_MUCH = 8.0
+"""Standard errors by which an effect with the other columns held still is lost, from which on a table is only fair."""
 SPIKE, FAR_OFTENER = 0.02, 4.0
 """Share of the synthetic rows with one number from which on, and how many times the real share it is, to be told."""
 LEAST_EXPECTED, SCARCE = 20.0, 0.25
@@ -123,6 +126,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
     # - `weekdays`, `hours` and `combinations`: where dates, and pairs of columns, differ most, as shares of rows;
     # - `within_names`: numbers that go together otherwise within a name;
+    # - `held_still`: effects of a number on another that it lacks, with all other columns held still;
     # - `by_name`: how alike they are within each name of the column that says most about the others;
     # - `beyond_names`: rows with a number that no real row of their name has;
     # - `never_together`: rows with values that never come together in the real ones;
@@ -188,6 +192,10 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     least = [pairs[i] for i in np.argsort(values)[:LOOKED_AT]] if len(truth.names) > 1 else []
     found["combinations"] = combinations(truth, made, least)
     found["within_names"] = within_names(truth, made)
+    computed = {one["target"] for one in found["equations"]}
+    plain = [j for j, name in enumerate(truth.names) if not truth.dates[j] and name not in computed]
+    gone = lost(truth.x, made.x, np.asarray(truth.category, bool), truth.names, plain)
+    found["held_still"] = [{"column": one.column, "errors": one.errors, "words": one.words} for one in gone[:WORST]]
     found["by_name"] = by_name(truth, made, seed)
     found["beyond_names"] = beyond(truth, made)
     found["never_together"] = together(truth, made)
@@ -221,6 +229,8 @@ def verdict(found: dict[str, Any]) -> dict[str, str]:
         one = found["within_names"][0]
         place = len(GRADES) - 1
         because = f"{' and '.join(one['columns'])} come apart within {one['column']} {one['name']}"
+    elif (gone := found["held_still"]) and gone[0]["errors"] >= LOST_MUCH and place < len(GRADES) - 1:
+        place, because = len(GRADES) - 1, f"in real rows {gone[0]['words']}, other columns held still"
     elif (late := found.get("hours")) and late[0]["apart"] > OTHER_HOURS and place < len(GRADES) - 1:
         place = len(GRADES) - 1
         because = f"{late[0]['apart']:.0%} of the times of {late[0]['column']} lie at other hours than in real rows"

@@ -166,14 +166,21 @@ class Normal(NamedTuple):
         return made
 
 
+OFTENER = 2.0
+"""How many times as often as in all rows, and in half of a bin's rows, the other column must be missing beside it."""
+
+
 def whole(pairs: Float[np.ndarray, "c c B B"], shares: Float[np.ndarray, "c B"]) -> Float[np.ndarray, "c c B B"]:
     """Counts of bins of a first column and of a second, as if rows of which the first is missing had one."""
     # A column may be missing wherever another has some name, which the rows that have both never show. Each such row
     # is spread as the rows with its second bin are, beside one with the shares of all; a first bin counts as it did.
-    columns = np.arange(len(shares))
-    missing = pairs[columns, columns][:, np.arange(pairs.shape[-1]), np.arange(pairs.shape[-1])] - pairs.sum(axis=2)
+    seen = np.broadcast_to(np.einsum("jjbb->jb", pairs), pairs.sum(axis=2).shape)
+    missing = np.maximum(seen - pairs.sum(axis=2), 0.0)
+    # What is missing at random says nothing: of a bin that has it far more often than the others it does.
+    usual = missing.sum(axis=2, keepdims=True) / np.maximum(seen.sum(axis=2, keepdims=True), 1e-12)
+    missing = np.where(missing > np.maximum(OFTENER * usual, 1.0 / OFTENER) * seen, missing, 0.0)
     given = (pairs + shares[:, None, :, None]) / (pairs.sum(axis=2, keepdims=True) + 1.0)
-    made = pairs + np.maximum(missing, 0.0)[:, :, None, :] * given
+    made = pairs + missing[:, :, None, :] * given
     return made * (pairs.sum(axis=3, keepdims=True) / np.maximum(made.sum(axis=3, keepdims=True), 1e-12))
 
 
