@@ -46,7 +46,7 @@ def held_still(rows: Dataset, target: str, given: Collection[str] = ()) -> list[
     """The numbers that a number goes with in rows when all other columns are held still, the surest first."""
     # given: columns that others compute, which hold nothing of their own.
     schema, x = rows.schema, np.asarray(rows.x, np.float64)[:MOST_ROWS]
-    types, names = schema.types or (), schema.names
+    types, names = list(schema.types or ()), schema.names
     at = names.index(target)
     if types[at].kind != "number" or target in given:
         return []
@@ -60,7 +60,10 @@ def held_still(rows: Dataset, target: str, given: Collection[str] = ()) -> list[
     if at not in scales:
         return []
     made = slopes(cells, named, at, others, scales)
-    texts = lambda j, value: types[j].texts(np.round((np.array([value]) - types[j].low) / types[j].step))[0]  # noqa: E731
+
+    def texts(j: int, value: float) -> str:
+        return types[j].texts(np.round((np.array([value]) - types[j].low) / types[j].step))[0]
+
     return [
         Effect(names[j], abs(slope / error), in_words(cells, at, j, slope, scales, names, texts))
         for j, (slope, error) in sorted(made.items(), key=lambda one: -abs(one[1][0] / one[1][1]))
