@@ -127,7 +127,7 @@ def _held(found: dict[str, Any]) -> list[str]:
     """Which effects with the other columns held still are lost, a line each."""
     return [
         f"With all other columns held still, {one['words']}: synthetic rows have little of it."
-        for one in found["held_still"]
+        for one in found.get("held_still", ())
     ]
 
 

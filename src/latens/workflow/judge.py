@@ -229,7 +229,7 @@ def verdict(found: dict[str, Any]) -> dict[str, str]:
         one = found["within_names"][0]
         place = len(GRADES) - 1
         because = f"{' and '.join(one['columns'])} come apart within {one['column']} {one['name']}"
-    elif (gone := found["held_still"]) and gone[0]["errors"] >= LOST_MUCH and place < len(GRADES) - 1:
+    elif (gone := found.get("held_still")) and gone[0]["errors"] >= LOST_MUCH and place < len(GRADES) - 1:
         place, because = len(GRADES) - 1, f"in real rows {gone[0]['words']}, other columns held still"
     elif (late := found.get("hours")) and late[0]["apart"] > OTHER_HOURS and place < len(GRADES) - 1:
         place = len(GRADES) - 1
