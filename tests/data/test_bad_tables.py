@@ -204,6 +204,13 @@ def test_a_lone_value_beside_a_tail_is_told_where_digits_were_lost(pulse: int, t
     assert (len(lone_values(places, float(min(pulse, 119)))) > 0) is told
 
 
+def test_what_is_not_twice_the_next_one_is_none() -> None:
+    """Half as much again, and far away from narrow others with one beside them: a rare value, and no lost digit."""
+    values = np.append(np.random.default_rng(2).normal(158, 5, 440).clip(142, 172), [180.0])
+    assert lone_values(np.append(values, 270.0)) == []
+    assert lone_values(np.append(values, 400.0)) == [400.0]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_long_tail_has_no_lone_value(seed: int) -> None:
     """Incomes and the like, of which the highest lies far from the next one."""

@@ -63,9 +63,9 @@ def test_dates_in_one_order_by_no_chance(late: int, found: bool) -> None:
 
 def test_dates_that_hardly_meet_have_no_order() -> None:
     rng = np.random.default_rng(0)
-    born = pd.Timestamp("1950-01-01") + pd.to_timedelta(rng.integers(0, 18_500, 800), unit="D")
+    born = pd.Timestamp("1950-01-01") + pd.to_timedelta(rng.integers(0, 19_000, 800), unit="D")
     seen = pd.Timestamp("2000-06-01") + pd.to_timedelta(rng.integers(0, 900, 800), unit="D")
     frame = pd.DataFrame({"born": born.where(born < seen, seen), "seen": seen, "kind": rng.choice(["a", "b"], 800)})
     chance = np.mean(frame["born"].to_numpy()[:, None] > frame["seen"].to_numpy()) * 800
-    assert chance < ordered.EXPECTED
+    assert 5 < chance < ordered.EXPECTED
     assert not ordered.found_in(latens.load_data(frame, label="none"))

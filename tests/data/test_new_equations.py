@@ -73,6 +73,7 @@ def test_a_hidden_term_follows_where_something_is_paid_and_a_hidden_target_does_
     data = latens.load_data(frame, label="none")
     (one,) = [rule for rule in found_in(data) if rule.target == "paid"]
     names = data.schema.names
+    assert not broken_by(one, names, numbers(data.x, data.schema, data.mask)).any()  # nothing is paid of some
     for column, sure in (("net", True), ("paid", False)):
         hidden = np.zeros(data.x.shape, bool)
         rows = np.flatnonzero(frame["status"] != "open")
@@ -131,6 +132,9 @@ def test_years_are_computed_and_no_day_follows_from_one() -> None:
     new = as_frame(made[~beyond], data.schema)
     assert (new["car age"] == new["happened"].dt.year - new["built"].dt.year).all()
     assert (new["age"] == new["happened"].dt.year - new["born"]).all()
+    cells = numbers(data.x, data.schema)
+    for one in equations.read(facts["equations"]):
+        assert np.isnan(equations.other_of(one, 0, names, cells)).all()  # its first term is a year
     hidden = np.zeros(data.x.shape, bool)
     hidden[:, names.index("built")] = True
     own = [one for one in equations.read(facts["equations"]) if one.target == "car age"]
