@@ -213,15 +213,17 @@ def test_by_the_rules_that_are_left_another_cell_may_explain_more(monkeypatch: p
     assert np.flatnonzero(found[0]).tolist() == [1]
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("column", "years"), [("reported", 10), ("closed", -1)])
-def test_the_number_of_days_is_right_where_one_of_its_dates_is_wrong(column: str, years: int) -> None:
+def test_the_number_of_days_is_right_where_one_of_its_dates_is_wrong(column: str, years: int, turned: bool) -> None:
     """Of all that a wrong date breaks it alone is blamed."""
     rng = np.random.default_rng(8)
     happened = pd.Timestamp("2023-01-03") + pd.to_timedelta(rng.integers(0, 500, 600), unit="D")
     reported = happened + pd.to_timedelta(rng.integers(0, 20, 600), unit="D")
     days = rng.integers(3, 40, 600)
     dates = {"happened": happened, "reported": reported, "closed": reported + pd.to_timedelta(days, unit="D")}
-    frame = pd.DataFrame(dates | {"days": days, "kind": rng.choice(["a", "b"], 600)})
+    columns = {"days": days} | dates if turned else dates | {"days": days}
+    frame = pd.DataFrame(columns | {"kind": rng.choice(["a", "b"], 600)})
     for row in (7, 90):
         frame.loc[row, column] += pd.DateOffset(years=years)
     assert named(frame) == {7: [column], 90: [column]}

@@ -145,7 +145,7 @@ def found_in(data: Dataset) -> tuple[Rate, ...]:
                 rule = _by_names(rule, data, seen, b[seen], which_of(rule, y[seen], b[seen]))
                 if not by_name:
                     found[names[target]] = rule
-                elif rule.by and len(made) > 1 and all(len(places) == 1 for *_, places in rule.allowed):
+                elif len(made) > 1 and all(len(places) == 1 for *_, places in rule.allowed):
                     named.append(rule)
     for rule in named[::-1]:  # of two that give each other the later one, where nothing else is said of either
         if not {rule.target, *rule.bases} & {name for one in found.values() for name in (one.target, *one.bases)}:

@@ -162,6 +162,8 @@ def broken_in(
 ) -> Bool[np.ndarray, " n"]:
     """Which stored new rows have a number beyond the range of their name."""
     wrong, shown = np.zeros(len(x), bool), np.ones(x.shape, bool) if mask is None else mask
+    if not rules:
+        return wrong
     names, types, cells = schema.names, schema.types or (), numbers(x, schema)
     for rule in rules:
         if not {rule.by, rule.column} <= set(names):

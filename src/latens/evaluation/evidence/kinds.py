@@ -12,9 +12,10 @@ from msgspec import structs
 from scipy import sparse
 from scipy.special import ndtr, ndtri
 
-from latens.data.clocks import is_clock
 from latens.data.columns import ColumnType
 from latens.data.dates import DAY
+from latens.data.equations import is_day
+from latens.data.within import MOST_OF_A_YEAR, months_of
 from latens.models.heads.table import middles_of
 from latens.models.heads.tree import BINS, bins_of
 
@@ -36,8 +37,8 @@ LEAST_KNOWN = 0.9
 """The share of rows whose name is known, from which on a column may say which tree holds."""
 NAMES = (16, 32)
 """Bins of names, where a column has more than `BINS`: what is said of rarer ones is said of all others together."""
-MONTHS, MOST_OF_A_YEAR = 12, 400
-"""Bins of a date by its month, and days from which on dates may be cut so."""
+MONTHS = 12
+"""Bins of a date by its month."""
 MOST_CHOSEN = 2**13
 """Rows of which each fold decides with its part."""
 MOST_PAIRS, MOST_RATIOS, MOST_COLUMNS = 2**24, 2**18, 64
@@ -386,12 +387,11 @@ def in_months(cells: Cells, low: Level) -> tuple[Cells, Level] | None:
     # Months have no order that goes on from December to January, so such a column is one of names here.
     types, bins = list(cells.types), list(low.bins)
     for j, one in enumerate(cells.types):
-        if one.kind == "date" and not one.zone and not is_clock(one):
-            days = np.array([one.low, one.low + one.step * one.size]) / (1 if one.written == "D" else DAY)
+        if is_day(one):
+            middle = np.asarray(one.starts) + 0.5 * (np.asarray(one.widths) - 1)
+            days = (one.low + one.step * np.array([0, one.size, *middle])) / (1 if one.written == "D" else DAY)
             if days[1] - days[0] > MOST_OF_A_YEAR and one.count > MONTHS:
-                middle = np.asarray(one.starts) + 0.5 * (np.asarray(one.widths) - 1)
-                dates = np.round(one.low + one.step * middle).astype(np.int64).astype(f"datetime64[{one.written}]")
-                bins[j] = dates.astype("datetime64[M]").astype(np.int64) % MONTHS
+                bins[j] = months_of(days[2:] + (0.5 if one.written == "D" else 0.0)).astype(np.int64) - 1
                 types[j] = structs.replace(one, kind="category")
     if all(own is was for own, was in zip(bins, low.bins)) or not _fits(len(types), NAMES[0]):
         return None

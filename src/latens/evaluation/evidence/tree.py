@@ -224,7 +224,8 @@ def pair_gains(
     gains = np.zeros((len(shrinks), columns, columns))
     for f, own in enumerate(counts):
         smooth = _copulas(x, mask, types, alone, np.where(fold == f, 0.0, weight))
-        gains += [(own * ratios(whole(total - own, alone), shrink, smooth)).sum(axis=(2, 3)) for shrink in shrinks]
+        rest = whole(total - own, alone)
+        gains += [(own * ratios(rest, shrink, smooth)).sum(axis=(2, 3)) for shrink in shrinks]
     best = (-np.inf, np.zeros((columns, columns)), shrinks[0])
     for shrink, gain in zip(shrinks, gains, strict=True):
         score = 0.5 * (gain + gain.T) / np.maximum(total.sum(axis=(2, 3)), 1.0)
