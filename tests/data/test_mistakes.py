@@ -11,7 +11,7 @@ import latens
 from latens.cli.main import main
 from latens.data import mistakes
 from latens.data.mistakes import mistaken
-from latens.data.suspects import suspected
+from latens.data.suspects import Suspicion, suspected
 
 BREEDS = {"Labrador": "dog", "Poodle": "dog", "Siamese": "cat", "Persian": "cat", "Lop": "rabbit"}
 
@@ -239,3 +239,31 @@ def test_of_several_broken_rules_the_cell_that_is_in_most_is_wrong() -> None:
     row = int(np.argmax(np.where(cover == "part", net, 0)))
     frame.loc[row, "deductible"] = 300
     assert named(frame) == {row: ["deductible"]}
+
+
+def test_of_cells_that_explain_nearly_as_much_the_one_in_most_broken_rules_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even where the other one lies further out than all."""
+    frame = pd.DataFrame({"net": [*range(99), 900], "cut": [0, 10] * 50, "paid": range(100)})
+    data, rows = latens.load_data(frame, label="none"), np.array([99])
+
+    def score(data: object, shown: np.ndarray, of: object, exact: set[frozenset[int]]) -> np.ndarray:
+        exact.add(frozenset({0, 1}))
+        return np.tile([0.75, 1.0, 0.25], (100, 1))
+
+    monkeypatch.setattr(mistakes, "_score", score)
+    once, twice = Suspicion("", ("net", "cut"), rows), Suspicion("", ("cut", "paid"), rows)
+    assert np.argwhere(mistaken(data, found=[once, twice])).tolist() == [[99, 1]]
+    assert np.argwhere(mistaken(data, found=[once])).tolist() == [[99, 0]]
+
+
+def test_what_a_time_since_a_wrong_date_breaks_blames_no_other_cell() -> None:
+    rng = np.random.default_rng(3)
+    reported = pd.Timestamp("2023-01-03") + pd.to_timedelta(rng.integers(0, 500, 300), unit="D")
+    closed = reported + pd.to_timedelta(rng.integers(1, 30, 300), unit="D")
+    frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 300), "reported": reported, "closed": closed})
+    data, rows = latens.load_data(frame, label="none"), np.array([7])
+    alone, both = Suspicion("", ("reported",), rows), Suspicion("", ("kind", "closed"), rows)
+    assert np.argwhere(mistaken(data, found=[alone, both])).tolist() == [[7, 1]]
+    assert np.argwhere(mistaken(data, found=[both])).tolist() == [[7, 0]]

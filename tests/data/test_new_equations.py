@@ -222,3 +222,39 @@ def test_of_two_equations_the_sharper_one_gives_a_cell(turned: bool) -> None:
     assert sure[hidden].all()
     np.testing.assert_array_equal(x[hidden], np.asarray(data.x)[hidden])
     assert not equations.looseness(found, data.schema, x, hidden, sure).any()
+
+
+def parcels(n: int = 900, *, wrong: int = 0, early: bool = False) -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    ordered = pd.Timestamp("2023-03-01") + pd.to_timedelta(rng.integers(0, 500, n), unit="D")
+    promised = ordered + pd.to_timedelta(rng.choice([5, 9, 12], n), unit="D")
+    arrived = ordered + pd.to_timedelta(rng.integers(2, 15, n), unit="D")
+    late = (arrived - promised).days + np.where(np.arange(n) < wrong, 30, 0)
+    late = late if early else np.maximum(late, 0)
+    return pd.DataFrame({"ordered": ordered, "promised": promised, "arrived": arrived, "late": late})
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize(("wrong", "holds"), [(0, True), (4, True), (60, False)])
+def test_days_too_late_are_those_between_two_dates(wrong: int, holds: bool, early: bool) -> None:
+    frame = parcels(wrong=wrong, early=early)
+    words = "the days from promised to arrived"
+    assert _rules(frame).get("late") == ((words if early else f"max(0, {words})") if holds else None)
+    if wrong == 4:
+        data = latens.load_data(frame, label="none")
+        assert np.argwhere(all_mistaken(data)).tolist() == [[row, 3] for row in range(4)]
+
+
+def test_days_too_late_are_computed_and_give_a_date_where_it_is_late() -> None:
+    frame = parcels()
+    data = latens.load_data(frame, label="none")
+    facts = rules.rules_of(data)
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    made, beyond = rules.computed(facts, data.schema, drawn)
+    new = as_frame(made[~beyond], data.schema)
+    assert (new["late"] == (new["arrived"] - new["promised"]).dt.days.clip(lower=0)).all()
+    hidden = np.zeros(data.x.shape, bool)
+    hidden[:, data.schema.names.index("arrived")] = True
+    filled, sure, _ = equations.solved(equations.read(facts["equations"]), data.schema, np.asarray(data.x), hidden)
+    np.testing.assert_array_equal(sure[:, 2], frame["late"] > 0)
+    np.testing.assert_array_equal(filled[sure[:, 2]], np.asarray(data.x)[sure[:, 2]])

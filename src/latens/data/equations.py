@@ -74,6 +74,10 @@ class Equation(NamedTuple):
         parts = [(FORMS[form].format(name), power) for name, form, power, _ in self.terms]
         if not self.factor:
             parts = sorted(parts, key=lambda part: -part[1])
+            if self.terms[0][1] == "days":
+                (last, *_), (first, *_) = sorted(self.terms, key=lambda term: -term[2])
+                made = f"the days from {first} to {last}"
+                return f"max(0, {made})" if self.excess else made
             made = "".join(f" {'+' if sign > 0 else '-'} {part}" for part, sign in parts)
             made = made[3:] if made.startswith(" + ") else made[1:]
             if self.among > 1:

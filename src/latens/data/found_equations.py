@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from latens.data.clocks import is_clock
+from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.equations import (
@@ -79,6 +80,7 @@ class _Found(NamedTuple):
     constant: float = 0.0
     among: int = 1
     or_nothing: bool = False
+    cycle: float = 0.0
 
 
 class _Sought(NamedTuple):
@@ -102,62 +104,67 @@ def found_in(data: Dataset) -> tuple[Equation, ...]:
     values = numbers(x, data.schema, data.mask, data.outside)[:, places]
     percent = [bool(one.writing and one.writing.unit == "%") for one in (types[i] for i in places)]
     found = find([names[i] for i in places], values, [types[i].step for i in places], percent)
-    return (*_days(data, found), *_hours(data, found), *_years(data, found), *found)
+    return (*_of_dates(data, found), *found)
 
 
-def _years(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
-    """The numbers that are the years from one date to another by the calendar, or one less a year of birth."""
+def _of_dates(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
+    """The numbers that dates or times of the day give: nights, days too late, hours of work, an age."""
     names, types = data.schema.names, data.schema.types or ()
     given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
+    some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
+    forms = [*_of_spans(types), *_of_clocks(types), *_of_years(types, x)]
+    for j, one in enumerate(types):
+        if one.kind != "number" or names[j] in given:
+            continue
+        for made, most in forms:
+            columns = {i for i, *_ in made.terms}
+            if j in columns or len(columns) < len(made.terms):
+                continue
+            if made.terms[0][1] == "year" and one.written != "int":
+                continue
+            terms = tuple((names[i], form, sign, 0.0) for i, form, sign in made.terms)
+            rule = Equation(names[j], terms, made.factor, 0.5 * one.step, 0, 0, None, made.excess, cycle=made.cycle)
+            if _at_all(rule, names, some) and (held := _checked(rule, names, x, most)) is not None:
+                yield held
+                break
+
+
+def _of_spans(types: Sequence[ColumnType]) -> Iterator[tuple[_Found, float]]:
+    """The days from a date to one that is counted from it, and between two that are; hours and minutes of times."""
+    for d, other in enumerate(types):
+        for form in ("days",) if in_days(other) else SECONDS if other.after and is_timed(other) else ():
+            yield _Found(0, ((d, form, 1),), 1.0), DAYS_BY_CHANCE
+    counted = [(d, one.after.column) for d, one in enumerate(types) if one.after and in_days(one)]
+    for (last, first), excess in product(permutations(counted, 2), (False, True)):
+        if last[1] == first[1]:
+            yield _Found(0, ((last[0], "days", 1), (first[0], "days", -1)), excess=excess), DAYS_BY_CHANCE
+
+
+def _of_clocks(types: Sequence[ColumnType]) -> Iterator[tuple[_Found, float]]:
+    """The hours or minutes from a time of the day to another, also over midnight."""
+    clocks = [i for i, one in enumerate(types) if is_clock(one)]
+    for (first, last), form in product(permutations(clocks, 2), SECONDS):
+        yield _Found(0, ((last, form, 1), (first, form, -1)), cycle=DAY / SECONDS[form]), BY_CHANCE
+
+
+def _of_years(types: Sequence[ColumnType], x: np.ndarray) -> Iterator[tuple[_Found, float]]:
+    """The year of a date, less that of another one or less a number that holds years."""
     dates = [i for i, one in enumerate(types) if is_day(one)]
     whole = [i for i, one in enumerate(types) if one.kind == "number" and one.written == "int"]
-    years = [i for i in whole if np.nanmin(x[:, i], initial=np.inf) >= LEAST_YEAR]
-    firsts = [(names[i], "year", -1, 0.0) for i in dates] + [(names[i], "x", -1, 0.0) for i in years]
-    for j in whole:
-        if names[j] in given:
-            continue
-        lasts = [(names[i], "year", 1, 0.0) for i in dates]
-        pairs = [(last,) for last in lasts] + [(last, first) for last in lasts for first in firsts]
-        rules = (
-            Equation(names[j], terms, 0.0, 0.5 * types[j].step, 0, 0)
-            for terms in pairs
-            if len({name for name, *_ in terms} | {names[j]}) == len(terms) + 1
-        )
-        yield from list(filter(None, (_checked(rule, names, x) for rule in rules)))[:1]
+    years = [(i, "x") for i in whole if np.nanmin(x[:, i], initial=np.inf) >= LEAST_YEAR]
+    for last in dates:
+        yield _Found(0, ((last, "year", 1),)), BY_CHANCE
+    for last, (first, form) in product(dates, [*((i, "year") for i in dates), *years]):
+        yield _Found(0, ((last, "year", 1), (first, form, -1))), BY_CHANCE
 
 
-def _days(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
-    """The numbers that are the time between two dates or times: nights from arrival to departure."""
-    names, types = data.schema.names, data.schema.types or ()
-    given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
-    for j, one in enumerate(types):
-        if one.kind != "number" or names[j] in given:
-            continue
-        # The days until a date, or the hours or minutes until a time.
-        forms = [
-            (d, form)
-            for d, other in enumerate(types)
-            for form in (("days",) if in_days(other) else SECONDS if other.after and is_timed(other) else ())
-        ]
-        rules = (Equation(names[j], ((names[d], form, 1, 0.0),), 1.0, 0.5 * one.step, 0, 0) for d, form in forms)
-        yield from list(filter(None, (_checked(rule, names, x, DAYS_BY_CHANCE) for rule in rules)))[:1]
-
-
-def _hours(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
-    """The numbers that are the hours or minutes from a time of the day to another, also over midnight."""
-    names, types = data.schema.names, data.schema.types or ()
-    clocks = [i for i, one in enumerate(types) if is_clock(one)]
-    given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
-    for j, one in enumerate(types):
-        if one.kind != "number" or names[j] in given:
-            continue
-        tried = (
-            _checked(Equation(names[j], terms, 0.0, 0.5 * one.step, 0, 0, cycle=DAY / SECONDS[form]), names, x)
-            for first, last in permutations(clocks, 2)
-            for form in SECONDS
-            for terms in [((names[last], form, 1, 0.0), (names[first], form, -1, 0.0))]
-        )
-        yield from list(filter(None, tried))[:1]
+def _at_all(rule: Equation, names: Sequence[str], some: np.ndarray) -> bool:
+    """Whether an equation holds in most of some rows, but those in which its target is 0."""
+    left, right = some[:, names.index(rule.target)], value_of(rule, names, some)
+    seen = np.isfinite(left) & np.isfinite(right) & (left != 0)
+    with np.errstate(all="ignore"):
+        good = apart_from(rule, left, right) <= slack_of(rule, names, some)
+    return bool(good[seen].sum() >= ALMOST * np.count_nonzero(seen))
 
 
 def find(
