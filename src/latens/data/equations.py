@@ -25,8 +25,13 @@ COARSER = (1000, 500, 100, 50, 25, 20, 10, 5, 2)
 """How many steps of its grid a column may be rounded to."""
 
 FORMS = {"x": "{}", "1-x": "(1 - {})", "1+x": "(1 + {})", "1-x/100": "(1 - {} / 100)", "1+x/100": "(1 + {} / 100)",
-         "days": "the days until {}", "hours": "{}", "minutes": "{}", "year": "the year of {}"}  # fmt: skip
+         "tan": "tan({})",
+         "days": "the days until {}", "hours": "{}", "minutes": "{}", "year": "the year of {}",
+         "weeks": "the weeks until {}", "months": "the months until {}", "years": "the years until {}",
+         "full years": "the full years until {}"}  # fmt: skip
 """What a term makes of its column, and how it is written."""
+LONG = {"weeks": 7.0, "months": 365.2425 / 12.0, "years": 365.2425, "full years": 365.2425}
+"""The days of those that count a span between two dates in whole numbers: no day follows from one."""
 SECONDS = {"hours": 3600.0, "minutes": 60.0}
 """The seconds of those that are of times of the day."""
 
@@ -44,10 +49,11 @@ class Equation(NamedTuple):
     rate: tuple[str, str, int, float] | None = None  # of a sum, a term that all of it is multiplied by
     excess: bool = False  # of a sum, whether the target is 0 where the sum is below 0
     plus: tuple[str, str, int, float] | None = None  # a term that is added after all is multiplied by the rate
-    constant: float = 0.0  # what is added to a product: a fee beside so much a kilometre
+    constant: float = 0.0  # what is added to a product, or to a weighted sum: a fee beside so much a kilometre
     cycle: float = 0.0  # of a sum, after how much it begins anew: the hours from a time of the day to another
     among: int = 1  # of a sum, what it is divided by: the mean of so many columns
     or_nothing: bool = False  # whether the target may be 0 instead: what is paid of a claim that is not refused
+    times: tuple[float, ...] = ()  # of a weighted sum, what each term is multiplied by
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -73,6 +79,11 @@ class Equation(NamedTuple):
             return f"the {self.terms[0][1]} until {self.terms[0][0]}"
         parts = [(FORMS[form].format(name), power) for name, form, power, _ in self.terms]
         if not self.factor:
+            if self.times:
+                each = [(own, part) for own, (part, _) in zip(self.times, parts)]
+                made = "".join(f" {'+' if own > 0 else '-'} {_factor(abs(own))} * {part}" for own, part in each)
+                made = made.replace(" 1 * ", " ")
+                return f"{self.constant:.12g}{made}" if self.constant else made.removeprefix(" + ").strip()
             parts = sorted(parts, key=lambda part: -part[1])
             if self.terms[0][1] == "days":
                 (last, *_), (first, *_) = sorted(self.terms, key=lambda term: -term[2])
@@ -213,7 +224,7 @@ def turned(rules: Sequence[Equation], otherwise: Mapping[str, str]) -> tuple[Equ
 
 def _plain(one: Equation) -> bool:
     """Whether it is a sum and nothing else, which any of its terms may be written for."""
-    odd = one.factor or one.rate or one.excess or one.cycle or one.among > 1 or one.or_nothing
+    odd = one.factor or one.rate or one.excess or one.cycle or one.among > 1 or one.or_nothing or one.times
     return not odd and all(form == "x" for _, form, *_ in one.terms)
 
 
@@ -240,7 +251,7 @@ def free_for(rules: Sequence[Equation], asked: Callable[[str], bool], given: Col
 
 def is_linear(one: Equation, free: Collection[str]) -> bool:
     """Whether its mean is what the means of the free columns give, where the other columns are known."""
-    odd = one.excess or one.cycle or one.or_nothing or any(form == "year" for _, form, *_ in one.terms)
+    odd = one.excess or one.cycle or one.or_nothing or any(form in ("year", "tan", *LONG) for _, form, *_ in one.terms)
     if odd or (one.rate and one.rate[0] in free and any(name in free for name, *_ in one.terms)):
         return False
     factors = one.terms if one.factor else [one.rate] if one.rate else []
@@ -264,6 +275,12 @@ def formed(column: Float[np.ndarray, " n"], form: str) -> Float[np.ndarray, " n"
     if form == "year":
         days = np.where(np.isfinite(column), np.floor(column), 0).astype(np.int64).astype("datetime64[D]")
         return np.where(np.isfinite(column), days.astype("datetime64[Y]").astype(np.int64) + 1970.0, np.nan)
+    if form == "tan":
+        return np.tan(np.radians(column))
+    if form == "full years":  # an anniversary lies up to three quarters of a day off so many mean years
+        return np.floor((column + 0.75) / LONG[form])
+    if form in LONG:
+        return np.round(column / LONG[form])
     part = column / 100.0 if form.endswith("/100") else column
     return part if form in ("x", "days") else 1.0 - part if form.startswith("1-") else 1.0 + part
 
@@ -273,13 +290,19 @@ def value_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n column
     parts = [(formed(x[:, names.index(name)], form), power) for name, form, power, _ in one.terms]
     with np.errstate(all="ignore"):
         if not one.factor:
-            made = np.sum([sign * part for part, sign in parts], axis=0) * rate_of(one, names, x)
+            made = np.sum([sign * part for part, sign in _weighed(one, parts)], axis=0) * rate_of(one, names, x)
+            made = made + one.constant
             if one.plus is not None:
                 made = made + one.plus[2] * x[:, names.index(one.plus[0])]
             made = made % one.cycle if one.cycle else made
             return np.maximum(made, 0.0) if one.excess else made
         made = one.factor * np.prod([part**power for part, power in parts], axis=0) + one.constant
         return np.maximum(made, 0.0) if one.excess else made
+
+
+def _weighed(one: Equation, parts: Sequence[tuple[Any, int]]) -> Sequence[tuple[Any, float]]:
+    """The terms of a sum with what each is multiplied by."""
+    return [(part, own * sign) for (part, sign), own in zip(parts, one.times)] if one.times else parts
 
 
 def rate_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
@@ -294,16 +317,23 @@ def rate_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns
 def slack_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
     """How far the target may lie from the right side, as it and the terms were rounded."""
     if not one.factor:
-        rate, off = rate_of(one, names, x), sum(half for *_, half in one.terms)
+        halves = _weighed(one, [(half, 1) for *_, half in one.terms])
+        rate, off = rate_of(one, names, x), sum(half * abs(own) for half, own in halves)
         with np.errstate(all="ignore"):
             part = half_of(one.rate[3], one.rate[1]) / np.abs(rate ** one.rate[2]) if one.rate else 0.0
             own = np.abs(value_of(one._replace(plus=None), names, x))
             return one.within + np.abs(rate) * off + own * part + (one.plus[3] if one.plus else 0.0)
     with np.errstate(all="ignore"):
-        parts = [abs(power) * half_of(half, form) / np.abs(formed(x[:, names.index(name)], form))
-                 for name, form, power, half in one.terms]  # fmt: skip
+        parts = [abs(power) * _room(form, half, x[:, names.index(name)]) for name, form, power, half in one.terms]
         own = np.abs(value_of(one._replace(constant=0.0, excess=False), names, x))
         return one.within + of_nothing(own * np.sum(parts, axis=0))
+
+
+def _room(form: str, half: float, column: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """How much of itself a term of a product may be off, as its column was rounded."""
+    if form == "tan":
+        return np.abs(2.0 * np.radians(half) / np.sin(2.0 * np.radians(column)))
+    return half_of(half, form) / np.abs(formed(column, form))
 
 
 def of_nothing(off: np.ndarray) -> np.ndarray:
@@ -332,7 +362,7 @@ def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     days = {name for name, one in types.items() if in_days(one)}
     clocks = {name for name, one in types.items() if is_timed(one)}
     dated = {name for name, one in types.items() if is_day(one)}
-    forms = {"days": days, "year": dated, **dict.fromkeys(SECONDS, clocks)}
+    forms = {"days": days, **dict.fromkeys(LONG, days), "year": dated, **dict.fromkeys(SECONDS, clocks)}
     of = lambda form: forms.get(form, own)  # noqa: E731
     there = lambda rule: all(name in of(form) for name, form, *_ in rule.every)  # noqa: E731
     return [one for one in rules if one.target in own and there(one)]
@@ -469,16 +499,19 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
         if k == len(one.every) - 1:
             return power * (left - value_of(one._replace(plus=None), names, x))
         one, left = one._replace(plus=None), left - one.plus[2] * x[:, names.index(one.plus[0])]
-    if form == "year":  # of a year no day follows
+    if form == "year" or form in LONG:  # of a year no day follows
         return np.full(len(x), np.nan)
     with np.errstate(all="ignore"):
         if one.cycle:
             rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], cycle=0.0)
             return SECONDS[form] * power * (left - value_of(rest, names, x))
         if not one.factor and k < len(one.terms):
-            rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], rate=None, excess=False, among=1)
+            others, own = one.times[:k] + one.times[k + 1 :], one.times[k] if one.times else 1.0
+            rest = one._replace(
+                terms=one.terms[:k] + one.terms[k + 1 :], rate=None, excess=False, among=1, times=others
+            )
             left = np.where((left > 0) | (not one.excess), left, np.nan)  # of 0 only a bound follows
-            return power * (left / rate_of(one, names, x) - value_of(rest, names, x))
+            return power * (left / rate_of(one, names, x) - value_of(rest, names, x)) / own
         left = np.where((left > 0) | (not one.excess), left, np.nan) - one.constant
         one = one._replace(constant=0.0, excess=False)
         rest = one._replace(rate=None) if one.rate else one._replace(terms=one.terms[:k] + one.terms[k + 1 :])
@@ -486,6 +519,8 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
         part = (left / others) ** (1.0 / power)
     if form in SECONDS:
         return SECONDS[form] * part
+    if form == "tan":
+        return np.degrees(np.arctan(part))
     part = part if form in ("x", "days") else 1.0 - part if form.startswith("1-") else part - 1.0
     return 100.0 * part if form.endswith("/100") else part
 
@@ -502,9 +537,18 @@ def _sound(rule: Equation) -> bool:
     if not all(form in FORMS and power in (-2, -1, 1, 2) for _, form, power, _ in rule.every):
         return False
     line = len(rule.terms) == 1 and rule.factor != 0 and rule.terms[0][2] == 1
-    if (rule.factor and rule.rate) or (rule.constant and not line) or (rule.plus and (not rule.rate or rule.excess)):
+    odd = rule.factor or rule.rate or rule.excess or rule.cycle or rule.among > 1 or rule.or_nothing
+    if rule.times and (odd or len(rule.times) != len(rule.terms) or not all(map(is_number, rule.times))):
         return False
-    if rule.excess and (rule.rate or (rule.factor and not rule.constant)):
+    if rule.times and not all(rule.times):
+        return False
+    if (
+        (rule.factor and rule.rate)
+        or (rule.constant and not (rule.factor or rule.times))
+        or (rule.plus and (not rule.rate or rule.excess))
+    ):
+        return False
+    if rule.excess and (rule.rate or (rule.factor and not (rule.constant and line))):
         return False
     if not 1 <= rule.among <= MOST_ADDED or (
         rule.among > 1 and (rule.factor or rule.rate or rule.excess or rule.cycle)

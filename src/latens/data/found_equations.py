@@ -1,8 +1,9 @@
 """The equations of a table, found among its numbers."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import combinations, combinations_with_replacement, permutations, product
+from itertools import chain, combinations, combinations_with_replacement, permutations, product
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from latens.data.equations import (
     BY_CHANCE,
     FEW,
     HOLDS,
+    LONG,
     MOST_ADDED,
     MOST_COLUMNS,
     SECONDS,
@@ -34,13 +36,14 @@ from latens.data.equations import (
     slack_of,
     value_of,
 )  # fmt: skip
+from latens.data.fits import ALMOST, SEEN, plane, short_factor, shortest, straight
 
 LEAST_ROWS = 100
 """Rows with all of its columns from which on an equation counts."""
 DAYS_BY_CHANCE = 0.6
 """Share of rows in which days between dates may hold when the left side is that of another row."""
-SAMPLE, FIRST, ALMOST = 128, 16, 0.9
-"""Rows on which all equations are tried, the first of them, and the share in which one must hold to go on."""
+SAMPLE, FIRST = 128, 16
+"""Rows on which all equations are tried, and the first of them."""
 MEDIAN = 33
 """Rows of which the median ratio is taken."""
 ODD, CLOSE = 0.03, 0.02
@@ -52,19 +55,24 @@ ADDED = 0.05
 """Share of rows in which what is added to a column times a rate is something, at the least."""
 LEAST_NOTHING = 0.05
 """Share of rows in which what is beyond a bound is 0, at the least."""
-SEEN = 5
-"""Rows with all columns that one must have among these."""
 MOST_TAX = 50
 """Per cent of a tax that may be contained in a number."""
-NEAR, MOST_SCALED, MOST_DIGITS = 0.01, 20_000, 6
-"""How near to a multiple of another column one must be to be looked at, rows that say the factor, and its digits."""
+NEAR = 0.01
+"""How near to a multiple of another column one must be to be looked at."""
 LEAST_YEAR = 1000
 """The least number of a column that may hold years."""
 NOTHING = (0.01, 0.6)
 """Share of rows in which a column may be 0 instead of what the others give."""
+ANGLE = re.compile(r"(?i)angle|degrees?\b|\bdeg\b|°|winkel|inclin|elevation|slope")
+"""Names of columns that may hold degrees of an angle."""
+OF_THREE = 6
+"""Columns that go most with another one, of which three may give it."""
+RANKED = 0.9
+"""The rank correlation with a product from which on a column may be a constant and so much of it."""
 RATES = 25
 """Different numbers from 0 to 1, or to 100, that may be a rate of which 1 - x or 1 + x is taken."""
 
+_Forms: TypeAlias = Sequence[tuple[tuple[float, ...], Equation]]  # one equation for each of its columns, ranked
 _Terms: TypeAlias = tuple[tuple[int, str, int], ...]  # the place of a column, one of `FORMS`, and a power or a sign
 
 
@@ -81,6 +89,7 @@ class _Found(NamedTuple):
     among: int = 1
     or_nothing: bool = False
     cycle: float = 0.0
+    times: tuple[float, ...] = ()
 
 
 class _Sought(NamedTuple):
@@ -120,7 +129,7 @@ def _of_dates(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
             columns = {i for i, *_ in made.terms}
             if j in columns or len(columns) < len(made.terms):
                 continue
-            if made.terms[0][1] == "year" and one.written != "int":
+            if made.terms[0][1] in ("year", *LONG) and one.step < 1:
                 continue
             terms = tuple((names[i], form, sign, 0.0) for i, form, sign in made.terms)
             rule = Equation(names[j], terms, made.factor, 0.5 * one.step, 0, 0, None, made.excess, cycle=made.cycle)
@@ -132,7 +141,7 @@ def _of_dates(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
 def _of_spans(types: Sequence[ColumnType]) -> Iterator[tuple[_Found, float]]:
     """The days from a date to one that is counted from it, and between two that are; hours and minutes of times."""
     for d, other in enumerate(types):
-        for form in ("days",) if in_days(other) else SECONDS if other.after and is_timed(other) else ():
+        for form in ("days", *LONG) if in_days(other) else SECONDS if other.after and is_timed(other) else ():
             yield _Found(0, ((d, form, 1),), 1.0), DAYS_BY_CHANCE
     counted = [(d, one.after.column) for d, one in enumerate(types) if one.after and in_days(one)]
     for (last, first), excess in product(permutations(counted, 2), (False, True)):
@@ -153,9 +162,9 @@ def _of_years(types: Sequence[ColumnType], x: np.ndarray) -> Iterator[tuple[_Fou
     whole = [i for i, one in enumerate(types) if one.kind == "number" and one.written == "int"]
     years = [(i, "x") for i in whole if np.nanmin(x[:, i], initial=np.inf) >= LEAST_YEAR]
     for last in dates:
-        yield _Found(0, ((last, "year", 1),)), BY_CHANCE
+        yield _Found(0, ((last, "year", 1),)), DAYS_BY_CHANCE
     for last, (first, form) in product(dates, [*((i, "year") for i in dates), *years]):
-        yield _Found(0, ((last, "year", 1), (first, form, -1))), BY_CHANCE
+        yield _Found(0, ((last, "year", 1), (first, form, -1))), DAYS_BY_CHANCE
 
 
 def _at_all(rule: Equation, names: Sequence[str], some: np.ndarray) -> bool:
@@ -180,7 +189,7 @@ def find(
     some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
     found: dict[frozenset[str], list[tuple[tuple[float, ...], Equation]]] = {}
     targets = [j for j in places if _often(x[:, j]) <= BY_CHANCE]
-    rates = [(i, form) for i in places for form in _forms(some[:, i], percent[i])]
+    rates = [(i, form) for i in places for form in _forms(names[i], some[:, i], percent[i])]
     of = _Sought(some, places, targets, within, halves, rates)
     sums = (one for target in targets for one in _sums(of, x, target))
     every = (
@@ -192,6 +201,8 @@ def find(
         *_excess(of, x),
         *_rated_and_more(of),
         *_lines(of, x),
+        *_planes(of),
+        *_products_and_more(of),
     )
     for one in (*every, *_or_nothing(of, x)):
         terms, rate, plus = (
@@ -201,14 +212,19 @@ def find(
         )
         j, last, more = one.target, rate[0] if rate else None, plus[0] if plus else None
         rule = Equation(names[j], terms, one.factor, within[j], 0, 0, last, one.excess, more, one.constant)
-        rule = rule._replace(among=one.among, or_nothing=one.or_nothing)
+        rule = rule._replace(among=one.among, or_nothing=one.or_nothing, times=one.times)
         made = _checked(rule, names, x)
         if made is None:
             continue
         own = frozenset((*made.columns, names[j]))
         slack = slack_of(made, names, x)  # infinite where a number is divided by 0
         off = float(np.mean(slack[np.isfinite(slack)]) / np.nanstd(x[:, j]))
-        parted = sum(term[2] < 0 for term in (*made.terms, *([last] if last else []))) + (one.factor not in (0.0, 1.0))
+        turned = [
+            *(term[2] for term in (*made.terms, *([last] if last else []))),
+            *one.times,
+            one.constant if one.times else 0,
+        ]
+        parted = sum(sign < 0 for sign in turned) + (one.factor not in (0.0, 1.0))
         rank = (max(parted - 1, 0), int(np.log10(off)), -j, parted, made.broken / made.rows + 1e-3 * len(terms))
         found.setdefault(own, []).append((rank, made))
     kept: list[Equation] = []
@@ -218,10 +234,9 @@ def find(
     for forms in best:
         if apart(kept, forms[0][1]):
             kept.append(forms[0][1])
-    whole = [[made for _, made in forms] for forms in best]
-    for forms in whole:
-        if not any(made in kept for made in forms):
-            kept = _with_one(forms, kept, whole)
+    for forms in best:
+        if not any(made in kept for _, made in forms):
+            kept = _with_one(forms, kept, best)
     return tuple(in_turn(kept))
 
 
@@ -276,32 +291,12 @@ def _scaled(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
         usual = float(np.median(ratio[np.isfinite(ratio)])) if np.isfinite(ratio).any() else 0.0
         off = of.within[target] + NEAR * np.abs(of.some[:, target])
         if usual and _agrees(of.some[:, target], (usual * of.some[:, base])[None], off)[0]:
-            factor = _short_factor(x[:, target], x[:, base], of.within[target])
+            factor = short_factor(x[:, target], x[:, base], of.within[target])
             # A product of the base by as few digits is told for that, where it is as fine.
             turned = factor != float(f"{factor:.6g}") and 1.0 / factor == float(f"{1.0 / factor:.3g}")
             fine = [of.within[k] / np.nanstd(x[:, k]) for k in (target, base)]
             if factor not in (0.0, 1.0) and not (turned and fine[0] > 0.5 * fine[1]):
                 yield _Found(target, ((base, "x", 1),), factor)
-
-
-def _short_factor(y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"], within: float) -> float:
-    """The factor with the fewest digits, or divided by, with which most rows agree; 0 where it must have many."""
-    some = np.flatnonzero(np.isfinite(y) & (np.abs(base) > 0))[:MOST_SCALED]
-    low, high = ((y[some] + side * within) / np.abs(base[some]) * np.sign(base[some]) for side in (-1, 1))
-    low, high = np.minimum(low, high), np.maximum(low, high)
-    ends = np.concatenate([low, high])
-    order = np.argsort(ends, kind="stable")
-    depth = np.cumsum(np.where(order < len(low), 1, -1))
-    at = int(depth.argmax())
-    if at + 1 >= len(order) or depth[at] < ALMOST * len(some):
-        return 0.0
-    least, most = ends[order[at]], ends[order[at + 1]]
-    for digits in range(1, MOST_DIGITS + 1):
-        middle = 0.5 * (least + most)
-        for found in (float(f"{middle:.{digits}g}"), 1.0 / float(f"{1.0 / middle:.{digits}g}")):
-            if least <= found <= most:
-                return found
-    return 0.0
 
 
 def _joined(terms: Sequence[tuple[int, str]], powers: Sequence[int]) -> _Terms:
@@ -325,8 +320,10 @@ def _agreeing(
     return kept
 
 
-def _forms(column: np.ndarray, percent: bool) -> tuple[str, ...]:
+def _forms(name: str, column: np.ndarray, percent: bool) -> tuple[str, ...]:
     low, high, seen = np.nanmin(column), np.nanmax(column), column[~np.isnan(column)]
+    if ANGLE.search(name) and low >= 0 and high < 90:
+        return ("x", "tan")
     if low < 0 or high > 100 or (len(np.unique(seen)) > RATES and not percent):
         return ("x",)
     return ("x", "1-x", "1+x") if high <= 1 and not percent else ("x", "1-x/100", "1+x/100")
@@ -377,7 +374,9 @@ def _sums(of: _Sought, x: np.ndarray, target: int) -> Iterator[_Found]:
                 yield _Found(target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)))
     if terms := _long_sum(x, x[:, target], others, MOST_TERMS + 1):
         yield _Found(target, terms)
-    for rate, form in (one for one in rates if one[0] != target and one[1] != "x" and len(others) > MOST_TERMS):
+    for rate, form in (
+        one for one in rates if one[0] != target and one[1] not in ("x", "tan") and len(others) > MOST_TERMS
+    ):
         with np.errstate(all="ignore"):
             before = x[:, target] / formed(x[:, rate], form)
         before = np.where(np.isfinite(before), before, np.nan)
@@ -508,7 +507,7 @@ def _lines(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
             continue
         some = x[np.random.default_rng(0).permutation(rows)[:SAMPLE]]
         for base in (i for i in of.places if i != target):
-            for factor, constant in _straight(some[:, target], some[:, base]):
+            for factor, constant in straight(some[:, target], some[:, base]):
                 if 2.0 * abs(factor) * of.within[base] < of.within[target]:
                     continue  # a target that is coarser than the base may lie near a line by chance
                 if _agrees(some[:, target], (factor * some[:, base] + constant)[None], of.within[target])[0]:
@@ -516,32 +515,46 @@ def _lines(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
                     break
 
 
-def _straight(y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"]) -> Iterator[tuple[float, float]]:
-    """The slopes and constants, in ever more digits, of the line through most of the rows; none through nothing."""
-    seen = np.isfinite(y) & np.isfinite(base)
-    y, base = y[seen], base[seen]
-    if len(np.unique(base)) < SEEN or len(np.unique(y)) < SEEN:
-        return
-    # Half of the rows beside the other half, in the order of the base: the median slope, which few mistakes move.
-    order = np.argsort(base, kind="stable")
-    low, high = order[: len(order) // 2], order[-(len(order) // 2) :]
-    far = base[high] > base[low]
-    if not far.any():
-        return
-    slope = float(np.median((y[high] - y[low])[far] / (base[high] - base[low])[far]))
-    left = np.abs(y - slope * base - np.median(y - slope * base))
-    near = left <= 2.0 * np.median(left) + 1e-12
-    if slope == 0 or len(np.unique(base[near])) < 2:
-        return
-    slope = float(np.polyfit(base[near], y[near], 1)[0])
-    size = 10.0 ** np.floor(np.log10(abs(slope)))
-    for digits in range(4):
-        factor = float(f"{round(slope / size, digits) * size:.12g}")
-        own = float(np.median(y - factor * base))
-        for bound in (own, -factor * float(np.round(-own / factor, 2)) if factor else own):
-            short = float(f"{bound:.{max(1, 1 + int(np.log10(max(abs(bound), 1e-9)) + 3))}g}")
-            if factor and abs(short) > 1e-9 * np.abs(y).max():
-                yield factor, short
+def _planes(of: _Sought) -> Iterator[_Found]:
+    """The columns that are a constant and so much of two or three others: a fee, so much a person and a metre."""
+    ranks = {i: _ranks(of.some[:, i]) for i in of.places}
+    for target in of.targets:
+        y, within, others = of.some[:, target], of.within[target], [i for i in of.places if i != target]
+        likely = sorted(others, key=lambda i: -abs(np.corrcoef(ranks[i], ranks[target])[0, 1]))[:OF_THREE]
+        for bases in chain(combinations(others, 2), combinations(sorted(likely), 3)):
+            times, constant = plane(y, of.some[:, bases], within) or ((), 0.0)
+            # A target that is coarser than all bases may lie near a plane by chance.
+            fine = sum(abs(own) * of.within[i] for i, own in zip(bases, times))
+            if set(times) <= {1.0, -1.0} or 2.0 * fine < within:
+                continue
+            if _agrees(y, (of.some[:, bases] @ times + constant)[None], within)[0]:
+                yield _Found(target, tuple((i, "x", 1) for i in bases), constant=constant, times=times)
+
+
+def _products_and_more(of: _Sought) -> Iterator[_Found]:
+    """The columns that are a constant and so much of a product: a fee and hours * wage, a height by an angle."""
+    pairs = [((a, "x"), (b, "x")) for a, b in combinations(of.places, 2)]
+    pairs += [((a, "x"), (b, "tan")) for a, (b, form) in product(of.places, of.rates) if form == "tan" and a != b]
+    ranks = {j: _ranks(of.some[:, j]) for j in of.targets}
+    for (a, first), (b, second) in pairs:
+        one, other = formed(of.some[:, a], first), formed(of.some[:, b], second)
+        made, rank = one * other, _ranks(one * other)
+        fine = float(np.nanmedian(np.abs(one)) * of.within[b] + np.nanmedian(np.abs(other)) * of.within[a])
+        for target in (j for j in of.targets if j not in (a, b)):
+            y, within = of.some[:, target], of.within[target]
+            if abs(np.corrcoef(rank, ranks[target])[0, 1]) < RANKED:
+                continue
+            for factor, _ in straight(y, made):
+                constant = shortest(y - factor * made, within)
+                if 2.0 * abs(factor) * fine < within or not constant:
+                    continue
+                if _agrees(y, (factor * made + constant)[None], within)[0]:
+                    yield _Found(target, ((a, first, 1), (b, second, 1)), factor, constant=constant)
+                    break
+
+
+def _ranks(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    return np.argsort(np.argsort(np.nan_to_num(column, nan=np.nanmedian(column)))).astype(np.float64)
 
 
 def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = BY_CHANCE) -> Equation | None:
@@ -562,13 +575,18 @@ def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = 
     return made._replace(rows=len(left), broken=int(np.count_nonzero(~good)))
 
 
-def _with_one(forms: Sequence[Equation], kept: list[Equation], every: Sequence[Sequence[Equation]]) -> list[Equation]:
+def _with_one(forms: _Forms, kept: list[Equation], every: Sequence[_Forms]) -> list[Equation]:
     """The equations and one of some forms, for which one of them may be written for another column; or as they were."""
-    for made, other in product(forms, [None, *kept]):
+    # Of all ways that with the fewest parts: share = 100 * rent / income beside the sum that the rent is, and no rent
+    # that is income * share, of which the sum's last term would be the rest.
+    best: tuple[int, list[Equation]] | None = None
+    for (rank, made), other in product(forms, [None, *kept]):
         left = [one for one in kept if one is not other]
-        same = next((each for each in every if any(one is other for one in each)), [])
-        for own in ([],) if other is None else ([one] for one in same if one is not other):
-            trial = [*left, made, *own]
-            if all(apart(trial[:k], trial[k]) for k in range(len(trial))):
-                return trial
-    return kept
+        same = next((each for each in every if any(one is other for _, one in each)), [])
+        was = next((own[0] for own, one in same if one is other), 0)
+        for own in ([],) if other is None else ([pair] for pair in same if pair[1] is not other):
+            parts = rank[0] + sum(int(pair[0][0]) for pair in own) - was
+            trial = [*left, made, *(one for _, one in own)]
+            if (best is None or parts < best[0]) and all(apart(trial[:k], trial[k]) for k in range(len(trial))):
+                best = int(parts), trial
+    return kept if best is None else best[1]

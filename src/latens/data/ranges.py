@@ -1,7 +1,8 @@
 """Names that the ranges of a number say: a mark by points, `late` by the days until a payment, an age group."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,23 +24,26 @@ MOST_NAMES, MOST_COLUMNS = 12, 40
 """Names that ranges may say, and columns of numbers that are looked at."""
 
 
-def found_in(data: Dataset, said: Sequence[Implied], given: Collection[str] = ()) -> tuple[Implied, ...]:
+def found_in(
+    data: Dataset, said: Sequence[Implied], given: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> tuple[Implied, ...]:
     """Find the columns of names that the ranges of a number say, each by the number that does so best."""
-    # said: what names say; a number that a name says, and a name that others say, are left to these. given: columns
-    # that numbers give.
+    # said: what names say; a number that a name says, and a name that others say, are left to these. given: of columns
+    # that numbers give these: what is made of the number of people says it no better than chance would.
     x, types = getattr(data, "x", None), data.schema.types or ()
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types or len(x) < LEAST_ROWS:
         return ()
-    names, found, given = data.schema.names, [], set(given)
+    names, found = data.schema.names, []
     shown = np.ones(x.shape, bool) if data.mask is None else np.asarray(data.mask)
     off = np.zeros(x.shape) if data.outside is None else np.asarray(data.outside)
     numbers = [i for i, one in enumerate(types) if _measured(one)][:MOST_COLUMNS]
     for k, one in enumerate(types):
         named = one.named and not one.starts and len(one.values) >= 2
         few = one.kind == "number" and one.written == "int" and 2 <= one.size <= MOST_NAMES
-        if not (named or few) or names[k] in {rule.column for rule in said} | given:
+        if not (named or few) or names[k] in {rule.column for rule in said} | set(given):
             continue
         tied = {rule.column for rule in said if names[k] in rule.columns}
+        tied |= {target for target, columns in given.items() if names[k] in columns}
         rules = list(_of(data, k, [i for i in numbers if i != k and names[i] not in tied], shown, off))
         found += sorted(rules, key=lambda rule: (rule.broken / rule.rows, -rule.rows))[:1]
     return tuple(found)

@@ -15,6 +15,7 @@ from latens.data import (
     implied,
     inapplicable,
     lines,
+    month_days,
     ordered,
     ranges,
     rates,
@@ -36,6 +37,7 @@ RULES = {
     "implied": implied.found_in,
     "weekdays": weekdays.found_in,
     "weekday_shares": weekdays.shares_in,
+    "month_days": month_days.found_in,
     "hours": hours.found_in,
     "within": within.found_in,
     "apart": apart.found_in,
@@ -91,7 +93,7 @@ def said_of(
     schema, x, mask, made = data.schema, data.x, data.mask, []
     names = schema.names
     said = implied.found_in(data)
-    said = (*said, *ranges.found_in(data, said, {rule.target for rule, _ in numbers}))
+    said = (*said, *ranges.found_in(data, said, {rule.target: rule.columns for rule, _ in numbers}))
     cells = equations.numbers(x, schema, mask, data.outside) if said else np.zeros((0, 0))
     sound = ~np.any([wrong for _, wrong in numbers], axis=0) if numbers else np.ones(len(cells), bool)
     for one in said:
@@ -210,6 +212,8 @@ def computed(
     if near := lines.read(facts.get("lines")):
         open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
         x = lines.moved(near, schema, x, np.broadcast_to(open_, x.shape), rng, usual).astype(x.dtype)
+    days = month_days.read(facts.get("month_days"))
+    x = month_days.moved(days, schema, x, np.broadcast_to([not asked(name) for name in schema.names], x.shape))
     for rule, *_ in implied.placed(implied.read(facts.get("implied")), schema):
         x = implied.on_their_day(rule, schema, x) if rule.weekday and not asked(rule.by) else x
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
@@ -279,6 +283,7 @@ def _solved(
             takes[both] = ~_refuted(rule, exact, schema, cells, told[both])
         named[:, k] |= takes
         x[:, k] = np.where(takes, told, x[:, k])
+    x = month_days.moved(month_days.read(facts.get("month_days")), schema, x, hidden & ~named)
     x, sure, _ = equations.solved(exact, schema, x, hidden & ~named)
     sure |= named
     for rule in rates.placed(rates.read(facts.get("rates")), schema):

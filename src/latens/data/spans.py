@@ -17,6 +17,8 @@ NEARLY_ALL = 0.995
 """Share of these rows in which the order must hold; the others are mistakes."""
 BY_CHANCE = 0.02
 """Share of pairs of dates of unlike rows that must break it: else the order says nothing."""
+FEW_WRONG, OF_CHANCE = 3, 0.1
+"""Rows that may break it in any table, and the part of those that would by chance which may."""
 MOST_PAIRS = 90
 """Pairs of columns that are looked at."""
 TOGETHER = 0.99
@@ -27,10 +29,12 @@ Texts = Mapping[int, TextColumn]
 
 def follows(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> bool:
     """Whether one date never lies after the other in nearly all rows, and not by chance."""
-    if len(first) < LEAST_ROWS or np.count_nonzero(first > second) > (1.0 - NEARLY_ALL) * len(first):
+    wrong = np.count_nonzero(first > second)
+    if len(first) < LEAST_ROWS or wrong > max((1.0 - NEARLY_ALL) * len(first), FEW_WRONG):
         return False
     step = 1 + len(first) // 500
-    return bool(np.mean(first[:, None][::step] > second[::step]) >= BY_CHANCE)
+    by_chance = float(np.mean(first[:, None][::step] > second[::step]))
+    return by_chance >= BY_CHANCE and wrong <= OF_CHANCE * by_chance * len(first)
 
 
 def in_unit(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from msgspec import structs
 
-from latens.data import implied, weekdays
+from latens.data import beyond, implied, month_days, weekdays
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
 from latens.data.exchanged import exchanged, told_exchanged
@@ -54,6 +54,10 @@ UNLIKE, UNLIKE_SHARE = 6.0, 0.02
 """Widths from which on a number is far from what others say of it, and the share of such rows at the most."""
 OWN = 0.95
 """Share of the rows of a value, and of those of a name, from which on the value is that name's own."""
+FEW_SELDOM = 0.3
+"""Share of names with fewer rows than `ALONE_AMONG` up to which one row alone says that its name is a slip."""
+ALONE_AMONG, TEN_TIMES = 10, 10.0
+"""Rows of each other number of a column of few, and how many times their range a lone one lies away."""
 MARK = re.compile(r"-1|0|-?(9+|8{2,}|7{2,})")
 """Numbers that stand for missing values."""
 MOST_MARKED = 0.4
@@ -148,11 +152,14 @@ def suspected(dataset: Dataset, of: Dataset | None = None) -> list[Suspicion]:
                 f"{LOOK} {rows_in_words(dataset, rows)}.{_turned(dataset, names.index(pair.second), rows)}"
             )
             found.append(Suspicion(words, (pair.second, pair.first), rows))
-    for rule in weekdays.found_in(dataset):
+    of_days = [(of, rule) for of in (weekdays, month_days) for rule in of.found_in(dataset)]
+    for days, rule in of_days:
         if rule.broken:
-            wrong = weekdays.broken_in([rule], schema, dataset.x, dataset.mask)
+            wrong = days.broken_in([rule], schema, dataset.x, dataset.mask)
             rows = np.flatnonzero(wrong.any(axis=1))
-            words = f"{rule.words} in {rule.broken} of {rule.rows} rows alone: {LOOK} {rows_in_words(dataset, rows)}."
+            held = rule.broken if days is weekdays else rule.rows - rule.broken
+            words = f"{rule.words} in {held} of {rule.rows} rows{' alone' * (days is weekdays)}"
+            words = f"{words}: {LOOK} {rows_in_words(dataset, rows)}."
             found.append(Suspicion(words, tuple(names[k] for k in np.flatnonzero(wrong.any(axis=0))), rows))
     for rule in pending_in(dataset):
         words = (
@@ -226,7 +233,24 @@ def suspected(dataset: Dataset, of: Dataset | None = None) -> list[Suspicion]:
         if dataset.label is not None and tells_label(cells, dataset.label[shown][::step]):
             words = f"Column {column.name!r} tells the label of every row"
             say(f"{words}: leave it out if it is known only with the label.")
-    return found + _unlike_others(dataset, found)
+    found += _unlike_others(dataset, found)
+    return found + _beyond_names(dataset, found)
+
+
+def _beyond_names(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspicion]:
+    """Say which numbers lie far beyond the others of a name, in rows of which nothing else is said of the number."""
+    told = {(one.columns[0], row) for one in found if one.rows is not None and one.columns for row in one.rows.tolist()}
+    made = []
+    for one in beyond.found_in(dataset):
+        rows = np.array([row for row in one.rows.tolist() if (one.column, row) not in told], int)
+        if len(rows):
+            kind = (dataset.schema.types or ())[dataset.schema.names.index(one.column)]
+            last = _texts(kind, np.array([(one.last - kind.low) / kind.step]))[0]
+            words = f"Column {one.column!r} lies far beyond {last}, where the other rows of {one.by!r} {one.name!r} end"
+            words = f"{words}: {LOOK} {rows_in_words(dataset, rows)}."
+            made.append(Suspicion(words, (one.column, one.by), rows))
+            told |= {(one.column, row) for row in rows.tolist()}
+    return made
 
 
 def _own_of_a_name(dataset: Dataset, place: int, rows: np.ndarray) -> bool:
@@ -357,11 +381,14 @@ def misspelt(values: Sequence[str], counts: np.ndarray) -> list[tuple[int, int]]
     order = np.argsort(-counts, kind="stable").tolist()
     plain = [" ".join(value.casefold().split()) for value in values]
     order = [code for code in order if not any(map(str.isdigit, plain[code]))]
-    found = []
+    found, seldom = [], np.count_nonzero((counts > 0) & (counts < ALONE_AMONG))
+    lone = seldom <= max(1, FEW_SELDOM * np.count_nonzero(counts))  # where names come often, one row is a slip
     for place, first in enumerate(order):
         for other in order[place + 1 :] if len(plain[first]) >= SWAP_LENGTH else ():
             rare = 0 < counts[other] <= SWAP_SHARE * counts[first]
-            if rare and counts[other] <= _slip(plain[first], plain[other]) * counts[first]:
+            slip = _slip(plain[first], plain[other])
+            slip = SWAP_SHARE if slip and lone and counts[other] == 1 else slip
+            if rare and counts[other] <= slip * counts[first]:
                 found.append((first, other))
     return found
 
@@ -466,8 +493,10 @@ def lone_values(values: Shaped[np.ndarray, " n"], least_at: float = 0.0) -> list
     # returns: those that are `LONE` times as far from the next value as that is from the middle 98 % of the others, and
     # further than these are from each other.
     distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) < FEWEST or len(values) < FEW_ROWS:
+    if len(values) < FEW_ROWS:
         return []
+    if len(distinct) < FEWEST:
+        return [float(own[0]) for own, rows in ((distinct, counts), (distinct[::-1], counts[::-1])) if _odd(own, rows)]
     part = max(0.01, OUTER_ROWS / len(values))
     low, high = np.quantile(values, [part, 1.0 - part])
     wide, least = high - low, max(LEAST_ROWS, LEAST_SHARE * len(values))
@@ -488,6 +517,13 @@ def lone_values(values: Shaped[np.ndarray, " n"], least_at: float = 0.0) -> list
                 found += values[:k].tolist()
                 break
     return found
+
+
+def _odd(distinct: Shaped[np.ndarray, " k"], counts: Shaped[np.ndarray, " k"]) -> bool:
+    """Whether one row has the first of a few numbers far from the others, which come often: 55 among 3, 4 and 5."""
+    if len(distinct) < 3 or counts[0] > 1 or counts[1:].min() < ALONE_AMONG:
+        return False
+    return abs(distinct[0] - distinct[1]) >= TEN_TIMES * abs(distinct[-1] - distinct[1])
 
 
 def cut_off(values: Shaped[np.ndarray, " n"]) -> list[float]:

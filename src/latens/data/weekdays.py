@@ -83,7 +83,7 @@ def opened(
             if not wrong.any():
                 break
             dates = dates_of(x, schema)
-            cell = np.round(cell_of(dates[k] + move * _day(types[k]), k, dates, names, types))
+            cell = np.round(cell_of(dates[k] + move * day_of(types[k]), k, dates, names, types))
             there = x.copy()
             there[:, k] = np.where(wrong & (cell >= 0) & (cell < types[k].size), cell, x[:, k])
             fits = wrong & ~broken_in(rules, schema, there, hidden)[:, k]
@@ -136,22 +136,27 @@ def spread(
         day, leaves = _days(x, schema)[k] % 7, rng.random(len(x))
         too_many = np.maximum(have - want, 0.0) / np.maximum(have, 1e-12)
         to = rng.choice(7, len(x), p=lack / lack.sum()) if lack.any() else day
-        cell = np.round(cell_of(dates[k] + (to - day) * _day(types[k]), k, dates, names, types))
+        cell = np.round(cell_of(dates[k] + (to - day) * day_of(types[k]), k, dates, names, types))
         moved = (leaves < too_many[day]) & (cell >= 0) & (cell < types[k].size)
         x[moved, k] = cell[moved]
     return x
 
 
-def _day(one: ColumnType) -> int:
+def day_of(one: ColumnType) -> int:
     """A day in the unit of the dates of a column."""
     return 1 if (one.after or one).written == "D" else DAY
 
 
 def _days(x: Any, schema: Schema) -> dict[int, Int[np.ndarray, " n"]]:
     """The days of the dates of stored rows, a Monday at 0, by the place of their column; zones are left out."""
+    return {k: dates + 3 for k, dates in local_dates(x, schema).items()}  # the first of January 1970 was a Thursday
+
+
+def local_dates(x: Any, schema: Schema) -> dict[int, Int[np.ndarray, " n"]]:
+    """The same in days since 1970."""
     types = schema.types or ()
     if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
         return {}
     local = {k: dates for k, dates in dates_of(x, schema).items() if not (types[k].after or types[k]).zone}
-    # The first of January 1970 was a Thursday. What lies between two cells is written as the nearest one.
-    return {k: (np.floor(np.round(dates) / _day(types[k])) + 3).astype(np.int64) for k, dates in local.items()}
+    # What lies between two cells is written as the nearest one.
+    return {k: np.floor(np.round(dates) / day_of(types[k])).astype(np.int64) for k, dates in local.items()}

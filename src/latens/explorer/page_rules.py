@@ -41,7 +41,7 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
         {"target": at(one.target), "terms": [term(own) for own in one.terms], "factor": one.factor,
          "rate": term(one.rate) if one.rate else None, "excess": one.excess,
          "plus": term(one.plus) if one.plus else None, "constant": one.constant, "cycle": one.cycle,
-         "among": one.among}
+         "among": one.among, "times": list(one.times)}
         for one in equations.placed(equations.read(facts.get("equations")), schema)
         if known(one) and not one.or_nothing  # which it is, the page does not know
     ]  # fmt: skip

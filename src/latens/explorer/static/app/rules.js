@@ -2,6 +2,7 @@
 // likely along a line of another column, and the names that are left. `spec` is what the manifest says under `rules`.
 
 const COUNT = 100; // cells that stand for a distribution
+const LONG = { weeks: 7, months: 365.2425 / 12, years: 365.2425 }; // days of spans counted in whole numbers
 const SECONDS = { hours: 3600, minutes: 60 }; // of times of the day
 const COVERED = 0.5; // the probability of kinds of rows that have a line, at the least
 
@@ -10,7 +11,10 @@ const dayOf = (number, written) => new Date(864e5 * Math.floor(written === "D" ?
 
 function formed(value, form, written) {
   if (form in SECONDS) return value / SECONDS[form];
+  if (form === "tan") return Math.tan((value * Math.PI) / 180);
   if (form === "year") return dayOf(value, written).getUTCFullYear();
+  if (form === "full years") return Math.floor((value + 0.75) / LONG.years);
+  if (form in LONG) return rounded(value / LONG[form]);
   const part = form.endsWith("/100") ? value / 100 : value;
   return form === "x" || form === "days" ? part : form.startsWith("1-") ? 1 - part : 1 + part;
 }
@@ -51,12 +55,13 @@ export function rulesOf(spec, grids) {
     return named || told < 0 ? null : [column, told];
   }
 
-  function valueOf({ terms, factor, rate, excess, plus, constant, cycle, among }, values) {
+  function valueOf({ terms, factor, rate, excess, plus, constant, cycle, among, times }, values) {
     const part = ([i, form]) => formed(values[i], form, grids[i].written);
-    const times = rate ? part(rate) ** rate[2] : 1 / (among ?? 1);
+    const rated = rate ? part(rate) ** rate[2] : 1 / (among ?? 1);
     const value = factor
       ? terms.reduce((made, one) => made * part(one) ** one[2], factor) + (constant ?? 0)
-      : terms.reduce((made, one) => made + one[2] * part(one), 0) * times + (plus ? plus[2] * part(plus) : 0);
+      : terms.reduce((made, one, k) => made + (times?.[k] ?? 1) * one[2] * part(one), 0) * rated +
+        (plus ? plus[2] * part(plus) : 0) + (constant ?? 0);
     if (cycle) return ((value % cycle) + cycle) % cycle;
     return excess ? Math.max(value, 0) : value;
   }
@@ -163,7 +168,7 @@ export function rulesOf(spec, grids) {
       const { target, terms, factor, rate, excess, cycle } = rule;
       const own = (factor ? terms : rate ? [rate] : []).filter(([i]) => free(i));
       const twice = rate && free(rate[0]) && terms.some(([i]) => free(i));
-      const years = terms.some(([, form]) => form === "year");
+      const years = terms.some(([, form]) => ["year", "tan", "full years"].includes(form) || form in LONG);
       if (!free(target) || excess || cycle || years || twice || own.length > 1 || own.some((one) => one[2] !== 1)) continue;
       values[target] = valueOf(rule, values);
       found.set(target, values[target]);
