@@ -296,7 +296,9 @@ def test_a_stranger_s_constant_is_that_of_a_line() -> None:
     line = ["t", [["a", "x", 1, 0.0]], 2.0, 0.5, 100, 1, None, False, None, 3.0]
     assert read([line])[0].words == "2 * a + 3"
     two, squared = [["a", "x", 1, 0.0], ["b", "x", 1, 0.0]], [["a", "x", 2, 0.0]]
-    bad = [[line[0], two, *line[2:]], [line[0], squared, *line[2:]], [*line[:2], 0.0, *line[3:]], [*line[:9], "3"],
+    assert read([[line[0], two, *line[2:]]])[0].words == "2 * a * b + 3"
+    beyond = [line[0], two, *line[2:7], True, *line[8:]]
+    bad = [beyond, [line[0], squared, *line[2:]], [*line[:2], 0.0, *line[3:]], [*line[:9], "3"],
            [*line[:9], float("inf")], [*line[:7], True, None, 0.0]]  # fmt: skip
     assert read(bad) == ()
     for constant, words in ((-3.0, "2 * max(0, a - 1.5)"), (3.0, "2 * max(0, a + 1.5)")):

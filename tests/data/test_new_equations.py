@@ -175,7 +175,7 @@ def test_stored_rules_that_cannot_be_are_left_out() -> None:
     good = Equation("paid", (("net", "x", 1, 0.0), ("fee", "x", -1, 0.0)), 0.0, 0.005, 900, 0, or_nothing=True)
     assert equations.read([good]) == (good,)
     assert equations.read([good._replace(excess=True)]) == ()
-    assert equations.read([good._replace(terms=(("net", "years", 1, 0.0),))]) == ()
+    assert equations.read([good._replace(terms=(("net", "decades", 1, 0.0),))]) == ()
 
 
 def test_a_number_that_rounded_ones_give_is_as_loose_as_these() -> None:
@@ -258,3 +258,104 @@ def test_days_too_late_are_computed_and_give_a_date_where_it_is_late() -> None:
     filled, sure, _ = equations.solved(equations.read(facts["equations"]), data.schema, np.asarray(data.x), hidden)
     np.testing.assert_array_equal(sure[:, 2], frame["late"] > 0)
     np.testing.assert_array_equal(filled[sure[:, 2]], np.asarray(data.x)[sure[:, 2]])
+
+
+def leases(n: int = 900, *, wrong: int = 0, noise: float = 0.0) -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    area, people = np.round(rng.normal(60, 15, n), 1), rng.integers(1, 6, n)
+    costs = np.round(38 + 0.25 * area + 21.5 * people + noise * rng.normal(size=n), 2) + np.where(
+        np.arange(n) < wrong, 70, 0
+    )
+    heating, base = np.round(1.2 * area + rng.normal(0, 5, n), 2), np.round(area * rng.uniform(8, 12, n), 2)
+    rent = np.round(base + heating + costs, 2)
+    income = np.round(rent * np.exp(rng.normal(1.0, 0.2, n)), -1)
+    columns = {"kind": rng.choice(["a", "b"], n), "area": area, "people": people, "base": base}
+    columns |= {"heating": heating, "costs": costs}
+    return pd.DataFrame(columns | {"rent": rent, "income": income, "share": np.round(100 * rent / income, 1)})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "noise", "holds"), [(0, 0.0, True), (4, 0.0, True), (0, 0.5, False), (90, 0.0, False)]
+)
+def test_a_constant_and_so_much_of_two_columns_is_found(wrong: int, noise: float, holds: bool) -> None:
+    found = _rules(leases(wrong=wrong, noise=noise))
+    assert found.get("costs") == ("38 + 0.25 * area + 21.5 * people" if holds else None)
+    assert found["rent"] == "base + heating + costs"  # and none of its parts is what is left of income * share
+    assert found["share"] == "100 * rent / income"
+
+
+def test_weighted_sums_are_computed_and_each_term_follows() -> None:
+    data = latens.load_data(leases(), label="none")
+    facts, names = rules.rules_of(data), data.schema.names
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    made, beyond = rules.computed(facts, data.schema, drawn)
+    new = as_frame(made[~beyond], data.schema)
+    np.testing.assert_allclose(new["costs"], 38 + 21.5 * new["people"] + 0.25 * new["area"], atol=0.0101)
+    (own,) = [one for one in equations.read(facts["equations"]) if one.times]
+    assert equations.read([list(own)]) == (own,)
+    assert (
+        equations.read([own._replace(times=(1.0,)), own._replace(times=(21.5, 0.0)), own._replace(rate=own.terms[0])])
+        == ()
+    )
+    for name in ("people", "area", "costs"):
+        hidden = np.zeros(data.x.shape, bool)
+        hidden[:, names.index(name)] = True
+        filled, sure, _ = equations.solved([own], data.schema, np.where(hidden, 0, data.x), hidden)
+        at = names.index(name)
+        assert sure[:, at].mean() > 0.99
+        held = sure[:, at] & ((data.outside == 0).all(axis=1) if data.outside is not None else True)
+        assert np.abs(filled - np.asarray(data.x))[held, at].max() <= 1.0
+
+
+@pytest.mark.parametrize("wrong", [0, 4])
+def test_heights_by_an_angle_and_fees_beside_a_product_are_found_and_kept(wrong: int) -> None:
+    rng = np.random.default_rng(7)
+    height, away = np.round(rng.uniform(3, 25, 600), 1), rng.choice([10, 15, 20], 600)
+    angle = np.round(np.degrees(np.arctan((height - 1.5) / away)), 2)
+    hours, wage = rng.integers(1, 30, 600), np.round(rng.uniform(12, 40, 600), 2)
+    paid = np.round(49 + hours * wage, 2)
+    paid[:wrong] += 100
+    columns = {"kind": rng.choice(["a", "b"], 600), "height": height, "away": away, "angle": angle}
+    frame = pd.DataFrame(columns | {"hours": hours, "wage": wage, "paid": paid})
+    found = _rules(frame)
+    assert found["height"] == "away * tan(angle) + 1.5"
+    assert found["paid"] == "hours * wage + 49"
+    data = latens.load_data(frame, label="none")
+    drawn = np.random.default_rng(0).permuted(np.asarray(data.x), axis=0)
+    made, beyond = rules.computed(rules.rules_of(data), data.schema, drawn)
+    new = as_frame(made[~beyond], data.schema)
+    exact = 1.5 + new["away"] * np.tan(np.radians(new["angle"]))
+    np.testing.assert_allclose(new["height"], exact, atol=0.06)
+    was = as_frame(drawn[~beyond], data.schema)["height"]
+    assert np.mean(np.abs(new["height"] - was) < 0.11) > 0.9  # the angle is what follows
+
+
+def test_no_angle_is_looked_for_under_another_name() -> None:
+    rng = np.random.default_rng(7)
+    height, away = np.round(rng.uniform(3, 25, 600), 1), rng.choice([10, 15, 20], 600)
+    turn = np.round(np.degrees(np.arctan((height - 1.5) / away)), 2)
+    columns = {"kind": rng.choice(["a", "b"], 600), "height": height, "away": away, "turn": turn}
+    assert "height" not in _rules(pd.DataFrame(columns))
+
+
+@pytest.mark.parametrize(("form", "unit"), [("weeks", 7.0), ("months", 30.436875), ("years", 365.2425)])
+def test_spans_in_whole_weeks_months_and_years_are_found(form: str, unit: float) -> None:
+    rng = np.random.default_rng(8)
+    start = pd.Timestamp("2015-01-01") + pd.to_timedelta(rng.integers(0, 2000, 700), unit="D")
+    count = rng.integers(1, 9, 700)
+    frame = pd.DataFrame(
+        {"start": start, "end": start + pd.to_timedelta(np.round(count * unit), unit="D"), "count": count}
+    )
+    assert _rules(frame) == {"count": f"the {form} until end"}
+    frame["count"] = rng.permutation(count)
+    assert _rules(frame) == {}
+
+
+def test_full_years_are_those_on_an_anniversary() -> None:
+    rng = np.random.default_rng(9)
+    began = pd.Timestamp("2001-01-01") + pd.to_timedelta(rng.integers(0, 3000, 700), unit="D")
+    left = began + pd.to_timedelta(rng.integers(20, 4000, 700), unit="D")
+    left = left.where(np.arange(700) % 5 > 0, began + pd.DateOffset(years=3))
+    early = (left.month < began.month) | ((left.month == began.month) & (left.day < began.day))
+    frame = pd.DataFrame({"began": began, "left": left, "served": left.year - began.year - early})
+    assert _rules(frame)["served"] == "the full years until left"

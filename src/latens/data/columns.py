@@ -36,6 +36,8 @@ FAR = 5
 """How many times as wide as what is next to it a gap is that ends an outermost segment."""
 OCCURRING = 0.995
 """Share of the training rows from which on values with a segment of their own are all that a column holds."""
+FEWEST_SINGLE = 10
+"""Numbers of few rows from which on these say whether such numbers come again."""
 ALL_HEAVY = 256
 """Up to so many distinct values that each came `OFTEN` times on average, each has a segment of its own."""
 OFTEN = 20
@@ -333,7 +335,9 @@ def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[in
     """Cut a grid into segments: of one cell where many rows are, of like mass between."""
     total = counts.sum()
     repeats = len(places) <= ALL_HEAVY and total >= OFTEN * len(places)
-    heavy = np.ones(len(places), bool) if repeats else counts >= max(HEAVY * total, OFTEN)
+    heavy = counts >= max(HEAVY * total, OFTEN)
+    if repeats and not _single(counts[~heavy]):
+        heavy[:] = True
     per_piece = total / PIECES
     starts: list[int] = []
     edge, mass = 0, 0.0
@@ -353,6 +357,11 @@ def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[in
     starts = _far_apart(starts, places, heavy)
     which = np.searchsorted(starts, places, side="right") - 1
     return starts, np.bincount(which, counts, len(starts)).astype(np.float64)
+
+
+def _single(counts: np.ndarray) -> bool:
+    """Whether numbers beside the frequent ones are of one row each: what some owe, where most owe nothing."""
+    return len(counts) >= FEWEST_SINGLE and bool(counts.sum() < 2 * len(counts))
 
 
 def _far_apart(starts: list[int], places: np.ndarray, heavy: np.ndarray) -> list[int]:

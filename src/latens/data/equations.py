@@ -305,6 +305,13 @@ def _weighed(one: Equation, parts: Sequence[tuple[Any, int]]) -> Sequence[tuple[
     return [(part, own * sign) for (part, sign), own in zip(parts, one.times)] if one.times else parts
 
 
+def places_of(one: Equation, schema: Schema, x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
+    """The stored target that the right side gives, before it is rounded or cut to its grid."""
+    own = (schema.types or ())[schema.names.index(one.target)]
+    value = nearest_day(value_of(one, schema.names, numbers(x, schema)) / seconds_in(own), own)
+    return (value - own.low) / own.step
+
+
 def rate_of(one: Equation, names: Sequence[str], x: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:
     """What a sum is multiplied by."""
     if one.rate is None:
@@ -488,8 +495,21 @@ def computed(
             given[schema.names.index(one.target)] = False
             free = [name for name in one.columns if not asked(name)]
             given[[schema.names.index(name) for name in free[:1]]] = True
+    x = _angles_of(rules, schema, x, asked)
     made, _, beyond = solved(rules, schema, x, np.broadcast_to(given, x.shape))
     return made.astype(x.dtype), beyond
+
+
+def _angles_of(rules: Sequence[Equation], schema: Schema, x: np.ndarray, asked: Callable[[str], bool]) -> np.ndarray:
+    """Stored rows whose angles are those under which their heights are seen: what a height is, other columns know."""
+    types, x = schema.types or (), np.array(x)
+    for one in placed(rules, schema):
+        for at, (name, form, *_) in enumerate(one.every):
+            if form == "tan" and not asked(name):
+                j = schema.names.index(name)
+                place = np.round((other_of(one, at, schema.names, numbers(x, schema)) - types[j].low) / types[j].step)
+                x[:, j] = np.where(np.isfinite(place), np.clip(place, 0, types[j].size - 1), x[:, j])
+    return x
 
 
 def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Float[np.ndarray, " n"]:
@@ -537,6 +557,7 @@ def _sound(rule: Equation) -> bool:
     if not all(form in FORMS and power in (-2, -1, 1, 2) for _, form, power, _ in rule.every):
         return False
     line = len(rule.terms) == 1 and rule.factor != 0 and rule.terms[0][2] == 1
+    plain = rule.factor != 0 and all(power == 1 for _, _, power, _ in rule.terms)
     odd = rule.factor or rule.rate or rule.excess or rule.cycle or rule.among > 1 or rule.or_nothing
     if rule.times and (odd or len(rule.times) != len(rule.terms) or not all(map(is_number, rule.times))):
         return False
@@ -544,7 +565,7 @@ def _sound(rule: Equation) -> bool:
         return False
     if (
         (rule.factor and rule.rate)
-        or (rule.constant and not (rule.factor or rule.times))
+        or (rule.constant and not (plain or rule.times))
         or (rule.plus and (not rule.rate or rule.excess))
     ):
         return False

@@ -79,7 +79,7 @@ def plane(
         return None
     middle, spread = np.median(bases, axis=0), bases.std(axis=0)
     design = np.column_stack([(bases - middle) / spread, np.ones(len(y))])
-    near = np.ones(len(y), bool)
+    near, found, left = np.ones(len(y), bool), np.zeros(design.shape[1]), np.zeros(len(y))
     for _ in range(TURNS):  # mistakes lie far off, and leave one after the other
         found, *_ = np.linalg.lstsq(design[near], y[near], rcond=1e-6)
         left = np.abs(y - design @ found)

@@ -9,39 +9,27 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float
 
-from latens.data.clocks import is_clock
-from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
-from latens.data.dates import DAY
+from latens.data.dated_equations import of_dates
 from latens.data.equations import (
     BY_CHANCE,
     FEW,
-    HOLDS,
-    LONG,
     MOST_ADDED,
     MOST_COLUMNS,
-    SECONDS,
     Equation,
     apart,
-    apart_from,
     coarser,
     formed,
     half_of,
-    in_days,
     in_turn,
-    is_day,
-    is_timed,
     numbers,
     of_nothing,
     slack_of,
     value_of,
 )  # fmt: skip
 from latens.data.fits import ALMOST, SEEN, plane, short_factor, shortest, straight
+from latens.data.sought import LEAST_ROWS, Found, Terms, checked
 
-LEAST_ROWS = 100
-"""Rows with all of its columns from which on an equation counts."""
-DAYS_BY_CHANCE = 0.6
-"""Share of rows in which days between dates may hold when the left side is that of another row."""
 SAMPLE, FIRST = 128, 16
 """Rows on which all equations are tried, and the first of them."""
 MEDIAN = 33
@@ -59,12 +47,12 @@ MOST_TAX = 50
 """Per cent of a tax that may be contained in a number."""
 NEAR = 0.01
 """How near to a multiple of another column one must be to be looked at."""
-LEAST_YEAR = 1000
-"""The least number of a column that may hold years."""
 NOTHING = (0.01, 0.6)
 """Share of rows in which a column may be 0 instead of what the others give."""
 ANGLE = re.compile(r"(?i)angle|degrees?\b|\bdeg\b|°|winkel|inclin|elevation|slope")
 """Names of columns that may hold degrees of an angle."""
+COARSE = 10.0
+"""How many times as far as it was rounded a column may lie from what gives it, before another one is given instead."""
 OF_THREE = 6
 """Columns that go most with another one, of which three may give it."""
 RANKED = 0.9
@@ -73,23 +61,6 @@ RATES = 25
 """Different numbers from 0 to 1, or to 100, that may be a rate of which 1 - x or 1 + x is taken."""
 
 _Forms: TypeAlias = Sequence[tuple[tuple[float, ...], Equation]]  # one equation for each of its columns, ranked
-_Terms: TypeAlias = tuple[tuple[int, str, int], ...]  # the place of a column, one of `FORMS`, and a power or a sign
-
-
-class _Found(NamedTuple):
-    """An equation by the places of its columns."""
-
-    target: int
-    terms: _Terms
-    factor: float = 0.0  # of a product; 0 of a sum
-    rate: tuple[int, str, int] | None = None
-    excess: bool = False
-    plus: tuple[int, str, int] | None = None
-    constant: float = 0.0
-    among: int = 1
-    or_nothing: bool = False
-    cycle: float = 0.0
-    times: tuple[float, ...] = ()
 
 
 class _Sought(NamedTuple):
@@ -113,67 +84,7 @@ def found_in(data: Dataset) -> tuple[Equation, ...]:
     values = numbers(x, data.schema, data.mask, data.outside)[:, places]
     percent = [bool(one.writing and one.writing.unit == "%") for one in (types[i] for i in places)]
     found = find([names[i] for i in places], values, [types[i].step for i in places], percent)
-    return (*_of_dates(data, found), *found)
-
-
-def _of_dates(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
-    """The numbers that dates or times of the day give: nights, days too late, hours of work, an age."""
-    names, types = data.schema.names, data.schema.types or ()
-    given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
-    some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
-    forms = [*_of_spans(types), *_of_clocks(types), *_of_years(types, x)]
-    for j, one in enumerate(types):
-        if one.kind != "number" or names[j] in given:
-            continue
-        for made, most in forms:
-            columns = {i for i, *_ in made.terms}
-            if j in columns or len(columns) < len(made.terms):
-                continue
-            if made.terms[0][1] in ("year", *LONG) and one.step < 1:
-                continue
-            terms = tuple((names[i], form, sign, 0.0) for i, form, sign in made.terms)
-            rule = Equation(names[j], terms, made.factor, 0.5 * one.step, 0, 0, None, made.excess, cycle=made.cycle)
-            if _at_all(rule, names, some) and (held := _checked(rule, names, x, most)) is not None:
-                yield held
-                break
-
-
-def _of_spans(types: Sequence[ColumnType]) -> Iterator[tuple[_Found, float]]:
-    """The days from a date to one that is counted from it, and between two that are; hours and minutes of times."""
-    for d, other in enumerate(types):
-        for form in ("days", *LONG) if in_days(other) else SECONDS if other.after and is_timed(other) else ():
-            yield _Found(0, ((d, form, 1),), 1.0), DAYS_BY_CHANCE
-    counted = [(d, one.after.column) for d, one in enumerate(types) if one.after and in_days(one)]
-    for (last, first), excess in product(permutations(counted, 2), (False, True)):
-        if last[1] == first[1]:
-            yield _Found(0, ((last[0], "days", 1), (first[0], "days", -1)), excess=excess), DAYS_BY_CHANCE
-
-
-def _of_clocks(types: Sequence[ColumnType]) -> Iterator[tuple[_Found, float]]:
-    """The hours or minutes from a time of the day to another, also over midnight."""
-    clocks = [i for i, one in enumerate(types) if is_clock(one)]
-    for (first, last), form in product(permutations(clocks, 2), SECONDS):
-        yield _Found(0, ((last, form, 1), (first, form, -1)), cycle=DAY / SECONDS[form]), BY_CHANCE
-
-
-def _of_years(types: Sequence[ColumnType], x: np.ndarray) -> Iterator[tuple[_Found, float]]:
-    """The year of a date, less that of another one or less a number that holds years."""
-    dates = [i for i, one in enumerate(types) if is_day(one)]
-    whole = [i for i, one in enumerate(types) if one.kind == "number" and one.written == "int"]
-    years = [(i, "x") for i in whole if np.nanmin(x[:, i], initial=np.inf) >= LEAST_YEAR]
-    for last in dates:
-        yield _Found(0, ((last, "year", 1),)), DAYS_BY_CHANCE
-    for last, (first, form) in product(dates, [*((i, "year") for i in dates), *years]):
-        yield _Found(0, ((last, "year", 1), (first, form, -1))), DAYS_BY_CHANCE
-
-
-def _at_all(rule: Equation, names: Sequence[str], some: np.ndarray) -> bool:
-    """Whether an equation holds in most of some rows, but those in which its target is 0."""
-    left, right = some[:, names.index(rule.target)], value_of(rule, names, some)
-    seen = np.isfinite(left) & np.isfinite(right) & (left != 0)
-    with np.errstate(all="ignore"):
-        good = apart_from(rule, left, right) <= slack_of(rule, names, some)
-    return bool(good[seen].sum() >= ALMOST * np.count_nonzero(seen))
+    return (*of_dates(data, found), *found)
 
 
 def find(
@@ -213,30 +124,41 @@ def find(
         j, last, more = one.target, rate[0] if rate else None, plus[0] if plus else None
         rule = Equation(names[j], terms, one.factor, within[j], 0, 0, last, one.excess, more, one.constant)
         rule = rule._replace(among=one.among, or_nothing=one.or_nothing, times=one.times)
-        made = _checked(rule, names, x)
+        made = checked(rule, names, x)
         if made is None:
             continue
         own = frozenset((*made.columns, names[j]))
         slack = slack_of(made, names, x)  # infinite where a number is divided by 0
         off = float(np.mean(slack[np.isfinite(slack)]) / np.nanstd(x[:, j]))
-        turned = [
-            *(term[2] for term in (*made.terms, *([last] if last else []))),
-            *one.times,
-            one.constant if one.times else 0,
-        ]
-        parted = sum(sign < 0 for sign in turned) + (one.factor not in (0.0, 1.0))
-        rank = (max(parted - 1, 0), int(np.log10(off)), -j, parted, made.broken / made.rows + 1e-3 * len(terms))
+        room = np.nanquantile(np.abs(value_of(made, names, x) - x[:, j]), 0.9)
+        signs = [*(term[2] for term in (*made.terms, *([last] if last else []))), *one.times]
+        parted = sum(sign < 0 for sign in signs) + (one.factor not in (0.0, 1.0))
+        parted += one.constant < 0 and bool(one.times)
+        # A rent of 812.35 is not made of a rounded income and share: the share is of the rent.
+        rank = (
+            max(parted - 1, 0) + int(room > COARSE * within[j]),
+            int(np.log10(off)),
+            -j,
+            parted,
+            made.broken / made.rows + 1e-3 * len(terms),
+        )
         found.setdefault(own, []).append((rank, made))
     kept: list[Equation] = []
     best = [sorted(forms, key=lambda pair: pair[0]) for forms in found.values()]
     best.sort(key=lambda forms: (forms[0][1].broken / forms[0][1].rows, forms[0][0]))
     # Each by its best form. Of two that give the same column one is written for another: rest = gross - paid.
+    # What has a constant beside several terms comes last: a sum of net * 1.19 and others is one of gross.
+    blended = lambda made: len(made.terms) > 1 and bool(made.constant or made.times)  # noqa: E731
+    last = [forms for forms in best if blended(forms[0][1])]
+    best = [forms for forms in best if not blended(forms[0][1])]
     for forms in best:
         if apart(kept, forms[0][1]):
             kept.append(forms[0][1])
     for forms in best:
         if not any(made in kept for _, made in forms):
             kept = _with_one(forms, kept, best)
+    for forms in last:
+        kept += [made for _, made in forms if apart(kept, made)][:1]
     return tuple(in_turn(kept))
 
 
@@ -251,7 +173,7 @@ def _often(column: Float[np.ndarray, " n"]) -> float:
     return float(counts.max() / counts.sum())
 
 
-def _products(of: _Sought) -> Iterator[_Found]:
+def _products(of: _Sought) -> Iterator[Found]:
     """The products of up to three terms that give a column in most of some rows, with that column and a factor."""
     some, _, targets, within, halves, terms = of
     values = np.stack([formed(some[:, i], form) for i, form in terms])
@@ -278,10 +200,10 @@ def _products(of: _Sought) -> Iterator[_Found]:
                     for k in _agreeing(some[:, target], made, loose, rows, factor, within[target]).tolist():
                         one = _joined([terms[i] for i in at[rows[k]].tolist()], powers)
                         if one and not (factor[k] == 1.0 and len(one) == 1 and one[0][1:] == ("x", 1)):
-                            yield _Found(target, one, float(factor[k]))  # the same column twice is told elsewhere
+                            yield Found(target, one, float(factor[k]))  # the same column twice is told elsewhere
 
 
-def _scaled(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
+def _scaled(of: _Sought, x: np.ndarray) -> Iterator[Found]:
     """The columns that are so much of another one, to the digits that the rows tell: kilowatts as horsepower."""
     for target, base in permutations(of.places, 2):
         if target not in of.targets:
@@ -296,10 +218,10 @@ def _scaled(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
             turned = factor != float(f"{factor:.6g}") and 1.0 / factor == float(f"{1.0 / factor:.3g}")
             fine = [of.within[k] / np.nanstd(x[:, k]) for k in (target, base)]
             if factor not in (0.0, 1.0) and not (turned and fine[0] > 0.5 * fine[1]):
-                yield _Found(target, ((base, "x", 1),), factor)
+                yield Found(target, ((base, "x", 1),), factor)
 
 
-def _joined(terms: Sequence[tuple[int, str]], powers: Sequence[int]) -> _Terms:
+def _joined(terms: Sequence[tuple[int, str]], powers: Sequence[int]) -> Terms:
     """Terms with equal ones as a power; none where two of them cancel."""
     joined: dict[tuple[int, str], int] = {}
     for one, power in zip(terms, powers):
@@ -358,7 +280,7 @@ def _agrees(target: np.ndarray, made: np.ndarray, within: Any) -> Bool[np.ndarra
     return good.sum(axis=1) >= ALMOST * np.maximum(seen.sum(axis=1), SEEN)
 
 
-def _sums(of: _Sought, x: np.ndarray, target: int) -> Iterator[_Found]:
+def _sums(of: _Sought, x: np.ndarray, target: int) -> Iterator[Found]:
     """The sums and differences of two or three columns, and of more by least squares, that give a column."""
     some, places, _, within, halves, rates = of
     others = [i for i in places if i != target]
@@ -371,9 +293,9 @@ def _sums(of: _Sought, x: np.ndarray, target: int) -> Iterator[_Found]:
             made = np.sum([signs[k] * some[:, at[:, k]] for k in range(count)], axis=0).T
             off = within[target] + np.asarray(halves)[at].sum(axis=1)[:, None]
             for k in np.flatnonzero(_agrees(some[:, target], made, off)).tolist():
-                yield _Found(target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)))
+                yield Found(target, tuple((int(i), "x", sign) for i, sign in zip(at[k], signs)))
     if terms := _long_sum(x, x[:, target], others, MOST_TERMS + 1):
-        yield _Found(target, terms)
+        yield Found(target, terms)
     for rate, form in (
         one for one in rates if one[0] != target and one[1] not in ("x", "tan") and len(others) > MOST_TERMS
     ):
@@ -381,10 +303,10 @@ def _sums(of: _Sought, x: np.ndarray, target: int) -> Iterator[_Found]:
             before = x[:, target] / formed(x[:, rate], form)
         before = np.where(np.isfinite(before), before, np.nan)
         if terms := _long_sum(x, before, [i for i in others if i != rate], MOST_TERMS):
-            yield _Found(target, terms, 0.0, (rate, form, 1))
+            yield Found(target, terms, 0.0, (rate, form, 1))
 
 
-def _or_nothing(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
+def _or_nothing(of: _Sought, x: np.ndarray) -> Iterator[Found]:
     """The sums that give a column wherever it is not 0: what is paid, but for claims that are refused."""
     for target in of.places:
         y = x[:, target]
@@ -396,7 +318,7 @@ def _or_nothing(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
             yield from (one._replace(or_nothing=True) for one in _sums(of._replace(some=some), rest, target))
 
 
-def _means(of: _Sought) -> Iterator[_Found]:
+def _means(of: _Sought) -> Iterator[Found]:
     """The columns that are the mean of two or three others."""
     some, places, targets, within, halves, _ = of
     for count in (2, 3):
@@ -409,10 +331,10 @@ def _means(of: _Sought) -> Iterator[_Found]:
             off = within[target] + np.asarray(halves)[at].sum(axis=1)[:, None] / count
             for k in np.flatnonzero(_agrees(some[:, target], made, off)).tolist():
                 if target not in at[k]:
-                    yield _Found(target, tuple((int(i), "x", 1) for i in at[k]), among=count)
+                    yield Found(target, tuple((int(i), "x", 1) for i in at[k]), among=count)
 
 
-def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], least: int) -> _Terms:
+def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], least: int) -> Terms:
     """The columns, with their signs, of which least squares make a sum of at least so many; none where that fails."""
     rows = np.flatnonzero(~np.isnan(np.column_stack([x[:, others], y])).any(axis=1))[:2000]
     if len(rows) < max(LEAST_ROWS, 5 * len(others)):
@@ -443,7 +365,7 @@ def _long_sum(x: np.ndarray, y: Float[np.ndarray, " n"], others: Sequence[int], 
     return tuple((i, "x", int(sign)) for i, sign in zip(others, signs) if sign) if fits else ()
 
 
-def _rated(of: _Sought) -> Iterator[_Found]:
+def _rated(of: _Sought) -> Iterator[Found]:
     """The sums and differences of two columns, times or by a third one or a rate, that give a column."""
     some, places, targets, within, halves, rates = of
     for a, b in combinations(places, 2):
@@ -463,10 +385,10 @@ def _rated(of: _Sought) -> Iterator[_Found]:
                     if target in (a, b) or not len(rows):
                         continue
                     for k in _agreeing(some[:, target], made, loose, rows, np.ones(len(rows)), within[target]).tolist():
-                        yield _Found(target, ((a, "x", 1), (b, "x", sign)), 0.0, (*chosen[rows[k]], power))
+                        yield Found(target, ((a, "x", 1), (b, "x", sign)), 0.0, (*chosen[rows[k]], power))
 
 
-def _rated_and_more(of: _Sought) -> Iterator[_Found]:
+def _rated_and_more(of: _Sought) -> Iterator[Found]:
     """The columns times a rate, with another one added or taken: goods less a discount, and freight."""
     some, places, targets, within, halves, rates = of
     for a, (i, form) in product(places, [one for one in rates if one[1] != "x"]):
@@ -481,10 +403,10 @@ def _rated_and_more(of: _Sought) -> Iterator[_Found]:
                 off = within[target] + loose + np.asarray(halves)[others][:, None]
                 for k in np.flatnonzero(_agrees(some[:, target], whole, off)).tolist():
                     if np.nanmean(some[:, others[k]] != 0) >= ADDED:
-                        yield _Found(target, ((a, "x", 1),), 0.0, (i, form, 1), plus=(others[k], "x", sign))
+                        yield Found(target, ((a, "x", 1),), 0.0, (i, form, 1), plus=(others[k], "x", sign))
 
 
-def _excess(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
+def _excess(of: _Sought, x: np.ndarray) -> Iterator[Found]:
     """The differences of two columns that a third one is where they are above 0: kilometres beyond those included."""
     for target in of.places:
         y = x[:, target]
@@ -494,10 +416,10 @@ def _excess(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
         for a, b in permutations([i for i in of.places if i != target], 2):
             off = np.asarray(of.within[target] + of.halves[a] + of.halves[b])
             if _agrees(some[:, target], (some[:, a] - some[:, b])[None], off)[0]:
-                yield _Found(target, ((a, "x", 1), (b, "x", -1)), excess=True)
+                yield Found(target, ((a, "x", 1), (b, "x", -1)), excess=True)
 
 
-def _lines(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
+def _lines(of: _Sought, x: np.ndarray) -> Iterator[Found]:
     """The columns that are a constant and so much of another one: a fee and a price a kilometre, or what is beyond."""
     for target in of.places:
         y = x[:, target]
@@ -511,11 +433,11 @@ def _lines(of: _Sought, x: np.ndarray) -> Iterator[_Found]:
                 if 2.0 * abs(factor) * of.within[base] < of.within[target]:
                     continue  # a target that is coarser than the base may lie near a line by chance
                 if _agrees(some[:, target], (factor * some[:, base] + constant)[None], of.within[target])[0]:
-                    yield _Found(target, ((base, "x", 1),), factor, excess=seldom, constant=constant)
+                    yield Found(target, ((base, "x", 1),), factor, excess=seldom, constant=constant)
                     break
 
 
-def _planes(of: _Sought) -> Iterator[_Found]:
+def _planes(of: _Sought) -> Iterator[Found]:
     """The columns that are a constant and so much of two or three others: a fee, so much a person and a metre."""
     ranks = {i: _ranks(of.some[:, i]) for i in of.places}
     for target in of.targets:
@@ -528,10 +450,10 @@ def _planes(of: _Sought) -> Iterator[_Found]:
             if set(times) <= {1.0, -1.0} or 2.0 * fine < within:
                 continue
             if _agrees(y, (of.some[:, bases] @ times + constant)[None], within)[0]:
-                yield _Found(target, tuple((i, "x", 1) for i in bases), constant=constant, times=times)
+                yield Found(target, tuple((i, "x", 1) for i in bases), constant=constant, times=times)
 
 
-def _products_and_more(of: _Sought) -> Iterator[_Found]:
+def _products_and_more(of: _Sought) -> Iterator[Found]:
     """The columns that are a constant and so much of a product: a fee and hours * wage, a height by an angle."""
     pairs = [((a, "x"), (b, "x")) for a, b in combinations(of.places, 2)]
     pairs += [((a, "x"), (b, "tan")) for a, (b, form) in product(of.places, of.rates) if form == "tan" and a != b]
@@ -549,30 +471,12 @@ def _products_and_more(of: _Sought) -> Iterator[_Found]:
                 if 2.0 * abs(factor) * fine < within or not constant:
                     continue
                 if _agrees(y, (factor * made + constant)[None], within)[0]:
-                    yield _Found(target, ((a, first, 1), (b, second, 1)), factor, constant=constant)
+                    yield Found(target, ((a, first, 1), (b, second, 1)), factor, constant=constant)
                     break
 
 
 def _ranks(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return np.argsort(np.argsort(np.nan_to_num(column, nan=np.nanmedian(column)))).astype(np.float64)
-
-
-def _checked(made: Equation, names: Sequence[str], x: np.ndarray, most: float = BY_CHANCE) -> Equation | None:
-    """An equation with the rows that it holds in; None where these are too few, or too many by chance."""
-    right, left = value_of(made, names, x), x[:, names.index(made.target)]
-    seen = np.isfinite(right) & np.isfinite(left) & ((left != 0) | (not made.or_nothing))
-    if made.excess:  # where both are nothing it says little
-        seen &= (left > 0) | (right > 0)
-    if np.count_nonzero(seen) < LEAST_ROWS:
-        return None
-    right, left, off = right[seen], left[seen], slack_of(made, names, x)[seen]
-    good = apart_from(made, left, right) <= off + 1e-9 * np.abs(left)
-    others = np.roll(np.sort(left), len(left) // 3)[np.argsort(np.argsort(left, kind="stable"))]
-    by_chance = apart_from(made, others, right) <= off
-    chance = max(float(by_chance.mean()), float(np.mean(np.abs(right - np.median(left)) <= off)))
-    if good.mean() < HOLDS or chance > most:
-        return None
-    return made._replace(rows=len(left), broken=int(np.count_nonzero(~good)))
 
 
 def _with_one(forms: _Forms, kept: list[Equation], every: Sequence[_Forms]) -> list[Equation]:

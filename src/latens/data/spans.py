@@ -34,7 +34,7 @@ def follows(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> 
         return False
     step = 1 + len(first) // 500
     by_chance = float(np.mean(first[:, None][::step] > second[::step]))
-    return by_chance >= BY_CHANCE and wrong <= OF_CHANCE * by_chance * len(first)
+    return bool(by_chance >= BY_CHANCE and wrong <= OF_CHANCE * by_chance * len(first))
 
 
 def in_unit(

@@ -523,7 +523,7 @@ def _odd(distinct: Shaped[np.ndarray, " k"], counts: Shaped[np.ndarray, " k"]) -
     """Whether one row has the first of a few numbers far from the others, which come often: 55 among 3, 4 and 5."""
     if len(distinct) < 3 or counts[0] > 1 or counts[1:].min() < ALONE_AMONG:
         return False
-    return abs(distinct[0] - distinct[1]) >= TEN_TIMES * abs(distinct[-1] - distinct[1])
+    return bool(abs(distinct[0] - distinct[1]) >= TEN_TIMES * abs(distinct[-1] - distinct[1]))
 
 
 def cut_off(values: Shaped[np.ndarray, " n"]) -> list[float]:

@@ -35,6 +35,8 @@ BINS = 24
 """Bars of a number's histogram, at the most."""
 OUTER = 0.01
 """Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
+EQUALLY = 100
+"""Equally likely cells that stand for what a column may be."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?\Z")
@@ -224,7 +226,36 @@ def _exact(
     hidden |= np.isin(schema.names, [one.target for one in near]) & ~fixed
     given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
     given = {i: cells for i, cells in given.items() if not fixed[i]}
-    return given | {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
+    given |= {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
+    return given | _of_one(trained, np.where(known, x, np.nan), fixed, shares, given)
+
+
+def _of_one(
+    trained: Any,
+    x: Shaped[np.ndarray, " columns"],
+    fixed: Bool[np.ndarray, " columns"],
+    shares: Sequence[np.ndarray],
+    given: Mapping[int, np.ndarray],
+) -> dict[int, np.ndarray]:
+    """The cells of columns that an equation computes of one column alone that is not known, by those of this one."""
+    schema, found = trained.schema, dict(given)
+    types, names = list(schema.types or ()), schema.names
+    for one in equations.placed(equations.read(trained.facts.get("equations")), schema):
+        at, cells = names.index(one.target), x.copy()
+        for i, own in found.items():
+            cells[i] = own[0] if len(own) == 1 else np.nan
+        free = [i for i in {names.index(name) for name in one.columns} if np.isnan(cells[i])]
+        if fixed[at] or at in found or len(free) != 1 or one.or_nothing:
+            continue
+        (i,) = free
+        middles = (np.arange(EQUALLY) + 0.5) / EQUALLY
+        own = found[i] if i in found else [quantile(shares[i][None], types[i], q)[0] for q in middles]
+        rows = np.tile(np.nan_to_num(cells), (len(own), 1))
+        rows[:, i] = own
+        places = np.round(equations.places_of(one, schema, rows))
+        if np.isfinite(places).all() and np.all((places >= 0) & (places < types[at].size)):
+            found[at] = np.sort(places)
+    return {i: cells for i, cells in found.items() if i not in given}
 
 
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
@@ -369,6 +400,9 @@ def _distribution(
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
     mean = _middle(shares, one)
     shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]
-    shown = shown if computed is None else computed
-    bars = masses(shares, one, edges_of(one)).tolist()
+    edges = edges_of(one)
+    if computed is not None:  # what it is computed of says where it lies: so all of it does
+        shown, by = computed, (computed - one.low) / one.step - mean
+        cells, edges = np.clip(np.round(cells + by), 0, one.size - 1), [edges[0], *(edges[1:-1] - by), edges[-1]]
+    bars = masses(shares, one, np.asarray(edges)).tolist()
     return {"shares": bars, "mean": shown, "quantiles": texts_of(one, cells)}

@@ -82,6 +82,8 @@ def in_words(
 ) -> str:
     """By how much a number differs between two quartiles of another one."""
     ends = np.nanquantile(cells[:, j], [0.25, 0.75])
+    if ends[0] == ends[1]:  # what most rows lack: between that and the most
+        ends = np.nanquantile(cells[:, j], [0.0, 1.0])
     by = slope * float(np.diff(scales[j](ends))[0]) * scales[at].spread
     much = f"{100 * abs(np.expm1(by)):.2g} %" if scales[at].logs else f"{abs(by):.3g}"
     way = "higher" if by > 0 else "lower"

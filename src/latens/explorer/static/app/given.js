@@ -141,7 +141,7 @@ function quantile(shares, { starts, widths }, q) {
   }
 }
 
-function told(column, grid, part, shares, cells) {
+function told(column, grid, part, shares, cells, computed) {
   if (cells && !column.levels) {
     const { bars, mean, at } = ofCells(cells, grid, QUANTILES);
     const quantiles = at.map((cell) => wordsOf(column, grid, cell));
@@ -150,10 +150,14 @@ function told(column, grid, part, shares, cells) {
   }
   if (column.levels) return { shares: Array.from(shares).flatMap((share, s) => Array(part.widths[s]).fill(share / part.widths[s])) };
   const mean = meanOf(part, shares) / shares.reduce((a, b) => a + b, 0);
+  // What it is computed of says where it lies: so all of it does.
+  const by = computed === undefined ? 0 : (computed - grid.low) / grid.step - mean;
+  const edges = grid.edges.map((edge, k) => (k > 0 && k < grid.edges.length - 1 ? edge - by : edge));
+  const moved = (cell) => (by ? Math.min(Math.max(Math.round(cell + by), 0), grid.size - 1) : cell);
   return {
-    shares: masses(shares, part, grid.edges),
-    mean: column.kind === "number" ? grid.low + mean * grid.step : wordsOf(column, grid, mean),
-    quantiles: QUANTILES.map((q) => wordsOf(column, grid, quantile(shares, part, q))),
+    shares: masses(shares, part, edges),
+    mean: computed ?? (column.kind === "number" ? grid.low + mean * grid.step : wordsOf(column, grid, mean)),
+    quantiles: QUANTILES.map((q) => wordsOf(column, grid, moved(quantile(shares, part, q)))),
   };
 }
 
@@ -260,8 +264,10 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
       const whole = one.columns[i].reduce((a, b) => a + b, 0);
       return one.columns[i].map((share) => share / whole);
     };
-    const told_ = rules.given(changed, fixed, sharesOf(found));
-    const before = rules.given(cells, new Map(), sharesOf(was));
+    const equally = (one) => (i, count) =>
+      Array.from({ length: count }, (_, k) => quantile(one.columns[i], table.columns[i], (k + 0.5) / count));
+    const told_ = rules.given(changed, fixed, sharesOf(found), equally(found));
+    const before = rules.given(cells, new Map(), sharesOf(was), equally(was));
     const means = meansOf(changed, told_, found);
     const meansBefore = meansOf(cells, before, was);
     return {
@@ -270,8 +276,7 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
       probability: found.probability,
       columns: free.map((i) => {
         const say = (one, own, means) => {
-          const said = told(columns[i], spec.columns[i], table.columns[i], one.columns[i], own.get(i));
-          return means.has(i) && !own.has(i) ? { ...said, mean: means.get(i) } : said;
+          return told(columns[i], spec.columns[i], table.columns[i], one.columns[i], own.get(i), means.get(i));
         };
         const now = say(found, told_, means);
         if (!row) return { column: i, ...now };

@@ -117,7 +117,7 @@ export function rulesOf(spec, grids) {
   }
 
   // A map from places to the cells that are equally likely there; `cells` holds NaN where nothing is known.
-  function given(cells, fixed, shares) {
+  function given(cells, fixed, shares, equally) {
     const known = Float64Array.from(cells);
     const found = new Map();
     for (const [target] of exact) if (!fixed.has(target)) known[target] = NaN;
@@ -135,6 +135,16 @@ export function rulesOf(spec, grids) {
         const told = Number.isNaN(known[own]) && !fixed.has(own) && !found.has(own) ? along(line, known, back, shares) : null;
         if (told) found.set(own, told);
       }
+    }
+    // Of one column alone that is not known an equation gives the cells of another one.
+    for (const rule of spec.equations) {
+      const { target, terms, rate, plus } = rule;
+      const own = cells.map((cell, i) => found.get(i)?.length === 1 ? found.get(i)[0] : found.has(i) ? NaN : cell);
+      const columns = [...terms, ...(rate ? [rate] : []), ...(plus ? [plus] : [])].map(([i]) => i);
+      const free = [...new Set(columns)].filter((i) => Number.isNaN(own[i]));
+      if (fixed.has(target) || found.has(target) || free.length !== 1) continue;
+      const made = (found.get(free[0]) ?? equally(free[0], COUNT)).map((cell) => ofEquation(rule, own.with(free[0], cell)));
+      if (made.every((one) => inside(...one))) found.set(target, made.map(([, cell]) => cell).sort((a, b) => a - b));
     }
     return found;
   }
