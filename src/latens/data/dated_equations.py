@@ -38,7 +38,7 @@ def of_dates(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
     names, types = data.schema.names, data.schema.types or ()
     given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
     some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
-    forms = [*_of_spans(types), *_of_clocks(types), *_of_years(types, x)]
+    forms = [*_of_spans(types), *_of_clocks(types, x), *_of_years(types, x)]
     for j, one in enumerate(types):
         if one.kind != "number" or names[j] in given:
             continue
@@ -49,7 +49,8 @@ def of_dates(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
             if made.terms[0][1] in ("year", *LONG) and one.step < 1:
                 continue
             terms = tuple((names[i], form, sign, 0.0) for i, form, sign in made.terms)
-            rule = Equation(names[j], terms, made.factor, 0.5 * one.step, 0, 0, None, made.excess, cycle=made.cycle)
+            rule = Equation(names[j], terms, made.factor, 0.5 * one.step, 0, 0, excess=made.excess)
+            rule = rule._replace(cycle=made.cycle, times=made.times)
             if _at_all(rule, names, some) and (held := checked(rule, names, x, most)) is not None:
                 yield held
                 break
@@ -66,11 +67,19 @@ def _of_spans(types: Sequence[ColumnType]) -> Iterator[tuple[Found, float]]:
             yield Found(0, ((last[0], "days", 1), (first[0], "days", -1)), excess=excess), DAYS_BY_CHANCE
 
 
-def _of_clocks(types: Sequence[ColumnType]) -> Iterator[tuple[Found, float]]:
-    """The hours or minutes from a time of the day to another, also over midnight."""
+def _of_clocks(types: Sequence[ColumnType], x: np.ndarray) -> Iterator[tuple[Found, float]]:
+    """The hours or minutes from a time of the day to another, also over midnight, and less a break."""
     clocks = [i for i, one in enumerate(types) if is_clock(one)]
-    for (first, last), form in product(permutations(clocks, 2), SECONDS):
-        yield Found(0, ((last, form, 1), (first, form, -1)), cycle=DAY / SECONDS[form]), BY_CHANCE
+    spans = [
+        Found(0, ((last, form, 1), (first, form, -1)), cycle=DAY / SECONDS[form])
+        for first, last in permutations(clocks, 2)
+        for form in SECONDS
+    ]
+    yield from ((one, BY_CHANCE) for one in spans)
+    breaks = [i for i, one in enumerate(types) if one.kind == "number" and np.nanmin(x[:, i], initial=np.inf) == 0.0]
+    for one, i, size in product(spans, breaks, SECONDS.values()):
+        times = (1.0, 1.0, -size / (DAY / one.cycle))
+        yield one._replace(terms=(*one.terms, (i, "x", 1)), times=times), BY_CHANCE
 
 
 def _of_years(types: Sequence[ColumnType], x: np.ndarray) -> Iterator[tuple[Found, float]]:

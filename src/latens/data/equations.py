@@ -73,16 +73,16 @@ class Equation(NamedTuple):
     @property
     def _made(self) -> str:
         if self.cycle:
-            (first, form, *_), (last, *_) = sorted(self.terms, key=lambda term: term[2])
-            return f"the {form} from {first} to {last}"
+            (first, form, *_), (last, *_) = sorted(self.terms[:2], key=lambda term: term[2])
+            made = f"the {form} from {first} to {last}"
+            return f"{made} - {_times(-self.times[2])}{self.terms[2][0]}" if self.times else made
         if self.terms[0][1] in SECONDS:
             return f"the {self.terms[0][1]} until {self.terms[0][0]}"
         parts = [(FORMS[form].format(name), power) for name, form, power, _ in self.terms]
         if not self.factor:
             if self.times:
                 each = [(own, part) for own, (part, _) in zip(self.times, parts)]
-                made = "".join(f" {'+' if own > 0 else '-'} {_factor(abs(own))} * {part}" for own, part in each)
-                made = made.replace(" 1 * ", " ")
+                made = "".join(f" {'+' if own > 0 else '-'} {_times(abs(own))}{part}" for own, part in each)
                 return f"{self.constant:.12g}{made}" if self.constant else made.removeprefix(" + ").strip()
             parts = sorted(parts, key=lambda part: -part[1])
             if self.terms[0][1] == "days":
@@ -118,6 +118,11 @@ class Equation(NamedTuple):
         else:
             made = f"{made} {'+' if self.constant > 0 else '-'} {abs(self.constant):.12g}"
         return f"max(0, {made})" if self.excess else made
+
+
+def _times(factor: float) -> str:
+    """A factor before what it multiplies, nothing for 1."""
+    return "" if factor == 1.0 else f"1/{1.0 / factor:.0f} * " if factor == 1.0 / 60.0 else f"{_factor(factor)} * "
 
 
 def _divisor(factor: float) -> str:
@@ -523,8 +528,9 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
         return np.full(len(x), np.nan)
     with np.errstate(all="ignore"):
         if one.cycle:
-            rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], cycle=0.0)
-            return SECONDS[form] * power * (left - value_of(rest, names, x))
+            others, own = one.times[:k] + one.times[k + 1 :], one.times[k] if one.times else 1.0
+            rest = one._replace(terms=one.terms[:k] + one.terms[k + 1 :], times=others, cycle=0.0)
+            return SECONDS.get(form, 1.0) * power * (left - value_of(rest, names, x)) / own
         if not one.factor and k < len(one.terms):
             others, own = one.times[:k] + one.times[k + 1 :], one.times[k] if one.times else 1.0
             rest = one._replace(
@@ -558,7 +564,7 @@ def _sound(rule: Equation) -> bool:
         return False
     line = len(rule.terms) == 1 and rule.factor != 0 and rule.terms[0][2] == 1
     plain = rule.factor != 0 and all(power == 1 for _, _, power, _ in rule.terms)
-    odd = rule.factor or rule.rate or rule.excess or rule.cycle or rule.among > 1 or rule.or_nothing
+    odd = rule.factor or rule.rate or rule.excess or rule.among > 1 or rule.or_nothing
     if rule.times and (odd or len(rule.times) != len(rule.terms) or not all(map(is_number, rule.times))):
         return False
     if rule.times and not all(rule.times):
@@ -580,7 +586,10 @@ def _sound(rule: Equation) -> bool:
     timed = {form for _, form, *_ in rule.every if form in SECONDS}
     if timed and not rule.cycle:
         return len(rule.every) == 1 and rule.factor == 1.0 and not rule.constant
-    both = len(timed) == 1 and len(rule.terms) == len(rule.every) == 2 and sum(term[2] for term in rule.terms) == 0
+    clocks = [term for term in rule.terms if term[1] in SECONDS]
+    both = len(timed) == 1 and len(clocks) == 2 and sum(term[2] for term in clocks) == 0 and clocks == [*rule.terms[:2]]
+    paused = len(rule.terms) == len(rule.times) == 3 and rule.terms[2][1:3] == ("x", 1) and rule.times[:2] == (1.0, 1.0)
+    both = both and len(rule.every) == len(rule.terms) and (paused or (len(rule.terms) == 2 and not rule.times))
     return not rule.cycle or (both and not rule.factor and not rule.excess and rule.cycle == DAY / SECONDS[timed.pop()])
 
 

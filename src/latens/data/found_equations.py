@@ -51,8 +51,10 @@ NOTHING = (0.01, 0.6)
 """Share of rows in which a column may be 0 instead of what the others give."""
 ANGLE = re.compile(r"(?i)angle|degrees?\b|\bdeg\b|°|winkel|inclin|elevation|slope")
 """Names of columns that may hold degrees of an angle."""
-COARSE = 10.0
+COARSE = 5.0
 """How many times as far as it was rounded a column may lie from what gives it, before another one is given instead."""
+SHORT = 3
+"""Digits of a constant above which another column is given instead: 1.8 * C + 32, not 0.56 * F - 18.092."""
 OF_THREE = 6
 """Columns that go most with another one, of which three may give it."""
 RANKED = 0.9
@@ -134,9 +136,10 @@ def find(
         signs = [*(term[2] for term in (*made.terms, *([last] if last else []))), *one.times]
         parted = sum(sign < 0 for sign in signs) + (one.factor not in (0.0, 1.0))
         parted += one.constant < 0 and bool(one.times)
+        long = len(f"{abs(one.constant):.12g}".replace(".", "").strip("0")) > SHORT
         # A rent of 812.35 is not made of a rounded income and share: the share is of the rent.
         rank = (
-            max(parted - 1, 0) + int(room > COARSE * within[j]),
+            max(parted - 1, 0) + int(room > COARSE * within[j]) + int(long),
             int(np.log10(off)),
             -j,
             parted,
@@ -432,7 +435,11 @@ def _lines(of: _Sought, x: np.ndarray) -> Iterator[Found]:
             for factor, constant in straight(some[:, target], some[:, base]):
                 if 2.0 * abs(factor) * of.within[base] < of.within[target]:
                     continue  # a target that is coarser than the base may lie near a line by chance
-                if _agrees(some[:, target], (factor * some[:, base] + constant)[None], of.within[target])[0]:
+                small = abs(constant) <= of.within[target]  # it is rounding
+                if (
+                    not small
+                    and _agrees(some[:, target], (factor * some[:, base] + constant)[None], of.within[target])[0]
+                ):
                     yield Found(target, ((base, "x", 1),), factor, excess=seldom, constant=constant)
                     break
 

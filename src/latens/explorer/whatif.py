@@ -238,8 +238,8 @@ def _of_one(
     given: Mapping[int, np.ndarray],
 ) -> dict[int, np.ndarray]:
     """The cells of columns that an equation computes of one column alone that is not known, by those of this one."""
-    schema, found = trained.schema, dict(given)
-    types, names = list(schema.types or ()), schema.names
+    schema: Schema = trained.schema
+    types, names, found = schema.types or (), schema.names, dict(given)
     for one in equations.placed(equations.read(trained.facts.get("equations")), schema):
         at, cells = names.index(one.target), x.copy()
         for i, own in found.items():
