@@ -21,6 +21,7 @@ from latens.data.ordered import (
     read_pending,
     values,
 )
+from latens.data.spans import follows
 from latens.data.suspects import suspicions
 from latens.workflow.filling import within_order
 from latens.workflow.trained import TrainedModel
@@ -256,3 +257,18 @@ def test_intervals_begin_with_the_known_date(tmp_path: Path) -> None:
     assert (made["end.low"] >= made["start"]).all()
     assert (made["end"] >= made["start"]).all()
     assert (made["end.low"] <= made["end.high"]).all()
+
+
+@pytest.mark.parametrize(("wrong", "found"), [(0, True), (3, True), (4, False)])
+def test_of_few_rows_three_may_break_an_order(wrong: int, found: bool) -> None:
+    data = data_of(contracts(300, 0, wrong=wrong, gaps=0.0))
+    assert found_in(data) == ((Ordered("start", "end", 300, wrong),) if found else ())
+
+
+@pytest.mark.parametrize(("wrong", "found"), [(0, True), (1, False)])
+def test_few_wrong_rows_are_no_order_where_chance_makes_as_many(wrong: int, found: bool) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 400, 120).astype(float), rng.integers(300, 700, 120).astype(float)
+    first = np.minimum(first, second)
+    first[:wrong], second[:wrong] = 390.0, 310.0
+    assert follows(first, second) == found

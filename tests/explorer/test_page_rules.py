@@ -183,3 +183,26 @@ def test_the_axes_of_a_table_go_together_and_do_not_say_the_same() -> None:
         names = {manifest["columns"][at]["name"] for at in manifest["plane"]}
         assert "height" in names
         assert names & {"girth", "diameter"}
+
+
+@needs_node
+def test_what_is_computed_lies_where_that_lies_of_which_it_is_computed(trained: TrainedModel, tmp_path: Path) -> None:
+    """A column of one free column by its cells; one of several has its mean among its quantiles."""
+    names = [column.name for column in trained.schema.columns or ()]
+    hours, extra, total, fee, price = (names.index(name) for name in ("hours", "extra", "total", "fee", "price"))
+    own, questions = answers(trained), [{"given": []}, {"given": [[extra, "60.0"]]}, {"given": [[price, "70.0"]]}]
+    assert own is not None
+    for question, page in zip(questions, asked(trained, tmp_path, questions)):
+        assert "refused" not in page, page
+        for found in (json.loads(own(json.dumps(question).encode())), page):
+            told = {one["column"]: one for one in found["columns"]}
+            at = [float(text) for text in told[hours]["quantiles"]]
+            assert told[fee]["mean"] == pytest.approx(2.5 + 1.5 * told[hours]["mean"], abs=0.1)
+            for mine, other in zip(told[fee]["quantiles"], at):
+                assert float(mine) == pytest.approx(2.5 + 1.5 * other, abs=0.76)  # a cell of half an hour
+            own_total = [float(text) for text in told[total]["quantiles"]]
+            assert own_total[0] < told[total]["mean"] < own_total[-1]
+            np.testing.assert_allclose(np.sum(told[total]["shares"]), 1.0, atol=1e-4)  # of float32
+            if question["given"] and question["given"][0][0] == extra:
+                prices = [float(text) for text in told[price]["quantiles"]]
+                np.testing.assert_allclose(own_total, np.array(prices) + 60.0, atol=2.0)

@@ -36,6 +36,8 @@ FAR = 5
 """How many times as wide as what is next to it a gap is that ends an outermost segment."""
 OCCURRING = 0.995
 """Share of the training rows from which on values with a segment of their own are all that a column holds."""
+ROUND, ROUND_ROWS, ROUND_VALUES = (10_000.0, 5000.0, 1000.0, 500.0, 100.0, 50.0, 10.0), 100, 50
+"""Round numbers that a column may be recorded in, and the rows and the different numbers that can say so."""
 FEWEST_SINGLE = 10
 """Numbers of few rows from which on these say whether such numbers come again."""
 ALL_HEAVY = 256
@@ -261,7 +263,7 @@ def number_type(
     # of_every: how often each of `every` comes, where these rise; None: once.
     aligned = written == "float" or step is not None
     if step is None:
-        step = 1.0 if written != "float" else recorded_step(every, of_every)
+        step = 1.0 if written not in ("int", "float") else recorded_step(every, of_every)
     low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
     # A grid that float32 cannot count is made coarser, by powers of ten.
     while (high - low) / step >= MOST_CELLS:
@@ -291,14 +293,21 @@ def number_type(
 
 
 def recorded_step(values: np.ndarray, of: np.ndarray | None = None) -> float:
-    """The precision that numbers were recorded with: a power of ten that divides them all."""
+    """The precision that numbers were recorded with: a power of ten that divides them all, of many a round number."""
     # of: how often each of them comes, where they rise; None: once.
     for decimals in range(MOST_DECIMALS + 1):
         if fits_decimals(values, decimals):
-            return float(f"1e-{decimals}")
+            return float(f"1e-{decimals}") if decimals else _whole_step(values)
     low, quarter, three, high = _quantiles(values, of)
     spread = three - quarter if three > quarter else high - low if high > low else abs(high)
     return float(10.0 ** np.floor(np.log10(max(spread, 1e-300) / 1e5)))
+
+
+def _whole_step(values: np.ndarray) -> float:
+    """The round number that many whole numbers are multiples of; 1 where there is none."""
+    if len(values) < ROUND_ROWS or np.abs(values).max(initial=0.0) >= WHOLE or len(np.unique(values)) < ROUND_VALUES:
+        return 1.0
+    return next((size for size in ROUND if not (values % size).any()), 1.0)
 
 
 def clock_step(times: np.ndarray, written: str, step: float | None = None) -> float | None:

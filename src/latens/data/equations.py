@@ -588,7 +588,7 @@ def _sound(rule: Equation) -> bool:
         return len(rule.every) == 1 and rule.factor == 1.0 and not rule.constant
     clocks = [term for term in rule.terms if term[1] in SECONDS]
     both = len(timed) == 1 and len(clocks) == 2 and sum(term[2] for term in clocks) == 0 and clocks == [*rule.terms[:2]]
-    paused = len(rule.terms) == len(rule.times) == 3 and rule.terms[2][1:3] == ("x", 1) and rule.times[:2] == (1.0, 1.0)
+    paused = [term[1:3] for term in rule.terms[2:]] == [("x", 1)] and rule.times[:2] == (1.0, 1.0)
     both = both and len(rule.every) == len(rule.terms) and (paused or (len(rule.terms) == 2 and not rule.times))
     return not rule.cycle or (both and not rule.factor and not rule.excess and rule.cycle == DAY / SECONDS[timed.pop()])
 
