@@ -37,6 +37,8 @@ OUTER = 0.01
 """Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
 EQUALLY = 100
 """Equally likely cells that stand for what a column may be."""
+INSIDE = 0.5
+"""Share of cells that must lie on the grid of a column that they give; the others count as its ends."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?\Z")
@@ -253,8 +255,9 @@ def _of_one(
         rows = np.tile(np.nan_to_num(cells), (len(own), 1))
         rows[:, i] = own
         places = np.round(equations.places_of(one, schema, rows))
-        if np.isfinite(places).all() and np.all((places >= 0) & (places < types[at].size)):
-            found[at] = np.sort(places)
+        inside = np.mean((places >= 0) & (places < types[at].size)) >= INSIDE
+        if np.isfinite(places).all() and inside:
+            found[at] = np.sort(np.clip(places, 0, types[at].size - 1))
     return {i: cells for i, cells in found.items() if i not in given}
 
 

@@ -4,6 +4,7 @@
 const COUNT = 100; // cells that stand for a distribution
 const LONG = { weeks: 7, months: 365.2425 / 12, years: 365.2425 }; // days of spans counted in whole numbers
 const SECONDS = { hours: 3600, minutes: 60 }; // of times of the day
+const INSIDE = 0.5; // share of cells that must lie on the grid of a column that they give
 const COVERED = 0.5; // the probability of kinds of rows that have a line, at the least
 
 // The day of a number of days or seconds.
@@ -144,7 +145,9 @@ export function rulesOf(spec, grids) {
       const free = [...new Set(columns)].filter((i) => Number.isNaN(own[i]));
       if (fixed.has(target) || found.has(target) || free.length !== 1) continue;
       const made = (found.get(free[0]) ?? equally(free[0], COUNT)).map((cell) => ofEquation(rule, own.with(free[0], cell)));
-      if (made.every((one) => inside(...one))) found.set(target, made.map(([, cell]) => cell).sort((a, b) => a - b));
+      if (made.filter((one) => inside(...one)).length < INSIDE * made.length || !made.every(([, cell]) => Number.isFinite(cell))) continue;
+      const kept = made.map(([, cell]) => Math.min(Math.max(cell, 0), grids[target].size - 1));
+      found.set(target, kept.sort((a, b) => a - b));
     }
     return found;
   }
