@@ -229,32 +229,44 @@ def _exact(
     given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
     given = {i: cells for i, cells in given.items() if not fixed[i]}
     given |= {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
-    return given | _of_one(trained, np.where(known, x, np.nan), fixed, shares, given)
+    return given | _of_others(trained, np.where(known, x, np.nan), fixed, shares, given)
 
 
-def _of_one(
+def _of_others(
     trained: Any,
     x: Shaped[np.ndarray, " columns"],
     fixed: Bool[np.ndarray, " columns"],
     shares: Sequence[np.ndarray],
     given: Mapping[int, np.ndarray],
 ) -> dict[int, np.ndarray]:
-    """The cells of columns that an equation computes of one column alone that is not known, by those of this one."""
+    """The cells of columns that an equation computes of columns that are not known, by what these may be."""
+    # Of one of them each of its cells gives one. Of several it is where the shares have it, moved to the mean that
+    # their means give: it is their dependence that only the shares know.
     schema: Schema = trained.schema
     types, names, found = schema.types or (), schema.names, dict(given)
+
+    def equally(i: int) -> np.ndarray:
+        middles = (np.arange(EQUALLY) + 0.5) / EQUALLY
+        return found[i] if i in found else np.array([quantile(shares[i][None], types[i], q)[0] for q in middles])
+
     for one in equations.placed(equations.read(trained.facts.get("equations")), schema):
         at, cells = names.index(one.target), x.copy()
         for i, own in found.items():
             cells[i] = own[0] if len(own) == 1 else np.nan
         free = [i for i in {names.index(name) for name in one.columns} if np.isnan(cells[i])]
-        if fixed[at] or at in found or len(free) != 1 or one.or_nothing:
+        if fixed[at] or at in found or not free or one.or_nothing:
             continue
-        (i,) = free
-        middles = (np.arange(EQUALLY) + 0.5) / EQUALLY
-        own = found[i] if i in found else [quantile(shares[i][None], types[i], q)[0] for q in middles]
-        rows = np.tile(np.nan_to_num(cells), (len(own), 1))
-        rows[:, i] = own
-        places = np.round(equations.places_of(one, schema, rows))
+        if len(free) == 1:
+            own = equally(free[0])
+            rows = np.tile(np.nan_to_num(cells), (len(own), 1))
+            rows[:, free[0]] = own
+            places = np.round(equations.places_of(one, schema, rows))
+        elif equations.is_linear(one, {names[i] for i in free}):
+            cells[free] = [found[i].mean() if i in found else _middle(shares[i], types[i]) for i in free]
+            mean = equations.places_of(one, schema, np.nan_to_num(cells)[None])[0]
+            places = np.round(equally(at) + mean - _middle(shares[at], types[at]))
+        else:
+            continue
         inside = np.mean((places >= 0) & (places < types[at].size)) >= INSIDE
         if np.isfinite(places).all() and inside:
             found[at] = np.sort(np.clip(places, 0, types[at].size - 1))
@@ -398,14 +410,11 @@ def _distribution(
     if given is not None:
         bars = (np.histogram(given, edges_of(one))[0] / len(given)).tolist()
         texts = texts_of(one, np.quantile(given, QUANTILES, method="inverted_cdf"))
-        found = {"shares": bars, "mean": one.low + float(given.mean()) * one.step, "quantiles": texts}
+        mean = one.low + float(given.mean()) * one.step
+        found = {"shares": bars, "mean": mean if computed is None or len(given) == 1 else computed, "quantiles": texts}
         return found | ({"exact": texts[0]} if len(given) == 1 else {})
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
     mean = _middle(shares, one)
     shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]
-    edges = edges_of(one)
-    if computed is not None:  # what it is computed of says where it lies: so all of it does
-        shown, by = computed, (computed - one.low) / one.step - mean
-        cells, edges = np.clip(np.round(cells + by), 0, one.size - 1), [edges[0], *(edges[1:-1] - by), edges[-1]]
-    bars = masses(shares, one, np.asarray(edges)).tolist()
-    return {"shares": bars, "mean": shown, "quantiles": texts_of(one, cells)}
+    bars = masses(shares, one, edges_of(one)).tolist()
+    return {"shares": bars, "mean": shown if computed is None else computed, "quantiles": texts_of(one, cells)}

@@ -146,18 +146,14 @@ function told(column, grid, part, shares, cells, computed) {
     const { bars, mean, at } = ofCells(cells, grid, QUANTILES);
     const quantiles = at.map((cell) => wordsOf(column, grid, cell));
     const said = { shares: bars, mean: column.kind === "number" ? grid.low + mean * grid.step : quantiles[2], quantiles };
-    return cells.length === 1 ? { ...said, exact: quantiles[0] } : said;
+    return cells.length === 1 ? { ...said, exact: quantiles[0] } : { ...said, mean: computed ?? said.mean };
   }
   if (column.levels) return { shares: Array.from(shares).flatMap((share, s) => Array(part.widths[s]).fill(share / part.widths[s])) };
   const mean = meanOf(part, shares) / shares.reduce((a, b) => a + b, 0);
-  // What it is computed of says where it lies: so all of it does.
-  const by = computed === undefined ? 0 : (computed - grid.low) / grid.step - mean;
-  const edges = grid.edges.map((edge, k) => (k > 0 && k < grid.edges.length - 1 ? edge - by : edge));
-  const moved = (cell) => (by ? Math.min(Math.max(Math.round(cell + by), 0), grid.size - 1) : cell);
   return {
-    shares: masses(shares, part, edges),
+    shares: masses(shares, part, grid.edges),
     mean: computed ?? (column.kind === "number" ? grid.low + mean * grid.step : wordsOf(column, grid, mean)),
-    quantiles: QUANTILES.map((q) => wordsOf(column, grid, moved(quantile(shares, part, q)))),
+    quantiles: QUANTILES.map((q) => wordsOf(column, grid, quantile(shares, part, q))),
   };
 }
 
@@ -264,10 +260,13 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
       const whole = one.columns[i].reduce((a, b) => a + b, 0);
       return one.columns[i].map((share) => share / whole);
     };
-    const equally = (one) => (i, count) =>
-      Array.from({ length: count }, (_, k) => quantile(one.columns[i], table.columns[i], (k + 0.5) / count));
-    const told_ = rules.given(changed, fixed, sharesOf(found), equally(found));
-    const before = rules.given(cells, new Map(), sharesOf(was), equally(was));
+    const middleOf = (one) => (i) => meanOf(table.columns[i], one.columns[i]) / one.columns[i].reduce((a, b) => a + b, 0);
+    const laws = (one) => ({
+      equally: (i, count) => Array.from({ length: count }, (_, k) => quantile(one.columns[i], table.columns[i], (k + 0.5) / count)),
+      middle: middleOf(one),
+    });
+    const told_ = rules.given(changed, fixed, sharesOf(found), laws(found));
+    const before = rules.given(cells, new Map(), sharesOf(was), laws(was));
     const means = meansOf(changed, told_, found);
     const meansBefore = meansOf(cells, before, was);
     return {

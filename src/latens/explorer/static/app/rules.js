@@ -67,10 +67,21 @@ export function rulesOf(spec, grids) {
     return excess ? Math.max(value, 0) : value;
   }
 
+  const columnsOf = ({ terms, rate, plus }) => [...terms, ...(rate ? [rate] : []), ...(plus ? [plus] : [])].map(([i]) => i);
+
+  // Times, and the time from one to another, in seconds.
+  const valuesOf = (cells) => grids.map((grid, i) => (grid.low + cells[i] * grid.step) * (SECONDS[grid.written] ?? 1));
+
+  // Whether the mean of what an equation gives is what the means of the free columns give.
+  function linear({ terms, factor, rate, excess, cycle }, free) {
+    const own = (factor ? terms : rate ? [rate] : []).filter(([i]) => free(i));
+    const twice = rate && free(rate[0]) && terms.some(([i]) => free(i));
+    const odd = terms.some(([, form]) => ["year", "tan", "full years"].includes(form) || form in LONG);
+    return !excess && !cycle && !odd && !twice && own.length <= 1 && own.every((one) => one[2] === 1);
+  }
+
   function ofEquation(rule, cells) {
-    // Times, and the time from one to another, in seconds.
-    const values = grids.map((grid, i) => (grid.low + cells[i] * grid.step) * (SECONDS[grid.written] ?? 1));
-    return [rule.target, place(rule.target, valueOf(rule, values))];
+    return [rule.target, place(rule.target, valueOf(rule, valuesOf(cells)))];
   }
 
   function ofRate({ target, bases, by, above, rates, allowed, part }, cells) {
@@ -118,7 +129,7 @@ export function rulesOf(spec, grids) {
   }
 
   // A map from places to the cells that are equally likely there; `cells` holds NaN where nothing is known.
-  function given(cells, fixed, shares, equally) {
+  function given(cells, fixed, shares, { equally, middle }) {
     const known = Float64Array.from(cells);
     const found = new Map();
     for (const [target] of exact) if (!fixed.has(target)) known[target] = NaN;
@@ -137,17 +148,25 @@ export function rulesOf(spec, grids) {
         if (told) found.set(own, told);
       }
     }
-    // Of one column alone that is not known an equation gives the cells of another one.
+    // What an equation computes of columns that are not known: of one by each of its cells, of several where the shares
+    // have it, moved to the mean that their means give.
+    const cellsOf = (i) => found.get(i) ?? equally(i, COUNT);
     for (const rule of spec.equations) {
-      const { target, terms, rate, plus } = rule;
-      const own = cells.map((cell, i) => found.get(i)?.length === 1 ? found.get(i)[0] : found.has(i) ? NaN : cell);
-      const columns = [...terms, ...(rate ? [rate] : []), ...(plus ? [plus] : [])].map(([i]) => i);
-      const free = [...new Set(columns)].filter((i) => Number.isNaN(own[i]));
-      if (fixed.has(target) || found.has(target) || free.length !== 1) continue;
-      const made = (found.get(free[0]) ?? equally(free[0], COUNT)).map((cell) => ofEquation(rule, own.with(free[0], cell)));
-      if (made.filter((one) => inside(...one)).length < INSIDE * made.length || !made.every(([, cell]) => Number.isFinite(cell))) continue;
-      const kept = made.map(([, cell]) => Math.min(Math.max(cell, 0), grids[target].size - 1));
-      found.set(target, kept.sort((a, b) => a - b));
+      const { target } = rule;
+      const own = cells.map((cell, i) => (found.get(i)?.length === 1 ? found.get(i)[0] : found.has(i) ? NaN : cell));
+      const free = [...new Set(columnsOf(rule))].filter((i) => Number.isNaN(own[i]));
+      if (fixed.has(target) || found.has(target) || !free.length) continue;
+      let made;
+      if (free.length === 1) made = cellsOf(free[0]).map((cell) => ofEquation(rule, own.with(free[0], cell))[1]);
+      else if (linear(rule, (i) => free.includes(i))) {
+        for (const i of free) own[i] = found.has(i) ? found.get(i).reduce((a, b) => a + b, 0) / found.get(i).length : middle(i);
+        const by = valueOf(rule, valuesOf(own));
+        const mean = (by / (SECONDS[grids[target].written] ?? 1) - grids[target].low) / grids[target].step;
+        made = cellsOf(target).map((cell) => Math.round(cell + mean - middle(target)));
+      } else continue;
+      const within = made.filter((cell) => inside(target, cell)).length;
+      if (within < INSIDE * made.length || !made.every(Number.isFinite)) continue;
+      found.set(target, made.map((cell) => Math.min(Math.max(cell, 0), grids[target].size - 1)).sort((a, b) => a - b));
     }
     return found;
   }
@@ -178,11 +197,8 @@ export function rulesOf(spec, grids) {
     const values = Float64Array.from(means);
     const found = new Map();
     for (const rule of spec.equations) {
-      const { target, terms, factor, rate, excess, cycle } = rule;
-      const own = (factor ? terms : rate ? [rate] : []).filter(([i]) => free(i));
-      const twice = rate && free(rate[0]) && terms.some(([i]) => free(i));
-      const years = terms.some(([, form]) => ["year", "tan", "full years"].includes(form) || form in LONG);
-      if (!free(target) || excess || cycle || years || twice || own.length > 1 || own.some((one) => one[2] !== 1)) continue;
+      const { target } = rule;
+      if (!free(target) || !linear(rule, free)) continue;
       values[target] = valueOf(rule, values);
       found.set(target, values[target]);
     }
