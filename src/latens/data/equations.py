@@ -192,6 +192,11 @@ def apart(kept: Sequence[Equation], made: Equation) -> bool:
     return made.target not in {one.target for one in kept} and not circular(made, kept)
 
 
+def follows(one: Equation) -> str:
+    """The column that is known last: of a height by an angle the angle."""
+    return next((name for name, form, *_ in one.every if form == "tan"), one.target)
+
+
 def circular(made: Equation, kept: Sequence[Equation]) -> bool:
     """Whether its target is needed for one of its terms."""
     given = {one.target: set(one.columns) for one in (*kept, made)}
@@ -562,35 +567,32 @@ def _sound(rule: Equation) -> bool:
         return False
     if not all(form in FORMS and power in (-2, -1, 1, 2) for _, form, power, _ in rule.every):
         return False
-    line = len(rule.terms) == 1 and rule.factor != 0 and rule.terms[0][2] == 1
     plain = rule.factor != 0 and all(power == 1 for _, _, power, _ in rule.terms)
     odd = rule.factor or rule.rate or rule.excess or rule.among > 1 or rule.or_nothing
-    if rule.times and (odd or len(rule.times) != len(rule.terms) or not all(map(is_number, rule.times))):
-        return False
-    if rule.times and not all(rule.times):
-        return False
-    if (
-        (rule.factor and rule.rate)
-        or (rule.constant and not (plain or rule.times))
-        or (rule.plus and (not rule.rate or rule.excess))
-    ):
-        return False
-    if rule.excess and (rule.rate or (rule.factor and not (rule.constant and line))):
-        return False
-    if not 1 <= rule.among <= MOST_ADDED or (
-        rule.among > 1 and (rule.factor or rule.rate or rule.excess or rule.cycle)
-    ):
-        return False
-    if rule.or_nothing and (rule.excess or rule.cycle):
-        return False
+    weighed = not odd and len(rule.times) == len(rule.terms) and all(is_number(own) and own for own in rule.times)
+    several = rule.factor or rule.rate or rule.excess or rule.cycle
     timed = {form for _, form, *_ in rule.every if form in SECONDS}
-    if timed and not rule.cycle:
-        return len(rule.every) == 1 and rule.factor == 1.0 and not rule.constant
+    wrong = (
+        (rule.times and not weighed),
+        (rule.factor and rule.rate),
+        (rule.constant and not (plain or rule.times)),
+        (rule.plus and (not rule.rate or rule.excess)),
+        (rule.excess and (rule.rate or (rule.factor and not (rule.constant and plain and len(rule.terms) == 1)))),
+        not 1 <= rule.among <= MOST_ADDED or (rule.among > 1 and several),
+        (rule.or_nothing and (rule.excess or rule.cycle)),
+        (timed and not rule.cycle and (len(rule.every) > 1 or rule.factor != 1.0 or rule.constant)),
+        (rule.cycle and not _from_time_to_time(rule, timed)),
+    )
+    return not any(wrong)
+
+
+def _from_time_to_time(rule: Equation, timed: Collection[str]) -> bool:
+    """Whether it is the hours or minutes from one time to another, and may be less a break."""
     clocks = [term for term in rule.terms if term[1] in SECONDS]
     both = len(timed) == 1 and len(clocks) == 2 and sum(term[2] for term in clocks) == 0 and clocks == [*rule.terms[:2]]
     paused = [term[1:3] for term in rule.terms[2:]] == [("x", 1)] and rule.times[:2] == (1.0, 1.0)
     both = both and len(rule.every) == len(rule.terms) and (paused or (len(rule.terms) == 2 and not rule.times))
-    return not rule.cycle or (both and not rule.factor and not rule.excess and rule.cycle == DAY / SECONDS[timed.pop()])
+    return both and not rule.factor and not rule.excess and rule.cycle == DAY / SECONDS[next(iter(timed))]
 
 
 def is_number(value: Any) -> bool:

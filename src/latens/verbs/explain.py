@@ -8,6 +8,9 @@ from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from latens.data import Dataset
     from latens.workflow.explain import Explained
     from latens.workflow.partial import Effect
@@ -57,13 +60,21 @@ class Explain(Verb):
         return list(self.by or every)
 
     def _held_still(
-        self, rows: "Dataset | None", found: "Explained", computed: "set[str]", told: "set[str]"
+        self, rows: "Dataset | None", found: "Explained", exact: "Sequence[Any]", told: "set[str]"
     ) -> "list[Effect]":
         """Effects in rows that the model has little of, the surest first, of columns that are not told already."""
+        from latens.data.equations import Equation, follows
         from latens.workflow.partial import held_still
 
+        # A name that the range of a number says is one of the things that say the number.
+        computed = {
+            follows(one) if isinstance(one, Equation) else one.target for one in exact if not getattr(one, "cuts", ())
+        } - {self.target}
+
         share = {name: one.value / max(found.entropy, 1e-12) for name, one in found.columns}
-        every = [] if rows is None else held_still(rows, self.target, computed)
+        tied = [] if rows is None else [(one.target, *one.columns) for one in exact if isinstance(one, Equation)]
+        tied = [own for own in tied if self.target in own]
+        every = [] if rows is None else held_still(rows, self.target, computed, tied)
         return [one for one in every if share.get(one.column, 1.0) < LITTLE and one.column not in told][:MISSED]
 
     def __call__(self, at: At) -> Work:
@@ -115,7 +126,8 @@ class Explain(Verb):
         more = [text for name, text in missed.items() if name not in told]  # of the others their rows stand beside
         plain += [f"In the rows far more than in the model: {one}." for one in more[:MISSED]]
         plain += [f"In the rows {one}; the model has it the other way round." for one in list(turned.values())[:MISSED]]
-        still = self._held_still(of_run, found, computed, {*told, *turned, *missed})
+        exact = placed(at.trained.facts, at.trained.schema, names=True)
+        still = self._held_still(of_run, found, exact, {*told, *turned, *missed})
         plain += [
             f"In the rows, with all other columns held still, {one.words}; the model has little of it." for one in still
         ]

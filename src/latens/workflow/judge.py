@@ -10,7 +10,7 @@ from latens.data.blanks import found_blanks
 from latens.data.clocks import beginning, from_beginning
 from latens.data.columns import TextColumn, recorded_step
 from latens.data.dates import DAY
-from latens.data.equations import broken_by, value_of
+from latens.data.equations import broken_by, follows, value_of
 from latens.data.found_equations import find
 from latens.data.implied import Implied
 from latens.data.mixed import mixed_schema, stored_columns
@@ -40,6 +40,8 @@ from latens.workflow.partial import lost
 
 CLOCK = Writing(pattern="%H:%M:%S")
 """How times of the day are written."""
+RANGE = "what the range of "
+"""How the words of a rule begin by which the ranges of a number say a name."""
 WORST = 5
 """Columns and pairs that are listed as the least alike."""
 LOOKED_AT = 200
@@ -192,9 +194,11 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     least = [pairs[i] for i in np.argsort(values)[:LOOKED_AT]] if len(truth.names) > 1 else []
     found["combinations"] = combinations(truth, made, least)
     found["within_names"] = within_names(truth, made)
-    computed = {one["target"] for one in found["equations"]}
+    # A name that the range of a number says is one of the things that say the number.
+    computed = {one.get("follows", one["target"]) for one in found["equations"] if not one["is"].startswith(RANGE)}
     plain = [j for j, name in enumerate(truth.names) if not truth.dates[j] and name not in computed]
-    gone = lost(truth.x, made.x, np.asarray(truth.category, bool), truth.names, plain)
+    word = lambda j, code: truth.words[j][code] if code < len(truth.words[j]) else str(code)  # noqa: E731
+    gone = lost(truth.x, made.x, np.asarray(truth.category, bool), truth.names, plain, word)
     found["held_still"] = [{"column": one.column, "errors": one.errors, "words": one.words} for one in gone[:WORST]]
     found["by_name"] = by_name(truth, made, seed)
     found["beyond_names"] = beyond(truth, made)
@@ -248,7 +252,7 @@ def _equations(real: Table, fake: Table) -> list[dict[str, Any]]:
         holds = float(np.mean(~broken_by(one, names, y)[there])) if there.any() else 0.0
         usual = 1.0 - one.broken / one.rows
         shares = {"real": usual, "fake": holds, "broken": holds < usual - BROKEN}
-        found.append({"target": one.target, "is": one.words} | shares)
+        found.append({"target": one.target, "is": one.words, "follows": follows(one)} | shares)
     return found
 
 
