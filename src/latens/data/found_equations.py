@@ -132,7 +132,8 @@ def find(
         own = frozenset((*made.columns, names[j]))
         slack = slack_of(made, names, x)  # infinite where a number is divided by 0
         off = float(np.mean(slack[np.isfinite(slack)]) / np.nanstd(x[:, j]))
-        room = np.nanquantile(np.abs(value_of(made, names, x) - x[:, j]), 0.9)
+        apart_by = np.abs(value_of(made, names, x) - x[:, j])
+        room = np.quantile(apart_by[np.isfinite(apart_by)], 0.9)
         signs = [*(term[2] for term in (*made.terms, *([last] if last else []))), *one.times]
         parted = sum(sign < 0 for sign in signs) + (one.factor not in (0.0, 1.0))
         parted += one.constant < 0 and bool(one.times)
