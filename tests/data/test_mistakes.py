@@ -267,3 +267,24 @@ def test_what_a_time_since_a_wrong_date_breaks_blames_no_other_cell() -> None:
     alone, both = Suspicion("", ("reported",), rows), Suspicion("", ("kind", "closed"), rows)
     assert np.argwhere(mistaken(data, found=[alone, both])).tolist() == [[7, 1]]
     assert np.argwhere(mistaken(data, found=[both])).tolist() == [[7, 0]]
+
+
+def test_each_wrong_cell_stands_in_a_sentence_and_in_the_list(tmp_path: Path) -> None:
+    """Also where a rule is written the other way round without it: a code that no other row has."""
+    rng = np.random.default_rng(2)
+    service = rng.choice(["Audit", "Cloud", "Data"], 600)
+    code = np.array([{"Audit": "P-10", "Cloud": "P-20", "Data": "P-21"}[one] for one in service])
+    code[[40, 300]] = "P-99"
+    pd.DataFrame({"service": service, "code": code}).to_csv(tmp_path / "jobs.csv", index=False)
+    data = latens.load_data(tmp_path / "jobs.csv", label="none")
+    told = {(name, row) for one in mistakes.all_suspected(data) if one.rows is not None
+            for name in one.columns for row in one.rows.tolist()}  # fmt: skip
+    wrong = {(data.schema.names[k], row) for row, k in np.argwhere(mistakes.all_mistaken(data)).tolist()}
+    assert wrong == {("code", 40), ("code", 300)} <= told
+    for clean in ([], ["--clean", str(tmp_path / "clean.csv")]):
+        out = tmp_path / f"found{len(clean)}.csv"
+        assert main(["check", str(tmp_path / "jobs.csv"), "--out", str(out), *clean]) == 0
+        found = pd.read_csv(out, dtype=str)
+        cells = found[found["kind"] == "wrong cell"]
+        assert list(zip(cells["row"], cells["of"])) == [("42", "code"), ("302", "code")]
+        assert (found["kind"] == "warning").any()

@@ -13,6 +13,8 @@ from latens.verbs._sources import reading_options
 from latens.verbs.kernel import out_path
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from latens.data.formats.beside import Beside
 
 
@@ -86,7 +88,7 @@ def check(context: Context) -> int:
     lines += [f"note: {text}" for text in report["warnings"] if text in report["notes"]]
     lines += [f"warning: {text}" for text in report["warnings"] if text not in report["notes"]]
     if found is not None:
-        told = _found(report)
+        told = _found(report, _wrong_cells(data) if clean is None else clean[2])
         write_atomic(found, table_bytes(found, told))
         report["out"] = str(found)
         lines += [f"{found}: {len(told['kind'])} findings"]
@@ -107,8 +109,6 @@ def check(context: Context) -> int:
 
 def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, Any]]]:
     """Where a table without its wrong cells goes, its bytes, and these cells."""
-    import numpy as np
-
     from latens.data import Dataset
     from latens.data.formats.csv import dialect_of
     from latens.data.mistakes import all_mistaken, misspelt
@@ -119,22 +119,36 @@ def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, A
     if not isinstance(data, Dataset) or data.schema.types is None:
         fix = "Give a table with names, dates or typed numbers that fits into memory (--typed)."
         raise UsageError("only of such a table single cells are named.", where="--clean", fix=fix)
-    wrong = all_mistaken(data)
-    made, right = left_empty(data, wrong, Path(str(spec)), options), misspelt(data)
-    lines = data.names if data.lines is None else data.lines
-    names = data.schema.names
-    cells = [
-        {"row" if data.lines is None else "line": lines[row].item(), "column": names[k]}
-        | ({"written": right[row, k]} if (row, k) in right else {})
-        for row, k in np.argwhere(wrong).tolist()
-    ]
+    wrong, right, names = all_mistaken(data), misspelt(data), data.schema.names
+    made, cells = left_empty(data, wrong, Path(str(spec)), options), _wrong_cells(data, wrong, right)
     for (row, k), name in right.items():
         made[names[k]][row] = name
     return path, table_bytes(path, made, data.schema, dialect=dialect_of(str(spec), options.get("encoding"))), cells
 
 
-def _found(report: dict[str, Any]) -> dict[str, Any]:
-    """What was found as columns: copies, pictures that look like others, and what else is said."""
+def _wrong_cells(
+    data: Any, wrong: "np.ndarray | None" = None, right: dict[tuple[int, int], str] | None = None
+) -> list[dict[str, Any]]:
+    """The cells of a table that may be wrong: the line or row of each, its column, and the name that is meant."""
+    import numpy as np
+
+    from latens.data import Dataset
+    from latens.data.mistakes import all_mistaken, misspelt
+
+    if not isinstance(data, Dataset) or data.schema.types is None:
+        return []
+    wrong, right = all_mistaken(data) if wrong is None else wrong, misspelt(data) if right is None else right
+    lines: Any = data.names if data.lines is None else data.lines
+    names = data.schema.names
+    return [
+        {"row" if data.lines is None else "line": lines[row].item(), "column": names[k]}
+        | ({"written": right[row, k]} if (row, k) in right else {})
+        for row, k in np.argwhere(wrong).tolist()
+    ]
+
+
+def _found(report: dict[str, Any], wrong: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was found as columns: wrong cells, copies, pictures that look like others, and what else is said."""
     import numpy as np
 
     copies = [("copy", *pair, "1", "") for pair in report["copies"]]
@@ -147,7 +161,9 @@ def _found(report: dict[str, Any]) -> dict[str, Any]:
         ("note" if text in report["notes"] else "warning", "", "", "", text.partition(":\n")[0])
         for text in report["warnings"]
     ]
-    columns = zip(*copies, *alike, *said) if copies or alike or said else [()] * 5
+    cells = [("wrong cell", str(one.get("line", one.get("row"))), one["column"], "", one.get("written", ""))
+             for one in wrong]  # fmt: skip
+    columns = zip(*cells, *copies, *alike, *said) if cells or copies or alike or said else [()] * 5
     return {name: np.array(list(one), str) for name, one in zip(("kind", "row", "of", "alike", "text"), columns)}
 
 

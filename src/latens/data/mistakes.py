@@ -44,8 +44,16 @@ def all_suspected(data: Dataset) -> list[Suspicion]:
     found = suspected(data)
     if data.schema.types is None or not any(one.rows is not None and len(one.rows) for one in found):
         return found
-    _, looks, later = _looked(data, found)
+    first, names = found, data.schema.names
+    wrong, looks, later = _looked(data, found)
     found = suspected(data, looks[-1])
+    heard = {(name, row) for one in found if one.rows is not None for name in one.columns for row in one.rows.tolist()}
+    for one in first:  # a rule that is written the other way round without these cells
+        rows = [] if one.rows is None else one.rows.tolist()
+        own = {(name, row) for name in one.columns for row in rows if wrong[row, names.index(name)]}
+        if own - heard:
+            found.append(one)
+            heard |= own
     told = {(one.columns[0], row) for one in found if one.rows is not None for row in one.rows.tolist()}
     for one in later:
         own = set() if one.rows is None else {(one.columns[0], row) for row in one.rows.tolist()}
