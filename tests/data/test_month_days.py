@@ -23,7 +23,7 @@ def contracts(n: int = 600, *, day: int = 1, wrong: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"kind": rng.choice(["a", "b"], n), "start": dates[0], "end": dates[1], "years": years})
 
 
-@pytest.mark.parametrize(("wrong", "found"), [(0, True), (4, True), (40, False)])
+@pytest.mark.parametrize(("wrong", "found"), [(0, True), (4, True), (12, False)])
 @pytest.mark.parametrize(
     ("day", "words"), [(1, "day 1 of a month"), (15, "day 15 of a month"), (0, "the last day of a month")]
 )
@@ -55,8 +55,10 @@ def test_the_row_with_another_day_is_named() -> None:
     assert set(np.flatnonzero(found.any(axis=1)).tolist()) == {0, 1}
 
 
-def test_new_rows_and_filled_cells_are_on_that_day_and_others_stay() -> None:
-    data = latens.load_data(contracts(), label="none")
+@pytest.mark.parametrize("turned", [False, True])
+def test_new_rows_and_filled_cells_are_on_that_day_and_others_stay(turned: bool) -> None:
+    frame = contracts()
+    data = latens.load_data(frame[frame.columns[::-1]] if turned else frame, label="none")
     facts, names, rng = rules.rules_of(data), data.schema.names, np.random.default_rng(0)
     drawn = np.array(data.x)
     drawn[:, names.index("start")] += rng.integers(-13, 14, len(drawn))  # as a model has them

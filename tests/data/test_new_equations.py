@@ -359,3 +359,49 @@ def test_full_years_are_those_on_an_anniversary() -> None:
     early = (left.month < began.month) | ((left.month == began.month) & (left.day < began.day))
     frame = pd.DataFrame({"began": began, "left": left, "served": left.year - began.year - early})
     assert _rules(frame)["served"] == "the full years until left"
+
+
+def test_a_line_has_the_shorter_constant() -> None:
+    rng = np.random.default_rng(3)
+    celsius = np.round(rng.normal(20, 2, 500), 1)
+    frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 500), "c": celsius, "f": np.round(1.8 * celsius + 32, 1)})
+    assert _rules(frame) == {"f": "1.8 * c + 32"}
+    assert _rules(frame[["f", "c", "kind"]]) == {"f": "1.8 * c + 32"}
+
+
+def test_a_coarse_number_near_a_plane_is_no_weighted_sum() -> None:
+    rng = np.random.default_rng(3)
+    a, b = np.round(rng.normal(50, 10, 500), 2), np.round(rng.normal(20, 5, 500), 2)
+    near = np.round(0.03 * a + 0.05 * b + 1)  # of four whole numbers: half of each lies within its rounding
+    frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 500), "a": a, "b": b, "near": near})
+    assert _rules(frame) == {}
+    exact = frame.assign(near=np.round(0.03 * a + 0.05 * b + 1, 4))
+    assert _rules(exact) == {"near": "1 + 0.03 * a + 0.05 * b"}
+
+
+@pytest.mark.parametrize("night", [False, True])
+@pytest.mark.parametrize("unit", ["hours", "minutes"])
+@pytest.mark.parametrize(("wrong", "holds"), [(0, True), (4, True), (60, False)])
+def test_hours_of_work_less_a_break_are_found(wrong: int, holds: bool, unit: str, night: bool) -> None:
+    rng = np.random.default_rng(5)
+    start = rng.integers(24, 44, 500) * 15 + 720 * night
+    pause = rng.choice([0, 30, 45], 500)
+    work = rng.integers(8, 36, 500) * 15
+    clock = lambda minutes: [f"{one // 60 % 24:02d}:{one % 60:02d}" for one in minutes]  # noqa: E731
+    done = (work / 60 if unit == "hours" else work) + np.where(np.arange(500) < wrong, 2, 0)
+    frame = pd.DataFrame({"start": clock(start), "end": clock(start + work + pause), "break": pause, "work": done})
+    words = f"the {unit} {'from start to' if night else 'until'} end - {'1/60 * ' if unit == 'hours' else ''}break"
+    assert _rules(frame).get("work") == (words if holds else None)
+    if wrong or not holds:
+        return
+    data = latens.load_data(frame, label="none")
+    found = equations.read(rules.rules_of(data)["equations"])
+    assert equations.read([list(one) for one in found]) == found
+    for name in ("work", "break", "end"):
+        hidden = np.zeros(data.x.shape, bool)
+        at = data.schema.names.index(name)
+        hidden[:, at] = True
+        filled, sure, _ = equations.solved(found, data.schema, np.where(hidden, 0, data.x), hidden)
+        held = sure[:, at] & ((data.outside == 0).all(axis=1) if data.outside is not None else True)
+        assert held.mean() > 0.95
+        np.testing.assert_array_equal(filled[held, at], np.asarray(data.x)[held, at])

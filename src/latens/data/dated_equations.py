@@ -38,7 +38,7 @@ def of_dates(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
     names, types = data.schema.names, data.schema.types or ()
     given, x = {one.target for one in found}, numbers(np.asarray(data.x), data.schema, data.mask, data.outside)
     some = x[np.random.default_rng(0).permutation(len(x))[:SAMPLE]]
-    forms = [*_of_spans(types), *_of_clocks(types, x), *_of_years(types, x)]
+    forms = [*_of_spans(types, x), *_of_clocks(types, x), *_of_years(types, x)]
     for j, one in enumerate(types):
         if one.kind != "number" or names[j] in given:
             continue
@@ -56,15 +56,25 @@ def of_dates(data: Dataset, found: Sequence[Equation]) -> Iterator[Equation]:
                 break
 
 
-def _of_spans(types: Sequence[ColumnType]) -> Iterator[tuple[Found, float]]:
+def _of_spans(types: Sequence[ColumnType], x: np.ndarray) -> Iterator[tuple[Found, float]]:
     """The days from a date to one that is counted from it, and between two that are; hours and minutes of times."""
     for d, other in enumerate(types):
         for form in ("days", *LONG) if in_days(other) else SECONDS if other.after and is_timed(other) else ():
             yield Found(0, ((d, form, 1),), 1.0), DAYS_BY_CHANCE
+        for form, i, size in product(
+            SECONDS if other.after and is_timed(other) else (), _breaks(types, x), (1.0, 60.0)
+        ):
+            times = (1.0, -size * 60.0 / SECONDS[form])
+            yield Found(0, ((d, form, 1), (i, "x", 1)), times=times), BY_CHANCE
     counted = [(d, one.after.column) for d, one in enumerate(types) if one.after and in_days(one)]
     for (last, first), excess in product(permutations(counted, 2), (False, True)):
         if last[1] == first[1]:
             yield Found(0, ((last[0], "days", 1), (first[0], "days", -1)), excess=excess), DAYS_BY_CHANCE
+
+
+def _breaks(types: Sequence[ColumnType], x: np.ndarray) -> list[int]:
+    """The numbers that may be breaks: the least of them is none."""
+    return [i for i, one in enumerate(types) if one.kind == "number" and np.nanmin(x[:, i], initial=np.inf) == 0.0]
 
 
 def _of_clocks(types: Sequence[ColumnType], x: np.ndarray) -> Iterator[tuple[Found, float]]:
@@ -76,9 +86,8 @@ def _of_clocks(types: Sequence[ColumnType], x: np.ndarray) -> Iterator[tuple[Fou
         for form in SECONDS
     ]
     yield from ((one, BY_CHANCE) for one in spans)
-    breaks = [i for i, one in enumerate(types) if one.kind == "number" and np.nanmin(x[:, i], initial=np.inf) == 0.0]
-    for one, i, size in product(spans, breaks, SECONDS.values()):
-        times = (1.0, 1.0, -size / (DAY / one.cycle))
+    for one, i, size in product(spans, _breaks(types, x), (1.0, 60.0)):  # in minutes, or in hours
+        times = (1.0, 1.0, -size * 60.0 / SECONDS[one.terms[0][1]])
         yield one._replace(terms=(*one.terms, (i, "x", 1)), times=times), BY_CHANCE
 
 

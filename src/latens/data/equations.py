@@ -10,6 +10,7 @@ from latens.data.clocks import is_clock, nearest_day
 from latens.data.columns import ColumnType
 from latens.data.dates import DAY
 from latens.data.durations import UNITS
+from latens.data.factor_words import divisor, factor_words, times_words
 from latens.data.schema import Schema
 from latens.data.stored_rules import rules_in
 
@@ -75,14 +76,15 @@ class Equation(NamedTuple):
         if self.cycle:
             (first, form, *_), (last, *_) = sorted(self.terms[:2], key=lambda term: term[2])
             made = f"the {form} from {first} to {last}"
-            return f"{made} - {_times(-self.times[2])}{self.terms[2][0]}" if self.times else made
+            return f"{made} - {times_words(-self.times[2])}{self.terms[2][0]}" if self.times else made
         if self.terms[0][1] in SECONDS:
-            return f"the {self.terms[0][1]} until {self.terms[0][0]}"
+            made = f"the {self.terms[0][1]} until {self.terms[0][0]}"
+            return f"{made} - {times_words(-self.times[1])}{self.terms[1][0]}" if self.times else made
         parts = [(FORMS[form].format(name), power) for name, form, power, _ in self.terms]
         if not self.factor:
             if self.times:
                 each = [(own, part) for own, (part, _) in zip(self.times, parts)]
-                made = "".join(f" {'+' if own > 0 else '-'} {_times(abs(own))}{part}" for own, part in each)
+                made = "".join(f" {'+' if own > 0 else '-'} {times_words(abs(own))}{part}" for own, part in each)
                 return f"{self.constant:.12g}{made}" if self.constant else made.removeprefix(" + ").strip()
             parts = sorted(parts, key=lambda part: -part[1])
             if self.terms[0][1] == "days":
@@ -101,46 +103,23 @@ class Equation(NamedTuple):
             return made if self.plus is None else f"{made} {'+' if self.plus[2] > 0 else '-'} {self.plus[0]}"
         over = [part if power == -1 else f"{part}^{-power}" for part, power in parts if power < 0]
         upon = [part if power == 1 else f"{part}^{power}" for part, power in parts if power > 0]
-        if (by := _divisor(self.factor)) and not self.constant:
+        if (by := divisor(self.factor)) and not self.constant:
             over.append(by)
         else:
-            upon = [_factor(self.factor)] * (self.factor != 1.0) + upon
+            upon = [factor_words(self.factor)] * (self.factor != 1.0) + upon
         made = " / ".join([" * ".join(upon) or "1", *over])
         if not self.constant:
             return made
         if self.excess and self.factor > 0:
             (part, _), bound = parts[0], -self.constant / self.factor
             beyond = f"max(0, {part} {'-' if bound > 0 else '+'} {abs(bound):.12g})"
-            return beyond if self.factor == 1.0 else f"{_factor(self.factor)} * {beyond}"
+            return beyond if self.factor == 1.0 else f"{factor_words(self.factor)} * {beyond}"
         if self.factor < 0:
-            made = " * ".join([_factor(-self.factor)] * (self.factor != -1.0) + upon[1:])
+            made = " * ".join([factor_words(-self.factor)] * (self.factor != -1.0) + upon[1:])
             made = f"{self.constant:.12g} - {made}"
         else:
             made = f"{made} {'+' if self.constant > 0 else '-'} {abs(self.constant):.12g}"
         return f"max(0, {made})" if self.excess else made
-
-
-def _times(factor: float) -> str:
-    """A factor before what it multiplies, nothing for 1."""
-    return "" if factor == 1.0 else f"1/{1.0 / factor:.0f} * " if factor == 1.0 / 60.0 else f"{_factor(factor)} * "
-
-
-def _divisor(factor: float) -> str:
-    """What a factor divides by where this has fewer digits, as 2.54; "" elsewhere."""
-    over = f"{1.0 / factor:.4g}" if factor else ""
-    short = (
-        over
-        and np.isclose(1.0 / float(over), factor, rtol=1e-12)
-        and not np.isclose(float(f"{factor:.4g}"), factor, rtol=1e-9)
-    )
-    return over if short else ""
-
-
-def _factor(factor: float) -> str:
-    """A factor as people write it, a tax of 7 % that is contained as 7/107."""
-    tax = round(100.0 * factor / (1.0 - factor)) if 0.0 < factor < 1.0 else 0
-    whole = tax and np.isclose(factor, tax / (100 + tax), rtol=1e-12) and not np.isclose(factor, float(f"{factor:.3g}"))
-    return f"{tax}/{100 + tax}" if whole else f"{factor:g}"
 
 
 def in_days(one: ColumnType) -> bool:
@@ -542,7 +521,7 @@ def other_of(one: Equation, k: int, names: Sequence[str], x: np.ndarray) -> Floa
                 terms=one.terms[:k] + one.terms[k + 1 :], rate=None, excess=False, among=1, times=others
             )
             left = np.where((left > 0) | (not one.excess), left, np.nan)  # of 0 only a bound follows
-            return power * (left / rate_of(one, names, x) - value_of(rest, names, x)) / own
+            return SECONDS.get(form, 1.0) * power * (left / rate_of(one, names, x) - value_of(rest, names, x)) / own
         left = np.where((left > 0) | (not one.excess), left, np.nan) - one.constant
         one = one._replace(constant=0.0, excess=False)
         rest = one._replace(rate=None) if one.rate else one._replace(terms=one.terms[:k] + one.terms[k + 1 :])
@@ -580,10 +559,16 @@ def _sound(rule: Equation) -> bool:
         (rule.excess and (rule.rate or (rule.factor and not (rule.constant and plain and len(rule.terms) == 1)))),
         not 1 <= rule.among <= MOST_ADDED or (rule.among > 1 and several),
         (rule.or_nothing and (rule.excess or rule.cycle)),
-        (timed and not rule.cycle and (len(rule.every) > 1 or rule.factor != 1.0 or rule.constant)),
+        (timed and not rule.cycle and not _until_a_time(rule)),
         (rule.cycle and not _from_time_to_time(rule, timed)),
     )
     return not any(wrong)
+
+
+def _until_a_time(rule: Equation) -> bool:
+    """Whether it is the hours or minutes until a time, and may be less a break."""
+    forms = [term[1:3] for term in rule.every]
+    return not rule.constant and (len(forms) == 1 and rule.factor == 1.0 if not rule.times else forms[1:] == [("x", 1)])
 
 
 def _from_time_to_time(rule: Equation, timed: Collection[str]) -> bool:
