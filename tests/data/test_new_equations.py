@@ -361,12 +361,16 @@ def test_full_years_are_those_on_an_anniversary() -> None:
     assert _rules(frame)["served"] == "the full years until left"
 
 
-def test_a_line_has_the_shorter_constant() -> None:
+@pytest.mark.parametrize("wrong", [0, 2])
+def test_a_line_has_the_shorter_constant(wrong: int) -> None:
+    """Also where a mistake makes the other column look wide."""
     rng = np.random.default_rng(3)
-    celsius = np.round(rng.normal(20, 2, 500), 1)
+    celsius = np.round(rng.normal(20, 1.2, 500), 1)
     frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 500), "c": celsius, "f": np.round(1.8 * celsius + 32, 1)})
-    assert _rules(frame) == {"f": "1.8 * c + 32"}
-    assert _rules(frame[["f", "c", "kind"]]) == {"f": "1.8 * c + 32"}
+    frame.loc[: wrong - 1, "c"] *= 10
+    for columns in (["kind", "c", "f"], ["f", "c", "kind"]):
+        found = equations.read(rules.rules_of(latens.load_data(frame[columns], label="none"))["equations"])
+        assert [(one.target, one.words, one.broken) for one in found] == [("f", "1.8 * c + 32", wrong)]
 
 
 def test_a_coarse_number_near_a_plane_is_no_weighted_sum() -> None:

@@ -13,7 +13,7 @@ from latens import prepare, train
 from latens.config import override
 from latens.data import load
 from latens.explorer import payload
-from latens.explorer.whatif import answers
+from latens.explorer.whatif import _middle, _of_others, answers
 from latens.recipes import get_recipe
 from latens.workflow.trained import TrainedModel
 
@@ -206,3 +206,25 @@ def test_what_is_computed_lies_where_that_lies_of_which_it_is_computed(trained: 
             if question["given"] and question["given"][0][0] == extra:
                 prices = [float(text) for text in told[price]["quantiles"]]
                 np.testing.assert_allclose(own_total, np.array(prices) + 60.0, atol=2.0)
+
+
+def test_a_sum_of_free_columns_lies_around_the_sum_of_their_means() -> None:
+    """Where the shares have it elsewhere, all of it moves; what is computed of it follows."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 50, 400), rng.integers(0, 50, 400)
+    frame = pd.DataFrame({"kind": rng.choice(["x", "y"], 400), "a": a, "b": b, "sum": a + b, "twice": 2 * (a + b)})
+    data = load(frame, label="none")
+    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 1}), data))[0]
+    types, names = data.schema.types or (), data.schema.names
+    high = [np.where(np.arange(one.count) >= 0.8 * one.count, 1.0, 1e-9) for one in types]
+    low = [np.where(np.arange(one.count) < 0.2 * one.count, 1.0, 1e-9) for one in types]
+    at = {name: names.index(name) for name in names}
+    shares = [high[k] if name in ("a", "b") else low[k] for name, k in at.items()]
+    shares = [own / own.sum() for own in shares]
+    nothing = np.zeros(len(names), bool)
+    made = _of_others(trained, np.full(len(names), np.nan), nothing, shares, {})
+    means = {name: types[at[name]].low + _middle(shares[at[name]], types[at[name]]) for name in ("a", "b")}
+    assert means["a"] + means["b"] > 75
+    total, twice = (made[at[name]].mean() * types[at[name]].step + types[at[name]].low for name in ("sum", "twice"))
+    assert total == pytest.approx(means["a"] + means["b"], abs=1.5)
+    assert twice == pytest.approx(2 * total, abs=1.0)

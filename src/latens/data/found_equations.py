@@ -453,9 +453,7 @@ def _planes(of: _Sought) -> Iterator[Found]:
         likely = sorted(others, key=lambda i: -abs(np.corrcoef(ranks[i], ranks[target])[0, 1]))[:OF_THREE]
         for bases in chain(combinations(others, 2), combinations(sorted(likely), 3)):
             times, constant = plane(y, of.some[:, bases], within) or ((), 0.0)
-            # A target that is coarser than all bases may lie near a plane by chance.
-            fine = sum(abs(own) * of.within[i] for i, own in zip(bases, times))
-            if set(times) <= {1.0, -1.0} or 2.0 * fine < within:
+            if set(times) <= {1.0, -1.0}:
                 continue
             if _agrees(y, (of.some[:, bases] @ times + constant)[None], within)[0]:
                 yield Found(target, tuple((i, "x", 1) for i in bases), constant=constant, times=times)
