@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from explorer_fixtures import ask_page, needs_node
 from latens import prepare, train
 from latens.config import override
 from latens.data import load
+from latens.data.rules import rules_of
 from latens.explorer import payload
 from latens.explorer.whatif import _middle, _of_others, answers
 from latens.recipes import get_recipe
@@ -214,7 +216,7 @@ def test_a_sum_of_free_columns_lies_around_the_sum_of_their_means() -> None:
     a, b = rng.integers(0, 50, 400), rng.integers(0, 50, 400)
     frame = pd.DataFrame({"kind": rng.choice(["x", "y"], 400), "a": a, "b": b, "sum": a + b, "twice": 2 * (a + b)})
     data = load(frame, label="none")
-    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 1}), data))[0]
+    trained = SimpleNamespace(schema=data.schema, facts=rules_of(data))
     types, names = data.schema.types or (), data.schema.names
     high = [np.where(np.arange(one.count) >= 0.8 * one.count, 1.0, 1e-9) for one in types]
     low = [np.where(np.arange(one.count) < 0.2 * one.count, 1.0, 1e-9) for one in types]
