@@ -248,7 +248,7 @@ def _agreeing(
 
 def _forms(name: str, column: np.ndarray, percent: bool) -> tuple[str, ...]:
     low, high, seen = np.nanmin(column), np.nanmax(column), column[~np.isnan(column)]
-    if ANGLE.search(name) and low >= 0 and high < 90:
+    if ANGLE.search(name) and low >= 0 and 1 < high < 90 and not percent:
         return ("x", "tan")
     if low < 0 or high > 100 or (len(np.unique(seen)) > RATES and not percent):
         return ("x",)
