@@ -143,6 +143,11 @@ def seconds_in(one: ColumnType) -> float:
     return UNITS[one.written] / UNITS["seconds"] if is_timed(one) and one.kind == "duration" else 1.0
 
 
+def unit_of(one: ColumnType) -> float:
+    """What a number of a column is multiplied by: times count in seconds, other dates in days."""
+    return 1.0 / DAY if is_day(one) and one.written == "s" else seconds_in(one)
+
+
 def numbers(
     x: np.ndarray, schema: Schema, mask: np.ndarray | None = None, outside: np.ndarray | None = None
 ) -> Float[np.ndarray, "n columns"]:
@@ -150,8 +155,7 @@ def numbers(
     made = np.array(x, np.float64) if outside is None else np.asarray(x, np.float64) + outside
     for i, one in enumerate(schema.types or ()):  # of times of the day their seconds, of other dates their days
         held = one.kind == "number" or in_days(one) or is_timed(one) or is_day(one)
-        unit = 1.0 / DAY if is_day(one) and one.written == "s" else seconds_in(one)
-        made[:, i] = (one.low + made[:, i] * one.step) * unit if held else np.nan
+        made[:, i] = (one.low + made[:, i] * one.step) * unit_of(one) if held else np.nan
     return made if mask is None else np.where(mask, made, np.nan)
 
 

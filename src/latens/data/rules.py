@@ -8,6 +8,7 @@ import numpy as np
 
 from latens.data import (
     apart,
+    effects,
     equations,
     found_equations,
     gaps,
@@ -50,7 +51,11 @@ def rules_of(data: Dataset) -> dict[str, list[list[Any]]]:
     found = {name: of(data) for name, of in RULES.items() if name not in ("equations", "rates", "implied")}
     found |= dict(zip(("equations", "rates"), exact := numbers_of(data)))
     found["implied"] = said_of(data, _broken_numbers(data, *exact))
-    found["lines"] = lines.found_in(data, {one.target for one in (*chain(*exact), *found["implied"])})
+    # Names that a range of a number says are drawn all the same: this is drawn by them.
+    named = [one for one in found["implied"] if not one.cuts]
+    given = {one.target: one.columns for one in (*chain(*exact), *named)}
+    found["lines"] = lines.found_in(data, given)
+    found["effects"] = effects.found_in(data, given, found["lines"])
     return {name: [list(rule) for rule in rules] for name, rules in found.items() if rules}
 
 
@@ -194,6 +199,21 @@ def placed(
     return [*exact, *rates.placed(rates.read(facts.get("rates")), schema), *named]
 
 
+def near_in(facts: Mapping[str, Any], schema: Schema) -> list[lines.Line | effects.Effects]:
+    """What says about where numbers of columns that a table has lie: lines, and effects of several columns."""
+    near = lines.placed(lines.read(facts.get("lines")), schema)
+    return [*near, *effects.placed(effects.read(facts.get("effects")), schema)]
+
+
+def ends_near(
+    facts: Mapping[str, Any], schema: Schema, x: np.ndarray, hidden: np.ndarray, quantiles: Sequence[float]
+) -> np.ndarray:
+    """What hidden cells are at quantiles where known cells say about where they lie; NaN elsewhere."""
+    along = lines.told(lines.read(facts.get("lines")), schema, x, hidden, quantiles)
+    about = effects.told(effects.read(facts.get("effects")), schema, x, hidden, quantiles)
+    return np.where(np.isfinite(along), along, about)
+
+
 def computed(
     facts: Mapping[str, Any],
     schema: Schema,
@@ -212,6 +232,10 @@ def computed(
     if near := lines.read(facts.get("lines")):
         open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
         x = lines.moved(near, schema, x, np.broadcast_to(open_, x.shape), rng, usual).astype(x.dtype)
+    if some := effects.read(facts.get("effects")):
+        open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
+        settled = lambda rows: equations.computed(exact, schema, rows, asked)[0]  # noqa: E731
+        x = effects.moved(some, schema, x, np.broadcast_to(open_, x.shape), rng, usual, settled).astype(x.dtype)
     days = month_days.read(facts.get("month_days"))
     x = month_days.moved(days, schema, x, np.broadcast_to([not asked(name) for name in schema.names], x.shape))
     for rule, *_ in implied.placed(implied.read(facts.get("implied")), schema):
@@ -250,6 +274,11 @@ def solved(
         (told,) = lines.told(near, schema, x, hidden & ~sure, (0.5,), rng)
         x, open_ = np.where(np.isfinite(told), told, x), hidden & ~sure & np.isnan(told)
         x, _ = _solved(facts, schema, lines.moved(near, schema, x, open_, rng), hidden)
+    if some := effects.read(facts.get("effects")):
+        (told,) = effects.told(some, schema, x, hidden & ~sure, (0.5,), rng)
+        x, open_ = np.where(np.isfinite(told), told, x), hidden & ~sure & np.isnan(told)
+        settled = lambda rows: _solved(facts, schema, rows, hidden)[0]  # noqa: E731
+        x = settled(effects.moved(some, schema, x, open_, rng, settled=settled))
     return x - beyond, sure
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import equations, implied, lines, rates
+from latens.data import effects, equations, implied, lines, rates
 from latens.data.columns import ColumnType
 from latens.data.schema import Schema
 
@@ -64,7 +64,19 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
         for one in lines.placed(lines.read(facts.get("lines")), schema)
         if known(one)
     ]  # fmt: skip
-    return {"implied": said, "equations": exact, "rates": rated, "lines": near}
+    about = [
+        {"target": at(one.target), "logs": one.logs, "level": one.level, "width": one.width,
+         "edges": list(one.edges), "apart": [list(band) for band in one.apart],
+         "of": [at(name) for name in one.of if name in names], "occur": _occurring(types[at(one.target)]),
+         "terms": [{"columns": [at(name) for name in term.columns], "logs": term.logs, "knots": list(term.knots),
+                    "kinds": [[code(name, word) if types[at(name)].named else float(word)
+                               for name, word in zip(term.columns, words)] for words in term.kinds],
+                    "effects": list(term.effects), "unit": equations.unit_of(types[at(term.columns[0])])}
+                   for term in one.terms]}
+        for one in effects.placed(effects.read(facts.get("effects")), schema)
+        if known(one)
+    ]  # fmt: skip
+    return {"implied": said, "equations": exact, "rates": rated, "lines": near, "effects": about}
 
 
 def _occurring(one: ColumnType) -> list[float] | None:

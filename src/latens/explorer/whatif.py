@@ -13,11 +13,11 @@ from jaxtyping import Bool, Shaped
 from msgspec import Meta, Struct, structs, to_builtins
 
 from latens import evaluation
-from latens.data import equations, implied, inapplicable, lines
+from latens.data import effects, equations, implied, inapplicable, lines
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
 from latens.data.implied import Implied
-from latens.data.rules import placed, solved
+from latens.data.rules import near_in, placed, solved
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation.samples.conditional import GivenShares, shares_given
@@ -224,12 +224,24 @@ def _exact(
     targets = {rule.target for rule in placed(trained.facts, schema)}
     hidden = ~known | (np.array([name in targets for name in schema.names]) & ~fixed)
     found, sure = solved(trained.facts, schema, np.where(known, x, 0.0)[None], hidden[None])
-    near = lines.placed(lines.read(trained.facts.get("lines")), schema)
-    hidden |= np.isin(schema.names, [one.target for one in near]) & ~fixed
+    near, about = lines.read(trained.facts.get("lines")), effects.read(trained.facts.get("effects"))
+    hidden |= np.isin(schema.names, [one.target for one in near_in(trained.facts, schema)]) & ~fixed
     given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
+    cells_of = lambda i: given[i] if i in given else _equally(shares[i], schema, i)  # noqa: E731
+    said = effects.given_by(about, schema, found[0], hidden & ~sure[0], cells_of)
+    given = said | given
     given = {i: cells for i, cells in given.items() if not fixed[i]}
     given |= {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
     return given | _of_others(trained, np.where(known, x, np.nan), fixed, shares, given)
+
+
+def _equally(shares: np.ndarray, schema: Schema, i: int) -> Shaped[np.ndarray, " n"]:
+    """Equally likely cells of a column."""
+    one, middles = (schema.types or ())[i], (np.arange(EQUALLY) + 0.5) / EQUALLY
+    if one.named:
+        own = np.cumsum(_by_name(shares, one))
+        return np.searchsorted(own / own[-1], middles, side="right").astype(np.float64)
+    return np.array([quantile(shares[None], one, q)[0] for q in middles])
 
 
 def _of_others(
@@ -246,8 +258,7 @@ def _of_others(
     types, names, found = schema.types or (), schema.names, dict(given)
 
     def equally(i: int) -> np.ndarray:
-        middles = (np.arange(EQUALLY) + 0.5) / EQUALLY
-        return found[i] if i in found else np.array([quantile(shares[i][None], types[i], q)[0] for q in middles])
+        return found[i] if i in found else _equally(shares[i], schema, i)
 
     for one in equations.placed(equations.read(trained.facts.get("equations")), schema):
         at, cells = names.index(one.target), x.copy()

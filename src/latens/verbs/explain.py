@@ -78,8 +78,9 @@ class Explain(Verb):
         return [one for one in every if share.get(one.column, 1.0) < LITTLE and one.column not in told][:MISSED]
 
     def __call__(self, at: At) -> Work:
-        from latens.data import inapplicable, lines
-        from latens.data.rules import in_words, placed
+        from latens.data import inapplicable
+        from latens.data.lines import Line
+        from latens.data.rules import in_words, near_in, placed
         from latens.io.terminal import table
         from latens.workflow.explain import ONLY, TURNED, explain, target_of
 
@@ -151,9 +152,10 @@ class Explain(Verb):
             f"{one.target} is {in_words(one, at.trained.schema)}, in {one.rows - one.broken:,} of {one.rows:,} rows."
             for one in given or parts
         ] + plain
-        near = lines.placed(lines.read(at.trained.facts.get("lines")), at.trained.schema)
+        near = near_in(at.trained.facts, at.trained.schema)
+        back = lambda one: isinstance(one, Line) and self.target == one.base  # noqa: E731
         plain = [
-            f"{one.target} lies near {one.words}." for one in near if self.target in (one.target, one.base)
+            f"{one.target} lies near {one.words}." for one in near if self.target == one.target or back(one)
         ] + plain
         plain += [f"Column {one.column!r} does not apply where {self.target} is {one.name!r}." for one in absent]
         if most:

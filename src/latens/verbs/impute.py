@@ -65,8 +65,7 @@ class Impute(Verb):
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
         from latens.data import equations, inapplicable, ordered, weekdays
-        from latens.data.lines import read, told
-        from latens.data.rules import in_words, left_empty, placed, solved
+        from latens.data.rules import ends_near, in_words, left_empty, placed, solved
 
         orders = ordered.read(trained.facts.get("ordered")) if types is not None else ()
         rules: list[Any] = [*inapplicable.read(trained.facts.get("inapplicable"))]
@@ -126,7 +125,7 @@ class Impute(Verb):
             if self.interval is None or number is not None:
                 return made
             low, high = 0.5 * (1.0 - self.interval), 0.5 * (1.0 + self.interval)
-            near = told(read(trained.facts.get("lines")), trained.schema, x, hidden & ~sure, (low, high))
+            near = ends_near(trained.facts, trained.schema, x, hidden & ~sure, (low, high))
             loose = equations.looseness(equations.read(trained.facts.get("equations")), trained.schema, x, hidden, sure)
             return made | _intervals(data, hidden, found, self.interval, path, orders, (sure, x, near), loose)
 

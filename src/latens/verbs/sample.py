@@ -311,12 +311,11 @@ class Sample(Verb):
 
 
 def _rules(trained: "TrainedModel", asked: "Collection[str]" = ()) -> "tuple[dict[str, str], dict[str, str]]":
-    """The columns, but those that are asked for, that others give, and those near a line of another: in words."""
-    from latens.data import lines
-    from latens.data.rules import in_words, placed
+    """The columns, but those that are asked for, that others give, and those near what others say: in words."""
+    from latens.data.rules import in_words, near_in, placed
 
     schema = trained.schema
-    near = lines.placed(lines.read(trained.facts.get("lines")), schema)
+    near = near_in(trained.facts, schema)
     given = {one.target: in_words(one, schema) for one in placed(trained.facts, schema) if one.target not in asked}
     return given, {one.target: one.words for one in near if one.target not in asked}
 

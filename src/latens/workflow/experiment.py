@@ -61,6 +61,7 @@ from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
 from latens.workflow.going_on import former, going_on, with_weights_of
 from latens.workflow.growing import placed
+from latens.workflow.kept_effects import better_effects
 from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.refit import best_or_start, of_all_rows, refitted_at_end, start_text
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
@@ -441,7 +442,8 @@ def train(
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
     if members.lead and not experiment.again:
-        trained = experiment.counted_in_all(experiment.best(trained, experiment.data, loop.total))
+        best = better_effects(experiment.best(trained, experiment.data, loop.total), experiment.data)
+        trained = experiment.counted_in_all(best)
     if isinstance(config, VAEConfig) and config.prior.refit and members.lead and not start_text(trained):
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off

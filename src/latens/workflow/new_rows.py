@@ -100,7 +100,7 @@ def new_table(
     # draw: the rows of a model, by how many draws there were; exact: means, which lie on their lines.
     if schema.kind != "mixed":
         return Kept(draw(0), 0, 0)
-    given = bool(placed(facts, schema) or facts.get("lines"))
+    given = bool(placed(facts, schema) or facts.get("lines") or facts.get("effects"))
 
     def drawn(again: int) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, " n"]]:
         arrays = draw(again)
@@ -157,7 +157,7 @@ def table_given(
     asked = {name for name, one in zip(names, bounded) if one}
     exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
     found, usual = sample_given(model, conditions, n, key=key), None
-    if facts.get("lines"):  # around a line a row lies as it would among rows without conditions
+    if facts.get("lines") or facts.get("effects"):  # around a line a row lies as it would among rows without conditions
         free = Conditions(np.full_like(conditions.low, -np.inf), np.full_like(conditions.high, np.inf))
         usual = sample_given(model, free, USUAL, key=jax.random.fold_in(key, USUAL)).x
 

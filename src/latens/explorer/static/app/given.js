@@ -169,7 +169,7 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
   const encoder = spec.encoder && encoderOf(spec.encoder, arrays, size);
   const kept = outputs ?? (count * table.outputs <= CACHE ? new Float32Array(count * table.outputs) : null);
   const known = new Uint8Array(outputs ? 0 : count);
-  const none = { implied: [], equations: [], rates: [], lines: [] };
+  const none = { implied: [], equations: [], rates: [], lines: [], effects: [] };
   const rules = rulesOf(spec.rules ?? none, spec.columns);
 
   // Reads what the decoder says of a draw of the prior.

@@ -5,6 +5,7 @@ const COUNT = 100; // cells that stand for a distribution
 const LONG = { weeks: 7, months: 365.2425 / 12, years: 365.2425 }; // days of spans counted in whole numbers
 const SECONDS = { hours: 3600, minutes: 60 }; // of times of the day
 const INSIDE = 0.5; // share of cells that must lie on the grid of a column that they give
+const PRIMES = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53];
 const COVERED = 0.5; // the probability of kinds of rows that have a line, at the least
 
 // The day of a number of days or seconds.
@@ -128,6 +129,51 @@ export function rulesOf(spec, grids) {
     return !made.length || made.some(Number.isNaN) ? null : made.sort((a, b) => a - b);
   }
 
+  // The effect of a term on a row, whose cell of a column `at` says: 0 where none is known for it.
+  function effectOf({ columns, logs, knots, kinds, effects, unit }, at) {
+    const plain = (i) => grids[i].low + at(i) * grids[i].step;
+    if (!knots.length) {
+      const fits = (value, i) => (isNamed(i) ? at(i) === value : Math.abs(plain(i) - value) < grids[i].step / 2);
+      const kind = kinds.findLastIndex((own) => own.every((value, k) => fits(value, columns[k])));
+      return kind < 0 ? 0 : effects[kind];
+    }
+    const value = logs ? Math.log(plain(columns[0]) * unit) : plain(columns[0]) * unit;
+    const k = knots.filter((knot) => knot <= value).length;
+    if (Number.isNaN(value)) return 0;
+    if (k === 0 || k === knots.length) return effects[Math.max(k - 1, 0)];
+    return effects[k - 1] + ((value - knots[k - 1]) / (knots[k] - knots[k - 1])) * (effects[k] - effects[k - 1]);
+  }
+
+  // The cells of a number about the sum of the effects of other columns, some of which are known; null where none is.
+  // Cells of those that are not known come together as chance has it: by multiples of square roots of primes.
+  function about({ target, logs, level, width, edges, apart, of, occur, terms }, cells, cellsOf) {
+    const columns = [...new Set(terms.flatMap((term) => term.columns))];
+    const free = columns.filter((i) => Number.isNaN(cells[i]));
+    if (free.length === columns.length || of.some((i) => !Number.isNaN(cells[i]))) return null;
+    const each = free.map((i) => cellsOf(i));
+    const count = free.length ? Math.max(...each.map((own) => own.length)) : COUNT;
+    return Array.from({ length: count }, (_, k) => {
+      const at = (i) => {
+        const own = free.indexOf(i);
+        if (own < 0) return cells[i];
+        return each[own][Math.floor(((0.5 + (k + 1) * Math.sqrt(PRIMES[own])) % 1) * each[own].length)];
+      };
+      const total = terms.reduce((made, term) => made + effectOf(term, at), level);
+      const made = total + width * between(apart[edges.filter((edge) => edge < total).length], (k + 0.5) / count);
+      const cell = Math.min(Math.max(place(target, logs ? Math.exp(made) : made), 0), grids[target].size - 1);
+      return occur ? occur.reduce((best, one) => (Math.abs(one - cell) < Math.abs(best - cell) ? one : best)) : cell;
+    }).sort((a, b) => a - b);
+  }
+
+  const isNamed = (i) => grids[i].size === undefined;
+
+  // The cells of names that are equally likely.
+  function named(shares) {
+    let sum = 0;
+    const upto = Array.from(shares, (share) => (sum += share));
+    return Array.from({ length: COUNT }, (_, k) => Math.max(upto.findIndex((own) => (k + 0.5) / COUNT < own / sum), 0));
+  }
+
   // A map from places to the cells that are equally likely there; `cells` holds NaN where nothing is known.
   function given(cells, fixed, shares, { equally, middle }) {
     const known = Float64Array.from(cells);
@@ -141,16 +187,22 @@ export function rulesOf(spec, grids) {
         found.set(target, [told[1]]);
       }
     }
-    for (const { target } of spec.lines) if (!fixed.has(target) && !found.has(target)) known[target] = NaN;
+    const effects = spec.effects ?? []; // of pages that were exported before
+    for (const { target } of [...spec.lines, ...effects]) if (!fixed.has(target) && !found.has(target)) known[target] = NaN;
     for (const line of spec.lines) {
       for (const [own, back] of [[line.target, false], [line.base, true]]) {
         const told = Number.isNaN(known[own]) && !fixed.has(own) && !found.has(own) ? along(line, known, back, shares) : null;
         if (told) found.set(own, told);
       }
     }
+    const cellsOf = (i) => found.get(i) ?? (isNamed(i) ? named(shares(i)) : equally(i, COUNT));
+    for (const rule of effects) {
+      const { target } = rule;
+      const told = Number.isNaN(known[target]) && !fixed.has(target) && !found.has(target) ? about(rule, known, cellsOf) : null;
+      if (told) found.set(target, told);
+    }
     // What an equation computes of columns that are not known: of one by each of its cells, of several where the shares
     // have it, moved to the mean that their means give.
-    const cellsOf = (i) => found.get(i) ?? equally(i, COUNT);
     for (const rule of spec.equations) {
       const { target } = rule;
       const own = cells.map((cell, i) => (found.get(i)?.length === 1 ? found.get(i)[0] : found.has(i) ? NaN : cell));

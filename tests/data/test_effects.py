@@ -1,0 +1,284 @@
+"""Numbers that several columns say together: found with their effects, kept by new rows, gaps and What if."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+
+import latens
+from latens.data import Dataset, effects
+from latens.data.effects import Effects
+from latens.data.rules import computed, rules_of, solved
+from latens.workflow.kept_effects import _better
+
+FRICTION = {"steel": 0.0, "oak": 0.12, "pine": 0.2, "brass": 0.0, "ice": -0.15}
+NOISE = 0.05
+
+
+def slides(n: int = 600, *, noise: float = NOISE, strength: float = 1.0, seed: int = 0, unit: float = 1.0) -> Dataset:
+    """Blocks that slide: the logarithm of the time is a sum of effects of four columns, the speed is computed."""
+    rng = np.random.default_rng(seed)
+    block, slope = rng.choice(list(FRICTION), n), rng.choice([10, 20, 30], n)
+    track, surface = np.exp(rng.normal(0.0, 0.25, n)).round(3), rng.choice(["dry", "oiled"], n)
+    log = 1.0 - 0.03 * slope + strength * (0.5 * np.log(track) + np.array([FRICTION[one] for one in block]))
+    log -= strength * 0.13 * (surface == "oiled")
+    time = np.exp(log + noise * rng.normal(size=n))
+    frame = {"block": block, "slope": slope, "track": track, "surface": surface, "time": (unit * time).round(4)}
+    frame |= {"speed": (track / time.round(4) / unit).round(6), "noise": rng.normal(size=n).round(2)}
+    return latens.load_data(pd.DataFrame(frame), label="none")
+
+
+GIVEN = {"speed": ("track", "time")}
+
+
+def found(data: Dataset, given: Any = GIVEN) -> tuple[Effects, ...]:
+    return effects.found_in(data, given)
+
+
+def log_times(data: Dataset, x: np.ndarray, name: str = "time") -> np.ndarray:
+    k = data.schema.names.index(name)
+    one = (data.schema.types or ())[k]
+    return np.log(one.low + np.asarray(x, np.float64)[:, k] * one.step)
+
+
+def parts(data: Dataset, x: np.ndarray) -> np.ndarray:
+    """The level, and the effects that are known: of the slope, the track, each block, and oil."""
+    types, names = data.schema.types or (), data.schema.names
+    cells = {name: np.round(np.asarray(x)[:, names.index(name)]) for name in names}
+    words = lambda name: np.array(types[names.index(name)].values)[cells[name].astype(int)]  # noqa: E731
+    at = lambda name: types[names.index(name)].low + cells[name] * types[names.index(name)].step  # noqa: E731
+    columns = [np.ones(len(x)), at("slope"), np.log(at("track")), words("surface") == "oiled"]
+    return np.stack([*columns, *(words("block") == one for one in ("oak", "pine", "ice"))], axis=1).astype(float)
+
+
+TRUE = np.array([1.0, -0.03, 0.5, -0.13, 0.12, 0.2, -0.15])
+"""What the effects are: of each unit of slope and of the logarithm of the track, of oil, and of three blocks."""
+
+
+def fitted(data: Dataset, x: np.ndarray) -> np.ndarray:
+    return np.linalg.lstsq(parts(data, x), log_times(data, x), rcond=None)[0]
+
+
+def shuffled(data: Dataset, n: int, seed: int = 1) -> np.ndarray:
+    """Rows in which every column is drawn by itself."""
+    rng = np.random.default_rng(seed)
+    x = np.asarray(data.x, np.float64)
+    return np.stack([x[rng.integers(0, len(x), n), k] for k in range(x.shape[1])], axis=1)
+
+
+def test_the_effects_and_what_they_leave_are_found() -> None:
+    data = slides()
+    (one,) = found(data)
+    assert (one.target, one.logs, one.of, one.rows) == ("time", True, ("speed",), 600)
+    assert set(one.columns) == {"slope", "track", "surface", "block"}
+    assert one.width == pytest.approx(NOISE, rel=0.1)
+    middle = effects.middle_of(one, data.schema, effects.cells_of(np.asarray(data.x, np.float64), data.schema))
+    np.testing.assert_allclose(middle, parts(data, data.x) @ TRUE, atol=0.025)
+    assert one.words == "what 'slope', 'track', 'block' and 'surface' say together"
+
+
+def test_another_unit_or_order_of_rows_changes_nothing_but_the_level() -> None:
+    (one,), (other,) = found(slides()), found(slides(unit=1000.0))
+    assert other.level - one.level == pytest.approx(np.log(1000.0), abs=0.01)
+    assert [term.columns for term in one.terms] == [term.columns for term in other.terms]
+    for a, b in zip(one.terms, other.terms):
+        np.testing.assert_allclose(a.effects, b.effects, atol=0.005)
+    assert one.width == pytest.approx(other.width, rel=0.03)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.05, 1.0, 2.0])
+def test_one_column_alone_is_left_to_the_tree(strength: float) -> None:
+    assert bool(found(slides(strength=strength))) == (strength >= 1.0)
+
+
+def test_two_columns_of_names_may_say_together_what_neither_adds() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.choice(["x", "y"], 500), rng.choice(["u", "v"], 500)
+    number = 10.0 + 1.0 * (a == "x") + 1.0 * (b == "u") + 2.0 * ((a == "x") & (b == "u")) + 0.3 * rng.normal(size=500)
+    data = latens.load_data(pd.DataFrame({"a": a, "b": b, "number": number.round(2)}), label="none")
+    (one,) = found(data, {})
+    cells = effects.cells_of(np.asarray(data.x, np.float64), data.schema)
+    middle = effects.middle_of(one, data.schema, cells)
+    for x, u, mean in (("x", "u", 14.0), ("x", "v", 11.0), ("y", "u", 11.0), ("y", "v", 10.0)):
+        np.testing.assert_allclose(middle[(a == x) & (b == u)], mean, atol=0.12)
+    assert one.width == pytest.approx(0.3, rel=0.12)
+
+
+def test_a_column_is_not_said_by_what_is_computed_of_it_nor_by_what_it_says() -> None:
+    rules = rules_of(slides())
+    assert [rule[0] for rule in rules["equations"]] in (["speed"], ["time"])
+    (rule,) = rules["effects"]
+    assert not {"speed", "time"} & {name for term in rule[3] for name in term[0]}
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=400), rng.normal(size=400)
+    frame = {"kind": rng.choice(["x", "y"], 400), "a": a, "b": b, "c": a + b + 0.3 * rng.normal(size=400)}
+    data = latens.load_data(pd.DataFrame(frame).round(2), label="none")
+    kept = found(data, {})
+    targets = {one.target: set(one.columns) for one in kept}
+    assert len(kept) == 1 or not any(own & targets.keys() for own in targets.values())
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_new_rows_have_the_effects_whole_whatever_part_of_them_the_model_has(half: bool) -> None:
+    data = slides(2000)
+    (one,) = found(data)
+    x, names = shuffled(data, 4000), data.schema.names
+    k, own = names.index("time"), (data.schema.types or ())[names.index("time")]
+    rng = np.random.default_rng(5)
+    lean = rng.normal(size=len(x))  # what a model knows else of the row
+    strengths = TRUE * (0.5 if half else 0.0)
+    log = parts(data, x) @ strengths + 0.2 * (0.6 * lean + 0.8 * rng.normal(size=len(x)))
+    x[:, k] = np.clip(np.round((np.exp(log) - own.low) / own.step), 0, own.size - 1)
+    made = effects.moved([one], data.schema, x, np.ones(x.shape, bool), np.random.default_rng(0))
+    apart = np.abs(fitted(data, made) - TRUE)
+    assert (apart < [0.03, 0.002, 0.02, 0.01, 0.015, 0.015, 0.015]).all(), apart
+    left = log_times(data, made) - parts(data, made) @ TRUE
+    assert left.std() == pytest.approx(NOISE, rel=0.12)
+    assert np.corrcoef(left, lean)[0, 1] == pytest.approx(0.6, abs=0.08)
+
+
+def test_rows_under_conditions_are_ranked_among_rows_without() -> None:
+    data = slides(2000)
+    (one,) = found(data)
+    usual = np.asarray(data.x, np.float64)
+    late = usual[(log_times(data, usual) - parts(data, usual) @ TRUE) > 0.05]  # all of them on one side
+    made = effects.moved([one], data.schema, late, np.ones(late.shape, bool), np.random.default_rng(0), usual)
+    assert np.median(log_times(data, made) - parts(data, made) @ TRUE) > 0.04
+    bounded = np.ones(late.shape, bool)
+    bounded[:, data.schema.names.index("time")] = False
+    kept = effects.moved([one], data.schema, late, bounded, np.random.default_rng(0), usual)
+    np.testing.assert_array_equal(kept, late)
+
+
+def test_filled_cells_lie_where_known_ones_say_and_intervals_hold_as_often_as_they_say() -> None:
+    data, later = slides(), slides(1000, seed=9)
+    facts = rules_of(data)
+    (one,) = effects.read(facts["effects"])
+    read = latens.load_data(frame_of(later), label="none", schema=data.schema)
+    within = slice(None) if read.outside is None else ~np.asarray(read.outside).any(axis=1)
+    x = np.asarray(read.x, np.float64)[within]
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, [data.schema.names.index(name) for name in ("time", "speed")]] = True
+    k = data.schema.names.index("time")
+    low, high = effects.told([one], data.schema, x, hidden, (0.05, 0.95))
+    inside = (low[:, k] <= x[:, k]) & (x[:, k] <= high[:, k])
+    assert inside.mean() == pytest.approx(0.9, abs=0.04)
+    gone = np.where(hidden, 0.0, x)
+    filled, _ = solved(facts, data.schema, gone, hidden)
+    off = log_times(data, filled) - log_times(data, x)
+    assert np.median(np.abs(off)) < 1.2 * norm.ppf(0.75) * NOISE
+    speed = parts(data, x)[:, 2] - log_times(data, filled)
+    np.testing.assert_allclose(log_times(data, filled, "speed"), speed, atol=0.02)
+    hidden[:, data.schema.names.index("slope")] = True  # it says most: without it the others say too little
+    assert np.isnan(effects.told([one], data.schema, x, hidden, (0.5,))[0, :, k]).all()
+    hidden[:, data.schema.names.index("slope")] = False
+    hidden[:, data.schema.names.index("speed")] = False  # it says more
+    assert np.isnan(effects.told([one], data.schema, x, hidden, (0.5,))[0, :, k]).all()
+
+
+def frame_of(data: Dataset) -> pd.DataFrame:
+    types, names = data.schema.types or (), data.schema.names
+    return pd.DataFrame(
+        {name: one.decoded(np.asarray(data.x)[:, k]) for k, (name, one) in enumerate(zip(names, types))}
+    )
+
+
+def test_what_if_says_the_mixture_over_what_is_not_known() -> None:
+    data = slides()
+    (one,) = found(data)
+    names, types = data.schema.names, data.schema.types or ()
+    x, hidden = np.asarray(data.x, np.float64)[3], np.ones(len(names), bool)
+    every = lambda j: np.floor((np.arange(100) + 0.5) / 100 * types[j].cells)  # noqa: E731
+    assert effects.given_by([one], data.schema, x, hidden, every) == {}
+    at = {name: names.index(name) for name in names}
+    for name in one.columns:
+        hidden[at[name]] = False
+    whole = effects.given_by([one], data.schema, x, hidden, every)[at["time"]]
+    rows = np.tile(x, (100, 1))
+    np.testing.assert_array_equal(whole, np.sort(effects.drawn(one, data.schema, rows, (np.arange(100) + 0.5) / 100)))
+    hidden[at["surface"]], own = True, types[at["time"]]
+    mixed = effects.given_by([one], data.schema, x, hidden, every)[at["time"]]
+    each = []
+    for code in (0, 1):
+        rows[:, at["surface"]] = code
+        each.append(np.log(own.low + own.step * effects.drawn(one, data.schema, rows, (np.arange(100) + 0.5) / 100)))
+    assert np.log(own.low + own.step * mixed).mean() == pytest.approx(np.mean(each), abs=0.01)
+    assert np.log(own.low + own.step * mixed).std() == pytest.approx(np.std(each), rel=0.1)
+    hidden[at["speed"]] = False
+    assert effects.given_by([one], data.schema, x, hidden, every) == {}
+
+
+def test_chances_of_all_cells_sum_to_one_and_lie_as_the_law_of_what_is_left() -> None:
+    data = slides()
+    (one,) = found(data)
+    k, own = data.schema.names.index("time"), (data.schema.types or ())[data.schema.names.index("time")]
+    rows = np.tile(np.asarray(data.x, np.float64)[:1], (own.size, 1))
+    rows[:, k] = np.arange(own.size)
+    shown = np.ones(rows.shape, bool)
+    mass = np.exp(effects.log_chances(one, data.schema, rows, shown))
+    assert mass.sum() == pytest.approx(1.0, abs=2e-3)
+    saved = effects.log_chances(one, data.schema, np.asarray(data.x, np.float64), np.ones(data.x.shape, bool))
+    exact = norm.logpdf(log_times(data, data.x), parts(data, data.x) @ TRUE, NOISE) - log_times(data, data.x)
+    assert saved.mean() == pytest.approx((exact + np.log(own.step)).mean(), abs=0.08)
+
+
+def test_a_sum_is_kept_where_it_says_more_than_the_model_by_more_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=400)
+    noise = (noise - noise.mean()) / noise.std()
+    assert [_better(mean + noise) for mean in (-0.2, -0.01, 0.04)] == [False, False, None]
+    assert [_better(mean + noise) for mean in (0.08, 0.12, 0.2)] == [None, True, True]
+    assert _better(0.04 + 0.01 * noise) is False  # too little, for sure
+    assert _better(0.25 + noise[:50]) is None or abs(noise[:50].mean()) > 0.1  # too few rows to say
+
+
+def test_strangers_files_give_sound_effects_or_none() -> None:
+    data = slides()
+    stored = json.loads(json.dumps([list(one) for one in found(data)]))
+    (one,) = effects.read(stored)
+    assert one == found(data)[0]
+    target, logs, level, terms, wide, edges, apart, of, rows = stored[0]
+    (columns, scaled, knots, kinds, own, spread), *rest = terms
+    broken = [
+        [target, logs, level, [], wide, edges, apart, of, rows],
+        [target, logs, level, terms, 0.0, edges, apart, of, rows],
+        [target, logs, level, terms, wide, edges, [[3.0, 1.0]] * len(apart), of, rows],
+        [target, logs, level, terms, wide, [*edges, 1.0], apart, of, rows],
+        [target, logs, level, [[columns, scaled, knots, kinds, own[:-1], spread], *rest], wide, edges, apart, of, rows],
+        [target, logs, level, [[[target], scaled, knots, kinds, own, spread], *rest], wide, edges, apart, of, rows],
+    ]
+    assert [effects.read([each]) for each in broken] == [()] * len(broken)
+    words = [[["time"], *each[1:]] if each[0] == ["slope"] else each for each in terms]
+    assert effects.read([[target, logs, level, words, wide, edges, apart, of, rows]]) == ()
+    digits = [[each[0], each[1], each[2], [["oak"]] * len(each[4]), *each[4:]] if each[0] == ["slope"] else each
+              for each in terms]  # fmt: skip
+    assert (
+        effects.placed(effects.read([[target, logs, level, digits, wide, edges, apart, of, rows]]), data.schema) == []
+    )
+
+
+def test_a_number_that_is_computed_says_another_and_is_computed_before() -> None:
+    rng = np.random.default_rng(0)
+    n, rock = 500, rng.choice(["granite", "pumice", "basalt"], 500)
+    long, wide = rng.integers(10, 60, n) / 10, rng.integers(10, 60, n) / 10
+    area = (long * wide).round(2)
+    mass = area * np.array([{"granite": 2.6, "basalt": 3.0, "pumice": 0.6}[one] for one in rock])
+    frame = {"rock": rock, "long": long, "wide": wide, "area": area,
+             "mass": (mass * np.exp(0.02 * rng.normal(size=n))).round(2)}  # fmt: skip
+    data = latens.load_data(pd.DataFrame(frame), label="none")
+    facts = rules_of(data)
+    assert [rule[0] for rule in facts["equations"]] == ["area"]
+    near = [(rule[0], *rule[1:3]) for rule in facts.get("lines", [])]
+    (one,) = effects.read(facts["effects"])
+    assert (one.target, set(one.columns), near) == ("mass", {"rock", "area"}, [])
+    made, _ = computed(facts, data.schema, shuffled(data, 1000), rng=np.random.default_rng(0))
+    left = log_times(data, made, "mass") - log_times(data, made, "area")
+    code = np.round(made[:, 0]).astype(int)
+    values = (data.schema.types or ())[0].values
+    for name, density in (("granite", 2.6), ("basalt", 3.0), ("pumice", 0.6)):
+        own = left[code == values.index(name)]
+        assert np.median(own) == pytest.approx(np.log(density), abs=0.02)
+        assert own.std() < 0.05
