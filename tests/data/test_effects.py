@@ -6,12 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from explorer_fixtures import needs_node, node
 from scipy.stats import norm
 
 import latens
 from latens.data import Dataset, effects
 from latens.data.effects import Effects
 from latens.data.rules import computed, rules_of, solved
+from latens.explorer.given import _grid
+from latens.explorer.page_rules import page_rules
+from latens.explorer.whatif import _equally
 from latens.workflow.kept_effects import _better
 
 FRICTION = {"steel": 0.0, "oak": 0.12, "pine": 0.2, "brass": 0.0, "ice": -0.15}
@@ -171,7 +175,10 @@ def test_filled_cells_lie_where_known_ones_say_and_intervals_hold_as_often_as_th
     off = log_times(data, filled) - log_times(data, x)
     assert np.median(np.abs(off)) < 1.2 * norm.ppf(0.75) * NOISE
     speed = parts(data, x)[:, 2] - log_times(data, filled)
-    np.testing.assert_allclose(log_times(data, filled, "speed"), speed, atol=0.02)
+    there = speed > log_times(data, np.zeros((1, x.shape[1])), "speed")  # on its grid: others are as they were filled
+    np.testing.assert_allclose(log_times(data, filled, "speed")[there], speed[there], atol=0.02)
+    assert (filled[~there, data.schema.names.index("speed")] == 0.0).all()
+    assert (~there).sum() == 3
     hidden[:, data.schema.names.index("slope")] = True  # it says most: without it the others say too little
     assert np.isnan(effects.told([one], data.schema, x, hidden, (0.5,))[0, :, k]).all()
     hidden[:, data.schema.names.index("slope")] = False
@@ -282,3 +289,34 @@ def test_a_number_that_is_computed_says_another_and_is_computed_before() -> None
         own = left[code == values.index(name)]
         assert np.median(own) == pytest.approx(np.log(density), abs=0.02)
         assert own.std() < 0.05
+
+
+@needs_node
+def test_the_page_says_the_same_cells() -> None:
+    rng = np.random.default_rng(0)
+    data = slides(900)
+    days, seconds = rng.integers(0, 300, 900), rng.integers(0, 86400, 900)
+    frame = frame_of(data)
+    frame["stop"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(days, "D") + pd.to_timedelta(seconds, "s")
+    heat = 10.0 + 0.03 * days + 3.0 * (frame.surface == "dry") + 0.5 * np.maximum(frame.track - 1.0, 0.0)
+    frame["heat"] = (heat + 0.4 * rng.normal(size=900)).round(1)
+    data = latens.load_data(frame, label="none")
+    facts, types, names = rules_of(data), data.schema.types or (), data.schema.names
+    some = effects.read(facts["effects"])
+    assert {one.target for one in some} == {"time", "heat"}
+    assert any(term.knots and "stop" in term.columns for one in some for term in one.terms)
+    x, every = np.asarray(data.x, np.float64)[:4], list(range(len(names)))
+    shares = [np.arange(1.0, one.count + 1) / np.arange(1.0, one.count + 1).sum() for one in types]
+    equally = [_equally(own, data.schema, k) for k, own in enumerate(shares)]
+    targets = [names.index(name) for name in ("time", "speed", "heat")]
+    for free in ([], ["surface"], ["surface", "track", "stop"], ["block", "slope"]):
+        hidden = np.isin(names, free) | np.isin(every, targets)
+        rows = [[None if gone else cell for gone, cell in zip(hidden, row)] for row in x.tolist()]
+        spec, grids = page_rules(facts, data.schema, 256), [_grid(one) for one in types]
+        question = {"shares": [own.tolist() for own in shares], "equally": [own.tolist() for own in equally]}
+        for row, told in zip(x, node("rules", spec=spec, grids=grids, rows=rows, **question)):
+            mine, page = effects.given_by(some, data.schema, row, hidden, lambda i: equally[i]), dict(told)
+            assert {"time", "heat"} == {names[k] for k in mine}
+            for k, cells in mine.items():
+                np.testing.assert_allclose(page[k], cells, atol=1.0)  # of halves one rounds up, the other to even
+                assert np.mean(np.array(page[k]) != cells) < 0.02

@@ -230,3 +230,52 @@ def test_a_sum_of_free_columns_lies_around_the_sum_of_their_means() -> None:
     total, twice = (made[at[name]].mean() * types[at[name]].step + types[at[name]].low for name in ("sum", "twice"))
     assert total == pytest.approx(means["a"] + means["b"], abs=1.5)
     assert twice == pytest.approx(2 * total, abs=1.0)
+
+
+@needs_node
+def test_what_several_columns_say_together_is_the_same_on_the_page(tmp_path: Path) -> None:
+    """Cells of known columns one by one, of unknown ones by their shares; nothing where what is computed is known."""
+    rng = np.random.default_rng(0)
+    n = 600
+    plant, site = rng.choice(["oak", "elm", "mint"], n, p=[0.5, 0.3, 0.2]), rng.choice(["sun", "shade"], n)
+    days, pots = rng.integers(20, 90, n), rng.choice([1, 2, 4], n)
+    grown = np.exp(0.5 * np.log(days) + np.array([{"oak": 0.0, "elm": 0.3, "mint": -0.4}[one] for one in plant])
+                   + 0.25 * (site == "sun") - 0.1 * pots + 0.05 * rng.normal(size=n)).round(2)  # fmt: skip
+    frame = pd.DataFrame({"plant": plant, "site": site, "days": days, "pots": pots, "grown": grown})
+    frame["rate"] = (frame.grown / frame.days).round(4)
+    data = load(frame, label="none")
+    made = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
+    (rule,) = made.facts["effects"]
+    assert rule[0] == "grown"
+    assert {name for term in rule[3] for name in term[0]} == {"plant", "site", "days", "pots"}
+    names = list(made.schema.names)
+    plant_, site_, days_, pots_, grown_, rate_ = range(len(names))
+    levels = (made.schema.types or ())[plant_].values
+    row = np.asarray(data.x)[7].tolist()
+    known = [[plant_, levels.index("elm")], [site_, 1], [days_, "40"], [pots_, "2"]]
+    questions: list[dict[str, Any]] = [
+        {"given": known},
+        {"given": known[:3]},
+        {"given": known[1:]},
+        {"given": [known[0]]},
+        {"given": []},
+        {"given": [known[0], [rate_, "0.2"]]},
+        {"row": row, "given": [known[0]]},
+    ]
+    own, (_, found) = answers(made), ask_page(made, data, tmp_path, questions)
+    assert own is not None
+    for at, (question, answer) in enumerate(zip(questions, found)):
+        assert "refused" not in answer, answer
+        server = {one["column"]: one for one in json.loads(own(json.dumps(question).encode()))["columns"]}
+        (one,) = [one for one in answer["columns"] if one["column"] == grown_]
+        close = 1e-6 if at == 0 else 0.05
+        assert one["mean"] == pytest.approx(server[grown_]["mean"], rel=close)
+        for mine, other in zip(one["quantiles"], server[grown_]["quantiles"]):
+            assert float(mine) == pytest.approx(float(other), rel=max(close, 0.03 if at else 1e-9))
+    elm = frame[(frame.plant == "elm")]
+    whole = np.exp(0.5 * np.log(40) + 0.3 + 0.25 * (list((made.schema.types or ())[site_].values)[1] == "sun") - 0.2)
+    (one,) = [one for one in found[0]["columns"] if one["column"] == grown_]
+    assert one["mean"] == pytest.approx(whole, rel=0.02)
+    assert float(one["quantiles"][-1]) / float(one["quantiles"][0]) == pytest.approx(np.exp(2 * 1.645 * 0.05), rel=0.04)
+    (one,) = [one for one in found[3]["columns"] if one["column"] == grown_]
+    assert one["mean"] == pytest.approx(elm.grown.mean(), rel=0.05)

@@ -75,6 +75,16 @@ const ANSWERS = {
     const { storedDecoder } = await load("decode.js");
     return Array.from(storedDecoder(spec, plane, lines, units, cells, exact)(z, n));
   },
+  async rules({ spec, grids, rows, shares, equally }) {
+    const { rulesOf } = await load("rules.js");
+    const laws = { equally: (i) => equally[i], middle: (i) => equally[i].reduce((a, b) => a + b, 0) / equally[i].length };
+    const rules = rulesOf(spec, grids);
+    return rows.map((row) => {
+      const cells = Float64Array.from(row, (cell) => cell ?? NaN);
+      const fixed = new Map(row.flatMap((cell, i) => (cell === null ? [] : [[i, cell]])));
+      return [...rules.given(cells, fixed, (i) => shares[i], laws)];
+    });
+  },
   async texts({ event, rows }) {
     const { textOf } = await load("event.js");
     return rows.map((row) => textOf(event, row));

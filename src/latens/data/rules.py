@@ -269,7 +269,8 @@ def solved(
     """Stored rows whose hidden cells keep equations, rates and lines; and where a cell follows from known ones."""
     # outside: how far beyond the training rows each known cell lies: a total is of what is there.
     beyond = np.zeros(hidden.shape) if outside is None else np.where(hidden, 0.0, outside)
-    x, sure = _solved(facts, schema, x + beyond, hidden)
+    first = x + beyond
+    x, sure = _solved(facts, schema, first, hidden)
     if near := lines.read(facts.get("lines")):
         (told,) = lines.told(near, schema, x, hidden & ~sure, (0.5,), rng)
         x, open_ = np.where(np.isfinite(told), told, x), hidden & ~sure & np.isnan(told)
@@ -278,7 +279,10 @@ def solved(
         (told,) = effects.told(some, schema, x, hidden & ~sure, (0.5,), rng)
         x, open_ = np.where(np.isfinite(told), told, x), hidden & ~sure & np.isnan(told)
         settled = lambda rows: _solved(facts, schema, rows, hidden)[0]  # noqa: E731
-        x = settled(effects.moved(some, schema, x, open_, rng, settled=settled))
+        x = effects.moved(some, schema, x, open_, rng, settled=settled)
+        # What is computed of them anew and lies beyond its grid is as the model filled it.
+        near = {name for one in near_in(facts, schema) for name in (one.target, *one.columns)}
+        x = settled(np.where(hidden & ~sure & ~np.isin(schema.names, [*near]), first, x))
     return x - beyond, sure
 
 
