@@ -195,7 +195,7 @@ def _chosen(
 ) -> tuple[float, bool, list[_Block]]:
     """The nats that effects save beyond the best one alone, whether they are of the logarithm, and the effects."""
     seen = np.isfinite(column)
-    ways = []
+    ways: list[tuple[float, float, bool, list[_Block]]] = []
     for logs in (False, True) if np.nanmin(column) > 0 else (False,):
         y = np.log(column[seen]) if logs else column[seen]
         half = width(y)
@@ -203,13 +203,13 @@ def _chosen(
             continue
         y = np.clip(y, *(np.median(y) + np.array([-TRIMMED, TRIMMED]) * half))
         usable = [b._replace(design=b.design[seen]) for b in blocks if not set(b.columns) & set(barred)]
-        one, whole, own = _forward(y, usable)
-        ways.append((float(whole.mean()) + (float(np.mean(np.log(column[seen]))) if logs else 0.0), one, logs, own))
+        saved, nats, own = _forward(y, usable)
+        ways.append((float(nats.mean()) + (float(np.mean(np.log(column[seen]))) if logs else 0.0), saved, logs, own))
     if not ways:
         return 0.0, False, []
     _, saved, logs, own = min(ways, key=lambda way: way[0])
-    by_columns = {(b.columns, b.logs, b.knots): b for b in blocks}
-    return saved, logs, [by_columns.get((b.columns, b.logs, b.knots), b) for b in own]  # pairs are of some rows alone
+    whole = {(b.columns, b.logs, b.knots): b for b in blocks}
+    return saved, logs, [whole.get((b.columns, b.logs, b.knots), b) for b in own]  # pairs are of some rows alone
 
 
 def _forward(
@@ -492,7 +492,7 @@ def moved(
 def _said_better(one: Effects, schema: Schema, open_: Bool[np.ndarray, "n columns"]) -> Bool[np.ndarray, " n"]:
     """The rows in which a column that is computed of the target is known."""
     at = [schema.names.index(name) for name in one.of if name in schema.names]
-    return (~open_[:, at]).any(axis=1)
+    return np.any(~open_[:, at], axis=1)
 
 
 def told(
