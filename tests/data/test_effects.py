@@ -1,21 +1,26 @@
 """Numbers that several columns say together: found with their effects, kept by new rows, gaps and What if."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
-from explorer_fixtures import needs_node, node
+from explorer_fixtures import needs_node, node, untrained
 from scipy.stats import norm
 
 import latens
 from latens.data import Dataset, effects
+from latens.data.conditions import Conditions
 from latens.data.effects import Effects
 from latens.data.rules import computed, rules_of, solved
+from latens.evaluation.samples.conditional import ConditionalSamples
 from latens.explorer.given import _grid
 from latens.explorer.page_rules import page_rules
 from latens.explorer.whatif import _equally
+from latens.workflow import kept_effects, new_rows
 from latens.workflow.kept_effects import _better
 
 FRICTION = {"steel": 0.0, "oak": 0.12, "pine": 0.2, "brass": 0.0, "ice": -0.15}
@@ -317,6 +322,82 @@ def test_the_page_says_the_same_cells() -> None:
         for row, told in zip(x, node("rules", spec=spec, grids=grids, rows=rows, **question)):
             mine, page = effects.given_by(some, data.schema, row, hidden, lambda i: equally[i]), dict(told)
             assert {"time", "heat"} == {names[k] for k in mine}
+            assert not mine.keys() - page.keys()
             for k, cells in mine.items():
                 np.testing.assert_allclose(page[k], cells, atol=1.0)  # of halves one rounds up, the other to even
                 assert np.mean(np.array(page[k]) != cells) < 0.02
+    row = x[0].tolist()
+    row[names.index("time")] = row[names.index("heat")] = None  # the speed is known, of which the track says the time
+    row[names.index("track")] = None
+    (told,) = node("rules", spec=spec, grids=grids, rows=[row], **question)
+    assert [names[k] for k, _ in told] == ["heat"]
+
+
+def test_only_what_beats_the_model_is_kept_and_what_is_computed_of_it_is_hidden_from_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = slides()
+    types, k = data.schema.types or (), data.schema.names.index("time")
+    seen: list[np.ndarray] = []
+    knows = False
+
+    def conditionals(rows: Any, types: Any, num_samples: int) -> tuple[list[np.ndarray], None]:
+        batch = rows.batch
+        seen.append(np.asarray(batch.mask))
+        shares = [np.tile(np.asarray(one.shares), (len(batch.x), 1)) for one in types]
+        if knows:  # which cell it is
+            which = np.searchsorted(types[k].firsts, np.asarray(batch.x)[:, k], side="right") - 1
+            shares[k] = np.where(np.arange(types[k].count) == which[:, None], 1e9, 1e-9)
+        return shares, None
+
+    monkeypatch.setattr(kept_effects, "conditionals", conditionals)
+    trained, data = untrained("default", data)
+    kept = kept_effects.better_effects(trained, data).facts["effects"]
+    assert [one[0] for one in kept] == ["time"]
+    (mask,) = seen
+    hidden = [name for j, name in enumerate(data.schema.names) if not mask[:, j].any()]
+    assert sorted(hidden) == ["speed", "time"]
+    assert len(mask) == min(len(data.subset("validation")), kept_effects.JUDGED)
+    knows = True
+    assert kept_effects.better_effects(trained, data).facts["effects"] == []
+    assert len(types) == len(data.schema.names)
+
+
+def test_names_that_a_range_of_a_number_says_say_what_this_is_computed_of() -> None:
+    rng = np.random.default_rng(0)
+    n, rock = 500, rng.choice(["granite", "pumice", "basalt"], 500)
+    long, wide = rng.integers(10, 60, n) / 10, rng.integers(10, 60, n) / 10
+    volume = (long * wide).round(2)
+    density = np.array([{"granite": 2.6, "basalt": 3.0, "pumice": 0.6}[one] for one in rock])
+    mass = (volume * density * np.exp(0.01 * rng.normal(size=n))).round(1)
+    frame = {
+        "rock": rock,
+        "long": long,
+        "wide": wide,
+        "volume": volume,
+        "mass": mass,
+        "density": (mass / volume).round(2),
+    }
+    rules = rules_of(latens.load_data(pd.DataFrame(frame), label="none"))
+    assert [rule[0] for rule in rules["equations"]] == ["volume", "density"]
+    assert [rule[1] for rule in rules["implied"]] == ["rock"]  # by ranges of the density
+    (rule,) = rules["effects"]
+    assert (rule[0], {name for term in rule[3] for name in term[0]}) == ("mass", {"rock", "volume"})
+
+
+def test_rows_under_conditions_are_ranked_among_rows_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = slides()
+    facts = {"effects": [list(one) for one in found(data)]}
+    x, ranked = np.asarray(data.x), []
+
+    def computed(*given: Any) -> tuple[np.ndarray, np.ndarray]:
+        ranked.append(given[-1])
+        return x[:10], np.zeros(10, bool)
+
+    drawn = ConditionalSamples(x[:10], 1.0, 1, 0.0)
+    monkeypatch.setattr(new_rows, "sample_given", lambda *_, **__: drawn)
+    monkeypatch.setattr(new_rows, "computed", computed)
+    free = Conditions(np.full(x.shape[1], -np.inf), np.full(x.shape[1], np.inf))
+    trained = SimpleNamespace(model=None, facts=facts, schema=data.schema)
+    new_rows.table_given(trained, free, 10, 0, key=jax.random.key(0))
+    assert [None if one is None else len(one) for one in ranked] == [10]
