@@ -118,7 +118,7 @@ def found_in(
     # Lines are moved first: what they say may say others, and what says them stays.
     held = {*given, *(name for one in near for name in (one.target, *one.columns))}
     targets = [k for k in usable if types[k].kind == "number" and names[k] not in held and varied(cells[:, k])]
-    of = {k: _of(name, given) for k, name in enumerate(names)}
+    of = {k: computed_of(name, given) for k, name in enumerate(names)}
     barred = {k: {k, *(names.index(name) for name in of[k])} for k in targets}
     found = [(one, k) for k in targets if (one := _chosen(cells[:, k], blocks, barred[k]))[0] >= BEYOND_ONE]
     kept: dict[int, tuple[bool, list[_Block]]] = {}
@@ -148,7 +148,7 @@ def _in_turn(kept: Mapping[int, tuple[bool, list[_Block]]], barred: Mapping[int,
     return made
 
 
-def _of(name: str, given: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+def computed_of(name: str, given: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """The columns that are computed of one, or of such columns."""
     found, before = {name}, 0
     while len(found) > before:

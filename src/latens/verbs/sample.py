@@ -294,6 +294,7 @@ class Sample(Verb):
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
         from latens.evaluation.latents.encode import new_rows
+        from latens.workflow.detours import without_detours
 
         trained, mean = at.trained, self._means(at)
         key = jax.random.key(self.seed)
@@ -304,7 +305,7 @@ class Sample(Verb):
             label = {"label": np.array(trained.schema.classes)[drawn.label]} if trained.schema.classes else {}
             return {"x": x, **label, "component": drawn.component}
         given = {"mean": mean, "temperature": self.temperature, "cond": trained.condition(codes)}
-        values, z = new_rows(trained.model, n, key=key, **given)
+        values, z = new_rows(without_detours(trained), n, key=key, **given)
         return {"x": trained.data_units(values, mean=mean), "z": z} | (
             {} if codes is None else {"label": np.array(trained.classes)[codes]}
         )

@@ -59,6 +59,7 @@ from latens.training.group import group
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
+from latens.workflow.detours import found_in as detours_in
 from latens.workflow.going_on import former, going_on, with_weights_of
 from latens.workflow.growing import placed
 from latens.workflow.kept_effects import better_effects
@@ -444,6 +445,8 @@ def train(
     if members.lead and not experiment.again:
         best = better_effects(experiment.best(trained, experiment.data, loop.total), experiment.data)
         trained = experiment.counted_in_all(best)
+        if detours := detours_in(trained, experiment.data):
+            trained = trained.with_facts(detours=detours)
     if isinstance(config, VAEConfig) and config.prior.refit and members.lead and not start_text(trained):
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off

@@ -13,6 +13,7 @@ from latens.data.rules import broken_in, computed, placed
 from latens.data.schema import Schema
 from latens.evaluation.samples.conditional import ConditionalSamples, sample_given
 from latens.typing import Key
+from latens.workflow.detours import without_detours
 
 USUAL = 4000
 """Rows without conditions, among which those with some are ranked around the lines of the data."""
@@ -151,10 +152,11 @@ def table_given(
     trained: Any, conditions: Conditions, n: int, seed: int, *, key: Key
 ) -> tuple[Kept, ConditionalSamples]:
     """New rows of a table under conditions that keep its rules, and the draws of the model that they begin with."""
-    model, facts, schema = trained.model, trained.facts, trained.schema
+    facts, schema = trained.facts, trained.schema
     names = schema.names
     bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
     asked = {name for name, one in zip(names, bounded) if one}
+    model = without_detours(trained, asked)
     exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
     found, usual = sample_given(model, conditions, n, key=key), None
     if facts.get("lines") or facts.get("effects"):  # around a line a row lies as it would among rows without conditions

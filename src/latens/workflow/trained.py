@@ -31,6 +31,7 @@ from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
+from latens.workflow.detours import without_detours
 from latens.workflow.given import Conditioned, split_given
 from latens.workflow.inputs import (
     batch_of,
@@ -45,7 +46,6 @@ from latens.workflow.methods import Methods
 from latens.workflow.new_rows import again_of, new_table, table_given
 
 FORMAT = 1
-
 HALF_MOST = 65_504.0
 """The largest number in half precision."""
 
@@ -331,7 +331,7 @@ class TrainedModel(Conditioned, Methods):
             return table_given(self, conditions_of(given, self.schema), n, seed, key=seed_key(seed))[0].arrays["x"]
         codes, key = self.in_turn(n) if label is None else label, seed_key(seed)
         cond = conditions_of_rows(codes, self.preparation.classes, len(self.classes), n)
-        values = partial(new_rows, self.model, n, mean=False, cond=cond, temperature=temperature)
+        values = partial(new_rows, without_detours(self), n, mean=False, cond=cond, temperature=temperature)
         draw = lambda again: {"x": self._rows(values(key=again_of(key, again))[0], mean=False)}  # noqa: E731
         return new_table(self.facts, self.schema, draw, seed, exact=temperature == 0.0).arrays["x"]
 
