@@ -1,5 +1,6 @@
 """Names that other names say: found with their mistakes, kept by samples, told by check and detect; both ways."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.config import override
-from latens.data import implied
+from latens.data import implied, weekdays
 from latens.data.mistakes import mistaken
-from latens.data.rules import broken_in, computed, rules_of, solved
+from latens.data.rules import broken_in, broken_rules, computed, rules_of, solved
 from latens.data.suspects import suspicions
 from latens.recipes import get_recipe
 from latens.workflow.cells import _against_equations, _against_names, blame
@@ -514,3 +515,19 @@ def test_a_day_of_the_week_says_a_name() -> None:
     np.testing.assert_array_equal(kept, x)
     assert implied.read([list(rule)]) == (rule,)
     assert implied.read([[*rule[:8], True, *rule[9:]]]) == ()  # month and weekday at once
+
+
+def test_a_date_before_those_of_the_training_rows_is_on_its_own_day() -> None:
+    frame = days_of()
+    data = latens.load_data(frame, label="none")
+    k = data.schema.names.index("date")
+    x, outside = np.array(data.x), np.zeros(data.x.shape, np.float32)
+    early = np.flatnonzero(x[:, k] < 5.0)[:3]
+    outside[early, k], x[early, k] = x[early, k] - 5.0, 5.0
+    moved = replace(data, x=x, outside=outside)
+    (plain,), (rule,) = implied.found_in(data), implied.found_in(moved)
+    assert rule == plain
+    assert plain.weekday
+    assert not [rows for one, rows in broken_rules(moved) if one.target == "kind" and rows.any()]
+    np.testing.assert_array_equal(weekdays.on_own_days(moved), data.x)
+    np.testing.assert_array_equal(weekdays.on_own_days(moved, early), np.asarray(data.x)[early])

@@ -15,6 +15,7 @@ from latens.data.dates import DAY
 from latens.data.schema import Schema
 from latens.data.stored_rules import rules_in
 from latens.data.weekdays import NAMES as DAYS
+from latens.data.weekdays import on_own_days
 
 LEAST_ROWS = 20
 """Rows with a name from which on it counts that they have the same name in the other column."""
@@ -122,9 +123,10 @@ class Implied(NamedTuple):
 
 def found_in(data: Dataset) -> tuple[Implied, ...]:
     """Find the columns of a mixed table whose names say what stands in another column."""
-    x, types = getattr(data, "x", None), data.schema.types or ()
-    if not isinstance(x, np.ndarray) or x.ndim != 2 or not types:
+    types = data.schema.types or ()
+    if not isinstance(getattr(data, "x", None), np.ndarray) or data.x.ndim != 2 or not types:
         return ()
+    x = on_own_days(data)
     names = data.schema.names
     codes = {k: _codes(x, k, data.schema, data.mask) for k, one in enumerate(types) if _named(one) or _counted(one)}
     few: dict[int, _Column] = {}

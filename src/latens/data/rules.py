@@ -77,7 +77,7 @@ def broken_rules(
     exact = numbers_of(of)
     found: list[Any] = _broken_numbers(data, *exact)
     said = said_of(of, found if of is data else _broken_numbers(of, *exact))
-    return found + [(one, implied.broken_in([one], data.schema, data.x, data.mask)) for one in said]
+    return found + [(one, implied.broken_in([one], data.schema, weekdays.on_own_days(data), data.mask)) for one in said]
 
 
 def _broken_numbers(
@@ -96,7 +96,7 @@ def said_of(
 ) -> tuple[implied.Implied, ...]:
     """The columns that names say, with what stands there instead where another number lies beyond the others."""
     schema, x, mask, made = data.schema, data.x, data.mask, []
-    names = schema.names
+    names, days = schema.names, weekdays.on_own_days(data) if schema.types else x
     said = implied.found_in(data)
     said = (*said, *ranges.found_in(data, said, {rule.target: rule.columns for rule, _ in numbers}))
     cells = equations.numbers(x, schema, mask, data.outside) if said else np.zeros((0, 0))
@@ -109,11 +109,11 @@ def said_of(
         if one.cuts:
             made.append(one)
             continue
-        wrong, told = implied.broken_in([one], schema, x, mask), implied.told_by(one, schema, x, mask)
+        wrong, told = implied.broken_in([one], schema, days, mask), implied.told_by(one, schema, days, mask)
         place = np.round(np.asarray(x)[:, names.index(one.column)]).astype(int)
         but = tuple(_beyond({names[k]: cells[:, k] for k in free}, place, told, wrong, sound, one.text_in(schema)))
         one = one._replace(but=but)
-        made.append(one._replace(broken=int(np.count_nonzero(implied.broken_in([one], schema, x, mask)))))
+        made.append(one._replace(broken=int(np.count_nonzero(implied.broken_in([one], schema, days, mask)))))
     return tuple(made)
 
 

@@ -43,7 +43,7 @@ class Closed(NamedTuple):
 def found_in(data: Dataset) -> tuple[Closed, ...]:
     """Find the days of the week that the dates of a mixed table hardly ever have, and not by chance."""
     found, names = [], data.schema.names
-    for k, dates in _days(data.x, data.schema).items():
+    for k, dates in _days(on_own_days(data), data.schema).items():
         shown = dates if data.mask is None else dates[np.asarray(data.mask)[:, k]]
         counts = np.bincount(shown % 7, minlength=7)
         many = len(shown) >= LEAST_ROWS and len(np.unique(shown)) >= LEAST_DAYS
@@ -102,7 +102,7 @@ def shares_in(data: Dataset) -> tuple[Shares, ...]:
     """Find the columns of dates whose days of the week differ by more than chance, among those they have."""
     found, types = [], data.schema.types or ()
     names = data.schema.names
-    for k, dates in _days(data.x, data.schema).items():
+    for k, dates in _days(on_own_days(data), data.schema).items():
         shown = dates if data.mask is None else dates[np.asarray(data.mask)[:, k]]
         counts = np.bincount(shown % 7, minlength=7)
         open_ = counts > MISTAKES * len(shown)
@@ -145,6 +145,15 @@ def spread(
 def day_of(one: ColumnType) -> int:
     """A day in the unit of the dates of a column."""
     return 1 if (one.after or one).written == "D" else DAY
+
+
+def on_own_days(data: Dataset, rows: Any = slice(None)) -> Any:
+    """Stored rows whose dates beyond those of the training rows are those that are written, on their own days."""
+    types = data.schema.types
+    if data.outside is None or types is None:
+        return data.x[rows]
+    dates = np.array([one.kind == "date" for one in types], bool)
+    return np.where(dates, data.x[rows] + np.asarray(data.outside)[rows].astype(np.float64), data.x[rows])
 
 
 def _days(x: Any, schema: Schema) -> dict[int, Int[np.ndarray, " n"]]:

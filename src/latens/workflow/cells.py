@@ -299,7 +299,7 @@ def _misspelt(p: np.ndarray, data: Dataset, rows: np.ndarray, others: int) -> No
 
 def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
     """Lower the p-values of dates in an order, or on a day of the week, that hardly any training row has."""
-    x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
+    x, mask = weekdays.on_own_days(data, rows), None if data.mask is None else np.asarray(data.mask)[rows]
     for rule, _, k in ordered.placed(ordered.read(trained.facts.get("ordered")), data.schema):
         wrong = ordered.broken_in([rule], data.schema, x, mask)
         p[wrong, k] = np.minimum(p[wrong, k], (rule.broken + 1.0) / (rule.rows + 2.0))
@@ -310,7 +310,7 @@ def _out_of_order(p: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.
 
 def _against_names(p: np.ndarray, found: np.ndarray, trained: TrainedModel, data: Dataset, rows: np.ndarray) -> None:
     """Lower the p-values of the odder of two cells that hardly any row has together, and expect what a name says."""
-    x, mask = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
+    x, mask = weekdays.on_own_days(data, rows), None if data.mask is None else np.asarray(data.mask)[rows]
     for rule, by, k in implied.placed(implied.read(trained.facts.get("implied")), data.schema):
         wrong = np.flatnonzero(implied.broken_in([rule], data.schema, x, mask))
         as_expected = np.round(found[0, wrong][:, by]) == x[wrong][:, by]
