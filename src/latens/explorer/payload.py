@@ -1,6 +1,6 @@
 """From a trained model, its data, history and snapshots to the files in `data/` that the page reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens import evaluation
-from latens.data import Dataset
+from latens.data import Dataset, equations
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema, image_shape
@@ -161,7 +161,7 @@ def payload(
         if manifest["colour"] is None and (kinds := _kinds(trained)) is not None:
             own = (i for i, one in enumerate(manifest["columns"]) if (one["role"], one["name"]) == ("cell", kinds))
             manifest["colour"] = next(own, None)
-        manifest["plane"] = _plane(manifest["columns"], files)
+        manifest["plane"] = _plane(manifest["columns"], files, _conversions(trained))
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -295,7 +295,22 @@ def _colour(columns: list[dict[str, Any]], files: dict[str, bytes], means: np.nd
     return telling([codes(column) for column in columns], widest(means))
 
 
-def _plane(columns: list[dict[str, Any]], files: dict[str, bytes]) -> list[int] | None:
+def _conversions(trained: Any) -> dict[str, str]:
+    """Of each column of a table that one other gives, such as degrees of another unit, the column that gives it."""
+    rules = equations.placed(equations.read(trained.facts.get("equations")), trained.schema)
+    given = {one.target: one.columns[0] for one in rules if len(set(one.columns)) == 1}
+    return {name: _first(given, name) for name in given}
+
+
+def _first(given: dict[str, str], name: str) -> str:
+    seen: set[str] = set()
+    while name in given and name not in seen:
+        seen.add(name)
+        name = given[name]
+    return name
+
+
+def _plane(columns: list[dict[str, Any]], files: dict[str, bytes], given: Mapping[str, str]) -> list[int] | None:
     """The two numbers of a table that go together most, short of saying the same; axes where latents say nothing."""
     at = [i for i, one in enumerate(columns) if one["role"] == "cell" and one["kind"] == "number"][:MOST_AXES]
     if len(at) < 2:
@@ -303,7 +318,10 @@ def _plane(columns: list[dict[str, Any]], files: dict[str, bytes]) -> list[int] 
     cells = np.stack([np.frombuffer(files[columns[i]["file"]], columns[i]["dtype"]).astype(np.float64) for i in at])
     ranks = np.argsort(np.argsort(np.nan_to_num(cells, nan=np.nanmedian(cells)), axis=1), axis=1)
     alike = np.abs(np.nan_to_num(np.corrcoef(ranks)))
-    alike = np.where(np.triu(np.ones_like(alike), 1) * (alike < SAME) > 0, alike, -1.0)
+    # given: what says the same in another unit, though gaps and mistakes hide it.
+    unit = np.array([given.get(columns[i]["name"], columns[i]["name"]) for i in at])
+    other = np.triu(unit[:, None] != unit, 1) & (alike < SAME)
+    alike = np.where(other, alike, -1.0)
     first, second = np.unravel_index(int(alike.argmax()), alike.shape)
     return [at[int(first)], at[int(second)]] if alike.max() >= 0 else at[:2]
 
