@@ -129,9 +129,11 @@ class Explain(Verb):
         plain += [f"In the rows {one}; the model has it the other way round." for one in list(turned.values())[:MISSED]]
         exact = placed(at.trained.facts, at.trained.schema, names=True)
         still = self._held_still(of_run, found, exact, {*told, *turned, *missed})
-        plain += [
-            f"In the rows, with all other columns held still, {one.words}; the model has little of it." for one in still
-        ]
+        near = near_in(at.trained.facts, at.trained.schema)
+        kept = {name for one in near for name in one.columns if one.target == self.target}  # by what new rows go by
+        for one in still:
+            has = "new rows have it too" if one.column in kept else "the model has little of it"
+            plain.append(f"In the rows, with all other columns held still, {one.words}; {has}.")
         none = [
             n
             for n, v, e in zip(names, nats, errors)
@@ -152,7 +154,6 @@ class Explain(Verb):
             f"{one.target} is {in_words(one, at.trained.schema)}, in {one.rows - one.broken:,} of {one.rows:,} rows."
             for one in given or parts
         ] + plain
-        near = near_in(at.trained.facts, at.trained.schema)
         back = lambda one: isinstance(one, Line) and self.target == one.base  # noqa: E731
         plain = [
             f"{one.target} lies near {one.words}." for one in near if self.target == one.target or back(one)
