@@ -12,7 +12,7 @@ from explorer_fixtures import needs_node, node, untrained
 from scipy.stats import norm
 
 import latens
-from latens.data import Dataset, effects
+from latens.data import Dataset, effects, found_effects
 from latens.data.conditions import Conditions
 from latens.data.effects import Effects
 from latens.data.rules import computed, rules_of, solved
@@ -44,7 +44,7 @@ GIVEN = {"speed": ("track", "time")}
 
 
 def found(data: Dataset, given: Any = GIVEN) -> tuple[Effects, ...]:
-    return effects.found_in(data, given)
+    return found_effects.found_in(data, given)
 
 
 def log_times(data: Dataset, x: np.ndarray, name: str = "time") -> np.ndarray:
@@ -81,7 +81,7 @@ def shuffled(data: Dataset, n: int, seed: int = 1) -> np.ndarray:
 def test_the_effects_and_what_they_leave_are_found() -> None:
     data = slides()
     (one,) = found(data)
-    assert (one.target, one.logs, one.of, one.rows) == ("time", True, ("speed",), 600)
+    assert (one.target, one.logs, one.of, one.rows) == ("time", True, ("speed",), data.count("train"))
     assert set(one.columns) == {"slope", "track", "surface", "block"}
     assert one.width == pytest.approx(NOISE, rel=0.1)
     middle = effects.middle_of(one, data.schema, effects.cells_of(np.asarray(data.x, np.float64), data.schema))
@@ -352,6 +352,8 @@ def test_only_what_beats_the_model_is_kept_and_what_is_computed_of_it_is_hidden_
 
     monkeypatch.setattr(kept_effects, "conditionals", conditionals)
     trained, data = untrained("default", data)
+    assert "effects" not in trained.facts  # until they are judged
+    trained = trained.with_facts(effects=[list(one) for one in found(data)])
     kept = kept_effects.better_effects(trained, data).facts["effects"]
     assert [one[0] for one in kept] == ["time"]
     (mask,) = seen

@@ -1,6 +1,6 @@
 """What holds in nearly all rows of a table: found once, and kept by the model file, by samples and by filled cells."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -10,6 +10,7 @@ from latens.data import (
     apart,
     effects,
     equations,
+    found_effects,
     found_equations,
     gaps,
     hours,
@@ -55,7 +56,7 @@ def rules_of(data: Dataset) -> dict[str, list[list[Any]]]:
     named = [one for one in found["implied"] if not one.cuts]
     given = {one.target: one.columns for one in (*chain(*exact), *named)}
     found["lines"] = lines.found_in(data, given)
-    found["effects"] = effects.found_in(data, given, found["lines"])
+    found["effects"] = found_effects.found_in(data, given, found["lines"])
     return {name: [list(rule) for rule in rules] for name, rules in found.items() if rules}
 
 
@@ -206,9 +207,16 @@ def near_in(facts: Mapping[str, Any], schema: Schema) -> list[lines.Line | effec
 
 
 def ends_near(
-    facts: Mapping[str, Any], schema: Schema, x: np.ndarray, hidden: np.ndarray, quantiles: Sequence[float]
+    facts: Mapping[str, Any],
+    schema: Schema,
+    x: np.ndarray,
+    hidden: np.ndarray,
+    quantiles: Sequence[float],
+    outside: np.ndarray | None = None,
 ) -> np.ndarray:
     """What hidden cells are at quantiles where known cells say about where they lie; NaN elsewhere."""
+    # outside: how far beyond the training rows each known cell lies.
+    x = x if outside is None else x + np.where(hidden, 0.0, outside)
     along = lines.told(lines.read(facts.get("lines")), schema, x, hidden, quantiles)
     about = effects.told(effects.read(facts.get("effects")), schema, x, hidden, quantiles)
     return np.where(np.isfinite(along), along, about)
@@ -232,14 +240,31 @@ def computed(
     if near := lines.read(facts.get("lines")):
         open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
         x = lines.moved(near, schema, x, np.broadcast_to(open_, x.shape), rng, usual).astype(x.dtype)
-    if some := effects.read(facts.get("effects")):
-        open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
-        settled = lambda rows: equations.computed(exact, schema, rows, asked)[0]  # noqa: E731
-        x = effects.moved(some, schema, x, np.broadcast_to(open_, x.shape), rng, usual, settled).astype(x.dtype)
     days = month_days.read(facts.get("month_days"))
     x = month_days.moved(days, schema, x, np.broadcast_to([not asked(name) for name in schema.names], x.shape))
     for rule, *_ in implied.placed(implied.read(facts.get("implied")), schema):
         x = implied.on_their_day(rule, schema, x) if rule.weekday and not asked(rule.by) else x
+    some = effects.read(facts.get("effects"))
+    if some:
+        open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
+        # What the range of a number says is known once this is: a material by its density after the mass.
+        late = {name for one in some for name in (one.target, *one.of)}
+        settled = lambda rows: _settled(facts, schema, rows, exact, rated, asked, late)[0]  # noqa: E731
+        x = effects.moved(some, schema, x, np.broadcast_to(open_, x.shape), rng, usual, settled).astype(x.dtype)
+    return _settled(facts, schema, x, exact, rated, asked)
+
+
+def _settled(
+    facts: Mapping[str, Any],
+    schema: Schema,
+    x: np.ndarray,
+    exact: Sequence[equations.Equation],
+    rated: Sequence[rates.Rate],
+    asked: Callable[[str], bool],
+    late: Collection[str] = (),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Stored rows with what others give exactly, but by ranges of late numbers; and which have one beyond its grid."""
+    x = np.array(x)
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x)
         x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
@@ -253,8 +278,9 @@ def computed(
         if np.array_equal(before, x, equal_nan=True):
             break
     for rule, _, k in implied.ranges_in(implied.read(facts.get("implied")), schema):
-        told = implied.told_by(rule, schema, x, _applying(facts, schema, x))
-        x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
+        if rule.by not in late:
+            told = implied.told_by(rule, schema, x, _applying(facts, schema, x))
+            x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
     return x, beyond
 
 

@@ -67,7 +67,8 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
     about = [
         {"target": at(one.target), "logs": one.logs, "level": one.level, "width": one.width,
          "edges": list(one.edges), "apart": [list(band) for band in one.apart],
-         "of": [at(name) for name in one.of if name in names], "occur": _occurring(types[at(one.target)]),
+         "of": [at(name) for name in one.of if name in names and at(name) < most],
+         "occur": _occurring(types[at(one.target)]),
          "terms": [{"columns": [at(name) for name in term.columns], "logs": term.logs, "knots": list(term.knots),
                     "kinds": [[code(name, word) if types[at(name)].named else float(word)
                                for name, word in zip(term.columns, words)] for words in term.kinds],

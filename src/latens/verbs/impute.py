@@ -125,7 +125,7 @@ class Impute(Verb):
             if self.interval is None or number is not None:
                 return made
             low, high = 0.5 * (1.0 - self.interval), 0.5 * (1.0 + self.interval)
-            near = ends_near(trained.facts, trained.schema, x, hidden & ~sure, (low, high))
+            near = ends_near(trained.facts, trained.schema, x, hidden & ~sure, (low, high), data.outside)
             loose = equations.looseness(equations.read(trained.facts.get("equations")), trained.schema, x, hidden, sure)
             return made | _intervals(data, hidden, found, self.interval, path, orders, (sure, x, near), loose)
 

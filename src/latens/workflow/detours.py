@@ -1,6 +1,6 @@
 """Edges of a tree of columns that new rows leave out: what they join is joined again by a rule."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -40,13 +40,14 @@ def found_in(trained: Any, data: Dataset) -> list[list[Any]]:
         return []
     rows = np.flatnonzero(data.split != TEST)
     shown = np.ones((len(rows), len(data.schema.names)), bool) if data.mask is None else np.asarray(data.mask)[rows]
-    real, of = _joint(np.asarray(data.x)[rows], shown, data.schema)
     names = np.array(data.schema.names)
+    some = [k for k, name in enumerate(names) if any(name in columns for _, columns in candidates)]
+    real, of = _joint(np.asarray(data.x)[rows], shown, data.schema, some)
     kept: list[Detour] = []
 
     def apart(cut: list[Detour]) -> np.ndarray:
         new = trained.with_facts(detours=[list(one) for one in cut]).sample(ROWS, seed=0)
-        return (_joint(new, np.ones(new.shape, bool), data.schema)[0] - real) ** 2
+        return (_joint(new, np.ones(new.shape, bool), data.schema, some)[0] - real) ** 2
 
     best = apart(kept)
     for one, columns in candidates:
@@ -80,10 +81,14 @@ def _candidates(trained: Any) -> Iterator[tuple[Detour, set[str]]]:
         yield Detour(name, tuple(sorted(found[name][0]))), found[name][1]
 
 
-def _joint(x: np.ndarray, shown: np.ndarray, schema: Schema) -> tuple[Float[np.ndarray, "k k"], Int[np.ndarray, " k"]]:
+def _joint(
+    x: np.ndarray, shown: np.ndarray, schema: Schema, columns: Sequence[int]
+) -> tuple[Float[np.ndarray, "k k"], Int[np.ndarray, " k"]]:
     """The correlations of ranks of numbers and of names, 0 within a column; and the column of each."""
     parts, of = [], []
-    for k, one in enumerate(schema.types or ()):
+    types = schema.types or ()
+    for k in columns:
+        one = types[k]
         seen, cells = shown[:, k], np.round(np.asarray(x[:, k], np.float64))
         if one.named:
             often = np.argsort(-np.asarray(one.shares), kind="stable")[:NAMES] if one.count == one.cells else []
@@ -96,7 +101,7 @@ def _joint(x: np.ndarray, shown: np.ndarray, schema: Schema) -> tuple[Float[np.n
         parts += own
         of += [k] * len(own)
     table = np.stack(parts, axis=1)
-    table = np.nan_to_num(table - np.nanmean(table, axis=0))
+    table = np.nan_to_num(table - np.nansum(table, axis=0) / np.maximum(np.isfinite(table).sum(axis=0), 1))
     table /= np.maximum(np.sqrt(np.mean(table**2, axis=0)), 1e-9)
     return np.where(np.equal.outer(of, of), 0.0, table.T @ table / len(table)), np.array(of)
 

@@ -187,7 +187,8 @@ class Experiment:
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         if (told := told_of(self.config, facts.get("steps"))) is not None:
             about["objective"] = told
-        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **self._rules, **facts})
+        rules = {name: found for name, found in self._rules.items() if name != "effects"}  # at the end it is judged
+        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **rules, **facts})
         return with_parts(made, self.parts)
 
 
@@ -442,9 +443,11 @@ def train(
         trained = trained.with_facts(started_from=former(experiment.start))
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
-    if members.lead and not experiment.again:
-        best = better_effects(experiment.best(trained, experiment.data, loop.total), experiment.data)
-        trained = experiment.counted_in_all(best)
+    if members.lead:
+        best = trained if experiment.again else experiment.best(trained, experiment.data, loop.total)
+        if said := experiment._rules.get("effects"):
+            best = better_effects(best.with_facts(effects=said), experiment.data)
+        trained = best if experiment.again else experiment.counted_in_all(best)
         if detours := detours_in(trained, experiment.data):
             trained = trained.with_facts(detours=detours)
     if isinstance(config, VAEConfig) and config.prior.refit and members.lead and not start_text(trained):

@@ -1,13 +1,13 @@
 """Which sums of effects a trained model keeps: those that say a number better than the model itself does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from latens.data import TRAIN, VALIDATION, Dataset, effects
+from latens.data import TRAIN, VALIDATION, Dataset, effects, found_effects
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.copula import log_chances
 from latens.recipes.building.closed_forms import started_from
@@ -16,6 +16,8 @@ from latens.workflow.trained import TrainedModel
 
 JUDGED = 300
 """Held-out rows that judge, at most."""
+LEAST_ROWS = 20
+"""Rows that judge, at the least."""
 DRAWS, FOLDS = 100, 3
 """Draws of z for each; parts of the rows, each judged by the others, where few validate a tree that is kept."""
 LEAST, SURE, CLEAR, FEW = 0.05, 2.0, 3.0, 100
@@ -26,41 +28,47 @@ def better_effects(trained: TrainedModel, data: Dataset) -> TrainedModel:
     """The model with those sums of effects that say held-out rows better than it does by all other columns."""
     found = effects.placed(effects.read(trained.facts.get("effects")), trained.schema)
     if not found or type(data) is not Dataset:
-        return trained
+        return trained.with_facts(effects=[])
     train, held = np.flatnonzero(data.split == TRAIN), np.flatnonzero(data.split == VALIDATION)
+    rows, tree = np.concatenate([train, held]), bool(trained.facts.get("start", {}).get("kept"))
     # Where nothing validates, rows do that both sides have seen.
     saved = _saved(found, trained, data, _first(data, held if len(held) else train, JUDGED))
-    kept = [_better(rows) for rows in saved]
+    kept = [_better(nats) for nats in saved]
     open_ = [place for place, better in enumerate(kept) if better is None]
-    if open_ and trained.facts.get("start", {}).get("kept") and len(held) < JUDGED:
-        # Few rows say little, and a tree of columns is counted in a moment: each is judged by a tree of the others.
-        more = [
-            _saved([found[i] for i in open_], *part) for part in _apart(trained, data, np.concatenate([train, held]))
-        ]
-        for place, rows in zip(open_, zip(*more)):
-            kept[place] = _better(np.concatenate(rows))
-    return trained.with_facts(effects=[list(one) for one, better in zip(found, kept) if better])
+    if open_ and tree and len(held) < JUDGED:
+        # Few rows say little, and a tree of columns is counted in a moment: each is judged by what the others give.
+        some = [found[place] for place in open_]
+        more = list(zip(*(_of_fold(some, trained, data, rows, fold) for fold in range(FOLDS))))
+        for place, nats in zip(open_, more):
+            kept[place] = _better(np.concatenate(nats))
+    chosen = [one for one, better in zip(found, kept) if better]
+    if tree:  # as the tree, of all rows that do not test
+        chosen = [found_effects.refitted(one, data, rows) or one for one in chosen]
+    return trained.with_facts(effects=[list(one) for one in chosen])
+
+
+def _of_fold(
+    found: Sequence[effects.Effects], trained: TrainedModel, data: Dataset, rows: Int[np.ndarray, " n"], fold: int
+) -> list[Float[np.ndarray, " m"]]:
+    """The nats that each sum saves in the rows of a fold, beside the tree of columns, both of all other rows."""
+    first = _first(data, rows, FOLDS * JUDGED)
+    apart = first[np.arange(len(first)) % FOLDS == fold]
+    split = np.array(data.split)
+    split[rows], split[apart] = TRAIN, VALIDATION
+    part = replace(data, split=split)
+    tree = replace(trained, model=started_from(trained.model, part, trained.preparation, begun=1.0))
+    others = [found_effects.refitted(one, data, np.setdiff1d(rows, apart)) or one for one in found]
+    return _saved(others, tree, part, apart)
 
 
 def _better(saved: Float[np.ndarray, " n"]) -> bool | None:
     """Whether nats are saved; None where the rows are too few to say."""
-    mean, error = float(saved.mean()), float(saved.std()) / max(len(saved) - 1, 1) ** 0.5
+    if len(saved) < LEAST_ROWS:
+        return None
+    mean, error = float(saved.mean()), float(saved.std()) / (len(saved) - 1) ** 0.5
     if mean > max(LEAST, CLEAR * error) or mean + error < LEAST:
         return mean > LEAST
     return None if mean <= max(LEAST, SURE * error) or len(saved) < FEW else True
-
-
-def _apart(
-    trained: TrainedModel, data: Dataset, rows: Int[np.ndarray, " n"]
-) -> Iterator[tuple[TrainedModel, Dataset, Int[np.ndarray, " m"]]]:
-    """Trees of columns, and rows that none of them has seen."""
-    first = _first(data, rows, FOLDS * JUDGED)
-    for fold in range(FOLDS):
-        apart = first[np.arange(len(first)) % FOLDS == fold]
-        split = np.array(data.split)
-        split[rows], split[apart] = TRAIN, VALIDATION
-        part = replace(data, split=split)
-        yield replace(trained, model=started_from(trained.model, part, trained.preparation, begun=1.0)), part, apart
 
 
 def _first(data: Dataset, rows: Int[np.ndarray, " n"], most: int) -> Int[np.ndarray, " n"]:

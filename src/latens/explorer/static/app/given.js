@@ -258,7 +258,8 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     if (was !== found) was.columns = fit(was, cells);
     const sharesOf = (one) => (i) => {
       const whole = one.columns[i].reduce((a, b) => a + b, 0);
-      return one.columns[i].map((share) => share / whole);
+      const each = Array.from(one.columns[i], (share) => share / whole);
+      return columns[i]?.levels ? each.flatMap((share, s) => Array(table.columns[i].widths[s]).fill(share / table.columns[i].widths[s])) : each;
     };
     const middleOf = (one) => (i) => meanOf(table.columns[i], one.columns[i]) / one.columns[i].reduce((a, b) => a + b, 0);
     const laws = (one) => ({

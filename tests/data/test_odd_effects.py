@@ -1,0 +1,196 @@
+"""Sums of effects in tables that are not as one would like them: gaps, few rows of a kind, orders, units, rules."""
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.data import Dataset, effects, found_effects
+from latens.data.rules import computed, ends_near, rules_of, solved
+from latens.workflow.kept_effects import _better
+
+
+def loaded(frame: dict[str, Any], **options: Any) -> Dataset:
+    return latens.load_data(pd.DataFrame(frame), label="none", **options)
+
+
+def chosen(names: np.ndarray, values: dict[str, float]) -> np.ndarray:
+    return np.array([values[one] for one in names])
+
+
+def numbers_in(data: Dataset, x: np.ndarray, name: str) -> np.ndarray:
+    k = data.schema.names.index(name)
+    one = (data.schema.types or ())[k]
+    return one.low + np.asarray(x, np.float64)[:, k] * one.step
+
+
+def apart(data: Dataset, n: int = 4000) -> np.ndarray:
+    """Rows in which every column is drawn by itself."""
+    rng, x = np.random.default_rng(1), np.asarray(data.x, np.float64)
+    return np.stack([x[rng.integers(0, len(x), n), k] for k in range(x.shape[1])], axis=1)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.2, 0.4])
+def test_gaps_in_a_number_move_neither_effects_nor_the_law_of_whole_rows(gaps: float) -> None:
+    rng = np.random.default_rng(0)
+    n = 1500
+    day, kind = rng.integers(0, 1000, n), rng.choice(list("abc"), n)
+    middle = 0.004 * day + chosen(kind, {"a": 0.0, "b": 0.8, "c": -0.6})
+    number = (middle + 0.3 * rng.normal(size=n)).round(3)
+    when = pd.Series(pd.Timestamp("2020-01-01") + pd.to_timedelta(day, "D"))
+    when[rng.random(n) < gaps] = pd.NaT
+    data = loaded({"kind": kind, "when": when, "number": number}, missing="nan")
+    (one,) = effects.read(rules_of(data)["effects"])
+    assert one.width == pytest.approx(0.3, rel=0.1)
+    seen = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
+    cells = np.where(seen, effects.cells_of(np.asarray(data.x, np.float64), data.schema), np.nan)
+    off = cells[:, 2] - effects.middle_of(one, data.schema, cells)
+    assert abs(off[seen[:, 1]].mean()) < 0.05
+    assert abs(off[~seen[:, 1]].mean() if gaps else 0.0) < 0.15
+    whole = np.asarray(data.x, np.float64)[seen.all(axis=1)]
+    k = data.schema.names.index("number")
+    low, high = effects.told([one], data.schema, whole, np.arange(3)[None] == np.full((len(whole), 1), k), (0.05, 0.95))
+    assert ((low <= whole)[:, k] & (whole <= high)[:, k]).mean() == pytest.approx(0.9, abs=0.03)
+    given = np.asarray(data.x, np.float64)
+    chances = effects.log_chances(one, data.schema, given, seen)
+    if gaps:  # what is missing may have any effect
+        assert chances[seen[:, 1]].mean() > chances[~seen[:, 1]].mean() + 0.5
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.62, 0.62), (0.8, 0.8), (0.9, 0.85)])
+def test_a_frequent_combination_of_names_keeps_its_sum(shares: tuple[float, float]) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random(800) < shares[0], rng.random(800) < shares[1]
+    number = (3.0 * a + 4.0 * b + 0.3 * rng.normal(size=800)).round(2)
+    frame = {"a": np.where(a, "x", "y"), "b": np.where(b, "u", "v"), "number": number}
+    (one,) = found_effects.found_in(loaded(frame), {})
+    assert one.width == pytest.approx(0.3, rel=0.15)
+
+
+def test_rows_in_turn_are_as_good_as_rows_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    kind, other = np.arange(700) % 5, rng.choice(["u", "v"], 700)
+    number = np.array([0.0, 3.0, -2.0, 5.0, 1.0])[kind] + 3.0 * (other == "u") + 0.3 * rng.normal(size=700)
+    frame = pd.DataFrame({"kind": np.array(list("abcde"))[kind], "other": other, "number": number.round(2)})
+    turned = frame.iloc[rng.permutation(700)].reset_index(drop=True)
+    for one in (frame, turned):
+        (found,) = found_effects.found_in(loaded(dict(one)), {})
+        assert found.width == pytest.approx(0.3, rel=0.15)
+
+
+@pytest.mark.parametrize("unit", [1e-13, 1.0, 1e120])
+def test_the_unit_of_a_number_is_no_matter(unit: float) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.choice(["x", "y"], 600), rng.choice(["u", "v"], 600)
+    number = unit * (20.0 + 3.0 * (a == "x") + 4.0 * (b == "u") + 0.3 * rng.normal(size=600))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, logs, blocks = found_effects._chosen(number, [_names(0, a), _names(1, b)], {2})
+    assert len(blocks) >= 2
+    assert logs in (False, True)
+
+
+def _names(k: int, names: np.ndarray) -> Any:
+    codes = np.unique(names, return_inverse=True)[1].astype(float)
+    return found_effects._of_kinds((k,), [(0.0,), (1.0,)], codes[:, None])
+
+
+def test_held_out_rows_choose_and_fit_nothing() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.choice(["x", "y"], 600), rng.choice(["u", "v"], 600)
+    number = (3.0 * (a == "x") + 4.0 * (b == "u") + 0.3 * rng.normal(size=600)).round(2)
+    data = loaded({"a": a, "b": b, "number": number})
+    x = np.array(data.x)
+    held = data.split != 0
+    assert held.any()
+    x[held, 2] = rng.permutation(x[held, 2])
+    (one,), (other,) = found_effects.found_in(data, {}), found_effects.found_in(replace(data, x=x), {})
+    assert one == other
+    assert one.rows == data.count("train")
+    every = found_effects.refitted(one, data, np.arange(len(data)))
+    assert every is not None
+    assert every.rows == len(data)
+    np.testing.assert_allclose([term.effects for term in every.terms], [term.effects for term in one.terms], atol=0.1)
+    assert found_effects.refitted(one, data, np.arange(20)) is None
+
+
+def test_few_rows_say_nothing_and_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [_better(np.full(n, 0.5)) for n in (0, 1, 2, 19)] == [None] * 4
+        assert _better(np.full(30, 0.5)) is True
+
+
+def test_numbers_that_names_say_are_there_before_what_they_say() -> None:
+    rng = np.random.default_rng(0)
+    n = 1500
+    a, b, job = (rng.choice(list(names), n) for names in ("abcd", "uvw", "xyz"))
+    fees = {one: round(float(fee), 1) for one, fee in zip((p + q for p in "abcd" for q in "uvw"),
+                                                          np.random.default_rng(3).uniform(0, 60, 12))}  # fmt: skip
+    fee = chosen(np.char.add(a, b), fees)
+    number = 0.5 * fee + chosen(job, {"x": 0.0, "y": 15.0, "z": 30.0}) + rng.normal(size=n) + 100.0
+    data = loaded({"a": a, "b": b, "fee": fee, "job": job, "number": number.round(2)})
+    facts = rules_of(data)
+    assert {"fee", "job"} <= {name for rule in facts["effects"] for term in rule[3] for name in term[0]}
+    made, _ = computed(facts, data.schema, apart(data), rng=np.random.default_rng(0))
+    jobs = np.array((data.schema.types or ())[3].values)[made[:, 3].astype(int)]
+    left = numbers_in(data, made, "number") - chosen(jobs, {"x": 0.0, "y": 15.0, "z": 30.0})
+    assert np.polyfit(numbers_in(data, made, "fee"), left, 1)[0] == pytest.approx(0.5, abs=0.02)
+    assert (left - 0.5 * numbers_in(data, made, "fee")).std() == pytest.approx(1.0, rel=0.15)
+
+
+def test_names_that_a_range_says_are_there_before_what_they_say() -> None:
+    rng = np.random.default_rng(0)
+    n = 1500
+    age, job = rng.integers(18, 80, n), rng.choice(list("xyz"), n)
+    group = np.select([age < 30, age < 50, age < 65], ["young", "mid", "late"], "old")
+    means = {"young": 0.0, "mid": 9.0, "late": 3.0, "old": -8.0}
+    pay = (50.0 + chosen(group, means) + chosen(job, {"x": 0.0, "y": 3.0, "z": -3.0}) + rng.normal(size=n)).round(2)
+    data = loaded({"job": job, "age": age, "group": group, "pay": pay})
+    facts = rules_of(data)
+    made, _ = computed(facts, data.schema, apart(data), rng=np.random.default_rng(0))
+    new = np.array((data.schema.types or ())[2].values)[made[:, 2].astype(int)]
+    for name, mean in means.items():
+        assert numbers_in(data, made, "pay")[new == name].mean() == pytest.approx(50.0 + mean, abs=0.6)
+
+
+def test_a_filled_cell_lies_in_its_interval_beyond_the_training_rows_too() -> None:
+    rng = np.random.default_rng(0)
+    n = 800
+    day, kind = rng.integers(0, 1000, n), rng.choice(list("abc"), n)
+    number = (0.01 * day + chosen(kind, {"a": 0.0, "b": 2.0, "c": -2.0}) + 0.3 * rng.normal(size=n)).round(2)
+    number[:2] = -8.0, 40.0  # its grid is wide
+    when = pd.Timestamp("2020-01-01") + pd.to_timedelta(day, "D")
+    data = loaded({"kind": kind, "when": when, "number": number})
+    facts = rules_of(data)
+    later = pd.DataFrame({"kind": ["a", "b"], "when": pd.to_datetime(["2023-12-01", "2020-06-01"]), "number": np.nan})
+    own = latens.load_data(later, label="none", missing="nan", schema=data.schema)
+    assert own.outside is not None
+    hidden = ~np.asarray(own.mask)
+    x, sure = solved(facts, data.schema, np.where(hidden, 0.0, own.x), hidden, outside=own.outside)
+    ends = ends_near(facts, data.schema, x, hidden & ~sure, (0.05, 0.95), own.outside)
+    assert (ends[0, :, 2] < x[:, 2]).all()
+    assert (x[:, 2] < ends[1, :, 2]).all()
+
+
+def test_a_strangers_sum_is_bounded() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.choice(["x", "y"], 600), rng.integers(1, 9, 600)
+    number = (3.0 * (a == "x") + 4.0 * b + 0.3 * rng.normal(size=600)).round(2)
+    data = loaded({"a": a, "b": b, "number": number})
+    (one,) = found_effects.found_in(data, {})
+    assert effects.read([list(one)]) == (one,)
+    assert effects.read([list(one._replace(terms=one.terms * 100))]) == ()
+    assert effects.read([list(one._replace(level=1.7e308))]) == ()
+    (first, *rest) = one.terms
+    far = first._replace(effects=tuple(1.7e308 for _ in first.effects))
+    assert effects.read([list(one._replace(terms=(far, *rest)))]) == ()
+    assert effects.placed([one, one._replace(level=3.0)], data.schema) == [one]
+    digits = next(term for term in one.terms if term.columns == ("b",))
+    endless = digits._replace(kinds=tuple(("1e999",) for _ in digits.kinds))
+    others = tuple(endless if term is digits else term for term in one.terms)
+    assert effects.placed([one._replace(terms=others)], data.schema) == []
