@@ -12,7 +12,7 @@ from explorer_fixtures import needs_node, node, untrained
 from scipy.stats import norm
 
 import latens
-from latens.data import Dataset, effects, found_effects
+from latens.data import Dataset, effects, equations, found_effects
 from latens.data.conditions import Conditions
 from latens.data.effects import Effects
 from latens.data.rules import computed, rules_of, solved
@@ -204,15 +204,15 @@ def test_what_if_says_the_mixture_over_what_is_not_known() -> None:
     names, types = data.schema.names, data.schema.types or ()
     x, hidden = np.asarray(data.x, np.float64)[3], np.ones(len(names), bool)
     every = lambda j: np.floor((np.arange(100) + 0.5) / 100 * list(types)[j].cells)  # noqa: E731
-    assert effects.given_by([one], data.schema, x, hidden, every) == {}
+    assert effects.given_by([one], [], data.schema, x, hidden, every) == {}
     at = {name: names.index(name) for name in names}
     for name in one.columns:
         hidden[at[name]] = False
-    whole = effects.given_by([one], data.schema, x, hidden, every)[at["time"]]
+    whole = effects.given_by([one], [], data.schema, x, hidden, every)[at["time"]]
     rows = np.tile(x, (100, 1))
     np.testing.assert_array_equal(whole, np.sort(effects.drawn(one, data.schema, rows, (np.arange(100) + 0.5) / 100)))
     hidden[at["surface"]], own = True, types[at["time"]]
-    mixed = effects.given_by([one], data.schema, x, hidden, every)[at["time"]]
+    mixed = effects.given_by([one], [], data.schema, x, hidden, every)[at["time"]]
     each = []
     for code in (0, 1):
         rows[:, at["surface"]] = code
@@ -220,7 +220,7 @@ def test_what_if_says_the_mixture_over_what_is_not_known() -> None:
     assert np.log(own.low + own.step * mixed).mean() == pytest.approx(np.mean(each), abs=0.01)
     assert np.log(own.low + own.step * mixed).std() == pytest.approx(np.std(each), rel=0.1)
     hidden[at["speed"]] = False
-    assert effects.given_by([one], data.schema, x, hidden, every) == {}
+    assert effects.given_by([one], [], data.schema, x, hidden, every) == {}
 
 
 def test_chances_of_all_cells_sum_to_one_and_lie_as_the_law_of_what_is_left() -> None:
@@ -307,7 +307,7 @@ def test_the_page_says_the_same_cells() -> None:
     frame["heat"] = (heat + 0.4 * rng.normal(size=900)).round(1)
     data = latens.load_data(frame, label="none")
     facts, types, names = rules_of(data), data.schema.types or (), data.schema.names
-    some = effects.read(facts["effects"])
+    some, exact = effects.read(facts["effects"]), equations.placed(equations.read(facts["equations"]), data.schema)
     assert {one.target for one in some} == {"time", "heat"}
     assert any(term.knots and "stop" in term.columns for one in some for term in one.terms)
     x, every = np.asarray(data.x, np.float64)[:4], list(range(len(names)))
@@ -320,11 +320,12 @@ def test_the_page_says_the_same_cells() -> None:
         spec, grids = page_rules(facts, data.schema, 256), [_grid(one) for one in types]
         question = {"shares": [own.tolist() for own in shares], "equally": [own.tolist() for own in equally]}
         for row, told in zip(x, node("rules", spec=spec, grids=grids, rows=rows, **question)):
-            mine, page = effects.given_by(some, data.schema, row, hidden, lambda i: equally[i]), dict(told)
-            assert {"time", "heat"} == {names[k] for k in mine}
+            mine, page = effects.given_by(some, exact, data.schema, row, hidden, lambda i: equally[i]), dict(told)
+            assert {"time", "heat", "speed"} == {names[k] for k in mine}
             assert not mine.keys() - page.keys()
             for k, cells in mine.items():
-                np.testing.assert_allclose(page[k], cells, atol=1.0)  # of halves one rounds up, the other to even
+                close = 1.0 if names[k] != "speed" else 2e-3 * types[k].size  # its grid is finer than the time's
+                np.testing.assert_allclose(page[k], cells, atol=close)  # of halves one rounds up, the other to even
                 assert np.mean(np.array(page[k]) != cells) < 0.02
     row = x[0].tolist()
     row[names.index("time")] = row[names.index("heat")] = None  # the speed is known, of which the track says the time

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 import latens
-from latens.data import Dataset, effects, found_effects
+from latens.data import Dataset, effects, equations, found_effects
 from latens.data.rules import computed, ends_near, rules_of, solved
+from latens.explorer.whatif import _equally
 from latens.workflow.kept_effects import _better
 
 
@@ -194,3 +195,53 @@ def test_a_strangers_sum_is_bounded() -> None:
     endless = digits._replace(kinds=tuple(("1e999",) for _ in digits.kinds))
     others = tuple(endless if term is digits else term for term in one.terms)
     assert effects.placed([one._replace(terms=others)], data.schema) == []
+
+
+def rockets(n: int = 900) -> Dataset:
+    """Flights: a height by pressure, nose and wind, a time by the height, and an angle from a chosen distance."""
+    rng = np.random.default_rng(0)
+    pressure, nose = rng.uniform(2, 5, n).round(1), rng.choice(["cone", "flat"], n)
+    wind, distance = rng.choice(["calm", "gusts"], n), rng.choice([20, 30, 40], n)
+    log = 1.0 + np.log(pressure) + 0.12 * (nose == "cone") - 0.16 * (wind == "gusts")
+    height = np.exp(log + 0.06 * rng.normal(size=n))
+    angle = np.degrees(np.arctan(height / distance)).round(1)
+    height = (distance * np.tan(np.radians(angle))).round(1)
+    time = (0.9 * np.sqrt(height) * np.exp(0.03 * rng.normal(size=n))).round(2)
+    frame = {"pressure": pressure, "nose": nose, "wind": wind, "distance": distance, "angle": angle}
+    return loaded(frame | {"height": height, "time": time})
+
+
+def test_what_is_set_by_hand_is_said_by_nothing_and_its_consequences_in_turn() -> None:
+    data = rockets()
+    facts = rules_of(data)
+    some = effects.read(facts["effects"])
+    said = {one.target: set(one.columns) for one in some}
+    assert "pressure" not in said  # though the wind and the nose say it beside the height
+    assert [one.target for one in some][-1] in ("angle", "time")
+    chain = {"angle": ("time", "distance"), "time": ("pressure",)} if "time" in said["angle"] else {"time": ("angle",)}
+    for target, bases in chain.items():
+        assert set(bases) <= said[target]
+    first, last = some
+    assert effects.after(first, some) == {first.target, *first.of, last.target, *last.of}
+    assert effects.after(last, some) == {last.target, *last.of}
+
+
+@pytest.mark.parametrize(("known", "effect"), [(("nose", "cone", "flat"), 0.12), (("wind", "gusts", "calm"), -0.16)])
+def test_what_is_computed_of_what_columns_say_goes_with_them(known: tuple[str, str, str], effect: float) -> None:
+    data = rockets()
+    facts, names, types = rules_of(data), data.schema.names, data.schema.types or ()
+    some, exact = effects.read(facts["effects"]), equations.placed(equations.read(facts["equations"]), data.schema)
+    at = {name: names.index(name) for name in names}
+    column, *both = known
+    x, hidden = np.zeros(len(names)), ~np.isin(names, ["pressure", column])
+    x[at["pressure"]] = np.round((4.0 - types[at["pressure"]].low) / types[at["pressure"]].step)
+    every = lambda j: _equally(np.asarray(types[j].shares), data.schema, j)  # noqa: E731
+    means = []
+    for name in both:
+        x[at[column]] = types[at[column]].values.index(name)
+        cells = effects.given_by(some, exact, data.schema, x, hidden, every)
+        height = types[at["height"]]
+        means.append(np.log(height.low + height.step * cells[at["height"]]).mean())
+    assert means[0] - means[1] == pytest.approx(effect, abs=0.04)
+    other = -0.08 if column == "nose" else 0.06  # the mean of what is not known
+    assert means[1] == pytest.approx(1.0 + np.log(4.0) + other, abs=0.06)

@@ -23,8 +23,8 @@ BANDS, QUANTILES = 3, 33
 HIDDEN = 0.5
 """How far effects of columns that are not known may spread, in widths, for the others to say a cell."""
 
-COUNT = 100
-"""Equally likely cells that stand for what a target may be."""
+COUNT, INSIDE = 100, 0.5
+"""Equally likely cells that stand for what a target may be; the share of what is computed of them that its grid has."""
 ROOTS = tuple(math.sqrt(p) for p in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53))
 """Of primes, whose multiples fill a cube evenly: one for each column that is not known."""
 FAR, LEAST_CHANCE = ((0.9, 1.0), (0.1, 3.0)), 1e-3
@@ -113,6 +113,15 @@ def placed(found: Sequence[Effects], schema: Schema) -> list[Effects]:
 
 def _is_number(word: str) -> bool:
     return _NUMBER.match(word) is not None and abs(float(word)) < LARGEST
+
+
+def after(one: Effects, found: Sequence[Effects]) -> set[str]:
+    """A target, what is computed of it, and the targets that these say, with what is computed of those."""
+    made, before = {one.target, *one.of}, 0
+    while len(made) > before:
+        before = len(made)
+        made |= {name for other in found if made & set(other.columns) for name in (other.target, *other.of)}
+    return made
 
 
 def cells_of(x: Float[np.ndarray, "n columns"], schema: Schema) -> Float[np.ndarray, "n columns"]:
@@ -273,28 +282,51 @@ def told(
 
 def given_by(
     found: Sequence[Effects],
+    exact: Sequence[equations.Equation],
     schema: Schema,
     x: Float[np.ndarray, " columns"],
     hidden: Bool[np.ndarray, " columns"],
     equally: Callable[[int], np.ndarray],
 ) -> dict[int, np.ndarray]:
     """Equally likely cells of the hidden columns of a row that effects say, of which some are known."""
-    # equally: as many equally likely cells of a column. Those of columns that are not known come together as chance
-    # has it: by multiples of square roots of primes, which fill a cube evenly.
-    names, made = schema.names, dict[int, np.ndarray]()
+    # All as rows: what one sum gives may say another, and what equations compute of them is of the same row. equally:
+    # as many equally likely cells of a column. Those of columns that are not known come together as chance has it: by
+    # multiples of square roots of primes, which fill a cube evenly.
+    names, types, made = schema.names, schema.types or (), dict[int, np.ndarray]()
+    rows, chance = np.tile(np.asarray(x, np.float64), (COUNT, 1)), itertools.count()
+    there = ~hidden
+
+    def uniform() -> np.ndarray:
+        return np.modf(0.5 + (np.arange(COUNT) + 1) * ROOTS[next(chance) % len(ROOTS)])[0]
+
+    def open_(j: int) -> None:
+        if not there[j]:
+            cells = equally(j)
+            rows[:, j], there[j] = cells[(uniform() * len(cells)).astype(int)], True
+
+    def settle() -> None:
+        for one in exact:
+            k, at = names.index(one.target), [names.index(name) for name in one.columns]
+            if hidden[k] and k not in made and any(j in made for j in at) and not one.or_nothing:
+                for j in at:
+                    open_(j)
+                places = np.round(equations.places_of(one, schema, rows))
+                if np.mean((places >= 0) & (places < types[k].size)) >= INSIDE and np.isfinite(places).all():
+                    rows[:, k], there[k] = np.clip(places, 0, types[k].size - 1), True
+                    made[k] = rows[:, k]
+
     for one in placed(found, schema):
         k, at = names.index(one.target), [names.index(name) for name in one.columns]
-        if not hidden[k] or hidden[at].all() or _said_better(one, schema, hidden[None])[0]:
+        known = ~hidden[at] | np.isin(at, [*made])
+        if not hidden[k] or not known.any() or _said_better(one, schema, hidden[None])[0]:
             continue
-        free = [j for j in at if hidden[j]]
-        each = {j: made[j] if j in made else equally(j) for j in free}
-        count = max((len(own) for own in each.values()), default=COUNT)
-        rows = np.repeat(np.asarray(x, np.float64)[None], count, axis=0)
-        for j, root in zip(free, ROOTS):
-            u = np.modf(0.5 + (np.arange(count) + 1) * root)[0]
-            rows[:, j] = each[j][(u * len(each[j])).astype(int)]
-        made[k] = np.sort(drawn(one, schema, rows, (np.arange(count) + 0.5) / count))
-    return made
+        for j in at:
+            open_(j)
+        u = uniform() if made else (np.arange(COUNT) + 0.5) / COUNT
+        rows[:, k], there[k] = drawn(one, schema, rows, u), True
+        made[k] = rows[:, k]
+        settle()
+    return {k: np.sort(cells) for k, cells in made.items()}
 
 
 def _unknown(one: Effects, schema: Schema, hidden: Bool[np.ndarray, "n columns"]) -> Float[np.ndarray, " n"]:

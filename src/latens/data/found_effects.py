@@ -76,6 +76,7 @@ def found_in(
     of = {k: computed_of(name, given) for k, name in enumerate(names)}
     barred = {k: {k, *(names.index(name) for name in of[k])} for k in targets}
     found = [(one, k) for k in targets if (one := _chosen(cells[:, k], blocks, barred[k]))[0] >= BEYOND_ONE]
+    found = [(one, k) for one, k in found if not _set_by_hand(cells[:, k], one[1], one[2])]
     kept: dict[int, tuple[bool, list[_Block]]] = {}
     for (saved, logs, own), k in sorted(found, key=lambda each: -each[0][0]):
         # What is said by the target itself is left out, and what else says it is looked for.
@@ -84,8 +85,39 @@ def found_in(
             saved, logs, own = _chosen(cells[:, k], blocks, after)
         if saved >= BEYOND_ONE:
             kept[k] = logs, own
+    # A number that says another is said in turn by what does not hang on this: the flight by pressure and wind.
+    for k in sorted({j for one in kept for j in _above(one, kept)} & {*targets} - kept.keys()):
+        after = barred[k].union(*(barred[j] for j in kept if barred[k] & _above(j, kept)))
+        saved, logs, own = _chosen(cells[:, k], blocks, after)
+        if saved >= BEYOND_ONE and not _set_by_hand(cells[:, k], logs, own):
+            kept[k] = logs, own
     made = [_fitted(data.schema, cells, k, *kept[k], of[k]) for k in _in_turn(kept, barred)]
     return tuple(one for one in made if one is not None and len(one.columns) > 1)
+
+
+def _set_by_hand(column: Float[np.ndarray, " n"], logs: bool, own: Sequence[_Block]) -> bool:
+    """Whether several names say something of a number beside others, and nothing at all by themselves."""
+    # A pressure is chosen whatever the wind is. Given how high the rocket flew the wind says something of it: so the
+    # height is a consequence of both, and the pressure is none of the height and the wind.
+    names = [block for block in own if block.kinds and len(block.columns) == 1]
+    return len(names) > 1 and sum(_alone(column, logs, block) for block in names) <= 0.5 * EARNED
+
+
+def _alone(column: Float[np.ndarray, " n"], logs: bool, block: _Block) -> float:
+    """The nats that an effect by itself saves of a column."""
+    seen = np.isfinite(column)
+    y = _widths(column[seen], logs)[0]
+    if y is None:
+        return 0.0
+    folds = np.random.default_rng(0).permutation(len(y)) % FOLDS
+    return float(np.mean(_nats(y - y.mean()) - _crossed(y, [block._replace(design=block.design[seen])], folds)[0]))
+
+
+def _widths(column: Float[np.ndarray, " n"], logs: bool) -> tuple[Float[np.ndarray, " n"] | None, float]:
+    """A column from its median in its own widths, rows far from it nearer, and the width; None without one."""
+    y = scaled(column, logs)
+    half = width(y)
+    return (np.clip((y - np.median(y)) / half, -TRIMMED, TRIMMED) if half > 0 else None), half
 
 
 def _cells_in(data: Dataset, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "m columns"]:
@@ -165,11 +197,9 @@ def _chosen(
     seen = np.isfinite(column)
     ways: list[tuple[float, float, bool, list[_Block]]] = []
     for logs in (False, True) if np.nanmin(column) > 0 else (False,):
-        y = np.log(column[seen]) if logs else column[seen]
-        half = width(y)
-        if not half > 0:
+        y, half = _widths(column[seen], logs)
+        if y is None:
             continue
-        y = np.clip((y - np.median(y)) / half, -TRIMMED, TRIMMED)
         usable = [b._replace(design=b.design[seen]) for b in blocks if not set(b.columns) & set(barred)]
         saved, nats, own = _forward(y, usable)
         own_unit = math.log(half) + (float(np.mean(np.log(column[seen]))) if logs else 0.0)
@@ -252,9 +282,10 @@ def _crossed(
 
 
 def _nats(left: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """The nats of each row by a Normal law of what is left, which rows far from it do not widen."""
-    half = max(width(left), 1e-12)
-    return math.log(half) + 0.5 * np.minimum(np.abs(left) / half, TRIMMED) ** 2
+    """The nats of each row by a Normal law of what is left, rows far from it nearer."""
+    square = np.minimum(np.abs(left), TRIMMED * max(width(left), 1e-12)) ** 2
+    mean = max(float(square.mean()), 1e-24)
+    return 0.5 * (math.log(mean) + square / mean)
 
 
 def _fitted(

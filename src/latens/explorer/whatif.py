@@ -228,7 +228,8 @@ def _exact(
     hidden |= np.isin(schema.names, [one.target for one in near_in(trained.facts, schema)]) & ~fixed
     given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
     cells_of = lambda i: given[i] if i in given else _equally(shares[i], schema, i)  # noqa: E731
-    said = effects.given_by(about, schema, found[0], hidden & ~sure[0], cells_of)
+    exact = equations.placed(equations.read(trained.facts.get("equations")), schema)
+    said = effects.given_by(about, exact, schema, found[0], hidden & ~sure[0], cells_of)
     given = said | given
     given = {i: cells for i, cells in given.items() if not fixed[i]}
     given |= {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}

@@ -82,9 +82,9 @@ def _saved(
     types, names = trained.schema.types or (), trained.schema.names
     shown = np.ones((len(held), len(names)), bool) if data.mask is None else np.asarray(data.mask)[held]
     x, masks = np.asarray(data.x)[held], []
-    for one in found:  # what is computed of a number would give it away
+    for one in found:  # what is computed of a number would give it away, and so would what is drawn by it
         masks.append(shown.copy())
-        masks[-1][:, [names.index(name) for name in (one.target, *one.of) if name in names]] = False
+        masks[-1][:, [names.index(name) for name in effects.after(one, found) if name in names]] = False
     batch = replace(trained.batch(data, np.tile(held, len(found))), mask=np.concatenate(masks))
     shares, _ = conditionals(trained.rows(batch, key=jax.random.key(0)), types, num_samples=draws_of(trained, DRAWS))
     saved = []

@@ -144,25 +144,51 @@ export function rulesOf(spec, grids) {
     return effects[k - 1] + ((value - knots[k - 1]) / (knots[k] - knots[k - 1])) * (effects[k] - effects[k - 1]);
   }
 
-  // The cells of a number about the sum of the effects of other columns, some of which are known; null where none is.
-  // Cells of those that are not known come together as chance has it: by multiples of square roots of primes.
-  function about({ target, logs, level, width, edges, apart, of, occur, terms }, cells, cellsOf) {
-    const columns = [...new Set(terms.flatMap((term) => term.columns))];
-    const free = columns.filter((i) => Number.isNaN(cells[i]));
-    if (free.length === columns.length || of.some((i) => !Number.isNaN(cells[i]))) return null;
-    const each = free.map((i) => cellsOf(i));
-    const count = free.length ? Math.max(...each.map((own) => own.length)) : COUNT;
-    return Array.from({ length: count }, (_, k) => {
-      const at = (i) => {
-        const own = free.indexOf(i);
-        if (own < 0) return cells[i];
-        return each[own][Math.floor(((0.5 + (k + 1) * Math.sqrt(PRIMES[own])) % 1) * each[own].length)];
-      };
-      const total = terms.reduce((made, term) => made + effectOf(term, at), level);
-      const made = total + width * between(apart[edges.filter((edge) => edge < total).length], (k + 0.5) / count);
-      const cell = Math.min(Math.max(place(target, logs ? Math.exp(made) : made), 0), grids[target].size - 1);
-      return occur ? occur.reduce((best, one) => (Math.abs(one - cell) < Math.abs(best - cell) ? one : best)) : cell;
-    }).sort((a, b) => a - b);
+  // The cells of numbers about the sums of the effects of other columns, some of which are known, and of what equations
+  // compute of them: all as rows. Cells of columns that are not known come together as chance has it: by multiples of
+  // square roots of primes.
+  function about(effects, equations, cells, fixed, found, cellsOf) {
+    const rows = new Map();
+    const made = new Map();
+    let next = 0;
+    const uniform = () => {
+      const root = Math.sqrt(PRIMES[next++ % PRIMES.length]);
+      return Array.from({ length: COUNT }, (_, k) => (0.5 + (k + 1) * root) % 1);
+    };
+    const at = (i, k) => (rows.has(i) ? rows.get(i)[k] : cells[i]);
+    const hidden = (i) => Number.isNaN(cells[i]) && !fixed.has(i);
+    const open = (i) => {
+      if (!hidden(i) || rows.has(i)) return;
+      const own = cellsOf(i);
+      rows.set(i, uniform().map((u) => own[Math.floor(u * own.length)]));
+    };
+    const put = (target, own) => (rows.set(target, own), made.set(target, own));
+    const settle = () => {
+      for (const rule of equations) {
+        const [target, columns] = [rule.target, columnsOf(rule)];
+        if (!hidden(target) || made.has(target) || !columns.some((i) => made.has(i))) continue;
+        columns.forEach(open);
+        const own = Array.from({ length: COUNT }, (_, k) => ofEquation(rule, cells.map((_, i) => at(i, k)))[1]);
+        if (own.filter((cell) => inside(target, cell)).length < INSIDE * COUNT || !own.every(Number.isFinite)) continue;
+        put(target, own.map((cell) => Math.min(Math.max(cell, 0), grids[target].size - 1)));
+      }
+    };
+    for (const { target, logs, level, width, edges, apart, of, occur, terms } of effects) {
+      const columns = [...new Set(terms.flatMap((term) => term.columns))];
+      const known = (i) => !hidden(i) || made.has(i);
+      if (!hidden(target) || found.has(target) || !columns.some(known) || of.some((i) => !hidden(i))) continue;
+      columns.forEach(open);
+      const u = made.size ? uniform() : Array.from({ length: COUNT }, (_, k) => (k + 0.5) / COUNT);
+      const own = u.map((share, k) => {
+        const total = terms.reduce((sum, term) => sum + effectOf(term, (i) => at(i, k)), level);
+        const value = total + width * between(apart[edges.filter((edge) => edge < total).length], share);
+        const cell = Math.min(Math.max(place(target, logs ? Math.exp(value) : value), 0), grids[target].size - 1);
+        return occur ? occur.reduce((best, one) => (Math.abs(one - cell) < Math.abs(best - cell) ? one : best)) : cell;
+      });
+      put(target, own);
+      settle();
+    }
+    return new Map([...made].map(([target, own]) => [target, own.toSorted((a, b) => a - b)]));
   }
 
   const isNamed = (i) => grids[i].size === undefined;
@@ -196,11 +222,7 @@ export function rulesOf(spec, grids) {
       }
     }
     const cellsOf = (i) => found.get(i) ?? (isNamed(i) ? named(shares(i)) : equally(i, COUNT));
-    for (const rule of effects) {
-      const { target } = rule;
-      const told = Number.isNaN(known[target]) && !fixed.has(target) && !found.has(target) ? about(rule, known, cellsOf) : null;
-      if (told) found.set(target, told);
-    }
+    for (const [target, own] of about(effects, spec.equations, known, fixed, found, cellsOf)) found.set(target, own);
     // What an equation computes of columns that are not known: of one by each of its cells, of several where the shares
     // have it, moved to the mean that their means give.
     for (const rule of spec.equations) {
