@@ -245,3 +245,18 @@ def test_what_is_computed_of_what_columns_say_goes_with_them(known: tuple[str, s
     assert means[0] - means[1] == pytest.approx(effect, abs=0.04)
     other = -0.08 if column == "nose" else 0.06  # the mean of what is not known
     assert means[1] == pytest.approx(1.0 + np.log(4.0) + other, abs=0.06)
+
+
+def test_new_rows_have_the_effects_on_what_is_computed_of_an_angle() -> None:
+    data = rockets()
+    facts = rules_of(data)
+    made, _ = computed(facts, data.schema, apart(data), rng=np.random.default_rng(0))
+    height, angle, distance, pressure = (
+        numbers_in(data, made, name) for name in ("height", "angle", "distance", "pressure")
+    )
+    inside = (height > 4.0) & (height < 25.0)
+    np.testing.assert_allclose(height[inside], (distance * np.tan(np.radians(angle)))[inside], atol=0.06)
+    values = [np.array((data.schema.types or ())[k].values)[made[:, k].astype(int)] for k in (1, 2)]
+    design = np.stack([np.ones(len(made)), np.log(pressure), values[0] == "cone", values[1] == "gusts"], axis=1)
+    found = np.linalg.lstsq(design[inside].astype(float), np.log(height[inside]), rcond=None)[0]
+    np.testing.assert_allclose(found, [1.0, 1.0, 0.12, -0.16], atol=0.06)

@@ -264,16 +264,18 @@ def _settled(
     late: Collection[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stored rows with what others give exactly, but by ranges of late numbers; and which have one beyond its grid."""
-    x = np.array(x)
+    # An angle follows the height that other columns know, but where a sum of effects says it.
+    said = {one.target for one in effects.read(facts.get("effects"))}
+    x, stays = np.array(x), lambda name: asked(name) or name in said
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x)
         x[:, k] = np.where((told >= 0) & (not asked(rule.target)), told, x[:, k])
-    x, beyond = equations.computed(exact, schema, x, asked)
+    x, beyond = equations.computed(exact, schema, x, stays)
     # A part of a total is computed after the total, and this after the prices that it sums: again until nothing moves.
     for _ in rated:
         before = x
         x, far = rates.computed(rated, schema, x)
-        x, beyond = equations.computed(exact, schema, x, asked)
+        x, beyond = equations.computed(exact, schema, x, stays)
         beyond |= far
         if np.array_equal(before, x, equal_nan=True):
             break

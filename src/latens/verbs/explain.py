@@ -124,13 +124,16 @@ class Explain(Verb):
             much = f"{nats[names.index(sure[0])] / found.entropy:.1%} of what there is to say"
             plain = [f"No column says much about {self.target}; {sure[0]} says most, {much}."]
             plain += [f"{found.effects[name]}." for name in sure if found.effects[name]][:1]
-        more = [text for name, text in missed.items() if name not in told]  # of the others their rows stand beside
-        plain += [f"In the rows far more than in the model: {one}." for one in more[:MISSED]]
-        plain += [f"In the rows {one}; the model has it the other way round." for one in list(turned.values())[:MISSED]]
+        near = near_in(at.trained.facts, at.trained.schema)
+        # What new rows go by, though the model by itself has little of it.
+        kept = {name for one in near for name in one.columns if self.target in (one.target, *getattr(one, "of", ()))}
+        for name, one in [each for each in missed.items() if each[0] not in told][:MISSED]:  # others stand beside rows
+            plain.append(f"In the rows{' and in new ones' if name in kept else ' far more than in the model'}: {one}.")
+        for name, one in list(turned.items())[:MISSED]:
+            way = "new rows have it so too" if name in kept else "the model has it the other way round"
+            plain.append(f"In the rows {one}; {way}.")
         exact = placed(at.trained.facts, at.trained.schema, names=True)
         still = self._held_still(of_run, found, exact, {*told, *turned, *missed})
-        near = near_in(at.trained.facts, at.trained.schema)
-        kept = {name for one in near for name in one.columns if one.target == self.target}  # by what new rows go by
         for one in still:
             has = "new rows have it too" if one.column in kept else "the model has little of it"
             plain.append(f"In the rows, with all other columns held still, {one.words}; {has}.")
@@ -155,9 +158,13 @@ class Explain(Verb):
             for one in given or parts
         ] + plain
         back = lambda one: isinstance(one, Line) and self.target == one.base  # noqa: E731
-        plain = [
-            f"{one.target} lies near {one.words}." for one in near if self.target == one.target or back(one)
-        ] + plain
+        of = {
+            one.target: f", of which {self.target} is computed,"
+            for one in near
+            if self.target in getattr(one, "of", ())
+        }
+        near = [one for one in near if self.target == one.target or one.target in of or back(one)]
+        plain = [f"{one.target}{of.get(one.target, '')} lies near {one.words}." for one in near] + plain
         plain += [f"Column {one.column!r} does not apply where {self.target} is {one.name!r}." for one in absent]
         if most:
             plain.append("What goes together need not be cause and effect.")
