@@ -140,7 +140,7 @@ class Explain(Verb):
         none = [
             n
             for n, v, e in zip(names, nats, errors)
-            if v <= max(2.0 * e, UNLINKED) and n not in missed and n not in {one.column for one in still}
+            if v <= max(2.0 * e, UNLINKED) and n not in {*missed, *kept, *(one.column for one in still)}
         ]
         if none and len(none) == len(names) and not plain and not self.by:
             plain = [f"No column says anything about {self.target}."]
