@@ -409,3 +409,20 @@ def test_hours_of_work_less_a_break_are_found(wrong: int, holds: bool, unit: str
         held = sure[:, at] & ((data.outside == 0).all(axis=1) if data.outside is not None else True)
         assert held.mean() > 0.95
         np.testing.assert_array_equal(filled[held, at], np.asarray(data.x)[held, at])
+
+
+def test_halves_are_rounded_as_the_rows_have_them() -> None:
+    """14.504 psi a bar are 14.5 to the digits of 300 rows, but 4.5 bar are 65.3 and not 65.2."""
+    rng = np.random.default_rng(0)
+    bar = rng.integers(20, 51, 300) / 10
+    frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 300), "bar": bar, "psi": (14.504 * bar).round(1)})
+    data = latens.load_data(frame, label="none")
+    (one,) = equations.read(rules_of(data)["equations"])
+    assert one.words in ("14.5 * bar", "14.504 * bar")
+    made, _ = equations.computed([one], data.schema, np.where(np.arange(3) == 2, 0.0, np.asarray(data.x)))
+    np.testing.assert_array_equal(made, data.x)
+    for factor in (0.19, 2.0, 0.25):  # a factor that gives every row as it is stays itself
+        given = pd.DataFrame({"kind": frame["kind"], "a": rng.integers(1, 400, 300) * 4 / 10})
+        given["b"] = (factor * given["a"]).round(3)
+        (own,) = equations.read(rules_of(latens.load_data(given, label="none"))["equations"])
+        assert own.factor in (factor, 1.0 / factor)

@@ -15,6 +15,8 @@ lie at the most."""
 ALIKE, WIDE = 0.995, 0.3
 """The correlation of two columns beyond which they are one; and how far from a plane half of the rows lie, beside how
 far from their median, where it is looked at no further."""
+HAIR = 1e-9
+"""How far a factor is moved from the end of its range, as part of itself."""
 SHARE = 2.0
 """How many roundings of the target a term makes up in its usual spread, at the least."""
 
@@ -35,8 +37,17 @@ def short_factor(y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"], with
         middle = 0.5 * (least + most)
         for found in (float(f"{middle:.{digits}g}"), 1.0 / float(f"{1.0 / middle:.{digits}g}")):
             if least <= found <= most:
-                return found
+                return _inside(found, least, most)
     return 0.0
+
+
+def _inside(factor: float, least: float, most: float) -> float:
+    """The factor, a hair from the end of its range on which it lies: halves are rounded as the rows have them."""
+    # 4.5 bar are 65.25 psi at 14.5 a bar. Where the rows have 65.3 for it, that is where 14.5 and a hair is.
+    hair = HAIR * abs(factor)
+    if factor.is_integer() or most - least <= 4.0 * hair:
+        return factor
+    return float(min(max(factor, least + hair), most - hair))
 
 
 def straight(y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"]) -> Iterator[tuple[float, float]]:

@@ -65,6 +65,10 @@ RATES = 25
 _Forms: TypeAlias = Sequence[tuple[tuple[float, ...], Equation]]  # one equation for each of its columns, ranked
 
 
+FINER = 0.01
+"""Share of the rows that another factor gives to their last digit beyond the one of fewest digits, at the least."""
+
+
 class _Sought(NamedTuple):
     """The numbers among which equations are looked for."""
 
@@ -163,7 +167,19 @@ def find(
             kept = _with_one(forms, kept, best)
     for forms in last:
         kept += [made for _, made in forms if apart(kept, made)][:1]
-    return tuple(in_turn(kept))
+    return tuple(_to_the_digit(one, names, x, steps) for one in in_turn(kept))
+
+
+def _to_the_digit(one: Equation, names: Sequence[str], x: np.ndarray, steps: Sequence[float]) -> Equation:
+    """The product by a factor that gives more rows to their last digit, where there is one."""
+    if one.factor in (0.0, 1.0) or one.constant or one.plus or one.rate:
+        return one
+    j = names.index(one.target)
+    factor = short_factor(x[:, j], value_of(one, names, x) / one.factor, one.within)
+    other = one._replace(factor=factor)
+    right = [np.mean(np.round(value_of(each, names, x) / steps[j]) == np.round(x[:, j] / steps[j]))
+             for each in (one, other)]  # fmt: skip
+    return other if factor and right[1] > right[0] + FINER else one
 
 
 def _varies(column: Float[np.ndarray, " n"]) -> bool:
