@@ -417,12 +417,12 @@ def test_halves_are_rounded_as_the_rows_have_them() -> None:
     bar = rng.integers(20, 51, 300) / 10
     frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 300), "bar": bar, "psi": (14.504 * bar).round(1)})
     data = latens.load_data(frame, label="none")
-    (one,) = equations.read(rules_of(data)["equations"])
+    (one,) = equations.read(rules.rules_of(data)["equations"])
     assert one.words in ("14.5 * bar", "14.504 * bar")
     made, _ = equations.computed([one], data.schema, np.where(np.arange(3) == 2, 0.0, np.asarray(data.x)))
     np.testing.assert_array_equal(made, data.x)
     for factor in (0.19, 2.0, 0.25):  # a factor that gives every row as it is stays itself
         given = pd.DataFrame({"kind": frame["kind"], "a": rng.integers(1, 400, 300) * 4 / 10})
         given["b"] = (factor * given["a"]).round(3)
-        (own,) = equations.read(rules_of(latens.load_data(given, label="none"))["equations"])
+        (own,) = equations.read(rules.rules_of(latens.load_data(given, label="none"))["equations"])
         assert own.factor in (factor, 1.0 / factor)
