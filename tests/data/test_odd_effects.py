@@ -58,8 +58,10 @@ def test_gaps_in_a_number_move_neither_effects_nor_the_law_of_whole_rows(gaps: f
     assert ((low <= whole)[:, k] & (whole <= high)[:, k]).mean() == pytest.approx(0.9, abs=0.03)
     given = np.asarray(data.x, np.float64)
     chances = effects.log_chances(one, data.schema, given, seen)
-    if gaps:  # what is missing may have any effect
-        assert chances[seen[:, 1]].mean() > chances[~seen[:, 1]].mean() + 0.5
+    step = (data.schema.types or ())[2].step
+    for rows, wide in ((seen[:, 1], 0.3), *([(~seen[:, 1], np.hypot(0.3, 4.0 / np.sqrt(12.0)))] if gaps else [])):
+        # What is missing may have any effect: a Normal law as wide as both.
+        assert chances[rows].mean() == pytest.approx(np.log(step / wide) - 0.5 * np.log(2 * np.pi * np.e), abs=0.15)
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.62, 0.62), (0.8, 0.8), (0.9, 0.85)])
@@ -81,6 +83,17 @@ def test_rows_in_turn_are_as_good_as_rows_in_any_order() -> None:
     for one in (frame, turned):
         (found,) = found_effects.found_in(loaded(dict(one)), {})
         assert found.width == pytest.approx(0.3, rel=0.15)
+
+
+def test_a_design_in_turn_has_all_kinds_in_every_fold() -> None:
+    rng = np.random.default_rng(0)
+    kind, other = np.arange(600) % 5, rng.integers(0, 2, 600)
+    number = np.array([0.0, 3.0, -2.0, 5.0, 1.0])[kind] + 3.0 * other + 0.3 * rng.normal(size=600)
+    blocks = [found_effects._of_kinds((k,), [(float(code),) for code in range(n)], codes[:, None].astype(float))
+              for k, n, codes in ((0, 5, kind), (1, 2, other))]  # fmt: skip
+    saved, _, own = found_effects._chosen(number, blocks, {2})
+    assert saved > 0.5
+    assert {block.columns for block in own} >= {(0,), (1,)}
 
 
 @pytest.mark.parametrize("unit", [1e-13, 1.0, 1e120])
