@@ -531,3 +531,31 @@ def test_a_date_before_those_of_the_training_rows_is_on_its_own_day() -> None:
     assert not [rows for one, rows in broken_rules(moved) if one.target == "kind" and rows.any()]
     np.testing.assert_array_equal(weekdays.on_own_days(moved), data.x)
     np.testing.assert_array_equal(weekdays.on_own_days(moved, early), np.asarray(data.x)[early])
+
+
+def test_the_day_of_a_date_that_is_counted_from_another_says_a_name() -> None:
+    rng = np.random.default_rng(0)
+    sown = np.datetime64("2025-03-03") + rng.integers(0, 40, 500)
+    measured = sown + rng.integers(8, 36, 500)
+    frame = pd.DataFrame({"sown": sown, "measured": measured, "kind": rng.choice(["a", "b"], 500)})
+    frame["weekday"] = pd.Series(measured).dt.day_name()
+    wrong = np.flatnonzero(frame["weekday"] != "Monday")[:2]
+    frame.loc[wrong, "weekday"] = "Monday"
+    data = latens.load_data(frame.assign(sown=sown.astype("datetime64[s]")), label="none")
+    types, names = data.schema.types or (), data.schema.names
+    assert types[names.index("measured")].after
+    facts = rules_of(data)
+    (rule,) = implied.read(facts["implied"])
+    assert (rule.by, rule.column, rule.weekday, rule.broken) == ("measured", "weekday", True, 2)
+    assert np.flatnonzero(implied.broken_in([rule], data.schema, data.x)).tolist() == wrong.tolist()
+    x = np.stack([rng.permutation(column) for column in np.asarray(data.x).T], axis=1)
+    made, _ = computed(facts, data.schema, x)
+    late, broken = names.index("measured"), implied.broken_in([rule], data.schema, made)
+    ends = np.minimum(x[:, late], types[late].size - 1 - x[:, late]) < 3
+    assert not broken[~ends].any()  # near the ends of its grid a date has nowhere to go, and is drawn again
+    assert np.abs(made[:, late] - x[:, late]).max() <= 3
+    hidden = np.zeros(x.shape, bool)
+    hidden[:, names.index("sown")] = True  # the first date is not known, and so nor is the day of the second
+    mask = ~hidden
+    assert (implied.told_by(rule, data.schema, np.asarray(data.x), mask) < 0).all()
+    assert (implied.told_by(rule, data.schema, np.asarray(data.x)) >= 0).all()

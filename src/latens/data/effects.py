@@ -115,6 +115,15 @@ def _is_number(word: str) -> bool:
     return _NUMBER.match(word) is not None and abs(float(word)) < LARGEST
 
 
+def above(one: Effects, found: Sequence[Effects]) -> set[str]:
+    """The columns that say a target, and those that say these."""
+    made, before = set(one.columns), 0
+    while len(made) > before:
+        before = len(made)
+        made |= {name for other in found if other.target in made for name in other.columns}
+    return made
+
+
 def after(one: Effects, found: Sequence[Effects]) -> set[str]:
     """A target, what is computed of it, and the targets that these say, with what is computed of those."""
     made, before = {one.target, *one.of}, 0

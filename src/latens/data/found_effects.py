@@ -70,8 +70,8 @@ def found_in(
     # A product of two columns may say what neither does; what one column gives says as much as this.
     usable = [k for k, name in enumerate(names) if len(set(given.get(name, (1, 2)))) > 1][:MOST_COLUMNS]
     blocks = [block for k in usable for block in _blocks_of(types[k], k, cells[:, k])]
-    # Lines are moved first: what they say may say others, and what says them stays.
-    held = {*given, *(name for one in near for name in (one.target, *one.columns))}
+    held = {*given, *(one.target for one in near)}
+    along = {names.index(one.target): {names.index(name) for name in one.columns} for one in near}
     targets = [k for k in usable if types[k].kind == "number" and names[k] not in held and varied(cells[:, k])]
     of = {k: computed_of(name, given) for k, name in enumerate(names)}
     barred = {k: {k, *(names.index(name) for name in of[k])} for k in targets}
@@ -80,18 +80,18 @@ def found_in(
     kept: dict[int, tuple[bool, list[_Block]]] = {}
     for (saved, logs, own), k in sorted(found, key=lambda each: -each[0][0]):
         # What is said by the target itself is left out, and what else says it is looked for.
-        after = barred[k].union(*(barred[j] for j in kept if barred[k] & _above(j, kept)))
+        after = barred[k].union(*(barred.get(j, {j}) for j in (*kept, *along) if barred[k] & _above(j, kept, along)))
         if after & {j for block in own for j in block.columns}:
             saved, logs, own = _chosen(cells[:, k], blocks, after)
         if saved >= BEYOND_ONE:
             kept[k] = logs, own
     # A number that says another is said in turn by what does not hang on this: the flight by pressure and wind.
-    for k in sorted({j for one in kept for j in _above(one, kept)} & {*targets} - kept.keys()):
-        after = barred[k].union(*(barred[j] for j in kept if barred[k] & _above(j, kept)))
+    for k in sorted({j for one in kept for j in _above(one, kept, along)} & {*targets} - kept.keys()):
+        after = barred[k].union(*(barred.get(j, {j}) for j in (*kept, *along) if barred[k] & _above(j, kept, along)))
         saved, logs, own = _chosen(cells[:, k], blocks, after)
         if saved >= BEYOND_ONE and not _set_by_hand(cells[:, k], logs, own):
             kept[k] = logs, own
-    made = [_fitted(data.schema, cells, k, *kept[k], of[k]) for k in _in_turn(kept, barred)]
+    made = [_fitted(data.schema, cells, k, *kept[k], of[k]) for k in _in_turn(kept, barred, along)]
     return tuple(one for one in made if one is not None and len(one.columns) > 1)
 
 
@@ -144,17 +144,20 @@ def refitted(one: Effects, data: Dataset, rows: Int[np.ndarray, " n"]) -> Effect
     return _fitted(data.schema, cells, names.index(one.target), one.logs, blocks, one.of)
 
 
-def _above(k: int, kept: Mapping[int, tuple[bool, list[_Block]]]) -> set[int]:
-    """The columns that say a target, and those that say these."""
-    found = {j for block in kept[k][1] for j in block.columns} if k in kept else set()
-    return found.union(*(_above(j, kept) for j in found))
+_Kept = Mapping[int, tuple[bool, list[_Block]]]
 
 
-def _in_turn(kept: Mapping[int, tuple[bool, list[_Block]]], barred: Mapping[int, set[int]]) -> list[int]:
+def _above(k: int, kept: _Kept, along: Mapping[int, set[int]]) -> set[int]:
+    """The columns that say a target, by effects or along a line, and those that say these."""
+    found = {j for block in kept[k][1] for j in block.columns} if k in kept else along.get(k, set())
+    return found.union(*(_above(j, kept, along) for j in found))
+
+
+def _in_turn(kept: _Kept, barred: Mapping[int, set[int]], along: Mapping[int, set[int]]) -> list[int]:
     """The targets, those before others that they, or what is computed of them, say."""
     left, made = sorted(kept), []
     while left:
-        first = [k for k in left if not any(barred[j] & _above(k, kept) for j in left if j != k)] or left[:1]
+        first = [k for k in left if not any(barred[j] & _above(k, kept, along) for j in left if j != k)] or left[:1]
         made, left = [*made, *first], [k for k in left if k not in first]
     return made
 

@@ -13,9 +13,10 @@ from latens.data.columns import ColumnType, decimals_of
 from latens.data.dataset import Dataset
 from latens.data.dates import DAY
 from latens.data.schema import Schema
+from latens.data.spans import seconds_of
 from latens.data.stored_rules import rules_in
 from latens.data.weekdays import NAMES as DAYS
-from latens.data.weekdays import on_own_days
+from latens.data.weekdays import local_dates, on_own_days
 
 LEAST_ROWS = 20
 """Rows with a name from which on it counts that they have the same name in the other column."""
@@ -232,8 +233,8 @@ def _counted(one: ColumnType) -> bool:
 
 
 def _monthly(one: ColumnType) -> bool:
-    """Whether a column holds dates by themselves, in no time zone."""
-    return one.kind == "date" and not one.zone
+    """Whether a column holds dates, in no time zone, by themselves or as the time since another one."""
+    return not one.after.zone if one.after else one.kind == "date" and not one.zone
 
 
 def _levels(rule: Implied, one: ColumnType) -> tuple[str, ...]:
@@ -260,14 +261,26 @@ def _codes(x: np.ndarray, k: int, schema: Schema, mask: np.ndarray | None, week:
     """The names, months or cells of a column by their places; one more than the last of a missing one."""
     one = (schema.types or ())[k]
     if _monthly(one):
-        date = np.round(one.low + np.asarray(x, np.float64)[:, k] * one.step).astype(np.int64)
-        days = date.astype(f"datetime64[{one.written}]").astype("datetime64[D]")
+        dates = local_dates(np.asarray(x), schema).get(k)
+        if dates is None:
+            return np.full(len(x), len(DAYS if week else MONTHS))
+        days = dates.astype("datetime64[D]")
         # The first of January 1970 was a Thursday.
         parts = (days.astype(np.int64) + 3) % 7 if week else days.astype("datetime64[M]").astype(np.int64) % 12
-        return parts if mask is None else np.where(np.asarray(mask)[:, k], parts, len(DAYS if week else MONTHS))
+        seen = None if mask is None else np.asarray(mask)[:, [k, *counted_from(k, schema)]].all(axis=1)
+        return parts if seen is None else np.where(seen, parts, len(DAYS if week else MONTHS))
     most = len(one.values) if one.named else one.size
     code = np.round(np.asarray(x)[:, k]).astype(np.int64).clip(0, most)
     return code if mask is None else np.where(np.asarray(mask)[:, k], code, most)
+
+
+def counted_from(k: int, schema: Schema) -> list[int]:
+    """The columns of dates from which a date is counted."""
+    found: list[int] = []
+    while (after := (schema.types or ())[k].after) and after.column in schema.names and len(found) < len(schema.names):
+        k = schema.names.index(after.column)
+        found.append(k)
+    return found
 
 
 def text_of(one: ColumnType, code: int) -> str:
@@ -424,11 +437,11 @@ def on_their_day(rule: Implied, schema: Schema, x: np.ndarray) -> np.ndarray:
     i, k = (schema.names.index(name) for name in (rule.by, rule.column))
     one, says = (schema.types or ())[i], each_told(rule, schema)
     day, name = _codes_by(rule, x, i, schema, None), _codes(x, k, schema, None)
-    unit = 1 if one.written == "D" else DAY
+    unit = DAY / seconds_of(one)
     cell, moved = x[:, i].astype(np.float64), says[day] == name
     for shift in (1, -1, 2, -2, 3, -3):
         at = x[:, i] + shift * unit / one.step
-        fits = ~moved & (says[(day + shift) % 7] == name) & (at >= 0) & (at < one.size)
+        fits = ~moved & (says[(day + shift) % 7] == name) & (at >= 0) & (at < one.size) & (at % 1 == 0)
         cell, moved = np.where(fits, at, cell), moved | fits
     made = np.array(x)
     made[:, i] = cell

@@ -34,7 +34,7 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
             "part": "month" if rule.month else "weekday" if rule.weekday else "",
         }
         for rule, by, k in implied.placed(implied.read(facts.get("implied")), schema)
-        if known(rule)
+        if known(rule) and not any(types[i].after for i in by)  # whose date the page does not know
     ]
     term = lambda one: [at(one[0]), one[1], one[2]]  # noqa: E731
     exact = [

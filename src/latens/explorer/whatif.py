@@ -295,7 +295,7 @@ def _shares(trained: Any, conditions: Conditions) -> GivenShares:
         codes = implied.codes_at(rule, trained.schema, np.where(fixed, conditions.low, 0.0))
         told, own = (
             implied.each_told(rule, trained.schema, sure=True),
-            [code if fixed[i] else -1 for code, i in zip(codes, by)],
+            [code if fixed[[i, *implied.counted_from(i, trained.schema)]].all() else -1 for code, i in zip(codes, by)],
         )
         for at, i in enumerate(by):
             if not (rule.dated or rule.cuts) and fixed[k] and all(fixed[j] for j in by if j != i):
