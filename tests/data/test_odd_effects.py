@@ -279,23 +279,27 @@ def test_what_lies_along_a_line_follows_a_base_that_columns_say() -> None:
     rng = np.random.default_rng(0)
     n = 900
     days, kind, soil = rng.integers(8, 36, n), rng.choice(["pole", "bush"], n), rng.choice(["peat", "loam", "sand"], n)
-    log = np.log(days) + 0.3 * (kind == "pole") + chosen(soil, {"peat": 0.0, "loam": 0.15, "sand": -0.2})
+    water = rng.choice(["little", "usual", "much"], n)
+    log = 1.5 + 0.5 * np.log(days) + 0.3 * (kind == "pole") + chosen(soil, {"peat": 0.0, "loam": 0.15, "sand": -0.2})
+    log += chosen(water, {"little": -0.3, "usual": 0.0, "much": 0.2})
     height = np.exp(log + 0.07 * rng.normal(size=n)).round(1)
     place = rng.choice(["window", "shelf"], n)
     mass = (height * np.where(place == "window", 0.12, 0.07) * np.exp(0.03 * rng.normal(size=n))).round(2)
-    data = loaded({"days": days, "kind": kind, "soil": soil, "height": height, "place": place, "mass": mass})
+    frame = {"days": days, "kind": kind, "soil": soil, "water": water, "height": height, "place": place, "mass": mass}
+    data = loaded(frame)
     facts = rules_of(data)
     assert [rule[:2] for rule in facts["lines"]] == [["mass", "height"]]
     (one,) = effects.read(facts["effects"])
-    assert (one.target, set(one.columns)) == ("height", {"days", "kind", "soil"})
+    assert (one.target, set(one.columns)) == ("height", {"days", "kind", "soil", "water"})
     made, _ = computed(facts, data.schema, apart(data), rng=np.random.default_rng(0))
     values = {name: np.array((data.schema.types or ())[k].values)[made[:, k].astype(int)]
-              for k, name in ((1, "kind"), (2, "soil"), (4, "place"))}  # fmt: skip
+              for k, name in ((1, "kind"), (2, "soil"), (3, "water"), (5, "place"))}  # fmt: skip
     tall = np.log(numbers_in(data, made, "height"))
     design = np.stack([np.ones(len(made)), np.log(numbers_in(data, made, "days")), values["kind"] == "pole",
-                       values["soil"] == "loam", values["soil"] == "sand"], axis=1).astype(float)  # fmt: skip
+                       values["soil"] == "loam", values["soil"] == "sand",
+                       values["water"] == "little", values["water"] == "much"], axis=1).astype(float)  # fmt: skip
     found = np.linalg.lstsq(design, tall, rcond=None)[0]
-    np.testing.assert_allclose(found[2:], [0.3, 0.15, -0.2], atol=0.04)
+    np.testing.assert_allclose(found[2:], [0.3, 0.15, -0.2, -0.3, 0.2], atol=0.04)
     ratio = np.exp(np.log(numbers_in(data, made, "mass")) - tall)
     for name, share in (("window", 0.12), ("shelf", 0.07)):
         assert np.median(ratio[values["place"] == name]) == pytest.approx(share, rel=0.03)

@@ -37,7 +37,7 @@ def short_factor(y: Float[np.ndarray, " n"], base: Float[np.ndarray, " n"], with
         middle = 0.5 * (least + most)
         for found in (float(f"{middle:.{digits}g}"), 1.0 / float(f"{1.0 / middle:.{digits}g}")):
             if least <= found <= most:
-                return _inside(found, least, most)
+                return _inside(found, float(least), float(most))
     return 0.0
 
 
