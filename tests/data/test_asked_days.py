@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import latens
 from latens.data.conditions import conditions_of, parse_conditions
+from latens.data.rules import computed, rules_of
 
 DAY = 86_400
 
@@ -54,3 +56,24 @@ def test_days_beyond_the_rows_are_cut_or_refused(schema: latens.Schema) -> None:
     own = r"holds dates, which '32\.07\.2025' is not\. Write it as \d\d\.\d\d\.2025 \d\d:\d\d"
     with pytest.raises(latens.LatensError, match=own):
         parse_conditions(["came=32.07.2025"], schema)
+
+
+def test_what_is_so_much_of_a_column_gives_it_back_where_it_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    sown = np.datetime64("2025-03-03") + rng.integers(0, 40, 400)
+    measured = sown + rng.integers(8, 36, 400)
+    celsius = rng.normal(20.0, 2.0, 400).round(1)
+    frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 400), "sown": sown, "measured": measured,
+                          "days": (measured - sown).astype(int), "celsius": celsius,
+                          "fahrenheit": (1.8 * celsius + 32.0).round(1)})  # fmt: skip
+    data = latens.load_data(frame, label="none")
+    facts, names, types = rules_of(data), data.schema.names, data.schema.types or ()
+    assert {rule[0] for rule in facts["equations"]} == {"days", "fahrenheit"}
+    x = np.stack([rng.permutation(column) for column in np.asarray(data.x, np.float64).T], axis=1)
+    for name, value, other, told in (("days", 20.0, "measured", 20.0), ("fahrenheit", 68.0, "celsius", 20.0)):
+        k, j = names.index(name), names.index(other)
+        asked = x.copy()
+        asked[:, k] = np.round((value - types[k].low) / types[k].step)
+        made, _ = computed(facts, data.schema, asked, lambda one, name=name: one == name)
+        np.testing.assert_array_equal(made[:, k], asked[:, k])
+        np.testing.assert_allclose(types[j].low + made[:, j] * types[j].step, told, atol=0.51 * types[j].step)

@@ -221,22 +221,33 @@ def _plain(one: Equation) -> bool:
     return not odd and all(form == "x" for _, form, *_ in one.terms)
 
 
+def _so_much(one: Equation) -> bool:
+    """Whether it is so much of one column, which may be written for this."""
+    odd = one.rate or one.excess or one.cycle or one.among > 1 or one.or_nothing or one.times or one.plus
+    return not odd and bool(one.factor) and [term[1:3] for term in one.terms] in ([("x", 1)], [("days", 1)])
+
+
 def written_for(one: Equation, name: str) -> Equation:
     """A sum written for one of its terms: paid = gross - rest for rest = gross - paid."""
+    if one.factor:  # of so much of one column: degrees of another unit, the days from one date to another
+        by = {"factor": 1.0 / one.factor, "constant": -one.constant / one.factor, "within": max(one.terms[0][3], 1e-9)}
+        return one._replace(target=name, terms=((one.target, "x", 1, one.within),), **by)
     (_, _, sign, half), rest = next(t for t in one.terms if t[0] == name), [t for t in one.terms if t[0] != name]
     others = tuple((term, form, -sign * own, width) for term, form, own, width in rest)
     return one._replace(target=name, terms=((one.target, "x", sign, one.within), *others), within=max(half, 1e-9))
 
 
 def free_for(rules: Sequence[Equation], asked: Callable[[str], bool], given: Collection[str]) -> tuple[Equation, ...]:
-    """The equations whose targets may be computed; a sum whose target is asked for is written for a free term."""
+    """The equations whose targets may be computed; those whose target is asked for are written for a free term."""
     # given: what else is computed.
     made = [one for one in rules if one.cycle or not asked(one.target)]  # one of the times is moved instead
     for one in rules:
-        if not asked(one.target) or not _plain(one):
+        if not asked(one.target) or not (_plain(one) or _so_much(one)):
             continue
         taken = {*given, *(other.target for other in made)}
-        free = (written_for(one, t[0]) for t in one.terms if t[1] == "x" and not asked(t[0]) and t[0] not in taken)
+        free = (
+            written_for(one, t[0]) for t in one.terms if t[1] in ("x", "days") and not asked(t[0]) and t[0] not in taken
+        )
         whole = next((other for other in free if not circular(other, made)), None)
         made += [] if whole is None else [whole]
     return tuple(in_turn(made))
@@ -365,7 +376,7 @@ def placed(rules: Sequence[Equation], schema: Schema) -> list[Equation]:
     forms = {"days": days, **dict.fromkeys(LONG, days), "year": dated, **dict.fromkeys(SECONDS, clocks)}
     of = lambda form: forms.get(form, own)  # noqa: E731
     there = lambda rule: all(name in of(form) for name, form, *_ in rule.every)  # noqa: E731
-    return [one for one in rules if one.target in own and there(one)]
+    return [one for one in rules if one.target in (own | days if _so_much(one) else own) and there(one)]
 
 
 def solved(
