@@ -303,3 +303,20 @@ def test_what_lies_along_a_line_follows_a_base_that_columns_say() -> None:
     ratio = np.exp(np.log(numbers_in(data, made, "mass")) - tall)
     for name, share in (("window", 0.12), ("shelf", 0.07)):
         assert np.median(ratio[values["place"] == name]) == pytest.approx(share, rel=0.03)
+
+
+def test_a_date_moves_to_its_day_before_what_it_says() -> None:
+    rng = np.random.default_rng(0)
+    n = 900
+    date = np.datetime64("2025-03-03") + rng.integers(0, 60, n)
+    kind, soil = rng.choice(["pole", "bush"], n), rng.choice(["peat", "sand"], n)
+    height = 10.0 + 3.0 * (date - date.min()).astype(int) + 40.0 * (kind == "pole") + 30.0 * (soil == "sand")
+    frame = {"date": date, "weekday": pd.Series(date).dt.day_name(), "kind": kind, "soil": soil}
+    data = loaded(frame | {"height": (height + rng.normal(size=n)).round(1)})
+    facts = rules_of(data)
+    assert {"date", "kind", "soil"} <= {name for rule in facts["effects"] for term in rule[3] for name in term[0]}
+    made, _ = computed(facts, data.schema, apart(data), rng=np.random.default_rng(0))
+    values = [np.array((data.schema.types or ())[k].values)[made[:, k].astype(int)] for k in (2, 3)]
+    left = numbers_in(data, made, "height") - 40.0 * (values[0] == "pole") - 30.0 * (values[1] == "sand")
+    left -= 3.0 * (numbers_in(data, made, "date") - numbers_in(data, made, "date").min())
+    assert left.std() < 1.4

@@ -237,26 +237,26 @@ def computed(
     rated = [one for one in rates.read(facts.get("rates")) if not asked(one.target)]
     exact = equations.free_for(equations.read(facts.get("equations")), asked, {one.target for one in rated})
     x = np.array(x)
+    days = month_days.read(facts.get("month_days"))
+    x = month_days.moved(days, schema, x, np.broadcast_to([not asked(name) for name in schema.names], x.shape))
+    for rule, *_ in implied.placed(implied.read(facts.get("implied")), schema):
+        x = implied.on_their_day(rule, schema, x) if rule.weekday and not asked(rule.by) else x
     near, some = lines.read(facts.get("lines")), effects.read(facts.get("effects"))
     open_ = np.array([not (asked(name) or bounded(name)) for name in schema.names], bool)
     open_ = np.broadcast_to(open_, x.shape)
     # What the range of a number says is known once this is: a material by its density after the mass.
     late = {name for one in some for name in (one.target, *one.of)}
-    settled = lambda rows: _settled(facts, schema, rows, exact, rated, asked, late)[0]  # noqa: E731
+    settled = lambda rows: _settled(facts, schema, rows, exact, rated, asked, some, late)[0]  # noqa: E731
     # What is near a line moves after what says this by its effects, and before what it says itself.
     first = [one for one in some if not effects.above(one, some) & {line.target for line in near}]
     if first:
         x = effects.moved(first, schema, x, open_, rng, usual, settled).astype(x.dtype)
     if near:
         x = lines.moved(near, schema, x, open_, rng, usual).astype(x.dtype)
-    days = month_days.read(facts.get("month_days"))
-    x = month_days.moved(days, schema, x, np.broadcast_to([not asked(name) for name in schema.names], x.shape))
-    for rule, *_ in implied.placed(implied.read(facts.get("implied")), schema):
-        x = implied.on_their_day(rule, schema, x) if rule.weekday and not asked(rule.by) else x
     if len(first) < len(some):
         others = [one for one in some if one not in first]
         x = effects.moved(others, schema, x, open_, rng, usual, settled).astype(x.dtype)
-    return _settled(facts, schema, x, exact, rated, asked)
+    return _settled(facts, schema, x, exact, rated, asked, some)
 
 
 def _settled(
@@ -266,11 +266,12 @@ def _settled(
     exact: Sequence[equations.Equation],
     rated: Sequence[rates.Rate],
     asked: Callable[[str], bool],
+    some: Sequence[effects.Effects],
     late: Collection[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stored rows with what others give exactly, but by ranges of late numbers; and which have one beyond its grid."""
     # An angle follows the height that other columns know, but where a sum of effects says it.
-    said = {one.target for one in effects.read(facts.get("effects"))}
+    said = {one.target for one in some}
     x, stays = np.array(x), lambda name: asked(name) or name in said
     for rule, _, k in implied.numbers_in(implied.read(facts.get("implied")), schema):
         told = implied.told_by(rule, schema, x)
