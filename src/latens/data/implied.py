@@ -33,6 +33,8 @@ second one."""
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
 """What a date says is said by its month, the season, or by its day of the week."""
+LEAST_DAYS = 3
+"""Days of the week with a name each, from which on no other day has one of these names."""
 MOST_NAMES, MOST_NUMBERS, MOST_CELLS = 500, 100, 100_000
 """Columns of more names, or of more different numbers or cells, are not looked at."""
 
@@ -62,6 +64,7 @@ class Implied(NamedTuple):
     month: bool = False  # whether `by` is a column of dates, whose month says it
     cuts: tuple[float, ...] = ()  # where the ranges of `by` begin that say it, but for the first; `by` is a number then
     weekday: bool = False  # whether `by` is a column of dates, whose day of the week says it
+    own: bool = False  # whether other days of the week have none of what is said: each has its own
 
     @property
     def dated(self) -> bool:
@@ -141,7 +144,7 @@ def found_in(data: Dataset) -> tuple[Implied, ...]:
         cells, places = np.unique(own := _codes(x, i, data.schema, data.mask, week), return_inverse=True)
         part = _Column(names[i], ColumnType("category", DAYS if week else MONTHS), own, cells, places.ravel())
         told = {(i, k): rule for k in few if types[k].named and (rule := _between([part], few[k]))}
-        found |= {at: rule._replace(month=not week, weekday=week) for at, rule in told.items()}
+        found |= {at: _of_dates(rule, part, few[at[1]], week) for at, rule in told.items()}
     # Two columns that say each other break in the same rows: once, by the one with more rows.
     less = {(i, k) for (i, k), rule in found.items() if (k, i) in found
             if (rule.rows, i, k) < (found[k, i].rows, k, i)}  # fmt: skip
@@ -162,6 +165,17 @@ class _Column(NamedTuple):
     def size(self) -> int:
         """How many names or cells it may have; the code of a missing one."""
         return len(self.of.values) if self.of.named else self.of.size
+
+
+def _of_dates(rule: Implied, part: _Column, column: _Column, week: bool) -> Implied:
+    """The rule of months or days of the week; a day on which hardly any row lies has no name of another one."""
+    rule = rule._replace(month=not week, weekday=week)
+    names = [column.of.values.index(told) for *_, told in rule.pairs]
+    if not week or len(set(names)) < max(len(names), LEAST_DAYS):
+        return rule
+    other = ~_told(rule, [part]) & (part.codes < part.size)
+    strange = int(np.count_nonzero(other & np.isin(column.codes, names)))
+    return rule._replace(own=True, rows=rule.rows + strange) if strange <= MISTAKES * rule.rows else rule
 
 
 def _of_several(columns: Sequence[_Column], one: Sequence[Implied]) -> list[Implied]:
@@ -415,10 +429,13 @@ def broken_in(
 ) -> Bool[np.ndarray, " n"]:
     """The rows that hold something else than a name says."""
     wrong, types = np.zeros(len(x), bool), schema.types or ()
-    for rule, _, k in placed(rules, schema):
+    for rule, at, k in placed(rules, schema):
         want, have = told_by(rule, schema, x, mask), _codes(x, k, schema, mask)
         shown = have < (len(types[k].values) if types[k].named else types[k].size)
         wrong |= (want >= 0) & shown & (have != want)
+        if rule.own:
+            dated = _codes_by(rule, x, at[0], schema, mask) < len(DAYS)
+            wrong |= (want < 0) & dated & np.isin(have, each_told(rule, schema)) & shown
         if unsure := [one for one in _far(rule, schema, x, mask) if not one[0].sure]:
             said = told_by(rule._replace(but=()), schema, x, mask)
             for one, there, _ in unsure:

@@ -18,6 +18,8 @@ LEAST_GAIN = 0.5
 NARROW = 0.5
 """How wide the rows of a name are, at the most, as part of the whole column, for names alone to say which lie far off
 where another number says more."""
+STRAIGHT = 0.5
+"""How much narrower a number lies around a line of numbers as they are for that to take the place of logarithms."""
 BASES = 4
 """Numbers by which a column is tried, those whose ranks go best with its own."""
 EDGE, REACH = 0.05, 2.0
@@ -52,28 +54,21 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
     beside = {f"{name}.{end}" for name in names for end in ("low", "high", "p")}
     kept = [k for k, one in enumerate(types) if one.kind == "number" and names[k] not in beside]
     at = [k for k in kept if varied(cells[:, k])][:MOST_COLUMNS]
-    scaled = {k: np.log(cells[:, k]) if np.nanmin(cells[:, k]) > 0 else cells[:, k] for k in at}
+    logs = {k: np.log(cells[:, k]) if np.nanmin(cells[:, k]) > 0 else cells[:, k] for k in at}
     groups: dict[str, np.ndarray] = {"": np.zeros(len(data), int)}
     for k, one in enumerate(types):
         if one.named and 2 <= len(one.values) <= MOST_NAMES and len(groups) <= MOST_COLUMNS:
             shown = np.ones(len(data), bool) if data.mask is None else np.asarray(data.mask)[:, k]
             groups[names[k]] = _grouped(np.where(shown, np.asarray(data.x)[:, k], -1).astype(np.int64))
     some = np.random.default_rng(0).permutation(len(data))[:MOST_ROWS]
-    near = likely({k: scaled[k][some] for k in at})
+    near = likely({k: logs[k][some] for k in at})
+    plain = {k: cells[:, k] for k in at}
     for k in at:
-        found: list[tuple[float, int, str]] = []
-        alone = width(scaled[k][some])
-        for by, group in groups.items():
-            for j in (None, *near[k]):
-                if j is None and not by:
-                    continue
-                off = _off(scaled[k][some], None if j is None else scaled[j][some], group[some])
-                if np.count_nonzero(np.isfinite(off)) >= 0.5 * len(some):
-                    # A further column has to earn its place.
-                    found.append((width(off) * (1.0 if j is None or not by else 1.1), -1 if j is None else j, by))
-        best = min(found, default=(np.inf, -1, ""))
-        named = min((one for one in found if one[1] < 0), default=best)
-        tight = best[0] <= LEAST_GAIN * alone
+        (best, named), scaled = _narrowest(logs, k, near[k], groups, some), logs
+        straight = _narrowest(plain, k, near[k], groups, some)
+        if logs[k] is not plain[k] and straight[0][0] <= STRAIGHT * best[0]:  # 32 + 1.8 C bends in logarithms
+            (best, named), scaled = straight, plain
+        alone, tight = width(scaled[k][some]), best[0] <= LEAST_GAIN
         kept = [(best, False)] if tight else []
         kept += [(named, True)] if named[1] < 0 and not (tight and named == best) else []
         for (_, j, by), narrow in kept:
@@ -82,8 +77,32 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
             if np.isfinite(apart).sum() < LEAST_ROWS:
                 continue
             off = _in_widths(apart, groups[by], 1e-9 * alone)
-            logs = bool(np.nanmin(cells[:, k]) > 0)
-            yield Relation(names[k], "" if j < 0 else names[j], by, apart, off, logs)
+            of_logs = scaled is logs and logs[k] is not plain[k]
+            yield Relation(names[k], "" if j < 0 else names[j], by, apart, off, of_logs)
+
+
+def _narrowest(
+    scaled: dict[int, np.ndarray],
+    k: int,
+    near: list[int],
+    groups: dict[str, np.ndarray],
+    some: Int[np.ndarray, " m"],
+) -> tuple[tuple[float, int, str], tuple[float, int, str]]:
+    """The number and names beside which a column is narrowest, and the names alone; none has an infinite width."""
+    # Each with how wide it is left, as part of how wide it is by itself; -1 stands for no number.
+    found: list[tuple[float, int, str]] = []
+    alone = width(scaled[k][some])
+    for by, group in groups.items():
+        for j in (None, *near):
+            if j is None and not by:
+                continue
+            off = _off(scaled[k][some], None if j is None else scaled[j][some], group[some])
+            if np.count_nonzero(np.isfinite(off)) >= 0.5 * len(some):
+                # A further column has to earn its place.
+                left = width(off) * (1.0 if j is None or not by else 1.1)
+                found.append((left / alone if alone > 0 else np.inf, -1 if j is None else j, by))
+    best = min(found, default=(np.inf, -1, ""))
+    return best, min((one for one in found if one[1] < 0), default=best)
 
 
 def _of_narrow(apart: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"], most: float) -> Float[np.ndarray, " n"]:

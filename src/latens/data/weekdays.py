@@ -1,5 +1,6 @@
 """Days of the week of a column of dates: those on which it never falls, and how often it falls on the others."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,11 +15,15 @@ from latens.data.ordered import cell_of, dates_of
 from latens.data.schema import Schema
 from latens.data.stored_rules import rules_in
 
-LEAST_ROWS, LEAST_DAYS, MISTAKES = 150, 70, 0.002
-"""Dates, and different ones, from which on a day counts as one that they never have, and the share of mistakes.
+LEAST_ROWS, MISTAKES = 150, 0.002
+"""Dates from which on a day may count as one that they never have, and the share of mistakes."""
+CHANCE = 2e-4
+"""The probability by chance below which the dates miss as many days of the week as they do.
 
-By chance 70 days miss a day of the week in 7 (6 / 7)^70 of tables, 1.4 in ten thousand.
+By chance `n` different days miss `m` of the week in (7 over m) ((7 - m) / 7)^n of tables at the most.
 """
+LEAST_DAYS = 70
+"""Different dates from which on days of the week may differ in how often they come."""
 NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 UNLIKELY = 1e-6
 """The probability by chance below which days of the week count as unlike one another."""
@@ -46,10 +51,11 @@ def found_in(data: Dataset) -> tuple[Closed, ...]:
     for k, dates in _days(on_own_days(data), data.schema).items():
         shown = dates if data.mask is None else dates[np.asarray(data.mask)[:, k]]
         counts = np.bincount(shown % 7, minlength=7)
-        many = len(shown) >= LEAST_ROWS and len(np.unique(shown)) >= LEAST_DAYS
-        if many and np.count_nonzero(counts) > 1:
-            found += [Closed(names[k], day, len(shown), int(counts[day]))
-                      for day in np.flatnonzero(counts <= MISTAKES * len(shown)).tolist()]  # fmt: skip
+        closed = np.flatnonzero(counts <= MISTAKES * len(shown)).tolist()
+        missed, left = math.comb(7, len(closed)), (7 - len(closed)) / 7
+        sure = missed * left ** len(np.unique(shown)) <= CHANCE
+        if len(shown) >= LEAST_ROWS and sure and np.count_nonzero(counts) > 1:
+            found += [Closed(names[k], day, len(shown), int(counts[day])) for day in closed]
     return tuple(found)
 
 
