@@ -1,5 +1,7 @@
 """Rows that break a rule are drawn anew, and those that replace them keep the mix of kinds."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,8 +69,9 @@ def test_numbers_of_few_values_have_one_of_these() -> None:
     data = latens.load_data(frame, label="none")
     places = np.arange(31.0)
     x = np.stack([places, places, np.zeros(31)], axis=1).astype(np.float32)
-    found = new_table({}, data.schema, lambda again: {"x": x.copy()}, 0)
+    trained = SimpleNamespace(facts={}, schema=data.schema, model=None, is_point=False)
+    found = new_table(trained, lambda again: {"x": x.copy()}, 0)
     assert set((found.arrays["x"][:, 0] + 20).tolist()) == {20.0, 25.0, 30.0, 40.0, 50.0}
     np.testing.assert_array_equal(found.arrays["x"][:, 1:], x[:, 1:])
-    means = new_table({}, data.schema, lambda again: {"x": x.copy()}, 0, exact=True)
+    means = new_table(trained, lambda again: {"x": x.copy()}, 0, exact=True)
     np.testing.assert_array_equal(means.arrays["x"], x)

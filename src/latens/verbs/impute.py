@@ -59,7 +59,8 @@ class Impute(Verb):
         types, npz = trained.schema.types, out.suffix.lower() == ".npz"
         at.given = {"missing": "nan", **at.given}  # what is missing is what this command is for
         refuse_gaps(trained.schema, "impute")
-        data, source = at.load(), self.data
+        # A file of a mixed table may have a few columns alone: what is asked is the rest.
+        data, source = at.load(partial=types is not None), self.data
         if isinstance(data.x, SparseRows):
             fix = "Give a dense table, whose gaps are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(source), fix=fix)

@@ -253,15 +253,16 @@ class Sample(Verb):
             fix = "Leave it out for one row each, or give more: they are taken in turn."
             raise UsageError(f"{n} is fewer than the {len(data)} rows of {spec}.", where="-n", fix=fix)
         yield f"complete {len(data)} rows to {n}"
-        found = evaluation.impute(trained.rows(data, seed=self.seed), num_draws=-(-n // len(data)))
-        evaluation.finite(found.draws, "x", where=at.name)
         row, turns = np.arange(n) % len(data), -(-n // len(data))
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+        found, effective, left = self._filled(at, data, hidden, turns)
         where = (Path(spec), at.out, at.options)
-        drawn = [table_as_written(data, found.draws[:, k], hidden, *where) for k in range(turns)]
+        drawn = [table_as_written(data, found[:, k], hidden, *where) for k in range(turns)]
         own = trained.schema.names
         names = [*(name for name in drawn[0] if name not in own), *own]
-        few = int((found.effective[hidden.any(axis=1)] < 10).sum())
+        few = int((effective[hidden.any(axis=1)] < 10).sum())
+        if left:
+            at.warn(f"{left} rows break a rule that the data keep: what is known of them may be wrong")
         text = f"{n} rows, {int(hidden[row].sum())} cells of which were drawn"
         if few:
             text += f"\n{few} of the {len(data)} rows hang on fewer than 10 draws of z: they vary too little"
@@ -274,13 +275,40 @@ class Sample(Verb):
             text=text + formula_note(known, at.out),
         )
 
+    def _filled(
+        self, at: At, data: "Dataset", hidden: "np.ndarray", turns: int
+    ) -> "tuple[np.ndarray, np.ndarray, int]":
+        """Rows with their empty cells drawn so that they keep the rules, their draws' worth, and how many do not."""
+        # returns: the rows, shape (n, turns, *x); each is drawn anew while it breaks a rule.
+        from latens.data.rules import broken_in, filled
+        from latens.workflow.new_rows import MOST_TIMES
+
+        trained, facts, schema = at.trained, at.trained.facts, at.trained.schema
+        made, effective, some = np.zeros((len(data), turns, *data.x.shape[1:])), np.zeros(len(data)), None
+        wrong = np.ones((len(data), turns), bool)
+        for again in range(MOST_TIMES):
+            some = np.flatnonzero(wrong.any(axis=1) & hidden.any(axis=1)) if again else np.arange(len(data))
+            if not len(some):
+                break
+            found = evaluation.impute(trained.rows(data, some, seed=self.seed + 7919 * again), num_draws=turns)
+            evaluation.finite(found.draws, "x", where=at.name)
+            effective[some] = effective[some] if again else found.effective
+            outside = None if data.outside is None else data.outside[some]
+            for k in range(turns):
+                new = trained.data_units(found.draws[:, k], mean=False)
+                new = filled(facts, schema, new, data.x[some], hidden[some], self.seed + again * turns + k, outside)
+                made[some, k] = np.where(wrong[some, k, None], new, made[some, k])
+                wrong[some, k] &= broken_in(facts, schema, made[some, k])
+        return made, effective, int(wrong[:, 0].sum())
+
     def _in_order(self, at: At, n: int, codes: "np.ndarray | None") -> "tuple[dict[str, np.ndarray], int]":
         """New rows that keep the rules of the data, and how many were drawn anew for that."""
         from latens.workflow.new_rows import new_table
 
         exact = self._means(at) or self.temperature == 0.0
         draw = lambda again: self._drawn(at, n, codes, again)  # noqa: E731
-        return self._warned(at, new_table(at.trained.facts, at.trained.schema, draw, self.seed, exact=exact))
+        cond = None if at.trained.is_point else at.trained.condition(codes)
+        return self._warned(at, new_table(at.trained, draw, self.seed, exact=exact, cond=cond))
 
     def _warned(self, at: At, found: "Kept") -> "tuple[dict[str, np.ndarray], int]":
         """Rows and how many were drawn anew; a warning of those that break a rule all the same."""

@@ -14,7 +14,10 @@ from latens.data.schema import Schema
 from latens.evaluation.samples.conditional import ConditionalSamples, sample_given
 from latens.typing import Key
 from latens.workflow.detours import without_detours
+from latens.workflow.followed import followed, followers
 
+FOLLOWED = 31
+"""What is folded into the key of columns that follow others."""
 USUAL = 4000
 """Rows without conditions, among which those with some are ranked around the lines of the data."""
 MOST_TIMES = 50
@@ -90,18 +93,24 @@ def kinds_by(facts: Mapping[str, Any], schema: Schema) -> Callable[[np.ndarray],
 
 
 def new_table(
-    facts: Mapping[str, Any],
-    schema: Schema,
+    trained: Any,
     draw: Callable[[int], dict[str, np.ndarray]],
     seed: int,
     *,
     exact: bool = False,
+    cond: dict[str, Any] | None = None,
 ) -> Kept:
     """New rows of a table, as a model draws them but for what its rules say; rows of anything else as they are."""
-    # draw: the rows of a model, by how many draws there were; exact: means, which lie on their lines.
+    # draw: the rows of a model, by how many draws there were; exact: means, which lie on their lines; cond: the
+    # conditions under which they are drawn.
+    facts, schema = trained.facts, trained.schema
     if schema.kind != "mixed":
         return Kept(draw(0), 0, 0)
+    free, key = [] if exact else followers(trained), jax.random.fold_in(jax.random.key(seed), FOLLOWED)
+    model = without_detours(trained) if free else None
     given = bool(placed(facts, schema) or facts.get("lines") or facts.get("effects"))
+
+    some = [name for k, name in enumerate(schema.names) if k not in free]
 
     def drawn(again: int) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, " n"]]:
         arrays = draw(again)
@@ -110,6 +119,8 @@ def new_table(
         if given:
             rng = None if exact else np.random.default_rng([seed, again])
             arrays["x"], wrong = computed(facts, schema, arrays["x"], rng=rng)
+            own = again_of(key, again)
+            arrays["x"] = _occurring(schema, followed(model, arrays["x"], arrays.get("z"), free, own, cond=cond), some)
         return arrays, wrong | broken_in(facts, schema, arrays["x"])
 
     found = kept(drawn, kinds_by(facts, schema))
@@ -158,16 +169,20 @@ def table_given(
     asked = {name for name, one in zip(names, bounded) if one}
     model = without_detours(trained, asked)
     exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
-    found, usual = sample_given(model, conditions, n, key=key), None
+    found, usual, free = sample_given(model, conditions, n, key=key), None, followers(trained, asked)
     if facts.get("lines") or facts.get("effects"):  # around a line a row lies as it would among rows without conditions
-        free = Conditions(np.full_like(conditions.low, -np.inf), np.full_like(conditions.high, np.inf))
-        usual = sample_given(model, free, USUAL, key=jax.random.fold_in(key, USUAL)).x
+        loose = Conditions(np.full_like(conditions.low, -np.inf), np.full_like(conditions.high, np.inf))
+        usual = sample_given(model, loose, USUAL, key=jax.random.fold_in(key, USUAL)).x
+
+    some = [name for k, name in enumerate(names) if k not in free]
 
     def drawn(again: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        x = sample_given(model, conditions, n, key=again_of(key, again)).x if again else found.x
-        x = _occurring(schema, x, asked)
+        new = sample_given(model, conditions, n, key=again_of(key, again)) if again else found
+        x = _occurring(schema, new.x, asked)
         rng = np.random.default_rng([seed, again])
         made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__, usual)
+        own = jax.random.fold_in(again_of(key, again), FOLLOWED)
+        made = _occurring(schema, followed(model, made, new.z, free, own, coded=False), some)
         beyond = ((made < conditions.low) | (made > conditions.high)).any(axis=1)
         if beyond.any():  # what is asked for is there: such a row is drawn anew, or breaks the rule at last
             own, far = computed(facts, schema, x, asked.__contains__, rng, usual=usual)

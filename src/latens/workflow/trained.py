@@ -332,8 +332,8 @@ class TrainedModel(Conditioned, Methods):
         codes, key = self.in_turn(n) if label is None else label, seed_key(seed)
         cond = conditions_of_rows(codes, self.preparation.classes, len(self.classes), n)
         values = partial(new_rows, without_detours(self), n, mean=False, cond=cond, temperature=temperature)
-        draw = lambda again: {"x": self._rows(values(key=again_of(key, again))[0], mean=False)}  # noqa: E731
-        return new_table(self.facts, self.schema, draw, seed, exact=temperature == 0.0).arrays["x"]
+        draw = lambda again: {"x": self._rows((of := values(key=again_of(key, again)))[0], mean=False), "z": of[1]}  # noqa: E731
+        return new_table(self, draw, seed, exact=temperature == 0.0, cond=cond).arrays["x"]
 
     @checked_later
     def reconstruct(

@@ -32,6 +32,7 @@ class ConditionalSamples(NamedTuple):
     effective: float  # the effective number $1/\sum_k w_k^2$ of the draws of z
     draws: int  # how many draws of z there were
     log_probability: float  # the log probability of the conditions under the model, in nats
+    z: Any = None  # the latents that each row was drawn from
 
 
 def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key, chunk: int = CHUNK) -> ConditionalSamples:
@@ -72,7 +73,8 @@ def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key, chunk:
         part = jax.tree.map(lambda leaf, index=index: leaf[index], every)
         rows.append(np.asarray(_events(model, part, low, high, jnp.asarray(index), event_key)))
     order = np.random.default_rng(np.asarray(jax.random.key_data(choice_key))).permutation(n)
-    return ConditionalSamples(np.concatenate(rows)[:n][order], effective, draws, log_probability)
+    z = jax.tree.map(lambda leaf: leaf[order], every)
+    return ConditionalSamples(np.concatenate(rows)[:n][order], effective, draws, log_probability, z)
 
 
 class GivenShares(NamedTuple):
