@@ -117,6 +117,7 @@ def find(
         *_means(of),
         *_excess(of, x),
         *_rated_and_more(of),
+        *_product_and_another(of),
         *_lines(of, x),
         *_planes(of),
         *_products_and_more(of),
@@ -424,6 +425,24 @@ def _rated_and_more(of: _Sought) -> Iterator[Found]:
                 for k in np.flatnonzero(_agrees(some[:, target], whole, off)).tolist():
                     if np.nanmean(some[:, others[k]] != 0) >= ADDED:
                         yield Found(target, ((a, "x", 1),), 0.0, (i, form, 1), plus=(others[k], "x", sign))
+
+
+def _product_and_another(of: _Sought) -> Iterator[Found]:
+    """The products of two columns with a third one added or taken: a price times a count, and freight."""
+    # Of numbers as they are: what is right but for the rounding of a price hides a small third column.
+    some, places, targets, within, *_ = of
+    pairs = np.array(list(combinations(places, 2)))
+    if len(places) < 4:
+        return
+    made = some[:, pairs[:, 0]] * some[:, pairs[:, 1]]  # (rows, pairs)
+    added = [c for c in places if np.nanmean(some[:, c] != 0) >= ADDED]
+    for target, other, sign in product(targets, added, (1, -1)):
+        want = some[:, target] - sign * some[:, other]
+        kept = np.flatnonzero(~np.isin(pairs, (target, other)).any(axis=1)) if target != other else []
+        for rows in (slice(FIRST), slice(None)):
+            kept = kept if not len(kept) else kept[_agrees(want[rows], made[rows, kept].T, within[target])]
+        for a, b in pairs[kept].tolist() if len(kept) else ():
+            yield Found(target, ((a, "x", 1),), 0.0, (b, "x", 1), plus=(other, "x", sign))
 
 
 def _excess(of: _Sought, x: np.ndarray) -> Iterator[Found]:

@@ -179,6 +179,17 @@ def broken_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.nda
     return wrong | implied.broken_in(implied.read(facts.get("implied")), schema, x, there)
 
 
+def unsolved_in(facts: Mapping[str, Any], schema: Schema, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Which stored rows break a rule of `broken_in`, or an equation of which a cell was hidden."""
+    names, wrong = schema.names, broken_in(facts, schema, x)
+    exact = equations.placed(equations.read(facts.get("equations")), schema)
+    cells = equations.numbers(x, schema) if exact else x
+    for one in exact:
+        free = hidden[:, [names.index(name) for name in (one.target, *one.columns)]].any(axis=1)
+        wrong |= free & equations.broken_by(one, names, cells)
+    return wrong
+
+
 def _applying(facts: Mapping[str, Any], schema: Schema, x: np.ndarray) -> np.ndarray:
     """The cells of new rows that are written: others stay empty, and neither break a rule nor say anything."""
     return ~inapplicable.cells_of(inapplicable.read(facts.get("inapplicable")), schema, x)

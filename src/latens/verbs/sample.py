@@ -280,11 +280,11 @@ class Sample(Verb):
     ) -> "tuple[np.ndarray, np.ndarray, int]":
         """Rows with their empty cells drawn so that they keep the rules, their draws' worth, and how many do not."""
         # returns: the rows, shape (n, turns, *x); each is drawn anew while it breaks a rule.
-        from latens.data.rules import broken_in, filled
+        from latens.data.rules import filled, unsolved_in
         from latens.workflow.new_rows import MOST_TIMES
 
         trained, facts, schema = at.trained, at.trained.facts, at.trained.schema
-        made, effective, some = np.zeros((len(data), turns, *data.x.shape[1:])), np.zeros(len(data)), None
+        made, effective = np.zeros((len(data), turns, *data.x.shape[1:])), np.zeros(len(data))
         wrong = np.ones((len(data), turns), bool)
         for again in range(MOST_TIMES):
             some = np.flatnonzero(wrong.any(axis=1) & hidden.any(axis=1)) if again else np.arange(len(data))
@@ -293,12 +293,12 @@ class Sample(Verb):
             found = evaluation.impute(trained.rows(data, some, seed=self.seed + 7919 * again), num_draws=turns)
             evaluation.finite(found.draws, "x", where=at.name)
             effective[some] = effective[some] if again else found.effective
-            outside = None if data.outside is None else data.outside[some]
-            for k in range(turns):
-                new = trained.data_units(found.draws[:, k], mean=False)
-                new = filled(facts, schema, new, data.x[some], hidden[some], self.seed + again * turns + k, outside)
-                made[some, k] = np.where(wrong[some, k, None], new, made[some, k])
-                wrong[some, k] &= broken_in(facts, schema, made[some, k])
+            row, turn = np.nonzero(wrong[some])
+            new, own = trained.data_units(found.draws[row, turn], mean=False), some[row]
+            outside = None if data.outside is None else data.outside[own]
+            new = filled(facts, schema, new, data.x[own], hidden[own], self.seed + again, outside)
+            made[own, turn] = new
+            wrong[own, turn] = unsolved_in(facts, schema, new, hidden[own])
         return made, effective, int(wrong[:, 0].sum())
 
     def _in_order(self, at: At, n: int, codes: "np.ndarray | None") -> "tuple[dict[str, np.ndarray], int]":

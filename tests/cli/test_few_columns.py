@@ -1,0 +1,66 @@
+"""Questions by a file with a few columns: the rest of each row keeps the rules of the data."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens import prepare
+from latens.cli.main import main
+from latens.recipes import get_recipe
+from latens.recipes.building.closed_forms import started_from
+
+START = {"start": {"kept": True}}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Orders with what they cost: price times count and a fee."""
+    rng, n = np.random.default_rng(0), 400
+    price, count = np.round(rng.uniform(2, 30, n), 1), rng.integers(1, 12, n)
+    fee = rng.choice([0.0, 2.5, 4.0], n)
+    frame = {"shop": rng.choice(["north", "south"], n), "price": price, "count": count, "fee": fee}
+    data = latens.load_data(pd.DataFrame(frame | {"total": (price * count + fee).round(2)}), label="none")
+    experiment = prepare(get_recipe("default").config, data)
+    made = started_from(experiment.new_model(), experiment.data, experiment.preparation, begun=1.0)
+    path = tmp_path_factory.mktemp("orders") / "model.safetensors"
+    experiment.trained(made).with_facts(**START).save(path)
+    return path
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_rows_that_are_completed_add_up(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "asked.csv").write_text("shop,price\nnorth,12.5\nsouth,3.0\n")
+    words = ["sample", str(model), "--complete", str(tmp_path / "asked.csv"), "-n", "200", "--quiet"]
+    assert main([*words, "--out", str(tmp_path / "done.csv")]) == 0
+    rows = rows_of(tmp_path / "done.csv")
+    assert [row["price"] for row in rows[:4]] == ["12.5", "3.0", "12.5", "3.0"]
+    assert len({(row["count"], row["fee"]) for row in rows}) > 15
+    for row in rows:
+        total = float(row["price"]) * float(row["count"]) + float(row["fee"])
+        assert float(row["total"]) == pytest.approx(total, abs=0.006)
+
+
+def test_columns_that_a_file_lacks_are_filled_and_unknown_ones_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, out = tmp_path / "asked.csv", tmp_path / "filled.csv"
+    asked.write_text("count,price,fee\n3,12.5,2.5\n,10.0,4.0\n")
+    assert main(["impute", str(model), str(asked), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["missing"] == 5
+    first, second = rows_of(out)
+    assert list(first)[:3] == ["count", "price", "fee"]
+    assert float(first["total"]) == pytest.approx(40.0)
+    assert float(second["total"]) == pytest.approx(10.0 * float(second["count"]) + 4.0)
+    assert first["shop"] in ("north", "south")
+    asked.write_text("coun,price\n3,12.5\n")
+    assert main(["impute", str(model), str(asked), "--out", str(out), "--json"]) == 3
+    assert "'coun'" in capsys.readouterr().out
