@@ -10,6 +10,7 @@ from latens.cli.processes import begin, launch
 from latens.cli.training import REMEMBERED, close, follow, logged, train_run, would_fit
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.json import read_json
+from latens.io.waiting import doing
 from latens.runs.folder import RunFolder, default_path, remove_own
 from latens.verbs._sources import reading_options, source_of
 
@@ -86,6 +87,7 @@ def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Exp
             raise
         for note in experiment.data.notes:
             context.say(note)
+        doing("looking for mistakes")
         for line in mistakes_in(experiment.data, args.data):
             context.say(line)
         train_run(context, run, experiment, resume=False)

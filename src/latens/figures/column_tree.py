@@ -46,7 +46,7 @@ def column_tree(
         raise DataError("columns depend on one another in a ring.", where="parents")
     deepest = max(deep for _, deep in lines)
     left = STEP * deepest + WORDS
-    ax = one_axes((left + BAR + 0.6, LINE * len(lines) + 0.7), theme)
+    ax = one_axes((left + BAR + 0.6, LINE * len(lines) + 0.85), theme)
     said = "Which column says most of which"
     said += f" (mean over the names of {readable(by, 24)})" if by else ""
     dress(ax, theme=theme, title=said, grid=None)
@@ -62,7 +62,8 @@ def column_tree(
         ax.plot([bend, bend, x - 0.06], [above[1] + 0.4, y, y], color=colours.muted, linewidth=0.9)
         ax.barh(y, BAR * nats[column] / most, height=0.6, left=left, color=colours.second, alpha=0.8)
         ax.text(left - 0.08, y, f"{nats[column]:.2f}", fontsize=8, color=colours.muted, ha="right", va="center")
+    ax.text(left - 0.08, -0.8, "nats", fontsize=8, color=colours.muted, ha="right", va="center")
     ax.set_xlim(-0.1, left + BAR + 0.1)
-    ax.set_ylim(len(lines) - 0.4, -0.6)
+    ax.set_ylim(len(lines) - 0.4, -1.2)
     told = [names[parent] if parent != i else "" for i, parent in enumerate(parents.tolist())]
     return ax, {"column": np.array(names, object), "said_by": np.array(told, object), "nats": np.asarray(nats)}

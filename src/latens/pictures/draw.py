@@ -247,9 +247,10 @@ _PICTURES = (
             sees="See which columns the model says most about: a wide space between the two bars."),
     Picture("column-tree", "table, mixed columns, tree of columns", tables.draw_tree, alt.column_tree,
             "Which column says most of which",
-            "The tree of columns: each stands below the one that says most of it, with how many nats that is.",
+            "The tree of columns: each stands below the one that says most of it; the bar is how much, in nats "
+            "(0.69 nats answer a question of yes or no).",
             "pictures", 6, first=True,
-            sees="See which bars are long; what stands above need not be the cause of what stands below."),
+            sees="See which bars are long. None of this says what causes what: a result may stand above its cause."),
     Picture("missing-cells", "table, latents, rows, named columns", tables.draw_missing, alt.missing_cells,
             "What is missing", "How many cells of each column are missing, and which are missing together.", "pictures",
             10,

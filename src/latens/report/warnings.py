@@ -16,7 +16,7 @@ _ADVICE = (
 
 _TITLES = {
     "posterior-collapse": "Posterior collapse",
-    "tree-suffices": "Nothing is left for latents",
+    "tree-suffices": "A tree of columns is enough",
     "unfinished": "Training was stopped early",
     "untrusted-evidence": "log p(x) is only a lower bound",
     "loose-bound": "The ELBO is far below log p(x)",

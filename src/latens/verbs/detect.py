@@ -138,10 +138,10 @@ class Detect(Verb):
             arrays["rank"] = np.zeros(len(new), int)
             arrays["rank"][top] = np.arange(1, len(top) + 1)
             table = {name: values[top] for name, values in arrays.items()}
-        if found.drift.words:
+        known = 0 if trained_on is None else len(_again(trained_on, new))
+        if found.drift.words and 2 * known < len(new):  # rows that trained the model are unlike others by that
             usual = "compare them with usual rows of their own time or place (--held-out FILE)"
             at.warn(f"{found.drift.words}; {usual}")
-        known = 0 if trained_on is None else len(_again(trained_on, new))
         if known:
             at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
         told_of = "that did not train the model" if self.folds is None else "each as a model without it has it"

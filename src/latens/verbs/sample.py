@@ -1,5 +1,6 @@
 """`latens sample`: new rows from a model."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from latens.workflow.new_rows import Kept
     from latens.workflow.trained import TrainedModel
 
+SELDOM = 10.0
+"""Rows like those that are asked for, among those of the training, below which samples are a guess."""
 _COUNT = "how many (default 16; with --complete one for each row of FILE)"
 _TEMPERATURE = "of z, or of the tokens of text; below 1: nearer to the centre, and less varied (default 1)"
 _WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
@@ -180,11 +183,14 @@ class Sample(Verb):
         text = f"{n} samples where {' and '.join(self.where or [])}"
         text += f" given {at.trained.told}" if at.trained.told else ""
         worth = f"{found.effective:,.0f} of {found.draws:,} draws of z"
-        text += f"\nthe model holds that of {share:.3%} of the rows; effective sample size {worth}"
         learned = at.trained.facts.get("rows")
-        if isinstance(learned, int) and share * learned < 1.0:
-            few = f"less than one of the {learned:,} rows that the model learned from is such a row by its own count"
-            at.warn(f"{few}: what is sampled is a guess")
+        number = share * learned if isinstance(learned, int) else math.inf
+        about = f" (about {number:,.0f} of {learned:,})" if math.isfinite(number) else ""
+        text += f"\nthe model holds that of {share:.3%} of the rows{about}; effective sample size {worth}"
+        if number < SELDOM:
+            count = f"about {number:,.0f}" if number >= 1.5 else "one" if number >= 0.5 else "less than one"
+            few = f"such rows are few: {count} of the {learned:,} that the model learned from, by its own count"
+            at.warn(f"{few}; what is sampled is a guess")
         if found.effective < 0.1 * n:
             few = "fewer than a tenth as many as the samples: they share latents"
             text += f"\n{few}, and are less varied than they should be"

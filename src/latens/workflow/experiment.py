@@ -30,6 +30,7 @@ from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
+from latens.io.waiting import doing
 from latens.models import AbstractJointModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
@@ -180,6 +181,7 @@ class Experiment:
     @cached_property
     def _rules(self) -> dict[str, list[list[Any]]]:
         """What holds in nearly all rows, looked for once: models are saved again and again while they train."""
+        doing("looking for rules between columns")
         return rules_of(self.data)
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
@@ -444,6 +446,7 @@ def train(
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
     if members.lead:
+        doing("comparing with what was counted before training")
         best = trained if experiment.again else experiment.best(trained, experiment.data, loop.total)
         if said := experiment._rules.get("effects"):
             best = better_effects(best.with_facts(effects=said), experiment.data)

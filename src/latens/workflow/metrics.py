@@ -226,6 +226,10 @@ def with_units(found: dict[str, Estimate], **about: Any) -> dict[str, Estimate]:
 _MOST_UNITS = 32
 
 
+GOOD = ("tree-suffices",)
+"""Findings that tell what the model is, and warn of nothing."""
+
+
 @dataclass(frozen=True)
 class Summary:
     """What was measured, on which rows, and what a reader must know about it."""
@@ -302,7 +306,7 @@ class Summary:
         """Write the warnings for people."""
         lines = []
         for name, message in self.warnings:
-            lines.append(f"warning ({name}): {message}")
+            lines.append(f"{'note' if name in GOOD else 'warning'} ({name}): {message}")
             if name == "posterior-collapse" and any(unit["active"] for unit in self.units):
                 lines.append(units_text(self.units))
         return "\n".join(lines)

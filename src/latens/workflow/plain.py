@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SURE = 2.0
 """Standard errors from which a difference is named as one."""
-MUCH_MORE = 60.0
+MUCH_MORE = 20.0
 """Seconds beyond training from which on the time of a whole command is said."""
 
 Numbers = Mapping[str, Mapping[str, Any]]

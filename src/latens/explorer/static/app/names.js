@@ -2,8 +2,8 @@
 
 import { s } from "./dom.js";
 
-const [FLAT, LINE, LETTER] = [11, 9.5, 5]; // height of a line across, width of an upright one, width of a letter
-const WIDEST = 6.2; // room of a letter of an upright name: "Hamburg" is wider than seven usual letters
+const [FLAT, LINE] = [11, 9.5]; // height of a line across, width of an upright one
+const WIDEST = 6.2; // room of a letter: "Hamburg" is wider than seven usual letters
 const MOST_LETTERS = 12;
 const MOST_FLAT = 6; // bars whose names stand across
 
@@ -17,13 +17,25 @@ function chosen(shares, wide) {
   return kept.sort((a, b) => a - b);
 }
 
+// What all names begin with up to a blank, which may be left out: "Group " of "Group A" and "Group B".
+function beginning(names) {
+  const first = names[0] ?? "";
+  let end = names.length > 1 ? first.lastIndexOf(" ") + 1 : 0;
+  while (end > 0 && !names.every((name) => name.startsWith(first.slice(0, end)) && name.length > end)) {
+    end = first.lastIndexOf(" ", end - 2) + 1;
+  }
+  return first.slice(0, end);
+}
+
 // The names under bars of equal width from the left: {height, draw}, where draw(top, colour) gives the texts.
 export function namesUnder(names, shares, width) {
   const wide = width / names.length;
-  const across = names.length <= MOST_FLAT;
-  const letters = across ? Math.max(2, Math.floor(wide / LETTER)) : MOST_LETTERS;
+  const fit = Math.floor(wide / WIDEST);
+  const left = names.some((name) => name.length > fit) ? beginning(names).length : 0;
+  const across = names.length <= MOST_FLAT && names.every((name) => name.length - left <= fit);
   const kept = across ? [...names.keys()] : chosen(shares, wide);
-  const words = kept.map((k) => cut(names[k] === "" ? "(empty)" : names[k], letters));
+  const shown = (name) => (name === "" ? "(empty)" : name.slice(left));
+  const words = kept.map((k) => cut(shown(names[k]), across ? fit : MOST_LETTERS));
   const height = across ? FLAT : 4 + WIDEST * Math.max(0, ...words.map((word) => word.length));
   const draw = (top, fill) =>
     words.map((word, i) => {

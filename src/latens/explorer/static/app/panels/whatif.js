@@ -12,6 +12,7 @@ const [WIDE, TALL] = [210, 40];
 const MOST_WORDS = 3; // names that are said beside more bars than a few
 const MOST_NAMED = 6; // bars of which only the highest is said
 const NEARLY = 0.95;
+const SELDOM = 10; // rows like those that are asked for below which an answer is a guess
 const FEW = 100; // effective draws below which the numbers are rough
 const percent = (p) => (p > 0 && p < 1e-4 ? "less than 0.01 %" : `${format(100 * p, p < 0.1 ? 2 : 3)} %`);
 
@@ -249,7 +250,13 @@ export function whatIfPanel(app) {
     if (!answer) return;
     const worth = `${count3(Math.round(answer.effective))} of ${count3(answer.draws)} draws of z`;
     const rough = answer.effective < FEW ? ": so few that the numbers are rough" : "";
-    const rows = app.state.given.length ? `The model holds ${percent(answer.probability)} of the rows to be so. ` : "";
+    // How sure an answer is depends on how many rows it was learned from.
+    const number = answer.probability * app.model.manifest.rows.of;
+    const few = app.model.manifest.rows.of && number < SELDOM ? ": few, so read the answer as a guess" : "";
+    const near = number < 1 ? "fewer than 1" : `about ${count3(Math.round(number))}`;
+    const count = app.model.manifest.rows.of ? `, ${near} of ${count3(app.model.manifest.rows.of)}` : "";
+    const so = `The model holds ${percent(answer.probability)} of the rows to be so${count}${few}. `;
+    const rows = app.state.given.length ? so : "";
     const all = answer.effective > NEARLY * answer.draws; // as without latents: nothing is rough
     note.textContent = `${rows}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
   }
