@@ -79,7 +79,8 @@ def test_times_and_the_rule() -> None:
     assert [duration(s) for s in (0.2, 11.4, 100.0, 720.0, 8640.0)] == ["less than 1 s", "11 s", "2 min", "12 min",
                                                                       "2.4 h"]  # fmt: skip
     assert learned(1404, 11.0) == "Learned from 1,404 rows in 11 s."
-    assert learned(1404, 11.0, 70.0) == "Learned from 1,404 rows in 11 s."
+    assert learned(1404, 11.0, 30.0) == "Learned from 1,404 rows in 11 s."
+    assert learned(1404, 11.0, 70.0) == "Learned from 1,404 rows in 11 s (70 s in all)."
     assert learned(1404, 120.0, 283.0) == "Learned from 1,404 rows in 2 min (5 min in all)."
     assert learned(1404, 120.0, 20.0) == "Learned from 1,404 rows in 2 min."  # of a run that was resumed
     assert learned(1404, None, 283.0) == "Learned from 1,404 rows."

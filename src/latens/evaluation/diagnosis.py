@@ -159,7 +159,7 @@ def _collapse(metrics: Metrics, units: Units) -> str:
     if not off or (active and (off < 2 or 2 * off < len(units))):
         return ""
     if _tree_says_all(metrics, units):
-        text = "a tree of columns is the model, as networks did not improve on it; samples, gaps and scores are sound"
+        text = "the tree of columns is the model, as networks did not improve on it; samples, gaps and scores are sound"
         return f"{text}. Only planes of latents are empty: --set start=none trains a model that fills them"
     return f"only {active} of {len(units)} latent units carry anything about x; {advice}"
 

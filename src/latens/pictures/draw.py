@@ -250,7 +250,7 @@ _PICTURES = (
             "The tree of columns: each stands below the one that says most of it; the bar is how much, in nats "
             "(0.69 nats answer a question of yes or no).",
             "pictures", 6, first=True,
-            sees="See which bars are long. None of this says what causes what: a result may stand above its cause."),
+            sees="See which bars are long; a result may stand above its cause, as nothing here says what causes what."),
     Picture("missing-cells", "table, latents, rows, named columns", tables.draw_missing, alt.missing_cells,
             "What is missing", "How many cells of each column are missing, and which are missing together.", "pictures",
             10,

@@ -54,7 +54,7 @@ def overfit(
     if again:
         return Overfit("unknown", "The last steps used all rows, so none were left to check.")
     if start_kept:
-        return Overfit("no", "What was counted before training is kept: training did not improve on it.")
+        return Overfit("no", "Training did no better than what was counted before; that is kept.")
     if not rows or not best_step:
         return Overfit("unknown", "No rows were set aside to validate.")
     kept = _nearest(rows, steps if kept_last else best_step)
