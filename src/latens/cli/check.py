@@ -13,9 +13,12 @@ from latens.verbs._sources import reading_options
 from latens.verbs.kernel import out_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from latens.data.formats.beside import Beside
+    from latens.data.words import Slip
 
 
 def check(context: Context) -> int:
@@ -26,6 +29,7 @@ def check(context: Context) -> int:
     from latens.data.rows import SPLITS
     from latens.data.streams.dataset import StreamDataset
     from latens.data.streams.sorted import stream_report
+    from latens.data.words import slips_left_empty
 
     options = reading_options(vars(context.args))
     out = options.pop("columns", None)
@@ -35,9 +39,12 @@ def check(context: Context) -> int:
             raise UsageError("there is such a file already.", where=f"--columns {out}", fix=fix)
         options["typed"] = True
     found = None if context.args.out is None else out_path(context.args.out, (".csv",), [context.args.data])
-    data = load(context.args.data, **options)
-    clean = None if context.args.clean is None else _cleaned(context, data)
+    with slips_left_empty() as slips:
+        data = load(context.args.data, **options)
+    unread = _unread(data, slips)
+    clean = None if context.args.clean is None else _cleaned(context, data, unread)
     report, lines = report_on(data), []
+    report["warnings"][:0] = [f"{slip.error} `latens fit` stops there." for slip in slips]
     if isinstance(data, StreamDataset):
         stream = stream_report(data)
         report |= {"rows": data.total, "splits": {name: data.count(name) for name in SPLITS}, "stream": stream}
@@ -88,7 +95,7 @@ def check(context: Context) -> int:
     lines += [f"note: {text}" for text in report["warnings"] if text in report["notes"]]
     lines += [f"warning: {text}" for text in report["warnings"] if text not in report["notes"]]
     if found is not None:
-        told = _found(report, _wrong_cells(data) if clean is None else clean[2])
+        told = _found(report, _wrong_cells(data, unread=unread) if clean is None else clean[2])
         write_atomic(found, table_bytes(found, told))
         report["out"] = str(found)
         lines += [f"{found}: {len(told['kind'])} findings"]
@@ -107,7 +114,13 @@ def check(context: Context) -> int:
     return 0
 
 
-def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, Any]]]:
+def _unread(data: Any, slips: "Sequence[Slip]") -> list[tuple[int, int]]:
+    """The cells that were taken as empty, by their row and column among the data."""
+    names = [column.name for column in data.schema.columns or ()]
+    return [(slip.row, names.index(slip.column)) for slip in slips if slip.column in names and slip.row < len(data.x)]
+
+
+def _cleaned(context: Context, data: Any, unread: list[tuple[int, int]]) -> tuple[Path, bytes, list[dict[str, Any]]]:
     """Where a table without its wrong cells goes, its bytes, and these cells."""
     from latens.data import Dataset
     from latens.data.formats.csv import dialect_of
@@ -120,6 +133,8 @@ def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, A
         fix = "Give a table with names, dates or typed numbers that fits into memory (--typed)."
         raise UsageError("only of such a table single cells are named.", where="--clean", fix=fix)
     wrong, right, names = all_mistaken(data), misspelt(data), data.schema.names
+    for row, k in unread:
+        wrong[row, k] = True
     made, cells = left_empty(data, wrong, Path(str(spec)), options), _wrong_cells(data, wrong, right)
     for (row, k), name in right.items():
         made[names[k]][row] = name
@@ -127,7 +142,10 @@ def _cleaned(context: Context, data: Any) -> tuple[Path, bytes, list[dict[str, A
 
 
 def _wrong_cells(
-    data: Any, wrong: "np.ndarray | None" = None, right: dict[tuple[int, int], str] | None = None
+    data: Any,
+    wrong: "np.ndarray | None" = None,
+    right: dict[tuple[int, int], str] | None = None,
+    unread: "Sequence[tuple[int, int]]" = (),
 ) -> list[dict[str, Any]]:
     """The cells of a table that may be wrong: the line or row of each, its column, and the name that is meant."""
     import numpy as np
@@ -138,6 +156,8 @@ def _wrong_cells(
     if not isinstance(data, Dataset) or data.schema.types is None:
         return []
     wrong, right = all_mistaken(data) if wrong is None else wrong, misspelt(data) if right is None else right
+    for row, k in unread:
+        wrong[row, k] = True
     lines: Any = data.names if data.lines is None else data.lines
     names = data.schema.names
     return [

@@ -1,10 +1,13 @@
 """Columns as they are read: text becomes numbers, days and seconds, or codes of names."""
 
 import re
+import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -25,6 +28,35 @@ SLIPS = 3
 
 TRUTH = {"False", "True"}
 """The names of truth values."""
+
+
+class SlipError(DataError):
+    """A cell does not fit the others of its column."""
+
+    value = ""
+
+
+class Slip(NamedTuple):
+    """A cell that was taken as empty, as it does not fit the others of its column."""
+
+    column: str
+    row: int  # from 0, of all rows of the file
+    error: SlipError
+
+
+_SLIPS: ContextVar[list[Slip] | None] = ContextVar("slips", default=None)
+
+
+@contextmanager
+def slips_left_empty() -> Iterator[list[Slip]]:
+    """Take single cells that do not fit their column as empty, and keep what would have been said of them."""
+    kept: list[Slip] = []
+    token = _SLIPS.set(kept)
+    try:
+        yield kept
+    finally:
+        _SLIPS.reset(token)
+
 
 _ZERO_LED = re.compile(r"[-+]?0\d")
 _GROUPED = re.compile(r"[-+]?\d+([,_']\d+)+(\.\d*)?\Z")
@@ -103,9 +135,18 @@ def read_column(
         return _read_numbers(values, declared, name, where)
     if isinstance(values, np.ndarray) and values.dtype.kind != "U":
         shown = str(values[0])[:40] if len(values) else ""
-        fix = f"Leave the column out, or name it with --label {name} or --id {name}."
+        fix = f"Leave the column out, or name it with --label {shlex.quote(name)} or --id {shlex.quote(name)}."
         raise DataError(f"column {name!r} holds {shown!r}, neither a number nor text.", where=where, fix=fix)
-    return read_words(list(values), name, where, lines, declared=declared, beside=beside)
+    words, kept = list(values), _SLIPS.get()
+    while True:
+        try:
+            return read_words(words, name, where, lines, declared=declared, beside=beside)
+        except SlipError as slip:
+            at = [row for row, word in enumerate(words) if word.strip() == slip.value]
+            if kept is None or not 0 < len(at) < SLIPS:
+                raise
+            kept += [Slip(name, row, slip) for row in at]
+            words = ["" if row in at else word for row, word in enumerate(words)]
 
 
 def only_gaps(values: Any, missing: Collection[str] = MISSING_WORDS) -> Shaped[np.ndarray, " n"]:
@@ -218,7 +259,9 @@ def read_words(
         return where if counts is not None else f"{where}, {f'row {at}' if lines is None else f'line {lines[at]}'}"
 
     def refused(value: str, what: str, fix: str) -> DataError:
-        return DataError(f"column {name!r} holds {what} {value[:40]!r}.", where=place_of(value), fix=fix)
+        error = SlipError(f"column {name!r} holds {what} {value[:40]!r}.", where=place_of(value), fix=fix)
+        error.value = value
+        return error
 
     def numbered(number: Mapping[str, float]) -> np.ndarray:
         return np.array([np.nan if cell is None else number[cell] for cell in shown], np.float64)
@@ -273,7 +316,7 @@ def read_words(
         return next((cell for cell, count in slips if count < SLIPS), None)
 
     if not codes and (slip := slip_of(others)) is not None:
-        roles = f"name it with --label {name} or --id {name}"
+        roles = f"name it with --label {shlex.quote(name)} or --id {shlex.quote(name)}"
         fix = f"Mend that cell or leave it empty, write the column as text, or {roles}."
         raise refused(slip, "numbers and the text", fix)
     undated = Counter({cell: n for cell, n in seen.items() if not (DATE.match(cell) or TIME.match(cell))})
