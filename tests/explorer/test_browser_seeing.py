@@ -366,3 +366,45 @@ def test_contours_names_scales_undo_and_play(browser: Browser, page: PageServer,
     )
     assert caption == f"{digits.data.names[nearest['row']]} at {float(format(nearest['distance'], '.2g')):g}"
     assert browser.errors() == []
+
+
+def test_a_path_goes_through_chosen_rows_and_a_link_brings_it_back(browser: Browser, page: PageServer) -> None:
+    browser.open(page.url)
+    captions = "return [...document.querySelectorAll('.panel:not([hidden]) .strip')][0].innerText.trim().split(/\\s+/)"
+    browser.run("latens.app.set({ tab: 'paths', a: 3, b: 8, row: 17 })")
+    browser.until("document.querySelector('.stops button') && document.querySelector('.strip canvas')")
+    settled(browser)
+    straight = browser.run(captions)
+    assert (straight[0], straight[-1], len(straight)) == ("A", "B", 9)
+    press = "[...document.querySelectorAll('.stops button')].find((b) => b.textContent.includes(args[0])).click()"
+    browser.run(press, "Add the selected row")
+    browser.run("latens.app.set({ row: 25 })")
+    settled(browser)
+    browser.run(press, "Add the selected row")
+    settled(browser)
+    browser.until("location.hash.includes('via')")
+    assert state(browser, "via") == [17, 25]
+    assert [word for word in browser.run(captions) if word in "A12B"] == ["A", "1", "2", "B"]
+    # Each stop lies on the path: the picture under its number is that of its own latent.
+    told = browser.run(
+        """const { app } = latens;
+        const { path } = await import(new URL("app/geometry.js", document.baseURI));
+        const leg = path(app.latentOf(3), app.latentOf(17), 3, "linear");
+        const last = Array.from(leg.slice(-app.model.size)), own = Array.from(app.latentOf(17));
+        return Math.max(...last.map((v, i) => Math.abs(v - own[i])));"""
+    )
+    assert told < 1e-6
+    marks = browser.run("return [...document.querySelectorAll('.stage text')].map((one) => one.textContent)")
+    assert {"A", "B", "1", "2"} <= set(marks)
+    link = browser.run("return location.href")
+    browser.driver.get("about:blank")
+    browser.open(link)
+    assert state(browser, "via") == [17, 25]
+    browser.until("document.querySelector('.stops button')")
+    browser.run(press, "1: ")
+    settled(browser)
+    assert state(browser, "via") == [25]
+    browser.driver.get("about:blank")
+    browser.open(f"http://127.0.0.1:{page.port}/#tab=paths&via=99999999;3")
+    assert state(browser, "via") == []
+    assert browser.errors() == []

@@ -15,6 +15,7 @@ const LINKED = [
   "a",
   "b",
   "c",
+  "via",
   "label",
   "step",
   "tab",
@@ -77,6 +78,7 @@ export class App {
       a: null,
       b: null,
       c: null,
+      via: [], // rows that the path from A to B goes through
       label: 0,
       step: null,
       tab: model.manifest.what_if ? "whatif" : this.idle ? "rows" : "point", // a table is asked, a picture is looked at
@@ -142,6 +144,7 @@ export class App {
       a: row,
       b: row,
       c: row,
+      via: (rows) => rows.every(row),
       z: (z) => z.length === model.size,
       step: (step) => snapshots.some((one) => one.step === step),
       label: (code) => code < model.manifest.classes.length,

@@ -52,6 +52,7 @@ export function overlay(scatter, saved = false) {
   for (const [word, row] of [
     ["A", app.state.a],
     ["B", app.state.b],
+    ...app.state.via.map((row, k) => [String(k + 1), row]),
     ["C", app.state.c],
     ["", app.state.row],
   ]) {

@@ -72,6 +72,7 @@ const FIELDS = {
   a: { read: whole, write: String },
   b: { read: whole, write: String },
   c: { read: whole, write: String },
+  via: listOf(whole, String),
   label: { read: whole, write: String },
   step: { read: whole, write: String },
   tab: { read: one("point", "paths", "rows", "table", "selection", "units", "whatif", "training", "about"), write: String },

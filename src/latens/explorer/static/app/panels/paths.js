@@ -1,15 +1,17 @@
-// Through latent space: from A to B, A minus B plus C, and along each unit.
+// Through latent space: from A to B, also through other rows, A minus B plus C, and along each unit.
 
 import { button, format, h, latest, replace, select } from "../dom.js";
 import { path, traversal } from "../geometry.js";
 import { cut, heading, panel, saveStrip, strip, thumbWidth } from "./parts.js";
 
 const STEPS = 9;
+const MOST_STOPS = 12; // rows that a path goes through
 const MOST_LINES = 12;
 
 export function pathsPanel(app) {
   const { model } = app;
   const ends = h("div", { class: "ends" });
+  const stops = h("p", { class: "stops" });
   const between = h("div", { class: "strip" });
   const sum = h("div", { class: "strip" });
   const lines = h("div", { class: "traversals" });
@@ -63,22 +65,56 @@ export function pathsPanel(app) {
     );
   }
 
+  // The rows that the path goes through, each with a button that leaves it out.
+  function buildStops() {
+    const { via, row } = app.state;
+    const drop = (k) => app.set({ via: via.filter((_, i) => i !== k) });
+    replace(
+      stops,
+      "Through: ",
+      via.map((stop, k) => [
+        button(`${k + 1}: ${model.id(stop)} ×`, () => drop(k), { "aria-label": `leave out stop ${k + 1}, ${model.id(stop)}` }),
+        " ",
+      ]),
+      button("Add the selected row", () => row !== null && app.set({ via: [...via, row] }), {
+        disabled: row === null || via.length >= MOST_STOPS,
+      }),
+    );
+  }
+
+  // Latents along a path through rows, as many between any two of them, with what stands under each.
+  function through(rows) {
+    const steps = rows.length > 2 ? Math.max(3, Math.ceil(STEPS / (rows.length - 1))) : STEPS;
+    const [latents, captions] = [[], []];
+    rows.slice(1).forEach((row, leg) => {
+      const part = path(app.latentOf(rows[leg]), app.latentOf(row), steps, app.state.path);
+      for (let i = leg ? 1 : 0; i < steps; i++) {
+        latents.push(cut(part, i, model.size));
+        const from = leg ? String(leg) : "A";
+        const to = leg + 2 < rows.length ? String(leg + 1) : "B";
+        captions.push(i === 0 ? from : i === steps - 1 ? to : format((leg + i / (steps - 1)) / (rows.length - 1), 2));
+      }
+    });
+    return { latents, captions };
+  }
+
   const width = thumbWidth(app);
   const go = (z) => () => app.set({ z: Float32Array.from(z) });
 
   const show = latest(async () => {
-    const { a, b, c, z } = app.state;
+    const { a, b, c, via, z } = app.state;
     buildEnds();
+    buildStops();
     if (a !== null && b !== null) {
-      const latents = path(app.latentOf(a), app.latentOf(b), STEPS, app.state.path);
-      const decoded = await app.decode(latents, STEPS);
+      const { latents, captions } = through([a, ...via, b]);
+      const decoded = await app.decode(Float32Array.from(latents.flatMap((one) => [...one])), latents.length);
       strip(
         app,
         between,
-        Array.from({ length: STEPS }, (_, i) => ({
+        latents.map((one, i) => ({
           values: cut(decoded, i, model.cells),
-          caption: i === 0 ? "A" : i === STEPS - 1 ? "B" : format(i / (STEPS - 1), 2),
-          onclick: go(cut(latents, i, model.size)),
+          caption: captions[i],
+          onclick: go(one),
           title: "go there",
         })),
         width,
@@ -153,6 +189,7 @@ export function pathsPanel(app) {
     "Paths",
     ends,
     heading("From A to B", saveStrip(app, "a-to-b", between, STEPS)),
+    stops,
     between,
     heading("A − B + C", saveStrip(app, "arithmetic", sum, 4)),
     sum,
@@ -163,7 +200,7 @@ export function pathsPanel(app) {
     id: "paths",
     title: "Paths",
     element,
-    wants: ["z", "a", "b", "c", "path", "label", "step", "theme"],
+    wants: ["z", "a", "b", "c", "via", "row", "path", "label", "step", "theme"],
     update: show,
   };
 }
