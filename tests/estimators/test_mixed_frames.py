@@ -10,7 +10,7 @@ import pytest
 
 from latens import VAE, Autoencoder, VAEDetector, VAEImputer
 from latens.data import load
-from latens.errors import DataError
+from latens.errors import ConfigError, DataError
 from latens.explorer.notebook import rows_of
 
 SIZES = ["S", "M", "L"]
@@ -69,6 +69,17 @@ def test_samples_and_reconstructions_have_the_dtypes_of_the_frame(vae):
     codes = vae.transform(full)
     assert codes.shape == (300, 2)
     pd.testing.assert_frame_equal(vae.inverse_transform(codes), vae.reconstruct(full))
+
+
+def test_samples_have_what_is_given(vae):
+    made = vae.sample(40, given={"city": "Oslo", "income": (99.0, 101.0)}, random_state=1)
+    assert set(made["city"]) == {"Oslo"}
+    assert made["income"].between(99.0, 101.0).all()
+    assert made["joined"].nunique() > 10
+    with pytest.raises(DataError, match="Olso"):
+        vae.sample(4, given={"city": "Olso"})
+    with pytest.raises(ConfigError, match="several kinds"):
+        VAE(**TINY).fit(np.random.default_rng(0).normal(size=(40, 3))).sample(2, given={"x0": 0.5})
 
 
 def test_gaps_alone_are_filled(vae):

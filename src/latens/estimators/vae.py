@@ -1,5 +1,6 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from latens.data.arrays import as_dataset
 from latens.data.formats.anndata import is_annotated
 from latens.data.formats.tables import is_frame
 from latens.data.text_rows import refuse_gaps
+from latens.errors import ConfigError
 from latens.estimators.autoencoder import Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
 from latens.estimators.columns import as_fitted, filled_cells, hidden_cells, with_filled, with_numbers
@@ -180,7 +182,13 @@ class VAE(Looks):
 
     @checked_later
     def sample(
-        self, n_samples: int = 1, *, label: Any = None, temperature: float = 1.0, random_state: Any = None
+        self,
+        n_samples: int = 1,
+        *,
+        label: Any = None,
+        given: Mapping[str, Any] | None = None,
+        temperature: float = 1.0,
+        random_state: Any = None,
     ) -> Any:
         """Sample rows from the model: z from the prior, then x from p(x | z).
 
@@ -191,6 +199,8 @@ class VAE(Looks):
         Args:
             n_samples: Number of rows, from 1.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
+            given: Of a frame with columns of several kinds, what rows must have: for a column a value, or a pair of the
+                least and the largest. Not with `temperature`.
             temperature: Of z, from 0: below 1 nearer to the centre of the prior, and less varied.
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
@@ -199,17 +209,22 @@ class VAE(Looks):
             kinds a frame with its dtypes.
 
         Raises:
-            ConfigError: The prior has no temperature, and another than 1 is asked for.
+            ConfigError: The prior has no temperature, and another than 1 is asked for; or `given` is for rows without
+                columns of kinds.
+            DataError: A condition is none of the frame's, or no row can fulfil it.
             UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
         n_samples = check_count(n_samples, "n_samples")
         check_is_fitted(self)
         if (types := self.model_.schema.types) is None:
+            if given is not None:
+                fix = "Leave it out, or fit a frame with names, dates or numbers."
+                raise ConfigError("only rows of a frame with columns of several kinds have it.", where="given", fix=fix)
             return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
         n_samples = check_count(n_samples, "n_samples", cells=len(types))
         facts, schema, codes = self.model_.facts, self.model_.schema, codes_of(self.model_, label, n_samples)
         seed = seed_of(self.random_state if random_state is None else random_state)
-        x = self.model_.sample(n_samples, seed=seed, label=codes, temperature=temperature)
+        x = self.model_.sample(n_samples, seed=seed, label=codes, given=given, temperature=temperature)
         made = as_fitted(x, schema, getattr(self, "_dtypes", {}))
         for column, blank in zip(schema.columns or (), not_applicable(facts, schema, x).T):
             if blank.any():
