@@ -93,6 +93,7 @@ def test_flags_that_xla_does_not_know_are_refused(flags: str) -> None:
 REFUSALS = {
     "no command": (["fitt", "digits"], 2, "usage", "'fit'"),
     "no flag": (["fit", "digits", "--epoch", "3"], 2, "usage", "'--epochs'"),
+    "so many": (["sample", "some.safetensors", "--n", "5"], 2, "usage", "Did you mean '-n'"),
     "so many rows": (["sample", "some.safetensors", "--rows", "5"], 2, "usage", "Did you mean '-n'"),
     "no data": (["fit"], 2, "usage", "--help"),
     "too much": (["fit", "digits", "wine"], 2, "usage", "--help"),

@@ -51,7 +51,7 @@ counts of cells (.h5ad), arrays (.npy, .npz, IDX), or one of digits, mnist, fash
 RUN is a run folder, a .safetensors file, or pretrained:NAME."""
 
 
-COUNTS = ("--count", "--num", "--number", "--rows", "--samples")
+COUNTS = ("--count", "--n", "--num", "--number", "--rows", "--samples")
 """What people write for `-n`."""
 SNAPSHOTS = 24
 """How many models `--snapshots` keeps without a number."""
