@@ -196,7 +196,8 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
     for warning in warnings:
         log.warning("%s: %s", warning["name"], warning["message"])
-    altered = trained.preparation.altered and split != "train"
+    kept = (trained.facts.get("start") or {}).get("kept")  # then nothing was trained that could know its rows
+    altered = trained.preparation.altered and split != "train" and not kept
     if altered:
         doing("comparing with training rows")
     most = plan.rows(APART_ROWS, APART_SAMPLES, seen / loop.seconds if loop.seconds else 0.0)
