@@ -313,10 +313,17 @@ def given_by(
             cells = equally(j)
             rows[:, j], there[j] = cells[(uniform() * len(cells)).astype(int)], True
 
-    def settle() -> None:
+    def says(one: Effects) -> bool:
+        k, at = names.index(one.target), [names.index(name) for name in one.columns]
+        known = ~hidden[at] | np.isin(at, [*made])
+        return bool(hidden[k] and k not in made and known.any() and not _said_better(one, schema, hidden[None])[0])
+
+    def settle(later: Sequence[Effects]) -> None:
+        to_come = {names.index(one.target) for one in later if says(one)}  # a product waits for both of its parts
         for one in exact:
             k, at = names.index(one.target), [names.index(name) for name in one.columns]
-            if hidden[k] and k not in made and any(j in made for j in at) and not one.or_nothing:
+            ready = any(j in made for j in at) and not to_come & {*at}
+            if hidden[k] and k not in made and ready and not one.or_nothing:
                 for j in at:
                     open_(j)
                 places = np.round(equations.places_of(one, schema, rows))
@@ -324,17 +331,17 @@ def given_by(
                     rows[:, k], there[k] = np.clip(places, 0, types[k].size - 1), True
                     made[k] = rows[:, k]
 
-    for one in placed(found, schema):
-        k, at = names.index(one.target), [names.index(name) for name in one.columns]
-        known = ~hidden[at] | np.isin(at, [*made])
-        if not hidden[k] or not known.any() or _said_better(one, schema, hidden[None])[0]:
+    every = placed(found, schema)
+    for turn, one in enumerate(every):
+        if not says(one):
             continue
-        for j in at:
-            open_(j)
+        k = names.index(one.target)
+        for name in one.columns:
+            open_(names.index(name))
         u = uniform() if made else (np.arange(COUNT) + 0.5) / COUNT
         rows[:, k], there[k] = drawn(one, schema, rows, u), True
         made[k] = rows[:, k]
-        settle()
+        settle(every[turn + 1 :])
     return {k: np.sort(cells) for k, cells in made.items()}
 
 

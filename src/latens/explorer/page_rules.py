@@ -7,6 +7,7 @@ import numpy as np
 from latens.data import effects, equations, implied, lines, rates
 from latens.data.columns import ColumnType
 from latens.data.schema import Schema
+from latens.workflow.detours import detours_of
 
 MOST_CELLS = 10_000
 """Cells of a number up to which the page is told which of them occur."""
@@ -77,7 +78,12 @@ def page_rules(facts: Any, schema: Schema, most: int) -> dict[str, list[dict[str
         for one in effects.placed(effects.read(facts.get("effects")), schema)
         if known(one)
     ]  # fmt: skip
-    return {"implied": said, "equations": exact, "rates": rated, "lines": near, "effects": about}
+    left_out = [
+        {"column": at(one.column), "through": [at(name) for name in one.through if name in names]}
+        for one in detours_of(facts)
+        if one.column in names and at(one.column) < most
+    ]
+    return {"implied": said, "equations": exact, "rates": rated, "lines": near, "effects": about, "detours": left_out}
 
 
 def _occurring(one: ColumnType) -> list[float] | None:

@@ -25,6 +25,7 @@ from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json
 from latens.text import visible
 from latens.workflow.cells import quantile
+from latens.workflow.detours import without_detours
 from latens.workflow.explain import explain
 
 MOST_COLUMNS = 256
@@ -287,7 +288,9 @@ def _of_others(
 
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     """What each column may be under conditions; the same draws of z for every question."""
-    found = shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0))
+    bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
+    model = without_detours(trained, {name for name, one in zip(trained.schema.names, bounded) if one})
+    found = shares_given(model, conditions, trained.schema.types or (), key=jax.random.key(0))
     # Names that say another one than what is fixed are none of such rows, nor is what a fixed name does not say.
     columns, types = list(found.columns), trained.schema.types or ()
     fixed = np.isfinite(conditions.low) & (conditions.low == conditions.high)

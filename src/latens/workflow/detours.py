@@ -1,6 +1,6 @@
 """Edges of a tree of columns that new rows leave out: what they join is joined again by a rule."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -106,9 +106,14 @@ def _joint(
     return np.where(np.equal.outer(of, of), 0.0, table.T @ table / len(table)), np.array(of)
 
 
+def detours_of(facts: Mapping[str, Any]) -> tuple[Detour, ...]:
+    """The edges that new rows leave out, as a model file holds them."""
+    return rules_in(Detour, facts.get("detours"))
+
+
 def without_detours(trained: Any, asked: Collection[str] = ()) -> Any:
     """The model for new rows; asked: columns of conditions, through which others have to be what they ask for."""
-    cut = rules_in(Detour, trained.facts.get("detours"))
+    cut = detours_of(trained.facts)
     head = getattr(getattr(trained.model, "decoder", None), "head", None)
     if not cut or not isinstance(head, TreeHead):
         return trained.model

@@ -187,6 +187,9 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
   // What each column may be where `cells` (NaN: anything) are fixed.
   async function shares(cells) {
     const limits = table.columns.map((part, i) => (Number.isNaN(cells[i]) ? null : limitOf(part, cells[i], cells[i])));
+    // What a rule joins again needs no edge, but where what is fixed is said through it.
+    const detours = spec.rules?.detours ?? [];
+    table.cut(detours.filter(({ through }) => !through.some((i) => limits[i])).map(({ column }) => column));
     const posterior = encoder?.(cells);
     const normal = normals(1);
     const sums = table.columns.map((part) => new Float64Array(part.found.length));
@@ -294,6 +297,7 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
   // Which columns say most about one, in nats: the mutual information under the model, by draws of the prior.
   async function explain(target) {
     const [firsts, lasts] = spec.columns[target].groups;
+    table.cut([]);
     const limits = firsts.map((first, g) => limitOf(table.columns[target], first, lasts[g]));
     const each = Math.min(Math.floor(count / REPEATS), Math.max(25, Math.floor(LOOKS / table.columns.length)));
     const every = []; // of each repeat a table for each column: groups by segments

@@ -163,21 +163,26 @@ export function rulesOf(spec, grids) {
       rows.set(i, uniform().map((u) => own[Math.floor(u * own.length)]));
     };
     const put = (target, own) => (rows.set(target, own), made.set(target, own));
-    const settle = () => {
+    const says = ({ target, of, terms }) => {
+      const known = terms.some((term) => term.columns.some((i) => !hidden(i) || made.has(i)));
+      return hidden(target) && !made.has(target) && !found.has(target) && known && of.every(hidden);
+    };
+    const settle = (later) => {
+      const toCome = new Set(later.filter(says).map((one) => one.target)); // a product waits for both of its parts
       for (const rule of equations) {
         const [target, columns] = [rule.target, columnsOf(rule)];
-        if (!hidden(target) || made.has(target) || !columns.some((i) => made.has(i))) continue;
+        const ready = columns.some((i) => made.has(i)) && !columns.some((i) => toCome.has(i));
+        if (!hidden(target) || made.has(target) || !ready) continue;
         columns.forEach(open);
         const own = Array.from({ length: COUNT }, (_, k) => ofEquation(rule, cells.map((_, i) => at(i, k)))[1]);
         if (own.filter((cell) => inside(target, cell)).length < INSIDE * COUNT || !own.every(Number.isFinite)) continue;
         put(target, own.map((cell) => Math.min(Math.max(cell, 0), grids[target].size - 1)));
       }
     };
-    for (const { target, logs, level, width, edges, apart, of, occur, terms } of effects) {
-      const columns = [...new Set(terms.flatMap((term) => term.columns))];
-      const known = (i) => !hidden(i) || made.has(i);
-      if (!hidden(target) || found.has(target) || !columns.some(known) || of.some((i) => !hidden(i))) continue;
-      columns.forEach(open);
+    for (const [turn, one] of effects.entries()) {
+      const { target, logs, level, width, edges, apart, occur, terms } = one;
+      if (!says(one)) continue;
+      [...new Set(terms.flatMap((term) => term.columns))].forEach(open);
       const u = made.size ? uniform() : Array.from({ length: COUNT }, (_, k) => (k + 0.5) / COUNT);
       const own = u.map((share, k) => {
         const total = terms.reduce((sum, term) => sum + effectOf(term, (i) => at(i, k)), level);
@@ -186,7 +191,7 @@ export function rulesOf(spec, grids) {
         return occur ? occur.reduce((best, one) => (Math.abs(one - cell) < Math.abs(best - cell) ? one : best)) : cell;
       });
       put(target, own);
-      settle();
+      settle(effects.slice(turn + 1));
     }
     return new Map([...made].map(([target, own]) => [target, own.toSorted((a, b) => a - b)]));
   }
