@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from latens.data import check, load
+from latens.data.far import beyond_levels, cut_off, far_values, lone_values
 from latens.data.frames import as_frame
 from latens.data.mistakes import mistaken
-from latens.data.suspects import cut_off, far_values, lone_values, misspelt, suspected, suspicions, tells_label
+from latens.data.suspects import misspelt, suspected, suspicions, tells_label
 from latens.errors import DataError
 
 N = 300
@@ -410,3 +411,18 @@ def test_a_dear_article_is_no_mark_of_a_missing_value(
     marks = [one for one in suspected(data) if "far from its other values" in one.words]
     assert bool(marks) is told
     assert any(one.rows is not None for one in marks) is emptied
+
+
+@pytest.mark.parametrize(("value", "named"), [(3, True), (5, True), (6, False), (12, False), (75, True), (70, False)])
+def test_a_number_of_one_row_beyond_levels_that_come_often_is_named(value: int, named: bool) -> None:
+    levels = np.repeat([20, 25, 30, 35, 40, 50, 60], 40)
+    assert beyond_levels(np.append(levels, value)) == ([float(value)] if named else [])
+    assert beyond_levels(np.append(levels, [value, value])) == []  # two rows may be a level of its own
+    assert beyond_levels(np.append(levels * 7.0, 7.0 * value)) == ([7.0 * value] if named else [])
+
+
+def test_tails_of_counts_are_no_levels() -> None:
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        assert beyond_levels(rng.poisson(rng.uniform(0.3, 6.0), 500)) == []
+        assert beyond_levels(rng.geometric(rng.uniform(0.2, 0.8), 500)) == []

@@ -6,8 +6,9 @@ import pytest
 
 import latens
 from latens.data import beyond
+from latens.data.far import lone_values
 from latens.data.mistakes import all_mistaken
-from latens.data.suspects import lone_values, misspelt, suspicions
+from latens.data.suspects import misspelt, suspicions
 
 
 def houses(n: int = 900, seed: int = 0) -> pd.DataFrame:

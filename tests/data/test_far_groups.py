@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from latens.data import load
-from latens.data.suspects import far_group, suspicions
+from latens.data.far import far_group
+from latens.data.suspects import suspicions
 
 rng = np.random.default_rng(0)
 AGES = np.clip(np.round(rng.normal(45, 14, 3000)), 16, 84)

@@ -463,8 +463,12 @@ def test_the_month_of_a_date_says_a_name(wrong: int, free: float, told: bool) ->
 def test_months_by_chance_say_nothing() -> None:
     for seed in range(20):
         assert found(visits(free=1.0, seed=seed)) == ()
-    few = visits(200)  # hardly 20 rows of a month
-    assert all(len(rule.pairs) < 6 for rule in found(few))
+    for seed in range(5):  # hardly 20 rows of a month, which say the season together
+        (rule,) = found(visits(200, seed=seed))
+        seasons = ["winter", "spring", "summer", "autumn"]
+        right = {name: seasons[(at + 1) // 3 % 4] for at, name in enumerate(implied.MONTHS)}
+        assert dict(rule.pairs).items() <= right.items()
+        assert len(rule.pairs) >= 10
 
 
 def test_a_wrong_total_is_to_blame_though_it_goes_with_a_part_of_it() -> None:
@@ -559,3 +563,41 @@ def test_the_day_of_a_date_that_is_counted_from_another_says_a_name() -> None:
     mask = ~hidden
     assert (implied.told_by(rule, data.schema, np.asarray(data.x), mask) < 0).all()
     assert (implied.told_by(rule, data.schema, np.asarray(data.x)) >= 0).all()
+
+
+def teams(n: int = 400, *, free: float = 0.0, wrong: int = 0, count: int = 45, seed: int = 0) -> pd.DataFrame:
+    """Teams of a few rows each, which belong to one of five classes, or with a part of the rows to any."""
+    rng = np.random.default_rng(seed)
+    team = rng.integers(0, count, n)
+    of = np.where(rng.random(n) < free, rng.integers(0, 5, n), team % 5)
+    of[:wrong] = (of[:wrong] + 1) % 5
+    return pd.DataFrame({"team": [f"T{one:02d}" for one in team], "class": np.array(list("abcde"))[of],
+                         "side": rng.choice(["left", "right"], n), "size": rng.normal(9, 2, n).round(1)})  # fmt: skip
+
+
+@pytest.mark.parametrize(("free", "told"), [(0.0, True), (0.1, False), (0.5, False), (1.0, False)])
+def test_names_of_few_rows_say_another_together(free: float, told: bool) -> None:
+    for seed in range(6):
+        rules = [one for one in found(teams(free=free, seed=seed)) if one.by == "team" and one.column == "class"]
+        assert bool(rules) == told
+        if told:
+            assert all(int(team[1:]) % 5 == "abcde".index(name) for team, name in rules[0].pairs)
+            assert len(rules[0].pairs) >= 40
+    assert not [one for one in found(teams(free=free)) if "side" in (one.by, one.column)]
+
+
+def test_a_row_of_another_class_than_that_of_its_team_is_a_mistake_and_is_not_drawn() -> None:
+    frame = teams(wrong=2)
+    data = latens.load_data(frame, label="none")
+    (rule,) = [one for one in implied.found_in(data) if one.column == "class"]
+    assert (rule.by, rule.broken) == ("team", 2)
+    assert np.argwhere(mistaken(data)).tolist() == [[0, 1], [1, 1]]
+    assert np.flatnonzero(implied.broken_in([rule], data.schema, np.asarray(data.x))).tolist() == [0, 1]
+
+
+def test_a_name_that_nearly_all_rows_have_is_said_by_no_few() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(6):
+        frame = teams(seed=seed)
+        frame["class"] = np.where(rng.random(len(frame)) < 0.02, "b", "a")
+        assert not [one for one in found(frame) if one.by == "team"]

@@ -10,7 +10,7 @@ import latens
 from latens import config as configuration
 from latens import recipes
 from latens.data import gaps, ordered
-from latens.data.suspects import lone_values
+from latens.data.far import lone_values
 from latens.workflow.cells import SELDOM, _seldom_empty, beyond_others, blame, named_cells
 from latens.workflow.trained import TrainedModel
 

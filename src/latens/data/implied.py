@@ -30,6 +30,9 @@ COVERED, UNCLEAR, BY_CHANCE = 0.25, 0.1, 1e-9
 GAIN, MOST_FIRST, MOST_TRIED = 0.02, 2, 12
 """What one of two names must add to the share of the commonest value; columns that are tried as the first and as the
 second one."""
+LEAST_OF_FEW, MOST_OF_FEW, COVERED_BY_FEW, SURE_OF_FEW = 4, 0.8, 0.8, -100.0
+"""Of names with fewer rows: their least number, the share of them that is alike, the share of all rows whose names say
+another, and the logarithm of the probability by chance that all of them do, at the most."""
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
 """What a date says is said by its month, the season, or by its day of the week."""
@@ -333,10 +336,11 @@ def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
     share = top / np.maximum(rows, 1)
     says = (rows >= LEAST_ROWS) & ((share >= HOLDS) | (rows - top <= 1) | ((rows - top <= 2) & (share >= TWO)))
     unclear = (rows >= LEAST_ROWS) & ~says & (share >= SHARED)
-    covered, broken = rows[says].sum(), (rows - top)[says].sum()
     usual = counts.sum(axis=0) / max(counts.sum(), 1)
     told = counts.argmax(axis=1)
     says &= binom.sf(top - 1, np.maximum(rows, 1), usual[told]) <= BY_CHANCE
+    says |= _of_few(rows, top, usual[told], len(by))
+    covered, broken = rows[says].sum(), (rows - top)[says].sum()
     if rows[unclear].sum() > UNCLEAR * covered or covered < COVERED * max(rows.sum(), 1):
         return None
     if broken > MISTAKES * covered or len(np.unique(told[says])) < 2:
@@ -348,6 +352,18 @@ def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
     also, third = [*(one.name for one in by[1:]), "", ""][:2]
     held = int(rows[says].sum()), int((rows - top)[says].sum())
     return Implied(by[0].name, column.name, pairs, *held, also, third=third)
+
+
+def _of_few(
+    rows: Int[np.ndarray, " a"], top: Int[np.ndarray, " a"], usual: np.ndarray, columns: int
+) -> Bool[np.ndarray, " a"]:
+    """The names of few rows that say another one, as all names of the column do together: the class of a team."""
+    # rows: with each name; top: those of them that have what is commonest there, and how common this is in all rows.
+    each = rows >= LEAST_OF_FEW
+    few, whole = each & (rows < LEAST_ROWS) & (top >= MOST_OF_FEW * rows), rows[each].sum()
+    agree = (rows - top)[each].sum() <= MISTAKES * whole and whole >= COVERED_BY_FEW * max(rows.sum(), 1)
+    chance = binom.logsf(top[each] - 1, rows[each], usual[each]).sum() if columns == 1 and agree else 0.0
+    return few & bool(chance <= SURE_OF_FEW)
 
 
 def placed(rules: Sequence[Implied], schema: Schema) -> list[tuple[Implied, list[int], int]]:

@@ -11,6 +11,7 @@ from latens.verbs.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, fr
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from latens.data import Dataset
     from latens.workflow.new_rows import Kept
     from latens.workflow.trained import TrainedModel
 

@@ -10,7 +10,8 @@ from msgspec import structs
 
 from latens.data import Dataset, equations, gaps, implied, ordered, rates, weekdays
 from latens.data.columns import ColumnType
-from latens.data.suspects import MOST_NAMES, lone_values, misspelt
+from latens.data.far import lone_values
+from latens.data.suspects import MOST_NAMES, misspelt
 from latens.errors import ConfigError
 from latens.evaluation.conditionals import left_out
 from latens.recipes.building.closed_forms import says_nothing
