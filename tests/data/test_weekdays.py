@@ -8,6 +8,7 @@ import pytest
 
 import latens
 from latens.cli.main import main
+from latens.data import weekdays
 from latens.data.suspects import suspicions
 from latens.data.weekdays import Closed, Shares, broken_in, found_in, opened, read, read_shares, shares_in, spread
 from latens.workflow.trained import TrainedModel
@@ -190,3 +191,41 @@ def test_shares_of_chance_are_none_and_a_stranger_s_are_left_out() -> None:
         [],
     ):
         assert read_shares([bad]) == ()
+
+
+def test_days_of_few_dates_are_as_frequent_in_new_rows_as_in_the_data() -> None:
+    """Tuesdays, Wednesdays and Fridays of ten weeks: a segment goes from each to the next, and is drawn evenly."""
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2026-02-03") + np.add.outer(7 * np.arange(10), [0, 1, 3]).ravel()
+    frame = pd.DataFrame({"day": pd.to_datetime(rng.choice(days, 400)), "size": rng.normal(9, 2, 400).round(1)})
+    data = latens.load_data(frame, label="none")
+    rules = weekdays.found_in(data)
+    assert {rule.day for rule in rules} == {0, 3, 5, 6}
+    one = data.schema.types[0]  # pyright: ignore[reportOptionalSubscript]
+    segment = rng.choice(len(one.firsts), 6000, p=np.asarray(one.shares))
+    drawn = np.asarray(one.firsts)[segment] + rng.integers(0, np.asarray(one.widths)[segment])
+    x = np.stack([drawn, np.zeros(6000)], axis=1)
+    moved = weekdays.at_their_first(rules, data.schema, x)
+    assert not weekdays.broken_in(rules, data.schema, moved).any()
+    assert np.isin(moved[:, 0], one.firsts).all()
+    counts = np.bincount(moved[:, 0].astype(int), minlength=one.size)[np.asarray(one.firsts)]
+    np.testing.assert_allclose(counts / 6000, one.shares, atol=0.012)
+    np.testing.assert_array_equal(weekdays.at_their_first(rules, data.schema, x, ["day"]), x)
+    np.testing.assert_array_equal(weekdays.at_their_first(rules, data.schema, x[:50]), moved[:50])
+    # Wide segments stay as they are drawn: their rows on closed days are drawn anew.
+    many = pd.to_datetime(np.datetime64("2020-01-01") + rng.integers(0, 2000, 3000))
+    wide = latens.load_data(pd.DataFrame({"day": many, "size": rng.normal(9, 2, 3000).round(1)}), label="none")
+    y = np.stack([rng.integers(0, 2000, 300), np.zeros(300)], axis=1).astype(float)
+    np.testing.assert_array_equal(weekdays.at_their_first([weekdays.Closed("day", 6, 3000, 0)], wide.schema, y), y)
+
+
+@pytest.mark.parametrize(("days", "each", "closed"), [(20, 3, True), (12, 3, False), (40, 5, True), (30, 5, False)])
+def test_fewer_days_are_enough_where_more_of_the_week_are_missing(days: int, each: int, closed: bool) -> None:
+    """By chance n days miss m of the week in (7 over m) ((7 - m) / 7)^n of tables: 35 (3/7)^20 and 21 (5/7)^40."""
+    rng = np.random.default_rng(0)
+    weeks = 7 * np.arange(-(-days // each))
+    own = (np.datetime64("2026-02-02") + np.add.outer(weeks, np.arange(each)).ravel())[:days]
+    frame = pd.DataFrame({"day": pd.to_datetime(rng.permutation(np.resize(own, 300))), "size": rng.normal(9, 2, 300)})
+    found = weekdays.found_in(latens.load_data(frame, label="none"))
+    assert ({rule.day for rule in found} == set(range(each, 7))) == closed
+    assert bool(found) == closed

@@ -1,7 +1,7 @@
 """Days of the week of a column of dates: those on which it never falls, and how often it falls on the others."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +94,28 @@ def opened(
             there[:, k] = np.where(wrong & (cell >= 0) & (cell < types[k].size), cell, x[:, k])
             fits = wrong & ~broken_in(rules, schema, there, hidden)[:, k]
             x[fits] = there[fits]
+    return x
+
+
+def at_their_first(
+    rules: Sequence[Closed], schema: Schema, x: Float[np.ndarray, "n columns"], but: Collection[str] = ()
+) -> Float[np.ndarray, "n columns"]:
+    """Stored new rows whose dates on a closed day lie on the first day of their segment, where each has an open one."""
+    # A date of few days has a segment from each of them to the next: Friday to Monday. Drawn anew, Fridays would be a
+    # quarter of what they are. but: columns that stay.
+    x, names, types = np.array(x), schema.names, schema.types or ()
+    for name in {rule.column for rule in rules} - {*but}:
+        k = names.index(name) if name in names else -1
+        own = [rule for rule in rules if rule.column == name]
+        if k < 0 or types[k].kind != "date" or max(types[k].widths) * types[k].step >= 7 * day_of(types[k]):
+            continue
+        firsts = np.asarray(types[k].firsts, np.float64)
+        each = np.tile(np.zeros(len(names)), (len(firsts), 1))
+        each[:, k] = firsts
+        if broken_in(own, schema, each)[:, k].any():
+            continue
+        segment = np.searchsorted(firsts, np.round(x[:, k]), side="right") - 1
+        x[:, k] = np.where(broken_in(own, schema, x)[:, k], firsts[np.maximum(segment, 0)], x[:, k])
     return x
 
 

@@ -1,6 +1,6 @@
 """From a trained model, its data, history and snapshots to the files in `data/` that the page reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -161,7 +161,7 @@ def payload(
         if manifest["colour"] is None and (kinds := _kinds(trained)) is not None:
             own = (i for i, one in enumerate(manifest["columns"]) if (one["role"], one["name"]) == ("cell", kinds))
             manifest["colour"] = next(own, None)
-        manifest["plane"] = _plane(manifest["columns"], files, _conversions(trained))
+        manifest["plane"] = _plane(manifest["columns"], files, _conversions(trained), _tied(trained))
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -310,7 +310,18 @@ def _first(given: dict[str, str], name: str) -> str:
     return name
 
 
-def _plane(columns: list[dict[str, Any]], files: dict[str, bytes], given: Mapping[str, str]) -> list[int] | None:
+def _tied(trained: Any) -> list[set[str]]:
+    """The columns of each equation of a table, which go together because one of them is computed."""
+    rules = equations.placed(equations.read(trained.facts.get("equations")), trained.schema)
+    return [{one.target, *one.columns} for one in rules]
+
+
+def _plane(
+    columns: list[dict[str, Any]],
+    files: dict[str, bytes],
+    given: Mapping[str, str],
+    tied: Sequence[Collection[str]] = (),
+) -> list[int] | None:
     """The two numbers of a table that go together most, short of saying the same; axes where latents say nothing."""
     at = [i for i, one in enumerate(columns) if one["role"] == "cell" and one["kind"] == "number"][:MOST_AXES]
     if len(at) < 2:
@@ -321,7 +332,14 @@ def _plane(columns: list[dict[str, Any]], files: dict[str, bytes], given: Mappin
     # given: what says the same in another unit, though gaps and mistakes hide it.
     unit = np.array([given.get(columns[i]["name"], columns[i]["name"]) for i in at])
     other = np.triu(unit[:, None] != unit, 1) & (alike < SAME)
-    alike = np.where(other, alike, -1.0)
+    # Numbers of one equation say how one of them is computed; with nothing else they are better than none.
+    every = [{given.get(name, name) for name in one} for one in tied]
+    free = (
+        other & ~np.any([np.outer(own, own) for own in (np.isin(unit, [*one]) for one in every)], axis=0)
+        if every
+        else other
+    )
+    alike = np.where(free if free.any() else other, alike, -1.0)
     first, second = np.unravel_index(int(alike.argmax()), alike.shape)
     return [at[int(first)], at[int(second)]] if alike.max() >= 0 else at[:2]
 

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.workflow.explain import Explained
     from latens.workflow.partial import Effect
+    from latens.workflow.trained import TrainedModel
 
 _TARGET = "the column to explain"
 _BY = "tell of this column alone, as one that may be a cause; may be given again"
-TOLD, LEAST, MISSED = 3, 0.005, 2
+TOLD, LEAST, MISSED = 4, 0.005, 2
 """Columns told in words, and the share of what there is to say from which on they are; those that go with it in
 the rows far more than in the model."""
 LITTLE = 0.02
@@ -96,6 +97,7 @@ class Explain(Verb):
             np.array([getattr(one, what) for _, one in found.columns]) for what in ("value", "standard_error")
         )
         computed = {one.target for one in placed(at.trained.facts, at.trained.schema)} - {self.target}
+        tied = _in_one_equation(at.trained, self.target) - computed
         absent = [
             one for one in inapplicable.read(at.trained.facts.get("inapplicable"))
             if one.other == self.target and one.column in names
@@ -103,12 +105,13 @@ class Explain(Verb):
         rows = [("", "nats", "", "of what there is to say")]
         for n, v, e in zip(names, nats, errors):
             said = f"{abs(round(v / found.entropy, 3)):.1%}{', computed' * (n in computed)}"
+            said += f", in one equation with {self.target}" * (n in tied)
             rows.append((n, f"{abs(round(v, 4)):.4f}", f"± {e:.4f}" if e else "exact", said))
         text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"
         sure = [n for n, v, e in zip(names, nats, errors) if v > max(2.0 * e, UNLINKED)]
         if not self.by:  # what is computed, or is there only where the target has a name, is no cause
-            after = computed | {one.column for one in absent}
+            after = computed | tied | {one.column for one in absent}
             sure = [n for n in sure if n not in after] or sure
         most = sure if self.by else [n for n in sure[:TOLD] if nats[names.index(n)] > LEAST * found.entropy]
         plain = [f"{found.effects[name]}." for name in most if found.effects[name]]
@@ -193,3 +196,13 @@ class Explain(Verb):
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""
         return Made(arrays=arrays, value=value, text=text, plain=tuple(plain), raw=raw, note=note)
+
+
+def _in_one_equation(trained: "TrainedModel", target: str) -> set[str]:
+    """The columns by which another one is computed together with a number: they say it, and explain nothing."""
+    from latens.data import equations
+
+    rules = equations.placed(equations.read(trained.facts.get("equations")), trained.schema)
+    return {name for one in rules for name in (one.target, *one.columns) if target in (one.target, *one.columns)} - {
+        target
+    }

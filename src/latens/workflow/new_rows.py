@@ -1,6 +1,7 @@
 """New rows of a table that keep the rules of its data."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -112,9 +113,11 @@ def new_table(
 
     some = [name for k, name in enumerate(schema.names) if k not in free]
 
+    at_first = partial(weekdays.at_their_first, weekdays.read(facts.get("weekdays")), schema)
+
     def drawn(again: int) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, " n"]]:
         arrays = draw(again)
-        arrays["x"] = arrays["x"] if exact else _occurring(schema, arrays["x"])
+        arrays["x"] = arrays["x"] if exact else at_first(_occurring(schema, arrays["x"]))
         wrong = np.zeros(len(arrays["x"]), bool)
         if given:
             rng = None if exact else np.random.default_rng([seed, again])
@@ -175,10 +178,11 @@ def table_given(
         usual = sample_given(model, loose, USUAL, key=jax.random.fold_in(key, USUAL)).x
 
     some = [name for k, name in enumerate(names) if k not in free]
+    closed = weekdays.read(facts.get("weekdays"))
 
     def drawn(again: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         new = sample_given(model, conditions, n, key=again_of(key, again)) if again else found
-        x = _occurring(schema, new.x, asked)
+        x = weekdays.at_their_first(closed, schema, _occurring(schema, new.x, asked), asked)
         rng = np.random.default_rng([seed, again])
         made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__, usual)
         own = jax.random.fold_in(again_of(key, again), FOLLOWED)
