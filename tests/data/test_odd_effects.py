@@ -320,3 +320,31 @@ def test_a_date_moves_to_its_day_before_what_it_says() -> None:
     left = numbers_in(data, made, "height") - 40.0 * (values[0] == "pole") - 30.0 * (values[1] == "sand")
     left -= 3.0 * (numbers_in(data, made, "date") - numbers_in(data, made, "date").min())
     assert left.std() < 1.4
+
+
+def test_a_product_waits_until_both_of_its_parts_are_said() -> None:
+    """Loads of bridges, mass times load for each gram: both follow from how one is built."""
+    rng, n = np.random.default_rng(0), 700
+    bars, design = rng.choice([20, 30, 40, 60], n), rng.choice(["beam", "arch", "truss"], n)
+    glue, wide = rng.choice(["hot", "wood"], n), rng.choice([20, 30, 40], n)
+    mass = (0.5 * bars + 4.0 * (glue == "hot") + rng.normal(0, 0.6, n)).round(1)
+    each = 80.0 * np.exp(
+        0.7 * (design == "truss") + 0.3 * (glue == "wood") + 0.5 * np.log(bars / 30) - 1.6 * np.log(wide / 30)
+    )
+    load = (mass * each * np.exp(rng.normal(0, 0.1, n)) / 1000).round(3)
+    frame = {"bars": bars, "design": design, "glue": glue, "wide": wide, "mass": mass, "load": load}
+    frame = pd.DataFrame(frame | {"each": (1000 * load / mass).round(1)})
+    data = latens.load_data(frame, label="none")
+    facts, names = rules_of(data), list(data.schema.names)
+    about, exact = effects.read(facts["effects"]), equations.read(facts["equations"])
+    assert {one.target for one in about} == {"mass", "each"}
+    assert {one.target for one in exact} == {"load"}
+    for value in (20, 60):
+        hidden = np.array([name != "bars" for name in names])
+        x = np.where(hidden, 0.0, np.asarray(data.x, np.float64)[np.flatnonzero(bars == value)[0]])
+        cells = lambda i: np.sort(np.asarray(data.x, np.float64)[:, i])  # noqa: E731
+        found = effects.given_by(about, exact, data.schema, x, hidden, cells)
+        for name in ("mass", "each", "load"):
+            k = names.index(name)
+            one = data.schema.types[k]  # pyright: ignore[reportOptionalSubscript]
+            assert one.low + one.step * found[k].mean() == pytest.approx(frame[name][bars == value].mean(), rel=0.08)

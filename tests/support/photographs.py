@@ -117,6 +117,8 @@ CALLS: dict[str, str] = {
     "help": "help",
     "completion": "completion bash",
 }
+WAITING = re.compile(r"[a-z]+(: [^:]*)*, \d+:\d\d(, about \d+:\d\d left)?")
+"""Lines of a command that was silent for long, as on a slow machine."""
 PROGRESS = re.compile(r"step \d+/\d+ (?!.* done)")
 """Lines of progress: how many there are depends on the time between them."""
 COMMANDS_REFUSED = ("--zzz", "--seed -1", "missing-run nothing.csv --out x.npz", "MIXED table.csv --out x.xyz", "")
@@ -170,10 +172,11 @@ def masked(text: str, folder: Path) -> list[str]:
     text = re.sub(r"[-+]?\d[\d,]*\.\d+(e[-+]?\d+)?|\b\d+e[-+]?\d+|\bnan\b|[-+]?\binf\b", "#", text)
     text = re.sub(r"[\d,#]+ rows/s", "# rows/s", text)
     text = re.sub(r"\b(?:less than )?[\d#]+ (min|m|s|h|ms)\b", "# s", text)
+    text = text.replace("refitted", "run")  # as good as the run: which of both stands first is up to the machine
     text = text.replace("# s (# s in all)", "# s")  # said where a command took much longer than its training
     text = re.sub(r"\d{4}-\d\d-\d\dT?[ \d:+.#Z]*", "DATE", text)
     lines = [re.sub(r"\s+", " ", line).strip() for line in text.splitlines() if line.strip()]
-    return [line for line in lines if not PROGRESS.match(line)]
+    return [line for line in lines if not PROGRESS.match(line) and not WAITING.fullmatch(line)]
 
 
 def shape_of(value: Any) -> Any:

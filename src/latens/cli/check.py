@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
-from latens.errors import UsageError
+from latens.errors import DataError, UsageError
 from latens.io.atomic import write_atomic
 from latens.io.terminal import table
 from latens.verbs._files import table_bytes
@@ -40,7 +40,12 @@ def check(context: Context) -> int:
         options["typed"] = True
     found = None if context.args.out is None else out_path(context.args.out, (".csv",), [context.args.data])
     with slips_left_empty() as slips:
-        data = load(context.args.data, **options)
+        try:
+            data = load(context.args.data, **options)
+        except DataError:
+            if slips:  # what else is wrong may come of a cell that was taken as empty
+                raise slips[0].error from None
+            raise
     unread = _unread(data, slips)
     clean = None if context.args.clean is None else _cleaned(context, data, unread)
     report, lines = report_on(data), []

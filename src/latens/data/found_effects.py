@@ -68,7 +68,11 @@ def found_in(
     if len(cells) < LEAST_ROWS:
         return ()
     # A product of two columns may say what neither does; what one column gives says as much as this.
-    usable = [k for k, name in enumerate(names) if len(set(given.get(name, (1, 2)))) > 1][:MOST_COLUMNS]
+    # Days between two dates stand for the second one, whose effect no names have.
+    one_of = {name: next(iter(own)) for name, own in given.items() if len(set(own)) == 1}
+    dated = {name for name, own in one_of.items() if own in names and types[names.index(own)].after is not None}
+    left_out = (one_of.keys() - dated) | {one_of[name] for name in dated}
+    usable = [k for k, name in enumerate(names) if name not in left_out][:MOST_COLUMNS]
     blocks = [block for k in usable for block in _blocks_of(types[k], k, cells[:, k])]
     held = {*given, *(one.target for one in near)}
     along = {names.index(one.target): {names.index(name) for name in one.columns} for one in near}
@@ -221,11 +225,12 @@ def _forward(
     folds = np.random.default_rng(0).permutation(len(y)) % FOLDS
     kept: list[_Block] = []
     left = y - y.mean()
-    lost, first = _nats(left), None
+    lost, first, done = _nats(left), None, False
     while len(kept) < MOST_TERMS:
         used = {b.columns for b in kept}
         open_ = [b for b in blocks if b.columns not in used]
-        open_ += _pairs([b for b in kept if b.kinds and len(b.columns) == 1], used, len(y))
+        named = [b for b in kept if b.kinds and len(b.columns) == 1]
+        open_ += _pairs(named, blocks if done else named, used, len(y))
         ranked = sorted(open_, key=lambda b: -_explains(left, b.design))[:TRIED]
         tried = [(*_crossed(y, [*kept, b], folds), b) for b in ranked]
         if not tried:
@@ -237,17 +242,23 @@ def _forward(
         nats, rest, block = min(as_good, key=lambda each: each[2].design.shape[1])
         saved = lost - nats
         if saved.mean() < EARNED or saved.mean() < SURE * saved.std() / math.sqrt(len(y)):
-            break
+            if done:
+                break
+            done = True  # at last a column without an effect of its own may have one with another
+            continue
         kept, left, lost = [*kept, block], rest, nats
         first = nats if first is None else first
     return (0.0 if first is None else float((first - lost).mean())), lost, kept
 
 
-def _pairs(kept: Sequence[_Block], used: Collection[tuple[int, ...]], n: int) -> list[_Block]:
-    """The effects of two columns of names together, of those that have one each."""
-    made = []
-    for a, b in itertools.combinations(kept, 2):
+def _pairs(kept: Sequence[_Block], every: Sequence[_Block], used: Collection[tuple[int, ...]], n: int) -> list[_Block]:
+    """The effects of two columns of names together, of which one has an effect."""
+    # One of them has to have an effect: glue may hold the better the longer it dries, and others not.
+    made: list[_Block] = []
+    for a, b in itertools.product(kept, [b for b in every if b.kinds and len(b.columns) == 1]):
         columns = (*a.columns, *b.columns)
+        if a.columns == b.columns or any(columns[::-1] == one.columns for one in made):
+            continue
         if columns in used or columns[::-1] in used or len(a.kinds) * len(b.kinds) > n / OF_A_KIND:
             continue
         own = [((*u, *v), (i, j)) for i, u in enumerate(a.kinds) for j, v in enumerate(b.kinds)]
