@@ -281,13 +281,9 @@ def _unlike_others(dataset: Dataset, found: Sequence[Suspicion]) -> list[Suspici
         for name in one.columns:
             told[one.rows, names.index(name)] = True
     made, heard = [], np.zeros(dataset.x.shape, bool)  # heard: the same number is told once
-    pairs: set[tuple[frozenset[str], int]] = set()  # as is each of two that say each other
     for relation in relations_in(dataset):
-        own = (relation.target, *relation.columns)
-        at = [names.index(name) for name in own]
+        at = [names.index(name) for name in (relation.target, *relation.columns)]
         rows = np.flatnonzero(unlike(relation) & ~told[:, at].any(axis=1) & ~heard[:, at[0]])
-        rows = np.array([row for row in rows.tolist() if (frozenset(own), row) not in pairs], int)
-        pairs |= {(frozenset(own), row) for row in rows.tolist()}
         if len(rows):
             by = " and ".join(repr(name) for name in relation.columns)
             what = f"Column {relation.target!r} lies far from what {by} {'say' if ' and ' in by else 'says'} of it in"
