@@ -601,3 +601,22 @@ def test_a_name_that_nearly_all_rows_have_is_said_by_no_few() -> None:
         frame = teams(seed=seed)
         frame["class"] = np.where(rng.random(len(frame)) < 0.02, "b", "a")
         assert not [one for one in found(frame) if one.by == "team"]
+
+
+def test_a_date_on_another_day_has_none_of_the_names_of_days() -> None:
+    """Lessons on three days; one row is dated on a Saturday, which has hardly any row, and is called Thursday."""
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2026-01-12") + np.add.outer(7 * np.arange(17), [0, 2, 3]).ravel()
+    day = rng.choice(days, 360)
+    names = np.array(["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"])
+    said = names[(day.astype(int) + 3) % 7]
+    day[7] += 2 if said[7] != "Mo" else 5
+    frame = pd.DataFrame({"day": pd.to_datetime(day), "said": said, "size": rng.normal(9, 2, 360).round(1)})
+    data = latens.load_data(frame, label="none")
+    (rule,) = [one for one in implied.found_in(data) if one.weekday]
+    assert (rule.own, rule.rows) == (True, 360)
+    assert np.flatnonzero(implied.broken_in([rule], data.schema, implied.on_own_days(data), data.mask)).tolist() == [7]
+    frame["said"] = np.where(np.isin(said, ["Mo", "We"]), said, "other")  # a name that other days may share
+    frame.loc[frame.index[:40], "day"] += pd.Timedelta(days=1)
+    shared = [one for one in implied.found_in(latens.load_data(frame, label="none")) if one.weekday]
+    assert not any(one.own for one in shared)

@@ -7,6 +7,7 @@ import pytest
 import latens
 from latens.data import relations
 from latens.data.mistakes import mistaken
+from latens.data.relations import relations_in
 from latens.data.suspects import suspicions, unlike
 
 ROCKS = {"granite": 2.65, "basalt": 2.95, "sandstone": 2.25, "pumice": 0.7}
@@ -149,3 +150,18 @@ def test_intervals_beside_a_column_say_nothing_of_it() -> None:
     frame = pd.DataFrame({"size": size, "size.low": (0.8 * size).round(1), "size.high": (1.3 * size).round(1)})
     assert not list(relations.relations_in(latens.load_data(frame, typed=True)))
     assert list(relations.relations_in(latens.load_data(frame.rename(columns={"size.low": "low"}), typed=True)))
+
+
+@pytest.mark.parametrize(("off", "told"), [(0.0, False), (30.0, True)])
+def test_a_line_of_numbers_as_they_are_bends_in_logarithms(off: float, told: bool) -> None:
+    """Degrees of two scales, rounded each: 30 too many at the cold end lie far off, but not in logarithms."""
+    rng = np.random.default_rng(3)
+    celsius = rng.normal(62, 8, 360)
+    fahrenheit = (1.8 * celsius + 32.0).round(1)
+    cold = int(np.argsort(celsius)[1])
+    fahrenheit[cold] += off
+    frame = pd.DataFrame({"celsius": celsius.round(1), "fahrenheit": fahrenheit, "side": rng.choice(["l", "r"], 360)})
+    data = latens.load_data(frame, label="none")
+    found = [one for one in relations_in(data) if one.target == "fahrenheit"]
+    assert [(one.base, one.logs) for one in found if one.base] == [("celsius", False)]
+    assert any(unlike(one)[cold] for one in found) == told

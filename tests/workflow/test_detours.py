@@ -9,6 +9,8 @@ import pytest
 import latens
 from latens import prepare
 from latens.data import Dataset
+from latens.data.conditions import Conditions
+from latens.explorer.whatif import _shares
 from latens.models.heads.tree import edges_of
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import started_from
@@ -75,6 +77,17 @@ def test_what_a_condition_asks_for_is_reached_through_the_edge() -> None:
     )
     assert without_detours(cut, ["volume"]) is cut.model
     assert without_detours(trained.with_facts(detours=[["gone", ["volume"]], ["long"], 3])) is trained.model
+    # What if asks the same model: a side says nothing of another one, though their volume joins them.
+    sides = [names.index(name) for name in ("long", "wide", "high")]
+    fixed = np.isin(np.arange(len(names)), sides[:1])
+    least = np.where(fixed, 0.0, -np.inf)
+    asked = Conditions(least, np.where(fixed, 0.0, np.inf))
+    every = [list(Detour(names[j], ("volume",))) for j in range(len(names)) if j != names.index("volume")]
+    free = Conditions(np.full(len(names), -np.inf), np.full(len(names), np.inf))
+    for facts, joined in ((every, False), ([], True)):
+        found = [_shares(trained.with_facts(detours=facts), one).columns for one in (asked, free)]
+        moved = [0.5 * float(np.abs(found[0][j] - found[1][j]).sum()) for j in sides[1:]]
+        assert (max(moved) > 0.03) == joined
     others = [j for j, name in enumerate(names) if name != below[0]]
     np.testing.assert_allclose(edges_of(without_detours(cut).decoder.head)[1][others], nats[others], atol=1e-6)
 
