@@ -129,7 +129,7 @@ def _cleaned(context: Context, data: Any, unread: list[tuple[int, int]]) -> tupl
     """Where a table without its wrong cells goes, its bytes, and these cells."""
     from latens.data import Dataset
     from latens.data.formats.csv import dialect_of
-    from latens.data.mistakes import all_mistaken, misspelt
+    from latens.data.mistakes import misspelt
     from latens.verbs._tables import left_empty
 
     spec, options = context.args.data, reading_options(vars(context.args))
@@ -137,13 +137,21 @@ def _cleaned(context: Context, data: Any, unread: list[tuple[int, int]]) -> tupl
     if not isinstance(data, Dataset) or data.schema.types is None:
         fix = "Give a table with names, dates or typed numbers that fits into memory (--typed)."
         raise UsageError("only of such a table single cells are named.", where="--clean", fix=fix)
-    wrong, right, names = all_mistaken(data), misspelt(data), data.schema.names
-    for row, k in unread:
-        wrong[row, k] = True
+    wrong, right, names = _mistaken(data, unread), misspelt(data), data.schema.names
     made, cells = left_empty(data, wrong, Path(str(spec)), options), _wrong_cells(data, wrong, right)
     for (row, k), name in right.items():
         made[names[k]][row] = name
     return path, table_bytes(path, made, data.schema, dialect=dialect_of(str(spec), options.get("encoding"))), cells
+
+
+def _mistaken(data: Any, unread: "Sequence[tuple[int, int]]") -> "np.ndarray":
+    """Which cells may be wrong, with those that cannot be read."""
+    from latens.data.mistakes import all_mistaken
+
+    wrong = all_mistaken(data)
+    for row, k in unread:
+        wrong[row, k] = True
+    return wrong
 
 
 def _wrong_cells(
@@ -156,13 +164,11 @@ def _wrong_cells(
     import numpy as np
 
     from latens.data import Dataset
-    from latens.data.mistakes import all_mistaken, misspelt
+    from latens.data.mistakes import misspelt
 
     if not isinstance(data, Dataset) or data.schema.types is None:
         return []
-    wrong, right = all_mistaken(data) if wrong is None else wrong, misspelt(data) if right is None else right
-    for row, k in unread:
-        wrong[row, k] = True
+    wrong, right = _mistaken(data, unread) if wrong is None else wrong, misspelt(data) if right is None else right
     lines: Any = data.names if data.lines is None else data.lines
     names = data.schema.names
     return [

@@ -65,9 +65,10 @@ def relations_in(data: Dataset) -> Iterator[Relation]:
     plain = {k: cells[:, k] for k in at}
     for k in at:
         (best, named), scaled = _narrowest(logs, k, near[k], groups, some), logs
-        straight = _narrowest(plain, k, near[k], groups, some)
-        if logs[k] is not plain[k] and straight[0][0] <= STRAIGHT * best[0]:  # 32 + 1.8 C bends in logarithms
-            (best, named), scaled = straight, plain
+        if logs[k] is not plain[k]:  # 32 + 1.8 C bends in logarithms
+            straight = _narrowest(plain, k, near[k], groups, some)
+            if straight[0][0] <= STRAIGHT * best[0]:
+                (best, named), scaled = straight, plain
         alone, tight = width(scaled[k][some]), best[0] <= LEAST_GAIN
         kept = [(best, False)] if tight else []
         kept += [(named, True)] if named[1] < 0 and not (tight and named == best) else []

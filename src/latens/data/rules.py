@@ -211,6 +211,11 @@ def placed(
     return [*exact, *rates.placed(rates.read(facts.get("rates")), schema), *named]
 
 
+def tied_in(facts: Mapping[str, Any], schema: Schema) -> list[set[str]]:
+    """The columns of each equation of a table: they go together because one of them is computed."""
+    return [{one.target, *one.columns} for one in equations.placed(equations.read(facts.get("equations")), schema)]
+
+
 def near_in(facts: Mapping[str, Any], schema: Schema) -> list[lines.Line | effects.Effects]:
     """What says about where numbers of columns that a table has lie: lines, and effects of several columns."""
     near = lines.placed(lines.read(facts.get("lines")), schema)

@@ -11,6 +11,7 @@ from latens import evaluation
 from latens.data import Dataset, equations
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
+from latens.data.rules import tied_in
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
 from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling, widest
@@ -161,7 +162,9 @@ def payload(
         if manifest["colour"] is None and (kinds := _kinds(trained)) is not None:
             own = (i for i, one in enumerate(manifest["columns"]) if (one["role"], one["name"]) == ("cell", kinds))
             manifest["colour"] = next(own, None)
-        manifest["plane"] = _plane(manifest["columns"], files, _conversions(trained), _tied(trained))
+        manifest["plane"] = _plane(
+            manifest["columns"], files, _conversions(trained), tied_in(trained.facts, trained.schema)
+        )
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -308,12 +311,6 @@ def _first(given: dict[str, str], name: str) -> str:
         seen.add(name)
         name = given[name]
     return name
-
-
-def _tied(trained: Any) -> list[set[str]]:
-    """The columns of each equation of a table, which go together because one of them is computed."""
-    rules = equations.placed(equations.read(trained.facts.get("equations")), trained.schema)
-    return [{one.target, *one.columns} for one in rules]
 
 
 def _plane(

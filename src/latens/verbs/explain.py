@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.workflow.explain import Explained
     from latens.workflow.partial import Effect
-    from latens.workflow.trained import TrainedModel
 
 _TARGET = "the column to explain"
 _BY = "tell of this column alone, as one that may be a cause; may be given again"
@@ -81,7 +80,7 @@ class Explain(Verb):
     def __call__(self, at: At) -> Work:
         from latens.data import inapplicable
         from latens.data.lines import Line
-        from latens.data.rules import in_words, near_in, placed
+        from latens.data.rules import in_words, near_in, placed, tied_in
         from latens.io.terminal import table
         from latens.workflow.explain import ONLY, TURNED, explain, target_of
 
@@ -97,7 +96,8 @@ class Explain(Verb):
             np.array([getattr(one, what) for _, one in found.columns]) for what in ("value", "standard_error")
         )
         computed = {one.target for one in placed(at.trained.facts, at.trained.schema)} - {self.target}
-        tied = _in_one_equation(at.trained, self.target) - computed
+        every = tied_in(at.trained.facts, at.trained.schema)
+        tied = set().union(*(one for one in every if self.target in one)) - {self.target} - computed
         absent = [
             one for one in inapplicable.read(at.trained.facts.get("inapplicable"))
             if one.other == self.target and one.column in names
@@ -196,13 +196,3 @@ class Explain(Verb):
         arrays = {"column": np.array(names, object), "nats": nats, "standard_error": errors}
         note = f"{at.out}: these numbers" if at.writes else ""
         return Made(arrays=arrays, value=value, text=text, plain=tuple(plain), raw=raw, note=note)
-
-
-def _in_one_equation(trained: "TrainedModel", target: str) -> set[str]:
-    """The columns by which another one is computed together with a number: they say it, and explain nothing."""
-    from latens.data import equations
-
-    rules = equations.placed(equations.read(trained.facts.get("equations")), trained.schema)
-    return {name for one in rules for name in (one.target, *one.columns) if target in (one.target, *one.columns)} - {
-        target
-    }
