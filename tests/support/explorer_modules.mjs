@@ -176,6 +176,16 @@ const ANSWERS = {
   async inOrder({ names }) {
     return (await load("dom.js")).inOrder(names);
   },
+  // What rows of a table have that are as it was asked for, beside what is said of them.
+  async alike({ cells, asked, given, place, level, said }) {
+    const { alikeText, besideText, rowsAlike } = await load("alike.js");
+    const columns = cells.map((_, cell) => ({ cell }));
+    const model = { n: cells[0].length, manifest: { columns }, column: async (i) => Float32Array.from(cells[i], (v) => v ?? NaN) };
+    const found = await rowsAlike(model, asked, given);
+    if (!found) return null;
+    const text = await besideText(model, asked[place], place, found, level, said);
+    return { ...found, note: alikeText(found, model.n), text };
+  },
   async fixed({ value }) {
     return (await load("dom.js")).fixed(value);
   },

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool, Int
-from scipy.stats import binom
 
 from latens.data.dataset import Dataset
 
@@ -44,6 +43,8 @@ def exchanged(data: Dataset, column: int, rows: Int[np.ndarray, " n"]) -> dict[i
 
 def told_exchanged(data: Dataset, column: int) -> Int[np.ndarray, " n"]:
     """The rows in which day and month of a date are exchanged, by a time to another date that nearly all rows share."""
+    from scipy.stats import binom
+
     # Of n times that lie far out, k fit when exchanged; each does by chance with 2 (w + 1) / 330 of usual times w days
     # wide. They are told where k or more are not by chance.
     one = (data.schema.types or ())[column]

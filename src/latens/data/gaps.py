@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from scipy.stats import norm
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import TRAIN, Dataset
@@ -38,6 +37,8 @@ class Gaps(NamedTuple):
 
 def found_in(data: Dataset) -> tuple[Gaps, ...]:
     r"""Find for each column of a mixed table with gaps the column that says best where it is empty."""
+    from scipy.stats import norm
+
     # By the log probability of each row's gap under the shares of the others with it,
     # $(n_1 - m + a s) / (n - 1 + a)$, less that of the share of the whole column. Columns with fewer gaps come first,
     # and may only be told by those before them, so that gaps can be drawn in this order.

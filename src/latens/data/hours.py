@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import chi2_contingency, chisquare
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
@@ -48,6 +47,8 @@ def found_in(data: Dataset) -> tuple[Hours, ...]:
 
 def _of_date(data: Dataset, k: int, time: np.ndarray, shown: np.ndarray) -> Iterator[Hours]:
     """The times of the day of dates, by what they differ by most, where they are unlike one another."""
+    from scipy.stats import chisquare
+
     types, names, quarter = data.schema.types or (), data.schema.names, _quarter(time)
     hours = np.bincount(quarter[shown] // 4, minlength=24)
     if np.count_nonzero(hours) < 2 or chisquare(hours).pvalue >= UNLIKELY:
@@ -64,6 +65,8 @@ def _of_date(data: Dataset, k: int, time: np.ndarray, shown: np.ndarray) -> Iter
 
 def _of_time_since(data: Dataset, k: int, time: np.ndarray, shown: np.ndarray) -> Iterator[Hours]:
     """The times of the day of dates after others, where these are not what as long times after any of them give."""
+    from scipy.stats import chi2_contingency
+
     types, names = data.schema.types or (), data.schema.names
     after = types[k].after
     base = dates_of(np.asarray(data.x), data.schema)[names.index(after.column)] if after else time

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
-from scipy.stats import binom
 
 from latens.data.columns import ColumnType, decimals_of
 from latens.data.dataset import Dataset
@@ -325,6 +324,8 @@ def _joint(codes: Sequence[np.ndarray], sizes: Sequence[int]) -> Int[np.ndarray,
 
 def _between(by: Sequence[_Column], column: _Column) -> Implied | None:
     """The rule by which names of some columns say what stands in another, if there is one."""
+    from scipy.stats import binom
+
     sizes, own = [one.size for one in by], column.cells
     a = math.prod(sizes)
     joint = _joint([one.codes for one in by], sizes)
@@ -358,6 +359,8 @@ def _of_few(
     rows: Int[np.ndarray, " a"], top: Int[np.ndarray, " a"], usual: np.ndarray, columns: int
 ) -> Bool[np.ndarray, " a"]:
     """The names of few rows that say another one, as all names of the column do together: the class of a team."""
+    from scipy.stats import binom
+
     # rows: with each name; top: those of them that have what is commonest there, and how common this is in all rows.
     each = rows >= LEAST_OF_FEW
     few, whole = each & (rows < LEAST_ROWS) & (top >= MOST_OF_FEW * rows), rows[each].sum()

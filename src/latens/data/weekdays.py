@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import chisquare
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
@@ -128,6 +127,8 @@ class Shares(NamedTuple):
 
 def shares_in(data: Dataset) -> tuple[Shares, ...]:
     """Find the columns of dates whose days of the week differ by more than chance, among those they have."""
+    from scipy.stats import chisquare
+
     found, types = [], data.schema.types or ()
     names = data.schema.names
     for k, dates in _days(on_own_days(data), data.schema).items():

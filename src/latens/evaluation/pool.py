@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import t
 
 from latens.data.rows import refuse_masked
 from latens.errors import LatensError, UsageError
@@ -53,6 +52,8 @@ def pool(estimates: Any, variances: Any, *, level: float = 0.95, degrees: float 
     Source: Rubin (1987), "Multiple Imputation for Nonresponse in Surveys", section 3.1; Barnard & Rubin (1999) for the
     degrees of freedom.
     """
+    from scipy.stats import t
+
     found, errors = _numbers(estimates, "estimates"), _numbers(variances, "variances")
     level, degrees = float(_numbers(level, "level", ())), float(_numbers(degrees, "degrees", ()))
     if found.ndim == 0 or len(found) < 2:

@@ -20,9 +20,10 @@ from latens.data.implied import Implied
 from latens.data.rules import near_in, placed, solved
 from latens.data.schema import Schema
 from latens.errors import DataError
-from latens.evaluation.samples.conditional import GivenShares, shares_given
+from latens.evaluation.samples.conditional import FEWEST, GivenShares, shares_given
 from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json
+from latens.recipes.building.closed_forms import says_nothing
 from latens.text import visible
 from latens.workflow.cells import quantile
 from latens.workflow.detours import without_detours
@@ -290,7 +291,8 @@ def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     """What each column may be under conditions; the same draws of z for every question."""
     bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
     model = without_detours(trained, {name for name, one in zip(trained.schema.names, bounded) if one})
-    found = shares_given(model, conditions, trained.schema.types or (), key=jax.random.key(0))
+    one = {"enough": 1.0, "chunk": FEWEST} if says_nothing(trained.model) else {}  # then every draw of z is the same
+    found = shares_given(model, conditions, trained.schema.types or (), key=jax.random.key(0), **one)
     # Names that say another one than what is fixed are none of such rows, nor is what a fixed name does not say.
     columns, types = list(found.columns), trained.schema.types or ()
     fixed = np.isfinite(conditions.low) & (conditions.low == conditions.high)

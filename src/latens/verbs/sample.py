@@ -187,7 +187,8 @@ class Sample(Verb):
         learned = at.trained.facts.get("rows")
         number = share * learned if isinstance(learned, int) else math.inf
         about = f" (about {number:,.0f} of {learned:,})" if math.isfinite(number) else ""
-        text += f"\nthe model holds that of {share:.3%} of the rows{about}; effective sample size {worth}"
+        text += f"\nthe model holds that of {share:.3%} of the rows{about}"
+        text += f"; effective sample size {worth}" if found.effective < 0.999 * found.draws else ""
         if number < SELDOM:
             count = f"about {number:,.0f}" if number >= 1.5 else "one" if number >= 0.5 else "less than one"
             few = f"such rows are few: {count} of the {learned:,} that the model learned from, by its own count"
@@ -196,6 +197,7 @@ class Sample(Verb):
             few = "fewer than a tenth as many as the samples: they share latents"
             text += f"\n{few}, and are less varied than they should be"
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
+        value |= {"about_rows": number} if math.isfinite(number) else {}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         names = schema.names
         exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}

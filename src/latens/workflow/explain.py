@@ -15,7 +15,7 @@ from latens.data.columns import ColumnType, decimals_of
 from latens.data.conditions import Conditions
 from latens.errors import ConfigError, nearest
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.samples.conditional import shares_given
+from latens.evaluation.samples.conditional import FEWEST, shares_given
 from latens.io.waiting import doing, reached
 from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.cells import typed_columns
@@ -41,6 +41,8 @@ ORDERS = 4000
 """Orders of the target among which that of the rows is looked for, where some name has few rows."""
 FEWEST_EXPECTED = 5
 """Rows that independent columns would have with two of their names from which on the limit of large numbers holds."""
+EACH = 2**9
+"""Draws of z at once: where these are worth too few, there are as many again."""
 REPEATS = 8
 """Independent repeats of the draws, for the error and against the bias of a logarithm of means."""
 
@@ -69,9 +71,10 @@ def explain(
     doing(f"what each column says about {target}")
     groups = np.searchsorted(types[at].firsts, first)
     # A tree whose latents say nothing is exact by one draw of z.
-    repeats, effective = (1, 1.0) if says_nothing(trained.model) else (REPEATS, effective)
+    nothing = says_nothing(trained.model)
+    repeats, effective, chunk = (1, 1.0, FEWEST) if nothing else (REPEATS, effective, EACH)
     for repeat in range(repeats):
-        of = partial(_shares, trained, types, at, effective)
+        of = partial(_shares, trained, types, at, effective, chunk)
         mass = np.add.reduceat(of((-np.inf, np.inf), (seed, repeat, 0))[at], groups)
         reached(repeat, repeats, "repeats")
         given = [of(ends, (seed, repeat, 1 + g)) for g, ends in enumerate(zip(first.tolist(), last.tolist()))]
@@ -84,7 +87,7 @@ def explain(
     mass = np.mean([one[at].sum(axis=1) for one in tables], axis=0)
     mass = mass[mass > 0] / mass.sum()
     said = f", as one of {len(first)} ranges of like mass" if np.any(last > first) else ""
-    entropy, order = float(-(mass * np.log(mass)).sum()), sorted(told, key=lambda one: -one[1].value)
+    entropy, order = float(-(mass * np.log(mass)).sum()), sorted(told, key=lambda one: -round(one[1].value, 9))
     found = dict(told)
     lost: list[tuple[float, str, str]] = []
     for j in others:
@@ -258,8 +261,8 @@ def ranges_of(one: ColumnType) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shares(
-    trained: TrainedModel, types: Sequence[ColumnType], at: int, enough: float, within: tuple[float, float],
-    seeds: tuple[int, int, int],
+    trained: TrainedModel, types: Sequence[ColumnType], at: int, enough: float, chunk: int,
+    within: tuple[float, float], seeds: tuple[int, int, int],
 ) -> list[np.ndarray]:  # fmt: skip
     """What each column may be where that at a place lies between two cells."""
     ends = Conditions(np.full(len(types), -np.inf), np.full(len(types), np.inf))
@@ -267,7 +270,7 @@ def _shares(
     key = jax.random.key(seeds[0])
     for one in seeds[1:]:
         key = jax.random.fold_in(key, one)
-    return shares_given(trained.model, ends, types, key=key, enough=enough).columns
+    return shares_given(trained.model, ends, types, key=key, enough=enough, chunk=chunk).columns
 
 
 def information(table: Float[np.ndarray, "g s"]) -> float:

@@ -12,7 +12,8 @@ from latens.data import apart, hours, implied, inapplicable, weekdays
 from latens.data.conditions import Conditions
 from latens.data.rules import broken_in, computed, placed
 from latens.data.schema import Schema
-from latens.evaluation.samples.conditional import ConditionalSamples, sample_given
+from latens.evaluation.samples.conditional import CHUNK, FEWEST, ConditionalSamples, sample_given
+from latens.recipes.building.closed_forms import says_nothing
 from latens.typing import Key
 from latens.workflow.detours import without_detours
 from latens.workflow.followed import followed, followers
@@ -172,16 +173,19 @@ def table_given(
     asked = {name for name, one in zip(names, bounded) if one}
     model = without_detours(trained, asked)
     exact = {name for name, low, high in zip(names, conditions.low, conditions.high) if low == high}
-    found, usual, free = sample_given(model, conditions, n, key=key), None, followers(trained, asked)
+    few = says_nothing(model)  # then as many draws of z as rows are as good as more
+    chunk = lambda rows: min(CHUNK, 1 << max(FEWEST, rows - 1).bit_length()) if few else CHUNK  # noqa: E731
+    draw = partial(sample_given, model, conditions, n, chunk=chunk(n))
+    found, usual, free = draw(key=key), None, followers(trained, asked)
     if facts.get("lines") or facts.get("effects"):  # around a line a row lies as it would among rows without conditions
         loose = Conditions(np.full_like(conditions.low, -np.inf), np.full_like(conditions.high, np.inf))
-        usual = sample_given(model, loose, USUAL, key=jax.random.fold_in(key, USUAL)).x
+        usual = sample_given(model, loose, USUAL, key=jax.random.fold_in(key, USUAL), chunk=chunk(USUAL)).x
 
     some = [name for k, name in enumerate(names) if k not in free]
     closed = weekdays.read(facts.get("weekdays"))
 
     def drawn(again: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        new = sample_given(model, conditions, n, key=again_of(key, again)) if again else found
+        new = draw(key=again_of(key, again)) if again else found
         x = weekdays.at_their_first(closed, schema, _occurring(schema, new.x, asked), asked)
         rng = np.random.default_rng([seed, again])
         made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__, usual)

@@ -21,8 +21,9 @@ CHUNK, MOST_CHUNKS = 2**14, 16
 """Draws of z at once; at most so many times, while they are worth fewer than the rows that are asked for."""
 TEXT_CHUNK = 2**9
 """The same of rows of tokens, of which every draw holds a state for each token."""
-SHARES_CHUNK = 2**12
-"""Draws of z at once where every column's shares are computed at each, which is more to hold."""
+SHARES_CHUNK, FEWEST = 2**12, 2
+"""Draws of z at once where every column's shares are computed at each, which is more to hold; and where z says nothing:
+one of the posterior and one of the prior."""
 
 
 class ConditionalSamples(NamedTuple):
@@ -87,7 +88,13 @@ class GivenShares(NamedTuple):
 
 
 def shares_given(
-    model: Any, conditions: Conditions, types: Sequence[ColumnType], *, key: Key, enough: float = 1000.0
+    model: Any,
+    conditions: Conditions,
+    types: Sequence[ColumnType],
+    *,
+    key: Key,
+    enough: float = 1000.0,
+    chunk: int = SHARES_CHUNK,
 ) -> GivenShares:
     r"""Compute what each column of a mixed table may be, given that its row fulfils conditions."""
     # $P(x_j \in s \mid x \in C) \approx \sum_k w_k\, P(x_j \in s \mid z_k)$ with the draws and weights of
@@ -100,9 +107,9 @@ def shares_given(
     parts: list[tuple[float, float, float, dict[str, np.ndarray]]] = []
     draws, effective, top, total = 0, 0.0, -np.inf, 0.0
     while draws < SHARES_CHUNK * MOST_CHUNKS and effective < enough:
-        largest, weight, squares, mean = _shares(model, low, high, jax.random.fold_in(key, draws))
+        largest, weight, squares, mean = _shares(model, low, high, jax.random.fold_in(key, draws), chunk)
         parts.append((float(largest), float(weight), float(squares), jax.tree.map(np.asarray, mean)))
-        draws += SHARES_CHUNK
+        draws += chunk
         top = max(part[0] for part in parts)
         total = sum(np.exp(part[0] - top) * part[1] for part in parts)
         effective = total**2 / sum(np.exp(2.0 * (part[0] - top)) * part[2] for part in parts)
@@ -118,10 +125,10 @@ def shares_given(
 
 @eqx.filter_jit
 def _shares(
-    model: Any, low: Float[Array, " c"], high: Float[Array, " c"], key: Key
+    model: Any, low: Float[Array, " c"], high: Float[Array, " c"], key: Key, chunk: int
 ) -> tuple[Array, Array, Array, dict[str, Array]]:
     """Of some draws of z the largest log weight, the sums of weights and squares beside it, and weighted shares."""
-    z, log_weight = _weighed(model, low, high, key, SHARES_CHUNK)
+    z, log_weight = _weighed(model, low, high, key, chunk)
     largest = jnp.max(log_weight)
     weight = jnp.exp(log_weight - largest)
 

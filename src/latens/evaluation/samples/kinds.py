@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from latens.data.apart import LEAST_ROWS, MOST_NUMBERS, PARTS, never_in, of_dates
 from latens.data.within import MOST_NAMES, narrow_in
@@ -138,6 +137,8 @@ def _codes(x: np.ndarray) -> np.ndarray:
 
 def _says(table: Table, i: int) -> float:
     """The part of what the other columns vary by, in ranks or in names, that differs between the names of a column."""
+    from scipy.stats import rankdata
+
     codes = _codes(table.x[:, i])
     if not 2 <= len(codes) <= MOST_KINDS:
         return 0.0

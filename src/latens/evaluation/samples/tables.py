@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy.stats import nhypergeom
 
 from latens.data.durations import UNITS
 from latens.data.mixed import LIKE_ID
@@ -488,6 +487,8 @@ def attacks(real: Table, fake: Table, test: Table, *, seed: int) -> dict[str, di
 
 def _by_chance(n: int, above: int) -> float:
     """The share of n rows that lies above so many of n others in one of 40 such attacks, where all are alike."""
+    from scipy.stats import nhypergeom
+
     # How many are met before the others above the edge are is negative hypergeometric. One of 20 of two attacks
     # together.
     return float(nhypergeom(2 * n, n, above).isf(0.025)) / n if 0 < above <= n else 1.0

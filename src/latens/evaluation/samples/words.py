@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from latens.data.weekdays import NAMES
 from latens.evaluation.samples.tables import Table
@@ -195,6 +194,8 @@ def _apart(one: np.ndarray, n: np.ndarray, other: np.ndarray, m: np.ndarray) -> 
 
 def _without_odd(x: np.ndarray) -> np.ndarray:
     """Rows of two columns without the few that lie the farthest from how these go together: they may be mistakes."""
+    from scipy.stats import rankdata
+
     x = x[~np.isnan(x).any(axis=1)]
     one, other = (rankdata(column) for column in x.T)
     falling = np.corrcoef(one, other)[0, 1] < 0 if len(x) > 1 else False
@@ -204,6 +205,8 @@ def _without_odd(x: np.ndarray) -> np.ndarray:
 
 def _rank_correlations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rank correlations of columns with gaps, short of 1, and how many rows have both cells of each pair."""
+    from scipy.stats import rankdata
+
     seen = ~np.isnan(x)
     ranks = np.stack([rankdata(column, nan_policy="omit") for column in x.T], axis=1)
     means = np.where(seen, ranks, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)  # also of an empty column

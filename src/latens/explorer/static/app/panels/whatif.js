@@ -2,6 +2,7 @@
 // cells of a row are changed, and the others show what that changes. Also which columns say most about one.
 
 import { button, count3, fixed as decimals, format, freshId, h, latest, replace, s } from "../dom.js";
+import { alikeText, besideText, MOST_NAMED, rowsAlike, SELDOM } from "../alike.js";
 import { namesUnder } from "../names.js";
 import { saveButtons } from "../save.js";
 import { theme } from "../theme.js";
@@ -10,9 +11,7 @@ import { panel } from "./parts.js";
 
 const [WIDE, TALL] = [210, 40];
 const MOST_WORDS = 3; // names that are said beside more bars than a few
-const MOST_NAMED = 6; // bars of which only the highest is said
 const NEARLY = 0.95;
-const SELDOM = 10; // rows like those that are asked for below which an answer is a guess
 const FEW = 100; // effective draws below which the numbers are rough
 const percent = (p) => (p > 0 && p < 1e-4 ? "less than 0.01 %" : `${format(100 * p, p < 0.1 ? 2 : 3)} %`);
 
@@ -78,6 +77,14 @@ function brief(column, one) {
   return `mean ${aboutOf(column, one.mean)}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
 }
 
+// What was said of a column, in few words.
+function shortly(column, one) {
+  if (one.exact) return one.exact;
+  if (!column.levels) return `mean ${aboutOf(column, one.mean)}`;
+  const top = one.shares.indexOf(Math.max(...one.shares));
+  return `most often ${column.levels[top]}, ${percent(one.shares[top])}`;
+}
+
 export function whatIfPanel(app) {
   const columns = app.model.manifest.what_if;
   const note = h("p", { class: "note", role: "status" });
@@ -86,6 +93,7 @@ export function whatIfPanel(app) {
   const why = h("div", { class: "explained" });
   const intro = h("p", { class: "muted" });
   let answer = null;
+  let last = null; // the question before, in words, and what it said of each column
   let about = null; // the column that was asked about
   let base = null; // the row of which cells are changed: its number and its stored cells
 
@@ -94,6 +102,10 @@ export function whatIfPanel(app) {
     const others = app.state.given.filter((one) => one.column !== place);
     app.set({ given: value === null ? others : [...others, { column: place, value }] });
   }
+
+  // What is fixed, in words.
+  const wordsOf = (given) =>
+    given.map(({ column, value }) => `${columns[column].name} ${columns[column].levels?.[value] ?? value}`).join(" and ");
 
   function line(column, place) {
     const shown = h("div", { class: "may" });
@@ -242,7 +254,10 @@ export function whatIfPanel(app) {
       else if (one) {
         const { computed } = columns[place];
         const rule = computed && !one.exact ? `; in the data ${computed}` : "";
-        replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one) + rule));
+        const old = last?.columns.get(place);
+        const beside = [answer.beside?.get(place), old && `with ${last.words} it was ${shortly(columns[place], old)}`];
+        replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one) + rule),
+          beside.filter(Boolean).map((text) => h("span", { class: "beside" }, text)));
       }
       else replace(shown);
     });
@@ -255,10 +270,23 @@ export function whatIfPanel(app) {
     const few = app.model.manifest.rows.of && number < SELDOM ? ": few, so read the answer as a guess" : "";
     const near = number < 1 ? "fewer than 1" : `about ${count3(Math.round(number))}`;
     const count = app.model.manifest.rows.of ? `, ${near} of ${count3(app.model.manifest.rows.of)}` : "";
-    const so = `The model holds ${percent(answer.probability)} of the rows to be so${count}${few}. `;
+    const held = answer.alike ? alikeText(answer.alike, app.model.n) : "";
+    const so = `${held}The model holds ${percent(answer.probability)} of the rows to be so${held ? "" : `${count}${few}`}. `;
     const rows = app.state.given.length ? so : "";
     const all = answer.effective > NEARLY * answer.draws; // as without latents: nothing is rough
     note.textContent = `${rows}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
+  }
+
+  // What the rows have that are as it was asked for.
+  async function beside(answer) {
+    const alike = base ? null : await rowsAlike(app.model, columns, app.state.given);
+    if (!alike) return;
+    const texts = answer.columns.map(async ({ column: place, shares, mean }) => {
+      const top = shares.indexOf(Math.max(...shares));
+      const said = columns[place].levels ? shares[top] : mean;
+      return [place, await besideText(app.model, columns[place], place, alike, top, said)];
+    });
+    Object.assign(answer, { alike, beside: new Map(await Promise.all(texts)) });
   }
 
   const show = latest(async () => {
@@ -278,7 +306,12 @@ export function whatIfPanel(app) {
     fromRow.disabled = app.state.row === null || app.state.row === undefined;
     if (answer?.asked !== asked) {
       try {
-        answer = { ...(await app.model.ask(question)), asked, changed: given.length > 0 };
+        const found = { ...(await app.model.ask(question)), asked, changed: given.length > 0, words: base ? "" : wordsOf(app.state.given) };
+        await beside(found);
+        // Two questions are compared: what the last one said stands beside the answer.
+        const told = answer?.words && found.words;
+        last = told ? { words: answer.words, columns: new Map(answer.columns.map((one) => [one.column, one])) } : null;
+        answer = found;
       } catch (error) {
         answer = null;
         draw();

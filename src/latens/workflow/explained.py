@@ -1,0 +1,136 @@
+"""What a column of a table goes with, in sentences, and which column a reader asks about first."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from latens.data import Dataset, inapplicable
+from latens.data.effects import Effects
+from latens.data.equations import Equation, follows
+from latens.data.lines import Line
+from latens.data.rules import in_words, near_in, placed, tied_in
+from latens.workflow.explain import ONLY, TURNED, Explained, explain
+from latens.workflow.partial import Effect, held_still
+from latens.workflow.trained import TrainedModel
+
+TOLD, LEAST, MISSED = 4, 0.005, 2
+"""Columns told in words, and the share of what there is to say from which on they are; those that go with it in
+the rows far more than in the model."""
+LITTLE = 0.02
+"""Share of what there is to say below which the model has little of an effect that rows have."""
+UNLINKED, SHOWN = 5e-5, 6
+"""Nats below which a column counts as one that the model does not link with the target; such columns named."""
+CAUSE = "What goes together need not be cause and effect."
+
+
+class Told(NamedTuple):
+    """What other columns say about one, in numbers and in sentences."""
+
+    found: Explained  # of the columns that were asked for
+    sentences: list[str]
+    told: list[str]  # columns whose effect is among the sentences, the one that says most first
+    computed: set[str]  # columns that others give
+    tied: set[str]  # columns in one equation with the target
+    missed: dict[str, str]  # effects that rows have far more than the model
+    turned: dict[str, str]  # effects that rows have the other way round
+    still: list[Effect]  # effects in rows with all other columns held still
+    equation: str  # what gives the target; "" where nothing does
+
+
+def asked_first(trained: TrainedModel) -> str | None:
+    """The number that most columns say together, or the first one that is computed of it; None where there is none."""
+    every = [one for one in near_in(trained.facts, trained.schema) if isinstance(one, Effects)]
+    if not every:
+        return None
+    names, causes = trained.schema.names, dict[str, set[str]]()
+    for one in every:
+        for name in (one.target, *one.of):
+            if name in names:
+                causes.setdefault(name, set()).update(one.columns)
+    return min(causes, key=lambda name: (-len(causes[name] - set(causes)), names.index(name)))
+
+
+def explained(
+    trained: TrainedModel, target: str, rows: Dataset | None, *, by: Collection[str] = (), seed: int = 0
+) -> Told:
+    """Tell what each column says about one, beside its rows where they are at hand."""
+    # by: the columns that are told of, also where they may be a consequence; none for all that may be a cause.
+    facts, schema = trained.facts, trained.schema
+    asked = set(by) or {name for name in schema.names if name != target}
+    found = explain(trained, target, seed=seed, rows=rows)
+    found = found._replace(columns=[(name, one) for name, one in found.columns if name in asked])
+    nats = {name: one.value for name, one in found.columns}
+    errors = {name: one.standard_error for name, one in found.columns}
+    computed = {one.target for one in placed(facts, schema)} - {target}
+    tied = set[str]().union(*(one for one in tied_in(facts, schema) if target in one)) - {target} - computed
+    absent = [one for one in inapplicable.read(facts.get("inapplicable")) if one.other == target and one.column in nats]
+    unsure = {name: max(2.0 * (errors[name] or 0.0), UNLINKED) for name in nats}
+    sure = [name for name in nats if nats[name] > unsure[name]]
+    if not by:  # what is computed, or is there only where the target has a name, is no cause
+        after = computed | tied | {one.column for one in absent}
+        sure = [name for name in sure if name not in after] or sure
+    most = sure if by else [name for name in sure[:TOLD] if nats[name] > LEAST * found.entropy]
+    most = [name for name in most if found.effects[name]]
+    most = [name for name in most if f"(in the rows {TURNED}" not in found.effects[name]]  # that is told below
+    most = [name for name in most if f"(in the rows {ONLY}" not in found.effects[name]] or most[:1]
+    plain = [f"{found.effects[name]}." for name in most]
+    missed = {name: text for name, text in found.missed.items() if name in asked and (by or name not in computed)}
+    turned = {name: text for name, text in found.turned.items() if name in asked and text}
+    if sure and not plain and not missed and not turned:  # what is sure of the column that says most, however little
+        much = f"{nats[sure[0]] / found.entropy:.1%} of what there is to say"
+        plain = [f"No column says much about {target}; {sure[0]} says most, {much}."]
+        plain += [f"{found.effects[name]}." for name in sure if found.effects[name]][:1]
+    near = near_in(facts, schema)
+    # What new rows go by, though the model by itself has little of it.
+    kept = {name for one in near for name in one.columns if target in (one.target, *getattr(one, "of", ()))}
+    for name, text in [each for each in missed.items() if each[0] not in most][:MISSED]:  # others stand beside rows
+        plain.append(f"In the rows{' and in new ones' if name in kept else ' far more than in the model'}: {text}.")
+    for name, text in list(turned.items())[:MISSED]:
+        way = "new rows have it so too" if name in kept else "the model has it the other way round"
+        plain.append(f"In the rows {text}; {way}.")
+    exact = placed(facts, schema, names=True)
+    still = [] if rows is None else _held_still(rows, target, found, exact, {*most, *turned, *missed})
+    for one in still:
+        has = "new rows have it too" if one.column in kept else "the model has little of it"
+        plain.append(f"In the rows, with all other columns held still, {one.words}; {has}.")
+    shown = {*missed, *kept, *(one.column for one in still)}
+    none = [name for name in nats if nats[name] <= unsure[name] and name not in shown]
+    if none and len(none) == len(nats) and not plain and not by:
+        plain = [f"No column says anything about {target}."]
+    elif none:
+        some = ", ".join(none[:SHOWN]) + (f" and {len(none) - SHOWN} more" if len(none) > SHOWN else "")
+        plain.append(
+            f"Not linked with {target} in the model: {some}; an effect too weak to be sure of may still be there."
+        )
+    every = placed(facts, schema)
+    given = [one for one in every if one.target == target]
+    parts = [one for one in every if target in getattr(one, "columns", ())][:MISSED]  # they tell it, turned round
+    rules = [
+        f"{one.target} is {in_words(one, schema)}, in {one.rows - one.broken:,} of {one.rows:,} rows."
+        for one in given or parts
+    ]
+    of = {one.target: f", of which {target} is computed," for one in near if target in getattr(one, "of", ())}
+    back = lambda one: isinstance(one, Line) and target == one.base  # noqa: E731
+    about = [
+        f"{one.target}{of.get(one.target, '')} lies near {one.words}."
+        for one in near
+        if target == one.target or one.target in of or back(one)
+    ]
+    plain = [*about, *rules, *plain]
+    plain += [f"Column {one.column!r} does not apply where {target} is {one.name!r}." for one in absent]
+    plain += [CAUSE] * bool(most)
+    equation = in_words(given[0], schema) if given else ""
+    return Told(found, plain, most, computed, tied, missed, turned, still, equation)
+
+
+def _held_still(
+    rows: Dataset, target: str, found: Explained, exact: Sequence[Any], told: Collection[str]
+) -> list[Effect]:
+    """Effects in rows that the model has little of, the surest first, of columns that are not told already."""
+    # A name that the range of a number says is one of the things that say the number.
+    computed = {
+        follows(one) if isinstance(one, Equation) else one.target for one in exact if not getattr(one, "cuts", ())
+    } - {target}
+    share = {name: one.value / max(found.entropy, 1e-12) for name, one in found.columns}
+    tied = [(one.target, *one.columns) for one in exact if isinstance(one, Equation)]
+    every = held_still(rows, target, computed, [own for own in tied if target in own])
+    return [one for one in every if share.get(one.column, 1.0) < LITTLE and one.column not in told][:MISSED]
