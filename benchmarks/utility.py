@@ -2,12 +2,12 @@
 
     python benchmarks/utility.py TABLE.csv:TARGET ... [--seeds 0,1,2,3,4] [--rows 3000] [--methods latens,TVAE,...]
 
-A seed holds out another fifth of the rows. Every method trains on the other four fifths (SDV with its 300 epochs, columns
-of text as categories and all others as numbers; latens by the recipe `default`, which trains on some 80 % of the rows that
-it is given, and `latens-all` on those too that it keeps for a test) and draws as many rows. Gradient-boosted trees then
-learn TARGET from the drawn rows, as `latens judge --target` does, and are judged on the fifth: by the area under the ROC
-curve of a name, by R squared of a number. `real` is what they learn from the rows that trained. Prints a line a table,
-seed and method, then means over seeds with standard errors. SDV: `pip install sdv`.
+A seed holds out another fifth of the rows. Every method trains on the other four fifths and draws as many rows: SDV
+with its 300 epochs, columns of text as categories and all others as numbers; latens by the recipe `default`, which
+trains and validates on nine tenths of what it is given (`latens-all` also on the tenth that it keeps for a test).
+Gradient-boosted trees then learn TARGET from the drawn rows, as `latens judge --target` does, and are judged on the
+fifth: by the area under the ROC curve of a name, by R squared of a number. `real` is what they learn from the rows that
+trained. Prints a line a table, seed and method, then means over seeds with standard errors. SDV 2: `pip install sdv`.
 """
 
 import argparse
@@ -54,8 +54,8 @@ def of_sdv(rows: pd.DataFrame, seed: int, *, name: str) -> pd.DataFrame:
     told = {"tables": {"rows": {"columns": {n: {"sdtype": kind} for n, kind in kinds.items()}}}}
     options: dict[str, Any] = {} if name == "GaussianCopula" else {"enable_gpu": False}
     model = getattr(single_table, f"{name}Synthesizer")(Metadata.load_from_dict(told), **options)
-    model.fit(rows)
-    return model.sample(len(rows))
+    model.fit({"rows": rows})
+    return model.sample(len(rows))["rows"]
 
 
 METHODS: dict[str, Callable[[pd.DataFrame, int], pd.DataFrame]] = {

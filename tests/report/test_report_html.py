@@ -349,7 +349,7 @@ def test_every_field_of_a_picture_is_filled(name):
     assert set(row.needs.split(", ")) <= set(NEEDS)
     assert callable(row.draw)
     assert callable(row.alt)
-    assert row.place in ("", "pictures", "training", "model")
+    assert row.place in ("", "pictures", "groups", "training", "model")
     # A report has no snapshots, and shows no picture that is drawn only where it is asked for.
     assert not (row.place and row.asked)
     others = [one for one in PICTURES.values() if one.family != row.family]

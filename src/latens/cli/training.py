@@ -333,16 +333,18 @@ MOST_LINES = 8
 """Lines before training on pictures above which those of the optimiser and the networks are left to the log."""
 
 _TECHNICAL = re.compile(
-    r"convolutions of|gradients of|networks that begin|batches of|weight decay|likelihood: |\d+ latent units"
+    r"convolutions of|gradients of|networks that begin|batches of|weight decay|likelihood: |\d+ latent units|"
+    r"objective: |dense networks of|prior: |up to [\d,]+ epochs"
 )
 
 
 def before_training(experiment: Experiment) -> list[str]:
-    """Why the model is as it is; where pictures have many lines, those that need a course are in the log."""
+    """Why the model is as it is; of tables and of pictures with many lines those that need a course are in the log."""
     from latens.data.schema import image_shape
 
     every, pictures = list(experiment.reasons), image_shape(experiment.data.schema) is not None
-    if not pictures or len(every) + len(experiment.data.notes) <= MOST_LINES:
+    many = pictures and len(every) + len(experiment.data.notes) > MOST_LINES
+    if not many and experiment.data.schema.types is None:
         return every
     plain = [line for line in every if not _TECHNICAL.match(line)]
     technical = len(every) - len(plain)

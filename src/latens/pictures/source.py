@@ -23,6 +23,7 @@ from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
+from latens.workflow.explained import Told, asked_first, explained
 from latens.workflow.plain import counts_of_cells
 from latens.workflow.trained import TrainedModel
 
@@ -75,6 +76,7 @@ class Source:
         config = trained.config
         self.support = trained.parts.posterior.support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
+        self._new_rows: dict[int, np.ndarray] = {}
         real = data is not None and trained.schema.kind == "real"
         self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side
         self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
@@ -180,6 +182,21 @@ class Source:
         kind = "umap" if find_spec("umap") else "t-sne"
         found = projected(code.mean, kind, 0)
         return code, TITLES[kind], np.stack(list(found.values()), axis=1)
+
+    @cached_property
+    def about(self) -> Told | None:
+        """What other columns say about the one that a reader asks about first; None where there is none."""
+        trained = self.trained
+        if trained.schema.types is None or trained.classes or trained.schema.conditions or self.is_classifier:
+            return None
+        target = asked_first(trained)
+        return None if target is None else explained(trained, target, self.data)
+
+    def new_rows(self, n: int) -> np.ndarray:
+        """Sample rows that keep the rules of the data, as `latens sample` does."""
+        if n not in self._new_rows:
+            self._new_rows[n] = self.trained.sample(n)
+        return self._new_rows[n]
 
     @cached_property
     def few(self) -> "Posteriors":

@@ -20,9 +20,15 @@ from latens.report.warnings import not_measured
 from latens.text import number, visible, with_digits
 from latens.trees import partition_trainable
 from latens.workflow.measurement import density_of, what_density
-from latens.workflow.metrics import LAST_HEADLINE, metric_of, ranked
+from latens.workflow.metrics import GOOD, LAST_HEADLINE, metric_of, ranked
 from latens.workflow.trained import TrainedModel
 
+ASIDE = "For the record: "
+"""How the heading of a section begins that a reader without a course can do without."""
+TECHNICAL = {"nats", "evidence", "training", "what", "objective", "model", "again"}
+"""Such sections of pictures and tables."""
+IN_NATS = ("column-tree", "column-nats")
+"""Pictures of a table whose unit a reader needs a course for."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""
 
@@ -41,9 +47,12 @@ def report_page(told: Told) -> str:
     cards, lead = (_cards(told), None) if plain else (None, _lead(told))
     sections = [
         ("short", "In short", _short(told)),
+        *([("about", f"What {told.about} goes with", _about(told))] if told.sentences else []),
+        *([("rules", "What always holds in the rows", _rules(told))] if told.rules else []),
         *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "What to be careful about", _warnings(told)),
+        *([("nats", "Which column says most of which", nats)] if (nats := _in_nats(told)) else []),
         ("evidence", "How good it is, in numbers", joined([_lead(told) if plain else None, cards, evidence(told)])),
         ("training", "How training went", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
         ("what", "The data and the settings", _what(told)),
@@ -51,10 +60,14 @@ def report_page(told: Told) -> str:
         ("model", "Inside the model", _model(told)),
         ("again", "How to make it again", again(told)),
     ]
-    if told.read:  # of photographs the technical matters come last, and say that they are
-        aside = {"evidence", "training", "what", "objective", "model", "again"}
-        sections = [(key, f"For the record: {name[0].lower()}{name[1:]}" if key in aside else name, content)
-                    for key, name, content in sections]  # fmt: skip
+    if told.read or told.trained.schema.types is not None:
+        # Of photographs and tables the technical matters come last, say that they are, and open on request.
+        sections = [
+            (key, f"{ASIDE}{name[0].lower()}{name[1:]}", tag("details", tag("summary", "Show"), content))
+            if key in TECHNICAL
+            else (key, name, content)
+            for key, name, content in sections
+        ]
     kind = "A classifier" if isinstance(told.trained.config, ClassifierConfig) else "A model"
     return document(f"{name}: report of {told.name}", f"{kind} of {name}", lead, sections)
 
@@ -71,7 +84,10 @@ def document(title: str, heading: str, lead: Html | None, sections: Sequence[tup
         tag("title", title),
         tag("style", style),
     )
-    links = (tag("li", tag("a", name, href=f"#{key}")) for key, name, _ in sections)
+    shown = [(key, name) for key, name, _ in sections]
+    aside = [key for key, name in shown if name.startswith(ASIDE)]
+    shown = [one for one in shown if one[0] not in aside] + [(key, ASIDE.rstrip(": ")) for key in aside[:1]]
+    links = (tag("li", tag("a", name, href=f"#{key}")) for key, name in shown)
     parts = [
         tag("section", tag("h2", name, id=f"{key}-h"), content, id=key, aria_labelledby=f"{key}-h")
         for key, name, content in sections
@@ -131,14 +147,34 @@ def _short(told: Told) -> Html:
     fit = f"{told.overfit.line} {told.overfit.turned}".strip()
     said = [*(line for line in said if not (fit and line.startswith("Overfit:"))), *([fit] if said and fit else [])]
     lines = [tag("p", line) for line in said]
-    count = len(told.warnings)
+    warned = [one for one in told.warnings if one.name not in GOOD]
+    count = len(warned)
     nothing = "No warning about the model." if told.suspects else "No warning."
     words = {0: nothing, 1: "One warning: "}.get(count, f"{count} warnings: ")
-    names = ", ".join(w.title.lower() for w in told.warnings)
+    names = ", ".join(one.title.lower() for one in warned)
     end = f"{words}{names}." if count else words
     some = len(told.suspects)
     noted = f"{'One thing' if some == 1 else f'{some} things'} about the rows may need a look: see below."
     return joined([*(lines or [_cards(told)]), tag("p", noted) if some else None, tag("p", end)])
+
+
+def _about(told: Told) -> Html:
+    """What other columns say about the one that a reader asks about first."""
+    explain = f"latens explain RUN --target {shlex.quote(told.about)}"
+    more = tag("p", "The same of any other column: ", tag("code", explain), class_="small quiet")
+    return joined([_pictures(told, "groups"), tag("ul", *(tag("li", line) for line in told.sentences)), more])
+
+
+def _rules(told: Told) -> Html:
+    """What holds in the rows, and is kept by new ones."""
+    lines = tag("ul", *(tag("li", line) for line in told.rules))
+    return joined([tag("p", "New rows, filled gaps and answers of What if keep it too."), lines])
+
+
+def _in_nats(told: Told) -> Html | None:
+    """The pictures of a table whose unit is the nat."""
+    shots = [shot for shot in told.shots if shot.name in IN_NATS]
+    return joined([joined([tag("h3", PICTURES[one.name].heading), figure(one)]) for one in shots]) if shots else None
 
 
 def _read(told: Told) -> Html:
@@ -227,8 +263,9 @@ def _warnings(told: Told) -> Html:
         parts.append(tag("p", "Training and measuring gave no warning."))
     for one in told.warnings:
         found = tag("p", one.found) if one.found else None
-        advice = tag("p", tag("strong", "What helps: "), one.advice) if one.advice else None
-        parts.append(tag("div", tag("h3", one.title), found, advice, class_="warning"))
+        fault = one.name not in GOOD
+        advice = tag("p", tag("strong", "What helps: ") if fault else None, one.advice) if one.advice else None
+        parts.append(tag("div", tag("h3", one.title), found, advice, class_="warning" if fault else None))
     return joined(parts)
 
 
@@ -247,7 +284,7 @@ def _other_pictures(told: Told) -> Html:
     lacking = tag("p", told.lacking) if told.lacking else None
     active = told.metrics.get("active_units")
     empty = ("latent", "units") if active is not None and active.get("value") == 0 else ()  # they would show nothing
-    shots = [shot for shot in _placed(told, "pictures") if shot.name not in empty]
+    shots = [shot for shot in _placed(told, "pictures") if shot.name not in (*empty, *IN_NATS)]
     parts = [joined([tag("h3", PICTURES[s.name].heading), figure(s)]) for s in shots]
     return joined([lacking, *parts]) if parts or lacking else tag("p", "No picture applies to this model.")
 

@@ -25,6 +25,10 @@ from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
 _DPI = 150  # of a picture of pixels in the page
+NO_FAULT, MAY_BE_LABEL = ("No row is a ",), " and may be the label"
+"""What `latens check` says of rows that needs no look."""
+KEPT = "Samples keep it."
+"""How the words of a rule end that holds in the rows."""
 LARGEST_SVG = 120_000
 """Bytes up to which a picture stays made of lines, sharp at any size; larger ones become pixels."""
 
@@ -104,6 +108,9 @@ class Told:
     overfit: Overfit = UNASKED
     read: tuple[str, ...] = ()  # of pictures, what was read, what was left out and which are alike
     suspects: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
+    rules: list[str] = field(default_factory=list)  # what holds in all of them, and in new rows
+    about: str = ""  # the column of a table that is told of
+    sentences: tuple[str, ...] = ()  # what others say about it
 
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
@@ -120,7 +127,14 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    return Told(*told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data), _suspects(data))
+    suspects, about = _suspects(data), source.about if data is not None else None
+    rules = [line for line in suspects if KEPT in line and "look at" not in line]
+    return Told(
+        *told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data),
+        suspects=[line for line in suspects if line not in rules],
+        rules=[line.replace(KEPT, "").strip() for line in rules],
+        about=about.target if about else "", sentences=tuple(about.sentences) if about else (),
+    )  # fmt: skip
 
 
 def read_of(data: Dataset | None) -> tuple[str, ...]:
@@ -139,7 +153,12 @@ def _suspects(data: Dataset | None) -> list[str]:
     if type(data) is not Dataset or data.schema.columns is None or data.cells or len(data) > MOST_CHECKED:
         return []
     # Rows of a kept start are split no more: what trains and what does not is told elsewhere.
-    return [line for line in check(data)["warnings"] if not line.startswith("No row is a ")]
+    # Nothing is wrong with what was noted as it was read, nor with a column that may be predicted.
+    return [
+        line
+        for line in check(data)["warnings"]
+        if line not in data.notes and not line.startswith(NO_FAULT) and MAY_BE_LABEL not in line
+    ]
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

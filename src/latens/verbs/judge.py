@@ -10,6 +10,7 @@ from latens.verbs.kernel import At, Made, Request, Work, Would, arg, whole
 _TEST = "real rows that did not make FAKE, or the run that made it: then REAL's held-out rows; for attacks and utility"
 _TARGET = "what a classifier learns to predict from either table (needs --test)"
 _ID = "the column of REAL with the ids of its rows, which is left out (default: that of the run of --test)"
+_WHERE = "what FAKE was asked for, as of `latens sample`: only real rows that fulfil it count; may be given again"
 _SEED = "of the classifiers and the rows that are chosen (default 0)"
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Judge(Request):
     test: Annotated[str | None, arg(_TEST, metavar="REAL2|RUN", reads=True)] = None
     target: Annotated[str | None, arg(_TARGET, metavar="COLUMN")] = None
     id: Annotated[str | None, arg(_ID, metavar="COLUMN")] = None
+    where: Annotated[list[str] | None, arg(_WHERE, metavar="CONDITION", many=True)] = None
     seed: Annotated[int, arg(_SEED, metavar="S", kind=whole(0, 2**32 - 1))] = 0
 
     def place(self, at: At) -> Path | None:
@@ -39,7 +41,7 @@ class Judge(Request):
         out = str(at.out) if at.writes else None
         yield Would(f"judge {self.fake} by {self.real}; nothing was written", {"out": out})
         from latens.report.judged import judgement_page
-        from latens.workflow.judge import LEAST_NEW, judged, tables_of
+        from latens.workflow.judge import LEAST_NEW, judged, only_where, tables_of
 
         held, row_id, unread = None, None, ()
         if self.test and Path(self.test, "run.json").is_file():
@@ -53,7 +55,9 @@ class Judge(Request):
             at.warn(f"{few}: judged without them")
             held, test = None, None
         tables, left_out = tables_of(self.real, self.fake, test, held, row_id, unread)
+        tables = only_where(tables, self.where) if self.where else tables
         found = judged(tables, left_out, target=self.target, seed=self.seed) | ({"row_id": row_id} if row_id else {})
+        found |= {"where": self.where} if self.where else {}
         plain, page, note = (
             _plain(found, more=f"FILE of {LEAST_NEW} or more new real rows" if self.test else USUAL),
             None,
@@ -156,7 +160,11 @@ def _plain(found: dict[str, Any], more: str = USUAL) -> tuple[str, ...]:
     which = f"the {counts['real']:,} real ones" if "attacks" in found else f"{counts['real']:,} real ones"
     made = " that they were made from" if "attacks" in found else ""
     verdict = f"Verdict: {found['verdict']['word']}."
-    lines = [f"{verdict} Compared {counts['fake']:,} synthetic rows with {which}{made}."]
+    only = f" where {' and '.join(found['where'])}" if found.get("where") else ""
+    lines = [f"{verdict} Compared {counts['fake']:,} synthetic rows with {which}{only}{made}."]
+    if one := found.get("narrower"):
+        asked = f'if they were asked for so, add --where "{one["where"]}"'
+        lines.append(f"All synthetic rows have {one['where']}, as {one['share']:.0%} of the real ones: {asked}.")
     lines.append(f"Columns are {100 * shape['value']:.1f} % alike, pairs of columns {100 * trend['value']:.1f} %.")
     if "new_rows" in shape:
         own, new = ([f"{100 * of(one):.1f} %" for one in (shape, trend)] for of in (_as_many, _new_rows))

@@ -8,6 +8,7 @@ from latens.data.effects import Effects
 from latens.data.equations import Equation, follows
 from latens.data.lines import Line
 from latens.data.rules import in_words, near_in, placed, tied_in
+from latens.models.heads.tree import TreeHead, edges_of
 from latens.workflow.explain import ONLY, TURNED, Explained, explain
 from latens.workflow.partial import Effect, held_still
 from latens.workflow.trained import TrainedModel
@@ -19,12 +20,15 @@ LITTLE = 0.02
 """Share of what there is to say below which the model has little of an effect that rows have."""
 UNLINKED, SHOWN = 5e-5, 6
 """Nats below which a column counts as one that the model does not link with the target; such columns named."""
+LEAST_HELD = 0.05
+"""Nats that other columns say of one before a report tells of it."""
 CAUSE = "What goes together need not be cause and effect."
 
 
 class Told(NamedTuple):
     """What other columns say about one, in numbers and in sentences."""
 
+    target: str
     found: Explained  # of the columns that were asked for
     sentences: list[str]
     told: list[str]  # columns whose effect is among the sentences, the one that says most first
@@ -37,16 +41,30 @@ class Told(NamedTuple):
 
 
 def asked_first(trained: TrainedModel) -> str | None:
-    """The number that most columns say together, or the first one that is computed of it; None where there is none."""
-    every = [one for one in near_in(trained.facts, trained.schema) if isinstance(one, Effects)]
-    if not every:
-        return None
-    names, causes = trained.schema.names, dict[str, set[str]]()
-    for one in every:
-        for name in (one.target, *one.of):
+    """The column that a reader asks about first: a number that most others say together, or else most others say."""
+    # Of a sum of effects and what is computed of it that of most columns, the first one in the table; else, by the
+    # tree of columns, the one whose edges hold most nats. None of a table that has neither.
+    names = trained.schema.names
+    causes = dict[str, set[str]]()
+    for one in near_in(trained.facts, trained.schema):
+        for name in (one.target, *one.of) if isinstance(one, Effects) else ():
             if name in names:
                 causes.setdefault(name, set()).update(one.columns)
-    return min(causes, key=lambda name: (-len(causes[name] - set(causes)), names.index(name)))
+    if causes:
+        return min(causes, key=lambda name: (-len(causes[name] - set(causes)), names.index(name)))
+    head = getattr(getattr(trained.model, "decoder", None), "head", None)
+    if not isinstance(head, TreeHead) or trained.schema.types is None:
+        return None
+    alike = tied_in(trained.facts, trained.schema)
+    alike += [{one.target, *getattr(one, "columns", ())} for one in placed(trained.facts, trained.schema, names=True)]
+    held = dict.fromkeys(names, 0.0)
+    for child, (parent, nats) in enumerate(zip(*edges_of(head))):
+        ends = (names[child], names[parent]) if parent != child else ()
+        if ends and not any(set(ends) <= own for own in alike):
+            for name in ends:
+                held[name] += float(nats)
+    told = {name: nats for name, nats in held.items() if nats >= LEAST_HELD}
+    return max(told, key=lambda name: (told[name], names.index(name))) if told else None  # results stand last
 
 
 def explained(
@@ -115,11 +133,11 @@ def explained(
         for one in near
         if target == one.target or one.target in of or back(one)
     ]
-    plain = [*about, *rules, *plain]
+    plain = [*rules, *plain, *about]
     plain += [f"Column {one.column!r} does not apply where {target} is {one.name!r}." for one in absent]
     plain += [CAUSE] * bool(most)
     equation = in_words(given[0], schema) if given else ""
-    return Told(found, plain, most, computed, tied, missed, turned, still, equation)
+    return Told(target, found, plain, most, computed, tied, missed, turned, still, equation)
 
 
 def _held_still(

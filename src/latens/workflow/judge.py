@@ -9,6 +9,7 @@ from latens.data import Dataset, Schema, ordered
 from latens.data.blanks import found_blanks
 from latens.data.clocks import beginning, from_beginning
 from latens.data.columns import TextColumn, recorded_step
+from latens.data.conditions import parse_conditions
 from latens.data.dates import DAY
 from latens.data.equations import broken_by, follows, value_of
 from latens.data.found_equations import find
@@ -65,16 +66,27 @@ LEAST_EXPECTED, SCARCE = 20.0, 0.25
 
 By chance 20 expected rows are 5 or fewer in 7 tables of 100,000.
 """
+NARROW = 0.75
+"""Share of real rows up to which it is told that all synthetic rows have what only these have."""
 LEAST, LEAST_NEW = 50, 30
 """Rows of a table below which nothing is judged; and of real rows that made nothing."""
 
 
 def judge(
-    real: Any, fake: Any, *, test: Any = None, target: str | None = None, seed: int = 0, held: Any = None
+    real: Any,
+    fake: Any,
+    *,
+    test: Any = None,
+    target: str | None = None,
+    seed: int = 0,
+    held: Any = None,
+    where: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge a synthetic table by the real one."""
     # held: the places of the rows of REAL that made the other table, and of those that did not, in the place of a test.
-    return judged(*tables_of(real, fake, test, held), target=target, seed=seed)
+    # where: conditions that the synthetic rows were asked to fulfil, so that real ones that do not say nothing of them.
+    tables, left_out = tables_of(real, fake, test, held)
+    return judged(only_where(tables, where) if where else tables, left_out, target=target, seed=seed)
 
 
 def tables_of(
@@ -110,12 +122,50 @@ def tables_of(
         for table in tables:  # an evening goes on after midnight
             table.x[:, j] = from_beginning(table.x[:, j], first)
     for table in tables:
-        new = table.name == "--test"
-        if len(table.x) < (least := LEAST_NEW if new else LEAST):
-            what = f"has {len(table.x)} rows; too few to judge anything by."
-            fix = f"Give at least {least}{', or leave out --test' if new else ''}."
-            raise DataError(what, where=table.name, fix=fix)
+        _check_enough(table, "")
     return tables, left_out
+
+
+def only_where(tables: list[Table], where: Sequence[str]) -> list[Table]:
+    """The tables with the real rows alone that fulfil conditions, as the synthetic ones were asked to."""
+    schema = _typed(tables[0]).schema
+    asked, kept = parse_conditions(where, schema), []
+    bounded = np.isfinite(asked.low) | np.isfinite(asked.high)
+    for table in tables:
+        if table is not tables[1]:
+            data = _typed(table, schema)
+            inside = (data.x >= asked.low) & (data.x <= asked.high)
+            shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
+            table = table.rows((inside & shown)[:, bounded].all(axis=1))
+            _check_enough(table, f", or leave out --where {where[0]!r}")
+        kept.append(table)
+    return kept
+
+
+def narrower(real: Table, fake: Table) -> tuple[str, float] | None:
+    """The condition that all synthetic rows fulfil and many real ones do not, and the share of those that do."""
+    # Of columns with one value, or within fewer than all real numbers; the one that most real rows do not fulfil.
+    found = []
+    for j, name in enumerate(real.names):
+        own, other = (column[~np.isnan(column)] for column in (real.x[:, j], fake.x[:, j]))
+        if not len(own) or not len(other) or real.dates[j]:
+            continue
+        low, high = float(other.min()), float(other.max())
+        if real.category[j] and low < high:
+            continue
+        write = lambda v, j=j: real.words[j][int(v)] if real.category[j] else f"{v:.12g}"  # noqa: E731
+        said = f"{name}={write(low)}" if low == high else f"{name}={write(low)}..{write(high)}"
+        found.append((said, float(np.mean((own >= low) & (own <= high)))))
+    said, share = min(found, key=lambda one: one[1], default=("", 1.0))
+    return (said, share) if share <= NARROW and len(fake.x) >= LEAST else None
+
+
+def _check_enough(table: Table, other: str) -> None:
+    """Raise where a table has too few rows."""
+    least = LEAST_NEW if (new := table.name == "--test") else LEAST
+    if len(table.x) < least:
+        what = f"has {len(table.x)} rows; too few to judge anything by."
+        raise DataError(what, where=table.name, fix=f"Give at least {least}{', or leave out --test' * new}{other}.")
 
 
 def judged(tables: list[Table], left_out: list[str], *, target: str | None = None, seed: int = 0) -> dict[str, Any]:
@@ -133,6 +183,7 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     # - `beyond_names`: rows with a number that no real row of their name has;
     # - `never_together`: rows with values that never come together in the real ones;
     # - `verdict`: how good it is, in a word;
+    # - `narrower`: a condition that all its rows fulfil, and the share of the real ones that do, where these are fewer;
     # - `equations`: what holds in nearly all real rows, and in which share of either table;
     # - `validity`: cells that the real table's columns could not have.
     truth, made = tables[:2]
@@ -204,6 +255,8 @@ def judged(tables: list[Table], left_out: list[str], *, target: str | None = Non
     found["beyond_names"] = beyond(truth, made)
     found["never_together"] = together(truth, made)
     found["verdict"] = verdict(found)
+    if (one := narrower(truth, made)) is not None:
+        found["narrower"] = {"where": one[0], "share": one[1]}
     return found
 
 

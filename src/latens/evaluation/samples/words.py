@@ -198,7 +198,7 @@ def _without_odd(x: np.ndarray) -> np.ndarray:
 
     x = x[~np.isnan(x).any(axis=1)]
     one, other = (rankdata(column) for column in x.T)
-    falling = np.corrcoef(one, other)[0, 1] < 0 if len(x) > 1 else False
+    falling = ((one - one.mean()) * (other - other.mean())).sum() < 0 if len(x) > 1 else False
     off = np.abs(one + other - len(x) - 1.0) if falling else np.abs(one - other)
     return x[np.argsort(off, kind="stable")[: len(x) - int(np.ceil(ODD * len(x)))]]
 

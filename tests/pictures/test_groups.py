@@ -1,0 +1,73 @@
+"""The report of a table begins with one column: its means by others, and what is said of it in sentences."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.config import override
+from latens.errors import DataError
+from latens.figures.groups import Groups, group_means
+from latens.pictures.draw import draw_pictures
+from latens.recipes import get_recipe
+from latens.workflow.explained import asked_first, explained
+
+
+def bridges(n: int = 300, effect: float = 4.0) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    design = rng.choice(["arch", "beam", "truss"], n)
+    strands = rng.choice([20, 30, 60], n)
+    load = np.round(effect * (design == "truss") + 0.1 * effect * strands / 4 + rng.normal(0, 1, n) + 5, 1)
+    noise = np.round(rng.normal(0, 1, n), 1)
+    return pd.DataFrame({"noise": noise, "design": design, "strands": strands, "load": load})
+
+
+@cache
+def made(effect: float = 4.0):
+    data = latens.load_data(bridges(effect=effect))
+    return latens.train(latens.prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0], data
+
+
+def test_the_column_that_most_others_say_is_asked_about_first() -> None:
+    assert asked_first(made()[0]) == "load"
+    assert asked_first(made(0.0)[0]) is None
+
+
+def test_means_in_the_picture_are_those_of_the_rows() -> None:
+    trained, data = made()
+    found = {name: table for name, _, table in draw_pictures(trained, data, only=["groups"])}
+    table, frame = pd.DataFrame(found["groups"]), bridges()
+    design = table[table["column"] == "design"].set_index("group")
+    own = frame.groupby("design")["load"].agg(["size", "mean", "sem"])
+    np.testing.assert_array_equal(design.loc[own.index, "rows"], own["size"])
+    np.testing.assert_allclose(design.loc[own.index, "data"].astype(float), own["mean"], atol=1e-6)
+    np.testing.assert_allclose(design.loc[own.index, "errors"].astype(float), own["sem"], atol=1e-6)
+    strands = table[table["column"] == "strands"]
+    assert (np.abs(strands["samples"].astype(float) - strands["data"].astype(float)) < 1.0).all()
+    assert "noise" not in set(table["column"])
+
+
+def test_sentences_begin_with_the_means() -> None:
+    trained, data = made()
+    told = explained(trained, "load", data)
+    assert told.sentences[0].startswith("load is on average about")
+    assert told.told[0] in ("design", "strands")
+    assert told.sentences[-1] == "What goes together need not be cause and effect."
+
+
+@pytest.mark.parametrize("columns", [1, 2, 5])
+def test_each_column_has_a_panel_with_its_groups(columns: int) -> None:
+    one = [Groups(f"c{k}", ["a", "b"], [10, 20], [1.0, 3.0], [0.5, np.nan], [1.5, 2.5]) for k in range(columns)]
+    axes, table = group_means(one, "y")
+    shown = [ax for ax in np.ravel(axes) if ax.get_visible() and ax.get_title("left").startswith("c")]
+    assert len(shown) == columns
+    assert [text.get_text() for text in shown[0].get_xticklabels()] == ["a\n10 rows", "b\n20 rows"]
+    low, high = shown[0].get_ylim()
+    assert low <= 0.0
+    assert high >= 3.0
+    assert table["column"].tolist() == [f"c{k}" for k in range(columns) for _ in "ab"]
+    assert table["samples"].tolist() == [1.5, 2.5] * columns
+    with pytest.raises(DataError, match="no column"):
+        group_means([], "y")
