@@ -206,6 +206,10 @@ def test_what_if_says_the_mixture_over_what_is_not_known() -> None:
     every = lambda j: np.floor((np.arange(100) + 0.5) / 100 * list(types)[j].cells)  # noqa: E731
     assert effects.given_by([one], [], data.schema, x, hidden, every) == {}
     at = {name: names.index(name) for name in names}
+    # What says it is otherwise than usual by what is known, and the model has not moved it for that.
+    for moved, told in ((one.columns[:1], True), ((*one.columns[:1], "time"), False), (("time",), False)):
+        own = effects.given_by([one], [], data.schema, x, hidden, every, lambda j, some=moved: names[j] in some)
+        assert (at["time"] in own) == told
     for name in one.columns:
         hidden[at[name]] = False
     whole = effects.given_by([one], [], data.schema, x, hidden, every)[at["time"]]
@@ -332,6 +336,14 @@ def test_the_page_says_the_same_cells() -> None:
     row[names.index("track")] = None
     (told,) = node("rules", spec=spec, grids=grids, rows=[row], **question)
     assert [names[k] for k, _ in told] == ["heat"]
+    row = [None] * len(names)
+    for moved in ([], ["track"], ["track", "time"], ["time"]):
+        places, question["moved"] = {names.index(name) for name in moved}, [name in moved for name in names]
+        hidden = np.ones(len(names), bool)
+        mine = effects.given_by(some, exact, data.schema, x[0], hidden, lambda i: equally[i], places.__contains__)
+        (told,) = node("rules", spec=spec, grids=grids, rows=[row], **question)
+        assert ("time" in {names[k] for k in mine}) == ("track" in moved)  # the heat follows, and says it too
+        assert {k for k, _ in told} == set(mine)
 
 
 def test_only_what_beats_the_model_is_kept_and_what_is_computed_of_it_is_hidden_from_both(

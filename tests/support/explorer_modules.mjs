@@ -75,9 +75,10 @@ const ANSWERS = {
     const { storedDecoder } = await load("decode.js");
     return Array.from(storedDecoder(spec, plane, lines, units, cells, exact)(z, n));
   },
-  async rules({ spec, grids, rows, shares, equally }) {
+  async rules({ spec, grids, rows, shares, equally, moved }) {
     const { rulesOf } = await load("rules.js");
     const laws = { equally: (i) => equally[i], middle: (i) => equally[i].reduce((a, b) => a + b, 0) / equally[i].length };
+    laws.moved = (i) => Boolean(moved?.[i]);
     const rules = rulesOf(spec, grids);
     return rows.map((row) => {
       const cells = Float64Array.from(row, (cell) => cell ?? NaN);

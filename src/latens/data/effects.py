@@ -296,11 +296,14 @@ def given_by(
     x: Float[np.ndarray, " columns"],
     hidden: Bool[np.ndarray, " columns"],
     equally: Callable[[int], np.ndarray],
+    moved: Callable[[int], bool] = lambda j: False,
 ) -> dict[int, np.ndarray]:
     """Equally likely cells of the hidden columns of a row that effects say, of which some are known."""
     # All as rows: what one sum gives may say another, and what equations compute of them is of the same row. equally:
-    # as many equally likely cells of a column. Those of columns that are not known come together as chance has it: by
-    # multiples of square roots of primes, which fill a cube evenly.
+    # as many equally likely cells of a column. moved: whether a hidden column is otherwise than without conditions: a
+    # ball is fixed, and so its mass, which says how far it flies; the model may know that only by the mass. Cells of
+    # columns that are not known come together as chance has it: by multiples of square roots of primes, which fill a
+    # cube evenly.
     names, types, made = schema.names, schema.types or (), dict[int, np.ndarray]()
     rows, chance = np.tile(np.asarray(x, np.float64), (COUNT, 1)), itertools.count()
     there = ~hidden
@@ -315,8 +318,10 @@ def given_by(
 
     def says(one: Effects) -> bool:
         k, at = names.index(one.target), [names.index(name) for name in one.columns]
-        known = ~hidden[at] | np.isin(at, [*made])
-        return bool(hidden[k] and k not in made and known.any() and not _said_better(one, schema, hidden[None])[0])
+        if not hidden[k] or k in made or _said_better(one, schema, hidden[None])[0]:
+            return False
+        known = (~hidden[at] | np.isin(at, [*made])).any()
+        return bool(known or (not moved(k) and any(moved(j) for j in at)))
 
     def settle(later: Sequence[Effects]) -> None:
         to_come = {names.index(one.target) for one in later if says(one)}  # a product waits for both of its parts

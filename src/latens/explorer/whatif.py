@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import msgspec
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 from msgspec import Meta, Struct, structs, to_builtins
 
 from latens import evaluation
@@ -39,6 +39,8 @@ OUTER = 0.01
 """Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
 EQUALLY = 100
 """Equally likely cells that stand for what a column may be."""
+STILL = 0.05
+"""Total variation from the training rows up to which a column is as it is without conditions."""
 INSIDE = 0.5
 """Share of cells that must lie on the grid of a column that they give; the others count as its ends."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -231,11 +233,21 @@ def _exact(
     given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
     cells_of = lambda i: given[i] if i in given else _equally(shares[i], schema, i)  # noqa: E731
     exact = equations.placed(equations.read(trained.facts.get("equations")), schema)
-    said = effects.given_by(about, exact, schema, found[0], hidden & ~sure[0], cells_of)
+    types = schema.types or ()
+    moved = lambda i: _apart(shares[i] / shares[i].sum(), np.asarray(types[i].shares), types[i]) > STILL  # noqa: E731
+    said = effects.given_by(about, exact, schema, found[0], hidden & ~sure[0], cells_of, moved)
     given = said | given
     given = {i: cells for i, cells in given.items() if not fixed[i]}
     given |= {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
     return given | _of_others(trained, np.where(known, x, np.nan), fixed, shares, given)
+
+
+def _apart(now: Float[np.ndarray, " segments"], usual: Float[np.ndarray, " segments"], one: ColumnType) -> float:
+    """The total variation between what a column may be and what the training rows are, by names or bars."""
+    if one.named:
+        return 0.5 * float(np.abs(np.subtract(_by_name(now, one), _by_name(usual, one))).sum())
+    edges = edges_of(one)
+    return 0.5 * float(np.abs(masses(now, one, edges) - masses(usual, one, edges)).sum())
 
 
 def _equally(shares: np.ndarray, schema: Schema, i: int) -> Shaped[np.ndarray, " n"]:

@@ -10,6 +10,7 @@ import { dateText, writtenText } from "./writing.js";
 
 const AT_ONCE = 50; // draws of each half between two looks at the clock and the reader
 const ENOUGH = 1000; // effective draws
+const STILL = 0.05; // total variation from the training rows up to which a column is as it is without conditions
 const QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95];
 const CACHE = 16 << 20; // numbers of the decoder's outputs that are kept from question to question
 const [REPEATS, LOOKS] = [8, 2000]; // of "which column says most": repeats for the error, and columns times draws of each
@@ -268,6 +269,12 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     const laws = (one) => ({
       equally: (i, count) => Array.from({ length: count }, (_, k) => quantile(one.columns[i], table.columns[i], (k + 0.5) / count)),
       middle: middleOf(one),
+      moved: (i) => {
+        const whole = one.columns[i].reduce((a, b) => a + b, 0);
+        const each = Array.from(one.columns[i], (share) => share / whole);
+        const { shares: own } = told(columns[i], spec.columns[i], table.columns[i], each);
+        return own.reduce((sum, share, k) => sum + Math.abs(share - columns[i].training[k]) / 2, 0) > STILL;
+      },
     });
     const told_ = rules.given(changed, fixed, sharesOf(found), laws(found));
     const before = rules.given(cells, new Map(), sharesOf(was), laws(was));

@@ -147,7 +147,8 @@ export function rulesOf(spec, grids) {
   // The cells of numbers about the sums of the effects of other columns, some of which are known, and of what equations
   // compute of them: all as rows. Cells of columns that are not known come together as chance has it: by multiples of
   // square roots of primes.
-  function about(effects, equations, cells, fixed, found, cellsOf) {
+  // moved: whether a column is otherwise than without conditions, as the mass of a ball that is fixed.
+  function about(effects, equations, cells, fixed, found, cellsOf, moved) {
     const rows = new Map();
     const made = new Map();
     let next = 0;
@@ -164,8 +165,9 @@ export function rulesOf(spec, grids) {
     };
     const put = (target, own) => (rows.set(target, own), made.set(target, own));
     const says = ({ target, of, terms }) => {
-      const known = terms.some((term) => term.columns.some((i) => !hidden(i) || made.has(i)));
-      return hidden(target) && !made.has(target) && !found.has(target) && known && of.every(hidden);
+      if (!hidden(target) || made.has(target) || found.has(target) || !of.every(hidden)) return false;
+      const some = (test) => terms.some((term) => term.columns.some(test));
+      return some((i) => !hidden(i) || made.has(i)) || (!moved(target) && some(moved));
     };
     const settle = (later) => {
       const toCome = new Set(later.filter(says).map((one) => one.target)); // a product waits for both of its parts
@@ -206,7 +208,7 @@ export function rulesOf(spec, grids) {
   }
 
   // A map from places to the cells that are equally likely there; `cells` holds NaN where nothing is known.
-  function given(cells, fixed, shares, { equally, middle }) {
+  function given(cells, fixed, shares, { equally, middle, moved = () => false }) {
     const known = Float64Array.from(cells);
     const found = new Map();
     for (const [target] of exact) if (!fixed.has(target)) known[target] = NaN;
@@ -227,7 +229,7 @@ export function rulesOf(spec, grids) {
       }
     }
     const cellsOf = (i) => found.get(i) ?? (isNamed(i) ? named(shares(i)) : equally(i, COUNT));
-    for (const [target, own] of about(effects, spec.equations, known, fixed, found, cellsOf)) found.set(target, own);
+    for (const [target, own] of about(effects, spec.equations, known, fixed, found, cellsOf, moved)) found.set(target, own);
     // What an equation computes of columns that are not known: of one by each of its cells, of several where the shares
     // have it, moved to the mean that their means give.
     for (const rule of spec.equations) {
