@@ -59,8 +59,8 @@ def test_sentences_begin_with_the_means() -> None:
 
 @pytest.mark.parametrize("columns", [1, 2, 5])
 def test_each_column_has_a_panel_with_its_groups(columns: int) -> None:
-    one = [Groups(f"c{k}", ["a", "b"], [10, 20], [1.0, 3.0], [0.5, np.nan], [1.5, 2.5]) for k in range(columns)]
-    axes, table = group_means(one, "y")
+    one = [Groups("y", f"c{k}", ["a", "b"], [10, 20], [1.0, 3.0], [0.5, np.nan], [1.5, 2.5]) for k in range(columns)]
+    axes, table = group_means(one)
     shown = [ax for ax in np.ravel(axes) if ax.get_visible() and ax.get_title("left").startswith("c")]
     assert len(shown) == columns
     assert [text.get_text() for text in shown[0].get_xticklabels()] == ["a\n10 rows", "b\n20 rows"]
@@ -70,4 +70,4 @@ def test_each_column_has_a_panel_with_its_groups(columns: int) -> None:
     assert table["column"].tolist() == [f"c{k}" for k in range(columns) for _ in "ab"]
     assert table["samples"].tolist() == [1.5, 2.5] * columns
     with pytest.raises(DataError, match="no column"):
-        group_means([], "y")
+        group_means([])

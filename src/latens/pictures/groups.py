@@ -14,23 +14,33 @@ NEW_ROWS = 4000
 
 def draw_groups(source: Source) -> Made | None:
     """Draw the number that is asked about first by the columns that say most of it."""
-    about, data, types = source.about, source.data, source.schema.types
-    if about is None or data is None or types is None:
-        return None
-    names, at = source.schema.names, source.schema.names.index(about.target)
-    said = list(dict.fromkeys([*about.told, *about.missed, *(one.column for one in about.still)]))[:MOST]
-    if types[at].kind != "number" or not said:
+    data, types, names = source.data, source.schema.types, source.schema.names
+    told = [one for one in source.about if types is not None and types[names.index(one.target)].kind == "number"]
+    if data is None or types is None or not told:
         return None
     x, new = np.asarray(data.x, np.float64), np.asarray(source.new_rows(NEW_ROWS), np.float64)
     x = x if data.outside is None else x + data.outside  # what lies beyond the training rows counts as it is
     if data.mask is not None:
         x = np.where(data.mask, x, np.nan)
-    found = [_of(names[j], types[j], types[at], x[:, [j, at]], new[:, [j, at]]) for j in map(names.index, said)]
-    return group_means(found, about.target, theme=source.theme)
+    found = []
+    for about in told:
+        at, still = names.index(about.target), [one.column for one in about.still]
+        said = [*about.kept, *about.told, *about.missed, *about.turned, *still]
+        said = [name for name in dict.fromkeys(said) if name not in about.computed][:MOST]
+        for j in map(names.index, said):
+            found.append(_of(about.target, names[j], types[j], types[at], x[:, [j, at]], new[:, [j, at]]))
+    if not found:
+        return None
+    return group_means(found, theme=source.theme)
 
 
 def _of(
-    name: str, one: ColumnType, goal: ColumnType, x: Float[np.ndarray, "n 2"], new: Float[np.ndarray, "m 2"]
+    target: str,
+    name: str,
+    one: ColumnType,
+    goal: ColumnType,
+    x: Float[np.ndarray, "n 2"],
+    new: Float[np.ndarray, "m 2"],
 ) -> Groups:
     """Means of the target within the values, or quarters, of a column."""
     segments = [np.searchsorted(one.firsts, rows[:, 0], side="right") - 1 for rows in (x, new)]
@@ -42,4 +52,4 @@ def _of(
     mean = [float(own.mean()) if len(own) else np.nan for own in (*each, *made)]
     errors = [float(own.std(ddof=1) / np.sqrt(len(own))) if len(own) > 1 else np.nan for own in each]
     words = [text for text, _ in parts]
-    return Groups(name, words, [len(own) for own in each], mean[: len(parts)], errors, mean[len(parts) :])
+    return Groups(target, name, words, [len(own) for own in each], mean[: len(parts)], errors, mean[len(parts) :])

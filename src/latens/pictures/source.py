@@ -52,6 +52,7 @@ class Plane(NamedTuple):
 class Source:
     """A trained model and its data, as pictures ask for them: in the units of the data, with fixed keys."""
 
+    # `targets`: Columns of a table that are told of first.
     # `history`: The "epoch" records of training. `snapshots`: Steps, and the models that training kept at them.
 
     def __init__(
@@ -64,6 +65,7 @@ class Source:
         snapshots: Sequence[tuple[int, TrainedModel]] = (),
         theme: ThemeName = "light",
         plane: Plane = Plane(),  # noqa: B008 - immutable
+        targets: Sequence[str] = (),
     ) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
         self.history, self.snapshots, self.plane = history, snapshots, plane
@@ -76,6 +78,7 @@ class Source:
         config = trained.config
         self.support = trained.parts.posterior.support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
+        self.targets = targets
         self._new_rows: dict[int, np.ndarray] = {}
         real = data is not None and trained.schema.kind == "real"
         self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side
@@ -127,6 +130,8 @@ class Source:
         """Sample whole rows from the model, in the units of the data."""
         if self.data is not None and (self.trained.preparation.depth or self.schema.conditions):
             return self._samples_like(n)
+        if self.schema.types is not None and not self.is_classifier and not self.trained.preparation.classes:
+            return self.new_rows(n)
         if not self.is_classifier:
             codes = None
             if self.trained.preparation.classes and self.data is not None and self.data.label is not None:
@@ -184,13 +189,14 @@ class Source:
         return code, TITLES[kind], np.stack(list(found.values()), axis=1)
 
     @cached_property
-    def about(self) -> Told | None:
-        """What other columns say about the one that a reader asks about first; None where there is none."""
+    def about(self) -> list[Told]:
+        """What other columns say about those that are told of first: `targets`, or one that most others say."""
         trained = self.trained
         if trained.schema.types is None or trained.classes or trained.schema.conditions or self.is_classifier:
-            return None
-        target = asked_first(trained)
-        return None if target is None else explained(trained, target, self.data)
+            return []
+        first = asked_first(trained)
+        targets = self.targets or ([] if first is None else [first])
+        return [explained(trained, target, self.data) for target in targets]
 
     def new_rows(self, n: int) -> np.ndarray:
         """Sample rows that keep the rules of the data, as `latens sample` does."""

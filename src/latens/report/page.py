@@ -47,7 +47,7 @@ def report_page(told: Told) -> str:
     cards, lead = (_cards(told), None) if plain else (None, _lead(told))
     sections = [
         ("short", "In short", _short(told)),
-        *([("about", f"What {told.about} goes with", _about(told))] if told.sentences else []),
+        *([("about", f"What {' and '.join(told.about)} goes with", _about(told))] if told.about else []),
         *([("rules", "What always holds in the rows", _rules(told))] if told.rules else []),
         *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
@@ -159,10 +159,11 @@ def _short(told: Told) -> Html:
 
 
 def _about(told: Told) -> Html:
-    """What other columns say about the one that a reader asks about first."""
-    explain = f"latens explain RUN --target {shlex.quote(told.about)}"
-    more = tag("p", "The same of any other column: ", tag("code", explain), class_="small quiet")
-    return joined([_pictures(told, "groups"), tag("ul", *(tag("li", line) for line in told.sentences)), more])
+    """What other columns say about those that a reader asks about first."""
+    lines = [tag("ul", *(tag("li", line) for line in sentences)) for sentences in told.about.values()]
+    code = tag("code", "latens report RUN --target COLUMN")
+    more = tag("p", "The same of any other column: ", code, class_="small quiet")
+    return joined([_pictures(told, "groups"), *lines, more])
 
 
 def _rules(told: Told) -> Html:

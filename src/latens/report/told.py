@@ -1,6 +1,6 @@
 """All that a report tells of one run, gathered before a word is written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,12 +109,20 @@ class Told:
     read: tuple[str, ...] = ()  # of pictures, what was read, what was left out and which are alike
     suspects: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
     rules: list[str] = field(default_factory=list)  # what holds in all of them, and in new rows
-    about: str = ""  # the column of a table that is told of
-    sentences: tuple[str, ...] = ()  # what others say about it
+    about: Mapping[str, list[str]] = field(default_factory=dict)  # what others say of some columns
 
 
-def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
+def tell(
+    run: RunFolder,
+    trained: TrainedModel,
+    data: Dataset | None,
+    *,
+    lacking: str = "",
+    seed: int = 0,
+    targets: Sequence[str] = (),
+) -> Told:
     """Collect everything that a report tells of a run."""
+    # targets: columns of a table that are told of first; none for one that most others say.
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
@@ -122,18 +130,18 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     fit = overfit_of(run.info, run.config, history, metrics)
     warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), fit, metrics)
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
-    source = Source(trained, data, seed, history=history)
+    source = Source(trained, data, seed, history=history, targets=targets)
     light = draw_of(source, shown)
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    suspects, about = _suspects(data), source.about if data is not None else None
+    suspects = _suspects(data)
     rules = [line for line in suspects if KEPT in line and "look at" not in line]
     return Told(
         *told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data),
         suspects=[line for line in suspects if line not in rules],
         rules=[line.replace(KEPT, "").strip() for line in rules],
-        about=about.target if about else "", sentences=tuple(about.sentences) if about else (),
+        about={one.target: one.sentences for one in source.about} if data is not None else {},
     )  # fmt: skip
 
 

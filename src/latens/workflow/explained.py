@@ -38,6 +38,7 @@ class Told(NamedTuple):
     turned: dict[str, str]  # effects that rows have the other way round
     still: list[Effect]  # effects in rows with all other columns held still
     equation: str  # what gives the target; "" where nothing does
+    kept: list[str]  # columns whose sum of effects new rows follow
 
 
 def asked_first(trained: TrainedModel) -> str | None:
@@ -136,8 +137,10 @@ def explained(
     plain = [*rules, *plain, *about]
     plain += [f"Column {one.column!r} does not apply where {target} is {one.name!r}." for one in absent]
     plain += [CAUSE] * bool(most)
+    sums = (one for one in near if isinstance(one, Effects) and target in (one.target, *one.of))
+    together = list(dict.fromkeys(name for one in sums for name in one.columns if name not in tied))
     equation = in_words(given[0], schema) if given else ""
-    return Told(target, found, plain, most, computed, tied, missed, turned, still, equation)
+    return Told(target, found, plain, most, computed, tied, missed, turned, still, equation, together)
 
 
 def _held_still(
