@@ -192,7 +192,7 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
         rare = sum(width for width in one.widths if width > 1)
         values += f"; {rare} rare ones share a probability" if rare else ""
     else:
-        low, high = one.texts(np.array([0, one.size - 1]))
+        low, high = one.texts(np.array(_ends(dataset, place) or (0, one.size - 1)))
         values = f"{low} to {high}"
         if one.widths[top] == 1:
             values += f"; {one.texts(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
@@ -206,6 +206,15 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
         "values": values,
         "missing": 0 if mask is None else int(np.sum(~mask[:, place])),
     }
+
+
+def _ends(dataset: Dataset, place: int) -> tuple[float, float] | None:
+    """The least and the greatest cell of a column in the training rows; None where these stay on disk or have none."""
+    x, mask = _training(dataset)
+    if not isinstance(x, np.ndarray):
+        return None
+    own = x[:, place] if mask is None else x[mask[:, place], place]
+    return (float(own.min()), float(own.max())) if len(own) else None
 
 
 def _training(dataset: Dataset) -> tuple[Any, np.ndarray | None]:
