@@ -513,7 +513,7 @@ def test_what_says_little_is_said(
     effects = dict.fromkeys(nats, "") | {"discount": "kind is often a"}
     missed = {"total": "kind is b"} if asked else {}
     made = Explained(columns, 1.0, "", effects, missed)
-    monkeypatch.setattr("latens.workflow.explain.explain", lambda *args, **how: made)
+    monkeypatch.setattr("latens.workflow.explained.explain", lambda *args, **how: made)
     assert main(["explain", str(folder / "run"), "--target", "kind", *asked]) == 0
     plain = capsys.readouterr().out.partition("What goes together")[0].partition("-- for the")[0].splitlines()
     assert [line for line in plain if line in words] == words
@@ -527,7 +527,7 @@ def test_what_is_computed_or_does_not_apply_is_no_cause(
     nats = {"total": 0.3, "price": 0.2, "quantity": 0.1}
     columns = [(name, Estimate(v, 0.0005, 1, 100)) for name, v in nats.items()]
     made = Explained(columns, 1.0, "", {name: f"kind by {name}" for name in nats}, {"total": "kind in rows"})
-    monkeypatch.setattr("latens.workflow.explain.explain", lambda *args, **how: made)
+    monkeypatch.setattr("latens.workflow.explained.explain", lambda *args, **how: made)
     trained = latens.load(folder / "run").with_facts(inapplicable=[["price", "kind", "a", 400]])
     trained.save(tmp_path / "m.safetensors")
 
@@ -551,7 +551,7 @@ def test_a_column_is_told_once(
     columns = [("quantity", Estimate(0.1, 0.0005, 1, 100)), ("price", Estimate(0.0, 0.0005, 1, 100))]
     missed = {"quantity": "quantity again", "price": "price in rows"}
     made = Explained(columns, 1.0, "", {"quantity": "kind by quantity", "price": ""}, missed)
-    monkeypatch.setattr("latens.workflow.explain.explain", lambda *args, **how: made)
+    monkeypatch.setattr("latens.workflow.explained.explain", lambda *args, **how: made)
     assert main(["explain", str(folder / "run"), "--target", "kind"]) == 0
     plain = capsys.readouterr().out.partition("-- for the record")[0]
     assert "kind by quantity." in plain
