@@ -344,6 +344,12 @@ def test_the_page_says_the_same_cells() -> None:
         (told,) = node("rules", spec=spec, grids=grids, rows=[row], **question)
         assert ("time" in {names[k] for k in mine}) == ("track" in moved)  # the heat follows, and says it too
         assert {k for k, _ in told} == set(mine)
+    alone = next(one for one in facts["effects"] if one[0] == "time")
+    spec = page_rules({**facts, "effects": [alone]}, data.schema, 256)
+    for moved in (["track"], ["track", "time"]):  # what the model has moved itself stays
+        question["moved"] = [name in moved for name in names]
+        (told,) = node("rules", spec=spec, grids=grids, rows=[row], **question)
+        assert ("time" in {names[k] for k, _ in told}) == (moved == ["track"])
 
 
 def test_only_what_beats_the_model_is_kept_and_what_is_computed_of_it_is_hidden_from_both(

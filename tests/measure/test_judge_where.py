@@ -32,6 +32,16 @@ def test_rows_that_were_asked_for_are_judged_by_rows_like_them() -> None:
     assert part["shape"]["value"] == judge(only(real), fake)["shape"]["value"]
 
 
+def test_new_rows_are_those_like_them_too() -> None:
+    real, fake, new = rows(1200, 0), only(rows(1200, 1)), rows(600, 2)
+    found = judge(real, fake, test=new, where=["kind=truss"])
+    assert found["rows"]["test"] == (new["kind"] == "truss").sum()
+    assert found["rows"]["fake"] == len(fake)
+    gone = new.copy()
+    gone.loc[gone.index[:50], "kind"] = None  # what is not known fulfils nothing
+    assert judge(real, fake, test=gone, where=["kind=truss"])["rows"]["test"] == (gone["kind"] == "truss").sum()
+
+
 def test_a_condition_on_a_number_takes_the_rows_within() -> None:
     real = rows(1200, 0)
     found = judge(real, real[real["strands"] >= 30].reset_index(drop=True), where=["strands>=30", "kind=beam"])

@@ -1,5 +1,6 @@
 """The report of a table begins with one column: its means by others, and what is said of it in sentences."""
 
+import re
 from functools import cache
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 
 import latens
 from latens.config import override
+from latens.data.effects import Effects, Term
 from latens.errors import DataError
 from latens.figures.groups import Groups, group_means
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
+from latens.workflow import explained as explained_module
 from latens.workflow.explained import asked_first, explained
 
 
@@ -47,6 +50,25 @@ def test_means_in_the_picture_are_those_of_the_rows() -> None:
     strands = table[table["column"] == "strands"]
     assert (np.abs(strands["samples"].astype(float) - strands["data"].astype(float)) < 1.0).all()
     assert "noise" not in set(table["column"])
+
+
+def test_a_number_that_follows_a_sum_is_told_as_new_rows_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model by itself knows nothing of the design: new rows, which follow the sum, say how much it does."""
+    trained, data = made()
+    term = Term(("design",), False, (), (("arch",), ("beam",), ("truss",)), (-0.5, -0.5, 1.0), 0.7)
+    one = Effects("load", False, 9.0, (term,), 0.5, (), ((-1.0, 0.0, 1.0),), (), 300)
+    monkeypatch.setattr(explained_module, "near_in", lambda facts, schema: [one])
+    types, names = trained.schema.types, trained.schema.names
+    assert types is not None
+    new = np.array(trained.sample(4000), np.float64)
+    load, design = types[names.index("load")], new[:, names.index("design")]
+    new[:, names.index("load")] = np.round((10.0 + 3.0 * (design == 2.0) - load.low) / load.step)
+    monkeypatch.setattr(type(trained), "sample", lambda self, n, seed=0: new)
+    told = explained(trained, "load", data)
+    high, low = map(float, re.findall(r"about (\S+) where design is truss, (\S+) where", told.found.effects["design"])[0])
+    assert high == pytest.approx(13.0, abs=0.4)  # of ranges of like mass
+    assert low == pytest.approx(10.0, abs=0.4)
+    assert told.kept == ["design"]
 
 
 def test_sentences_begin_with_the_means() -> None:

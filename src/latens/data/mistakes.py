@@ -138,12 +138,25 @@ def mistaken(
 def misspelt(data: Dataset) -> dict[tuple[int, int], str]:
     """The cells with a misspelt name, by row and column, and the name that is meant."""
     names = data.schema.names
-    return {
+    found = {
         (row, names.index(one.columns[0])): one.right
         for one in suspected(data)
         if one.right and one.rows is not None
         for row in one.rows.tolist()
     }
+    return {place: name for place, name in found.items() if place not in _breaking(data, found)} if found else {}
+
+
+def _breaking(data: Dataset, right: dict[tuple[int, int], str]) -> set[tuple[int, int]]:
+    """The cells with a misspelt name that break a rule also as it is meant: they hold another name by mistake."""
+    x, types, names = np.array(data.x), data.schema.types or (), data.schema.names
+    for (row, k), name in right.items():
+        x[row, k] = types[k].values.index(name)
+    meant, found = replace(data, x=x), set[tuple[int, int]]()
+    for rule, wrong in broken_rules(meant):
+        columns = {rule.target, *(rule.read if isinstance(rule, Implied) else rule.columns)}
+        found |= {(row, k) for row, k in right if wrong[row] and names[k] in columns}
+    return found
 
 
 def _score(

@@ -14,7 +14,7 @@ from latens.data.rows import evenly_spaced
 from latens.data.rules import tied_in
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
-from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling, widest
+from latens.evaluation.latents.telling import MOST_COLOURS, between, parts_of, telling, widest
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.compact import compact
 from latens.explorer.decoder import (
@@ -165,6 +165,8 @@ def payload(
         manifest["plane"] = _plane(
             manifest["columns"], files, _conversions(trained), tied_in(trained.facts, trained.schema)
         )
+        if manifest["colour"] is None and manifest["plane"] is not None:
+            manifest["colour"] = _colour_of_plane(manifest["columns"], files, manifest["plane"])
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -296,6 +298,18 @@ def _colour(columns: list[dict[str, Any]], files: dict[str, bytes], means: np.nd
         return values if 2 <= len(column["levels"]) <= MOST_COLOURS else None
 
     return telling([codes(column) for column in columns], widest(means))
+
+
+def _colour_of_plane(columns: list[dict[str, Any]], files: dict[str, bytes], plane: Sequence[int]) -> int | None:
+    """The column of names that tells the points of a plane of two columns apart best; None where there is none."""
+    read = lambda i: np.frombuffer(files[columns[i]["file"]], columns[i]["dtype"])  # noqa: E731
+    ranks = np.stack([np.argsort(np.argsort(np.nan_to_num(read(i)))) for i in plane], axis=1).astype(np.float64)
+    named = [
+        i
+        for i, one in enumerate(columns)
+        if one["role"] == "cell" and one["kind"] == "category" and 2 <= len(one["levels"]) <= MOST_COLOURS
+    ]
+    return max(named, key=lambda i: between(read(i), ranks), default=None)
 
 
 def _conversions(trained: Any) -> dict[str, str]:

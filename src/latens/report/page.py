@@ -16,7 +16,7 @@ from latens.recipes import RECIPES
 from latens.recipes.parts.options import OBJECTIVES
 from latens.report.html import Html, joined, table, tag
 from latens.report.told import Shot, Told, figure
-from latens.report.warnings import not_measured
+from latens.report.warnings import Warning_, not_measured
 from latens.text import number, visible, with_digits
 from latens.trees import partition_trainable
 from latens.workflow.measurement import density_of, what_density
@@ -42,6 +42,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 def report_page(told: Told) -> str:
     """Write the whole page of a run: HTML with its style and pictures inside, without scripts or anything to fetch."""
     name = str(told.info.get("data", {}).get("name", "data"))
+    numbers = evidence(told)
+    notes = [_warning(one) for one in told.warnings if one.name in GOOD]
     # The numbers stand first where there are no plain words.
     plain = bool(told.info.get("plain"))
     cards, lead = (_cards(told), None) if plain else (None, _lead(told))
@@ -53,7 +55,11 @@ def report_page(told: Told) -> str:
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "What to be careful about", _warnings(told)),
         *([("nats", "Which column says most of which", nats)] if (nats := _in_nats(told)) else []),
-        ("evidence", "How good it is, in numbers", joined([_lead(told) if plain else None, cards, evidence(told)])),
+        (
+            "evidence",
+            "How good it is, in numbers",
+            joined([_lead(told) if plain else None, cards, notes, numbers]),
+        ),
         ("training", "How training went", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
         ("what", "The data and the settings", _what(told)),
         ("objective", "What was minimised", joined(tag("p", text) for text in objective(told.trained))),
@@ -254,20 +260,23 @@ def evidence(told: Told) -> Html:
 
 
 def _warnings(told: Told) -> Html:
-    if not told.warnings and not told.suspects:
+    if all(one.name in GOOD for one in told.warnings) and not told.suspects:
         return tag("p", "No warnings.")
     parts = []
     if told.suspects:
         found = tag("ul", *(tag("li", text) for text in told.suspects))
         parts.append(tag("div", tag("h3", "The rows, as `latens check` has them"), found, class_="warning"))
-    if not told.warnings:
+    if all(one.name in GOOD for one in told.warnings):
         parts.append(tag("p", "Training and measuring gave no warning."))
-    for one in told.warnings:
-        found = tag("p", one.found) if one.found else None
-        fault = one.name not in GOOD
-        advice = tag("p", tag("strong", "What helps: ") if fault else None, one.advice) if one.advice else None
-        parts.append(tag("div", tag("h3", one.title), found, advice, class_="warning" if fault else None))
-    return joined(parts)
+    return joined([*parts, *(_warning(one) for one in told.warnings if one.name not in GOOD)])
+
+
+def _warning(one: Warning_) -> Html:
+    """What was found, and what helps."""
+    fault = one.name not in GOOD
+    found = tag("p", one.found) if one.found else None
+    advice = tag("p", tag("strong", "What helps: ") if fault else None, one.advice) if one.advice else None
+    return tag("div", tag("h3", one.title), found, advice, class_="warning" if fault else None)
 
 
 def _placed(told: Told, place: str) -> list[Shot]:

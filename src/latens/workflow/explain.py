@@ -59,12 +59,19 @@ class Explained(NamedTuple):
 
 
 def explain(
-    trained: TrainedModel, target: str, *, effective: float = 200.0, seed: int = 0, rows: Dataset | None = None
+    trained: TrainedModel,
+    target: str,
+    *,
+    effective: float = 200.0,
+    seed: int = 0,
+    rows: Dataset | None = None,
+    new: Float[np.ndarray, "n c"] | None = None,
 ) -> Explained:
     r"""The mutual information of one column and each of the others under the model."""
     # $I(x_j; x_t) = \sum_{g, s} p(g, s) \log \frac{p(g, s)}{p(g)\,p(s)}$ over the names or ranges g of the target and
     # the categories or segments s of a column, from $p(g)$ and $p(s \mid g)$ by draws of z; exact where z says nothing.
     # `effective`: draws that each repeat is worth, at least. rows: what effects are held against, in words.
+    # new: new rows, which say the effects in the place of the model: they follow what it does not know by itself.
     types, names, at = target_of(trained, target)
     first, last = ranges_of(types[at])
     tables: list[list[np.ndarray]] = []
@@ -81,6 +88,8 @@ def explain(
         tables.append([mass[:, None] * np.array([one[j] for one in given]) for j in range(len(types))])
     told = [(names[j], _over([one[j] for one in tables])) for j in range(len(types)) if j != at]
     means = [np.mean([one[j] for one in tables], axis=0) for j in range(len(types))]
+    if new is not None:
+        means = [_counted((new[:, at], new[:, j]), types[at], one) / len(new) for j, one in enumerate(types)]
     others = [j for j in range(len(types)) if j != at]
     seen = {j: None if rows is None else _seen(rows, at, j) for j in others}
     effects = {names[j]: effect(means[j], types[j], names[j], types[at], target, seen[j]) for j in others}

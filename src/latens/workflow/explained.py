@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from latens.data import Dataset, inapplicable
 from latens.data.effects import Effects
 from latens.data.equations import Equation, follows
@@ -22,6 +24,8 @@ UNLINKED, SHOWN = 5e-5, 6
 """Nats below which a column counts as one that the model does not link with the target; such columns named."""
 LEAST_HELD = 0.05
 """Nats that other columns say of one before a report tells of it."""
+NEW_ROWS = 8000
+"""New rows that say how a number differs which follows a sum of effects."""
 CAUSE = "What goes together need not be cause and effect."
 
 
@@ -75,7 +79,10 @@ def explained(
     # by: the columns that are told of, also where they may be a consequence; none for all that may be a cause.
     facts, schema = trained.facts, trained.schema
     asked = set(by) or {name for name in schema.names if name != target}
-    found = explain(trained, target, seed=seed, rows=rows)
+    near = near_in(facts, schema)
+    sums = [one for one in near if isinstance(one, Effects) and target in (one.target, *one.of)]
+    new = np.asarray(trained.sample(NEW_ROWS, seed=seed), np.float64) if sums else None
+    found = explain(trained, target, seed=seed, rows=rows, new=new)
     found = found._replace(columns=[(name, one) for name, one in found.columns if name in asked])
     nats = {name: one.value for name, one in found.columns}
     errors = {name: one.standard_error for name, one in found.columns}
@@ -98,7 +105,6 @@ def explained(
         much = f"{nats[sure[0]] / found.entropy:.1%} of what there is to say"
         plain = [f"No column says much about {target}; {sure[0]} says most, {much}."]
         plain += [f"{found.effects[name]}." for name in sure if found.effects[name]][:1]
-    near = near_in(facts, schema)
     # What new rows go by, though the model by itself has little of it.
     kept = {name for one in near for name in one.columns if target in (one.target, *getattr(one, "of", ()))}
     for name, text in [each for each in missed.items() if each[0] not in most][:MISSED]:  # others stand beside rows
@@ -137,7 +143,6 @@ def explained(
     plain = [*rules, *plain, *about]
     plain += [f"Column {one.column!r} does not apply where {target} is {one.name!r}." for one in absent]
     plain += [CAUSE] * bool(most)
-    sums = (one for one in near if isinstance(one, Effects) and target in (one.target, *one.of))
     together = list(dict.fromkeys(name for one in sums for name in one.columns if name not in tied))
     equation = in_words(given[0], schema) if given else ""
     return Told(target, found, plain, most, computed, tied, missed, turned, still, equation, together)

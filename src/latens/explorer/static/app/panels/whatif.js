@@ -133,12 +133,18 @@ export function whatIfPanel(app) {
       const shownAs = (value) => (marked ? writtenText(Number(value), writing, digits) : value);
       const typed = () => {
         const text = box.value.trim();
-        if (!marked || !text) return box.reportValidity() && fix(place, text || null);
+        if (!marked || !text) return valid(text) && fix(place, text || null);
         const number = numberOf(text, writing);
         const [low, high] = [choices[0], choices.at(-1)];
         const fits = number >= Number(low) - step / 2 && number <= Number(high) + step / 2;
         box.setCustomValidity(fits ? "" : `A number from ${shownAs(low)} to ${shownAs(high)}.`);
-        return box.reportValidity() && fix(place, String(number));
+        return valid(text) && fix(place, String(number));
+      };
+      // What cannot be is said where the answers stand: they are without it.
+      const valid = (text) => {
+        const fits = box.reportValidity();
+        if (!fits) note.textContent = `${column.name} ${text}: ${box.validationMessage} The answers below are without it.`;
+        return fits;
       };
       const box = h("input", {
         id,
@@ -210,7 +216,7 @@ export function whatIfPanel(app) {
       const exact = `${decimals(Math.abs(nats), 4)}${error ? ` ± ${decimals(error, 4)}` : ""} nats`;
       const share = told.entropy > 0 ? percent(Math.max(nats, 0) / told.entropy) : exact;
       return h("tr", {}, h("th", { scope: "row" }, other), h("td", {}, bar),
-        h("td", { title: exact }, `${share}${given.has(other) ? ", computed" : ""}`));
+        h("td", { title: exact }, given.has(other) ? "is computed" : share));
     });
     const words = `How much each column says about ${name} by itself: 100 % would be to know it (${decimals(told.entropy, 3)} nats${told.said}).`;
     replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted" }, words),
