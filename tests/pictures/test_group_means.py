@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,19 @@ import pytest
 
 import latens
 from latens.config import override
+from latens.data import check
 from latens.data.effects import Effects, Term
 from latens.errors import DataError
+from latens.evaluation.samples.conditional import CHUNK, sample_given
 from latens.figures.groups import Groups, group_means
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
+from latens.report.told import held
 from latens.workflow import explained as explained_module
+from latens.workflow import new_rows
+from latens.workflow.explain import explain
 from latens.workflow.explained import asked_first, explained
+from latens.workflow.unseen import unseen
 
 
 def bridges(n: int = 300, effect: float = 4.0) -> pd.DataFrame:
@@ -65,10 +72,77 @@ def test_a_number_that_follows_a_sum_is_told_as_new_rows_have_it(monkeypatch: py
     new[:, names.index("load")] = np.round((10.0 + 3.0 * (design == 2.0) - load.low) / load.step)
     monkeypatch.setattr(type(trained), "sample", lambda self, n, seed=0: new)
     told = explained(trained, "load", data)
-    high, low = map(float, re.findall(r"about (\S+) where design is truss, (\S+) where", told.found.effects["design"])[0])
+    high, low = map(
+        float, re.findall(r"about (\S+) where design is truss, (\S+) where", told.found.effects["design"])[0]
+    )
     assert high == pytest.approx(13.0, abs=0.4)  # of ranges of like mass
     assert low == pytest.approx(10.0, abs=0.4)
     assert told.kept == ["design"]
+    near = next(k for k, line in enumerate(told.sentences) if "lies near" in line)
+    assert near > max(k for k, line in enumerate(told.sentences) if "is on average" in line)
+    told_by = unseen(trained, data, "load")
+    assert told_by is not None
+    assert told_by.rows == len(data.subset("test"))
+
+
+def test_columns_of_one_equation_do_not_say_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, _ = made()
+    monkeypatch.setattr(explained_module, "tied_in", lambda facts, schema: [{"strands", "load", "noise"}])
+    assert asked_first(trained) not in ("strands", "load", "noise")
+
+
+def test_what_is_filled_in_is_off_by_its_noise() -> None:
+    """The load is a sum of what design and strands do and noise of deviation 1, whose mean absolute error is 0.8."""
+    trained, data = made()
+    found = unseen(trained, data, "load")
+    assert found is not None
+    rows = data.subset("test")
+    own = np.asarray(data.x, np.float64)[:, 3] + (0.0 if data.outside is None else data.outside[:, 3])
+    guess = np.abs(own[rows] - np.asarray(data.x, np.float64)[data.subset("train"), 3].mean()).mean()
+    assert found.guessed == pytest.approx(0.1 * guess)
+    assert 0.5 < found.error < 0.8 * found.guessed
+    assert unseen(trained, data, "design") is None
+
+
+def test_a_model_with_latents_is_explained_by_repeats() -> None:
+    data = latens.load_data(bridges())
+    config = override(get_recipe("default").config, {"training.steps": 2, "start.kind": "none"})
+    trained = latens.train(latens.prepare(config, data))[0]
+    assert all(one.standard_error > 0 for _, one in explain(trained, "load").columns)
+    assert all(one.standard_error == 0 for _, one in explain(made()[0], "load").columns)
+
+
+@pytest.mark.parametrize(("nothing", "chunk"), [(True, 256), (False, CHUNK)])
+def test_as_many_draws_as_rows_are_enough_where_latents_say_nothing(
+    monkeypatch: pytest.MonkeyPatch, nothing: bool, chunk: int
+) -> None:
+    trained, _data = made()
+    seen: list[int] = []
+
+    def drawn(*args: Any, chunk: int, **how: Any) -> Any:
+        seen.append(chunk)
+        return sample_given(*args, chunk=256, **how)
+
+    monkeypatch.setattr(new_rows, "sample_given", drawn)
+    monkeypatch.setattr(new_rows, "says_nothing", lambda model: nothing)
+    trained.sample(200, given={"design": "truss"})
+    assert seen[0] == chunk
+
+
+def test_rules_that_all_rows_keep_stand_apart_from_what_needs_a_look() -> None:
+    lines = [
+        "Column 'a' is b in 9 rows. Samples keep it.",
+        "Column 'c' is d, and not in 1: look at line 3. Samples keep it.",
+    ]
+    assert held([*lines, "other"]) == (["Column 'a' is b in 9 rows."], [lines[1], "other"])
+
+
+def test_the_range_that_check_prints_is_that_of_the_rows() -> None:
+    rng = np.random.default_rng(1)
+    thick = np.where(rng.random(300) < 0.05, np.nan, rng.choice([1.2, 1.7], 300))
+    frame = bridges().assign(thick=thick)
+    told = {one["name"]: one["values"] for one in check(latens.load_data(frame))["columns"]}
+    assert told["thick"].startswith("1.2 to 1.7")
 
 
 def test_sentences_begin_with_the_means() -> None:

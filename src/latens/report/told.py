@@ -20,8 +20,10 @@ from latens.pictures.source import Source
 from latens.report.html import Html, data_uri, tag
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
+from latens.workflow.explained import Told as Explanation
 from latens.workflow.overfit import UNASKED, Overfit, overfit_of
 from latens.workflow.trained import TrainedModel
+from latens.workflow.unseen import unseen
 
 _MOST_BYTES = 16 << 20
 _DPI = 150  # of a picture of pixels in the page
@@ -135,14 +137,25 @@ def tell(
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    suspects = _suspects(data)
-    rules = [line for line in suspects if KEPT in line and "look at" not in line]
+    rules, suspects = held(_suspects(data))
     return Told(
         *told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data),
-        suspects=[line for line in suspects if line not in rules],
-        rules=[line.replace(KEPT, "").strip() for line in rules],
-        about={one.target: one.sentences for one in source.about} if data is not None else {},
+        suspects=suspects,
+        rules=rules,
+        about={one.target: _about(trained, data, one) for one in source.about} if data is not None else {},
     )  # fmt: skip
+
+
+def held(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Of what `latens check` says the rules that all rows keep, and what needs a look."""
+    rules = [line for line in lines if KEPT in line and "look at" not in line]
+    return [line.replace(KEPT, "").strip() for line in rules], [line for line in lines if line not in rules]
+
+
+def _about(trained: TrainedModel, data: Dataset, one: Explanation) -> list[str]:
+    """What others say of a column, with how well they say it of rows that were not seen."""
+    off = unseen(trained, data, one.target)
+    return one.sentences if off is None else [off.words, *one.sentences]
 
 
 def read_of(data: Dataset | None) -> tuple[str, ...]:
