@@ -17,6 +17,7 @@ from latens.evaluation.samples.conditional import CHUNK, sample_given
 from latens.figures.groups import Groups, group_means
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
+from latens.recipes.building.closed_forms import tree_alone
 from latens.report.told import held
 from latens.workflow import explained as explained_module
 from latens.workflow import new_rows
@@ -35,9 +36,14 @@ def bridges(n: int = 300) -> pd.DataFrame:
 
 
 @cache
-def made():
-    data = latens.load_data(bridges())
-    return latens.train(latens.prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0], data
+def made(start: str = "closed-form"):
+    """The tree that a model begins with, or a model without one, and its rows; nothing is trained."""
+    config = override(get_recipe("default").config, {"start.kind": start})
+    experiment = latens.prepare(config, latens.load_data(bridges()))
+    first = experiment.stages()[0].start(experiment.new_model(), experiment.data)
+    if start == "none":
+        return experiment.trained(first), experiment.data
+    return experiment.trained(tree_alone(first)).with_facts(start={"kept": True}), experiment.data
 
 
 def test_the_column_that_most_others_say_is_asked_about_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +112,7 @@ def test_what_is_filled_in_is_off_by_its_noise() -> None:
 
 
 def test_a_model_with_latents_is_explained_by_repeats() -> None:
-    data = latens.load_data(bridges())
-    config = override(get_recipe("default").config, {"training.steps": 2, "start.kind": "none"})
-    trained = latens.train(latens.prepare(config, data))[0]
+    trained, _ = made("none")
     assert all(one.standard_error > 0 for _, one in explain(trained, "design").columns)
     assert all(one.standard_error == 0 for _, one in explain(made()[0], "design").columns)
 

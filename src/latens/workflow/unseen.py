@@ -8,10 +8,12 @@ import numpy as np
 from latens import evaluation
 from latens.data import Dataset
 from latens.data.rules import filled, tied_in
+from latens.workflow.cells import draws_of
 from latens.workflow.trained import TrainedModel
 
-LEAST, MOST, DRAWS = 20, 500, 40
-"""Rows that are looked at, at the least and at the most; and draws of each, whose mean is held against the cell."""
+LEAST, MOST, DRAWS, SAMPLES = 20, 500, 40, 500
+"""Rows that are looked at, at the least and at the most; draws of each, whose mean is held against the cell; and draws
+of z behind them."""
 
 
 class Unseen(NamedTuple):
@@ -39,7 +41,8 @@ def unseen(trained: TrainedModel, data: Dataset, target: str) -> Unseen | None:
     gone = np.array(shown)
     gone[rows] &= ~hidden
     asked = replace(data, mask=gone)
-    drawn = evaluation.impute(trained.rows(asked, rows, seed=0), num_draws=DRAWS).draws
+    samples = draws_of(trained, SAMPLES)
+    drawn = evaluation.impute(trained.rows(asked, rows, seed=0), num_samples=samples, num_draws=DRAWS).draws
     x, outside = np.asarray(data.x, np.float64)[rows], data.outside
     beyond = None if outside is None else np.asarray(outside, np.float64)[rows]
     known, told = np.where(hidden | ~shown[rows], 0.0, x), np.zeros(len(rows))
