@@ -233,7 +233,7 @@ def _exact(
     given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
     cells_of = lambda i: given[i] if i in given else _equally(shares[i], schema, i)  # noqa: E731
     exact = equations.placed(equations.read(trained.facts.get("equations")), schema)
-    types = schema.types or ()
+    types = list(schema.types or ())
     moved = lambda i: _apart(shares[i] / shares[i].sum(), np.asarray(types[i].shares), types[i]) > STILL  # noqa: E731
     said = effects.given_by(about, exact, schema, found[0], hidden & ~sure[0], cells_of, moved)
     given = said | given
