@@ -15,6 +15,7 @@ from latens.data.effects import Effects, Term
 from latens.errors import DataError
 from latens.evaluation.samples.conditional import CHUNK, sample_given
 from latens.figures.groups import Groups, group_means
+from latens.pictures import alternatives
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import tree_alone
@@ -170,5 +171,6 @@ def test_each_column_has_a_panel_with_its_groups(columns: int) -> None:
     assert high >= 3.0
     assert table["column"].tolist() == [f"c{k}" for k in range(columns) for _ in "ab"]
     assert table["samples"].tolist() == [1.5, 2.5] * columns
+    assert alternatives.groups(table).startswith("Means: y by c0 a 1.00 (10 rows); y by c0 b 3.00 (20 rows)")
     with pytest.raises(DataError, match="no column"):
         group_means([])

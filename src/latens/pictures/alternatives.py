@@ -267,9 +267,6 @@ def notes(table: Mapping[str, np.ndarray]) -> str:
 
 def groups(table: Mapping[str, np.ndarray]) -> str:
     """The mean in each group of each column."""
-    rows = zip(*(table[name] for name in ("column", "group", "data", "rows")))
-    return (
-        "Means: "
-        + "; ".join(f"{column} {group} {number(mean)} ({count} rows)" for column, group, mean, count in rows)
-        + "."
-    )
+    rows = zip(*(table[name] for name in ("target", "column", "group", "data", "rows")))
+    told = (f"{of} by {column} {group} {number(mean)} ({count} rows)" for of, column, group, mean, count in rows)
+    return f"Means: {'; '.join(told)}."

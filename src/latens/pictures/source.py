@@ -194,9 +194,8 @@ class Source:
         trained = self.trained
         if trained.schema.types is None or trained.classes or trained.schema.conditions or self.is_classifier:
             return []
-        first = asked_first(trained)
-        targets = self.targets or ([] if first is None else [first])
-        return [explained(trained, target, self.data) for target in targets]
+        targets = self.targets or [asked_first(trained)]
+        return [explained(trained, target, self.data) for target in targets if target is not None]
 
     def new_rows(self, n: int) -> np.ndarray:
         """Sample rows that keep the rules of the data, as `latens sample` does."""

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import chi2, random_table
 
 from latens.data import Dataset
 from latens.data.columns import ColumnType, decimals_of
@@ -116,6 +115,8 @@ def _in_rows(
     seen: tuple[np.ndarray, np.ndarray] | None, goal: ColumnType, one: ColumnType, chance: float
 ) -> tuple[float, np.ndarray] | None:
     """The mutual information of two columns in rows, without its bias, and their shares; None by chance."""
+    from scipy.stats import chi2
+
     # Of names and of quarters of numbers. Source: Miller (1955), "Note on the bias of information estimates".
     if seen is None or len(seen[0]) < LEAST_ROWS:
         return None
@@ -147,6 +148,8 @@ def _counted(seen: tuple[np.ndarray, np.ndarray], goal: ColumnType, one: ColumnT
 
 def _beyond_orders(cut: Float[np.ndarray, "g s"], nats: float, chance: float) -> bool:
     """Whether fewer orders of the target than by chance say as much about a column, both with the counts they have."""
+    from scipy.stats import random_table
+
     counts = random_table(*(np.round(cut.sum(axis=1 - k)).astype(int) for k in (0, 1))).rvs(ORDERS, random_state=0)
     other = np.array([information(one.astype(np.float64)) for one in counts])
     return 1 + int(np.count_nonzero(other >= nats - 1e-12)) <= chance * (1 + ORDERS)
