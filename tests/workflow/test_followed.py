@@ -49,14 +49,17 @@ def right(trained: Any, x: np.ndarray) -> float:
     return float(np.mean(said == np.where(warm > 64, "hot", np.where(warm < 54, "cold", "good"))))
 
 
-def test_what_is_said_of_a_number_goes_by_what_its_causes_make_of_it(
-    trained: TrainedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_depends_on_a_sum_follows_it(trained: TrainedModel) -> None:
     assert [one.target for one in effects.read(trained.facts["effects"])] == ["warm"]
     names = list(trained.schema.names)
     assert [names[k] for k in followers(trained)] == ["said"]  # the desk depends on nothing
     assert followers(trained, ["said"]) == []
     assert followers(trained.with_facts(effects=[])) == []
+
+
+def test_what_is_said_of_a_number_goes_by_what_its_causes_make_of_it(
+    trained: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     new, asked = trained.sample(3000), trained.sample(3000, given={"cup": "steel"})
     real = right(trained, np.asarray(cups().x))
     # The model knows the number by its bins, and a bin may hold both of two names.
