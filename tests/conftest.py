@@ -65,6 +65,10 @@ gc.set_threshold(100_000, 50, 100)
 # Shapes in annotations are checked from here on; an int is a float, as for every static checker. The checks take two
 # fifths of a test's time: `make test-more`, which has the same functions on more cases, goes without.
 if os.environ.get("LATENS_CHECK_SHAPES", "1") != "0":
+    import jaxtyping
+    from shape_checks import shaped_alone
+
+    jaxtyping.jaxtyped = shaped_alone(jaxtyping.jaxtyped)
     install_import_hook("latens", "shape_checks.at_first_call")
 
 from latens.io import waiting  # noqa: E402 - only from here on its shapes are checked

@@ -3,10 +3,11 @@
 import os
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from beartype.roar import BeartypeCallHintParamViolation
-from jaxtyping import TypeCheckError
-from shape_checks import at_first_call
+from jaxtyping import Float, TypeCheckError, jaxtyped
+from shape_checks import at_first_call, shaped_alone
 
 from latens.distributions.special import logistic_term
 
@@ -28,3 +29,20 @@ def test_functions_of_latens_are_checked() -> None:
     assert logistic_term(jnp.zeros(3)).shape == (3,)
     with pytest.raises(TypeCheckError):
         logistic_term(jnp.zeros(3, int))
+
+
+def kept(rows: dict[str, Float[np.ndarray, " n"]]) -> int:
+    return len(rows)
+
+
+def named(x: "Float[np.ndarray, ' n']") -> int:
+    return len(x)
+
+
+def test_functions_with_a_shape_alone_are_wrapped() -> None:
+    decorated = shaped_alone(jaxtyped)(typechecker=at_first_call)
+    assert decorated(half) is half
+    for function in (kept, named):
+        assert decorated(function) is not function
+    with pytest.raises(TypeCheckError):
+        decorated(kept)({"a": np.zeros((2, 2))})

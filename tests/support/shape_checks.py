@@ -1,6 +1,8 @@
 """The checker of types at run time, which is built where a function is first called."""
 
+import re
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from beartype import BeartypeConf, beartype
@@ -22,3 +24,28 @@ def at_first_call(function: Callable[..., Any]) -> Callable[..., Any]:
         return built[0](*args, **kwargs)
 
     return checked
+
+
+SHAPED = re.compile(r"jaxtyping|\b(Float|Int|Integer|Bool|Shaped|UInt8|Complex|Num|Real|Inexact|Key|PRNGKeyArray)\b")
+
+
+def shaped_alone(jaxtyped: Callable[..., Any]) -> Callable[..., Any]:
+    """The decorator of `install_import_hook` that leaves functions without a shape in their annotations as they are.
+
+    What these take and give the static checker knows; they are two of three, and called most often.
+    """
+
+    def decorator(*args: Any, **kwargs: Any) -> Any:
+        made = jaxtyped(*args, **kwargs)
+
+        def decorated(one: Any) -> Any:
+            plain = isinstance(one, FunctionType) and not any(map(_is_shaped, one.__annotations__.values()))
+            return one if plain else made(one)
+
+        return made if args else decorated
+
+    return decorator
+
+
+def _is_shaped(annotation: Any) -> bool:
+    return SHAPED.search(annotation if isinstance(annotation, str) else repr(annotation)) is not None

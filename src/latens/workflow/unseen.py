@@ -1,39 +1,62 @@
-"""How far off a number of rows that were not seen is, as it is filled in given their other columns."""
+"""How right a column of rows that were not seen is, as it is filled in given their other columns."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from latens import evaluation
 from latens.data import Dataset
 from latens.data.rules import filled, tied_in
 from latens.workflow.cells import draws_of
+from latens.workflow.explained import asked_first
 from latens.workflow.trained import TrainedModel
 
-LEAST, MOST, DRAWS, SAMPLES = 20, 500, 40, 500
-"""Rows that are looked at, at the least and at the most; draws of each, whose mean is held against the cell; and draws
-of z behind them."""
+LEAST, MOST, FEW, DRAWS, SAMPLES = 20, 500, 200, 40, 500
+"""Rows that are looked at, at the least, at the most, and where that must be quick; draws of each, whose mean is held
+against the cell; and draws of z behind them."""
 
 
 class Unseen(NamedTuple):
-    """How far off a number is on rows that were not seen."""
+    """How far off a number is on rows that were not seen, or how often a name is right."""
 
-    error: float  # mean absolute error
-    guessed: float  # the same of the mean of the rows that trained
+    target: str
+    error: float  # mean absolute error of a number; of a name the share of rows where it is wrong
+    guessed: float  # the same of the mean, or of the most frequent name, of the rows that trained
     rows: int
-    words: str
+    tied: Sequence[str]  # columns of one equation with it, which were hidden too
+    named: bool
+
+    @property
+    def words(self) -> str:
+        """What a report says."""
+        by = "their other columns" + (f" (not {', '.join(self.tied)})" if self.tied else "")
+        where = f"{self.target} of {self.rows} rows that were not seen, by {by}"
+        if self.named:
+            return f"{where}: right in {1 - self.error:.0%}; its most frequent name is right in {1 - self.guessed:.0%}."
+        off = f"off by {self.error:.3g} on average"
+        return f"{where}: {off}; the mean of all rows is off by {self.guessed:.3g}."
+
+    @property
+    def line(self) -> str:
+        """What `latens fit` says."""
+        where = f"On {self.rows:,} unseen rows, by their other columns: {self.target}"
+        if self.named:
+            return f"{where} is right in {1 - self.error:.0%} (guessing: {1 - self.guessed:.0%})."
+        return f"{where} is off by {self.error:.3g} (guessing its mean: {self.guessed:.3g})."
 
 
-def unseen(trained: TrainedModel, data: Dataset, target: str) -> Unseen | None:
-    """Fill a number of held-out rows in given their other columns; None where there are too few, or it is a name."""
-    # Columns in one equation with the number are hidden too: they would say it exactly.
+def unseen(trained: TrainedModel, data: Dataset, target: str, *, most: int = MOST) -> Unseen | None:
+    """Fill a column of held-out rows in given their other columns; None where there are too few, or it is a date."""
+    # Columns in one equation with it are hidden too: they would say it exactly.
     schema, names = trained.schema, trained.schema.names
     types, at = schema.types or (), names.index(target)
-    rows, one = data.subset("test")[:MOST], types[at]
+    rows, one = data.subset("test")[:most], types[at]
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     rows = rows[shown[rows, at]]
-    if one.kind != "number" or len(rows) < LEAST:
+    if one.kind == "date" or len(rows) < LEAST:
         return None
     tied = sorted(set().union(*(own for own in tied_in(trained.facts, schema) if target in own)) - {target})
     hidden = np.zeros((len(rows), len(names)), bool)
@@ -45,17 +68,29 @@ def unseen(trained: TrainedModel, data: Dataset, target: str) -> Unseen | None:
     drawn = evaluation.impute(trained.rows(asked, rows, seed=0), num_samples=samples, num_draws=DRAWS).draws
     x, outside = np.asarray(data.x, np.float64)[rows], data.outside
     beyond = None if outside is None else np.asarray(outside, np.float64)[rows]
-    known, told = np.where(hidden | ~shown[rows], 0.0, x), np.zeros(len(rows))
+    known = np.where(hidden | ~shown[rows], 0.0, x)
     past = None if beyond is None else np.where(hidden, 0.0, beyond)
-    for turn in range(DRAWS):
-        new = trained.data_units(drawn[:, turn], mean=False)
-        own = filled(trained.facts, schema, new, known, hidden | ~shown[rows], turn, past)
-        told += np.asarray(own, np.float64)[:, at] / DRAWS
+    told = np.stack([
+        np.asarray(filled(trained.facts, schema, new, known, hidden | ~shown[rows], turn, past), np.float64)[:, at]
+        for turn, new in enumerate(trained.data_units(drawn[:, turn], mean=False) for turn in range(DRAWS))
+    ])  # fmt: skip
     true = x[:, at] + (0.0 if beyond is None else beyond[:, at])
     train = data.subset("train")
-    usual = float(np.asarray(data.x, np.float64)[train[shown[train, at]], at].mean())
-    off, guessed = (float(np.abs(value - true).mean()) for value in (told, usual))
-    off, guessed = off * one.step, guessed * one.step
-    by = "their other columns" + (f" (not {', '.join(tied)})" if tied else "")
-    told_by = f"{target} of {len(rows)} rows that were not seen, by {by}: off by {off:.3g} on average"
-    return Unseen(off, guessed, len(rows), f"{told_by}; the mean of all rows is off by {guessed:.3g}.")
+    usual = np.asarray(data.x, np.float64)[train[shown[train, at]], at]
+    if one.named:
+        off, guessed = (float(np.mean(_often(value, one.cells) != true)) for value in (told, usual[:, None]))
+    else:
+        off, guessed = (float(np.abs(value - true).mean()) * one.step for value in (told.mean(0), usual.mean()))
+    return Unseen(target, off, guessed, len(rows), tied, one.named)
+
+
+def column_line(trained: TrainedModel, data: Dataset) -> str:
+    """What `latens fit` says of the column that a reader asks about first; "" where there is none."""
+    first = None if trained.schema.types is None or trained.schema.classes else asked_first(trained)
+    told = None if first is None else unseen(trained, data, first, most=FEW)
+    return "" if told is None else told.line
+
+
+def _often(codes: Float[np.ndarray, "n rows"], names: int) -> Int[np.ndarray, " rows"]:
+    """The most frequent name of each row."""
+    return np.stack([(codes == k).sum(0) for k in range(names)]).argmax(0)

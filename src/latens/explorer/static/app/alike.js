@@ -36,31 +36,49 @@ export async function rowsAlike(model, asked, given) {
   return near.length > same.length ? { rows: near, near: true } : { rows: same, near: false };
 }
 
-// The mean of a number in these rows, or how many have one name, with its standard error; "" where they say nothing.
-// said: what the model says of it.
-export async function besideText(model, column, place, alike, level, said) {
+// What a column is in these rows, {count, value, error}: the mean of a number, or the share of one name, with its
+// standard error; null where they say nothing.
+export async function inRows(model, column, place, alike, level) {
   const stored = model.manifest.columns.findIndex((one) => one.cell === place);
-  if (stored < 0 || (column.levels ? column.levels.length > MOST_NAMED : column.input !== "number")) return "";
+  if (stored < 0) return null;
   const all = await model.column(stored);
   const values = alike.rows.map((row) => all[row]).filter((v) => (column.levels ? v >= 0 : Number.isFinite(v)));
   const count = values.length;
-  if (count < 2) return "";
-  const which = `the ${count3(count)} rows ${alike.near ? "nearly so" : "that are so"}`;
-  const far = (mean, error) => (count >= SELDOM && Math.abs(mean - said) > SURE * error ? ", further from it than by chance" : "");
+  if (count < 2) return null;
   if (column.levels) {
     const own = values.filter((v) => v === level).length;
     // Of the share under a flat prior, so that none of few rows is not surely none of all.
-    const error = Math.sqrt(((own + 1) * (count - own + 1)) / ((count + 2) ** 2 * (count + 3)));
-    const share = `${decimals((100 * own) / count, 0)} % ± ${decimals(100 * error, 0)} %`;
-    return `${column.levels[level]} in ${count3(own)} of ${which} (${share})${far(own / count, error)}`;
+    return { count, own, value: own / count, error: Math.sqrt(((own + 1) * (count - own + 1)) / ((count + 2) ** 2 * (count + 3))) };
   }
-  const mean = values.reduce((a, b) => a + b, 0) / count;
-  const error = Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (count - 1) / count);
+  const value = values.reduce((a, b) => a + b, 0) / count;
+  return { count, value, error: Math.sqrt(values.reduce((sum, v) => sum + (v - value) ** 2, 0) / (count - 1) / count) };
+}
+
+// A mean with its standard error, to as many places as that has; a share in percent.
+export function sureText(column, { value, error }) {
+  if (column.levels) return `${decimals(100 * value, 0)} % ± ${decimals(100 * error, 0)} %`;
   const places = error > 0 ? Math.min(6, Math.max(0, 1 - Math.floor(Math.log10(error)))) : 0;
   const [middle, sure] = column.writing
-    ? [meanText(mean, column.writing), meanText(error, { ...column.writing, plus: false })]
-    : error > 0 ? [decimals(mean, places), decimals(error, places)] : [format(mean), "0"];
-  return `${which}: mean ${middle} ± ${sure}${error > 0 ? far(mean, error) : ""}`;
+    ? [meanText(value, column.writing), meanText(error, { ...column.writing, plus: false })]
+    : error > 0 ? [decimals(value, places), decimals(error, places)] : [format(value), "0"];
+  return `${middle} ± ${sure}`;
+}
+
+// Whether what the model says is further from the rows than chance explains.
+export const isFar = (found, said) =>
+  found.count >= SELDOM && found.error > 0 && Math.abs(found.value - said) > SURE * found.error;
+
+// The same in words; "" where the rows say nothing. said: what the model says of it.
+export async function besideText(model, column, place, alike, level, said) {
+  if (column.levels ? column.levels.length > MOST_NAMED : column.input !== "number") return "";
+  const found = await inRows(model, column, place, alike, level);
+  if (!found) return "";
+  const which = `the ${count3(found.count)} rows ${alike.near ? "nearly so" : "that are so"}`;
+  const far = isFar(found, said) ? ", further from it than by chance" : "";
+  const sure = sureText(column, found);
+  return column.levels
+    ? `${column.levels[level]} in ${count3(found.own)} of ${which} (${sure})${far}`
+    : `${which}: mean ${sure}${far}`;
 }
 
 // How many rows an answer can be held against.

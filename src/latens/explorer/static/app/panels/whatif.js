@@ -7,6 +7,7 @@ import { namesUnder } from "../names.js";
 import { saveButtons } from "../save.js";
 import { theme } from "../theme.js";
 import { meanText, numberOf, writtenText } from "../writing.js";
+import { comparison } from "./compare.js";
 import { panel } from "./parts.js";
 
 const [WIDE, TALL] = [210, 40];
@@ -95,6 +96,7 @@ export function whatIfPanel(app) {
   let answer = null;
   let last = null; // the question before, in words, and what it said of each column
   let about = null; // the column that was asked about
+  let compared = null; // the comparison that stands below its line
   let base = null; // the row of which cells are changed: its number and its stored cells
 
   const fixed = (place) => app.state.given.find((one) => one.column === place);
@@ -181,23 +183,26 @@ export function whatIfPanel(app) {
       class: "explain",
       "aria-label": `Explain ${column.name}: which columns say most about it`,
     });
+    const compare = button("Compare", () => compareBy(place), {
+      class: "explain",
+      "aria-label": `Compare ${column.name} by each value of another column`,
+    });
+    const comparable = column.levels || column.input === "number";
     const element = h(
       "div",
       { class: "given", "data-column": place },
       h("label", { for: id, class: "name" }, column.name),
-      h("div", { class: "control" }, controls, free, explain),
+      h("div", { class: "control" }, controls, free, explain, comparable ? compare : null),
       shown,
     );
-    return { element, shown, free, sync };
+    return { element, shown, free, compare, sync };
   }
 
   // Which columns say most about one: mutual information under the model.
   // The answer stands below the column that was asked about, in sight.
   async function explained(place) {
     const { name } = columns[place];
-    about = place;
-    lines[place].element.after(why);
-    why.style.order = lines[place].element.style.order;
+    below(place);
     replace(why, h("p", { class: "note", role: "status" }, `Asking which columns say most about ${name} ...`));
     let told;
     try {
@@ -224,10 +229,26 @@ export function whatIfPanel(app) {
     why.scrollIntoView({ block: "nearest" });
   }
 
+  function below(place) {
+    about = place;
+    compared = null;
+    lines[place].element.after(why);
+    why.style.order = lines[place].element.style.order;
+  }
+
   function closed(place) {
     about = null;
+    compared = null;
     replace(why);
     lines[place].element.querySelector(".explain").focus();
+  }
+
+  // What one column is by each value of another, below its line; `as`: what was compared before.
+  function compareBy(place, as = {}) {
+    below(place);
+    compared = { place, ...comparison(app, columns, place, () => closed(place), as) };
+    replace(why, compared.element);
+    if (!as.by) why.scrollIntoView({ block: "nearest" });
   }
 
   // The row that is chosen, as a start of which cells are changed; or no row.
@@ -295,11 +316,19 @@ export function whatIfPanel(app) {
     Object.assign(answer, { alike, beside: new Map(await Promise.all(texts)) });
   }
 
+  // What is fixed has changed: the comparison goes with it.
+  function renewed() {
+    const { place, state } = compared;
+    if (base || fixed(place)) closed(place);
+    else compareBy(place, state);
+  }
+
   const show = latest(async () => {
-    lines.forEach(({ element, free, sync }, place) => {
+    lines.forEach(({ element, free, compare, sync }, place) => {
       const one = fixed(place);
       sync(one ? one.value : null);
       free.disabled = !one;
+      compare.disabled = Boolean(one || base);
       element.classList.toggle("fixed", Boolean(one));
     });
     const given = app.state.given.map(({ column, value }) => [column, value]);
@@ -315,6 +344,7 @@ export function whatIfPanel(app) {
         const found = { ...(await app.model.ask(question)), asked, changed: given.length > 0, words: base ? "" : wordsOf(app.state.given) };
         await beside(found);
         // Two questions are compared: what the last one said stands beside the answer.
+        if (compared) renewed();
         const told = answer?.words && found.words;
         last = told ? { words: answer.words, columns: new Map(answer.columns.map((one) => [one.column, one])) } : null;
         answer = found;
