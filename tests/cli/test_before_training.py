@@ -18,7 +18,7 @@ def lines(reasons, shape=(4, 8, 8)):
 
 
 def test_many_lines_of_pictures_leave_technical_ones_to_the_log():
-    assert lines([*TECHNICAL, *PLAIN]) == [*PLAIN, "7 choices of networks and optimiser: log.txt of the run"]
+    assert lines([*TECHNICAL, *PLAIN]) == [*PLAIN, "7 choices that were made for you: log.txt of the run"]
 
 
 def test_few_lines_and_those_of_tables_are_all_said():

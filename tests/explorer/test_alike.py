@@ -89,3 +89,23 @@ def test_a_day_is_a_day_and_what_cannot_be_read_is_not_counted() -> None:
     assert asked({4: "3 days after built"}) is None
     assert asked({}) is None
     assert asked({1: "60", 0: 1}, cells=[[0] * 60, *cells()[1:]])["note"].startswith("No row is so")
+
+
+def test_names_are_compared_by_number_and_only_the_most_frequent() -> None:
+    names = sorted([f"kind {k}" for k in range(1, 20)])
+    often = [1.0 if name in ("kind 2", "kind 10") else 0.01 * k for k, name in enumerate(names)]
+    found = node("compared", column={"levels": names, "training": often})
+    assert len(found) == 12
+    assert [one["name"] for one in found if one["name"] in ("kind 2", "kind 10")] == ["kind 2", "kind 10"]
+    assert all(names[one["value"]] == one["name"] for one in found)
+    assert min(often[one["value"]] for one in found) > max(
+        often[k] for k in range(19) if k not in {one["value"] for one in found}
+    )
+
+
+def test_a_number_is_compared_at_steps_of_one_width_whatever_its_outliers() -> None:
+    few = {"input": "number", "step": 1, "choices": ["1", "2", "4"], "levels": None}
+    assert [one["value"] for one in node("compared", column=few)] == ["1", "2", "4"]
+    choices = [str(k) for k in range(100)] + ["5000"]
+    found = [float(one["value"]) for one in node("compared", column=few | {"choices": choices})]
+    assert found == [5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0]

@@ -201,3 +201,79 @@ def test_questions_name_numbers_plainly(trained: TrainedModel) -> None:
     assert [one.get("input") for one in described] == [None, "number", "number", "date", "number"]
     assert described[3]["choices"][0] == str(FIRST)
     assert jnp.isfinite(plain["probability"])
+
+
+COMPARED = """const lines = [...document.querySelectorAll('.comparison tbody tr')];
+  return lines.map((one) => [...one.children].map((cell) => cell.innerText));"""
+
+
+def compared(browser: Browser, rows: int) -> list[list[str]]:
+    browser.until(f"document.querySelectorAll('.comparison tbody tr').length === {rows}", seconds=60)
+    return browser.run(COMPARED)
+
+
+def test_a_column_is_compared_by_each_value_of_another(browser: Browser, address: str, trained: TrainedModel) -> None:
+    """Beside the model stand the means of the rows of each name; what is fixed holds for all lines."""
+    frame = load(as_frame(trained.sample(120, seed=1), SCHEMA), schema=SCHEMA)
+    x = np.asarray(frame.x, np.float64)
+    hours = TYPES[1].low + TYPES[1].step * x[:, 1]
+    browser.open(address, seconds=60)
+    browser.run("latens.app.set({ tab: 'whatif', given: [] })")
+    charts(browser, 5)
+    browser.run("document.querySelector('[aria-label^=\"Compare hours\"]').click()")
+    found = compared(browser, 2)
+    ask = answers(trained)
+    assert ask is not None
+    for name, line in enumerate(found):
+        own = hours[x[:, 0] == name]
+        told = json.loads(ask(json.dumps({"given": [[0, name]]}).encode()))
+        mean = next(one["mean"] for one in told["columns"] if one["column"] == 1)
+        assert line[0] == TYPES[0].values[name]
+        off = 0.06 if address.startswith("http") else 1.5  # a page in one file has draws of z of its own
+        assert float(line[2].replace(",", ".")) == pytest.approx(mean, abs=off)
+        middle, error = (float(part.replace(",", ".")) for part in line[3].replace(" *", "").split(" ± "))
+        assert middle == pytest.approx(own.mean(), abs=0.06)
+        assert error == pytest.approx(own.std(ddof=1) / len(own) ** 0.5, abs=0.06)
+        assert line[4] == str(len(own))
+    # Another column: a number of many values is cut into steps; the values of the column itself are none of them.
+    choices = browser.run("return [...document.querySelector('.comparison select').options].map((one) => one.text)")
+    assert choices == ["bike", "paid", "lent", "age"]
+    browser.run(
+        """const one = document.querySelector('.comparison select'); one.value = '4';
+           one.dispatchEvent(new Event('change'));"""
+    )
+    ages = [float(line[0]) for line in compared(browser, 7)]
+    assert ages == sorted(set(ages))
+    assert max(np.diff(ages)) - min(np.diff(ages)) <= 6.0  # steps of about one width
+    # What is fixed goes with it, and a column that is fixed has no comparison.
+    browser.run("latens.app.set({ given: [{ column: 0, value: 1 }] })")
+    browser.until("document.querySelectorAll('.comparison option').length === 3", seconds=60)
+    assert compared(browser, 7)[0][0] == f"{ages[0]:g}"
+    browser.run("latens.app.set({ given: [{ column: 1, value: '6.5' }] })")
+    browser.until("!document.querySelector('.comparison')", seconds=60)
+    assert browser.run("return document.querySelector('[aria-label^=\"Compare hours\"]').disabled")
+    assert browser.errors() == []
+
+
+def test_the_share_of_a_name_is_compared_too(browser: Browser, address: str, trained: TrainedModel) -> None:
+    frame = load(as_frame(trained.sample(120, seed=1), SCHEMA), schema=SCHEMA)
+    browser.open(address, seconds=60)
+    browser.run("latens.app.set({ tab: 'whatif', given: [] })")
+    charts(browser, 5)
+    browser.run("document.querySelector('[aria-label^=\"Compare bike\"]').click()")
+    most = int(np.argmax(TYPES[0].shares))
+    for level in (most, 1 - most):
+        lines = compared(browser, 7)
+        assert browser.run("return document.querySelector('.comparison h3').innerText").endswith(TYPES[0].values[level])
+        assert all(re.fullmatch(r"\d+(\.\d)? %", line[2]) for line in lines)
+        change = """const one = document.querySelector('.comparison select'); one.value = args[0];
+          one.dispatchEvent(new Event('change'));"""
+        first = [float(line[2][:-2]) for line in lines]
+        browser.run(change, str(1 - level))
+        browser.until("!document.querySelector('.comparison .note')", seconds=60)
+        other = [float(line[2][:-2]) for line in compared(browser, 7)]
+        assert [a + b for a, b in zip(first, other)] == pytest.approx([100.0] * 7, abs=1.1)
+    assert len(frame) == 120
+    browser.run("[...document.querySelectorAll('.comparison button')].at(-1).click()")
+    browser.until("!document.querySelector('.comparison')")
+    assert browser.errors() == []

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ from latens.recipes.building.closed_forms import tree_alone
 from latens.report.told import held
 from latens.workflow import explained as explained_module
 from latens.workflow import new_rows
+from latens.workflow import unseen as unseen_module
 from latens.workflow.explain import explain
 from latens.workflow.explained import asked_first, explained
-from latens.workflow.unseen import unseen
+from latens.workflow.unseen import Unseen, column_line, unseen
 
 
 def bridges(n: int = 300) -> pd.DataFrame:
@@ -109,7 +111,54 @@ def test_what_is_filled_in_is_off_by_its_noise() -> None:
     guess = np.abs(own[rows] - np.asarray(data.x, np.float64)[data.subset("train"), 3].mean()).mean()
     assert found.guessed == pytest.approx(0.1 * guess)
     assert 0.5 < found.error < 0.8 * found.guessed
-    assert unseen(trained, data, "design") is None
+    assert found.line.startswith(
+        f"On {len(rows)} unseen rows, by their other columns: load is off by {found.error:.3g}"
+    )
+
+
+def told_of(trained, data, monkeypatch: pytest.MonkeyPatch, wrong: float) -> Unseen | None:
+    """What is said of the design where a share of rows is filled in with another one."""
+    at, rows = 1, data.subset("test")
+    names = np.asarray(data.x, np.float64)[rows, at]
+    told = np.where(np.arange(len(rows)) < wrong * len(rows), (names + 1) % 3, names)
+
+    def filled(facts, schema, new, known, hidden, seed, past):
+        assert hidden[:, at].all()
+        return np.where(np.arange(new.shape[1]) == at, told[:, None], new)
+
+    monkeypatch.setattr(unseen_module, "filled", filled)
+    return unseen(trained, data, "design")
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.5, 1.0])
+def test_a_name_is_told_by_how_often_it_is_right(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
+    trained, data = made()
+    found = told_of(trained, data, monkeypatch, wrong)
+    assert found is not None
+    rows = data.subset("test")
+    own = np.asarray(data.x)[:, 1].astype(int)
+    most = np.bincount(own[data.subset("train")]).argmax()
+    assert found.error == pytest.approx(np.ceil(wrong * len(rows)) / len(rows))
+    assert found.guessed == pytest.approx((own[rows] != most).mean())
+    assert f"design is right in {1 - found.error:.0%} (guessing: {1 - found.guessed:.0%})." in found.line
+
+
+def test_few_rows_say_nothing_of_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, data = made()
+    assert column_line(trained, data).startswith("On ")
+    for one in (len(data.subset("test")), len(data.subset("test")) + 1):
+        monkeypatch.setattr(unseen_module, "LEAST", one)
+        assert (unseen(trained, data, "load") is None) == (one > len(data.subset("test")))
+    assert column_line(trained, data) == ""
+
+
+def test_what_is_measured_is_asked_about_before_what_is_computed_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Effects("strands", False, 9.0, (), 0.5, (), (), ("load",), 300)
+    one = one._replace(terms=(Term(("design",), False, (), (("arch",),), (0.0,), 0.7),))
+    monkeypatch.setattr(explained_module, "near_in", lambda facts, schema: [one])
+    assert asked_first(made()[0]) == "strands"
+    monkeypatch.setattr(explained_module, "placed", lambda facts, schema, **how: [SimpleNamespace(target="strands")])
+    assert asked_first(made()[0]) == "load"
 
 
 def test_a_model_with_latents_is_explained_by_repeats() -> None:

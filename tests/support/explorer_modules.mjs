@@ -187,6 +187,10 @@ const ANSWERS = {
     const text = await besideText(model, asked[place], place, found, level, said);
     return { ...found, note: alikeText(found, model.n), text };
   },
+  // The values of a column of What if that are compared.
+  async compared({ column }) {
+    return (await load("panels/compare.js")).lines(column);
+  },
   async fixed({ value }) {
     return (await load("dom.js")).fixed(value);
   },

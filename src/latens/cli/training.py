@@ -165,10 +165,11 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.workflow.refit import refit_text, start_text
     from latens.workflow.sharpness import BLURRED, explained_by, sharpness_text
 
-    if text := start_text(trained) or refit_text(trained):
-        if not context.plain:
-            context.say(f"  {text}")
-        log.info(text)
+    table = experiment.data.schema.types is not None
+    if began := start_text(trained) or refit_text(trained):
+        if not (context.plain or table):
+            context.say(f"  {began}")
+        log.info(began)
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     source = run.info["data"]
     dialect = dialect_of(source.get("spec"), source.get("encoding"))
@@ -204,7 +205,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     more = apart(trained, data, positions, most=most) if altered else None
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)
-    text = "\n".join(part for part in (found.text(), found.warnings_text()) if part)
+    text = "\n".join(part for part in (found.text(), began if table else "", found.warnings_text()) if part)
     run.set_state(
         "done",
         step=loop.total,
@@ -351,7 +352,7 @@ def before_training(experiment: Experiment) -> list[str]:
         return every
     plain = [line for line in every if not _TECHNICAL.match(line)]
     technical = len(every) - len(plain)
-    return [*plain, f"{technical} choices of networks and optimiser: log.txt of the run"] if technical > 1 else every
+    return [*plain, f"{technical} choices that were made for you: log.txt of the run"] if technical > 1 else every
 
 
 def about(experiment: Experiment) -> dict[str, Any]:

@@ -55,8 +55,9 @@ def asked_first(trained: TrainedModel) -> str | None:
         for name in (one.target, *one.of) if isinstance(one, Effects) else ():
             if name in names:
                 causes.setdefault(name, set()).update(one.columns)
-    if causes:
-        return min(causes, key=lambda name: (-len(causes[name] - set(causes)), names.index(name)))
+    computed = {one.target for one in placed(trained.facts, trained.schema)}
+    if causes:  # what is measured comes before what is computed of it
+        return min(causes, key=lambda name: (name in computed, -len(causes[name] - set(causes)), names.index(name)))
     head = getattr(getattr(trained.model, "decoder", None), "head", None)
     if not isinstance(head, TreeHead) or trained.schema.types is None:
         return None

@@ -223,8 +223,9 @@ export function whatIfPanel(app) {
       return h("tr", {}, h("th", { scope: "row" }, other), h("td", {}, bar),
         h("td", { title: exact }, given.has(other) ? "is computed" : share));
     });
-    const words = `How much each column says about ${name} by itself: 100 % would be to know it (${decimals(told.entropy, 3)} nats${told.said}).`;
-    replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted" }, words),
+    const words = `How much each column says about ${name} by itself: 100 % would be to know it.`;
+    const whole = `${decimals(told.entropy, 3)} nats${told.said}`;
+    replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted", title: whole }, words),
       h("table", { class: "says" }, h("tbody", {}, rows)), button("Close", () => closed(place)));
     why.scrollIntoView({ block: "nearest" });
   }
