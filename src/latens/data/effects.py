@@ -90,16 +90,6 @@ def scaled(column: Float[np.ndarray, " n"], logs: bool) -> Float[np.ndarray, " n
 def placed(found: Sequence[Effects], schema: Schema) -> list[Effects]:
     """The effects between columns that a table has, of numbers and names as they were."""
     types = dict(zip(schema.names, schema.types or ()))
-
-    def fits(term: Term) -> bool:
-        own = [types.get(name) for name in term.columns]
-        if term.knots:
-            return all(one is not None and not one.named for one in own)
-        digits = [all(_is_number(kind[j]) for kind in term.kinds) for j in range(len(own))]
-        return all(
-            one is not None and (one.named or (one.kind == "number" and plain)) for one, plain in zip(own, digits)
-        )
-
     first = {one.target: one for one in reversed(found)}
     return [
         one
@@ -107,8 +97,17 @@ def placed(found: Sequence[Effects], schema: Schema) -> list[Effects]:
         if first[one.target] is one
         and one.target in types
         and types[one.target].kind == "number"
-        and all(fits(term) for term in one.terms)
+        and all(fits(term, types) for term in one.terms)
     ]
+
+
+def fits(term: Term, types: Mapping[str, ColumnType]) -> bool:
+    """Whether a table has the columns of a term, of the kinds that it asks for."""
+    own = [types.get(name) for name in term.columns]
+    if term.knots:
+        return all(one is not None and not one.named for one in own)
+    digits = [all(_is_number(kind[j]) for kind in term.kinds) for j in range(len(own))]
+    return all(one is not None and (one.named or (one.kind == "number" and plain)) for one, plain in zip(own, digits))
 
 
 def _is_number(word: str) -> bool:
@@ -375,10 +374,11 @@ def _sound(one: Effects) -> bool:
         return False
     if not all(1 < len(band) <= QUANTILES and list(band) == sorted(band) for band in one.apart):
         return False
-    return len({len(band) for band in one.apart}) == 1 and all(_sound_term(term, one.target) for term in one.terms)
+    return len({len(band) for band in one.apart}) == 1 and all(is_sound(term, one.target) for term in one.terms)
 
 
-def _sound_term(term: Term, target: str) -> bool:
+def is_sound(term: Term, target: str) -> bool:
+    """Whether a term has an effect at each of its knots or kinds, none of the target's own."""
     if not 1 <= len(term.columns) <= 2 or target in term.columns or len(term.effects) > MOST_NAMES**2:
         return False
     if not all(abs(number) < LARGEST for number in (*term.knots, *term.effects, term.spread)):

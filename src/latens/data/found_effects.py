@@ -47,7 +47,7 @@ IN_BAND = 100
 """Rows of a part of the sum that has a law of its own."""
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """The columns of a design that stand for an effect."""
 
     columns: tuple[int, ...]
@@ -64,7 +64,7 @@ def found_in(
     types, names = data.schema.types or (), data.schema.names
     if not types or len(data) < LEAST_ROWS or not isinstance(data.x, np.ndarray):
         return ()
-    cells = _cells_in(data, data.subset("train"))
+    _, cells = cells_in(data, data.subset("train"))
     if len(cells) < LEAST_ROWS:
         return ()
     # A product of two columns may say what neither does; what one column gives says as much as this.
@@ -73,7 +73,7 @@ def found_in(
     dated = {name for name, own in one_of.items() if own in names and types[names.index(own)].after is not None}
     left_out = (one_of.keys() - dated) | {one_of[name] for name in dated}
     usable = [k for k, name in enumerate(names) if name not in left_out][:MOST_COLUMNS]
-    blocks = [block for k in usable for block in _blocks_of(types[k], k, cells[:, k])]
+    blocks = [block for k in usable for block in blocks_of(types[k], k, cells[:, k])]
     held = {*given, *(one.target for one in near)}
     along = {names.index(one.target): {names.index(name) for name in one.columns} for one in near}
     targets = [k for k in usable if types[k].kind == "number" and names[k] not in held and varied(cells[:, k])]
@@ -81,7 +81,7 @@ def found_in(
     barred = {k: {k, *(names.index(name) for name in of[k])} for k in targets}
     found = [(one, k) for k in targets if (one := _chosen(cells[:, k], blocks, barred[k]))[0] >= BEYOND_ONE]
     found = [(one, k) for one, k in found if not _set_by_hand(cells[:, k], one[1], one[2])]
-    kept: dict[int, tuple[bool, list[_Block]]] = {}
+    kept: dict[int, tuple[bool, list[Block]]] = {}
     for (saved, logs, own), k in sorted(found, key=lambda each: -each[0][0]):
         # What is said by the target itself is left out, and what else says it is looked for.
         after = barred[k].union(*(barred.get(j, {j}) for j in (*kept, *along) if barred[k] & _above(j, kept, along)))
@@ -99,7 +99,7 @@ def found_in(
     return tuple(one for one in made if one is not None and len(one.columns) > 1)
 
 
-def _set_by_hand(column: Float[np.ndarray, " n"], logs: bool, own: Sequence[_Block]) -> bool:
+def _set_by_hand(column: Float[np.ndarray, " n"], logs: bool, own: Sequence[Block]) -> bool:
     """Whether several names say something of a number beside others, and nothing at all by themselves."""
     # A pressure is chosen whatever the wind is. Given how high the rocket flew the wind says something of it: so the
     # height is a consequence of both, and the pressure is none of the height and the wind.
@@ -107,7 +107,7 @@ def _set_by_hand(column: Float[np.ndarray, " n"], logs: bool, own: Sequence[_Blo
     return len(names) > 1 and sum(_alone(column, logs, block) for block in names) <= 0.5 * EARNED
 
 
-def _alone(column: Float[np.ndarray, " n"], logs: bool, block: _Block) -> float:
+def _alone(column: Float[np.ndarray, " n"], logs: bool, block: Block) -> float:
     """The nats that an effect by itself saves of a column."""
     seen = np.isfinite(column)
     y = _widths(column[seen], logs)[0]
@@ -124,19 +124,21 @@ def _widths(column: Float[np.ndarray, " n"], logs: bool) -> tuple[Float[np.ndarr
     return (np.clip((y - np.median(y)) / half, -TRIMMED, TRIMMED) if half > 0 else None), half
 
 
-def _cells_in(data: Dataset, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "m columns"]:
-    """Some rows in the units of their columns, names as their codes; NaN where a cell is missing."""
+def cells_in(
+    data: Dataset, rows: Int[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m columns"]]:
+    """Some rows, and these in the units of their columns, names as their codes; NaN where a cell is missing."""
     rows = rows[np.argsort(data.row_id[rows], kind="stable")][:SOME]
     x, shown = np.asarray(data.x)[rows], None if data.mask is None else np.asarray(data.mask)[rows]
     outside = None if data.outside is None else np.asarray(data.outside)[rows]
     cells = equations.numbers(x, data.schema, shown, outside)
     named = [one.named for one in data.schema.types or ()]
-    return np.where(named, x if shown is None else np.where(shown, x, np.nan), cells)
+    return rows, np.where(named, x if shown is None else np.where(shown, x, np.nan), cells)
 
 
 def refitted(one: Effects, data: Dataset, rows: Int[np.ndarray, " n"]) -> Effects | None:
     """The same effects of the same columns, fitted to other rows; None where they are too few."""
-    types, names, cells = list(data.schema.types or ()), data.schema.names, _cells_in(data, rows)
+    types, names, cells = list(data.schema.types or ()), data.schema.names, cells_in(data, rows)[1]
     if len(cells) < LEAST_ROWS:
         return None
     blocks = []
@@ -148,7 +150,7 @@ def refitted(one: Effects, data: Dataset, rows: Int[np.ndarray, " n"]) -> Effect
     return _fitted(data.schema, cells, names.index(one.target), one.logs, blocks, one.of)
 
 
-_Kept = Mapping[int, tuple[bool, list[_Block]]]
+_Kept = Mapping[int, tuple[bool, list[Block]]]
 
 
 def _above(k: int, kept: _Kept, along: Mapping[int, set[int]]) -> set[int]:
@@ -166,7 +168,7 @@ def _in_turn(kept: _Kept, barred: Mapping[int, set[int]], along: Mapping[int, se
     return made
 
 
-def _blocks_of(one: ColumnType, k: int, column: Float[np.ndarray, " n"]) -> Iterator[_Block]:
+def blocks_of(one: ColumnType, k: int, column: Float[np.ndarray, " n"]) -> Iterator[Block]:
     """The forms that the effect of a column may have."""
     seen = column[np.isfinite(column)]
     values, counts = np.unique(seen, return_counts=True)
@@ -186,23 +188,23 @@ def _blocks_of(one: ColumnType, k: int, column: Float[np.ndarray, " n"]) -> Iter
         yield _of_number(k, False, tuple(knots.tolist()), column)
 
 
-def _of_kinds(columns: tuple[int, ...], kinds: Sequence[tuple[float, ...]], cells: Float[np.ndarray, "n c"]) -> _Block:
+def _of_kinds(columns: tuple[int, ...], kinds: Sequence[tuple[float, ...]], cells: Float[np.ndarray, "n c"]) -> Block:
     design = np.stack([(cells == np.array(kind)).all(axis=1) for kind in kinds], axis=1).astype(np.float64)
-    return _Block(columns, False, (), tuple(kinds), design - design.mean(axis=0))
+    return Block(columns, False, (), tuple(kinds), design - design.mean(axis=0))
 
 
-def _of_number(k: int, logs: bool, knots: tuple[float, ...], column: Float[np.ndarray, " n"]) -> _Block:
+def _of_number(k: int, logs: bool, knots: tuple[float, ...], column: Float[np.ndarray, " n"]) -> Block:
     number = scaled(column, logs)
     hats = np.stack([np.interp(number, knots, row) for row in np.eye(len(knots))[1:]], axis=1)
-    return _Block((k,), logs, knots, (), np.nan_to_num(hats - np.nanmean(hats, axis=0)))
+    return Block((k,), logs, knots, (), np.nan_to_num(hats - np.nanmean(hats, axis=0)))
 
 
 def _chosen(
-    column: Float[np.ndarray, " n"], blocks: Sequence[_Block], barred: Collection[int]
-) -> tuple[float, bool, list[_Block]]:
+    column: Float[np.ndarray, " n"], blocks: Sequence[Block], barred: Collection[int]
+) -> tuple[float, bool, list[Block]]:
     """The nats that effects save beyond the best one alone, whether they are of the logarithm, and the effects."""
     seen = np.isfinite(column)
-    ways: list[tuple[float, float, bool, list[_Block]]] = []
+    ways: list[tuple[float, float, bool, list[Block]]] = []
     for logs in (False, True) if np.nanmin(column) > 0 else (False,):
         y, half = _widths(column[seen], logs)
         if y is None:
@@ -218,12 +220,10 @@ def _chosen(
     return saved, logs, [whole.get((b.columns, b.logs, b.knots), b) for b in own]  # pairs are of some rows alone
 
 
-def _forward(
-    y: Float[np.ndarray, " n"], blocks: Sequence[_Block]
-) -> tuple[float, Float[np.ndarray, " n"], list[_Block]]:
+def _forward(y: Float[np.ndarray, " n"], blocks: Sequence[Block]) -> tuple[float, Float[np.ndarray, " n"], list[Block]]:
     """Effects one after the other: nats beyond the best one, those of each row, and what was chosen."""
     folds = np.random.default_rng(0).permutation(len(y)) % FOLDS
-    kept: list[_Block] = []
+    kept: list[Block] = []
     left = y - y.mean()
     lost, first, done = _nats(left), None, False
     while len(kept) < MOST_TERMS:
@@ -251,10 +251,10 @@ def _forward(
     return (0.0 if first is None else float((first - lost).mean())), lost, kept
 
 
-def _pairs(kept: Sequence[_Block], every: Sequence[_Block], used: Collection[tuple[int, ...]], n: int) -> list[_Block]:
+def _pairs(kept: Sequence[Block], every: Sequence[Block], used: Collection[tuple[int, ...]], n: int) -> list[Block]:
     """The effects of two columns of names together, of which one has an effect."""
     # One of them has to have an effect: glue may hold the better the longer it dries, and others not.
-    made: list[_Block] = []
+    made: list[Block] = []
     for a, b in itertools.product(kept, [b for b in every if b.kinds and len(b.columns) == 1]):
         columns = (*a.columns, *b.columns)
         if a.columns == b.columns or any(columns[::-1] == one.columns for one in made):
@@ -267,7 +267,7 @@ def _pairs(kept: Sequence[_Block], every: Sequence[_Block], used: Collection[tup
         cells = [(kind, rows) for kind, rows in cells if rows.sum() >= OF_A_KIND]
         if len(cells) > 1:
             design = np.stack([rows for _, rows in cells], axis=1).astype(np.float64)
-            made.append(_Block(columns, False, (), tuple(kind for kind, _ in cells), design - design.mean(axis=0)))
+            made.append(Block(columns, False, (), tuple(kind for kind, _ in cells), design - design.mean(axis=0)))
     return made
 
 
@@ -284,7 +284,7 @@ def _solved(design: Float[np.ndarray, "n k"], y: Float[np.ndarray, " n"]) -> Flo
 
 
 def _crossed(
-    y: Float[np.ndarray, " n"], blocks: Sequence[_Block], folds: Int[np.ndarray, " n"]
+    y: Float[np.ndarray, " n"], blocks: Sequence[Block], folds: Int[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """The nats of each row under effects that the other folds have, and what these leave of it."""
     design, left = np.concatenate([b.design for b in blocks], axis=1), np.zeros(len(y))
@@ -307,11 +307,11 @@ def _fitted(
     cells: Float[np.ndarray, "n columns"],
     k: int,
     logs: bool,
-    blocks: Sequence[_Block],
+    blocks: Sequence[Block],
     of: tuple[str, ...],
 ) -> Effects | None:
     """The effects of all rows but those far from them, and what is left of these."""
-    types, names = list(schema.types or ()), schema.names
+    names = schema.names
     seen, y = np.isfinite(cells[:, k]), scaled(cells[:, k], logs)
     blocks = [_of_kinds(b.columns, b.kinds, cells[:, list(b.columns)]) if b.kinds else b for b in blocks]
     design, half = np.concatenate([b.design for b in blocks], axis=1), width(y)
@@ -335,13 +335,10 @@ def _fitted(
         return None
     terms, ends = [], np.cumsum([0, *(b.design.shape[1] for b in blocks)])
     for block, start, end in zip(blocks, ends, ends[1:]):
-        columns, own = tuple(names[j] for j in block.columns), slopes[start:end]
-        kinds = tuple(tuple(_word(types[j], cell) for j, cell in zip(block.columns, kind)) for kind in block.kinds)
-        effects = np.array([0.0, *own]) if block.knots else own
-        term = Term(columns, block.logs, block.knots, kinds, tuple(effects.tolist()), 0.0)
+        term = term_of(schema, block, slopes[start:end])
         if block.knots:  # a missing number has the mean effect
             here = kept & np.isfinite(cells[:, block.columns[0]])
-            effects = effects - effect_of(term, schema, cells[here]).mean()
+            effects = np.array(term.effects) - effect_of(term, schema, cells[here]).mean()
             term = term._replace(effects=tuple(effects.tolist()))
         terms.append(term._replace(spread=float(effect_of(term, schema, cells[kept]).std())))
     total = sum((effect_of(term, schema, cells) for term in terms), np.zeros(len(cells)))
@@ -354,6 +351,14 @@ def _fitted(
         bands, edges, band = 1, edges[:0], np.zeros(len(total), int)
     apart = tuple(tuple(np.quantile(off[law & (band == b)], grid).tolist()) for b in range(bands))
     return Effects(names[k], logs, level, tuple(terms), half, tuple(edges.tolist()), apart, of, int(seen.sum()))
+
+
+def term_of(schema: Schema, block: Block, slopes: Float[np.ndarray, " k"]) -> Term:
+    """The term of a block with these slopes."""
+    types = list(schema.types or ())
+    kinds = tuple(tuple(_word(types[j], cell) for j, cell in zip(block.columns, kind)) for kind in block.kinds)
+    effects = (0.0, *slopes.tolist()) if block.knots else tuple(slopes.tolist())
+    return Term(tuple(schema.names[j] for j in block.columns), block.logs, block.knots, kinds, effects, 0.0)
 
 
 def _word(one: ColumnType, cell: float) -> str:

@@ -64,6 +64,7 @@ from latens.workflow.detours import found_in as detours_in
 from latens.workflow.going_on import former, going_on, with_weights_of
 from latens.workflow.growing import placed
 from latens.workflow.kept_effects import better_effects
+from latens.workflow.kept_logits import with_logits
 from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.refit import best_or_start, of_all_rows, refitted_at_end, start_text
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
@@ -451,6 +452,7 @@ def train(
         if said := experiment._rules.get("effects"):
             best = better_effects(best.with_facts(effects=said), experiment.data)
         trained = best if experiment.again else experiment.counted_in_all(best)
+        trained = with_logits(trained, experiment.data)
         if detours := detours_in(trained, experiment.data):
             trained = trained.with_facts(detours=detours)
     if isinstance(config, VAEConfig) and config.prior.refit and members.lead and not start_text(trained):

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from latens.data import apart, hours, implied, inapplicable, weekdays
+from latens.data import apart, hours, implied, inapplicable, logits, weekdays
 from latens.data.conditions import Conditions
 from latens.data.rules import broken_in, computed, placed
 from latens.data.schema import Schema
@@ -18,8 +18,8 @@ from latens.typing import Key
 from latens.workflow.detours import without_detours
 from latens.workflow.followed import followed, followers
 
-FOLLOWED = 31
-"""What is folded into the key of columns that follow others."""
+FOLLOWED, SAID = 31, 37
+"""What is folded into the key of columns that follow others, and of names that others say together."""
 USUAL = 4000
 """Rows without conditions, among which those with some are ranked around the lines of the data."""
 MOST_TIMES = 50
@@ -113,6 +113,7 @@ def new_table(
     given = bool(placed(facts, schema) or facts.get("lines") or facts.get("effects"))
 
     some = [name for k, name in enumerate(schema.names) if k not in free]
+    said = logits.read(facts.get("logits"))
 
     at_first = partial(weekdays.at_their_first, weekdays.read(facts.get("weekdays")), schema)
 
@@ -125,6 +126,8 @@ def new_table(
             arrays["x"], wrong = computed(facts, schema, arrays["x"], rng=rng)
             own = again_of(key, again)
             arrays["x"] = _occurring(schema, followed(model, arrays["x"], arrays.get("z"), free, own, cond=cond), some)
+        if not exact:
+            arrays["x"] = logits.redrawn(said, schema, arrays["x"], np.random.default_rng([seed, again, SAID]))
         return arrays, wrong | broken_in(facts, schema, arrays["x"])
 
     found = kept(drawn, kinds_by(facts, schema))
@@ -182,7 +185,7 @@ def table_given(
         usual = sample_given(model, loose, USUAL, key=jax.random.fold_in(key, USUAL), chunk=chunk(USUAL)).x
 
     some = [name for k, name in enumerate(names) if k not in free]
-    closed = weekdays.read(facts.get("weekdays"))
+    closed, said = weekdays.read(facts.get("weekdays")), logits.read(facts.get("logits"))
 
     def drawn(again: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         new = draw(key=again_of(key, again)) if again else found
@@ -191,6 +194,7 @@ def table_given(
         made, wrong = computed(facts, schema, x, exact.__contains__, rng, asked.__contains__, usual)
         own = jax.random.fold_in(again_of(key, again), FOLLOWED)
         made = _occurring(schema, followed(model, made, new.z, free, own, coded=False), some)
+        made = logits.redrawn(said, schema, made, np.random.default_rng([seed, again, SAID]), asked)
         beyond = ((made < conditions.low) | (made > conditions.high)).any(axis=1)
         if beyond.any():  # what is asked for is there: such a row is drawn anew, or breaks the rule at last
             own, far = computed(facts, schema, x, asked.__contains__, rng, usual=usual)
