@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latens.data import load
-from latens.data.far import far_group
+from latens.data.far import far_group, lone_values
 from latens.data.suspects import suspicions
 
 rng = np.random.default_rng(0)
@@ -88,3 +88,13 @@ def test_rows_with_ids_are_named_by_these(tmp_path) -> None:
     said = [text for text in suspicions(load(str(tmp_path / "t.csv"), row_id="no")) if "far from" in text]
     assert len(said) == 1
     assert said[0].endswith("look at row N0, N1.")
+
+
+@pytest.mark.parametrize(("wrong", "found"), [(63.0, True), (-29.0, True), (32.0, False), (26.0, False)])
+def test_a_lone_number_far_from_others_that_end_near_is_found_in_few_rows(wrong: float, found: bool) -> None:
+    """Degrees Fahrenheit among 394 of Celsius: three lengths of the others away, these end near their middle 98 %."""
+    told = 0
+    for seed in range(20):
+        own = np.round(np.random.default_rng(seed).normal(17, 2.5, 394), 1)
+        told += lone_values(np.append(own, wrong)) == [wrong]
+    assert told >= 18 if found else told == 0

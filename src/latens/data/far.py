@@ -14,6 +14,8 @@ LONG, LONG_ROWS, SLIPPED = 1.5, 100, 2.0
 which on this counts; and the factor that it is away at the least, as digits were lost or added."""
 LIGHT, LIGHT_END, LIGHT_ROWS = 5.0, 0.25, 1000
 """The same as `LONE` where the others, so many or more, end within so much of their middle 98 %: they have no tail."""
+CLEAR = 3.0
+"""Lengths of the middle 98 % that a value lies away from others so near to their end, where these are fewer rows."""
 OUTER_ROWS = 5
 """Rows beyond the middle 98 %, at the least."""
 MOST_LONE = 3
@@ -93,9 +95,10 @@ def lone_values(values: Shaped[np.ndarray, " n"], least_at: float = 0.0) -> list
     log_wide = np.log((high + least_at) / (low + least_at)) if positive else np.inf
     for values, rows, edge in ((distinct, counts, low), (distinct[::-1], counts[::-1], high)):
         for k in range(min(MOST_LONE, len(values) - 1), 0, -1):
-            light = counts.sum() >= LIGHT_ROWS and abs(values[k] - edge) < LIGHT_END * wide
-            times = ENDED if rows[k] >= TIES else LIGHT if light else LONE
             gap = abs(values[k - 1] - values[k])
+            light = counts.sum() >= LIGHT_ROWS or gap > CLEAR * wide
+            light = light and abs(values[k] - edge) < LIGHT_END * wide
+            times = ENDED if rows[k] >= TIES else LIGHT if light else LONE
             far = gap > max(times * abs(values[k] - edge), wide)
             if not far and gap > LONG * wide and positive:  # no tail reaches so far, be it long or short
                 times = abs(np.log((values[k - 1] + least_at) / (values[k] + least_at)))

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from latens.data import apart, hours, implied, inapplicable, logits, weekdays
+from latens.data import apart, effects, hours, implied, inapplicable, logits, weekdays
 from latens.data.conditions import Conditions
 from latens.data.rules import broken_in, computed, placed
 from latens.data.schema import Schema
@@ -22,6 +22,8 @@ FOLLOWED, SAID = 31, 37
 """What is folded into the key of columns that follow others, and of names that others say together."""
 USUAL = 4000
 """Rows without conditions, among which those with some are ranked around the lines of the data."""
+MOST_POOLS, POOL_SEED = 5, 1_000_003
+"""As many rows again at the most, among which those are that have what is asked for; what their seeds differ by."""
 MOST_TIMES = 50
 """Draws of a row at the most, until it breaks no rule."""
 
@@ -170,6 +172,59 @@ def table_given(
     trained: Any, conditions: Conditions, n: int, seed: int, *, key: Key
 ) -> tuple[Kept, ConditionalSamples]:
     """New rows of a table under conditions that keep its rules, and the draws of the model that they begin with."""
+    # What is asked of a column that others say together says something of these: thirty coins need a large boat. So
+    # rows are drawn without it, and those that have it are taken.
+    facts, schema = trained.facts, trained.schema
+    bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
+    family = _said(facts, schema)
+    said = bounded & np.isin(schema.names, sorted(family))
+    if not said.any():
+        return _given(trained, conditions, n, seed, key=key)
+    loose = Conditions(np.where(said, -np.inf, conditions.low), np.where(said, np.inf, conditions.high))
+    made, found = _given(trained, loose, max(USUAL, n), seed, key=key)
+    pool = made.arrays["x"]
+    for again in range(1, MOST_POOLS):
+        if len(_inside(pool, conditions)) >= n:
+            break
+        more = _given(trained, loose, max(USUAL, n), seed + again * POOL_SEED, key=again_of(key, again))[0]
+        pool = np.concatenate([pool, more.arrays["x"]])
+    inside = _inside(pool, conditions)
+    x, wrong = pool[inside[:n]], np.zeros(0, bool)
+    if len(x) < n:
+        stay = {name for name, one in zip(schema.names, bounded & (said | (conditions.low == conditions.high))) if one}
+        near = _nearest(np.delete(pool, inside, axis=0), conditions, said, n - len(x))
+        rng = np.random.default_rng([seed, n])
+        near, wrong = computed(facts, schema, near, stay.__contains__, rng, {*stay, *family}.__contains__, pool)
+        x, wrong = np.concatenate([x, near]), wrong | broken_in(facts, schema, near)
+    share = np.log(max(len(inside), 0.5) / len(pool))
+    found = found._replace(x=x, log_probability=found.log_probability + share, z=None)
+    return Kept({"x": x.astype(pool.dtype)}, 0, int(wrong.sum())), found
+
+
+def _said(facts: Mapping[str, Any], schema: Schema) -> set[str]:
+    """The columns that several others say together, and what is computed of them."""
+    sums = effects.placed(effects.read(facts.get("effects")), schema)
+    names = {one.target for one in logits.placed(logits.read(facts.get("logits")), schema)}
+    return names.union(*({one.target, *one.of} for one in sums))
+
+
+def _inside(x: np.ndarray, conditions: Conditions) -> Int[np.ndarray, " k"]:
+    """The rows that fulfil conditions."""
+    return np.flatnonzero(((x >= conditions.low) & (x <= conditions.high)).all(axis=1))
+
+
+def _nearest(x: np.ndarray, conditions: Conditions, said: Bool[np.ndarray, " columns"], n: int) -> np.ndarray:
+    """The rows that come nearest to what is asked for, which they then have."""
+    own, low, high = x[:, said], conditions.low[said], conditions.high[said]
+    within = np.clip(own, low, high)
+    far = (np.abs(own - within) / np.maximum(own.std(axis=0), 1e-9)).sum(axis=1)
+    made = x[np.argsort(far, kind="stable")[:n]]
+    made[:, said] = np.clip(made[:, said], low, high)
+    return made
+
+
+def _given(trained: Any, conditions: Conditions, n: int, seed: int, *, key: Key) -> tuple[Kept, ConditionalSamples]:
+    """The same where what is asked for says nothing of what others say together."""
     facts, schema = trained.facts, trained.schema
     names = schema.names
     bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from latens import evaluation
-from latens.data import Dataset
-from latens.data.rules import filled, tied_in
+from latens.data import Dataset, equations
+from latens.data.rules import filled
 from latens.workflow.cells import draws_of
 from latens.workflow.explained import asked_first
 from latens.workflow.trained import TrainedModel
@@ -58,7 +58,7 @@ def unseen(trained: TrainedModel, data: Dataset, target: str, *, most: int = MOS
     rows = rows[shown[rows, at]]
     if one.kind == "date" or len(rows) < LEAST:
         return None
-    tied = sorted(set().union(*(own for own in tied_in(trained.facts, schema) if target in own)) - {target})
+    tied = sorted(_giving(trained, target) - {target})
     hidden = np.zeros((len(rows), len(names)), bool)
     hidden[:, [names.index(name) for name in (target, *tied)]] = True
     gone = np.array(shown)
@@ -82,6 +82,15 @@ def unseen(trained: TrainedModel, data: Dataset, target: str, *, most: int = MOS
     else:
         off, guessed = (float(np.abs(value - true).mean()) * one.step for value in (told.mean(0), usual.mean()))
     return Unseen(target, off, guessed, len(rows), tied, one.named)
+
+
+def _giving(trained: TrainedModel, target: str) -> set[str]:
+    """A column, those of one equation with it, and what is computed of any of them: total less empty is the load."""
+    rules = equations.placed(equations.read(trained.facts.get("equations")), trained.schema)
+    found = {target}.union(*({one.target, *one.columns} for one in rules if target in (one.target, *one.columns)))
+    while more := {one.target for one in rules if found & set(one.columns)} - found:
+        found |= more
+    return found
 
 
 def column_line(trained: TrainedModel, data: Dataset) -> str:
