@@ -29,7 +29,7 @@ from latens.explorer.decoder import (
 from latens.explorer.given import given_in_page
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
-from latens.explorer.whatif import whatif_columns
+from latens.explorer.whatif import whatif_columns, with_sums
 from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack
@@ -175,6 +175,7 @@ def payload(
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest, alone)
         asked = whatif_columns(trained)
+        with_sums(trained, asked or [])
         given = None if asked is None or serve else given_in_page(trained, files, prior)
         if asked is not None and (serve or given is not None):
             manifest |= {"what_if": asked, "given": given}

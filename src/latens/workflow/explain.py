@@ -70,7 +70,7 @@ def explain(
     # $I(x_j; x_t) = \sum_{g, s} p(g, s) \log \frac{p(g, s)}{p(g)\,p(s)}$ over the names or ranges g of the target and
     # the categories or segments s of a column, from $p(g)$ and $p(s \mid g)$ by draws of z; exact where z says nothing.
     # `effective`: draws that each repeat is worth, at least. rows: what effects are held against, in words.
-    # new: new rows, which say the effects in the place of the model: they follow what it does not know by itself.
+    # new: new rows, which are counted in the place of the model: they follow what it does not know by itself.
     types, names, at = target_of(trained, target)
     first, last = ranges_of(types[at])
     tables: list[list[np.ndarray]] = []
@@ -89,6 +89,7 @@ def explain(
     means = [np.mean([one[j] for one in tables], axis=0) for j in range(len(types))]
     if new is not None:
         means = [_counted((new[:, at], new[:, j]), types[at], one) / len(new) for j, one in enumerate(types)]
+        told = [(names[j], said_in(new, types, at, j)) for j in range(len(types)) if j != at]
     others = [j for j in range(len(types)) if j != at]
     seen = {j: None if rows is None else _seen(rows, at, j) for j in others}
     effects = {names[j]: effect(means[j], types[j], names[j], types[at], target, seen[j]) for j in others}
@@ -109,6 +110,15 @@ def explain(
             turned[names[j]] = effect(_counted(own, types[at], types[j]), types[j], names[j], types[at], target)
             missed.pop(names[j], None)
     return Explained(order, entropy, said, effects, missed, turned)
+
+
+def said_in(new: Float[np.ndarray, "n c"], types: Sequence[ColumnType], at: int, j: int) -> Estimate:
+    """The mutual information of two columns in new rows, in nats, without its bias."""
+    table = _counted((new[:, at], new[:, j]), types[at], types[j])
+    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+    free, n = (table.shape[0] - 1) * (table.shape[1] - 1), len(new)
+    nats = information(table) - free / (2.0 * n)
+    return Estimate(max(nats, 0.0), float(np.sqrt(2.0 * free) / (2.0 * n)), 1, n)
 
 
 def _in_rows(
