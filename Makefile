@@ -10,18 +10,18 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test test-more mutants lint unit docs docs-outputs package long notebooks pretrained bench clean
+.PHONY: demo test test-more mutants lint types unit docs docs-outputs package long notebooks pretrained bench clean
 
 demo: $(STAMP)
 	$(BIN)/latens demo
 
-# Side by side: the type checker takes one core, and so do the last tests.
-test: $(DEV_STAMP)
-	$(MAKE) -j2 lint unit
+test: lint unit
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/ruff format --check src tests benchmarks examples
+
+types: $(DEV_STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # In parallel, one worker a core: most of the time is compiling, which takes one core.
