@@ -286,7 +286,9 @@ export function whatIfPanel(app) {
         const { computed } = columns[place];
         const rule = computed && !one.exact ? `; in the data ${computed}` : "";
         const old = last?.columns.get(place);
-        const beside = [answer.beside?.get(place), old && `with ${last.words} it was ${shortly(columns[place], old)}`];
+        const before = old && shortly(columns[place], old);
+        const changed = before && before !== shortly(columns[place], one);
+        const beside = [answer.beside?.get(place), changed && `with ${last.words} it was ${before}`];
         replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one) + rule),
           beside.filter(Boolean).map((text) => h("span", { class: "beside" }, text)));
       }
