@@ -1,6 +1,7 @@
 """Names that several columns say together are drawn by a logistic regression, where it says rows better than a tree."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from scipy.special import expit, softmax
 
 import latens
+from latens.cli.main import main
 from latens.config import override
 from latens.data import logits
 from latens.data.effects import Term
@@ -127,3 +129,14 @@ def test_a_file_holds_them_and_what_is_none_is_left_out() -> None:
         assert logits.read([list(bad)]) == ()
     assert logits.placed([one._replace(names=("no", "maybe"))], kept(0.0).schema) == []
     assert logits.placed([one], kept(0.0).schema) == [one]
+
+
+def test_sample_names_them_and_a_file_keeps_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "model.safetensors"
+    kept(1.0).save(model)
+    assert logits.read(latens.load(model).facts["logits"]) == logits.read(kept(1.0).facts["logits"])
+    assert main(["sample", str(model), "-n", "20", "--out", str(tmp_path / "new.csv")]) == 0
+    assert "drawn by all other columns together: ill" in capsys.readouterr().err
+    assert main(["sample", str(model), "-n", "20", "--where", "ill=yes", "--out", str(tmp_path / "ill.csv")]) == 0
+    assert "drawn by all" not in capsys.readouterr().err
+    assert set(pd.read_csv(tmp_path / "ill.csv")["ill"]) == {"yes"}

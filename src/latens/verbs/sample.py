@@ -360,9 +360,14 @@ def _rules(trained: "TrainedModel", asked: "Collection[str]" = ()) -> "tuple[dic
 
 def _computed(trained: "TrainedModel", asked: "Collection[str]" = ()) -> str:
     """A line for each column that is computed from others, but those that are asked for."""
+    from latens.data import logits
+
     given, close = _rules(trained, asked)
     said = [f"\n{name} is computed, as in the data: {words}" for name, words in given.items()]
-    return "".join([*said, *(f"\n{name} lies near {words}, as in the data" for name, words in close.items())])
+    said += [f"\n{name} lies near {words}, as in the data" for name, words in close.items()]
+    found = logits.placed(logits.read(trained.facts.get("logits")), trained.schema)
+    drawn = [one.target for one in found if one.target not in asked]
+    return "".join([*said, *([f"\ndrawn by all other columns together: {', '.join(drawn)}"] if drawn else [])])
 
 
 def _class_of(trained: "TrainedModel", name: str) -> int:
