@@ -18,6 +18,7 @@ from latens.evaluation.samples.conditional import CHUNK, sample_given
 from latens.figures.groups import Groups, group_means
 from latens.pictures import alternatives
 from latens.pictures.draw import draw_pictures
+from latens.pictures.groups import _of
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import tree_alone
 from latens.report.told import held
@@ -223,3 +224,17 @@ def test_each_column_has_a_panel_with_its_groups(columns: int) -> None:
     assert alternatives.groups(table).startswith("Means: y by c0 a 1.00 (10 rows); y by c0 b 3.00 (20 rows)")
     with pytest.raises(DataError, match="no column"):
         group_means([])
+
+
+@pytest.mark.parametrize("column", ["design", "strands", "noise"])
+def test_an_empty_cell_is_of_no_group(column: str) -> None:
+    """One row in five lacks the cell: the groups hold the others, each with its own."""
+    trained, data = made()
+    types, names = list(trained.schema.types or ()), list(trained.schema.names)
+    j, at = names.index(column), names.index("load")
+    x = np.asarray(data.x, np.float64)[:, [j, at]]
+    x[::5, 0] = np.nan
+    found = _of("load", column, types[j], types[at], x, x[np.isfinite(x[:, 0])])
+    whole = _of("load", column, types[j], types[at], x[np.isfinite(x[:, 0])], x[np.isfinite(x[:, 0])])
+    assert found == whole
+    assert sum(found.rows) <= np.isfinite(x[:, 0]).sum()

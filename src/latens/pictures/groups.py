@@ -44,6 +44,7 @@ def _of(
 ) -> Groups:
     """Means of the target within the values, or quarters, of a column."""
     segments = [np.searchsorted(one.firsts, rows[:, 0], side="right") - 1 for rows in (x, new)]
+    segments[0][np.isnan(x[:, 0])] = -1  # an empty cell is of no part
     parts = [part for part in groups_of(np.asarray(one.shares), one) if np.isin(segments[0], part[1]).any()]
     of = [np.isin(own, kept) for own in segments for _, kept in parts]
     values = [goal.low + rows[:, 1] * goal.step for rows in (x, new) for _ in parts]
