@@ -235,6 +235,14 @@ def test_a_sum_of_free_columns_lies_around_the_sum_of_their_means() -> None:
     total, twice = (made[at[name]].mean() * types[at[name]].step + types[at[name]].low for name in ("sum", "twice"))
     assert total == pytest.approx(means["a"] + means["b"], abs=1.5)
     assert twice == pytest.approx(2 * total, abs=1.0)
+    # At the end of its grid too, where most of it would lie beyond: its cells go with the mean that is shown.
+    edge = np.arange(types[at["sum"]].count) >= 0.8 * types[at["sum"]].count
+    skew = np.where(edge, 0.2 / edge.sum(), 0.8 / (~edge).sum() * (np.arange(len(edge)) < 3) * (~edge).sum() / 3)
+    least = [np.eye(one.count)[0] for one in types]
+    shares = [skew / skew.sum() if name == "sum" else least[k] for name, k in at.items()]
+    made = _of_others(trained, np.full(len(names), np.nan), nothing, shares, {})
+    assert (made[at["sum"]] == 0).mean() > 0.5
+    assert made[at["sum"]].max() > 20
 
 
 @needs_node

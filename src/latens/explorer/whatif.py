@@ -309,7 +309,8 @@ def _of_others(
             places = np.round(equally(at) + mean - _middle(shares[at], types[at]))
         else:
             continue
-        inside = np.mean((places >= 0) & (places < types[at].size)) >= INSIDE
+        # Of a sum the mean is shown as it is: its cells go with it, also to the end of their grid.
+        inside = len(free) > 1 or np.mean((places >= 0) & (places < types[at].size)) >= INSIDE
         if np.isfinite(places).all() and inside:
             found[at] = np.sort(np.clip(places, 0, types[at].size - 1))
     return {i: cells for i, cells in found.items() if i not in given}

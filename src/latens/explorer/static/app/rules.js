@@ -246,7 +246,8 @@ export function rulesOf(spec, grids) {
         made = cellsOf(target).map((cell) => Math.round(cell + mean - middle(target)));
       } else continue;
       const within = made.filter((cell) => inside(target, cell)).length;
-      if (within < INSIDE * made.length || !made.every(Number.isFinite)) continue;
+      // Of a sum the mean is shown as it is: its cells go with it, also to the end of their grid.
+      if ((free.length === 1 && within < INSIDE * made.length) || !made.every(Number.isFinite)) continue;
       found.set(target, made.map((cell) => Math.min(Math.max(cell, 0), grids[target].size - 1)).sort((a, b) => a - b));
     }
     return found;
