@@ -146,7 +146,12 @@ def test_a_name_is_told_by_how_often_it_is_right(monkeypatch: pytest.MonkeyPatch
 
 def test_few_rows_say_nothing_of_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
     trained, data = made()
-    assert column_line(trained, data).startswith("On ")
+    found = unseen(trained, data, "load")
+    assert found is not None
+    assert column_line(trained, data) == found.line
+    own = np.asarray(data.x, np.float64)[:, 3] + (0.0 if data.outside is None else data.outside[:, 3])
+    usual = np.asarray(data.x, np.float64)[data.subset("train"), 3].mean()
+    assert found.guessed == pytest.approx(0.1 * np.abs(own[data.subset("test")] - usual).mean())
     for one in (len(data.subset("test")), len(data.subset("test")) + 1):
         monkeypatch.setattr(unseen_module, "LEAST", one)
         assert (unseen(trained, data, "load") is None) == (one > len(data.subset("test")))

@@ -72,14 +72,18 @@ def test_one_number_and_what_is_computed_of_it_are_there(asked: dict[str, float]
     assert (5 * new["wall"] + 2 * (new["long"] - 10)).mean() == pytest.approx(30.0, abs=1.0)
 
 
-def test_where_too_few_have_it_the_nearest_are_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("asked", [{"coins": (40, 60)}, {"load": (228.0, 342.0)}])
+def test_where_too_few_have_it_the_nearest_are_moved(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, tuple[float, float]]
+) -> None:
     trained, _ = made()
     monkeypatch.setattr(new_rows, "USUAL", 400)
     monkeypatch.setattr(new_rows, "MOST_POOLS", 2)
-    new = frame_of(trained, trained.sample(300, seed=4, given={"coins": (40, 60)}))
+    new = frame_of(trained, trained.sample(300, seed=4, given=asked))
     assert len(new) == 300
     assert new["coins"].between(40, 60).all()
     assert new["long"].mean() > 15.5
+    np.testing.assert_allclose(new["load"], 5.7 * new["coins"], atol=0.06)
 
 
 def test_what_others_say_in_new_rows_is_that_of_their_counts() -> None:
