@@ -32,17 +32,17 @@ SHAPED = re.compile(r"jaxtyping|\b(Float|Int|Integer|Bool|Shaped|UInt8|Complex|N
 def shaped_alone(jaxtyped: Callable[..., Any]) -> Callable[..., Any]:
     """The decorator of `install_import_hook` that leaves functions without a shape in their annotations as they are.
 
-    What these take and give the static checker knows; they are two of three, and called most often.
+    What these take and give the static checker knows; they are seven of ten, and called most often.
     """
 
-    def decorator(*args: Any, **kwargs: Any) -> Any:
-        made = jaxtyped(*args, **kwargs)
+    def decorator(*, typechecker: str) -> Callable[[Any], Any]:
+        made = jaxtyped(typechecker=typechecker)
 
         def decorated(one: Any) -> Any:
             plain = isinstance(one, FunctionType) and not any(map(_is_shaped, one.__annotations__.values()))
             return one if plain else made(one)
 
-        return made if args else decorated
+        return decorated
 
     return decorator
 

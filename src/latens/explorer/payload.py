@@ -175,9 +175,9 @@ def payload(
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest, alone)
         asked = whatif_columns(trained)
-        with_sums(trained, asked or [])
         given = None if asked is None or serve else given_in_page(trained, files, prior)
         if asked is not None and (serve or given is not None):
+            with_sums(trained, asked)
             manifest |= {"what_if": asked, "given": given}
         if alone:
             compact(files, manifest)

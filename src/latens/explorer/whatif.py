@@ -84,15 +84,14 @@ def with_sums(trained: Any, columns: list[dict[str, Any]]) -> None:
     """Add to each column that several others say together which these are, and what each of all says in new rows."""
     near = effects.placed(effects.read(trained.facts.get("effects")), trained.schema)
     found = {name: one for one in near for name in (one.target, *one.of)}
-    if not columns or not found:
+    if not found:
         return
     types, names = list(trained.schema.types or ()), [one["name"] for one in columns]
     new = np.asarray(trained.sample(NEW_ROWS, seed=0), np.float64)
     for at, column in enumerate(columns):
         if column["name"] in found:
             column["follows"] = list(found[column["name"]].columns)
-            own = {name: said_in(new, types, at, j).value for j, name in enumerate(names) if j != at}
-            column["says"] = own
+            column["says"] = {name: said_in(new, types, at, j).value for j, name in enumerate(names) if j != at}
 
 
 def _absent(trained: Any, names: list[str]) -> dict[str, dict[str, list[dict[str, Any]]]]:

@@ -183,12 +183,11 @@ def table_given(
     loose = Conditions(np.where(said, -np.inf, conditions.low), np.where(said, np.inf, conditions.high))
     made, found = _given(trained, loose, max(USUAL, n), seed, key=key)
     pool = made.arrays["x"]
-    for again in range(1, MOST_POOLS):
-        if len(_inside(pool, conditions)) >= n:
-            break
+    inside, again = _inside(pool, conditions), 1
+    while len(inside) < n and again < MOST_POOLS:
         more = _given(trained, loose, max(USUAL, n), seed + again * POOL_SEED, key=again_of(key, again))[0]
         pool = np.concatenate([pool, more.arrays["x"]])
-    inside = _inside(pool, conditions)
+        inside, again = _inside(pool, conditions), again + 1
     x, wrong = pool[inside[:n]], np.zeros(0, bool)
     if len(x) < n:
         stay = {name for name, one in zip(schema.names, bounded & (said | (conditions.low == conditions.high))) if one}
