@@ -2,11 +2,13 @@
 
 from functools import cache
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import latens
+from latens.data.conditions import conditions_of
 from latens.data.equations import Equation
 from latens.explorer.whatif import whatif_columns, with_sums
 from latens.recipes import get_recipe
@@ -116,3 +118,23 @@ def test_columns_that_give_a_number_together_are_hidden_where_it_is_asked_for() 
     assert found is not None
     assert list(found.tied) == ["load", "total"]
     assert 0.8 < found.error < 2.5  # the noise has a mean absolute error of 1.2
+
+
+def test_of_the_nearest_those_that_keep_the_rules_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every second row that is moved to what is asked for breaks a rule, and the others are enough."""
+    trained, _ = made()
+    monkeypatch.setattr(new_rows, "USUAL", 1000)
+    moved = new_rows.computed
+
+    def half(facts, schema, x, asked=lambda name: False, *more):
+        rows, wrong = moved(facts, schema, x, asked, *more)
+        return rows, wrong | (asked("coins") & (np.arange(len(x)) % 2 == 0))
+
+    monkeypatch.setattr(new_rows, "computed", half)
+    given = conditions_of({"coins": 45}, trained.schema)
+    for spare, left in ((new_rows.SPARE, 0), (1, 50)):
+        monkeypatch.setattr(new_rows, "SPARE", spare)
+        monkeypatch.setattr(new_rows, "_inside", lambda x, conditions: np.zeros(0, int))
+        kept, _ = new_rows.table_given(trained, given, 100, 0, key=jax.random.key(0))
+        assert len(kept.arrays["x"]) == 100
+        assert kept.left == left

@@ -24,6 +24,8 @@ USUAL = 4000
 """Rows without conditions, among which those with some are ranked around the lines of the data."""
 MOST_POOLS, POOL_SEED = 5, 1_000_003
 """As many rows again at the most, among which those are that have what is asked for; what their seeds differ by."""
+SPARE = 8
+"""How many times as many of the nearest rows are looked at, as some break a rule where they are moved."""
 MOST_TIMES = 50
 """Draws of a row at the most, until it breaks no rule."""
 
@@ -184,17 +186,21 @@ def table_given(
     made, found = _given(trained, loose, max(USUAL, n), seed, key=key)
     pool = made.arrays["x"]
     inside, again = _inside(pool, conditions), 1
-    while len(inside) < n and again < MOST_POOLS:
+    # Of one very number there are never enough, and the nearest rows are as good.
+    ranges = not (conditions.low == conditions.high)[said].any() or MOST_POOLS * len(inside) >= n
+    while ranges and len(inside) < n and again < MOST_POOLS:
         more = _given(trained, loose, max(USUAL, n), seed + again * POOL_SEED, key=again_of(key, again))[0]
         pool = np.concatenate([pool, more.arrays["x"]])
         inside, again = _inside(pool, conditions), again + 1
     x, wrong = pool[inside[:n]], np.zeros(0, bool)
     if len(x) < n:
         stay = {name for name, one in zip(schema.names, bounded & (said | (conditions.low == conditions.high))) if one}
-        near = _nearest(np.delete(pool, inside, axis=0), conditions, said, n - len(x))
+        near = _nearest(np.delete(pool, inside, axis=0), conditions, said, SPARE * (n - len(x)))
         rng = np.random.default_rng([seed, n])
         near, wrong = computed(facts, schema, near, stay.__contains__, rng, {*stay, *family}.__contains__, pool)
-        x, wrong = np.concatenate([x, near]), wrong | broken_in(facts, schema, near)
+        wrong = wrong | broken_in(facts, schema, near)
+        whole = np.argsort(wrong, kind="stable")[: n - len(x)]  # those that keep the rules first
+        x, wrong = np.concatenate([x, near[whole]]), wrong[whole]
     share = np.log(max(len(inside), 0.5) / len(pool))
     found = found._replace(x=x, log_probability=found.log_probability + share, z=None)
     return Kept({"x": x.astype(pool.dtype)}, 0, int(wrong.sum())), found
