@@ -187,6 +187,11 @@ const ANSWERS = {
     const text = await besideText(model, asked[place], place, found, level, said);
     return { ...found, note: alikeText(found, model.n), text };
   },
+  // An answer with columns counted in new rows, given as columns of cells.
+  async pool({ rows, spec, columns, given, answer }) {
+    const { countedInNewRows } = await load("pool.js");
+    return countedInNewRows(Uint16Array.from(rows.flat()), { ...spec, shape: [rows.length, rows[0].length] }, columns, given, answer);
+  },
   // The values of a column of What if that are compared.
   async compared({ column }) {
     return (await load("panels/compare.js")).lines(column);

@@ -10,11 +10,13 @@ import pytest
 import latens
 from latens.data.conditions import conditions_of
 from latens.data.equations import Equation
-from latens.explorer.whatif import whatif_columns, with_sums
+from latens.explorer.pool import with_new_rows
+from latens.explorer.whatif import whatif_columns
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import tree_alone
 from latens.workflow import new_rows
 from latens.workflow.explain import explain, information, ranges_of, said_in
+from latens.workflow.explained import NEW_ROWS
 from latens.workflow.trained import TrainedModel
 from latens.workflow.unseen import unseen
 
@@ -103,7 +105,11 @@ def test_what_others_say_in_new_rows_is_that_of_their_counts() -> None:
     told = dict(explain(trained, "coins", new=new).columns)
     assert told["kind"].value == said_in(new, types, at, kind).value
     columns = whatif_columns(trained) or []
-    with_sums(trained, columns)
+    files: dict[str, bytes] = {}
+    told = with_new_rows(trained, columns, files) or {}
+    assert [names[k] for k in told["counted"]] == ["coins", "load", "total"]
+    kept = np.frombuffer(files[told["file"]], "<u2").reshape(told["shape"])
+    np.testing.assert_array_equal(kept, np.asarray(trained.sample(NEW_ROWS, seed=0)).T)
     by = {one["name"]: one for one in columns}
     assert set(by["coins"]["follows"]) == {"kind", "long", "wall"}
     assert by["coins"]["says"]["kind"] > 0.01 > by["coins"]["says"]["empty"]

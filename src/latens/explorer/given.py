@@ -56,11 +56,11 @@ def given_in_page(trained: Any, files: dict[str, bytes], prior: np.ndarray | Non
     kept = {name: array for name, array in tree_to_arrays(model).items() if name.startswith(tuple(keep))}
     files["data/given.safetensors"] = pack(kept, {"kind": "given"})
     rules = page_rules(trained.facts, trained.schema, MOST_COLUMNS)
-    columns = [_grid(one) for one in types[:MOST_COLUMNS]]
+    columns = [grid_of(one) for one in types[:MOST_COLUMNS]]
     return found | {"file": "data/given.safetensors", "columns": columns, "rules": rules}
 
 
-def _grid(one: ColumnType) -> dict[str, Any]:
+def grid_of(one: ColumnType) -> dict[str, Any]:
     """The cells of a column by which it is asked and answered."""
     first, last = ranges_of(one)
     found: dict[str, Any] = {"groups": [first.tolist(), last.tolist()]}

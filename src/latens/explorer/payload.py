@@ -27,9 +27,10 @@ from latens.explorer.decoder import (
     why_not,
 )
 from latens.explorer.given import given_in_page
+from latens.explorer.pool import with_new_rows
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
-from latens.explorer.whatif import whatif_columns, with_sums
+from latens.explorer.whatif import whatif_columns
 from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack
@@ -177,7 +178,7 @@ def payload(
         asked = whatif_columns(trained)
         given = None if asked is None or serve else given_in_page(trained, files, prior)
         if asked is not None and (serve or given is not None):
-            with_sums(trained, asked)
+            manifest["new_rows"] = with_new_rows(trained, asked, files)
             manifest |= {"what_if": asked, "given": given}
         if alone:
             compact(files, manifest)

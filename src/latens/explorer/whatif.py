@@ -27,8 +27,7 @@ from latens.recipes.building.closed_forms import says_nothing
 from latens.text import visible
 from latens.workflow.cells import quantile
 from latens.workflow.detours import without_detours
-from latens.workflow.explain import explain, said_in
-from latens.workflow.explained import NEW_ROWS
+from latens.workflow.explain import explain
 
 MOST_COLUMNS = 256
 """Columns of a table that the page asks about, the first ones."""
@@ -78,20 +77,6 @@ def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
     absent = _absent(trained, [column.name for column, _ in pairs])
     return [{"name": name, "kind": one.kind, **_described(one), **given.get(name, {}), **absent.get(name, {})}
             for name, one in ((column.name, one) for column, one in pairs)]  # fmt: skip
-
-
-def with_sums(trained: Any, columns: list[dict[str, Any]]) -> None:
-    """Add to each column that several others say together which these are, and what each of all says in new rows."""
-    near = effects.placed(effects.read(trained.facts.get("effects")), trained.schema)
-    found = {name: one for one in near for name in (one.target, *one.of)}
-    if not found:
-        return
-    types, names = list(trained.schema.types or ()), [one["name"] for one in columns]
-    new = np.asarray(trained.sample(NEW_ROWS, seed=0), np.float64)
-    for at, column in enumerate(columns):
-        if column["name"] in found:
-            column["follows"] = list(found[column["name"]].columns)
-            column["says"] = {name: said_in(new, types, at, j).value for j, name in enumerate(names) if j != at}
 
 
 def _absent(trained: Any, names: list[str]) -> dict[str, dict[str, list[dict[str, Any]]]]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latens.data import Dataset, inapplicable
+from latens.data import Dataset, inapplicable, logits
 from latens.data.effects import Effects
 from latens.data.equations import Equation, follows
 from latens.data.lines import Line
@@ -24,8 +24,8 @@ UNLINKED, SHOWN = 5e-5, 6
 """Nats below which a column counts as one that the model does not link with the target; such columns named."""
 LEAST_HELD = 0.05
 """Nats that other columns say of one before a report tells of it."""
-NEW_ROWS = 8000
-"""New rows that say how a number differs which follows a sum of effects."""
+NEW_ROWS = 12_000
+"""New rows that say how a column differs which follows others together, and in which the page counts its answers."""
 CAUSE = "What goes together need not be cause and effect."
 
 
@@ -82,7 +82,8 @@ def explained(
     asked = set(by) or {name for name in schema.names if name != target}
     near = near_in(facts, schema)
     sums = [one for one in near if isinstance(one, Effects) and target in (one.target, *one.of)]
-    new = np.asarray(trained.sample(NEW_ROWS, seed=seed), np.float64) if sums else None
+    drawn = any(one.target == target for one in logits.placed(logits.read(facts.get("logits")), schema))
+    new = np.asarray(trained.sample(NEW_ROWS, seed=seed), np.float64) if sums or drawn else None
     found = explain(trained, target, seed=seed, rows=rows, new=new)
     found = found._replace(columns=[(name, one) for name, one in found.columns if name in asked])
     nats = {name: one.value for name, one in found.columns}

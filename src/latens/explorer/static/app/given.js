@@ -101,7 +101,7 @@ export function wordsOf(column, grid, cell) {
 }
 
 // The cell that was typed or chosen.
-function cellOf(column, grid, value) {
+export function cellOf(column, grid, value) {
   if (column.levels) return value;
   const no = () => {
     const steps = column.kind === "date" ? { D: "a day", s: "a second" }[grid.written] : wordsOf(column, { ...grid, low: 0 }, 1);
@@ -142,7 +142,7 @@ function quantile(shares, { starts, widths }, q) {
   }
 }
 
-function told(column, grid, part, shares, cells, computed) {
+export function told(column, grid, part, shares, cells, computed) {
   if (cells && !column.levels) {
     const { bars, mean, at } = ofCells(cells, grid, QUANTILES);
     const quantiles = at.map((cell) => wordsOf(column, grid, cell));

@@ -211,9 +211,6 @@ export function whatIfPanel(app) {
       replace(why, h("p", { class: "note", role: "status" }, error.message));
       return;
     }
-    // What new rows follow besides the model says more than the model by itself.
-    const { says } = columns[place];
-    if (says) told.explained = told.explained.map((one) => ({ ...one, nats: says[one.name] ?? one.nats, error: 0 })).sort((a, b) => b.nats - a.nats);
     const top = Math.max(...told.explained.map((one) => one.nats), 1e-12);
     // What is computed of others says much and explains nothing: it stands last.
     const given = new Set(columns.filter((one) => one.computed).map((one) => one.name));
@@ -306,11 +303,12 @@ export function whatIfPanel(app) {
     const held = answer.alike ? alikeText(answer.alike, app.model.n) : "";
     const so = `${held}The model holds ${percent(answer.probability)} of the rows to be so${held ? "" : `${count}${few}`}. `;
     const rows = app.state.given.length ? so : "";
-    // Asked the other way round a sum of effects is known only where rows are drawn.
-    const back = app.state.given.map(({ column }) => columns[column]).filter((one) => one.follows);
+    // Asked the other way round what follows others is known only where rows are drawn.
+    const back = answer.counted ? [] : app.state.given.map(({ column }) => columns[column]).filter((one) => one.follows);
     const turned = back.map(({ name, follows }) => `${name} follows from ${follows.join(", ")}: for these the answers here are too weak; latens sample --where takes rows that have it. `);
+    const together = answer.counted ? `What follows several columns is counted in ${count3(answer.counted)} new rows. ` : "";
     const all = answer.effective > NEARLY * answer.draws; // as without latents: nothing is rough
-    note.textContent = `${turned.join("")}${rows}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
+    note.textContent = `${turned.join("")}${rows}${together}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
   }
 
   // What the rows have that are as it was asked for.
