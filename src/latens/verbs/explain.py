@@ -64,7 +64,7 @@ class Explain(Verb):
         rows = [("", "nats", "", "of what there is to say")]
         for n, v, e in zip(names, nats, errors):
             said = f"{abs(round(v / found.entropy, 3)):.1%}{', computed' * (n in computed)}"
-            said += f", in one equation with {self.target}" * (n in told.tied)
+            said += f", gives {self.target}" * (n in told.tied)
             rows.append((n, f"{abs(round(v, 4)):.4f}", f"± {e:.4f}" if e else "exact", said))
         text = f"mutual information of {self.target} and each column under the model\n{table(rows, indent='  ')}\n"
         text += f"knowing {self.target} itself is {found.entropy:.3f} nats{found.said}"

@@ -73,27 +73,18 @@ def explain(
     # new: new rows, which are counted in the place of the model: they follow what it does not know by itself.
     types, names, at = target_of(trained, target)
     first, last = ranges_of(types[at])
-    tables: list[list[np.ndarray]] = []
     doing(f"what each column says about {target}")
-    groups = np.searchsorted(types[at].firsts, first)
-    # A tree whose latents say nothing is exact by one draw of z.
-    nothing = says_nothing(trained.model)
-    repeats, effective, chunk = (1, 1.0, FEWEST) if nothing else (REPEATS, effective, EACH)
-    for repeat in range(repeats):
-        of = partial(_shares, trained, types, at, effective, chunk)
-        mass = np.add.reduceat(of((-np.inf, np.inf), (seed, repeat, 0))[at], groups)
-        reached(repeat, repeats, "repeats")
-        given = [of(ends, (seed, repeat, 1 + g)) for g, ends in enumerate(zip(first.tolist(), last.tolist()))]
-        tables.append([mass[:, None] * np.array([one[j] for one in given]) for j in range(len(types))])
-    told = [(names[j], _over([one[j] for one in tables])) for j in range(len(types)) if j != at]
-    means = [np.mean([one[j] for one in tables], axis=0) for j in range(len(types))]
-    if new is not None:
-        means = [_counted((new[:, at], new[:, j]), types[at], one) / len(new) for j, one in enumerate(types)]
-        told = [(names[j], said_in(new, types, at, j)) for j in range(len(types)) if j != at]
     others = [j for j in range(len(types)) if j != at]
+    if new is None:
+        tables = _tables(trained, types, at, effective, seed)
+        means = [np.mean([one[j] for one in tables], axis=0) for j in range(len(types))]
+        told = [(names[j], _over([one[j] for one in tables])) for j in others]
+    else:
+        means = [_counted((new[:, at], new[:, j]), types[at], one) / len(new) for j, one in enumerate(types)]
+        told = [(names[j], said_in(new, types, at, j)) for j in others]
     seen = {j: None if rows is None else _seen(rows, at, j) for j in others}
     effects = {names[j]: effect(means[j], types[j], names[j], types[at], target, seen[j]) for j in others}
-    mass = np.mean([one[at].sum(axis=1) for one in tables], axis=0)
+    mass = means[at].sum(axis=1)
     mass = mass[mass > 0] / mass.sum()
     said = f", as one of {len(first)} ranges of like mass" if np.any(last > first) else ""
     entropy, order = float(-(mass * np.log(mass)).sum()), sorted(told, key=lambda one: -round(one[1].value, 9))
@@ -110,6 +101,25 @@ def explain(
             turned[names[j]] = effect(_counted(own, types[at], types[j]), types[j], names[j], types[at], target)
             missed.pop(names[j], None)
     return Explained(order, entropy, said, effects, missed, turned)
+
+
+def _tables(
+    trained: TrainedModel, types: Sequence[ColumnType], at: int, effective: float, seed: int
+) -> list[list[Float[np.ndarray, "g s"]]]:
+    """Of each repeat the joint probabilities of the target's names or ranges and each column's segments."""
+    first, last = ranges_of(types[at])
+    groups = np.searchsorted(types[at].firsts, first)
+    # A tree whose latents say nothing is exact by one draw of z.
+    nothing = says_nothing(trained.model)
+    repeats, effective, chunk = (1, 1.0, FEWEST) if nothing else (REPEATS, effective, EACH)
+    found: list[list[np.ndarray]] = []
+    for repeat in range(repeats):
+        of = partial(_shares, trained, types, at, effective, chunk)
+        mass = np.add.reduceat(of((-np.inf, np.inf), (seed, repeat, 0))[at], groups)
+        reached(repeat, repeats, "repeats")
+        given = [of(ends, (seed, repeat, 1 + g)) for g, ends in enumerate(zip(first.tolist(), last.tolist()))]
+        found.append([mass[:, None] * np.array([one[j] for one in given]) for j in range(len(types))])
+    return found
 
 
 def said_in(new: Float[np.ndarray, "n c"], types: Sequence[ColumnType], at: int, j: int) -> Estimate:

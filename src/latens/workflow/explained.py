@@ -15,7 +15,7 @@ from latens.workflow.explain import ONLY, TURNED, Explained, explain
 from latens.workflow.partial import Effect, held_still
 from latens.workflow.trained import TrainedModel
 
-TOLD, LEAST, MISSED = 4, 0.005, 2
+TOLD, LEAST, MISSED = 6, 0.005, 2
 """Columns told in words, and the share of what there is to say from which on they are; those that go with it in
 the rows far more than in the model."""
 LITTLE = 0.02
@@ -37,7 +37,7 @@ class Told(NamedTuple):
     sentences: list[str]
     told: list[str]  # columns whose effect is among the sentences, the one that says most first
     computed: set[str]  # columns that others give
-    tied: set[str]  # columns in one equation with the target
+    tied: set[str]  # columns of which the target is computed
     missed: dict[str, str]  # effects that rows have far more than the model
     turned: dict[str, str]  # effects that rows have the other way round
     still: list[Effect]  # effects in rows with all other columns held still
@@ -89,7 +89,10 @@ def explained(
     nats = {name: one.value for name, one in found.columns}
     errors = {name: one.standard_error for name, one in found.columns}
     computed = {one.target for one in placed(facts, schema)} - {target}
-    tied = set[str]().union(*(one for one in tied_in(facts, schema) if target in one)) - {target} - computed
+    # What it is computed of says it by arithmetic; what both give a third column need not say anything of each other.
+    every = placed(facts, schema)
+    given = [one for one in every if one.target == target]
+    tied = set[str]().union(*(one.columns for one in given)) - {target} - computed
     absent = [one for one in inapplicable.read(facts.get("inapplicable")) if one.other == target and one.column in nats]
     unsure = {name: max(2.0 * (errors[name] or 0.0), UNLINKED) for name in nats}
     sure = [name for name in nats if nats[name] > unsure[name]]
@@ -128,8 +131,6 @@ def explained(
         plain.append(
             f"Not linked with {target} in the model: {some}; an effect too weak to be sure of may still be there."
         )
-    every = placed(facts, schema)
-    given = [one for one in every if one.target == target]
     parts = [one for one in every if target in getattr(one, "columns", ())][:MISSED]  # they tell it, turned round
     rules = [
         f"{one.target} is {in_words(one, schema)}, in {one.rows - one.broken:,} of {one.rows:,} rows."
