@@ -17,7 +17,7 @@ from latens.data.conditions import Conditions
 from latens.data.effects import Effects
 from latens.data.rules import computed, rules_of, solved
 from latens.evaluation.samples.conditional import ConditionalSamples
-from latens.explorer.given import _grid
+from latens.explorer.given import grid_of
 from latens.explorer.page_rules import page_rules
 from latens.explorer.whatif import _equally
 from latens.workflow import kept_effects, new_rows
@@ -321,7 +321,7 @@ def test_the_page_says_the_same_cells() -> None:
     for free in ([], ["surface"], ["surface", "track", "stop"], ["block", "slope"]):
         hidden = np.isin(names, free) | np.isin(every, targets)
         rows = [[None if gone else cell for gone, cell in zip(hidden, row)] for row in x.tolist()]
-        spec, grids = page_rules(facts, data.schema, 256), [_grid(one) for one in types]
+        spec, grids = page_rules(facts, data.schema, 256), [grid_of(one) for one in types]
         question = {"shares": [own.tolist() for own in shares], "equally": [own.tolist() for own in equally]}
         for row, told in zip(x, node("rules", spec=spec, grids=grids, rows=rows, **question)):
             mine, page = effects.given_by(some, exact, data.schema, row, hidden, lambda i: equally[i]), dict(told)

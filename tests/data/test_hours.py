@@ -94,9 +94,14 @@ def test_new_rows_have_the_hours_of_the_data_and_stay_on_their_days(step: int, l
 def test_the_grid_of_times_is_the_longest_part_of_an_hour_that_many_share() -> None:
     times = 300.0 * np.arange(40)
     assert clock_step(times, "s") == 300.0
-    assert clock_step(times[:20], "s", 60.0) == 300.0
-    assert clock_step(times[:19], "s") is None  # too few to say so
-    assert clock_step(times[:19], "s", 60.0) == 60.0
+    # By chance all of n whole minutes are multiples of five in one of 5^n tables: one in a million from 9 times on.
+    assert clock_step(times[:9], "s", 60.0) == 300.0
+    assert clock_step(times[:8], "s", 60.0) == 60.0  # too few to say so
+    assert clock_step(times[:8], "s") == 60.0  # 60^-8 by chance, of whole seconds
+    assert clock_step(times[:3], "s") is None
+    # Of half hours every second one is a whole hour: twenty times are enough, and fewer say half hours.
+    assert clock_step(12.0 * times[:20], "s", 1800.0) == 3600.0
+    assert clock_step(12.0 * times[:19], "s", 1800.0) == 1800.0
     assert clock_step(3.0 * times, "s") == 900.0
     assert clock_step(times / 60.0, "minutes") == 5.0
     assert clock_step(np.append(times, 1.0), "s") is None

@@ -1,5 +1,6 @@
 """Columns of a table by kind: what a cell of each may be, and which number it is stored as."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
@@ -239,8 +240,8 @@ def _with_tail(counts: np.ndarray, found: TextColumn) -> ColumnType:
 
 
 CLOCK_UNITS = {"s": 1.0, "seconds": 1.0, "minutes": 60.0}
-CLOCK, LEAST_TIMES = (3600.0, 1800.0, 900.0, 600.0, 300.0, 60.0), 20
-"""Units of times in seconds; parts of an hour in which these are recorded; and different ones that can say so."""
+CLOCK, BY_CHANCE = (3600.0, 1800.0, 900.0, 600.0, 300.0, 60.0), 1e-6
+"""Units of times in seconds; parts of an hour in which these are recorded; how improbable by chance that is."""
 
 
 def number_type(
@@ -312,10 +313,14 @@ def _whole_step(values: np.ndarray) -> float:
 
 def clock_step(times: np.ndarray, written: str, step: float | None = None) -> float | None:
     """The longest usual part of an hour that all times are multiples of, in their unit, or the step that is known."""
-    # By chance so many times are multiples of twice a step in one of a million tables.
+    # Different times on a shorter part of an hour are all on a longer one by chance: each with the parts' ratio.
     parts = [one / CLOCK_UNITS.get(written, np.inf) for one in CLOCK]
     fits = [one for one in parts if one > (step or 1.0) and not (times % one).any()] if len(times) else []
-    return fits[0] if fits and len(np.unique(times)) >= LEAST_TIMES else step
+    different = len(np.unique(times))
+    for longer, shorter in itertools.pairwise([*fits, step or 1.0]):
+        if (shorter / longer) ** different <= BY_CHANCE:
+            return longer
+    return step
 
 
 def fits_decimals(values: np.ndarray, decimals: int) -> bool:
