@@ -68,3 +68,16 @@ def test_too_few_rows_say_which_option_left_them(tmp_path, capsys) -> None:
     assert 'if they were asked for so, add --where "kind=truss"' in capsys.readouterr().out
     assert main(["judge", str(real), str(fake), "--where", "kind=truss"]) == 0
     assert "real ones where kind=truss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.05, True), (0.3, False)])
+def test_few_new_rows_like_them_are_left_out_with_a_warning(share: float, warned: bool, tmp_path, capsys) -> None:
+    """Of 300 new rows 15 are like them, fewer than 30; or 90."""
+    names = [str(tmp_path / f"{name}.csv") for name in ("real", "fake", "new")]
+    for name, frame in zip(names, (rows(1200, 0), only(rows(1200, 1)), rows(300, 2, share))):
+        frame.to_csv(name, index=False)
+    asked = ["judge", names[0], names[1], "--test", names[2], "--where", "kind=truss"]
+    assert main(asked) == 0
+    said = capsys.readouterr().err
+    assert ("fewer than 30 of the rows of --test fulfil kind=truss: judged without them" in said) == warned
+    assert main([*asked, "--target", "strands"]) == (3 if warned else 0)

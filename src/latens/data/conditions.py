@@ -82,18 +82,23 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
         else:
             last = np.floor(edge + 1e-6) if sign == "<=" else np.ceil(edge - 1e-6) - 1.0
             asked.append((name, 0.0, min(last, kind.cells - 1.0)))
-    return _joined(asked, schema, where)
+    return _joined(asked, schema, where, texts)
 
 
-def _joined(asked: Sequence[tuple[str, float, float]], schema: Schema, where: str) -> Conditions:
-    """All of these at once."""
+def _joined(
+    asked: Sequence[tuple[str, float, float]], schema: Schema, where: str, texts: Sequence[str] = ()
+) -> Conditions:
+    """All of these at once; texts: what was typed."""
     names = schema.names
     low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
     for name, first, last in asked:
         place = names.index(name)
         low[place], high[place] = max(low[place], first), min(high[place], last)
         if low[place] > high[place]:
-            what = f"no row can have column {name!r} so: the conditions exclude one another, or every training row."
+            typed = [repr(text) for text in texts if text.startswith(name)]
+            said = f" ({' and '.join(typed)})" if typed else ""
+            why = "the conditions exclude one another, or every training row"
+            what = f"no row can have column {name!r} so{said}: {why}."
             kind = (schema.types or ())[place]
             span = "" if kind.named else " to ".join(kind.texts(np.array([0, kind.size - 1])))
             raise DataError(what, where=where, fix=f"The training rows have {span}." if span else "Ask for one name.")

@@ -55,7 +55,11 @@ class Judge(Request):
             at.warn(f"{few}: judged without them")
             held, test = None, None
         tables, left_out = tables_of(self.real, self.fake, test, held, row_id, unread)
-        tables = only_where(tables, self.where) if self.where else tables
+        if self.where:
+            tables = only_where(every := tables, self.where, needed=self.target is not None)
+            if len(tables) < len(every):
+                few = f"fewer than {LEAST_NEW} of the rows of --test fulfil {' and '.join(self.where)}"
+                at.warn(f"{few}: judged without them")
         found = judged(tables, left_out, target=self.target, seed=self.seed) | ({"row_id": row_id} if row_id else {})
         found |= {"where": self.where} if self.where else {}
         plain, page, note = (
