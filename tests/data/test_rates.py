@@ -11,7 +11,7 @@ from latens.config import override
 from latens.data import equations, rates
 from latens.data.equations import numbers
 from latens.data.frames import as_frame
-from latens.data.rules import computed, rules_of, solved
+from latens.data.rules import RULES, computed, numbers_of, rules_of, solved
 from latens.recipes import get_recipe
 from latens.workflow.cells import blame
 
@@ -446,3 +446,19 @@ def test_an_amount_in_euros_by_its_currency(prices: tuple[float, ...], wrong: in
         (one,) = rules
         assert (one.target, one.base, one.by) == ("euros", "cost", ("currency",))
         np.testing.assert_allclose(sorted(one.used), sorted(prices))
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(10.0, False), (0.0, True)])
+def test_a_ratio_that_a_product_of_both_says_has_no_rates(
+    factor: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A length is so many times its growth as there were days; of a sum a part of the total may have rates."""
+    terms = (("height", "x", 1, 0.05), ("days", "x", -1 if factor else 1, 0.0))
+    found = equations.Equation("growth", terms, factor, 0.05, 380, 0)
+    rate = rates.Rate("height", "growth", 0.05, (1.4, 2.1, 2.8), (), None, (), 370, 0)
+    other = rate._replace(base="leaves")
+    monkeypatch.setitem(RULES, "equations", lambda data: (found,))
+    monkeypatch.setitem(RULES, "rates", lambda data: (rate, other))
+    data = latens.load_data(pd.DataFrame({"sort": ["bean", "pea"]}), label="none")
+    assert (rate in numbers_of(data)[1]) == kept
+    assert other in numbers_of(data)[1]
