@@ -697,3 +697,15 @@ def test_a_sum_written_for_a_term_says_the_same() -> None:
     one = equations.Equation("a", terms, 0.0, 1e-9, 50, 0)
     for k, name in ((1, "b"), (2, "c"), (3, "d")):
         np.testing.assert_allclose(equations.value_of(equations.written_for(one, name), list("abcd"), x), x[:, k])
+
+
+@pytest.mark.parametrize(("digits", "target"), [(1, "growth"), (9, "height")])
+def test_the_column_that_is_computed_of_rounded_ones_is_the_target(digits: int, target: str) -> None:
+    """To its last digit the growth is the rounded height by the days; or the height is the days times the growth."""
+    rng = np.random.default_rng(0)
+    day = rng.choice([14, 21, 28, 35, 42], 400)
+    height = 20 * (day / 25) ** 1.25 * np.exp(0.3 * rng.normal(size=400))
+    growth = np.round(10 * np.round(height, digits) / day, 1)
+    height = np.round(height, 1) if target == "growth" else np.round(0.1 * day * growth, 1)
+    frame = pd.DataFrame({"days": day, "height": height, "growth": growth})
+    assert list(words(frame)) == [target]

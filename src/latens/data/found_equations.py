@@ -51,8 +51,9 @@ NOTHING = (0.01, 0.6)
 """Share of rows in which a column may be 0 instead of what the others give."""
 ANGLE = re.compile(r"(?i)angle|degrees?\b|\bdeg\b|°|winkel|inclin|elevation|slope")
 """Names of columns that may hold degrees of an angle."""
-COARSE = 5.0
-"""How many times as far as it was rounded a column may lie from what gives it, before another one is given instead."""
+COARSE, FINE = 1.01, 0.05
+"""How many times as far as it was rounded a column may lie from what gives it, before another one is given instead; and
+the rounding in spreads above which a column lies near what gives it whatever that is."""
 SHORT = 3
 """Digits of a constant above which another column is given instead: 1.8 * C + 32, not 0.56 * F - 18.092."""
 OF_THREE = 6
@@ -143,9 +144,10 @@ def find(
         parted = sum(sign < 0 for sign in signs) + (one.factor not in (0.0, 1.0))
         parted += one.constant < 0 and bool(one.times)
         long = len(f"{abs(one.constant):.12g}".replace(".", "").strip("0")) > SHORT
+        rough = bool(room > COARSE * within[j] or within[j] > FINE * np.nanstd(x[:, j]))
         # A rent of 812.35 is not made of a rounded income and share: the share is of the rent.
         rank = (
-            max(parted - 1, 0) + int(room > COARSE * within[j]) + int(long),
+            max(parted - 1, 0) + int(rough) + int(long),
             int(np.log10(off)),
             -j,
             parted,
