@@ -342,7 +342,7 @@ def test_the_page_says_the_same_cells() -> None:
         hidden = np.ones(len(names), bool)
         mine = effects.given_by(some, exact, data.schema, x[0], hidden, lambda i: equally[i], places.__contains__)
         (told,) = node("rules", spec=spec, grids=grids, rows=[row], **question)
-        assert ("time" in {names[k] for k in mine}) == ("track" in moved)  # the heat follows, and says it too
+        assert ("time" in {names[k] for k in mine}) == (moved == ["track"])  # what the model has moved itself stays
         assert {k for k, _ in told} == set(mine)
     alone = next(one for one in facts["effects"] if one[0] == "time")
     spec = page_rules({**facts, "effects": [alone]}, data.schema, 256)
@@ -426,3 +426,18 @@ def test_rows_under_conditions_are_ranked_among_rows_of_the_model(monkeypatch: p
     trained = SimpleNamespace(model=None, facts=facts, schema=data.schema)
     new_rows.table_given(trained, free, 10, 0, key=jax.random.key(0))
     assert [None if one is None else len(one) for one in ranked] == [10]
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_columns_before_a_number_say_it_where_they_say_as_much(last: bool) -> None:
+    """A result stands behind what was set; its own result, the mass, says nothing of it that these do not."""
+    rng, n = np.random.default_rng(0), 600
+    soil, place = rng.choice(["sand", "garden"], n), rng.choice(["north", "south", "dark"], n)
+    days = rng.choice([14, 21, 28, 35], n)
+    height = 10 + 0.6 * days + 8.0 * (soil == "garden") + 5.0 * (place == "south") + rng.normal(0, 2.0, n)
+    mass = 0.11 * height * np.where(place == "dark", 0.6, 1.0) * np.exp(0.05 * rng.normal(size=n))
+    frame = {"soil": soil, "place": place, "days": days, "height": height.round(1), "mass": mass.round(2)}
+    order = list(frame) if last else ["height", *(name for name in frame if name != "height")]
+    data = latens.load_data(pd.DataFrame({name: frame[name] for name in order}), label="none")
+    said = {one.target: set(one.columns) for one in found(data, {})}
+    assert said["height"] == {"soil", "place", "days"}

@@ -210,7 +210,7 @@ def test_a_strangers_sum_is_bounded() -> None:
     assert effects.placed([one._replace(terms=others)], data.schema) == []
 
 
-def rockets(n: int = 900) -> Dataset:
+def rockets(n: int = 900, *, results_first: bool = False) -> Dataset:
     """Flights: a height by pressure, nose and wind, a time by the height, and an angle from a chosen distance."""
     rng = np.random.default_rng(0)
     pressure, nose = rng.uniform(2, 5, n).round(1), rng.choice(["cone", "flat"], n)
@@ -221,11 +221,17 @@ def rockets(n: int = 900) -> Dataset:
     height = (distance * np.tan(np.radians(angle))).round(1)
     time = (0.9 * np.sqrt(height) * np.exp(0.03 * rng.normal(size=n))).round(2)
     frame = {"pressure": pressure, "nose": nose, "wind": wind, "distance": distance, "angle": angle}
-    return loaded(frame | {"height": height, "time": time})
+    frame = frame | {"height": height, "time": time}
+    return loaded(dict(reversed(frame.items())) if results_first else frame)
+
+
+def test_a_result_behind_what_was_set_is_said_by_this_alone() -> None:
+    found = effects.read(rules_of(rockets())["effects"])
+    assert {one.target: set(one.columns) for one in found} == {"angle": {"pressure", "nose", "wind", "distance"}}
 
 
 def test_what_is_set_by_hand_is_said_by_nothing_and_its_consequences_in_turn() -> None:
-    data = rockets()
+    data = rockets(results_first=True)
     facts = rules_of(data)
     some = effects.read(facts["effects"])
     said = {one.target: set(one.columns) for one in some}
@@ -331,9 +337,9 @@ def test_a_product_waits_until_both_of_its_parts_are_said() -> None:
     each = 80.0 * np.exp(
         0.7 * (design == "truss") + 0.3 * (glue == "wood") + 0.5 * np.log(bars / 30) - 1.6 * np.log(wide / 30)
     )
-    load = (mass * each * np.exp(rng.normal(0, 0.1, n)) / 1000).round(3)
-    frame = {"bars": bars, "design": design, "glue": glue, "wide": wide, "mass": mass, "load": load}
-    frame = pd.DataFrame(frame | {"each": (1000 * load / mass).round(1)})
+    each = (each * np.exp(rng.normal(0, 0.1, n))).round(1)
+    frame = {"bars": bars, "design": design, "glue": glue, "wide": wide, "mass": mass, "each": each}
+    frame = pd.DataFrame(frame | {"load": (mass * each / 1000).round(3)})
     data = latens.load_data(frame, label="none")
     facts, names = rules_of(data), list(data.schema.names)
     about, exact = effects.read(facts["effects"]), equations.read(facts["equations"])

@@ -37,6 +37,8 @@ EARNED, SURE = 0.01, 2.5
 """Nats of a row that a further effect saves at the least, and how many of their errors."""
 BEYOND_ONE = 0.08
 """Nats that all effects together save at the least beyond the best one alone: a tree of columns has that one."""
+MUCH = 0.5
+"""Part of what all other columns save from which on those before a target are enough."""
 KNOTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Quantiles of a number between which its effect is straight, where it is bent."""
 REACH = 0.5
@@ -79,20 +81,20 @@ def found_in(
     targets = [k for k in usable if types[k].kind == "number" and names[k] not in held and varied(cells[:, k])]
     of = {k: computed_of(name, given) for k, name in enumerate(names)}
     barred = {k: {k, *(names.index(name) for name in of[k])} for k in targets}
-    found = [(one, k) for k in targets if (one := _chosen(cells[:, k], blocks, barred[k]))[0] >= BEYOND_ONE]
+    found = [(one, k) for k in targets if (one := _best(k, cells, blocks, barred[k]))[0] >= BEYOND_ONE]
     found = [(one, k) for one, k in found if not _set_by_hand(cells[:, k], one[1], one[2])]
     kept: dict[int, tuple[bool, list[Block]]] = {}
     for (saved, logs, own), k in sorted(found, key=lambda each: -each[0][0]):
         # What is said by the target itself is left out, and what else says it is looked for.
         after = barred[k].union(*(barred.get(j, {j}) for j in (*kept, *along) if barred[k] & _above(j, kept, along)))
         if after & {j for block in own for j in block.columns}:
-            saved, logs, own = _chosen(cells[:, k], blocks, after)
+            saved, logs, own = _best(k, cells, blocks, after)
         if saved >= BEYOND_ONE:
             kept[k] = logs, own
     # A number that says another is said in turn by what does not hang on this: the flight by pressure and wind.
     for k in sorted({j for one in kept for j in _above(one, kept, along)} & {*targets} - kept.keys()):
         after = barred[k].union(*(barred.get(j, {j}) for j in (*kept, *along) if barred[k] & _above(j, kept, along)))
-        saved, logs, own = _chosen(cells[:, k], blocks, after)
+        saved, logs, own = _best(k, cells, blocks, after)
         if saved >= BEYOND_ONE and not _set_by_hand(cells[:, k], logs, own):
             kept[k] = logs, own
     made = [_fitted(data.schema, cells, k, *kept[k], of[k]) for k in _in_turn(kept, barred, along)]
@@ -197,6 +199,17 @@ def _of_number(k: int, logs: bool, knots: tuple[float, ...], column: Float[np.nd
     number = scaled(column, logs)
     hats = np.stack([np.interp(number, knots, row) for row in np.eye(len(knots))[1:]], axis=1)
     return Block((k,), logs, knots, (), np.nan_to_num(hats - np.nanmean(hats, axis=0)))
+
+
+def _best(
+    k: int, cells: Float[np.ndarray, "n columns"], blocks: Sequence[Block], barred: Collection[int]
+) -> tuple[float, bool, list[Block]]:
+    """What columns before a target say of it together, or, where that is much less, what all others do."""
+    # Results stand behind what was set in most tables: the height of a plant goes by soil and place, its mass by these
+    # and the height. By all others the height goes by the mass, and what was set has lost its effect.
+    every = _chosen(cells[:, k], blocks, barred)
+    before = _chosen(cells[:, k], blocks, {*barred, *range(k + 1, cells.shape[1])})
+    return before if before[0] >= max(BEYOND_ONE, MUCH * every[0]) else every
 
 
 def _chosen(

@@ -63,7 +63,7 @@ def rules_of(data: Dataset) -> dict[str, list[list[Any]]]:
 def numbers_of(data: Dataset) -> tuple[tuple[equations.Equation, ...], tuple[rates.Rate, ...]]:
     """The equations and rates of a table, each column given by one of them."""
     # price = total - extra, where the price has a rate: the total is computed from it, not the other way round.
-    # A length by its growth a day is one of as many rates as there are numbers of days: the equation of all three says so.
+    # A length by its growth a day has as many rates as there are numbers of days, which the equation of all three says.
     every = RULES["equations"](data)
     bound = [{one.target, *one.columns} for one in every if one.factor]
     rated = [one for one in RULES["rates"](data) if not any({one.target, *one.bases} < own for own in bound)]
