@@ -304,8 +304,8 @@ def test_a_product_of_two_sums_waits_for_both_and_its_parts_are_not_joined_by_it
     strong = np.log(80.0) + 0.7 * (design == "truss") + 0.4 * (design == "arch") + 0.3 * (glue == "wood")
     each = np.exp(strong - 1.6 * np.log(wide / 30) + 0.3 * np.log(bars / 30) + rng.normal(0, 0.1, n))
     frame = pd.DataFrame({"bars": bars, "wide": wide, "design": design, "glue": glue, "mass": mass.round(1)})
-    frame["load"] = (frame["mass"] * each / 1000).round(3)
-    frame["each"] = (1000 * frame["load"] / frame["mass"]).round(1)
+    frame["each"] = each.round(1)
+    frame["load"] = (frame["mass"] * frame["each"] / 1000).round(3)
     data = load(frame, label="none")
     trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
     names = list(trained.schema.names)

@@ -4,19 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import effects, logits
-from latens.data.rules import placed
+from latens.data import logits
+from latens.data.rules import near_in, placed
 from latens.explorer.given import grid_of
 from latens.workflow.explain import said_in
 from latens.workflow.explained import NEW_ROWS
 
 
 def with_new_rows(trained: Any, columns: list[dict[str, Any]], files: dict[str, bytes]) -> dict[str, Any] | None:
-    """Write new rows for the page where they follow sums of effects or regressions; None where none are followed."""
+    """Write new rows for the page where they follow lines, sums of effects or regressions; None where they do not."""
     # Each column that several others say together is told which these are, and what each of all says in new rows.
     facts, schema = trained.facts, trained.schema
-    sums = effects.placed(effects.read(facts.get("effects")), schema)
-    together = {name: one.columns for one in sums for name in (one.target, *one.of)}
+    near = near_in(facts, schema)
+    together = {name: one.columns for one in near for name in (one.target, *getattr(one, "of", ()))}
     names = [one["name"] for one in columns]
     drawn = {one.target: one.columns for one in logits.placed(logits.read(facts.get("logits")), schema)} | together
     if not drawn.keys() & set(names):

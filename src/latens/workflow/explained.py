@@ -96,8 +96,9 @@ def explained(
     absent = [one for one in inapplicable.read(facts.get("inapplicable")) if one.other == target and one.column in nats]
     unsure = {name: max(2.0 * (errors[name] or 0.0), UNLINKED) for name in nats}
     sure = [name for name in nats if nats[name] > unsure[name]]
-    if not by:  # what is computed, or is there only where the target has a name, is no cause
-        after = computed | tied | {one.column for one in absent}
+    if not by:  # what is computed, lies near what the target says, or is only there by its name, is no cause
+        follow = {name for one in near if target in one.columns for name in (one.target, *getattr(one, "of", ()))}
+        after = computed | tied | follow | {one.column for one in absent}
         sure = [name for name in sure if name not in after] or sure
     most = sure if by else [name for name in sure[:TOLD] if nats[name] > LEAST * found.entropy]
     most = [name for name in most if found.effects[name]]

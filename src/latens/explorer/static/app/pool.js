@@ -1,4 +1,4 @@
-// What columns are in new rows that have what is fixed. These follow sums of effects, and names drawn by all other
+// What columns are in new rows that have what is fixed. These follow lines, sums of effects, and names drawn by all other
 // columns together, which the model alone knows too little of.
 
 import { cellOf, told } from "./given.js";
