@@ -16,7 +16,7 @@ from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import tree_alone
 from latens.workflow import new_rows
 from latens.workflow.explain import explain, information, ranges_of, said_in
-from latens.workflow.explained import NEW_ROWS
+from latens.workflow.explained import NEW_ROWS, explained
 from latens.workflow.trained import TrainedModel
 from latens.workflow.unseen import unseen
 
@@ -144,3 +144,19 @@ def test_of_the_nearest_those_that_keep_the_rules_come_first(monkeypatch: pytest
         kept, _ = new_rows.table_given(trained, given, 100, 0, key=jax.random.key(0))
         assert len(kept.arrays["x"]) == 100
         assert kept.left == left
+
+
+def test_what_shares_an_equation_of_a_third_column_may_be_a_cause_and_what_follows_is_none() -> None:
+    """The total is the load and the empty boat: the boat says nothing by arithmetic. What the coins give follows."""
+    trained, data = made()
+    told = explained(trained, "coins", data)
+    assert told.tied == set()
+    assert told.computed == {"load", "total"}
+    assert set(told.told) <= {"kind", "long", "wall", "empty"}
+    assert {"kind", "wall"} <= set(told.told)
+    long = explained(trained, "long", data)
+    assert dict(long.found.columns)["coins"].value > 0.1
+    assert "coins" not in long.told
+    load = explained(trained, "load", data)
+    assert load.tied == {"coins"}
+    assert "coins" not in load.told
