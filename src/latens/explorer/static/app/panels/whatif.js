@@ -56,7 +56,7 @@ function chart(column, shares, beside = column.training, said = "of the training
 // A mean in the same writing as the values beside it.
 function aboutOf({ writing }, mean) {
   if (typeof mean !== "number") return mean;
-  return writing ? meanText(mean, writing) : format(mean);
+  return writing ? meanText(mean, writing) : format(mean, Math.abs(mean) < 1000 ? 3 : 4);
 }
 
 function words(column, { shares, mean, quantiles, exact }) {
@@ -306,7 +306,7 @@ export function whatIfPanel(app) {
     // Asked the other way round what follows others is known only where rows are drawn.
     const back = answer.counted ? [] : app.state.given.map(({ column }) => columns[column]).filter((one) => one.follows);
     const turned = back.map(({ name, follows }) => `${name} follows from ${follows.join(", ")}: for these the answers here are too weak; latens sample --where takes rows that have it. `);
-    const together = answer.counted ? `What follows several columns is counted in ${count3(answer.counted)} new rows. ` : "";
+    const together = answer.counted ? `Numbers that several columns make together are averages of ${count3(answer.counted)} new rows of the model. ` : "";
     const all = answer.effective > NEARLY * answer.draws; // as without latents: nothing is rough
     note.textContent = `${turned.join("")}${rows}${together}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
   }
