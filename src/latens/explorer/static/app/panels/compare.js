@@ -111,6 +111,7 @@ export function comparison(app, columns, place, closed, as = {}) {
       state.found.some((one) => one.rows) && "Full dot: the model. Ring and line: the rows that are so, two standard errors to each side.",
       near && "Near: numbers within a twentieth of their range.",
       far && "* The model is further from the rows than by chance.",
+      columns[state.by].levels?.length > MOST_LINES && `The ${MOST_LINES} most frequent of ${columns[state.by].levels.length} names.`,
     ];
     replace(body,
       h("table", { class: "says" }, h("thead", {}, h("tr", {}, heads(ends).map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows)),
