@@ -280,3 +280,17 @@ def test_a_date_that_is_asked_of_a_span_says_what_to_ask_instead() -> None:
     with pytest.raises(DataError, match="'went' is modelled as the time since 'came', in ") as told:
         parse_conditions(["went=2024-07-01..2024-07-31"], data.schema)
     assert told.value.fix == "Ask for 'came' by its date, and for 'went' as a span, as '9 days'."
+
+
+@pytest.mark.parametrize(("wrong", "counted"), [(0, True), (8, True), (40, False)])
+def test_dates_whose_days_between_a_column_holds_are_counted_from_each_other(wrong: int, counted: bool) -> None:
+    """Sown within 18 days and measured two weeks later or more: their order says nothing, the days do."""
+    rng = np.random.default_rng(0)
+    start, days = rng.integers(0, 18, 400), rng.choice([14, 21, 28, 35], 400)
+    frame = pd.DataFrame(
+        {"sown": ORIGIN + start, "measured": ORIGIN + start + days, "kind": rng.choice(["a", "b"], 400)}
+    )
+    assert after_of(data_of(frame)) == {}
+    days[rng.permutation(400)[:wrong]] += 1
+    assert after_of(data_of(frame.assign(days=days))) == ({"measured": "sown"} if counted else {})
+    assert after_of(data_of(frame.assign(days=rng.permutation(days)))) == {}

@@ -19,6 +19,8 @@ BY_CHANCE = 0.02
 """Share of pairs of dates of unlike rows that must break it: else the order says nothing."""
 FEW_WRONG, OF_CHANCE = 3, 0.1
 """Rows that may break it in any table, and the part of those that would by chance which may."""
+COUNTED = 0.97
+"""Share of the rows that have a number in which it is the days from one date to another, which then count."""
 MOST_PAIRS = 90
 """Pairs of columns that are looked at."""
 TOGETHER = 0.99
@@ -66,7 +68,7 @@ def found_spans(
         if names[k] in said or np.count_nonzero(both) < TOGETHER * np.count_nonzero(there):
             continue
         rows, first = both & train, in_unit(x[:, i], texts[i].written, texts[k].written)
-        if follows(first[rows], x[rows, k]):
+        if follows(first[rows], x[rows, k]) or _is_counted(x[rows], x[rows, k] - first[rows], texts[k].written):
             between, unit = recorded_between(x[both, k] - first[both], texts[k].written)
             cost = _nats(between[train[both]], between, unit, texts[k], spans=True)
             if cost < _nats(x[rows, k], x[both, k], "", texts[k], spans=False):
@@ -79,6 +81,14 @@ def found_spans(
         if k not in made and not _leads_to(made, i, k):
             made[k] = i
     return made
+
+
+def _is_counted(x: Float[np.ndarray, "n columns"], between: Float[np.ndarray, " n"], written: str) -> bool:
+    """Whether a column holds the days between two dates in nearly all rows, and these differ."""
+    if len(between) < LEAST_ROWS or len(np.unique(between)) < 2 or written != "D":
+        return False
+    same = (x == between[:, None]).sum(axis=0)
+    return bool((same >= COUNTED * np.count_nonzero(~np.isnan(x), axis=0).clip(LEAST_ROWS)).any())
 
 
 def _asked(names: Sequence[str], k: int, first: str, texts: Texts) -> int:
