@@ -43,16 +43,29 @@ def of(cell: float) -> float:
 def test_a_mean_is_that_at_the_fixed_number_also_at_its_ends(minutes: int) -> None:
     """By the line that made the rows; all rows near the end lie on one side of it."""
     found = asked(new_rows(), [(0, 1), (1, str(minutes))])
-    assert 390 <= found["counted"] <= 410
-    assert found[2]["mean"] == pytest.approx(of(100 + 8 * minutes), abs=5 * STEP * 20 / np.sqrt(400))
+    assert 790 <= found["counted"] <= 810
+    assert found[2]["mean"] == pytest.approx(of(100 + 8 * minutes), abs=5 * STEP * 20 / np.sqrt(800))
     spread = float(found[2]["quantiles"][4]) - float(found[2]["quantiles"][0])
     assert spread == pytest.approx(2 * 1.645 * 2.0, rel=0.15)  # of the noise alone
+
+
+def test_a_number_that_goes_with_nothing_makes_no_line() -> None:
+    """At an end a line by chance would be off by twice the error of the mean of all rows near it."""
+    rows = new_rows()
+    rows[2] = np.random.default_rng(1).permutation(rows[2])
+    near = np.argsort(np.abs(rows[1] - 60), kind="stable")[:800]
+    found = asked(rows, [(1, "60")])
+    assert found[2]["mean"] == pytest.approx(of(rows[2, near].mean()), abs=0.6)
+    assert found[2]["error"] == pytest.approx(STEP * rows[2].std() / np.sqrt(800), rel=0.1)
 
 
 def test_rows_of_fixed_names_are_counted_as_they_are() -> None:
     rows = new_rows()
     own = rows[2, rows[0] == 0]
     found = asked(rows, [(0, 0)])
+    told = asked(rows, [(2, "80.0")])[0]
+    shares = np.array(told["shares"])
+    assert told["errors"] == pytest.approx(np.sqrt(shares * (1 - shares) / 800))
     assert found["counted"] == len(own)
     assert found[2]["mean"] == pytest.approx(of(own.mean()))
     assert found[2]["shares"] == pytest.approx(np.histogram(own, GRID["edges"])[0] / len(own))

@@ -100,3 +100,19 @@ def test_columns_that_no_rule_gives_have_no_detour() -> None:
     trained = trained_on(data)
     assert detours.found_in(trained, data) == []
     assert detours.found_in(trained.with_facts(start={}), data) == []
+
+
+def test_edges_from_a_number_along_a_line_to_what_it_lies_along_by_are_tried() -> None:
+    """The place says the leaves beside the height: below these it would go with all that the height goes with."""
+    rng, n = np.random.default_rng(0), 500
+    sort, place = rng.choice(["bean", "pea", "broad"], n), rng.choice(["south", "north", "dark"], n)
+    height = np.round(20 * np.exp(0.4 * rng.normal(size=n)), 1)
+    by_sort, by_place = {"bean": 1.1, "broad": 1.6, "pea": 0.7}, {"south": 1.1, "north": 1.0, "dark": 0.4}
+    mass = 0.1 * height * np.vectorize(by_sort.get)(sort) * np.exp(0.05 * rng.normal(size=n))
+    leaves = 0.3 * height * np.vectorize(by_place.get)(place) * np.exp(0.05 * rng.normal(size=n))
+    frame = {"sort": sort, "place": place, "height": height, "leaves": leaves.round(2), "mass": mass.round(2)}
+    trained = trained_on(latens.load_data(pd.DataFrame(frame), label="none"))
+    assert {rule[0] for rule in trained.facts["lines"]} == {"leaves", "mass"}
+
+    through = {one.column: one.through for one, _ in detours._candidates(trained)}
+    assert through == {"place": ("leaves",)}  # the sort stands below no number that lies along a line by it

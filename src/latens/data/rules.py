@@ -219,6 +219,16 @@ def tied_in(facts: Mapping[str, Any], schema: Schema) -> list[set[str]]:
     return [{one.target, *one.columns} for one in equations.placed(equations.read(facts.get("equations")), schema)]
 
 
+def computed_in(facts: Mapping[str, Any], schema: Schema) -> set[str]:
+    """The columns that a reader takes for computed of others: of a date and the days until it that is the date."""
+    kinds = {name: one.kind for name, one in zip(schema.names, schema.types or ())}
+    found = set[str]()
+    for one in placed(facts, schema):
+        dated = {kinds[name] for name in one.columns} <= {"date", "duration"}
+        found |= {*one.columns} if dated and len({*one.columns}) == 1 else {one.target}
+    return found
+
+
 def near_in(facts: Mapping[str, Any], schema: Schema) -> list[lines.Line | effects.Effects]:
     """What says about where numbers of columns that a table has lie: lines, and effects of several columns."""
     near = lines.placed(lines.read(facts.get("lines")), schema)

@@ -17,7 +17,7 @@ from latens.data import effects, equations, implied, inapplicable, lines
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
 from latens.data.implied import Implied
-from latens.data.rules import near_in, placed, solved
+from latens.data.rules import computed_in, near_in, placed, solved
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation.samples.conditional import FEWEST, GivenShares, shares_given
@@ -73,7 +73,8 @@ def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
         return None
     pairs = list(zip(schema.columns or (), schema.types))[:MOST_COLUMNS]
     short = lambda rule: rule.short if isinstance(rule, Implied) else rule.words  # noqa: E731
-    given = {rule.target: {"computed": short(rule)} for rule in placed(trained.facts, schema)}
+    shown = computed_in(trained.facts, schema)
+    given = {rule.target: {"computed": short(rule)} for rule in placed(trained.facts, schema) if rule.target in shown}
     absent = _absent(trained, [column.name for column, _ in pairs])
     return [{"name": name, "kind": one.kind, **_described(one), **given.get(name, {}), **absent.get(name, {})}
             for name, one in ((column.name, one) for column, one in pairs)]  # fmt: skip

@@ -40,6 +40,7 @@ class Report(Request):
         from latens.io.atomic import resource_errors, write_atomic
         from latens.report import report_page
         from latens.report.compared import comparison_page
+        from latens.workflow.metrics import GOOD
 
         names = self._names()
         words = f"write the report of {' and '.join(names)} into {at.out}; nothing was written"
@@ -56,7 +57,8 @@ class Report(Request):
             "pictures": [shot.name for run in told for shot in run.shots],
             "warnings": [{"run": run.name, "name": w.name, "message": w.found} for run in told for w in run.warnings],
         }
-        count = f"{len(value['pictures'])} pictures, warnings: {len(value['warnings'])}"
+        warned = sum(one["name"] not in GOOD for one in value["warnings"])  # as the page counts them
+        count = f"{len(value['pictures'])} pictures, warnings: {warned}"
         text = f"{at.out}: {len(raw) / 1e6:.1f} MB, {count}; opens in any browser, needs no network"
         return Made(value=value, text=text)
 

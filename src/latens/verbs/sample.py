@@ -112,8 +112,7 @@ class Sample(Verb):
         text += _computed(trained)
         for name, rules in zip(("computed", "near_a_line"), _rules(trained) if mixed else ()):
             told |= {name: rules} if rules else {}
-        if mixed and at.writes and self.gaps == "data" and _has_gaps(trained):
-            text += "\ncells are empty as often as in the data (--gaps none: whole rows)"
+        text += self._empty(at) if mixed else ""
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
         if trained.schema.tokens is not None:
@@ -208,8 +207,21 @@ class Sample(Verb):
             text += f"\n{redrawn} of them drawn anew, as they broke a rule that the data keep"
         arrays = self._as_written(at, made["x"])
         arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
+        text += self._empty(at) + self._judged(at)
         text += formula_note(known, at.out)
         return Made(arrays=arrays, known=known, schema=schema, value=value, text=text, dialect=at.dialect())
+
+    def _empty(self, at: At) -> str:
+        """That cells are empty, and how they are not."""
+        some = at.writes and self.gaps == "data" and _has_gaps(at.trained)
+        return "\ncells are empty as often as in the data (--gaps none: whole rows)" if some else ""
+
+    def _judged(self, at: At) -> str:
+        """How rows that were asked for are judged: beside the real ones that are so."""
+        if not at.writes or at.out.suffix.lower() != ".csv":
+            return ""
+        asked = " ".join(f'--where "{one}"' for one in self.where or ())
+        return f"\nNext: latens judge DATA {at.out} {asked}"
 
     def _others(self) -> list[tuple[str, Any]]:
         """Options that say nothing beside --complete."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from latens.data import TEST, Dataset, effects, equations
+from latens.data.rules import near_in
 from latens.data.schema import Schema
 from latens.data.stored_rules import rules_in
 from latens.models.heads.tree import TreeHead, edges_of
@@ -67,8 +68,9 @@ def _candidates(trained: Any) -> Iterator[tuple[Detour, set[str]]]:
     exact = equations.placed(equations.read(facts.get("equations")), schema)
     given = {one.target: one.columns for one in exact}
     rules = [(one.target, effects.computed_of(one.target, given), one.columns) for one in exact if len(one.terms) > 1]
-    about = effects.placed(effects.read(facts.get("effects")), schema)
-    rules += [(one.target, one.of, one.columns) for one in about]
+    for one in near_in(facts, schema):
+        of = one.of if isinstance(one, effects.Effects) else effects.computed_of(one.target, given)
+        rules.append((one.target, of, one.columns))
     found: dict[str, tuple[set[str], set[str]]] = {}  # through which numbers, and all columns of their rules
     for target, of, columns in rules:
         inner = {target, *of}

@@ -9,7 +9,7 @@ from latens.data import Dataset, inapplicable, logits
 from latens.data.effects import Effects
 from latens.data.equations import Equation, follows
 from latens.data.lines import Line
-from latens.data.rules import in_words, near_in, placed, tied_in
+from latens.data.rules import computed_in, in_words, near_in, placed, tied_in
 from latens.models.heads.tree import TreeHead, edges_of
 from latens.workflow.explain import ONLY, TURNED, Explained, explain
 from latens.workflow.partial import Effect, held_still
@@ -88,7 +88,7 @@ def explained(
     found = found._replace(columns=[(name, one) for name, one in found.columns if name in asked])
     nats = {name: one.value for name, one in found.columns}
     errors = {name: one.standard_error for name, one in found.columns}
-    computed = {one.target for one in placed(facts, schema)} - {target}
+    computed = computed_in(facts, schema) - {target}
     # What it is computed of says it by arithmetic; what both give a third column need not say anything of each other.
     every = placed(facts, schema)
     given = [one for one in every if one.target == target]
@@ -96,8 +96,8 @@ def explained(
     absent = [one for one in inapplicable.read(facts.get("inapplicable")) if one.other == target and one.column in nats]
     unsure = {name: max(2.0 * (errors[name] or 0.0), UNLINKED) for name in nats}
     sure = [name for name in nats if nats[name] > unsure[name]]
+    follow = {name for one in near if target in one.columns for name in (one.target, *getattr(one, "of", ()))}
     if not by:  # what is computed, lies near what the target says, or is only there by its name, is no cause
-        follow = {name for one in near if target in one.columns for name in (one.target, *getattr(one, "of", ()))}
         after = computed | tied | follow | {one.column for one in absent}
         sure = [name for name in sure if name not in after] or sure
     most = sure if by else [name for name in sure[:TOLD] if nats[name] > LEAST * found.entropy]
@@ -119,10 +119,11 @@ def explained(
         way = "new rows have it so too" if name in kept else "the model has it the other way round"
         plain.append(f"In the rows {text}; {way}.")
     exact = placed(facts, schema, names=True)
-    still = [] if rows is None else _held_still(rows, target, found, exact, {*most, *turned, *missed})
+    still = [] if rows is None else _held_still(rows, target, found, exact, {*most, *turned, *missed}, follow)
+    but = f" but {' and '.join(sorted(results))}" if (results := follow - computed) else ""
     for one in still:
         has = "new rows have it too" if one.column in kept else "the model has little of it"
-        plain.append(f"In the rows, with all other columns held still, {one.words}; {has}.")
+        plain.append(f"In the rows, with all other columns{but} held still, {one.words}; {has}.")
     shown = {*missed, *kept, *(one.column for one in still)}
     none = [name for name in nats if nats[name] <= unsure[name] and name not in shown]
     if none and len(none) == len(nats) and not plain and not by:
@@ -153,14 +154,17 @@ def explained(
 
 
 def _held_still(
-    rows: Dataset, target: str, found: Explained, exact: Sequence[Any], told: Collection[str]
+    rows: Dataset, target: str, found: Explained, exact: Sequence[Any], told: Collection[str], results: Collection[str]
 ) -> list[Effect]:
     """Effects in rows that the model has little of, the surest first, of columns that are not told already."""
-    # A name that the range of a number says is one of the things that say the number.
+    dated = {name for name, one in zip(rows.schema.names, rows.schema.types or ()) if one.kind in ("date", "duration")}
+    # A name that the range of a number says is one of the things that say the number, and so are days between dates.
     computed = {
-        follows(one) if isinstance(one, Equation) else one.target for one in exact if not getattr(one, "cuts", ())
+        follows(one) if isinstance(one, Equation) else one.target
+        for one in exact
+        if not getattr(one, "cuts", ()) and not {*one.columns} & dated
     } - {target}
     share = {name: one.value / max(found.entropy, 1e-12) for name, one in found.columns}
     tied = [(one.target, *one.columns) for one in exact if isinstance(one, Equation)]
-    every = held_still(rows, target, computed, [own for own in tied if target in own])
+    every = held_still(rows, target, computed | {*results}, [own for own in tied if target in own])
     return [one for one in every if share.get(one.column, 1.0) < LITTLE and one.column not in told][:MISSED]

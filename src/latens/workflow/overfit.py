@@ -54,7 +54,7 @@ def overfit(
     if again:
         return Overfit("unknown", "The last steps used all rows, so none were left to check.")
     if start_kept:
-        return Overfit("no", "A simple model counted in a second was as good, and is kept.")
+        return Overfit("no", "Networks found nothing beyond a simple model, which is kept.")
     if not rows or not best_step:
         return Overfit("unknown", "No rows were set aside to validate.")
     kept = _nearest(rows, steps if kept_last else best_step)

@@ -42,7 +42,8 @@ class Unseen(NamedTuple):
     @property
     def line(self) -> str:
         """What `latens fit` says."""
-        where = f"On {self.rows:,} unseen rows, by their other columns: {self.target}"
+        by = "by columns that do not give it" if self.tied else "by their other columns"
+        where = f"On {self.rows:,} unseen rows, {by}: {self.target}"
         if self.named:
             return f"{where} is right in {1 - self.error:.0%} (guessing: {1 - self.guessed:.0%})."
         return f"{where} is off by {self.error:.3g} (guessing its mean: {self.guessed:.3g})."

@@ -4,9 +4,10 @@
 import { cellOf, told } from "./given.js";
 
 const FEWEST = 100; // new rows that have the fixed names, below which they say nothing
-const NEAREST = 400; // new rows nearest to fixed numbers that are counted
+const NEAREST = 800; // new rows nearest to fixed numbers that are counted
 const FAR = 1; // standard deviations from a fixed number up to which a row counts as near it
 const RIDGE = 1e-3; // of the lines along fixed numbers, in variances
+const SURE = 3; // standard errors of a slope below which it is none
 
 // The cells of a column, from `rows` as columns one after another.
 const cellsOf = (rows, { shape: [, n] }, column) => rows.subarray(column * n, (column + 1) * n);
@@ -56,7 +57,11 @@ export function slopes(values, near) {
       if (k !== i) other.forEach((value, j) => (other[j] = value - times * pivot[j]));
     });
   });
-  return rows.map((row) => row.at(-1));
+  const found = rows.map((row) => row.at(-1));
+  const left = values.map((value, k) => value - level - found.reduce((sum, by, i) => sum + by * centred(near[k], i), 0));
+  const noise = mean((_, k) => left[k] ** 2) / near.length;
+  const wide = middle.map((_, i) => mean((one) => centred(one, i) ** 2) + RIDGE);
+  return found.map((by, i) => (by ** 2 * wide[i] > SURE ** 2 * noise ? by : 0));
 }
 
 // A number's cells as they would be at the fixed numbers themselves, of those that new rows have, sorted.
@@ -78,6 +83,12 @@ function nearestOf(sorted, value) {
   return low > 0 && value - sorted[low - 1] < sorted[low] - value ? sorted[low - 1] : sorted[low];
 }
 
+// The standard error of a mean.
+function errorOf(cells) {
+  const mean = cells.reduce((a, b) => a + b, 0) / cells.length;
+  return Math.sqrt(cells.reduce((sum, cell) => sum + (cell - mean) ** 2, 0)) / cells.length;
+}
+
 // The answer with columns counted in new rows: those that follow others, or all where one of these is fixed.
 export function countedInNewRows(rows, spec, columns, given, answer) {
   const { shape: [, n], empty, columns: grids, counted } = spec;
@@ -94,11 +105,12 @@ export function countedInNewRows(rows, spec, columns, given, answer) {
     const cells = there.map(({ row }) => own[row]);
     if (!column.levels) {
       const among = [...new Set(own)].filter((cell) => cell !== empty).sort((a, b) => a - b);
-      return { ...one, ...told(column, grids[place], null, null, moved(cells, there, among)), exact: undefined };
+      const made = moved(cells, there, among);
+      return { ...one, ...told(column, grids[place], null, null, made), exact: undefined, error: errorOf(made) * grids[place].step };
     }
     const shares = new Array(column.levels.length).fill(0);
     for (const cell of cells) shares[cell] += 1 / cells.length;
-    return { ...one, shares };
+    return { ...one, shares, errors: shares.map((share) => Math.sqrt((share * (1 - share)) / cells.length)) };
   };
   return { ...answer, columns: answer.columns.map(told_), counted: near.length, of: n };
 }
