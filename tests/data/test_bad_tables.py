@@ -358,6 +358,14 @@ def test_names_that_differ_in_case_or_blanks_are_told(tmp_path: Path) -> None:
     assert "holds 40 far from all its other values: look at line 224" in said
 
 
+@pytest.mark.parametrize(("other", "named"), [("copy 80g", True), ("copy  80 G", True), ("copy 90 g", False)])
+def test_a_blank_before_a_unit_makes_no_other_name(other: str, named: bool) -> None:
+    paper = ["copy 80 g"] * 120 + ["card 160 g"] * 100 + [other]
+    data = load(pd.DataFrame({"paper": paper, "mass": np.arange(221.0)}), label="none")
+    said = [one.words for one in suspected(data) if "case or blanks" in one.words]
+    assert bool(said) == named
+
+
 def test_years_of_birth_among_ages_are_named_where_they_lie_beyond_the_training_rows() -> None:
     """They are not counted as the oldest of these."""
     rng = np.random.default_rng(0)

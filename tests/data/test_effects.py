@@ -21,7 +21,7 @@ from latens.explorer.given import grid_of
 from latens.explorer.page_rules import page_rules
 from latens.explorer.whatif import _equally
 from latens.workflow import kept_effects, new_rows
-from latens.workflow.kept_effects import _better
+from latens.workflow.kept_effects import _after, _better
 
 FRICTION = {"steel": 0.0, "oak": 0.12, "pine": 0.2, "brass": 0.0, "ice": -0.15}
 NOISE = 0.05
@@ -441,3 +441,8 @@ def test_columns_before_a_number_say_it_where_they_say_as_much(last: bool) -> No
     data = latens.load_data(pd.DataFrame({name: frame[name] for name in order}), label="none")
     said = {one.target: set(one.columns) for one in found(data, {})}
     assert said["height"] == {"soil", "place", "days"}
+    (height,) = [one for one in found(data, {}) if one.target == "height"]
+    facts = rules_of(data)
+    assert [rule[0] for rule in facts["lines"]] == ["mass"]
+    # What lies along a line by it would give it away where it is held against the model.
+    assert _after(height, [height], SimpleNamespace(facts=facts, schema=data.schema)) == {"height", "mass"}  # type: ignore[arg-type]

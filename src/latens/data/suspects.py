@@ -325,7 +325,9 @@ def _spellings(dataset: Dataset, place: int, name: str, one: ColumnType, codes: 
     counts = np.bincount(codes.astype(np.int64), minlength=len(one.values))
     same: dict[str, list[int]] = {}
     for code in np.argsort(-counts, kind="stable").tolist():
-        same.setdefault(" ".join(one.values[code].casefold().split()), []).append(code)
+        value = one.values[code].casefold()
+        unit = any(map(str.isalpha, value)) and any(map(str.isdigit, value))  # 80g is 80 g
+        same.setdefault(("" if unit else " ").join(value.split()), []).append(code)
     found = []
     for first, *others in same.values():
         for other in others:
