@@ -119,3 +119,13 @@ def test_what_a_rule_gives_stays_exact() -> None:
     answer = {"columns": [{"column": 2, "exact": "12.0", "mean": 12.0}], "effective": 1, "draws": 1, "probability": 1}
     found = node("pool", rows=rows.tolist(), spec=SPEC, columns=COLUMNS, given=[(0, 0)], answer=answer)
     assert found["columns"] == answer["columns"]
+
+
+def test_a_value_that_only_the_model_reads_is_left_to_it() -> None:
+    """A time of a zone, of which the page knows those of its slider."""
+    columns = [*COLUMNS[:1], {"name": "began", "kind": "date", "choices": ["09:00", "10:00"]}, *COLUMNS[2:]]
+    grids = [GRIDS[0], {**GRIDS[1], "plain": False, "choices": [0, 60]}, GRIDS[2]]
+    answer = {"columns": [{"column": 2, "mean": 1.0}], "effective": 1, "draws": 1, "probability": 1}
+    asked_for = {"rows": new_rows().tolist(), "columns": columns, "spec": SPEC | {"columns": grids}, "answer": answer}
+    assert node("pool", given=[(1, "09:30")], **asked_for) == answer
+    assert node("pool", given=[(1, "10:00")], **asked_for)["counted"] > 0

@@ -92,7 +92,12 @@ function errorOf(cells) {
 // The answer with columns counted in new rows: those that follow others, or all where one of these is fixed.
 export function countedInNewRows(rows, spec, columns, given, answer) {
   const { shape: [, n], empty, columns: grids, counted } = spec;
-  const fixed = given.map(([column, value]) => [column, cellOf(columns[column], grids[column], value)]);
+  let fixed;
+  try {
+    fixed = given.map(([column, value]) => [column, cellOf(columns[column], grids[column], value)]);
+  } catch {
+    return answer; // a date between those of the slider, which only the model reads
+  }
   const near = nearestRows(rows, spec, columns, fixed);
   if (!near) return answer;
   const all = fixed.some(([column]) => columns[column].follows);
