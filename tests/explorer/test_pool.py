@@ -129,3 +129,17 @@ def test_a_value_that_only_the_model_reads_is_left_to_it() -> None:
     asked_for = {"rows": new_rows().tolist(), "columns": columns, "spec": SPEC | {"columns": grids}, "answer": answer}
     assert node("pool", given=[(1, "09:30")], **asked_for) == answer
     assert node("pool", given=[(1, "10:00")], **asked_for)["counted"] > 0
+
+
+def test_a_name_that_says_nothing_changes_nothing_where_it_is_rare() -> None:
+    """Of 6,000 new rows 40 are of the team: the rise of all teams is counted, as without it."""
+    rows = np.concatenate([new_rows(), [(np.arange(N) >= 40).astype(int)]])
+    says = {"sky": 0.5, "minutes": 0.5, "team": 0.0}
+    columns = [*COLUMNS[:2], COLUMNS[2] | {"says": says}, {"name": "team", "kind": "category", "levels": ["a", "b"]}]
+    answer = {"columns": [{"column": 1}, {"column": 2}], "effective": 1, "draws": 1, "probability": 1}
+    asked_for = {"rows": rows.tolist(), "columns": columns, "spec": SPEC | {"columns": [*GRIDS, {}]}, "answer": answer}
+    alone, rare = (node("pool", given=given, **asked_for) for given in ([(0, 1)], [(0, 1), (3, 0)]))
+    assert alone["columns"][1] == rare["columns"][1]
+    assert rare["counted"] == np.count_nonzero(rows[0] == 1)
+    columns[2]["says"] = says | {"team": 0.01}  # what says something is asked for
+    assert node("pool", given=[(0, 1), (3, 0)], **asked_for) == answer

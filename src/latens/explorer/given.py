@@ -11,7 +11,7 @@ from latens.distributions import StandardNormal
 from latens.explorer.decoder import folded, network_of, page_decoder
 from latens.explorer.heads import described
 from latens.explorer.page_rules import page_rules
-from latens.explorer.whatif import MOST_COLUMNS, asked_as, cells_of_choices, edges_of
+from latens.explorer.whatif import MOST_COLUMNS, asked_as, cells_of_choices, edges_of, texts_of
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
 from latens.models import Conditional, LatentModel, NormalHead
@@ -21,6 +21,8 @@ from latens.models.priors import MixturePrior
 from latens.networks import Dense
 from latens.workflow.explain import ranges_of
 
+FEW_CELLS = 400
+"""Cells of a column that the page cannot write itself up to which it has the words of each."""
 OUTPUT_BYTES = 4 << 20
 """Of the outputs of a decoder that the page does not compute, for as many draws of the prior as fit."""
 
@@ -69,6 +71,8 @@ def grid_of(one: ColumnType) -> dict[str, Any]:
     # The page writes numbers and days itself; of others it says the nearest of the choices.
     plain = asked_as(one).writing is None and not one.zone and not one.resolution
     found |= {"low": one.low, "step": one.step, "size": one.size, "written": one.written, "plain": plain}
+    if not plain and one.size <= FEW_CELLS:  # a mean lies between the choices
+        found["words"] = texts_of(asked_as(one), np.arange(one.size))
     return found | {"edges": edges_of(one).tolist(), "choices": cells_of_choices(one).tolist()}
 
 

@@ -87,7 +87,7 @@ const nearest = (values, value) => values.reduce((best, one, k) => (Math.abs(one
 // A cell of a number or a date as the file writes it.
 export function wordsOf(column, grid, cell) {
   const place = Math.min(Math.max(Math.round(cell), 0), grid.size - 1);
-  if (!grid.plain) return column.choices[nearest(grid.choices, place)];
+  if (!grid.plain) return grid.words?.[place] ?? column.choices[nearest(grid.choices, place)];
   const number = grid.low + place * grid.step;
   if (column.kind === "date") {
     const seconds = SECONDS[grid.written] * Math.round(number);
@@ -146,7 +146,7 @@ export function told(column, grid, part, shares, cells, computed) {
   if (cells && !column.levels) {
     const { bars, mean, at } = ofCells(cells, grid, QUANTILES);
     const quantiles = at.map((cell) => wordsOf(column, grid, cell));
-    const said = { shares: bars, mean: column.kind === "number" ? grid.low + mean * grid.step : quantiles[2], quantiles };
+    const said = { shares: bars, mean: column.kind === "number" ? grid.low + mean * grid.step : wordsOf(column, grid, mean), quantiles };
     return cells.length === 1 ? { ...said, exact: quantiles[0] } : { ...said, mean: computed ?? said.mean };
   }
   if (column.levels) return { shares: Array.from(shares).flatMap((share, s) => Array(part.widths[s]).fill(share / part.widths[s])) };

@@ -6,6 +6,7 @@ import { cellOf, told } from "./given.js";
 const FEWEST = 100; // new rows that have the fixed names, below which they say nothing
 const NEAREST = 800; // new rows nearest to fixed numbers that are counted
 const FAR = 1; // standard deviations from a fixed number up to which a row counts as near it
+const LEAST = 0.003; // nats that another column says, below which it says nothing
 const RIDGE = 1e-3; // of the lines along fixed numbers, in variances
 const SURE = 3; // standard errors of a slope below which it is none
 
@@ -98,12 +99,21 @@ export function countedInNewRows(rows, spec, columns, given, answer) {
   } catch {
     return answer; // a date between those of the slider, which only the model reads
   }
-  const near = nearestRows(rows, spec, columns, fixed);
-  if (!near) return answer;
+  const whole = nearestRows(rows, spec, columns, fixed);
   const all = fixed.some(([column]) => columns[column].follows);
+  // Where too few rows have all that is fixed, a column is counted in those that have what says anything about it.
+  const nearOf = (place) => {
+    const { follows, says } = columns[place];
+    if (whole || all || !follows) return whole;
+    const matters = (name) => follows.includes(name) || says[name] > LEAST;
+    return nearestRows(rows, spec, columns, fixed.filter(([column]) => matters(columns[column].name)));
+  };
+  let fewest = Infinity;
   const told_ = (one) => {
     const { column: place, exact } = one;
-    if (exact !== undefined || !(all || counted.includes(place))) return one;
+    const near = exact !== undefined || !(all || counted.includes(place)) ? null : nearOf(place);
+    if (!near) return one;
+    fewest = Math.min(fewest, near.length);
     const [column, own] = [columns[place], cellsOf(rows, spec, place)];
     const there = near.filter(({ row }) => own[row] !== empty);
     if (!there.length) return one;
@@ -117,7 +127,8 @@ export function countedInNewRows(rows, spec, columns, given, answer) {
     for (const cell of cells) shares[cell] += 1 / cells.length;
     return { ...one, shares, errors: shares.map((share) => Math.sqrt((share * (1 - share)) / cells.length)) };
   };
-  return { ...answer, columns: answer.columns.map(told_), counted: near.length, of: n };
+  const made = answer.columns.map(told_);
+  return Number.isFinite(fewest) ? { ...answer, columns: made, counted: fewest, of: n } : answer;
 }
 
 // Which columns say most about one, where new rows know more than the model.
