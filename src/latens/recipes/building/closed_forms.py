@@ -1,6 +1,7 @@
 """The closed form of each kind of data as the start of its model: fitted to the training rows before the first step."""
 
 import math
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.config import TrainingConfig
-from latens.data import Dataset, Preparation, prepare_batch
+from latens.data import TEST, TRAIN, Dataset, Preparation, prepare_batch
 from latens.data.dataset import training_rows
 from latens.data.given import GIVEN
 from latens.distributions import StandardNormal
@@ -61,6 +62,8 @@ With all of them nothing is left at first for the latent to say, so that it is p
 gain over the tree in nats a row, one fold each, with all of the ratios and with half: orders of a shop 0.00 and +0.09,
 abalone +2.22 and +2.38, German credit 0 and 0. Weight decay leads back to the counted tree.
 """
+FEW_ROWS = 5000
+"""Rows up to which a tree is counted in all that do not test too, for the room that it may need."""
 START_DRAWS, COMPARED = 100, 300
 """Draws of each validation row that decide whether training gained over the closed form, and such rows at the most."""
 FEWEST = 50
@@ -101,10 +104,22 @@ def tree_of(data: Dataset, parts: int = FINER, trees: int = BINS) -> ColumnTree:
     known = _COUNTED.setdefault(data, {})
     if (parts, trees) not in known:
         x, mask, weight = training_rows(data, MOST_ROWS)
-        own = next((one for one in known.values() if (one.most // BINS, one.num_trees) == (parts, trees)), None)
+        # What was chosen with more to choose from is chosen among less, if it is among that.
+        own = next((one for (most, many), one in known.items() if most >= parts and many >= trees
+                    and one.most <= BINS * parts and one.num_trees <= trees), None)  # fmt: skip
         types = data.schema.types or ()
         known[parts, trees] = own or fit_tree(x, mask, types, weight=weight, parts=parts, trees=trees)
     return known[parts, trees]
+
+
+def room_of(data: Dataset) -> tuple[int, int]:
+    """The bins of a column, and the trees, that a model of these data has room for."""
+    # A tree that is kept is counted in all rows that do not test at last, where finer bins or more kinds may pay.
+    own = tree_of(data)
+    if np.count_nonzero(data.split != TEST) > FEW_ROWS or not isinstance(data.x, np.ndarray):
+        return own.most, own.num_trees
+    every = tree_of(replace(data, split=np.where(data.split == TEST, data.split, np.uint8(TRAIN))))
+    return max(own.most, every.most), max(own.num_trees, every.num_trees)
 
 
 _COUNTED: WeakKeyDictionary[Dataset, dict[tuple[int, int], ColumnTree]] = WeakKeyDictionary()

@@ -33,7 +33,16 @@ from latens.models.heads.tree import BINS
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import with_beta, without_beta
-from latens.recipes.building.closed_forms import BEGUN, MOST_LATENTS, is_short, latents_of, started_from, suits, tree_of
+from latens.recipes.building.closed_forms import (
+    BEGUN,
+    MOST_LATENTS,
+    is_short,
+    latents_of,
+    room_of,
+    started_from,
+    suits,
+    tree_of,
+)
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
@@ -110,7 +119,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         likelihood = replace(likelihood, family=family)
         if family == "tree":
             tree = tree_of(data)
-            likelihood = replace(likelihood, options={"bins": tree.most, "trees": tree.num_trees} | likelihood.options)
+            bins, trees = room_of(data)
+            likelihood = replace(likelihood, options={"bins": bins, "trees": trees} | likelihood.options)
             if tree.by is not None:
                 reason += f", and each name of {(schema.columns or ())[tree.by].name!r} has one of its own"
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
