@@ -206,8 +206,8 @@ def test_a_model_has_room_for_the_tree_of_all_rows_that_do_not_test(monkeypatch:
         )
 
     monkeypatch.setattr(closed_forms, "tree_of", counted)
-    assert closed_forms.room_of(data) == (16, 3)
+    assert closed_forms.room_of(data) == {"bins": 16, "trees": 3}
     train, validation, test = np.bincount(data.split, minlength=3).tolist()
     assert seen == [[train, validation, test], [train + validation, 0, test]]
     monkeypatch.setattr(closed_forms, "FEW_ROWS", 100)
-    assert closed_forms.room_of(data) == (8, 3)
+    assert closed_forms.room_of(data) == {"bins": 8, "trees": 3}

@@ -112,14 +112,14 @@ def tree_of(data: Dataset, parts: int = FINER, trees: int = BINS) -> ColumnTree:
     return known[parts, trees]
 
 
-def room_of(data: Dataset) -> tuple[int, int]:
+def room_of(data: Dataset) -> dict[str, int]:
     """The bins of a column, and the trees, that a model of these data has room for."""
     # A tree that is kept is counted in all rows that do not test at last, where finer bins or more kinds may pay.
     own = tree_of(data)
     if np.count_nonzero(data.split != TEST) > FEW_ROWS or not isinstance(data.x, np.ndarray):
-        return own.most, own.num_trees
+        return {"bins": own.most, "trees": own.num_trees}
     every = tree_of(replace(data, split=np.where(data.split == TEST, data.split, np.uint8(TRAIN))))
-    return max(own.most, every.most), max(own.num_trees, every.num_trees)
+    return {"bins": max(own.most, every.most), "trees": max(own.num_trees, every.num_trees)}
 
 
 _COUNTED: WeakKeyDictionary[Dataset, dict[tuple[int, int], ColumnTree]] = WeakKeyDictionary()

@@ -119,8 +119,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         likelihood = replace(likelihood, family=family)
         if family == "tree":
             tree = tree_of(data)
-            bins, trees = room_of(data)
-            likelihood = replace(likelihood, options={"bins": bins, "trees": trees} | likelihood.options)
+            likelihood = replace(likelihood, options=room_of(data) | likelihood.options)
             if tree.by is not None:
                 reason += f", and each name of {(schema.columns or ())[tree.by].name!r} has one of its own"
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
