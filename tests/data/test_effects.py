@@ -15,13 +15,13 @@ import latens
 from latens.data import Dataset, effects, equations, found_effects
 from latens.data.conditions import Conditions
 from latens.data.effects import Effects
-from latens.data.rules import computed, rules_of, solved
+from latens.data.rules import computed, results_of, rules_of, solved
 from latens.evaluation.samples.conditional import ConditionalSamples
 from latens.explorer.given import grid_of
 from latens.explorer.page_rules import page_rules
 from latens.explorer.whatif import _equally
 from latens.workflow import kept_effects, new_rows
-from latens.workflow.kept_effects import _after, _better
+from latens.workflow.kept_effects import _better
 
 FRICTION = {"steel": 0.0, "oak": 0.12, "pine": 0.2, "brass": 0.0, "ice": -0.15}
 NOISE = 0.05
@@ -445,4 +445,6 @@ def test_columns_before_a_number_say_it_where_they_say_as_much(last: bool) -> No
     facts = rules_of(data)
     assert [rule[0] for rule in facts["lines"]] == ["mass"]
     # What lies along a line by it would give it away where it is held against the model.
-    assert _after(height, [height], SimpleNamespace(facts=facts, schema=data.schema)) == {"height", "mass"}  # type: ignore[arg-type]
+    assert results_of(facts, data.schema, "height") == {"height", "mass"}
+    assert results_of(facts, data.schema, "soil") == {"soil", *height.of, "height", "mass"}
+    assert results_of(facts, data.schema, "mass") == {"mass"}

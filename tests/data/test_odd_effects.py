@@ -10,7 +10,7 @@ import pytest
 
 import latens
 from latens.data import Dataset, effects, equations, found_effects
-from latens.data.rules import computed, ends_near, rules_of, solved
+from latens.data.rules import computed, ends_near, results_of, rules_of, solved
 from latens.explorer.whatif import _equally
 from latens.workflow.kept_effects import _better
 
@@ -241,8 +241,8 @@ def test_what_is_set_by_hand_is_said_by_nothing_and_its_consequences_in_turn() -
     for target, bases in chain.items():
         assert set(bases) <= said[target]
     first, last = some
-    assert effects.after(first, some) == {first.target, *first.of, last.target, *last.of}
-    assert effects.after(last, some) == {last.target, *last.of}
+    assert results_of(facts, data.schema, first.target) == {first.target, *first.of, last.target, *last.of}
+    assert results_of(facts, data.schema, last.target) == {last.target, *last.of}
 
 
 @pytest.mark.parametrize(("known", "effect"), [(("nose", "cone", "flat"), 0.12), (("wind", "gusts", "calm"), -0.16)])

@@ -123,15 +123,6 @@ def above(one: Effects, found: Sequence[Effects]) -> set[str]:
     return made
 
 
-def after(one: Effects, found: Sequence[Effects]) -> set[str]:
-    """A target, what is computed of it, and the targets that these say, with what is computed of those."""
-    made, before = {one.target, *one.of}, 0
-    while len(made) > before:
-        before = len(made)
-        made |= {name for other in found if made & set(other.columns) for name in (other.target, *other.of)}
-    return made
-
-
 def cells_of(x: Float[np.ndarray, "n columns"], schema: Schema) -> Float[np.ndarray, "n columns"]:
     """Stored rows in the units of their columns, names as their codes."""
     named = np.array([one.named for one in schema.types or ()], bool)

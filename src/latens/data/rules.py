@@ -235,6 +235,16 @@ def near_in(facts: Mapping[str, Any], schema: Schema) -> list[lines.Line | effec
     return [*near, *effects.placed(effects.read(facts.get("effects")), schema)]
 
 
+def results_of(facts: Mapping[str, Any], schema: Schema, target: str) -> set[str]:
+    """A column, and all that is computed of it, lies along a line by it or is drawn by it, however many steps after."""
+    after = {target}
+    rules = [(one.columns, {one.target, *getattr(one, "of", ())}) for one in near_in(facts, schema)]
+    rules += [(one.columns, {one.target}) for one in placed(facts, schema)]
+    while more := set[str]().union(*(made for columns, made in rules if after & {*columns})) - after:
+        after |= more
+    return after
+
+
 def ends_near(
     facts: Mapping[str, Any],
     schema: Schema,

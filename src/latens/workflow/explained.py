@@ -9,7 +9,7 @@ from latens.data import Dataset, inapplicable, logits
 from latens.data.effects import Effects
 from latens.data.equations import Equation, follows
 from latens.data.lines import Line
-from latens.data.rules import computed_in, in_words, near_in, placed, tied_in
+from latens.data.rules import computed_in, in_words, near_in, placed, results_of, tied_in
 from latens.models.heads.tree import TreeHead, edges_of
 from latens.workflow.explain import ONLY, TURNED, Explained, explain
 from latens.workflow.partial import Effect, held_still
@@ -96,7 +96,7 @@ def explained(
     absent = [one for one in inapplicable.read(facts.get("inapplicable")) if one.other == target and one.column in nats]
     unsure = {name: max(2.0 * (errors[name] or 0.0), UNLINKED) for name in nats}
     sure = [name for name in nats if nats[name] > unsure[name]]
-    follow = {name for one in near if target in one.columns for name in (one.target, *getattr(one, "of", ()))}
+    follow = results_of(facts, schema, target) - {target}
     if not by:  # what is computed, lies near what the target says, or is only there by its name, is no cause
         after = computed | tied | follow | {one.column for one in absent}
         sure = [name for name in sure if name not in after] or sure

@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from latens.data import TRAIN, VALIDATION, Dataset, effects, found_effects
-from latens.data.lines import Line
-from latens.data.rules import near_in, placed
+from latens.data.rules import results_of
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.copula import log_chances
 from latens.recipes.building.closed_forms import started_from
@@ -77,16 +76,6 @@ def _first(data: Dataset, rows: Int[np.ndarray, " n"], most: int) -> Int[np.ndar
     return rows[np.argsort(data.row_id[rows], kind="stable")][:most]
 
 
-def _after(one: effects.Effects, found: Sequence[effects.Effects], trained: TrainedModel) -> set[str]:
-    """The target, and all that is computed of it, lies along a line by it, or is drawn by it."""
-    facts, schema, after = trained.facts, trained.schema, set(effects.after(one, found))
-    near = [line for line in near_in(facts, schema) if isinstance(line, Line)]
-    rules = [*near, *placed(facts, schema)]
-    while more := {rule.target for rule in rules if after & {*rule.columns}} - after:
-        after |= more
-    return after - {*one.columns}
-
-
 def _saved(
     found: Sequence[effects.Effects], trained: TrainedModel, data: Dataset, held: Int[np.ndarray, " n"]
 ) -> list[Float[np.ndarray, " m"]]:
@@ -96,7 +85,8 @@ def _saved(
     x, masks = np.asarray(data.x)[held], []
     for one in found:  # what is computed of a number would give it away, and so would what is drawn by it
         masks.append(shown.copy())
-        masks[-1][:, [names.index(name) for name in _after(one, found, trained) if name in names]] = False
+        after = results_of(trained.facts, trained.schema, one.target) - {*one.columns}
+        masks[-1][:, [names.index(name) for name in after]] = False
     batch = replace(trained.batch(data, np.tile(held, len(found))), mask=np.concatenate(masks))
     shares, _ = conditionals(trained.rows(batch, key=jax.random.key(0)), types, num_samples=draws_of(trained, DRAWS))
     saved = []

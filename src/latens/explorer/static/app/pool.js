@@ -66,8 +66,9 @@ export function slopes(values, near) {
 }
 
 // A number's cells as they would be at the fixed numbers themselves, of those that new rows have, sorted.
-function moved(cells, near, among) {
+function moved(cells, near, own, empty) {
   if (!near[0].away.length) return cells.sort((a, b) => a - b);
+  const among = [...new Set(own)].filter((cell) => cell !== empty).sort((a, b) => a - b);
   const along = slopes(cells, near);
   const at = (cell, { away }) => cell - away.reduce((sum, x, i) => sum + along[i] * x, 0);
   return cells.map((cell, k) => nearestOf(among, at(cell, near[k]))).sort((a, b) => a - b);
@@ -92,7 +93,7 @@ function errorOf(cells) {
 
 // The answer with columns counted in new rows: those that follow others, or all where one of these is fixed.
 export function countedInNewRows(rows, spec, columns, given, answer) {
-  const { shape: [, n], empty, columns: grids, counted } = spec;
+  const { empty, columns: grids, counted } = spec;
   let fixed;
   try {
     fixed = given.map(([column, value]) => [column, cellOf(columns[column], grids[column], value)]);
@@ -109,7 +110,7 @@ export function countedInNewRows(rows, spec, columns, given, answer) {
     return nearestRows(rows, spec, columns, fixed.filter(([column]) => matters(columns[column].name)));
   };
   let fewest = Infinity;
-  const told_ = (one) => {
+  const inNewRows = (one) => {
     const { column: place, exact } = one;
     const near = exact !== undefined || !(all || counted.includes(place)) ? null : nearOf(place);
     if (!near) return one;
@@ -119,16 +120,15 @@ export function countedInNewRows(rows, spec, columns, given, answer) {
     if (!there.length) return one;
     const cells = there.map(({ row }) => own[row]);
     if (!column.levels) {
-      const among = [...new Set(own)].filter((cell) => cell !== empty).sort((a, b) => a - b);
-      const made = moved(cells, there, among);
+      const made = moved(cells, there, own, empty);
       return { ...one, ...told(column, grids[place], null, null, made), exact: undefined, error: errorOf(made) * grids[place].step };
     }
     const shares = new Array(column.levels.length).fill(0);
     for (const cell of cells) shares[cell] += 1 / cells.length;
     return { ...one, shares, errors: shares.map((share) => Math.sqrt((share * (1 - share)) / cells.length)) };
   };
-  const made = answer.columns.map(told_);
-  return Number.isFinite(fewest) ? { ...answer, columns: made, counted: fewest, of: n } : answer;
+  const every = answer.columns.map(inNewRows);
+  return Number.isFinite(fewest) ? { ...answer, columns: every, counted: fewest } : answer;
 }
 
 // Which columns say most about one, where new rows know more than the model.
