@@ -1,5 +1,7 @@
 """Every page is measured: short sentences, and none of the turns of phrase that this project has had too often."""
 
+import re
+
 import pytest
 from paths import ROOT
 from prose import LONG, MEDIAN, measure, paragraphs, sentences
@@ -24,6 +26,21 @@ def test_tutorials_show_what_they_do(page):
     assert "](shown/" in text
     assert text.count("$ latens") >= 4
     assert "-- for the record --" in text
+
+
+def shows(text):
+    """Whether a page has a picture, or a command or snippet with what it prints."""
+    printed = re.search(r"^\$ .*\n(?:\$ .*\n|\.\.\.\n)*(?!\$ |```|\.\.\.).", text, re.MULTILINE)
+    return "![" in text or "<iframe" in text or "```text" in text or printed is not None
+
+
+def test_every_tutorial_and_how_to_shows_a_picture_or_what_is_printed():
+    nav = (ROOT / "mkdocs.yml").read_text().partition("  - Tutorials:")[2].partition("  - Explanation:")[0]
+    pages = [name for name in re.findall(r"([\w-]+)\.md", nav) if (ROOT / "docs" / f"{name}.md").exists()]
+    assert len(pages) > 40
+    assert [name for name in pages if not shows((ROOT / "docs" / f"{name}.md").read_text())] == []
+    assert not shows("# A page\n\n```console\n$ latens check digits\n$ latens fit digits\n```\n")
+    assert shows("```console\n$ latens check digits\ndigits\n```\n")
 
 
 def test_what_is_no_prose_is_left_out():
