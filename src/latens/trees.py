@@ -1,12 +1,28 @@
 """What of a model is trained, what is fixed, and what is drawn anew at every step."""
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
 import jax.tree_util as jtu
 
 from latens.typing import Key, PyTree
+
+P, T, Self = ParamSpec("P"), TypeVar("T"), TypeVar("Self")
+
+
+def traced_once(method: Callable[Concatenate[Self, P], T]) -> Callable[Concatenate[Self, P], T]:
+    """A method of a module that is traced once for all programs that hold it."""
+    # What follows a training is a dozen programs of one row's likelihood: tracing it takes longer than running them.
+    compiled = eqx.filter_jit(method)
+
+    @functools.wraps(method)
+    def call(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return compiled(self, *args, **kwargs)
+
+    return call
 
 
 class Frozen(eqx.Module):

@@ -85,6 +85,14 @@ def test_draws_come_from_the_conditional_distribution() -> None:
         assert np.all(found.draws[row][:, MASK[row]] == X[row, MASK[row]])
 
 
+def test_draws_are_the_same_where_no_mean_is_asked_for() -> None:
+    both = impute(Gaussian(), batch(), num_samples=60, num_draws=5, key=jax.random.key(3))
+    alone = impute(Gaussian(), batch(), num_samples=60, num_draws=5, key=jax.random.key(3), mean=False)
+    assert alone.mean is None
+    close(alone.draws, both.draws, rtol=1e-6, atol=1e-6)
+    close(alone.effective, both.effective, rtol=1e-5, atol=0)
+
+
 def test_masked_log_p_is_the_marginal_of_the_observed_cells() -> None:
     values = np.stack(
         [log_marginal(Gaussian(), batch(), num_samples=4000, key=jax.random.key(seed)) for seed in range(16)]

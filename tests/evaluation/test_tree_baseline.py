@@ -7,7 +7,7 @@ from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
 from latens.data.columns import ColumnType
-from latens.evaluation.evidence import kinds
+from latens.evaluation.evidence import kinds, tree
 from latens.evaluation.evidence.kinds import PLAIN
 from latens.evaluation.evidence.tree import _copulas, fit_tree, tree_baseline
 from latens.models.heads.table import middles_of
@@ -140,5 +140,20 @@ def test_few_rows_of_two_numbers_gain_by_the_copula(monkeypatch: pytest.MonkeyPa
     fresh, _ = _numbers(20_000, 0.8, 2)
     one = fit_tree(x, None, types, parts=1).log_prob(fresh)
     monkeypatch.setattr(kinds, "PLAIN", 1.0)
+    monkeypatch.setattr(tree, "_COUNTED", {})
     more = one - fit_tree(x, None, types, parts=1).log_prob(fresh)
     assert more.mean() > 0.1
+
+
+def test_a_tree_is_counted_once_and_again_where_anything_is_another() -> None:
+    """Of the same rows in other arrays it is the same object; a weight, a gap, a type or an option counts anew."""
+    x, types = _numbers(120, 0.5, 3)
+    shown, heavy = np.ones(x.shape, bool), np.ones(len(x))
+    first = fit_tree(x, None, types)
+    assert fit_tree(x.copy(), shown, types, weight=heavy) is first
+    heavy[0], shown[0, 0] = 2.0, False
+    other = (types[1], types[1])
+    again = [fit_tree(x, None, types, weight=heavy), fit_tree(x, shown, types), fit_tree(x, None, other)]
+    again += [fit_tree(x, None, types, parts=1), fit_tree(x[::-1], None, types), fit_tree(x, None, types, trees=1)]
+    assert all(one is not first for one in again)
+    assert len(tree._COUNTED) <= tree.MOST_COUNTED

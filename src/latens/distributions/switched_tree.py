@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from latens.distributions.blocks import Joined
 from latens.distributions.tree import NEVER, AbstractTree, Tree, _log
+from latens.trees import traced_once
 from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
 
 
@@ -76,6 +77,7 @@ class SwitchedTree(AbstractTree):
         here = self.tree_of == jnp.arange(len(self.log_ratios))[:, None]
         return jax.nn.logsumexp(jnp.where(here, own, 4 * NEVER), axis=1)
 
+    @traced_once
     def log_prob_terms(self, event: Shaped[Array, " c"]) -> Float[Array, " c"]:
         """The log probability of each cell given those of its parent and of s."""
         alone, bins = self._alone(), self.bins_of(event)
@@ -85,6 +87,7 @@ class SwitchedTree(AbstractTree):
         terms = self._tree(jnp.einsum("k,kcab->cab", tree, self.log_ratios), tilt).log_prob_terms(event)
         return terms + jnp.where(self._is_by, jnp.sum(here * (self._shares(alone) - self._own(alone))), 0.0)
 
+    @traced_once
     def log_prob_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Nats:
         """The log probability of the observed cells of one row, summed over the others, in nats."""
         alone = self._alone()
@@ -106,6 +109,7 @@ class SwitchedTree(AbstractTree):
         fields = (self.columns, self.bins, self.parents, self.order, self.log_ratios, self.by, self.tree_of)
         return SwitchedTree(*fields, weights, tilts)
 
+    @traced_once
     def conditioned(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> "SwitchedTree":
         """The same columns, given the observed cells."""
         seen, _ = self._seen(event, mask, self._alone())
@@ -113,6 +117,7 @@ class SwitchedTree(AbstractTree):
         weights = self.log_weights + self._own(seen) + self._without(seen)[self.tree_of]
         return self._weighed(seen + below, weights)
 
+    @traced_once
     def _given(self, seen: Float[Array, "c B"], alone: Float[Array, "c B"]) -> Joined:
         """Each column given what is seen of the bins of the others."""
         others, whole = self._each(lambda tree: tree._others(seen, tree._alone()))
@@ -125,6 +130,7 @@ class SwitchedTree(AbstractTree):
         mixed = jnp.where(self._is_by[:, None], shares + whole[self.tree_of], mixed)
         return self._reweighed(mixed - alone)
 
+    @traced_once
     def sample(self, *, key: Key) -> Float[Array, " c"]:
         """Draw one row: the bin of s, then the columns of its tree."""
         first, rest = jax.random.split(key)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from latens.distributions.base import AbstractDistribution
 from latens.distributions.blocks import Joined
 from latens.distributions.discrete import Segments
+from latens.trees import traced_once
 from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
 
 NEVER = -1e4
@@ -96,6 +97,7 @@ class AbstractTree(AbstractDistribution[Array]):
 
         return self.columns.blocks.join({name: one(log_segments[name], bins) for name, bins in self.bins.items()})
 
+    @traced_once
     def _alone(self) -> Float[Array, "c B"]:
         """The log probability of each bin of each column without its parent."""
         return _log(self._by_bin({name: part.log_shares() for name, part in self._parts.items()}))
@@ -145,8 +147,9 @@ class AbstractTree(AbstractDistribution[Array]):
 
         def one(at: Array, terms: Array) -> Array:
             j = last[at]
-            upto = self.log_prob_observed(event, mask & (rank <= rank[j]))
-            return terms.at[j].set(upto - self.log_prob_observed(event, mask & (rank < rank[j])))
+            masks = mask & jnp.stack([rank <= rank[j], rank < rank[j]])
+            upto, before = jax.vmap(self.log_prob_observed, (None, 0))(event, masks)
+            return terms.at[j].set(upto - before)
 
         return jax.lax.fori_loop(0, jnp.sum(mask & ~plain), one, terms)
 
@@ -158,6 +161,7 @@ class AbstractTree(AbstractDistribution[Array]):
         """The cells of which those before them say no more than their parent does."""
         return mask[self.parents]
 
+    @traced_once
     def each_given(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Joined:
         """Each column given the observed cells of the others.
 
@@ -207,6 +211,7 @@ class AbstractTree(AbstractDistribution[Array]):
         """
         return self.marginals().mean()
 
+    @traced_once
     def _reweighed(self, log_bins: Float[Array, "c B"]) -> Joined:
         split = self.columns.blocks.split(log_bins)
 
@@ -272,6 +277,7 @@ class Tree(AbstractTree):
         below, (messages, tops) = jax.lax.scan(one, jnp.ones_like(own), self.order[::-1])
         return jnp.zeros_like(messages).at[self.order[::-1]].set(messages), below, jnp.sum(tops)
 
+    @traced_once
     def log_prob_terms(self, event: Shaped[Array, " c"]) -> Float[Array, " c"]:
         """The log probability of each cell given that of its parent."""
         bins, alone = self.bins_of(event), self._alone()
@@ -281,6 +287,7 @@ class Tree(AbstractTree):
         own = jnp.sum(here * ratios, axis=1)
         return self.columns.log_prob_terms(event) + own - jax.nn.logsumexp(alone + ratios, axis=-1)
 
+    @traced_once
     def log_prob_observed(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> Nats:
         """The log probability of the observed cells of one row, summed over the others, in nats."""
         log_bins = self._alone()
@@ -302,6 +309,7 @@ class Tree(AbstractTree):
         _, roots = jax.lax.scan(one, jnp.zeros_like(log_bins), self.order[::-1])
         return jnp.sum(roots) + jnp.sum(terms)
 
+    @traced_once
     def conditioned(self, event: Shaped[Array, " c"], mask: Bool[Array, " c"]) -> "Tree":
         """The same columns, given the observed cells."""
         alone = self._alone()
@@ -335,6 +343,7 @@ class Tree(AbstractTree):
         _, others = jax.lax.scan(one, jnp.zeros_like(own), self.order)
         return alone + _log(jnp.zeros_like(others).at[self.order].set(others)), log
 
+    @traced_once
     def sample(self, *, key: Key) -> Float[Array, " c"]:
         """Draw one row, each column after its parent."""
         alone = self._alone()

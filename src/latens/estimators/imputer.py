@@ -175,7 +175,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         drawn: dict[int, np.ndarray] = {}
         for b, (model, key) in enumerate(zip(self.models_, self._keys())):
             if own := range(b, n, of):
-                found = impute(model.rows(data, key=key), num_samples=num_samples, num_draws=len(own))  # fmt: skip
+                asked = model.rows(data, key=key)
+                found = impute(asked, num_samples=num_samples, num_draws=len(own), mean=False)
                 drawn |= {k: found.draws[:, place] for place, k in enumerate(own)}
         mine = np.stack([drawn[k] for k in range(n)], axis=1) if drawn else None
         every = pooled_draws(self.pool_, mine, data, n, self.seed_)

@@ -376,7 +376,7 @@ class VAE(Looks):
             if not len(gappy):
                 return [completed(data.x[:0], k) for k in range(n_draws)] or completed(data.x[:0], None)
             if n_draws:
-                drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples).draws
+                drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples, mean=False).draws
                 return [completed(drawn[:, k], k) for k in range(n_draws)]
             return completed(points(conditionals(rows, types, num_samples=num_samples)[0], types), None)
         given = np.asarray(with_nan(X))

@@ -28,20 +28,21 @@ class Imputed(NamedTuple):
     r"""What a model makes of incomplete rows, in the unit of its likelihood.
 
     Args:
-        mean: $E[x \mid x_{obs}]$ where a value is missing and the value itself where it is observed, shape (B, *x).
+        mean: $E[x \mid x_{obs}]$ where a value is missing and the value itself where it is observed, shape (B, *x);
+            None where it was not asked for.
         draws: M samples from $p(x_{mis} \mid x_{obs})$, observed values likewise, shape (B, M, *x).
         effective: The effective number $1/\sum_k w_k^2$ of the K samples, shape (B,): near 1, the mean hangs on a
             single sample.
     """
 
-    mean: np.ndarray
+    mean: Any
     draws: np.ndarray
     effective: np.ndarray
 
 
 @of_rows
 @counted(num_samples=1, num_draws=0)
-def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0) -> Imputed:
+def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0, mean: bool = True) -> Imputed:
     r"""Impute missing values: their mean and samples of them, given what is observed of each row.
 
     $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with the $z_k$ in turn from
@@ -56,6 +57,7 @@ def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0) -> Impute
         rows: The model and the stored rows, B of them.
         num_samples: K, samples of z for each row.
         num_draws: M, samples of the missing values of each row.
+        mean: Whether to compute the mean, which takes most of the time of correlated columns.
 
     Returns:
         Means and samples of all rows.
@@ -64,7 +66,7 @@ def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0) -> Impute
     form; Owen & Zhou (2000) for the defensive mixture.
     """
     rows = _at_once(rows, num_samples)
-    sizes = {"num_samples": num_samples, "num_draws": num_draws}
+    sizes = {"num_samples": num_samples, "num_draws": num_draws, "with_mean": mean}
     function = Partial(_impute, samples_per_chunk=min(rows.samples_per_chunk, num_samples), **sizes)
     return Imputed(*map_rows(function, rows))
 
@@ -79,17 +81,23 @@ def _at_once(rows: Rows, num_samples: int) -> Rows:
 
 
 def _impute(
-    model: Any, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int
-) -> tuple[Array, Array, Array]:
+    model: Any, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int, with_mean: bool
+) -> tuple[Array | None, Array, Array]:
     sizes = {"num_samples": num_samples, "num_draws": num_draws, "samples_per_chunk": samples_per_chunk}
-    state, choice_key = given_observed(partial(_mean, model), model, batch, key, **sizes)
+    state, choice_key = given_observed(partial(_mean, model) if with_mean else _nothing, model, batch, key, **sizes)
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
     event_key = jax.random.fold_in(choice_key, IMPUTED_EVENTS)
     events = _events(model, state.chosen, batch, num_draws, event_key)
-    observed = batch.x.astype(state.mean.dtype)
-    mean = jnp.where(mask, observed, state.mean)
-    draws = jnp.where(mask[:, None], observed[:, None], events.astype(state.mean.dtype))
+    exact = jnp.result_type(float)
+    observed = batch.x.astype(exact)
+    mean = jnp.where(mask, observed, state.mean) if with_mean else None
+    draws = jnp.where(mask[:, None], observed[:, None], events.astype(exact))
     return mean, draws, state.effective
+
+
+def _nothing(z: Any, cond: Any, x: Any, mask: Array) -> Array:
+    """What draws are weighed for where only they are asked for."""
+    return jnp.zeros(())
 
 
 def given_observed(
@@ -209,8 +217,7 @@ def log_observed(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
 def _log_observed(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> Array:
     size = min(samples_per_chunk, num_samples)
     sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": size}
-    none = lambda z, cond, x, mask: jnp.zeros(())  # noqa: E731
-    state, _ = given_observed(none, model, batch, key, **sizes)
+    state, _ = given_observed(_nothing, model, batch, key, **sizes)
     return state.total - (0.0 if every_latent(model) is not None else jnp.log(float(num_samples)))
 
 

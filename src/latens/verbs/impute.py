@@ -229,7 +229,7 @@ class Impute(Verb):
 
         def of(some: "np.ndarray", seed: int) -> "np.ndarray":
             rows = at.trained.rows(data, some, seed=seed)
-            found = evaluation.impute(rows, num_draws=draws, num_samples=latents).draws
+            found = evaluation.impute(rows, num_draws=draws, num_samples=latents, mean=False).draws
             return pooled_draws(pool, found, rows_at(data, some), draws, seed)
 
         def broken(one: "np.ndarray", some: "np.ndarray") -> "np.ndarray":

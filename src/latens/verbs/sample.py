@@ -311,7 +311,8 @@ class Sample(Verb):
             some = np.flatnonzero(wrong.any(axis=1) & hidden.any(axis=1)) if again else np.arange(len(data))
             if not len(some):
                 break
-            found = evaluation.impute(trained.rows(data, some, seed=self.seed + 7919 * again), num_draws=turns)
+            asked = trained.rows(data, some, seed=self.seed + 7919 * again)
+            found = evaluation.impute(asked, num_draws=turns, mean=False)
             evaluation.finite(found.draws, "x", where=at.name)
             effective[some] = effective[some] if again else found.effective
             row, turn = np.nonzero(wrong[some])

@@ -14,7 +14,7 @@ from latens.workflow.cells import draws_of
 from latens.workflow.explained import asked_first
 from latens.workflow.trained import TrainedModel
 
-LEAST, MOST, FEW, DRAWS, SAMPLES = 20, 500, 200, 40, 500
+LEAST, MOST, FEW, DRAWS, SAMPLES = 20, 500, 200, 40, 200
 """Rows that are looked at, at the least, at the most, and where that must be quick; draws of each, whose mean is held
 against the cell; and draws of z behind them."""
 
@@ -66,7 +66,8 @@ def unseen(trained: TrainedModel, data: Dataset, target: str, *, most: int = MOS
     gone[rows] &= ~hidden
     asked = replace(data, mask=gone)
     samples = draws_of(trained, SAMPLES)
-    drawn = evaluation.impute(trained.rows(asked, rows, seed=0), num_samples=samples, num_draws=DRAWS).draws
+    asked = trained.rows(asked, rows, seed=0)
+    drawn = evaluation.impute(asked, num_samples=samples, num_draws=DRAWS, mean=False).draws
     x, outside = np.asarray(data.x, np.float64)[rows], data.outside
     beyond = None if outside is None else np.asarray(outside, np.float64)[rows]
     known = np.where(hidden | ~shown[rows], 0.0, x)

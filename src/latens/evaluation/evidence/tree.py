@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import NamedTuple
 
 import equinox as eqx
@@ -106,18 +107,41 @@ def fit_tree(
     # parts: into how many a bin of a number may be cut where this gains; trees: names that may have one of their own.
     # An edge that gains nothing on rows that did not count is left out.
     # Source: Chow & Liu (1968), with the shrinkage of Friedman, Geiger & Goldszmidt (1997), section 4.
+    shown, heavy = np.ones(x.shape, bool) if mask is None else np.asarray(mask), _heavy(weight, len(x))
+    options = most, tuple(shrinks), parts, trees
+    what = sha256(repr((x.shape, tuple(types), options)).encode())
+    for part in (np.where(shown, x, 0).astype(np.float64), shown, heavy):
+        what.update(np.ascontiguousarray(part).tobytes())
+    if (key := what.digest()) not in _COUNTED:
+        while len(_COUNTED) >= MOST_COUNTED:
+            del _COUNTED[next(iter(_COUNTED))]
+        _COUNTED[key] = _fitted(Rows(x, shown, tuple(types), weight), *options)
+    return _COUNTED[key]
+
+
+MOST_COUNTED = 4
+_COUNTED: dict[bytes, ColumnTree] = {}
+"""Trees that were counted last: the start of a training is also what it is held against at its end."""
+
+
+def _heavy(weight: Shaped[np.ndarray, " n"] | None, rows: int) -> Shaped[np.ndarray, " n"]:
+    """How often each row counts."""
+    return np.ones(rows) if weight is None else np.asarray(weight, np.float64)
+
+
+def _fitted(rows: "Rows", most: int, shrinks: Sequence[float], parts: int, trees: int) -> ColumnTree:
+    """Choose and count a tree, as `fit_tree` does."""
+    x, mask, types, weight = rows
     columns, bins = len(types), tuple(bins_of(one, most) for one in types)
     nothing = ColumnTree(bins, np.arange(columns), np.arange(columns), np.zeros((columns, most, most)), tuple(types))
     if columns * most > MOST_BINS or columns < 2 or len(x) < 2 * FOLDS:
         return nothing
-    rows = Rows(x, np.ones(x.shape, bool) if mask is None else np.asarray(mask), tuple(types), weight)
     gains = partial(pair_gains, types=types, most=most, shrinks=shrinks)
     bins = chosen_bins(rows, bins, gains, most)
     score, ratios, shrink = gains(x, mask, bins=bins, weight=weight)
     if most == BINS and (parts > 1 or trees > 1):
         segments = _places(np.where(rows.mask, x, 0), types, [np.arange(one.count) for one in types])
-        heavy = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
-        cells, folds = Cells(segments, rows.mask, heavy, tuple(types)), np.arange(len(x)) % FOLDS
+        cells, folds = Cells(segments, rows.mask, _heavy(weight, len(x)), tuple(types)), np.arange(len(x)) % FOLDS
         better = refined(cells, bins, shrink, folds, _spanning, parts=parts, trees=trees)
         if better is not None:
             made = better.level.bins, better.parents, better.order, better.log_ratios, tuple(types), better.by
@@ -171,8 +195,7 @@ def _cut(
     """The bins of each column by those of its neighbours in the tree of these rows."""
     parents = _spanning(gains(rows.x, rows.mask, bins=bins, weight=rows.weight)[0])[0]
     segments = _places(np.where(rows.mask, rows.x, 0), rows.types, [np.arange(one.count) for one in rows.types])
-    weight = np.ones(len(rows.x)) if rows.weight is None else np.asarray(rows.weight, np.float64)
-    made = list(bins)
+    weight, made = _heavy(rows.weight, len(rows.x)), list(bins)
     for j, one in enumerate(rows.types):
         near = [k for k in range(len(parents)) if k != j and (parents[k] == j or parents[j] == k)]
         if not near or not _is_cut(one, most):
@@ -206,7 +229,7 @@ def pair_gains(
     alone = np.zeros((columns, most))
     for j, (one, own) in enumerate(zip(types, bins)):
         np.add.at(alone[j], own, one.shares)
-    weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
+    weight = _heavy(weight, len(x))
     ones, fold = cells_of(x, mask, types, bins, most), np.arange(len(x)) % FOLDS
     # counts[f][i, j, a, b]: rows of fold f with bin a in column i and b in column j
     counts = []
