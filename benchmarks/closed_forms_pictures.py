@@ -9,9 +9,9 @@ window pieces are hidden (gaps) or its last part (ahead), or a fault is planted 
 linear interpolation, a Gaussian whose covariance is shrunk to its diagonal by cross-validation (its conditional mean,
 its density, its Mahalanobis distance), ridge regression and, where a period is given, what was one period before.
 
-`--pictures` takes sets of `benchmarks/pictures.py`: the error of reconstructions beside that of principal components
-with as many numbers, before the first step and at the end; the lower half given the upper one, and pictures under
-noise, beside the Gaussian that the model began with.
+`--pictures` takes sets of `benchmarks/pictures.py`, or .npy files of which a fifth is kept apart: the error of
+reconstructions beside that of principal components with as many numbers, before the first step and at the end; the
+lower half given the upper one, and pictures under noise, beside the Gaussian that the model began with.
 """
 
 import argparse
@@ -185,7 +185,7 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
     """Train on a set of pictures, and print errors of reconstructions, of lower halves, and of pictures under noise."""
     from pictures import SETS
 
-    x, test = SETS[name]()
+    x, test = apart(np.load(name)) if name.endswith(".npy") else SETS[name]()
     test = test[np.random.default_rng(0).permutation(len(test))[:judged]]
     rows = int(settings.pop("rows", len(x)))
     data, began = latens.load_data(x[:rows]), time.process_time()
@@ -198,14 +198,14 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
     made, away = principal(flat, count), test.reshape(len(test), -1).astype(np.float64)
     away = away - made.mean
     of_pca = np.square(away - away @ made.directions @ made.directions.T).mean(axis=1)
-    print(f"{name}: {data.count('train')} pictures, {count} latents, {seconds:.0f} s, "
+    print(f"{Path(name).stem}: {data.count('train')} pictures, {count} latents, {seconds:.0f} s, "
           f"best step {trained.facts.get('best_step')}")  # fmt: skip
     for when, one in (("before the first step", first), ("at the end", trained)):
         own = one.rows(latens.load_data(test, schema=one.schema), seed=0)
         error = np.square(one.reconstruct(test).reshape(len(test), -1) - test.reshape(len(test), -1)).mean(axis=1)
-        apart = error - of_pca
+        more = error - of_pca
         print(f"  {when}: error {np.sqrt(error.mean()):.2f} levels, PCA {np.sqrt(of_pca.mean()):.2f}, squared "
-              f"{apart.mean():+.1f} ± {sem(apart):.1f}", end="")  # fmt: skip
+              f"{more.mean():+.1f} ± {sem(more):.1f}", end="")  # fmt: skip
         elbo = np.asarray(elbo_parts(own, num_samples=4)["elbo"], np.float64) / -np.log(2.0) / test[0].size
         print(f"; {elbo.mean() + np.log2(one.preparation.divide) * one.preparation.dequantize:.3f} bits a value")
     batch = trained.batch(latens.load_data(test, schema=trained.schema))
@@ -221,6 +221,12 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
         own = replace(seen, batch=replace(batch, x=stored.astype(np.float32), mask=None))
         own = replace(own, preparation=Preparation())
         beside(trained, f"noise of {spread:g}", own, reduction, test, np.ones(test.shape, bool))
+
+
+def apart(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures in an order by chance, the last fifth apart."""
+    order, count = np.random.default_rng(1).permutation(len(x)), len(x) - len(x) // 5
+    return x[order[:count]], x[order[count:]]
 
 
 def beside(trained: Any, what: str, rows: Any, reduction: Any, test: np.ndarray, hidden: np.ndarray) -> None:
