@@ -77,7 +77,8 @@ def read(counts: str, labels: str | None, seed: int, cells: int, genes: int, hal
         with h5py.File(counts) as file:
             x, kind = np.asarray(file["X"]), np.asarray(file["obs/labels"])
     else:
-        x, kind = scipy.sparse.load_npz(counts).toarray(), np.load(labels or "")
+        x = scipy.sparse.load_npz(counts).toarray()
+        kind = np.unique(np.load(labels or ""), return_inverse=True)[1]
     if half == "none":
         kept = np.sort(np.random.default_rng(100 + seed).permutation(len(x))[:cells])
     else:
