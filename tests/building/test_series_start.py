@@ -20,7 +20,9 @@ from latens.evaluation.linear_answer import closed_form, conditioned
 from latens.models import CorrelatedNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import located_rows
+from latens.workflow.detours import found_in as detours_in
 from latens.workflow.experiment import Experiment, prepare
+from latens.workflow.kept_logits import with_logits
 from latens.workflow.refit import best_or_start, start_text
 from latens.workflow.trained import TrainedModel
 
@@ -103,3 +105,6 @@ def test_the_gaussian_is_kept_where_training_made_it_worse(begun):
     assert "the Gaussian of the training rows is kept" in start_text(kept)
     x = latens.load_data(experiment.data.x[:5], schema=made.schema)
     close(kept.log_marginal(x, num_samples=2), made.log_marginal(x, num_samples=2), rtol=0, atol=1e-4)
+    # What a table of columns is asked next a table of windows has no answer to: it stays as it is.
+    assert with_logits(kept, experiment.data) is kept
+    assert detours_in(kept, experiment.data) == []

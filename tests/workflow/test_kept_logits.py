@@ -2,6 +2,8 @@
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from latens.data.effects import Term
 from latens.data.logits import Logit, chances, redrawn
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import tree_alone
-from latens.workflow.kept_logits import with_logits
+from latens.workflow.kept_logits import SHARES, _mixed, with_logits
 from latens.workflow.trained import TrainedModel
 
 
@@ -121,11 +123,37 @@ def test_names_come_as_often_as_their_chances_say_and_what_is_asked_for_stays() 
     np.testing.assert_array_equal(redrawn([by_hand()], schema, x, np.random.default_rng(0), {"ill"}), x)
 
 
+def test_a_share_of_the_rows_is_drawn_anew() -> None:
+    """Of rows that all say no, by a regression that always says yes: as many as the share."""
+    schema = kept(0.0).schema
+    x = np.tile(np.asarray(kept(0.0).sample(1, seed=0), np.float64), (20000, 1))
+    at = schema.names.index("ill")
+    x[:, at] = (schema.types or ())[at].values.index("no")
+    sure = by_hand()._replace(levels=(-40.0, 40.0), share=0.3)
+    made = redrawn([sure], schema, x, np.random.default_rng(0))
+    assert (made[:, at] != x[:, at]).mean() == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / 20000))
+
+
+def test_a_share_is_as_large_as_rows_allow_and_saves_what_both_together_say() -> None:
+    rng = np.random.default_rng(0)
+    good, bad = np.log(rng.uniform(0.7, 0.9, 400)), np.log(rng.uniform(0.1, 0.3, 400))
+    assert _mixed(good, bad)[0] == 1.0
+    assert _mixed(bad, good)[0] == min(SHARES)
+    # Each is right where the other is wrong: by half of the rows, and no single one saves anything.
+    ours, theirs = np.where(np.arange(400) % 2, good, bad), np.where(np.arange(400) % 2, bad, good)
+    share, saved = _mixed(ours, theirs)
+    assert share == 0.5
+    np.testing.assert_allclose(saved, np.log(0.5 * np.exp(ours) + 0.5 * np.exp(theirs)) - theirs, atol=1e-12)
+    assert saved.mean() > 0.2 > abs((ours - theirs).mean())
+
+
 def test_a_file_holds_them_and_what_is_none_is_left_out() -> None:
     one = by_hand()
     assert logits.read([list(one)]) == (one,)
+    assert logits.read([list(one)[:5]]) == (one,)  # files before 2026-11-28 had no share
     loop = one._replace(terms=((), (Term(("ill",), False, (), (("yes",),), (1.0,), 0.1),)))
-    for bad in (one._replace(levels=(0.0,)), one._replace(names=("no", "no")), loop, one._replace(levels=(0.0, 1e200))):
+    for bad in (one._replace(levels=(0.0,)), one._replace(names=("no", "no")), loop, one._replace(levels=(0.0, 1e200)),
+                one._replace(share=0.0), one._replace(share=1.5)):  # fmt: skip
         assert logits.read([list(bad)]) == ()
     assert logits.placed([one._replace(names=("no", "maybe"))], kept(0.0).schema) == []
     assert logits.placed([one], kept(0.0).schema) == [one]
@@ -140,3 +168,11 @@ def test_sample_names_them_and_a_file_keeps_them(tmp_path: Path, capsys: pytest.
     assert main(["sample", str(model), "-n", "20", "--where", "ill=yes", "--out", str(tmp_path / "ill.csv")]) == 0
     assert "drawn by all" not in capsys.readouterr().err
     assert set(pd.read_csv(tmp_path / "ill.csv")["ill"]) == {"yes"}
+
+
+@pytest.mark.parametrize("shape", [(60, 4), (40, 8, 2)])
+def test_rows_without_columns_of_names_stay_as_they_are(shape: tuple[int, ...]) -> None:
+    """Numbers and windows of a series whose closed form stays have none to draw: asking ended with an error."""
+    data = latens.load_data(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    trained: Any = SimpleNamespace(facts={"start": {"kept": True}}, schema=data.schema)
+    assert with_logits(trained, data) is trained

@@ -23,6 +23,7 @@ class Logit(NamedTuple):
     levels: tuple[float, ...]  # the log odds of each name where all effects are 0
     terms: tuple[tuple[Term, ...], ...]  # the effects on each name
     rows: int
+    share: float = 1.0  # of the rows whose name is drawn by it; the others keep that of the tree
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -38,6 +39,8 @@ def read(stored: Any) -> tuple[Logit, ...]:
 def _sound(one: Logit) -> bool:
     """Whether every name has a level and effects of other columns, all of a usual size."""
     if not 2 <= len(set(one.names)) == len(one.names) == len(one.levels) == len(one.terms) <= MOST_NAMES:
+        return False
+    if not 0.0 < one.share <= 1.0:
         return False
     return all(abs(level) < LARGEST for level in one.levels) and all(
         is_sound(term, one.target) for own in one.terms for term in own
@@ -80,12 +83,13 @@ def redrawn(
     """Rows whose names are drawn given all their other columns, one column after the other."""
     made = np.array(x)
     for one in placed(found, schema):
-        u = rng.random(len(x))
+        u, kept = rng.random((2, len(x)))
         if one.target in asked:
             continue
         k = schema.names.index(one.target)
         codes = np.array([(schema.types or ())[k].values.index(name) for name in one.names])
         above = np.cumsum(chances(one, schema, np.asarray(made, np.float64)), axis=1)
         place = np.minimum((u[:, None] >= above).sum(axis=1), len(codes) - 1)
-        made[:, k] = np.where(np.isin(np.round(made[:, k]), codes), codes[place], made[:, k])
+        own = np.isin(np.round(made[:, k]), codes) & (kept < one.share)
+        made[:, k] = np.where(own, codes[place], made[:, k])
     return made

@@ -172,9 +172,13 @@ def map_draws(function: Callable[..., PyTree], rows: Rows) -> PyTree:
     chunk = rows.samples_per_chunk
     known = function if isinstance(function, Partial) else Partial(function)
     # One Partial, not one around another: a program is known again by its parts, and the inner one is never the same.
-    function = Partial(known.func, *known.args, **known.keywords, samples_per_chunk=chunk)
+    return map_rows(Partial(known.func, *known.args, **known.keywords, samples_per_chunk=chunk), in_cache(rows, chunk))
+
+
+def in_cache(rows: Rows, samples: int) -> Rows:
+    """As many rows at once as keep so many decoded samples in a processor's cache."""
     decoded = getattr(getattr(getattr(rows.model, "decoder", None), "head", None), "decoded", 0)
-    return map_rows(function, replace(rows, batch_size=rows.batch_size or rows_in_cache(rows.batch, chunk, decoded)))
+    return replace(rows, batch_size=rows.batch_size or rows_in_cache(rows.batch, samples, decoded))
 
 
 def may_hold_pool(program: str) -> bool:

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.distributions import FullNormal
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, in_cache, map_rows, of_rows
 from latens.evaluation.linear_answer import linear_answer
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
@@ -76,7 +76,7 @@ def _at_once(rows: Rows, num_samples: int) -> Rows:
     # Of correlated variables the covariance of the observed ones is inverted once for all draws of a row.
     head = getattr(getattr(rows.model, "decoder", None), "head", None)
     if getattr(head, "group", 1) < MANY:
-        return rows
+        return in_cache(rows, min(num_samples, rows.samples_per_chunk))
     return replace(rows, batch_size=rows.batch_size or _FEW, samples_per_chunk=min(num_samples, 1000))
 
 

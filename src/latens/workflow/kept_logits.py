@@ -25,6 +25,8 @@ LEAST, SURE = 0.01, 2.0
 """Nats of a row that a regression saves at the least, and how many of their errors."""
 STRENGTHS = (0.005, 0.02, 0.1)
 """Inverse strengths of the ridge on effects in their standard deviations, as scikit-learn counts them; rows choose."""
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Shares of the rows whose name is drawn by a regression, beside the tree: together they may say more than either."""
 MOST_TARGETS = 24
 """Columns of names for which a regression is tried, the first ones."""
 STEPS = 300
@@ -36,6 +38,7 @@ def with_logits(trained: TrainedModel, data: Dataset) -> TrainedModel:
     if (
         type(data) is not Dataset
         or not isinstance(data.x, np.ndarray)
+        or data.schema.types is None
         or not trained.facts.get("start", {}).get("kept")
     ):
         return trained
@@ -118,14 +121,24 @@ def _regressed(
     best = max(every.values(), key=lambda one: one.mean())
     # The weakest ridge that is as good: new rows shall have effects as large as the data have.
     strength = max(one for one, made in every.items() if _mean(made - best)[0] >= -_mean(made - best)[1])
-    saved = every[strength] - theirs[rows]
+    share, saved = _mixed(every[strength], theirs[rows])
     gain, error = _mean(saved)
     if gain <= max(LEAST, SURE * error):
         return None
     levels, slopes = _fitted(design, codes, strength)
     terms = [_terms(trained, blocks, slopes[:, c], cells[rows]) for c in range(len(names))]
     values = tuple(types[k].values[round(name)] for name in names)
-    return Logit(trained.schema.names[k], values, tuple(levels.tolist()), tuple(terms), int(rows.sum()))
+    return Logit(trained.schema.names[k], values, tuple(levels.tolist()), tuple(terms), int(rows.sum()), share)
+
+
+def _mixed(ours: Float[np.ndarray, " n"], theirs: Float[np.ndarray, " n"]) -> tuple[float, Float[np.ndarray, " n"]]:
+    """The share of rows that a regression draws beside the tree, and the nats that both together save."""
+    with np.errstate(divide="ignore"):
+        made = {share: np.logaddexp(np.log(share) + ours, np.log1p(-share) + theirs) - theirs for share in SHARES}
+    best = max(made.values(), key=lambda one: one.mean())
+    # The largest share that is as good, as with the strength.
+    share = max(share for share, one in made.items() if _mean(one - best)[0] >= -_mean(one - best)[1])
+    return share, made[share]
 
 
 def _crossed(

@@ -8,7 +8,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, in_cache, map_rows, of_rows
 from latens.evaluation.impute import averaged
 from latens.models import every_latent
 from latens.typing import Array, Key
@@ -31,7 +31,7 @@ def nats_by_column(rows: Rows, *, num_samples: int = 200) -> ByColumn:
     every = every_latent(rows.model)
     num_samples = num_samples if every is None else len(every)
     sizes = {"num_samples": num_samples, "samples_per_chunk": min(rows.samples_per_chunk, num_samples)}
-    found, total = map_rows(Partial(_terms, **sizes), rows)
+    found, total = map_rows(Partial(_terms, **sizes), in_cache(rows, sizes["samples_per_chunk"]))
     columns = found.reshape(len(found), -1).astype(np.float64)
     total = total if every is None else total + np.log(num_samples)  # a sum over latents, no mean of draws
     return ByColumn(columns, total.astype(np.float64) - columns.sum(axis=1))
