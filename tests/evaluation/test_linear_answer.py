@@ -18,7 +18,7 @@ from latens.data import load
 from latens.data.batches import Batch, as_batch
 from latens.distributions import DiagonalNormal
 from latens.evaluation import Rows
-from latens.evaluation.complete import complete, log_hidden
+from latens.evaluation.complete import _finite_or, complete, log_hidden
 from latens.evaluation.linear_answer import Gaussian, conditioned, linear_answer
 from latens.evaluation.reductions import LUMA, Reduction
 from latens.recipes import get_recipe
@@ -186,3 +186,19 @@ def test_the_edge_and_a_plain_colour_stand_beside_a_picture():
     assert (good["edge"]["nearer"], good["poor"]) == (False, False)
     assert "poor" not in _beside_text(good, schema)
     assert "off by 10;" in _beside_text(_beside(schema, x + 6.1, None, x, hidden), schema)
+
+
+def test_what_is_not_finite_on_its_way_stays_as_it_was():
+    """Of three Normals the second has become infinite; of a decoder without finite slopes the answer is the prior."""
+    firsts = DiagonalNormal(jnp.arange(6.0).reshape(3, 2), jnp.zeros((3, 2)))
+    climbed = DiagonalNormal(firsts.loc.at[1, 0].set(jnp.nan), firsts.log_scale + 1.0)
+    found = _finite_or(climbed, firsts)
+    np.testing.assert_array_equal(found.loc, firsts.loc)
+    np.testing.assert_array_equal(found.log_scale, [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
+    model, x = linear_gaussian("prior"), jnp.asarray([0.4, -0.3, 1.1])
+    broken = eqx.tree_at(
+        lambda m: m.decoder, model, lambda z, **_: DiagonalNormal(jnp.log(-jnp.ones(3)) * z[0], jnp.zeros(3))
+    )
+    q = linear_answer(lambda z: broken.likelihood(z), model.posterior(x), x, None, None)
+    assert q is not None
+    np.testing.assert_array_equal(q.covariance(), np.eye(2))

@@ -174,7 +174,7 @@ def _log_hidden(
                 firsts = _starts(encoded(one), prior, starts if steps and climbing else 1, start_key)
                 climb = lambda q, k: ascend(Partial(log_joint, mask=one), q, key=k, **options)  # noqa: E731
                 if climbing:
-                    firsts = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
+                    return _finite_or(jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts))), firsts)
                 return firsts
 
             several = jax.lax.map(refined, masks)
@@ -237,7 +237,8 @@ def _complete(
             climb = lambda q, k: ascend(Partial(log_joint, by_moments=True), q, key=k, **options)  # noqa: E731
             answer = linear_answer(decode, found, x, mask, reduction, power)
             if climbs(model):
-                firsts = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
+                climbed = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
+                firsts = _finite_or(climbed, firsts)
             found = _beside(firsts, [answer])
             z, log_q = _of_mixture(found, num_samples - of_prior, draw_key)
             density = lambda one: _mixture_log_prob(found, one)  # noqa: E731
@@ -365,6 +366,14 @@ def _beside(several: Any, answers: list[FullNormal | None]) -> Any:
         return several
     same = jax.vmap(lambda q: FullNormal(q.loc, jnp.diag(q.log_scale_array())))(several)
     return jax.tree.map(lambda first, *rest: jnp.concatenate([first, jnp.stack(rest)]), same, *answers)
+
+
+def _finite_or(several: Any, others: Any) -> Any:
+    """Several distributions, led by their number; each that has become infinite on its way is as it was before."""
+    whole = [jnp.all(jnp.isfinite(leaf.reshape(len(leaf), -1)), axis=1) for leaf in jax.tree.leaves(several)]
+    usable = jnp.all(jnp.stack(whole), axis=0)
+    pick = lambda new, old: jnp.where(usable.reshape(-1, *[1] * (new.ndim - 1)), new, old)  # noqa: E731
+    return jax.tree.map(pick, several, others)
 
 
 def _count(several: Any) -> int:

@@ -197,11 +197,7 @@ def linear_proposals(model: Any, batch: Batch) -> FullNormal | None:
 
     def of_row(x: Any, cond: Any, mask: Any) -> FullNormal | None:
         q, decode = model.posterior(x, cond=cond, mask=mask), lambda z: model.likelihood(z, cond=cond)
-        found = linear_answer(decode, q, x, mask, None)
-        if found is None:
-            return None
-        usable = jnp.all(jnp.isfinite(found.loc)) & jnp.all(jnp.isfinite(found.factor))
-        return jax.tree.map(lambda leaf: jnp.where(usable, leaf, 0.0), found)
+        return linear_answer(decode, q, x, mask, None)
 
     return jax.vmap(of_row)(batch.x, batch.cond, batch.mask)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import cho_solve, lu_factor, lu_solve
+from jax.scipy.linalg import lu_factor, lu_solve, solve_triangular
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
@@ -44,9 +44,11 @@ class Gaussian(NamedTuple):
         n = slope.shape[-1]
         precision = jnp.eye(n) + jnp.einsum("gci,gcj->ij", slope, precise[..., :n])
         along = jnp.einsum("gci,gc->i", slope, precise[..., n])
-        root = jnp.linalg.cholesky(precision)
-        solved = cho_solve((root, True), jnp.concatenate([along[:, None], jnp.eye(n)], axis=1))
-        loc, tril = solved[:, 0], jnp.linalg.cholesky(solved[:, 1:])
+        # With the axes turned round the root of the precision is upper triangular, and its inverse a lower root of the
+        # covariance, without a second one of LAPACK's.
+        root = jnp.linalg.cholesky(precision[::-1, ::-1])[::-1, ::-1]
+        tril = solve_triangular(root.T, jnp.eye(n), lower=True)
+        loc = tril @ (tril.T @ along)
         own = jnp.sum(jnp.log(jnp.abs(jnp.diagonal(factors[0], axis1=-2, axis2=-1))))
         log_det = own + 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
         squared = jnp.sum(left * precise[..., n]) - along @ loc
@@ -233,7 +235,8 @@ def linear_answer(
             at = jnp.reshape(decode(last.loc).moments()[0], -1)
             made = near._replace(mean=at - near.slope @ last.loc)
         found, _ = made.powered(power).answer(seen, mask, reduction)
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), found, last)
+        usable = jnp.all(jnp.isfinite(found.loc)) & jnp.all(jnp.isfinite(found.factor))
+        return jax.tree.map(lambda new, old: jnp.where(usable, new.astype(old.dtype), old), found, last)
 
     return jax.lax.fori_loop(0, _ROUNDS, again, first)
 

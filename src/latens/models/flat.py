@@ -37,14 +37,12 @@ class LatentModel(AbstractLatentModel):
             return self.prior_part(self, cond=cond, key=key)
         return self.prior_part(cond=cond, key=key)
 
-    @traced_once
     def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> AbstractDistribution:
         """The encoder's distribution for one row."""
         if isinstance(self.encoder, AbstractModelEncoder):
             return self.encoder(self, x, cond=cond, mask=mask, key=key)
         return self.encoder(x, cond=cond, mask=mask, key=key)
 
-    @traced_once
     def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The decoder's distribution for one latent."""
         return self.decoder(z, cond=cond, key=key)
