@@ -41,6 +41,7 @@ from latens.evaluation.reductions import Reduction
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow.detect import surprises
+from latens.workflow.hidden import carried_on, near_answers, near_zero, way_of
 from latens.workflow.refit import start_text
 
 TIMES, JUDGED, DRAWS = 48, 60, 50
@@ -212,7 +213,7 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
     half = np.zeros(test.shape, bool)
     half[:, test.shape[1] // 2 :] = True
     seen = trained.rows(replace(batch, mask=~half), seed=0)
-    beside(trained, "lower half", seen, None, test, half)
+    of_half(trained, experiment.data, seen, test, half)
     shape, divide = (test.shape[1], test.shape[2], math.prod(test.shape[3:])), trained.preparation.divide
     for spread in (25.0,):
         noisy = test + spread * np.random.default_rng(2).normal(size=test.shape)
@@ -229,20 +230,46 @@ def apart(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x[order[:count]], x[order[count:]]
 
 
+def of_half(trained: Any, data: Any, rows: Any, test: np.ndarray, hidden: np.ndarray) -> None:
+    """Print how far the mean of a hidden part is off as `latens complete` fills it in, beside two Gaussians."""
+    # Validation rows say how much seen pixels count, for the model and for a Gaussian alike; "plain" counts all.
+    near = near_zero(trained.model, rows.batch)
+    way = way_of(trained, data, ~hidden, near)
+    if near is None or way.power == 1.0:
+        found = complete(
+            rows, num_draws=1, num_samples=200, steps=30, power=way.power, decoded=way.carry is not None, mean=True
+        )
+    else:
+        found = near_answers(rows, way, 1, True)
+    mean, drawn = trained.data_units(found.mean, mean=True), trained.data_units(found.draws, mean=True)
+    given = {"means": True, "seeds": np.asarray(rows.batch.row_id), "seed": 0}
+    mean, _ = carried_on(trained, way, mean, drawn, np.asarray(rows.batch.x), ~hidden, **given)
+    ours = squared(mean, test, hidden)
+    print(f"  lower half: error {np.sqrt(ours.mean()):.2f} (power {way.power:g})", end="")
+    for name, power in (("Gaussian", way.rival_power), ("plain Gaussian", 1.0)):
+        rival = conditioned(rows, power=power)
+        if rival is not None:
+            other = squared(trained.data_units(rival.mean, mean=True), test, hidden)
+            print(f", {name} {np.sqrt(other.mean()):.2f}, squared {np.mean(ours - other):+.1f} ± "
+                  f"{sem(ours - other):.1f}", end="")  # fmt: skip
+    print(flush=True)
+
+
+def squared(mean: np.ndarray, test: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """The mean squared error of what is hidden of each picture."""
+    away = np.square(mean.reshape(test.shape) - test.astype(float))
+    return np.array([row[at].mean() for row, at in zip(away, hidden)])
+
+
 def beside(trained: Any, what: str, rows: Any, reduction: Any, test: np.ndarray, hidden: np.ndarray) -> None:
     """Print how far the mean of what is hidden is off, beside the Gaussian that the model began with."""
     rival = conditioned(rows, reduction=reduction)
     found = complete(rows, num_draws=1, num_samples=200, steps=30, reduction=reduction)
-
-    def squared(mean: np.ndarray) -> np.ndarray:
-        away = np.square(mean.reshape(test.shape) - test.astype(float))
-        return np.array([row[at].mean() for row, at in zip(away, hidden)])
-
-    ours = squared(trained.data_units(found.mean, mean=True))
+    ours = squared(trained.data_units(found.mean, mean=True), test, hidden)
     if rival is None:
         print(f"  {what}: error {np.sqrt(ours.mean()):.2f}; it began with no Gaussian")
         return
-    other = squared(trained.data_units(rival.mean, mean=True))
+    other = squared(trained.data_units(rival.mean, mean=True), test, hidden)
     print(f"  {what}: error {np.sqrt(ours.mean()):.2f}, Gaussian {np.sqrt(other.mean()):.2f}, squared "
           f"{np.mean(ours - other):+.1f} ± {sem(ours - other):.1f}", flush=True)  # fmt: skip
 
