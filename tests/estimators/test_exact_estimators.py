@@ -181,7 +181,8 @@ def imputes(monkeypatch):
         at[:, [0, -1][model % 2]] = 1.0  # even models say the least value, odd ones the largest
         return [at, np.full((len(data), types[1].count), 1.0 / types[1].count)], None
 
-    def impute(rows, *, num_samples, num_draws):
+    def impute(rows, *, num_samples, num_draws, mean):
+        assert not mean  # only draws are asked for
         model, data = rows
         calls.append((model, num_draws))
         places = np.arange(num_draws)[None, :, None] % 2
