@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -10,19 +10,19 @@ import jax.tree_util as jtu
 
 from latens.typing import Key, PyTree
 
-P, T, Self = ParamSpec("P"), TypeVar("T"), TypeVar("Self")
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def traced_once(method: Callable[Concatenate[Self, P], T]) -> Callable[Concatenate[Self, P], T]:
+def traced_once(method: Method) -> Method:
     """A method of a module that is traced once for all programs that hold it."""
     # What follows a training is a dozen programs of one row's likelihood: tracing it takes longer than running them.
     compiled = eqx.filter_jit(method)
 
     @functools.wraps(method)
-    def call(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return compiled(self, *args, **kwargs)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return compiled(*args, **kwargs)
 
-    return call
+    return cast(Method, call)
 
 
 class Frozen(eqx.Module):
