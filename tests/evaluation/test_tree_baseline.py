@@ -146,7 +146,7 @@ def test_few_rows_of_two_numbers_gain_by_the_copula(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_tree_is_counted_once_and_again_where_anything_is_another() -> None:
-    """Of the same rows in other arrays it is the same object; a weight, a gap, a type or an option counts anew."""
+    """Of the same rows in other arrays it is the same object; a weight, a gap, a type or a shrinkage counts anew."""
     x, types = _numbers(120, 0.5, 3)
     shown, heavy = np.ones(x.shape, bool), np.ones(len(x))
     first = fit_tree(x, None, types)
@@ -154,6 +154,16 @@ def test_a_tree_is_counted_once_and_again_where_anything_is_another() -> None:
     heavy[0], shown[0, 0] = 2.0, False
     other = (types[1], types[1])
     again = [fit_tree(x, None, types, weight=heavy), fit_tree(x, shown, types), fit_tree(x, None, other)]
-    again += [fit_tree(x, None, types, parts=1), fit_tree(x[::-1], None, types), fit_tree(x, None, types, trees=1)]
+    again += [fit_tree(x[::-1], None, types), fit_tree(x, None, types, shrinks=(3.0,))]
     assert all(one is not first for one in again)
     assert len(tree._COUNTED) <= tree.MOST_COUNTED
+
+
+@pytest.mark.parametrize(("n", "r", "finer"), [(120, 0.5, False), (4000, 0.99, True)])
+def test_a_tree_chosen_among_more_is_chosen_among_less_where_it_is_among_that(n: int, r: float, finer: bool) -> None:
+    x, types = _numbers(n, r, 4)
+    first = fit_tree(x, None, types)
+    assert (first.most > BINS) is finer
+    less = fit_tree(x, None, types, parts=1)
+    assert (less is first) is not finer
+    assert less.most == BINS

@@ -108,20 +108,24 @@ def fit_tree(
     # An edge that gains nothing on rows that did not count is left out.
     # Source: Chow & Liu (1968), with the shrinkage of Friedman, Geiger & Goldszmidt (1997), section 4.
     shown, heavy = np.ones(x.shape, bool) if mask is None else np.asarray(mask), _heavy(weight, len(x))
-    options = most, tuple(shrinks), parts, trees
-    what = sha256(repr((x.shape, tuple(types), options)).encode())
+    what = sha256(repr((x.shape, tuple(types), most, tuple(shrinks))).encode())
     for part in (np.where(shown, x, 0).astype(np.float64), shown, heavy):
         what.update(np.ascontiguousarray(part).tobytes())
-    if (key := what.digest()) not in _COUNTED:
-        while len(_COUNTED) >= MOST_COUNTED:
-            del _COUNTED[next(iter(_COUNTED))]
-        _COUNTED[key] = _fitted(Rows(x, shown, tuple(types), weight), *options)
-    return _COUNTED[key]
+    known = _COUNTED.setdefault(what.digest(), {})
+    while len(_COUNTED) > MOST_COUNTED:
+        del _COUNTED[next(iter(_COUNTED))]
+    if (parts, trees) not in known:
+        # What was chosen with more to choose from is chosen among less, if it is among that.
+        own = next((one for (finer, many), one in known.items() if finer >= parts and many >= trees
+                    and one.most <= most * parts and one.num_trees <= trees), None)  # fmt: skip
+        rows = Rows(x, shown, tuple(types), weight)
+        known[parts, trees] = own or _fitted(rows, most, shrinks, parts, trees)
+    return known[parts, trees]
 
 
-MOST_COUNTED = 4
-_COUNTED: dict[bytes, ColumnTree] = {}
-"""Trees that were counted last: the start of a training is also what it is held against at its end."""
+MOST_COUNTED = 8
+_COUNTED: dict[bytes, dict[tuple[int, int], ColumnTree]] = {}
+"""Trees of the rows that were counted last: the start of a training is also what it is held against at its end."""
 
 
 def _heavy(weight: Shaped[np.ndarray, " n"] | None, rows: int) -> Shaped[np.ndarray, " n"]:

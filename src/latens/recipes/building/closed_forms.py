@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import equinox as eqx
 import jax
@@ -99,17 +98,10 @@ def started_from(model: LatentModel, data: Dataset, prepare: Preparation, *, beg
 
 
 def tree_of(data: Dataset, parts: int = FINER, trees: int = BINS) -> ColumnTree:
-    """The tree that is counted in the training rows, counted once."""
+    """The tree that is counted in the training rows."""
     # parts, trees: those of `fit_tree` at the most.
-    known = _COUNTED.setdefault(data, {})
-    if (parts, trees) not in known:
-        x, mask, weight = training_rows(data, MOST_ROWS)
-        # What was chosen with more to choose from is chosen among less, if it is among that.
-        own = next((one for (most, many), one in known.items() if most >= parts and many >= trees
-                    and one.most <= BINS * parts and one.num_trees <= trees), None)  # fmt: skip
-        types = data.schema.types or ()
-        known[parts, trees] = own or fit_tree(x, mask, types, weight=weight, parts=parts, trees=trees)
-    return known[parts, trees]
+    x, mask, weight = training_rows(data, MOST_ROWS)
+    return fit_tree(x, mask, data.schema.types or (), weight=weight, parts=parts, trees=trees)
 
 
 def room_of(data: Dataset) -> dict[str, int]:
@@ -120,9 +112,6 @@ def room_of(data: Dataset) -> dict[str, int]:
         return {"bins": own.most, "trees": own.num_trees}
     every = tree_of(replace(data, split=np.where(data.split == TEST, data.split, np.uint8(TRAIN))))
     return {"bins": max(own.most, every.most), "trees": max(own.num_trees, every.num_trees)}
-
-
-_COUNTED: WeakKeyDictionary[Dataset, dict[tuple[int, int], ColumnTree]] = WeakKeyDictionary()
 
 
 def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
