@@ -289,8 +289,9 @@ def steps_text(run: RunFolder) -> str:
         return f"{run.path}: fitted in closed form"
     because = _ENDS.get(run.info["stopped_because"], run.info["stopped_because"])
     last = not best or run.config.get("training", {}).get("keep") == "last"
-    if (run.info.get("start") or {}).get("kept"):
-        return f"{run.path}: {steps} steps, ended because {because}; the tree of columns, before step 1, is kept"
+    if (start := run.info.get("start") or {}).get("kept"):
+        what = start.get("what", "the tree of columns")
+        return f"{run.path}: {steps} steps, ended because {because}; {what}, before step 1, is kept"
     if run.info.get("again"):
         return f"{run.path}: {steps} steps, the last {run.info['again']} of them on all rows; the last step is kept"
     kept = "the last step is kept" if last else f"step {best}, the best on validation rows, is kept"

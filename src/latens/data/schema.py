@@ -46,7 +46,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         shift: Shift that standardises real values that are no columns (images of real numbers).
         scale: Scale of the same.
         types: What each column of a mixed table holds, one for each of `columns`.
-        ignored: Names of the columns of a mixed table that are not modelled.
+        ignored: Names of the columns of a table that are not modelled.
         tokens: How strings are written as rows, for kind "tokens".
         conditions: What the model is told of a row beside its label.
         sequences: Of rows that are steps of a long table, shape (steps, columns): these columns, and the time between

@@ -201,7 +201,7 @@ def load(
             fix = "Leave out columns: a trained model knows the kinds of its own."
             raise UsageError("the kinds of columns are given twice.", where="columns", fix=fix)
         declared, typed = declared_columns(columns), True
-    if schema is not None and schema.types is not None:
+    if schema is not None and (schema.types is not None or schema.ignored):
         declared = hints(schema)
     writing = {"dates": dates, "decimal": decimal, "encoding": encoding, "query": query, "header": header}
     writing["sheet"] = None if sheet is None else str(sheet)
@@ -263,7 +263,9 @@ def load(
     if long:
         raw = replace(raw, **left_out(raw, words.declared))
         options = {"condition": condition, "schema": schema, "where": where, "title": name or title}
-        return _of_long(raw, lines, asked, given, cond, world=world, **options)
+        found = _of_long(raw, lines, asked, given, cond, world=world, **options)
+        gone = tuple(name for name, one in (words.declared or {}).items() if one.kind == LEFT_OUT)
+        return replace(found, schema=structs.replace(found.schema, ignored=gone)) if gone and schema is None else found
     if pair is not None:
         other, beside, _ = _read(pair, ColumnRoles(pictures=wanted), None)
         check_numeric(raw.x, where)
