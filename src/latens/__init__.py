@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from latens.workflow.encoder import Encoder as Encoder
     from latens.workflow.experiment import prepare as prepare
     from latens.workflow.experiment import train as train
-    from latens.workflow.sweep import load_sweep as load_sweep
     from latens.workflow.trained import TrainedModel as TrainedModel
     from latens.workflow.trained import load as load
     from latens.workflow.translate import translate as translate
@@ -93,7 +92,6 @@ __all__ = [
     "get_recipe",
     "load",
     "load_data",
-    "load_sweep",
     "log_marginal",
     "make_optimizer",
     "override",
@@ -126,7 +124,6 @@ _HOMES = {
     "latens.objectives": ("ELBO", "Reconstruction"),
     "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register", "register_part"),
     "latens.workflow.trained": ("TrainedModel", "load"),
-    "latens.workflow.sweep": ("load_sweep",),
     "latens.workflow.translate": ("translate",),
     "latens.training": ("Budget", "Settings", "Stage", "fit", "make_optimizer"),
 }

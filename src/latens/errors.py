@@ -86,12 +86,6 @@ class DivergedError(LatensError, ArithmeticError):
     code, exit_code = "diverged", 8
 
 
-class PeerError(LatensError, ConnectionError):
-    """One of several processes that work together ended or fell silent, so that all end."""
-
-    code, exit_code = "process", 9
-
-
 def refuse_other(value: object, kind: type | tuple[type, ...], where: str, fix: str) -> None:
     """Refuse what is of another kind than is asked for."""
     if not isinstance(value, kind):

@@ -81,17 +81,6 @@ def test_fit_on_a_stream_leaves_a_run_like_any_other(latens: Callable[..., Resul
     assert latens("figures", streamed / "run", "--out", streamed / "figures").code == 0
 
 
-def test_workers_measure_the_held_out_rows_of_the_run(latens: Callable[..., Result], streamed: Path) -> None:
-    """All of them; the sample of so small a stream is all of them too."""
-    words = ("evaluate", streamed / "run", "--num-samples", "10", "--json")
-    expected, found = latens(*words).json, latens(*words, "--workers", "1").json
-    assert found["data"] | {"of": found["data"]["rows"]} == expected["data"]
-    assert (found["data"]["split"], found["data"]["held_out"]) == ("test", True)
-    for name in ("log_marginal", "elbo", "kl", "bits_per_dimension"):
-        for number in ("value", "standard_error"):
-            np.testing.assert_allclose(found["metrics"][name][number], expected["metrics"][name][number], rtol=1e-4)
-
-
 def test_a_run_killed_in_a_stream_goes_on_to_the_same_bits(
     latens: Callable[..., Result], streamed: Path, tmp_path: Path
 ) -> None:

@@ -169,7 +169,6 @@ COMMANDS = {
     "reconstruct": "reconstruct {run} digits --out {new}.npz",
     "refit": "refit {run} --prior mixture --steps 100000 --out {new}.safetensors",
     "report": "report {run} --out {new}.html",
-    "sweep": "sweep digits --epochs 50 --seeds 3 --out {new}",
     "sample": "sample {run} -n 100000 --out {new}.npz",
 }
 QUICK = ("evaluate", "fit")

@@ -16,7 +16,6 @@ from latens.figures import level_kl_bars, level_kl_table
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
 from latens.workflow.measurement import measure
-from latens.workflow.sums import combined, part_sums
 
 SETTINGS = {"training.steps": 40, "network.level_hidden": [16], "network.hidden": [16], "posterior.latent_dim": 4}
 
@@ -92,13 +91,8 @@ def test_bars_stand_in_the_order_of_drawing():
             level_kl_bars(*wrong)
 
 
-def test_one_row_is_drawn_without_errors_and_parts_have_the_same_levels():
+def test_one_row_is_drawn_without_errors():
     model, data = trained()
     row = load(np.asarray(data.x)[data.subset("test")][:1], schema=model.schema)
     drawn = {name for name, _, _ in draw_pictures(model, row)}
     assert {"levels", "samples"} <= drawn
-    rows = data.subset("test")[:20]
-    whole, parts = measure(model, data, rows, num_samples=5), combined([part_sums(model, data, rows, num_samples=5)])
-    for name in ("kl_level_1", "kl_level_2"):
-        close(parts[name].value, whole[name].value)
-        close(parts[name].standard_error, whole[name].standard_error)

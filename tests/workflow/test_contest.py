@@ -1,41 +1,38 @@
 """Models against each other in Python, by numbers that follow by hand; tables for papers."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import latens
 from latens.errors import ConfigError, UsageError
 from latens.io.terminal import table_as
-from latens.runs.sweep import Job
 from latens.workflow.compare import Rows, estimate_of
-from latens.workflow.sweep import SweptRun, settled
+from latens.workflow.contest import Contest, Run, ranked
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 
 
-def runs(*each: list[float]) -> list[SweptRun]:
-    found = []
+def runs(*each: list[float]) -> dict[int, Run]:
+    found = {}
     for seed, values in enumerate(each):
         rows = Rows("elbo", np.array(values), 1, "", "")
-        found.append(SweptRun(Job(0, seed, None, Path("a"), Path()), "", estimate_of(rows, None), rows))
+        found[seed] = Run(estimate_of(rows, None), rows)
     return found
 
 
 def test_differences_are_paired_by_seed() -> None:
     # Means of seeds: a 1, 3 and b 2, 6. Gaps -1, -3: mean -2, standard error 1, t of one degree of freedom 12.7062.
-    found = settled({"a": runs([0.0, 2.0], [3.0, 3.0]), "b": runs([2.0, 2.0], [5.0, 7.0])})
-    best, other = found.settings
+    given = {"a": runs([0.0, 2.0], [3.0, 3.0]), "b": runs([2.0, 2.0], [5.0, 7.0])}
+    found = Contest("elbo", "nats", "", ranked(given))
+    best, other = found.models
     assert (best.name, other.name, best.difference) == ("b", "a", None)
-    assert other.mean is not None
     assert other.mean.value == 2.0
     assert other.difference is not None
     assert (other.difference.value, other.difference.over) == (-2.0, "seeds")
     assert other.difference.low == pytest.approx(-14.7062, abs=1e-4)
     assert found.table("markdown").splitlines()[1] == "| --- | --- | --- | --- | --- | --- |"
     assert found.table("markdown").splitlines()[2].startswith("| b | 4 |")
-    assert found.to_json(Path())["best"] == "b"
+    assert found.to_json()["best"] == "b"
 
 
 def test_one_seed_is_paired_by_rows() -> None:
@@ -44,12 +41,12 @@ def test_one_seed_is_paired_by_rows() -> None:
         latens.VAE(2, hidden=(4,), steps=3, random_state=0).fit(X),
     )
     found = latens.compare({"a": a, "b": b}, X[:20], num_samples=5)
-    gap = found.settings[1].difference
+    gap = found.models[1].difference
     assert gap is not None
     assert gap.over == "rows"
-    means = {each.name: each.mean.value for each in found.settings if each.mean is not None}
-    assert gap.value == pytest.approx(means[found.settings[1].name] - means[found.settings[0].name], abs=1e-6)
-    alike = latens.compare({"a": a, "again": a.model_}, X[:20], num_samples=5).settings[1].difference
+    means = {each.name: each.mean.value for each in found.models}
+    assert gap.value == pytest.approx(means[found.models[1].name] - means[found.models[0].name], abs=1e-6)
+    alike = latens.compare({"a": a, "again": a.model_}, X[:20], num_samples=5).models[1].difference
     assert alike is not None
     assert alike.value == alike.low == alike.high == 0.0  # the same draws for all
     for given in ({"a": a}, {"a": a, "b": []}, [a, b]):
@@ -70,15 +67,3 @@ def test_tables_for_papers() -> None:
     ]  # fmt: skip
     with pytest.raises(UsageError, match="html"):
         table_as(rows, "html")
-
-
-def test_a_sweep_is_read_from_its_folder(tmp_path: Path) -> None:
-    from latens.cli.main import main
-
-    np.save(tmp_path / "x.npy", X)
-    words = ["sweep", str(tmp_path / "x.npy"), "--set", "posterior.latent_dim=1,2", "--steps", "3", "--out", "s"]
-    folder = str(tmp_path / "s")
-    assert main([*words[:-1], folder, "--num-samples", "5", "--format", "latex", "--quiet"]) == 0
-    table = latens.load_sweep(folder).table("latex")
-    assert table.startswith(r"\begin{tabular}")
-    assert "latent\\_dim & mean" in table

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 from msgspec import NODEFAULT
 
 from latens.errors import UsageError, nearest
-from latens.io.terminal import FORMATS
 from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
 
 _WORDS: dict[str, str] = {
@@ -19,7 +18,6 @@ _WORDS: dict[str, str] = {
     "record": "play an environment of Gymnasium and write its steps as a table, to train a model of it on",
     "fit": "train a model on a table, a folder of pictures, a file of text, or arrays",
     "resume": "go on with a run that was stopped or killed, bit for bit",
-    "sweep": "many settings and seeds in one folder: which is best on validation rows",
     "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
     "info": "what a run or a model file holds; nothing in it is executed",
     "recipes": "the models that can be named with --recipe",
@@ -30,7 +28,7 @@ _WORDS: dict[str, str] = {
 """Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
 _ORDER = [
-    "demo", "check", "pack", "record", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample",
+    "demo", "check", "pack", "record", "fit", "resume", "evaluate", "compare", "encode", "decode", "sample",
     "reconstruct", "impute", "complete", "detect", "drift", "judge", "augment", "translate", "refit", "compress",
     "decompress", "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion",
     "help",
@@ -123,15 +121,13 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
         case "fit":
             _reading(command, columns=KINDS)
             _training(command)
-            _processes(command)
-        case "sweep":
-            _sweeping(command)
+            _distributed(command)
         case "resume":
             command.add_argument("run", metavar="RUN", help="a run folder")
             _dry_run(command, "change nothing, say what would be done")
             _budget(command.add_argument_group("a larger budget than the run had"))
             _while_training(command)
-            _processes(command)
+            _distributed(command)
             _evaluation(command)
         case "explore":
             _exploring(command)
@@ -181,8 +177,6 @@ def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
     _dry_run(command)
     if any(name == "data" and not (meta.extra or {})["arg"].hidden for name, _, _, meta in arguments_of(verb)):
         _reading(command)
-    if verb.in_parts:
-        _workers(command, alone=verb.takes_out is not None)
 
 
 def _dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
@@ -320,28 +314,6 @@ def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
-def _sweeping(command: argparse.ArgumentParser) -> None:
-    words = "what is trained on; or the folder of a sweep, which then goes on, with --workers alone"
-    command.add_argument("data", metavar="DATA", help=words)
-    _reading(command, columns=KINDS)
-    group = _model(command)
-    words = "an option, with commas between its values; every combination is trained; may be given again"
-    group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=A,B,...", help=words)
-    group.add_argument("--out", metavar="FOLDER", help="the folder of the sweep (default: runs/TIME-DATA-sweep)")
-    _dry_run(group, "write nothing, list the settings")
-    group = command.add_argument_group("the sweep")
-    words = "train each setting with N seeds, from --seed S on (default 1)"
-    group.add_argument("--seeds", type=whole(1, 10_000), default=1, metavar="N", help=words)
-    words = "N random settings instead of all: a value of --set, or a number within LOW:HIGH, log-uniform"
-    group.add_argument("--random", type=whole(1, 100_000), metavar="N", help=words)
-    words = "successive halving: begin with a part of --steps or --epochs, double it for the better half, and again"
-    group.add_argument("--halving", action="store_true", help=words)
-    words = "processes that share the runs, each on cores of its own (default 1: one run after the other)"
-    group.add_argument("--workers", type=whole(1, 1024), metavar="N", help=words)
-    group.add_argument("--format", choices=FORMATS, default="text", help="how the table is written (default text)")
-    _evaluation(command)
-
-
 def _budget(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
     group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
@@ -363,24 +335,14 @@ def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup
     return group
 
 
-def _processes(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("several processes")
-    words = "train in N processes, which have to divide training.shards: started here, or N in all with --coordinator"
-    group.add_argument("--processes", type=whole(1, 1024), metavar="N", help=words)
-    words = "where the processes meet: process 0's host and a free port; give each --processes, too"
+def _distributed(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("one model on many machines: the same command in every process")
+    words = "train together with the processes that SLURM, Open MPI or Kubernetes started beside this one"
+    group.add_argument("--distributed", action="store_true", help=words)
+    words = "where the processes meet: the host of process 0 and a free port there"
     group.add_argument("--coordinator", metavar="HOST:PORT", help=words)
-    group.add_argument("--process", type=whole(0, 1023), metavar="I", help="this one's number, from 0")
-
-
-def _workers(command: argparse.ArgumentParser, *, alone: bool = False) -> None:
-    group = command.add_argument_group("several workers")
-    words = "all rows of the split in parts, by N processes of this machine: sums that are the same for any N"
-    if alone:
-        words = "into a folder of Parquet files, by N processes of this machine: the same bytes for any N"
-    group.add_argument("--workers", type=whole(1, 1024), metavar="N", help=words)
-    if alone:
-        words = "do worker I's share of N alone; auto: as SLURM, MPI or Kubernetes numbers its jobs"
-        group.add_argument("--worker", metavar="I/N", help=words)
+    group.add_argument("--num-processes", type=whole(1, 1024), metavar="N", help="how many processes there are")
+    group.add_argument("--process-id", type=whole(0, 1023), metavar="I", help="the number of this one, from 0")
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from latens.errors import UsageError
 from latens.io.signals import Signals
 from latens.io.terminal import print_json, put, say, say_line, with_record
 from latens.io.waiting import Waiting, doing
-from latens.io.workers import worker_of
 from latens.text import visible
 from latens.verbs.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
 
@@ -89,17 +87,6 @@ def run_verb(verb: type[Request], context: Context) -> int:
 
     args = context.args
     request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
-    if verb.in_parts and _in_parts(args, verb.endings):
-        from latens.cli.workers import FOLDER, begin_launcher, begin_worker
-
-        sums = verb.takes_out is None  # only this command starts workers that add up
-        worker = None
-        if not sums or FOLDER in os.environ:
-            worker = worker_of(None if sums else args.worker, None if sums else args.workers, os.environ)
-        begin_launcher() if worker is None else begin_worker()
-        from latens.cli.parts import run_parts, run_sums  # they import jax, whose threads are set by now
-
-        return (run_sums if sums else run_parts)(request, context, worker)
     at = At(cast(Any, None))
     at.asked = getattr(args, "out", None) or ""
     early = request.place(at) if verb.takes_out and verb.place is Request.place else None
@@ -122,22 +109,6 @@ def run_verb(verb: type[Request], context: Context) -> int:
     for words in made.warnings:
         context.warn(words)
     return made.status
-
-
-def _in_parts(args: Any, endings: Sequence[str]) -> bool:
-    """Whether several workers were asked for or, where a folder is written, this is one of several tasks."""
-    if not hasattr(args, "out"):
-        return args.workers is not None
-    if not args.out:
-        return False
-    asked, file = (args.workers, args.worker) != (None, None), Path(args.out).suffix.lower() in endings
-    if file or Path(args.out).is_file():
-        if asked:
-            fix = "Give the name of a folder, or leave out --workers and --worker."
-            what = "workers write parts into a folder, and this is a file."
-            raise UsageError(what, where=f"--out {args.out}", fix=fix)
-        return False
-    return asked or worker_of(None, None, os.environ) is not None
 
 
 def tell(context: Context, value: dict[str, Any], made: Made) -> int:

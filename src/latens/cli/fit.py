@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
-from latens.cli.processes import begin, launch
-from latens.cli.training import REMEMBERED, close, follow, logged, train_run, would_fit
+from latens.cli.training import REMEMBERED, close, follow, joined, logged, train_run, would_fit
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.json import read_json
 from latens.io.waiting import doing
@@ -33,10 +32,7 @@ def fit(context: Context) -> int:
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)
     if args.dry_run:
         return would_fit(context, folder, new_experiment(context, settings_of(args)))
-    group = begin(context)
-    if group is None and (args.processes or 1) > 1:
-        return launch(context)
-    if group is not None and not group.lead:
+    if joined(context):
         return follow(context, new_experiment(context, settings_of(args)))
     fit_into(context, folder)
     assert context.log is not None

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from latens.cli.arguments import parse, parser
 from latens.cli.context import Context, run_verb
@@ -27,7 +27,7 @@ from latens.io.waiting import Waiting
 from latens.text import visible
 from latens.verbs.kernel import verbs
 
-TRAINING = ("fit", "resume", "demo", "check", "sweep")
+TRAINING = ("fit", "resume", "demo", "check")
 """Commands beside the verbs that may be silent for a while."""
 
 
@@ -122,8 +122,6 @@ def _import(path: str, number: int) -> None:
 
 def _report(context: Context, error: BaseException, fields: dict[str, str], code: int) -> int:
     """The error in words on stderr and, with `--json`, as one object on stdout."""
-    if (group := _group()) is not None:
-        group.leave(fields["message"])
     if context.lines:
         say_line("error", **fields)
     else:
@@ -138,12 +136,6 @@ def _report(context: Context, error: BaseException, fields: dict[str, str], code
     if isinstance(error, ResourceError):
         _discard_stdout()  # what could not be written there would be tried once more at the end
     return code
-
-
-def _group() -> Any:
-    """The group of several processes that this one is of; None where it is alone."""
-    module = sys.modules.get("latens.training.group")
-    return module.group() if module is not None and module.group().count > 1 else None
 
 
 def _in_words(context: Context, error: BaseException, fields: dict[str, str], code: int) -> str:
@@ -249,14 +241,9 @@ def entry() -> NoReturn:
     # Libraries announce what a user of the command cannot act on (no GPU found, a cache entry written elsewhere).
     logging.getLogger("jax").setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        code = main()
-    except SystemExit as leave:
-        if (group := _group()) is not None:
-            group.leave(f"it exited with code {leave.code}")
-            os._exit(leave.code if isinstance(leave.code, int) else 1)
-        raise
-    if code in (130, 143) or _group() is not None:
+    code = main()
+    machines = sys.modules.get("latens.training.machines")
+    if code in (130, 143) or (code and machines is not None and machines.processes() > 1):
         # The interpreter waits for threads before it leaves, and theirs is the computation that was to stop, or that
         # waits for another process.
         for stream in (sys.stdout, sys.stderr):

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.cli.fit import BUDGET, start_of
-from latens.cli.processes import begin, launch, same_threads
-from latens.cli.training import REMEMBERED, close, follow, logged, train_run, would_resume
+from latens.cli.training import REMEMBERED, close, follow, joined, logged, train_run, would_resume
 from latens.errors import ConfigError, DataError, UsageError
 from latens.runs.folder import RunFolder
 from latens.verbs._sources import reading_options
@@ -27,13 +26,7 @@ def resume(context: Context) -> int:
         return 0
     if context.args.dry_run:
         return would_resume(context, run)
-    training = run.config.get("training")
-    if isinstance(training, dict) and training.get("shards", 1) != 1:
-        same_threads(run.info["platform"].get("cpus"))
-    group = begin(context)
-    if group is None and (context.args.processes or 1) > 1:
-        return launch(context)
-    if group is not None and not group.lead:
+    if joined(context):
         return follow(context, _stored_experiment(context, run, _as_it_began(context, run)), run)
     resume_into(context)
     assert context.log is not None

@@ -105,8 +105,23 @@ def _told(context: Context) -> Iterator[None]:
         parts.removeHandler(handler)
 
 
+def joined(context: Context) -> bool:
+    """Meet the other processes of a training, where there are any; True in those that follow process 0."""
+    args = context.args
+    given = (args.coordinator, args.num_processes, args.process_id)
+    if not args.distributed and given == (None, None, None):
+        return False
+    from latens.training import machines
+
+    machines.join(*given)
+    if machines.leads():
+        return False
+    args.quiet, args.json, args.watch, args.log = True, False, False, None
+    return True
+
+
 def follow(context: Context, experiment: Experiment, run: RunFolder | None = None) -> int:
-    """Train as one of several processes that is not their lead: nothing is written or said."""
+    """Train as one of several processes that is not the first: nothing is written or said."""
     # run: the run that is resumed, only read; None where a new one begins.
     from latens.training import Interrupted
     from latens.workflow.experiment import train

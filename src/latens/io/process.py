@@ -36,6 +36,13 @@ def is_fork() -> bool:
     return _computing not in (None, os.getpid())
 
 
+def threads() -> int:
+    """The threads that XLA has in this process, by which it cuts its work: one a core, unless PJRT_NPROC says so."""
+    text = os.environ.get("PJRT_NPROC", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(text) if text.isdecimal() and int(text) else cores
+
+
 def free_memory() -> int | None:
     """The memory that a process can have without swapping."""
     return _memory("MemAvailable:")

@@ -35,13 +35,11 @@ class Signals:
     # Where the block has not been left `PATIENCE` seconds after the first signal, the process ends too. Outside of the
     # main thread, where Python delivers no signals, nothing is installed.
     # `received`: The number of the first signal, or None.
-    # `more`: Seconds that are waited beyond `PATIENCE`, where other processes end first.
     # `last_words`: A function of a signal's number that gives what is written to stderr and to stdout before the
     # process ends so.
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.more = 0.0
         self.last_words: Callable[[int], tuple[str, str]] = lambda number: ("", "")
         self._deferred = 0
         self._before: dict[int, Any] = {}
@@ -116,7 +114,7 @@ def _watch(reading: socket.socket, signals: Signals) -> None:
                 if number in HANDLED and first:
                     _exit(number)
                 elif number in HANDLED:
-                    first, deadline = number, time.monotonic() + PATIENCE + signals.more
+                    first, deadline = number, time.monotonic() + PATIENCE
 
 
 def _exit(number: int) -> NoReturn:

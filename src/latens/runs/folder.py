@@ -43,7 +43,7 @@ from latens.io.compilation import jax_settings
 from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
 from latens.io.jsonlines import JsonLines
 from latens.io.lock import Lock, holder_of, in_use, read_lock
-from latens.io.places import threads
+from latens.io.process import threads
 
 RUN_FORMAT = "latens-run"
 """The word in run.json that tells it from other people's."""

@@ -19,7 +19,7 @@ from latens.io import keys
 from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.objectives import ELBO, AbstractObjective
-from latens.training.group import group
+from latens.training import machines
 from latens.training.optimizer import Optimizer
 from latens.training.optimizers import make_optimizer
 from latens.training.own_parts import check_own_parts
@@ -184,7 +184,6 @@ class _StageRun:
 
     def __init__(self, loop, model, stage, data, preparation, settings, callbacks, history) -> None:
         self.stage, self.data, self.settings, self.loop = stage, data, settings, loop
-        self.group = group()
         self.callbacks, self.history = callbacks, history
         self.objective: AbstractObjective = stage.objective
         self.train_rows = data.count("train")
@@ -225,9 +224,7 @@ class _StageRun:
     def before(self) -> dict[str, Any]:
         """What the first step would report; it is not taken."""
         limit = jnp.asarray(np.inf, jnp.float32)
-        with self.group.together():
-            _, result = self.program.chunk(self.state, self.rows(0, 1), jnp.asarray(1), limit)
-            jax.block_until_ready(result)
+        _, result = self.program.chunk(self.state, self.rows(0, 1), jnp.asarray(1), limit)
         means = {name: float(total) / max(float(weight), 1e-30) for name, (total, weight) in result.metrics.items()}
         epoch = self.loop.total / self.steps_per_epoch
         return {"event": "start", "step": self.loop.total, "epoch": epoch, "objective": float(result.loss), **means}
@@ -242,15 +239,14 @@ class _StageRun:
             count = count if every is None else min(count, every - loop.total % every)
         count = min([count, *(step - loop.step for step in self.stops if step > loop.step)])
         rows = self.rows(loop.step, count)
-        with self.group.together():
-            result = self.advance(rows, count)
+        result = self.advance(rows, count)
         totals = {name: float(pair[0]) for name, pair in result.metrics.items()}
         weights = {name: float(pair[1]) for name, pair in result.metrics.items()}
         loop.step += count
         elapsed = time.perf_counter() - began
         loop.seconds += elapsed
         if self.stage.budget.minutes is not None:
-            loop.seconds = self.group.agree(loop.seconds)
+            loop.seconds = machines.of_lead({"seconds": loop.seconds})["seconds"]
         self.rows_per_second = count * self.batch_size / elapsed
         kept = max(count - int(result.skipped), 1)
         record = {
@@ -274,7 +270,7 @@ class _StageRun:
             self.end(because)
         # Only here is the state one that a run can go on from.
         self.emit("boundary", {})
-        asked, self.asked = asked_by(self.group.gather([(isinstance(each, Pause), each) for each in self.asked])), []
+        asked, self.asked = asked_of_all(self.asked), []
         if loop.finished or not asked:
             return
         if pauses := [reason for reason in asked if isinstance(reason, Pause)]:
@@ -321,7 +317,7 @@ class _StageRun:
         if complete:
             loop.epoch += self.settings.validate_every
         if len(self.validation):
-            values = self.group.agree(self.evaluate(self.validation))
+            values = machines.of_lead(self.evaluate(self.validation))
             record |= {f"validation_{name}": value for name, value in values.items() if np.isfinite(value)}
             if bad := [name for name, value in values.items() if not np.isfinite(value)]:
                 self.emit("bad-validation", {"event": "bad-validation", "step": loop.total, "terms": bad})
@@ -382,8 +378,8 @@ class _StageRun:
         """The rows of `count` steps from `first` on, led by (chunk_steps, B)."""
         # What an epoch lacks to fill its last batch is padded with weight 0.
         if self.reader is None:
-            size = self.batch_size // self.group.count
-            part = slice(self.group.number * size, (self.group.number + 1) * size)
+            size = self.batch_size // machines.processes()
+            part = slice(machines.number() * size, (machines.number() + 1) * size)
             self.reader = read_steps(
                 self.data,
                 self.settings.seed,
@@ -435,6 +431,8 @@ class _StageRun:
         return model, objective
 
 
-def asked_by(processes: Sequence[Sequence[tuple[bool, str]]]) -> list[str]:
-    """The reasons to stop that callbacks of any process gave."""
-    return [Pause(words) if pause else words for reasons in processes for pause, words in reasons]
+def asked_of_all(reasons: Sequence[str]) -> list[str]:
+    """The reasons to stop that callbacks gave, of each process the first of its pauses or else the first."""
+    own = next((f"p{each}" for each in reasons if isinstance(each, Pause)), f"s{reasons[0]}" if reasons else "")
+    told = machines.gather(own)
+    return [Pause(each[1:]) if each[0] == "p" else each[1:] for each in told if each]

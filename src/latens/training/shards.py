@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from latens.errors import ConfigError
 from latens.objectives import AbstractObjective
 from latens.objectives.base import coupling
-from latens.training.group import group
+from latens.training import machines
 from latens.typing import Array, Int, PyTree
 
 LEAST_ROWS = 8
@@ -30,13 +30,13 @@ _WHERE = "training.shards"
 def check_shards(shards: int, batch_size: int, objective: AbstractObjective | None) -> None:
     """Refuse a number of shards that a batch, an objective or this machine's devices cannot have."""
     # objective: what is minimised; None where a stage minimises nothing.
-    if shards == 1 and group().count == 1:
+    if shards == 1 and machines.processes() == 1:
         return
-    if group().count != jax.process_count():
-        what = f"JAX runs in {jax.process_count()} processes, and this training is one of {group().count}."
-        raise ConfigError(what, where=_WHERE, fix="Call latens.training.group.join() first, in all of them.")
-    if shards % group().count:
-        count = group().count
+    if machines.processes() != jax.process_count():
+        what = "the processes of this training have parted, and this one is alone."
+        raise ConfigError(what, where=_WHERE, fix="Train once in a process, or with training.shards=1.")
+    if shards % machines.processes():
+        count = machines.processes()
         what = f"{count} processes do not divide {shards} shard{'s' * (shards > 1)}."
         nearest = 1 << (count - 1).bit_length()
         raise ConfigError(what, where=_WHERE, fix=f"Use --set training.shards={nearest}, or other processes.")

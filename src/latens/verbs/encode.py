@@ -17,8 +17,7 @@ class Encode(Verb):
     """Rows to latents: posterior means, log-variances, ELBO parts."""
 
     endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
-    takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; h5ad of cells; with --workers a folder")
-    in_parts: ClassVar = True
+    takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; h5ad of cells")
     data: Data
     unknown: Unknown = "error"
     given: Given = None

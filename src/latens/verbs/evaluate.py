@@ -2,16 +2,15 @@
 
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.errors import ResourceError, UsageError
+from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
 from latens.io.terminal import table
 from latens.text import visible
-from latens.verbs._lazy import evaluation, np
+from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ class Evaluate(Verb):
     takes_out: ClassVar = None
     prints: ClassVar = True
     needs_latents: ClassVar = False
-    in_parts: ClassVar = True
     data: Annotated[Any, arg("default: the held-out rows of the run", "DATA", reads=True)] = None
     unknown: Unknown = "error"
     num_samples: Annotated[
@@ -68,42 +66,6 @@ class Evaluate(Verb):
             notes.append(f"{file}: these numbers, with how each was made")
         notes.append(found.warnings_text())
         return Made(value=value, text=text, plain=lines, note="\n".join(filter(None, notes)))
-
-    def shared(self, at: At, data: "Dataset") -> tuple[dict[str, Any], tuple[int, ...]]:
-        """What several workers measure: the rows in words, and the codes of the splits that they are of."""
-        from latens.data.rows import SPLITS, split_code
-        from latens.data.streams.dataset import StreamDataset
-        from latens.workflow.sums import refuse_sums
-
-        if self.all:
-            what = "only means over rows are put together from parts."
-            raise UsageError(what, where="--all", fix="Leave out --all, or --workers.")
-        refuse_sums(at.trained)
-        held = [name for name in reversed(SPLITS) if at.knows(data) and data.count(name)]
-        if not held:
-            rows = data.total if isinstance(data, StreamDataset) else len(data)
-            return self._source(data, "all", rows), tuple(range(len(SPLITS)))
-        code = split_code(held[0])
-        codes = data.trains if isinstance(data, StreamDataset) and code in data.trains else (code,)
-        return self._source(data, held[0], data.count(held[0])), tuple(codes)
-
-    def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> dict[str, dict[str, Any]]:
-        """Measure rows in memory: the sums that the numbers of all parts are made of."""
-        from latens.workflow.sums import part_sums
-
-        given = {"num_samples": self.num_samples, "seed": self.seed}
-        return part_sums(at.trained, data, positions, **given) if len(positions) else {}
-
-    def joined(self, at: At, data: "Dataset", source: dict[str, Any], parts: Sequence[dict[str, Any]]) -> Made:
-        """Put the sums of all parts together."""
-        from latens.workflow.groups import Everything, summarised
-        from latens.workflow.sums import combined
-
-        metrics = combined([part for part in parts if part], self.seed)
-        everything = Everything(metrics, findings=evaluation.diagnose(metrics), grey="cross_entropy_bound" in metrics)
-        found = summarised(at.trained, data, source["split"], everything)
-        text, lines = f"{at.name} on {data.name}\n{found.text()}", self._plain(at, data, (), source, found)
-        return Made(value=self._value(at, source, found), text=text, plain=lines, note=found.warnings_text())
 
     def would(self, at: At, source: dict[str, Any]) -> Would:
         """Say what would be measured."""

@@ -307,7 +307,6 @@ class Request(Struct, kw_only=True):
     endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb writes by itself
     takes_out: ClassVar[tuple[str, str] | None] = ("FILE", "")  # metavar and help of --out; None for no such flag
     prints: ClassVar[bool] = False  # whether the result is its text, on stdout
-    in_parts: ClassVar[bool] = False  # whether workers can share the rows, by `part`; without --out `joined` adds up
 
     def __call__(self, at: At) -> Work:
         """Check, yield what would be done, and do it."""

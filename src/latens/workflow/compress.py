@@ -20,8 +20,7 @@ from latens.evaluation.bits_back import BitsBack, Stack, is_binary
 from latens.io.arrays import tree_to_arrays
 from latens.io.compilation import jax_settings
 from latens.io.json import typed
-from latens.io.places import threads
-from latens.io.process import check_process
+from latens.io.process import check_process, threads
 from latens.io.safetensors import arrays_sha256, pack, read
 from latens.workflow.trained import TrainedModel
 

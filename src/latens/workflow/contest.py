@@ -1,6 +1,8 @@
 """Models against each other in Python: paired over rows, and over seeds where each has several."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,103 @@ import numpy as np
 from latens.data import Dataset
 from latens.data import load as load_data
 from latens.errors import ConfigError, UsageError
+from latens.evaluation import Estimate
 from latens.io.process import check_count
-from latens.runs.sweep import Job
+from latens.io.terminal import table_as
 from latens.typing import checked_later
-from latens.workflow.compare import Rows, estimate_of, per_row, refuse_other_kinds, scored
+from latens.workflow.compare import LEVEL, Rows, estimate_of, interval_of, per_row, refuse_other_kinds, scored
 from latens.workflow.inputs import model_file
-from latens.workflow.sweep import Swept, SweptRun, settled
+from latens.workflow.metrics import over_draws
 from latens.workflow.trained import TrainedModel
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its two-sided interval at `LEVEL` (Student's t)."""
+
+    value: float  # in the unit of the metric; NaN where two models have no seed in common
+    low: float  # the lower end; NaN where one seed tells nothing
+    high: float
+    over: str = "seeds"  # what it is an interval over: "seeds" or "rows"
+
+    def to_json(self) -> dict[str, Any]:
+        """The interval as plain values."""
+        value, low, high = (None if math.isnan(each) else each for each in (self.value, self.low, self.high))
+        return {"value": value, "low": low, "high": high, "level": LEVEL, "over": self.over}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a model, with one seed."""
+
+    estimate: Estimate  # its number with its standard error over rows
+    rows: Rows | None = None  # its number for every row; None where only the mean is known
+    weight: np.ndarray | None = None  # how often each row counts, shape (n,); None for all alike
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model of a contest."""
+
+    name: str
+    runs: Mapping[int, Run]  # its runs by seed
+    mean: Interval  # the mean over seeds with its interval over seeds
+    estimate: Estimate  # the same mean with its standard error over rows
+    difference: Interval | None  # that mean minus the best model's, paired; None for the best
+    options: Mapping[str, Any] = field(default_factory=dict)  # what it differs from the others in, by option
+
+    def to_json(self) -> dict[str, Any]:
+        """The model as plain values."""
+        return {
+            "name": self.name,
+            "options": dict(self.options),
+            "mean": self.mean.to_json(),
+            "standard_error_over_rows": self.estimate.standard_error,
+            "draws_error": self.estimate.draws_error,
+            "minus_best": None if self.difference is None else self.difference.to_json(),
+            "seeds": {str(seed): run.estimate.value for seed, run in self.runs.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Models against each other, from the best on."""
+
+    metric: str  # the name of the metric
+    unit: str
+    protocol: str  # how it was made, in words
+    models: tuple[Contestant, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The contest as plain values."""
+        about = {"metric": self.metric, "unit": self.unit, "protocol": self.protocol}
+        return {**about, "best": self.models[0].name, "models": [each.to_json() for each in self.models]}
+
+    def table(self, format: str = "text") -> str:
+        """The models, best first, with intervals: as text, Markdown or LaTeX (of the package booktabs)."""
+        return table_as(self.cells(), format)
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The cells of that table, titles first."""
+        options = list(dict.fromkeys(name for each in self.models for name in each.options))
+        drawn = any(each.estimate.draws_error is not None for each in self.models)
+        titles = ["model", *(name.rpartition(".")[2] for name in options), "mean", "95 % interval", "error over rows"]
+        rows = [(*titles, *(["over draws"] if drawn else []), "minus the best", "95 % interval")]
+        places = _places(self.models)
+        for each in self.models:
+            values = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in each.options.values()]
+            error = each.estimate.standard_error
+            errors = [f"± {error:.{places}f}" if error > 0 else ""]
+            errors += [over_draws(each.estimate, places)] if drawn else []
+            mean = (f"{each.mean.value:.{places}f}", _ends(each.mean, places))
+            rows.append((each.name, *values, *mean, *errors, *_behind(each.difference, places)))
+        return rows
 
 
 @checked_later
-def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, seed: int = 0) -> Swept:
+def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, seed: int = 0) -> Contest:
     r"""Compare models on the same rows, and on the same seeds where each was trained with several.
 
     The number of a model is the mean over rows of log p(x), or of what stands for it (`latens compare`). Models are
@@ -34,7 +122,7 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
         seed: Seed of these draws, which all models share.
 
     Returns:
-        The models, best first, with `.table("text")`, `.table("markdown")` and `.table("latex")`, and `.settings`.
+        The models, best first, with `.table("text")`, `.table("markdown")` and `.table("latex")`, and `.models`.
 
     Raises:
         ConfigError: The numbers of two models cannot be subtracted: their likelihoods are of another kind.
@@ -46,21 +134,21 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
         >>> X = np.random.default_rng(0).normal(size=(60, 4))
         >>> small, large = (latens.VAE(n, steps=5, random_state=0).fit(X[:40]) for n in (1, 2))
         >>> found = latens.compare({"small": small, "large": large}, X[40:], num_samples=5)
-        >>> [each.difference is None for each in found.settings]
+        >>> [each.difference is None for each in found.models]
         [True, False]
     """
     if not isinstance(models, Mapping) or len(models) < 2:
         what = "a comparison needs two models or more, by name."
         raise UsageError(what, where="models", fix='Give for example {"small": vae, "large": other}.')
     count = check_count(num_samples, "num_samples")
-    found: dict[str, list[SweptRun]] = {}
+    found: dict[str, dict[int, Run]] = {}
     read: Dataset | None = data if isinstance(data, Dataset) else None
     seen: list[tuple[str, TrainedModel, Rows]] = []
-    for k, (name, given) in enumerate(models.items()):
+    for name, given in models.items():
         each = list(given) if isinstance(given, list | tuple) else [given]
         if not each:
             raise UsageError(f"there is no model {name!r}.", where="models", fix="Give one for each seed.")
-        found[name] = []
+        found[str(name)] = {}
         for number, one in enumerate(each):
             trained = _opened(one)
             if read is None or (read is not data and read.schema != trained.schema):
@@ -69,11 +157,43 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
             positions = np.arange(len(rows))
             numbers = per_row(trained, rows, positions, count, seed)
             weight = None if rows.weight is None else rows.weight[scored(rows, positions, numbers)]
-            job = Job(k, number, None, Path(str(name), str(number)), Path())
-            found[name].append(SweptRun(job, "", estimate_of(numbers, weight, seed), numbers, weight))
+            found[str(name)][number] = Run(estimate_of(numbers, weight, seed), numbers, weight)
             seen.append((str(name), trained, numbers))
     refuse_other_kinds(seen)
-    return settled(found)
+    first = seen[0][2]
+    return Contest(first.name, first.unit, first.protocol, ranked(found))
+
+
+def ranked(
+    found: Mapping[str, Mapping[int, Run]], options: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Contestant, ...]:
+    """Put models against each other, best first, each with one run a seed."""
+    # options: what the models differ in, by name of the model; None: nothing is known of it.
+    means = {name: over_seeds([run.estimate.value for run in runs.values()]) for name, runs in found.items()}
+    order, made = sorted(found, key=lambda name: -means[name].value), []
+    for name in order:
+        gap = None if name == order[0] else _difference(found[name], found[order[0]], order[0])
+        given = {} if options is None else options[name]
+        made.append(Contestant(name, found[name], means[name], _over_rows(list(found[name].values())), gap, given))
+    return tuple(made)
+
+
+def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
+    r"""The mean of one value a seed, with its interval $\bar v \pm t_{n-1} s / \sqrt n$; NaN for one seed.
+
+    Examples:
+        >>> found = over_seeds([1.0, 2.0, 3.0])
+        >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
+        (2.0, -0.484, 4.484)
+    """
+    from scipy.stats import t
+
+    values = np.asarray(values, np.float64)
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return Interval(mean, _NAN, _NAN)
+    wide = float(t.ppf(0.5 + LEVEL / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - wide, mean + wide)
 
 
 def _opened(given: Any) -> TrainedModel:
@@ -85,3 +205,52 @@ def _opened(given: Any) -> TrainedModel:
         what = f"a {type(given).__name__} is not a fitted model."
         raise ConfigError(what, where="models", fix="Fit it first, or give the path of a run or a model file.")
     return trained
+
+
+def _over_rows(runs: Sequence[Run]) -> Estimate:
+    """The mean over seeds of each row, over rows; without values of rows, the runs' mean error."""
+    known = [run.rows for run in runs if run.rows is not None]
+    if len(known) < len(runs):
+        first = runs[0].estimate
+        value, error = (
+            float(np.mean([getattr(run.estimate, name) for run in runs])) for name in ("value", "standard_error")
+        )
+        return replace(first, value=value, standard_error=error)
+    each: dict[str, Any] = {"rows": np.mean([rows.rows for rows in known], axis=0)}
+    for name in ("draws_error", "at_least"):  # what one lacks is about what the others lack
+        errors = [getattr(rows, name) for rows in known]
+        each[name] = None if None in errors else float(np.mean(errors))
+    return estimate_of(replace(known[0], **each), runs[0].weight)
+
+
+def _difference(runs: Mapping[int, Run], best: Mapping[int, Run], best_name: str) -> Interval:
+    """A model minus the best: paired by the seeds that both have, or by rows where that is one seed."""
+    both = [seed for seed in runs if seed in best]
+    if not both:
+        return Interval(_NAN, _NAN, _NAN)
+    gaps = [runs[seed].estimate.value - best[seed].estimate.value for seed in both]
+    one, other = runs[both[0]], best[both[0]]
+    if len(gaps) > 1 or one.rows is None or other.rows is None:
+        return over_seeds(gaps)
+    found = interval_of(one.rows, other.rows, one.weight, 0, best_name)
+    return Interval(found.estimate.value, found.low, found.high, "rows")
+
+
+def _behind(gap: Interval | None, places: int) -> tuple[str, str]:
+    if gap is None:
+        return "best", ""
+    return ("no seed in common", "") if math.isnan(gap.value) else (f"{gap.value:.{places}f}", _ends(gap, places))
+
+
+def _places(models: Sequence[Contestant]) -> int:
+    """Digits after the point: two figures of the narrowest half of an interval, or of the least error over rows."""
+    told = [part for each in models for part in (each.mean, each.difference) if part is not None]
+    halves = [(part.high - part.low) / 2 for part in told]
+    known = [size for size in halves if size > 0] or [
+        each.estimate.standard_error for each in models if each.estimate.standard_error > 0
+    ]
+    return min(6, max(0, 1 - math.floor(math.log10(min(known))))) if known else 2
+
+
+def _ends(found: Interval, places: int) -> str:
+    return "" if math.isnan(found.low) else f"[{found.low:.{places}f}, {found.high:.{places}f}]"

@@ -5,7 +5,6 @@ import json
 import logging
 import math
 import platform
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -53,10 +52,10 @@ from latens.training import (
     Stage,
     TrainState,
     fit,
+    machines,
 )
 from latens.training import checkpoint as checkpoints
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
-from latens.training.group import group
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
@@ -406,15 +405,13 @@ def train(
         ConfigError: The checkpoint does not fit this version or JAX's settings.
     """
     refuse_other(experiment, Experiment, "experiment", "Give what latens.prepare(config, data) gives.")
-    members, shards = group(), experiment.settings.shards
-    members.same(_facts(experiment))
-    recorder = None if run is None or not members.lead else Recorder(run, shards)
+    shards = experiment.settings.shards
+    for name, value in _facts(experiment).items():
+        machines.same(name, str(value))
+    recorder = Recorder(run, shards) if run is not None and machines.leads() else None
     further = None
-    if recorder is not None:
-        members.rescue(recorder.rescue)
-        further = recorder.restore() if resume else None
-    elif resume and run is not None:
-        further = newest(run, shards).resume
+    if resume and run is not None:
+        further = newest(run, shards).resume if recorder is None else recorder.restore()
     try:
         result = fit(
             experiment.new_model(),
@@ -429,9 +426,8 @@ def train(
     except Interrupted as stop:
         if recorder:
             recorder.checkpoint(stop.snapshot)
-        members.finish()
         raise
-    members.finish()
+    machines.part()
     loop = result.snapshot.loop
     trained = experiment.trained(
         result.model,
@@ -446,7 +442,7 @@ def train(
         trained = trained.with_facts(started_from=former(experiment.start))
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
-    if members.lead:
+    if machines.leads():
         doing("comparing with what was counted before training")
         best = trained if experiment.again else experiment.best(trained, experiment.data, loop.total)
         if said := experiment._rules.get("effects"):
@@ -455,7 +451,7 @@ def train(
         trained = with_logits(trained, experiment.data)
         if detours := detours_in(trained, experiment.data):
             trained = trained.with_facts(detours=detours)
-    if isinstance(config, VAEConfig) and config.prior.refit and members.lead and not start_text(trained):
+    if isinstance(config, VAEConfig) and config.prior.refit and machines.leads() and not start_text(trained):
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off
         trained = refitted_at_end(trained, experiment.data, seen=seen)
@@ -470,16 +466,9 @@ class Recorder:
 
     def __init__(self, run: RunFolder, shards: int = 1) -> None:
         self.run, self.shards, self.last, self.at_end = run, shards, time.monotonic(), False
-        self._busy, self._whole, self._saved = threading.Lock(), None, -1
         run.checkpoints.mkdir(exist_ok=True)
 
     def __call__(self, event: Event) -> None:
-        with self._busy:
-            self._record(event)
-            if event.kind in ("start", "boundary") and group().count > 1:
-                self._whole = (event.snapshot, self.run.metrics_length())
-
-    def _record(self, event: Event) -> None:
         if event.kind in ("chunk", "epoch", "bad-chunk", "bad-validation") or (event.kind == "start" and event.record):
             self.run.append_metrics(event.record)
         if event.kind == "chunk":
@@ -496,21 +485,12 @@ class Recorder:
             self.checkpoint(event.snapshot)
         self.at_end = event.kind == "last" or (self.at_end and event.kind != "stage-end")
 
-    def rescue(self, why: str) -> None:
-        """Write the last whole state, of a training that hangs because another process ended."""
-        if not self._busy.acquire(timeout=10.0):  # the disk hangs as well
-            return
-        if self._whole is not None and self._whole[0].loop.total > self._saved:
-            self.checkpoint(*self._whole)
-        self.run.set_state("stopped", error=why, step=max(self._saved, 0))
-
-    def checkpoint(self, snapshot: Snapshot, length: int | None = None) -> None:
+    def checkpoint(self, snapshot: Snapshot) -> None:
         """Write the state, with the length of the metrics file that belongs to it."""
-        length = self.run.metrics_length() if length is None else length
-        loop = {**snapshot.loop.to_json(), "metrics_bytes": length, "shards": self.shards}
+        loop = {**snapshot.loop.to_json(), "metrics_bytes": self.run.metrics_length(), "shards": self.shards}
         tree = {"state": snapshot.state, "best": snapshot.best}
         save_checkpoint(self.run.checkpoints, snapshot.loop.total, tree, loop)
-        self.last, self._saved = time.monotonic(), snapshot.loop.total
+        self.last = time.monotonic()
 
     def restore(self) -> Resume | None:
         """The latest checkpoint; metrics written after it are cut off."""
@@ -530,7 +510,7 @@ class Newest(NamedTuple):
 def newest(run: RunFolder, shards: int) -> Newest:
     """Find the newest checkpoint of a run, the same one in all processes."""
     found = latest_checkpoint(run.checkpoints)
-    group().same({"the newest checkpoint": None if found is None else found.path.name})
+    machines.same("the newest checkpoint", "none" if found is None else found.path.name)
     if found is None:
         return Newest(None, 0)
     for warning in found.warnings:

@@ -448,11 +448,6 @@ def summary_of(
     # num_samples: importance samples of each row; None takes the default.
     only = None if everything else ()
     found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed, only=only)
-    return summarised(trained, data, split, found)
-
-
-def summarised(trained: TrainedModel, data: Dataset, split: str, found: Everything) -> Summary:
-    """Add to what was measured what a reader must know about it."""
     held_out, warnings = beware(split, data, grey=found.grey, config=trained.config)
     warnings += [(finding.name, finding.message) for finding in found.findings]
     cells = "column" if data.schema.columns is not None else "pixel"

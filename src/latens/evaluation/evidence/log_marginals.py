@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -270,7 +269,7 @@ def log_mean(log_weights: Float[Array, " K"]) -> Nats:
 
 
 class DrawSums(NamedTuple):
-    """Sums over rows of weight w that the error of their draws is made of; the sums of parts add up to those of all."""
+    """Sums over rows of weight w that the error of their draws is made of."""
 
     draws: float  # draws (or runs) of each row, a whole number
     weight: float  # of w
@@ -283,20 +282,6 @@ class DrawSums(NamedTuple):
     first_rise: float  # the same from an eighth to a quarter; NaN for fewer than 8 draws, as those that follow
     second_rise: float  # from there to a half
     third_rise: float  # from there to all
-
-    @classmethod
-    def total(cls, parts: Sequence["DrawSums"]) -> "DrawSums":
-        """Add parts up."""
-        return cls(parts[0].draws, *(math.fsum(values) for values in zip(*(part[1:] for part in parts))))
-
-    @classmethod
-    def of_json(cls, values: Sequence[float | None]) -> "DrawSums":
-        """The sums that `to_json` gave."""
-        return cls(*(math.nan if value is None else value for value in values))
-
-    def to_json(self) -> list[float | None]:
-        """The sums in their order, None where nobody knows one."""
-        return [None if math.isnan(value) else float(value) for value in self]
 
     @property
     def monte_carlo_error(self) -> float:
