@@ -29,7 +29,7 @@ _WORDS: dict[str, str] = {
 
 _ORDER = [
     "demo", "check", "pack", "record", "fit", "resume", "evaluate", "compare", "encode", "decode", "sample",
-    "reconstruct", "impute", "complete", "detect", "drift", "judge", "augment", "translate", "refit", "compress",
+    "reconstruct", "impute", "detect", "drift", "judge", "augment", "translate", "refit", "compress",
     "decompress", "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion",
     "help",
 ]  # fmt: skip

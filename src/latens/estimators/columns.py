@@ -19,11 +19,10 @@ from latens.data.infer import find_missing
 from latens.data.mixed import mixed_schema, stored_columns
 from latens.data.raw import Raw
 from latens.data.rows import row_keys
-from latens.data.rules import left_empty
 from latens.data.sources import hints, read_columns, without_unknown
 from latens.data.spans import dated, placed_spans
 from latens.data.text_rows import code_strings, text_schema
-from latens.errors import ConfigError, UsageError
+from latens.errors import UsageError
 
 
 def has_words(X: Any) -> bool:
@@ -117,24 +116,6 @@ def refuse_unknown(unknown: Any) -> None:
     """Refuse a way with unknown names that there is not."""
     if not isinstance(unknown, str) or unknown not in ("error", "missing", "skip"):
         raise UsageError(f"{unknown!r:.100} is not known.", where="unknown", fix="Valid: error, missing, skip.")
-
-
-KEPT = ("keep", "fill")
-"""Whether cells that do not apply stay empty."""
-
-
-def hidden_cells(data: Dataset) -> Shaped[np.ndarray, "n columns"]:
-    """Find the missing cells."""
-    return np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-
-
-def filled_cells(data: Dataset, facts: Mapping[str, Any], inapplicable: Any) -> Shaped[np.ndarray, "n columns"]:
-    """Find the missing cells that are filled in, by the word for what does not apply."""
-    if inapplicable not in KEPT:
-        what = f"must be one of {', '.join(map(repr, KEPT))}, and is {inapplicable!r}."
-        raise ConfigError(what, where="inapplicable", fix="'keep' leaves cells that do not apply empty.")
-    hidden = hidden_cells(data)
-    return hidden & ~left_empty(facts, data.schema, data.x, hidden) if inapplicable == "keep" else hidden
 
 
 def with_filled(

@@ -4,32 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
-from latens.data import Dataset, rules
-from latens.data.bootstrap import bootstrap
+from latens.data import Dataset
 from latens.data.formats.tables import is_frame
 from latens.data.mixed import in_units
-from latens.errors import ConfigError, UsageError
+from latens.errors import UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, weighed, whole, with_nan
-from latens.estimators.columns import ends_like, filled_cells, has_words, hidden_cells, with_filled, with_numbers
+from latens.estimators.columns import ends_like, has_words, with_filled, with_numbers
 from latens.estimators.named import as_rows
 from latens.estimators.rows import RowsEstimator
-from latens.evaluation.conditionals import conditionals
-from latens.evaluation.impute import impute
+from latens.evaluation.impute import DRAWS
 from latens.io.process import check_count
 from latens.typing import checked_later
-from latens.workflow.cells import interval, points
-from latens.workflow.filling import ALONE, Pool, fitted_copula, pooled, pooled_draws, pooled_shares
-from latens.workflow.trained import TrainedModel
-
-COPULA = ("auto", "only", "none")
-"""Whether a copula fills in beside the models, alone, or not at all."""
+from latens.workflow.cells import interval
+from latens.workflow.imputation import Imputation, imputed
+from latens.workflow.inputs import seed_key
 
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
@@ -46,22 +40,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             tells all of them from dtypes and cells.
         recipe: Name of a composition that `latens recipes` lists, or a configuration.
         settings: Any options by name, such as {"training.steps": 2000}.
-        ensemble: How many models. From 2 on each is fitted to rows drawn anew with replacement: what they agree on is
-            filled in, each makes an equal part of the draws, and these then also know how unsure the weights are, which
-            is what `latens.pool` needs. Give `draws` as many tables as there are models, or fewer.
         num_samples: Draws of z for each row, from 1.
-        copula: Whether a Gaussian copula of the columns fills in too. "auto" pools it with the models, by the weight
-            that hidden cells of held-out rows ask for; "only" trains no model, takes a second, and its draws know how
-            unsure its parameters are, as `latens.pool` needs it; "none" leaves it out.
-        inapplicable: Cells that are empty in all rows like theirs, as the claim of what was not damaged, and dates that
-            may not have come yet: "fill" fills them in, as steps that follow in a pipeline need; "keep" leaves them.
         random_state: Seed or generator; None takes numpy's global generator.
 
     Attributes:
-        models_: The `TrainedModel`s, as many as `ensemble`; none with `copula="only"`.
-        model_: The first of them, if there is one.
+        model_: The `TrainedModel`.
         schema_: What the columns are.
-        weight_: The mean weight of the models beside the copula over columns, from 0 to 1.
         n_features_in_: Number of columns that `fit` saw.
         feature_names_in_: Names of these columns, where `X` had names.
 
@@ -73,23 +57,18 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         >>> bool(np.isnan(full).any()), bool((full[1:] == X[1:]).all())
         (False, True)
 
-    Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, with the mean over x given z in closed form; Honaker,
-    King & Blackwell (2011), "Amelia II", for a bootstrap before each imputation; Hoff (2007), "Extending the rank
-    likelihood for semiparametric copula estimation".
+    Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, with the mean over x given z in closed form.
     """
 
     columns: Any = None
     recipe: str | VAEConfig = "default"
     settings: Mapping[str, Any] | None = None
-    ensemble: int = 1
-    num_samples: int = 300
-    copula: str = "auto"
-    inapplicable: str = "fill"
+    num_samples: int = DRAWS
     random_state: RandomState = None
 
     @whole
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEImputer":
-        """Train a model of the observed cells, or several.
+        """Train a model of the observed cells.
 
         Args:
             X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
@@ -101,40 +80,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
 
         Raises:
             DataError: No column can be modelled, or a column mixes kinds (a ValueError that says the remedy).
-            ConfigError: `ensemble` is no whole number from 1 on, or `copula` none of its words (likewise).
         """
-        count = self.ensemble
-        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
-            what = f"must be a whole number from 1 on, and is {count!r}."
-            raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
-        if self.copula not in COPULA:
-            what = f"must be one of {', '.join(map(repr, COPULA))}, and is {self.copula!r}."
-            raise ConfigError(what, where="copula", fix="Leave it at 'auto'.")
         X, _, weight = weighed(X, None, sample_weight)
         data = replace(self._data(X, reset=True, typed=True), weight=weight)
         self.seed_ = seed_of(self.random_state)
-        self.models_: list[TrainedModel] = []
-        if self.copula == "only":
-            self.schema_, copula = (
-                data.schema,
-                fitted_copula(data, np.arange(len(data)), data.schema.types or (), self.seed_),
-            )
-            if copula is None:
-                what = "the table is too wide, or too short, for a copula."
-                raise ConfigError(what, where="copula", fix="Use 'none'.")
-            self.pool_, self.weight_ = Pool(copula, np.zeros(len(data.schema.types or ()))), 0.0
-            return self
-        several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
-        self.models_ = [self._train(one, self.seed_) for one in several]
-        self.model_, self.pool_ = self.models_[0], ALONE
+        self.model_ = self._train(data, self.seed_)
         self.schema_ = self.model_.schema
-        if self.copula == "auto":
-            how = {"num_samples": check_count(self.num_samples, "num_samples"), "seed": self.seed_}
-            self.pool_ = pooled(self.model_, several[0], self._keys()[0], **how)
-            if count > 1 and self.pool_.copula is not None:
-                made = fitted_copula(data, np.arange(len(data)), self.schema_.types or (), self.seed_)
-                self.pool_ = self.pool_._replace(copula=made)
-        self.weight_ = self.pool_.weight
         return self
 
     def transform(self, X: Any, *, unknown: str = "error") -> Any:
@@ -152,10 +103,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             DataError: A column lacks, or holds a name that `fit` did not see.
         """
         X = as_rows(X)
-        data, shares = self._shares(X, unknown)
+        data, found = self._imputed(X, unknown=unknown)
         X = X if data.kept is None else _safe_indexing(X, data.kept)
-        filled = points(shares, data.schema.types or ())
-        return self._with(X, data, self._ruled(data, filled))
+        return self._with(X, data, found.x, found.hidden)
 
     def draws(self, X: Any, n: int = 20) -> list[Any]:
         r"""Complete the rows several times at random, each by one draw of $p(x_{mis} \mid x_{obs})$ for every row.
@@ -167,20 +117,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         Returns:
             n times what `transform` returns.
         """
-        check_is_fitted(self)
         X = as_rows(X)
-        n = check_count(n, "n", cells=np.size(X))
-        num_samples = check_count(self.num_samples, "num_samples")
-        data, of = self._data(X, reset=False, typed=True, schema=self.schema_), len(self.models_)
-        drawn: dict[int, np.ndarray] = {}
-        for b, (model, key) in enumerate(zip(self.models_, self._keys())):
-            if own := range(b, n, of):
-                asked = model.rows(data, key=key)
-                found = impute(asked, num_samples=num_samples, num_draws=len(own), mean=False)
-                drawn |= {k: found.draws[:, place] for place, k in enumerate(own)}
-        mine = np.stack([drawn[k] for k in range(n)], axis=1) if drawn else None
-        every = pooled_draws(self.pool_, mine, data, n, self.seed_)
-        return [self._with(X, data, self._ruled(data, every[:, k], k)) for k in range(n)]
+        data, found = self._imputed(X, num_draws=check_count(n, "n", cells=np.size(X)))
+        return [self._with(X, data, found.draws[:, k], found.hidden) for k in range(n)]
 
     def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
         """Give the central interval of every missing number or date.
@@ -197,47 +136,27 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if not isinstance(level, float | np.floating) or not 0.0 < level < 1.0:
             raise UsageError(f"must lie between 0 and 1, and is {level!r}.", where="level", fix="Give for example 0.9.")
         X = as_rows(X)
-        data, shares = self._shares(X)
+        data, found = self._imputed(X)
         ends = np.full((2, *data.x.shape), np.nan)
         types = data.schema.types or ()
-        for j, (of, one) in enumerate(zip(shares, types)):
+        for j, (of, one) in enumerate(zip(found.shares or [], types)):
             if not one.named:
-                ends[:, :, j] = interval(of, one, level)
-        ends[:, ~hidden_cells(data)] = np.nan
+                ends[:, found.rows, j] = interval(of, one, level)
+        ends[:, ~found.hidden] = np.nan
         if is_frame(X):
             low, high = (ends_like(X, data, one) for one in ends)
             return low, high
         return in_units(ends[0], types), in_units(ends[1], types)
 
-    def _shares(self, X: Any, unknown: str = "error") -> tuple[Dataset, list[np.ndarray]]:
+    def _imputed(self, X: Any, *, num_draws: int = 0, unknown: str = "error") -> tuple[Dataset, Imputation]:
         check_is_fitted(self)
         num_samples = check_count(self.num_samples, "num_samples")
         data = self._data(X, reset=False, typed=True, schema=self.schema_, unknown=unknown)
-        types = self.schema_.types or ()
-        found = [
-            conditionals(model.rows(data, key=key), types, num_samples=num_samples)[0]
-            for model, key in zip(self.models_, self._keys())
-        ]  # fmt: skip
-        mine = [np.mean(of, axis=0) for of in zip(*found)] if found else None
-        return data, pooled_shares(self.pool_, mine, data, self.seed_)
+        batch, key = self.model_.batch(data), seed_key(self.seed_)
+        return data, imputed(self.model_, batch, key=key, num_samples=num_samples, num_draws=num_draws)
 
-    def _ruled(self, data: Dataset, filled: np.ndarray, draw: int | None = None) -> np.ndarray:
-        """Fillings that keep the rules of the data that `fit` saw."""
-        facts = self.models_[0].facts if self.models_ else {}
-        return rules.filled(facts, self.schema_, filled, data.x, hidden_cells(data), draw, data.outside)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether a fit has come to its end."""
-        return hasattr(self, "weight_")
-
-    def _keys(self) -> list[Any]:
-        """A key for each model: draws of two models share nothing."""
-        key = jax.random.key(self.seed_)
-        return [key if b == 0 else jax.random.fold_in(key, b) for b in range(len(self.models_))]
-
-    def _with(self, X: Any, data: Dataset, filled: np.ndarray) -> Any:
+    def _with(self, X: Any, data: Dataset, filled: np.ndarray, gone: np.ndarray) -> Any:
         """The rows as they came, with these stored cells in the gaps."""
-        gone = filled_cells(data, self.models_[0].facts if self.models_ else {}, self.inapplicable)
         types = data.schema.types or ()
         # A column of names of which every cell is missing comes as numbers.
         if has_words(X) or (is_frame(X) and any(one.written not in ("int", "float", "bool") for one in types)):

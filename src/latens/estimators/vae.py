@@ -1,7 +1,7 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.config import VAEConfig
-from latens.data import rules
 from latens.data.arrays import as_dataset
 from latens.data.formats.anndata import is_annotated
 from latens.data.formats.tables import is_frame
@@ -20,18 +19,19 @@ from latens.data.text_rows import refuse_gaps
 from latens.errors import ConfigError
 from latens.estimators.autoencoder import Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
-from latens.estimators.columns import as_fitted, filled_cells, hidden_cells, with_filled, with_numbers
+from latens.estimators.columns import as_fitted, with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
 from latens.estimators.looks import Looks
 from latens.estimators.named import as_rows, conditioned, known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
 from latens.evaluation.batched import BATCH_SIZES
-from latens.evaluation.conditionals import conditionals
+from latens.evaluation.impute import DRAWS
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.recipes import RECIPES
 from latens.typing import Key, checked_later
-from latens.workflow.cells import draws_of, points
+from latens.workflow.imputation import imputed
+from latens.workflow.inputs import seed_key
 from latens.workflow.new_rows import not_applicable
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
@@ -313,11 +313,10 @@ class VAE(Looks):
         X: Any,
         *,
         n_draws: int = 0,
-        num_samples: int = 1000,
+        num_samples: int = DRAWS,
         y: Any = None,
         random_state: Any = None,
         unknown: str = "error",
-        inapplicable: str = "keep",
     ) -> Any:
         r"""Fill in missing values by their posterior mean, or sample completions.
 
@@ -331,8 +330,6 @@ class VAE(Looks):
             random_state: Seed or generator; None takes the estimator's `random_state`.
             unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" fills them in
                 too; "skip" leaves the rows out of the result, with a warning that names them.
-            inapplicable: Cells of a mixed frame that are empty in all rows like theirs, as the claim of what was not
-                damaged, and dates that may not have come yet: "keep" leaves them empty; "fill" fills them in too.
 
         Returns:
             The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape). Of a frame a
@@ -345,53 +342,33 @@ class VAE(Looks):
         n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
         check_is_fitted(self)
         refuse_gaps(self.model_.schema, "impute")
-        X = as_rows(X)
+        X, key = as_rows(X), seed_key(seed_of(self.random_state if random_state is None else random_state))
         batch = self._batch(X, y, unknown)
-        rows = self.model_.rows(batch, key=self._sampling_key(random_state))
-        if self.model_.schema.sequences is not None:
-            data = self._long(X, None, None, self.model_.schema)
-            found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)
-            values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
-            made = [with_filled_steps(X, data, self.model_.data_units(each, mean=not n_draws)) for each in values]
-            return made if n_draws else made[0]
-        whole = X
-        X, y, _ = known_apart(X, y, self._told, self.model_.schema)
-        if (types := self.model_.schema.types) is not None:
-            data = self._mixed(X, False, self.model_.schema, unknown)
+        found = imputed(self.model_, batch, key=key, num_samples=num_samples, num_draws=n_draws)
+        several = np.moveaxis(found.draws, 1, 0) if n_draws else found.x[None]
+        filled = self._filled(X, y, several, found.hidden, unknown)
+        return filled if n_draws else filled[0]
+
+    def _filled(self, X: Any, y: Any, several: np.ndarray, hidden: np.ndarray, unknown: str) -> Any:
+        """Completed stored rows as the rows that came, M times."""
+        schema, whole = self.model_.schema, X
+        if schema.sequences is not None:
+            data = self._long(X, None, None, schema)
+            return [with_filled_steps(X, data, each) for each in several]
+        X, y, _ = known_apart(X, y, self._told, schema)
+        if schema.types is not None:
+            data = self._mixed(X, False, schema, unknown)
             assert data is not None
             X, whole = (each if data.kept is None else _safe_indexing(each, data.kept) for each in (X, whole))
-            hidden, facts, schema = hidden_cells(data), self.model_.facts, self.model_.schema
-            gone = filled_cells(data, facts, inapplicable)
-            # Whole rows have nothing to fill in; a row's noise is its own, whichever others there are.
-            gappy = np.flatnonzero(hidden.any(axis=1))
-            rows = replace(rows, batch=jax.tree.map(lambda leaf: leaf[gappy], rows.batch))
-            num_samples = max(draws_of(self.model_, num_samples), n_draws)
-
-            def completed(made: np.ndarray, draw: int | None) -> Any:
-                every = np.array(data.x, np.float64)
-                every[gappy] = made
-                every = rules.filled(facts, schema, every, data.x, hidden, draw, data.outside)
-                return put_back(whole, with_filled(X, data, every, gone))
-
-            if not len(gappy):
-                return [completed(data.x[:0], k) for k in range(n_draws)] or completed(data.x[:0], None)
-            if n_draws:
-                drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples, mean=False).draws
-                return [completed(drawn[:, k], k) for k in range(n_draws)]
-            return completed(points(conditionals(rows, types, num_samples=num_samples)[0], types), None)
+            return [put_back(whole, with_filled(X, data, each, hidden)) for each in several]
         given = np.asarray(with_nan(X))
-        numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
-        found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)
-        values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
-        filled = [self.model_.data_units(each, mean=not n_draws).reshape(given.shape) for each in values]
         if is_frame(X):
-            made = [put_back(whole, with_numbers(X, each)) for each in filled]
-            return made if n_draws else made[0]
+            return [put_back(whole, with_numbers(X, each.reshape(given.shape))) for each in several]
+        numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
         if numbers.dtype.kind != "f":
-            return np.stack([given] * len(filled)) if n_draws else given
-        full = np.stack([np.where(np.isnan(numbers), each, given).astype(given.dtype) for each in filled])
-        evaluation.finite(np.moveaxis(full.astype(numbers.dtype), 0, 1), "imputed cells")
-        return full if n_draws else full[0]
+            return np.stack([given] * len(several))
+        gone = np.isnan(numbers)
+        return np.stack([np.where(gone, each.reshape(given.shape), given).astype(given.dtype) for each in several])
 
     def refit_prior(
         self, X: Any, kind: str = "mixture", *, options: dict[str, Any] | None = None, steps: int = 2000

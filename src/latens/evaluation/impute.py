@@ -1,6 +1,6 @@
-"""What missing values may have been: imputation by self-normalised importance resampling."""
+"""What missing values may have been: draws of p(missing | observed) by importance resampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,16 +12,27 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
+from latens.data.columns import ColumnType
 from latens.distributions import FullNormal
 from latens.evaluation.batched import Rows, in_cache, map_rows, of_rows
-from latens.evaluation.linear_answer import linear_answer
+from latens.evaluation.linear_posterior import linear_posteriors
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
-from latens.models import LatentModel, every_latent
+from latens.models import every_latent
 from latens.typing import Array, Float, Key, PyTree
+
+DRAWS = 200
+"""Draws of z for each row, where nobody says how many."""
+
+FEW_DRAWS = 10
+"""The effective number of draws of z below which a row hangs on too few of them."""
 
 MANY, _FEW = 10, 16
 """Variables that share noise from which on they are many, and rows of such that are taken at once."""
+
+
+FEW, AT_ONCE = 16, 64
+"""Rows of a batch of typed columns: the segments of all columns of every draw stay in a processor's cache."""
 
 
 class Imputed(NamedTuple):
@@ -29,26 +40,36 @@ class Imputed(NamedTuple):
 
     Args:
         mean: $E[x \mid x_{obs}]$ where a value is missing and the value itself where it is observed, shape (B, *x);
-            None where it was not asked for.
+            None of typed columns, and where it was not asked for.
+        shares: Of typed columns the probability of each category, or segment of the grid, given what is observed of the
+            row, each of shape (B, segments); of an observed cell that of another such cell. None of other rows.
         draws: M samples from $p(x_{mis} \mid x_{obs})$, observed values likewise, shape (B, M, *x).
         effective: The effective number $1/\sum_k w_k^2$ of the K samples, shape (B,): near 1, the mean hangs on a
             single sample.
     """
 
     mean: Any
+    shares: list[np.ndarray] | None
     draws: np.ndarray
     effective: np.ndarray
 
 
 @of_rows
 @counted(num_samples=1, num_draws=0)
-def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0, mean: bool = True) -> Imputed:
+def impute(
+    rows: Rows,
+    *,
+    num_samples: int = DRAWS,
+    num_draws: int = 0,
+    mean: bool = True,
+    types: Sequence[ColumnType] | None = None,
+) -> Imputed:
     r"""Impute missing values: their mean and samples of them, given what is observed of each row.
 
-    $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with the $z_k$ in turn from
-    $q(z \mid x_{obs})$ and from $p(z)$, and $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/(\frac12 q(z_k \mid x_{obs}) +
-    \frac12 p(z_k))$, normalised over the K samples: an encoder that never saw such gaps may miss the posterior, the
-    prior does not. Where the likelihood has variances, a third of the draws come from the posterior as if the decoder
+    $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with
+    $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/r(z_k)$, normalised over the K samples. The proposal r is a mixture of
+    the encoder's $q(z \mid x_{obs})$ and of the prior: an encoder that never saw such gaps may miss the posterior, the
+    prior does not. Where the likelihood has variances, half of the draws come from the posterior as if the decoder
     were linear, which is exact where it is. A sample of the missing values takes one of the $z_k$ with probability
     $w_k$, then x from $p(x \mid z_k)$ (of a model with a `missingness`: from $p(x \mid z_k, \text{missing})$). K is
     streamed in chunks, so memory does not grow with it.
@@ -57,7 +78,8 @@ def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0, mean: boo
         rows: The model and the stored rows, B of them.
         num_samples: K, samples of z for each row.
         num_draws: M, samples of the missing values of each row.
-        mean: Whether to compute the mean, which takes most of the time of correlated columns.
+        mean: Whether to compute the mean, or the probabilities of typed columns, which takes most of the time.
+        types: The types of the columns of a mixed table, of which probabilities take the place of the mean.
 
     Returns:
         Means and samples of all rows.
@@ -65,10 +87,29 @@ def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0, mean: boo
     Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, section 3.3, with the mean over x given z in closed
     form; Owen & Zhou (2000) for the defensive mixture.
     """
-    rows = _at_once(rows, num_samples)
-    sizes = {"num_samples": num_samples, "num_draws": num_draws, "with_mean": mean}
-    function = Partial(_impute, samples_per_chunk=min(rows.samples_per_chunk, num_samples), **sizes)
-    return Imputed(*map_rows(function, rows))
+    typed = types is not None and mean
+    rows = _few_rows(rows) if typed else _at_once(rows, num_samples)
+    sizes = {
+        "num_samples": num_samples,
+        "num_draws": num_draws,
+        "of": _shares if typed else _mean if mean else _nothing,
+    }
+    found, draws, effective = map_rows(
+        Partial(_impute, samples_per_chunk=min(rows.samples_per_chunk, num_samples), **sizes), rows
+    )
+    if not typed:
+        return Imputed(found, None, draws, effective)
+    return Imputed(None, in_order(found, rows.model, types), draws, effective)
+
+
+def _few_rows(rows: Rows) -> Rows:
+    return replace(rows, batch_size=rows.batch_size or (FEW if len(rows.batch.row_id) <= FEW else AT_ONCE))
+
+
+def in_order(found: dict[str, np.ndarray], model: Any, types: Sequence[ColumnType]) -> list[np.ndarray]:
+    """What was computed of columns together, as one array for each."""
+    columns = {i: found[name][:, k] for name, own in model_places(model).items() for k, i in enumerate(own)}
+    return [columns[i][:, : one.count].astype(np.float64) for i, one in enumerate(types)]
 
 
 def _at_once(rows: Rows, num_samples: int) -> Rows:
@@ -81,23 +122,32 @@ def _at_once(rows: Rows, num_samples: int) -> Rows:
 
 
 def _impute(
-    model: Any, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int, with_mean: bool
-) -> tuple[Array | None, Array, Array]:
+    model: Any, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int, of: Callable[..., Any]
+) -> tuple[Any, Array, Array]:
     sizes = {"num_samples": num_samples, "num_draws": num_draws, "samples_per_chunk": samples_per_chunk}
-    state, choice_key = given_observed(partial(_mean, model) if with_mean else _nothing, model, batch, key, **sizes)
-    mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
-    event_key = jax.random.fold_in(choice_key, IMPUTED_EVENTS)
-    events = _events(model, state.chosen, batch, num_draws, event_key)
+    state, choice_key = given_observed(partial(of, model), model, batch, key, **sizes)
+    mask = _observed(batch)
+    events = _events(model, state.chosen, batch, num_draws, jax.random.fold_in(choice_key, IMPUTED_EVENTS))
     exact = jnp.result_type(float)
     observed = batch.x.astype(exact)
-    mean = jnp.where(mask, observed, state.mean) if with_mean else None
+    found = state.mean if of is _shares else jnp.where(mask, observed, state.mean) if of is _mean else None
     draws = jnp.where(mask[:, None], observed[:, None], events.astype(exact))
-    return mean, draws, state.effective
+    return found, draws, state.effective
 
 
-def _nothing(z: Any, cond: Any, x: Any, mask: Array) -> Array:
+def _observed(batch: Batch) -> Array:
+    return jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
+
+
+def _nothing(model: Any, z: Any, cond: Any, x: Any, mask: Array) -> Array:
     """What draws are weighed for where only they are asked for."""
     return jnp.zeros(())
+
+
+def _shares(model: Any, z: Any, cond: Any, x: Any, mask: Array) -> dict[str, Array]:
+    """The probability of every segment of every column given z and the observed cells."""
+    joined = model.likelihood(z, cond=cond).each_given(x, mask)
+    return {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
 
 
 def given_observed(
@@ -116,9 +166,8 @@ def given_observed(
     # returns: the average with the chosen z, and a key for what is drawn from these.
     posterior_key, choice_key = jax.random.split(key)
     every = every_latent(model)
-    mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
-    beside = None if every is not None else linear_proposals(model, batch)
-    values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, mask)  # noqa: E731
+    beside = None if every is not None else linear_posteriors(model, batch)
+    values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, _observed(batch))  # noqa: E731
     draws = num_samples if every is None else len(every)
     state = averaged(values, model, batch, draws, num_draws, samples_per_chunk, posterior_key, choice_key, beside)
     exact = lambda s: eqx.tree_at(lambda s: s.squares, s, 2.0 * s.total - jnp.log(float(num_samples)))  # noqa: E731
@@ -158,7 +207,7 @@ def weighed(
     # latents can be counted, draw k is latent k, once for each latent, with $\log w = \log p(x_{obs}, z)$.
     # Source: Owen & Zhou (2000), "Safe and effective importance sampling".
     # first: the number of the first draw, so that K can be drawn in parts. beside: one more proposal for each row, of
-    # which every third draw is then.
+    # which half of the draws then are, and a quarter of q and of the prior.
     every = every_latent(model)
 
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any, linear: Any) -> tuple[PyTree[Array], Array]:
@@ -168,7 +217,7 @@ def weighed(
             return which, log_prior + log_likelihood
         row_key = jax.random.fold_in(key, row_id)
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
-        parts = 2 if linear is None else 3
+        parts = 2 if linear is None else 4
 
         def one(index: Array) -> tuple[PyTree[Array], Array]:
             own = jax.random.fold_in(row_key, index)
@@ -177,29 +226,17 @@ def weighed(
                 other = prior.sample(key=own)
                 z = jax.tree.map(lambda a, b: jnp.where(index % parts == 0, a, b), z, other)
             if linear is not None:
-                z = jnp.where(index % parts == 2, linear.sample(key=own).astype(z.dtype), z)
+                z = jnp.where(index % parts >= 2, linear.sample(key=own).astype(z.dtype), z)
             log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask)
             if posterior.density_elsewhere:
                 log_density = jnp.logaddexp(posterior.log_prob(z), log_prior) - jnp.log(float(parts))
             if linear is not None:
-                log_density = jnp.logaddexp(log_density, linear.log_prob(z) - jnp.log(float(parts)))
+                log_density = jnp.logaddexp(log_density, linear.log_prob(z) - jnp.log(2.0))
             return z, log_likelihood + log_prior - log_density
 
         return jax.vmap(one)(first + jnp.arange(count))
 
     return jax.vmap(one_row, out_axes=1)(batch.x, batch.row_id, batch.cond, batch.mask, beside)
-
-
-def linear_proposals(model: Any, batch: Batch) -> FullNormal | None:
-    """The posterior of each row with gaps as if the decoder were linear; None where rows have none, or no variances."""
-    if batch.mask is None or not isinstance(batch.x, jax.Array) or not isinstance(model, LatentModel):
-        return None
-
-    def of_row(x: Any, cond: Any, mask: Any) -> FullNormal | None:
-        q, decode = model.posterior(x, cond=cond, mask=mask), lambda z: model.likelihood(z, cond=cond)
-        return linear_answer(decode, q, x, mask, None)
-
-    return jax.vmap(of_row)(batch.x, batch.cond, batch.mask)
 
 
 @of_rows
@@ -213,7 +250,7 @@ def log_observed(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
 def _log_observed(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> Array:
     size = min(samples_per_chunk, num_samples)
     sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": size}
-    state, _ = given_observed(_nothing, model, batch, key, **sizes)
+    state, _ = given_observed(partial(_nothing, model), model, batch, key, **sizes)
     return state.total - (0.0 if every_latent(model) is not None else jnp.log(float(num_samples)))
 
 
@@ -276,8 +313,6 @@ def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array
     if num_draws == 0:
         return jnp.zeros((batch.row_id.shape[0], 0, *batch.x.shape[1:]))
 
-    shown = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
-
     def one(z: Any, cond: Any, x: Any, mask: Array, key: Key) -> Array:
         likelihood = model.likelihood(z, cond=cond).conditioned(x, mask)
         missingness = getattr(model, "missingness", None)
@@ -287,4 +322,58 @@ def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
         return jax.vmap(lambda z, k: one(z, cond, x, mask, k))(z, keys)
 
-    return jax.vmap(of_row)(z, batch.cond, batch.x, shown, batch.row_id)
+    return jax.vmap(of_row)(z, batch.cond, batch.x, _observed(batch), batch.row_id)
+
+
+def model_places(model: Any) -> dict[str, tuple[int, ...]]:
+    """The columns of a mixed table that are computed together."""
+    z = jax.eval_shape(lambda: model.prior(cond=None).sample(key=jax.random.key(0)))
+    one = jax.eval_shape(lambda z: model.likelihood(z, cond=None), z)
+    blocks = getattr(one, "columns", one).blocks
+    return dict(zip(blocks.names, blocks.places))
+
+
+@of_rows
+def left_out(rows: Rows, types: Sequence[ColumnType], *, num_samples: int = 100) -> list[np.ndarray]:
+    r"""Compute the probability of every category, or segment, of each column given the other cells of its row."""
+    # By the same draws for all columns: $p(x_j \mid x_{-j}) \approx \sum_k w_{kj}\, p(x_j \mid x_{-j}, z_k)$ with
+    # $w_{kj} \propto w_k / p(x_j \mid x_{-j}, z_k)$, what draw k weighs without this cell.
+    # Source: Gelfand, Dey & Chang (1992), "Model determination using predictive distributions", for the weights.
+    rows = _few_rows(rows)
+    places = model_places(rows.model)
+    function = Partial(
+        _left_out, places=places, num_samples=num_samples, at_once=min(rows.samples_per_chunk, num_samples)
+    )
+    return in_order(map_rows(function, rows), rows.model, types)
+
+
+def _left_out(
+    model: Any, batch: Batch, key: Key, places: dict[str, tuple[int, ...]], num_samples: int, at_once: int
+) -> dict[str, Array]:
+    every = every_latent(model)
+    draws = num_samples if every is None else len(every)
+
+    def of(z: Any, cond: Any, x: Any, mask: Array) -> tuple[dict[str, Array], Array]:
+        joined = model.likelihood(z, cond=cond).each_given(x, mask)
+        shares = {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
+        return shares, jnp.where(mask, joined.log_prob_terms(x), 0.0)
+
+    def add(state: tuple[Array, dict[str, Array]], first: Array | int, count: int) -> tuple[Array, dict[str, Array]]:
+        z, log_weight = weighed(model, batch, count, first=first, key=key)
+        shares, own = jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, _observed(batch))
+        log_weights = log_weight[..., None] - own
+        total = jnp.logaddexp(state[0], jax.nn.logsumexp(log_weights, axis=0))
+        kept, share = jnp.exp(state[0] - total), jnp.exp(log_weights - total)
+        mean = {
+            name: kept[:, list(at), None] * state[1][name]
+            + jnp.einsum("kbm,kbms->bms", share[:, :, list(at)], shares[name])
+            for name, at in places.items()
+        }
+        return total, mean
+
+    draw = lambda: jax.tree.map(lambda leaf: leaf[0], weighed(model, batch, 1, first=0, key=key)[0])  # noqa: E731
+    like, _ = jax.eval_shape(lambda: jax.vmap(of)(draw(), batch.cond, batch.x, _observed(batch)))
+    state = jnp.full(batch.x.shape, -jnp.inf), {name: jnp.zeros(leaf.shape) for name, leaf in like.items()}
+    full, rest = divmod(draws, at_once)
+    state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * at_once, at_once), state)
+    return (add(state, full * at_once, rest) if rest else state)[1]

@@ -41,8 +41,8 @@ _CODES = (
 )
 _DRAWS = "draws a row (default 100, of pictures of more than 4096 numbers 10)"
 
-LARGE_DRAWS = 10
-"""Draws of a large row.
+LARGE, LARGE_DRAWS = 4096, 10
+"""Cells of a row above which it is large, and draws of such a row.
 
 1,491 photographs of 64 x 64, 128 latents: 20 s in place of 370. The excess by 10 draws and by 100 has a rank
 correlation of 0.9999; the first 20 are the same pictures, the first five in the same order.
@@ -234,8 +234,6 @@ class Detect(Verb):
 
     def _draws(self, at: At) -> int:
         """Draws a row: few where a row is large."""
-        from latens.evaluation.complete import LARGE
-
         if self.num_samples is not None:
             return self.num_samples
         return LARGE_DRAWS if int(np.prod(at.trained.schema.shape)) > LARGE else 100

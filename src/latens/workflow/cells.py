@@ -13,7 +13,7 @@ from latens.data.columns import ColumnType
 from latens.data.far import lone_values
 from latens.data.suspects import MOST_NAMES, misspelt
 from latens.errors import ConfigError
-from latens.evaluation.conditionals import left_out
+from latens.evaluation.impute import left_out
 from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.trained import TrainedModel
 

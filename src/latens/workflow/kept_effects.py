@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from latens.data import TRAIN, VALIDATION, Dataset, effects, found_effects
+from latens.data.columns import ColumnType
 from latens.data.rules import results_of
-from latens.evaluation.conditionals import conditionals
-from latens.evaluation.copula import log_chances
+from latens.evaluation.impute import impute
 from latens.recipes.building.closed_forms import started_from
 from latens.workflow.cells import draws_of
 from latens.workflow.trained import TrainedModel
@@ -88,7 +88,8 @@ def _saved(
         after = results_of(trained.facts, trained.schema, one.target) - {*one.columns}
         masks[-1][:, [names.index(name) for name in after]] = False
     batch = replace(trained.batch(data, np.tile(held, len(found))), mask=np.concatenate(masks))
-    shares, _ = conditionals(trained.rows(batch, key=jax.random.key(0)), types, num_samples=draws_of(trained, DRAWS))
+    asked = trained.rows(batch, key=jax.random.key(0))
+    shares = impute(asked, types=types, num_samples=draws_of(trained, DRAWS)).shares or []
     saved = []
     for place, one in enumerate(found):
         k, rows = names.index(one.target), slice(place * len(held), (place + 1) * len(held))
@@ -96,3 +97,9 @@ def _saved(
         theirs = log_chances(shares[k][rows][seen], types[k], x[seen, k])
         saved.append(effects.log_chances(one, trained.schema, np.asarray(x[seen], np.float64), shown[seen]) - theirs)
     return saved
+
+
+def log_chances(shares: Float[np.ndarray, "n segments"], one: ColumnType, x: Float[np.ndarray, " n"]) -> np.ndarray:
+    """The log probability of cells by the shares of their segments, from 1e-30."""
+    which = np.clip(np.searchsorted(one.firsts, x, side="right") - 1, 0, one.count - 1)
+    return np.log(np.maximum(shares[np.arange(len(x)), which] / np.asarray(one.widths)[which], 1e-30))

@@ -14,9 +14,9 @@ from latens.data.found_effects import OF_A_KIND, Block
 from latens.data.logits import Logit
 from latens.data.relations import LEAST_ROWS
 from latens.data.rules import near_in, placed
-from latens.evaluation.conditionals import conditionals
-from latens.evaluation.copula import log_chances
+from latens.evaluation.impute import impute
 from latens.recipes.building.closed_forms import started_from
+from latens.workflow.kept_effects import log_chances
 from latens.workflow.trained import TrainedModel
 
 FOLDS = 3
@@ -93,7 +93,7 @@ def _by_tree(
         masks = [shown[own] & (np.arange(len(names)) != k) for k in targets]
         batch = replace(trained.batch(data, np.tile(rows[own], len(targets))), mask=np.concatenate(masks))
         others = replace(trained, model=model)
-        shares, _ = conditionals(others.rows(batch, key=jax.random.key(0)), types, num_samples=1)
+        shares = impute(others.rows(batch, key=jax.random.key(0)), types=types, num_samples=1).shares or []
         for place, k in enumerate(targets):
             each = slice(place * int(own.sum()), (place + 1) * int(own.sum()))
             made[place][own] = log_chances(shares[k][each], types[k], x[own, k])

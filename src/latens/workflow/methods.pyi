@@ -47,23 +47,6 @@ class Methods:
         data: Any = None,
     ) -> Made:
         """Runs against each other on the same held-out rows, with intervals: `latens compare`."""
-    def complete(
-        self,
-        data: Any,
-        region: str | None = None,
-        mask: str | None = None,
-        grey: bool = False,
-        scale: int | None = None,
-        noise: float | None = None,
-        num_samples: int | None = None,
-        draws: int | None = None,
-        mean: bool = False,
-        power: float | None = None,
-        steps: int | None = None,
-        given: list[str] | None = None,
-        seed: int = 0,
-    ) -> Made:
-        """Pictures of which a part is hidden: several answers for it: `latens complete`."""
     def compress(
         self,
         data: Any,

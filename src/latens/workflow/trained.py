@@ -20,6 +20,7 @@ from latens.data.given import usual_inputs
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
+from latens.evaluation.impute import DRAWS
 from latens.evaluation.latents.encode import new_rows
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
@@ -386,26 +387,33 @@ class TrainedModel(Conditioned, Methods):
         return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
 
     @checked_later
-    def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
-        r"""Rows whose missing cells hold their posterior mean, $E[x_{mis} \mid x_{obs}]$; observed ones stay.
+    def impute(
+        self, data: Dataset | Batch, *, num_samples: int = DRAWS, num_draws: int = 0, seed: int = 0
+    ) -> np.ndarray:
+        r"""Fill in missing cells by their posterior mean, $E[x_{mis} \mid x_{obs}]$, or by draws; observed ones stay.
 
         Args:
-            data: A data set with missing cells: `latens.load_data(rows, missing="nan", schema=trained.schema)`.
+            data: A data set with missing cells, `latens.load_data(rows, missing="nan", schema=trained.schema)`, or a
+                batch whose `mask` says what is observed.
             num_samples: Draws of z for each row, from 1.
+            num_draws: M, completions of each row, drawn from $p(x_{mis} \mid x_{obs})$; 0: the mean.
             seed: The seed.
 
         Returns:
-            Shape (n, *x), float32, in the units of the stored rows.
+            Shape (n, *x), or (M, n, *x), float32, in the units of the stored rows.
 
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
+        from latens.workflow.imputation import imputed
+
         refuse_classifier(self.config, "impute from", "the model")
         text_rows.refuse_gaps(self.schema, "impute")
-        num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
-        found = evaluation.impute(self.rows(batch, key=seed_key(seed)), num_samples=num_samples)
-        filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
-        return filled if batch.mask is None else np.where(batch.mask, rows, filled)
+        num_samples = check_count(num_samples, "num_samples")
+        num_draws = 0 if num_draws == 0 else check_count(num_draws, "num_draws", cells=int(np.prod(self.schema.shape)))
+        batch = data if isinstance(data, Batch) else self.batch(data)
+        found = imputed(self, batch, key=seed_key(seed), num_samples=num_samples, num_draws=num_draws)
+        return np.asarray(np.moveaxis(found.draws, 1, 0) if num_draws else found.x, np.float32)
 
     def _rows(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
         return np.asarray(finite(self.data_units(values, mean=mean), "rows of the model"), np.float32)

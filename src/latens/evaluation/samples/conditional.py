@@ -11,7 +11,7 @@ import numpy as np
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions
 from latens.evaluation.batched import BATCH_SIZES
-from latens.evaluation.conditionals import model_places
+from latens.evaluation.impute import model_places
 from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.models import every_latent

@@ -1,0 +1,62 @@
+"""Rows with their missing cells filled in: what every face of latens calls."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.data.batches import Batch, hash_rows
+from latens.data.rows import row_keys
+from latens.evaluation.finite import finite
+from latens.evaluation.impute import DRAWS
+from latens.typing import Key
+from latens.workflow.cells import draws_of, points
+from latens.workflow.trained import TrainedModel
+
+
+class Imputation(NamedTuple):
+    """Rows whose missing cells are filled in, in the units of the stored rows."""
+
+    x: np.ndarray  # with the mean of each missing cell, or its likeliest category, shape (n, *x), float64
+    draws: np.ndarray  # with every missing cell drawn, shape (n, M, *x), float64
+    hidden: np.ndarray  # true where a cell was missing, shape (n, *x)
+    rows: np.ndarray  # the positions of the m rows with missing cells
+    shares: list[np.ndarray] | None  # of typed columns the probability of each segment in these rows, (m, segments)
+    effective: np.ndarray  # the effective number of draws of z of these rows, (m,)
+
+
+def imputed(
+    trained: TrainedModel, batch: Batch, *, key: Key, num_samples: int = DRAWS, num_draws: int = 0
+) -> Imputation:
+    """Fill in the missing cells of rows by draws of p(missing | observed)."""
+    # What is drawn for a row depends on the key and on the row alone, so that it is the same wherever the row came from
+    # and whichever others there are; of equal rows each has noise of its own.
+    x, types = np.array(batch.x, np.float64), trained.schema.types
+    hidden = np.zeros(x.shape, bool) if batch.mask is None else ~np.asarray(batch.mask)
+    rows = np.flatnonzero(hidden.reshape(len(x), -1).any(axis=1))
+    drawn = np.repeat(x[:, None], num_draws, axis=1)
+    if not len(rows):
+        return Imputation(x, drawn, hidden, rows, None if types is None else [], np.zeros(0))
+    take = lambda leaf: np.asarray(leaf)[rows]  # noqa: E731
+    gappy = jax.tree.map(take, batch)
+    gone = hidden[rows]
+    gappy = replace(gappy, row_id=_ids(np.where(gone, np.float32(np.nan), np.asarray(batch.x, np.float32)[rows])))
+    draws = draws_of(trained, num_samples)
+    found = evaluation.impute(trained.rows(gappy, key=key), num_samples=draws, num_draws=num_draws, types=types)
+    middle = trained.data_units(found.mean, mean=True) if types is None else points(found.shares or [], types)
+    x[rows] = np.where(gone, finite(middle, "imputed cells"), x[rows])
+    drawn[rows] = np.where(gone[:, None], trained.data_units(found.draws, mean=False), drawn[rows])
+    effective = found.effective * (num_samples / draws)  # one exact draw counts as all
+    return Imputation(x, finite(drawn, "draws"), hidden, rows, found.shares, effective)
+
+
+def _ids(x: np.ndarray) -> np.ndarray:
+    """An id for each row from its cells and from how many equal rows stand before it."""
+    ids = hash_rows(x)
+    order = np.argsort(ids, kind="stable")
+    begins = np.append(True, ids[order][1:] != ids[order][:-1])
+    turn = np.empty(len(ids), np.int64)
+    turn[order] = np.arange(len(ids)) - np.maximum.accumulate(np.where(begins, np.arange(len(ids)), 0))
+    return np.where(turn == 0, ids, ids ^ row_keys(turn))
