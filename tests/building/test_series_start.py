@@ -1,6 +1,5 @@
 """Windows of series begin at the Gaussian of their autoregression, and stay there where training gains nothing."""
 
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -13,10 +12,9 @@ from scipy import stats
 import latens
 from latens.config import override
 from latens.data import load
-from latens.evaluation.complete import complete
 from latens.evaluation.evidence.windows import fit_window
 from latens.evaluation.impute import impute, log_observed
-from latens.evaluation.linear_answer import closed_form, conditioned
+from latens.evaluation.linear_posterior import around
 from latens.models import CorrelatedNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import located_rows
@@ -44,7 +42,7 @@ def begun() -> tuple[Experiment, TrainedModel, np.ndarray, np.ndarray]:
 
 
 def test_the_first_model_is_the_gaussian_of_windows(begun):
-    """Two draws of the exact posterior say it; so does the Gaussian that `complete` conditions."""
+    """Two draws of the exact posterior say it; so does its decoder made linear."""
     experiment, made, mean, covariance = begun
     assert isinstance(made.model.decoder.head.head, CorrelatedNormalHead)
     assert (made.config.likelihood.family, made.config.network.linear_unit) == ("correlated-normal", True)
@@ -52,8 +50,7 @@ def test_the_first_model_is_the_gaussian_of_windows(begun):
     exact = stats.multivariate_normal(mean, covariance).logpdf(experiment.data.x[test].reshape(len(test), -1))
     rows = latens.load_data(experiment.data.x[test], schema=made.schema)
     close(made.log_marginal(rows, num_samples=2), exact, rtol=0, atol=1e-4)
-    found = closed_form(made.model)
-    assert found is not None
+    found = around(lambda z: made.model.likelihood(z, cond=None), jax.numpy.zeros(made.latent_shape))
     whole = np.asarray(found.slope) @ np.asarray(found.slope).T + np.asarray(found.noise[0])
     close(whole, covariance, rtol=0, atol=1e-4)
 
@@ -78,19 +75,6 @@ def test_gaps_are_drawn_from_the_conditional(begun):
         assert np.all(np.abs(found.mean[i].ravel()[~at] - expected) < 0.35 * spread)
         assert np.all(np.abs(found.draws[i].reshape(40, -1)[:, ~at].mean(0) - expected) < 5 * spread / np.sqrt(40))
     assert found.effective.min() > 90
-
-
-def test_completions_are_the_conditional_too(begun):
-    """The mean of hidden cells and log p of seen ones are those of the Gaussian that training began with."""
-    experiment, made, *_ = begun
-    rows = experiment.data.subset("test")[:6]
-    mask = np.random.default_rng(1).random((6, 8, 2)) < 0.6
-    batch = replace(made.batch(load(np.nan_to_num(experiment.data.x[rows]))), mask=mask)
-    filled = complete(made.rows(batch, seed=0), num_samples=200, num_draws=20)
-    rival = conditioned(made.rows(batch, seed=0))
-    assert rival is not None
-    close(filled.log_seen, rival.log_seen, rtol=0, atol=0.3)
-    assert np.abs(filled.mean - rival.mean)[~mask].max() < 0.4
 
 
 def test_the_gaussian_is_kept_where_training_made_it_worse(begun):

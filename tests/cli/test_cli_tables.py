@@ -11,7 +11,6 @@ import pytest
 from latens import load
 from latens.cli.main import main
 from latens.data.mixed import as_columns
-from latens.evaluation import conditionals
 from latens.io import atomic
 from latens.runs.folder import RunFolder
 
@@ -92,27 +91,6 @@ def test_gaps_are_filled_from_the_rest_of_the_row(places, capsys):
     assert all(np.datetime64("2020-03-01") < np.datetime64(row[4]) < np.datetime64("2020-08-15") for row in rows)
     assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--out", str(places / "full.npz")]) == 2
     assert "names and dates" in capsys.readouterr().err
-
-
-def test_only_rows_with_gaps_are_computed_beside_a_copula(places, tmp_path, capsys, monkeypatch):
-    seen, real = [], conditionals.conditionals
-
-    def counted(rows, types, **sizes):
-        seen.append(len(rows.batch.row_id))
-        return real(rows, types, **sizes)
-
-    monkeypatch.setattr(conditionals, "conditionals", counted)
-    words = ["impute", str(places / "run"), "--num-samples", "9", "--json"]
-    whole = [line for line in (places / "t.csv").read_text().splitlines() if ",," not in line]
-    (tmp_path / "t.csv").write_text("\n".join([*whole, "z,Lyon,,,"]))
-    found = []
-    for copula in ("auto", "none"):
-        out = tmp_path / f"{copula}.csv"
-        assert main([*words, str(tmp_path / "t.csv"), "--copula", copula, "--out", str(out)]) == 0
-        found.append(json.loads(capsys.readouterr().out)["model_weight"])
-        assert out.read_text().splitlines()[:-1] == whole
-    assert seen[0] == seen[-1] == 1  # between them are the held-out rows that choose the weight
-    assert found[0] < found[1] == 1.0
 
 
 def test_a_row_is_measured_alike_in_any_order_of_columns(places, capsys):

@@ -11,7 +11,6 @@ from PIL import Image
 
 from latens import pretrained
 from latens.data import load
-from latens.evaluation import complete
 from latens.pictures.sheet import LETTER, LINE, captioned
 from latens.verbs import detect
 from latens.workflow.trained import TrainedModel
@@ -103,5 +102,5 @@ def test_large_pictures_have_few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = TrainedModel.load(pretrained.path("digits-16d"))
     asked = lambda **options: detect.Detect(run="", data="", **options)._draws(detect.At(trained))  # noqa: E731
     assert (asked(), asked(num_samples=7)) == (100, 7)
-    monkeypatch.setattr(complete, "LARGE", 63)
+    monkeypatch.setattr(detect, "LARGE", 63)
     assert (asked(), asked(num_samples=7)) == (10, 7)

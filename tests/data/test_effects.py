@@ -360,16 +360,16 @@ def test_only_what_beats_the_model_is_kept_and_what_is_computed_of_it_is_hidden_
     seen: list[np.ndarray] = []
     knows = False
 
-    def conditionals(rows: Any, types: Any, num_samples: int) -> tuple[list[np.ndarray], None]:
+    def impute(rows: Any, types: Any, num_samples: int) -> Any:
         batch = rows.batch
         seen.append(np.asarray(batch.mask))
         shares = [np.tile(np.asarray(one.shares), (len(batch.x), 1)) for one in types]
         if knows:  # which cell it is
             which = np.searchsorted(types[k].firsts, np.asarray(batch.x)[:, k], side="right") - 1
             shares[k] = np.where(np.arange(types[k].count) == which[:, None], 1e9, 1e-9)
-        return shares, None
+        return SimpleNamespace(shares=shares)
 
-    monkeypatch.setattr(kept_effects, "conditionals", conditionals)
+    monkeypatch.setattr(kept_effects, "impute", impute)
     trained, data = untrained("default", data)
     assert "effects" not in trained.facts  # until they are judged
     trained = trained.with_facts(effects=[list(one) for one in found(data)])

@@ -1,7 +1,6 @@
 """Dates that follow one another: found both ways over strengths, told by `check`, and kept by new rows."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from latens.data.ordered import (
 )
 from latens.data.spans import follows
 from latens.data.suspects import suspicions
-from latens.workflow.filling import within_order
 from latens.workflow.trained import TrainedModel
 
 
@@ -169,32 +167,6 @@ def test_cells_to_come_are_empty_ends_of_late_rows() -> None:
     assert any("may not have come yet" in one for one in suspicions(data))
     assert read_pending([list(rule), ["a", "b", "c", 1], ["a", "b"], None]) == (rule,)
     assert read_pending("ab") == read_pending(None) == ()
-
-
-def test_a_date_beside_a_known_one_has_the_law_within_the_order() -> None:
-    """By enumeration of all cells: p(x_j | x_j >= x_i), for a missing end and for a missing start."""
-    data = data_of(contracts(400, 0, gaps=0.0))
-    types, rng = data.schema.types or (), np.random.default_rng(1)
-    x = np.asarray(data.x, np.float64)[:40]
-    mask = np.ones(x.shape, bool)
-    mask[:20, 1] = mask[20:, 0] = False
-    cut = replace(data, **{name: getattr(data, name)[:40] for name in ("row_id", "names", "split")}, x=x, mask=mask)
-    shares = [rng.dirichlet(np.ones(one.count), 40) for one in types]
-    rules = found_in(data)
-    found = within_order(rules, cut, shares)
-    for row in range(40):
-        j, i = (1, 0) if row < 20 else (0, 1)
-        one = types[j]
-        cells = np.arange(one.size)
-        dates, known = values(cells, one), values(x[row, i : i + 1], types[i])[0]
-        which = np.searchsorted(one.firsts, cells, side="right") - 1
-        p = shares[j][row, which] / np.asarray(one.widths)[which]
-        p = np.where(dates >= known if j == 1 else dates <= known, p, 0.0)
-        exact = np.bincount(which, p, one.count)
-        exact = exact / exact.sum() if exact.sum() > 0 else shares[j][row]
-        np.testing.assert_allclose(found[j][row], exact, atol=1e-12)
-        np.testing.assert_array_equal(found[i][row], shares[i][row])
-    np.testing.assert_array_equal(found[2], shares[2])
 
 
 def test_filled_dates_are_put_in_order() -> None:

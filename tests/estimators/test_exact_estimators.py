@@ -10,6 +10,7 @@ from latens import VAEDetector, VAEImputer
 from latens.errors import ConfigError, UsageError
 from latens.estimators import detector as detectors
 from latens.estimators import imputer as imputers
+from latens.workflow.imputation import Imputation
 
 HELD_OUT = {"folds": 1, "measure": "log-prob"}
 
@@ -161,35 +162,26 @@ def test_rows_that_are_all_other_ones_are_told_unless_they_trained(told):
 
 
 class ToldImputer(VAEImputer):
-    """The k-th model says that it is the k-th, of the rows that it was given."""
+    """An imputer whose model is never trained."""
 
     def _train(self, data, seed, usual=None):
-        number = getattr(self, "count", 0)
-        self.count = number + 1
-        return SimpleNamespace(
-            facts={}, schema=data.schema, number=number, size=len(data), rows=lambda d, key: (number, d)
-        )
+        return SimpleNamespace(facts={}, schema=data.schema, batch=lambda rows: rows)
 
 
 @pytest.fixture
 def imputes(monkeypatch):
+    """Every gap is the least value, with a half of the probability on the least and on the largest one."""
     calls = []
 
-    def conditionals(rows, types, *, num_samples):
-        model, data = rows
-        at = np.zeros((len(data), types[0].count))
-        at[:, [0, -1][model % 2]] = 1.0  # even models say the least value, odd ones the largest
-        return [at, np.full((len(data), types[1].count), 1.0 / types[1].count)], None
+    def imputed(trained, data, *, key, num_samples, num_draws):
+        calls.append(num_draws)
+        hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+        x, rows = np.where(hidden, 0.0, data.x), np.flatnonzero(hidden.any(axis=1))
+        shares = [np.eye(one.count)[[0, -1]].mean(axis=0) * np.ones((len(rows), 1)) for one in data.schema.types]
+        draws = np.where(hidden[:, None], np.arange(num_draws)[None, :, None] % 2, x[:, None])
+        return Imputation(x, draws, hidden, rows, shares, np.full(len(rows), float(num_samples)))
 
-    def impute(rows, *, num_samples, num_draws, mean):
-        assert not mean  # only draws are asked for
-        model, data = rows
-        calls.append((model, num_draws))
-        places = np.arange(num_draws)[None, :, None] % 2
-        return SimpleNamespace(draws=np.broadcast_to(10.0 * model + places, (len(data), num_draws, 2)))
-
-    monkeypatch.setattr(imputers, "conditionals", conditionals)
-    monkeypatch.setattr(imputers, "impute", impute)
+    monkeypatch.setattr(imputers, "imputed", imputed)
     return calls
 
 
@@ -198,11 +190,10 @@ def test_a_filled_column_of_a_frame_keeps_its_dtype(imputes, dtype):
     frame = pd.DataFrame({"x": pd.array(0.1 + np.arange(60.0) / 7, dtype=dtype), "word": ["a", "b"] * 30})
     gaps = frame.copy()
     gaps.loc[[3, 7], "x"] = None
-    one = ToldImputer(copula="none", random_state=0).fit(gaps)
+    one = ToldImputer(random_state=0).fit(gaps)
     filled = one.transform(gaps)
     assert filled.dtypes.equals(frame.dtypes)
-    grid = one.model_.schema.types[0]
-    least = grid.decoded(np.array([(grid.widths[0] - 1) / 2]))[0]  # the middle of the least cells
+    least = one.model_.schema.types[0].decoded(np.zeros(1))[0]
     assert filled["x"].astype(float)[[3, 7]].tolist() == pytest.approx([least, least])
     assert filled.drop([3, 7]).equals(frame.drop([3, 7]))
 
@@ -210,38 +201,25 @@ def test_a_filled_column_of_a_frame_keeps_its_dtype(imputes, dtype):
 X = np.array([[0.0, 5.0], [1.0, 6.0], [2.0, 7.0], [3.0, 8.0], [np.nan, 5.0], [np.nan, 8.0]] * 10)
 
 
-def test_every_model_of_an_ensemble_has_its_part_of_what_is_filled_in(imputes):
-    one = ToldImputer(copula="none", random_state=0).fit(X)
+def test_gaps_are_filled_in_and_nothing_else(imputes):
+    one = ToldImputer(random_state=0).fit(X)
     filled = one.transform(X)
     np.testing.assert_array_equal(filled[:4], X[:4])
     assert filled[[4, 5], 0].tolist() == [0.0, 0.0]
-    three = ToldImputer(copula="none", ensemble=3, random_state=0).fit(X)
-    assert [model.number for model in three.models_] == [0, 1, 2]
-    assert three.model_ is three.models_[0]
-    np.testing.assert_allclose(three.transform(X)[[4, 5], 0], [1.0, 1.0])  # a third of the largest, 3
-    low, high = three.intervals(X, 0.5)
+    low, high = one.intervals(X, 0.5)
     assert (low[4, 0], high[4, 0]) == (0.0, 3.0)
     assert np.isnan(low[:4]).all()
     assert np.isnan(high[:, 1]).all()
 
 
-def test_draws_come_from_the_models_in_turn(imputes):
-    three = ToldImputer(copula="none", ensemble=3, random_state=0).fit(X)
-    tables = three.draws(X, 7)
-    assert imputes == [(0, 3), (1, 2), (2, 2)]
-    grid = three.model_.schema.types[0]
-    of = [10.0 * (k % 3) + k // 3 % 2 for k in range(7)]
-    for table, stored in zip(tables, of, strict=True):
-        np.testing.assert_array_equal(table[4, 0], grid.low + grid.step * stored)
+def test_every_table_has_a_draw_of_its_own(imputes):
+    one = ToldImputer(random_state=0).fit(X)
+    tables = one.draws(X, 3)
+    assert imputes == [3]
+    grid = one.model_.schema.types[0]
+    for k, table in enumerate(tables):
+        np.testing.assert_array_equal(table[4, 0], grid.low + grid.step * (k % 2))
         np.testing.assert_array_equal(table[:4], X[:4])
-    keys = three._keys()
-    assert len({tuple(np.asarray(key_data(key)).tolist()) for key in keys}) == 3
-
-
-def key_data(key):
-    import jax
-
-    return jax.random.key_data(key)
 
 
 def test_a_detector_of_before_keeps_its_measure():

@@ -206,7 +206,7 @@ def test_gaps_in_rows_that_are_skipped_go_with_them(fitted):
 
 
 def test_an_imputer_leaves_out_what_it_is_told_to(told):
-    one = VAEImputer(settings=SMALL, num_samples=5, copula="none", random_state=0).fit(FRAME)
+    one = VAEImputer(settings=SMALL, num_samples=5, random_state=0).fit(FRAME)
     gaps = FRAME.replace("c", "d")
     gaps.loc[[0], "x"] = np.nan
     with pytest.warns(UserWarning, match="20 of 60 rows"):

@@ -9,7 +9,7 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.errors import DataError
-from latens.estimators import vae as module
+from latens.workflow import imputation as module
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,13 @@ def test_a_frame_may_have_the_ids_beside(run: tuple[Path, pd.DataFrame]) -> None
 def test_only_rows_with_gaps_are_asked_for(run: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:
     path, frame = run
     model, asked = latens.VAE.load(path), []
-    own = module.conditionals
+    own = module.evaluation.impute
 
-    def counted(rows, types, **options):
+    def counted(rows, **options):
         asked.append((len(rows.batch.x), options["num_samples"]))
-        return own(rows, types, **options)
+        return own(rows, **options)
 
-    monkeypatch.setattr(module, "conditionals", counted)
+    monkeypatch.setattr(module.evaluation, "impute", counted)
     assert model.impute(frame).equals(frame)
     gaps = frame.assign(size=frame["size"].where(~frame.index.isin([3, 90])))
     filled = model.impute(gaps)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latens import VAE, VAEImputer
+from latens import VAE
 from latens.data.mixed import as_columns
 from latens.estimators.base import seed_of
 
@@ -41,20 +41,3 @@ def test_samples_keep_the_rules(fitted: VAE) -> None:
         rows = pd.DataFrame(as_columns(trained.sample(300, seed=seed_of(3), given=given), trained.schema))
         assert _right(rows).mean() > 0.97
         assert given is None or (rows["who"] == "guest").all() or (rows["nights"] >= 3).all()
-
-
-def test_fillings_keep_the_rules(fitted: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VAEImputer, "_train", lambda self, data, seed: fitted.model_)
-    holes = bookings()
-    holes.loc[:59, "total"] = np.nan
-    holes.loc[60:119, "price"] = np.nan
-    imputer = VAEImputer(random_state=0, copula="none", num_samples=20).fit(bookings())
-    every = [
-        fitted.impute(holes, num_samples=20),
-        *fitted.impute(holes, n_draws=2, num_samples=20),
-        imputer.transform(holes),
-        *imputer.draws(holes, 2),
-    ]
-    for made in every:
-        assert _right(made).all()
-        np.testing.assert_array_equal(made["price"].to_numpy()[120:], bookings()["price"].to_numpy()[120:])

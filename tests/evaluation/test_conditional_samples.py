@@ -15,7 +15,7 @@ from latens.data.conditions import conditions_of, parse_conditions
 from latens.data.schema import Column, Schema
 from latens.distributions import Segments, StandardNormal
 from latens.errors import DataError, UsageError
-from latens.evaluation.conditionals import conditionals
+from latens.evaluation.impute import impute
 from latens.evaluation.samples.conditional import sample_given
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
@@ -88,7 +88,8 @@ def test_conditionals_are_the_enumerated_ones(model, table):
     rows, p = table
     seen = np.array([[True, False, True], [False, True, True], [False, False, False], [True, True, False]])
     x = np.array([[1, 29, 0], [0, 3, 1], [2, 7, 1], [2, 0, 1]], np.float32)
-    shares, effective = conditionals(model, as_batch(x, mask=seen), TYPES, num_samples=20_000, key=jax.random.key(0))
+    found = impute(model, as_batch(x, mask=seen), types=TYPES, num_samples=20_000, key=jax.random.key(0))
+    shares, effective = found.shares, found.effective
     for i, (row, mask) in enumerate(zip(x, seen)):
         alike = np.where(np.all((rows == row) | ~mask, axis=1), p, 0.0)
         assert effective[i] > 1000
@@ -103,8 +104,10 @@ def test_conditionals_are_the_enumerated_ones(model, table):
             assert shares[j][i].sum() == pytest.approx(1.0, abs=1e-5)
             np.testing.assert_allclose(shares[j][i], exact, atol=5 / np.sqrt(effective[i]) * np.sqrt(exact.max()))
     # The same rows in another order have the same numbers.
-    again, _ = conditionals(model, as_batch(x[::-1], mask=seen[::-1]), TYPES, num_samples=500, key=jax.random.key(1))
-    first, _ = conditionals(model, as_batch(x, mask=seen), TYPES, num_samples=500, key=jax.random.key(1))
+    again = impute(
+        model, as_batch(x[::-1], mask=seen[::-1]), types=TYPES, num_samples=500, key=jax.random.key(1)
+    ).shares
+    first = impute(model, as_batch(x, mask=seen), types=TYPES, num_samples=500, key=jax.random.key(1)).shares
     for one, other in zip(first, again):
         np.testing.assert_allclose(one, other[::-1], atol=1e-6)
 

@@ -17,7 +17,6 @@ from latens.data.conditions import conditions_of
 from latens.data.mixed import as_columns
 from latens.errors import ConfigError
 from latens.evaluation import diagnose, impute
-from latens.evaluation.conditionals import conditionals
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.mixture_baseline import best_classes, fit_mixture
@@ -95,7 +94,8 @@ def test_missing_cells_are_summed_out(trained, every):
     log_p = trained.log_marginal(load(frame, schema=trained.schema), num_samples=1)
     np.testing.assert_allclose(np.exp(log_p), found, rtol=1e-4)
     # And what each missing cell may be, and the completions of it, are the enumerated conditionals.
-    shares, effective = conditionals(trained.model, batch, trained.schema.types, num_samples=5, key=jax.random.key(0))
+    found = impute(trained.model, batch, types=trained.schema.types, num_samples=5, key=jax.random.key(0))
+    shares, effective = found.shares, found.effective
     np.testing.assert_allclose(effective, 5.0, rtol=1e-5)
     for i in range(len(rows)):
         alike = np.where(np.all((every_row == hidden[i]) | ~mask[i], axis=1), p, 0.0)

@@ -26,21 +26,6 @@ def of_its_own(trained: TrainedModel, x: np.ndarray) -> tuple[TrainedModel, late
     return trained.with_facts(fingerprint=data.fingerprint), data
 
 
-def test_what_is_seen_of_a_picture_stays(tmp_path: Path) -> None:
-    trained, x = golden("convolutions")
-    data = latens.load_data(x[:3], schema=trained.schema)
-    made = trained.complete(data, region="4:,:", draws=2, num_samples=8, steps=0)
-    mask = np.broadcast_to(np.arange(8)[:, None] < 4, (3, 8, 8)).reshape(data.x.shape)
-    np.testing.assert_array_equal(made.arrays["mask"], mask)
-    np.testing.assert_array_equal(np.where(mask, made.arrays["x"], 0), np.where(mask, data.x, 0))
-    np.testing.assert_array_equal(np.where(mask, made.arrays["draws"][:, 1], 0), np.where(mask, data.x, 0))
-    assert made.value["hidden"] == 0.5
-    made.write(tmp_path / "answers.png")
-    assert (tmp_path / "answers.png").read_bytes()[:4] == b"\x89PNG"
-    with pytest.raises(UsageError, match=r"--region and --grey both say what is seen"):
-        trained.complete(data, region="4:,:", grey=True)
-
-
 def test_held_out_rows_are_given_as_a_data_set() -> None:
     trained, x = golden("table")
     rows = np.concatenate([x] * (1 + 100 // len(x)))
@@ -95,11 +80,9 @@ def test_a_walk_is_an_array_or_a_file(tmp_path: Path) -> None:
         trained.animate("walk", out="walk.png")
 
 
-def test_a_classifier_says_nothing_of_hidden_parts() -> None:
+def test_a_classifier_says_nothing_of_odd_rows() -> None:
     trained = TrainedModel.load(GOLDEN / "format-1-classifier.safetensors")
     rows = np.zeros((2, *trained.schema.shape), np.float32)
-    with pytest.raises(ConfigError, match="a Bayes classifier has no latents to complete"):
-        trained.complete(rows)
     with pytest.raises(ConfigError, match=r"only a model with log p\(x\) can say how surprising a row is"):
         trained.detect(rows)
 
