@@ -18,8 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from latens.io.places import cores
-
 MODEL = ("--recipe", "fast-forward", "--quiet", "--num-samples", "1", "--set", "training.chunk_steps=5")
 WAYS: dict[str, tuple[int, int, int]] = {
     "one process, a batch of 1,024": (1024, 1, 1),
@@ -41,10 +39,19 @@ def rate(way: str, rows: Path, folder: Path, steps: int) -> float:
     batch, shards, processes = WAYS[way]
     words = [sys.executable, "-m", "latens.cli.main", "fit", str(rows), *MODEL, "--out", str(folder), "--force"]
     words += ["--steps", str(steps), "--batch-size", str(batch), "--set", f"training.shards={shards}"]
-    words += ["--processes", str(processes)] if processes > 1 else []
-    mine = cores()[:processes]
+    mine, meet = (
+        sorted(os.sched_getaffinity(0)),
+        ["--coordinator", "127.0.0.1:55321", "--num-processes", str(processes)],
+    )
     given = os.environ | {"PJRT_NPROC": "1"}  # a thread for each process, however many cores there are
-    subprocess.run(words, check=True, env=given, preexec_fn=lambda: os.sched_setaffinity(0, mine))
+    children = []
+    for number in range(processes):
+        own = [*meet, "--process-id", str(number)] if processes > 1 else []
+        core = [mine[number]]
+        child = subprocess.Popen([*words, *own], env=given, preexec_fn=lambda core=core: os.sched_setaffinity(0, core))
+        children.append(child)
+    if any([child.wait() for child in children]):
+        raise SystemExit("a training failed")
     lines = (folder / "timings.jsonl").read_text().splitlines()
     rates = sorted(json.loads(line)["rows_per_second"] for line in lines)
     return statistics.median(rates[len(rates) // 2 :])

@@ -114,6 +114,8 @@ def joined(context: Context) -> bool:
     from latens.training import machines
 
     machines.join(*given)
+    if hasattr(args, "set") and not any(text.partition("=")[0].strip() == "training.shards" for text in args.set):
+        args.set.append(f"training.shards={machines.shards()}")
     if machines.leads():
         return False
     args.quiet, args.json, args.watch, args.log = True, False, False, None

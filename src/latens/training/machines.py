@@ -47,6 +47,11 @@ def number() -> int:
     return 0 if _alone else jax.process_index()
 
 
+def shards() -> int:
+    """How many shards give each device of all processes one: a power of two."""
+    return 1 << (len(jax.devices()) - 1).bit_length()
+
+
 def leads() -> bool:
     """Whether this process writes the run folder."""
     return jax.process_index() == 0
@@ -82,6 +87,15 @@ def same(name: str, value: str) -> None:
     if other is not None:
         what = f"{name} is {found[0]!r} in process 0 and {found[other]!r} in process {other}."
         raise ConfigError(what, where="--distributed", fix="Start all processes alike, on the same data and machines.")
+
+
+def of_others(error: Exception) -> ResourceError | None:
+    """An error of XLA in words, where several processes train and another one's end is its likely cause."""
+    if processes() == 1:
+        return None
+    what = f"the processes of this training no longer compute together: {str(error).splitlines()[0][:300].rstrip('.')}."
+    fix = "Mend what ended another process, and start all of them again with `latens resume RUN`."
+    return ResourceError(what, where="--distributed", fix=fix)
 
 
 def part() -> None:

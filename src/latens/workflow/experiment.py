@@ -427,6 +427,8 @@ def train(
         if recorder:
             recorder.checkpoint(stop.snapshot)
         raise
+    except jax.errors.JaxRuntimeError as error:
+        raise (machines.of_others(error) or error) from None
     machines.part()
     loop = result.snapshot.loop
     trained = experiment.trained(
