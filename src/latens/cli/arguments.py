@@ -29,7 +29,7 @@ _WORDS: dict[str, str] = {
 
 _ORDER = [
     "demo", "check", "pack", "record", "fit", "resume", "evaluate", "compare", "encode", "decode", "sample",
-    "reconstruct", "impute", "detect", "drift", "judge", "augment", "translate", "refit", "compress",
+    "reconstruct", "impute", "detect", "drift", "augment", "translate", "refit", "compress",
     "decompress", "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion",
     "help",
 ]  # fmt: skip
@@ -107,10 +107,6 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             _training(command)
         case "check":
             _reading(command, columns="write what the columns are to this file, which can be edited for `latens fit`")
-            words = "a .csv of what was found: a line for each copy, each picture that looks like another, each warning"
-            command.add_argument("--out", metavar="FILE", help=words)
-            words = "also write the table (.csv) with the cells that may be wrong left empty, for fit and impute"
-            command.add_argument("--clean", metavar="FILE", help=words)
         case "pack":
             _reading(command)
             command.add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")

@@ -8,17 +8,10 @@ from latens.cli.context import Context
 from latens.errors import DataError, UsageError
 from latens.io.atomic import write_atomic
 from latens.io.terminal import table
-from latens.verbs._files import table_bytes
 from latens.verbs._sources import reading_options
-from latens.verbs.kernel import out_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-
     from latens.data.formats.beside import Beside
-    from latens.data.words import Slip
 
 
 def check(context: Context) -> int:
@@ -38,7 +31,6 @@ def check(context: Context) -> int:
             fix = "Choose another name, or remove it: edits in it would be lost."
             raise UsageError("there is such a file already.", where=f"--columns {out}", fix=fix)
         options["typed"] = True
-    found = None if context.args.out is None else out_path(context.args.out, (".csv",), [context.args.data])
     with slips_left_empty() as slips:
         try:
             data = load(context.args.data, **options)
@@ -46,8 +38,6 @@ def check(context: Context) -> int:
             if slips:  # what else is wrong may come of a cell that was taken as empty
                 raise slips[0].error from None
             raise
-    unread = _unread(data, slips)
-    clean = None if context.args.clean is None else _cleaned(context, data, unread)
     report, lines = report_on(data), []
     report["warnings"][:0] = [f"{slip.error} `latens fit` stops there." for slip in slips]
     if isinstance(data, StreamDataset):
@@ -99,103 +89,8 @@ def check(context: Context) -> int:
     # Notes first, so that what is to be looked at is not lost among them.
     lines += [f"note: {text}" for text in report["warnings"] if text in report["notes"]]
     lines += [f"warning: {text}" for text in report["warnings"] if text not in report["notes"]]
-    if found is not None:
-        told = _found(report, _wrong_cells(data, unread=unread) if clean is None else clean[2])
-        write_atomic(found, table_bytes(found, told))
-        report["out"] = str(found)
-        lines += [f"{found}: {len(told['kind'])} findings"]
-    if clean is not None:
-        path, written, wrong = clean
-        write_atomic(path, written)
-        report |= {"clean": str(path), "mistakes": wrong}
-        spelt = sum("written" in one for one in wrong)
-        right = f", {spelt} misspelt name{'s are' if spelt > 1 else ' is'} written right" if spelt else ""
-        lines += [f"{path}: {len(wrong) - spelt} cells that may be wrong are empty{right}; all others are as they were"]
-        where = "line" if data.lines is not None else "row"
-        for name in dict.fromkeys(one["column"] for one in wrong):
-            own = [str(one[where]) for one in wrong if one["column"] == name]
-            lines += [f"  {name} in {where}{'s' * (len(own) > 1)} {', '.join(own)}"]
     context.result(report, "\n".join(lines))
     return 0
-
-
-def _unread(data: Any, slips: "Sequence[Slip]") -> list[tuple[int, int]]:
-    """The cells that were taken as empty, by their row and column among the data."""
-    names = [column.name for column in data.schema.columns or ()]
-    return [(slip.row, names.index(slip.column)) for slip in slips if slip.column in names and slip.row < len(data.x)]
-
-
-def _cleaned(context: Context, data: Any, unread: list[tuple[int, int]]) -> tuple[Path, bytes, list[dict[str, Any]]]:
-    """Where a table without its wrong cells goes, its bytes, and these cells."""
-    from latens.data import Dataset
-    from latens.data.formats.csv import dialect_of
-    from latens.data.mistakes import misspelt
-    from latens.verbs._tables import left_empty
-
-    spec, options = context.args.data, reading_options(vars(context.args))
-    path = out_path(context.args.clean, (".csv",), [spec], "--clean")
-    if not isinstance(data, Dataset) or data.schema.types is None:
-        fix = "Give a table with names, dates or typed numbers that fits into memory (--typed)."
-        raise UsageError("only of such a table single cells are named.", where="--clean", fix=fix)
-    wrong, right, names = _mistaken(data, unread), misspelt(data), data.schema.names
-    made, cells = left_empty(data, wrong, Path(str(spec)), options), _wrong_cells(data, wrong, right)
-    for (row, k), name in right.items():
-        made[names[k]][row] = name
-    return path, table_bytes(path, made, data.schema, dialect=dialect_of(str(spec), options.get("encoding"))), cells
-
-
-def _mistaken(data: Any, unread: "Sequence[tuple[int, int]]") -> "np.ndarray":
-    """Which cells may be wrong, with those that cannot be read."""
-    from latens.data.mistakes import all_mistaken
-
-    wrong = all_mistaken(data)
-    for row, k in unread:
-        wrong[row, k] = True
-    return wrong
-
-
-def _wrong_cells(
-    data: Any,
-    wrong: "np.ndarray | None" = None,
-    right: dict[tuple[int, int], str] | None = None,
-    unread: "Sequence[tuple[int, int]]" = (),
-) -> list[dict[str, Any]]:
-    """The cells of a table that may be wrong: the line or row of each, its column, and the name that is meant."""
-    import numpy as np
-
-    from latens.data import Dataset
-    from latens.data.mistakes import misspelt
-
-    if not isinstance(data, Dataset) or data.schema.types is None:
-        return []
-    wrong, right = _mistaken(data, unread) if wrong is None else wrong, misspelt(data) if right is None else right
-    lines: Any = data.names if data.lines is None else data.lines
-    names = data.schema.names
-    return [
-        {"row" if data.lines is None else "line": lines[row].item(), "column": names[k]}
-        | ({"written": right[row, k]} if (row, k) in right else {})
-        for row, k in np.argwhere(wrong).tolist()
-    ]
-
-
-def _found(report: dict[str, Any], wrong: list[dict[str, Any]]) -> dict[str, Any]:
-    """What was found as columns: wrong cells, copies, pictures that look like others, and what else is said."""
-    import numpy as np
-
-    copies = [("copy", *pair, "1", "") for pair in report["copies"]]
-    alike = [
-        ("looks alike", *pair, f"{share:.4f}", "")
-        for pair, share in zip(report["look_alikes"], report["likeness"])
-        if pair not in report["copies"]
-    ]
-    said = [  # the pairs below it have lines of their own
-        ("note" if text in report["notes"] else "warning", "", "", "", text.partition(":\n")[0])
-        for text in report["warnings"]
-    ]
-    cells = [("wrong cell", str(one.get("line", one.get("row"))), one["column"], "", one.get("written", ""))
-             for one in wrong]  # fmt: skip
-    columns = zip(*cells, *copies, *alike, *said) if cells or copies or alike or said else [()] * 5
-    return {name: np.array(list(one), str) for name, one in zip(("kind", "row", "of", "alike", "text"), columns)}
 
 
 def _beside(path: Path, *, whole: bool) -> "Beside":

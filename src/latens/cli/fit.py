@@ -9,7 +9,6 @@ from latens.cli.context import Context
 from latens.cli.training import REMEMBERED, close, follow, joined, logged, train_run, would_fit
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.json import read_json
-from latens.io.waiting import doing
 from latens.runs.folder import RunFolder, default_path, remove_own
 from latens.verbs._sources import reading_options, source_of
 
@@ -53,10 +52,6 @@ def read_files(args: Any) -> None:
         args.columns = (args.columns or {}) | dict.fromkeys(args.leave_out, LEFT_OUT)
 
 
-MOST_CHECKED = 50_000
-"""Rows up to which `fit` looks for mistakes in a table."""
-
-
 def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Experiment:
     """Train into a new run folder; run.json and config.json are there before anything slow begins."""
     args = context.args
@@ -83,26 +78,8 @@ def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Exp
             raise
         for note in experiment.data.notes:
             context.say(note)
-        doing("looking for mistakes")
-        for line in mistakes_in(experiment.data, args.data):
-            context.say(line)
         train_run(context, run, experiment, resume=False)
     return experiment
-
-
-def mistakes_in(data: Dataset, spec: Any) -> list[str]:
-    """A line on the rows of a table in memory that `latens check` says to look at."""
-    from latens.data import Dataset as InMemory
-    from latens.data.suspects import suspected
-
-    if data.schema.types is None or not isinstance(data, InMemory) or len(data) > MOST_CHECKED:
-        return []
-    found = [one.words for one in suspected(data) if one.rows is not None and len(one.rows)]
-    if not found:
-        return []
-    count = "it" if len(found) == 1 else "them"
-    start = f"This table may hold mistakes, and samples will repeat them; `latens check {spec}` lists {count}."
-    return [f"{start} {found[0].partition(' Samples keep it.')[0]} With --clean FILE it empties these cells."]
 
 
 def settings_of(args: Any) -> dict[str, Any]:

@@ -251,15 +251,12 @@ def _plain(run: RunFolder, trained: Any, data: Any, positions: Any, looks: str) 
     """What the run learned, how much better than guessing it is, and whether it overfits."""
     from latens.workflow.overfit import overfit_of
     from latens.workflow.plain import better, cells_of, learned
-    from latens.workflow.unseen import column_line
 
     info, schema = run.info, trained.schema
     rows = (info.get("start") or {}).get("rows") or (info["data"].get("rows") or {}).get("train") or len(data)
     given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
     given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
-    told = column_line(trained, data) if info["split"] == "test" else ""
-    gained = told or better(info["metrics"], **given)
-    lines = [learned(rows, info.get("training_seconds"), info.get("command_seconds")), gained]
+    lines = [learned(rows, info.get("training_seconds"), info.get("command_seconds")), better(info["metrics"], **given)]
     lines += [looks, overfit_of(info, run.config, run.read_metrics(), info["metrics"]).line]
     return [line for line in lines if line]
 

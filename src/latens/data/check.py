@@ -1,20 +1,25 @@
 """What is in a data set, what would go wrong, and which likelihood suits it."""
 
+import shlex
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.copies import LINES, copies_of, likeness, lookalikes, pairs_in_words
 from latens.data.dataset import Dataset
 from latens.data.infer import Range, whole_columns
-from latens.data.mistakes import all_suspected
 from latens.data.rows import SPLITS, TRAIN
 from latens.data.schema import Schema, image_shape
-from latens.data.sparse import SparseRows
+from latens.data.sparse import SparseRows, columns_of
 from latens.data.tokens import steps_of
 
 FEW_COUNTS = 20
 """Counts of a cell below which it says little."""
+FEW_ROWS, MOST_COLUMNS = 100, 1000
+"""Rows below which a network learns little, and columns up to which a table is looked through."""
+LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
+"""From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 _SHOWN = 10
 _ROWS = 4096
 
@@ -268,9 +273,7 @@ def _warnings(
     if constant and table:
         shown = ", ".join(map(str, report["constant_columns"]["first"]))
         warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
-    told = all_suspected(dataset)
-    warnings += [one.words for one in told]
-    notes += [one.words for one in told if one.note]
+    warnings += _in_training(dataset) if dataset.schema.columns is not None else []
     warnings += pairs_said(dataset, copies, alike)
     if report["nan_cells"]:
         called = "entries" if dataset.cells else "cells"
@@ -291,6 +294,58 @@ def _warnings(
     if dataset.schema.kind == "unit":
         warnings.append("Bernoulli cross-entropy on grey cells is not log p(x): latens names it a cross-entropy.")
     return warnings + lost_digits(dataset.schema), notes
+
+
+def _in_training(dataset: Dataset) -> list[str]:
+    """What would go wrong in training on a table with named columns."""
+    said, rows, schema = [], len(dataset), dataset.schema
+    empty = 0 if dataset.mask is None else int(np.count_nonzero(~dataset.mask.any(axis=1)))
+    if empty:
+        said.append(f"{empty} rows have no cell at all: they change nothing, and may be left out.")
+    if rows < FEW_ROWS:
+        said.append(
+            f"Only {rows} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
+            "IsolationForest and random forests of scikit-learn) are safer."
+        )
+    if dataset.cells or len(schema.columns or ()) > MOST_COLUMNS:
+        return said
+    for i, (column, stored) in enumerate(zip(schema.columns or (), columns_of(dataset.x))):
+        shown = slice(None) if dataset.mask is None else dataset.mask[:, i]
+        one, cells = None if schema.types is None else schema.types[i], stored[shown].astype(np.float64)
+        if dataset.label is not None and tells_label(cells, dataset.label[shown]):
+            words = f"Column {column.name!r} tells the label of every row"
+            said.append(f"{words}: leave it out if it is known only with the label.")
+        numbers = cells if one is None else one.low + cells * one.step
+        if (one is None or one.kind == "number") and len(cells) == rows > 1 and np.all(np.diff(numbers) == 1):
+            words = f"Column {column.name!r} counts the rows from {numbers[0]:g}"
+            said.append(f"{words}: --id {shlex.quote(column.name)} makes it the row id.")
+    return said
+
+
+def tells_label(values: Shaped[np.ndarray, " n"], label: np.ndarray) -> bool:
+    """Say whether each value of a column comes with one label only, of columns whose values repeat."""
+    # returns: whether the column tells the label; False where a value comes fewer than 5 times on average.
+    values, label = values[label >= 0], label[label >= 0]
+    pairs = np.unique(np.stack([values, label.astype(np.float64)]), axis=1).shape[1]
+    distinct = len(np.unique(values))
+    return pairs == distinct and len(np.unique(label)) > 1 and len(values) >= 5 * distinct
+
+
+def overlapping(x: Any) -> tuple[str, ...]:
+    """The sentence that says that rows are windows of one series which overlap by half or more, if they do."""
+    length = x.shape[1] if isinstance(x, np.ndarray) and x.ndim > 1 else 0
+    if len(x) < LEAST_WINDOWS or not 4 <= length <= LONGEST_WINDOW:
+        return ()
+    first = np.unique(np.linspace(0, len(x) - 2, MOST_PAIRS).astype(np.int64))
+    one, next_one = x[first], x[first + 1]
+    for step in range(1, length // 2 + 1):
+        here, there = one[:, step:].reshape(len(first), -1), next_one[:, : length - step].reshape(len(first), -1)
+        moved = (here == there).all(axis=1) & (here.max(axis=1) > here.min(axis=1))
+        if moved.mean() > 0.9:
+            what = f"Rows are overlapping windows of one series: each is the one before moved by {step}."
+            why = "Training and held-out rows share cells, so held-out numbers are too good."
+            return (f"{what} {why} Cut the series into blocks first, as x_train and x_test of an .npz.",)
+    return ()
 
 
 def pairs_said(dataset: Dataset, copies: list[tuple[int, int]], alike: list[tuple[int, int]]) -> list[str]:

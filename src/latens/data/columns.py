@@ -10,10 +10,9 @@ from msgspec import Meta, Struct
 
 from latens.data.dates import written_times
 from latens.data.durations import CODES, as_spans
-from latens.data.named import Name
 from latens.data.writings import Writing
 from latens.errors import DataError, nearest
-from latens.text import short_spans, span_texts
+from latens.text import span_texts
 
 ColumnKind: TypeAlias = Literal["category", "ordinal", "number", "date", "duration"]
 """A category is one of some names, an ordinal one of names that have an order; a number lies on a grid of its own; a
@@ -55,15 +54,6 @@ WHOLE = 2**53
 """Beyond this float64 does not hold every whole number."""
 
 
-class After(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a time since another date is written as: the date itself."""
-
-    column: Name  # the other date
-    written: Literal["D", "s"]  # the unit of the dates
-    zone: Annotated[str, Meta(max_length=100)] = ""  # their zone
-    writing: Writing | None = None  # how they are written
-
-
 class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the cells of one column of a mixed table are."""
 
@@ -90,8 +80,6 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     # the unit of the dtype that durations have in a frame, "s", "ms", "us" or "ns"; empty for others
     resolution: Literal["", "s", "ms", "us", "ns"] = ""
     writing: Writing | None = None  # how numbers and dates are written; None for plain numbers and ISO 8601
-    after: After | None = None  # of a duration that is the time since another date: which, and how it is written
-    blank: bool = False  # whether an empty cell is the number 0, which is written empty again
 
     @property
     def named(self) -> bool:
@@ -162,9 +150,6 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     def texts(self, stored: Shaped[np.ndarray, " n"]) -> list[str]:
         """The values of stored cells in words."""
         values = self.decoded(stored)
-        if self.after:
-            words = ["before" if value < np.timedelta64(0, "s") else "after" for value in values]
-            return [f"{text} {word} {self.after.column}" for text, word in zip(short_spans(abs(values)), words)]
         return span_texts(values) if self.resolution else [str(value) for value in values]
 
 

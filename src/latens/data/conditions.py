@@ -11,7 +11,6 @@ from latens.data.columns import ColumnType, unknown_category
 from latens.data.dates import DAY, number_of
 from latens.data.durations import span_number
 from latens.data.schema import Schema
-from latens.data.spans import in_unit
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
 
@@ -181,12 +180,8 @@ def _place(value: Any, kind: ColumnType, name: str, where: str, *, last: bool = 
             raise ValueError
         if day:
             days = number if kind.writing is not None and not _ISO.match(text) else number / DAY
-            number = float(in_unit(np.array([days]), "D", "s", last=last)[0])
+            number = days * DAY + (DAY - 1 if last else 0)
     except ValueError:
-        if kind.after and _ISO.match(str(value)):
-            what = f"column {name!r} is modelled as the time since {kind.after.column!r}, in {kind.written}."
-            fix = f"Ask for {kind.after.column!r} by its date, and for {name!r} as a span, as '9 days'."
-            raise DataError(what, where=where, fix=fix) from None
         what = f"column {name!r} holds {kind.kind}s, which {str(value)[:40]!r} is not."
         day = kind.texts(np.array([kind.size // 2]))[0] if kind.kind == "date" else ""
         examples = {"date": f"it as {day}", "duration": 'it as "26.5 hours" or "1 days 02:30:00"'}

@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "category": ("values",),
     "ordinal": ("values",),
     "number": ("step", "low", "high", "decimal"),
-    "date": ("low", "high", "zone", "order", "after"),
+    "date": ("low", "high", "zone", "order"),
     "duration": ("low", "high"),
     LEFT_OUT: (),
 }
@@ -41,7 +41,6 @@ class Declared(Struct, frozen=True):
     order: str = ""  # the order of day, month and year, one of `ORDERS`; empty: not said
     decimal: str = ""  # the mark before decimals, "." or ","; empty: not said
     writing: Writing | None = None  # how the cells of a model's rows are written
-    after: str = ""  # the date that a date is counted from; empty: not said
 
     @property
     def named(self) -> bool:
@@ -96,13 +95,8 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
         if bound is not None and not (_is_number(bound) if kind == "number" else isinstance(bound, str)):
             fix = "Give a number." if kind == "number" else f'Give a {kind} as text, such as "{_EXAMPLE[kind]}".'
             raise wrong(f"is given {key} = {repr(bound)[:60]}", fix)
-    after = entry.get("after", "")
-    if not isinstance(after, str):
-        raise wrong(f"is given after = {repr(after)[:60]}", "Give the name of another column of dates.")
-    if after and (low, high) != (None, None):
-        raise wrong("is given bounds beside after", "Leave low and high out: the time between both dates is modelled.")
     said = (zone, entry.get("order", ""), entry.get("decimal", ""))
-    one = Declared(kind, tuple(values), step, low, high, *said, after=after)
+    one = Declared(kind, tuple(values), step, low, high, *said)
     unit = "seconds" if kind == "duration" else "s"
     first, last = (_bound(one, key, name, unit, zone, where) for key in ("low", "high"))
     if first is not None and last is not None and first > last:
@@ -180,10 +174,6 @@ def as_declared(schema: Schema) -> dict[str, dict[str, Any]]:
     made: dict[str, dict[str, Any]] = {}
     for column, one in zip(schema.columns or (), schema.types or ()):
         entry: dict[str, Any] = {"kind": one.kind}
-        if one.after:
-            zone = {"zone": one.after.zone} if one.after.zone else {}
-            made[column.name] = {"kind": "date", "after": one.after.column} | zone
-            continue
         if one.named:
             made[column.name] = entry | ({} if one.starts else {"values": list(one.values)})
             continue

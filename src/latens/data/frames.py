@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.blanks import empty_cells
 from latens.data.columns import ColumnType
 from latens.data.dates import zone_of
 from latens.data.schema import Schema
-from latens.data.spans import dated
 from latens.errors import ConfigError
 
 
@@ -38,10 +36,7 @@ def as_frame(x: np.ndarray, schema: Schema) -> Any:
         fix = "Write them as an array: `latens fit DATA --typed` gives columns of numbers types."
         raise ConfigError("the columns of this table have no types.", where="as_frame", fix=fix)
     names = schema.names
-    rows, types = dated(x, names, schema.types)
-    made = {name: as_series(one.decoded(rows[:, i]), one) for i, (name, one) in enumerate(zip(names, types))}
-    empty = empty_cells(x, schema.types)
-    made |= {name: made[name].mask(gone) for name, gone in zip(names, empty.T) if gone.any()}
+    made = {name: as_series(one.decoded(x[:, i]), one) for i, (name, one) in enumerate(zip(names, schema.types))}
     return _pandas().DataFrame(made)
 
 

@@ -103,7 +103,7 @@ def infer_schema(
     if texts is not None:
         check_shape(x.shape[1:], names, where)
         names = names or [f"x{i}" for i in range(x.shape[1])]
-        return mixed_schema(x, train_mask, names, observed, texts, where, declared, blanks=True)
+        return mixed_schema(x, train_mask, names, observed, texts, where, declared)
     # A data set without training rows (one row, say) is described by the rows it has.
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     return schema_of(

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data.blanks import found_blanks
 from latens.data.clocks import beginning, from_beginning, nearest_day
 from latens.data.columns import (
     FURTHEST,
@@ -16,7 +15,6 @@ from latens.data.columns import (
     MOST_TEXT,
     SELDOM,
     WHOLE,
-    After,
     ColumnType,
     TextColumn,
     category_type,
@@ -30,7 +28,6 @@ from latens.data.durations import UNITS
 from latens.data.raw import Raw
 from latens.data.rows import NOTHING
 from latens.data.schema import TINY, Column, Schema
-from latens.data.spans import as_spans_of, dated, found_spans, in_unit, placed_spans, with_after, words_of
 from latens.data.words import is_number, is_zero_led, written_number
 from latens.data.writings import part_of
 from latens.errors import DataError, nearest
@@ -44,32 +41,15 @@ def mixed_schema(
     texts: Mapping[int, TextColumn],
     where: str,
     declared: Mapping[str, Declared] | None = None,
-    *,
-    blanks: bool = False,
 ) -> Schema:
     """Give each column of a mixed table a type; ids and free text are left out, and what was declared so."""
-    # observed: true where a value was observed; None for everywhere. blanks: whether empty cells may be numbers of 0.
+    # observed: true where a value was observed; None for everywhere.
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
-    x = np.asarray(x, np.float64) if observed is None else np.where(observed, x, np.nan)
-    after = {name: one.after for name, one in (declared or {}).items() if one.kind or one.after}
-    nothing = found_blanks(x[rows], names, texts, declared or {}) if blanks and observed is not None else []
-    if observed is not None and nothing:
-        x, observed = x.copy(), observed.copy()
-        x[:, nothing], observed[:, nothing] = np.nan_to_num(x[:, nothing]), True
-    spans = found_spans(x, rows, names, texts, after)
-    x, texts, was = as_spans_of(x, texts, spans)
-    found = []
+    x, found = np.asarray(x, np.float64), []
     for i, name in enumerate(names):
-        seen = ~np.isnan(x[:, i]) if i in spans or observed is None else observed[:, i]
+        seen = ~np.isnan(x[:, i]) if observed is None else observed[:, i]
         found.append(Values(name, x[rows & seen, i], x[seen, i], texts.get(i)))
-    schema = typed_schema(found, where, {n: one for n, one in (declared or {}).items() if not after.get(n)})
-    if nothing:
-        empty, own = {names[i] for i in nothing}, zip(schema.columns or (), schema.types or ())
-        types = tuple(structs.replace(one, blank=True) if column.name in empty else one for column, one in own)
-        schema = structs.replace(schema, types=types)
-    counted = {names[k]: structs.replace(was[k], column=names[i]) for k, i in spans.items()}
-    own = schema.names
-    return structs.replace(schema, types=with_after(schema.types or (), counted, own)) if counted else schema
+    return typed_schema(found, where, declared or {})
 
 
 class Values(NamedTuple):
@@ -192,12 +172,7 @@ def stored_columns(
     check_columns(given, wanted, schema, where)
     order = [given.index(name) for name in wanted]
     shown = None if observed is None else observed[:, order]
-    nothing = [i for i, one in enumerate(schema.types or ()) if one.blank]
-    if nothing and shown is not None:
-        places = [order[i] for i in nothing]
-        x, shown = np.array(x, np.float64), shown.copy()
-        x[:, places], shown[:, nothing] = np.where(shown[:, nothing], x[:, places], 0.0), True
-    x, shown, texts = _with_spans(x, shown, dict(texts or {}), schema, order, where)
+    texts = dict(texts or {})
     cells, outside = np.zeros((len(x), len(wanted)), np.float32), np.zeros((len(x), len(wanted)), np.float32)
     refused: list[tuple[int, int, str]] = []
     for i, (name, place, kind) in enumerate(zip(wanted, order, schema.types or ())):
@@ -243,40 +218,6 @@ def stored_columns(
         named = np.arange(len(x)) if row_names is None else row_names
         raise _unknown_names([(named[row], wanted[i], str(value)) for row, i, value in refused], known, where)
     return cells, shown, outside
-
-
-def _with_spans(
-    x: np.ndarray,
-    shown: np.ndarray | None,
-    texts: dict[int, TextColumn],
-    schema: Schema,
-    order: Sequence[int],
-    where: str,
-) -> tuple[np.ndarray, np.ndarray | None, dict[int, TextColumn]]:
-    """Rows with the time since another date where the schema has it, without those that lack the other one."""
-    names = schema.names
-    spans, types = placed_spans(names, schema.types or ()), schema.types or ()
-    if not spans:
-        return x, shown, texts
-    x, shown = np.array(x, np.float64), np.ones((len(x), len(order)), bool) if shown is None else shown.copy()
-    dates = {}
-    for j in {j for pair in spans for j in pair}:
-        one, found, seen = types[j].after or types[j], texts.get(order[j]), shown[:, j]
-        dates[j] = np.full(len(x), np.nan)
-        if not seen.any():
-            continue
-        if found is None or found.kind != "date":
-            holds = "numbers" if found is None else "text" if found.values else f"{found.kind}s"
-            what = f"column {names[j]!r} holds {holds}; the model knows it as dates."
-            raise DataError(what, where=where, fix="Write it as it was written in the training data.")
-        dates[j][seen] = _as_dates(x[seen, order[j]], found, one, names[j], where)
-    for i, k in spans:
-        one, after = types[i].after or types[i], types[k].after or types[k]
-        x[:, order[k]] = dates[k] - in_unit(dates[i], one.written, after.written)
-        shown[:, k] = ~np.isnan(x[:, order[k]])
-        unit = "days" if after.written == "D" else "seconds"
-        texts[order[k]] = TextColumn((), unit, resolution="s")
-    return x, shown, texts
 
 
 def _check_units(found: TextColumn, kind: ColumnType, name: str, where: str) -> None:
@@ -345,7 +286,7 @@ def _codes(values: np.ndarray, found: TextColumn | None, kind: ColumnType) -> tu
     return np.array([known.get(value, -1) for value in own], np.float32)[codes], np.array(own, object)[codes]
 
 
-def _as_dates(values: np.ndarray, found: TextColumn, kind: ColumnType | After, name: str, where: str) -> np.ndarray:
+def _as_dates(values: np.ndarray, found: TextColumn, kind: ColumnType, name: str, where: str) -> np.ndarray:
     """Days or seconds in the unit and the zone of a schema."""
     if bool(found.zone) != bool(kind.zone):
         has = "a time zone" if found.zone else "no time zone"
@@ -409,11 +350,6 @@ def written_notes(schema: Schema, declared: Mapping[str, Declared] | None) -> tu
             meant = meant if one.kind == "number" or "Y" in one.writing.pattern.upper() else ""
             said.append(f"{column.name!r} as {one.kind}s ({one.texts(cell)[0]!r}{meant})")
     columns = schema.names
-    names += words_of(columns, schema.types or ())
-    empty = [column for column, one in zip(columns, schema.types or ()) if one.blank]
-    if empty:
-        are = f"{', '.join(map(repr, empty))} {'is' if len(empty) == 1 else 'are'}"
-        names.append(f"An empty cell of {are} read as 0, as numbers add up so; samples leave it empty again.")
     words = [next((value for value in one.values if value.lower() == NOTHING), "") for one in schema.types or ()]
     names += [
         f"{word!r} is a name of column {column!r}; leave its cell empty where the name is not known."
@@ -454,20 +390,17 @@ def notes_of(whys: Mapping[str, str | None], beyond: str) -> tuple[str, ...]:
     return (*notes, beyond) if beyond else tuple(notes)
 
 
-def as_columns(x: np.ndarray, schema: Schema, outside: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def as_columns(x: np.ndarray, schema: Schema) -> dict[str, np.ndarray]:
     """Write stored rows of a mixed table as its columns were: names, whole numbers, decimals, dates.
 
     Args:
         x: The stored cells, of shape (n, columns).
         schema: The schema of the table.
-        outside: By how many steps of its grid each cell is beyond what is stored, of shape (n, columns); None: by none.
 
     Returns:
         A column of shape (n,) for each name.
     """
-    names = schema.names
-    x, types = dated(x, names, schema.types or (), outside)
-    return {name: kind.decoded(x[:, i]) for i, (name, kind) in enumerate(zip(names, types))}
+    return {name: kind.decoded(x[:, i]) for i, (name, kind) in enumerate(zip(schema.names, schema.types or ()))}
 
 
 def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) -> np.ndarray:

@@ -13,7 +13,6 @@ from latens.data.named import Column as Column
 from latens.data.named import Condition as Condition
 from latens.data.named import Name, Scale, Shift
 from latens.data.sequences import Sequences, check_sequences
-from latens.data.spans import check_spans
 from latens.data.tokens import Tokens, check_tokens, unknown_pieces
 from latens.data.world import World
 from latens.errors import DataError, ModelFileError
@@ -159,8 +158,6 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         ):
             raise _wrong("types", "are those of the columns of a mixed table, one for each")
         if wrong := check_types(schema.types or ()):
-            raise _wrong("types", wrong)
-        if wrong := check_spans([c.name for c in columns or ()], schema.types or ()):
             raise _wrong("types", wrong)
         if (schema.tokens is not None) != (schema.kind == "tokens"):
             raise _wrong("tokens", f"only kind 'tokens' has tokens, and always: not {schema.kind!r}")

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from latens.data.beside import array_file, conditions_of_rows, names_beside, numbered
+from latens.data.check import overlapping
 from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.formats import idx
@@ -63,7 +64,6 @@ from latens.data.rows import (
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
 from latens.data.streams.find import INSIDE, find_source, is_address, is_glob, open_stream, title_of
-from latens.data.suspects import overlapping
 from latens.data.text_rows import code_strings, one_column, text_schema
 from latens.data.world import EPISODE, TIME, World, recorded
 from latens.data.writings import ORDERS
@@ -497,10 +497,9 @@ def hints(schema: Schema) -> dict[str, Declared]:
     """Tell how to read columns as those of a model: a name that looks like a number is a name, a time is of a zone."""
     pairs = list(zip(schema.columns or (), schema.types or ()))
     named = {column.name: Declared("category") for column, one in pairs if one.named}
-    dates = [(column.name, one.after or one) for column, one in pairs]
-    zones = {name: Declared(zone=one.zone) for name, one in dates if one.zone}
-    spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration" and not one.after}
-    written = {name: Declared(writing=one.writing) for name, one in dates if one.writing}
+    zones = {column.name: Declared(zone=one.zone) for column, one in pairs if one.zone}
+    spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration"}
+    written = {column.name: Declared(writing=one.writing) for column, one in pairs if one.writing}
     return named | zones | spans | written | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 

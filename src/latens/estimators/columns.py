@@ -20,7 +20,6 @@ from latens.data.mixed import mixed_schema, stored_columns
 from latens.data.raw import Raw
 from latens.data.rows import row_keys
 from latens.data.sources import hints, read_columns, without_unknown
-from latens.data.spans import dated, placed_spans
 from latens.data.text_rows import code_strings, text_schema
 from latens.errors import UsageError
 
@@ -122,14 +121,9 @@ def with_filled(
     X: Any, data: Dataset, filled: Shaped[np.ndarray, "n columns"], gone: Shaped[np.ndarray, "n columns"]
 ) -> Any:
     """Fill in the gaps of a frame that are to be filled, whose other cells and dtypes stay."""
-    gone = gone.copy()
     made = X.copy() if hasattr(X, "isna") else X.to_pandas()
     titles = {str(name): name for name in made.columns}
-    own_names = data.schema.names
-    filled, types = dated(filled, own_names, data.schema.types or (), data.outside)
-    for j, (own, one) in enumerate(zip(data.schema.columns or (), types)):
-        if (data.schema.types or ())[j].after:  # the first of two dates may be missing alone
-            gone[:, j] &= made[titles[own.name]].isna().to_numpy()
+    for j, (own, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
         if not gone[:, j].any():
             continue
         column = made[titles[own.name]]
@@ -166,14 +160,7 @@ def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
 def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> Any:
     """Ends of intervals, NaN for none, as a frame with the index of another one."""
     made: dict[str, Any] = {}
-    names, every = data.schema.names, ends
-    if spans := placed_spans(names, data.schema.types or ()):
-        firsts = {i for i, _ in spans}
-        every = np.array([data.x[:, j] if j in firsts else ends[:, j] for j in range(len(names))], np.float64).T
-        every = np.where(np.isnan(ends), every, ends)
-    every, types = dated(every, names, data.schema.types or (), data.outside)
-    ends = np.where(np.isnan(ends), np.nan, every)
-    for j, (own, one) in enumerate(zip(data.schema.columns or (), types)):
+    for j, (own, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
         there = ~np.isnan(ends[:, j])
         values = one.decoded(np.where(there, ends[:, j], 0.0)) if not one.named else np.zeros(len(ends))
         if values.dtype.kind in "mM":

@@ -26,13 +26,13 @@ from latens.estimators.named import as_rows, conditioned, known_apart, put_back,
 from latens.evaluation import Estimate
 from latens.evaluation.batched import BATCH_SIZES
 from latens.evaluation.impute import DRAWS
+from latens.evaluation.latents.encode import new_rows
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.recipes import RECIPES
 from latens.typing import Key, checked_later
 from latens.workflow.imputation import imputed
 from latens.workflow.inputs import seed_key
-from latens.workflow.new_rows import not_applicable
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
@@ -192,10 +192,6 @@ class VAE(Looks):
     ) -> Any:
         """Sample rows from the model: z from the prior, then x from p(x | z).
 
-        Rows of a frame with columns of several kinds keep the rules of its data: what other columns give is computed,
-        a row that breaks a rule is drawn anew, and cells that apply to no such row are missing. `prior_predictive` is
-        the model alone.
-
         Args:
             n_samples: Number of rows, from 1.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
@@ -216,20 +212,16 @@ class VAE(Looks):
         """
         n_samples = check_count(n_samples, "n_samples")
         check_is_fitted(self)
-        if (types := self.model_.schema.types) is None:
-            if given is not None:
-                fix = "Leave it out, or fit a frame with names, dates or numbers."
-                raise ConfigError("only rows of a frame with columns of several kinds have it.", where="given", fix=fix)
+        if given is None:
             return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
-        n_samples = check_count(n_samples, "n_samples", cells=len(types))
-        facts, schema, codes = self.model_.facts, self.model_.schema, codes_of(self.model_, label, n_samples)
+        schema = self.model_.schema
+        if schema.types is None:
+            fix = "Leave it out, or fit a frame with names, dates or numbers."
+            raise ConfigError("only rows of a frame with columns of several kinds have it.", where="given", fix=fix)
+        codes = codes_of(self.model_, label, n_samples)
         seed = seed_of(self.random_state if random_state is None else random_state)
         x = self.model_.sample(n_samples, seed=seed, label=codes, given=given, temperature=temperature)
-        made = as_fitted(x, schema, getattr(self, "_dtypes", {}))
-        for column, blank in zip(schema.columns or (), not_applicable(facts, schema, x).T):
-            if blank.any():
-                made[column.name] = made[column.name].mask(blank)
-        return made
+        return as_fitted(x, schema, getattr(self, "_dtypes", {}))
 
     def warm_up(self, n_rows: int | None = None, *, label: Any = None) -> "VAE":
         """Compile what requests need, so that no request waits for the compiler.
@@ -283,10 +275,9 @@ class VAE(Looks):
         """
         check_is_fitted(self)
         n = check_count(n, "n", cells=int(np.prod(self.model_.schema.shape)))
-        z_key, x_key = jax.random.split(self._sampling_key(random_state))
         cond = self.model_.condition(codes_of(self.model_, label, n))
-        z = evaluation.sample_prior(self.model_.model, n, key=z_key, cond=cond, temperature=temperature)
-        return self._decode(z, x_key, label, mean=mean)
+        how: dict[str, Any] = {"key": self._sampling_key(random_state), "cond": cond, "temperature": temperature}
+        return self._in_units(new_rows(self.model_.model, n, mean=mean, **how)[0], draws=not mean)
 
     def posterior_predictive(self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None) -> Any:
         """Sample one row from the posterior predictive of every row, or compute its reconstruction.

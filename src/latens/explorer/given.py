@@ -10,7 +10,6 @@ from latens.data.columns import ColumnType
 from latens.distributions import StandardNormal
 from latens.explorer.decoder import folded, network_of, page_decoder
 from latens.explorer.heads import described
-from latens.explorer.page_rules import page_rules
 from latens.explorer.whatif import MOST_COLUMNS, asked_as, cells_of_choices, edges_of, texts_of
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
@@ -57,9 +56,8 @@ def given_in_page(trained: Any, files: dict[str, bytes], prior: np.ndarray | Non
             keep += ["encoder.", "prior_part."]
     kept = {name: array for name, array in tree_to_arrays(model).items() if name.startswith(tuple(keep))}
     files["data/given.safetensors"] = pack(kept, {"kind": "given"})
-    rules = page_rules(trained.facts, trained.schema, MOST_COLUMNS)
     columns = [grid_of(one) for one in types[:MOST_COLUMNS]]
-    return found | {"file": "data/given.safetensors", "columns": columns, "rules": rules}
+    return found | {"file": "data/given.safetensors", "columns": columns}
 
 
 def grid_of(one: ColumnType) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From a trained model, its data, history and snapshots to the files in `data/` that the page reads."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens import evaluation
-from latens.data import Dataset, equations
+from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
-from latens.data.rules import tied_in
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
 from latens.evaluation.latents.telling import MOST_COLOURS, between, parts_of, telling, widest
@@ -27,7 +26,6 @@ from latens.explorer.decoder import (
     why_not,
 )
 from latens.explorer.given import given_in_page
-from latens.explorer.pool import with_new_rows
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
@@ -163,9 +161,7 @@ def payload(
         if manifest["colour"] is None and (kinds := _kinds(trained)) is not None:
             own = (i for i, one in enumerate(manifest["columns"]) if (one["role"], one["name"]) == ("cell", kinds))
             manifest["colour"] = next(own, None)
-        manifest["plane"] = _plane(
-            manifest["columns"], files, _conversions(trained), tied_in(trained.facts, trained.schema)
-        )
+        manifest["plane"] = _plane(manifest["columns"], files)
         if manifest["colour"] is None and manifest["plane"] is not None:
             manifest["colour"] = _colour_of_plane(manifest["columns"], files, manifest["plane"])
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
@@ -178,7 +174,6 @@ def payload(
         asked = whatif_columns(trained)
         given = None if asked is None or serve else given_in_page(trained, files, prior)
         if asked is not None and (serve or given is not None):
-            manifest["new_rows"] = with_new_rows(trained, asked, files)
             manifest |= {"what_if": asked, "given": given}
         if alone:
             compact(files, manifest)
@@ -314,27 +309,7 @@ def _colour_of_plane(columns: list[dict[str, Any]], files: dict[str, bytes], pla
     return max(named, key=lambda i: between(read(i), ranks), default=None)
 
 
-def _conversions(trained: Any) -> dict[str, str]:
-    """Of each column of a table that one other gives, such as degrees of another unit, the column that gives it."""
-    rules = equations.placed(equations.read(trained.facts.get("equations")), trained.schema)
-    given = {one.target: one.columns[0] for one in rules if len(set(one.columns)) == 1}
-    return {name: _first(given, name) for name in given}
-
-
-def _first(given: dict[str, str], name: str) -> str:
-    seen: set[str] = set()
-    while name in given and name not in seen:
-        seen.add(name)
-        name = given[name]
-    return name
-
-
-def _plane(
-    columns: list[dict[str, Any]],
-    files: dict[str, bytes],
-    given: Mapping[str, str],
-    tied: Sequence[Collection[str]] = (),
-) -> list[int] | None:
+def _plane(columns: list[dict[str, Any]], files: dict[str, bytes]) -> list[int] | None:
     """The two numbers of a table that go together most, short of saying the same; axes where latents say nothing."""
     at = [i for i, one in enumerate(columns) if one["role"] == "cell" and one["kind"] == "number"][:MOST_AXES]
     if len(at) < 2:
@@ -342,17 +317,7 @@ def _plane(
     cells = np.stack([np.frombuffer(files[columns[i]["file"]], columns[i]["dtype"]).astype(np.float64) for i in at])
     ranks = np.argsort(np.argsort(np.nan_to_num(cells, nan=np.nanmedian(cells)), axis=1), axis=1)
     alike = np.abs(np.nan_to_num(np.corrcoef(ranks)))
-    # given: what says the same in another unit, though gaps and mistakes hide it.
-    unit = np.array([given.get(columns[i]["name"], columns[i]["name"]) for i in at])
-    other = np.triu(unit[:, None] != unit, 1) & (alike < SAME)
-    # Numbers of one equation say how one of them is computed; with nothing else they are better than none.
-    every = [{given.get(name, name) for name in one} for one in tied]
-    free = (
-        other & ~np.any([np.outer(own, own) for own in (np.isin(unit, [*one]) for one in every)], axis=0)
-        if every
-        else other
-    )
-    alike = np.where(free if free.any() else other, alike, -1.0)
+    alike = np.where(np.triu(alike < SAME, 1), alike, -1.0)
     first, second = np.unravel_index(int(alike.argmax()), alike.shape)
     return [at[int(first)], at[int(second)]] if alike.max() >= 0 else at[:2]
 

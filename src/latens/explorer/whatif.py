@@ -1,7 +1,7 @@
 """What columns of a mixed table may be where others are fixed: the page's questions, and the model's answers."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -9,15 +9,12 @@ import equinox as eqx
 import jax
 import msgspec
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Shaped
 from msgspec import Meta, Struct, structs, to_builtins
 
 from latens import evaluation
-from latens.data import effects, equations, implied, inapplicable, lines
 from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
-from latens.data.implied import Implied
-from latens.data.rules import computed_in, near_in, placed, solved
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation.samples.conditional import FEWEST, GivenShares, shares_given
@@ -26,7 +23,6 @@ from latens.io.json import plain, to_json
 from latens.recipes.building.closed_forms import says_nothing
 from latens.text import visible
 from latens.workflow.cells import quantile
-from latens.workflow.detours import without_detours
 from latens.workflow.explain import explain
 
 MOST_COLUMNS = 256
@@ -37,12 +33,6 @@ BINS = 24
 """Bars of a number's histogram, at the most."""
 OUTER = 0.01
 """Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
-EQUALLY = 100
-"""Equally likely cells that stand for what a column may be."""
-STILL = 0.05
-"""Total variation from the training rows up to which a column is as it is without conditions."""
-INSIDE = 0.5
-"""Share of cells that must lie on the grid of a column that they give; the others count as its ends."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?\Z")
@@ -72,25 +62,7 @@ def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
     if not _has_density(trained.model, len(schema.types)):
         return None
     pairs = list(zip(schema.columns or (), schema.types))[:MOST_COLUMNS]
-    short = lambda rule: rule.short if isinstance(rule, Implied) else rule.words  # noqa: E731
-    shown = computed_in(trained.facts, schema)
-    given = {rule.target: {"computed": short(rule)} for rule in placed(trained.facts, schema) if rule.target in shown}
-    absent = _absent(trained, [column.name for column, _ in pairs])
-    return [{"name": name, "kind": one.kind, **_described(one), **given.get(name, {}), **absent.get(name, {})}
-            for name, one in ((column.name, one) for column, one in pairs)]  # fmt: skip
-
-
-def _absent(trained: Any, names: list[str]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Where a column does not apply: the places of another one and of its name, and that in words."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    types = dict(zip(names, trained.schema.types or ()))
-    for rule in inapplicable.read(trained.facts.get("inapplicable")):
-        if rule.column in names and rule.other in names and rule.name in types[rule.other].values:
-            where = {"column": names.index(rule.other), "value": types[rule.other].values.index(rule.name)}
-            found.setdefault(rule.column, {"absent": []})["absent"].append(
-                where | {"words": f"{rule.other!r} is {rule.name!r}"}
-            )
-    return found
+    return [{"name": column.name, "kind": one.kind, **_described(one)} for column, one in pairs]
 
 
 def _has_density(model: Any, columns: int) -> bool:
@@ -166,8 +138,6 @@ def answers(trained: Any) -> Answer | None:
     """Make what POST `given` computes for a model: every free column's distribution given those that are fixed."""
     # Of a row with cells changed the other columns are those of another such row, beside `was`, without the change;
     # `moved` is the total variation between both, and `own` the cell of the row.
-    # A column that others give is `exact` where these are fixed, or of a row: its one cell has all probability. Of one
-    # on a line of others the cells that the line says are equally likely.
     # The answer holds `effective` of `draws` draws of z (as `latens sample --where` prints them), `probability` of what
     # is fixed, and `columns`: of each free one its place and `shares` of its names or bars; of a number or date also
     # `mean` (of a date as text) and `quantiles`, as text.
@@ -185,24 +155,15 @@ def answers(trained: Any) -> Answer | None:
         conditions = changed if before is None else _over(before, changed)
         found = _shares(trained, conditions)
         was = found if before is None or not fixed.any() else _shares(trained, before)
-        columns, exact = [], _exact(trained, conditions, fixed, found.columns)
-        old = (
-            exact
-            if before is None or not fixed.any()
-            else _exact(trained, before, np.zeros(len(fixed), bool), was.columns)
-        )
-        means = _means(trained, conditions, found.columns, exact)
-        earlier = means if was is found else _means(trained, before or conditions, was.columns, old)
+        columns = []
         for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns)):
             if fixed[i]:
                 continue
-            told = {"column": i, **_distribution(shares, one, exact.get(i), means.get(i))}
+            told = {"column": i, **_distribution(shares, one)}
             if before is not None:
                 own = float(before.low[i])
                 apart = 0.5 * float(np.abs(shares / shares.sum() - was.columns[i] / was.columns[i].sum()).sum())
-                both = i in exact and i in old and not one.named
-                apart = _moved(exact[i], old[i], one) if both else apart
-                told |= {"was": _distribution(was.columns[i], one, old.get(i), earlier.get(i)), "moved": apart}
+                told |= {"was": _distribution(was.columns[i], one), "moved": apart}
                 told |= {"own": texts_of(one, np.array([own]))[0] if np.isfinite(own) else ""}
             columns.append(told)
         told = {"effective": found.effective, "draws": found.draws, "columns": columns}
@@ -211,124 +172,10 @@ def answers(trained: Any) -> Answer | None:
     return answer
 
 
-def _moved(now: np.ndarray, was: np.ndarray, one: ColumnType) -> float:
-    """The total variation between equally likely cells."""
-    if len(now) == len(was) == 1:
-        return float(now[0] != was[0])
-    bars = [np.histogram(cells, edges_of(one))[0] / len(cells) for cells in (now, was)]
-    return 0.5 * float(np.abs(bars[0] - bars[1]).sum())
-
-
-def _exact(
-    trained: Any, conditions: Conditions, fixed: Bool[np.ndarray, " columns"], shares: Sequence[np.ndarray]
-) -> dict[int, np.ndarray]:
-    """The cells of columns that the others give in the data, by their places, where these are known and it is not."""
-    # One cell where a rule gives it, equally likely ones where it lies along a line.
-    x, known = conditions.low, np.isfinite(conditions.low) & (conditions.low == conditions.high)
-    schema: Schema = trained.schema
-    targets = {rule.target for rule in placed(trained.facts, schema)}
-    hidden = ~known | (np.array([name in targets for name in schema.names]) & ~fixed)
-    found, sure = solved(trained.facts, schema, np.where(known, x, 0.0)[None], hidden[None])
-    near, about = lines.read(trained.facts.get("lines")), effects.read(trained.facts.get("effects"))
-    hidden |= np.isin(schema.names, [one.target for one in near_in(trained.facts, schema)]) & ~fixed
-    given = lines.given_by(near, schema, found[0], hidden & ~sure[0], [each / each.sum() for each in shares])
-    cells_of = lambda i: given[i] if i in given else _equally(shares[i], schema, i)  # noqa: E731
-    exact = equations.placed(equations.read(trained.facts.get("equations")), schema)
-    types = list(schema.types or ())
-    moved = lambda i: _apart(shares[i] / shares[i].sum(), np.asarray(types[i].shares), types[i]) > STILL  # noqa: E731
-    said = effects.given_by(about, exact, schema, found[0], hidden & ~sure[0], cells_of, moved)
-    given = said | given
-    given = {i: cells for i, cells in given.items() if not fixed[i]}
-    given |= {int(i): found[0, [i]] for i in np.flatnonzero(sure[0])}
-    return given | _of_others(trained, np.where(known, x, np.nan), fixed, shares, given)
-
-
-def _apart(now: Float[np.ndarray, " segments"], usual: Float[np.ndarray, " segments"], one: ColumnType) -> float:
-    """The total variation between what a column may be and what the training rows are, by names or bars."""
-    if one.named:
-        return 0.5 * float(np.abs(np.subtract(_by_name(now, one), _by_name(usual, one))).sum())
-    edges = edges_of(one)
-    return 0.5 * float(np.abs(masses(now, one, edges) - masses(usual, one, edges)).sum())
-
-
-def _equally(shares: np.ndarray, schema: Schema, i: int) -> Shaped[np.ndarray, " n"]:
-    """Equally likely cells of a column."""
-    one, middles = (schema.types or ())[i], (np.arange(EQUALLY) + 0.5) / EQUALLY
-    if one.named:
-        own = np.cumsum(_by_name(shares, one))
-        return np.searchsorted(own / own[-1], middles, side="right").astype(np.float64)
-    return np.array([quantile(shares[None], one, q)[0] for q in middles])
-
-
-def _of_others(
-    trained: Any,
-    x: Shaped[np.ndarray, " columns"],
-    fixed: Bool[np.ndarray, " columns"],
-    shares: Sequence[np.ndarray],
-    given: Mapping[int, np.ndarray],
-) -> dict[int, np.ndarray]:
-    """The cells of columns that an equation computes of columns that are not known, by what these may be."""
-    # Of one of them each of its cells gives one. Of several it is where the shares have it, moved to the mean that
-    # their means give: it is their dependence that only the shares know.
-    schema: Schema = trained.schema
-    types, names, found = schema.types or (), schema.names, dict(given)
-
-    def equally(i: int) -> np.ndarray:
-        return found[i] if i in found else _equally(shares[i], schema, i)
-
-    for one in equations.placed(equations.read(trained.facts.get("equations")), schema):
-        at, cells = names.index(one.target), x.copy()
-        for i, own in found.items():
-            cells[i] = own[0] if len(own) == 1 else np.nan
-        free = [i for i in {names.index(name) for name in one.columns} if np.isnan(cells[i])]
-        if fixed[at] or at in found or not free or one.or_nothing:
-            continue
-        if len(free) == 1:
-            own = equally(free[0])
-            rows = np.tile(np.nan_to_num(cells), (len(own), 1))
-            rows[:, free[0]] = own
-            places = np.round(equations.places_of(one, schema, rows))
-        elif equations.is_linear(one, {names[i] for i in free}):
-            cells[free] = [found[i].mean() if i in found else _middle(shares[i], types[i]) for i in free]
-            mean = equations.places_of(one, schema, np.nan_to_num(cells)[None])[0]
-            places = np.round(equally(at) + mean - _middle(shares[at], types[at]))
-        else:
-            continue
-        # Of a sum the mean is shown as it is: its cells go with it, also to the end of their grid.
-        inside = len(free) > 1 or np.mean((places >= 0) & (places < types[at].size)) >= INSIDE
-        if np.isfinite(places).all() and inside:
-            found[at] = np.sort(np.clip(places, 0, types[at].size - 1))
-    return {i: cells for i, cells in found.items() if i not in given}
-
-
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     """What each column may be under conditions; the same draws of z for every question."""
-    bounded = np.isfinite(conditions.low) | np.isfinite(conditions.high)
-    model = without_detours(trained, {name for name, one in zip(trained.schema.names, bounded) if one})
     one = {"enough": 1.0, "chunk": FEWEST} if says_nothing(trained.model) else {}  # then every draw of z is the same
-    found = shares_given(model, conditions, trained.schema.types or (), key=jax.random.key(0), **one)
-    # Names that say another one than what is fixed are none of such rows, nor is what a fixed name does not say.
-    columns, types = list(found.columns), trained.schema.types or ()
-    fixed = np.isfinite(conditions.low) & (conditions.low == conditions.high)
-    for rule, by, k in implied.placed(implied.read(trained.facts.get("implied")), trained.schema):
-        codes = implied.codes_at(rule, trained.schema, np.where(fixed, conditions.low, 0.0))
-        told, own = (
-            implied.each_told(rule, trained.schema, sure=True),
-            [code if fixed[[i, *implied.counted_from(i, trained.schema)]].all() else -1 for code, i in zip(codes, by)],
-        )
-        for at, i in enumerate(by):
-            if not (rule.dated or rule.cuts) and fixed[k] and all(fixed[j] for j in by if j != i):
-                line = np.moveaxis(told, at, 0)[(slice(None), *(code for j, code in enumerate(own) if j != at))]
-                columns[i] = _among(columns[i], (line < 0) | (line == conditions.low[k]))
-        if min(own) >= 0 and types[k].named and (place := told[tuple(own)]) >= 0:
-            columns[k] = _among(columns[k], np.arange(len(columns[k])) == place)
-    return found._replace(columns=columns)
-
-
-def _among(shares: np.ndarray, names: Bool[np.ndarray, " names"]) -> np.ndarray:
-    """The shares of some names alone, which add up to as much; as they are where these have none."""
-    left = np.where(names, shares, 0.0)
-    return left * (shares.sum() / left.sum()) if left.sum() > 0 else shares
+    return shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0), **one)
 
 
 def _explained(trained: Any, place: int) -> dict[str, Any]:
@@ -406,46 +253,18 @@ def _span(one: ColumnType) -> str:
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 
 
-def _means(
-    trained: Any, conditions: Conditions, shares: Sequence[np.ndarray], exact: Mapping[int, np.ndarray]
-) -> dict[int, float]:
-    """The means of numbers that are computed of others, by their places: that of a sum is the sum of the means."""
-    schema, known = trained.schema, np.isfinite(conditions.low) & (conditions.low == conditions.high)
-    types, names = schema.types or (), schema.names
-    rules = equations.placed(equations.read(trained.facts.get("equations")), schema)
-    cells = np.where(known, conditions.low, [_middle(own, one) for own, one in zip(shares, types)])
-    for i, own in exact.items():
-        cells[i] = own.mean()
-    means, found = equations.numbers(cells[None], schema), {}
-    free = {name for i, name in enumerate(names) if not known[i] and len(exact.get(i, ())) != 1}
-    for one in rules:
-        if one.target in free and equations.is_linear(one, free):
-            at = names.index(one.target)
-            means[0, at] = equations.value_of(one, names, means)[0]
-            found[at] = float(means[0, at])
-    return found
-
-
 def _middle(shares: np.ndarray, one: ColumnType) -> float:
     """The mean cell."""
     return float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
 
 
-def _distribution(
-    shares: np.ndarray, one: ColumnType, given: np.ndarray | None = None, computed: float | None = None
-) -> dict[str, Any]:
-    """What the page shows of a column, of which some cells may be given as equally likely, and the mean computed."""
+def _distribution(shares: np.ndarray, one: ColumnType) -> dict[str, Any]:
+    """What the page shows of a column."""
     evaluation.finite(shares, "probabilities of a column")
     if one.named:
         return {"shares": _by_name(shares, one)}
-    if given is not None:
-        bars = (np.histogram(given, edges_of(one))[0] / len(given)).tolist()
-        texts = texts_of(one, np.quantile(given, QUANTILES, method="inverted_cdf"))
-        mean = one.low + float(given.mean()) * one.step
-        found = {"shares": bars, "mean": mean if computed is None or len(given) == 1 else computed, "quantiles": texts}
-        return found | ({"exact": texts[0]} if len(given) == 1 else {})
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
     mean = _middle(shares, one)
     shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]
     bars = masses(shares, one, edges_of(one)).tolist()
-    return {"shares": bars, "mean": shown if computed is None else computed, "quantiles": texts_of(one, cells)}
+    return {"shares": bars, "mean": shown, "quantiles": texts_of(one, cells)}

@@ -263,10 +263,3 @@ def notes(table: Mapping[str, np.ndarray]) -> str:
         low, high = table["pitch"][own].min(), table["pitch"][own].max()
         parts.append(f"piece {piece + 1} has {own.sum()} notes in {end} beats, pitches {low} to {high}")
     return "; ".join(parts) + "."
-
-
-def groups(table: Mapping[str, np.ndarray]) -> str:
-    """The mean in each group of each column."""
-    rows = zip(*(table[name] for name in ("target", "column", "group", "data", "rows")))
-    told = (f"{of} by {column} {group} {number(mean)} ({count} rows)" for of, column, group, mean, count in rows)
-    return f"Means: {'; '.join(told)}."

@@ -13,7 +13,7 @@ from latens.data.formats.midi import is_music
 from latens.io.waiting import doing
 from latens.models.heads.tree import TreeHead
 from latens.pictures import alternatives as alt
-from latens.pictures import classes, groups, latent, model_graph, reconstructions, tables, texts, training
+from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source
 from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.plain import counts_of_cells
@@ -245,11 +245,6 @@ _PICTURES = (
             "What each column adds to log p(x)",
             "What each column takes of -log p(x) in the model, and what it would take alone.", "pictures", 9,
             sees="See which columns the model says most about: a wide space between the two bars."),
-    Picture("groups", "table, latents, rows, mixed columns, prior", groups.draw_groups, alt.groups,
-            "By other columns",
-            "The mean of a number by what other columns are: of rows with an interval of 95 %, and of new rows.",
-            "groups", 1, first=True,
-            sees="See which intervals lie apart: there the column makes a difference that is no chance."),
     Picture("column-tree", "table, mixed columns, tree of columns", tables.draw_tree, alt.column_tree,
             "Which column says most of which",
             "The tree of columns: each stands below the one that says most of it; the bar is how much, in nats "

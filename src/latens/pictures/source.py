@@ -23,7 +23,6 @@ from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
-from latens.workflow.explained import Told, asked_first, explained
 from latens.workflow.plain import counts_of_cells
 from latens.workflow.trained import TrainedModel
 
@@ -187,15 +186,6 @@ class Source:
         kind = "umap" if find_spec("umap") else "t-sne"
         found = projected(code.mean, kind, 0)
         return code, TITLES[kind], np.stack(list(found.values()), axis=1)
-
-    @cached_property
-    def about(self) -> list[Told]:
-        """What other columns say about those that are told of first: `targets`, or one that most others say."""
-        trained = self.trained
-        if trained.schema.types is None or trained.classes or trained.schema.conditions or self.is_classifier:
-            return []
-        targets = self.targets or [asked_first(trained)]
-        return [explained(trained, target, self.data) for target in targets if target is not None]
 
     def new_rows(self, n: int) -> np.ndarray:
         """Sample rows that keep the rules of the data, as `latens sample` does."""

@@ -49,8 +49,6 @@ def report_page(told: Told) -> str:
     cards, lead = (_cards(told), None) if plain else (None, _lead(told))
     sections = [
         ("short", "In short", _short(told)),
-        *([("about", f"What {' and '.join(told.about)} goes with", _about(told))] if told.about else []),
-        *([("rules", "What always holds in the rows", _rules(told))] if told.rules else []),
         *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "What to be careful about", _warnings(told)),
@@ -162,20 +160,6 @@ def _short(told: Told) -> Html:
     some = len(told.suspects)
     noted = f"{'One thing' if some == 1 else f'{some} things'} about the rows may need a look: see below."
     return joined([*(lines or [_cards(told)]), tag("p", noted) if some else None, tag("p", end)])
-
-
-def _about(told: Told) -> Html:
-    """What other columns say about those that a reader asks about first."""
-    lines = [tag("ul", *(tag("li", line) for line in sentences)) for sentences in told.about.values()]
-    code = tag("code", "latens report RUN --target COLUMN")
-    more = tag("p", "The same of any other column: ", code, class_="small quiet")
-    return joined([_pictures(told, "groups"), *lines, more])
-
-
-def _rules(told: Told) -> Html:
-    """What holds in the rows, and is kept by new ones."""
-    lines = tag("ul", *(tag("li", line) for line in told.rules))
-    return joined([tag("p", "New rows, filled gaps and answers of What if keep it too."), lines])
 
 
 def _in_nats(told: Told) -> Html | None:

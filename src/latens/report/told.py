@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from latens.data import Dataset, check
 from latens.data.check import is_picture, pairs_of, pairs_said
-from latens.data.suspects import MOST_ROWS as MOST_CHECKED
 from latens.errors import RunFolderError
 from latens.figures.style import figure_of, laid_out, rendered
 from latens.io.atomic import read_plain
@@ -20,17 +19,15 @@ from latens.pictures.source import Source
 from latens.report.html import Html, data_uri, tag
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
-from latens.workflow.explained import Told as Explanation
 from latens.workflow.overfit import UNASKED, Overfit, overfit_of
 from latens.workflow.trained import TrainedModel
-from latens.workflow.unseen import unseen
 
 _MOST_BYTES = 16 << 20
 _DPI = 150  # of a picture of pixels in the page
 NO_FAULT, HARMLESS = ("No row is a ",), (" and may be the label", "cells are missing; they are masked")
 """What `latens check` says of rows that needs no look."""
-KEPT = "Samples keep it."
-"""How the words of a rule end that holds in the rows."""
+MOST_CHECKED = 100_000
+"""Rows of a table up to which a report says what `latens check` says."""
 LARGEST_SVG = 120_000
 """Bytes up to which a picture stays made of lines, sharp at any size; larger ones become pixels."""
 
@@ -110,8 +107,6 @@ class Told:
     overfit: Overfit = UNASKED
     read: tuple[str, ...] = ()  # of pictures, what was read, what was left out and which are alike
     suspects: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
-    rules: list[str] = field(default_factory=list)  # what holds in all of them, and in new rows
-    about: Mapping[str, list[str]] = field(default_factory=dict)  # what others say of some columns
 
 
 def tell(
@@ -137,25 +132,10 @@ def tell(
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    rules, suspects = held(_suspects(data))
     return Told(
         *told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data),
-        suspects=suspects,
-        rules=rules,
-        about={one.target: _about(trained, data, one) for one in source.about} if data is not None else {},
+        suspects=_suspects(data),
     )  # fmt: skip
-
-
-def held(lines: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Of what `latens check` says the rules that all rows keep, and what needs a look."""
-    rules = [line for line in lines if KEPT in line and "look at" not in line]
-    return [line.replace(KEPT, "").strip() for line in rules], [line for line in lines if line not in rules]
-
-
-def _about(trained: TrainedModel, data: Dataset, one: Explanation) -> list[str]:
-    """What others say of a column, with how well they say it of rows that were not seen."""
-    off = unseen(trained, data, one.target)
-    return one.sentences if off is None else [off.words, *one.sentences]
 
 
 def read_of(data: Dataset | None) -> tuple[str, ...]:

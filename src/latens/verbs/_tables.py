@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.data.formats.csv import read_text
@@ -41,7 +41,7 @@ def table_as_written(
     options: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     """The columns of a mixed table as they were written, with what was filled in written alike."""
-    filled = as_columns(x, data.schema, data.outside)
+    filled = as_columns(x, data.schema)
     found = table_columns(path, options)
     if found is not None and data.kept is not None:
         found = {name: column[data.kept] for name, column in found.items()}
@@ -70,27 +70,6 @@ def table_as_written(
             whole = out.suffix.lower() == ".csv" or values.dtype.kind in "UM"
             table[name] = np.array([str(v) for v in mixed]).astype(object) if whole else np.array(mixed, values.dtype)
     return table
-
-
-def left_empty(
-    data: Dataset, cells: Shaped[np.ndarray, "n columns"], path: Path, options: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
-    """The columns of a mixed table as they were written, with some cells empty."""
-    table = table_as_written(data, data.x, np.zeros(cells.shape, bool), path, path, options)
-    for name, gone in zip(data.schema.names, cells.T):
-        table[name] = emptied(table[name], gone)
-    return table
-
-
-def emptied(column: np.ndarray, gone: Bool[np.ndarray, " n"], empty: str | None = "") -> np.ndarray:
-    """A column with some cells empty: texts, as a .csv file has them, or for None objects."""
-    if not gone.any():
-        return column
-    if empty is not None and column.dtype.kind in "mM":
-        column = np.array(span_texts(column)) if column.dtype.kind == "m" else column.astype(str)
-    made = column.astype(object)
-    made[gone] = empty
-    return made
 
 
 def beside(data: Dataset) -> dict[str, np.ndarray]:

@@ -80,8 +80,7 @@ class Detect(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.schema import image_shape
-        from latens.data.streams.dataset import StreamDataset
-        from latens.workflow.cells import Blame, beyond_others, blame, named_cells, typed_columns
+        from latens.workflow.cells import Blame, blame, named_cells, typed_columns
         from latens.workflow.detect import cross_fitted, detect, strange_rows
 
         types = at.trained.schema.types if self.cells is None else typed_columns(at.trained, "--cells")
@@ -102,10 +101,7 @@ class Detect(Verb):
         doing("how surprising the rows are" if self.folds is None else f"training {self.folds} models")
         if self.folds is not None:
             given["folds"] = cross_fitted(at.trained, own, self.folds, seed=self.seed)
-        looked = new
-        if types is not None and trained_on is not None and not isinstance(trained_on, StreamDataset):
-            own, looked = beyond_others(own, trained_on), beyond_others(new, trained_on)
-        found = detect(at.trained, own, positions, looked, **given)
+        found = detect(at.trained, own, positions, new, **given)
         names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
         arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
         tokens, called = at.trained.schema.tokens, [f"row {name}" for name in new.names]
@@ -128,11 +124,11 @@ class Detect(Verb):
             learned = at.trained.facts.get("rows")  # numbers lie beyond these
             others = learned if isinstance(learned, int) else found.calibration
             doing("looking for odd cells")
-            blamed = blame(at.trained, looked, top, cells=cells, seed=self.seed, others=others)
+            blamed = blame(at.trained, new, top, cells=cells, seed=self.seed, others=others)
             if self.top is not None:  # a cell may be wrong where its row as a whole is not surprising
                 oddest = np.argsort(blamed.p_value[:, 0], kind="stable")[: self.top]
                 top, blamed = top[oddest], Blame._make(part[oddest] for part in blamed)
-            arrays |= named_cells(blamed, looked, top)
+            arrays |= named_cells(blamed, new, top)
         table = None
         if self.top is not None:  # 0 of the others
             arrays["rank"] = np.zeros(len(new), int)

@@ -187,7 +187,6 @@ class Impute(Verb):
 
 def _intervals(data: "Dataset", found: "Imputation", level: float, path: Path) -> "dict[str, np.ndarray]":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
-    from latens.data.spans import dated
     from latens.workflow.cells import interval
 
     names, types, hidden = data.schema.names, data.schema.types or (), found.hidden
@@ -203,11 +202,10 @@ def _intervals(data: "Dataset", found: "Imputation", level: float, path: Path) -
             continue
         for side, end in zip(ends, interval(shares[i], one, level)):
             side[found.rows, i] = np.where(gone[:, i], end, side[found.rows, i])
-    sides = [dated(side, names, types, data.outside) for side in ends]
     for i in gappy:
         if types[i].kind != "category":
-            for name, (rows, kinds) in zip(("low", "high"), sides):
-                made[f"{names[i]}.{name}"] = kinds[i].decoded(rows[:, i])
+            for name, side in zip(("low", "high"), ends):
+                made[f"{names[i]}.{name}"] = types[i].decoded(side[:, i])
     ends_of = (f"{name}.{end}" for name in names for end in ("p", "low", "high"))
     made = {name: made[name] for name in ends_of if name in made}
     if path.suffix.lower() == ".csv":  # empty where nothing was filled in

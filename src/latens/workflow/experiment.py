@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -23,7 +22,6 @@ from latens.data.check import lost_digits
 from latens.data.formats.anndata import counts_elsewhere
 from latens.data.grown import grew_from
 from latens.data.labels import keep_labels, require_labels
-from latens.data.rules import rules_of
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
@@ -59,11 +57,8 @@ from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
-from latens.workflow.detours import found_in as detours_in
 from latens.workflow.going_on import former, going_on, with_weights_of
 from latens.workflow.growing import placed
-from latens.workflow.kept_effects import better_effects
-from latens.workflow.kept_logits import with_logits
 from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.refit import best_or_start, of_all_rows, refitted_at_end, start_text
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
@@ -178,19 +173,12 @@ class Experiment:
             restore_best=self.config.training.keep == "best",
         )
 
-    @cached_property
-    def _rules(self) -> dict[str, list[list[Any]]]:
-        """What holds in nearly all rows, looked for once: models are saved again and again while they train."""
-        doing("looking for rules between columns")
-        return rules_of(self.data)
-
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         if (told := told_of(self.config, facts.get("steps"))) is not None:
             about["objective"] = told
-        rules = {name: found for name, found in self._rules.items() if name != "effects"}  # at the end it is judged
-        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **rules, **facts})
+        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
         return with_parts(made, self.parts)
 
 
@@ -447,12 +435,7 @@ def train(
     if machines.leads():
         doing("comparing with what was counted before training")
         best = trained if experiment.again else experiment.best(trained, experiment.data, loop.total)
-        if said := experiment._rules.get("effects"):
-            best = better_effects(best.with_facts(effects=said), experiment.data)
         trained = best if experiment.again else experiment.counted_in_all(best)
-        trained = with_logits(trained, experiment.data)
-        if detours := detours_in(trained, experiment.data):
-            trained = trained.with_facts(detours=detours)
     if isinstance(config, VAEConfig) and config.prior.refit and machines.leads() and not start_text(trained):
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off

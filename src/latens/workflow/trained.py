@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
 from latens.evaluation.impute import DRAWS
 from latens.evaluation.latents.encode import new_rows
+from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
@@ -32,7 +33,6 @@ from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
-from latens.workflow.detours import without_detours
 from latens.workflow.given import Conditioned, split_given
 from latens.workflow.inputs import (
     batch_of,
@@ -44,9 +44,8 @@ from latens.workflow.inputs import (
     seed_key,
 )
 from latens.workflow.methods import Methods
-from latens.workflow.new_rows import again_of, new_table, table_given
 
-FORMAT = 1
+FORMAT = 2
 HALF_MOST = 65_504.0
 """The largest number in half precision."""
 
@@ -299,14 +298,14 @@ class TrainedModel(Conditioned, Methods):
         given: Mapping[str, Any] | None = None,
         temperature: float = 1.0,
     ) -> np.ndarray:
-        """New rows: z from the prior, then x from p(x | z); rows of a table keep the rules of its data.
+        """New rows: z from the prior, then x from p(x | z).
 
         Args:
             n: How many.
             seed: The seed.
             label: The codes of their labels, of shape (n,), for a model that reads labels; None: the classes in turn.
-            given: A value for each condition, as for `given`; and only such rows of a mixed table: a value for a
-                column, or a pair of the least and the largest.
+            given: A value for each condition, as for `given`; and only such rows of a mixed table, drawn from p(x | z)
+                within them: a value for a column, or a pair of the least and the largest.
             temperature: Of z, from 0: below 1 nearer to the centre of the prior. Not with `given`.
 
         Returns:
@@ -329,12 +328,11 @@ class TrainedModel(Conditioned, Methods):
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
-            return table_given(self, conditions_of(given, self.schema), n, seed, key=seed_key(seed))[0].arrays["x"]
-        codes, key = self.in_turn(n) if label is None else label, seed_key(seed)
+            return sample_given(self.model, conditions_of(given, self.schema), n, key=seed_key(seed)).x
+        codes = self.in_turn(n) if label is None else label
         cond = conditions_of_rows(codes, self.preparation.classes, len(self.classes), n)
-        values = partial(new_rows, without_detours(self), n, mean=False, cond=cond, temperature=temperature)
-        draw = lambda again: {"x": self._rows((of := values(key=again_of(key, again)))[0], mean=False), "z": of[1]}  # noqa: E731
-        return new_table(self, draw, seed, exact=temperature == 0.0, cond=cond).arrays["x"]
+        values, _ = new_rows(self.model, n, mean=False, key=seed_key(seed), cond=cond, temperature=temperature)
+        return self._rows(values, mean=False)
 
     @checked_later
     def reconstruct(
@@ -521,9 +519,11 @@ class TrainedModel(Conditioned, Methods):
         check_process()
         found = metadata.get("format")
         if type(found) is not int or found != FORMAT:
-            newer = type(found) is int and found > FORMAT
             what = f"the file has format {str(found)[:50]!r}; this version reads {FORMAT}."
-            fix = "A newer latens wrote it: install that version." if newer else _FIX
+            known = type(found) is int
+            older = known and 0 < found < FORMAT
+            fix = "latens 0.1 wrote it: train the model again." if older else _FIX
+            fix = "A newer latens wrote it: install that version." if known and found > FORMAT else fix
             raise ModelFileError(what, where=where, fix=fix)
         missing = {"config", "schema", "preparation", "facts"} - set(metadata)
         if missing:

@@ -41,8 +41,7 @@ def reading(schema: Schema) -> dict[str, Declared]:
     pairs = zip(schema.columns or (), schema.types or ())
     said = {}
     for column, one in pairs:
-        kind, own = ("date", one.after) if one.after else ("category" if one.named else one.kind, one)
-        said[column.name] = Declared(kind, zone=own.zone, writing=own.writing)
+        said[column.name] = Declared("category" if one.named else one.kind, zone=one.zone, writing=one.writing)
     return said | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 

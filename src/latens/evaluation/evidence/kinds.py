@@ -14,8 +14,6 @@ from scipy.special import ndtr, ndtri
 
 from latens.data.columns import ColumnType
 from latens.data.dates import DAY
-from latens.data.equations import is_day
-from latens.data.within import MOST_OF_A_YEAR, months_of
 from latens.models.heads.table import middles_of
 from latens.models.heads.tree import BINS, bins_of
 
@@ -536,3 +534,17 @@ def _of_edges(
         cells = binned[way % 2]
         kind = (kinds if len(ratios) > 1 else np.zeros_like(kinds))[:, None]
         yield (own * ratios[kind, columns, cells[:, i, None], cells]).sum(axis=0)
+
+
+MOST_OF_A_YEAR = 400.0
+"""Days of dates from which on their months count."""
+
+
+def is_day(one: ColumnType) -> bool:
+    """Whether a column holds dates that have a year, in no time zone."""
+    return one.kind == "date" and not one.zone and one.written in ("D", "s")
+
+
+def months_of(days: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The months of days since 1970, from 1."""
+    return np.floor(days).astype(np.int64).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 + 1.0
