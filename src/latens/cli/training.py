@@ -179,11 +179,11 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.workflow.experiment import as_trained
     from latens.workflow.groups import APART_ROWS, APART_SAMPLES, apart, held_out_rows, summary_of
     from latens.workflow.plain import kind_of
-    from latens.workflow.refit import refit_text, start_text
+    from latens.workflow.refit import refit_text
     from latens.workflow.sharpness import BLURRED, explained_by, sharpness_text
 
     table = experiment.data.schema.types is not None
-    if began := start_text(trained) or refit_text(trained):
+    if began := refit_text(trained):
         if not (context.plain or table):
             context.say(f"  {began}")
         log.info(began)
@@ -214,8 +214,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
     for warning in warnings:
         log.warning("%s: %s", warning["name"], warning["message"])
-    kept = (trained.facts.get("start") or {}).get("kept")  # then nothing was trained that could know its rows
-    altered = trained.preparation.altered and split != "train" and not kept
+    altered = trained.preparation.altered and split != "train"
     if altered:
         doing("comparing with training rows")
     most = plan.rows(APART_ROWS, APART_SAMPLES, seen / loop.seconds if loop.seconds else 0.0)
@@ -227,7 +226,6 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         "done",
         step=loop.total,
         best_step=trained.facts.get("best_step", loop.best_step),
-        start=trained.facts.get("start"),
         again=trained.facts.get("again"),
         stopped_because=loop.stopped_because,
         training_seconds=loop.seconds,
@@ -253,7 +251,7 @@ def _plain(run: RunFolder, trained: Any, data: Any, positions: Any, looks: str) 
     from latens.workflow.plain import better, cells_of, learned
 
     info, schema = run.info, trained.schema
-    rows = (info.get("start") or {}).get("rows") or (info["data"].get("rows") or {}).get("train") or len(data)
+    rows = (info["data"].get("rows") or {}).get("train") or len(data)
     given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
     given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
     lines = [learned(rows, info.get("training_seconds"), info.get("command_seconds")), better(info["metrics"], **given)]
@@ -303,9 +301,6 @@ def steps_text(run: RunFolder) -> str:
         return f"{run.path}: fitted in closed form"
     because = _ENDS.get(run.info["stopped_because"], run.info["stopped_because"])
     last = not best or run.config.get("training", {}).get("keep") == "last"
-    if (start := run.info.get("start") or {}).get("kept"):
-        what = start.get("what", "the tree of columns")
-        return f"{run.path}: {steps} steps, ended because {because}; {what}, before step 1, is kept"
     if run.info.get("again"):
         return f"{run.path}: {steps} steps, the last {run.info['again']} of them on all rows; the last step is kept"
     kept = "the last step is kept" if last else f"step {best}, the best on validation rows, is kept"

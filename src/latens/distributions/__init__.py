@@ -54,6 +54,4 @@ from .spherical import VonMisesFisher as VonMisesFisher
 from .structured import FullNormal as FullNormal
 from .structured import LowRankNormal as LowRankNormal
 from .structured import Product as Product
-from .switched_tree import SwitchedTree as SwitchedTree
 from .tokens import TokenSequence as TokenSequence
-from .tree import Tree as Tree

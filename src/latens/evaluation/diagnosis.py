@@ -46,9 +46,6 @@ NARROW = 0.5
 SPENT = 0.5
 """Codes that cost more nats than this, and buy next to nothing of log p(x | z), are ignored by the decoder."""
 
-TREE = 0.1
-"""Nats below a tree of columns up to which a decoder with that tree has lost nothing."""
-
 BOUGHT = 0.1
 """... where next to nothing is this part of what they cost."""
 
@@ -73,7 +70,6 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
     - `posterior-collapse`: half of the latent units or more, and two at least, do not move with x (`units`); or the
       codes cost more than half a nat (`kl`) and buy less than a tenth of that (`log_likelihood_gain`): the decoder
       ignores them.
-    - `tree-suffices` in its place: no unit moves with x, and the tree of columns is as good (`gain_over_tree`).
     - `untrusted-evidence`: log p(x) may be wrong by its draws by 0.1 nats or more, and by more than its standard error
       (`draws_error`). Heavy weights alone (`pareto_k`) make it a lower bound, by an unknown amount, as its text says.
     - `loose-bound`: the ELBO (`elbo`) is below log p(x) by more than 20 nats and the KL: no family of posteriors
@@ -108,15 +104,12 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
     """
     said = {name: _said(name, metrics, units) for name in _RULES}
     found = tuple(Finding(name, message) for name, message in said.items() if message)
-    if found and found[0].name == "posterior-collapse":
-        if _tree_says_all(metrics, units):
-            found = (found[0]._replace(name="tree-suffices"),)
-        elif rising:
-            found = (_stopped(found[0], metrics, units), *found[1:])
+    if found and found[0].name == "posterior-collapse" and rising:
+        found = (_stopped(found[0], metrics, units), *found[1:])
     first = found[0].name if found else ""
     nothing_moves = bool(units) and not any(unit["active"] for unit in units)
     alike = nothing_moves or _ignored(metrics)
-    return found[:1] if alike and first in ("posterior-collapse", "unfinished", "tree-suffices") else found
+    return found[:1] if alike and first in ("posterior-collapse", "unfinished") else found
 
 
 _RULES: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {}
@@ -158,15 +151,7 @@ def _collapse(metrics: Metrics, units: Units) -> str:
     off = len(units) - active
     if not off or (active and (off < 2 or 2 * off < len(units))):
         return ""
-    if _tree_says_all(metrics, units):
-        text = "the tree of columns is the model, as networks did not improve on it; samples, gaps and scores are sound"
-        return f"{text}. Only planes of latents are empty: --set start=none trains a model that fills them"
     return f"only {active} of {len(units)} latent units carry anything about x; {advice}"
-
-
-def _tree_says_all(metrics: Metrics, units: Units) -> bool:
-    tree = metrics.get("gain_over_tree")
-    return bool(units) and not any(unit["active"] for unit in units) and tree is not None and tree.value > -TREE
 
 
 def _ignored(metrics: Metrics) -> bool:
@@ -273,7 +258,7 @@ def _off_support(near: Estimate, precision: Estimate, reference: Estimate) -> st
 _RIVALS = {
     "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
     "genes alone": ("gain_over_genes", "begin at principal components (--set start=closed-form), or give more cells"),
-    "a tree of columns": ("gain_over_tree", "begin at that tree (--set start=closed-form)"),
+    "a tree of columns": ("gain_over_tree", "begin at the columns' components (--set start=closed-form)"),
     "the step a season before": ("gain_over_seasonal_naive", "begin at its closed form (--set start=closed-form)"),
     "a regression on earlier steps": ("gain_over_regression", "use --recipe vrnn, which reads the last step"),
     "a linear-Gaussian model": ("gain_over_linear_gaussian", "take that model (--recipe linear-gaussian)"),
@@ -301,8 +286,6 @@ def _simpler(metrics: Metrics, units: Units) -> str:
 def _weak(slope: Estimate) -> str:
     if not slope.value + 4.0 * slope.standard_error < DEPENDENT:
         return ""
-    text = (
-        f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; begin at the tree "
-    )
-    text += "of the columns (--set start=closed-form), train longer, or raise the draws of the bound (--set "
+    text = f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; begin at the "
+    text += "columns' components (--set start=closed-form), train longer, or raise the draws of the bound (--set "
     return f"{text}objective.num_samples=20)"

@@ -28,7 +28,6 @@ from latens.models.heads.likelihoods import (
 )
 from latens.models.heads.pixels import LOWEST, PixelHead
 from latens.models.heads.table import OrderedSegmentsHead, OrdinalHead, SegmentsHead, TableHead
-from latens.models.heads.tree import PACE, TreeHead
 from latens.trees import Frozen
 
 _FIRST = (
@@ -78,18 +77,15 @@ def described(head: Any, path: str) -> dict[str, Any] | None:
         return {"kind": "pixels", "levels": head.levels, "components": head.components, "lowest": LOWEST} | {
             "channels": head.group
         }
-    if kind is TreeHead:
-        found = _table(head.columns, f"{path}.columns", f"{path}.bins.of")
-        return found | {"tree": {"path": path, "pace": PACE, "trees": head.num_trees}}
-    return _table(head, path, "") if kind is TableHead else None
+    return _table(head, path) if kind is TableHead else None
 
 
-def _table(head: TableHead, path: str, bins: str) -> dict[str, Any]:
+def _table(head: TableHead, path: str) -> dict[str, Any]:
     """Describe the columns of a mixed table, block after block as their outputs stand."""
     blocks = [
         {"kind": _SEGMENTS[type(own)], "places": list(places), "path": f"{path}.heads.{name}"}
-        | {"ordered": getattr(own, "ordered", True), "bins": f"{bins}.{name}.value" if bins else None}
+        | {"ordered": getattr(own, "ordered", True)}
         for name, places in zip(head.blocks.names, head.blocks.places)
         for own in (head.heads[name],)
     ]
-    return {"kind": "table", "columns": head.shape[0], "blocks": blocks, "tree": None}
+    return {"kind": "table", "columns": head.shape[0], "blocks": blocks}

@@ -17,10 +17,9 @@ from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions, conditions_of
 from latens.data.schema import Schema
 from latens.errors import DataError
-from latens.evaluation.samples.conditional import FEWEST, GivenShares, shares_given
+from latens.evaluation.samples.conditional import GivenShares, shares_given
 from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json
-from latens.recipes.building.closed_forms import says_nothing
 from latens.text import visible
 from latens.workflow.cells import quantile
 from latens.workflow.explain import explain
@@ -174,8 +173,7 @@ def answers(trained: Any) -> Answer | None:
 
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     """What each column may be under conditions; the same draws of z for every question."""
-    one = {"enough": 1.0, "chunk": FEWEST} if says_nothing(trained.model) else {}  # then every draw of z is the same
-    return shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0), **one)
+    return shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0))
 
 
 def _explained(trained: Any, place: int) -> dict[str, Any]:

@@ -181,14 +181,6 @@ def associations(table: Mapping[str, np.ndarray]) -> str:
     return _apart(table, np.asarray(table["difference"], float), "samples differ from data", " (0 to 1), most in")
 
 
-def column_tree(table: Mapping[str, np.ndarray]) -> str:
-    """Which column says most of each, the strongest first."""
-    nats = np.asarray(table["nats"], float)
-    order = [i for i in np.argsort(-nats, kind="stable") if table["said_by"][i]][:12]
-    parts = [f"{table['column'][i]} by {table['said_by'][i]}, {number(nats[i])} nats" for i in order]
-    return f"A tree of {len(nats)} columns; the strongest: {', '.join(parts)}."
-
-
 def column_nats(table: Mapping[str, np.ndarray]) -> str:
     """What each column takes, and what it would take alone."""
     own, alone = np.asarray(table["nats"], float), np.asarray(table["independent"], float)

@@ -11,11 +11,9 @@ from latens import figures
 from latens.data import Dataset
 from latens.data.formats.midi import is_music
 from latens.io.waiting import doing
-from latens.models.heads.tree import TreeHead
 from latens.pictures import alternatives as alt
 from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source
-from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.plain import counts_of_cells
 from latens.workflow.trained import TrainedModel
 
@@ -50,10 +48,6 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "vectors": lambda source: source.support == "vector",
     "two units": lambda source: source.trained.latent_shape == (2,),
     "prior": lambda source: source.has_prior,
-    "active units": lambda source: not says_nothing(source.trained.model),
-    "tree of columns": lambda source: isinstance(
-        getattr(getattr(source.trained.model, "decoder", None), "head", None), TreeHead
-    ),
     "encoder": lambda source: hasattr(source.trained.model, "encoder"),
     "condition": lambda source: bool(source.trained.preparation.classes),
     "counts of cells": lambda source: counts_of_cells(source.trained.config),
@@ -144,7 +138,7 @@ _PICTURES = (
                 sees=_PLANES)
         for i in range(10)
     ),
-    Picture("latent", "latents, rows, active units", latent.draw_latent, alt.latent,
+    Picture("latent", "latents, rows", latent.draw_latent, alt.latent,
             "Where rows lie in the latent space",
             "Where rows lie in the latent space: the means of their posteriors.", "pictures", 10, first=True,
             sees="See which classes lie apart, and which lie on one another."),
@@ -156,7 +150,7 @@ _PICTURES = (
             alt.latent, "Do batches mix?", "The same codes by the first condition, such as the batch.", "pictures", 4,
             first=True,
             sees="See whether the colours of batches mix within every group."),
-    Picture("units", "latents, rows, active units", latent.draw_units, alt.units,
+    Picture("units", "latents, rows", latent.draw_units, alt.units,
             "How much each latent dimension says",
             "How much each latent unit carries: its KL to the prior, averaged over the rows.", "pictures", first=True,
             sees="See how many bars rise above 0: the others carry nothing."),
@@ -168,7 +162,7 @@ _PICTURES = (
             "Column by column: how often a value occurs in the data, and in samples from the model.", "pictures", 7,
             first=True,
             sees="See the columns where samples and data part."),
-    Picture("graph", "active units", model_graph.draw_graph, alt.graph, "How the parts fit together",
+    Picture("graph", "", model_graph.draw_graph, alt.graph, "How the parts fit together",
             "The parts of the model, what comes out of each, and how many trained numbers it holds.", "model",
             sees="See where most of the trained numbers lie."),
     Picture("graph-encoder", "encoder", partial(model_graph.draw_graph, side="encoder"), alt.graph,
@@ -179,11 +173,11 @@ _PICTURES = (
             "From latents to a row",
             "The parts of the decoder, what comes out of each, and how many trained numbers it holds.", asked=True,
             sees="See where most of its trained numbers lie."),
-    Picture("rate-distortion", "history, active units", training.draw_rate, alt.rate,
+    Picture("rate-distortion", "history", training.draw_rate, alt.rate,
             "What a code costs, and what it leaves unsaid",
             "Nats that a code costs against nats that it leaves unsaid, over training.", "training",
             sees="See whether the path ends nearer to the lower left than it began."),
-    Picture("latent-density", "latents, rows, vectors, active units", latent.draw_density, alt.counted,
+    Picture("latent-density", "latents, rows, vectors", latent.draw_density, alt.counted,
             "How dense the latent space is",
             "Where rows crowd in the latent plane: contours of their density, and the posteriors of some.",
             sees="See where rows crowd, and how wide a posterior is beside the crowd."),
@@ -218,11 +212,11 @@ _PICTURES = (
             "The rows it gives back best and worst",
             "The rows that the model gives back best and worst, with a map of where it errs.", "pictures",
             sees="See what the worst rows have in common."),
-    Picture("aggregated-posterior", "latents, rows, vectors, prior, no condition, active units",
+    Picture("aggregated-posterior", "latents, rows, vectors, prior, no condition",
             latent.draw_aggregated, alt.aggregated, "All codes together, against the prior",
             "Unit by unit: the codes of all rows together against the prior that samples start from.", "pictures",
             sees="See where codes leave gaps that samples of the prior fall into."),
-    Picture("unit-kl-over-training", "latents, rows, snapshots, active units", training.draw_unit_kl, alt.counted,
+    Picture("unit-kl-over-training", "latents, rows, snapshots", training.draw_unit_kl, alt.counted,
             "How the latent dimensions came about", "How the KL of each latent unit came about, step by step.",
             sees="See which units woke up, when, and which fell asleep."),
     Picture("gene-gains", "counts of cells, table, latents, rows, named columns, prior", tables.draw_gene_gains,
@@ -245,12 +239,6 @@ _PICTURES = (
             "What each column adds to log p(x)",
             "What each column takes of -log p(x) in the model, and what it would take alone.", "pictures", 9,
             sees="See which columns the model says most about: a wide space between the two bars."),
-    Picture("column-tree", "table, mixed columns, tree of columns", tables.draw_tree, alt.column_tree,
-            "Which column says most of which",
-            "The tree of columns: each stands below the one that says most of it; the bar is how much, in nats "
-            "(0.69 nats answer a question of yes or no).",
-            "pictures", 6, first=True,
-            sees="See which bars are long; a result may stand above its cause, as nothing here says what causes what."),
     Picture("missing-cells", "table, latents, rows, named columns", tables.draw_missing, alt.missing_cells,
             "What is missing", "How many cells of each column are missing, and which are missing together.", "pictures",
             10,

@@ -13,12 +13,9 @@ from latens.data.sparse import SMALL, SparseRows
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
-from latens.figures.column_tree import column_tree
 from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
-from latens.models.heads.tree import edges_of
 from latens.pictures.source import FEW_ROWS, Made, Source
-from latens.workflow.cells import draws_of
 from latens.workflow.codes import gene_gains
 from latens.workflow.measurement import column_nats, has_columns
 
@@ -138,7 +135,7 @@ def draw_column_nats(source: Source) -> Made | None:
         return None
     assert source.data is not None
     positions, _ = source.held_out(NATS_ROWS, "test", "validation")
-    draws = draws_of(source.trained, NATS_DRAWS)
+    draws = NATS_DRAWS
     *own, latents = column_nats(source.trained, source.data, positions, num_samples=draws)
     names = source.schema.names
     parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
@@ -155,14 +152,6 @@ def draw_gene_gains(source: Source) -> Made | None:
     errors = found.gained.std(axis=0, ddof=1) / np.sqrt(len(positions)) if len(positions) > 1 else 0.0 * found.gained[0]
     names = source.schema.names
     return nats.gene_gains(found.gained.mean(axis=0), errors, float(found.latents.mean()), names, theme=source.theme)
-
-
-def draw_tree(source: Source) -> Made | None:
-    """Draw the tree of columns."""
-    head = source.trained.model.decoder.head
-    names = source.schema.names
-    by = None if head.by is None or head.num_trees < 2 else names[int(head.by.value)]
-    return column_tree(names, *edges_of(head), by=by, theme=source.theme)
 
 
 def draw_missing(source: Source) -> Made | None:

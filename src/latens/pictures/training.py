@@ -76,8 +76,6 @@ def draw_rate(source: Source) -> Made | None:
 def kept_step(trained: TrainedModel) -> int | None:
     """Find the step of training that a model is of."""
     # returns: the step: the best on validation rows, or the last; None where the model does not say.
-    if trained.facts.get("start", {}).get("kept"):
-        return 0
     last = getattr(getattr(trained.config, "training", None), "keep", None) == "last"
     found = trained.facts.get("steps") if last else trained.facts.get("best_step") or trained.facts.get("steps")
     return found if isinstance(found, int) else None

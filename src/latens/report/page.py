@@ -27,7 +27,7 @@ ASIDE = "For the record: "
 """How the heading of a section begins that a reader without a course can do without."""
 TECHNICAL = {"nats", "evidence", "training", "what", "objective", "model", "again"}
 """Such sections of pictures and tables."""
-IN_NATS = ("column-tree", "column-nats")
+IN_NATS = "column-nats"
 """Pictures of a table whose unit a reader needs a course for."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""

@@ -98,9 +98,9 @@ def fit(
     snapshot, objective, steps, seconds = None, stages[-1].objective, 0, 0.0
     for index, stage in enumerate(stages):
         began, loop = time.perf_counter(), LoopState(index, steps)
-        if stage.again is not None:
+        if stage.again:
             if resume is None or index > resume[0]:  # else the snapshot says how many steps
-                loop.best_step = stage.again(model, data, best_steps(snapshot, settings))
+                loop.best_step = best_steps(snapshot, settings)
             data = data.validation_as_train()
         model = stage.start(model, data)
         if resume is not None and index < resume[0]:
@@ -198,7 +198,7 @@ class _StageRun:
         self.best = eqx.combine(self.state.trainable, self.state.fixed)
         self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
         most = stage.budget.total_steps(self.steps_per_epoch)
-        self.total_steps = most if stage.again is None else loop.best_step
+        self.total_steps = loop.best_step if stage.again else most
         self.stops = snapshot_steps(settings.snapshots, self.total_steps) if settings.snapshots else ()
         self.round_steps = settings.validate_every * self.steps_per_epoch
         self.chunk_steps = min(settings.chunk_steps, most or settings.chunk_steps, self.round_steps)
@@ -417,7 +417,7 @@ class _StageRun:
 
     def restore(self, snapshot: Snapshot) -> None:
         self.loop, self.state, self.best = snapshot.loop, snapshot.state, snapshot.best
-        self.total_steps = self.total_steps if self.stage.again is None else self.loop.best_step
+        self.total_steps = self.loop.best_step if self.stage.again else self.total_steps
         if self.loop.finished and self.loop.stopped_because in ("budget", "minutes") and self.spent() is None:
             self.loop.finished = False  # the budget has grown
 

@@ -61,8 +61,8 @@ class Stage:
         start: `start(model, data)` gives the model to begin with; it may look at the training rows.
         data: `data(model, data)`, where given, makes the rows that the stage trains on, from the model as it stands,
             also after a resume: of the same number, and made of parts of the model that the stage leaves alone.
-        again: `again(model, data, steps)`, where given, says how many steps this stage takes, from the model of the
-            stage before it and the steps that made it; they train on training and validation rows together.
+        again: Whether this stage takes as many steps as made the model of the stage before it, on training and
+            validation rows together.
     """
 
     objective: AbstractObjective | None
@@ -70,7 +70,7 @@ class Stage:
     budget: Budget = Budget()
     start: Callable[[Any, Dataset], Any] = lambda model, data: model
     data: Callable[[Any, Dataset], Dataset] | None = None
-    again: Callable[[Any, Dataset, int], int] | None = None
+    again: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.optimizer, optax.GradientTransformation):

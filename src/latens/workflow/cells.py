@@ -12,7 +12,6 @@ from latens.data import Dataset
 from latens.data.columns import ColumnType
 from latens.errors import ConfigError
 from latens.evaluation.impute import left_out
-from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.trained import TrainedModel
 
 OUTER = 0.05
@@ -37,13 +36,6 @@ def typed_columns(trained: TrainedModel, flag: str) -> tuple[ColumnType, ...]:
         what = "the columns of this model have no types of their own, of which a cell has an exact probability."
         raise ConfigError(what, where=flag, fix="Train with `latens fit DATA --typed`, or leave it out.")
     return trained.schema.types
-
-
-def draws_of(trained: TrainedModel, num_samples: int) -> int:
-    """How many draws of z stand for so many: one, where the tree of columns is kept and z says nothing."""
-    start = trained.facts.get("start")
-    kept = isinstance(start, dict) and start.get("kept") is True and says_nothing(trained.model)
-    return 1 if kept else num_samples
 
 
 def points(shares: Sequence[np.ndarray], types: Sequence[ColumnType]) -> Shaped[np.ndarray, "n columns"]:
@@ -162,7 +154,7 @@ def given_rest(
     if data.outside is not None:
         shown &= data.outside[rows] == 0
     known = trained.rows(replace(batch, mask=shown), seed=seed)
-    return left_out(known, types, num_samples=draws_of(trained, num_samples))
+    return left_out(known, types, num_samples=num_samples)
 
 
 def strange_cells(data: Dataset) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from latens.errors import DataError
 from latens.evaluation.impute import log_observed
 from latens.io.waiting import reached
 from latens.typing import Key
-from latens.workflow.cells import draws_of, strange_cells, tails
+from latens.workflow.cells import strange_cells, tails
 from latens.workflow.complexity import are_pictures, detail
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
@@ -183,7 +183,7 @@ def surprises(
     rows = replace(trained.rows(batch, key=key), batch_size=batch_size)
     gaps = data.schema.kind == "real" and not mask.all()
     estimate = log_observed if gaps else evaluation.log_marginal
-    found = added - estimate(rows, num_samples=draws_of(trained, num_samples))
+    found = added - estimate(rows, num_samples=num_samples)
     strange = strange_rows(data)
     return np.where(strange if positions is None else strange[positions], np.inf, found)
 

@@ -27,11 +27,9 @@ from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
-from latens.io.waiting import doing
 from latens.models import AbstractJointModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
-from latens.recipes.building.closed_forms import start_alone
 from latens.recipes.building.plan import refuse_idle
 from latens.recipes.building.recipe import Size, build_new
 from latens.recipes.parts.bound import with_parts
@@ -60,7 +58,7 @@ from latens.typing import PyTree, checked_later
 from latens.workflow.going_on import former, going_on, with_weights_of
 from latens.workflow.growing import placed
 from latens.workflow.memory import draws_of, memory_note, stage_memory
-from latens.workflow.refit import best_or_start, of_all_rows, refitted_at_end, start_text
+from latens.workflow.refit import refitted_at_end
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 from latens.workflow.worlds import alarm_facts
@@ -119,7 +117,7 @@ class Experiment:
         return isinstance(self.config, VAEConfig) and self.config.training.final == "all"
 
     def _again(self, stages: tuple[Stage, ...]) -> Stage:
-        """The stage that trains a new model on all rows, or counts their closed form where training gained nothing."""
+        """The stage that trains a new model on all rows, for as many steps as were best."""
         if len(stages) != 1 or stages[0].optimizer is None:
             what = f"{self.config.recipe} has {len(stages)} stages, and one stage of steps can be taken again."
             raise ConfigError(what, where="training.final", fix="Remove --set final=...")
@@ -128,31 +126,8 @@ class Experiment:
             raise ConfigError(what, where="training.final", fix="Remove --set final=...")
         (stage,) = stages
 
-        def steps(model: Any, data: Dataset, taken: int) -> int:
-            kept = start_text(self.best(self.trained(model), data, taken))
-            return 0 if kept else taken
-
         budget = replace(stage.budget, minutes=None, patience=None)
-        return replace(stage, start=lambda _, data: stage.start(self.new_model(), data), budget=budget, again=steps)
-
-    def best(self, trained: TrainedModel, data: Dataset, steps: int) -> TrainedModel:
-        """The trained model, or the closed form that it began with."""
-        if not isinstance(self.config, VAEConfig) or self.start is not None:
-            return trained
-        return best_or_start(trained, data, seen=steps * min(self.settings.batch_size, data.count("train")))
-
-    def counted_in_all(self, trained: TrainedModel) -> TrainedModel:
-        """A closed form that was kept, counted in the validation rows too where test rows are left to measure on."""
-        # Nothing is chosen by validation rows any more, and a tree of a tenth fewer rows is worse.
-        found, (stage, *more) = trained.facts.get("start", {}), self.stages()
-        if more or not found.get("kept") or not self.data.count("test") or type(self.data) is not Dataset:
-            return trained
-        every = self.data.validation_as_train()
-        alone = start_alone(stage.start(self.new_model(), every))
-        if alone is None:
-            return trained
-        (model, _), rows = alone, every.count("train")
-        return replace(trained, model=model).with_facts(rows=rows, start={**found, "rows": rows})
+        return replace(stage, start=lambda _, data: stage.start(self.new_model(), data), budget=budget, again=True)
 
     @property
     def settings(self) -> Settings:
@@ -243,7 +218,7 @@ def prepare(
     reasons += lost_digits(data.schema)
     reasons += stream_note(data, experiment.settings.batch_size, experiment.settings.shards)
     for stage in stages:
-        if stage.again is not None:  # as the one before it
+        if stage.again:  # as the one before it
             continue
         check_shards(experiment.settings.shards, _rows_at_once(experiment)[0], stage.objective)
         if stage.objective is not None:
@@ -327,10 +302,7 @@ def as_split(config: Config, data: Dataset) -> Dataset:
 
 def as_trained(trained: TrainedModel, data: Dataset) -> Dataset:
     """The data with the rows that validate as the trained model leaves them: none, where it was trained on all."""
-    config, start = trained.config, trained.facts.get("start")
-    counted = isinstance(start, dict) and "rows" in start
-    final = isinstance(config, VAEConfig) and config.training.final == "all"
-    if not final and not counted:
+    if not isinstance(trained.config, VAEConfig) or trained.config.training.final != "all":
         return data
     joined = data.validation_as_train()
     vars(joined)["fingerprint"] = data.fingerprint  # they are the same data
@@ -427,16 +399,13 @@ def train(
         **alarm_facts(experiment.data),
     )
     if experiment.again:
-        trained = of_all_rows(trained, len(experiment.data.validation_as_train().subset("train")), loop.best_step)
+        every = len(experiment.data.validation_as_train().subset("train"))
+        trained = trained.with_facts(rows=every, best_step=0, again=loop.best_step)
     if experiment.start is not None:
         trained = trained.with_facts(started_from=former(experiment.start))
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
-    if machines.leads():
-        doing("comparing with what was counted before training")
-        best = trained if experiment.again else experiment.best(trained, experiment.data, loop.total)
-        trained = best if experiment.again else experiment.counted_in_all(best)
-    if isinstance(config, VAEConfig) and config.prior.refit and machines.leads() and not start_text(trained):
+    if isinstance(config, VAEConfig) and config.prior.refit and machines.leads():
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off
         trained = refitted_at_end(trained, experiment.data, seen=seen)

@@ -14,9 +14,8 @@ from latens.data.columns import ColumnType, decimals_of
 from latens.data.conditions import Conditions
 from latens.errors import ConfigError, nearest
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.samples.conditional import FEWEST, shares_given
+from latens.evaluation.samples.conditional import shares_given
 from latens.io.waiting import doing, reached
-from latens.recipes.building.closed_forms import says_nothing
 from latens.workflow.cells import typed_columns
 from latens.workflow.trained import TrainedModel
 
@@ -109,9 +108,7 @@ def _tables(
     """Of each repeat the joint probabilities of the target's names or ranges and each column's segments."""
     first, last = ranges_of(types[at])
     groups = np.searchsorted(types[at].firsts, first)
-    # A tree whose latents say nothing is exact by one draw of z.
-    nothing = says_nothing(trained.model)
-    repeats, effective, chunk = (1, 1.0, FEWEST) if nothing else (REPEATS, effective, EACH)
+    repeats, chunk = REPEATS, EACH
     found: list[list[np.ndarray]] = []
     for repeat in range(repeats):
         of = partial(_shares, trained, types, at, effective, chunk)

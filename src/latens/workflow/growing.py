@@ -12,7 +12,6 @@ from latens.data import Schema
 from latens.errors import ConfigError
 from latens.io.arrays import path_name
 from latens.models.heads.table import TableHead, TableInput
-from latens.models.heads.tree import Bins
 
 _PROBE = 997
 """Names that a column gets to see which arrays depend on their number."""
@@ -30,7 +29,6 @@ def placed(old: Any, new: Any, schema: Schema, grown: Schema, build: Callable[[S
     if not was.keys() == others.keys() == now.keys():
         raise _no_place(grown, column, "structure depends on their number")
     made = {name: leaf for name, leaf in now.items() if isinstance(leaf, TableHead | TableInput)}
-    made |= {name: leaf.grown_from(was[name]) for name, leaf in now.items() if isinstance(leaf, Bins)}
     sizes = {
         kind: {(_size(was[name]), _size(others[name])): name for name in made if isinstance(made[name], kind)}
         for kind in (TableHead, TableInput)
@@ -79,7 +77,7 @@ def _probed(schema: Schema, column: int) -> Schema:
 
 
 def _is_part(node: Any) -> bool:
-    return isinstance(node, TableHead | TableInput | Bins)
+    return isinstance(node, TableHead | TableInput)
 
 
 def _leaves(model: Any) -> dict[str, Any]:

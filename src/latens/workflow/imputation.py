@@ -12,7 +12,7 @@ from latens.data.rows import row_keys
 from latens.evaluation.finite import finite
 from latens.evaluation.impute import DRAWS
 from latens.typing import Key
-from latens.workflow.cells import draws_of, points
+from latens.workflow.cells import points
 from latens.workflow.trained import TrainedModel
 
 
@@ -43,13 +43,11 @@ def imputed(
     gappy = jax.tree.map(take, batch)
     gone = hidden[rows]
     gappy = replace(gappy, row_id=_ids(np.where(gone, np.float32(np.nan), np.asarray(batch.x, np.float32)[rows])))
-    draws = draws_of(trained, num_samples)
-    found = evaluation.impute(trained.rows(gappy, key=key), num_samples=draws, num_draws=num_draws, types=types)
+    found = evaluation.impute(trained.rows(gappy, key=key), num_samples=num_samples, num_draws=num_draws, types=types)
     middle = trained.data_units(found.mean, mean=True) if types is None else points(found.shares or [], types)
     x[rows] = np.where(gone, finite(middle, "imputed cells"), x[rows])
     drawn[rows] = np.where(gone[:, None], trained.data_units(found.draws, mean=False), drawn[rows])
-    effective = found.effective * (num_samples / draws)  # one exact draw counts as all
-    return Imputation(x, finite(drawn, "draws"), hidden, rows, found.shares, effective)
+    return Imputation(x, finite(drawn, "draws"), hidden, rows, found.shares, found.effective)
 
 
 def _ids(x: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
+from latens.data.dataset import training_rows
 from latens.data.formats.midi import BAR, is_music
 from latens.data.sparse import SparseRows
 from latens.distributions import log_prob
@@ -42,7 +43,8 @@ from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
 from latens.evaluation.evidence.series import series_baselines
-from latens.evaluation.evidence.tree import tree_baseline
+from latens.evaluation.evidence.tree import MOST_ROWS as MOST_COUNTED
+from latens.evaluation.evidence.tree import fit_tree
 from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.evaluation.samples.dependence import dependence
 from latens.models import CodeHead, StateSpaceModel, every_latent
@@ -417,7 +419,8 @@ class Measurement:
             if (slope := dependence(data.x[train], x, fake, data.schema.types, **given)) is not None:
                 self.put("pair_dependence", slope)
             given["order"] = data.row_id[train]
-            tree = tree_baseline(data.x[train], x, data.schema.types, **given)
+            first, shown, weight = training_rows(data, MOST_COUNTED)
+            tree = fit_tree(first, shown, data.schema.types, weight).log_prob(x, mask)
             self._gain(self.rows - tree, "log p(x) minus that of the tree of columns counted in", "gain_over_tree")
             mixture, classes = mixture_baseline(data.x[train], x, data.schema.types, **given)
             what = f"log p(x) minus that of a mixture of {classes} classes of independent columns fitted to"

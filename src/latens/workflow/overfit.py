@@ -36,14 +36,14 @@ UNASKED = Overfit("", "")
 
 def overfit(
     *, steps: int, best_step: int | None, because: str, kept_last: bool, again: bool, metrics: Numbers,
-    history: Sequence[Mapping[str, Any]], start_kept: bool = False, apart: Mapping[str, Any] | None = None,
+    history: Sequence[Mapping[str, Any]], apart: Mapping[str, Any] | None = None,
 ) -> Overfit:  # fmt: skip
     """Whether a model knows its training rows better than rows like them, by its validation or by `--all`."""
     # kept_last: whether the last step is kept whatever validation says; again: whether the last steps were trained on
-    # all rows; history: the epochs of metrics.jsonl; start_kept: whether the model is what training began with; apart:
-    # how much higher the ELBO of whole training rows is, where training saw rows with cells hidden.
+    # all rows; history: the epochs of metrics.jsonl; apart: how much higher the ELBO of whole training rows is, where
+    # training saw rows with cells hidden.
     rows = [one for one in history if _number(one, "validation_elbo") is not None]
-    turned = "" if again or start_kept or not best_step else fall(rows, best_step)
+    turned = "" if again or not best_step else fall(rows, best_step)
     gap, gain = metrics.get("generalisation_gap"), metrics.get("gain_over_independent")
     if gap is not None and gain is not None:
         size, error = gap["value"], gap["standard_error"] or 0.0
@@ -53,8 +53,6 @@ def overfit(
         return UNASKED
     if again:
         return Overfit("unknown", "The last steps used all rows, so none were left to check.")
-    if start_kept:
-        return Overfit("no", "Networks found nothing beyond a simple model, which is kept.")
     if not rows or not best_step:
         return Overfit("unknown", "No rows were set aside to validate.")
     kept = _nearest(rows, steps if kept_last else best_step)
@@ -87,7 +85,6 @@ def overfit_of(
         again=bool(info.get("again")),
         metrics=metrics,
         history=[record for record in records if record.get("event") == "epoch"],
-        start_kept=bool((info.get("start") or {}).get("kept")),
         apart=info.get("apart"),
     )
 

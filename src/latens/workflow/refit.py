@@ -16,9 +16,8 @@ from latens.data.batches import Batch
 from latens.data.rows import every_nth
 from latens.distributions import FullNormal
 from latens.errors import ConfigError, nearest
-from latens.evaluation import Estimate, active_units, log_marginal
+from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.batched import map_draws
-from latens.evaluation.evidence.importance import RowNumbers, row_numbers
 from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
 from latens.io import keys
@@ -26,7 +25,6 @@ from latens.io.process import check_process, counted
 from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior, Upwards
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
-from latens.recipes.building.closed_forms import COMPARED, START_DRAWS, start_alone
 from latens.recipes.building.recipe import build_new
 from latens.typing import Array, Float, Key, checked_later
 from latens.workflow.groups import held_out_rows
@@ -42,9 +40,6 @@ ENOUGH_ROWS, ENOUGH_DRAWS = 300, 50
 
 CODES = 4_000
 """Draws of codes that a prior is fitted to at the end of training; more training rows are left out."""
-
-FEWEST_COMPARED = 64
-"""Validation rows that decide between a training and its closed form after the shortest training."""
 
 COMPONENTS = 10
 """Components of a mixture that is fitted at the end of training."""
@@ -294,79 +289,6 @@ def refitted_at_end(trained: TrainedModel, data: Dataset, *, seen: int) -> Train
         new = structs.replace(config.prior, kind=kind, options={"components": components})
         trained = replace(trained, model=_with_top(model, fitted[kind]), config=structs.replace(config, prior=new))
     return trained.with_facts(refit=facts)
-
-
-def best_or_start(trained: TrainedModel, data: Dataset, *, seen: int) -> TrainedModel:
-    """A model at the end of its training, or the closed form it began with where validation rows gain no more by it."""
-    # Before the first step log p(x) is exact, and validation of later steps has a bound on it, so both are held against
-    # each other here. seen: the rows of all training steps together, as in `refitted_at_end`.
-    config, found = trained.config, start_alone(trained.model)
-    assert isinstance(config, VAEConfig)
-    rows = every_nth(data.subset("validation"), min(COMPARED, max(seen // START_DRAWS, FEWEST_COMPARED)))
-    if found is None or data.schema.kind not in ("mixed", "real"):  # training always gains on pictures, and takes long
-        return trained
-    alone, name = found
-    if config.data.validation != "split" or config.training.keep == "last" or len(rows) < 2:
-        return trained
-    seed, start = config.training.seed, replace(trained, model=alone)
-    batch = trained.batch(data, rows)
-    mixed = data.schema.kind == "mixed"
-    last, first = (
-        row_numbers(one.rows(batch, seed=seed), num_samples=START_DRAWS, codes=mixed) for one in (trained, start)
-    )
-    protocol = (
-        f"log p(x) minus that of {name} that training began with, paired over validation rows; "
-        f"importance sampling, {START_DRAWS} draws a row"
-    )
-    weight = None if batch.weight is None else np.asarray(batch.weight)
-    gained = [np.asarray(one.weights.log_mean, np.float64) for one in (last, first)]
-    gain = replace(
-        Estimate.of(gained[0] - gained[1], num_samples=START_DRAWS, protocol=protocol, weight=weight), seed=seed
-    )
-    kept = start_stays(gain, says=mixed and _says(last))
-    return (start.with_facts(best_step=0) if kept else trained).with_facts(
-        start={"kept": kept, "what": name, "gain": gain.to_json()}
-    )
-
-
-def start_stays(gain: Estimate, *, says: bool) -> bool:
-    """Whether a closed form stays, by what training gains on validation rows, and whether latents say anything then."""
-    # The latent of a tree says nothing: one that does costs nothing up to the error, and shows what rows share. In
-    # three of three folds with a gain within its error such a model was ahead on further rows (german, breast cancer).
-    return gain.value <= (-gain.standard_error if says else gain.standard_error)
-
-
-def _says(numbers: RowNumbers) -> bool:
-    """Whether a unit is active, and the decoder says more of rows by their latents than log p(x), beyond the error."""
-    # log p(x | z) of draws from q(z | x) is log p(x) + KL(q, p(z)) - KL(q, p(z | x)): where z says nothing, it is no
-    # more than log p(x).
-    if not active_units(numbers.codes["mean"]).any():
-        return False
-    more = numbers.log_likelihood.astype(np.float64) - numbers.weights.log_mean.astype(np.float64)
-    return bool(more.mean() > max(2.0 * more.std() / np.sqrt(len(more)), LEAST_GAIN))
-
-
-def of_all_rows(trained: TrainedModel, rows: int, steps: int) -> TrainedModel:
-    """What was trained again on so many rows for so many steps; after none, the closed form of these rows."""
-    trained = trained.with_facts(rows=rows, best_step=0, again=steps)
-    found = None if steps else start_alone(trained.model)
-    if found is None:
-        return trained
-    return replace(trained, model=found[0]).with_facts(start={"kept": True, "what": found[1]})
-
-
-def start_text(trained: TrainedModel) -> str:
-    """One sentence about a closed form that was kept after the training; "" where training gained."""
-    found = trained.facts.get("start", {})
-    if not found.get("kept"):
-        return ""
-    what = found.get("what", "the tree of columns")
-    if "gain" not in found:
-        return f"start: {what}, of all rows, is kept, as training on part of them gained too little"
-    gain = found["gain"]
-    by = f"{gain['value']:+.2f} ± {gain['standard_error']:.2f} nats on {gain['n']} validation rows"
-    of = f", counted in all {found['rows']:,} rows that do not test" if "rows" in found else ""
-    return f"start: {what} is kept{of}; training changes log p(x) by {by}, which is not enough"
 
 
 def refit_text(trained: TrainedModel) -> str:

@@ -8,8 +8,7 @@ from scipy import sparse
 
 from latens.data.columns import ColumnType
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.tree import MOST_BINS, MOST_ROWS, cells_of, pair_gains
-from latens.models.heads.tree import BINS, bins_of
+from latens.evaluation.evidence.tree import BINS, MOST_BINS, MOST_ROWS, bins_of, cells_of, pair_gains
 
 MOST_TEST = 2**13
 """Held-out rows that are looked at, the first."""
@@ -40,7 +39,7 @@ def dependence(
     train_mask, train_weight = (None if one is None else one[:MOST_ROWS] for one in (train_mask, train_weight))
     train, test = train[:MOST_ROWS], test[:MOST_TEST]
     test_mask = None if test_mask is None else test_mask[:MOST_TEST]
-    score, ratios, _ = pair_gains(train, train_mask, types, bins, weight=train_weight)
+    score, ratios = pair_gains(train, train_mask, types, bins, train_weight)
     ratios = np.where((np.triu(score, 1) >= LEAST)[..., None, None], ratios, 0.0)
     if not ratios.any():
         return None

@@ -30,15 +30,20 @@ def _padded(rows: Sequence[Sequence[float]], fill: float = 0.0) -> np.ndarray:
     return np.array([[*row, *[fill] * (wide - len(row))] for row in rows], np.float32)
 
 
+def form_of(one: ColumnType) -> str:
+    """How a column is tilted: "ordinal", "category", "free" (a logit for each segment) or "ordered"."""
+    if one.kind == "ordinal" and one.count > 1:
+        return "ordinal"
+    return "category" if one.named else "free" if one.count <= FREE else "ordered"
+
+
 def _bins(types: Sequence[ColumnType]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Columns that are computed together, by how many segments they have (to a power of two) and of which kind."""
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(types):
-        if one.kind == "ordinal" and one.count > 1:
-            groups.setdefault(f"ordinal-{one.count}", []).append(place)
-            continue
-        kind = "category" if one.named else "free" if one.count <= FREE else "ordered"
-        groups.setdefault(f"{kind}-{1 << max(one.count - 1, 1).bit_length()}", []).append(place)
+        form = form_of(one)
+        size = one.count if form == "ordinal" else 1 << max(one.count - 1, 1).bit_length()
+        groups.setdefault(f"{form}-{size}", []).append(place)
     return tuple((name, tuple(places)) for name, places in sorted(groups.items()))
 
 

@@ -1,7 +1,6 @@
 """The closed form of each kind of data as the start of its model: fitted to the training rows before the first step."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -10,34 +9,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from latens.config import TrainingConfig
-from latens.data import TEST, TRAIN, Dataset, Preparation, prepare_batch
-from latens.data.dataset import training_rows
+from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.given import GIVEN
-from latens.distributions import StandardNormal
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.depth import fit_depth_factors
 from latens.evaluation.evidence.factors import Factors, fit_factors, latent_gains
-from latens.evaluation.evidence.kinds import FINER
-from latens.evaluation.evidence.tree import MOST_ROWS, ColumnTree, fit_tree
 from latens.evaluation.evidence.windows import FEWEST as FEWEST_WINDOWS
 from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.models import (
     AbstractHead,
-    Conditional,
     DepthHead,
     DepthInput,
     LatentModel,
-    MixturePrior,
-    NormalHead,
     SharedScaleNormalHead,
     StateSpaceModel,
-    constant_at_first,
 )
 from latens.models.heads.base import raw_scale
-from latens.models.heads.tree import BINS, PACE, TreeHead
+from latens.models.heads.table import TableHead
 from latens.networks import LinearPath
 from latens.recipes.building.step_starts import started_steps
+from latens.recipes.building.table_starts import at_columns, table_latents
 from latens.recipes.parts.bound import Parts
 from latens.trees import Frozen
 
@@ -54,64 +45,21 @@ sensors +104 (10). About 300 rows: breast cancer +4.1 (0.9), diabetes +2.5 (0.1)
 (0.4). About 100 to 150: wine -0.9 (0.2), pendigits -2.4 (0.4), ionosphere -12 (7). With the few latents of before:
 breast cancer -2.5 (0.9), cardio -2.8 (0.5).
 """
-BEGUN = 0.5
-"""The part of the counted ratios of a tree with which training begins.
-
-With all of them nothing is left at first for the latent to say, so that it is pruned before it finds more. Held-out
-gain over the tree in nats a row, one fold each, with all of the ratios and with half: orders of a shop 0.00 and +0.09,
-abalone +2.22 and +2.38, German credit 0 and 0. Weight decay leads back to the counted tree.
-"""
-FEW_ROWS = 5000
-"""Rows up to which a tree is counted in all that do not test too, for the room that it may need."""
-START_DRAWS, COMPARED = 100, 300
-"""Draws of each validation row that decide whether training gained over the closed form, and such rows at the most."""
 FEWEST = 50
 """Training rows from which on components are looked for."""
 
 
-def is_short(training: TrainingConfig, rows: int) -> bool:
-    """Whether a training is shorter than what tells whether it gained: it has no time to find what a tree lacks."""
-    if training.minutes is not None or rows < 1:
-        return False
-    batch = min(training.batch_size or rows, rows)
-    steps = training.steps if training.steps is not None else (training.epochs or 0.0) * rows / batch
-    return steps * batch < START_DRAWS * min(COMPARED, rows / 10)
-
-
-def started_from(model: LatentModel, data: Dataset, prepare: Preparation, *, begun: float = BEGUN) -> LatentModel:
+def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> LatentModel:
     """The model begun at the closed form of its data, where its parts can hold one."""
-    # begun: with which part of the counted ratios of a tree training begins.
     decoder: Any = model.decoder
     if isinstance(model, StateSpaceModel):
         return started_steps(model, data, prepare)
-    if isinstance(getattr(decoder, "head", None), TreeHead):
-        head = decoder.head
-        head = tree_of(data, head.most // BINS, head.num_trees).put_in(head)
-        head = eqx.tree_at(lambda h: h.more, head, (begun - 1.0) / PACE * head.counted.value)
-        started = without_outputs(eqx.tree_at(lambda d: d.head, decoder, head))
-        model = eqx.tree_at(lambda m: m.decoder, model, started)
-    elif isinstance(getattr(decoder, "head", None), DepthHead):
-        model = _at_depth(model, data, prepare)
-    elif isinstance(getattr(decoder, "network", None), LinearPath):
-        model = _at_factors(model, data, prepare)
-    return model
-
-
-def tree_of(data: Dataset, parts: int = FINER, trees: int = BINS) -> ColumnTree:
-    """The tree that is counted in the training rows."""
-    # parts, trees: those of `fit_tree` at the most.
-    x, mask, weight = training_rows(data, MOST_ROWS)
-    return fit_tree(x, mask, data.schema.types or (), weight=weight, parts=parts, trees=trees)
-
-
-def room_of(data: Dataset) -> dict[str, int]:
-    """The bins of a column, and the trees, that a model of these data has room for."""
-    # A tree that is kept is counted in all rows that do not test at last, where finer bins or more kinds may pay.
-    own = tree_of(data)
-    if np.count_nonzero(data.split != TEST) > FEW_ROWS or not isinstance(data.x, np.ndarray):
-        return {"bins": own.most, "trees": own.num_trees}
-    every = tree_of(replace(data, split=np.where(data.split == TEST, data.split, np.uint8(TRAIN))))
-    return {"bins": max(own.most, every.most), "trees": max(own.num_trees, every.num_trees)}
+    path = isinstance(getattr(decoder, "network", None), LinearPath)
+    if isinstance(getattr(decoder, "head", None), DepthHead):
+        return _at_depth(model, data, prepare)
+    if path and isinstance(decoder.head, TableHead):
+        return at_columns(model, data)
+    return _at_factors(model, data, prepare) if path else model
 
 
 def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
@@ -121,10 +69,11 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
     pictures = (network.kind, likelihood.family) == ("conv", "logistic-mixture")
     columns = (network.kind, likelihood.family, schema.kind) == ("dense", "normal", "real")
     columns = columns and posterior.latent_dim is None and data.count("train") >= LEAST_ROWS
+    tables = (network.kind, likelihood.family) == ("dense", "table") and data.count("train") >= FEWEST
     series = (network.kind, likelihood.family) == ("dense", "correlated-normal") and is_series(schema)
     series = series and data.count("train") >= FEWEST_WINDOWS
     allowed = (
-        pictures or columns or series,
+        pictures or columns or series or tables,
         config.recipe == "default" and config.start.kind == "closed-form" and config.label.kind == "none",
         not schema.conditions,
         network.linear is None and not (network.encoder or network.decoder or network.spectral_norm),
@@ -132,13 +81,15 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
         network.initializer == "he-normal",  # another law is the user's choice, and stays as it is drawn
         likelihood.squash == "none" and likelihood.output_bias == "data" and likelihood.missing == "at-random",
         posterior.kind == "normal" and not posterior.levels and config.prior.kind in ("auto", "standard-normal"),
-        data.mask is None and data.weight is None and math.prod(schema.shape) <= MOST_CELLS,
+        tables or (data.mask is None and data.weight is None and math.prod(schema.shape) <= MOST_CELLS),
     )
     return parts.likelihood.made(schema) if all(allowed) else None
 
 
 def latents_of(data: Dataset, prepare: Preparation, head: AbstractHead) -> int:
     """How many principal components gain on training rows that were held out, at most `MOST_LATENTS`."""
+    if isinstance(head, TableHead):
+        return table_latents(data, MOST_LATENTS)
     # Of windows with all their correlations, whose log p(x) does not depend on it: those above the variance of a cell.
     rows = located_rows(data, prepare, head)
     if head.group == rows.shape[1] > 1 and is_series(data.schema):
@@ -238,52 +189,3 @@ def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
 
 def _any(part: Any) -> Any:
     return part
-
-
-def without_outputs(part: Any) -> Any:
-    """The part with last weights of 0, where its network has any: it gives what its head makes of its last bias."""
-    if len(getattr(part.network, "layers", ())) == 1:
-        return constant_at_first(part)
-    times = getattr(part.network, "with_output_weights_times", None)
-    return part if times is None else eqx.tree_at(lambda p: p.network, part, times(0.0))
-
-
-def says_nothing(model: Any) -> bool:
-    """Whether a model that keeps the tree it began with is as `tree_alone` makes it: one draw of z is exact."""
-    decoder, prior = getattr(model, "decoder", None), getattr(model, "prior_part", None)
-    if not isinstance(decoder, Conditional) or not isinstance(prior, MixturePrior):
-        return False
-    head = decoder.head
-    parts = (prior.logits, prior.loc, prior.log_scale)  # a fitted prior has others
-    return isinstance(head, TreeHead) and not any(np.any(np.asarray(part)) for part in (head.more, *parts))
-
-
-def start_alone(model: Any) -> tuple[LatentModel, str] | None:
-    """The closed form that a model began with, as a model of the same parts, and its name; None: it began with none."""
-    if (tree := tree_alone(model)) is not None:
-        return tree, "the tree of columns"
-    if not isinstance(model, LatentModel) or model.missingness or not isinstance(model.prior_part, StandardNormal):
-        return None
-    path: Any = getattr(model.decoder, "network", None)
-    if not isinstance(path, LinearPath) or path.mean is None or path.noise is None:
-        return None
-    mean, weight, noise = (np.asarray(part.value, np.float64) for part in (path.mean, path.weight, path.noise))
-    return _with_factors(model, Factors(mean, weight.T, noise)), "the Gaussian of the training rows"
-
-
-def tree_alone(model: Any) -> LatentModel | None:
-    """The tree that a model began with, as a model of the same parts: the latent tilts nothing, and q(z|x) is p(z)."""
-    # None where the parts cannot say it. With equal components the mixture is a Normal, so that one draw is exact.
-    if not isinstance(model, LatentModel) or not isinstance(model.prior_part, MixturePrior) or model.missingness:
-        return None
-    decoder, encoder, prior = model.decoder, model.encoder, model.prior_part
-    if not isinstance(decoder, Conditional) or not isinstance(encoder, Conditional):
-        return None
-    if not isinstance(decoder.head, TreeHead) or not isinstance(encoder.head, NormalHead):
-        return None
-    plain = eqx.tree_at(lambda d: d.head.more, decoder, jnp.zeros_like(decoder.head.more))
-    plain = without_outputs(plain.with_output_bias(np.zeros(plain.head.shape)))
-    zeros = np.zeros(encoder.head.shape)
-    same = without_outputs(encoder.with_output_bias(zeros, None, zeros + 1.0))
-    normal = eqx.tree_at(lambda p: (p.logits, p.loc, p.log_scale), prior, replace_fn=jnp.zeros_like)
-    return LatentModel(normal, same, plain, model.missingness)

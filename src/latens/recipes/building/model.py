@@ -24,6 +24,7 @@ from latens.models import (
     constant_at_first,
     widths_between,
 )
+from latens.models.heads.table import TableHead, TableInput
 from latens.networks import Dense, LinearPath, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
 from latens.networks.tokens import TokenEncoder
 from latens.recipes.building.pictures import map_of
@@ -129,13 +130,14 @@ def with_linear_paths(
     """Encoder and decoder with maps of 0 beside their networks, which the closed form of the data fills."""
     # extra: how many numbers of labels and conditions both read.
     config, likelihood, depth = parts.config, parts.likelihood.made(schema), parts.likelihood.depth
-    located, network = (1, 0.0, 1.0) if depth else likelihood.located, config.network
+    table = isinstance(likelihood, TableHead)
+    located, network = (1, 0.0, 1.0) if depth or table else likelihood.located, config.network
     squashed = {network.encoder_output_activation, network.decoder_output_activation} != {"identity"}
     told = {
         f"a {config.likelihood.family} likelihood has no means of numbers": located is None,
         f"a {config.posterior.kind} posterior is not a Normal without correlations": type(head) is not NormalHead,
         "the last activation of a network squashes what it adds to": squashed,
-        "the networks read labels or conditions": not depth and bool(extra),
+        "the networks read labels or conditions": not (depth or table) and bool(extra),
         f"{network.kind} networks with this option cannot begin at 0": not all(
             hasattr(one, "with_output_weights_times") for one in (up, down)
         ),
@@ -148,6 +150,11 @@ def with_linear_paths(
     if depth:
         return LinearPath(up, jnp.zeros((cells + 1 + extra, latents))), LinearPath(
             down, jnp.zeros((latents + extra, cells))
+        )
+    if table:
+        seen = math.prod(TableInput(schema.types or ()).shape)
+        return LinearPath(up, jnp.zeros((seen + extra, latents))), LinearPath(
+            down, jnp.zeros((latents + extra, likelihood.num_outputs))
         )
     group = likelihood.group
     kept = jnp.zeros(cells), jnp.zeros((cells // group, group, group))

@@ -25,23 +25,17 @@ from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_lik
 from latens.data.schema import image_shape
 from latens.data.tokens import steps_of
 from latens.errors import ConfigError
-from latens.evaluation.evidence.tree import MOST_BINS
 from latens.evaluation.evidence.windows import is_series
 from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
-from latens.models.heads.tree import BINS
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import with_beta, without_beta
 from latens.recipes.building.closed_forms import (
-    BEGUN,
     MOST_LATENTS,
-    is_short,
     latents_of,
-    room_of,
     started_from,
     suits,
-    tree_of,
 )
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
@@ -108,20 +102,11 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)
-        countable = schema.types is not None and len(schema.types) * BINS <= MOST_BINS
-        if family == "table" and config.start.kind == "closed-form" and row.by_part is None and countable:
-            family = "tree"
-            reason = "columns of a table depend on one another: it starts at their tree (--set start=none for none)"
         if family == "normal" and is_series(schema):
             trial = replace(config, likelihood=replace(likelihood, family="correlated-normal"))
             if suits(parts.having(trial), data) is not None:
                 family, reason = "correlated-normal", "the times and numbers of a window depend on one another"
         likelihood = replace(likelihood, family=family)
-        if family == "tree":
-            tree = tree_of(data)
-            likelihood = replace(likelihood, options=room_of(data) | likelihood.options)
-            if tree.by is not None:
-                reason += f", and each name of {(schema.columns or ())[tree.by].name!r} has one of its own"
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
     if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and config.data.binarize == "none":
         reasons.append(
@@ -136,7 +121,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
             f"objective: iwae with {TABLE_DRAWS} draws, which holds kinds of rows apart better than the ELBO does "
             "(--set objective.beta=1 for that)"
         )
-    optimizer, narrow = config.optimizer, likelihood.family == "tree" and network.kind == "dense"
+    optimizer, narrow = config.optimizer, mixed and network.kind == "dense"
     if optimizer.learning_rate is None:
         optimizer = replace(optimizer, learning_rate=TABLE_RATE if narrow and network.hidden is None else RATE)
     if network.hidden is None:
@@ -369,13 +354,12 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
             moments = prepared_moments(data, prepare, schema.tokens.size if schema.tokens else schema.levels or 2)
             decoder: Any = model.decoder
-            # Weights by a law of the user's choice stay as they are drawn, and those that tilt a tree begin at 0.
-            scaled = config.network.initializer == NETWORK.initializer and config.likelihood.family != "tree"
+            # Weights by a law of the user's choice stay as they are drawn, and those beside a closed form begin at 0.
+            scaled = config.network.initializer == NETWORK.initializer and not config.network.linear
             rows = some_rows(data, prepare, moments.mean) if scaled else None
             started = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance, rows)
             model = eqx.tree_at(lambda m: m.decoder, model, started)
-        begun = 1.0 if is_short(config.training, data.count("train")) else BEGUN
-        model = started_from(model, data, prepare, begun=begun)
+        model = started_from(model, data, prepare)
         if isinstance(model.prior_part, AbstractModelPrior):
             model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
         return model

@@ -19,7 +19,6 @@ from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.steps import StepColumnsHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.heads.tokens import TokenHead, TokenInput, TokenNetwork
-from latens.models.heads.tree import TreeHead
 from latens.recipes.parts.options import Row
 from latens.trees import Frozen
 from latens.typing import Key
@@ -101,13 +100,6 @@ class CoinsOptions(Part, frozen=True):
     """Columns of 0 and 1 beside columns of numbers."""
 
     binary: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=65536)] = ()  # their places, from 0
-
-
-class TreeOptions(Part, frozen=True):
-    """Columns that depend on one another along a tree; both are taken from the data where they are not given."""
-
-    bins: Literal[8, 16, 32] = 8  # bins of a number, through which columns depend on one another
-    trees: Annotated[int, Meta(ge=1, le=8)] = 1  # how many, of which the name in one column says which one holds
 
 
 class ComponentsOptions(Part, frozen=True):
@@ -281,12 +273,6 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "student-t": _row(heads.StudentTHead, lambda s, c: _heavy(heads.StudentTHead, raw_df=jnp.zeros(()))(s, c)),
     "table": _row(TableHead, lambda s, c: _table(s)),
     "tokens": Likelihood(_tokens, TokenHead.kinds, TokenHead.sees, options=TokenOptions),
-    "tree": Likelihood(
-        lambda s, c, options: TreeHead(s.types or (), options.bins, options.trees),
-        TreeHead.kinds,
-        TreeHead.sees,
-        options=TreeOptions,
-    ),
     "zero-inflated-negative-binomial": _row(
         heads.ZeroInflatedHead,
         lambda s, c: heads.ZeroInflatedHead(head=_counts(s)),  # pyright: ignore[reportCallIssue]
