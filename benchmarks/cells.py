@@ -1,12 +1,11 @@
-"""Single cells: types among neighbours, batches mixed, depth left in codes, log p(x), and differences with known truth.
+"""Single cells: types among neighbours, batches mixed, depth left in codes, and log p(x).
 
     python benchmarks/cells.py mixing [COUNTS.npz LABELS.npy] [--half report] [--seeds 5] [--steps 300]
-    python benchmarks/cells.py contrast [--seeds 3] [--steps 300] [--scvi]
     python benchmarks/cells.py simulate FILE.h5ad --seed 0
 
 `mixing` takes counts of cells by genes (a SciPy sparse matrix, or an .h5ad file with obs/labels) and makes two batches
 of them: half of the cells are thinned to half the depth, each gene by its own factor exp(N(0, 0.5)). Recipes are chosen
-on one half of the cells and reported on the other (`--half`). Without files it takes the simulated cells of `contrast`:
+on one half of the cells and reported on the other (`--half`). Without files it takes simulated cells:
 six types from negative binomials whose fold changes are known, in two batches, with depths that vary by half.
 `--scvi` runs scvi-tools in the place of latens; it is not among the packages that latens installs. Times are seconds of
 processor time.
@@ -20,8 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
-from scipy.stats import ranksums, ttest_ind
-from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 import latens
@@ -30,16 +27,14 @@ from latens.config import override
 from latens.evaluation.evidence.depth import depth_baseline
 from latens.evaluation.latents.neighbourhoods import components, log_normalised, nearest, same_type
 from latens.io.compilation import enable_compilation_cache
-from latens.workflow.expression import contrast, every_batch
 
 
 class Cells(NamedTuple):
-    """Counts with type and batch of each cell, and the logarithms of shares of each type where they are known."""
+    """Counts with type and batch of each cell."""
 
     x: np.ndarray
     kind: np.ndarray
     batch: np.ndarray
-    log2_shares: np.ndarray | None = None
 
 
 def simulated(seed: int, n: int = 2100, genes: int = 800, types: int = 6) -> Cells:
@@ -57,8 +52,7 @@ def simulated(seed: int, n: int = 2100, genes: int = 800, types: int = 6) -> Cel
     depth = np.exp(rng.normal(np.log(1200), 0.5, n) - np.log(2) * batch)
     theta = np.exp(rng.normal(1.0, 0.5, genes))
     x = rng.poisson(rng.gamma(theta, 1 / theta, (n, genes)) * share * depth[:, None])
-    true = np.exp(base + own)
-    return Cells(x, kind, batch, np.log2(true / true.sum(axis=1, keepdims=True)))
+    return Cells(x, kind, batch)
 
 
 def in_batches(x: np.ndarray, kind: np.ndarray, seed: int) -> Cells:
@@ -171,52 +165,6 @@ def mixing(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         )
 
 
-def differences(options: argparse.Namespace, settings: dict[str, Any]) -> None:
-    """Print areas against the truth, false discoveries and power, seed by seed."""
-    for seed in range(options.first, options.first + options.seeds):
-        cells = simulated(seed)
-        assert cells.log2_shares is not None
-        true = cells.log2_shares[0] - cells.log2_shares[1]
-        large = np.abs(true) > 0.25
-        one, two = (np.flatnonzero(cells.kind == kind) for kind in (0, 1))
-        logs, scores = log_normalised(cells.x), {}
-        if options.scvi:
-            model, adata, _ = scvi_codes(cells, seed, options.epochs)
-            table = model.differential_expression(
-                adata, groupby="type", group1="t0", group2="t1", batch_correction=True
-            )
-            table = table.loc[[str(j) for j in range(cells.x.shape[1])]]
-            scores["scVI"] = np.asarray(table["proba_de"]) + 1e-3 * np.abs(np.asarray(table["lfc_mean"]))
-            called = np.asarray(table["is_de_fdr_0.05"], bool)
-            wrong = (called & ~large).sum() / max(called.sum(), 1)
-            print(
-                f"seed {seed}: scVI calls {called.sum()}, {wrong:.3f} wrongly, power "
-                f"{(called & large).sum() / large.sum():.3f}"
-            )
-        else:
-            trained, data, _ = trained_on(cells, seed, settings)
-            vectors = every_batch(trained, {})
-            found = contrast(trained, data, one, two, vectors, delta=0.25, draws=25)
-            scores["latens"] = found.probability + 1e-3 * np.abs(found.fold)
-            called = found.discoveries <= 0.05
-            wrong = (called & ~large).sum() / max(called.sum(), 1)
-            held = (np.abs(found.fold - true) <= 1.96 * found.deviation).mean()
-            print(f"seed {seed}: latens calls {called.sum()}, {wrong:.3f} wrongly, power "
-                  f"{(called & large).sum() / large.sum():.3f}; 95 % intervals hold {held:.3f}")  # fmt: skip
-            rng, none = np.random.default_rng(seed), []
-            for _ in range(3):
-                order = rng.permutation(one)
-                halves = order[: len(order) // 2], order[len(order) // 2 :]
-                null = contrast(trained, data, *halves, vectors, delta=0.25, draws=10)
-                none.append(int((null.discoveries <= 0.05).sum()))
-            print(f"         halves of one type: {none} genes called", flush=True)
-        scores["Wilcoxon"] = -np.array([ranksums(logs[one, j], logs[two, j]).pvalue for j in range(logs.shape[1])])
-        tested: Any = ttest_ind(logs[one], logs[two], equal_var=False)
-        scores["t test"] = -np.nan_to_num(tested.pvalue, nan=1.0)
-        areas = ", ".join(f"{name} {roc_auc_score(large, score):.4f}" for name, score in scores.items())
-        print(f"seed {seed}: area for changes above 0.25: {areas}", flush=True)
-
-
 def write(path: str, seed: int) -> None:
     """Write simulated cells as AnnData, log-normalised with the counts as a layer."""
     import anndata  # pyright: ignore[reportMissingImports]
@@ -237,7 +185,7 @@ def write(path: str, seed: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("mixing", "contrast", "simulate"))
+    parser.add_argument("what", choices=("mixing", "simulate"))
     parser.add_argument("files", nargs="*")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
@@ -255,8 +203,7 @@ def main() -> None:
     settings = {"training.steps": options.steps} | dict(item.split("=", 1) for item in options.set)
     if options.what == "simulate":
         return write(options.files[0], options.seed)
-    (mixing if options.what == "mixing" else differences)(options, settings)
-    return None
+    return mixing(options, settings)
 
 
 if __name__ == "__main__":

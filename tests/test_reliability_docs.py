@@ -3,6 +3,7 @@
 import ast
 import re
 
+from latens.verbs.drift import MOVED
 from paths import ROOT
 
 from latens.data import raw
@@ -10,7 +11,6 @@ from latens.data.formats import csv as csv_table
 from latens.data.formats import npy, npz
 from latens.errors import LatensError
 from latens.io.safetensors import MAX_FILE_BYTES, MAX_HEADER_BYTES
-from latens.verbs.drift import MOVED
 from latens.workflow.trained import FORMAT
 
 ERRORS = (ROOT / "docs" / "errors.md").read_text()

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import pytest
 from checks import close
+from latens.workflow.detours import found_in as detours_in
+from latens.workflow.kept_logits import with_logits
 from scipy import stats
 
 import latens
@@ -18,9 +20,7 @@ from latens.evaluation.linear_posterior import around
 from latens.models import CorrelatedNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import located_rows
-from latens.workflow.detours import found_in as detours_in
 from latens.workflow.experiment import Experiment, prepare
-from latens.workflow.kept_logits import with_logits
 from latens.workflow.refit import best_or_start, start_text
 from latens.workflow.trained import TrainedModel
 

@@ -61,7 +61,6 @@ def test_conditions_as_they_are_typed(latens: Callable[..., Result], folder: Pat
     assert manifest["title"].startswith("conditional-vae given batch=b, age=")
     assert [one["name"] for one in manifest["columns"] if one["role"] == "condition"] == ["batch", "age"]
     assert latens("evaluate", "run", "--num-samples", 5).code == 0  # the run finds its own rows
-    assert latens("pack", "cells.csv", "--label", "kind", "--condition", "age", "--out", "shards").code == 2
 
 
 def test_holes_are_completed_given_the_conditions_of_their_row(latens: Callable[..., Result], folder: Path) -> None:

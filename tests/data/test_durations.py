@@ -18,9 +18,7 @@ from latens.data.durations import UNITS, nanoseconds, recorded
 from latens.data.frames import as_frame
 from latens.data.mixed import as_columns, in_units
 from latens.data.schema import Schema
-from latens.data.sources import read_columns
 from latens.errors import DataError
-from latens.evaluation.samples.tables import alike, shapes
 from latens.text import csv_bytes, span_texts
 
 N = 300
@@ -204,21 +202,6 @@ def test_what_is_declared_and_what_is_not_fit():
         load(clocks.assign(wait=3), schema=data.schema)
     with pytest.raises(DataError, match="column 'n' holds durations; the model knows it as numbers"):
         load(clocks.assign(n=frame["wait"]), schema=load(clocks.assign(n=1)).schema)
-
-
-def test_judging_compares_durations_whatever_their_unit():
-    tables = {}
-    for name, unit, factor in (("real", "h", 1), ("fake", "min", 60)):
-        hours = np.arange(N) % 50 + (name == "fake")
-        spans = (hours * factor).astype(f"timedelta64[{'h' if unit == 'h' else 'm'}]").astype("timedelta64[ns]")
-        spans[0] += np.timedelta64(1 if name == "fake" else 0, "m")
-        raw = read_columns(pd.DataFrame({"wait": spans, "size": np.resize(["S", "M"], N)}), {})
-        tables[name] = (raw.columns, raw.x, raw.texts)
-    (real, fake), _ = alike(tables)
-    place = real.names.index("wait")
-    assert real.x[1, place] == 3600.0
-    assert fake.x[1, place] == 7200.0
-    assert shapes(real, fake)[place] == pytest.approx(1 - 6 / N, abs=1 / N)
 
 
 def test_the_command_goes_from_durations_to_durations(tmp_path, monkeypatch, capsys):

@@ -3,13 +3,11 @@
 import itertools
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from latens.data import Schema, load
-from latens.data.streams.pack import pack
 from latens.data.tokens import PIECES, Tokens, bucket_edges
 from latens.errors import DataError, ModelFileError, UsageError
 
@@ -206,11 +204,6 @@ def test_codes_may_be_masked_from_a_place_on() -> None:
     gone[0] = [0, 1, 0, 1]
     with pytest.raises(DataError, match="row 0 has a hole: of text only a beginning can be all that is seen"):
         load(np.ma.array(codes, mask=gone), schema=schema)
-
-
-def test_shards_of_numbers_have_no_place_for_a_vocabulary(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="rows of text have a vocabulary, which shards of numbers have no place for"):
-        pack(load(["ab", "b"]), tmp_path / "packed")
 
 
 def test_copies_of_training_rows_are_counted() -> None:

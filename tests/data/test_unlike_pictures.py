@@ -168,35 +168,6 @@ def test_a_tenth_may_be_broken(tmp_path: Path, good: int, bad: int, fits: bool) 
     assert caught.value.fix == "Remove or mend them; up to a tenth of the files is left out."
 
 
-def test_a_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    corpus(tmp_path)
-    first, decoded = load(tmp_path, size=6), []
-    ours = pictures.pixels_of
-    monkeypatch.setattr(pictures, "pixels_of", lambda file, *rest: (decoded.append(file.name), ours(file, *rest))[1])
-    again = load(tmp_path, size=6)
-    assert (again.fingerprint, again.notes) == (first.fingerprint, first.notes)
-    broken = ["1.png"]  # which has a header
-    assert decoded == broken
-    saved(tmp_path / "grey" / "0.png", Image.fromarray(np.full((7, 9), 7, np.uint8)))
-    decoded.clear()
-    changed = load(tmp_path, size=6)
-    assert decoded == [*broken, "0.png"]
-    row = changed.names.tolist().index("grey/0.png")
-    assert (changed.x[row] == 7).all()
-    assert np.array_equal(np.delete(changed.x, row, 0), np.delete(first.x, row, 0))
-    (kept,) = Path(pictures.thumbnails.Kept(tmp_path, [], (6, 6, 3))._path).parent.iterdir()
-    for damaged in (b"", b"no", b'[["a",1,2]]\n', kept.read_bytes()[:-5], b"[[1,[0,0,0]]]\n" + bytes(108)):
-        kept.write_bytes(damaged)
-        assert load(tmp_path, size=6).fingerprint == changed.fingerprint
-
-
-def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    corpus(tmp_path / "photos")
-    (tmp_path / "file").write_text("x")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert len(load(tmp_path / "photos", size=6)) == 51
-
-
 def test_a_stream_is_what_is_in_memory(tmp_path: Path) -> None:
     corpus(tmp_path)
     for name in BROKEN[1:4]:  # a header is all that is looked at before the rows are read

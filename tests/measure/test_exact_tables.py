@@ -4,56 +4,19 @@ import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from checks import close
 from paths import GOLDEN
 
 from latens.data import load
-from latens.errors import DataError, UsageError
 from latens.evaluation import Estimate
 from latens.evaluation.samples import tables
-from latens.evaluation.samples.tables import Table
-from latens.workflow import cells, judge, reach
+from latens.workflow import cells, reach
 from latens.workflow import measurement as columns
 from latens.workflow.trained import TrainedModel
 
 RANDOM = np.random.default_rng(0)
 NAMES = np.array([True, False])
-
-
-def table(n, seed=0, name="real"):
-    random = np.random.default_rng(seed)
-    x = np.stack([random.integers(0, 3, n), random.normal(size=n)], axis=1)
-    return Table(name, ("kind", "size"), x, NAMES)
-
-
-def test_the_error_is_that_of_so_many_drawn_tables(monkeypatch):
-    monkeypatch.setattr(tables, "SHUFFLES", 3)
-    monkeypatch.setattr(tables, "DRAWS", 5)
-    seen = []
-
-    def likeness(a, b):
-        assert (len(a.x), len(b.x)) == (20, 30)
-        seen.append(1.0 - abs(float(a.x[:, 1].mean() - b.x[:, 1].mean())))
-        return seen[-1]
-
-    found, error = tables.with_error(likeness, table(20), table(30, 1), seed=0)
-    assert found == seen[0]
-    assert len(seen) == 1 + 3 + 5
-    assert error == pytest.approx(np.std(seen[-5:], ddof=1))
-
-
-def test_distances_of_columns():
-    a, b = np.array([0.0, 1.0, 1.0, 3.0]), np.array([1.0, 2.0, 2.0, 2.0, 5.0])
-    every = np.unique([*a, *b])
-    gaps = [abs(np.mean(a <= v) - np.mean(b <= v)) for v in every]
-    assert tables._kolmogorov(a, b) == pytest.approx(max(gaps))
-    shares = [abs(np.mean(a == v) - np.mean(b == v)) for v in every]
-    assert tables._variation(a, b) == pytest.approx(0.5 * sum(shares))
-    positive, negative = np.array([0.3, 0.8, 0.8]), np.array([0.1, 0.8, 0.2, 0.9])
-    wins = np.mean([(p > q) + 0.5 * (p == q) for p in positive for q in negative])
-    assert tables.area(positive, negative)[0] == pytest.approx(wins)
 
 
 class Trees:
@@ -73,41 +36,10 @@ class Trees:
         return np.stack([x[:, 0] == code for code in self.classes_], axis=1).astype(float)
 
 
-@pytest.mark.parametrize("target", ["size", "kind", "two kinds"])
-def test_what_is_learned_of_a_column(monkeypatch, target):
-    monkeypatch.setattr(tables, "_trees", lambda shown, seed, regression=False: Trees(regression))
-    real, fake, test = (table(40, seed, name) for seed, name in enumerate(("real", "fake", "test")))
-    if target == "two kinds":
-        real, fake, test = (one._replace(x=np.minimum(one.x, [1.0, np.inf])) for one in (real, fake, test))
-    if target != "size":  # the other column says the name, of most rows
-        real, fake, test = (
-            one._replace(x=np.stack([one.x[:, 0], np.where(np.arange(40) % 4, one.x[:, 0], 0.0)], axis=1))
-            for one in (real, fake, test)
-        )
-    found = tables.utility(fake, real, test, target.split()[-1].replace("kinds", "kind"), seed=3)
-    if target == "size":
-        y, guess = test.x[:, 1], test.x[:, 0]
-        expected = 1.0 - np.mean((y - guess) ** 2) / np.var(y)
-    else:
-        y, guess = test.x.T
-        codes = [1.0] if target == "two kinds" else [0.0, 1.0, 2.0]
-        areas = [tables.area((guess == c).astype(float)[y == c], (guess == c).astype(float)[y != c])[0] for c in codes]
-        expected = np.mean(areas)
-    assert found["real"].value == pytest.approx(expected)
-    assert found["difference"].value == pytest.approx(0.0)
-    assert found["real"].n == 40
-    assert found["real"].standard_error > 0
-    assert found["real"].unit == ("R squared" if target == "size" else "area under the ROC curve")
-
-
-def test_cells_within_what_the_real_columns_have():
-    real = Table("real", ("kind", "size"), np.array([[0.0, 1.0], [1.0, 5.0], [np.nan, np.nan]] * 20), NAMES)
-    fake = Table("fake", ("kind", "size"), np.array([[0.0, 0.5], [0.0, 5.0], [7.0, 1.0], [np.nan, 3.0]]), NAMES)
-    found = judge._validity(real, fake)
-    assert found["cells_inside"] == pytest.approx((2 + 3) / 7)
-    assert found["names_of_20_rows_that_are_lacking"] == [{"column": "kind", "names": 1}]
-    gone = real._replace(x=real.x * [np.nan, 1.0])
-    assert judge._validity(gone, fake)["cells_inside"] == pytest.approx(3 / 7)
+def test_the_area_under_a_roc_curve_is_the_share_of_pairs_in_order():
+    positive, negative = np.array([0.3, 0.8, 0.8]), np.array([0.1, 0.8, 0.2, 0.9])
+    wins = np.mean([(p > q) + 0.5 * (p == q) for p in positive for q in negative])
+    assert tables.area(positive, negative)[0] == pytest.approx(wins)
 
 
 def test_the_reach_of_a_model_is_that_of_its_decoder(monkeypatch):
@@ -153,60 +85,6 @@ def test_nats_of_columns_beside_those_of_independent_ones(monkeypatch, gaps):
         expected = Estimate.of(nats[1:, i], num_samples=1, protocol="", weight=weight[1:])
         assert (row["nats"], row["standard_error"]) == pytest.approx((expected.value, expected.standard_error))
     assert told[-1]["nats"] == -1.0
-
-
-def frame_of(one):
-    return {"kind": np.array(["a", "b", "c"])[one.x[:, 0].astype(int)].tolist(), "size": one.x[:, 1].tolist()}
-
-
-@pytest.mark.parametrize("new", [True, False])
-def test_a_judgement_puts_together_what_each_number_says(monkeypatch, new):
-    real, fake, test = (pd.DataFrame(frame_of(table(60, seed))) for seed in range(3))
-    called = []
-
-    def stub(name, value):
-        def function(*given, **options):
-            called.append((name, *(one.name for one in given if isinstance(one, Table)), *options.values()))
-            return value(*given) if callable(value) else value
-
-        monkeypatch.setattr(judge, name, function)
-
-    stub("with_error", lambda function, a, b, seed: (function(a, b), 0.5))
-    stub("detection", (0.75, 0.1))
-    stub("telltales", [("kind", 0.2)])
-    stub("utility", {"real": Estimate(0.5, 0.1, 1, 60)})
-    stub("copies", 3)
-    stub("attacks", {"area": 0.5})
-    stub("nearest_distances", lambda rows, among, like: np.arange(100.0) if rows.name == "--test" else np.full(50, 1.5))
-    if not new:
-        found = judge.judge(real, fake, seed=5)
-        assert not {"utility", "near", "attacks"} & set(found)
-        assert found["detection"]["beside"] == "real rows"
-        assert found["copies"] == {"fake": 3}
-        with pytest.raises(
-            UsageError, match=r"there are none\. Give the run that made FAKE, or such rows: --test RUN or REAL2"
-        ):
-            judge.judge(real, fake, target="kind")
-        with pytest.raises(DataError, match=r"has 40 rows; too few to judge anything by\. Give at least 50"):
-            judge.judge(real, fake[:40])
-        return
-    found = judge.judge(real, fake, test=test, target="kind", seed=5)
-    assert found["rows"] == {"real": 60, "fake": 60, "test": 60}
-    assert found["detection"]["beside"] == "test rows"
-    told = [{"column": "kind", "fall": 0.2}]
-    assert found["detection"]["trees"] == {"value": 0.5, "standard_error": 0.2, "auc": 0.75, "told_by": told}
-    assert found["copies"] == {"fake": 3, "test": 3}
-    assert found["near"] == {"share": 1.0, "of_new_rows": 0.02}  # 1.5 is below the second of a hundred
-    assert found["attacks"] == {"area": 0.5}
-    assert found["utility"]["target"] == "kind"
-    assert {"new_rows"} <= set(found["shape"]) & set(found["trend"])
-    shapes = [row["shape"] for row in found["worst_columns"]]
-    assert shapes == sorted(shapes)
-    assert found["shape"]["value"] == pytest.approx(np.mean(shapes))
-    assert ("utility", "FAKE", "REAL", "--test", 5) in called
-    assert "utility" not in judge.judge(real, fake, test=test)
-    with pytest.raises(UsageError, match="there is no column 'kin'"):
-        judge.judge(real, fake, test=test, target="kin")
 
 
 def test_places_without_a_cell_are_those_of_none(monkeypatch):

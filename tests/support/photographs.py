@@ -14,7 +14,6 @@ import inspect
 import io
 import json
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,8 +33,6 @@ CALLS: dict[str, str] = {
     "check-zones": "check table.csv",
     "check-columns": "check plain.csv --columns columns.json",
     "check-digits": "check digits",
-    "pack": "pack numbers.csv --out packed",
-    "pack-again": "pack numbers.csv --out packed",
     "fit": f"fit plain.csv --out run --steps 12 --num-samples 2 {' '.join(SMALL)}",
     "fit-dry": "fit plain.csv --out run2 --dry-run",
     "fit-again": "fit plain.csv --out run --steps 12",
@@ -52,11 +49,6 @@ CALLS: dict[str, str] = {
     "encode-csv": "encode MIXED table.csv --out z.csv --num-samples 2",
     "encode-dry": "encode MIXED table.csv --out z2.npz --dry-run",
     "encode-pictures": "encode PICTURES pictures.npy --out pz.npz --num-samples 2",
-    "cluster": "cluster MIXED table.csv --groups 3 --out groups.csv",
-    "cluster-dry": "cluster MIXED table.csv --out groups2.csv --dry-run",
-    "cluster-wrong": "cluster MIXED table.csv --out groups.png",
-    "contrast-wrong": "contrast MIXED table.csv --groups A,B",
-    "express-wrong": "express MIXED table.csv --out expressed.csv",
     "forecast-wrong": "forecast MIXED table.csv --steps 3 --out ahead.csv",
     "record-wrong": "record NoSuchWorld-v0 --steps 10 --out recorded.parquet",
     "decode": "decode PICTURES pz.npz --out decoded.npz",
@@ -79,13 +71,7 @@ CALLS: dict[str, str] = {
     "impute-png": "impute PICTURES pictures.npy --hide lower --out answers.png --draws 2 --num-samples 8",
     "detect": "detect run plain.csv --out flags.csv --num-samples 4",
     "detect-held-out": "detect run plaingaps.csv --held-out plain.csv --out flags2.csv --num-samples 4",
-    "drift": "drift run plain.csv --num-samples 4",
     "detect-dry": "detect run plain.csv --out flags3.csv --dry-run",
-    "explain": "explain MIXED --target city --out explained.csv",
-    "explain-dry": "explain MIXED --target city --dry-run",
-    "judge": "judge plain.csv plain60.csv --out judged.html",
-    "judge-target": "judge plain.csv plain60.csv --test plain.csv --target city",
-    "judge-dry": "judge plain.csv plain60.csv --dry-run",
     "augment": "augment wine --model classes --per-class 2 --out augmented.csv",
     "augment-dry": "augment wine --model classes --per-class 2 --out augmented2.csv --dry-run",
     "translate": "translate digits digits --from 2 --to 3 --out translated.npz",
@@ -93,9 +79,6 @@ CALLS: dict[str, str] = {
     "refit-dry": "refit run --prior mixture --dry-run",
     "compare": "compare run refitted --num-samples 2",
     "compare-dry": "compare run refitted --dry-run",
-    "compress": "compress bits.safetensors bits.npy --out rows.bits",
-    "compress-dry": "compress bits.safetensors bits.npy --out rows2.bits --dry-run",
-    "decompress": "decompress bits.safetensors rows.bits --out back.npy",
     "export-dry": "export run --out onnx --dry-run",
     "figures": "figures run --only training,marginals",
     "figures-dry": "figures run --dry-run",
@@ -122,7 +105,7 @@ COMMANDS_REFUSED = ("--zzz", "--seed -1", "missing-run nothing.csv --out x.npz",
 
 
 def data(folder: Path) -> None:
-    """Write the files that the calls name: tables, pictures, bits, and a model of bits."""
+    """Write the files that the calls name: tables and pictures."""
     sys.path.insert(0, str(GOLDEN))
     import make  # pyright: ignore[reportMissingImports]
 
@@ -134,7 +117,7 @@ def data(folder: Path) -> None:
     ]
     (folder / "gaps.csv").write_text("\n".join(",".join(row) for row in gaps) + "\n")
     # The same without a clock: the golden model knows the zone of its days, a new fit would have to be told.
-    for name, lines in (("plain", rows), ("plain60", rows[:61]), ("plaingaps", gaps)):
+    for name, lines in (("plain", rows), ("plaingaps", gaps)):
         plain = [",".join([*row[:-1], row[-1][:10]]) for row in lines]
         (folder / f"{name}.csv").write_text("\n".join(plain) + "\n")
     random = np.random.default_rng(5)
@@ -143,7 +126,6 @@ def data(folder: Path) -> None:
         "a,b,c\n" + "\n".join(",".join(map(str, row)) for row in values.tolist()) + "\n"
     )
     np.save(folder / "pictures.npy", make.rows("convolutions")["x"][:6])
-    np.save(folder / "bits.npy", random.integers(0, 2, (40, 16)).astype(np.uint8))
 
 
 def words(line: str) -> list[str]:
@@ -211,9 +193,6 @@ def photographs() -> Iterator[tuple[str, Any, dict[str, str]]]:
 
     here = Path.cwd()
     data(here)
-    quiet = ["fit", "bits.npy", "--out", "bits.safetensors", "--steps", "4", "--num-samples", "2", *SMALL, "--quiet"]
-    main([*quiet[:3], "bitsrun", *quiet[4:], "--set", "likelihood=bernoulli"])
-    shutil.copy(here / "bitsrun" / "model.safetensors", here / "bits.safetensors")
     for name in COMMANDS:
         for end in COMMANDS_REFUSED:
             if end or name not in ("demo", "doctor", "recipes", "help"):
@@ -237,7 +216,6 @@ def photographs() -> Iterator[tuple[str, Any, dict[str, str]]]:
         yield name, kept, hashed
         once = (
             "check-columns",
-            "pack",
             "fit",
             "fit-digits",
             "fit-classes",

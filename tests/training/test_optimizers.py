@@ -166,8 +166,6 @@ def test_clipping_by_value_and_norm():
         ({"learning_rate": 0.0}, "above 0"),
         ({"schedule": "cosine"}, "needs its end"),
         ({"schedule": "cosine", "total_steps": 20, "warmup_steps": 20}, "20 steps ends within the warm-up of 20"),
-        ({"name": "soap", "basis_every": 2.5}, "basis_every must be a whole number above 0"),
-        ({"name": "soap", "largest": 0.0}, "largest must be a whole number above 0"),
         ({"name": "sgd", "beta": 3}, "sgd has no option 'beta'"),
         ({"nesterov": True}, "It takes b1, b2, eps, eps_root."),
         ({"b1": 1.0}, "b1 must be at least 0 and below 1"),

@@ -16,7 +16,7 @@ from latens.evaluation.latents import neighbourhoods
 from latens.pictures import latent
 from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
-from latens.verbs._cells import add_column
+from latens.verbs._anndata import add_column
 from latens.workflow.codes import gene_gains, genes_alone
 from latens.workflow.plain import following, kind_of
 from latens.workflow.sample_sets import SampleSets
@@ -363,131 +363,6 @@ def test_a_batch_that_no_training_cell_had(folder: Path, capsys: pytest.CaptureF
     np.testing.assert_allclose(data.cond["given"][3:], np.eye(2)[counts()[2][3:]] - usual)
 
 
-def test_expression_is_of_one_depth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = folder / "e.npz"
-    said(capsys, "express", folder / "run", folder / "cells.h5ad", "--total", "1000", "--draws", "3", "--out", out)
-    with np.load(out) as found:
-        assert found["draws"].shape == (120, 3, 10)
-        assert found["gene"].tolist() == GENES
-        np.testing.assert_allclose(found["mean"].sum(axis=1), 1000, rtol=1e-4)
-        np.testing.assert_allclose(found["draws"].sum(axis=2), 1000, rtol=1e-4)
-        every = found["mean"]
-    means = []
-    for donor in ("d0", "d1"):
-        words = ("express", folder / "run", folder / "cells.h5ad", "--total", "1000", "--given", f"donor={donor}")
-        said(capsys, *words, "--out", folder / "one.npz")
-        with np.load(folder / "one.npz") as found:
-            means.append(found["mean"])
-    np.testing.assert_allclose(np.mean(means, axis=0), every, rtol=1e-4)
-    text, _ = said(capsys, "express", folder / "run", folder / "cells.h5ad", "--out", folder / "one.npz", "--json")
-    assert json.loads(text)["total"] == 10_000
-    with np.load(folder / "one.npz") as found:
-        np.testing.assert_allclose(found["mean"].sum(axis=1), 10_000, rtol=1e-4)
-    assert np.all(means[1][:, 5] > means[0][:, 5])  # the gene that the second donor has more of
-    out_, _ = said(
-        capsys, "express", folder / "run", folder / "cells.h5ad", "--own", "--out", folder / "e.csv", "--json"
-    )
-    assert json.loads(out_)["genes"] == 10
-    assert (folder / "e.csv").read_text().split("\n")[0] == ",".join(["row_id", *GENES])
-
-
-def test_two_groups_differ_where_they_were_made_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--json")
-    found = json.loads(out)
-    assert found["cells"] == [60, 60]
-    genes = {one["gene"]: one for one in found["genes"]}
-    true = np.log2(np.e) * 2.0
-    for name, sign in (("g0", 1), ("g1", -1)):
-        assert abs(genes[name]["log2_fold_change"] - sign * true) < 1.0
-        assert genes[name]["probability"] > 0.99
-    assert abs(genes["g5"]["log2_fold_change"]) < 0.6  # the batch is no difference of types
-    rest, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1", "--column", "type")
-    assert "against the rest (60 cells)" in rest
-    assert "false discoveries" in rest
-    said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t0,t1", "--out", folder / "v.png")
-    assert (folder / "v.png").stat().st_size > 5000
-    both = f"{folder / 'b.png'},{folder / 'b.csv'}"
-    _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--out", both)
-    assert "b.png, " in err
-    assert (folder / "b.png").read_bytes()[:4] == b"\x89PNG"
-    table = np.genfromtxt(folder / "b.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
-    sure = (table["expected_fdr"] <= 0.05) & (table["probability"] > 0.5)
-    assert table["called"].tolist() == sure.astype(int).tolist()
-    assert set(table["called"].tolist()) == {0, 1}
-    assert set(zip(table["first"].tolist(), table["second"].tolist())) == {("t1", "t0")}
-    np.testing.assert_allclose(table["mean_first"].sum(), 10_000, rtol=0.1)
-    # Every gene is in a tenth of the cells: those called first, by what they change at the least.
-    least = np.abs(table["log2_fold_change"]) - 2 * table["deviation"]
-    assert (np.diff(least[table["called"] == 1]) <= 1e-9).all()
-    assert (np.diff(table["probability"][table["called"] == 0]) <= 1e-9).all()
-    assert (np.diff(table["called"]) <= 0).all()
-    x, kind, _ = counts()
-    for side, code in (("first", 1), ("second", 0)):
-        at = [GENES.index(gene) for gene in table["gene"]]
-        np.testing.assert_allclose(table[f"cells_{side}"], (x[kind == code] > 0).mean(axis=0)[at], rtol=1e-6)
-        np.testing.assert_allclose(table[f"counts_{side}"], x[kind == code].mean(axis=0)[at], rtol=1e-6)
-    assert "t1: cells" in rest
-    assert "100 %" in rest
-    assert "warning" not in rest
-    apart, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "d0,d1", "--column", "donor")
-    assert "warning: no batch holds enough cells of both d0 and d1" in apart
-    for wrong in ("b.csv,b.parquet", "b.png,c.png", "b.png,c.txt"):
-        said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0", "--out", wrong, code=2)
-    for groups, words in (("t0,t9", "has no 't9'"), ("t0,t1,t2", "names no two groups")):
-        _, err = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", "--groups", groups, code=2)
-        assert words in err
-
-
-def test_a_contrast_says_in_one_line_that_nothing_changes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("contrast", folder / "run", folder / "cells.h5ad", "--groups", "t1,t0")
-    out, _ = said(capsys, *words)
-    lines = out.splitlines()
-    called = int(lines[1].split()[0])
-    assert 0 < called < 10
-    assert lines[3 + called] == "  not called, the likeliest first:"
-    assert len(lines) == 4 + 10
-    none, _ = said(capsys, *words, "--delta", "20")
-    (groups, line) = none.splitlines()
-    assert groups == "t1 (60 cells) against t0 (60 cells)"
-    assert line.startswith(
-        "no gene changes by more than 20 (log2) at an expected 5% of false discoveries; the likeliest"
-    )
-    assert line.endswith("P(change) 0.000")
-
-
-def test_a_contrast_within_one_type_is_that_of_a_file_of_these_cells(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Most cells of d0 are t0 here: all cells of both donors differ by type, and within t0 they do not."""
-    x, kind, batch = counts()
-    kept = np.flatnonzero((kind == batch) | (np.arange(len(x)) % 5 == 0))
-    kept = kept[np.argsort(kind[kept], kind="stable")]  # so that these cells have the same ids in both files
-    own = kept[kind[kept] == 0]
-    write(folder / "mostly.h5ad", x[kept], kind[kept], batch[kept], GENES)
-    write(folder / "only.h5ad", x[own], kind[own], batch[own], GENES)
-    groups = ("--groups", "d0,d1", "--column", "donor", "--json")
-    inside, _ = said(capsys, "contrast", folder / "run", folder / "mostly.h5ad", *groups, "--within", "type=t0")
-    alone, _ = said(capsys, "contrast", folder / "run", folder / "only.h5ad", *groups)
-    one, other = json.loads(inside), json.loads(alone)
-    assert one["cells"] == other["cells"] == [int(np.sum(batch[own] == b)) for b in (0, 1)]
-    folds = ({gene["gene"]: gene["log2_fold_change"] for gene in found["genes"]} for found in (one, other))
-    assert next(folds) == pytest.approx(next(folds), abs=1e-4)
-    words = ("contrast", folder / "run", folder / "mostly.h5ad", *groups[:-1])
-    out, _ = said(capsys, *words)
-    shares = [f"{np.mean(kind[kept][batch[kept] == b] == 0):.0%}" for b in (0, 1)]
-    assert f"warning: {shares[0]} of d0 and {shares[1]} of d1 are t0, so genes may differ because types do" in out
-    assert "--within type=t0 compares these alone" in out
-    out, _ = said(capsys, *words, "--within", "type=t0")
-    assert out.startswith("within type=t0: d0 (")
-    assert "because types do" not in out
-    same, _ = said(capsys, "contrast", folder / "run", folder / "cells.h5ad", *groups[:-1])
-    assert "because types do" not in same  # in all cells both donors hold the types alike
-    for wrong, what in (("type=t9", "the column 'type' has no 't9'"), ("t0", "'t0' is no COLUMN=VALUE"),
-                        ("kind=t0", "obs has no column 'kind'")):  # fmt: skip
-        _, err = said(capsys, *words, "--within", wrong, code=3 if "kind" in wrong else 2)
-        assert what in err
-
-
 def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = said(capsys, "evaluate", folder / "run", "--num-samples", "5", "--json")
     found = json.loads(out)["metrics"]
@@ -572,8 +447,3 @@ def test_genes_add_up_to_the_gain_over_genes_alone(folder: Path) -> None:
     applies = {name for name, one in PICTURES.items() if all(NEEDS[word](source) for word in one.needs.split(", "))}
     assert "gene-gains" in applies
     assert "column-errors" not in applies
-
-
-def test_other_models_have_no_expression(capsys: pytest.CaptureFixture[str]) -> None:
-    _, err = said(capsys, "express", "pretrained:mnist-2d", "digits", "--out", "x.npz", code=4)
-    assert "only a model of counts" in err

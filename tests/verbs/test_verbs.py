@@ -154,12 +154,6 @@ def test_a_method_refuses_what_the_command_refuses(values: tuple, options: dict,
         kernel.method(kernel.verbs()["augment"])(TrainedModel.load(MODEL), *values, **options)
 
 
-def test_a_classifier_has_no_latents_to_compress() -> None:
-    trained = TrainedModel.load(GOLDEN / "format-1-classifier.safetensors")
-    with pytest.raises(latens.LatensError, match="a Bayes classifier has no latents to compress"):
-        kernel.method(kernel.verbs()["compress"])(trained, np.zeros((2, 3)))
-
-
 def test_arguments_of_a_method_are_numbers_of_any_kind_and_given_once() -> None:
     trained = TrainedModel.load(MODEL)
     data = latens.load_data(np.zeros((3, *trained.schema.shape)), label=np.array(["a", "b", "b"]))

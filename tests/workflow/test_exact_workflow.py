@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from latens.workflow.compress import compress, decompress
 from msgspec.structs import replace
 
 import latens
@@ -23,7 +24,6 @@ from latens.runs.folder import RunFolder
 from latens.workflow import compress as compressing
 from latens.workflow import experiment as experiments
 from latens.workflow import going_on, refit
-from latens.workflow.compress import compress, decompress
 from latens.workflow.experiment import as_labelled, prepare
 from latens.workflow.growing import _moved, _probed
 from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key

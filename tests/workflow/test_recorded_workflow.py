@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from latens.workflow.compress import compress, decompress
 from records import meets_record
 
 import latens
@@ -14,7 +15,6 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
 from latens.workflow import memory
 from latens.workflow.augment import augment
-from latens.workflow.compress import compress, decompress
 from latens.workflow.encoder import Encoder
 from latens.workflow.experiment import prepare
 from latens.workflow.refit import refit_prior

@@ -222,8 +222,6 @@ def test_what_text_is_not_for_is_refused_with_its_remedy(trained: TrainedModel, 
         prepare(get_recipe("mlq-gaussian").config, data)
     with pytest.raises(ConfigError, match=r"these are tokens\. Use --set likelihood\.family=tokens\."):
         prepare(override(get_recipe("text").config, {"likelihood": "table"}), data)
-    with pytest.raises(DataError, match=r"rows of text are not coded"):
-        trained.compress(data)
     for given in (data, np.asarray(data.x)):
         with pytest.raises(ConfigError, match=r"no gaps to fill in\. `latens sample RUN --complete BEGINNING`"):
             trained.impute(given)

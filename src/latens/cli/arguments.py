@@ -14,7 +14,6 @@ from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number
 _WORDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
     "check": "what is in a data set, what would go wrong, which likelihood suits it",
-    "pack": "rows of any kind as shards of NumPy arrays, also shuffled: the fast form of data larger than memory",
     "record": "play an environment of Gymnasium and write its steps as a table, to train a model of it on",
     "fit": "train a model on a table, a folder of pictures, a file of text, or arrays",
     "resume": "go on with a run that was stopped or killed, bit for bit",
@@ -28,10 +27,9 @@ _WORDS: dict[str, str] = {
 """Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
 _ORDER = [
-    "demo", "check", "pack", "record", "fit", "resume", "evaluate", "compare", "encode", "decode", "sample",
-    "reconstruct", "impute", "detect", "drift", "augment", "translate", "refit", "compress",
-    "decompress", "export", "figures", "animate", "report", "explore", "info", "recipes", "doctor", "completion",
-    "help",
+    "demo", "check", "record", "fit", "resume", "evaluate", "compare", "encode", "decode", "sample", "reconstruct",
+    "impute", "detect", "augment", "translate", "refit", "export", "figures", "animate", "report", "explore", "info",
+    "recipes", "doctor", "completion", "help",
 ]  # fmt: skip
 
 COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict.fromkeys([*_ORDER, *verbs()])}
@@ -100,18 +98,13 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
     _common(command)
     if name in verbs():
         return _fields(verbs()[name], command)
-    if name in ("check", "pack", "fit"):
+    if name in ("check", "fit"):
         command.add_argument("data", metavar="DATA")
     match name:
         case "demo":
             _training(command)
         case "check":
             _reading(command, columns="write what the columns are to this file, which can be edited for `latens fit`")
-        case "pack":
-            _reading(command)
-            command.add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")
-            command.add_argument("--shuffle", action="store_true", help="in a random order, in two passes")
-            _seed(command, "of the order")
         case "record":
             _recording(command)
         case "fit":

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.copies import LINES, copies_of, likeness, lookalikes, pairs_in_words
 from latens.data.dataset import Dataset
 from latens.data.infer import Range, whole_columns
 from latens.data.rows import SPLITS, TRAIN
@@ -114,8 +113,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         A dict of name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns,
-        duplicate_rows, copies and look_alikes (pairs of names), likeness (of each such pair of pictures the correlation
-        of their greys), counts, labels, splits, likelihood, reason, warnings, notes (which of these tell what was found
+        duplicate_rows, counts, labels, splits, likelihood, reason, warnings, notes (which of these tell what was found
         or done, and ask for nothing) and fingerprint; of a mixed table also columns, with name, kind, written, values
         and missing of each; of text tokens, with pieces, vocabulary, longest, mean, edges and counted (the share of
         computed steps that rows need).
@@ -133,7 +131,6 @@ def check(dataset: Dataset) -> dict[str, Any]:
     if dataset.cells and dataset.schema.kind == "counts":
         likelihood, reason = "depth-negative-binomial", "Rows are cells with counts: `latens fit` takes --recipe cells."
     counts = count_columns(dataset)
-    copies, alike = pairs_of(dataset)
     report: dict[str, Any] = {
         "name": dataset.name,
         "rows": len(x),
@@ -145,7 +142,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
         "nan_cells": x.size - observed,
         "zero_fraction": zeros / max(observed, 1),
         "constant_columns": {"count": int(constant.sum()), "first": _names(dataset, constant)},
-        "duplicate_rows": len(copies),
+        "duplicate_rows": len(x) - len({row.tobytes() for row in x}),
         "counts": {"all": bool(counts.size and counts.all()), "count": int(counts.sum())},
         "labels": _label_counts(dataset),
         "splits": {name: int(np.sum(dataset.split == code)) for code, name in enumerate(SPLITS)},
@@ -157,12 +154,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
         report["columns"] = [_column(dataset, i) for i in range(len(schema.types))]
     if schema.tokens is not None:
         report["tokens"] = _tokens(dataset)
-    shape = image_shape(schema)
-    pictures = np.asarray(x).reshape(len(x), *shape) if shape and alike else None
-    named = lambda pairs: [[str(dataset.names[row]) for row in pair] for pair in pairs]  # noqa: E731
-    report |= {"copies": named(copies), "look_alikes": named(alike)}
-    report["likeness"] = [] if pictures is None else [likeness(pictures[a], pictures[b]) for a, b in alike]
-    report["warnings"], report["notes"] = _warnings(dataset, report, copies, alike)
+    report["warnings"], report["notes"] = _warnings(dataset, report)
     return report
 
 
@@ -259,9 +251,7 @@ def totals(x: Any) -> np.ndarray:
     return np.asarray((x.matrix if isinstance(x, SparseRows) else x).sum(axis=1, dtype=np.float64)).reshape(-1)
 
 
-def _warnings(
-    dataset: Dataset, report: dict[str, Any], copies: list[tuple[int, int]], alike: list[tuple[int, int]]
-) -> tuple[list[str], list[str]]:
+def _warnings(dataset: Dataset, report: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What is said of the data, and which of it only tells what was found or done."""
     warnings = list(dataset.notes)
     notes = [*dataset.notes]
@@ -274,7 +264,9 @@ def _warnings(
         shown = ", ".join(map(str, report["constant_columns"]["first"]))
         warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
     warnings += _in_training(dataset) if dataset.schema.columns is not None else []
-    warnings += pairs_said(dataset, copies, alike)
+    if copies := report["duplicate_rows"]:
+        said = "row is a copy of another" if copies == 1 else "rows are copies of others"
+        warnings.append(f"{copies} {said}, and one of them may be tested that is trained on.")
     if report["nan_cells"]:
         called = "entries" if dataset.cells else "cells"
         warnings.append(f"{report['nan_cells']} {called} are missing; they are masked and have no influence.")
@@ -346,28 +338,6 @@ def overlapping(x: Any) -> tuple[str, ...]:
             why = "Training and held-out rows share cells, so held-out numbers are too good."
             return (f"{what} {why} Cut the series into blocks first, as x_train and x_test of an .npz.",)
     return ()
-
-
-def pairs_said(dataset: Dataset, copies: list[tuple[int, int]], alike: list[tuple[int, int]]) -> list[str]:
-    """A sentence for the copies among the rows, and one for the pictures that look like others; each names them."""
-    warnings: list[str] = []
-    pictures = image_shape(dataset.schema) is not None
-    rows, most = ("picture", LINES) if pictures else ("row", 5)
-    if copies:
-        said = f"{rows} is a copy of another" if len(copies) == 1 else f"{rows}s are copies of others"
-        named = pairs_in_words(copies, dataset.names, most, lines=pictures)
-        warnings.append(f"{len(copies)} {said}, and one of them may be tested that is trained on:{named}")
-    if others := [pair for pair in alike if pair not in copies]:
-        said = "picture looks like another" if len(others) == 1 else "pictures look like others"
-        warnings.append(f"{len(others)} {said}:{pairs_in_words(others, dataset.names, most, lines=True)}")
-    return warnings
-
-
-def pairs_of(dataset: Dataset) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The rows that are copies, and the pictures that look like another one, each with the first such row."""
-    shape, x = image_shape(dataset.schema), dataset.x
-    pictures = shape is not None and dataset.schema.levels == 256
-    return copies_of(x), lookalikes(np.asarray(x).reshape(len(x), *shape)) if pictures and shape else []
 
 
 def lost_digits(schema: Schema) -> list[str]:

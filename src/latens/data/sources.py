@@ -533,7 +533,7 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
     with file_errors(str(spec)):
         found = find_source(str(spec), roles) if blocks else None
     if found is None and stream:
-        fix = "Write it as .npy or .parquet files with `latens pack`, or leave --stream out."
+        fix = "Write it as .npy or .parquet files, or leave --stream out."
         raise DataError("is of a format that is read into memory as a whole.", where=str(spec), fix=fix)
     return found
 

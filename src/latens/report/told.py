@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from latens.data import Dataset, check
-from latens.data.check import is_picture, pairs_of, pairs_said
+from latens.data.check import is_picture
 from latens.errors import RunFolderError
 from latens.figures.style import figure_of, laid_out, rendered
 from latens.io.atomic import read_plain
@@ -105,7 +105,7 @@ class Told:
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
     overfit: Overfit = UNASKED
-    read: tuple[str, ...] = ()  # of pictures, what was read, what was left out and which are alike
+    read: tuple[str, ...] = ()  # of pictures, what was read and what was left out
     suspects: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
 
 
@@ -139,14 +139,13 @@ def tell(
 
 
 def read_of(data: Dataset | None) -> tuple[str, ...]:
-    """Of pictures, in plain words: how many there are and how large, what was left out, and which are alike."""
+    """Of pictures, in plain words: how many there are, how large, and what was left out."""
     if data is None or not is_picture(data.schema) or not isinstance(data.x, np.ndarray):
         return ()
     height, width = data.schema.shape[:2]
     parts = {"train": "to learn from", "validation": "to stop by", "test": "to test with"}
     counts = ", ".join(f"{data.count(name):,} {words}" for name, words in parts.items() if data.count(name))
-    said = pairs_said(data, *pairs_of(data)) or ["No picture is a copy of another, and none looks like another."]
-    return (f"{len(data):,} pictures of {width} x {height} pixels: {counts}.", *data.notes, *said)
+    return (f"{len(data):,} pictures of {width} x {height} pixels: {counts}.", *data.notes)
 
 
 def _suspects(data: Dataset | None) -> list[str]:

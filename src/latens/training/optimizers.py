@@ -12,7 +12,6 @@ from latens.config import option_hint
 from latens.errors import ConfigError, nearest
 from latens.training.adam import adam, adamw
 from latens.training.optimizer import Optimizer, from_optax
-from latens.training.soap import soap
 from latens.typing import Array, Float, Int, PyTree, checked_later
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation] | Optimizer] = {
@@ -32,7 +31,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation] | Optimizer] =
         "sgd",
         "yogi",
     ]
-} | {"adam": adam, "adamw": adamw, "soap": soap}
+} | {"adam": adam, "adamw": adamw}
 """The names that a configuration may use, each with its own constants unless `options` say otherwise.
 
 An `Optimizer` is one that was given as an object.
@@ -57,7 +56,7 @@ def make_optimizer(
     of more than 4096 inputs take smaller steps (`slow_where_wide`), except under "sgd".
 
     Args:
-        name: Of an optax optimiser (Adam and AdamW are our own), or "soap".
+        name: Of an optax optimiser (Adam and AdamW are our own).
         learning_rate: Above 0.
         schedule: "constant", "cosine" (to 0 at `total_steps`) or "schedule-free" (on top of the named optimiser, which
             should have no momentum of its own).

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from latens.verbs._cells import CODES, annotated_bytes, refuse_annotated
+from latens.verbs._anndata import CODES, annotated_bytes, refuse_annotated
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
 

@@ -30,14 +30,6 @@ class Methods:
         seed: int = 0,
     ) -> Made:
         """More rows of each class: draws around labelled rows, or from p(x | class): `latens augment`."""
-    def cluster(
-        self,
-        data: Any,
-        groups: int | None = None,
-        unknown: Literal['error', 'missing', 'skip'] = 'error',
-        seed: int = 0,
-    ) -> Made:
-        """Rows that are alike, in groups: what tells each group, and its most typical rows: `latens cluster`."""
     def compare(
         self,
         others: Any = (),
@@ -47,33 +39,6 @@ class Methods:
         data: Any = None,
     ) -> Made:
         """Runs against each other on the same held-out rows, with intervals: `latens compare`."""
-    def compress(
-        self,
-        data: Any,
-    ) -> Made:
-        """Rows without loss in as many bits as the model's ELBO says: `latens compress`."""
-    def decompress(
-        self,
-        file: str,
-    ) -> Made:
-        """The rows that `latens compress` coded: `latens decompress`."""
-    def contrast(
-        self,
-        data: Any,
-        groups: str,
-        column: str | None = None,
-        within: list[str] | None = None,
-        delta: float = 0.25,
-        fdr: float = 0.05,
-        own: bool = False,
-        top: int = 20,
-        num_samples: int = 25,
-        unknown: Literal['error', 'missing', 'skip'] = 'error',
-        given: list[str] | None = None,
-        seed: int = 0,
-        theme: Literal['light', 'dark'] = 'light',
-    ) -> Made:
-        """Which genes differ between two groups of cells: log fold changes and expected false discoveries: `latens contrast`."""
     def detect(
         self,
         data: Any,
@@ -86,16 +51,6 @@ class Methods:
         folds: int | None = None,
     ) -> Made:
         """Rows that are unlike the training rows: surprise, p-values, flags: `latens detect`."""
-    def drift(
-        self,
-        data: Any,
-        reference: Any = None,
-        alpha: float = 0.01,
-        fail_above: float | None = None,
-        num_samples: int = 100,
-        seed: int = 0,
-    ) -> Made:
-        """Columns of new rows that moved since training, and by how much: `latens drift`."""
     def evaluate(
         self,
         data: Any = None,
@@ -105,32 +60,12 @@ class Methods:
         seed: int = 0,
     ) -> Made:
         """Held-out numbers with their standard errors: `latens evaluate`."""
-    def explain(
-        self,
-        target: str,
-        by: list[str] | None = None,
-        seed: int = 0,
-        theme: Literal['light', 'dark'] = 'light',
-    ) -> Made:
-        """Which columns say most about a column: mutual information under the model: `latens explain`."""
     def export(
         self,
         out: str,
         format: Literal['onnx'] = 'onnx',
     ) -> Made:
         """The encoder, the decoder and the ELBO as ONNX files, checked: `latens export`."""
-    def express(
-        self,
-        data: Any,
-        unknown: Literal['error', 'missing', 'skip'] = 'error',
-        given: list[str] | None = None,
-        own: bool = False,
-        total: float | None = None,
-        num_samples: int = 25,
-        draws: int = 0,
-        seed: int = 0,
-    ) -> Made:
-        """Normalised expression of each gene in each cell: means and draws, of counts given totals: `latens express`."""
     def figures(
         self,
         data: Any = None,

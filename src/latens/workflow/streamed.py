@@ -17,7 +17,7 @@ def refuse_on_stream(config: Config, data: Dataset) -> None:
         return
     if data.stream.source.slow:
         what = f"{data.stream.source.slow}, which takes far longer to read than to train on."
-        fix = "Write the rows anew: latens pack DATA --out FOLDER."
+        fix = "Write the rows anew as .npy or .parquet files."
         raise DataError(what, where=data.name, fix=fix)
     if not isinstance(config, VAEConfig):
         fix = "Use a VAE's recipe, such as --recipe conditional-vae, or give so many rows as fit into memory."

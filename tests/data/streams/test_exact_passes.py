@@ -8,7 +8,6 @@ from latens.data.formats import npy as npy_shards
 from latens.data.streams import dataset as stream_dataset
 from latens.data.streams import tally
 from latens.data.streams.order import Order
-from latens.data.streams.pack import pack
 from latens.data.streams.sorted import stream_report
 from latens.data.streams.statistics import Moments, Statistics
 from latens.data.streams.steps import StepRows
@@ -206,25 +205,3 @@ def test_more_numbers_are_counted_in_the_narrowest_bins_of_which_there_are_few_e
     assert numbers.tolist() == [0.0, 2.25, 4.5, 6.0, 8.25, 10.5, 12.0, 13.5, 14.25]
     assert counts.tolist() == [[3, 3, 2, 3, 3, 2, 2, 1, 1], [3, 3, 2, 3, 3, 2, 2, 1, 0]]
     assert found.step() == 0.01
-
-
-def test_packed_shards_have_the_rows_labels_weights_and_splits(tmp_path):
-    x, label = RANDOM.normal(size=(23, 2)).astype(np.float32), RANDOM.integers(0, 3, 23)
-    weight = RANDOM.uniform(0.5, 2.0, 23).astype(np.float32)
-    data = load(x, label=label, weight=weight)
-    names = pack(data, tmp_path / "p", shard_bytes=5 * 8)
-    assert names == [f"part-{i:05d}.npy" for i in range(5)]
-    for i, name in enumerate(names):
-        rows = slice(5 * i, 5 * i + 5)
-        stem = tmp_path / "p" / name.removesuffix(".npy")
-        np.testing.assert_array_equal(np.load(f"{stem}.npy"), x[rows])
-        np.testing.assert_array_equal(np.load(f"{stem}.label.npy"), label[rows])
-        np.testing.assert_array_equal(np.load(f"{stem}.weight.npy"), weight[rows])
-        np.testing.assert_array_equal(np.load(f"{stem}.key.npy"), data.row_id[rows])
-    assert sorted(path.name.partition(".")[2] for path in (tmp_path / "p").glob("part-00000.*")) == [
-        "id.npy", "key.npy", "label.npy", "npy", "weight.npy",
-    ]  # fmt: skip
-    shuffled = pack(data, tmp_path / "s", shard_bytes=5 * 8, shuffle=True, seed=4)
-    found = np.concatenate([np.load(tmp_path / "s" / name) for name in shuffled])
-    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, x.tolist()))
-    assert not np.array_equal(found, x)

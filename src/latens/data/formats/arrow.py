@@ -54,7 +54,7 @@ class AbstractTables(ColumnSource):
     # A row is the cells of its columns, or the one column that holds a vector of fixed length or as many bytes.
 
     format = ""
-    unit, smaller = "row group", "Write it again with smaller row groups, or `latens pack` it."
+    unit, smaller = "row group", "Write it again with smaller row groups."
     _vector = False
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:

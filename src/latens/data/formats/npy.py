@@ -3,9 +3,8 @@
 NumPy parses the header, a literal of at most 10,000 bytes; the size that it declares is held against the file before
 anything is allocated, which `np.load` does not do.
 
-Beside `part.npy` may lie `part.label.npy`, `part.id.npy`, `part.weight.npy`, and as `latens pack` writes them
-`part.key.npy` (the rows' random keys) and `part.split.npy`, with a value for each row; and `columns.json`, the names of
-the columns.
+Beside `part.npy` may lie `part.label.npy`, `part.id.npy`, `part.weight.npy`, `part.key.npy` (the rows' random keys) and
+`part.split.npy`, with a value for each row; and `columns.json`, the names of the columns.
 """
 
 import io

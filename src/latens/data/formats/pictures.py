@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.formats import thumbnails
 from latens.data.formats.source import AbstractSource, BlockTable, File, Place, digest_of
 from latens.data.formats.tables import text_array
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, needed, no_roles
@@ -158,25 +157,17 @@ def read_pictures(folder: Path, found: Found, wanted: tuple[int, ...] | None = N
         what = f"holds {len(names)} pictures of {size} pixels, more than {MAX_BYTES} bytes in all."
         raise ResourceError(what, where=str(folder), fix="Make them smaller with --size, or use fewer.")
     x, did, good = np.empty((len(names), *shape), np.uint8), np.zeros(3, np.int64), []
-    kept = thumbnails.Kept(folder, names, shape) if seen.scaled else None
     for i, name in enumerate(names):
-        row = None if kept is None else kept.of(i)
-        if row is None:
-            try:
-                pixels, marks = pixels_of(folder / name, TARGET[seen.kind], seen.size if seen.scaled else None)
-                row = pixels, marks
-            except unreadable() as error:
-                problems[name] = _reason_of(folder / name, error)
-                continue
-        x[len(good)], marks = row
+        try:
+            pixels, marks = pixels_of(folder / name, TARGET[seen.kind], seen.size if seen.scaled else None)
+        except unreadable() as error:
+            problems[name] = _reason_of(folder / name, error)
+            continue
+        x[len(good)] = pixels
         did += marks
         good.append(i)
-        if kept is not None:
-            kept.add(i, marks)
     _bound(folder, problems, seen.total)
     x, names = x[: len(good)], [names[i] for i in good]
-    if kept is not None:
-        kept.write(x)
     labels = _folders(names)
     notes = (*_done(seen, names, did), *_left_out(found.others))
     return Raw(x, labels if labels.any() else None, np.array(names), notes=notes)

@@ -29,7 +29,7 @@ class Order:
     def __init__(self, train: np.ndarray, seed: int, epoch: int, *, lanes: int, most: int) -> None:
         if lanes > np.count_nonzero(train):
             what = f"has {np.count_nonzero(train)} blocks of training rows, fewer than {lanes} shards."
-            raise DataError(what, where="training.shards", fix="Use fewer shards, or `latens pack` the data first.")
+            raise DataError(what, where="training.shards", fix="Use fewer shards, or write the data in smaller blocks.")
         self.seed, self.epoch, self.lanes = seed, epoch, lanes
         order = self.shuffled(0, 0, len(train))
         order = order[train[order] > 0]

@@ -26,10 +26,7 @@ def stream_report(data: StreamDataset) -> dict[str, Any]:
         entropy = float(np.mean([_entropy(window) for window in windows])) / whole if whole else None
     advice = ""
     if order.windows(0) > 1 and (index.sortedness > SORTED or (entropy is not None and entropy < MIXED)):
-        advice = (
-            "The rows are sorted: batches of a window are alike. Shuffle them once: "
-            "latens pack DATA --out FOLDER --shuffle"
-        )
+        advice = "The rows are sorted: batches of a window are alike. Write them once in a random order."
     return {
         "rows": data.total,
         "files": len(data.stream.source.names),
