@@ -103,3 +103,45 @@ def test_files_that_belong_together_are_all_written_or_none(full_at, tmp_path, m
     monkeypatch.setattr(atomic.os, "fsync", real)
     write_together(iter(files))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"a", "b": b"b", "c": b"c"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    reader = subprocess.Popen(["cat", path], stdout=subprocess.PIPE)
+    write_together([(path, b"a,b\n"), (tmp_path / "new.csv", b"c\n")])
+    assert reader.communicate(timeout=60)[0] == b"a,b\n"
+    assert stat.S_ISFIFO(path.lstat().st_mode)
+    assert (tmp_path / "new.csv").read_bytes() == b"c\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs devices")
+def test_a_device_is_never_replaced(tmp_path):
+    places = [Path("/dev/null"), Path("/dev/full")]
+    if os.geteuid() == 0:
+        try:
+            os.mknod(tmp_path / "dev.csv", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+            places.append(tmp_path / "dev.csv")
+        except OSError:  # a container may forbid it
+            pass
+    before = [path.lstat() for path in places]
+    for path in places:
+        with pytest.raises(ResourceError, match="this is a device, not a file"):
+            write_together([(tmp_path / "new.csv", b""), (path, b"x")])
+    assert [path.lstat().st_ino for path in places] == [status.st_ino for status in before]
+    assert all(stat.S_ISCHR(path.lstat().st_mode) for path in places)
+    assert not (tmp_path / "new.csv").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="needs /dev/stdout")
+@pytest.mark.parametrize("to_file", [False, True])
+def test_dev_stdout_is_written_to(to_file, tmp_path):
+    program = "from latens.io.atomic import write_atomic; write_atomic('/dev/stdout', b'a,b')"
+    if to_file:
+        with open(tmp_path / "out", "wb") as file:
+            subprocess.run([sys.executable, "-c", program], stdout=file, check=True)
+        assert (tmp_path / "out").read_bytes() == b"a,b"
+    else:
+        assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"a,b"
+    assert os.path.islink("/dev/stdout")

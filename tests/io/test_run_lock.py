@@ -125,14 +125,6 @@ except RunFolderError as error:
     assert not (tmp_path / "lock").exists()
 
 
-def test_a_lock_that_is_no_longer_ours_is_left_alone(tmp_path):
-    lock = Lock(tmp_path / "lock")
-    (tmp_path / "lock").unlink()
-    write_lock(tmp_path)
-    lock.release()
-    assert "2020-01-02T03:04:05Z" in (tmp_path / "lock").read_text()
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_that_outlives_the_holder_does_not_hold(tmp_path):
     program = """

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 from cli_fixtures import Result
 
-from latens.cli.main import main
 from latens.errors import LatensError, RunFolderError
 from latens.io.atomic import open_plain, temporary_beside
 from latens.io.jsonlines import JsonLines
@@ -153,64 +151,7 @@ def test_data_and_model_files_that_are_pipes_are_refused_at_once(latens: Callabl
             open_(tmp_path / "m.safetensors")
 
 
-# --- moved, removed, killed ---
-
-
-def test_a_run_that_is_moved_goes_on_in_its_new_place(tmp_path):
-    with RunFolder.create(tmp_path / "old", "latens", {}, {}, 0) as run:
-        run.append_metrics({"step": 1})
-        (tmp_path / "old").rename(tmp_path / "new")
-        run.append_metrics({"step": 2})
-        assert run.checkpoints == tmp_path / "new" / "checkpoints"
-        run.set_state("done")
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        "config.json",
-        "log.txt",
-        "metrics.jsonl",
-        "run.json",
-    ]
-    assert [record["step"] for record in run.read_metrics()] == [1, 2]
-    assert RunFolder.open(tmp_path / "new", lock=False).info["state"] == "done"
-
-
-def test_a_run_that_is_removed_comes_not_back_half(tmp_path):
-    with RunFolder.create(tmp_path / "run", "latens", {}, {}, 0) as run:
-        run.append_metrics({"step": 1})
-        shutil.rmtree(tmp_path / "run")
-        for attempt in (
-            lambda: run.append_metrics({"step": 2}),
-            lambda: run.set_state("done"),
-            lambda: run.checkpoints,
-        ):
-            with pytest.raises(RunFolderError, match="removed, or moved to another disk"):
-                attempt()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_training_whose_folder_is_moved_ends_there_whole(
-    latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from latens.workflow.experiment import Recorder
-
-    original, calls = Recorder.__call__, []
-
-    def moving(recorder: Recorder, event):
-        if event.kind == "chunk" and not calls:
-            calls.append((tmp_path / "old").rename(tmp_path / "new"))
-        return original(recorder, event)
-
-    monkeypatch.setattr(Recorder, "__call__", moving)
-    words = ("--steps", "60", "--set", "training.snapshots=3", "--set", "training.chunk_steps=20")
-    result = latens("fit", "digits", *words, "--set", "network.hidden=8", "--out", tmp_path / "old", "--json")
-    assert (result.code, result.json["run"]) == (0, str(tmp_path / "new"))
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
-    assert len(list((tmp_path / "new" / "snapshots").iterdir())) >= 3
-    assert latens("resume", tmp_path / "new").code == 0
-    monkeypatch.undo()
-    assert main(["fit", "digits", *words, "--set", "network.hidden=8", "--out", str(tmp_path / "b"), "--quiet"]) == 0
-    for name in ("metrics.jsonl", "model.safetensors"):
-        assert (tmp_path / "b" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+# --- killed ---
 
 
 def dead_process() -> int:
@@ -261,15 +202,5 @@ def test_a_figure_that_was_killed_is_not_in_the_way_of_force(tmp_path, monkeypat
         save(new_axes(), run / "figures" / "a")
     monkeypatch.undo()
     assert [path.name.startswith(".a.png.") for path in (run / "figures").iterdir()] == [True]
-    # As figures that never got their name were called at first.
-    former = [".a.png.4711-140213.tmp", ".loss curve.svg.1-2.tmp", ".a.csv.1-2.tmp"]
-    for name in former:
-        (run / "figures" / name).write_bytes(b"half")
-    for name in (".a.doc.1-2.tmp", "a.png.1-2.tmp", ".a.png.1.tmp", ".a.png.1-x.tmp"):
-        (run / "figures" / name).write_bytes(b"of others")
-        with pytest.raises(RunFolderError, match=re.escape(name)):
-            RunFolder.create(run, "latens", {}, {}, 0, force=True)
-        (run / "figures" / name).unlink()
-    assert all((run / "figures" / name).exists() for name in former)
     RunFolder.create(run, "latens", {}, {}, 0, force=True).release()
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "run.json"]

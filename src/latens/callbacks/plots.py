@@ -1,6 +1,5 @@
 """Pictures during training: what the model makes now, written every so many steps."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +29,14 @@ class PlotsCallback:
     # 16 samples from the prior (the same ones each time) and `reconstructions-0000001000.png` eight validation rows
     # above their reconstructions. For tables, `samples-...png` shows the marginals of data and samples. Each picture is
     # whole or absent.
-    # `folder`: Where to write, or a function that says where it is now.
+    # `folder`: Where to write.
     # `every`: Steps between pictures, from 1, a multiple of which ends a chunk (`Settings.stop_every`).
     # `preparation`: What the model sees of a row.
 
-    def __init__(
-        self, folder: Path | Callable[[], Path], data: Dataset, every: int, seed: int, *, preparation: Preparation
-    ) -> None:
+    def __init__(self, folder: Path, data: Dataset, every: int, seed: int, *, preparation: Preparation) -> None:
         if every < 1:
             raise UsageError(f"plots_every must be 1 or more, not {every}.", where="plots_every", fix="Give 1 or more.")
-        self.folder = folder if callable(folder) else lambda: folder
-        self.data, self.every, self.seed, self.preparation = data, every, seed, preparation
+        self.folder, self.data, self.every, self.seed, self.preparation = folder, data, every, seed, preparation
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
@@ -52,7 +48,7 @@ class PlotsCallback:
     def write(self, trained: TrainedModel, step: int) -> list[Path]:
         """Write the pictures of a model, named by the step."""
         source = Source(trained, self.data, self.seed)
-        folder = self.folder()
+        folder = self.folder
         with resource_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         samples = folder / f"samples-{step:010d}.png"

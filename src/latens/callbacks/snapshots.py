@@ -5,7 +5,6 @@ they were kept (0: before the first).
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +29,11 @@ class Snapshots:
     # The loop cuts its chunks at these steps, which changes no bit of a training. A resumed run writes the same files
     # again: what was kept after its checkpoint is what it comes to once more. Each stage of a training has its own
     # grid, from its first step; the last model of a stage is kept too.
-    # `folder`: Folder of the files, or a function that says where it is now (a run can be moved while it trains).
+    # `folder`: Folder of the files.
     # `experiment`: The experiment that trains, whose configuration says how many.
 
-    def __init__(self, folder: Path | Callable[[], Path], experiment: Experiment) -> None:
-        self.folder, self.experiment = folder if callable(folder) else lambda: folder, experiment
+    def __init__(self, folder: Path, experiment: Experiment) -> None:
+        self.folder, self.experiment = folder, experiment
         self.count = int(getattr(experiment.config.training, "snapshots", None) or 2)
         self.written: list[Path] = []
 
@@ -53,10 +52,9 @@ class Snapshots:
 
     def write(self, event: Event, step: int) -> None:
         """Write the model of this moment; the file is whole or absent."""
-        folder = self.folder()
-        with resource_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        path = folder / name_of(step)
+        with resource_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / name_of(step)
         self.experiment.trained(event.model(), steps=step).save(path)
         self.written.append(path)
 
@@ -69,7 +67,7 @@ def name_of(step: int) -> str:
 def snapshots_of(run: RunFolder, experiment: Experiment) -> list[Snapshots]:
     """Make the callback that keeps models in a run's folder, where its configuration asks for it."""
     asked = getattr(experiment.config.training, "snapshots", None)
-    return [] if asked is None else [Snapshots(lambda: run.path / FOLDER, experiment)]
+    return [] if asked is None else [Snapshots(run.path / FOLDER, experiment)]
 
 
 def kept_steps(run: Path) -> list[tuple[int, Path]]:

@@ -12,7 +12,6 @@ from latens.io.atomic import write_atomic as write_atomic
 from latens.io.json import parse_json_strict as parse_json_strict
 from latens.io.safetensors import arrays_sha256 as arrays_sha256
 from latens.io.safetensors import pack as pack
-from latens.io.safetensors import pack_chunks as pack_chunks
 from latens.io.safetensors import read as read
 
 Tree = TypeVar("Tree")

@@ -7,6 +7,7 @@ cut, so a symbolic link there would reach any file of the user, and a named pipe
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -87,12 +88,17 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
 
 def write_together(files: Iterable[tuple[Path, bytes | Iterable[bytes | memoryview]]]) -> None:
     """Write several files, each as `write_atomic` does: none takes its name before all are on disk."""
+    # Only a new name or an ordinary file is replaced. A pipe and what /dev/stdout leads to are written to.
     made: list[tuple[Path, Path]] = []
     try:
         for path, data in files:
             if not path.name or "\0" in str(path):
                 raise UsageError(f"{str(path)!r} is not the name of a file.", where="path", fix="Give a name.")
             with resource_errors(path):
+                if _is_written_to(path):
+                    with open(path, "wb") as file:
+                        _write_all(file, data)
+                    continue
                 clean_orphans(path.parent, of=path.name)
                 made.append((temporary_beside(path), path))
                 write_synced(made[-1][0], data)
@@ -109,14 +115,32 @@ def write_together(files: Iterable[tuple[Path, bytes | Iterable[bytes | memoryvi
             sync_folder(folder)
 
 
+def _is_written_to(path: Path) -> bool:
+    """Whether a path is a pipe, or one of the links by which a system names open files; refuse other devices."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    within = os.path.realpath(path.parent)
+    if stat.S_ISFIFO(mode) or (path.is_symlink() and (within == "/dev" or within.startswith("/proc/"))):
+        return True
+    if stat.S_ISREG(mode):
+        return False
+    raise ResourceError(f"this is {_name(mode)}, not a file.", where=str(path), fix="Give the name of a file.")
+
+
 def write_synced(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write a new file and flush it to disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-        for chunk in (data,) if isinstance(data, bytes | bytearray | memoryview) else data:
-            file.write(chunk)
+        _write_all(file, data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _write_all(file: io.BufferedIOBase, data: bytes | Iterable[bytes | memoryview]) -> None:
+    for chunk in (data,) if isinstance(data, bytes | bytearray | memoryview) else data:
+        file.write(chunk)
 
 
 def sync_folder(folder: Path) -> None:
@@ -177,16 +201,7 @@ def process_alive(pid: int) -> bool:
     if pid <= 0 or pid > 2**31 - 1:
         return False
     if sys.platform == "win32":
-        import ctypes
-
-        kernel = ctypes.windll.kernel32  # os.kill(pid, 0) would end the process here
-        handle = kernel.OpenProcess(0x1000, False, pid)
-        if not handle:
-            return kernel.GetLastError() == 5  # access denied: it exists
-        code = ctypes.c_ulong()
-        kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-        kernel.CloseHandle(handle)
-        return code.value == 259
+        return True  # os.kill(pid, 0) would end the process there
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -256,34 +271,16 @@ def read_plain(path: Path, *, most: int, error: type[LatensError] = RunFolderErr
 
 def refuse_unplain(folder: Path, files: Iterable[str], folders: Iterable[str]) -> None:
     """Refuse a folder in which an entry is not a plain file or folder, or anything below one of the folders."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        wanted = dict.fromkeys(files, stat.S_IFREG) | dict.fromkeys(folders, stat.S_IFDIR)
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name not in wanted:
-                    continue
-                mode = entry.stat(follow_symlinks=False).st_mode
-                if stat.S_IFMT(mode) != wanted[entry.name]:
-                    raise RunFolderError(_what(_name(mode)), where=entry.path, fix=_FIX)
-                if stat.S_ISDIR(mode):
-                    _refuse_below(entry.path)
-
-
-def _refuse_below(folder: str) -> None:
-    waiting = [folder]
-    while waiting:
-        for entry in _scanned(waiting.pop()):
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
-            elif not entry.is_file(follow_symlinks=False):
-                mode = entry.stat(follow_symlinks=False).st_mode
-                raise RunFolderError(_what(_name(mode)), where=entry.path, fix=_FIX)
-
-
-def _scanned(folder: str) -> Iterator[os.DirEntry[str]]:
-    # A run that is going on removes old checkpoints meanwhile.
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-        yield from entries
+    wanted = dict.fromkeys(files, stat.S_IFREG) | dict.fromkeys(folders, stat.S_IFDIR)
+    for parent, below, names in os.walk(folder):
+        top = parent == str(folder)
+        for name in (*below, *names):
+            with contextlib.suppress(FileNotFoundError):  # a run that is going on removes old checkpoints meanwhile
+                mode = os.lstat(os.path.join(parent, name)).st_mode
+                good = (wanted.get(name, stat.S_IFMT(mode)),) if top else (stat.S_IFREG, stat.S_IFDIR)
+                if stat.S_IFMT(mode) not in good:
+                    raise RunFolderError(_what(_name(mode)), where=os.path.join(parent, name), fix=_FIX)
+        below[:] = [name for name in below if not top or name in wanted]
 
 
 def kind_of(path: Path) -> str:

@@ -63,14 +63,10 @@ _OWN_SUFFIXES = frozenset(
     (".png", ".svg", ".csv", ".json", ".jsonl", ".npz", ".npy", ".gif", ".mp4", ".html", ".md", ".txt", ".safetensors")
 )
 
-_FORMER_TEMPORARY = re.compile(r"^\..+\.(png|svg|csv|gif|mp4)\.\d+-\d+\.tmp$", re.DOTALL)
-"""How figures that never got their final name were called (process id, thread id) before `temporary_beside`."""
-
 FORMAT_VERSION = 1
 STATES = ("running", "stopped", "done", "failed")
 
 _METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
-_log = logging.getLogger(__name__)
 
 _PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
 
@@ -80,11 +76,11 @@ class RunFolder:
 
     # It is made by `create` or `open`. Leaving the `with` block by an exception while the state is "running" sets it to
     # "stopped" (Ctrl-C, SystemExit) or "failed". Its attribute `notice` is a sentence where a process died that held
-    # the folder before, and `path` is right also after the folder was moved while it is held.
+    # the folder before.
     # `lock`: The lock of the folder, or None where it is only read.
 
     def __init__(self, path: Path, lock: Lock | None, info: dict[str, Any], config: dict[str, Any]) -> None:
-        self._path, self.info, self.config = path, info, config
+        self.path, self.info, self.config = path, info, config
         self.notice = lock.notice if lock is not None else ""
         self._lock = lock
         self._metrics, self._timings = JsonLines(path / _METRICS), JsonLines(path / _TIMINGS)
@@ -152,24 +148,6 @@ class RunFolder:
             raise
         run._open_log()
         return run
-
-    @property
-    def path(self) -> Path:
-        """Where the folder is; one that is moved while it is held is followed to its new place."""
-        if self._lock is None:
-            return self._path
-        found = self._lock.folder()
-        if found is None:
-            what = "the folder was removed, or moved to another disk, while this process worked in it."
-            fix = "If it was moved, continue from its last checkpoint: `latens resume NEW-PLACE`."
-            raise RunFolderError(what, where=str(self._path), fix=fix)
-        if found != self._path:
-            before = self._path
-            if self._handler is not None:
-                self._handler.baseFilename = str((found / "log.txt").absolute())
-            self._path, self._metrics.path, self._timings.path = found, found / _METRICS, found / _TIMINGS
-            _log.warning("%s was moved to %s; the run goes on there.", before, found)
-        return self._path
 
     @property
     def checkpoints(self) -> Path:
@@ -277,8 +255,7 @@ class RunFolder:
     def _check_held(self) -> None:
         if self._lock is None:
             message = "the folder was opened for reading, or given back."
-            raise RunFolderError(message, where=str(self._path), fix="Open it with lock=True.")
-        _ = self.path  # follows the folder
+            raise RunFolderError(message, where=str(self.path), fix="Open it with lock=True.")
 
     def _open_log(self) -> None:
         with resource_errors(self.path / "log.txt"):
@@ -480,11 +457,7 @@ def _foreign_below(folder: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
         for name in folders + files:
             known = name == "COMMIT" or name.startswith("events.out.tfevents") or is_temporary(name)
-            known |= (
-                name in folders
-                or _FORMER_TEMPORARY.match(name) is not None
-                or Path(name).suffix.lower() in _OWN_SUFFIXES
-            )
+            known |= name in folders or Path(name).suffix.lower() in _OWN_SUFFIXES
             if not known or os.path.islink(os.path.join(parent, name)):
                 yield os.path.relpath(os.path.join(parent, name), folder.parent)
 

@@ -13,7 +13,6 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -32,7 +31,7 @@ from latens.io.atomic import (
     write_synced,
 )
 from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
-from latens.io.safetensors import pack_chunks, read
+from latens.io.safetensors import pack, read
 
 FORMAT_VERSION = 1
 
@@ -93,10 +92,10 @@ def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, An
         temporary = temporary_beside(final)
         try:
             temporary.mkdir()
-            chunks = pack_chunks(tree_to_arrays(state_tree), {"kind": "checkpoint", "step": step})
+            state = pack(tree_to_arrays(state_tree), {"kind": "checkpoint", "step": step})
             written = {
-                "state.safetensors": _write_hashed(temporary / "state.safetensors", chunks),
-                "loop.json": _write_hashed(temporary / "loop.json", [to_json(plain(loop, nonfinite=_tag))]),
+                "state.safetensors": _write_hashed(temporary / "state.safetensors", state),
+                "loop.json": _write_hashed(temporary / "loop.json", to_json(plain(loop, nonfinite=_tag))),
             }
             sync_folder(temporary)
             temporary.rename(final)
@@ -202,18 +201,9 @@ def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _write_hashed(path: Path, chunks: Iterable[bytes | memoryview]) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-
-    def passing() -> Iterator[bytes | memoryview]:
-        nonlocal size
-        for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            yield chunk
-
-    write_synced(path, passing())
-    return {"sha256": digest.hexdigest(), "bytes": size}
+def _write_hashed(path: Path, raw: bytes) -> dict[str, Any]:
+    write_synced(path, raw)
+    return {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
 
 
 def _tag(value: float) -> dict[str, str]:

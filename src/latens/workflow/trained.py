@@ -1,6 +1,6 @@
 """A trained model with all that belongs to it: what is saved, loaded, evaluated and shared as one file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
-from latens.io.safetensors import pack_chunks, read, unpack
+from latens.io.safetensors import pack, read, unpack
 from latens.models import DeterministicHead
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
@@ -444,7 +444,7 @@ class TrainedModel(Conditioned, Methods):
             ModelFileError: An array of the model is not finite, or has a number above 65,504 and `half` is asked for.
             ResourceError: The file cannot be written.
         """
-        write_atomic(path := as_path(path), self._chunks(str(path), half=half))
+        write_atomic(path := as_path(path), self._packed(str(path), half=half))
         return path
 
     def to_bytes(self) -> bytes:
@@ -456,9 +456,9 @@ class TrainedModel(Conditioned, Methods):
         Raises:
             ModelFileError: An array of the model is not finite.
         """
-        return b"".join(self._chunks("the model"))
+        return self._packed("the model")
 
-    def _chunks(self, where: str, *, half: bool = False) -> Iterator[bytes | memoryview]:
+    def _packed(self, where: str, *, half: bool = False) -> bytes:
         arrays = tree_to_arrays(self.model)
         for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
@@ -468,7 +468,7 @@ class TrainedModel(Conditioned, Methods):
                     fix = "Save it without half=True."
                     raise ModelFileError(f"{name} has numbers above {HALF_MOST:,.0f}.", where=where, fix=fix)
                 arrays[name] = array.astype(np.float16)
-        return pack_chunks(arrays, self.metadata())
+        return pack(arrays, self.metadata())
 
     @classmethod
     @checked_later

@@ -23,7 +23,7 @@ from latens.data.streams.tally import TypedStatistics
 from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError, LatensError, ModelFileError
 from latens.io.atomic import write_atomic
-from latens.io.safetensors import pack_chunks, read
+from latens.io.safetensors import pack, read
 
 SAMPLE_ROWS, SAMPLE_BYTES = 16_384, 2**26
 """Rows of each split that are kept in memory at most, and bytes of all of them: they validate and are measured."""
@@ -183,7 +183,7 @@ def write(path: Path, index: Index, about: dict[str, Any]) -> None:
     found = {name: getattr(index, name) for name in _NUMBERS}
     found |= {"given": index.form.given, "schema": index.form.schema.to_json(), "notes": list(index.notes)}
     metadata = {"format": FORMAT, "about": about, **found}
-    write_atomic(path, pack_chunks(arrays, metadata))
+    write_atomic(path, pack(arrays, metadata))
 
 
 def read_for(path: Path, about: dict[str, Any], name: str, label_name: str, where: str) -> Index:
