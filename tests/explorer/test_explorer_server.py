@@ -13,7 +13,6 @@ from server_fixtures import (
     doubled,
     head,
     raw,
-    rested,  # noqa: F401 (each test may ask as often as it likes)
     status,
 )
 

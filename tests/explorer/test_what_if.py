@@ -14,7 +14,7 @@ import pytest
 from browser_fixtures import Browser
 from page_fixtures import settled, state
 from scipy import special
-from server_fixtures import FILES, HOSTILE, ask, rested  # noqa: F401 (each test may ask as often as it likes)
+from server_fixtures import FILES, HOSTILE, ask
 
 from latens.config import override
 from latens.data import Preparation, load

@@ -5,9 +5,7 @@ import socket
 from http.client import HTTPConnection, HTTPResponse
 
 import numpy as np
-import pytest
 
-from latens.explorer.guard import Bucket
 from latens.explorer.server import PageServer
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -23,14 +21,6 @@ def doubled(latents: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
     """Three cells a row: twice the two numbers of the latent, and the class (or -1)."""
     last = np.full(len(latents), -1.0) if codes is None else codes
     return np.column_stack([2 * latents, last])
-
-
-@pytest.fixture(autouse=True)
-def rested(request: pytest.FixtureRequest) -> None:
-    """Each test has all of what may be asked in a second."""
-    if "page" in request.fixturenames:
-        server = request.getfixturevalue("page")
-        server.requests, server.decodes = Bucket(200.0), Bucket(60.0)
 
 
 def ask(

@@ -1,18 +1,15 @@
-"""Who may ask the local server for anything: the checks of hosts, origins, tokens and rates.
+"""Who may ask the local server for anything: the checks of hosts, origins and tokens.
 
 A page of another origin can make a browser send requests here, also under a name of its own that it lets resolve to
 127.0.0.1 (DNS rebinding). So a request must name us as its host, come from no other origin, and carry a cookie that
-only the token in the printed address sets. So do the numbers of requests that are answered a second.
+only the token in the printed address sets.
 """
 
 import hmac
 import secrets
-import threading
-import time
 from email.message import Message
 from http import HTTPStatus
 
-REQUESTS_A_SECOND, DECODES_A_SECOND = 200.0, 60.0
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -49,26 +46,6 @@ class Refused(Exception):
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
         self.status = status
-
-
-class Bucket:
-    """A limit of so many takings a second, twice as many at once after a rest."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate, self._most = rate, 2.0 * rate
-        self._level, self._last = self._most, time.monotonic()
-        self._lock = threading.Lock()
-
-    def take(self) -> bool:
-        """Take one."""
-        with self._lock:
-            now = time.monotonic()
-            self._level = min(self._most, self._level + self._rate * (now - self._last))
-            self._last = now
-            if self._level < 1.0:
-                return False
-            self._level -= 1.0
-            return True
 
 
 class Gate:

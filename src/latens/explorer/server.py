@@ -1,13 +1,12 @@
 """A small local server for the explorer's page: a closed set of files, two computations, for one user's browser only.
 
-It listens on 127.0.0.1. Nothing in a request is ever joined to a path: names are looked up in a mapping. Who may ask,
-and how often, is decided in `latens.explorer.guard`; how large a request may be is said here.
+It listens on 127.0.0.1. Nothing in a request is ever joined to a path: names are looked up in a mapping. Who may ask is
+decided in `latens.explorer.guard`.
 """
 
 import contextlib
 import gzip
 import hashlib
-import io
 import logging
 import os
 import re
@@ -24,20 +23,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from latens.errors import DivergedError, ResourceError
-from latens.explorer.guard import DECODES_A_SECOND, REQUESTS_A_SECOND, SECURITY_HEADERS, Bucket, Gate, Refused
+from latens.explorer.guard import SECURITY_HEADERS, Gate, Refused
 from latens.explorer.whatif import MOST_QUESTION, Answer
 
 log = logging.getLogger("latens.explorer")
 Result = TypeVar("Result")
 
-SECONDS_FOR_A_REQUEST = 10.0
-"""How long a client may take to send one request, head and body, however it drips."""
-SECONDS_FOR_AN_ANSWER = 60.0
-MOST_CONNECTIONS = 64
-SECONDS_FOR_ROOM = 1.0
-"""How long a new connection waits for the place of one that is dropped."""
-
-MOST_LINE, MOST_HEAD, MOST_BODY = 8 * 1024, 16 * 1024, 1024 * 1024
+MOST_BODY = 1024 * 1024
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -84,93 +76,43 @@ class File:
         return File(body, kind, hashlib.sha256(body).hexdigest()[:32], packed)
 
 
-class Patience(io.RawIOBase):
-    """A reader of a socket until a deadline and a number of bytes that one request may take."""
-
-    # Both are set anew for each request.
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self.renew()
-
-    def renew(self) -> None:
-        """Begin another request."""
-        self.deadline, self.left = time.monotonic() + SECONDS_FOR_A_REQUEST, MOST_HEAD
-
-    def readable(self) -> bool:
-        """Say that it can be read from."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read what has come, until the deadline and within the size of a request."""
-        seconds = self.deadline - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError
-        if self.left <= 0:
-            raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too long")
-        self._connection.settimeout(seconds)
-        count = self._connection.recv_into(memoryview(buffer)[: self.left])
-        self.left -= count
-        return count
-
-
 class Handler(BaseHTTPRequestHandler):
     """Answers the requests of one connection; a subclass says of which page."""
 
     protocol_version = "HTTP/1.1"
     page: "PageServer"
-    let_in: Callable[[socket.socket], None]  # called with the socket of every request that is let in
+    timeout = 60.0  # seconds in which a client has to send or to take something
     disable_nagle_algorithm = True
 
-    def setup(self) -> None:
-        """Read the connection within the limits of a request."""
-        super().setup()
-        self.rfile.close()
-        self._raw = Patience(self.connection)
-        self.rfile = io.BufferedReader(self._raw, 8192)
+    def do_GET(self) -> None:
+        """Give a file of the page."""
+        self._answer(self._get)
 
-    def handle_one_request(self) -> None:
-        """Read one request and answer it, or refuse it."""
-        self._raw.renew()
-        self.close_connection, self.command, self.requestline = True, "", ""
-        self.request_version = "HTTP/1.1"
+    do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        """Compute what is asked of the model."""
+        self._answer(self._post)
+
+    def _answer(self, answer: Callable[[str], None]) -> None:
         try:
-            self.raw_requestline = self.rfile.readline(MOST_LINE + 1)
-            if not self.raw_requestline:
+            path, _, query = self.path.partition("?")
+            asked = self.page.gate.check(self.command, path, query, self.headers)
+            if asked is not None:  # the first visit: the token becomes a cookie
+                headers = {"Location": "./", "Set-Cookie": asked}
+                self._send(HTTPStatus.SEE_OTHER, b"", "text/plain; charset=utf-8", headers)
                 return
-            if len(self.raw_requestline) > MOST_LINE:
-                raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long")
-            if self.parse_request():
-                self._answer()
+            self.page.asked = time.monotonic()
+            answer(path)
         except Refused as refusal:
             self._refuse(refusal)
-        except TimeoutError:
-            self.close_connection = True
         except OSError:  # the browser went away
             self.close_connection = True
 
-    def _answer(self) -> None:
-        page = self.page
-        if self.request_version != "HTTP/1.1":
-            raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
-        path, _, query = self.path.partition("?")
-        asked = page.gate.check(self.command, path, query, self.headers)
-        if asked is not None:  # the first visit: the token becomes a cookie
-            headers = {"Location": "./", "Set-Cookie": asked}
-            self._send(HTTPStatus.SEE_OTHER, b"", "text/plain; charset=utf-8", headers)
-            return
-        page.asked = time.monotonic()
-        self.let_in(self.connection)
-        if not page.requests.take():
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
-        if self.command == "POST":
-            self._post(path)
-            return
-        if self.command not in ("GET", "HEAD"):
-            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "this can only be read")
+    def _get(self, path: str) -> None:
         if self.headers.get("Content-Length", "0") != "0":
             raise Refused(HTTPStatus.BAD_REQUEST, "a request to read has no body")
-        found = page.find("index.html" if path == "/" else path[1:]) if path.startswith("/") else None
+        found = self.page.find("index.html" if path == "/" else path[1:]) if path.startswith("/") else None
         if found is None:
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such file on this page")
         headers = {"ETag": f'"{found.version}"', "Vary": "Accept-Encoding"}
@@ -199,8 +141,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def _computed(self, compute: Callable[[], Result]) -> Result:
         """What the model gives, one request at a time: the cores are the training's, too."""
-        if not self.page.decodes.take():
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too much to compute; wait a moment")
         with self.page.decoding:
             try:
                 return compute()
@@ -226,7 +166,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self, length: int) -> bytes:
         """The body, whole."""
-        self._raw.left = length
         raw = self.rfile.read(length)
         if len(raw) != length:
             raise Refused(HTTPStatus.BAD_REQUEST, "the body ended early")
@@ -247,8 +186,6 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"Connection": "close"}
         if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = "GET, HEAD"
-        if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
-            headers["Retry-After"] = "1"
         with contextlib.suppress(OSError):
             self._send(refusal.status, f"{refusal}\n".encode(), "text/plain; charset=utf-8", headers)
             # Closed with unread bytes, a connection is reset, and the client might not see the answer.
@@ -259,7 +196,6 @@ class Handler(BaseHTTPRequestHandler):
                     break
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str, headers: dict[str, str]) -> None:
-        self.connection.settimeout(SECONDS_FOR_AN_ANSWER)
         self.close_connection = headers.get("Connection") == "close" or self.close_connection
         self.send_response(status)
         for name, value in {**SECURITY_HEADERS, **headers}.items():
@@ -324,7 +260,6 @@ class PageServer:
         self._files: dict[str, File | Callable[[], bytes]] = {}
         self._made: dict[str, File] = {}
         self.publish(files)
-        self.requests, self.decodes = Bucket(REQUESTS_A_SECOND), Bucket(DECODES_A_SECOND)
         self.decoding = threading.Lock()
         self.asked = float("-inf")  # when the last request was let in, by time.monotonic
         try:
@@ -385,47 +320,12 @@ class _Listener(ThreadingHTTPServer):
     allow_reuse_address = os.name != "nt"  # there it would let another program listen on the same port
 
     def __init__(self, page: PageServer, port: int) -> None:
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
-        self._open: dict[socket.socket, float] = {}  # in the order in which they came
-        about = {"page": page, "let_in": staticmethod(self.let_in)}
-        super().__init__(("127.0.0.1", port), type("PageHandler", (Handler,), about))
+        super().__init__(("127.0.0.1", port), type("PageHandler", (Handler,), {"page": page}))
 
     def server_bind(self) -> None:
         # HTTPServer's own would ask the name service who we are, which may take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            # A connection that was never let in makes room, the oldest first, so that nobody can lock the owner out.
-            self._drop()
-            if not self._free.acquire(timeout=SECONDS_FOR_ROOM):
-                self.shutdown_request(request)
-                return
-        self._open[request] = 0.0
-        super().process_request(request, client_address)
-
-    def let_in(self, request: socket.socket) -> None:
-        self._open[request] = time.monotonic()
-
-    def _drop(self) -> None:
-        connections = list(self._open.items())
-        if connections:
-            with contextlib.suppress(OSError):
-                min(connections, key=lambda one: one[1])[0].shutdown(socket.SHUT_RDWR)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._open.pop(request, None)
-            self._free.release()
-
-    def server_close(self) -> None:
-        super().server_close()
-        for request in list(self._open):
-            with contextlib.suppress(OSError):
-                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle is nothing to talk about."""
