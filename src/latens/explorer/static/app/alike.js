@@ -65,8 +65,7 @@ export function sureText(column, { value, error }) {
 }
 
 // Whether what the model says is further from the rows than chance explains.
-export const isFar = (found, said, error = 0) =>
-  found.count >= SELDOM && found.error > 0 && Math.abs(found.value - said) > SURE * Math.hypot(found.error, error);
+export const isFar = (found, said) => found.count >= SELDOM && found.error > 0 && Math.abs(found.value - said) > SURE * found.error;
 
 // The same in words; "" where the rows say nothing. said: what the model says of it.
 export async function besideText(model, column, place, alike, level, said) {

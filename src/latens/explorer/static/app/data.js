@@ -4,7 +4,6 @@ import { readSafetensors } from "./safetensors.js";
 import { pageDecoder, storedDecoder } from "./decode.js";
 import { breathe } from "./dom.js";
 import { givenInPage } from "./given.js";
-import { countedInNewRows, saidInNewRows } from "./pool.js";
 import { fromNeighbours, unrounded } from "./rounded.js";
 import { askGiven, decodeOnServer } from "./server.js";
 
@@ -156,18 +155,8 @@ export class Model {
     return this.decoder.decode(this.latent(row), 1, await this.classOf(row));
   }
 
-  // What the free columns may be where others are fixed: what new rows follow besides the model is counted in these.
+  // What the free columns may be where others are fixed: by the page itself, or by the server that gave it.
   async ask(question) {
-    const { new_rows: spec, what_if: columns } = this.manifest;
-    const answer = await this.answered(question);
-    if (!spec || question.row) return answer;
-    if (question.explain !== undefined) return saidInNewRows(columns, answer);
-    const rows = await this.once("new rows", () => readArray(spec));
-    return countedInNewRows(rows, spec, columns, question.given, answer);
-  }
-
-  // The same by the model alone: by the page itself, or by the server that gave it.
-  async answered(question) {
     const spec = this.manifest.given;
     if (!spec) return askGiven(question);
     const answer = await this.once("given", async () => {

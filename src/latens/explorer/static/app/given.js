@@ -4,13 +4,11 @@
 import { breathe } from "./dom.js";
 import { information, jackknife } from "./information.js";
 import { arrayOf, networkOf, softplus } from "./networks.js";
-import { ofCells, rulesOf } from "./rules.js";
 import { limitOf, meanOf, tableHead } from "./tables.js";
 import { dateText, writtenText } from "./writing.js";
 
 const AT_ONCE = 50; // draws of each half between two looks at the clock and the reader
 const ENOUGH = 1000; // effective draws
-const STILL = 0.05; // total variation from the training rows up to which a column is as it is without conditions
 const QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95];
 const CACHE = 16 << 20; // numbers of the decoder's outputs that are kept from question to question
 const [REPEATS, LOOKS] = [8, 2000]; // of "which column says most": repeats for the error, and columns times draws of each
@@ -142,18 +140,12 @@ function quantile(shares, { starts, widths }, q) {
   }
 }
 
-export function told(column, grid, part, shares, cells, computed) {
-  if (cells && !column.levels) {
-    const { bars, mean, at } = ofCells(cells, grid, QUANTILES);
-    const quantiles = at.map((cell) => wordsOf(column, grid, cell));
-    const said = { shares: bars, mean: column.kind === "number" ? grid.low + mean * grid.step : wordsOf(column, grid, mean), quantiles };
-    return cells.length === 1 ? { ...said, exact: quantiles[0] } : { ...said, mean: computed ?? said.mean };
-  }
+export function told(column, grid, part, shares) {
   if (column.levels) return { shares: Array.from(shares).flatMap((share, s) => Array(part.widths[s]).fill(share / part.widths[s])) };
   const mean = meanOf(part, shares) / shares.reduce((a, b) => a + b, 0);
   return {
     shares: masses(shares, part, grid.edges),
-    mean: computed ?? (column.kind === "number" ? grid.low + mean * grid.step : wordsOf(column, grid, mean)),
+    mean: column.kind === "number" ? grid.low + mean * grid.step : wordsOf(column, grid, mean),
     quantiles: QUANTILES.map((q) => wordsOf(column, grid, quantile(shares, part, q))),
   };
 }
@@ -170,8 +162,6 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
   const encoder = spec.encoder && encoderOf(spec.encoder, arrays, size);
   const kept = outputs ?? (count * table.outputs <= CACHE ? new Float32Array(count * table.outputs) : null);
   const known = new Uint8Array(outputs ? 0 : count);
-  const none = { implied: [], equations: [], rates: [], lines: [], effects: [] };
-  const rules = rulesOf(spec.rules ?? none, spec.columns);
 
   // Reads what the decoder says of a draw of the prior.
   function read(k) {
@@ -188,9 +178,6 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
   // What each column may be where `cells` (NaN: anything) are fixed.
   async function shares(cells) {
     const limits = table.columns.map((part, i) => (Number.isNaN(cells[i]) ? null : limitOf(part, cells[i], cells[i])));
-    // What a rule joins again needs no edge, but where what is fixed is said through it.
-    const detours = spec.rules?.detours ?? [];
-    table.cut(detours.filter(({ through }) => !through.some((i) => limits[i])).map(({ column }) => column));
     const posterior = encoder?.(cells);
     const normal = normals(1);
     const sums = table.columns.map((part) => new Float64Array(part.found.length));
@@ -238,18 +225,6 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     };
   }
 
-  // The means of numbers that are computed of others, by their places.
-  function meansOf(cells, given, one) {
-    const free = (i) => Number.isNaN(cells[i]) && given.get(i)?.length !== 1;
-    const mean = (i) => {
-      const own = given.get(i);
-      if (own) return own.reduce((a, b) => a + b, 0) / own.length;
-      return meanOf(table.columns[i], one.columns[i]) / one.columns[i].reduce((a, b) => a + b, 0);
-    };
-    const values = spec.columns.map((grid, i) => (columns[i].levels ? NaN : grid.low + (Number.isNaN(cells[i]) ? mean(i) : cells[i]) * grid.step));
-    return rules.computed(values, free);
-  }
-
   async function answer({ given, row = null }) {
     const fixed = new Map(given.map(([place, value]) => [place, cellOf(columns[place], spec.columns[place], value)]));
     const cells = Float64Array.from(table.columns, (_, i) => Math.round(row?.[i] ?? NaN));
@@ -257,46 +232,17 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     const found = await shares(changed);
     const was = row && fixed.size ? await shares(cells) : found;
     const free = [...columns.keys()].filter((i) => !fixed.has(i));
-    const fit = (one, own) => one.columns.map((all, i) => (columns[i]?.levels ? rules.among(own, i, all) : all));
-    found.columns = fit(found, changed);
-    if (was !== found) was.columns = fit(was, cells);
-    const sharesOf = (one) => (i) => {
-      const whole = one.columns[i].reduce((a, b) => a + b, 0);
-      const each = Array.from(one.columns[i], (share) => share / whole);
-      return columns[i]?.levels ? each.flatMap((share, s) => Array(table.columns[i].widths[s]).fill(share / table.columns[i].widths[s])) : each;
-    };
-    const middleOf = (one) => (i) => meanOf(table.columns[i], one.columns[i]) / one.columns[i].reduce((a, b) => a + b, 0);
-    const laws = (one) => ({
-      equally: (i, count) => Array.from({ length: count }, (_, k) => quantile(one.columns[i], table.columns[i], (k + 0.5) / count)),
-      middle: middleOf(one),
-      moved: (i) => {
-        const whole = one.columns[i].reduce((a, b) => a + b, 0);
-        const each = Array.from(one.columns[i], (share) => share / whole);
-        const { shares: own } = told(columns[i], spec.columns[i], table.columns[i], each);
-        return own.reduce((sum, share, k) => sum + Math.abs(share - columns[i].training[k]) / 2, 0) > STILL;
-      },
-    });
-    const told_ = rules.given(changed, fixed, sharesOf(found), laws(found));
-    const before = rules.given(cells, new Map(), sharesOf(was), laws(was));
-    const means = meansOf(changed, told_, found);
-    const meansBefore = meansOf(cells, before, was);
     return {
       effective: found.effective,
       draws: found.draws,
       probability: found.probability,
       columns: free.map((i) => {
-        const say = (one, own, means) => {
-          return told(columns[i], spec.columns[i], table.columns[i], one.columns[i], own.get(i), means.get(i));
-        };
-        const now = say(found, told_, means);
+        const say = (one) => told(columns[i], spec.columns[i], table.columns[i], one.columns[i]);
+        const now = say(found);
         if (!row) return { column: i, ...now };
-        const then = say(was, before, meansBefore);
-        const both = told_.has(i) && before.has(i) && !columns[i].levels;
-        const apart = both && now.exact !== undefined && then.exact !== undefined ? 2 * Number(now.exact !== then.exact) : null;
-        const [left, right] = both ? [now.shares, then.shares] : [found.columns[i], was.columns[i]];
-        const moved = 0.5 * (apart ?? left.reduce((sum, share, s) => sum + Math.abs(share - right[s]), 0));
+        const moved = 0.5 * found.columns[i].reduce((sum, share, s) => sum + Math.abs(share - was.columns[i][s]), 0);
         const own = Number.isNaN(cells[i]) ? "" : (columns[i].levels?.[cells[i]] ?? wordsOf(columns[i], spec.columns[i], cells[i]));
-        return { column: i, ...now, was: then, moved, own };
+        return { column: i, ...now, was: say(was), moved, own };
       }),
     };
   }
@@ -304,7 +250,6 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
   // Which columns say most about one, in nats: the mutual information under the model, by draws of the prior.
   async function explain(target) {
     const [firsts, lasts] = spec.columns[target].groups;
-    table.cut([]);
     const limits = firsts.map((first, g) => limitOf(table.columns[target], first, lasts[g]));
     const each = Math.min(Math.floor(count / REPEATS), Math.max(25, Math.floor(LOOKS / table.columns.length)));
     const every = []; // of each repeat a table for each column: groups by segments

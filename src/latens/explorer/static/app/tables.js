@@ -185,15 +185,13 @@ function oneTree(ratios, parents, order, B, shares, seen) {
 // read(outputs, from) takes what a decoder says of one row; after it
 //   means(out, at) writes the mean of every column (without an order, its likeliest name), in stored cells;
 //   logGiven(limits) is the log probability that every column lies within its limits;
-//   given(limits) gives of every column the shares under the limits of the others, its own too;
-//   cut(places) leaves the edges above these columns out from the next read on.
+//   given(limits) gives of every column the shares under the limits of the others, its own too.
 // limits: of each column null, or of each segment the log share of its cells that are allowed (see limitOf).
 export function tableHead(spec, arrays) {
   const { columns, outputs } = columnsOf(spec, arrays);
   const { parents, order, ratios, bins: B, by, treeOf } = treesOf(spec, arrays, columns.length);
   const c = columns.length;
   const [shares, seen, mixed] = Array.from({ length: 3 }, () => new Float64Array(c * B));
-  const whole = ratios.map((own) => own.slice());
   const trees = ratios.map((own) => oneTree(own, parents, order, B, shares, seen));
   const weights = new Float64Array(trees.length); // log weights of the trees, of all limits
   const log = new Float64Array(trees.length); // of those beside the one of `by`
@@ -214,14 +212,6 @@ export function tableHead(spec, arrays) {
     });
     trees.forEach((tree) => tree.read());
     return head;
-  }
-
-  // Leaves the edges above some columns out, until it is called again; before the next read.
-  function cut(places) {
-    ratios.forEach((own, k) => {
-      own.set(whole[k]);
-      for (const i of places) own.fill(1, i * B * B, (i + 1) * B * B);
-    });
   }
 
   function logGiven(limits) {
@@ -278,7 +268,6 @@ export function tableHead(spec, arrays) {
     columns,
     outputs,
     read,
-    cut,
     logGiven,
     shares: given,
     given: (limits) => (logGiven(limits), given()),

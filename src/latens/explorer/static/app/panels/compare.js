@@ -10,9 +10,9 @@ const MOST_LINES = 12; // names that are compared, the most frequent ones
 const STEPS = 7; // values of a number that are compared
 const [WIDE, TALL] = [220, 22];
 
-// Which columns can be compared with: any but the column itself, those that are fixed, and what others give.
+// Which columns can be compared with: any but the column itself and those that are fixed.
 const partners = (columns, place, fixed) =>
-  columns.map((column, k) => ({ column, k })).filter(({ column, k }) => k !== place && !fixed.has(k) && !column.computed && lines(column).length > 1);
+  columns.map((column, k) => ({ column, k })).filter(({ column, k }) => k !== place && !fixed.has(k) && lines(column).length > 1);
 
 // The values of a column that are compared: {value, name}.
 export function lines(column) {
@@ -61,8 +61,6 @@ function dots(found, [low, high]) {
     svg.append(s("line", { x1: ends[0], x2: ends[1], y1: TALL / 2, y2: TALL / 2, stroke: t.muted, "stroke-width": 2 }));
     svg.append(s("circle", { cx: x(value), cy: TALL / 2, r: 4, fill: t.background, stroke: t.muted, "stroke-width": 2 }));
   }
-  const [from, to] = [-2, 2].map((k) => x(Math.min(Math.max(found.said + k * found.error, low), high)));
-  svg.append(s("line", { x1: from, x2: to, y1: TALL / 2, y2: TALL / 2, stroke: t.first, "stroke-width": 2 }));
   svg.append(s("circle", { cx: x(found.said), cy: TALL / 2, r: 4, fill: t.first }));
   return svg;
 }
@@ -82,14 +80,13 @@ export function comparison(app, columns, place, closed, as = {}) {
     const one = told.columns.find((other) => other.column === place);
     const alike = await rowsAlike(app.model, columns, given);
     const said = column.levels ? one.shares[level()] : one.mean;
-    const error = (column.levels ? one.errors?.[level()] : one.error) ?? 0; // of what is counted in new rows
     const rows = alike && (await inRows(app.model, column, place, alike, level()));
-    return { value, name, said, error, rows, near: alike?.near ?? false, number: alike?.rows.length ?? null };
+    return { value, name, said, rows, near: alike?.near ?? false, number: alike?.rows.length ?? null };
   }
 
   function range() {
     const ends = (rows) => [rows.value - 2 * rows.error, rows.value + 2 * rows.error];
-    const values = state.found.flatMap(({ said, error, rows }) => [...ends({ value: said, error }), ...(rows ? ends(rows) : [])]);
+    const values = state.found.flatMap(({ said, rows }) => [said, ...(rows ? ends(rows) : [])]);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     return column.levels ? [0, Math.min(Math.max(high, 0.01), 1)] : [low, high];
   }
@@ -104,14 +101,14 @@ export function comparison(app, columns, place, closed, as = {}) {
 
   function draw() {
     const ends = range();
-    const far = state.found.some((one) => one.rows && isFar(one.rows, one.said, one.error));
+    const far = state.found.some((one) => one.rows && isFar(one.rows, one.said));
     const near = state.found.some((one) => one.near);
     const rows = state.found.map((one) =>
       h("tr", {}, h("th", { scope: "row" }, one.name), h("td", {}, dots(one, ends)), h("td", { class: "number" }, aboutOf(column, one.said, ends)),
-        h("td", { class: "number" }, one.rows ? `${sureText(column, one.rows)}${isFar(one.rows, one.said, one.error) ? " *" : ""}` : ""),
+        h("td", { class: "number" }, one.rows ? `${sureText(column, one.rows)}${isFar(one.rows, one.said) ? " *" : ""}` : ""),
         h("td", { class: "number" }, one.number === null ? "" : count3(one.number) + (one.near ? " near" : ""))));
     const notes = [
-      state.found.some((one) => one.rows) && "Full dot: the model. Ring: the rows that are so. Lines: two standard errors to each side.",
+      state.found.some((one) => one.rows) && "Full dot: the model. Ring: the rows that are so, with two standard errors to each side.",
       near && "Near: numbers within a twentieth of their range.",
       far && "* The model is further from the rows than by chance; these rows may differ in other columns too.",
       columns[state.by].levels?.length > MOST_LINES && `The ${MOST_LINES} most frequent of ${columns[state.by].levels.length} names.`,

@@ -59,8 +59,7 @@ function aboutOf({ writing }, mean) {
   return writing ? meanText(mean, writing) : format(mean, Math.abs(mean) < 1000 ? 3 : 4);
 }
 
-function words(column, { shares, mean, quantiles, exact }) {
-  if (exact) return `${exact}, computed${column.computed ? `: ${column.computed}` : " from what is fixed"}`;
+function words(column, { shares, mean, quantiles }) {
   if (!column.levels) {
     const [low, quarter, middle, three, high] = quantiles;
     return `mean ${aboutOf(column, mean)}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
@@ -74,13 +73,12 @@ function words(column, { shares, mean, quantiles, exact }) {
 
 // What is said of a column where a row's cells are changed, beside the same without the change.
 function brief(column, one) {
-  if (column.levels || one.exact) return words(column, one);
+  if (column.levels) return words(column, one);
   return `mean ${aboutOf(column, one.mean)}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
 }
 
 // What was said of a column, in few words.
 function shortly(column, one) {
-  if (one.exact) return one.exact;
   if (!column.levels) return `mean ${aboutOf(column, one.mean)}`;
   const top = one.shares.indexOf(Math.max(...one.shares));
   return `most often ${column.levels[top]}, ${percent(one.shares[top])}`;
@@ -212,16 +210,13 @@ export function whatIfPanel(app) {
       return;
     }
     const top = Math.max(...told.explained.map((one) => one.nats), 1e-12);
-    // What is computed of others says much and explains nothing: it stands last.
-    const given = new Set(columns.filter((one) => one.computed).map((one) => one.name));
-    const ordered = [...told.explained].sort((a, b) => given.has(a.name) - given.has(b.name));
-    const rows = ordered.map(({ name: other, nats, error }) => {
+    const rows = told.explained.map(({ name: other, nats, error }) => {
       const bar = s("svg", { width: 120, height: 10, viewBox: "0 0 120 10", "aria-hidden": "true" });
       bar.append(s("rect", { width: Math.max(0.5, (120 * nats) / top), height: 10, fill: theme().first }));
       const exact = `${decimals(Math.abs(nats), 4)}${error ? ` ± ${decimals(error, 4)}` : ""} nats`;
       const share = told.entropy > 0 ? percent(Math.max(nats, 0) / told.entropy) : exact;
       return h("tr", {}, h("th", { scope: "row" }, other), h("td", {}, bar),
-        h("td", { title: exact }, given.has(other) ? "is computed" : share));
+        h("td", { title: exact }, share));
     });
     const words = `How much each column says about ${name} by itself: 100 % would be to know it.`;
     const whole = `${decimals(told.entropy, 3)} nats${told.said}`;
@@ -270,23 +265,19 @@ export function whatIfPanel(app) {
     lines.forEach(({ element, shown }, place) => {
       const one = found.get(place);
       element.style.order = String(rank.get(place) ?? 0);
-      const gone = (columns[place].absent ?? []).find(({ column, value }) => fixed(column)?.value === value);
       if (fixed(place)) replace(shown, h("span", { class: "muted" }, "fixed"));
-      else if (gone) replace(shown, h("span", { class: "muted" }, `does not apply: empty in all rows where ${gone.words}`));
       else if (one?.was && answer.changed) {
         const by = `${percent(one.moved)} of it moves`;
-        const said = `${brief(columns[place], one)}; before ${one.was.exact ?? brief(columns[place], one.was)}`;
+        const said = `${brief(columns[place], one)}; before ${brief(columns[place], one.was)}`;
         replace(shown, chart(columns[place], one.shares, one.was.shares, "before"),
           h("span", {}, h("b", {}, by), `, row ${one.own || "empty"}: ${said}`));
       } else if (one?.was) replace(shown, h("span", {}, `row: ${one.own || "empty"}`));
       else if (one) {
-        const { computed } = columns[place];
-        const rule = computed && !one.exact ? `; in the data ${computed}` : "";
         const old = last?.columns.get(place);
         const before = old && shortly(columns[place], old);
         const changed = before && before !== shortly(columns[place], one);
         const beside = [answer.beside?.get(place), changed && `with ${last.words} it was ${before}`];
-        replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one) + rule),
+        replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one)),
           beside.filter(Boolean).map((text) => h("span", { class: "beside" }, text)));
       }
       else replace(shown);
@@ -303,12 +294,8 @@ export function whatIfPanel(app) {
     const held = answer.alike ? alikeText(answer.alike, app.model.n) : "";
     const so = `${held}The model holds ${percent(answer.probability)} of the rows to be so${held ? "" : `${count}${few}`}. `;
     const rows = app.state.given.length ? so : "";
-    // Asked the other way round what follows others is known only where rows are drawn.
-    const back = answer.counted ? [] : app.state.given.map(({ column }) => columns[column]).filter((one) => one.follows);
-    const turned = back.map(({ name, follows }) => `${name} follows from ${follows.join(", ")}: for these the answers here are too weak; latens sample --where takes rows that have it. `);
-    const together = answer.counted ? `Numbers that several columns make together are averages of ${count3(answer.counted)} new rows of the model. ` : "";
     const all = answer.effective > NEARLY * answer.draws; // as without latents: nothing is rough
-    note.textContent = `${turned.join("")}${rows}${together}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
+    note.textContent = `${rows}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
   }
 
   // What the rows have that are as it was asked for.
