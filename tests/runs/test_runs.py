@@ -221,7 +221,6 @@ def test_a_run_killed_before_its_first_file_leaves_a_usable_folder(tmp_path):
         (None, RunFolderError, "it has no run.json"),
         ("", RunFolderError, "not valid JSON"),
         ("[]", RunFolderError, "not a JSON object"),
-        ('{"a": 1, "a": 2}', RunFolderError, "given twice"),
         ("{}", RunFolderError, "not written by latens"),
         ('{"format": "latens-run", "format_version": 2}', ConfigError, r"newer latens: run format 2"),
     ],

@@ -13,41 +13,44 @@ from latens.io.atomic import resource_errors
 
 T = TypeVar("T")
 
-_MAX_NUMBER = 64
-"""Characters of a number: a float64 needs 25, an int64 needs 20."""
-
-
-class _Refused(ValueError):
-    pass
+_MAX_DEPTH = 64
 
 
 def parse_json_strict(
     text: bytes | str,
     *,
-    max_depth: int = 64,
     max_bytes: int = 8 << 20,
     error: type[LatensError] = ModelFileError,
     where: str = "",
     fix: str = "",
 ) -> Any:
-    """Parse JSON, refusing all that JSON does not say or that could hurt."""
-    # Refused are: more than `max_bytes`, lists and objects nested deeper than `max_depth`, duplicate keys, `NaN` and
-    # `Infinity`, numbers that overflow float64 or (integers) 64 bits, invalid UTF-8 and unpaired surrogates.
+    """Parse JSON of at most `max_bytes`, refusing what JSON does not say, such as NaN, and numbers beyond float64."""
+    if len(text) > max_bytes:
+        raise error(f"the JSON is larger than {max_bytes} bytes.", where=where, fix=fix)
     try:
-        if len(text) > max_bytes:
-            raise _Refused(f"the JSON is larger than {max_bytes} bytes")
-        value = _DECODER.decode(text.decode("utf-8") if isinstance(text, bytes) else text)
-        _check(value, max_depth)
-        return value
-    except _Refused as refusal:
-        message = str(refusal)
-    except RecursionError:
-        message = f"the JSON is nested deeper than {max_depth} levels"
+        value = msgspec.json.decode(text)
     except UnicodeError:
         message = "the JSON is not valid UTF-8"
-    except ValueError as refusal:
+    except msgspec.MsgspecError as refusal:
         message = f"not valid JSON: {refusal}"
+    except RecursionError:
+        message = "the JSON is nested too deep"
+    else:
+        if not _is_deep(value):
+            return value
+        message = "the JSON is nested too deep"
     raise error(f"{message}.", where=where, fix=fix)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie so deep in each other that what walks through them could fail."""
+    level = [value]
+    for _ in range(_MAX_DEPTH + 1):
+        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if not inside:
+            return False
+        level = [item for items in inside for item in items]
+    return True
 
 
 def read_json(
@@ -117,58 +120,3 @@ def float_text(value: float) -> str:
 
 def _encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _Refused(f"the key {key[:80]!r} is given twice")
-            seen.add(key)
-    return result
-
-
-def _integer(digits: str) -> int:
-    value = int(digits) if len(digits) <= 20 else 2**64
-    if not -(2**63) <= value < 2**64:
-        raise _Refused(f"the integer {digits[:30]} does not fit 64 bits")
-    return value
-
-
-def _float(digits: str) -> float:
-    value = float(digits) if len(digits) <= _MAX_NUMBER else math.inf
-    if not math.isfinite(value):
-        raise _Refused(f"the number {digits[:30]} is too large or too long")
-    return value
-
-
-def _constant(name: str) -> Any:
-    raise _Refused(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant, strict=True
-)
-
-
-def _check(value: Any, max_depth: int) -> None:
-    level, depth = [value], 0
-    while level:  # level by level, so that no input makes us recurse
-        below = []
-        for item in level:
-            if isinstance(item, dict):
-                for key in item:
-                    if not key.isascii():
-                        key.encode("utf-8")
-                below.append(item.values())
-            elif isinstance(item, list):
-                below.append(item)
-            elif isinstance(item, str) and not item.isascii():
-                item.encode("utf-8")  # an unpaired surrogate raises UnicodeEncodeError
-        if below:
-            depth += 1
-            if depth > max_depth:
-                raise _Refused(f"the JSON is nested deeper than {max_depth} levels")
-        level = [item for items in below for item in items]

@@ -11,7 +11,6 @@ from latens.io.atomic import open_plain, resource_errors
 from latens.io.json import float_text, parse_json_strict, plain, to_json
 
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
-_BLOCK = 1 << 16
 
 
 class JsonLines:
@@ -96,17 +95,8 @@ class JsonLines:
         if not self.path.exists():
             return
         with os.fdopen(open_plain(self.path, os.O_RDWR), "r+b") as file:
-            end = size = file.seek(0, os.SEEK_END)
-            while end:
-                begin = max(end - _BLOCK, 0)
-                file.seek(begin)
-                last = file.read(end - begin).rfind(b"\n")
-                if last >= 0:
-                    end = begin + last + 1
-                    break
-                end = begin
-            if end != size:
-                file.truncate(end)
+            text = file.read()
+            file.truncate(text.rfind(b"\n") + 1)
 
 
 def _with_floats(value: Any) -> Any:

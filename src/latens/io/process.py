@@ -2,12 +2,11 @@
 
 import functools
 import inspect
+import numbers
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
-
-import numpy as np
 
 from latens.errors import ResourceError, UsageError
 
@@ -76,7 +75,7 @@ def check_count(n: Any, where: str, *, cells: int = 1) -> int:
 
 
 def _check_whole(n: Any, least: int, where: str, fix: str) -> None:
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < least:
+    if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < least:
         raise UsageError(f"must be a whole number of {least} or more, not {n!r:.100}.", where=where, fix=fix)
 
 

@@ -38,6 +38,7 @@ from latens.io.atomic import (
     resource_errors,
     sync_folder,
     write_atomic,
+    write_together,
 )
 from latens.io.compilation import jax_settings
 from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
@@ -115,8 +116,9 @@ class RunFolder:
                 if force:
                     remove_own(path)
                 clean_run(path)
-                write_atomic(path / "run.json", to_json(info, indent=2) + b"\n")
-                write_atomic(path / "config.json", config_text)
+                write_together(
+                    [(path / "config.json", config_text), (path / "run.json", to_json(info, indent=2) + b"\n")]
+                )
                 sync_folder(path.parent)
             except BaseException:
                 lock.release()

@@ -147,7 +147,7 @@ def _commit(path: Path) -> _Commit | str | None:
     """The COMMIT of a checkpoint: None where there is none (the save was interrupted), a fault where it is damaged."""
     try:
         text = read_plain(path / "COMMIT", most=_MAX_COMMIT)
-        return typed(parse_json_strict(text, max_bytes=_MAX_COMMIT, max_depth=4), _Commit, where="")
+        return typed(parse_json_strict(text, max_bytes=_MAX_COMMIT), _Commit, where="")
     except FileNotFoundError:
         return None
     except (OSError, LatensError):

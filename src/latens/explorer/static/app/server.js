@@ -1,7 +1,6 @@
 // What the server that gave this page computes: decoders that a browser does not, and columns given other columns.
 
 const MOST_BYTES = 1 << 20; // what the server takes at once
-const TRIES = 4;
 
 const little = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
@@ -28,20 +27,14 @@ function floats(buffer) {
 }
 
 async function post(name, kind, body) {
-  for (let attempt = 1; ; attempt++) {
-    let response;
-    try {
-      response = await fetch(name, { method: "POST", headers: { "Content-Type": kind }, body });
-    } catch {
-      throw new Error("nothing was computed: the server that gave this page does not answer any more.");
-    }
-    if (response.ok) return response;
-    // Too many at once: the server says how long to wait.
-    if (response.status !== 429 || attempt === TRIES) {
-      throw new Error(`nothing was computed: the server says ${response.status}, ${(await response.text()).trim().slice(0, 200)}.`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 250 * attempt));
+  let response;
+  try {
+    response = await fetch(name, { method: "POST", headers: { "Content-Type": kind }, body });
+  } catch {
+    throw new Error("nothing was computed: the server that gave this page does not answer any more.");
   }
+  if (response.ok) return response;
+  throw new Error(`nothing was computed: the server says ${response.status}, ${(await response.text()).trim().slice(0, 200)}.`);
 }
 
 // z holds n latents one after another, codes the class of each (or one for all); the result holds n events, in the units
