@@ -26,8 +26,6 @@ ROOMS = (
 
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "imp"}
 FILES = sorted(SOURCE.rglob("*.py"))
-LONGEST = 600
-"""Lines of the longest file: a longer one has more than one subject."""
 
 
 def room(module: str) -> str:
@@ -81,12 +79,6 @@ def test_imports_go_only_to_the_left() -> None:
     wrong = {str(path.relative_to(SOURCE)): bad for path in FILES if (bad := upwards(path, imports(path)))}
     assert wrong == {}
     assert len(FILES) > 200
-
-
-def test_the_root_holds_few_files_and_no_file_has_two_subjects() -> None:
-    assert len(list(SOURCE.glob("*.py"))) <= 6
-    long = {str(path.relative_to(SOURCE)): n for path in FILES if (n := len(path.read_text().splitlines())) > LONGEST}
-    assert long == {}
 
 
 PRIVATE = re.compile(r"jax(\.\w+)*\._(?!_)|jaxlib(\.|$)")

@@ -1,0 +1,67 @@
+"""How large the project may be. The numbers only go down."""
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from paths import ROOT
+
+import latens
+from latens.cli.arguments import COMMANDS
+
+SOURCE, TESTS, DOCS = ROOT / "src" / "latens", ROOT / "tests", ROOT / "docs"
+STATIC = SOURCE / "explorer" / "static"
+LONG = 60
+"""Lines of a function that is easy to see as a whole."""
+
+MOST = {
+    "lines of Python in src": 79_000,  # next: 76,000
+    "lines of Python in tests": 67_000,
+    "lines of JavaScript, CSS and HTML": 8_500,  # next: 7,600
+    "words of docs": 106_000,  # next: 85,000
+    "words of README": 936,
+    "commands": 27,
+    "public names": 45,
+    "functions longer than 60 lines": 14,
+}
+
+
+def lines(paths: Iterable[Path]) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in paths)
+
+
+def words(paths: Iterable[Path]) -> int:
+    return sum(len(path.read_text().split()) for path in paths)
+
+
+def long_functions() -> list[str]:
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+                doc = ast.get_docstring(node, clean=False)
+                length = node.end_lineno - node.lineno + 1 - (doc.count("\n") + 1 if doc else 0)
+                if length > LONG:
+                    found.append(f"{path.relative_to(SOURCE)}:{node.lineno} {node.name} ({length})")
+    return found
+
+
+def measured() -> dict[str, int]:
+    static = [path for path in STATIC.rglob("*") if path.suffix in (".js", ".css", ".html")]
+    return {
+        "lines of Python in src": lines(SOURCE.rglob("*.py")),
+        "lines of Python in tests": lines(TESTS.rglob("*.py")),
+        "lines of JavaScript, CSS and HTML": lines(static),
+        "words of docs": words(DOCS.rglob("*.md")),
+        "words of README": words([ROOT / "README.md"]),
+        "commands": len(COMMANDS),
+        "public names": len(latens.__all__),
+        "functions longer than 60 lines": len(long_functions()),
+    }
+
+
+@pytest.mark.parametrize("what", MOST)
+def test_the_project_stays_small(what: str) -> None:
+    now = measured()[what]
+    assert now <= MOST[what], f"{now:,} {what}, at most {MOST[what]:,}: take something away"
