@@ -81,6 +81,10 @@ def test_imports_go_only_to_the_left() -> None:
     assert len(FILES) > 200
 
 
+def test_the_root_holds_few_files() -> None:
+    assert len(list(SOURCE.glob("*.py"))) <= 6
+
+
 PRIVATE = re.compile(r"jax(\.\w+)*\._(?!_)|jaxlib(\.|$)")
 
 

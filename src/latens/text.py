@@ -159,16 +159,6 @@ def span_texts(spans: "np.ndarray") -> list[str]:
     return made
 
 
-def short_spans(spans: "np.ndarray") -> list[str]:
-    """Spans of time from zero on for people: "1 day", "9 days", "2 days 05:00:00", "05:00:00"."""
-    made = []
-    for text in span_texts(spans):
-        days, _, clock = text.partition(" days ")
-        whole = f"{days} day" if days == "1" else f"{days} days"
-        made.append(whole if clock == "00:00:00" else clock if days == "0" else f"{whole} {clock}")
-    return made
-
-
 def _cells(column: Any, known: "Collection[str]") -> list[str]:
     if column.dtype.kind == "m":
         return span_texts(column)

@@ -52,15 +52,6 @@ def mix_in_place(v: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"
     return v
 
 
-def uniforms(keys: Shaped[np.ndarray, " n"], salt: Sequence[int]) -> Shaped[np.ndarray, " n"]:
-    """Numbers in (0, 1) by the keys of rows, others for each salt."""
-    found = keys.astype(np.uint64)
-    with np.errstate(over="ignore"):
-        for part in salt:
-            found = mix_in_place(found + np.uint64(part % 2**32) * np.uint64(0x9E3779B97F4A7C15))
-    return ((found >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53
-
-
 def row_numbers(names: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """Make a 64-bit number of each row name, the same on every machine."""
     # Whole numbers stay what they are; of text it is the first 8 bytes of its BLAKE2b hash (UTF-8).

@@ -18,7 +18,6 @@ SLOPE_PROBES = 0x6A9D  # random directions that estimate a decoder's slope
 PROJECTIONS = 0x511CED  # random directions that latents are projected on
 RANDOM_SUBSETS = 0x5B5E  # random subsets of the modalities
 AFTER_UPDATE = 0xAF7E  # what an objective moves after the optimiser's update
-RESAMPLED = 0x2E5A  # which draws of a latent stand for all of them
 CURVATURE = 0xC0A7  # the draws by which the curvature around a posterior is found
 IMPUTED_EVENTS = 0x1B  # events drawn in the place of missing values
 

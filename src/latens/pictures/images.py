@@ -50,13 +50,3 @@ def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = No
     imsave(stream, pixels, format="png", metadata={"Software": "latens"})
     write_atomic(path, stream.getvalue())
     return path
-
-
-def png_of(image: ArrayLike) -> bytes:
-    """Encode one picture on the scale 0 to 1, grey or in colour, as a PNG of its own size."""
-    from PIL import Image
-
-    x = np.squeeze(np.asarray(as_images(np.asarray(image)[None], "image"))[0])
-    stream = io.BytesIO()
-    Image.fromarray(np.round(255 * np.clip(x, 0.0, 1.0)).astype(np.uint8)).save(stream, "PNG")
-    return stream.getvalue()

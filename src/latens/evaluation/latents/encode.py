@@ -245,33 +245,6 @@ def decode(
     return np.concatenate(parts)
 
 
-@eqx.filter_jit
-def _redrawn(model: Any, z: Any, x: Array, hidden: Array, cond: Any, key: Key, coded: bool) -> Array:
-    def one(z: Any, x: Array, cond: Any, key: Key) -> Array:
-        latents = from_code(model, z, cond) if coded else z
-        return model.likelihood(latents, cond=cond).conditioned(x, ~hidden).sample(key=key)
-
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(x.shape[0]))
-    return jnp.where(hidden, jax.vmap(one)(z, x, cond, keys), x)
-
-
-def redrawn(
-    model: Any, z: Any, x: np.ndarray, hidden: np.ndarray, *, key: Key, cond: Any = None, coded: bool = True
-) -> np.ndarray:
-    """Draw some columns of rows anew, from p(x_hidden | x_shown, z)."""
-    # z: what each row was drawn from, as codes or as latents; hidden: of each column whether it is drawn, shape (c,).
-    model = eqx.nn.inference_mode(model)
-    size = next((size for size in BATCH_SIZES if len(x) <= size), BATCH_SIZES[-1])
-    parts = []
-    for number, start in enumerate(range(0, len(x), size)):
-        index = np.minimum(np.arange(start, start + size), len(x) - 1)
-        own, given = (jax.tree.map(lambda leaf, i=index: jnp.asarray(np.asarray(leaf)[i]), tree) for tree in (z, cond))
-        shown = jnp.asarray(np.where(hidden, 0.0, x)[index], jnp.float32)
-        made = _redrawn(model, own, shown, jnp.asarray(hidden), given, jax.random.fold_in(key, number), coded)
-        parts.append(np.asarray(made))
-    return np.concatenate(parts)[: len(x)]
-
-
 @counted(n=1)
 def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature: Any = 1.0) -> np.ndarray:
     """Sample latents from the prior; levels and groups one after the other, categorical latents one-hot.
