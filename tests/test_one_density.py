@@ -1,0 +1,138 @@
+"""One density: what is drawn, filled, ranked and asked of a model follows from the p(x) that it is scored by."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import latens
+from latens.data import Dataset, prepare_batch
+from latens.recipes import get_recipe
+from latens.trees import partition_trainable
+from latens.workflow.refit import refit_prior
+from latens.workflow.trained import TrainedModel
+
+DRAWS = 300
+"""Draws of z behind each log p(x)."""
+rng = np.random.default_rng(0)
+
+
+def numbers() -> Dataset:
+    return latens.load_data((rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(120, 5))))
+
+
+def pictures() -> Dataset:
+    return latens.load_data((rng.random((80, 8, 8)) < np.linspace(0.1, 0.9, 8)).astype(np.uint8))
+
+
+def table() -> Dataset:
+    import polars as pl
+
+    a = rng.integers(0, 2, 200)
+    frame = {"a": np.array(["x", "y"])[a], "b": np.array(["u", "v", "w"])[(a + rng.integers(0, 2, 200)) % 3]}
+    return latens.load_data(pl.DataFrame({**frame, "n": rng.poisson(3 + 2 * a).astype(np.int64)}))
+
+
+def text() -> Dataset:
+    return latens.load_data(["".join(rng.choice(list("ab"), size=rng.integers(1, 4))) for _ in range(80)])
+
+
+def steps() -> Dataset:
+    return latens.load_data(rng.normal(size=(60, 6, 2)).cumsum(axis=1), sequence="-")
+
+
+def counts() -> Dataset:
+    return latens.load_data(rng.poisson(3.0, size=(100, 6)), counts=True)
+
+
+def labelled() -> Dataset:
+    label = rng.integers(0, 2, 120)
+    return latens.load_data(rng.normal(size=(120, 4)) + label[:, None], label=label)
+
+
+MODELS: dict[str, tuple[Callable[[], Dataset], str, dict[str, Any]]] = {
+    "numbers": (numbers, "default", {"posterior.latent_dim": 2}),
+    "pictures": (pictures, "default", {"posterior.latent_dim": 2, "network.hidden": [8]}),
+    "table": (table, "default", {"posterior.latent_dim": 2}),
+    "text": (text, "default", {"posterior.latent_dim": 2, "network.hidden": [8]}),
+    "steps": (steps, "deep-kalman", {"posterior.latent_dim": 1, "network.hidden": [6]}),
+    "counts": (counts, "default", {"posterior.latent_dim": 1, "likelihood": "poisson", "network.hidden": [6]}),
+    "conditional": (labelled, "conditional-vae", {"posterior.latent_dim": 2, "network.hidden": [6]}),
+    "hierarchical": (numbers, "two-level", {"network.hidden": [6]}),
+    "codes": (pictures, "nvil", {"posterior.latent_dim": 3, "network.hidden": [6]}),
+}
+"""Of each kind of rows and of latents one small model, as its recipe begins it."""
+
+
+def begun(name: str) -> TrainedModel:
+    """A model before its first step, with another decoder than its start: q(z | x) is near to the posterior, not at it."""
+    make, recipe, settings = MODELS[name]
+    experiment = latens.prepare(latens.override(get_recipe(recipe).config, settings), make())
+    model = experiment.new_model()
+    trained, rest = partition_trainable(model.decoder)
+    leaves, structure = jax.tree.flatten(trained)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [leaf + 0.05 * jax.random.normal(key, leaf.shape, leaf.dtype) for leaf, key in zip(leaves, keys)]
+    decoder = eqx.combine(jax.tree.unflatten(structure, moved), rest)
+    return experiment.trained(eqx.tree_at(lambda m: m.decoder, model, decoder))
+
+
+def agree(a: np.ndarray, b: np.ndarray, slack: float = 0.0) -> None:
+    """The means of two independent samples are the same within four standard errors."""
+    error = np.hypot(a.std() / np.sqrt(len(a)), b.std() / np.sqrt(len(b)))
+    assert abs(a.mean() - b.mean()) <= 4.0 * error + slack, (a.mean(), b.mean(), error)
+
+
+@eqx.filter_jit
+def both_sides(model: Any, x: Any, z: Any, cond: Any, key: Any) -> tuple[Any, Any]:
+    """Bounds of log p(x) from below and above, for rows x that were drawn from p(x | z): the means of weights.
+
+    The draws are of half q(z | x) and half p(z); z itself is one of the exact posterior, so that with it the mean is
+    above. Source: Grosse, Ghahramani & Adams (2015).
+    """
+
+    def one_row(x: Any, z: Any, cond: Any, key: Any) -> tuple[Any, Any]:
+        q, p = model.posterior(x, cond=cond), model.prior(cond=cond)
+
+        def log_weight(z: Any) -> Any:
+            log_p, log_q = p.log_prob(z), q.log_prob(z)
+            return sum(model.log_joint(z, x, cond=cond)) - jnp.logaddexp(log_p, log_q) + jnp.log(2.0)
+
+        keys = jax.random.split(key, 2 * DRAWS)
+        of_q = jax.lax.map(lambda key: log_weight(q.sample(key=key)), keys[:DRAWS], batch_size=50)
+        of_p = jax.lax.map(lambda key: log_weight(p.sample(key=key)), keys[DRAWS:], batch_size=50)
+        log_w = jnp.concatenate([of_q, of_p])
+        above = jnp.append(log_w, log_weight(z))
+        mean = jax.scipy.special.logsumexp
+        return mean(log_w) - jnp.log(log_w.size), mean(above) - jnp.log(above.size)
+
+    return jax.vmap(one_row)(x, z, cond, jax.random.split(key, len(x)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_entropy_of_drawn_rows_is_that_of_the_density(name: str) -> None:
+    """Rows of `sample` are as probable as rows of p(z) p(x | z), whose log p(x) is known from both sides."""
+    trained, n = begun(name), 400
+    model, label = trained.model, trained.in_turn(n)
+    cond = trained.condition(label)
+
+    @eqx.filter_jit
+    def ancestral(key: Any, cond: Any) -> tuple[Any, Any]:
+        first, second = jax.random.split(key)
+        z = model.prior(cond=cond).sample(key=first)
+        return model.likelihood(z, cond=cond).sample(key=second), z
+
+    x, z = jax.vmap(ancestral)(jax.random.split(jax.random.key(2), n), cond)
+    below, above = both_sides(model, x, z, cond, jax.random.key(4))
+    gap = float(jnp.mean(above - below))
+    assert 0.0 <= gap <= 0.3
+    rows = trained.batch(trained.sample(n, seed=3, label=label), label=label)
+    seen = prepare_batch(trained.preparation, rows, key=jax.random.key(0))
+    drawn, _ = both_sides(model, jnp.asarray(seen.x), z, cond, jax.random.key(5))
+    agree(np.asarray(drawn), np.asarray(below), slack=gap)
