@@ -1,5 +1,6 @@
 """One density: what is drawn, filled, ranked and asked of a model follows from the p(x) that it is scored by."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from scipy import stats
 
 import latens
+from latens import evaluation
 from latens.data import Dataset, prepare_batch
 from latens.recipes import get_recipe
 from latens.trees import partition_trainable
-from latens.workflow.refit import refit_prior
+from latens.workflow.detect import detect
 from latens.workflow.trained import TrainedModel
 
 DRAWS = 300
@@ -136,3 +138,75 @@ def test_the_entropy_of_drawn_rows_is_that_of_the_density(name: str) -> None:
     seen = prepare_batch(trained.preparation, rows, key=jax.random.key(0))
     drawn, _ = both_sides(model, jnp.asarray(seen.x), z, cond, jax.random.key(5))
     agree(np.asarray(drawn), np.asarray(below), slack=gap)
+
+
+CELLS = np.array(list(itertools.product(range(2), range(3), range(2))), np.float32)
+
+
+@pytest.fixture(scope="module")
+def names() -> TrainedModel:
+    """A model of three columns of names with one latent, whose 12 rows are all enumerated."""
+    import polars as pl
+
+    a = rng.integers(0, 2, 300)
+    b = (a + rng.integers(0, 2, 300)) % 3
+    c = np.where(rng.random(300) < 0.8, a, 1 - a)
+    frame = pl.DataFrame({"a": np.array(["x", "y"])[a], "b": np.array(["u", "v", "w"])[b], "c": np.array(["p", "q"])[c]})
+    settings = {"posterior.latent_dim": 1, "prior": "standard-normal"}
+    experiment = latens.prepare(latens.override(get_recipe("default").config, settings), latens.load_data(frame))
+    return experiment.trained(experiment.new_model())
+
+
+@pytest.fixture(scope="module")
+def enumerated(names: TrainedModel) -> np.ndarray:
+    """p of each row of `CELLS`, by summing p(z) p(x | z) on a fine grid of z."""
+    grid = jnp.linspace(-8.0, 8.0, 4001)[:, None]
+    like = jax.vmap(lambda z: jax.vmap(names.model.likelihood(z).log_prob)(jnp.asarray(CELLS)))(grid)
+    p = np.exp(np.asarray(like, np.float64)).T @ (stats.norm.pdf(np.asarray(grid[:, 0], np.float64)) * 0.004)
+    np.testing.assert_allclose(p.sum(), 1.0, rtol=1e-5)
+    rows = importance(names, CELLS)
+    np.testing.assert_allclose(rows, np.log(p), atol=0.05)
+    return p / p.sum()
+
+
+def importance(trained: TrainedModel, rows: np.ndarray) -> np.ndarray:
+    """The public log p(x) of rows."""
+    return trained.log_marginal(rows, num_samples=2000)
+
+
+def follows(rows: np.ndarray, p: np.ndarray) -> None:
+    """Rows are drawn from the enumerated distribution, by a chi-square test."""
+    code = rows.astype(int) @ np.array([6, 2, 1])
+    found = np.bincount(code, minlength=12).astype(float)
+    some = p > 0
+    assert found[~some].sum() == 0
+    assert stats.chisquare(found[some], len(rows) * p[some]).pvalue > 1e-4
+
+
+def test_drawn_rows_have_the_enumerated_probabilities(names: TrainedModel, enumerated: np.ndarray) -> None:
+    follows(names.sample(20_000, seed=1), enumerated)
+
+
+def test_rows_under_a_condition_have_the_enumerated_probabilities(names: TrainedModel, enumerated: np.ndarray) -> None:
+    p = enumerated * (CELLS[:, 0] == 1)
+    follows(names.sample(20_000, seed=2, given={"a": "y"}), p / p.sum())
+
+
+def test_filled_cells_have_the_enumerated_probabilities(names: TrainedModel, enumerated: np.ndarray) -> None:
+    rows = np.tile(np.array([[0.0, 2.0, 1.0]], np.float32), (50, 1))
+    mask = np.tile(np.array([[True, False, False]]), (50, 1))
+    batch = dataclasses.replace(names.batch(rows), mask=mask, row_id=np.arange(50, dtype=np.uint32))
+    found = evaluation.impute(names.rows(batch), num_samples=400, num_draws=100, types=names.schema.types)
+    assert found.shares is not None
+    p = enumerated * (CELLS[:, 0] == 0)
+    p /= p.sum()
+    np.testing.assert_allclose(found.shares[1].mean(axis=0), [p[CELLS[:, 1] == j].sum() for j in range(3)], atol=0.01)
+    follows(np.asarray(found.draws).reshape(-1, 3), p)
+
+
+def test_p_values_of_drawn_rows_are_uniform() -> None:
+    trained = begun("numbers")
+    own = trained.sample(1200, seed=9)
+    held, new = (latens.load_data(own[part], schema=trained.schema) for part in (slice(0, 600), slice(600, 1200)))
+    found = detect(trained, held, np.arange(600), new, num_samples=50)
+    assert stats.kstest(found.p_value, "uniform").pvalue > 1e-3

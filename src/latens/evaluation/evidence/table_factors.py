@@ -44,8 +44,8 @@ def scores_of(one: ColumnType, rows: float) -> Float[np.ndarray, "S d"]:
 class ColumnFactors:
     """A joint Normal of the scores of columns and of k factors z ~ N(0, I), whose posterior has no correlations."""
 
-    scores: tuple[Float[np.ndarray, "S d"], ...]  # of each segment of each column
-    weights: tuple[Float[np.ndarray, "d k"], ...]  # the expected scores of each column are these times z
+    scores: tuple[Float[np.ndarray, "_ _"], ...]  # of each segment of each column
+    weights: tuple[Float[np.ndarray, "_ k"], ...]  # the expected scores of each column are these times z
 
     @property
     def latents(self) -> int:
@@ -110,7 +110,7 @@ def scored(
     x: Shaped[np.ndarray, "n c"],
     mask: Bool[np.ndarray, "n c"] | None,
     types: Sequence[ColumnType],
-    scores: Sequence[Float[np.ndarray, "S d"]],
+    scores: Sequence[Float[np.ndarray, "_ _"]],
     weight: Float[np.ndarray, " n"] | None = None,
 ) -> Float[np.ndarray, "n d"]:
     """The scores of rows, one column after another; a row of weight w counts as its square does."""
