@@ -26,7 +26,7 @@ rng = np.random.default_rng(0)
 
 
 def numbers() -> Dataset:
-    return latens.load_data((rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(120, 5))))
+    return latens.load_data(rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(120, 5)))
 
 
 def pictures() -> Dataset:
@@ -73,7 +73,7 @@ MODELS: dict[str, tuple[Callable[[], Dataset], str, dict[str, Any]]] = {
 
 
 def begun(name: str) -> TrainedModel:
-    """A model before its first step, with another decoder than its start: q(z | x) is near to the posterior, not at it."""
+    """A model before its first step, its decoder moved a little: q(z | x) is near the posterior, not at it."""
     make, recipe, settings = MODELS[name]
     experiment = latens.prepare(latens.override(get_recipe(recipe).config, settings), make())
     model = experiment.new_model()
@@ -151,7 +151,9 @@ def names() -> TrainedModel:
     a = rng.integers(0, 2, 300)
     b = (a + rng.integers(0, 2, 300)) % 3
     c = np.where(rng.random(300) < 0.8, a, 1 - a)
-    frame = pl.DataFrame({"a": np.array(["x", "y"])[a], "b": np.array(["u", "v", "w"])[b], "c": np.array(["p", "q"])[c]})
+    frame = pl.DataFrame(
+        {"a": np.array(["x", "y"])[a], "b": np.array(["u", "v", "w"])[b], "c": np.array(["p", "q"])[c]}
+    )
     settings = {"posterior.latent_dim": 1, "prior": "standard-normal"}
     experiment = latens.prepare(latens.override(get_recipe("default").config, settings), latens.load_data(frame))
     return experiment.trained(experiment.new_model())
