@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from latens.callbacks.time_left import TimeLeft
 from latens.config import VAEConfig
 from latens.evaluation import Rows, active_units, encode
 from latens.io.terminal import say, say_line
@@ -163,46 +162,26 @@ def _value(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1f}"
 
 
-def _left(seconds: float | None) -> str:
-    """A time that is left: at most 0:12, at most 1:02:03."""
-    if seconds is None:
-        return "-:-- left"
-    hours, rest = divmod(round(seconds), 3600)
-    clock = f"{hours}:{rest // 60:02d}" if hours else f"{rest // 60}"
-    return f"at most {clock}:{rest % 60:02d}"
-
-
 class TerminalProgress:
     """One line: the epoch, a bar, what training stops by beside the best so far, and the time left."""
 
     # `every`: Steps from one line above the bar to the next, or None for no such lines.
+    # `minutes`: What the steps may take, which fills the bar without a count of steps.
 
-    # `left`: What knows the time left, or None for that of the steps alone. It fills the bar without a count of steps.
-
-    def __init__(self, every: int | None = None, left: TimeLeft | None = None) -> None:
+    def __init__(self, every: int | None = None, minutes: float | None = None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
         from rich.table import Column
-        from rich.text import Text
 
-        known = self._left = TimeLeft() if left is None else left
-
-        class Left(ProgressColumn):
-            """The time left."""
-
-            max_refresh = 0.5
-
-            def render(self, task: Task) -> Text:
-                return Text(_left(known.seconds()))
-
+        self._seconds = None if minutes is None else 60.0 * minutes
         console, self._still = Console(file=sys.stderr), contextlib.ExitStack()
-        # What is left for the numbers, at the widest: "epoch 1819/1819", the bar, "at most 1:02:03" and blanks.
-        self._room = console.width - 15 - 8 - 15 - 4
+        # What is left for the numbers, at the widest: "epoch 1819/1819", the bar, "1:02:03" and blanks.
+        self._room = console.width - 15 - 8 - 7 - 4
         self._bar = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=8),
             TextColumn("{task.fields[terms]}", table_column=Column(no_wrap=True)),
-            Left(Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
             console=console,
             refresh_per_second=4,
             transient=True,
@@ -226,7 +205,6 @@ class TerminalProgress:
     def __call__(self, event: Event) -> None:
         """Bring the bar up to date."""
         record = event.record
-        self._left.see(event)
         if event.kind == "bad-chunk":
             self._bar.console.print(_bad_chunk(event), markup=False, highlight=False)
         if self._by_count is not None and (line := self._by_count(event)) is not None:
@@ -244,8 +222,8 @@ class TerminalProgress:
             while len(terms) > 1 and len("  ".join(terms)) > self._room:
                 terms.pop()
             done, total = record["step"], event.total_steps
-            if total is None and (rest := self._left.seconds()) is not None:
-                done, total = self._left.spent, self._left.spent + rest
+            if total is None and self._seconds is not None:
+                done, total = min(event.snapshot.loop.seconds, self._seconds), self._seconds
             self._bar.update(
                 self._task,
                 description=_epochs(event),
@@ -294,14 +272,14 @@ def make_progress(
     every: int | None = None,
     lines: bool = False,
     altered: str = "",
-    left: TimeLeft | None = None,
+    minutes: float | None = None,
 ) -> "PlainProgress | TerminalProgress":
     """Make the callback that shows progress: on a terminal a bar, else plain lines, or lines of JSON."""
     # every: steps from one line to the next, from before the first step on; None writes lines by time.
-    # altered: what training does to rows, in words; left: what knows the time left.
+    # altered: what training does to rows, in words; minutes: what the steps may take.
     if lines:
         return JsonProgress(every)
-    return TerminalProgress(every, left) if terminal else PlainProgress(every, altered)
+    return TerminalProgress(every, minutes) if terminal else PlainProgress(every, altered)
 
 
 __all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress", "objective_so_far"]

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from latens.io.signals import Signals
 from latens.io.terminal import print_json, put, say, say_line, with_record
-from latens.io.waiting import Waiting, doing
+from latens.io.waiting import doing
 from latens.text import visible
 from latens.verbs.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
 
@@ -48,15 +48,6 @@ class Context:
         """Write words to stderr; `--quiet` silences them."""
         if not self.quiet:
             say_line("note", text=text) if self.lines else say(text)
-
-    def still(self, line: Waiting, now: float) -> None:
-        """Write what a silent command is at to stderr."""
-        if self.lines:
-            rows = {"done": line.done, "total": line.total, "of": line.of} if line.total else {}
-            left = line.left(now)
-            say_line("waiting", command=line.name, at=line.at, seconds=now - line.since, left=left, **rows)
-        else:
-            say(line.text(now))
 
     def warn(self, text: str) -> None:
         """Write a warning to stderr that `--quiet` does not silence."""

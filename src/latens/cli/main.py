@@ -94,8 +94,7 @@ def _run(context: Context) -> int:
     verb = verbs().get(context.args.command)
     silent = verb is not None or context.args.command in TRAINING or bool(getattr(context.args, "export", None))
     drawn = context.terminal and not context.lines
-    line = Waiting(context.args.command, None if drawn else context.still)
-    with line if silent and not context.quiet else contextlib.nullcontext():
+    with Waiting(context.args.command) if silent and drawn and not context.quiet else contextlib.nullcontext():
         if verb is not None:
             return run_verb(verb, context)
         module = importlib.import_module(f"latens.cli.{context.args.command}")

@@ -4,8 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from latens.callbacks.time_left import DECODINGS, WORK
-from latens.io.waiting import clock_text
+DECODINGS = 6.0
+"""Decodings that a row of a training step takes as long as."""
+
+WORK = 2.0
+"""How many times its decodings what follows training takes: measured on digits, a table of 15 columns, and names."""
 
 MEASURING = 0.25
 """The share of the minutes that is kept for what follows training: the prior, log p(x), and old rows beside new."""
@@ -44,8 +47,8 @@ class TimePlan:
         """What is said before training; empty without a limit."""
         if self.seconds is None:
             return ""
-        until = clock_text((1.0 - MEASURING) * self.seconds)
-        return f"about {clock_text(self.seconds)} for everything: training ends at {until}, the rest is for measuring"
+        until = _clock((1.0 - MEASURING) * self.seconds)
+        return f"about {_clock(self.seconds)} for everything: training ends at {until}, the rest is for measuring"
 
     def effort(self, rows: int, usual: int, pace: float) -> tuple[int, int, str]:
         """Rows and draws of each that can be measured in the time that is left, and words where these are fewer."""
@@ -69,3 +72,7 @@ class TimePlan:
             return usual
         left = self.seconds - (self.clock() - self.began) - COMPILING
         return max(FEWEST_ROWS, min(usual, int(max(left, 0.0) * DECODINGS * pace / (WORK * draws))))
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

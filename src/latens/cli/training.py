@@ -61,8 +61,8 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
         if not context.quiet:
             every = getattr(experiment.config.training, "log_every", None)
             altered = getattr(experiment.preparation, "altered", "")
-            left = _time_left(context, experiment, plan)
-            shown = make_progress(context.terminal, every, context.lines, altered, left)
+            minutes = getattr(experiment.config.training, "minutes", None)
+            shown = make_progress(context.terminal, every, context.lines, altered, minutes)
             callbacks.append(stack.enter_context(shown))
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
@@ -76,20 +76,6 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
             _stopped(context, interruption)
     context.signals.check()
     _finish(context, run, experiment, trained, result.snapshot.loop, plan)
-
-
-def _time_left(context: Context, experiment: Experiment, plan: TimePlan) -> Any:
-    """What knows how long the training takes, and the measuring after it."""
-    from latens.callbacks.time_left import TimeLeft
-    from latens.data.rows import MEASURED
-    from latens.workflow.groups import held_out_rows
-
-    rows = min(len(held_out_rows(experiment.data)[1]), MEASURED)
-    batch = experiment.settings.batch_size
-    given = context.args.num_samples
-    whole = None if plan.seconds is None else plan.began + plan.seconds
-    minutes = getattr(experiment.config.training, "minutes", None)
-    return TimeLeft(minutes, lambda steps: rows * (given or draws_of(rows, steps * batch)), experiment.again, whole)
 
 
 @contextlib.contextmanager
