@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from browser_fixtures import Browser
 from explorer_fixtures import needs_node, node, untrained
+from latens.models.heads.tree import BINS, TreeHead
 from page_fixtures import settled
 
 from latens import evaluation
@@ -32,11 +33,9 @@ from latens.io.safetensors import pack
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.pixels import PixelHead
 from latens.models.heads.table import TableHead, TableInput
-from latens.models.heads.tree import BINS, TreeHead
 from latens.models.priors import FixedPrior, MixturePrior
 from latens.networks import ConvDecoder, Dense, LinearPath
 from latens.trees import Frozen
-from latens.workflow.explain import _over, explain, information
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)
@@ -214,31 +213,6 @@ def test_a_row_with_a_gap_and_a_changed_cell(tmp_path: Path) -> None:
             assert np.all(np.abs(np.array(told["shares"]) - bars) < error * np.sqrt(bars) + 1e-5)
         assert one["moved"] == pytest.approx(other["moved"], abs=error)
     assert {one["moved"] for one in still["columns"]} == {0.0}
-
-
-@needs_node
-def test_information_of_repeats_is_that_of_latens() -> None:
-    """By hand: a table of independent columns says nothing, one of pairs all of log 2; then with error and bias."""
-    noisy = [np.array([[0.3, 0.1], [0.2, 0.4]]) + 0.05 * rng.uniform(size=(2, 2)) for _ in range(8)]
-    known = [np.full((2, 2), 0.25), np.eye(2) / 2]
-    assert node("information", tables=[one.tolist() for one in known])["each"] == pytest.approx([0.0, np.log(2.0)])
-    found, reference = node("information", tables=[one.tolist() for one in noisy]), _over(noisy)
-    assert found["nats"] == pytest.approx(reference.value, rel=1e-9)
-    assert found["error"] == pytest.approx(reference.standard_error, rel=1e-9)
-    assert found["each"] == pytest.approx([information(one) for one in noisy])
-
-
-@needs_node
-def test_which_columns_say_most(tmp_path: Path) -> None:
-    trained = table_model()
-    [answer] = Asked(trained, tmp_path)({"given": [], "explain": 0})
-    reference = explain(trained, "city", effective=100.0)
-    assert answer["entropy"] == pytest.approx(reference.entropy, abs=0.02)
-    assert answer["said"] == reference.said
-    told = {one["name"]: one for one in answer["explained"]}
-    for name, one in reference.columns:
-        error = np.hypot(told[name]["error"], one.standard_error)
-        assert abs(told[name]["nats"] - one.value) < 5.0 * error + 1e-4
 
 
 @needs_node

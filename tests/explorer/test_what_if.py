@@ -32,7 +32,6 @@ from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
-from latens.workflow.explain import explain
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)
@@ -179,17 +178,6 @@ def test_a_row_with_a_cell_changed_has_the_probabilities_of_quadrature(trained: 
         body = json.dumps({"given": [], "row": bad}).encode()
         response, words = ask(page, "/given", "POST", body, Content_Type="application/json")
         assert (response.status, words) == (400, b"a row has 4 stored cells\n")
-
-
-def test_the_columns_that_say_most_are_those_of_explain(trained: TrainedModel, page: PageServer) -> None:
-    found = explain(trained, "city")
-    answer = asked(page, [], explain=0)
-    assert answer["entropy"] == pytest.approx(found.entropy)
-    assert [(one["name"], one["nats"], one["error"]) for one in answer["explained"]] == [
-        (name, pytest.approx(one.value), pytest.approx(one.standard_error)) for name, one in found.columns
-    ]
-    response, _ = ask(page, "/given", "POST", b'{"given": [], "explain": 4}', Content_Type="application/json")
-    assert response.status == 400
 
 
 def test_columns_that_hang_on_nothing_keep_their_shares_exactly() -> None:
@@ -385,22 +373,7 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         browser.run("[...document.querySelectorAll('.panel button')].find((b) => b.textContent === 'Free all').click()")
         browser.until("document.querySelectorAll('.given .may svg').length === 4")
         settled(browser)
-        # Which columns say most about one; and a row of which a cell is changed.
-        browser.run("document.querySelector('[data-column=\"0\"] .control button:last-child').click()")
-        browser.until("document.querySelectorAll('.explained tbody tr').length === 3", seconds=60)
-        told = browser.run("return document.querySelector('.explained').innerText")
-        assert told.index("nats") < told.index("income")
-        # The answer stands right below its column, in sight; closing gives the focus back.
-        assert browser.run(
-            """const why = document.querySelector(".explained");
-            const column = document.querySelector('[data-column="0"]');
-            const box = why.getBoundingClientRect();
-            return column.nextSibling === why && box.top >= column.getBoundingClientRect().bottom - 1 &&
-              box.bottom <= innerHeight + 1;"""
-        )
-        browser.run("[...document.querySelectorAll('.explained button')].at(-1).click()")
-        assert browser.run("return document.activeElement.getAttribute('aria-label')").startswith("Explain city")
-        assert browser.run("return document.querySelector('.explained').children.length") == 0
+        # A row of which a cell is changed.
         browser.run("latens.app.set({ row: 5 })")
         browser.run(
             "[...document.querySelectorAll('.panel button')].find((b) => b.textContent.startsWith('Change')).click()"

@@ -153,8 +153,6 @@ def test_axe_finds_nothing_on_an_exported_table(browser, exported, theme, width)
         until("!latens.app.waiting")
         if tab == "whatif":
             until("document.querySelectorAll('.given .may svg').length === 3")
-            browser.execute_script("document.querySelectorAll('.given [aria-label^=Explain]')[1].click()")
-            until("document.querySelectorAll('.explained tbody tr').length === 2")
         violations, passes = checked(browser)
         assert violations == [], tab
         assert passes > 25, tab

@@ -62,10 +62,6 @@ const ANSWERS = {
     const { numberText } = await load("event.js");
     return days.map((day) => [dateText(day, pattern, ""), numberText({ days: true }, day)]);
   },
-  async information({ tables }) {
-    const { information, jackknife } = await load("information.js");
-    return { each: tables.map(information), ...jackknife(tables, information) };
-  },
   async unrounded({ file, scale, shift, picture }) {
     const { fromNeighbours, unrounded } = await load("rounded.js");
     if (picture) return Array.from(fromNeighbours(new Uint8Array(bytes(file)), picture));

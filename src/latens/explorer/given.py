@@ -18,7 +18,6 @@ from latens.models.conditional import as_seen
 from latens.models.heads.table import TableInput
 from latens.models.priors import MixturePrior
 from latens.networks import Dense
-from latens.workflow.explain import ranges_of
 
 FEW_CELLS = 400
 """Cells of a column that the page cannot write itself up to which it has the words of each."""
@@ -62,13 +61,11 @@ def given_in_page(trained: Any, files: dict[str, bytes], prior: np.ndarray | Non
 
 def grid_of(one: ColumnType) -> dict[str, Any]:
     """The cells of a column by which it is asked and answered."""
-    first, last = ranges_of(one)
-    found: dict[str, Any] = {"groups": [first.tolist(), last.tolist()]}
     if one.named:
-        return found
+        return {}
     # The page writes numbers and days itself; of others it says the nearest of the choices.
     plain = asked_as(one).writing is None and not one.zone and not one.resolution
-    found |= {"low": one.low, "step": one.step, "size": one.size, "written": one.written, "plain": plain}
+    found: dict[str, Any] = {"low": one.low, "step": one.step, "size": one.size, "written": one.written, "plain": plain}
     if not plain and one.size <= FEW_CELLS:  # a mean lies between the choices
         found["words"] = texts_of(asked_as(one), np.arange(one.size))
     return found | {"edges": edges_of(one).tolist(), "choices": cells_of_choices(one).tolist()}

@@ -22,7 +22,6 @@ from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json
 from latens.text import visible
 from latens.workflow.cells import quantile
-from latens.workflow.explain import explain
 
 MOST_COLUMNS = 256
 """Columns of a table that the page asks about, the first ones."""
@@ -50,7 +49,6 @@ class Question(Struct, forbid_unknown_fields=True):
     given: Annotated[list[tuple[_Place, _Value]], Meta(max_length=MOST_COLUMNS)]  # pairs of a place and a value
     # the stored cells of a row, null where one is missing, some of which `given` changes; None: of no row
     row: Annotated[list[Annotated[float, Meta(ge=0)] | None], Meta(max_length=65536)] | None = None
-    explain: _Place | None = None  # the column of which is asked which others say most
 
 
 def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
@@ -146,8 +144,6 @@ def answers(trained: Any) -> Answer | None:
 
     def answer(raw: bytes) -> bytes:
         asked = _question(raw)
-        if asked.explain is not None:
-            return to_json(plain(_explained(trained, asked.explain)))
         changed = _conditions(asked.given, schema)
         fixed = ~np.isinf(changed.low)
         before = None if asked.row is None else _of_row(asked.row, schema)
@@ -174,19 +170,6 @@ def answers(trained: Any) -> Answer | None:
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     """What each column may be under conditions; the same draws of z for every question."""
     return shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0))
-
-
-def _explained(trained: Any, place: int) -> dict[str, Any]:
-    """Which columns say most about one, the most first, in nats."""
-    names = trained.schema.names
-    if place >= len(names):
-        raise Refused(HTTPStatus.BAD_REQUEST, f"columns are numbered from 0 to {len(names) - 1}")
-    found = explain(trained, names[place])
-    columns = [
-        {"column": names.index(name), "name": name, "nats": one.value, "error": one.standard_error}
-        for name, one in found.columns
-    ]
-    return {"target": place, "entropy": found.entropy, "said": found.said, "explained": columns}
 
 
 def _of_row(row: list[float | None], schema: Schema) -> Conditions:

@@ -1,29 +1,39 @@
-"""Which columns say most about one column."""
+"""How much each pair of columns says about one another under a model."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from latens.errors import DataError
 from latens.figures.checks import class_names, numbers
-from latens.figures.style import Made, ThemeName, dress, one_axes, readable, theme_named
+from latens.figures.style import Made, ThemeName, colour_bar, dress, one_axes, ramp, readable, unframed
 
-MOST = 40
+MOST = 30
 """Columns that are drawn, the first."""
 
 
-def information_bars(
-    nats: ArrayLike, errors: ArrayLike, names: Sequence[object], target: str, *, theme: ThemeName = "light"
-) -> Made:
-    """Draw what each column says about one column, in nats, the most first, with an interval of 95 %."""
-    value, error = (numbers(v, n, ndim=1).astype(float) for v, n in ((nats, "nats"), (errors, "errors")))
-    table = {"column": np.array(class_names(names), object), "nats": value, "standard_error": error}
-    colours, count = theme_named(theme), min(len(value), MOST)
-    ax = one_axes((7.2, 1.3 + 0.25 * count), theme)
-    title = f"What each column says about {readable(target, 40)}"
-    dress(ax, theme=theme, title=title, x="mutual information under the model, nats", grid="x")
-    ax.barh(np.arange(count), value[:count], xerr=1.96 * error[:count], color=colours.first, ecolor=colours.muted)
-    ax.set_yticks(np.arange(count), [readable(name, 24) for name in table["column"][:count]])
-    ax.set_ylim(count - 0.4, -0.6)
-    ax.set_xlim(left=0.0)
+def information(nats: ArrayLike, errors: ArrayLike, names: Sequence[object], *, theme: ThemeName = "light") -> Made:
+    """Draw the mutual information of pairs of columns, in nats; the table has a row for each pair, the most first."""
+    value, error = (numbers(v, n, ndim=2, finite=False) for v, n in ((nats, "nats"), (errors, "errors")))
+    words = np.array(class_names(names), object)
+    if value.shape != (len(words), len(words)) or error.shape != value.shape:
+        what = f"shapes {value.shape} and {error.shape}, {len(words)} names."
+        raise DataError(what, where="names", fix="Give a number for each pair of columns.")
+    i, j = np.triu_indices(len(words), 1)
+    order = np.argsort(-value[i, j], kind="stable")
+    i, j = i[order], j[order]
+    table = {"first": words[i], "second": words[j], "nats": value[i, j], "standard_error": error[i, j]}
+    count = min(MOST, len(words))
+    side = 4.6 if count <= 16 else 6.0
+    ax = one_axes((side + 1.6, side), theme)
+    dress(ax, theme=theme, title="What columns say about one another", grid=None)
+    shown = np.where(np.tri(count, k=-1, dtype=bool), value[:count, :count], np.nan)
+    drawn = ax.imshow(shown, cmap=ramp(theme), vmin=0.0, vmax=max(0.02, float(np.nanmax(shown, initial=0.0))))
+    texts = [readable(name, 16) for name in words[:count]]
+    ax.set_xticks(np.arange(count), texts, rotation=90)
+    ax.set_yticks(np.arange(count), texts)
+    ax.tick_params(length=0, labelsize=8 if count <= 16 else 6)
+    unframed(ax)
+    colour_bar(drawn, ax, "mutual information under the model, nats", theme=theme, shrink=0.8, pad=0.02)
     return ax, table

@@ -181,6 +181,12 @@ def associations(table: Mapping[str, np.ndarray]) -> str:
     return _apart(table, np.asarray(table["difference"], float), "samples differ from data", " (0 to 1), most in")
 
 
+def information(table: Mapping[str, np.ndarray]) -> str:
+    """The pairs of columns that say most about one another."""
+    parts = [f"{a} and {b} {number(v)}" for a, b, v in zip(table["first"][:6], table["second"], table["nats"])]
+    return f"Nats of mutual information under the model, most first: {', '.join(parts)}."
+
+
 def column_nats(table: Mapping[str, np.ndarray]) -> str:
     """What each column takes, and what it would take alone."""
     own, alone = np.asarray(table["nats"], float), np.asarray(table["independent"], float)

@@ -51,7 +51,6 @@ class Plane(NamedTuple):
 class Source:
     """A trained model and its data, as pictures ask for them: in the units of the data, with fixed keys."""
 
-    # `targets`: Columns of a table that are told of first.
     # `history`: The "epoch" records of training. `snapshots`: Steps, and the models that training kept at them.
 
     def __init__(
@@ -64,7 +63,6 @@ class Source:
         snapshots: Sequence[tuple[int, TrainedModel]] = (),
         theme: ThemeName = "light",
         plane: Plane = Plane(),  # noqa: B008 - immutable
-        targets: Sequence[str] = (),
     ) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
         self.history, self.snapshots, self.plane = history, snapshots, plane
@@ -77,7 +75,6 @@ class Source:
         config = trained.config
         self.support = trained.parts.posterior.support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
-        self.targets = targets
         self._new_rows: dict[int, np.ndarray] = {}
         real = data is not None and trained.schema.kind == "real"
         self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side

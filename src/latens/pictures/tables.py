@@ -10,9 +10,11 @@ from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
 from latens.data.sequences import Sequences
 from latens.data.sparse import SMALL, SparseRows
+from latens.evaluation.information import column_information
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
+from latens.figures.information import information
 from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.pictures.source import FEW_ROWS, Made, Source
@@ -127,6 +129,15 @@ def draw_associations(source: Source) -> Made | None:
         found[(slice(None), *pair.places)] = *pair.strengths, 1.0 - pair.similarity
     given = (found[0], found[1], found[2], names[:kept])
     return associations.associations(*given, of=len(names), theme=source.theme)
+
+
+def draw_information(source: Source) -> Made | None:
+    """Draw what columns of a table say about one another under the model; of more than 30 the first 30."""
+    names = source.schema.names[:MOST_ASSOCIATED]
+    if len(names) < 2 or source.schema.conditions:
+        return None
+    found = column_information(source.trained.model, len(names), key=source.event_key)
+    return information(found.nats, found.errors, names, theme=source.theme)
 
 
 def draw_column_nats(source: Source) -> Made | None:

@@ -1,6 +1,6 @@
 """All that a report tells of one run, gathered before a word is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,10 +116,8 @@ def tell(
     *,
     lacking: str = "",
     seed: int = 0,
-    targets: Sequence[str] = (),
 ) -> Told:
     """Collect everything that a report tells of a run."""
-    # targets: columns of a table that are told of first; none for one that most others say.
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
@@ -127,7 +125,7 @@ def tell(
     fit = overfit_of(run.info, run.config, history, metrics)
     warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), fit, metrics)
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
-    source = Source(trained, data, seed, history=history, targets=targets)
+    source = Source(trained, data, seed, history=history)
     light = draw_of(source, shown)
     source.theme = "dark"
     pictures = shots(light, draw_of(source, shown))

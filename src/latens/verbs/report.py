@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.report.told import Told
 
-_TARGET = "a column that the report of a table tells of first (default: one that others say); may be given again"
 DRAWS = 100
 """Draws a row of the paired difference: as many as the end of a training takes."""
 
@@ -23,7 +22,6 @@ class Report(Request):
     takes_out: ClassVar = ("FILE", "default: RUN/report.html, of two RUN/comparison.html")
     run: Run
     other: Annotated[str | None, arg("a second run: the two side by side", "RUN2")] = None
-    target: Annotated[list[str] | None, arg(_TARGET, metavar="COLUMN", many=True)] = None
 
     def place(self, at: At) -> Path:
         for name in self._names():
@@ -45,7 +43,7 @@ class Report(Request):
         names = self._names()
         words = f"write the report of {' and '.join(names)} into {at.out}; nothing was written"
         yield Would(words, {"out": str(at.out)})
-        opened = [_open(name, at, self.target or ()) for name in names]
+        opened = [_open(name, at) for name in names]
         told = [each.told for each in opened]
         page = comparison_page(told[0], told[1], names, _paired(opened, at)) if self.other else report_page(told[0])
         with resource_errors(at.out):
@@ -74,22 +72,19 @@ class _Read(NamedTuple):
     told: "Told"
 
 
-def _open(name: str, at: At, targets: Sequence[str]) -> _Read:
+def _open(name: str, at: At) -> _Read:
     from latens.report.told import tell
     from latens.verbs._sources import open_model
-    from latens.workflow.explain import target_of
 
     opened = open_model(name)
     assert opened.run is not None
-    for target in targets:
-        target_of(opened.trained, target)
     opened.warn, lacking, data = at.warn, "", None
     try:
         data = opened.load(every=False)
     except LatensError as error:  # a run outlives its data: what needs no rows is told all the same
         lacking = f"Pictures of data are left out: {error}"
         at.warn(lacking)
-    return _Read(opened, data, tell(opened.run, opened.trained, data, lacking=lacking, targets=targets))
+    return _Read(opened, data, tell(opened.run, opened.trained, data, lacking=lacking))
 
 
 def _paired(runs: Sequence[_Read], at: At) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,6 @@
 // fixed, half of them from the prior and half from the encoder's q(z | what is fixed). Given z all is exact.
 
 import { breathe } from "./dom.js";
-import { information, jackknife } from "./information.js";
 import { arrayOf, networkOf, softplus } from "./networks.js";
 import { limitOf, meanOf, tableHead } from "./tables.js";
 import { dateText, writtenText } from "./writing.js";
@@ -11,7 +10,6 @@ const AT_ONCE = 50; // draws of each half between two looks at the clock and the
 const ENOUGH = 1000; // effective draws
 const QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95];
 const CACHE = 16 << 20; // numbers of the decoder's outputs that are kept from question to question
-const [REPEATS, LOOKS] = [8, 2000]; // of "which column says most": repeats for the error, and columns times draws of each
 const LOG_2PI = Math.log(2 * Math.PI);
 
 // Numbers between 0 and 1, the same ones every time (mulberry32, by T. Ettinger), and from them standard Normals.
@@ -247,40 +245,5 @@ export function givenInPage(spec, columns, arrays, draws, size, outputs = null) 
     };
   }
 
-  // Which columns say most about one, in nats: the mutual information under the model, by draws of the prior.
-  async function explain(target) {
-    const [firsts, lasts] = spec.columns[target].groups;
-    const limits = firsts.map((first, g) => limitOf(table.columns[target], first, lasts[g]));
-    const each = Math.min(Math.floor(count / REPEATS), Math.max(25, Math.floor(LOOKS / table.columns.length)));
-    const every = []; // of each repeat a table for each column: groups by segments
-    const none = Array(table.columns.length).fill(null);
-    for (let repeat = 0; repeat < REPEATS; repeat++) {
-      const tables = table.columns.map((part) => firsts.map(() => new Float64Array(part.found.length)));
-      for (let k = repeat * each; k < (repeat + 1) * each; k++) {
-        read(k);
-        firsts.forEach((_, g) => {
-          const asked = none.with(target, limits[g]);
-          const weight = Math.exp(table.logGiven(asked)) / each;
-          table.shares().forEach((own, i) => {
-            for (let s = 0; s < own.length; s++) tables[i][g][s] += weight * own[s];
-          });
-        });
-        if (k % 5 === 0) await breathe();
-      }
-      every.push(tables);
-    }
-    const mass = firsts.map((_, g) => every.reduce((sum, tables) => sum + tables[target][g].reduce((a, b) => a + b, 0), 0) / REPEATS);
-    const ranged = firsts.some((first, g) => lasts[g] > first);
-    return {
-      target,
-      entropy: -mass.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0),
-      said: ranged ? `, as one of ${firsts.length} ranges of like mass` : "",
-      explained: [...columns.keys()]
-        .filter((i) => i !== target)
-        .map((i) => ({ column: i, name: columns[i].name, ...jackknife(every.map((tables) => tables[i]), information) }))
-        .sort((a, b) => b.nats - a.nats),
-    };
-  }
-
-  return (question) => (question.explain === undefined ? answer(question) : explain(question.explain));
+  return answer;
 }

@@ -58,7 +58,7 @@ export async function decodeOnServer(z, n = 1, codes = 0, classes = 0) {
 }
 
 // What the free columns may be; `given` holds pairs of a column and the value that it is fixed to. `row` holds the
-// stored cells of a row that they change, and `explain` is a column of which is asked which others say most.
+// stored cells of a row that they change.
 export async function askGiven(question) {
   const body = new TextEncoder().encode(JSON.stringify(question)).buffer;
   return (await post("given", "application/json", body)).json();

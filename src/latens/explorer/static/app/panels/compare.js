@@ -118,21 +118,10 @@ export function comparison(app, columns, place, closed, as = {}) {
       h("p", { class: "muted" }, notes.filter(Boolean).join(" ")));
   }
 
-  // Groups are compared first, of these the ones that say most.
+  // Groups are compared first.
   async function begin() {
-    replace(body, h("p", { class: "note", role: "status" }, `Asking what says most about ${column.name} ...`));
     const groups = others.filter(({ column: one }) => (one.levels ?? one.choices).length <= MOST_LINES);
-    const among = new Map((groups.length ? groups : others).map(({ column: one, k }) => [one.name, k]));
-    state.by = others.some(({ k }) => k === as.by) ? as.by : among.values().next().value;
-    if (state.by !== as.by && among.size > 1) {
-      try {
-        const told = await app.model.ask({ given: [], explain: place });
-        const most = told.explained.filter((one) => among.has(one.name)).sort((a, b) => b.nats - a.nats);
-        state.by = among.get(most[0]?.name) ?? state.by;
-      } catch {
-        // The first group is as good a start.
-      }
-    }
+    state.by = others.some(({ k }) => k === as.by) ? as.by : (groups[0] ?? others[0]).k;
     by.querySelector("select").value = state.by;
     await show();
   }

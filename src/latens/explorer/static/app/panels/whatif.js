@@ -1,7 +1,7 @@
 // What if: the values of some columns of a table are fixed, and every other column shows what it then may be; or some
-// cells of a row are changed, and the others show what that changes. Also which columns say most about one.
+// cells of a row are changed, and the others show what that changes.
 
-import { button, count3, fixed as decimals, format, freshId, h, latest, replace, s } from "../dom.js";
+import { button, count3, format, freshId, h, latest, replace, s } from "../dom.js";
 import { alikeText, besideText, MOST_NAMED, rowsAlike, SELDOM } from "../alike.js";
 import { namesUnder } from "../names.js";
 import { saveButtons } from "../save.js";
@@ -89,7 +89,7 @@ export function whatIfPanel(app) {
   const note = h("p", { class: "note", role: "status" });
   const lines = columns.map((column, place) => line(column, place));
   const list = h("div", { class: "givens" }, lines.map((one) => one.element));
-  const why = h("div", { class: "explained" });
+  const why = h("div", { class: "below" });
   const intro = h("p", { class: "muted" });
   let answer = null;
   let last = null; // the question before, in words, and what it said of each column
@@ -177,12 +177,8 @@ export function whatIfPanel(app) {
         slider.setAttribute("aria-valuetext", value === null ? "any" : shownAs(value));
       };
     }
-    const explain = button("Explain", () => explained(place), {
-      class: "explain",
-      "aria-label": `Explain ${column.name}: which columns say most about it`,
-    });
     const compare = button("Compare", () => compareBy(place), {
-      class: "explain",
+      class: "compare",
       "aria-label": `Compare ${column.name} by each value of another column`,
     });
     const comparable = column.levels || column.input === "number";
@@ -190,39 +186,10 @@ export function whatIfPanel(app) {
       "div",
       { class: "given", "data-column": place },
       h("label", { for: id, class: "name" }, column.name),
-      h("div", { class: "control" }, controls, free, explain, comparable ? compare : null),
+      h("div", { class: "control" }, controls, free, comparable ? compare : null),
       shown,
     );
     return { element, shown, free, compare, sync };
-  }
-
-  // Which columns say most about one: mutual information under the model.
-  // The answer stands below the column that was asked about, in sight.
-  async function explained(place) {
-    const { name } = columns[place];
-    below(place);
-    replace(why, h("p", { class: "note", role: "status" }, `Asking which columns say most about ${name} ...`));
-    let told;
-    try {
-      told = await app.model.ask({ given: [], explain: place });
-    } catch (error) {
-      replace(why, h("p", { class: "note", role: "status" }, error.message));
-      return;
-    }
-    const top = Math.max(...told.explained.map((one) => one.nats), 1e-12);
-    const rows = told.explained.map(({ name: other, nats, error }) => {
-      const bar = s("svg", { width: 120, height: 10, viewBox: "0 0 120 10", "aria-hidden": "true" });
-      bar.append(s("rect", { width: Math.max(0.5, (120 * nats) / top), height: 10, fill: theme().first }));
-      const exact = `${decimals(Math.abs(nats), 4)}${error ? ` ± ${decimals(error, 4)}` : ""} nats`;
-      const share = told.entropy > 0 ? percent(Math.max(nats, 0) / told.entropy) : exact;
-      return h("tr", {}, h("th", { scope: "row" }, other), h("td", {}, bar),
-        h("td", { title: exact }, share));
-    });
-    const words = `How much each column says about ${name} by itself: 100 % would be to know it.`;
-    const whole = `${decimals(told.entropy, 3)} nats${told.said}`;
-    replace(why, h("h3", {}, `What says most about ${name}`), h("p", { class: "muted", title: whole }, words),
-      h("table", { class: "says" }, h("tbody", {}, rows)), button("Close", () => closed(place)));
-    why.scrollIntoView({ block: "nearest" });
   }
 
   function below(place) {
@@ -236,7 +203,7 @@ export function whatIfPanel(app) {
     about = null;
     compared = null;
     replace(why);
-    lines[place].element.querySelector(".explain").focus();
+    lines[place].element.querySelector(".compare").focus();
   }
 
   // What one column is by each value of another, below its line; `as`: what was compared before.
