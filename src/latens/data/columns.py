@@ -5,21 +5,16 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
+import polars as pl
 from jaxtyping import Shaped
 from msgspec import Meta, Struct
 
-from latens.data.dates import written_times
-from latens.data.durations import CODES, as_spans
-from latens.data.writings import Writing
+from latens.data.tables.dtypes import dtype_of, is_known, named_series, series_of
 from latens.errors import DataError, nearest
-from latens.text import span_texts
 
 ColumnKind: TypeAlias = Literal["category", "ordinal", "number", "date", "duration"]
 """A category is one of some names, an ordinal one of names that have an order; a number lies on a grid of its own; a
-date is a number of days or seconds, a duration one of the coarsest unit in which it is whole."""
-
-Unit: TypeAlias = Literal["days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"]
-"""What a duration is counted in."""
+date is a number of days since 1970 or of seconds, a time of the day and a duration are numbers of seconds."""
 
 MOST_CATEGORIES = 1000
 """Of a column with more names the rare ones share a probability, by how often each came."""
@@ -27,15 +22,15 @@ MOST_NAMES, MOST_TEXT, MOST_OWN = 2**16, 2**21, 900
 """Names of a column at the most, their letters in all, and how many have a probability of their own where others
 share."""
 MOST_CELLS = 2**24
-"""Steps of a number's grid at the most: what float32 counts exactly."""
+"""Cells of a number's grid at the most: what float32 counts exactly."""
+MOST_STEPS = 2.0**52
+"""Steps of a number's grid at the most: what float64 counts exactly."""
 PIECES = 64
 """Into how many parts of like mass the rows of a number that hardly repeats are cut."""
 HEAVY = 1 / 128
 """A value that so many rows have has a segment of its own."""
 FAR = 5
 """How many times as wide as what is next to it a gap is that ends an outermost segment."""
-OCCURRING = 0.995
-"""Share of the training rows from which on values with a segment of their own are all that a column holds."""
 ROUND, ROUND_ROWS, ROUND_VALUES = (10_000.0, 5000.0, 1000.0, 500.0, 100.0, 50.0, 10.0), 100, 50
 """Round numbers that a column may be recorded in, and the rows and the different numbers that can say so."""
 FEWEST_SINGLE = 10
@@ -63,7 +58,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     # their own, the others share segments of like mass. Both are probabilities, so that the nats of columns add up, and
     # a change of units leaves them as they are.
 
-    kind: ColumnKind  # "category", "ordinal", "number", "date" or "duration"
+    kind: ColumnKind
     # the names of a category or an ordinal, in the order of their codes
     values: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=MOST_NAMES)] = ()
     low: float = 0.0  # the number of the first cell of the grid, in the unit of the column
@@ -73,13 +68,11 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     size: Annotated[int, Meta(ge=0, le=MOST_CELLS)] = 0  # how many cells the grid has
     # the share of the training rows in each category or segment; they sum to 1
     shares: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = ()
-    # how a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s"; a duration's `Unit`
-    written: Literal["text", "bool", "int", "float", "D", "s"] | Unit = "text"
-    # the time zone of dates: days are of its calendar, seconds of UTC; empty for none
-    zone: Annotated[str, Meta(max_length=100)] = ""
-    # the unit of the dtype that durations have in a frame, "s", "ms", "us" or "ns"; empty for others
-    resolution: Literal["", "s", "ms", "us", "ns"] = ""
-    writing: Writing | None = None  # how numbers and dates are written; None for plain numbers and ISO 8601
+    dtype: Annotated[str, Meta(max_length=100)] = "String"  # the dtype of the column, as `dtypes.name_of` names it
+    # by how many steps two cells of each segment lie apart where the range is wide; empty: by one in all
+    strides: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(max_length=1000)] = ()
+    # of dates that are text or whole numbers how they are written, in the letters of strftime; empty for others
+    form: Annotated[str, Meta(max_length=100)] = ""
 
     @property
     def named(self) -> bool:
@@ -108,49 +101,76 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         """The first cell of each segment; of a category its code."""
         return self.starts or tuple(range(len(self.values)))
 
+    @property
+    def days(self) -> bool:
+        """Whether numbers are days since 1970."""
+        return self.kind == "date" and (self.dtype == "Date" or (bool(self.form) and not has_clock(self.form)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether all numbers of the column are whole."""
+        return float(self.low).is_integer() and float(self.step).is_integer()
+
     def log_shares(self, stored: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
         """The log probability of stored cells by the shares of the training rows alone."""
         which = np.searchsorted(self.firsts, stored, side="right") - 1
         return (np.log(self.shares) - np.log(self.widths))[which]
 
-    def occurring(self, stored: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-        """The nearest of the few values that a number has: 4, 8, 16 or 32; others as they are."""
-        own = np.asarray(self.widths) == 1
-        if self.named or np.asarray(self.shares)[own].sum() < OCCURRING:
-            return np.asarray(stored)
-        # What no row has is a segment too, but with less than a row's share.
-        most = np.asarray(self.shares).max(where=own, initial=0.0)
-        values = np.asarray(self.firsts, np.float64)[own & (np.asarray(self.shares) > 1e-3 * most)]
-        after = np.searchsorted(0.5 * (values[1:] + values[:-1]), np.asarray(stored, np.float64))
-        return values[after]
+    def _strides(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each segment its first cell, the steps before it, and the stride of its cells."""
+        strides = np.asarray(self.strides or (1,) * len(self.starts), np.float64)
+        before = np.concatenate([[0.0], np.cumsum(np.asarray(self.widths) * strides)[:-1]])
+        return np.asarray(self.starts, np.float64), before, strides
 
-    def decoded(self, stored: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-        """The values of stored cells."""
-        # returns: text, truth values, whole numbers or fractions as the column had them; dates as datetime64, or with a
-        # zone as text with its offset; durations as timedelta64; numbers and dates with a writing as text.
-        place = np.clip(np.round(np.asarray(stored, np.float64)), 0, max(self.cells, 1) - 1)
+    def value(self, stored: Shaped[np.ndarray, "*n"]) -> Shaped[np.ndarray, "*n"]:
+        """The numbers of places on the grid, also between two cells and beyond the ends; NaN stays."""
+        place = np.asarray(stored, np.float64)
+        if not self.strides:
+            return self.low + place * self.step
+        first, before, strides = self._strides()
+        inside = np.clip(place, 0, self.size - 1)
+        k = np.searchsorted(first, np.nan_to_num(inside), side="right") - 1
+        return self.low + (before[k] + (inside - first[k]) * strides[k] + (place - inside)) * self.step
+
+    def place(self, numbers: Shaped[np.ndarray, "*n"]) -> Shaped[np.ndarray, "*n"]:
+        """The places of numbers on the grid, a fraction between two cells; beyond its ends counted in steps."""
+        steps = (np.asarray(numbers, np.float64) - self.low) / self.step
+        if not self.strides:
+            return steps
+        first, before, strides = self._strides()
+        last = before[-1] + (self.size - 1 - first[-1]) * strides[-1]
+        inside = np.clip(steps, 0, last)
+        k = np.searchsorted(before, np.nan_to_num(inside), side="right") - 1
+        # A number between the last cell of a segment and the first one of the next is the last one.
+        found = np.minimum(first[k] + (inside - before[k]) / strides[k], first[k] + np.asarray(self.widths)[k] - 1)
+        return np.where(np.isnan(steps), np.nan, found + (steps - inside))
+
+    def series(self, stored: Shaped[np.ndarray, " n"], beyond: np.ndarray | None = None) -> pl.Series:
+        """Stored cells as a column of the dtype that they came with, null where a cell is NaN."""
+        # beyond: by how many steps of the grid a cell lies beyond its ends, of shape (n,); None: by none.
+        cells = np.asarray(stored, np.float64)
+        place = np.clip(np.round(cells), 0, max(self.cells, 1) - 1)
         if self.named:
-            names = np.array(self.values)[place.astype(np.int64)]
-            return names == "True" if self.written == "bool" else names
-        number = self.low + place * self.step
-        if self.writing is not None:
-            digits = decimals_of(self.step)
-            each, which = np.unique(number, return_inverse=True)
-            return np.array([self.writing.text(one, digits) for one in each.tolist()], dtype=str)[which]
-        if self.resolution:
-            return as_spans(number, self.written, self.resolution)
-        if self.zone:
-            return written_times(number, self.written, self.zone)
-        if self.written in ("D", "s"):
-            return np.round(number).astype(np.int64).astype(f"datetime64[{self.written}]")
-        if self.written == "int":
-            return np.round(number).astype(np.int64)
-        return np.round(number, decimals_of(self.step))
+            codes = pl.Series(place, nan_to_null=True).cast(pl.Int64)
+            names = pl.Series(list(self.values), dtype=pl.String).gather(codes)
+            return named_series(names, self.dtype, self.values)
+        numbers = self.value(place) + (0.0 if beyond is None else beyond) * self.step
+        if self.form:
+            dates = series_of(numbers, "Date" if self.days else "Datetime[us]")
+            return dates.dt.strftime(self.form).cast(dtype_of(self.dtype), strict=False)
+        return series_of(np.round(numbers, decimals_of(self.step)) if self.kind == "number" else numbers, self.dtype)
 
     def texts(self, stored: Shaped[np.ndarray, " n"]) -> list[str]:
         """The values of stored cells in words."""
-        values = self.decoded(stored)
-        return span_texts(values) if self.resolution else [str(value) for value in values]
+        values = self.series(stored).to_list()
+        if self.kind == "number" and self.whole:
+            return [f"{value:.0f}" for value in values]
+        return [str(value) for value in values]
+
+
+def has_clock(form: str) -> bool:
+    """Whether dates that are written so have a time of the day."""
+    return any(f"%{letter}" in form for letter in "HIMSTRsp")
 
 
 def decimals_of(step: float) -> int:
@@ -174,44 +194,42 @@ def check_types(types: Sequence[ColumnType]) -> str:
             return f"column {i} has other shares than values"
         if not (np.isfinite(one.low) and np.isfinite(one.step) and np.isfinite(one.low + one.step * one.size)):
             return f"column {i} has a grid that is not finite"
-        if one.writing is not None and not one.writing.fits(one.kind, (one.low, one.low + one.step * one.size)):
-            return f"column {i} is written as none of its kind is"
-        if (one.kind == "duration") != (one.written in CODES) or (one.kind == "duration") != bool(one.resolution):
-            return f"column {i} has a unit that is none of its kind"
+        if one.strides and (one.named or len(one.strides) != len(one.starts)):
+            return f"column {i} has other strides than segments"
+        if not is_known(one.dtype) or (one.kind == "duration") != one.dtype.startswith("Duration"):
+            return f"column {i} has a dtype that is none of its kind"
     return ""
 
 
-class TextColumn(Struct):
-    """A column of text, dates or categories as a reader found it: codes into its distinct values."""
+class FrameColumn(Struct, frozen=True):
+    """What a column of a frame is: the names that its codes stand for, or numbers of a dtype."""
 
-    # the distinct values; empty for dates and durations, whose codes are numbers of their unit
-    values: tuple[str, ...] = ()
-    # "text", "bool", the unit of dates ("D", "s"), or that of durations
-    written: Literal["text", "bool", "float", "D", "s"] | Unit = "text"
-    zone: str = ""  # the zone of dates; empty for none
-    ordered: bool = False  # whether the values have an order, which is theirs here
-    resolution: Literal["", "s", "ms", "us", "ns"] = ""  # the unit of the dtype of durations; empty for others
-    writing: Writing | None = None  # how numbers and dates are written; None for plain numbers and ISO 8601
+    values: tuple[str, ...] = ()  # of names the different ones; empty for numbers, dates and durations
+    dtype: str = "Float64"
+    ordered: bool = False  # whether the names have an order, which is theirs here
+    form: str = ""  # of dates that are text or whole numbers how they are written
+    named: bool = False  # whether the cells are codes of names
 
     @property
     def kind(self) -> ColumnKind:
-        """What the column is told to be."""
-        if self.written == "float":
-            return "number"
-        return "ordinal" if self.ordered else "category" if self.values else "duration" if self.resolution else "date"
+        """What the column is by its dtype."""
+        if self.named:
+            return "ordinal" if self.ordered else "category"
+        own = dtype_of(self.dtype)
+        if isinstance(own, pl.Duration):
+            return "duration"
+        return "date" if self.form or own in (pl.Date, pl.Time) or isinstance(own, pl.Datetime) else "number"
 
 
-def category_type(codes: np.ndarray, found: TextColumn, of: np.ndarray | None = None) -> ColumnType:
+def category_type(codes: np.ndarray, found: FrameColumn, of: np.ndarray | None = None) -> ColumnType:
     """The type of a column of names."""
     counts = np.bincount(codes.astype(np.int64), of, minlength=len(found.values)) + 0.5
     if len(found.values) > MOST_CATEGORIES:
         return _with_tail(counts.astype(np.int64), found)
-    shares = tuple((counts / counts.sum()).tolist())
-    kind: ColumnKind = "ordinal" if found.ordered else "category"
-    return ColumnType(kind, found.values, shares=shares, written="bool" if found.written == "bool" else "text")
+    return ColumnType(found.kind, found.values, shares=tuple((counts / counts.sum()).tolist()), dtype=found.dtype)
 
 
-def _with_tail(counts: np.ndarray, found: TextColumn) -> ColumnType:
+def _with_tail(counts: np.ndarray, found: FrameColumn) -> ColumnType:
     """The type of a column of many names, the most frequent first."""
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     own = counts[order]
@@ -221,46 +239,35 @@ def _with_tail(counts: np.ndarray, found: TextColumn) -> ColumnType:
     starts = np.flatnonzero(apart | np.append(True, apart[:-1]) | (np.diff(level, prepend=level[0]) != 0))
     masses = np.add.reduceat(own, starts)
     names, shares = tuple(found.values[i] for i in order.tolist()), tuple((masses / masses.sum()).tolist())
-    return ColumnType("category", names, starts=tuple(starts.tolist()), shares=shares)
+    return ColumnType("category", names, starts=tuple(starts.tolist()), shares=shares, dtype=found.dtype)
 
 
-CLOCK_UNITS = {"s": 1.0, "seconds": 1.0, "minutes": 60.0}
-CLOCK, BY_CHANCE = (3600.0, 1800.0, 900.0, 600.0, 300.0, 60.0), 1e-6
-"""Units of times in seconds; parts of an hour in which these are recorded; how improbable by chance that is."""
+CLOCK, BY_CHANCE = (86_400.0, 3600.0, 1800.0, 900.0, 600.0, 300.0, 60.0), 1e-6
+"""Seconds that times are recorded in; how improbable by chance that is."""
 
 
 def number_type(
     values: np.ndarray,
     every: np.ndarray,
-    written: str,
+    found: FrameColumn,
     *,
     step: float | None = None,
     bounds: tuple[float, float] | None = None,
-    zone: str = "",
-    of: np.ndarray | None = None,
-    of_every: np.ndarray | None = None,
-    resolution: str = "",
-    writing: Writing | None = None,
 ) -> ColumnType:
     """The grid and the segments of a column of numbers, of its training rows."""
     # Source: Good (1953) for the share of what no training row has.
     # step: the distance of two cells where it was declared; None finds the precision that was recorded.
     # bounds: the least and the largest value where they were declared; None takes those of the training rows.
-    # of_every: how often each of `every` comes, where these rise; None: once.
-    aligned = written == "float" or step is not None
-    if step is None:
-        step = 1.0 if written not in ("int", "float") else recorded_step(every, of_every)
+    step = recorded_step(every) if step is None else step
+    if found.kind != "number" and step == 1.0:
+        step = clock_step(every, found.dtype, step)
     low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
-    # A grid that float32 cannot count is made coarser, by powers of ten.
-    while (high - low) / step >= MOST_CELLS:
-        step *= 10.0
-    if aligned:
-        low = float(np.floor(low / step + (0.0 if bounds is None else 1e-9))) * step
+    if (high - low) / step >= MOST_STEPS:
+        raise OverflowError(f"{low:g} to {high:g}, and most differ by {step:g}")
+    low = float(np.floor(low / step + 1e-9)) * step
     size = round((high - low) / step) + 1
     placed = np.clip(np.round((values - low) / step), 0, size - 1).astype(np.int64)
-    places, which, counts = np.unique(placed, return_inverse=True, return_counts=True)
-    if of is not None:
-        counts = np.bincount(which, of).astype(np.int64)
+    places, counts = np.unique(placed, return_counts=True)
     # What declared bounds add beyond the rows are segments of their own.
     first, last = int(places[0]) if places[0] > 1 else 0, int(places[-1])
     starts, masses = segments(places - first, counts, last - first + 1)
@@ -272,19 +279,26 @@ def number_type(
     # What no row has is as probable as what one row has (Good & Turing).
     empty = masses == 0
     masses = np.where(empty, (np.count_nonzero(counts == 1) + 0.5) / max(empty.sum(), 1), masses)
-    shares = tuple((masses / masses.sum()).tolist())
-    kind: ColumnKind = "duration" if resolution else "date" if written in ("D", "s") else "number"
-    starts = tuple(starts)
-    return ColumnType(kind, (), low, step, starts, size, shares, written, zone, resolution, writing)  # type: ignore[arg-type]
+    shares, strides = tuple((masses / masses.sum()).tolist()), ()
+    if size > MOST_CELLS:
+        starts, size, strides = _in_strides(starts, size)
+    return ColumnType(found.kind, (), low, step, tuple(starts), size, shares, found.dtype, strides, found.form)
 
 
-def recorded_step(values: np.ndarray, of: np.ndarray | None = None) -> float:
+def _in_strides(starts: Sequence[int], size: int) -> tuple[list[int], int, tuple[int, ...]]:
+    """Count the steps of wide segments in strides, so that float32 counts the cells of the grid."""
+    widths = np.diff([*starts, size])
+    strides = -(-widths // (MOST_CELLS // len(widths)))
+    cells = -(-widths // strides)
+    return [0, *np.cumsum(cells)[:-1].tolist()], int(cells.sum()), tuple(strides.tolist())
+
+
+def recorded_step(values: np.ndarray) -> float:
     """The precision that numbers were recorded with: a power of ten that divides them all, of many a round number."""
-    # of: how often each of them comes, where they rise; None: once.
     for decimals in range(MOST_DECIMALS + 1):
         if fits_decimals(values, decimals):
             return float(f"1e-{decimals}") if decimals else _whole_step(values)
-    low, quarter, three, high = _quantiles(values, of)
+    low, quarter, three, high = np.quantile(values, [0.0, 0.25, 0.75, 1.0])
     spread = three - quarter if three > quarter else high - low if high > low else abs(high)
     return float(10.0 ** np.floor(np.log10(max(spread, 1e-300) / 1e5)))
 
@@ -296,13 +310,12 @@ def _whole_step(values: np.ndarray) -> float:
     return next((size for size in ROUND if not (values % size).any()), 1.0)
 
 
-def clock_step(times: np.ndarray, written: str, step: float | None = None) -> float | None:
-    """The longest usual part of an hour that all times are multiples of, in their unit, or the step that is known."""
-    # Different times on a shorter part of an hour are all on a longer one by chance: each with the parts' ratio.
-    parts = [one / CLOCK_UNITS.get(written, np.inf) for one in CLOCK]
-    fits = [one for one in parts if one > (step or 1.0) and not (times % one).any()] if len(times) else []
+def clock_step(times: np.ndarray, dtype: str, step: float) -> float:
+    """The longest usual span that all times are multiples of, or the step that is known."""
+    # Different times on a shorter span are all on a longer one by chance: each with the spans' ratio.
+    fits = [one for one in CLOCK if dtype != "Date" and not (times % one).any()] if len(times) else []
     different = len(np.unique(times))
-    for longer, shorter in itertools.pairwise([*fits, step or 1.0]):
+    for longer, shorter in itertools.pairwise([*fits, step]):
         if (shorter / longer) ** different <= BY_CHANCE:
             return longer
     return step
@@ -314,20 +327,6 @@ def fits_decimals(values: np.ndarray, decimals: int) -> bool:
     most = float(np.abs(scaled).max(initial=0.0))  # numbers that are all small are not 0 for that
     rounding = np.maximum(1e-9 * min(1.0, most), 1e-15 * np.abs(scaled))
     return bool(np.all(np.abs(scaled - np.round(scaled)) <= rounding) and np.all(np.abs(scaled) < 2**53))
-
-
-def _quantiles(values: np.ndarray, of: np.ndarray | None) -> np.ndarray:
-    """The least value, the quartiles and the largest; where each comes several times, of as many."""
-    shares = np.array([0.0, 0.25, 0.75, 1.0])
-    if of is None:
-        return np.quantile(values, shares)
-    ends = np.cumsum(of)
-    at = shares * (ends[-1] - 1)
-    below = np.floor(at).astype(np.int64)
-    pairs = [values[np.searchsorted(ends, below + i, side="right").clip(max=len(values) - 1)] for i in (0, 1)]
-    # Between two neighbours numpy goes from the nearer one.
-    part, step = at - below, pairs[1] - pairs[0]
-    return np.where(part < 0.5, pairs[0] + step * part, pairs[1] - step * (1 - part))
 
 
 def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[int], np.ndarray]:

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from latens.data.columns import MOST_CATEGORIES, ColumnType
-from latens.data.dates import number_of, zone_of
-from latens.data.durations import span_number
+from latens.data.columns import MOST_CATEGORIES, ColumnType, FrameColumn
 from latens.data.schema import Schema
-from latens.data.writings import ORDERS, Writing
+from latens.data.tables.times import is_zone, number_of
 from latens.errors import DataError, nearest
 from latens.io.json import read_json
 
@@ -21,8 +19,8 @@ _EXAMPLE = {"date": "2021-05-01", "duration": "1 days 02:30:00"}
 KINDS: dict[str, tuple[str, ...]] = {
     "category": ("values",),
     "ordinal": ("values",),
-    "number": ("step", "low", "high", "decimal"),
-    "date": ("low", "high", "zone", "order"),
+    "number": ("step", "low", "high"),
+    "date": ("low", "high", "zone", "form"),
     "duration": ("low", "high"),
     LEFT_OUT: (),
 }
@@ -30,7 +28,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 
 class Declared(Struct, frozen=True):
-    """What is said of one column; what is not said is told from its cells."""
+    """What is said of one column; what is not said follows from its dtype."""
 
     kind: str | None = None  # one of `KINDS`; None: not said
     values: tuple[str, ...] = ()  # the names of a category or an ordinal, in the order of their codes; empty: not said
@@ -38,9 +36,8 @@ class Declared(Struct, frozen=True):
     low: float | str | None = None  # the least value, a number, or a date or duration as text; None: not said
     high: float | str | None = None  # the largest one, likewise
     zone: str = ""  # the time zone of dates; empty: not said
-    order: str = ""  # the order of day, month and year, one of `ORDERS`; empty: not said
-    decimal: str = ""  # the mark before decimals, "." or ","; empty: not said
-    writing: Writing | None = None  # how the cells of a model's rows are written
+    form: str = ""  # how dates of text or whole numbers are written, in the letters of strftime; empty: not said
+    dtype: str = ""  # the dtype by which a model knows the column; empty: no model does
 
     @property
     def named(self) -> bool:
@@ -49,15 +46,27 @@ class Declared(Struct, frozen=True):
 
 
 def declared_columns(given: Any, where: str = "columns") -> dict[str, Declared]:
-    """Check what is said of columns, as it is given in Python or in a file."""
-    if isinstance(given, str | Path):
-        where = f"{where} {given}"
+    """Check what is said of columns: kinds by name, the path of a JSON file with them, or texts "NAME=KIND"."""
+    if isinstance(given, Path) or (isinstance(given, str) and given.lower().endswith(".json")):
         fix = "`latens check DATA --columns FILE` writes one."
-        given = read_json(Path(given), error=DataError, where=where, fix=fix)
+        given = read_json(Path(given), error=DataError, where=f"{where} {given}", fix=fix)
+    elif isinstance(given, str | list | tuple):
+        given = dict(_typed(text, where) for text in ([given] if isinstance(given, str) else given))
     if not isinstance(given, Mapping):
         fix = 'Give for example {"city": "category"}.'
         raise DataError(f"holds {type(given).__name__}, not kinds by the names of columns.", where=where, fix=fix)
     return {str(name): _declared(str(name), entry, where) for name, entry in given.items()}
+
+
+def _typed(text: Any, where: str) -> tuple[str, Any]:
+    """What is typed of one column: "size=ordinal:S,M,L", "day=date:%d/%m/%Y"."""
+    name, sign, said = str(text).rpartition("=")
+    kind, _, more = said.partition(":")
+    if not sign:
+        raise DataError(f"{text!r:.80} is not NAME=KIND.", where=where, fix=f"Kinds: {', '.join(KINDS)}.")
+    if not more:
+        return name, kind
+    return name, {"kind": kind, "form": more} if kind == "date" else {"kind": kind, "values": more.split(",")}
 
 
 def _declared(name: str, entry: Any, where: str) -> Declared:
@@ -84,21 +93,20 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
     step, low, high = (entry.get(key) for key in ("step", "low", "high"))
     if step is not None and not (_is_number(step) and step > 0):
         raise wrong(f"is given the step {repr(step)[:60]}", "Give a number above 0.")
-    zone = entry.get("zone", "")
-    if not isinstance(zone, str) or (zone and zone_of(zone) is None):
-        fix = 'Allowed: "UTC", an offset such as "+01:00", or a name such as "Europe/Paris".'
-        raise wrong(f"is given the unknown zone {str(zone)[:60]!r}", fix)
-    for key, allowed in (("order", ORDERS), ("decimal", (".", ","))):
-        if entry.get(key, allowed[0]) not in allowed:
-            raise wrong(f"is given the {key} {str(entry[key])[:60]!r}", f"Allowed: {', '.join(map(repr, allowed))}.")
+    zone, form = entry.get("zone", ""), entry.get("form", "")
+    if not isinstance(zone, str) or (zone and not is_zone(zone)):
+        raise wrong(
+            f"is given the unknown zone {str(zone)[:60]!r}", 'Allowed: "UTC", or a name such as "Europe/Paris".'
+        )
+    if not isinstance(form, str) or (form and ("%" not in form or len(form) > 100)):
+        raise wrong(f"is given the form {str(form)[:60]!r}", 'Write it as "%d/%m/%Y".')
     for key, bound in (("low", low), ("high", high)):
         if bound is not None and not (_is_number(bound) if kind == "number" else isinstance(bound, str)):
             fix = "Give a number." if kind == "number" else f'Give a {kind} as text, such as "{_EXAMPLE[kind]}".'
             raise wrong(f"is given {key} = {repr(bound)[:60]}", fix)
-    said = (zone, entry.get("order", ""), entry.get("decimal", ""))
-    one = Declared(kind, tuple(values), step, low, high, *said)
-    unit = "seconds" if kind == "duration" else "s"
-    first, last = (_bound(one, key, name, unit, zone, where) for key in ("low", "high"))
+    one = Declared(kind, tuple(values), step, low, high, zone, form)
+    seconds = FrameColumn(dtype="Duration[us]" if kind == "duration" else f"Datetime[us{f', {zone}' if zone else ''}]")
+    first, last = (_bound(one, key, name, seconds, where) for key in ("low", "high"))
     if first is not None and last is not None and first > last:
         raise wrong(f"is given low = {low!r} and high = {high!r}", "Give a low that is not above high.")
     return one
@@ -111,13 +119,14 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _bound(one: Declared, key: str, name: str, unit: str, zone: str, where: str) -> float | None:
-    """A bound as the number that the column stores."""
+def _bound(one: Declared, key: str, name: str, found: FrameColumn, where: str) -> float | None:
+    """A bound as the number that the column holds."""
     given = getattr(one, key)
     if not isinstance(given, str):
         return None if given is None else float(given)
+    days = ColumnType(found.kind, dtype=found.dtype, form=found.form).days
     try:
-        return span_number(given, unit) if one.kind == "duration" else number_of(given, unit, zone)
+        return number_of(given, found.dtype if not found.form else "Datetime[us]", days=days)
     except ValueError:
         what = f"column {name!r} is given {key} = {given[:40]!r}, which is not a {one.kind}."
         raise DataError(what, where=where, fix=f"Write it as {_EXAMPLE.get(one.kind or '')}.") from None
@@ -128,34 +137,22 @@ def check_declared(names: Sequence[str], declared: Mapping[str, Declared], where
     unknown = next((name for name in declared if name not in names), None)
     if unknown is not None:
         hint = nearest(unknown, names) if len(names) <= 1000 else ""
-        what = f"has no column {unknown!r}, of which --columns (columns=) says a kind."
+        what = f"has no column {unknown!r}, of which --column (columns=) says a kind."
         raise DataError(what, where=where, fix=hint)
 
 
 def bounds_of(
-    one: Declared,
-    name: str,
-    values: np.ndarray,
-    written: str,
-    zone: str,
-    resolution: str,
-    where: str,
-    of: np.ndarray | None = None,
+    one: Declared, name: str, values: np.ndarray, found: FrameColumn, where: str
 ) -> tuple[float, float] | None:
-    """The bounds that are declared for a column, in the numbers that it stores, after a look at its training rows."""
+    """The bounds that are declared for a column, in the numbers that it holds, after a look at its training rows."""
     if one.low is None and one.high is None:
         return None
-    low, high = (_bound(one, key, name, written, zone, where) for key in ("low", "high"))
+    low, high = (_bound(one, key, name, found, where) for key in ("low", "high"))
     low, high = float(values.min()) if low is None else low, float(values.max()) if high is None else high
     slack = 1e-9 * max(abs(low), abs(high))
-    outer = (values < low - slack) | (values > high + slack)
-    beyond = values[outer]
+    beyond = values[(values < low - slack) | (values > high + slack)]
     if len(beyond):
-        rows = len(beyond) if of is None else int(of[outer].sum())
-        dated: Any = written if resolution or written in ("D", "s") else "float"
-        more: Any = {"zone": zone, "resolution": resolution}
-        worst = ColumnType("number", low=float(beyond[0]), step=1e-9, size=1, written=dated, **more)
-        value = worst.texts(np.zeros(1))[0]
+        worst = ColumnType(found.kind, low=float(beyond[0]), step=1e-9, size=1, dtype=found.dtype, form=found.form)
         words = (
             f"from {one.low}"
             if one.high is None
@@ -163,7 +160,8 @@ def bounds_of(
             if one.low is None
             else f"{one.low} to {one.high}"
         )
-        what = f"column {name!r} holds {value}, beyond its declared bounds {words}; {rows} such training rows."
+        what = f"column {name!r} holds {worst.texts(np.zeros(1))[0]}, beyond its declared bounds {words}"
+        what = f"{what}; {len(beyond)} such training rows."
         raise DataError(what, where=where, fix="Widen the bounds, or leave such cells empty.")
     return low, high
 
@@ -177,12 +175,12 @@ def as_declared(schema: Schema) -> dict[str, dict[str, Any]]:
         if one.named:
             made[column.name] = entry | ({} if one.starts else {"values": list(one.values)})
             continue
-        low, high = structs.replace(one, writing=None).decoded(np.array([0, one.size - 1])).tolist()
-        if one.kind == "duration":
-            entry |= dict(zip(("low", "high"), one.texts(np.array([0, one.size - 1]))))
-        elif one.kind == "date":
-            entry |= {"low": str(low), "high": str(high)} | ({"zone": one.zone} if one.zone else {})
+        low, high = one.value(np.array([0, one.size - 1])).tolist()
+        if one.kind == "number":
+            ends = (int(low), int(high)) if one.whole else (low, high)
+            entry |= {"step": int(one.step) if one.whole else one.step, "low": ends[0], "high": ends[1]}
         else:
-            entry |= {"step": int(one.step) if one.written == "int" else one.step, "low": low, "high": high}
+            entry |= dict(zip(("low", "high"), one.texts(np.array([0, one.size - 1]))))
+            entry |= {"form": one.form} if one.form else {}
         made[column.name] = entry
     return made | {name: {"kind": LEFT_OUT} for name in schema.ignored or ()}

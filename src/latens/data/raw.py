@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.columns import TextColumn
+from latens.data.columns import FrameColumn
 from latens.data.declared import Declared
 from latens.data.rows import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, ResourceError
@@ -48,9 +48,9 @@ class Raw:
     classes: tuple[str, ...] | None = None  # names of the labels
     notes: tuple[str, ...] = ()  # what was left out or changed, a sentence each
     label_name: str | None = None  # what the source calls the label; None where it has no name for it
-    # of a table with columns of text, dates or names what each of these stands for, by position; `x` then holds codes
-    # there, and NaN where a cell is missing. None: every column is of numbers
-    texts: dict[int, TextColumn] | None = None
+    # of a table with columns of several kinds what each of them is, by position; `x` then holds numbers and codes, and
+    # NaN where a cell is missing. None: every column is of numbers
+    kinds: dict[int, FrameColumn] | None = None
     strings: list[str] | None = None  # rows of text, in place of `x`
     lines: list[int] | None = None  # of rows of a file of text the lines where they begin, from 1
     pieces: str | None = None  # what they are cut into where nothing else is said
@@ -73,20 +73,15 @@ class ColumnRoles:
     pictures: tuple[int, ...] | None = None
     pieces: str | None = None  # what rows of text are cut into; None: what has columns is a table
     # how a file is to be read, where that was said
-    dates: str | None = None  # the order of day, month and year
-    decimal: str | None = None  # the mark before decimals
+    null: tuple[str, ...] = ()  # words that stand for an empty cell
+    decimal_comma: bool = False  # whether commas stand before decimals
+    separator: str | None = None  # between the cells of a line
     encoding: str | None = None  # of a text file
     sheet: str | None = None  # the name of a sheet, or its number from 1
-    query: str | None = None  # the SQL whose rows are read
     header: bool | None = None  # whether the first line names the columns
     layer: str | None = None  # of AnnData the layer that is read in the place of X
     beside: tuple[str, ...] = ()  # of AnnData the columns of obs that are read as conditions
     refuses: bool = True  # whether each of these must be there
-
-    @property
-    def every(self) -> Declared:
-        """What is said of all columns."""
-        return Declared(order=self.dates or "", decimal=self.decimal or "")
 
     def asked(self) -> dict[str, str]:
         """Give the roles that were asked for by name."""

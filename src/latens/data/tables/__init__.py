@@ -1,0 +1,1 @@
+"""Tables: a frame of Polars is read, typed and written."""

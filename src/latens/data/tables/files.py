@@ -1,0 +1,298 @@
+"""Tables in files, read by Polars: text with separators, Parquet, Arrow, JSON, spreadsheets."""
+
+import codecs
+import contextlib
+import csv
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from latens.data.raw import MAX_BYTES, ColumnRoles, damaged
+from latens.data.tables.dtypes import as_dates
+from latens.data.tables.frame import check_names
+from latens.errors import DataError, LatensError, ResourceError, UsageError
+
+SHEETS = (".xlsx", ".xls", ".xlsb", ".ods")
+LINES = (".jsonl", ".ndjson")
+ARROW = (".arrow", ".feather", ".ipc")
+TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+PACKED = (".gz", ".zst")
+ENDINGS = (*TEXT, ".parquet", ".pq", *ARROW, *LINES, ".json", *SHEETS)
+"""Endings of tables; those of text and of JSON lines may be followed by one of `PACKED`."""
+SEPARATORS = ",;\t|"
+_HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z|\s*[-+]?(nan|inf)\s*\Z|\s*\Z", re.IGNORECASE)
+_LED = re.compile(rb"[\n\t;,|\"][-+]?0\d")
+_DAY_FIRST = re.compile(r"(?<!\d)\d\d?[/.-]\d\d?[/.-]\d{4}(?!\d)")
+
+
+class Written(NamedTuple):
+    """How a table of text is written."""
+
+    separator: str = ","
+    decimal_comma: bool = False
+
+    def known(self) -> dict[str, Any]:
+        """What a model file keeps of it."""
+        return self._asdict()
+
+
+def ending_of(name: str) -> str:
+    """The ending of a table's file, without that of its packing."""
+    name = name.lower()
+    for packed in PACKED:
+        if name.endswith(packed):
+            inner = Path(name.removesuffix(packed)).suffix
+            return inner if inner in (*TEXT, *LINES) else packed
+    return Path(name).suffix
+
+
+def is_table_file(name: str) -> bool:
+    """Say whether a file is a table by its name."""
+    return ending_of(name) in ENDINGS
+
+
+def read_table(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Read a file as a frame; and what is said of how it was read."""
+    where, ending = str(path), ending_of(path.name)
+    if roles.sheet is not None and ending not in SHEETS:
+        raise UsageError(f"{path.name} has no sheets.", where="--sheet", fix="Leave it out.")
+    with polars_errors(where):
+        if ending in TEXT:
+            frame, notes, _ = read_text(path, roles)
+        elif ending in (".parquet", ".pq"):
+            frame, notes = pl.read_parquet(path, glob=False), ()
+        elif ending in ARROW:
+            frame, notes = _read_arrow(path), ()
+        elif ending in LINES:
+            frame, notes = _with_dates(pl.read_ndjson(_unpacked(path), infer_schema_length=None)), ()
+        elif ending == ".json":
+            frame, notes = _with_dates(pl.read_json(path, infer_schema_length=None)), ()
+        else:
+            frame, notes = _read_sheet(path, roles), ()
+    if not frame.width or not frame.height:
+        raise DataError("has no rows." if frame.width else "has no columns.", where=where, fix="Give at least one row.")
+    return _with_null(frame, roles.null), notes
+
+
+@contextlib.contextmanager
+def polars_errors(where: str) -> Iterator[None]:
+    """Put the name of a file before what Polars says of it."""
+    try:
+        yield
+    except LatensError:
+        raise
+    except MemoryError:
+        raise ResourceError("does not fit into memory.", where=where, fix="Use fewer rows.") from None
+    except ModuleNotFoundError as error:
+        fix = "pip install 'latens[spreadsheets]', or save it as .csv."
+        raise DataError(f"reading it needs {error.name or 'another package'}.", where=where, fix=fix) from None
+    except FileNotFoundError:
+        raise DataError("no such file.", where=where, fix="Check the path.") from None
+    except (pl.exceptions.PolarsError, ValueError, OSError, EOFError, pl.exceptions.PanicException) as error:
+        said = " ".join(str(error).split())[:300]
+        raise damaged(where, f"cannot be read: {said or type(error).__name__}") from None
+    except Exception as error:  # of the reader of spreadsheets
+        if not type(error).__module__.startswith(("fastexcel", "_fastexcel", "builtins")):
+            raise
+        raise damaged(where, f"cannot be read: {' '.join(str(error).split())[:300]}") from None
+
+
+def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, ...], Written]:
+    """Read a table of text; what was found out of how it is written is said."""
+    where, notes = str(path), []
+    source, head = _source(path, roles.encoding, notes)
+    lines = [line for line in head.splitlines()[:_LINES] if line.strip()]
+    if not lines:
+        raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
+    separator, blanks = (roles.separator, False) if roles.separator else _sniffed(lines, path)
+    if roles.separator is None and separator != ("\t" if ending_of(path.name) in (".tsv", ".tab") else ","):
+        notes.append(f"The cells are separated by {_named(separator)} (--separator says otherwise).")
+    if separator == " ":
+        lines, source, separator = *_tabbed(lines, _bytes(source, where)), "\t"
+    elif blanks:
+        own = separator.encode()
+        source = re.sub(re.escape(own) + rb" +", own.replace(b"\\", b"\\\\"), _bytes(source, where))
+        notes.append("Blanks after separators are left out.")
+    titles = next(csv.reader(lines[:1], delimiter=separator))
+    header = not all(map(_NUMBER.match, titles)) if roles.header is None else roles.header
+    if header:
+        check_names(titles, where)
+    options: dict[str, Any] = {
+        "separator": separator, "has_header": header, "decimal_comma": roles.decimal_comma,
+        "null_values": list(roles.null) or None, "infer_schema_length": None,
+    }  # fmt: skip
+    frame = _read_csv(source, where, notes, try_parse_dates=True, **options)
+    if not header:
+        frame.columns = [f"x{i}" for i in range(frame.width)]
+    frame = _names_with_zeros(frame, source, where, notes, options)
+    if _DAY_FIRST.search("\n".join(lines)) and pl.Date in frame.dtypes:
+        notes.append("Dates such as 01/02/2024 are read with the day first.")
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and _blank(lines, head) else frame
+    return frame, tuple(notes), Written(separator, roles.decimal_comma)
+
+
+def _blank(lines: list[str], head: str) -> bool:
+    """Whether there are lines without a cell."""
+    return len(lines) < len(head.splitlines()[:_LINES])
+
+
+def _read_csv(source: Any, where: str, notes: list[str], **options: Any) -> pl.DataFrame:
+    try:
+        return pl.read_csv(source, **options)
+    except pl.exceptions.ComputeError as error:
+        if "utf-8" not in str(error).lower():
+            raise
+    notes.append("The text is not UTF-8, and is read as cp1252 (--encoding says otherwise).")
+    return pl.read_csv(_recoded(_bytes(source, where), "cp1252", where), **options)
+
+
+def _source(path: Path, encoding: str | None, notes: list[str]) -> tuple[Path | bytes, str]:
+    """The bytes of a file in UTF-8, or the file itself where it has them; and its first lines."""
+    where = str(path)
+    with path.open("rb") as file:
+        start = file.read(_HEAD)
+    source: Path | bytes = path
+    if start[:2] == b"\x1f\x8b":
+        source = _unpacked(path)
+        start = source[:_HEAD] if isinstance(source, bytes) else start
+    if path.name.lower().endswith(".zst"):
+        found = pl.read_csv(
+            path, has_header=False, separator="\x01", quote_char=None, infer_schema=False, n_rows=_LINES
+        )
+        return path, "\n".join("" if line is None else line for line in found.to_series())
+    wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if encoding is not None or wide:
+        source = _recoded(_bytes(source, where), encoding or "utf-16", where)
+        start = source[:_HEAD]
+    for name in ("utf-8-sig", "cp1252"):
+        with contextlib.suppress(UnicodeDecodeError):
+            text = codecs.getincrementaldecoder(name)().decode(start)
+            break
+    else:
+        text = start.decode("latin-1")
+    whole = text if len(start) < _HEAD else text.rpartition("\n")[0] or text
+    return source, whole
+
+
+def _bytes(source: Path | bytes, where: str) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    if source.stat().st_size > MAX_BYTES:
+        raise ResourceError(f"holds more than {MAX_BYTES} bytes.", where=where, fix="Write it as UTF-8, or as Parquet.")
+    return source.read_bytes()
+
+
+def _unpacked(path: Path) -> Path | bytes:
+    """The bytes of a file that is gzipped, not more than one file may hold; else the file."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path
+    with gzip.open(path) as file:
+        found = file.read(MAX_BYTES + 1)
+    if len(found) > MAX_BYTES:
+        raise ResourceError(f"holds more than {MAX_BYTES} bytes.", where=str(path), fix="Write it as Parquet.")
+    return found
+
+
+def _recoded(data: bytes, encoding: str, where: str) -> bytes:
+    """Text of an encoding in UTF-8."""
+    try:
+        return data.decode(encoding).removeprefix("\ufeff").encode()
+    except LookupError:
+        fix = "Use the name of an encoding of Python, such as cp1252."
+        raise UsageError(f"there is no encoding {encoding!r}.", where="--encoding", fix=fix) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = f"byte {error.start} is no character of {encoding}."
+        raise DataError(what, where=f"{where}, line {line}", fix="Name its encoding: --encoding NAME.") from None
+
+
+def _sniffed(lines: list[str], path: Path) -> tuple[str, bool]:
+    """The separator of the first lines, and whether blanks follow it."""
+    if ending_of(path.name) in (".tsv", ".tab"):
+        return "\t", False
+    kinds = SEPARATORS + (" " if ending_of(path.name) in (".txt", ".dat", ".data") else "")
+    try:
+        found = csv.Sniffer().sniff("\n".join(lines), delimiters=kinds)
+    except csv.Error:
+        return next((one for one in kinds if all(one in line.strip() for line in lines)), ","), False
+    counts = {one: min(line.strip().count(one) for line in lines) for one in kinds}
+    if not counts[found.delimiter] and max(counts.values()):  # the most even one, which not every line has
+        return max(kinds, key=lambda one: counts[one]), False
+    own = found.delimiter
+    return own, own != " " and own != "\t" and found.skipinitialspace
+
+
+def _tabbed(lines: list[str], data: bytes) -> tuple[list[str], bytes]:
+    """Lines whose cells blanks separate, with tabs in their place."""
+    made = ["\t".join(line.split()) for line in lines]
+    return made, b"\n".join(b"\t".join(line.split()) for line in data.splitlines())
+
+
+def _named(separator: str) -> str:
+    return {"\t": "tabs", " ": "blanks"}.get(separator, repr(separator))
+
+
+def _names_with_zeros(
+    frame: pl.DataFrame, source: Path | bytes, where: str, notes: list[str], options: dict[str, Any]
+) -> pl.DataFrame:
+    """Read columns of whole numbers again as text where a cell is led by a zero: 01 is a name."""
+    whole = [i for i, dtype in enumerate(frame.dtypes) if dtype.is_integer()]
+    if not whole or (_head_of(source) is not None and not _LED.search(_head_of(source) or b"")):
+        return frame
+    words = _read_csv(source, where, [], columns=whole, **{**options, "infer_schema": False})
+    words.columns = [frame.columns[i] for i in whole]
+    led = [name for name in words.columns if words[name].str.contains(r"^\s*[-+]?0\d").any()]
+    if led:
+        notes.append(
+            f"Cells led by a zero are names: {', '.join(map(repr, led))} (--column NAME=number says otherwise)."
+        )
+    return frame.with_columns(words[name] for name in led)
+
+
+def _head_of(source: Path | bytes) -> bytes | None:
+    """The bytes of a file that is not packed."""
+    if isinstance(source, bytes):
+        return source
+    if source.name.lower().endswith(PACKED) or source.stat().st_size > MAX_BYTES:
+        return None
+    return source.read_bytes()
+
+
+def _read_arrow(path: Path) -> pl.DataFrame:
+    with path.open("rb") as file:
+        whole = file.read(6) == b"ARROW1"
+    return pl.read_ipc(path, memory_map=False) if whole else pl.read_ipc_stream(path)
+
+
+def _read_sheet(path: Path, roles: ColumnRoles) -> pl.DataFrame:
+    """Read a sheet of a spreadsheet: the first, or that of a name or a number from 1."""
+    chosen: dict[str, Any] = {"sheet_id": 1}
+    if roles.sheet is not None:
+        chosen = {"sheet_id": int(roles.sheet)} if str(roles.sheet).isdecimal() else {"sheet_name": roles.sheet}
+    read = pl.read_ods if path.suffix.lower() == ".ods" else pl.read_excel
+    header = True if roles.header is None else roles.header
+    frame = read(path, has_header=header, infer_schema_length=None, **chosen)
+    if not header:
+        frame.columns = [f"x{i}" for i in range(frame.width)]
+    return _with_dates(frame)
+
+
+def _with_dates(frame: pl.DataFrame) -> pl.DataFrame:
+    """Read columns of text that are all dates of ISO 8601 as such: JSON and cells of text have no others."""
+    some = [one for one in frame.iter_columns() if one.dtype == pl.String and one.null_count() < len(one)]
+    iso = [one for one in some if one.str.contains(r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?$").all(ignore_nulls=True)]
+    return frame.with_columns(made for one in iso if (made := as_dates(one, "", "")) is not None)
+
+
+def _with_null(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
+    """Take some words as empty cells; other columns stay."""
+    text = [name for name, dtype in frame.schema.items() if dtype == pl.String] if words else []
+    return frame.with_columns(
+        pl.when(pl.col(name).is_in(list(words))).then(None).otherwise(pl.col(name)).alias(name) for name in text
+    )
