@@ -42,7 +42,7 @@ _EPILOG = """examples:
   latens fit photos/ --minutes 10                  a folder of pictures, a sub-folder a class
   latens explore runs/customers                    look at it in the browser
 
-DATA is a table (.csv, .xlsx, .ods, .parquet, .jsonl, SQLite), a folder of pictures, a text file with a row a line,
+DATA is a table (.csv, .xlsx, .ods, .parquet, .jsonl), a folder of pictures, a text file with a row a line,
 counts of cells (.h5ad), arrays (.npy, .npz, IDX), or one of digits, mnist, fashion-mnist, wine, breast-cancer, iris.
 RUN is a run folder, a .safetensors file, or pretrained:NAME."""
 
@@ -222,7 +222,16 @@ def _common(command: argparse.ArgumentParser) -> None:
     group.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=words)
 
 
+DECLARED = ("category", "ordinal", "number", "date", "duration")
 KINDS = "what the columns are: a file that `latens check --columns` wrote, edited or not"
+
+
+def separator(text: str) -> str:
+    """One character; "tab" or "\\t" for a tab."""
+    found = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(found) != 1 or not found.isascii():
+        raise argparse.ArgumentTypeError("is not one character")
+    return found
 
 
 def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
@@ -240,16 +249,20 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     if columns:
         group.add_argument("--columns", metavar="FILE.json", help=columns)
     if columns == KINDS:
+        words = f"what a column is: {', '.join(DECLARED)}, as size=ordinal:S,M,L or day=date:%%d/%%m/%%Y; again"
+        group.add_argument("--column", metavar="NAME=KIND", action="append", help=words)
         words = "a column that is not modelled; the others have types, as with --columns; may be given again"
         group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
     words = "what rows of text are cut into (default: characters)"
     pieces = ("characters", "words", "atoms", "subwords", "selfies")
     group.add_argument("--pieces", choices=pieces, help=words)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
-    words = "the order of days such as 01/02/2024 (default: told from the cells, or asked for)"
-    group.add_argument("--dates", choices=("dmy", "mdy", "ymd"), help=words)
-    words = "the mark before decimals (default: told from the cells, or asked for)"
-    group.add_argument("--decimal", choices=(".", ","), help=words)
+    words = "a word that stands for an empty cell of a table; may be given again (default: empty cells alone are)"
+    group.add_argument("--null", metavar="WORD", action="append", help=words)
+    words = "commas stand before decimals in a table of text"
+    group.add_argument("--decimal-comma", action="store_const", const=True, help=words)
+    words = "what separates the cells of a table of text (default: looked at, and said)"
+    group.add_argument("--separator", metavar="CHARACTER", type=separator, help=words)
     words = "of a text table, such as cp1252 (default: UTF-8 or UTF-16, else guessed and said)"
     group.add_argument("--encoding", metavar="NAME", help=words)
     words = "the first line of a text table names its columns, or is a row (default: looked at)"
@@ -257,8 +270,6 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument(
         "--sheet", metavar="NAME", help="of a spreadsheet, by name or number from 1 (default: the first)"
     )
-    words = "the rows of a database (sqlite:///FILE.db) that are read (default: those of ?table=NAME)"
-    group.add_argument("--query", metavar="SQL", help=words)
     words = "of a long table, the column that says which sequence a line is of; - for a single series"
     group.add_argument("--sequence", metavar="COLUMN", help=words)
     group.add_argument("--time", metavar="COLUMN", help="of a long table, the column with the times")

@@ -159,9 +159,8 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any, plan: TimePlan) -> None:
-    from latens.data.formats.csv import dialect_of
     from latens.data.rows import MEASURED, every_nth
-    from latens.text import COMMAS
+    from latens.data.tables.files import written_of
     from latens.workflow.experiment import as_trained
     from latens.workflow.groups import APART_ROWS, APART_SAMPLES, apart, held_out_rows, summary_of
     from latens.workflow.plain import kind_of
@@ -175,11 +174,8 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         log.info(began)
     trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     source = run.info["data"]
-    dialect = dialect_of(source.get("spec"), source.get("encoding"))
-    if dialect is not None and dialect != COMMAS:
-        named = {"separator": dialect.separator, "mark": dialect.mark, "encoding": dialect.encoding}
-        named |= {"decimals": dialect.decimals} if dialect.decimals else {}
-        trained = trained.with_facts(dialect=named | ({"ends": dialect.ends} if dialect.ends != COMMAS.ends else {}))
+    if written := written_of(source.get("spec"), source):
+        trained = trained.with_facts(dialect=written.known())
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
     data = as_trained(trained, experiment.data)

@@ -193,13 +193,10 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
         values = f"{low} to {high}"
         if one.widths[top] == 1:
             values += f"; {one.texts(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
-    written = {"D": "days", "s": "seconds", "int": "whole", "text": "text"}
     return {
         "name": schema.columns[place].name,
         "kind": one.kind,
-        "written": one.written
-        if one.kind == "duration" and one.step == 1
-        else written.get(one.written, f"in steps of {one.step:g}{f' {one.written}' if one.kind == 'duration' else ''}"),
+        "dtype": one.dtype,
         "values": values,
         "missing": 0 if mask is None else int(np.sum(~mask[:, place])),
     }
@@ -307,7 +304,7 @@ def _in_training(dataset: Dataset) -> list[str]:
         if dataset.label is not None and tells_label(cells, dataset.label[shown]):
             words = f"Column {column.name!r} tells the label of every row"
             said.append(f"{words}: leave it out if it is known only with the label.")
-        numbers = cells if one is None else one.low + cells * one.step
+        numbers = cells if one is None else one.value(cells)
         if (one is None or one.kind == "number") and len(cells) == rows > 1 and np.all(np.diff(numbers) == 1):
             words = f"Column {column.name!r} counts the rows from {numbers[0]:g}"
             said.append(f"{words}: --id {shlex.quote(column.name)} makes it the row id.")

@@ -6,17 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latens.data.clocks import nearest_day
 from latens.data.columns import ColumnType, unknown_category
-from latens.data.dates import DAY, number_of
-from latens.data.durations import span_number
 from latens.data.schema import Schema
+from latens.data.tables.dtypes import DAY
+from latens.data.tables.times import is_day, number_of
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
 
 _OPERATOR = re.compile(r">=|<=|=|>|<")
-_ISO = re.compile(r"\d{4}-\d\d-\d\d")
-_DAY = re.compile(r"\s*\d{4}-\d\d-\d\d\s*")
 
 
 class Conditions(NamedTuple):
@@ -127,15 +124,7 @@ def _cells(value: Any, kind: ColumnType, name: str, where: str) -> tuple[float, 
 
 def _is_day(value: Any, kind: ColumnType) -> bool:
     """Whether a value is a date without a time, of a column that has times."""
-    if kind.kind != "date" or kind.written != "s" or value is None:
-        return False
-    text = str(value)
-    if _ISO.match(text) or kind.writing is None:
-        return _DAY.fullmatch(text) is not None
-    try:
-        return kind.writing.read(text)[1] == "D"
-    except ValueError:
-        return False
+    return kind.kind == "date" and not kind.days and kind.dtype != "Time" and is_day(str(value))
 
 
 def _cell(value: Any, kind: ColumnType, name: str, where: str) -> float:
@@ -144,8 +133,8 @@ def _cell(value: Any, kind: ColumnType, name: str, where: str) -> float:
         return _place(value, kind, name, where)
     place = _place(value, kind, name, where)
     if abs(place - round(place)) > 1e-3:
-        step = {"D": "whole days", "s": "whole seconds"}.get(kind.written, f"{kind.step:g}")
-        step += f" {kind.written}" if kind.kind == "duration" else ""
+        unit = "" if kind.kind == "number" else " days" if kind.days else " seconds"
+        step = f"{kind.step:g}{unit}"
         what = f"column {name!r} is recorded in steps of {step}, which {value} is not."
         raise DataError(what, where=where, fix="Round it, or ask for a range.")
     if not 0 <= round(place) < kind.cells:
@@ -166,25 +155,15 @@ def _place(value: Any, kind: ColumnType, name: str, where: str, *, last: bool = 
             raise unknown_category(str(value), name, kind.values, where)
         return float(kind.values.index(str(value)))
     try:
-        text = str(value)
-        number = (
-            kind.writing.number(text)
-            if kind.writing is not None and isinstance(value, str) and not _ISO.match(text)
-            else number_of(text, kind.written, kind.zone)
-            if kind.kind == "date"
-            else span_number(text, kind.written)
-            if kind.kind == "duration"
-            else float(value)
-        )
+        dtype = "Datetime[us]" if kind.form else kind.dtype
+        number = float(value) if kind.kind == "number" else number_of(str(value), dtype, days=kind.days)
         if not np.isfinite(number):
             raise ValueError
-        if day:
-            days = number if kind.writing is not None and not _ISO.match(text) else number / DAY
-            number = days * DAY + (DAY - 1 if last else 0)
+        number += DAY - 1 if day and last else 0
     except ValueError:
         what = f"column {name!r} holds {kind.kind}s, which {str(value)[:40]!r} is not."
         day = kind.texts(np.array([kind.size // 2]))[0] if kind.kind == "date" else ""
         examples = {"date": f"it as {day}", "duration": 'it as "26.5 hours" or "1 days 02:30:00"'}
         fix = f"Write {examples.get(kind.kind, 'a plain number')}."
         raise DataError(what, where=where, fix=fix) from None
-    return float((nearest_day(np.array([float(number)]), kind)[0] - kind.low) / kind.step)
+    return float(kind.place(np.array(number)))

@@ -51,14 +51,14 @@ def declared_columns(given: Any, where: str = "columns") -> dict[str, Declared]:
         fix = "`latens check DATA --columns FILE` writes one."
         given = read_json(Path(given), error=DataError, where=f"{where} {given}", fix=fix)
     elif isinstance(given, str | list | tuple):
-        given = dict(_typed(text, where) for text in ([given] if isinstance(given, str) else given))
+        given = dict(typed_column(text, where) for text in ([given] if isinstance(given, str) else given))
     if not isinstance(given, Mapping):
         fix = 'Give for example {"city": "category"}.'
         raise DataError(f"holds {type(given).__name__}, not kinds by the names of columns.", where=where, fix=fix)
     return {str(name): _declared(str(name), entry, where) for name, entry in given.items()}
 
 
-def _typed(text: Any, where: str) -> tuple[str, Any]:
+def typed_column(text: Any, where: str) -> tuple[str, Any]:
     """What is typed of one column: "size=ordinal:S,M,L", "day=date:%d/%m/%Y"."""
     name, sign, said = str(text).rpartition("=")
     kind, _, more = said.partition(":")

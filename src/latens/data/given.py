@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from latens.data.columns import TextColumn
+from latens.data.columns import FrameColumn
 from latens.data.named import MOST_NAMES, Condition
 from latens.data.raw import Raw
 from latens.errors import DataError, UsageError, nearest
@@ -42,8 +42,8 @@ def taken_out(raw: Raw, wanted: Sequence[str], where: str) -> dict[str, np.ndarr
         if name in cells:
             raise UsageError(f"the condition {name!r} is given twice.", where=where, fix="Name it once.")
         place = columns.index(name)
-        text, column = (raw.texts or {}).get(place), np.asarray(raw.x[:, place], np.float64)
-        column = column if text is None else _named(column, text, name, where)
+        found, column = (raw.kinds or {}).get(place), np.asarray(raw.x[:, place], np.float64)
+        column = column if found is None or found.kind == "number" else _named(column, found, name, where)
         cells[name] = _as_cells(column, asked, where)
         places.add(place)
     if places:
@@ -51,16 +51,18 @@ def taken_out(raw: Raw, wanted: Sequence[str], where: str) -> dict[str, np.ndarr
         if not kept:
             raise DataError("has no column beside the conditions.", where=where, fix="Name fewer conditions.")
         raw.x, raw.columns = raw.x[:, kept], tuple(columns[i] for i in kept)
-        if raw.texts is not None:
-            raw.texts = {kept.index(i): text for i, text in raw.texts.items() if i in kept} or None
+        if raw.kinds is not None:
+            raw.kinds = {kept.index(i): one for i, one in raw.kinds.items() if i in kept}
+            if all(one.kind == "number" for one in raw.kinds.values()):
+                raw.kinds = None
     return cells
 
 
-def _named(codes: np.ndarray, text: TextColumn, name: str, where: str) -> np.ndarray:
-    if not text.values:
-        what = f"column {name!r} holds {text.kind}s, which are no condition."
+def _named(codes: np.ndarray, found: FrameColumn, name: str, where: str) -> np.ndarray:
+    if not found.named:
+        what = f"column {name!r} holds {found.kind}s, which are no condition."
         raise DataError(what, where=where, fix="Write it as a number, days since the first one say.")
-    return np.array([*text.values, ""])[np.where(np.isfinite(codes), codes, len(text.values)).astype(np.int64)]
+    return np.array([*found.values, ""])[np.where(np.isfinite(codes), codes, len(found.values)).astype(np.int64)]
 
 
 def _as_cells(values: Any, asked: str, where: str) -> np.ndarray:

@@ -27,12 +27,12 @@ def grown(
         one, title = types[column], schema.names[column]
         names = sorted({name for _, at, name in cells if at == column})
         listed = f"{', '.join(map(repr, names[:5]))}{f' and {len(names) - 5:,} more' if len(names) > 5 else ''}"
-        if one.kind != "category" or one.written == "bool" or len(one.values) + len(names) > MOST_CATEGORIES:
+        if one.kind != "category" or one.dtype == "Boolean" or len(one.values) + len(names) > MOST_CATEGORIES:
             why = (
                 "in an order, where a new name has no place"
                 if one.kind == "ordinal"
                 else "truth values"
-                if one.written == "bool"
+                if one.dtype == "Boolean"
                 else f"{MOST_CATEGORIES:,} at the most"
             )
             what = f"column {title!r} has names that the model lacks ({listed}), and its names are {why}."

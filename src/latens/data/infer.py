@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec.structs import replace
 
-from latens.data.columns import TextColumn
+from latens.data.columns import FrameColumn
 from latens.data.declared import Declared
-from latens.data.mixed import check_columns, mixed_schema
 from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.raw import Raw
 from latens.data.schema import MAX_CELLS, TINY, Kind, Schema
 from latens.data.sequences import Sequences
 from latens.data.sparse import SparseRows, columns_of
+from latens.data.tables.schema import check_columns, table_schema
 from latens.errors import DataError
 
 _CHUNK = 2**19
@@ -69,7 +69,7 @@ def infer_schema(
     observed: np.ndarray | None = None,
     where: str = "data",
     counts: bool | None = False,
-    texts: Mapping[int, TextColumn] | None = None,
+    kinds: Mapping[int, FrameColumn] | None = None,
     declared: Mapping[str, Declared] | None = None,
 ) -> Schema:
     """Infer the schema of rows: the kind of their values, their levels and the scales of their columns.
@@ -91,7 +91,7 @@ def infer_schema(
         observed: True where a value was observed, shape of `x`; None for everywhere.
         where: How an error names the data.
         counts: None recognises counts, True asks for them, False never sees any.
-        texts: What the columns of text stand for, by position; None for a table whose columns are alike.
+        kinds: What each column of a table of several kinds is, by position; None for a table whose columns are alike.
         declared: What is said of the columns of a table of several kinds, by name.
 
     Returns:
@@ -100,10 +100,10 @@ def infer_schema(
     Raises:
         DataError: Beyond the bounds of a schema, and where `counts` is True and the values are none.
     """
-    if texts is not None:
+    if kinds is not None:
         check_shape(x.shape[1:], names, where)
         names = names or [f"x{i}" for i in range(x.shape[1])]
-        return mixed_schema(x, train_mask, names, observed, texts, where, declared)
+        return table_schema(x, train_mask, names, kinds, where, declared)
     # A data set without training rows (one row, say) is described by the rows it has.
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     return schema_of(

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data.columns import TextColumn
+from latens.data.columns import FrameColumn
 from latens.data.declared import LEFT_OUT, Declared
-from latens.data.mixed import check_columns
 from latens.data.named import Column
 from latens.data.raw import MAX_BYTES, Raw
 from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, split_of
@@ -19,8 +18,9 @@ from latens.data.schema import Schema
 from latens.data.sequences import LONGEST, Places, Sequences
 from latens.data.sparse import SparseRows
 from latens.data.steps import Grid, Times, grid_of, read_times, steps_in
+from latens.data.tables.dtypes import series_of
+from latens.data.tables.schema import check_columns
 from latens.data.tokens import chosen_edges
-from latens.data.writings import Writing
 from latens.errors import DataError, ResourceError, UsageError, nearest
 
 SINGLE = "-"
@@ -100,8 +100,8 @@ def left_out(raw: Raw, declared: Mapping[str, Declared] | None) -> dict[str, Any
     if raw.columns is None or not gone & set(raw.columns):
         return {}
     kept = [i for i, name in enumerate(raw.columns) if name not in gone]
-    texts = {kept.index(i): text for i, text in (raw.texts or {}).items() if i in kept} or None
-    return {"x": raw.x[:, kept], "columns": tuple(raw.columns[i] for i in kept), "texts": texts}
+    kinds = None if raw.kinds is None else {kept.index(i): one for i, one in raw.kinds.items() if i in kept}
+    return {"x": raw.x[:, kept], "columns": tuple(raw.columns[i] for i in kept), "kinds": kinds}
 
 
 _BESIDE = {
@@ -167,7 +167,7 @@ def fold(raw: Raw, ids: np.ndarray | None, asked: Asked, schema: Schema | None, 
     by, time = _columns_of(asked, known, ids is not None)
     names = table.ids(by) if by is not None else np.zeros(len(raw.x), np.int64) if ids is None else ids
     times = Times(None) if time is None else table.times(time)
-    values, writings = table.numbers(schema)
+    values = table.numbers(schema)
     order, ends = _groups(names)
     grid = grid_of(times, order, ends, asked.step, None if known is None else known.step, where)
     found = _Series(names[order[np.array([0, *ends[:-1]])]], order, ends, grid, values)
@@ -191,12 +191,12 @@ def fold(raw: Raw, ids: np.ndarray | None, asked: Asked, schema: Schema | None, 
     if known is None:
         columns = tuple(map(Column, table.left))
         edges = () if window else chosen_edges(Counter(cut.end - cut.begin for cut in cuts), steps)
-        made = Sequences(columns, grid.step, by, time, window, stride if window else None, edges, (), writings)
+        made = Sequences(columns, grid.step, by, time, window, stride if window else None, edges)
     else:
         made = structs.replace(known, sequence=by or known.sequence, time=time or known.time)
     notes = (*raw.notes, *found.notes(places, made, note), *table.notes)
     label = _row_names(found, made, places)
-    folded = replace(raw, x=x, names=label, columns=None, texts=None, notes=notes, split=split)
+    folded = replace(raw, x=x, names=label, columns=None, kinds=None, notes=notes, split=split)
     return Folded(folded, places, made, len(values))
 
 
@@ -215,14 +215,14 @@ class _Table:
     """The columns of a long table, some of which say where a line belongs."""
 
     def __init__(self, raw: Raw, where: str) -> None:
-        self.raw, self.where, self.texts = raw, where, raw.texts or {}
+        self.raw, self.where, self.kinds = raw, where, raw.kinds or {}
         self.titled = raw.columns is not None
         self.columns = list(raw.columns or (f"x{i}" for i in range(raw.x.shape[1])))
         self.left = list(self.columns)  # the columns of numbers
         self.notes: list[str] = []
         self.ids_of: str | None = None  # the column of ids
 
-    def _taken(self, name: str, flag: str) -> tuple[np.ndarray, TextColumn | None]:
+    def _taken(self, name: str, flag: str) -> tuple[np.ndarray, FrameColumn | None]:
         """A column that is no number of a step."""
         if name not in self.columns:
             hint = nearest(name, self.columns) if len(self.columns) <= 1000 else ""
@@ -233,29 +233,29 @@ class _Table:
         self.left.remove(name)
         self.ids_of = name if flag == "--sequence" else self.ids_of
         place = self.columns.index(name)
-        return np.asarray(self.raw.x[:, place]), self.texts.get(place)
+        return np.asarray(self.raw.x[:, place]), self.kinds.get(place)
 
     def ids(self, name: str) -> np.ndarray:
         """The sequence of each line."""
-        values, text = self._taken(name, "--sequence")
+        values, found = self._taken(name, "--sequence")
         values = values.astype(np.float64)
         gone = np.flatnonzero(~np.isfinite(values))
         if len(gone):
             what = f"has no {name!r}, its sequence ({len(gone)} rows lack it)."
             raise DataError(what, where=f"{self.where}, row {int(gone[0])}", fix="Fill it in, or leave the row out.")
-        if text is not None and text.values:
-            return np.array(text.values)[values.astype(np.int64)]
-        if text is not None and text.written in ("D", "s"):
-            return values.astype(np.int64).astype(f"datetime64[{text.written}]").astype(str)
+        if found is not None and found.named:
+            return np.array(found.values)[values.astype(np.int64)]
+        if found is not None and found.kind == "date" and not found.form:
+            return np.array([str(one) for one in series_of(values, found.dtype).to_list()])
         return values.astype(np.int64) if np.all(values % 1 == 0) else values.astype(str)
 
     def times(self, name: str) -> Times:
         """The time of each line."""
-        values, text = self._taken(name, "--time")
-        return read_times(values, text, name, self.where)
+        values, found = self._taken(name, "--time")
+        return read_times(values, found, name, self.where)
 
-    def numbers(self, schema: Schema | None) -> tuple[np.ndarray, tuple[Writing | None, ...]]:
-        """The numbers of each line, and how columns of them are written."""
+    def numbers(self, schema: Schema | None) -> np.ndarray:
+        """The numbers of each line."""
         if schema is not None and schema.sequences is not None:
             wanted = [one.name for one in schema.sequences.columns]
             check_columns(self.left, wanted, schema, self.where)
@@ -263,19 +263,18 @@ class _Table:
         if not self.left:
             raise DataError("has no column of numbers left.", where=self.where, fix="Name fewer columns.")
         places = [self.columns.index(name) for name in self.left]
-        texts = [self.texts.get(place) for place in places]
-        for name, text in zip(self.left, texts):
-            if text is not None and text.written not in ("float", "bool"):
-                kind = "names" if text.values else "durations" if text.resolution else "dates"
-                first = f" such as {text.values[0]!r:.60}" if text.values else ""
+        kinds = [self.kinds.get(place) for place in places]
+        truths = [name for name, one in zip(self.left, kinds) if one is not None and one.dtype == "Boolean"]
+        for name, one in zip(self.left, kinds):
+            if one is not None and one.kind != "number" and name not in truths:
+                kind = "names" if one.named else f"{one.kind}s"
+                first = f" such as {one.values[0]!r:.60}" if one.values else ""
                 what = f"column {name!r} holds {kind}{first}; a step of a sequence is numbers."
                 fix = f"Tell it to the model: --condition {name}; or leave it out of the file."
-                if text.values and self.ids_of is None:
+                if one.named and self.ids_of is None:
                     fix = f"Does it tell sequences apart? --sequence {name}. {fix}"
                 raise DataError(what, where=self.where, fix=fix)
-        truths = [repr(name) for name, text in zip(self.left, texts) if text is not None and text.written == "bool"]
-        self.notes += [f"Yes and no in {', '.join(truths)} are 1 and 0."] * bool(truths)
-        writings = tuple(None if text is None else text.writing for text in texts)
+        self.notes += [f"Yes and no in {', '.join(map(repr, truths))} are 1 and 0."] * bool(truths)
         values = self.raw.x[:, places].astype(np.float64)
         bad = np.argwhere(np.isinf(values))
         if len(bad):
@@ -283,7 +282,7 @@ class _Table:
             what = f"holds {values[row, at]}; {len(bad)} such cells in all."
             place = f"{self.where}, row {row}, column {self.left[at]!r}"
             raise DataError(what, where=place, fix="Replace infinite values by numbers, or leave the cells empty.")
-        return values, writings if any(writings) else ()
+        return values
 
 
 def _groups(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from msgspec import Meta, Struct
 
-from latens.data.dates import DAY, written_times
 from latens.data.named import Column, Condition, Name
-from latens.data.writings import Writing
+from latens.data.tables.dtypes import DAY, series_of
 
 LONGEST = 2**16
 """Steps of a row at the most."""
@@ -36,7 +35,6 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     day: Annotated[int, Meta(ge=0, le=28)] = 0  # of months the day of the month that times are; 0 for the last one
     whole: bool = True  # whether times are whole numbers
     zone: Annotated[str, Meta(max_length=100)] = ""  # the time zone of dates; empty for none
-    writing: Writing | None = None  # how times are written in a file; None for plain numbers and ISO 8601
 
     @property
     def told(self) -> str:
@@ -59,18 +57,16 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     def times(self, start: float | Float[np.ndarray, " n"], k: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
         """Give the times of steps that are counted from a first one, as they are written."""
         # start: the time of the first step, in `unit`; or one for each of `k`.
-        # returns: text where times have a zone or a writing of their own; else dates, whole numbers or fractions.
+        # returns: text where times have a zone; else dates, whole numbers or fractions.
         numbers = np.asarray(start, np.float64) + self.size * np.asarray(k, np.float64)
         if self.unit == "months":
             numbers = days_of(np.round(numbers).astype(np.int64), self.day).astype(np.float64)
-        if self.writing is not None:
-            return np.array([self.writing.text(one, 9) for one in numbers.tolist()], dtype=str)
         if not self.unit:
             digits = 9 - int(np.floor(np.log10(max(self.size, 1e-300))))
             return np.round(numbers).astype(np.int64) if self.whole else np.round(numbers, max(0, min(15, digits)))
         written = "s" if self.unit == "seconds" else "D"
         if self.zone:
-            return written_times(numbers, written, self.zone)
+            return series_of(numbers, f"Datetime[ms, {self.zone}]").dt.strftime("%Y-%m-%d %H:%M:%S%:z").to_numpy()
         return np.round(numbers).astype(np.int64).astype(f"datetime64[{written}]")
 
 
@@ -94,8 +90,6 @@ class Sequences(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     edges: Annotated[tuple[_Count, ...], Meta(max_length=64)] = ()
     # columns that the model is told at every step and does not model, `cond["inputs"]` of a batch
     inputs: Annotated[tuple[Condition, ...], Meta(max_length=1000)] = ()
-    # how the numbers of each column are written, where some are more than digits and a point
-    writings: tuple[Writing | None, ...] = ()
 
     @property
     def scaling(self) -> tuple[np.ndarray, np.ndarray]:
@@ -115,8 +109,6 @@ def check_sequences(found: Sequences, shape: tuple[int, ...], kind: str) -> str:
         return "name a column twice"
     if found.edges and (found.edges[-1] != shape[0] or any(one >= other for one, other in pairwise(found.edges))):
         return f"have edges {found.edges[:8]} that do not rise to {shape[0]}"
-    if found.writings and len(found.writings) != len(names):
-        return f"write {len(found.writings)} columns, and have {len(names)}"
     if found.window is not None and found.window > shape[0]:
         return f"have windows of {found.window} steps, and rows of {shape[0]}"
     if any(one.values and one.usual not in range(one.width) for one in found.inputs):

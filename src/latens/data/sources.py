@@ -1,13 +1,14 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
 import contextlib
-import re
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from msgspec import structs
 
 from latens.data.beside import array_file, conditions_of_rows, names_beside, numbered
@@ -16,12 +17,10 @@ from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.formats import idx
 from latens.data.formats.anndata import is_annotated, with_genes
-from latens.data.formats.databases import is_database, read_database
 from latens.data.formats.lines import LinesSource
 from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
 from latens.data.formats.source import AbstractSource, file_errors
-from latens.data.formats.tables import from_words
 from latens.data.given import (
     GIVEN,
     INPUTS,
@@ -37,15 +36,6 @@ from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, sequence_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
-from latens.data.mixed import (
-    MOST_NAMED,
-    beyond_words,
-    mixed_notes,
-    refuse_text,
-    stored_columns,
-    with_absent,
-    written_notes,
-)
 from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles
 from latens.data.rows import (
@@ -63,10 +53,29 @@ from latens.data.rows import (
 )
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
-from latens.data.streams.find import INSIDE, find_source, is_address, is_glob, open_stream, title_of
+from latens.data.streams.find import (
+    ALONE,
+    INSIDE,
+    find_source,
+    fixed_folder,
+    is_address,
+    is_glob,
+    open_stream,
+    title_of,
+)
+from latens.data.tables.cells import coded, rows_of
+from latens.data.tables.files import is_table_file, polars_errors, read_address, read_table
+from latens.data.tables.schema import (
+    MOST_NAMED,
+    beyond_words,
+    known_columns,
+    notes_of,
+    refuse_text,
+    stored_columns,
+    with_absent,
+)
 from latens.data.text_rows import code_strings, one_column, text_schema
 from latens.data.world import EPISODE, TIME, World, recorded
-from latens.data.writings import ORDERS
 from latens.errors import DataError, UsageError, nearest
 from latens.typing import checked_later
 
@@ -91,11 +100,11 @@ def load(
     stream: bool | None = None,
     index: Path | None = None,
     partial: bool = False,
-    dates: str | None = None,
-    decimal: str | None = None,
+    null: str | Sequence[str] | None = None,
+    decimal_comma: bool = False,
+    separator: str | None = None,
     encoding: str | None = None,
     sheet: str | int | None = None,
-    query: str | None = None,
     header: bool | None = None,
     size: int | None = None,
     condition: Any = None,
@@ -133,7 +142,8 @@ def load(
         columns: What columns of a table are, by name: a kind ("category", "ordinal", "number", "date", "duration",
             "leave out"),
             or a kind with what may be chosen ({"kind": "number", "step": 0.1}; see docs/tables.md), or the path of a
-            JSON file with the same; columns then get types. None tells all of them from dtypes and cells.
+            JSON file with the same, or texts such as "age=ordinal"; columns then get types. None: they follow from the
+            dtypes.
         pieces: What rows of text are cut into: "characters", "words", "atoms" (of SMILES), "subwords" or "selfies";
             None: characters.
         unknown: What becomes of names in columns of a table that `schema` lacks: "error" refuses them by row; "missing"
@@ -146,12 +156,12 @@ def load(
             a glob, or one such file.
         index: A file in which an earlier pass over such files was kept; it is not read where it is absent.
         partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
-        dates: The order of days such as 01/02/2024: "dmy", "mdy" or "ymd"; None tells it from the cells, or asks.
-        decimal: The mark before decimals, "." or ","; None tells it from the cells, or asks.
+        null: A word, or several, that stand for an empty cell of a table in a file; None: empty cells alone are.
+        decimal_comma: Whether commas stand before decimals in a table of text.
+        separator: What separates the cells of a table of text; None looks at the first lines, and says what it found.
         encoding: The encoding of a text file; None takes UTF-8, UTF-16 by its first bytes, else cp1252, and says so.
         sheet: The name of a sheet of a spreadsheet, or its number from 1; None takes the first.
-        query: SQL whose rows are read from a database ("sqlite:///file.db"); None reads the table of the address.
-        header: Whether the first line of a text table names its columns; None looks at it.
+        header: Whether the first line of a text table names its columns; None: unless all its cells are numbers.
         size: Of a folder of pictures the side of every row in pixels: the shorter side is scaled to it, the centre
             kept. None keeps the size of pictures that have one, and chooses 64 or less where they have not.
         sequence: Of a long table, with a line for each step, the column that says which sequence a line is of: a row
@@ -187,9 +197,6 @@ def load(
     if schema is not None and not isinstance(schema, Schema):
         what = f"a {type(schema).__name__} is not a schema."
         raise UsageError(what, where="schema", fix="Give that of a model, latens.load(path).schema.")
-    for flag, value, allowed in (("dates", dates, ORDERS), ("decimal", decimal, (".", ","))):
-        if value not in (None, *allowed):
-            raise UsageError(f"{value!r} is not known.", where=flag, fix=f"Valid: {' '.join(allowed)}.")
     words, given = _roles(label=label, row_id=row_id, weight=weight, layer=layer)
     words = replace(words, beside=names_beside(condition, schema), refuses=schema is None)
     if layer is not None and not _of_cells(spec):
@@ -202,13 +209,14 @@ def load(
             raise UsageError("the kinds of columns are given twice.", where="columns", fix=fix)
         declared, typed = declared_columns(columns), True
     if schema is not None and (schema.types is not None or schema.ignored):
-        declared = hints(schema)
-    writing = {"dates": dates, "decimal": decimal, "encoding": encoding, "query": query, "header": header}
-    writing["sheet"] = None if sheet is None else str(sheet)
+        declared = known_columns(schema)
+    reading: dict[str, Any] = {"decimal_comma": decimal_comma, "separator": separator, "encoding": encoding}
+    reading |= {"header": header, "sheet": None if sheet is None else str(sheet)}
+    reading["null"] = (null,) if isinstance(null, str) else tuple(null or ())
     wanted = None if size is None else (size, size)
     if size is None and schema is not None and pair is None and len(schema.shape) in (2, 3) and not schema.standardised:
         wanted = (*schema.shape, 1)[:3]
-    words = replace(words, declared=(declared or {}) if typed or declared is not None else None, **writing)
+    words = replace(words, declared=(declared or {}) if typed or declared is not None else None, **reading)
     if pieces is not None and schema is not None and schema.tokens is not None and schema.tokens.pieces != pieces:
         fix = f"The model was trained on {schema.tokens.pieces}: leave pieces out."
         raise UsageError(f"{pieces!r} are other pieces than those of the model.", where="--pieces", fix=fix)
@@ -233,7 +241,7 @@ def load(
     if source is not None:
         refused = {
             **dict.fromkeys(given, "array"),
-            **({"columns" if columns is not None else "typed": "typed columns"} if typed and not source.typed else {}),
+            **({"columns" if columns is not None else "typed": "typed columns"} if typed else {}),
         }
         refused |= {} if pair is None else {"pair": "pairs"}
         refused |= {} if cond is None else {"cond": "conditions"}
@@ -301,12 +309,14 @@ def load(
     if of_kinds and isinstance(raw.x, SparseRows):
         what = f"is a sparse matrix of {raw.x.shape[0]} rows and {raw.x.shape[1]} columns, which get no types."
         raise DataError(what, where=where, fix="Leave out --typed, or give fewer columns as a dense table.")
-    if words.declared is not None and raw.texts is None and raw.x.ndim == 2:  # of a source that knows numbers alone
+    if words.declared is not None and raw.kinds is None and raw.x.ndim == 2:  # of a source that knows numbers alone
         titles = raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1]))
-        raw.x, raw.texts = from_words({name: raw.x[:, i] for i, name in enumerate(titles)}, words.declared, where)
+        frame = pl.DataFrame({name: raw.x[:, i] for i, name in enumerate(titles)}, nan_to_null=True)
+        raw.x, raw.kinds = coded(frame, words.declared, where)
+        raw.columns = titles
     if columns is not None:
         check_declared(raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1])), words.declared or {}, where)
-    typed = typed or bool(raw.texts) or (schema is not None and schema.kind == "mixed")
+    typed = typed or raw.kinds is not None or (schema is not None and schema.kind == "mixed")
     if partial and schema is not None and schema.kind == "mixed":
         with_absent(raw, schema)
     if typed:
@@ -326,7 +336,7 @@ def load(
                 observed=observed,
                 where=where,
                 counts=counts,
-                texts=raw.texts or {} if typed else None,
+                kinds=raw.kinds if typed else None,
                 declared=declared,
             )
         x = raw.x
@@ -341,15 +351,14 @@ def load(
         raw.notes += (told(conditions, cells),)
     said = declared if schema is None else None
     if found.kind == "mixed":
-        cells = (raw.x, raw.columns, observed, raw.texts)
-        x, observed, outside = stored_columns(*cells, found, where, strange, names)
+        cells = (raw.x, raw.columns or (), raw.kinds or {}, found, where)
+        x, observed, outside = stored_columns(*cells, strange, names)
         if unknown == "grow" and strange:
             seen = np.ones(x.shape, bool) if observed is None else observed
             found, more = grown(found, strange, seen, split == TRAIN, where)
-            x, observed, outside = stored_columns(*cells, found, where, None, names)
+            x, observed, outside = stored_columns(*cells[:3], found, where, None, names)
             raw.notes, strange = raw.notes + more, None
-        raw.notes += mixed_notes(raw, found, beyond_words(x, found, outside), np.flatnonzero(split == TRAIN), said)
-        raw.notes += written_notes(found, said) if schema is None else ()
+        raw.notes += notes_of(raw, found, beyond_words(x, found, outside), np.flatnonzero(split == TRAIN), said)
     else:
         outside = None
     if schema is None and raw.brought is None and found.kind != "mixed":
@@ -493,16 +502,6 @@ def without_unknown(data: Dataset) -> Dataset:
 _AS_MISSING = "Take the cells as missing: --unknown missing."
 
 
-def hints(schema: Schema) -> dict[str, Declared]:
-    """Tell how to read columns as those of a model: a name that looks like a number is a name, a time is of a zone."""
-    pairs = list(zip(schema.columns or (), schema.types or ()))
-    named = {column.name: Declared("category") for column, one in pairs if one.named}
-    zones = {column.name: Declared(zone=one.zone) for column, one in pairs if one.zone}
-    spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration"}
-    written = {column.name: Declared(writing=one.writing) for column, one in pairs if one.writing}
-    return named | zones | spans | written | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
-
-
 def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> Raw:
     """Read a table as it is: no column is a label or an id, and nothing is inferred of the cells."""
     raw, where, _ = _read(spec, ColumnRoles(declared=declared), None)
@@ -517,10 +516,7 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
             what = "is not a file that could stay on disk."
             raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
         return None
-    if is_database(str(spec)):
-        if stream:
-            fix = "Leave --stream out, or write the rows as .parquet files."
-            raise UsageError("rows of a database are read into memory.", where="--stream", fix=fix)
+    if not stream and _several(spec):
         return None
     path, blocks = Path(spec), False
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
@@ -529,13 +525,60 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
         own = stream or (row is not None and row.whole is None)
         large = path.is_file() and (own or path.stat().st_size > MAX_BYTES)
         inside = INSIDE.match(str(spec)) is not None and not path.exists()
-        blocks = is_address(str(spec)) or folder or large or inside or (is_glob(str(spec)) and not path.exists())
+        blocks = (
+            (is_address(str(spec)) and bool(stream))
+            or folder
+            or large
+            or inside
+            or (is_glob(str(spec)) and not path.exists())
+        )
     with file_errors(str(spec)):
         found = find_source(str(spec), roles) if blocks else None
     if found is None and stream:
         fix = "Write it as .npy or .parquet files, or leave --stream out."
         raise DataError("is of a format that is read into memory as a whole.", where=str(spec), fix=fix)
     return found
+
+
+def _several(spec: str | Path) -> list[Path]:
+    """The tables of a folder or glob, sorted, where they fit into memory together; none of other files."""
+    path, text = Path(spec), str(spec)
+    if is_address(text) or path.is_file() or not (is_glob(text) or path.is_dir()):
+        return []
+    if path.is_dir():
+        folder, found = path, path.rglob("*")
+    else:
+        folder = fixed_folder(path)
+        found = folder.glob(str(path.relative_to(folder)))
+    shown = [one for one in found if one.is_file() and not any(p[0] in "._" for p in one.relative_to(folder).parts)]
+    tables = sorted(one for one in shown if is_table_file(one.name) and one.suffix.lower() not in ALONE)
+    if path.is_dir() and len(tables) < len([one for one in shown if one.suffix.lower() not in (*ALONE, ".json")]):
+        return []
+    endings = {one.suffix.lower() for one in tables}
+    if len(endings) > 1 or sum(one.stat().st_size for one in tables) > MAX_BYTES:
+        return []
+    return tables
+
+
+def _joined(paths: list[Path], roles: ColumnRoles) -> Raw:
+    """The rows of several tables of the same columns; without ids a row is named by its file and its place in it."""
+    frames, notes = [], dict[str, None]()
+    for path in paths:
+        frame, said = read_table(path, roles)
+        if frames and frame.columns != frames[0].columns:
+            fix = "Give all files the same columns, in the same order."
+            raise DataError(f"has other columns than {paths[0].name}.", where=str(path), fix=fix)
+        frames.append(frame)
+        notes |= dict.fromkeys(said)
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    names = [
+        f"{path.relative_to(root).as_posix()}:{row}" for path, one in zip(paths, frames) for row in range(len(one))
+    ]
+    with polars_errors(str(root)):
+        whole = pl.concat(frames, how="vertical_relaxed")
+    raw = rows_of(whole, roles, str(root), np.array(names))
+    raw.notes = (*notes, *raw.notes)
+    return raw
 
 
 MOST_SIDE = 8192
@@ -579,11 +622,10 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
         if roles.label == "none":
             raw.label = raw.classes = None
         return raw, spec, spec
-    if is_database(str(spec)):
-        return read_database(str(spec), roles), str(spec), re.split(r"[/=]", str(spec))[-1].partition("?")[0]
-    if roles.query is not None and Path(spec).suffix.lower() not in (".db", ".sqlite", ".sqlite3", ".duckdb"):
-        fix = 'Leave it out, or give the address of a database: "sqlite:///file.db".'
-        raise UsageError(f"{spec} is not a database.", where="--query", fix=fix)
+    if is_address(str(spec)):
+        return rows_of(read_address(str(spec)), roles, str(spec)), str(spec), title_of(str(spec))
+    if parts := _several(spec):
+        return _joined(parts, roles), str(spec), title_of(str(spec))
     path = Path(spec)
     try:
         exists = path.exists()

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from latens.data.columns import TextColumn
-from latens.data.dates import DAY
-from latens.data.durations import nanoseconds
+from latens.data.columns import FrameColumn, has_clock
 from latens.data.sequences import LONGEST, Step, TimeUnit, days_of
-from latens.data.writings import Writing
+from latens.data.tables.dtypes import DAY
+from latens.data.tables.times import seconds_of
 from latens.errors import DataError, UsageError
 
 SPARSE = 4
@@ -27,32 +26,33 @@ class Times(NamedTuple):
     numbers: Float[np.ndarray, " lines"] | None  # in their unit; None: lines follow each other
     unit: TimeUnit = ""
     zone: str = ""
-    writing: Writing | None = None
     name: str = ""  # of the column
 
     def shown(self, line: int) -> str:
         """The time of a line, in words."""
         assert self.numbers is not None
-        one = Step(1.0, self.unit, 1, bool(self.numbers[line] % 1 == 0), self.zone, self.writing)
+        one = Step(1.0, self.unit, 1, bool(self.numbers[line] % 1 == 0), self.zone)
         return str(one.times(float(self.numbers[line]), np.zeros(1, np.int64))[0]).replace("T", " ")
 
 
-def read_times(numbers: Shaped[np.ndarray, " lines"], text: TextColumn | None, name: str, where: str) -> Times:
+def read_times(numbers: Shaped[np.ndarray, " lines"], found: FrameColumn | None, name: str, where: str) -> Times:
     """Take a column as times: dates, or numbers."""
     gone = np.flatnonzero(~np.isfinite(numbers))
     if len(gone):
         what = f"has no {name!r}, its time ({len(gone)} rows lack it)."
         raise DataError(what, where=f"{where}, row {int(gone[0])}", fix="Fill it in, or leave the row out.")
     numbers = numbers.astype(np.float64)
-    if text is None:
+    if found is None or found.kind == "number":
         return Times(numbers, name=name)
-    if text.written in ("D", "s") and not text.values and not text.resolution:
-        return Times(numbers, "seconds" if text.written == "s" else "days", text.zone, text.writing, name)
-    if text.written == "float":
-        return Times(numbers, "", "", text.writing, name)
-    first = f", such as {text.values[int(numbers[0])]!r:.60}" if text.values else ""
-    kind = "names" if text.values else "durations"
-    fix = "Write times as 2024-05-16 13:20 or as numbers, or say the order of days: --dates dmy."
+    if found.kind == "date" and found.dtype != "Time":
+        zone = found.dtype.partition(", ")[2].rstrip("]")
+        days = found.dtype == "Date" or bool(found.form and not has_clock(found.form))
+        if not days and not zone and not np.any(numbers % DAY):
+            numbers, days = numbers / DAY, True
+        return Times(numbers, "days" if days else "seconds", zone, name)
+    first = f", such as {found.values[int(numbers[0])]!r:.60}" if found.values else ""
+    kind = "names" if found.named else "durations"
+    fix = f"Write times as 2024-05-16 13:20 or as numbers, or say how: --column '{name}=date:%d/%m/%Y'."
     raise DataError(f"column {name!r} holds {kind}{first}, not times.", where=where, fix=fix)
 
 
@@ -120,7 +120,7 @@ def _candidates(times: Times, order: np.ndarray, inside: np.ndarray) -> list[tup
     whole = bool(np.all(numbers == np.round(numbers)))
 
     def step(size: float, unit: TimeUnit = times.unit, day: int = 0) -> Step:
-        return Step(size, unit, day, whole, times.zone, times.writing)
+        return Step(size, unit, day, whole, times.zone)
 
     if not len(ahead):
         return [(step(1.0), times)]
@@ -220,7 +220,7 @@ def _nearest(
         raise DataError(what, where=f"{where}, row {line}", fix="Give a smaller --step, or leave one of them out.")
     start = grid[starts] * size
     whole = bool(np.all(start % 1 == 0) and size % 1 == 0)
-    return Grid(_bounded(k, where), start, known or Step(size, unit, day, whole, times.zone, times.writing))
+    return Grid(_bounded(k, where), start, known or Step(size, unit, day, whole, times.zone))
 
 
 def _bounded(k: np.ndarray, where: str) -> np.ndarray:
@@ -247,7 +247,7 @@ def span_of(asked: float | str, unit: TimeUnit, flag: str) -> tuple[float, TimeU
             raise UsageError(what, where=flag, fix="Write the times as days, or give a step such as 1h.")
         return count * _MONTHS[word], "months"
     try:
-        seconds = count * _WEEKS[word] * DAY if word in _WEEKS else nanoseconds(f"{count:g} {word}") / 1e9
+        seconds = count * _WEEKS[word] * DAY if word in _WEEKS else seconds_of(f"{count:g} {word}")
     except ValueError:
         raise _no_span(asked, unit, flag) from None
     size = seconds / DAY if unit == "days" else seconds

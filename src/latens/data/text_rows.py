@@ -27,12 +27,12 @@ def one_column(raw: Raw, pieces: str | None, where: str) -> None:
     """Take the only column of a table, which is of text, for rows of text, in place."""
     if raw.strings is not None:
         return
-    if raw.texts and raw.x.shape[1] == 1:
+    if raw.kinds and raw.kinds[0].named and raw.x.shape[1] == 1:
         if np.isnan(raw.x).any():
             row = int(np.argmax(np.isnan(raw.x[:, 0])))
             raise DataError("has no text.", where=f"{where}, row {row}", fix="Leave this row out, or write .txt.")
-        values = raw.texts[0].values
-        raw.strings, raw.x, raw.texts, raw.columns = [values[int(code)] for code in raw.x[:, 0]], None, None, None
+        values = raw.kinds[0].values
+        raw.strings, raw.x, raw.kinds, raw.columns = [values[int(code)] for code in raw.x[:, 0]], None, None, None
     elif pieces is not None:
         found = "" if raw.columns is None else f"; it has the columns {', '.join(raw.columns[:5])}"
         fix = "Give a text file with a line a row, a table with one column of text beside label and id, or strings."

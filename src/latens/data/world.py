@@ -1,6 +1,5 @@
 """What a recording of an environment says beside its rows: spaces, limit of steps, and how it was made."""
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
+import polars as pl
 from msgspec import Meta, Struct
 
 from latens.errors import DataError
 
-KEY = b"latens.world"
+KEY = "latens.world"
 """Under which key of a Parquet file's metadata a recording has what it says of itself."""
 
 EPISODE, TIME, ACTION, OBSERVATION, REWARD, TERMINATED = (
@@ -69,9 +69,9 @@ class World(Struct, frozen=True, forbid_unknown_fields=True):
     observed: tuple[Annotated[int, Meta(ge=0, le=2**20)], ...] | None = None
     ends: bool = True
 
-    def encoded(self) -> bytes:
+    def encoded(self) -> str:
         """The same as JSON."""
-        return msgspec.json.encode(self)
+        return msgspec.json.encode(self).decode()
 
     @property
     def observations(self) -> list[str]:
@@ -90,7 +90,7 @@ class World(Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(f"{name}:names" if self.action.kind == "discrete" else name for name in self.actions)
 
 
-def world_of(metadata: Mapping[bytes, bytes] | None, where: str) -> World | None:
+def world_of(metadata: Mapping[str, str] | None, where: str) -> World | None:
     """Read what a Parquet file says of an environment; None where it is no recording."""
     text = (metadata or {}).get(KEY)
     if text is None:
@@ -106,14 +106,11 @@ def recorded(spec: Any) -> World | None:
     """What a file says of an environment; None for other data, and for files that are not Parquet."""
     if not isinstance(spec, str | Path) or not str(spec).lower().endswith(".parquet"):
         return None
-    if not Path(spec).is_file() or importlib.util.find_spec("pyarrow") is None:
+    if not Path(spec).is_file():
         return None
-    from pyarrow import ArrowException, parquet
-
     try:
-        with Path(spec).open("rb") as stream:
-            metadata = parquet.read_schema(stream).metadata
-    except (OSError, ArrowException):  # whoever reads the rows says what is wrong
+        metadata = pl.read_parquet_metadata(spec)
+    except (OSError, pl.exceptions.PolarsError):  # whoever reads the rows says what is wrong
         return None
     return world_of(metadata, str(spec))
 

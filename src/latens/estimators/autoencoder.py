@@ -19,8 +19,8 @@ from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.formats.anndata import is_annotated
 from latens.data.formats.registry import strings_of
-from latens.data.formats.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells
+from latens.data.tables.frame import as_rows, is_frame
 from latens.distributions import AbstractDistribution, log_prob
 from latens.errors import ConfigError, DataError, ModelFileError
 from latens.estimators.base import (
@@ -42,12 +42,19 @@ from latens.estimators.base import (
     whole,
     with_nan,
 )
-from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, refuse_unknown, rows_like, text_dataset
+from latens.estimators.columns import (
+    as_fitted,
+    emptied,
+    mixed_dataset,
+    read_mixed,
+    refuse_unknown,
+    rows_like,
+    text_dataset,
+)
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.estimators.named import (
     Named,
     apart,
-    as_rows,
     condition_cells,
     conditioned,
     is_long,
@@ -121,6 +128,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
         pieces: What rows of text are cut into: "characters", "words", "atoms", "subwords", "selfies". None: the first.
+        columns: What columns of a frame are, by name: {"size": "ordinal"} (docs/tables.md). None: as their dtypes say.
         warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
         random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
             that gives one; None: numpy's global generator gives one.
@@ -161,6 +169,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     num_samples: int = field(default=100, init=False)
     validation_fraction: float | None = 0.1
     pieces: str | None = None
+    columns: Any = None
     warm_start: bool = False
     random_state: RandomState = None
     verbose: bool = False
@@ -318,7 +327,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             options = {"schema": schema, "validation_fraction": self.validation_fraction or 0.0, "unknown": unknown}
             return text_dataset(strings, self.pieces, **options)
         typed = schema is not None and schema.types is not None
-        raw = read_mixed(X) if schema is None else None
+        said = None if self.columns is None or schema is not None else declared_columns(self.columns)
+        raw = read_mixed(X, said) if schema is None else None
         if raw is None and not typed:
             return None
         if typed and not is_frame(X):
@@ -330,10 +340,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raw = rows_like(X, schema, names_of(self) or schema.names)
         if reset:
             self._event_shape = None
-            self._dtypes = {str(name): dtype for name, dtype in X.dtypes.items()} if hasattr(X, "isna") else {}
+            self._template = emptied(X)
         fraction = self.validation_fraction or 0.0
         options = {"schema": schema, "validation_fraction": fraction, "unknown": unknown}
-        data = mixed_dataset(raw.x, raw.columns or (), raw.texts or {}, **options)
+        data = mixed_dataset(raw, said=said, **options)
         if not self._takes_nan and data.mask is not None and not data.mask.all():
             row, column = map(int, np.argwhere(~data.mask)[0])
             name = data.schema.names[column]
@@ -368,7 +378,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         if self.model_.schema.types is None:
             return super()._in_units(values, draws=draws)
         rows = finite(self.model_.data_units(values, mean=not draws), "rows of the model")
-        return as_fitted(rows.reshape(len(rows), -1), self.model_.schema, getattr(self, "_dtypes", {}))
+        return as_fitted(rows.reshape(len(rows), -1), self.model_.schema, getattr(self, "_template", None))
 
     def _checked_callbacks(self) -> Sequence[Callback]:
         given: Any = () if self.callbacks is None else self.callbacks

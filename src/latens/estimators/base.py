@@ -16,9 +16,9 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from latens.config import to_json
 from latens.data import Batch
 from latens.data.arrays import observed_cells
-from latens.data.formats.tables import is_frame
 from latens.data.infer import conform, fill, store
 from latens.data.rows import refuse_masked, refuse_other_cells, row_weights, unmasked
+from latens.data.tables.frame import is_frame
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite

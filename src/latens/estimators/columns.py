@@ -1,84 +1,76 @@
 """Frames with columns of several kinds: as rows of a model, and back with the dtypes that they had."""
 
-import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 from jaxtyping import Shaped
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema
 from latens.data.arrays import LEAST_ROWS_TO_VALIDATE
 from latens.data.batches import hash_rows
-from latens.data.columns import ColumnType, TextColumn
-from latens.data.declared import Declared
-from latens.data.formats.tables import from_words, is_frame
-from latens.data.frames import as_frame, as_series
+from latens.data.declared import Declared, check_declared
 from latens.data.infer import find_missing
-from latens.data.mixed import mixed_schema, stored_columns
 from latens.data.raw import Raw
 from latens.data.rows import row_keys
-from latens.data.sources import hints, read_columns, without_unknown
+from latens.data.sources import read_columns, without_unknown
+from latens.data.tables.cells import coded
+from latens.data.tables.frame import as_table, is_frame, is_pandas, like, to_pandas, with_cells
+from latens.data.tables.schema import as_frame, known_columns, stored_columns, table_schema
 from latens.data.text_rows import code_strings, text_schema
 from latens.errors import UsageError
 
 
 def has_words(X: Any) -> bool:
     """Say whether rows are a frame of which a column holds text, names, truth values or dates."""
-    return _is_other(X, truth=False)
+    table = as_table(X, "X") if is_frame(X) else None
+    return table is not None and not all(dtype.is_numeric() for dtype in table.dtypes)
 
 
-def read_mixed(X: Any) -> Raw | None:
-    """Read a frame whose columns are of several kinds, by their dtypes and then by their cells."""
-    # returns: the rows; None for an array, and for a frame whose cells are all numbers or truth values.
-    if not _is_other(X, truth=True):
-        return None
-    raw = read_columns(X)
-    return raw if any(found.written != "bool" for found in (raw.texts or {}).values()) else None
-
-
-def _is_other(X: Any, *, truth: bool) -> bool:
-    """Whether a dtype of a frame is not of numbers; `truth`: nor of truth values."""
+def read_mixed(X: Any, said: Mapping[str, Declared] | None) -> Raw | None:
+    """Read a frame whose columns are of several kinds, by their dtypes and by what is said of them."""
+    # said: None where nothing was said. returns: the rows; None for an array, and for numbers or truth values alone.
     if not is_frame(X):
-        return False
-    if not hasattr(X, "isna"):  # of polars
-        return not all(dtype.is_numeric() or (truth and str(dtype) == "Boolean") for dtype in X.dtypes)
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    return not all(is_numeric_dtype(dtype) and (truth or not is_bool_dtype(dtype)) for dtype in X.dtypes)
+        return None
+    raw = read_columns(X, said)
+    if said is not None:
+        check_declared(raw.columns or (), said, "X")
+    return None if raw.kinds is None else raw
 
 
 def rows_like(X: Any, schema: Schema, names: Sequence[str]) -> Raw:
     """Read rows for a model of typed columns."""
-    said = hints(schema)
-    if is_frame(X):
-        return read_columns(X, said)
+    return read_columns(X, known_columns(schema)) if is_frame(X) else typed_rows(X, names, known_columns(schema))
+
+
+def typed_rows(X: Any, names: Sequence[str], said: Mapping[str, Declared]) -> Raw:
+    """Read an array of numbers as the rows of a table."""
     array = np.asarray(X, np.float64)
-    x, texts = from_words({name: array[:, i] for i, name in enumerate(names)}, said, "X")
-    return Raw(x, columns=tuple(names), texts=texts)
+    frame = pl.DataFrame({name: array[:, i] for i, name in enumerate(names)}, nan_to_null=True)
+    x, kinds = coded(frame, said, "X")
+    return Raw(x, columns=tuple(names), kinds=kinds)
 
 
 def mixed_dataset(
-    x: Shaped[np.ndarray, "n columns"],
-    names: Sequence[str],
-    texts: Mapping[int, TextColumn],
+    raw: Raw,
     *,
     schema: Schema | None = None,
     said: Mapping[str, Declared] | None = None,
     validation_fraction: float = 0.1,
     unknown: str = "error",
 ) -> Dataset:
-    """Turn rows into a data set of typed columns."""
+    """Turn the rows of a table into a data set of typed columns."""
     # schema: the schema of a trained model; None tells it from the rows.
+    x, names, kinds = raw.x, raw.columns or (), raw.kinds or {}
     find_missing(Raw(x, columns=tuple(names)), np.arange(len(x)), "nan", "X")  # infinities are refused
-    observed = ~np.isnan(x)
     split = _split(len(x), validation_fraction)
     if schema is None:
-        schema = mixed_schema(x, split == TRAIN, names, observed, texts, "X", said)
+        schema = table_schema(x, split == TRAIN, names, kinds, "X", said)
     refuse_unknown(unknown)
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
-    cells, shown, outside = stored_columns(x, names, observed, texts, schema, "X", strange)
+    cells, shown, outside = stored_columns(x, names, kinds, schema, "X", strange)
     stored = np.ascontiguousarray(cells, np.float32)
     beside = {"mask": shown, "outside": outside, "unseen": tuple(strange or ())}
     return _kept(Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside), unknown)
@@ -121,31 +113,36 @@ def with_filled(
     X: Any, data: Dataset, filled: Shaped[np.ndarray, "n columns"], gone: Shaped[np.ndarray, "n columns"]
 ) -> Any:
     """Fill in the gaps of a frame that are to be filled, whose other cells and dtypes stay."""
-    made = X.copy() if hasattr(X, "isna") else X.to_pandas()
-    titles = {str(name): name for name in made.columns}
-    for j, (own, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
-        if not gone[:, j].any():
+    made = as_frame(filled, data.schema, data.outside)
+    if not is_pandas(X):
+        return with_cells(X, made, gone)
+    table = X.copy()
+    titles = {str(name): name for name in table.columns}
+    for name, hidden in zip(data.schema.names, gone.T):
+        if not hidden.any():
             continue
-        column = made[titles[own.name]]
-        values: Any = one.decoded(filled[gone[:, j], j])
-        if one.zone:
-            values = as_series(values, one).to_numpy()
-        if one.named:  # True and 3 are no text in the frame
-            known = {str(value): value for value in column.dropna().unique()}
-            values = np.array([known.get(value, value) for value in values.tolist()], object)
-        if values.dtype.kind not in "fiu" and not column.notna().any():
-            column = column.astype(object)  # a column without a cell has the dtype of numbers
-        if column.dtype.kind == "f":  # float32 takes no double that it cannot hold
-            values = values.astype(getattr(column.dtype, "numpy_dtype", column.dtype))
+        column = table[titles[name]]
+        own = None if not column.notna().any() else column.dtype  # a column without a cell says nothing
+        values = to_pandas(made[name].filter(pl.Series(hidden)), own)
+        if own is None:
+            column = column.astype(values.dtype if values.dtype.kind in "fmM" else object)
         column = column.copy()
-        column[gone[:, j]] = values
-        made[titles[own.name]] = column.infer_objects() if column.dtype == object else column
-    return like(X, made)
+        column.iloc[np.flatnonzero(hidden)] = values.array
+        table[titles[name]] = column
+    return table
 
 
 def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
     """Fill in the gaps of a frame of numbers, whose index and other columns stay."""
-    made = X.copy() if hasattr(X, "isna") else X.to_pandas()
+    if not is_pandas(X):
+        frame = X.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+        made = pl.DataFrame({name: filled[:, j] for j, name in enumerate(frame.columns)})
+        gone = [frame[name].is_null() for name in frame.columns]
+        pairs = zip(frame.columns, gone)
+        return frame.with_columns(
+            made[name].zip_with(one, frame[name].cast(pl.Float64)) for name, one in pairs if one.any()
+        )
+    made = X.copy()
     for j, name in enumerate(made.columns):
         column = made[name]
         gone = column.isna().to_numpy()
@@ -154,44 +151,31 @@ def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
             numbers[gone] = filled[gone, j]
             kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""
             made[name] = numbers.astype(column.dtype) if kind == "f" else numbers
-    return like(X, made)
+    return made
 
 
 def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> Any:
     """Ends of intervals, NaN for none, as a frame with the index of another one."""
-    made: dict[str, Any] = {}
-    for j, (own, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
-        there = ~np.isnan(ends[:, j])
-        values = one.decoded(np.where(there, ends[:, j], 0.0)) if not one.named else np.zeros(len(ends))
-        if values.dtype.kind in "mM":
-            made[own.name] = np.where(there, values, np.array("NaT", values.dtype))
-        elif values.dtype.kind in "iuf":
-            made[own.name] = np.where(there, values.astype(np.float64), np.nan)
-        else:
-            made[own.name] = np.array([one if seen else None for seen, one in zip(there, values.tolist())], object)
-    pandas = importlib.import_module("pandas")
-    return like(X, pandas.DataFrame(made, index=getattr(X, "index", None)))
+    types = data.schema.types or ()
+    numbers = [name for name, one in zip(data.schema.names, types) if one.named or one.kind == "number"]
+    named = [name for name, one in zip(data.schema.names, types) if one.named]
+    made = as_frame(ends, data.schema, data.outside)
+    made = made.with_columns(pl.lit(None).alias(name) for name in named)
+    made = made.with_columns(pl.col(name).cast(pl.Float64) for name in numbers)
+    if not is_pandas(X):
+        return made
+    frame = like(made, X.iloc[:0, :0])
+    frame.index = X.index
+    return frame
 
 
-def like(X: Any, made: Any) -> Any:
-    """A frame of pandas as the library has it that another frame is of."""
-    return made if hasattr(X, "isna") else type(X)(made)
-
-
-def as_fitted(x: Shaped[np.ndarray, "n columns"], schema: Schema, dtypes: Mapping[str, Any]) -> Any:
-    """Write stored rows as a frame with the dtypes of the frame that a model was fitted to."""
+def as_fitted(x: Shaped[np.ndarray, "n columns"], schema: Schema, template: Any) -> Any:
+    """Write stored rows as a frame with the dtypes and the names of columns of the frame that a model was fitted to."""
+    # template: that frame, without its rows; None where it is not known.
     made = as_frame(x, schema)
-    for column, one in zip(schema.columns or (), schema.types or ()):
-        if column.name in dtypes:
-            made[column.name] = _as_dtype(made[column.name], one, dtypes[column.name])
-    return made
+    return made if template is None else like(made, template)
 
 
-def _as_dtype(values: Any, one: ColumnType, dtype: Any) -> Any:
-    """A column in another dtype; names as the objects that they are of in categories."""
-    if hasattr(dtype, "categories"):
-        known = {str(value).strip(): value for value in dtype.categories}
-        values = values.astype(object).map(lambda name: known.get(name, name))
-    if isinstance(dtype, np.dtype) and dtype.kind == "O" and one.written != "text":
-        return values  # truth values and numbers that came as objects
-    return values.astype(dtype)
+def emptied(X: Any) -> Any:
+    """A frame without its rows."""
+    return X.iloc[:0] if is_pandas(X) else X.clear()

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.data.formats.tables import is_frame
+from latens.data.tables.frame import is_frame
 from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of, truth, whole, with_nan
 from latens.estimators.rows import RowsEstimator

@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.data.formats.tables import is_frame
-from latens.data.mixed import in_units
+from latens.data.tables.frame import as_rows, is_frame
+from latens.data.tables.schema import in_units
 from latens.errors import UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, weighed, whole, with_nan
 from latens.estimators.columns import ends_like, has_words, with_filled, with_numbers
-from latens.estimators.named import as_rows
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.impute import DRAWS
 from latens.io.process import check_count
@@ -159,12 +159,17 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         """The rows as they came, with these stored cells in the gaps."""
         types = data.schema.types or ()
         # A column of names of which every cell is missing comes as numbers.
-        if has_words(X) or (is_frame(X) and any(one.written not in ("int", "float", "bool") for one in types)):
+        if has_words(X) or (is_frame(X) and any(one.kind != "number" for one in types)):
             return with_filled(X, data, filled, gone)
         made = np.array(with_nan(X), np.float64)
         places = {name: i for i, name in enumerate(names_of(self) or [f"x{i}" for i in range(made.shape[1])])}
         values = in_units(filled, types)
         for j, (column, one) in enumerate(zip(data.schema.columns or (), types)):
-            filling = one.decoded(filled[gone[:, j], j]).astype(float) if one.named else values[gone[:, j], j]
+            own = one.series(filled[gone[:, j], j]).cast(pl.Float64, strict=False).to_numpy()
+            filling = own if one.named else values[gone[:, j], j]
+                one.series(filled[gone[:, j], j]).cast(pl.Float64, strict=False).to_numpy()
+                if one.named
+                else values[gone[:, j], j]
+            )
             made[gone[:, j], places[column.name]] = filling
         return with_numbers(X, made) if is_frame(X) else made

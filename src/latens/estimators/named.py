@@ -5,16 +5,17 @@ from dataclasses import replace as replaced
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from jaxtyping import Float
 from msgspec import structs
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
 from latens.data.formats.anndata import is_annotated
-from latens.data.formats.tables import is_frame
 from latens.data.given import GIVEN, arrays_of, learned, plain_name, vectors
 from latens.data.long import lines_of
 from latens.data.sequences import nearest_the_centre
-from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.data.tables.frame import is_frame, is_pandas
+from latens.errors import DataError, UsageError, nearest
 
 
 class Named(NamedTuple):
@@ -35,29 +36,6 @@ class Named(NamedTuple):
         """How a long table is cut, for `load`."""
         names = ("sequence", "time", "window", "stride", "step")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
-
-
-def as_rows(X: Any) -> Any:
-    """Turn tables of other libraries and lists of records into a frame of pandas; other rows stay as they are."""
-    if is_frame(X) or isinstance(X, np.ndarray) or hasattr(X, "tocsr"):
-        return X
-    if type(X).__name__ == "LazyFrame" and hasattr(X, "collect"):
-        return X.collect()
-    if hasattr(X, "__arrow_c_stream__") or (hasattr(X, "fetchall") and hasattr(X, "df")):
-        to_frame = getattr(X, "to_pandas", None) or getattr(X, "df", None)
-        if to_frame is None:
-            import pyarrow
-
-            to_frame = pyarrow.table(X).to_pandas
-        return to_frame()
-    if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) for row in X):
-        try:
-            import pandas
-        except ImportError:
-            what = "records need pandas, which is not installed."
-            raise ConfigError(what, where="X", fix="pip install 'latens[tables]'") from None
-        return pandas.DataFrame(list(X))
-    return X
 
 
 def without(X: Any, names: Sequence[str]) -> Any:
@@ -175,14 +153,14 @@ def with_filled_steps(X: Any, data: Dataset, filled: Float[np.ndarray, "n steps 
     chosen = nearest_the_centre(places) & (places.line >= 0)
     line, gone, values = places.line[chosen], hidden[chosen], filled[chosen]
     if is_frame(X):
-        made = X.copy() if hasattr(X, "isna") else X.to_pandas()
-        titles = {str(name): name for name in made.columns}
+        made, titles = X, {str(name): name for name in X.columns}
         for j, one in enumerate(schema.columns):
             if gone[:, j].any():
-                cells = made[titles[one.name]].to_numpy(np.float64, copy=True)
+                cells = np.array(made[titles[one.name]].to_numpy(), np.float64)
                 cells[line[gone[:, j]]] = values[gone[:, j], j]
-                made[titles[one.name]] = cells
-        return made if hasattr(X, "isna") else type(X)(made)
+                named = {titles[one.name]: cells}
+                made = made.assign(**named) if is_pandas(X) else made.with_columns(pl.Series(one.name, cells))
+        return made
     if isinstance(X, np.ndarray) and X.ndim == 3:
         made = np.array(X, np.float64)
         row, at = np.nonzero(places.line >= 0)  # rows of an array are not windows

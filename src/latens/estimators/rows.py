@@ -11,12 +11,12 @@ from latens.config import VAEConfig, override
 from latens.data import Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.declared import check_declared, declared_columns
-from latens.data.formats.tables import from_words
-from latens.data.sources import hints, read_columns
+from latens.data.sources import read_columns
+from latens.data.tables.frame import as_rows
+from latens.data.tables.schema import known_columns
 from latens.errors import ConfigError
 from latens.estimators.base import given_settings, names_of, refuse_twins, validated, with_nan
-from latens.estimators.columns import has_words, mixed_dataset
-from latens.estimators.named import as_rows
+from latens.estimators.columns import has_words, mixed_dataset, typed_rows
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
@@ -42,25 +42,22 @@ class RowsEstimator(BaseEstimator):
         X = as_rows(X)
         refuse_twins(X)
         typed = typed or self.columns is not None
-        x: Any
         said = declared_columns(self.columns) if schema is None and self.columns is not None else {}
         if schema is not None and schema.types is not None:
-            said = hints(schema)
+            said = known_columns(schema)
         if has_words(X):
             validated(self, X, reset=reset, skip_check_array=True)
             raw = read_columns(X, said)
-            x, texts = raw.x, raw.texts or {}
-            names = list(raw.columns or ())
         else:
             least = {"ensure_all_finite": "allow-nan", "dtype": np.float64, "ensure_min_samples": 2 if reset else 1}
             x = validated(self, with_nan(X), reset=reset, **least)
             if not typed:
                 return as_dataset(x, None, names=names_of(self), validation_fraction=0.1, schema=schema)
             names = names_of(self) or [f"x{i}" for i in range(x.shape[1])]
-            x, texts = from_words({name: x[:, i] for i, name in enumerate(names)}, said, "X")
+            raw = typed_rows(x, names, said)
         if schema is None:
-            check_declared(names, said, "X")
-        return mixed_dataset(x, names, texts, schema=schema, said=said, unknown=unknown)
+            check_declared(raw.columns or (), said, "X")
+        return mixed_dataset(raw, schema=schema, said=said, unknown=unknown)
 
     def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
         """Train on rows; `settings` of the user come before the usual ones of a task."""

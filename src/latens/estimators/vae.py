@@ -14,7 +14,7 @@ from latens import evaluation
 from latens.config import VAEConfig
 from latens.data.arrays import as_dataset
 from latens.data.formats.anndata import is_annotated
-from latens.data.formats.tables import is_frame
+from latens.data.tables.frame import as_rows, is_frame
 from latens.data.text_rows import refuse_gaps
 from latens.errors import ConfigError
 from latens.estimators.autoencoder import Posterior, Prior
@@ -22,7 +22,7 @@ from latens.estimators.base import seed_of, weighted_mean, with_nan
 from latens.estimators.columns import as_fitted, with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
 from latens.estimators.looks import Looks
-from latens.estimators.named import as_rows, conditioned, known_apart, put_back, with_filled_steps
+from latens.estimators.named import conditioned, known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
 from latens.evaluation.batched import BATCH_SIZES
 from latens.evaluation.impute import DRAWS
@@ -221,7 +221,7 @@ class VAE(Looks):
         codes = codes_of(self.model_, label, n_samples)
         seed = seed_of(self.random_state if random_state is None else random_state)
         x = self.model_.sample(n_samples, seed=seed, label=codes, given=given, temperature=temperature)
-        return as_fitted(x, schema, getattr(self, "_dtypes", {}))
+        return as_fitted(x, schema, getattr(self, "_template", None))
 
     def warm_up(self, n_rows: int | None = None, *, label: Any = None) -> "VAE":
         """Compile what requests need, so that no request waits for the compiler.

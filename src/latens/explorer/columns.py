@@ -11,9 +11,9 @@ from latens.data import Dataset
 from latens.data.columns import ColumnType
 from latens.data.formats.midi import is_music
 from latens.data.given import GIVEN, cells_of
-from latens.data.mixed import in_units
 from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
+from latens.data.tables.schema import in_units
 from latens.errors import DataError
 from latens.io.json import plain, to_json
 from latens.text import visible
@@ -67,8 +67,19 @@ def typed(one: ColumnType) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": one.kind, "shift": mean, "scale": spread or 1.0}
     if one.named:
         return found | {"levels": list(one.values)}
-    writing = {} if one.writing is None else {"writing": to_builtins(one.writing)}
-    return found | {"low": one.low, "step": one.step, "size": one.size, "written": one.written, **writing}
+    return found | {"size": one.size, **grid(one)}
+
+
+def grid(one: ColumnType) -> dict[str, Any]:
+    """The numbers of the cells of a column: where they begin, their distance, and what they count."""
+    # Of a wide column the cells of each segment lie several steps apart: where segments begin, the steps before them,
+    # and their strides.
+    counts = "days" if one.days else "time" if one.dtype == "Time" else "seconds" if one.kind != "number" else ""
+    made: dict[str, Any] = {"low": one.low, "step": one.step, "counts": counts}
+    if one.strides:
+        before = np.cumsum(np.asarray(one.widths) * np.asarray(one.strides)) - np.asarray(one.widths) * one.strides
+        made["wide"] = [list(one.starts), before.tolist(), list(one.strides)]
+    return made
 
 
 def manifest_columns(

@@ -64,10 +64,10 @@ def grid_of(one: ColumnType) -> dict[str, Any]:
     if one.named:
         return {}
     # The page writes numbers and days itself; of others it says the nearest of the choices.
-    plain = asked_as(one).writing is None and not one.zone and not one.resolution
-    found: dict[str, Any] = {"low": one.low, "step": one.step, "size": one.size, "written": one.written, "plain": plain}
+    plain = one.kind == "number" or one.dtype == "Date" or (one.dtype.startswith("Datetime") and ", " not in one.dtype)
+    found: dict[str, Any] = {**grid(one), "size": one.size, "plain": plain}
     if not plain and one.size <= FEW_CELLS:  # a mean lies between the choices
-        found["words"] = texts_of(asked_as(one), np.arange(one.size))
+        found["words"] = texts_of(one, np.arange(one.size))
     return found | {"edges": edges_of(one).tolist(), "choices": cells_of_choices(one).tolist()}
 
 

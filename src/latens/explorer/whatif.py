@@ -72,29 +72,18 @@ def _has_density(model: Any, columns: int) -> bool:
 def _described(one: ColumnType) -> dict[str, Any]:
     if one.named:
         return {"levels": list(one.values), "training": _by_name(np.asarray(one.shares), one)}
-    edges, asked = edges_of(one), asked_as(one)
-    texts = {"choices": texts_of(asked, cells_of_choices(one)), "edges": texts_of(one, edges[:-1])}
-    found = {"written": one.written, "step": one.step, "input": _input(asked), **texts}
-    if one.writing is not None:
-        found["writing"] = to_builtins(one.writing)
+    edges = edges_of(one)
+    found = {**grid(one), "input": _input(one), "choices": texts_of(one, cells_of_choices(one))}
+    found["edges"] = texts_of(one, edges[:-1])
     found["training"] = masses(np.asarray(one.shares), one, edges).tolist()
-    return found | ({"zone": one.zone} if one.zone else {})
+    return found
 
 
-def asked_as(one: ColumnType) -> ColumnType:
-    """The column as questions name its cells: plain numbers and dates as in ISO 8601, whatever the file writes."""
-    # Months, quarters, weeks and times of the day are no days: they are named as they are written.
-    pattern = "" if one.writing is None else one.writing.pattern
-    daily = not pattern or any(letter in pattern for letter in ("%d", "%-d"))
-    return structs.replace(one, writing=None) if daily else one
-
-
-def _input(asked: ColumnType) -> str:
+def _input(one: ColumnType) -> str:
     """The kind of box in which a column's value is typed."""
-    if asked.kind == "number":
-        return "number"
-    dated = asked.kind == "date" and asked.writing is None
-    return {"D": "date", "s": "datetime-local"}[asked.written] if dated else "text"
+    if one.kind == "date" and not one.form and one.dtype != "Time":
+        return "date" if one.days else "datetime-local"
+    return "number" if one.kind == "number" else "text"
 
 
 def cells_of_choices(one: ColumnType) -> Shaped[np.ndarray, " n"]:
@@ -109,12 +98,11 @@ def _by_name(shares: np.ndarray, one: ColumnType) -> list[float]:
 
 
 def texts_of(one: ColumnType, cells: Shaped[np.ndarray, " n"]) -> list[str]:
-    """Write cells of a number or a date; without a writing dates are in ISO 8601, times of the zone's own clocks."""
+    """Write cells of a number or a date; dates in ISO 8601, times of the zone's own clocks."""
     values = one.texts(np.asarray(cells, np.float64))
-    if one.kind != "date" or one.writing is not None:
+    if one.kind != "date" or one.form or one.dtype == "Time":
         return values
-    days = one.written == "D"
-    return [value[:10] if days else value[:19].replace(" ", "T") for value in values]
+    return [value[:10] if one.days else value[:19].replace(" ", "T") for value in values]
 
 
 def edges_of(one: ColumnType) -> np.ndarray:
@@ -221,16 +209,15 @@ def _named(one: ColumnType, value: int | str) -> str | float:
         raise DataError("no such value.")
     if isinstance(value, int):
         return one.values[value]
-    plain = one.kind == "number" and one.writing is not None and _PLAIN.match(value)
-    return float(value) if plain else value
+    return value
 
 
 def _span(one: ColumnType) -> str:
     """What a column may be fixed to, in words."""
     if one.named:
         return f"the names 0 to {one.cells - 1}"
-    unit = f" {one.written}" if one.kind == "duration" else ""
-    steps = {"D": "days", "s": "seconds"}.get(one.written, f"steps of {one.step:g}{unit}")
+    unit = "" if one.kind == "number" else " days" if one.days else " seconds"
+    steps = f"steps of {one.step:g}{unit}"
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 
 
@@ -246,6 +233,6 @@ def _distribution(shares: np.ndarray, one: ColumnType) -> dict[str, Any]:
         return {"shares": _by_name(shares, one)}
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
     mean = _middle(shares, one)
-    shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]
+    shown: Any = float(one.value(np.array(mean))) if one.kind == "number" else texts_of(one, np.array([mean]))[0]
     bars = masses(shares, one, edges_of(one)).tolist()
     return {"shares": bars, "mean": shown, "quantiles": texts_of(one, cells)}

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colorbar import Colorbar
@@ -27,7 +28,7 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
-from latens import text as texts
+from latens.data.tables.write import frame_bytes
 from latens.errors import UsageError, nearest
 from latens.figures.checks import same_length
 from latens.io.atomic import as_path, resource_errors, write_atomic
@@ -329,4 +330,6 @@ def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI)
 
 def csv_bytes(table: Mapping[str, ArrayLike]) -> bytes:
     """Write a table as UTF-8 CSV: a header, then one line a row."""
-    return texts.csv_bytes(same_length(table))
+    columns = {name: np.asarray(column) for name, column in same_length(table).items()}
+    series = [pl.Series(n, c.astype(str) if c.dtype == object else c) for n, c in columns.items()]
+    return frame_bytes(pl.DataFrame(series), Path("table.csv"))

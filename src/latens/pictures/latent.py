@@ -8,7 +8,7 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.columns import ColumnType
 from latens.data.given import GIVEN, cells_of
-from latens.data.mixed import in_units
+from latens.data.tables.schema import in_units
 from latens.data.rows import evenly_spaced
 from latens.data.sparse import SparseRows
 from latens.errors import ConfigError

@@ -6,7 +6,7 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.batches import Batch
 from latens.data.columns import ColumnType
-from latens.data.mixed import in_units
+from latens.data.tables.schema import in_units
 from latens.data.rows import evenly_spaced
 from latens.data.sequences import Sequences
 from latens.data.sparse import SMALL, SparseRows
@@ -51,8 +51,8 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
         else:
             figures.show_tail(ax, table["data_share"][table["column"] == names[i]])
             if one.kind == "duration":
-                ax.set_xlabel(", ".join(filter(None, (one.written, ax.get_xlabel()))), fontsize=7)
-    dates = {name: one.written for name, one in zip(names, types) if one.kind == "date"}
+                ax.set_xlabel(", ".join(filter(None, ("seconds", ax.get_xlabel()))), fontsize=7)
+    dates = {name: one.days for name, one in zip(names, types) if one.kind == "date"}
     if values or dates:
         words = [values.get(names.index(name), ()) for name in table["column"]]
         places = np.round(0.5 * (table["low"] + table["high"])).astype(int)
@@ -63,9 +63,9 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
     return axes, table
 
 
-def _dates(low: float, high: float, written: str) -> str:
+def _dates(low: float, high: float, days: bool) -> str:
     """The dates of a bin between two numbers of days since 1970: those that it holds, or times to the minute."""
-    if written == "D":
+    if days:
         first, last = np.ceil(low), max(np.ceil(low), np.ceil(high) - 1)
         ends = [str(np.datetime64(int(day), "D")) for day in (first, last)]
     else:

@@ -1,94 +1,97 @@
 """Results to .npz, .csv, .parquet or .png, and latents back from them."""
 
-import codecs
 import io
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import polars as pl
 from jaxtyping import Shaped
 
-from latens.data.columns import ColumnType
-from latens.data.formats.arrow import read_parquet
-from latens.data.formats.csv import read_csv
 from latens.data.formats.npy import read_npy
 from latens.data.formats.npz import Archive
-from latens.data.frames import as_series
 from latens.data.raw import ColumnRoles
 from latens.data.rows import row_names
 from latens.data.schema import Schema
-from latens.errors import ConfigError, DataError
+from latens.data.tables.cells import plain_cells, plain_numbers
+from latens.data.tables.dtypes import names_of
+from latens.data.tables.files import Written, is_table_file, read_table
+from latens.data.tables.write import frame_bytes
+from latens.errors import DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
-from latens.text import COMMAS, MARK, Dialect, added_texts, csv_bytes, original_text, spreadsheet_text, visible
+from latens.text import spreadsheet_text, visible
+
+Table: TypeAlias = "dict[str, np.ndarray] | pl.DataFrame"
+"""What is written as a table."""
 
 LATENT_KEYS = ("mean", "z", "latents")
 
 MOST_IMAGES = 64  # rows that a picture of reconstructions shows
 
 
-def write_table(
-    path: Path,
-    arrays: dict[str, np.ndarray],
-    schema: Schema | None = None,
-    infinite: tuple[str, ...] = (),
-    known: Collection[str] = (),
-) -> None:
-    """Write arrays led by one axis of rows to a file, whole or absent; the ending chooses the format."""
+def write_table(path: Path, table: Table, infinite: tuple[str, ...] = (), known: Collection[str] = ()) -> None:
+    """Write a frame, or arrays led by one axis of rows, to a file, whole or absent; the ending chooses the format."""
     # In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns
     # NAME0, NAME1 and so on.
     if path.suffix.lower() == ".npz":
-        return write_npz(path, arrays)
-    write_atomic(path, table_bytes(path, arrays, schema, infinite, known))
+        return write_npz(path, arrays_of(table))
+    write_atomic(path, table_bytes(path, table, infinite, known))
 
 
 def table_bytes(
     path: Path,
-    arrays: dict[str, np.ndarray],
-    schema: Schema | None = None,
+    table: Table,
     infinite: tuple[str, ...] = (),
     known: Collection[str] = (),
-    dialect: Dialect | None = None,
+    written: Written | None = None,
     added: Collection[str] = (),
 ) -> bytes:
-    """The bytes that `write_table` writes to a .csv or .parquet file."""
-    # added: columns of numbers that a .csv has with four digits and the decimal mark of the table's own.
-    for name, array in arrays.items():
-        if name not in infinite:
-            finite(array, name, where=str(path))
-    if path.suffix.lower() == ".csv":
-        dialect, columns = dialect or COMMAS, flat_columns(arrays)
-        texts = {name: added_texts(columns[name], dialect.decimal) for name in added if name in columns}
-        columns |= {name: np.array(cells, object) for name, cells in texts.items()}
-        negative = {cell for cells in texts.values() for cell in cells if cell.startswith("-")}
-        return csv_bytes(columns, {*known, *negative}, dialect)
-    pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
-    return parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs})
+    """The bytes that `write_table` writes to a file that is no .npz."""
+    # added: columns of numbers that a file of text has with four digits.
+    if not isinstance(table, pl.DataFrame):
+        for name, array in table.items():
+            if name not in infinite:
+                finite(array, name, where=str(path))
+        table = pl.DataFrame([_series(name, column) for name, column in flat_columns(table).items()])
+    if added and path.suffix.lower() in (".csv", ".tsv"):
+        some = [name for name in added if name in table.columns and table[name].dtype.is_float()]
+        table = table.with_columns(pl.col(name).round_sig_figs(4) for name in some)
+    return frame_bytes(table, path, written or Written(), known)
 
 
-def kept_dialect(facts: Any) -> Dialect:
-    """How the .csv that a model was trained on was written, as its file says; commas where it does not."""
+def _series(name: str, column: np.ndarray) -> pl.Series:
+    """An array as a column; objects are text."""
+    if column.dtype.kind in "OU":
+        return pl.Series(name, [None if cell is None else str(cell) for cell in column.tolist()], dtype=pl.String)
+    return pl.Series(name, np.ascontiguousarray(column))
+
+
+def arrays_of(table: Table) -> dict[str, np.ndarray]:
+    """The columns of a frame as arrays that need no pickle."""
+    if not isinstance(table, pl.DataFrame):
+        return table
+    made = {}
+    for column in table.iter_columns():
+        array = column.to_numpy()
+        text = array.dtype == object
+        made[column.name] = np.array(column.cast(pl.String, strict=False).fill_null("").to_list(), str) if text else array
+    return made
+
+
+def kept_dialect(facts: Any) -> Written:
+    """How the table of text that a model was trained on was written, as its file says; commas where it does not."""
     # A stranger may have written that.
-    if not isinstance(facts, dict):
-        return COMMAS
-    separator, mark, encoding = (str(facts.get(name)) for name in ("separator", "mark", "encoding"))
-    try:
-        known = codecs.lookup(encoding)
-    except LookupError:
-        return COMMAS
-    fine = separator in (",", ";", "\t", "|") and mark in ("", MARK) and known._is_text_encoding
-    given = facts.get("decimals")
-    decimals = {str(k): n for k, n in given.items() if type(n) is int and 0 < n < 16} if type(given) is dict else {}
-    ends = "\r\n" if facts.get("ends") == "\r\n" else "\n"
-    return Dialect(separator, mark, known.name, decimals=decimals, ends=ends) if fine else COMMAS
+    if not isinstance(facts, dict) or facts.get("separator") not in (",", ";", "\t", "|"):
+        return Written()
+    return Written(facts["separator"], facts.get("decimal_comma") is True and facts["separator"] != ",")
 
 
 TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz", ".mid")
 """Of files with rows of text; of several rows each has a MIDI file of its own."""
-TABLE_ENDINGS = (".csv", ".parquet", ".npz")
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".xlsx", ".npz")
 """Of files with rows that are sequences, as a long table or as arrays."""
 
 
@@ -139,31 +142,6 @@ def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             flat = array.reshape(len(array), -1)
             columns |= {f"{name}{i}": flat[:, i] for i in range(flat.shape[1])}
     return columns
-
-
-def parquet_bytes(
-    columns: dict[str, np.ndarray], types: Mapping[str, ColumnType] = MappingProxyType({}), about: bytes | None = None
-) -> bytes:
-    """Make a Parquet file of columns, the same bytes for the same columns."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        fix = "pip install 'latens[tables]', or use .csv or .npz."
-        raise ConfigError("pyarrow is not installed.", where="--out FILE.parquet", fix=fix) from None
-    sink = pyarrow.BufferOutputStream()
-
-    def array(name: str, column: np.ndarray) -> Any:
-        one = types.get(name)
-        if one is not None and (one.kind == "ordinal" or one.zone):
-            return pyarrow.array(as_series(column, one))
-        return pyarrow.array(column.tolist() if column.dtype.kind == "U" else column)
-
-    table = pyarrow.table({name: array(name, column) for name, column in columns.items()})
-    if about is not None:
-        table = table.replace_schema_metadata({"latens": about})
-    pyarrow.parquet.write_table(table, sink)
-    return sink.getvalue().to_pybytes()
 
 
 def pictured(count: int) -> np.ndarray:
@@ -222,10 +200,9 @@ def read_beside(path: Path, name: str) -> list[str] | None:
             return [str(word) for word in archive[name].tolist()] if name in archive.keys else None
         finally:
             archive.close()
-    if path.suffix.lower() not in (".csv", ".parquet") or name not in _header(path):
+    if not is_table_file(path.name) or name not in read_table(path, ColumnRoles())[0].columns:
         return None
-    raw = (read_csv if path.suffix.lower() == ".csv" else read_parquet)(path, ColumnRoles(label=name))
-    return None if raw.label is None else [str(word) for word in np.asarray(raw.label).tolist()]
+    return names_of(read_table(path, ColumnRoles())[0][name]).fill_null("").to_list()
 
 
 def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -234,17 +211,15 @@ def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         return read_npy(path), None
     if ending == ".npz":
         return _from_archive(path)
-    if ending not in (".csv", ".parquet"):
+    if not is_table_file(path.name):
         raise DataError(f"latents are not read from {ending!r}.", where=str(path), fix="Use .npz or .csv.")
-    read = read_csv if ending == ".csv" else read_parquet
-    roles: dict[str, Any] = {role: role for role in ("label", "row_id") if role in _header(path)}
-    raw = read(path, ColumnRoles(**roles))
-    names = list(raw.columns or ())
+    frame = read_table(path, ColumnRoles())[0]
     for key in LATENT_KEYS:
-        wanted = [f"{key}{i}" for i in range(len(names)) if f"{key}{i}" in names]
+        wanted = [f"{key}{i}" for i in range(frame.width) if f"{key}{i}" in frame.columns]
         if wanted:
-            ids = None if raw.names is None else row_names(raw.names, len(raw.x), str(path))
-            return raw.x[:, [names.index(name) for name in wanted]], ids
+            found = plain_cells(frame["row_id"]) if "row_id" in frame.columns else None
+            ids = None if found is None else row_names(found, frame.height, str(path))
+            return plain_numbers(frame.select(wanted)), ids
     raise DataError("has no columns mean0, mean1 ...", where=str(path), fix="Name the latents mean0, mean1, or z0, z1.")
 
 
@@ -264,15 +239,3 @@ def _from_archive(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise DataError("is damaged.", where=str(path), fix="Write it again with np.savez.") from None
     finally:
         archive.close()
-
-
-def _header(path: Path) -> list[str]:
-    """The names of the columns of a table."""
-    if path.suffix.lower() == ".csv":
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return [original_text(name.strip().strip('"')) for name in file.readline(1 << 20).split(",")]
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        return []  # reading it will say so
-    return list(pyarrow.parquet.read_schema(path).names)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import jax as jax
     import numpy as np
+    import polars as pl
 
     from latens import evaluation as evaluation
 else:
@@ -19,4 +20,5 @@ else:
         def __getattr__(self, name: str) -> Any:
             return getattr(import_module(self._name), name)
 
-    evaluation, jax, np = _Later("latens.evaluation"), _Later("jax"), _Later("numpy")
+    evaluation, jax = _Later("latens.evaluation"), _Later("jax")
+    np, pl = _Later("numpy"), _Later("polars")

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset, Schema
 from latens.data.sequences import Places, Sequences, long_table, named_steps, nearest_the_centre
+from latens.data.tables.frame import with_cells
 from latens.verbs._tables import numbers_of, table_columns
 
 
@@ -50,51 +52,21 @@ def long_as_written(
     hidden: Bool[np.ndarray, "n steps d"],
     path: Path,
     options: Mapping[str, Any],
-    out: Path,
-) -> dict[str, np.ndarray]:
+) -> pl.DataFrame:
     """A long table with its gaps filled in, every cell that was there as it stood; steps without a line get one."""
     found, places = sequences_of(data.schema), data.places
     assert places is not None
     chosen = nearest_the_centre(places)
     order = in_order(places, chosen)
     line, gaps, cells = places.line[chosen][order], hidden[chosen][order], x[chosen][order]
-    named = {name: column[order] for name, column in named_steps(found, places, chosen).items()}
-    filled = {one.name: (cells[:, j], gaps[:, j]) for j, one in enumerate(found.columns)}
+    named = pl.DataFrame({name: column[order] for name, column in named_steps(found, places, chosen).items()})
+    filled = pl.DataFrame([numbers_of(one.name, cells[:, j], gaps[:, j]) for j, one in enumerate(found.columns)])
     was = table_columns(path, options)
-    if was is None or any(len(column) <= line.max() for column in was.values()):
-        return {**named, **{name: numbers_of(*pair) for name, pair in filled.items()}}
-    table, new = {}, line < 0
-    for name, column in was.items():
-        old = column[line]  # of a step without a line anything, until it is replaced
-        if name in filled:
-            values, gone = filled[name]
-            table[name] = _mixed(old, numbers_of(values, gone), gone, out)
-        elif name in named and new.any():
-            table[name] = _mixed(old, _like(named[name], column), new, out)
-        elif new.any():
-            table[name] = np.where(new, "" if old.dtype.kind == "O" else old[:1] * 0, old)
-        else:
-            table[name] = old
-    return table
-
-
-def _mixed(old: np.ndarray, values: np.ndarray, new: np.ndarray, out: Path) -> np.ndarray:
-    """A column of which some cells are new."""
-    if not new.any():
-        return old
-    if old.dtype.kind == "O" and out.suffix.lower() != ".parquet":
-        return np.array([str(one) if gap else before for one, gap, before in zip(values, new, old)], object)
-    if old.dtype.kind in "OU":
-        return values
-    return np.where(new, values.astype(old.dtype) if old.dtype.kind in "mM" else values, old)
-
-
-def _like(times: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Times as the cells of a column are written that came from text."""
-    first = next((str(one) for one in column.tolist() if one not in (None, "")), "")
-    if times.dtype.kind != "M" or column.dtype.kind != "O":
-        return times
-    texts = times.astype(str)
-    if " " in first.strip():
-        texts = np.char.replace(texts, "T", " ")
-    return np.array([text[: len(first)] for text in texts.tolist()]) if len(first) in (10, 16) else texts
+    if was is None or len(was) <= line.max():
+        return named.hstack(filled)
+    new = line < 0
+    table = was.select(pl.all().gather(pl.Series(np.where(new, 0, line))))
+    table = table.with_columns(pl.when(pl.Series(new)).then(None).otherwise(pl.col(name)).alias(name) for name in was.columns)
+    table = with_cells(table, filled, gaps | new[:, None])
+    known = [name for name in named.columns if name in was.columns]
+    return with_cells(table, named.select(known), np.repeat(new[:, None], len(known), axis=1)) if known else table

@@ -17,7 +17,7 @@ from latens.verbs.kernel import At
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
 
-_TOLD = ("dates", "decimal", "encoding", "sheet", "query", "header")
+_TOLD = ("null", "decimal_comma", "separator", "encoding", "sheet", "header")
 _ROLES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size", "layer")
 _LONG = ("sequence", "time", "window", "stride", "step", "input")
 _NAMES = (*_ROLES, "condition", *_LONG, *_TOLD)
@@ -217,14 +217,11 @@ def _load_alike(
 def original_source(source: dict[str, Any]) -> str:
     """Find the name or path of a run's data, from wherever the command is typed."""
     from latens.data import KNOWN
-    from latens.data.formats.databases import from_folder, is_database
     from latens.data.streams.find import fixed_folder, is_glob
 
     spec = source.get("spec")
     if spec is None:
         raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
-    if is_database(spec):
-        return from_folder(spec, source.get("folder", ""))
     moved = Path(source.get("folder", "")) / spec
     there = moved.exists() or (is_glob(spec) and fixed_folder(moved).is_dir())
     return str(moved) if spec not in KNOWN and there else spec

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError, UsageError
 from latens.io.waiting import doing
-from latens.verbs._lazy import evaluation, np
+from latens.verbs._lazy import evaluation, np, pl
 from latens.verbs.kernel import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, draws, number, numbered, parts
 
 if TYPE_CHECKING:
@@ -114,14 +114,14 @@ class Impute(Verb):
         trained, spec = at.trained, Path(str(self.data))
         schema, hidden = trained.schema, found.hidden
 
-        def table(path: Path, number: int | None) -> "dict[str, np.ndarray]":
+        def table(path: Path, number: int | None) -> "pl.DataFrame":
             rows = found.x if number is None else found.draws[:, number]
             if schema.types is None:
-                return column_table(data, rows, hidden, spec, at.options, path)
-            made = table_as_written(data, rows, hidden, spec, path, at.options)
+                return column_table(data, rows, hidden, spec, at.options)
+            made = table_as_written(data, rows, hidden, spec, at.options)
             if self.interval is None or number is not None:
                 return made
-            return made | _intervals(data, found, self.interval, path)
+            return made.hstack(_intervals(data, found, self.interval))
 
         def pixels() -> tuple[Any, int]:
             from latens.pictures.images import shown
@@ -185,34 +185,30 @@ class Impute(Verb):
         made.value |= {"rows": n, "missing": count, "num_samples": self.num_samples, "rows_on_few_draws": few}
 
 
-def _intervals(data: "Dataset", found: "Imputation", level: float, path: Path) -> "dict[str, np.ndarray]":
+def _intervals(data: "Dataset", found: "Imputation", level: float) -> "pl.DataFrame":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
+    from latens.data.tables.schema import as_frame
     from latens.workflow.cells import interval
 
     names, types, hidden = data.schema.names, data.schema.types or (), found.hidden
     shares, gone = found.shares or [], found.hidden[found.rows]
-    made: dict[str, np.ndarray] = {}
-    ends = np.stack([data.x, data.x]).astype(np.float64)
-    gappy = np.flatnonzero(hidden.any(axis=0)).tolist()
-    for i in gappy:
+    ends, sure = np.full((2, *data.x.shape), np.nan), {}
+    for i in np.flatnonzero(hidden.any(axis=0)).tolist():
         one = types[i]
         if one.kind == "category":
-            made[f"{names[i]}.p"] = sure = np.ones(len(hidden))
-            sure[found.rows] = np.where(gone[:, i], (shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
+            p = np.full(len(hidden), np.nan)
+            p[found.rows] = np.where(gone[:, i], (shares[i] / np.asarray(one.widths)).max(axis=1), np.nan)
+            sure[f"{names[i]}.p"] = p
             continue
         for side, end in zip(ends, interval(shares[i], one, level)):
-            side[found.rows, i] = np.where(gone[:, i], end, side[found.rows, i])
-    for i in gappy:
+            side[found.rows, i] = np.where(gone[:, i], end, np.nan)
+    low, high = (as_frame(side, data.schema) for side in ends)
+    columns = [pl.Series(name, p, nan_to_null=True) for name, p in sure.items()]
+    for i in np.flatnonzero(hidden.any(axis=0)).tolist():
         if types[i].kind != "category":
-            for name, side in zip(("low", "high"), ends):
-                made[f"{names[i]}.{name}"] = types[i].decoded(side[:, i])
-    ends_of = (f"{name}.{end}" for name in names for end in ("p", "low", "high"))
-    made = {name: made[name] for name in ends_of if name in made}
-    if path.suffix.lower() == ".csv":  # empty where nothing was filled in
-        places = {name: i for i, name in enumerate(names)}
-        gaps = {name: hidden[:, places[name.rpartition(".")[0]]] for name in made}
-        made = {name: np.where(gaps[name], values.astype(str), "").astype(object) for name, values in made.items()}
-    if taken := [name for name in names if name in made]:
+            columns += [side[names[i]].alias(f"{names[i]}.{end}") for side, end in ((low, "low"), (high, "high"))]
+    columns.sort(key=lambda column: names.index(column.name.rpartition(".")[0]))
+    if taken := [column.name for column in columns if column.name in names]:
         what = f"the column {taken[0]!r} would be there twice."
         raise UsageError(what, where="--interval", fix="Rename it, or leave --interval out.")
-    return made
+    return pl.DataFrame(columns)

@@ -119,12 +119,12 @@ class Made(Struct, kw_only=True):
     plain: tuple[str, ...] = ()  # what it comes to, in at most four lines that stand above the text
     note: str = ""  # said after a result that is printed
     warnings: tuple[str, ...] = ()
-    # Columns of a .csv or .parquet file, where these are not the arrays; or what makes them for a path and a number.
-    table: dict[str, Any] | Callable[[Path, int | None], dict[str, Any]] | None = None
+    # The columns of a table, where these are not the arrays; or what makes them for a path and a number.
+    table: Any = None
     further: int = 0  # tables beside the file, from number 0 on
     infinite: tuple[str, ...] = ()  # columns that may hold infinite numbers
     known: tuple[str, ...] = ()  # cells that stand in a .csv as in the training data
-    dialect: Any = None  # how a .csv is written; None: with commas
+    dialect: Any = None  # how a table of text is written; None: with commas
     added: tuple[str, ...] = ()  # columns of numbers that a .csv has rounded, with the decimal mark of the others
     image: Any = None  # rows of a picture, (n, *x)
     beside: Any = None  # the originals of these rows, which stand above them
@@ -152,7 +152,7 @@ class Made(Struct, kw_only=True):
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
         from latens.io.atomic import as_path, resource_errors, write_atomic, write_together
-        from latens.verbs._files import table_bytes, text_lines, write_npz
+        from latens.verbs._files import arrays_of, table_bytes, text_lines, write_npz
 
         path = as_path(path)
         if self.files is not None:
@@ -172,24 +172,15 @@ class Made(Struct, kw_only=True):
             made = [midi_of(text, f"{path}, row {row}") for row, text in enumerate(self.arrays["text"].tolist())]
             write_together((path if len(made) == 1 else numbered(path, row), one) for row, one in enumerate(made))
         elif path.suffix.lower() == ".npz":
-            write_npz(path, self.arrays)
+            write_npz(path, self.arrays or arrays_of(self.table))  # type: ignore[arg-type]
         elif path.suffix.lower() != ".png":
-            plain: Any = self.table or self.arrays
+            plain: Any = self.arrays if self.table is None else self.table
             make = self.table if callable(self.table) else lambda path, number: plain
             tables = [(path, None), *((numbered(path, k), k) for k in range(self.further))]
-            given = (self.schema, self.infinite, self.known, self.dialect, self.added)
-            files = ((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
-            write_together(self._announced(one, made) for one, made in files)
+            given = (self.infinite, self.known, self.dialect, self.added)
+            write_together((one, table_bytes(one, make(one, number), *given)) for one, number in tables)
         else:
             self._write_pixels(path)
-
-    def _announced(self, path: Path, made: bytes) -> tuple[Path, bytes]:
-        """A file, of which a warning says where it could not be in the encoding of the others."""
-        from latens.text import lacking
-
-        if self.dialect is not None and path.suffix.lower() == ".csv" and (words := lacking(made, self.dialect)):
-            self.warnings = (*self.warnings, f"{path} {words}")
-        return path, made
 
     def _write_pixels(self, path: Path) -> None:
         """Write the picture of the rows."""
@@ -263,16 +254,12 @@ class At:
         return data.fingerprint == self.trained.facts.get("fingerprint")
 
     def dialect(self, data: Any = None) -> Any:
-        """How a .csv with such rows is written; of None those of the run."""
-        from latens.data.formats.csv import dialect_of
-        from latens.data.writings import decimal_mark
+        """How a table of text with such rows is written; of None those of the run."""
+        from latens.data.tables.files import written_of
         from latens.verbs._files import kept_dialect
 
         source = self.run.info["data"] if data is None and self.run is not None else {"spec": data, **self.given}
-        spec = source.get("spec")
-        found = dialect_of(spec, source.get("encoding")) if isinstance(spec, str | Path) else None
-        found = found or kept_dialect(self.trained.facts.get("dialect"))
-        return found._replace(decimal=decimal_mark(one.writing for one in self.trained.schema.types or ()))
+        return written_of(source.get("spec"), source) or kept_dialect(self.trained.facts.get("dialect"))
 
     def load(self, **how: Any) -> "Dataset":
         """Load the rows in the form that the model was trained on; `read` of `_sources` says what can be asked for."""

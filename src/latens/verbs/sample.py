@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, UsageError
-from latens.verbs._lazy import evaluation, jax, np
+from latens.verbs._lazy import evaluation, jax, np, pl
 from latens.verbs.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Sample(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.conditions import parse_conditions
-        from latens.data.mixed import as_columns
+        from latens.data.tables.schema import as_frame
         from latens.verbs._files import formula_note, formulas, lines_of
         from latens.workflow.inputs import lacks_prior
 
@@ -95,8 +95,10 @@ class Sample(Verb):
 
         said = self._said(at, mixed)
         if mixed:
-            arrays = as_columns(x, trained.schema) | ({} if chosen is None else {"label": arrays["label"]})
-        arrays |= {name: np.full(n, value) for name, value in said.items()}
+            more = said if chosen is None else said | {"label": pl.Series(arrays["label"].tolist())}
+            table, arrays = with_columns(as_frame(x, trained.schema), more), {}
+        else:
+            table, arrays = None, arrays | {name: np.full(n, value) for name, value in said.items()}
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
         text = f"{n} {'means of samples' if self._means(at) else 'samples'}"
         if self._means(at) and not self.mean:
@@ -108,7 +110,7 @@ class Sample(Verb):
         if said:
             told["given"], text = trained.told, f"{text} given {trained.told}"
         return Made(
-            arrays=arrays, known=known, schema=trained.schema, value=told, image=x,
+            arrays=arrays, table=table, known=known, schema=trained.schema, value=told, image=x,
             pixels=None if chosen is None or self.label is not None else pixels, dialect=at.dialect(),
             text=text + formula_note(known, at.out),
         )  # fmt: skip
@@ -140,7 +142,7 @@ class Sample(Verb):
 
     def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
         """Rows of a mixed table under conditions."""
-        from latens.data.mixed import as_columns
+        from latens.data.tables.schema import as_frame
         from latens.evaluation.samples.conditional import sample_given
         from latens.verbs._files import formula_note
 
@@ -166,10 +168,9 @@ class Sample(Verb):
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"about_rows": number} if math.isfinite(number) else {}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
-        arrays = as_columns(found.x, schema)
-        arrays |= {name: np.full(n, one) for name, one in self._said(at, True).items()}
+        table = with_columns(as_frame(found.x, schema), self._said(at, True))
         text += formula_note(known, at.out)
-        return Made(arrays=arrays, known=known, schema=schema, value=value, text=text, dialect=at.dialect())
+        return Made(table=table, known=known, schema=schema, value=value, text=text, dialect=at.dialect())
 
     def _others(self) -> list[tuple[str, Any]]:
         """Options that say nothing beside --complete."""
@@ -227,17 +228,17 @@ class Sample(Verb):
         found = evaluation.impute(trained.rows(data, seed=self.seed), num_draws=turns, mean=False)
         evaluation.finite(found.draws, "x", where=at.name)
         made = trained.data_units(found.draws, mean=False)
-        where = (Path(spec), at.out, at.options)
+        where = (Path(spec), at.options)
         drawn = [table_as_written(data, made[:, k], hidden, *where) for k in range(turns)]
         own = trained.schema.names
-        names = [*(name for name in drawn[0] if name not in own), *own]
+        names = [*(name for name in drawn[0].columns if name not in own), *own]
         few = int((found.effective[hidden.any(axis=1)] < 10).sum())
         text = f"{n} rows, {int(hidden[row].sum())} cells of which were drawn"
         if few:
             text += f"\n{few} of the {len(data)} rows hang on fewer than 10 draws of z: they vary too little"
         known = formulas(trained.schema)
         return Made(
-            table={name: np.concatenate([part[name] for part in drawn])[:n] for name in names},
+            table=pl.concat(drawn)[:n].select(names),
             known=known,
             dialect=at.dialect(spec),
             value={"rows": n, "drawn": int(hidden[row].sum()), "rows_on_few_draws": few},
@@ -261,6 +262,11 @@ class Sample(Verb):
         return {"x": trained.data_units(values, mean=mean), "z": z} | (
             {} if codes is None else {"label": np.array(trained.classes)[codes]}
         )
+
+
+def with_columns(frame: "pl.DataFrame", more: "dict[str, Any]") -> "pl.DataFrame":
+    """A frame with further columns, each a value for all rows or a series."""
+    return frame.with_columns((one if hasattr(one, "dtype") else pl.lit(one)).alias(name) for name, one in more.items())
 
 
 def _class_of(trained: "TrainedModel", name: str) -> int:

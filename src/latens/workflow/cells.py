@@ -210,6 +210,12 @@ def blame(
     return Blame(np.where(named, order, -1), np.where(named, least, 1.0), expected, low, high)
 
 
+def _value(data: Dataset, row: int, column: int) -> Any:
+    """A cell as it came, also beyond the numbers of the training rows."""
+    one, here = (data.schema.types or ())[column], slice(row, row + 1)
+    return one.series(data.x[here, column], None if data.outside is None else data.outside[here, column])[0]
+
+
 def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Write what `blame` found in the words of the table."""
     # returns: for the k-th cell of a row, from 1, the columns `cell_k` (its column), `value_k`, `expected_k` (of a
@@ -226,10 +232,8 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
             stored = (blamed.expected[i, k], blamed.low[i, k], blamed.high[i, k])
             own = types[j]
             expected, low, high = own.texts(np.array(stored))
-            if data.outside is not None and data.outside[row, j]:
-                own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
             there = data.mask is None or data.mask[row, j]
-            value = unseen.get((row, j)) or (own.texts(data.x[row : row + 1, j])[0] if there else "empty")
+            value = unseen.get((row, j)) or (str(_value(data, row, j)) if there else "empty")
             sure = types[j].kind == "category" or low == high
             about = expected if sure else f"{expected} ({low} to {high})"
             texts[:, row] = names[j], value, about, f"{blamed.p_value[i, k]:.3g}"

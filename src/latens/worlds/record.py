@@ -1,11 +1,13 @@
 """Record what an environment does as a long table: a row for every state that was arrived at."""
 
 import importlib.util
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from jaxtyping import Shaped
 from msgspec import structs
 
@@ -62,14 +64,10 @@ class Recording(NamedTuple):
         from latens.io.atomic import as_path, write_atomic
 
         path = check_path(path)
-        pyarrow = needed("pyarrow", "Parquet", str(path), "Install latens[worlds].")
-        import pyarrow.parquet as parquet
-
-        arrays = {name: pyarrow.array(column, from_pandas=True) for name, column in self.columns().items()}
-        table = pyarrow.table(arrays).replace_schema_metadata({KEY: self.world.encoded()})
-        sink = pyarrow.BufferOutputStream()
-        parquet.write_table(table, sink)
-        write_atomic(as_path(path), sink.getvalue().to_pybytes())
+        table = pl.DataFrame([pl.Series(name, column, nan_to_null=True) for name, column in self.columns().items()])
+        stream = io.BytesIO()
+        table.write_parquet(stream, metadata={KEY: self.world.encoded()})
+        write_atomic(as_path(path), stream.getvalue())
 
 
 def check_path(path: str | Path) -> Path:

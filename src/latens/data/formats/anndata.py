@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latens.data.formats.tables import check_column_names, frame_column
 from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged
 from latens.data.rows import unmasked
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows, compressed, is_sparse, sparse_rows
+from latens.data.tables.cells import plain_cells
+from latens.data.tables.frame import check_names, from_pandas
 from latens.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     columns = [str(name) for name in value.obs.columns]
 
     def column(name: str) -> np.ndarray:
-        return frame_column(value.obs.iloc[:, columns.index(name)])
+        return plain_cells(from_pandas(value.obs[[value.obs.columns[columns.index(name)]]], where).to_series())
 
     picked = {role: column(name) for role, name in _asked(columns, roles, where)}
     made = _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where, roles)
@@ -183,7 +184,7 @@ def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple
 def _raw(x: Any, picked: dict[str, Any], names: Any, columns: Sequence[str], where: str, roles: ColumnRoles) -> Raw:
     if x.ndim != 2 or x.shape != (len(names), len(columns)):
         raise damaged(where, f"X has shape {x.shape}, for {len(names)} names in obs and {len(columns)} in var.")
-    check_column_names(columns, where, "Run adata.var_names_make_unique().")
+    check_names(columns, where, "Run adata.var_names_make_unique().")
     ids = picked.get("row_id")
     if ids is None and len(set(names)) != len(names):
         fix = "Run adata.obs_names_make_unique(), or name a column of ids with --id."

@@ -16,7 +16,7 @@ import numpy as np
 
 from latens.data.formats.anndata import columns_beside, layer_names, read_h5ad
 from latens.data.formats.npz import PART_KEYS, AbstractArrays, from_archive
-from latens.data.formats.source import WINDOW, AbstractSource, BlockTable, File, Place, RemotePlace, file_of
+from latens.data.formats.source import WINDOW, AbstractSource, Address, BlockTable, File, Place, file_of
 from latens.data.raw import (
     MAX_BYTES,
     MAX_DIMENSIONS,
@@ -356,7 +356,7 @@ class Hdf5Source(AbstractSource):
         self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool, only: str | None = None
     ) -> None:
         super().__init__(place, names, roles, single=single)
-        if isinstance(place, RemotePlace):
+        if isinstance(place, Address):
             what = f"{self.what} are read from this machine's own file systems alone."
             raise DataError(what, where=place.shown(names[0]), fix="Copy them, or write them as Parquet.")
         self._raws, files, cut = [], [], []

@@ -1,7 +1,10 @@
 """Text files whose rows are their lines."""
 
+import codecs
 import contextlib
 import csv
+import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -9,44 +12,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from latens.data.formats.csv import (
-    BLOCK_BYTES,
-    BLOCK_ROWS,
-    Csv,
-    _is_number,
-    _lines,
-    _rows,
-    _separator,
-    read_csv,
-    read_text,
-)
-from latens.data.formats.format import FormatSource
 from latens.data.formats.source import AbstractSource, BlockTable, Place, file_of
-from latens.data.formats.tables import role_positions
 from latens.data.raw import ColumnRoles, Raw, unpacked, with_roles
 from latens.data.rows import TEST, TRAIN, VALIDATION, split_of
 from latens.data.schema import Schema
+from latens.data.tables.cells import plain_cells, role_positions, rows_of
+from latens.data.tables.files import read_table
 from latens.data.text_rows import code_strings, known_pieces
 from latens.data.tokens import learn_tokens
 from latens.errors import DataError
 
 _LOOKED_AT = 20
 _COLUMNS = "\t;|"
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z", re.IGNORECASE)
 
 SPLIT_FILES = {"train": TRAIN, "valid": VALIDATION, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
 """Names of text files in a folder that say which split their lines are of."""
 
 
+BLOCK_ROWS, BLOCK_BYTES = 4096, 2**22
+"""Lines and bytes of a block."""
+LONGEST_LINE = 2**24
+"""Characters of a line."""
+
+
 def read_txt(path: Path, roles: ColumnRoles) -> Raw:
     """Read the lines of a .txt file as rows of text, or its table where it is one."""
     if not path.name.lower().removesuffix(".gz").endswith(".txt"):
-        return read_csv(path, roles) if roles.pieces is None else _column(path, roles)
-    if roles.pieces is None and is_table(path):
-        return read_csv(path, roles)
+        return read_rows(path, roles) if roles.pieces is None else _column(path, roles)
+    if roles.pieces is None and (roles.separator is not None or is_table(path)):
+        return read_rows(path, roles)
     where = str(path)
     with unpacked(path) as (stream, _):
-        given = [line.rstrip("\r\n") for line in _lines(stream, where)]
+        given = [line.rstrip("\r\n") for line in _lines(stream, where, encoding=roles.encoding)]
     kept = [(number, line.rstrip()) for number, line in enumerate(given, 1) if not line.isspace() and line]
     if not kept:
         raise DataError("has no line with a character.", where=where, fix="Give a file with a row of text a line.")
@@ -59,20 +59,25 @@ def read_txt(path: Path, roles: ColumnRoles) -> Raw:
     return with_roles(Raw(None, strings=strings, lines=lines, notes=tuple(notes)), roles, where)
 
 
+def read_rows(path: Path, roles: ColumnRoles) -> Raw:
+    """Read the rows of a table in a file."""
+    frame, notes = read_table(path, roles)
+    raw = rows_of(frame, roles, str(path))
+    raw.notes = (*notes, *raw.notes)
+    return raw
+
+
 def _column(path: Path, roles: ColumnRoles) -> Raw:
     """Read the one column of a table that is not label, id or weight as rows of text, letter by letter."""
-    header, rows = read_text(path, roles)
-    names = [f"x{i}" for i in range(len(rows[0]))] if header is None else header
-    if odd := next((row for row in rows if len(row) != len(names)), None):
-        what = f"a row has {len(odd)} values, and there are {len(names)} columns."
-        raise DataError(what, where=str(path), fix="Give every line the same number of values.")
-    places = role_positions(names, roles, str(path))
-    left = [place for place in range(len(names)) if place not in places.values()]
+    frame, notes = read_table(path, roles)
+    found = role_positions(frame.columns, roles, str(path))
+    left = [i for i in range(frame.width) if i not in found.values()]
     if len(left) != 1:
-        what = f"has {len(left)} columns beside label, id and weight ({', '.join(names[at] for at in left[:5])})."
+        what = f"has {len(left)} columns beside label, id and weight ({', '.join(frame.columns[i] for i in left[:5])})."
         raise DataError(what, where=str(path), fix="Leave one of them, whose cells are the rows of text.")
-    given = {role: np.array([row[place] for row in rows]) for role, place in places.items()}
-    read = Raw(None, strings=[row[left[0]] for row in rows], label_name=roles.label)
+    given = {role: plain_cells(frame.to_series(i)) for role, i in found.items()}
+    strings = frame.to_series(left[0]).cast(pl.String).fill_null("").to_list()
+    read = Raw(None, strings=strings, label_name=roles.label, notes=notes)
     return replace(read, names=given.get("row_id"), label=given.get("label"), weight=given.get("weight"))
 
 
@@ -80,22 +85,50 @@ def is_table(path: Path) -> bool:
     """Say whether the first lines of a text file look like those of a table."""
     # All have as many cells, and each but the first has a number, or tabs, semicolons or bars stand between the cells.
     with contextlib.suppress(DataError, csv.Error), unpacked(path) as (stream, _):
-        head = [line for line in islice(_lines(stream, str(path)), _LOOKED_AT) if line.strip()]
-        separator = _separator(head, str(path))
-        rows = [row for _, row in _rows(iter(head), separator, str(path))]
-        alike = len({len(row) for row in rows}) == 1
-        numbers = all(any(map(_is_number, row)) for row in rows[1:] or rows)
-        return alike and (numbers or (separator in _COLUMNS and len(rows[0]) > 1))
+        head = [line.rstrip("\r\n") for line in islice(_lines(stream, str(path)), _LOOKED_AT) if line.strip()]
+        for separator in "\t;|, ":
+            rows = [line.split() for line in head] if separator == " " else list(csv.reader(head, delimiter=separator))
+            if len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
+                continue
+            numbers = all(any(map(_NUMBER.match, row)) for row in rows[1:] or rows)
+            return numbers or separator in _COLUMNS
+        return all(map(_NUMBER.match, head[1:] or head))
     return False
 
 
+def _lines(
+    stream: Any, where: str, before: int = 0, *, whole: bool = True, encoding: str | None = None
+) -> Iterator[str]:
+    """The lines of a stream of text: of the encoding that is said, else UTF-8, or where a line is not, cp1252."""
+    # before: lines before the first. whole: whether the stream is at the start of its file.
+    wrapped = io.TextIOWrapper(stream, encoding=encoding or "utf-8-sig", newline="") if whole else None
+    try:
+        if wrapped is not None and encoding is not None:
+            yield from wrapped
+            return
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), before + 1):
+            if len(line) == LONGEST_LINE:
+                what = f"line {number} has more than {LONGEST_LINE:,} characters."
+                raise DataError(what, where=where, fix="Cut it into lines.")
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            try:
+                yield line.decode()
+            except UnicodeDecodeError:
+                yield line.decode("cp1252", "replace")
+    except (UnicodeError, LookupError) as error:
+        raise DataError(f"is not text of this encoding ({error}).", where=where, fix="--encoding NAME") from None
+    finally:
+        if wrapped is not None:
+            wrapped.detach()
+
+
 def text_blocks(place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> AbstractSource:
-    """Open text files whose rows stay on disk: lines of text, or tables."""
+    """Open text files whose rows, lines of text, stay on disk."""
     local = Path(place.shown(names[0]))
-    text = names[0].lower().endswith(".txt") and (roles.pieces is not None or (local.is_file() and not is_table(local)))
-    if text:
-        return LinesSource(place, names, roles, single=single)
-    return FormatSource(place, names, roles, single=single, kind=Csv).by_blocks()
+    if not names[0].lower().endswith(".txt") or (roles.pieces is None and (not local.is_file() or is_table(local))):
+        fix = "Write it as Parquet: polars.scan_csv(FILE).sink_parquet('rows.parquet'); or leave --stream out."
+        raise DataError("is a table of text, whose rows do not stay on disk.", where=str(local), fix=fix)
+    return LinesSource(place, names, roles, single=single)
 
 
 class LinesSource(AbstractSource):

@@ -21,7 +21,6 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.formats.source import AbstractSource, BlockTable, File, Place, digest_of
-from latens.data.formats.tables import text_array
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, needed, no_roles
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
@@ -517,7 +516,7 @@ class TarSource(AbstractPictures):
         if self._labelled:
             with self.place.open(self.file_name(block)) as stream:
                 found = [_member(stream, *members[".cls"]).getvalue() for _, members in self._samples[block]]
-            label = text_array([text.decode("utf-8", "replace").strip() for text in found], self.where(block))
+            label = np.array([text.decode("utf-8", "replace").strip() for text in found], self.where(block))
         return Raw(self.pixels(block), label), None
 
 

@@ -5,28 +5,29 @@ import gzip
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from latens.data.formats import anndata as annotated
-from latens.data.formats import databases, hdf5, idx, sheets, sparse
+from latens.data.formats import hdf5, idx, sparse
 from latens.data.formats import npz as arrays
 from latens.data.formats import pictures as image_folder
-from latens.data.formats.arrow import ArrowSource, ParquetSource, from_arrow, read_parquet
 from latens.data.formats.format import Format, FormatSource
-from latens.data.formats.jsonl import JsonLines
-from latens.data.formats.lines import read_txt, text_blocks
+from latens.data.formats.lines import read_rows, read_txt, text_blocks
 from latens.data.formats.midi import STARTS, midi_files, read_midi
 from latens.data.formats.npy import MAGIC, NpySource, read_npy
 from latens.data.formats.pictures import TarSource
+from latens.data.formats.scanned import ScannedSource
 from latens.data.formats.source import AbstractSource, Place
-from latens.data.formats.tables import from_frame, is_frame
 from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, unpacked, with_roles
 from latens.data.rows import unmasked
 from latens.data.sparse import is_sparse, sparse_rows
+from latens.data.tables.cells import rows_of
+from latens.data.tables.files import SHEETS, TEXT
+from latens.data.tables.frame import as_table, is_pandas
 from latens.errors import ConfigError, DataError, ResourceError
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
@@ -110,25 +111,24 @@ def register_format(kind: Any) -> None:
     FORMATS[name] = row_of(kind)
 
 
-_TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".txt.gz", ".data.gz")
+_TEXT = (*TEXT, *(f"{ending}{packed}" for ending in TEXT for packed in (".gz", ".zst")))
+_JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".json")
 _HDF5 = (".h5", ".hdf5", ".h5ad")
 _START = 64  # bytes that tell what a file is
-_ZIPPED = (*sheets.ENDINGS, ".zip", ".pt", ".pth")  # archives that are not those of NumPy
+_ZIPPED = (*SHEETS, ".zip", ".pt", ".pth")  # archives that are not those of NumPy
 
 FORMATS: dict[str, Row] = {
     "npy": Row(".npy", (".npy",), lambda path, _: Raw(read_npy(path)), NpySource, (MAGIC,)),
     "npz": Row(".npz", (".npz",), arrays.read_npz, starts=(b"PK\x03\x04",), never=_ZIPPED),
     "market": Row(".mtx", (".mtx",), lambda path, _: sparse.read_market(path), starts=(sparse.MARKET,), packed=True),
     "idx": Row("IDX", (), lambda path, _: Raw(idx.read_idx(path)), starts=idx.STARTS, packed=True),
-    "csv": Row(".csv, .tsv, .txt (also .gz)", _TEXT, read_txt, text_blocks, beside=True),
-    "jsonl": row_of(JsonLines)._replace(shown=".jsonl"),
-    "sheets": Row(".xlsx, .xls, .ods", sheets.ENDINGS, sheets.read_sheet),
-    "sqlite": Row(".db, .sqlite", (".sqlite", ".sqlite3", ".db"), databases.read_file, starts=(databases.SQLITE,)),
-    "duckdb": Row(".duckdb", (".duckdb",), databases.read_file),
-    "parquet": Row(".parquet", (".parquet",), read_parquet, ParquetSource, (b"PAR1",)),
+    "csv": Row(".csv, .tsv, .txt (also .gz, .zst)", _TEXT, read_txt, text_blocks, beside=True),
+    "json": Row(".jsonl, .json", _JSON, read_rows),
+    "sheets": Row(".xlsx, .xls, .ods", SHEETS, read_rows),
+    "parquet": Row(".parquet", (".parquet", ".pq"), read_rows, ScannedSource),
+    "arrow": Row(".arrow", (".arrow", ".feather", ".ipc"), read_rows, ScannedSource),
     "hdf5": Row(".h5 and .h5ad", _HDF5, hdf5.read_hdf5, hdf5.Hdf5Source, (hdf5.MAGIC,)),
     "midi": Row(".mid", (".mid", ".midi"), read_midi, starts=(STARTS,)),
-    "arrow": Row(".arrow", (".arrow",), None, ArrowSource),
     "tar": Row(".tar", (".tar",), None, TarSource),
 }
 """The formats by name; a file is of the first one whose first bytes it has, else of the first with its ending."""
@@ -164,26 +164,15 @@ def read_path(path: Path, roles: ColumnRoles) -> Raw:
 
 def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an array, lists, dicts, a sparse matrix, a frame, an Arrow table or an AnnData object."""
-    if type(value).__name__ == "LazyFrame" and hasattr(value, "collect"):
-        value = value.collect()
-    if is_frame(value):
-        return from_frame(value, roles, where)
+    if (frame := as_table(value, where)) is not None:
+        names = index_of(value, roles) if is_pandas(value) else None
+        return rows_of(frame, roles, where, names)
     if (strings := strings_of(value)) is not None:
         return with_roles(Raw(None, strings=strings), roles, where)
     if annotated.is_annotated(value):
         return annotated.from_annotated(value, roles, where)
     if is_sparse(value):
         return with_roles(Raw(sparse_rows(value, where)), roles, where)
-    if hasattr(value, "__arrow_c_stream__"):  # tables of pyarrow, results of DuckDB and others
-        return from_arrow(value, roles, where)
-    if isinstance(value, list | tuple) and value and all(isinstance(row, Mapping) for row in value):
-        names = dict.fromkeys(str(name) for row in value for name in row)
-        return databases.from_cells({name: [row.get(name) for row in value] for name in names}, roles, where)
-    if isinstance(value, Mapping):
-        columns = {str(name): list(cells) for name, cells in value.items()}
-        if len(set(map(len, columns.values()))) > 1:
-            raise DataError("has columns of unequal length.", where=where, fix="Give every column a cell for each row.")
-        return databases.from_cells(columns, roles, where)
     try:
         array = np.asarray(unmasked(value))
     except (ValueError, TypeError):
@@ -191,6 +180,15 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
             "is not an array: its rows differ in length.", where=where, fix="Give rows of one shape."
         ) from None
     return with_roles(Raw(array), roles, where)
+
+
+def index_of(frame: Any, roles: ColumnRoles) -> np.ndarray | None:
+    """The index of a frame of pandas as ids of its rows; None where it only counts them, or names one twice."""
+    index = frame.index
+    counted = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
+    if counted or (not index.is_unique and roles.row_id is None):
+        return None
+    return np.asarray([v if isinstance(v, int) else str(v) for v in index.tolist()])
 
 
 def strings_of(value: Any) -> list[str] | None:

@@ -69,19 +69,17 @@ class Place:
         return str(self.root / name)
 
 
-class RemotePlace(Place):
-    """A folder of a file system of pyarrow: an object store, or what `file://` names."""
+class Address(Place):
+    """A folder of an object store that Polars reads; its files are opened by Polars alone."""
 
-    # `scheme`: What its addresses begin with, such as `s3://`.
+    # `address`: What is before the names of files.
 
-    def __init__(self, system: Any, root: str, scheme: str) -> None:
-        self.system, self.folder, self.scheme = system, root.rstrip("/"), scheme
-
-    def open(self, name: str) -> Any:
-        return self.system.open_input_file(f"{self.folder}/{name}")
+    def __init__(self, address: str) -> None:
+        super().__init__(Path())
+        self.address = address.rstrip("/")
 
     def shown(self, name: str) -> str:
-        return f"{self.scheme}{self.folder}/{name}"
+        return f"{self.address}/{name}"
 
 
 class AbstractSource(abc.ABC):
@@ -99,8 +97,6 @@ class AbstractSource(abc.ABC):
     label_name: str | None = None
     slow: str = ""
     """Why rows cannot be read in another order than that of the files without great cost; "" where they can."""
-    typed: bool = False
-    """Whether rows are `Cells` of a table with columns of several kinds."""
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         self.place, self.names, self.roles, self.single = place, names, roles, single

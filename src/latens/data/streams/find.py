@@ -1,10 +1,6 @@
 """From what a user types to a stream: a folder or a glob of files, a file, the address of an object store."""
 
-import fnmatch
-import importlib
 import re
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import replace as replace_fields
 from pathlib import Path, PurePosixPath
@@ -13,28 +9,26 @@ from typing import Any
 from msgspec.structs import replace
 
 from latens.data.dataset import Dataset
-from latens.data.declared import check_declared
 from latens.data.formats.hdf5 import Hdf5Source
 from latens.data.formats.npy import is_beside
 from latens.data.formats.pictures import FolderSource, find_pictures
 from latens.data.formats.registry import Row, by_blocks
-from latens.data.formats.source import AbstractSource, Place, RemotePlace
+from latens.data.formats.scanned import ScannedSource
+from latens.data.formats.source import AbstractSource, Address, Place
 from latens.data.formats.zarr import ZarrSource
-from latens.data.raw import MAX_BYTES, ColumnRoles, needed
+from latens.data.raw import MAX_BYTES, ColumnRoles
 from latens.data.schema import Schema
 from latens.data.streams.dataset import StreamDataset
 from latens.data.streams.index import Index, build, read_for
 from latens.data.streams.stream import Stream, joined
+from latens.data.tables.files import ARROW, ending_of
 from latens.errors import DataError, ResourceError
 
 ALONE = frozenset({".txt", ".dat", ".data"})
 """Endings of tables that are read by name alone: in a folder of rows they are notes."""
 
-REMOTE = ("s3", "gs", "abfs", "abfss", "file")
-"""What addresses of object stores begin with, by the file systems of pyarrow."""
-
-PATIENCE = 30.0
-"""Seconds that an object store has for its first answer."""
+REMOTE = ("s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "https", "file")
+"""What addresses that Polars reads begin with."""
 
 INSIDE = re.compile(r"(.+\.(?:h5|hdf5|zarr)):/(.+)\Z", re.IGNORECASE)
 """An array of rows in a file: `file.h5:/path`, `store.zarr:/path`."""
@@ -100,74 +94,26 @@ def title_of(spec: str) -> str:
     return (parts[-1] if parts else path.resolve().name).split(".")[0] or spec
 
 
-def _remote(spec: str, roles: ColumnRoles) -> AbstractSource | None:
-    """The files of an address, by the file systems of pyarrow."""
-    scheme, _, rest = spec.partition("://")
+def address_parts(spec: str) -> tuple[str, tuple[str, ...]]:
+    """The folder of an address that Polars reads, and its file or glob."""
+    scheme = spec.partition("://")[0]
     if scheme not in REMOTE:
         known = ", ".join(f"{one}://" for one in REMOTE)
         fix = f"Download the files first, and give their folder. Read as they lie: {known}."
         raise DataError(f"addresses that begin with {scheme}:// are not read.", where=spec, fix=fix)
-    pyarrow = needed("pyarrow", "from an object store", spec, "Install latens[tables], or copy the files.")
-    fs = importlib.import_module("pyarrow.fs")
-    if scheme != "file":
-        _check_reached(spec)
-    parts = rest.rstrip("/").split("/")
-    fixed = next((i for i, part in enumerate(parts) if is_glob(part)), len(parts))
-    try:
-        system, root = fs.FileSystem.from_uri(f"{scheme}://{'/'.join(parts[:fixed])}")
-        info = system.get_file_info(root)
-    except pyarrow.ArrowException as error:
-        raise DataError(
-            f"is not an address that can be read ({str(error)[:100]}).", where=spec, fix="Check it."
-        ) from None
-    if info.type == fs.FileType.File:
-        place = RemotePlace(system, str(PurePosixPath(root).parent), f"{scheme}://")
-        file = _opened(place, (PurePosixPath(root).name,), roles, single=True)
-        if file is None:
-            raise _no_files(spec, "Known")
-        return file
-    found: list[str] = []
-    if info.type == fs.FileType.Directory:
-        inside = system.get_file_info(fs.FileSelector(root, recursive=True))
-        start = len(root.rstrip("/")) + 1
-        found = [entry.path[start:] for entry in inside if entry.type == fs.FileType.File]
-    here = (name for name in found if fixed == len(parts) or _matches(name, parts[fixed:]))
-    names = _streamed(here, text=roles.pieces is not None)
-    if not names:
-        raise _no_files(spec, "Check the address; known")
-    return _of(RemotePlace(system, root, f"{scheme}://"), names, roles, spec)
+    folder, _, name = spec.rstrip("/").rpartition("/")
+    if ending_of(name) not in (".parquet", ".pq", *ARROW, ".csv"):
+        fix = "Give the address of a .parquet, .arrow or .csv file, or a glob of these; or copy the files."
+        raise DataError("is not a table that is read where it lies.", where=spec, fix=fix)
+    return folder, (name,)
 
 
-# In a process of its own: some stores wait without an end where there is no network, and some end the process.
-_REACH = """
-import sys
-from pyarrow import fs
-system, root = fs.FileSystem.from_uri(sys.argv[1])
-system.get_file_info(root)
-"""
-
-
-def _check_reached(spec: str) -> None:
-    """Refuse an object store that gives no answer, before anything waits for it."""
-    fixed = re.split(r"[*?\[]", spec)[0]
-    fixed = fixed if fixed == spec else fixed.rpartition("/")[0]
-    fix = "Check the address, the network and your credentials for this store; or copy the files and give their folder."
-    try:
-        said = subprocess.run([sys.executable, "-c", _REACH, fixed], capture_output=True, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        what = f"the object store gave no answer in {PATIENCE:g} seconds."
-        raise ResourceError(what, where=spec, fix=fix) from None
-    if said.returncode:
-        kind, _, why = said.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2].partition(": ")
-        if kind.endswith("ArrowInvalid"):
-            raise DataError(f"is not an address that can be read ({why[:100]}).", where=spec, fix=fix)
-        what = f"the object store cannot be read ({why[:100] or f'its reader ended with {said.returncode}'})."
-        raise ResourceError(what, where=spec, fix=fix)
-
-
-def _matches(name: str, wanted: list[str]) -> bool:
-    parts = name.split("/")
-    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+def _remote(spec: str, roles: ColumnRoles) -> AbstractSource:
+    folder, names = address_parts(spec)
+    if is_glob(spec) or ending_of(names[0]) == ".csv":
+        fix = "Give one .parquet or .arrow file, or leave --stream out."
+        raise DataError("stands for files that do not stay where they lie.", where=spec, fix=fix)
+    return ScannedSource(Address(folder), names, roles, single=True)
 
 
 def _ending(name: str) -> str:
@@ -215,15 +161,9 @@ def open_stream(
     # schema: the schema of a trained model; None infers it.
     # missing: "nan" where NaN says that a value is missing; None refuses NaN.
     # in_memory: whether all rows are read into memory; None for as many as 8 GiB of them.
-    if schema is not None and schema.kind == "mixed" and not source.typed:
-        what = "has rows of numbers without types; the model was trained on a table of several kinds."
-        raise DataError(what, where=where, fix="Give Parquet files with the columns of the training data.")
-    if schema is not None and schema.kind != "mixed" and source.typed:
-        what = "has columns of text or dates; the model was trained on numbers."
-        raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
-    if source.typed:
-        missing = "nan"  # a gap in a table of several kinds is a gap
-        check_declared(source.columns or (), {} if schema is not None else source.roles.declared or {}, where)
+    if schema is not None and schema.kind == "mixed":
+        what = "has rows of numbers that stay on disk; the model was trained on a table of several kinds."
+        raise DataError(what, where=where, fix="Leave --stream out.")
     about = _about(source, counts, missing)
     label_name = source.label_name or "label"
     found = read_for(index, about, name, label_name, where) if index is not None and index.exists() else None
@@ -265,4 +205,4 @@ def _about(source: AbstractSource, counts: bool | None, missing: str | None) -> 
         "single": source.single,
         "counts": counts,
         "missing": missing,
-    } | ({"typed": True} if source.typed else {})
+    }

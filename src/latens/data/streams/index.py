@@ -19,8 +19,6 @@ from latens.data.rows import SPLITS, TRAIN, encode_labels, missing_labels, missi
 from latens.data.schema import Schema
 from latens.data.streams.statistics import Statistics
 from latens.data.streams.stream import Form, cells, in_order, joined, splits, unlabelled_rows
-from latens.data.streams.tally import TypedStatistics
-from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError, LatensError, ModelFileError
 from latens.io.atomic import write_atomic
 from latens.io.safetensors import pack, read
@@ -67,7 +65,7 @@ def build(
     # Until the schema is known, cells stay as they are.
     form = Form(schema or Schema((1,), "real"), missing, given=schema is not None)
     shape, total = source.shape if schema is None else schema.shape, int(table.rows.sum())
-    found = _statistics(source, where, shape)
+    found = Statistics(shape, source.dtype)
     limits, most = _limits(total, shape, source.dtype)
     unlabelled, gone = 0, Counter()
     rows_of, kept, words = np.zeros((len(table), len(SPLITS)), np.int64), [], []
@@ -76,12 +74,8 @@ def build(
         raw, keys = source.rows(block)
         split = splits(raw, keys)
         rows_of[block] = np.bincount(split, minlength=len(SPLITS))
-        if isinstance(found, TypedStatistics):
-            x, observed = raw.x, None
-            found.add(x, split == TRAIN, at)
-        else:
-            x, observed, _ = cells(raw, form, at)
-            found.add(x, observed, split == TRAIN)
+        x, observed, _ = cells(raw, form, at)
+        found.add(x, observed, split == TRAIN)
         label = None
         if raw.label is not None:
             codes, own = encode_labels(raw.label, len(keys), at)
@@ -95,8 +89,7 @@ def build(
             rows = unlabelled_rows(raw, keys, x, form.schema, source, block, name, named=True)
             kept.append((at, rows_at(dataclasses.replace(rows, label=label, mask=observed), picked)))
     if schema is None:
-        typed = isinstance(found, TypedStatistics)
-        schema = found.schema() if typed else found.schema(source.columns, counts, where)
+        schema = found.schema(source.columns, counts, where)
     if words and schema.classes is None:
         schema = replace(schema, classes=in_order({word for block in words for word in block}, where))
     form = dataclasses.replace(form, schema=schema, centre=found.centre(schema) if found.missing else None)
@@ -111,21 +104,13 @@ def build(
         found.sortedness(),
         time.perf_counter() - began,
         found.digest(rows_of),
-        (*(found.notes if isinstance(found, TypedStatistics) else source.notes), *missing_labels(gone)),
+        (*source.notes, *missing_labels(gone)),
     )
-
-
-def _statistics(source: AbstractSource, where: str, shape: tuple[int, ...]) -> "TypedStatistics | Statistics":
-    if not source.typed:
-        return Statistics(shape, source.dtype)
-    return TypedStatistics(source.roles.declared or {}, where, source.roles.every)
 
 
 def _filled(part: Dataset, form: Form, where: str) -> Dataset:
     """Rows of the sample as numbers, with a mask."""
-    found = typed_cells(part.x, form.schema, where) if isinstance(part.x, Cells) else (part.x, part.mask, None)
-    x, mask, outside = found
-    return dataclasses.replace(part, x=x, mask=np.ones(x.shape, bool) if mask is None else mask, outside=outside)
+    return dataclasses.replace(part, mask=np.ones(part.x.shape, bool) if part.mask is None else part.mask)
 
 
 def _limits(total: int, shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, int]:

@@ -14,7 +14,6 @@ from latens.data.infer import conform, find_missing, stored_type
 from latens.data.raw import Raw
 from latens.data.rows import WHOLE, encode_labels, row_names, row_weights, split_of
 from latens.data.schema import MAX_CLASSES, Schema
-from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError
 
 PART = 2**24
@@ -86,8 +85,6 @@ def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | No
     """Check the cells of a block, and put its columns into the order of the schema."""
     # returns: the cells as they came, where they were observed (None for everywhere), and None; of a mixed table the
     # cells as they are stored, and how far numbers lie beyond those of the training rows.
-    if isinstance(raw.x, Cells):
-        return typed_cells(raw.x, form.schema, where)
     check_numeric(raw.x, where)
     observed = find_missing(raw, np.arange(len(raw.x)), form.missing, where)
     return (*(conform(raw.x, raw.columns, form.schema, observed, where) if form.given else (raw.x, observed)), None)

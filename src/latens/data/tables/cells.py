@@ -31,7 +31,8 @@ def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarr
         raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
     ids, rest = beside.get("row_id", names), frame.select(kept)
     label_name = frame.columns[found["label"]] if "label" in found else None
-    plain = roles.declared is None and all(dtype.is_numeric() or dtype == pl.Boolean for dtype in rest.dtypes)
+    truth = all(dtype == pl.Boolean for dtype in rest.dtypes)
+    plain = roles.declared is None and (truth or all(dtype.is_numeric() for dtype in rest.dtypes))
     if plain:
         return Raw(
             plain_numbers(rest), beside.get("label"), ids, beside.get("weight"), tuple(kept), label_name=label_name
@@ -205,7 +206,8 @@ def like_dates(frame: pl.DataFrame, kinds: Mapping[int, FrameColumn]) -> tuple[s
     for i, series in enumerate(frame.iter_columns()):
         if kinds[i].kind != "number" or not series.dtype.is_integer() or series.n_unique() < 3:
             continue
-        inside = series.drop_nulls().is_between(*YEARS).all()
+        numbers = numbers_of(series.drop_nulls())
+        inside = bool(np.all((numbers > YEARS[0]) & (numbers < YEARS[1])))
         if inside and as_dates(series, "%Y%m%d", "") is not None:
             first = series.drop_nulls()[0]
             made.append(f"{series.name!r} may hold dates, such as {first}: --column {series.name}=date takes them so.")

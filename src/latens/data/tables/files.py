@@ -5,7 +5,7 @@ import contextlib
 import csv
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +79,20 @@ def read_table(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str,
     return _with_null(frame, roles.null), notes
 
 
+def read_address(spec: str) -> pl.DataFrame:
+    """Read the table, or the tables of a glob, at an address; keys for it come from the environment."""
+    ending = ending_of(spec)
+    with polars_errors(spec):
+        if ending == ".csv":
+            return pl.read_csv(spec, try_parse_dates=True, infer_schema_length=None)
+        if ending in (".parquet", ".pq"):
+            return pl.read_parquet(spec)
+        if ending in ARROW:
+            return pl.read_ipc(spec)
+    fix = "Give the address of a .parquet, .arrow or .csv file, or a glob of these; or copy the files."
+    raise DataError("is not a table that is read where it lies.", where=spec, fix=fix)
+
+
 @contextlib.contextmanager
 def polars_errors(where: str) -> Iterator[None]:
     """Put the name of a file before what Polars says of it."""
@@ -134,6 +148,19 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
         notes.append("Dates such as 01/02/2024 are read with the day first.")
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and _blank(lines, head) else frame
     return frame, tuple(notes), Written(separator, roles.decimal_comma)
+
+
+def written_of(spec: Any, options: Mapping[str, Any]) -> Written | None:
+    """How a table of text is written; None for other data."""
+    path = Path(spec) if isinstance(spec, str | Path) else None
+    if path is None or ending_of(path.name) not in TEXT or not path.is_file():
+        return None
+    comma = bool(options.get("decimal_comma"))
+    with contextlib.suppress(LatensError, pl.exceptions.PolarsError, OSError):
+        lines = [line for line in _source(path, options.get("encoding"), [])[1].splitlines()[:_LINES] if line.strip()]
+        found = options.get("separator") or _sniffed(lines, path)[0]
+        return Written(found if found != " " else "\t", comma)
+    return None
 
 
 def _blank(lines: list[str], head: str) -> bool:

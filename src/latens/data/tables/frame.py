@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Shaped
 
 from latens.errors import ConfigError, DataError
 
@@ -22,7 +23,7 @@ def is_pandas(value: Any) -> bool:
 
 
 def as_rows(value: Any, where: str = "X") -> Any:
-    """Take tables of other libraries, records and mappings as frames of Polars; frames and arrays stay as they are."""
+    """Take tables of other libraries and records as frames of Polars; frames and arrays stay as they are."""
     if is_frame(value) or isinstance(value, np.ndarray) or hasattr(value, "tocsr"):
         return value
     if hasattr(value, "collect") and "Frame" in type(value).__name__:  # lazy ones
@@ -30,9 +31,7 @@ def as_rows(value: Any, where: str = "X") -> Any:
     if callable(getattr(value, "pl", None)):  # a result of DuckDB
         return value.pl()
     records = isinstance(value, list | tuple) and value and all(isinstance(row, Mapping) for row in value)
-    if isinstance(value, pl.Series) or not (
-        records or isinstance(value, Mapping) or hasattr(value, "__arrow_c_stream__")
-    ):
+    if isinstance(value, pl.Series) or not (records or hasattr(value, "__arrow_c_stream__")):
         return value
     try:
         if records:
@@ -50,8 +49,17 @@ def _of_records(records: Sequence[Mapping[Any, Any]]) -> pl.DataFrame:
     return pl.DataFrame([_of_cells(name, [row.get(name) for row in rows]) for name in names])
 
 
+def _of_columns(columns: Mapping[Any, Any], where: str) -> pl.DataFrame:
+    cells = {str(name): list(column) for name, column in columns.items()}
+    if len(set(map(len, cells.values()))) > 1:
+        raise DataError("has columns of unequal length.", where=where, fix="Give every column a cell for each row.")
+    return pl.DataFrame([_of_cells(name, column) for name, column in cells.items()])
+
+
 def as_table(value: Any, where: str) -> pl.DataFrame | None:
     """Take what is a table as a frame of Polars, with its columns as text; None for what is no table."""
+    if isinstance(value, Mapping):
+        return _of_columns(value, where)
     value = as_rows(value, where)
     if isinstance(value, pl.DataFrame):
         return value
@@ -201,6 +209,18 @@ def to_pandas(column: pl.Series, dtype: Any = None) -> Any:
     else:
         made = pandas.Series(column.cast(pl.String).to_list(), dtype="str")
     return made if dtype is None or made.dtype == dtype else made.astype(dtype)
+
+
+def with_cells(frame: pl.DataFrame, made: pl.DataFrame, gone: Shaped[np.ndarray, "n columns"]) -> pl.DataFrame:
+    """A frame with the cells of another one in its gaps."""
+    # gone: which cells are taken, of shape (n, columns of `made`).
+    for name, hidden in zip(made.columns, gone.T):
+        own, new = frame[name] if name in frame.columns else made[name], made[name]
+        if hidden.any() or name not in frame.columns:
+            if own.dtype not in (pl.Null, new.dtype):
+                new = new.cast(own.dtype, strict=False)
+            frame = frame.with_columns(new.zip_with(pl.Series(hidden), own.cast(new.dtype)).alias(name))
+    return frame
 
 
 def _first_line(error: BaseException) -> str:
