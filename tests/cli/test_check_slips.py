@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from latens.data.words import slips_left_empty
 
 from latens.cli.main import main
 from latens.data import load
-from latens.data.words import slips_left_empty
 from latens.errors import DataError
 
 

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from latens.data.frames import as_frame
 
 from golden.make import written
 from latens import load, load_data
 from latens.cli.main import main
-from latens.data.frames import as_frame
 from latens.runs.folder import RunFolder
 
 pytestmark = pytest.mark.more

@@ -7,10 +7,10 @@ import os
 
 import numpy as np
 import pytest
+from latens.data.mixed import as_columns
 
 from latens import load
 from latens.cli.main import main
-from latens.data.mixed import as_columns
 from latens.io import atomic
 from latens.runs.folder import RunFolder
 

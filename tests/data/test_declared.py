@@ -8,7 +8,7 @@ import pytest
 
 from latens.data import load
 from latens.data.declared import as_declared, declared_columns
-from latens.data.mixed import as_columns
+from latens.data.tables.schema import as_frame
 from latens.errors import DataError, UsageError
 
 N = 400
@@ -68,7 +68,7 @@ def test_a_kind_alone_is_enough(source):
     kinds = {column.name: one.kind for column, one in zip(data.schema.columns, data.schema.types)}
     assert kinds == {"city": "category", "code": "category", "joined": "date"}
     assert data.schema.types[1].values == ("1", "2", "3", "4")
-    assert as_columns(data.x, data.schema)["code"].tolist() == table()["code"].astype(str).tolist()
+    assert as_frame(data.x, data.schema)["code"].tolist() == table()["code"].astype(str).tolist()
     assert data.schema.ignored == ("price", "who")
     # A file of the same columns is then read alike, whatever stands in those that are left out.
     same = load(source(table()), schema=data.schema)
@@ -91,7 +91,7 @@ def test_what_is_said_of_a_kind_is_kept(source):
     expected = np.array([*(counts[name] + 0.5 for name in ("Porto", "Oslo", "Lyon")), 0.5]) / (counts.sum() + 2)
     np.testing.assert_allclose(city.shares, expected)
     assert (price.low, price.step, price.size, price.written) == (0.0, 0.5, 41, "float")
-    np.testing.assert_array_equal(as_columns(data.x, data.schema)["price"], np.round(table()["price"] * 2) / 2)
+    np.testing.assert_array_equal(as_frame(data.x, data.schema)["price"], np.round(table()["price"] * 2) / 2)
     assert (code.low, code.size, code.starts) == (-3.0, 8, (0, 4, 5, 6, 7))
     # What no row has, here -3 to 0, is together as probable as what one row has: of the four there is none.
     rows = (data.split == 0).sum()
@@ -185,7 +185,7 @@ def test_dtypes_of_frames_decide_first(tmp_path):
         ("date", "s"),
         ("date", "D"),
     ]
-    back = as_columns(data.x, data.schema)
+    back = as_frame(data.x, data.schema)
     assert back["unordered"].tolist() == frame["unordered"].astype(str).tolist()
     assert back["truth"].dtype == bool
     assert np.array_equal(back["truth"], frame["truth"])

@@ -8,9 +8,7 @@ import pytest
 
 from latens.data import Schema, load
 from latens.data.conditions import conditions_of, parse_conditions
-from latens.data.dates import number_of, zone_name, zone_of
-from latens.data.frames import as_frame
-from latens.data.mixed import as_columns
+from latens.data.tables.schema import as_frame
 from latens.errors import ConfigError, DataError
 
 SIZES = ["S", "M", "L", "XL"]
@@ -102,7 +100,7 @@ def test_times_keep_their_instants_and_their_zone(zone, tmp_path):
     gap = (back[seen].dt.tz_convert("UTC") - frame["when"][seen].dt.tz_convert("UTC")).abs()
     assert gap.max() <= pd.Timedelta(seconds=step / 2)
     assert back.dt.tz.utcoffset(back[0]) == frame["when"].dt.tz.utcoffset(frame["when"][0])
-    text = as_columns(data.x, data.schema)["when"]
+    text = as_frame(data.x, data.schema)["when"]
     pd.testing.assert_series_equal(
         pd.Series(pd.to_datetime(text, utc=True)), back.dt.tz_convert("UTC"), check_names=False
     )
@@ -130,7 +128,7 @@ def test_midnights_of_a_zone_are_its_days():
     back = as_frame(data.x, data.schema)["day"]
     inside = data.split == 0
     assert (back[inside].dt.tz_convert("UTC") == pd.Series(days)[inside].dt.tz_convert("UTC")).all()
-    assert as_columns(data.x, data.schema)["day"][[0, 40]].tolist() == [
+    assert as_frame(data.x, data.schema)["day"][[0, 40]].tolist() == [
         "2021-03-01 00:00:00+01:00",
         "2021-04-10 00:00:00+02:00",
     ]

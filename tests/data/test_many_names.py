@@ -11,11 +11,11 @@ from scipy import stats
 
 from latens.config import override
 from latens.data import TRAIN, check, load
-from latens.data.columns import MOST_OWN, TextColumn, category_type, check_types
+from latens.data.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.data.conditions import conditions_of
 from latens.data.declared import as_declared
-from latens.data.mixed import as_columns
 from latens.data.schema import Schema
+from latens.data.tables.schema import as_frame
 from latens.distributions import Segments
 from latens.errors import DataError
 from latens.evaluation.impute import impute
@@ -69,7 +69,7 @@ def test_names_have_the_frequency_of_the_training_rows(frame, data):
 
 
 def test_rows_come_back_with_their_names(frame, data):
-    back = as_columns(data.x, data.schema)["shop"]
+    back = as_frame(data.x, data.schema)["shop"]
     known = frame["shop"].isin(data.schema.types[0].values).to_numpy()
     assert known[data.split == TRAIN].all()
     np.testing.assert_array_equal(back[known], frame["shop"][known])
@@ -81,7 +81,7 @@ def test_rows_come_back_with_their_names(frame, data):
 
 def test_more_frequent_names_than_places_share_by_how_frequent_they_are():
     counts = np.random.default_rng(0).permutation(np.arange(30, 1530))
-    one = category_type(np.repeat(np.arange(1500), counts), TextColumn(tuple(f"n{i}" for i in range(1500))))
+    one = category_type(np.repeat(np.arange(1500), counts), FrameColumn(tuple(f"n{i}" for i in range(1500))))
     own = np.array([counts[int(name[1:])] for name in one.values])
     assert np.all(np.diff(own) <= 0)
     assert one.widths[:MOST_OWN] == (1,) * MOST_OWN
@@ -110,7 +110,7 @@ def test_the_most_probable_name_is_one_name_not_a_crowd():
     crowd = Segments(jnp.log(jnp.array([[0.3, 0.7]])), jnp.array([[0, 1]]), jnp.array([[1, 7]]), ordered=False)
     assert crowd.mean().tolist() == [0.0]
     names = tuple(map(str, range(8)))
-    one = category_type(np.arange(8), TextColumn(names))
+    one = category_type(np.arange(8), FrameColumn(names))
     one = type(one)("category", names, starts=(0, 1), shares=(0.3, 0.7))
     shares = np.array([[0.3, 0.7], [0.05, 0.95]])
     np.testing.assert_array_equal(point(shares, one), [0, 1])
@@ -141,7 +141,7 @@ def test_conditions_and_conditionals_know_a_rare_name(trained):
     found = sample_given(
         trained.model, conditions_of({"shop": one.values[place]}, trained.schema), 4000, key=jax.random.key(0)
     )
-    assert set(as_columns(found.x, trained.schema)["shop"]) == {one.values[place]}
+    assert set(as_frame(found.x, trained.schema)["shop"]) == {one.values[place]}
     rows = np.array([[place, 0], [place, 1]], np.float32)
     p = np.exp(trained.log_marginal(rows, num_samples=2))
     assert found.log_probability == pytest.approx(np.log(p.sum()), abs=1e-4)
@@ -203,7 +203,7 @@ def test_text_that_mostly_comes_seldom_is_left_out_unless_it_is_declared():
 
 
 def test_segments_of_names_in_files_are_checked():
-    good = category_type(np.repeat(np.arange(1200), 2), TextColumn(tuple(f"n{i}" for i in range(1200))))
+    good = category_type(np.repeat(np.arange(1200), 2), FrameColumn(tuple(f"n{i}" for i in range(1200))))
     assert good.starts == (0,)
     assert check_types((good,)) == ""
     bad = [{"starts": (1,)}, {"starts": (0, 1200), "shares": (0.5, 0.5)}, {"kind": "ordinal"}, {"size": 3}]

@@ -11,6 +11,7 @@ import pytest
 from cli_fixtures import process
 from evidence_fixtures import Linear10
 from jax.tree_util import Partial
+from latens.models.heads.tree import TreeHead
 
 import latens
 from latens.data import Preparation
@@ -18,7 +19,6 @@ from latens.data.batches import Batch, as_batch
 from latens.evaluation import log_marginal
 from latens.evaluation.batched import Rows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
 from latens.models.heads.table import TableHead
-from latens.models.heads.tree import TreeHead
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from browser_fixtures import Browser
 from explorer_fixtures import needs_node, node
+from latens.data.frames import as_frame
+from latens.data.writings import Writing
 from page_fixtures import settled, state
 
 from latens.data import Preparation, load
 from latens.data.columns import ColumnType, number_type
-from latens.data.frames import as_frame
 from latens.data.schema import Column, Schema
-from latens.data.writings import Writing
 from latens.distributions import StandardNormal
 from latens.explorer import payload, static_files
 from latens.explorer.export import single_file

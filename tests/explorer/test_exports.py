@@ -19,7 +19,6 @@ from latens import evaluation
 from latens.data import Dataset, Preparation, load
 from latens.data.columns import ColumnType, number_type
 from latens.data.conditions import Conditions
-from latens.data.frames import as_frame
 from latens.data.schema import Column, Schema
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation.samples.conditional import shares_given

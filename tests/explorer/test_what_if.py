@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser_fixtures import Browser
+from latens.data.frames import as_frame
 from page_fixtures import settled, state
 from scipy import special
 from server_fixtures import FILES, HOSTILE, ask
@@ -20,7 +21,6 @@ from latens.config import override
 from latens.data import Preparation, load
 from latens.data.columns import ColumnType, number_type
 from latens.data.conditions import conditions_of
-from latens.data.frames import as_frame
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.evaluation.samples.conditional import shares_given

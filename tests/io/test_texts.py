@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_fixtures import Result
-
 from latens.data.formats.csv import read_csv
+
 from latens.data.raw import ColumnRoles
 from latens.errors import DataError
 from latens.figures.style import csv_bytes as figure_csv

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from latens.models.heads.tree import BINS, TreeHead
 
 import latens
 from latens.config import TrainingConfig, override
@@ -15,7 +16,6 @@ from latens.data import Preparation
 from latens.data.dataset import training_rows
 from latens.evaluation.evidence.tree import MOST_BINS, fit_tree
 from latens.models import Conditional
-from latens.models.heads.tree import BINS, TreeHead
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import is_short, start_alone, started_from
 from latens.recipes.building.plan import resolve, starting

@@ -8,13 +8,13 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from latens.data.mixed import as_columns
 from scipy import stats
 
 from latens.cli.main import main
 from latens.config import override
 from latens.data import TRAIN, load
 from latens.data.conditions import conditions_of
-from latens.data.mixed import as_columns
 from latens.errors import ConfigError
 from latens.evaluation import diagnose, impute
 from latens.evaluation.estimate import Estimate

@@ -227,7 +227,7 @@ KINDS = "what the columns are: a file that `latens check --columns` wrote, edite
 
 
 def separator(text: str) -> str:
-    """One character; "tab" or "\\t" for a tab."""
+    """One character, or the word "tab"."""
     found = {"tab": "\t", "\\t": "\t"}.get(text, text)
     if len(found) != 1 or not found.isascii():
         raise argparse.ArgumentTypeError("is not one character")

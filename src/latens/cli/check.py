@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
-from latens.errors import DataError, UsageError
+from latens.errors import UsageError
 from latens.io.atomic import write_atomic
 from latens.io.terminal import table
 from latens.verbs._sources import reading_options
@@ -22,7 +22,6 @@ def check(context: Context) -> int:
     from latens.data.rows import SPLITS
     from latens.data.streams.dataset import StreamDataset
     from latens.data.streams.sorted import stream_report
-    from latens.data.words import slips_left_empty
 
     options = reading_options(vars(context.args))
     out = options.pop("columns", None)
@@ -31,15 +30,8 @@ def check(context: Context) -> int:
             fix = "Choose another name, or remove it: edits in it would be lost."
             raise UsageError("there is such a file already.", where=f"--columns {out}", fix=fix)
         options["typed"] = True
-    with slips_left_empty() as slips:
-        try:
-            data = load(context.args.data, **options)
-        except DataError:
-            if slips:  # what else is wrong may come of a cell that was taken as empty
-                raise slips[0].error from None
-            raise
+    data = load(context.args.data, **options)
     report, lines = report_on(data), []
-    report["warnings"][:0] = [f"{slip.error} `latens fit` stops there." for slip in slips]
     if isinstance(data, StreamDataset):
         stream = stream_report(data)
         report |= {"rows": data.total, "splits": {name: data.count(name) for name in SPLITS}, "stream": stream}
@@ -80,8 +72,8 @@ def check(context: Context) -> int:
         ]
     lines = [report["name"], table(rows, indent="  ")]
     if columns is not None:
-        entries = [(c["name"], c["kind"], c["written"], c["values"], str(c["missing"] or "")) for c in columns]
-        lines += [table([("column", "kind", "written", "values of training rows", "missing"), *entries], indent="  ")]
+        entries = [(c["name"], c["kind"], c["dtype"], c["values"], str(c["missing"] or "")) for c in columns]
+        lines += [table([("column", "kind", "dtype", "values of training rows", "missing"), *entries], indent="  ")]
     if out is not None:
         write_atomic(Path(out), columns_text(as_declared(data.schema)).encode())
         report["columns_file"] = out

@@ -564,7 +564,7 @@ def _joined(paths: list[Path], roles: ColumnRoles) -> Raw:
     """The rows of several tables of the same columns; without ids a row is named by its file and its place in it."""
     frames, notes = [], dict[str, None]()
     for path in paths:
-        frame, said = read_table(path, roles)
+        frame, said = read_table(path, roles, empty=True)
         if frames and frame.columns != frames[0].columns:
             fix = "Give all files the same columns, in the same order."
             raise DataError(f"has other columns than {paths[0].name}.", where=str(path), fix=fix)

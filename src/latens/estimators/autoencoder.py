@@ -17,6 +17,7 @@ from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
+from latens.data.declared import declared_columns
 from latens.data.formats.anndata import is_annotated
 from latens.data.formats.registry import strings_of
 from latens.data.rows import refuse_masked, refuse_other_cells

@@ -167,9 +167,5 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         for j, (column, one) in enumerate(zip(data.schema.columns or (), types)):
             own = one.series(filled[gone[:, j], j]).cast(pl.Float64, strict=False).to_numpy()
             filling = own if one.named else values[gone[:, j], j]
-                one.series(filled[gone[:, j], j]).cast(pl.Float64, strict=False).to_numpy()
-                if one.named
-                else values[gone[:, j], j]
-            )
             made[gone[:, j], places[column.name]] = filling
         return with_numbers(X, made) if is_frame(X) else made

@@ -98,6 +98,7 @@ class VAE(Looks):
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
         pieces: What rows of text are cut into: "characters", "words", "atoms", "subwords", "selfies". None: the first.
+        columns: What columns of a frame are, by name: {"size": "ordinal"} (docs/tables.md). None: as their dtypes say.
         warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
         random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
             that gives one; None: numpy's global generator gives one.

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from msgspec import to_builtins
 
 from latens.data import Dataset
 from latens.data.columns import ColumnType

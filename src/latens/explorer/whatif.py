@@ -10,7 +10,7 @@ import jax
 import msgspec
 import numpy as np
 from jaxtyping import Shaped
-from msgspec import Meta, Struct, structs, to_builtins
+from msgspec import Meta, Struct
 
 from latens import evaluation
 from latens.data.columns import ColumnType
@@ -18,6 +18,7 @@ from latens.data.conditions import Conditions, conditions_of
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation.samples.conditional import GivenShares, shares_given
+from latens.explorer.columns import grid
 from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json
 from latens.text import visible

@@ -8,9 +8,9 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.columns import ColumnType
 from latens.data.given import GIVEN, cells_of
-from latens.data.tables.schema import in_units
 from latens.data.rows import evenly_spaced
 from latens.data.sparse import SparseRows
+from latens.data.tables.schema import in_units
 from latens.errors import ConfigError
 from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling
 from latens.figures.density import latent_density

@@ -6,10 +6,10 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.batches import Batch
 from latens.data.columns import ColumnType
-from latens.data.tables.schema import in_units
 from latens.data.rows import evenly_spaced
 from latens.data.sequences import Sequences
 from latens.data.sparse import SMALL, SparseRows
+from latens.data.tables.schema import in_units
 from latens.evaluation.information import column_information
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats

@@ -77,7 +77,9 @@ def arrays_of(table: Table) -> dict[str, np.ndarray]:
     for column in table.iter_columns():
         array = column.to_numpy()
         text = array.dtype == object
-        made[column.name] = np.array(column.cast(pl.String, strict=False).fill_null("").to_list(), str) if text else array
+        made[column.name] = (
+            np.array(column.cast(pl.String, strict=False).fill_null("").to_list(), str) if text else array
+        )
     return made
 
 

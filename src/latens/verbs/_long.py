@@ -66,7 +66,9 @@ def long_as_written(
         return named.hstack(filled)
     new = line < 0
     table = was.select(pl.all().gather(pl.Series(np.where(new, 0, line))))
-    table = table.with_columns(pl.when(pl.Series(new)).then(None).otherwise(pl.col(name)).alias(name) for name in was.columns)
+    table = table.with_columns(
+        pl.when(pl.Series(new)).then(None).otherwise(pl.col(name)).alias(name) for name in was.columns
+    )
     table = with_cells(table, filled, gaps | new[:, None])
     known = [name for name in named.columns if name in was.columns]
     return with_cells(table, named.select(known), np.repeat(new[:, None], len(known), axis=1)) if known else table

@@ -34,7 +34,9 @@ def column_table(
     made = pl.DataFrame([numbers_of(name, *pair) for name, *pair in zip(names, flat.T, gaps.T)])
     if found is None or len(found) != len(flat) or not set(names) <= set(found.columns):
         return pl.DataFrame({n: a for n, a in beside(data).items() if n not in names}).hstack(made)
-    return with_cells(found.with_columns(found[name].cast(made[name].dtype) for name in _wider(found, made)), made, gaps)
+    return with_cells(
+        found.with_columns(found[name].cast(made[name].dtype) for name in _wider(found, made)), made, gaps
+    )
 
 
 def _wider(found: pl.DataFrame, made: pl.DataFrame) -> list[str]:

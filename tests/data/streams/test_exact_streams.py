@@ -11,7 +11,7 @@ import scipy.sparse
 from PIL import Image
 
 from latens.data import load
-from latens.data.formats import arrow, hdf5, pictures
+from latens.data.formats import hdf5, pictures
 from latens.data.formats import npy as npy_shards
 from latens.data.rows import row_keys
 from latens.errors import DataError

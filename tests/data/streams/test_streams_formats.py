@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from latens.data import load
-from latens.data.formats import arrow, hdf5, pictures
+from latens.data.formats import hdf5, pictures
 from latens.data.streams import find
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import DataError, ResourceError

@@ -23,9 +23,9 @@ class Anonymise(Verb):
         yield f"draw {self.column} of {len(data)} rows of {data.name} anew"
         import jax
         import numpy as np
+        from latens.data.mixed import as_columns
 
         from latens import evaluation
-        from latens.data.mixed import as_columns
 
         batch = at.trained.batch(data)
         seen = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)

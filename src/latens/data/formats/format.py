@@ -4,6 +4,7 @@ import abc
 import contextlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -71,6 +72,7 @@ class FrameSource(AbstractSource):
 
     def choose(self, schema: pl.Schema, where: str) -> None:
         """Find out which columns are rows, and refuse those that are not of numbers."""
+        self.roles = replace(self.roles, declared=None)
         raw = rows_of(pl.DataFrame(schema=schema), self.roles, where)
         if raw.kinds is not None:
             name = next(one for one, found in zip(raw.columns or (), raw.kinds.values()) if found.kind != "number")

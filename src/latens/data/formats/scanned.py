@@ -26,11 +26,11 @@ class ScannedSource(FrameSource):
                 scan = self._scan(name)
                 schemas.append(scan.collect_schema())
                 rows = int(scan.select(pl.len()).collect().item())
-            if not rows:
-                raise DataError("has no rows.", where=where, fix="Give a file with at least one row.")
             files.append(self._file(name, rows, schemas[-1]))
             cut.append([min(BLOCK_ROWS, rows - at) for at in range(0, rows, BLOCK_ROWS)])
         self.files, self.table = tuple(files), BlockTable.of(cut)
+        if not sum(map(len, cut)):
+            raise DataError("has no rows.", where=place.shown(names[0]), fix="Give a file with at least one row.")
         odd = next((i for i, one in enumerate(schemas) if one != schemas[0]), None)
         if odd is not None:
             fix = "Give all files the same columns, of the same types."

@@ -23,6 +23,8 @@ def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarr
     # names: ids of the rows that stand beside the frame; None without any.
     check_names(frame.columns, where)
     found = role_positions(frame.columns, roles, where)
+    if frame.columns[0] == "" and "row_id" not in found and 0 not in found.values():  # the index that pandas writes
+        found["row_id"] = 0
     beside = {role: plain_cells(frame.to_series(i)) for role, i in found.items()}
     kept = [name for i, name in enumerate(frame.columns) if i not in found.values()]
     if not kept:
@@ -39,7 +41,7 @@ def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarr
         )
     x, kinds = coded(rest, roles.declared or {}, where)
     raw = Raw(x, beside.get("label"), ids, beside.get("weight"), tuple(kept), label_name=label_name, kinds=kinds)
-    raw.notes += like_dates(rest, kinds)
+    raw.notes += doubts(rest, kinds) if not roles.declared else ()
     return raw
 
 
@@ -200,10 +202,18 @@ def _names(series: pl.Series, said: Declared) -> tuple[np.ndarray, FrameColumn]:
     return numbers_of(codes), FrameColumn(tuple(values), dtype, ordered, named=True)
 
 
-def like_dates(frame: pl.DataFrame, kinds: Mapping[int, FrameColumn]) -> tuple[str, ...]:
-    """Say of columns of whole numbers, such as 20230623, that they may be dates."""
+def doubts(frame: pl.DataFrame, kinds: Mapping[int, FrameColumn]) -> tuple[str, ...]:
+    """Say of whole numbers such as 20230623 that they may be dates, and of names that most are numbers."""
     made = []
     for i, series in enumerate(frame.iter_columns()):
+        if series.dtype == pl.String and not any(name[:1] == "0" for name in kinds[i].values):
+            words = series.drop_nulls()
+            slips = words.filter(words.str.strip_chars().cast(pl.Float64, strict=False).is_null())
+            if 0 < len(slips) < 0.5 * len(words) and len(words) - len(slips) > 2:
+                share, how = 1 - len(slips) / len(words), f"--null {slips[0]!r:.40} takes such cells as empty"
+                made.append(
+                    f"Column {series.name!r} is read as names, though {share:.0%} of its cells are numbers: {how}."
+                )
         if kinds[i].kind != "number" or not series.dtype.is_integer() or series.n_unique() < 3:
             continue
         numbers = numbers_of(series.drop_nulls())

@@ -56,8 +56,9 @@ def is_table_file(name: str) -> bool:
     return ending_of(name) in ENDINGS
 
 
-def read_table(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def read_table(path: Path, roles: ColumnRoles, *, empty: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Read a file as a frame; and what is said of how it was read."""
+    # empty: whether it may have no rows.
     where, ending = str(path), ending_of(path.name)
     if roles.sheet is not None and ending not in SHEETS:
         raise UsageError(f"{path.name} has no sheets.", where="--sheet", fix="Leave it out.")
@@ -74,7 +75,7 @@ def read_table(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str,
             frame, notes = _with_dates(pl.read_json(path, infer_schema_length=None)), ()
         else:
             frame, notes = _read_sheet(path, roles), ()
-    if not frame.width or not frame.height:
+    if not frame.width or not (frame.height or empty):
         raise DataError("has no rows." if frame.width else "has no columns.", where=where, fix="Give at least one row.")
     return _with_null(frame, roles.null), notes
 
@@ -133,7 +134,8 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
         source = re.sub(re.escape(own) + rb" +", own.replace(b"\\", b"\\\\"), _bytes(source, where))
         notes.append("Blanks after separators are left out.")
     titles = next(csv.reader(lines[:1], delimiter=separator))
-    header = not all(map(_NUMBER.match, titles)) if roles.header is None else roles.header
+    counted = len(titles) > 1 and titles == [str(i) for i in range(len(titles))]  # as pandas names columns
+    header = counted or not all(map(_NUMBER.match, titles)) if roles.header is None else roles.header
     if header:
         check_names(titles, where)
     options: dict[str, Any] = {
@@ -247,8 +249,10 @@ def _sniffed(lines: list[str], path: Path) -> tuple[str, bool]:
     try:
         found = csv.Sniffer().sniff("\n".join(lines), delimiters=kinds)
     except csv.Error:
-        return next((one for one in kinds if all(one in line.strip() for line in lines)), ","), False
+        return next((one for one in f"{kinds} " if all(one in line.strip() for line in lines)), ","), False
     counts = {one: min(line.strip().count(one) for line in lines) for one in kinds}
+    if not any(counts.values()) and all(len(line.split()) > 1 for line in lines):
+        return " ", False
     if not counts[found.delimiter] and max(counts.values()):  # the most even one, which not every line has
         return max(kinds, key=lambda one: counts[one]), False
     own = found.delimiter
@@ -294,7 +298,7 @@ def _head_of(source: Path | bytes) -> bytes | None:
 def _read_arrow(path: Path) -> pl.DataFrame:
     with path.open("rb") as file:
         whole = file.read(6) == b"ARROW1"
-    return pl.read_ipc(path, memory_map=False) if whole else pl.read_ipc_stream(path)
+    return pl.read_ipc(path) if whole else pl.read_ipc_stream(path)
 
 
 def _read_sheet(path: Path, roles: ColumnRoles) -> pl.DataFrame:

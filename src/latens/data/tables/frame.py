@@ -31,7 +31,7 @@ def as_rows(value: Any, where: str = "X") -> Any:
     if callable(getattr(value, "pl", None)):  # a result of DuckDB
         return value.pl()
     records = isinstance(value, list | tuple) and value and all(isinstance(row, Mapping) for row in value)
-    if isinstance(value, pl.Series) or not (records or hasattr(value, "__arrow_c_stream__")):
+    if type(value).__name__ == "Series" or not (records or hasattr(value, "__arrow_c_stream__")):
         return value
     try:
         if records:
