@@ -45,6 +45,7 @@ def remembered(source: Any) -> dict[str, Any]:
     if not isinstance(source, Mapping):
         return {}
     kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool, "typed": bool, "layer": str}
+    kinds |= {"null": str | list, "decimal_comma": bool, "header": bool}
     found = {flag: source[flag] for flag, kind in kinds.items() if isinstance(source.get(flag), kind)}
     if found.get("label", "").endswith(".npy"):
         del found["label"]
@@ -55,11 +56,11 @@ def remembered(source: Any) -> dict[str, Any]:
 
 def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay."""
-    # How dates and numbers are written stands in the schema; an encoding, a sheet or a query is that of one file.
+    # An encoding, a separator or a sheet is that of one file.
     return {
         flag: value
         for flag, value in _given(source).items()
-        if flag not in ("pair", "stream", "columns", "size", "condition", *_TOLD)
+        if flag not in ("pair", "stream", "columns", "size", "condition", "separator", "encoding", "sheet")
     }
 
 

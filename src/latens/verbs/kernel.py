@@ -259,7 +259,8 @@ class At:
         from latens.verbs._files import kept_dialect
 
         source = self.run.info["data"] if data is None and self.run is not None else {"spec": data, **self.given}
-        return written_of(source.get("spec"), source) or kept_dialect(self.trained.facts.get("dialect"))
+        kept = kept_dialect(self.trained.facts.get("dialect"))
+        return written_of(source.get("spec"), {"decimal_comma": kept.decimal_comma, **source}) or kept
 
     def load(self, **how: Any) -> "Dataset":
         """Load the rows in the form that the model was trained on; `read` of `_sources` says what can be asked for."""
