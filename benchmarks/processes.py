@@ -50,7 +50,8 @@ def rate(way: str, rows: Path, folder: Path, steps: int) -> float:
         core = [mine[number]]
         child = subprocess.Popen([*words, *own], env=given, preexec_fn=lambda core=core: os.sched_setaffinity(0, core))
         children.append(child)
-    if any([child.wait() for child in children]):
+    codes = [child.wait() for child in children]  # of all of them
+    if any(codes):
         raise SystemExit("a training failed")
     lines = (folder / "timings.jsonl").read_text().splitlines()
     rates = sorted(json.loads(line)["rows_per_second"] for line in lines)

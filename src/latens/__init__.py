@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from latens.workflow.encoder import Encoder as Encoder
     from latens.workflow.experiment import prepare as prepare
     from latens.workflow.experiment import train as train
+    from latens.workflow.sweep import load_sweep as load_sweep
     from latens.workflow.trained import TrainedModel as TrainedModel
     from latens.workflow.trained import load as load
     from latens.workflow.translate import translate as translate
@@ -92,6 +93,7 @@ __all__ = [
     "get_recipe",
     "load",
     "load_data",
+    "load_sweep",
     "log_marginal",
     "make_optimizer",
     "override",
@@ -114,6 +116,7 @@ _HOMES = {
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
     "latens.workflow.augment": ("augment",),
     "latens.workflow.contest": ("compare",),
+    "latens.workflow.sweep": ("load_sweep",),
     "latens.workflow.encoder": ("Encoder",),
     "latens.workflow.experiment": ("prepare", "train"),
     "latens.evaluation.pool": ("pool",),

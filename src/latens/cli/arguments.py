@@ -17,6 +17,7 @@ _WORDS: dict[str, str] = {
     "record": "play an environment of Gymnasium and write its steps as a table, to train a model of it on",
     "fit": "train a model on a table, a folder of pictures, a file of text, or arrays",
     "resume": "go on with a run that was stopped or killed, bit for bit",
+    "sweep": "trials over options and seeds by Optuna, in one folder: which is best on validation rows",
     "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
     "info": "what a run or a model file holds; nothing in it is executed",
     "recipes": "the models that can be named with --recipe",
@@ -27,7 +28,7 @@ _WORDS: dict[str, str] = {
 """Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
 _ORDER = [
-    "demo", "check", "record", "fit", "resume", "evaluate", "compare", "encode", "decode", "sample", "reconstruct",
+    "demo", "check", "record", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample", "reconstruct",
     "impute", "detect", "augment", "translate", "refit", "export", "figures", "animate", "report", "explore", "info",
     "recipes", "doctor", "completion", "help",
 ]  # fmt: skip
@@ -111,6 +112,8 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             _reading(command, columns=KINDS)
             _training(command)
             _distributed(command)
+        case "sweep":
+            _sweeping(command)
         case "resume":
             command.add_argument("run", metavar="RUN", help="a run folder")
             _dry_run(command, "change nothing, say what would be done")
@@ -312,6 +315,26 @@ def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows a step")
     _seed(group, "of everything random", default=None)
     return group
+
+
+def _sweeping(command: argparse.ArgumentParser) -> None:
+    command.add_argument("data", metavar="DATA")
+    _reading(command, columns=KINDS)
+    group = _model(command)
+    words = "an option: a value, several (A,B), or a range (LOW..HIGH, LOW..HIGH:log); `recipe` too; may be given again"
+    group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=...", help=words)
+    words = "the folder of the sweep (default: runs/TIME-DATA-sweep); the same command again goes on or helps"
+    group.add_argument("--out", metavar="FOLDER", help=words)
+    _dry_run(group, "write nothing, say what would be trained")
+    group = command.add_argument_group("the sweep")
+    group.add_argument("--trials", type=count, default=20, metavar="N", help="how many in all (default 20)")
+    words = "train each trial with N seeds, from --seed S on (default 1)"
+    group.add_argument("--seeds", type=whole(1, 10_000), default=1, metavar="N", help=words)
+    words = "one of optuna.samplers (default TPESampler; BruteForceSampler takes every combination)"
+    group.add_argument("--sampler", default="TPESampler", metavar="NAME", help=words)
+    words = "one of optuna.pruners, of the first seed's validation bound (default MedianPruner; NopPruner for none)"
+    group.add_argument("--pruner", default="MedianPruner", metavar="NAME", help=words)
+    _evaluation(command)
 
 
 def _budget(group: argparse._ArgumentGroup) -> None:

@@ -27,6 +27,7 @@ class Context:
     stopped: str = ""  # what a signal left, in words
     plain: bool = False  # whether what only experts ask for goes to the run's log alone
     began: float = field(default_factory=time.monotonic)  # when the command did
+    callbacks: Sequence[Any] = ()  # functions of a training's events beside those of the command
     again: str = ""  # the command that goes on with what a signal stopped, where that is not `latens resume`
 
     @property

@@ -27,7 +27,7 @@ from latens.io.waiting import Waiting
 from latens.text import visible
 from latens.verbs.kernel import verbs
 
-TRAINING = ("fit", "resume", "demo", "check")
+TRAINING = ("fit", "resume", "demo", "check", "sweep")
 """Commands beside the verbs that may be silent for a while."""
 
 

@@ -56,7 +56,7 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
         context.say(f"  {plan.words}")
         log.info(plan.words)
 
-    callbacks: list[Any] = [ActiveUnits(experiment), _stop(context), plan]
+    callbacks: list[Any] = [*context.callbacks, ActiveUnits(experiment), _stop(context), plan]
     with contextlib.ExitStack() as stack:
         if not context.quiet:
             every = getattr(experiment.config.training, "log_every", None)
