@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 import pytest
 from checks import close
-from latens.workflow.detours import found_in as detours_in
-from latens.workflow.kept_logits import with_logits
 from scipy import stats
 
 import latens
@@ -21,7 +18,6 @@ from latens.models import CorrelatedNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import located_rows
 from latens.workflow.experiment import Experiment, prepare
-from latens.workflow.refit import best_or_start, start_text
 from latens.workflow.trained import TrainedModel
 
 
@@ -75,20 +71,3 @@ def test_gaps_are_drawn_from_the_conditional(begun):
         assert np.all(np.abs(found.mean[i].ravel()[~at] - expected) < 0.35 * spread)
         assert np.all(np.abs(found.draws[i].reshape(40, -1)[:, ~at].mean(0) - expected) < 5 * spread / np.sqrt(40))
     assert found.effective.min() > 90
-
-
-def test_the_gaussian_is_kept_where_training_made_it_worse(begun):
-    experiment, made, *_ = begun
-    last: Any = made.model.decoder.network.network.layers[-1].weight
-    noise = jax.random.normal(jax.random.key(0), last.shape)
-    worse = experiment.trained(
-        eqx.tree_at(lambda m: m.decoder.network.network.layers[-1].weight, made.model, noise), best_step=400
-    )
-    kept = best_or_start(worse, experiment.data, seen=10**6)
-    assert (kept.facts["start"]["kept"], kept.facts["best_step"]) == (True, 0)
-    assert "the Gaussian of the training rows is kept" in start_text(kept)
-    x = latens.load_data(experiment.data.x[:5], schema=made.schema)
-    close(kept.log_marginal(x, num_samples=2), made.log_marginal(x, num_samples=2), rtol=0, atol=1e-4)
-    # What a table of columns is asked next a table of windows has no answer to: it stays as it is.
-    assert with_logits(kept, experiment.data) is kept
-    assert detours_in(kept, experiment.data) == []

@@ -1,12 +1,10 @@
 """Where training starts: decoders near the data's mean whatever their network, heads at the data's moments."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 from checks import close
 from sklearn.datasets import load_digits
@@ -27,7 +25,6 @@ from latens.models.heads.likelihoods import RATE_BOUND, bounded_log_rate, unboun
 from latens.networks import Dense
 from latens.objectives import ELBO
 from latens.recipes import RECIPES
-from latens.recipes.building import closed_forms
 from latens.recipes.building.plan import prepared_moments, starting
 from latens.workflow.experiment import prepare
 
@@ -192,22 +189,3 @@ def test_first_weights_do_not_depend_on_settings_of_jax(name):
         for one, two in zip(usual, other, strict=True):
             assert np.array_equal(one, two)
             assert getattr(one, "dtype", None) == getattr(two, "dtype", None)
-
-
-def test_a_model_has_room_for_the_tree_of_all_rows_that_do_not_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What trains asks for 8 bins and 3 trees, all that does not test for 16 and 2; the test rows ask for nothing."""
-    data = load(pd.DataFrame({"kind": ["a", "b"] * 200, "size": np.arange(400.0)}), label="none")
-    seen = []
-
-    def counted(data: Any) -> Any:
-        seen.append(np.bincount(data.split, minlength=3).tolist())
-        return (
-            SimpleNamespace(most=8, num_trees=3) if data.count("validation") else SimpleNamespace(most=16, num_trees=2)
-        )
-
-    monkeypatch.setattr(closed_forms, "tree_of", counted)
-    assert closed_forms.room_of(data) == {"bins": 16, "trees": 3}
-    train, validation, test = np.bincount(data.split, minlength=3).tolist()
-    assert seen == [[train, validation, test], [train + validation, 0, test]]
-    monkeypatch.setattr(closed_forms, "FEW_ROWS", 100)
-    assert closed_forms.room_of(data) == {"bins": 8, "trees": 3}

@@ -95,8 +95,8 @@ def test_every_distribution_has_its_edges():
         for name, value in vars(latens.distributions).items()
         if inspect.isclass(value) and issubclass(value, AbstractDistribution) and not name.startswith("Abstract")
     }
-    # test_pixels.py, test_autoregressive.py, test_tree.py, test_token_sequences.py
-    elsewhere = {"Deterministic", "ColourLogistics", "Autoregressive", "SwitchedTree", "Tree", "TokenSequence"}
+    # test_pixels.py, test_autoregressive.py, test_token_sequences.py
+    elsewhere = {"Deterministic", "ColourLogistics", "Autoregressive", "TokenSequence"}
     assert public == {name.split(" of ")[0] for name in EDGES} | elsewhere
 
 

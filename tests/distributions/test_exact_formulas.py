@@ -47,8 +47,6 @@ def test_what_distributions_say_of_their_samples_and_densities():
         "Segments",
         "ColourLogistics",
         "Autoregressive",
-        "SwitchedTree",
-        "Tree",
     }
     choices |= {"TokenSequence"}
     assert {name for name, path in told.items() if not path} == choices

@@ -49,15 +49,6 @@ def test_collapse_says_how_many():
     assert "only 1 of 4 latent units" in diagnose({}, units(1, 4))[0].message
 
 
-@pytest.mark.parametrize(
-    ("active", "gain", "named"), [(0, 0.0, True), (0, -0.09, True), (0, -0.11, False), (1, 0.0, False)]
-)
-def test_a_tree_that_says_it_all_is_named(active, gain, named):
-    message = diagnose({"gain_over_tree": number(gain)}, units(active, 4))[0].message
-    assert ("the tree of columns" in message) is named
-    assert ("objective.beta_warmup_epochs" in message) is not named
-
-
 def test_copies_need_a_share_and_a_proof():
     def found(share, p_value, near, near_p):
         copied = {"copied_share": number(share), "copied_share_p_value": number(p_value)}
@@ -155,15 +146,6 @@ def test_a_run_that_was_stopped_while_it_rose_has_not_collapsed():
     assert found(95.9, 32, True) == []
     message = diagnose({"kl": number(95.9)}, units(0, 32), rising=True)[0].message
     assert "0 of 32 latent units move with x so far, at a KL of 95.9 nats; train longer (--epochs" in message
-
-
-@pytest.mark.parametrize(("behind", "name"), [(0.5, "tree-suffices"), (0.0, "tree-suffices"),
-                                               (-0.5, "posterior-collapse")])  # fmt: skip
-def test_nothing_left_for_latents_beside_a_tree_is_no_collapse(behind, name):
-    for rising in (False, True):
-        found = diagnose({"gain_over_tree": number(behind), "dropped_share": number(0.5)}, units(0, 4), rising=rising)
-        assert [one.name for one in found] == [name]
-    assert diagnose({"gain_over_tree": number(behind)}, units(1, 4))[0].name == "posterior-collapse"
 
 
 def test_evidence_is_untrusted_where_what_it_lacks_is_more_than_the_error_over_rows():

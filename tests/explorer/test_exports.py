@@ -1,4 +1,4 @@
-"""What an exported page computes by itself: columns given others, tables along a tree, convolutional decoders."""
+"""What an exported page computes by itself: columns given others, tables, convolutional decoders."""
 
 import json
 from dataclasses import replace
@@ -54,24 +54,10 @@ SCHEMA = Schema((6,), "mixed", columns=tuple(map(Column, NAMES)), types=TYPES)
 C, D = len(TYPES), 3
 
 
-def table_model(
-    *, prior: str = "mixture", tree: bool = True, switched: bool = False, network: Any = None
-) -> TrainedModel:
-    """A model of random weights whose columns hang on z and on one another."""
+def table_model(*, prior: str = "mixture", network: Any = None) -> TrainedModel:
+    """A model of random weights whose columns hang on z."""
     keys = jax.random.split(jax.random.key(7), 6)
     head: Any = TableHead(TYPES)
-    if tree:
-        parents, order = np.array([3, 0, 1, 3, 0, 1]), np.array([3, 0, 1, 4, 2, 5])
-        ratios = 1.2 * jax.random.normal(keys[0], (C, BINS, BINS))
-        head = TreeHead(TYPES).with_tree(parents, order, np.asarray(ratios))
-        head = eqx.tree_at(lambda h: h.more, head, 3.0 * jax.random.normal(keys[1], (C, BINS, BINS)))
-    if switched:  # a tree for the first size, and one for all others; the tree has two roots beside the sizes
-        ratios = np.array(1.2 * jax.random.normal(keys[0], (2, C, BINS, BINS)))
-        ratios[:, 0], ratios[:, 3] = ratios[:, 0, :1], 0.0
-        head = TreeHead(TYPES, num_trees=2).with_tree(
-            np.array([0, 0, 1, 3, 0, 1]), np.array([3, 0, 1, 4, 2, 5]), ratios, None, 3, np.minimum(np.arange(BINS), 1)
-        )
-        head = eqx.tree_at(lambda h: h.more, head, 3.0 * jax.random.normal(keys[1], (2, C, BINS, BINS)))
     down = network or Dense([D, 16, head.num_outputs], activation="silu", key=keys[2])
     seen, latent = TableInput(TYPES), NormalHead((D,), scale="softplus")
     up = Dense([*seen.shape, 12, latent.num_outputs], activation="tanh", key=keys[3])
@@ -128,11 +114,10 @@ QUESTIONS: list[tuple[list[Any], dict[int, float]]] = [
 
 
 @needs_node
-@pytest.mark.parametrize("which", ["mixture", "normal", "no tree", "switched"])
+@pytest.mark.parametrize("which", ["mixture", "normal"])
 def test_the_page_answers_as_latens_does(which: str, tmp_path: Path) -> None:
     """Shares of every free column and the probability of what is fixed, with none, one and several columns fixed."""
-    prior = "normal" if which == "normal" else "mixture"
-    trained = table_model(prior=prior, tree=which != "no tree", switched=which == "switched")
+    trained = table_model(prior=which)
     asked = Asked(trained, tmp_path)
     assert asked.manifest["given"]["encoder"] is not None
     found = asked(*({"given": given} for given, _ in QUESTIONS))
@@ -158,7 +143,7 @@ def test_the_page_answers_as_latens_does(which: str, tmp_path: Path) -> None:
 
 @needs_node
 def test_what_is_exact_is_the_same_to_five_digits(tmp_path: Path) -> None:
-    """Without a say of z every answer is a sum along the tree: nothing is drawn that could differ."""
+    """Without a say of z every answer is that of the shares: nothing is drawn that could differ."""
     trained = table_model()
     still = jax.tree.map(lambda leaf: 0.0 * leaf, trained.model.decoder.network)
     trained = replace(trained, model=eqx.tree_at(lambda m: m.decoder.network, trained.model, still))
@@ -291,12 +276,8 @@ def decoded(trained: TrainedModel, z: np.ndarray, folder: Path, steps: int = 0) 
 
 
 @needs_node
-@pytest.mark.parametrize("which", ["tree", "switched", "none"])
-def test_a_row_of_a_table_is_decoded(which: str, tmp_path: Path) -> None:
-    trained, z = (
-        table_model(tree=which != "none", switched=which == "switched"),
-        rng.normal(size=(6, D)).astype(np.float32),
-    )
+def test_a_row_of_a_table_is_decoded(tmp_path: Path) -> None:
+    trained, z = table_model(), rng.normal(size=(6, D)).astype(np.float32)
     values = evaluation.decode(trained.model, z).reshape(6, -1)
     found = decoded(trained, z, tmp_path)
     scale = np.array([1.0 if one.kind == "category" else one.cells for one in TYPES])

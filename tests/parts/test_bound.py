@@ -14,7 +14,7 @@ import pytest
 from training_fixtures import make_data
 
 from latens.cli.main import main
-from latens.config import LikelihoodConfig, PosteriorConfig, PriorConfig, VAEConfig, override
+from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
 from latens.models import AbstractHead
@@ -99,12 +99,6 @@ def test_what_a_new_configuration_names_as_before_is_taken_over(taken: Counter[s
     assert parts.having(override(parts.config, {"posterior": "laplace"})).prior.what == "Laplace units of scale 1"
     assert bind(parts) is parts
     assert pickle.loads(pickle.dumps(parts)).posterior.read.rank == 3
-
-
-def test_a_number_of_few_is_refused_with_those_that_are_allowed() -> None:
-    parts = Parts(VAEConfig(likelihood=LikelihoodConfig(family="tree", options={"bins": 12})))
-    with pytest.raises(ConfigError, match=r"likelihood.bins: it must be 8, 16 or 32, not '12'"):
-        parts.likelihood  # noqa: B018
 
 
 def test_an_option_is_refused_where_it_is_first_asked_for() -> None:

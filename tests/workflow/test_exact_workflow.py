@@ -344,12 +344,12 @@ def test_rows_in_units_of_255_come_back(trained, tmp_path):
 
 
 def test_what_training_goes_on_with() -> None:
-    known = override(get_recipe("default").config, {"likelihood.family": "tree", "prior.kind": "mixture"})
-    known = replace(known, likelihood=replace(known.likelihood, options={"bins": 30, "trees": 5}))
+    known = override(get_recipe("default").config, {"likelihood.family": "logistic-mixture", "prior.kind": "mixture"})
+    known = replace(known, likelihood=replace(known.likelihood, options={"components": 5}))
     start = dataclasses.replace(latens.load("pretrained:digits-2d"), config=known)
-    open_ = override(get_recipe("default").config, {"likelihood.options.bins": 20, "likelihood.scale_floor": 0.5})
+    open_ = override(get_recipe("default").config, {"likelihood.options.components": 2, "likelihood.scale_floor": 0.5})
     made = going_on.going_on(open_, start)
-    assert (made.likelihood.family, made.likelihood.options) == ("tree", {"bins": 20, "trees": 5})
+    assert (made.likelihood.family, made.likelihood.options) == ("logistic-mixture", {"components": 2})
     assert made.likelihood.scale_floor == 0.5
     assert made.prior == known.prior
     said = override(get_recipe("default").config, {"likelihood.family": "table", "prior.kind": "normal"})

@@ -26,10 +26,10 @@ def trained(recipe: str, active: float = 0.0) -> tuple[latens.Dataset, TrainedMo
     size[:20] = None
     data = latens.load_data(pd.DataFrame({"kind": kind, "colour": colour, "size": size}), label="none")
     model = latens.train(latens.prepare(override(get_recipe(recipe).config, STEPS[recipe]), data))[0]
-    if active:  # z says something, beside the tree and against it
+    if active:  # z says something, beside what it began with and against it
         key = jax.random.key(3)
         more = lambda one: one + active * jax.random.normal(key, one.shape)  # noqa: E731
-        own = eqx.tree_at(lambda m: m.decoder.head.columns, model.model, replace_fn=lambda h: jax.tree.map(
+        own = eqx.tree_at(lambda m: m.decoder.head, model.model, replace_fn=lambda h: jax.tree.map(
             lambda leaf: more(leaf) if eqx.is_inexact_array(leaf) and leaf.ndim > 1 else leaf, h))  # fmt: skip
         model = TrainedModel(own, model.schema, model.preparation, model.config, facts={"start": {"kept": False}})
     return data, model

@@ -158,9 +158,6 @@ def payload(
             axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
         manifest["colour"] = _colour(manifest["columns"], files, means)
-        if manifest["colour"] is None and (kinds := _kinds(trained)) is not None:
-            own = (i for i, one in enumerate(manifest["columns"]) if (one["role"], one["name"]) == ("cell", kinds))
-            manifest["colour"] = next(own, None)
         manifest["plane"] = _plane(manifest["columns"], files)
         if manifest["colour"] is None and manifest["plane"] is not None:
             manifest["colour"] = _colour_of_plane(manifest["columns"], files, manifest["plane"])
@@ -320,12 +317,6 @@ def _plane(columns: list[dict[str, Any]], files: dict[str, bytes]) -> list[int] 
     alike = np.where(np.triu(alike < SAME, 1), alike, -1.0)
     first, second = np.unravel_index(int(alike.argmax()), alike.shape)
     return [at[int(first)], at[int(second)]] if alike.max() >= 0 else at[:2]
-
-
-def _kinds(trained: Any) -> str | None:
-    """The column whose names have a tree each, of a table whose latents may say nothing."""
-    by = getattr(getattr(getattr(trained.model, "decoder", None), "head", None), "by", None)
-    return None if by is None else trained.schema.columns[int(by.value)].name
 
 
 class _Writer:

@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from latens.data.columns import ColumnType
-from latens.evaluation.evidence.factors import ALONE, Components, principal
+from latens.evaluation.evidence.factors import ALONE, principal
 from latens.models.heads.table import middles_of
 
 MOST_ROWS = 2**15
 """Rows that factors of columns are found in."""
 FEWEST = 10.0
 """Training rows of a name at the least that has scores of its own; those of fewer share theirs."""
-MOST_EXPLAINED = 0.95
+MOST_EXPLAINED = 0.8
 """The most that factors explain of the variance of a score: a column is never said for sure."""
 
 
@@ -52,7 +52,7 @@ class ColumnFactors:
         """How many factors there are."""
         return self.weights[0].shape[1]
 
-    def slopes(self) -> tuple[Float[np.ndarray, "d k"], ...]:
+    def slopes(self) -> tuple[Float[np.ndarray, "_ k"], ...]:
         r"""What a score of each column adds to the natural location of z: $W (I - W^\top W)^{-1}$."""
         eye = np.eye(self.latents)
         return tuple(np.linalg.solve(eye - one.T @ one, one.T).T for one in self.weights)
@@ -61,7 +61,7 @@ class ColumnFactors:
         """The precision of z given all columns."""
         return np.eye(self.latents) + sum(one.T @ own for one, own in zip(self.weights, self.slopes()))
 
-    def ratios(self) -> list[tuple[Float[np.ndarray, "S k"], Float[np.ndarray, " S"]]]:
+    def ratios(self) -> list[tuple[Float[np.ndarray, "_ k"], Float[np.ndarray, " _"]]]:
         r"""Of each column $\log p(s \mid z) - \log p(s)$ of its segments s: what is multiplied with z, and the rest."""
         # Bayes: z given s is Normal around W^T s with the covariance I - W^T W.
         found = []
@@ -92,18 +92,10 @@ def fit_column_factors(
     # Source: Tipping & Bishop (1999), W = U (L - s^2)^(1/2).
     scores = tuple(scores_of(one, len(x)) for one in types)
     rows = scored(x, mask, types, scores, weight)
-    sizes = np.cumsum([own.shape[1] for own in scores])
-    weights = np.zeros((rows.shape[1], count))
-    made = components(rows, count)
-    held = len(made.variances)
-    weights[:, :held] = made.directions * np.sqrt(np.maximum(made.variances - made.left[-1], 0.0))
-    return ColumnFactors(scores, tuple(_possible(one) for one in np.split(weights, sizes[:-1]))).turned()
-
-
-def components(rows: Float[np.ndarray, "n d"], most: int) -> Components:
-    """The first principal components of scores."""
-    most = min(most, max(rows.shape[1] - 1, 0))
-    return principal(rows, most)
+    ends = np.cumsum([own.shape[1] for own in scores])[:-1]
+    weights, made = np.zeros((rows.shape[1], count)), principal(rows, min(count, max(rows.shape[1] - 1, 0)))
+    weights[:, : len(made.variances)] = made.directions * np.sqrt(np.maximum(made.variances - made.left[-1], 0.0))
+    return ColumnFactors(scores, tuple(_possible(one) for one in np.split(weights, ends))).turned()
 
 
 def scored(

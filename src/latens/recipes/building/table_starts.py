@@ -19,14 +19,14 @@ from latens.models.heads.table import TableHead, TableInput, form_of, middles_of
 LOGISTIC = 1.702
 """The scale of a Normal that is nearest to the standard logistic law. Source: Camilli (1994)."""
 STEEPEST = 3.0
-"""The most that one standard deviation of a factor changes an output, in nats."""
+"""The most that one standard deviation of a factor changes the logit of a name, in nats."""
 
 
 def table_latents(data: Dataset, most: int) -> int:
-    """How many factors of the columns' scores gain on training rows that were held out; at most so many."""
+    """How many factors of the scores gain on training rows that were held out; at most one for each column."""
     x, mask, weight, types = _rows_of(data)
     rows = scored(x, mask, types, [scores_of(one, len(x)) for one in types], weight)
-    return int(latent_gains(rows, min(most, max(rows.shape[1] - 1, 0))).argmax())
+    return int(latent_gains(rows, min(most, len(types), max(rows.shape[1] - 1, 0))).argmax())
 
 
 def at_columns(model: LatentModel, data: Dataset) -> LatentModel:
@@ -91,10 +91,11 @@ def decoder_map(
         if not made.scores[place].shape[1]:
             continue
         if form in ("category", "free"):
-            maps[:, column], bias[column] = slopes[j], constant[j]
+            steep = STEEPEST if form == "category" else np.inf
+            maps[:, column], bias[column] = np.clip(slopes[j], -steep, steep), constant[j]
         else:
             maps[:, column], bias[column] = _of_number(one, made.slopes()[place][0], made.weights[place][0], j)
-    return np.clip(maps, -STEEPEST, STEEPEST), bias
+    return maps, bias
 
 
 def _of_number(
