@@ -251,6 +251,8 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--typed", action="store_const", const=True, help=words)
     if columns:
         group.add_argument("--columns", metavar="FILE.json", help=columns)
+        words = 'a column that is computed of others and not modelled, as "total = count * price"; may be given again'
+        group.add_argument("--derive", metavar="COLUMN=EXPRESSION", action="append", help=words)
     if columns == KINDS:
         words = f"what a column is: {', '.join(DECLARED)}, as size=ordinal:S,M,L or day=date:%%d/%%m/%%Y; again"
         group.add_argument("--column", metavar="NAME=KIND", action="append", help=words)

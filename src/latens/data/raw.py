@@ -4,8 +4,8 @@ import contextlib
 import gzip
 import importlib
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,15 @@ class Raw:
     cells: bool = False  # whether rows are cells and columns genes
     layers: tuple[str, ...] = ()  # of cells the layers beside the matrix that was read
     split: np.ndarray | None = None  # the split of every row, where it does not follow from its id (as of `brought`)
+
+
+def without_columns(raw: Raw, names: Sequence[str]) -> Raw:
+    """The same without some columns, where it has them."""
+    kept = [i for i, name in enumerate(raw.columns or ()) if name not in names]
+    if raw.columns is None or len(kept) == len(raw.columns):
+        return raw
+    kinds = None if raw.kinds is None else {at: raw.kinds[i] for at, i in enumerate(kept)}
+    return replace(raw, x=raw.x[:, kept], columns=tuple(raw.columns[i] for i in kept), kinds=kinds)
 
 
 @dataclass(frozen=True)

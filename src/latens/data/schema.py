@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from latens.data.columns import ColumnType, check_types
+from latens.data.derived import Derived, check_derived
 from latens.data.named import Column as Column
 from latens.data.named import Condition as Condition
 from latens.data.named import Name, Scale, Shift
@@ -29,7 +30,7 @@ MAX_CLASSES = 65536
 TINY = 1e-30
 """Below it, values that vary may be 0 in single precision."""
 
-_LATER = ("types", "ignored", "tokens", "conditions", "sequences", "world")
+_LATER = ("types", "ignored", "tokens", "conditions", "sequences", "world", "derived")
 DAMAGED = "The file was changed or damaged: use an intact copy."
 
 
@@ -51,6 +52,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         sequences: Of rows that are steps of a long table, shape (steps, columns): these columns, and the time between
             two steps.
         world: Of a recording of an environment, its name, spaces and limit of steps.
+        derived: Columns of a mixed table that are computed of others and not modelled, each after those it needs.
     """
 
     shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=MAX_CELLS)], ...], Meta(max_length=8)]
@@ -66,6 +68,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     conditions: Annotated[tuple[Condition, ...], Meta(min_length=1, max_length=1000)] | None = None
     sequences: Sequences | None = None
     world: World | None = None
+    derived: Annotated[tuple[Derived, ...], Meta(min_length=1, max_length=1000)] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -159,6 +162,8 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("types", "are those of the columns of a mixed table, one for each")
         if wrong := check_types(schema.types or ()):
             raise _wrong("types", wrong)
+        if wrong := check_derived(schema.derived or (), [c.name for c in columns or ()], schema.types or ()):
+            raise _wrong("derived", wrong)
         if (schema.tokens is not None) != (schema.kind == "tokens"):
             raise _wrong("tokens", f"only kind 'tokens' has tokens, and always: not {schema.kind!r}")
         if schema.tokens is not None and (wrong := check_tokens(schema.tokens, shape)):

@@ -15,6 +15,7 @@ from latens.data.beside import array_file, conditions_of_rows, names_beside, num
 from latens.data.check import overlapping
 from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
+from latens.data.derived import apart, definitions, with_derived
 from latens.data.formats import idx
 from latens.data.formats.anndata import is_annotated, with_genes
 from latens.data.formats.lines import LinesSource
@@ -37,7 +38,7 @@ from latens.data.infer import conform, fill, find_missing, infer_schema, sequenc
 from latens.data.known import KNOWN
 from latens.data.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
 from latens.data.pairs import side_by_side
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles, without_columns
 from latens.data.rows import (
     TRAIN,
     counted_from_0,
@@ -116,6 +117,7 @@ def load(
     step: float | str | None = None,
     inputs: Sequence[str] | None = None,
     longest: int | None = None,
+    derive: Any = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -174,6 +176,8 @@ def load(
         step: The time between two steps, such as "1h" or 0.5, where times do not lie on steps of like length: each is
             then taken as its nearest step. None finds it.
         inputs: Columns of a long table that a model is told at every step and does not model: `cond["inputs"]`.
+        derive: Columns of a table that are computed of others and not modelled: an expression by the name of each, or
+            texts such as "total = count * price". They are held against the rows. The columns then have types.
         longest: Steps that rows of whole sequences are stored at; None: as many as the longest has, or the model's.
         condition: What a model is told of a row and does not model: names of columns ("batch:names" takes numbers for
             names), or arrays by name with a name or number for each row. Of a schema that has conditions, columns of
@@ -210,6 +214,10 @@ def load(
         declared, typed = declared_columns(columns), True
     if schema is not None and (schema.types is not None or schema.ignored):
         declared = known_columns(schema)
+    derived_as, typed = definitions(derive), typed or bool(derive)
+    if derived_as and schema is not None:
+        what = "columns are derived twice: a trained model knows its own."
+        raise UsageError(what, where="derive", fix="Leave derive out.")
     reading: dict[str, Any] = {"decimal_comma": decimal_comma, "separator": separator, "encoding": encoding}
     reading |= {"header": header, "sheet": None if sheet is None else str(sheet)}
     reading["null"] = (null,) if isinstance(null, str) else tuple(null or ())
@@ -244,6 +252,7 @@ def load(
             **({"columns" if columns is not None else "typed": "typed columns"} if typed else {}),
         }
         refused |= {} if pair is None else {"pair": "pairs"}
+        refused |= {"derive": "derived columns"} if derived_as or (schema is not None and schema.derived) else {}
         refused |= {} if cond is None else {"cond": "conditions"}
         some = condition or (schema is not None and schema.conditions)
         refused |= {"condition": "conditions"} if some else {}
@@ -321,6 +330,12 @@ def load(
         with_absent(raw, schema)
     if typed:
         missing = "nan"  # a gap in a table of several kinds is a gap
+    every, derived, about = raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1] if typed else 0)), [], ()
+    if derived_as:
+        called = [f"row {name}" for name in names] if raw.lines is None else [f"line {line}" for line in raw.lines]
+        derived, about = apart(derived_as, every, raw.x, raw.kinds or {}, called, where)
+    raw = without_columns(raw, [one.name for one in ((schema.derived if schema is not None else derived) or ())])
+    raw.notes += about
     counted = None
     if raw.cells and schema is not None and schema.kind == "counts" and schema.columns is not None:
         counted = with_genes(raw, schema, unknown, where, layer)
@@ -346,6 +361,7 @@ def load(
             refuse_text(raw, where)
             x, observed = conform(raw.x, raw.columns, schema, observed, where)
             observed = text_seen if text_seen is not None else observed
+    found = with_derived(found, derived, every, where)
     if conditions and fresh:
         found = structs.replace(found, conditions=conditions)
         raw.notes += (told(conditions, cells),)

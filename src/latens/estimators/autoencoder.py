@@ -192,6 +192,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         stride: int | str | None = None,
         step: float | str | None = None,
         layer: str | None = None,
+        derive: Any = None,
     ) -> Coder:
         """Train on rows.
 
@@ -214,6 +215,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             stride: Steps between the starts of two windows. None: a quarter of a window.
             step: The time between two steps, as "1h"; each time is then taken as its nearest step. None: it is found.
             layer: The layer of AnnData that is read in the place of X. Later objects bring it too.
+            derive: Columns of a frame that are computed of others and not modelled: an expression by the name of each,
+                as {"total": "count * price"}. They are held against the rows, and computed in every output.
 
         Returns:
             The estimator itself, fitted.
@@ -225,7 +228,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         """
         start = getattr(self, "model_", None) if truth(self.warm_start, "warm_start") else None
         told = (conditions,) if isinstance(conditions, str) else tuple(conditions)
-        named = Named(label, weight, told, sequence, time, window, stride, step, layer)
+        named = Named(label, weight, told, sequence, time, window, stride, step, layer, derive)
         return self._fit(X, y=y, start=start, sample_weight=sample_weight, named=named)
 
     def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
@@ -329,6 +332,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             return text_dataset(strings, self.pieces, **options)
         typed = schema is not None and schema.types is not None
         said = None if self.columns is None or schema is not None else declared_columns(self.columns)
+        derive = self._told.derive if schema is None else None
+        said = {} if derive and said is None else said
         raw = read_mixed(X, said) if schema is None else None
         if raw is None and not typed:
             return None
@@ -343,7 +348,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             self._event_shape = None
             self._template = emptied(X)
         fraction = self.validation_fraction or 0.0
-        options = {"schema": schema, "validation_fraction": fraction, "unknown": unknown}
+        options = {"schema": schema, "validation_fraction": fraction, "unknown": unknown, "derive": derive}
         data = mixed_dataset(raw, said=said, **options)
         if not self._takes_nan and data.mask is not None and not data.mask.all():
             row, column = map(int, np.argwhere(~data.mask)[0])

@@ -12,8 +12,9 @@ from latens.data import TRAIN, VALIDATION, Dataset, Schema
 from latens.data.arrays import LEAST_ROWS_TO_VALIDATE
 from latens.data.batches import hash_rows
 from latens.data.declared import Declared, check_declared
+from latens.data.derived import apart, definitions, hidden_in, with_derived
 from latens.data.infer import find_missing
-from latens.data.raw import Raw
+from latens.data.raw import Raw, without_columns
 from latens.data.rows import row_keys
 from latens.data.sources import read_columns, without_unknown
 from latens.data.tables.cells import coded
@@ -60,19 +61,24 @@ def mixed_dataset(
     said: Mapping[str, Declared] | None = None,
     validation_fraction: float = 0.1,
     unknown: str = "error",
+    derive: Any = None,
 ) -> Dataset:
     """Turn the rows of a table into a data set of typed columns."""
-    # schema: the schema of a trained model; None tells it from the rows.
+    # schema: the schema of a trained model; None tells it from the rows. derive: as for `load`.
+    called, every = [f"row {i}" for i in range(len(raw.x))], raw.columns or ()
+    derived, notes = apart(definitions(derive), every, raw.x, raw.kinds or {}, called, "X")
+    raw = without_columns(raw, [one.name for one in ((schema.derived if schema is not None else derived) or ())])
     x, names, kinds = raw.x, raw.columns or (), raw.kinds or {}
     find_missing(Raw(x, columns=tuple(names)), np.arange(len(x)), "nan", "X")  # infinities are refused
     split = _split(len(x), validation_fraction)
     if schema is None:
-        schema = table_schema(x, split == TRAIN, names, kinds, "X", said)
+        schema = with_derived(table_schema(x, split == TRAIN, names, kinds, "X", said), derived, every, "X")
     refuse_unknown(unknown)
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     cells, shown, outside = stored_columns(x, names, kinds, schema, "X", strange)
     stored = np.ascontiguousarray(cells, np.float32)
     beside = {"mask": shown, "outside": outside, "unseen": tuple(strange or ())}
+    beside["notes"] = notes
     return _kept(Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside), unknown)
 
 
@@ -114,11 +120,12 @@ def with_filled(
 ) -> Any:
     """Fill in the gaps of a frame that are to be filled, whose other cells and dtypes stay."""
     made = as_frame(filled, data.schema, data.outside)
+    gone = hidden_in(X, made, data.schema, gone)
     if not is_pandas(X):
         return with_cells(X, made, gone)
     table = X.copy()
     titles = {str(name): name for name in table.columns}
-    for name, hidden in zip(data.schema.names, gone.T):
+    for name, hidden in zip(made.columns, gone.T):
         if not hidden.any():
             continue
         column = table[titles[name]]
@@ -159,7 +166,7 @@ def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> A
     types = data.schema.types or ()
     numbers = [name for name, one in zip(data.schema.names, types) if one.named or one.kind == "number"]
     named = [name for name, one in zip(data.schema.names, types) if one.named]
-    made = as_frame(ends, data.schema, data.outside)
+    made = as_frame(ends, data.schema, data.outside).select(data.schema.names)
     made = made.with_columns(pl.lit(None).alias(name) for name in named)
     made = made.with_columns(pl.col(name).cast(pl.Float64) for name in numbers)
     if not is_pandas(X):

@@ -30,6 +30,7 @@ class Named(NamedTuple):
     stride: int | str | None = None
     step: float | str | None = None
     layer: str | None = None
+    derive: Any = None
 
     @property
     def cut(self) -> dict[str, Any]:

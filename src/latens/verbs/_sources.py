@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TOLD = ("null", "decimal_comma", "separator", "encoding", "sheet", "header")
 _ROLES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size", "layer")
 _LONG = ("sequence", "time", "window", "stride", "step", "input")
-_NAMES = (*_ROLES, "condition", *_LONG, *_TOLD)
+_NAMES = (*_ROLES, "condition", "derive", *_LONG, *_TOLD)
 _KEYWORDS = {"id": "row_id", "input": "inputs"}
 _FLAGS = {name: _KEYWORDS.get(name, name) for name in _NAMES}
 
@@ -60,7 +60,7 @@ def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     return {
         flag: value
         for flag, value in _given(source).items()
-        if flag not in ("pair", "stream", "columns", "size", "condition", "separator", "encoding", "sheet")
+        if flag not in ("pair", "stream", "columns", "size", "condition", "derive", "separator", "encoding", "sheet")
     }
 
 
@@ -137,7 +137,8 @@ def read(
         raise UsageError("DATA is missing.", where=at.name, fix="A model file holds no rows: add DATA.")
     elif isinstance(spec, str) and spec == source.get("spec") and not partial:
         known = reading_options(source)
-    known.pop("columns", None)  # the schema has them
+    for flag in ("columns", "derive"):  # the schema has them
+        known.pop(flag, None)
     if other := not isinstance(spec, str) or spec != source.get("spec"):
         known.pop("condition", None)
     if "layer" in known and "layer" not in at.given and not _has_layer(spec, known["layer"]):

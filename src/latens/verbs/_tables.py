@@ -9,6 +9,7 @@ import polars as pl
 from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset
+from latens.data.derived import hidden_in
 from latens.data.raw import ColumnRoles
 from latens.data.tables.cells import role_positions
 from latens.data.tables.files import is_table_file, read_table
@@ -54,7 +55,7 @@ def table_as_written(
         found = found[data.kept]
     if found is None or len(found) != len(x):
         return pl.DataFrame({n: a for n, a in beside(data).items() if n not in filled.columns}).hstack(filled)
-    return with_cells(found, filled, hidden)
+    return with_cells(found, filled, hidden_in(found, filled, data.schema, hidden))
 
 
 def beside(data: Dataset) -> dict[str, np.ndarray]:

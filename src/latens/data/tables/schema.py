@@ -20,6 +20,7 @@ from latens.data.columns import (
     unknown_category,
 )
 from latens.data.declared import LEFT_OUT, Declared, bounds_of
+from latens.data.derived import with_computed
 from latens.data.raw import Raw
 from latens.data.schema import TINY, Column, Schema
 from latens.data.tables.cells import known_as
@@ -290,7 +291,8 @@ def as_frame(
     cells = np.asarray(x, np.float64) if shown is None else np.where(shown, x, np.nan)
     beyond = [None] * x.shape[1] if outside is None else list(outside.T)
     pairs = zip(schema.names, schema.types or (), cells.T, beyond)
-    return pl.DataFrame([one.series(column, more).alias(name) for name, one, column, more in pairs])
+    made = pl.DataFrame([one.series(column, more).alias(name) for name, one, column, more in pairs])
+    return with_computed(made, schema, cells, outside)
 
 
 def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) -> np.ndarray:
