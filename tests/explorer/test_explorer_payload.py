@@ -22,7 +22,7 @@ from latens.errors import ConfigError, DataError, RunFolderError
 from latens.explorer import payload, static_files
 from latens.explorer.columns import event_of, manifest_columns
 from latens.explorer.export import single_file, write_folder
-from latens.explorer.payload import _colour, _conversions, _plane, clear_row
+from latens.explorer.payload import _colour, clear_row
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.metrics import METRICS
@@ -362,21 +362,3 @@ def test_hostile_names_never_stand_in_the_page_as_they_are() -> None:
     manifest = files["data/manifest.json"].decode()
     assert "\u202e" not in page + manifest
     assert "</script><script>alert(1)</script>" in json.dumps(json.loads(manifest))
-
-
-def test_a_table_does_not_open_on_a_number_beside_itself_in_another_unit() -> None:
-    rng = np.random.default_rng(0)
-    celsius = rng.normal(20.0, 3.0, 400)
-    cells = {"celsius": celsius, "day": celsius + rng.normal(0.0, 4.0, 400), "mark": rng.normal(size=400)}
-    cells["fahrenheit"] = np.where(rng.random(400) < 0.1, np.nan, 1.8 * celsius + 32.0)  # gaps and mistakes
-    cells["fahrenheit"][:20] = rng.normal(50.0, 30.0, 20)
-    columns = [{"name": name, "role": "cell", "kind": "number", "file": name, "dtype": "<f4"} for name in cells]
-    files = {name: values.astype("<f4").tobytes() for name, values in cells.items()}
-    chosen = lambda given: {columns[i]["name"] for i in _plane(columns, files, given) or ()}  # noqa: E731
-    assert chosen({}) == {"celsius", "fahrenheit"}
-    assert chosen({"fahrenheit": "celsius"}) in ({"celsius", "day"}, {"fahrenheit", "day"})
-    exact = [[name, [["celsius", "x", 1, 0.05]], factor, 0.05, 400, 0, None, False, None, plus]
-             for name, factor, plus in (("fahrenheit", 1.8, 32.0), ("kelvin", 1.0, 273.15))]  # fmt: skip
-    table = load(pd.DataFrame(cells | {"kelvin": celsius + 273.15, "kind": list("ab") * 200}).round(1), label="none")
-    trained = SimpleNamespace(facts={"equations": exact}, schema=table.schema)
-    assert _conversions(trained) == {"fahrenheit": "celsius", "kelvin": "celsius"}
