@@ -24,24 +24,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from completing import crps, normal_crps
+from latens.evaluation.complete import complete
+from latens.evaluation.linear_answer import conditioned
+from latens.evaluation.reductions import Reduction
+from latens.workflow.hidden import carried_on, near_answers, near_zero, way_of
 from scipy import stats
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import roc_auc_score
 
 import latens
-from completing import crps, normal_crps
 from latens.config import VAEConfig, override
 from latens.data import Preparation
 from latens.evaluation import elbo_parts, impute
-from latens.evaluation.complete import complete
 from latens.evaluation.evidence.factors import principal
 from latens.evaluation.evidence.windows import fit_window
-from latens.evaluation.linear_answer import conditioned
-from latens.evaluation.reductions import Reduction
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow.detect import surprises
-from latens.workflow.hidden import carried_on, near_answers, near_zero, way_of
 from latens.workflow.refit import start_text
 
 TIMES, JUDGED, DRAWS = 48, 60, 50

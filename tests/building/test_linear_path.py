@@ -140,7 +140,7 @@ def test_levels_without_means_have_no_linear_path():
 
 
 def test_columns_begin_at_their_components_from_400_rows_on():
-    """Where the number of latents is open; an own number of them, fewer rows or gaps leave what was."""
+    """Where the number of latents is open, also with gaps; an own number of them or fewer rows leave what was."""
     rng = np.random.default_rng(2)
     x = rng.standard_normal((600, 6)) @ rng.standard_normal((6, 12)) + 0.3 * rng.standard_normal((600, 12))
     gaps = np.where(rng.random(x.shape) < 0.01, np.nan, x)
@@ -158,7 +158,7 @@ def test_columns_begin_at_their_components_from_400_rows_on():
     linear, latents = found[0]
     assert linear
     assert latents in range(6, 12)  # six factors, and noise that differs between standardised columns
-    assert found[1:] == [(None, 2), (None, 3), (None, 3), (None, 3)]
+    assert found[1:] == [(None, 2), (None, 3), (None, 3), (True, 6)]
 
 
 def test_a_run_resumes_bit_for_bit_and_loads(tmp_path):

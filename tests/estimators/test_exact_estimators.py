@@ -202,7 +202,7 @@ X = np.array([[0.0, 5.0], [1.0, 6.0], [2.0, 7.0], [3.0, 8.0], [np.nan, 5.0], [np
 
 
 def test_gaps_are_filled_in_and_nothing_else(imputes):
-    one = ToldImputer(random_state=0).fit(X)
+    one = ToldImputer(columns={}, random_state=0).fit(X)
     filled = one.transform(X)
     np.testing.assert_array_equal(filled[:4], X[:4])
     assert filled[[4, 5], 0].tolist() == [0.0, 0.0]
@@ -213,7 +213,7 @@ def test_gaps_are_filled_in_and_nothing_else(imputes):
 
 
 def test_every_table_has_a_draw_of_its_own(imputes):
-    one = ToldImputer(random_state=0).fit(X)
+    one = ToldImputer(columns={}, random_state=0).fit(X)
     tables = one.draws(X, 3)
     assert imputes == [3]
     grid = one.model_.schema.types[0]

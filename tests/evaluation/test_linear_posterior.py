@@ -41,7 +41,7 @@ def exact(seen):
     return covariance, lambda x: covariance @ W[seen].T @ (x - MU)[seen] / SIGMA**2
 
 
-@pytest.mark.parametrize("shared", [0, 256])
+@pytest.mark.parametrize("shared", [0, 1024])
 def test_a_linear_decoder_has_the_exact_posterior(shared, monkeypatch):
     """With the slope at zero for all rows, and with one for each."""
     monkeypatch.setattr(module, "SHARED", shared)

@@ -166,7 +166,10 @@ def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> A
     types = data.schema.types or ()
     numbers = [name for name, one in zip(data.schema.names, types) if one.named or one.kind == "number"]
     named = [name for name, one in zip(data.schema.names, types) if one.named]
-    made = as_frame(ends, data.schema, data.outside).select(data.schema.names)
+    if data.schema.types is None:
+        made = pl.DataFrame(np.ascontiguousarray(ends), schema=list(data.schema.names))
+    else:
+        made = as_frame(ends, data.schema, data.outside).select(data.schema.names)
     made = made.with_columns(pl.lit(None).alias(name) for name in named)
     made = made.with_columns(pl.col(name).cast(pl.Float64) for name in numbers)
     if not is_pandas(X):

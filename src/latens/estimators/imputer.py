@@ -31,13 +31,13 @@ from latens.workflow.inputs import seed_key
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     r"""Fill in missing cells by $p(x_{mis} \mid x_{obs})$ of a VAE of columns of any kind.
 
-    Every column gets a type (docs/tables.md) and exact probabilities given the latent; a missing number becomes its
-    mean, a name the likeliest one. Observed cells stay as they came, and so do columns of ids and free text, which are
-    not modelled.
+    Numbers alone are modelled as `VAE` models them. In a frame with other columns, and with `columns`, every column has
+    a type (docs/tables.md). A missing number becomes its mean, a name the likeliest one. Observed cells stay as they
+    came, and so do columns of ids and free text, which are not modelled.
 
     Args:
-        columns: What columns are, by name ({"city": "category"}, or a file of such kinds; see docs/tables.md); None
-            tells all of them from dtypes and cells.
+        columns: What columns are, by name ({"city": "category"}, or a file of such kinds; see docs/tables.md), where
+            numbers alone get types too; None tells all of them from dtypes and cells.
         recipe: Name of a composition that `latens recipes` lists, or a configuration.
         settings: Any options by name, such as {"training.steps": 2000}.
         num_samples: Draws of z for each row, from 1.
@@ -82,7 +82,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             DataError: No column can be modelled, or a column mixes kinds (a ValueError that says the remedy).
         """
         X, _, weight = weighed(X, None, sample_weight)
-        data = replace(self._data(X, reset=True, typed=True), weight=weight)
+        data = replace(self._data(X, reset=True, typed=False), weight=weight)
         self.seed_ = seed_of(self.random_state)
         self.model_ = self._train(data, self.seed_)
         self.schema_ = self.model_.schema
@@ -136,28 +136,34 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if not isinstance(level, float | np.floating) or not 0.0 < level < 1.0:
             raise UsageError(f"must lie between 0 and 1, and is {level!r}.", where="level", fix="Give for example 0.9.")
         X = as_rows(X)
-        data, found = self._imputed(X)
+        types = self.schema_.types if hasattr(self, "schema_") else None
+        data, found = self._imputed(X, num_draws=self.num_samples if types is None else 0)
         ends = np.full((2, *data.x.shape), np.nan)
-        types = data.schema.types or ()
-        for j, (of, one) in enumerate(zip(found.shares or [], types)):
+        if types is None and found.draws.size:
+            ends[:] = np.quantile(found.draws, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=1)
+        for j, (of, one) in enumerate(zip(found.shares or [], types or ())):
             if not one.named:
                 ends[:, found.rows, j] = interval(of, one, level)
         ends[:, ~found.hidden] = np.nan
         if is_frame(X):
             low, high = (ends_like(X, data, one) for one in ends)
             return low, high
-        return in_units(ends[0], types), in_units(ends[1], types)
+        return (in_units(ends[0], types), in_units(ends[1], types)) if types is not None else (ends[0], ends[1])
 
     def _imputed(self, X: Any, *, num_draws: int = 0, unknown: str = "error") -> tuple[Dataset, Imputation]:
         check_is_fitted(self)
         num_samples = check_count(self.num_samples, "num_samples")
-        data = self._data(X, reset=False, typed=True, schema=self.schema_, unknown=unknown)
+        data = self._data(X, reset=False, typed=self.schema_.types is not None, schema=self.schema_, unknown=unknown)
         batch, key = self.model_.batch(data), seed_key(self.seed_)
         return data, imputed(self.model_, batch, key=key, num_samples=num_samples, num_draws=num_draws)
 
     def _with(self, X: Any, data: Dataset, filled: np.ndarray, gone: np.ndarray) -> Any:
         """The rows as they came, with these stored cells in the gaps."""
-        types = data.schema.types or ()
+        types = data.schema.types
+        if types is None:
+            given = np.array(with_nan(X), np.float64)
+            made = np.where(gone, filled, given)
+            return with_numbers(X, made) if is_frame(X) else made
         # A column of names of which every cell is missing comes as numbers.
         if has_words(X) or (is_frame(X) and any(one.kind != "number" for one in types)):
             return with_filled(X, data, filled, gone)

@@ -21,7 +21,7 @@ from latens.io.process import counted
 from latens.models import every_latent
 from latens.typing import Array, Float, Key, PyTree
 
-DRAWS = 200
+DRAWS = 128
 """Draws of z for each row, where nobody says how many."""
 
 FEW_DRAWS = 10
@@ -69,7 +69,7 @@ def impute(
     $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with
     $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/r(z_k)$, normalised over the K samples. The proposal r is a mixture of
     the encoder's $q(z \mid x_{obs})$ and of the prior: an encoder that never saw such gaps may miss the posterior, the
-    prior does not. Where the likelihood has variances, half of the draws come from the posterior as if the decoder
+    prior does not. Where the likelihood has variances, three of four draws come from the posterior as if the decoder
     were linear, which is exact where it is. A sample of the missing values takes one of the $z_k$ with probability
     $w_k$, then x from $p(x \mid z_k)$ (of a model with a `missingness`: from $p(x \mid z_k, \text{missing})$). K is
     streamed in chunks, so memory does not grow with it.
@@ -207,7 +207,7 @@ def weighed(
     # latents can be counted, draw k is latent k, once for each latent, with $\log w = \log p(x_{obs}, z)$.
     # Source: Owen & Zhou (2000), "Safe and effective importance sampling".
     # first: the number of the first draw, so that K can be drawn in parts. beside: one more proposal for each row, of
-    # which half of the draws then are, and a quarter of q and of the prior.
+    # which six of eight draws then are, one of q and one of the prior.
     every = every_latent(model)
 
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any, linear: Any) -> tuple[PyTree[Array], Array]:
@@ -217,7 +217,7 @@ def weighed(
             return which, log_prior + log_likelihood
         row_key = jax.random.fold_in(key, row_id)
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
-        parts = 2 if linear is None else 4
+        parts = 2 if linear is None else 8
 
         def one(index: Array) -> tuple[PyTree[Array], Array]:
             own = jax.random.fold_in(row_key, index)
@@ -231,7 +231,7 @@ def weighed(
             if posterior.density_elsewhere:
                 log_density = jnp.logaddexp(posterior.log_prob(z), log_prior) - jnp.log(float(parts))
             if linear is not None:
-                log_density = jnp.logaddexp(log_density, linear.log_prob(z) - jnp.log(2.0))
+                log_density = jnp.logaddexp(log_density, linear.log_prob(z) + jnp.log(0.75))
             return z, log_likelihood + log_prior - log_density
 
         return jax.vmap(one)(first + jnp.arange(count))

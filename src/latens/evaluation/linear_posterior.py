@@ -19,7 +19,7 @@ ROUNDS = 3
 AXES = 16
 """Directions of a latent along which the decoder's slope is found at once."""
 
-SHARED = 256
+SHARED = 1024
 """Cells of a row above which all rows share the slope at zero: a slope of its own takes a decoding for each latent."""
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from latens.distributions import AbstractDistribution, log_prob
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
+from latens.models.gaps import seen_whole
 from latens.models.missingness import SelfMasking
 from latens.models.priors import AbstractModelPrior
 from latens.trees import traced_once
@@ -41,6 +42,8 @@ class LatentModel(AbstractLatentModel):
         """The encoder's distribution for one row."""
         if isinstance(self.encoder, AbstractModelEncoder):
             return self.encoder(self, x, cond=cond, mask=mask, key=key)
+        if mask is not None and (whole := seen_whole(self.decoder, x, mask)) is not None:
+            return self.encoder(whole, cond=cond, key=key)
         return self.encoder(x, cond=cond, mask=mask, key=key)
 
     def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:

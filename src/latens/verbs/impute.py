@@ -34,7 +34,7 @@ class Impute(Verb):
     needs_density: ClassVar = ("what a missing cell may have been", "Train a VAE, best with --recipe miwae-missing.")
     data: Annotated[Any, arg(_DATA, "DATA", reads=True)]
     hide: Annotated[str | None, arg(_HIDE, metavar="PART")] = None
-    num_samples: Annotated[int, arg("draws of z a row (default 200)", metavar="K", kind=draws)] = 200
+    num_samples: Annotated[int, arg("draws of z a row (default 128)", metavar="K", kind=draws)] = 128
     draws: Annotated[int | None, arg(_DRAWS, metavar="M", kind=parts)] = None
     interval: Annotated[float | None, arg(_SURE, metavar="P", kind=number(0.01, 0.999))] = None
     unknown: Unknown = "error"

@@ -14,6 +14,7 @@ from latens.data.given import GIVEN
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.depth import fit_depth_factors
 from latens.evaluation.evidence.factors import Factors, fit_factors, latent_gains
+from latens.evaluation.evidence.factors_of_gaps import fit_gappy, gappy_gains
 from latens.evaluation.evidence.windows import FEWEST as FEWEST_WINDOWS
 from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.models import (
@@ -81,7 +82,8 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
         network.initializer == "he-normal",  # another law is the user's choice, and stays as it is drawn
         likelihood.squash == "none" and likelihood.output_bias == "data" and likelihood.missing == "at-random",
         posterior.kind == "normal" and not posterior.levels and config.prior.kind in ("auto", "standard-normal"),
-        tables or (data.mask is None and data.weight is None and math.prod(schema.shape) <= MOST_CELLS),
+        tables
+        or ((data.mask is None or columns) and data.weight is None and math.prod(schema.shape) <= MOST_CELLS),
     )
     return parts.likelihood.made(schema) if all(allowed) else None
 
@@ -94,17 +96,21 @@ def latents_of(data: Dataset, prepare: Preparation, head: AbstractHead) -> int:
     rows = located_rows(data, prepare, head)
     if head.group == rows.shape[1] > 1 and is_series(data.schema):
         return min(MOST_LATENTS, fit_window(rows.reshape(-1, *data.schema.shape)).latents)
-    return int(latent_gains(rows, MOST_LATENTS).argmax()) if len(rows) >= FEWEST else 0
+    if len(rows) < FEWEST:
+        return 0
+    shown = np.isfinite(rows)
+    return int((latent_gains(rows, MOST_LATENTS) if shown.all() else gappy_gains(rows, shown, MOST_LATENTS)).argmax())
 
 
 def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Float[np.ndarray, "n d"]:
-    """Some training rows in the unit of a head's locations."""
+    """Some training rows in the unit of a head's locations; NaN where a cell is missing."""
     assert head.located is not None
     _, shift, scale = head.located
     train, cells = data.subset("train"), int(np.prod(data.schema.shape))
     most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // cells))
     kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
-    rows = np.asarray(prepare_batch(prepare, data.rows(kept), key=jax.random.key(0)).x)
+    batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
+    rows = np.asarray(batch.x) if batch.mask is None else np.where(batch.mask, batch.x, np.float32(np.nan))
     inside = (rows - np.asarray(shift, np.float32)) / np.asarray(scale, np.float32)
     return inside.reshape(len(rows), -1).astype(np.float64 if inside.size <= 2**22 else np.float32)
 
@@ -122,6 +128,8 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
     rows, count = located_rows(data, prepare, head), int(np.prod(_any(model.encoder).head.shape))
     if head.group == rows.shape[1] > 1 and is_series(data.schema):
         return _with_factors(model, fit_window(rows.reshape(-1, *data.schema.shape)).factors(count))
+    if not np.isfinite(rows).all():
+        return _with_factors(model, fit_gappy(rows, np.isfinite(rows), count))
     return _with_factors(model, fit_factors(rows, count, group=head.group, common=common, scale=fixed))
 
 
