@@ -117,7 +117,7 @@ def test_other_representations_are_refused(latens, run_folder, tmp_path):  # noq
 
 
 def test_runs_that_are_behind_by_what_their_draws_may_lack_are_named() -> None:
-    rows, trained = np.arange(10.0), TrainedModel.load(GOLDEN / "format-1-table.safetensors")
+    rows, trained = np.arange(10.0), TrainedModel.load(GOLDEN / "format-2-table.safetensors")
 
     def models(draws_error: float, at_least: float) -> tuple[Compared, ...]:
         best = Rows("log_marginal", rows, 30, "", "drawn", draws_error=0.03, at_least=0.03)

@@ -84,7 +84,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("latens.workflow.cells.blame", blame)
     monkeypatch.setattr("latens.workflow.detect.detect", detected)
     monkeypatch.setattr("latens.verbs.detect.SCANNED", 4)
-    trained = latens.load(GOLDEN / "format-1-mixed.safetensors")
+    trained = latens.load(GOLDEN / "format-2-mixed.safetensors")
     new, held = tmp_path / "new.csv", tmp_path / "held.csv"
     head, row = "city,size,visits,pay,day\n", ["Lyon,S,0,1.5,2021-03-27\n"]
     new.write_text(head + "".join(row * 6))
@@ -125,7 +125,7 @@ def test_few_held_out_rows_rank_where_they_cannot_flag(monkeypatch: pytest.Monke
     monkeypatch.setattr(
         detecting, "surprises", lambda trained, data, positions, **options: np.array(data.x[:, 0], float)
     )
-    trained = latens.load(GOLDEN / "format-1-table.safetensors")
+    trained = latens.load(GOLDEN / "format-2-table.safetensors")
     held, new = load(np.array([[1.0], [2.0], [3.0]])), load(np.array([[2.5], [9.0]]))
     with pytest.raises(DataError, match="3 held-out rows cannot show a p-value of"):
         detecting.detect(trained, held, np.arange(3), new)
@@ -148,7 +148,7 @@ def test_all_rows_are_compared_with_where_each_has_a_model_without_it(monkeypatc
     monkeypatch.setattr(detecting, "prepare", lambda config, data: data)
     monkeypatch.setattr(detecting, "train", train)
     monkeypatch.setattr(detecting, "surprises", surprises)
-    model = latens.load(GOLDEN / "format-1-table.safetensors")
+    model = latens.load(GOLDEN / "format-2-table.safetensors")
     own, new = load(np.arange(41.0)[:, None]), load(np.array([[0.5], [39.5]]))
     folds = detecting.cross_fitted(model, own, 3, seed=1)
     assert sorted(np.concatenate([part for _, part in folds])) == list(range(41))
@@ -168,7 +168,7 @@ def test_all_rows_are_compared_with_where_each_has_a_model_without_it(monkeypatc
 def test_folds_and_other_rows_to_compare_with_exclude_each_other(tmp_path: Path) -> None:
     row = "city,size,visits,pay,day\nLyon,S,0,1.5,2021-03-27\n"
     (tmp_path / "new.csv").write_text(row)
-    trained = latens.load(GOLDEN / "format-1-mixed.safetensors")
+    trained = latens.load(GOLDEN / "format-2-mixed.safetensors")
     with pytest.raises(ConfigError, match="--folds: rows of another file did not train"):
         trained.detect(tmp_path / "new.csv", held_out=tmp_path / "new.csv", folds=3)
 

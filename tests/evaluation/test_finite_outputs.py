@@ -15,7 +15,7 @@ from latens.io.safetensors import pack, read
 
 pytest_plugins = ("cli_fixtures",)
 
-GOLDEN = FOLDER / "format-1-table.safetensors"
+GOLDEN = FOLDER / "format-2-table.safetensors"
 
 
 def scaled(path: Path, part: str, factor: float, source: Path = GOLDEN) -> Path:
@@ -105,7 +105,7 @@ def test_no_label_is_predicted_from_what_is_not_finite(tmp_path: Path) -> None:
 
 def test_no_classifier_returns_what_is_not_finite(tmp_path: Path) -> None:
     """A Gaussian a class, of which the whitened row is infinite, then minus infinite, then the sum of both."""
-    arrays, metadata = read(FOLDER / "format-1-classifier.safetensors")
+    arrays, metadata = read(FOLDER / "format-2-classifier.safetensors")
     rows = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
     name = next(name for name in arrays if name.startswith("mean"))
     far = np.sign(arrays[name]) * np.float32(3e38)
@@ -118,7 +118,7 @@ def test_no_classifier_returns_what_is_not_finite(tmp_path: Path) -> None:
         with pytest.raises(DivergedError, match=r"log p\(x, c\): 6 of 6 rows hold NaN or infinity"):
             call(rows)
     # Where no class has any density but none is NaN, the class probabilities are p(c).
-    made = GenerativeClassifier.load(FOLDER / "format-1-classifier.safetensors")
+    made = GenerativeClassifier.load(FOLDER / "format-2-classifier.safetensors")
     np.testing.assert_array_equal(made.log_joint(rows + np.float32(1e30)), -np.inf)
     np.testing.assert_allclose(made.predict_proba(rows + np.float32(1e30)), [np.exp(made.log_prior_)] * 6, rtol=1e-6)
 

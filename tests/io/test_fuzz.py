@@ -123,7 +123,7 @@ def test_the_judge_sees_a_planted_fault(name: str, tmp_path: Path, monkeypatch: 
 def test_the_judge_sees_non_finite_weights() -> None:
     import equinox as eqx
 
-    trained = TrainedModel.load(GOLDEN / "format-1-classifier.safetensors")
+    trained = TrainedModel.load(GOLDEN / "format-2-classifier.safetensors")
     assert fuzz.invalid("model", trained) == ""
     broken = eqx.tree_at(lambda m: m.mean, trained.model, trained.model.mean * np.nan)
     assert fuzz.invalid("model", TrainedModel(broken, trained.schema, trained.preparation)) == "['mean'] are not finite"

@@ -17,7 +17,7 @@ from latens.workflow import measurement as core
 from latens.workflow.measurement import density_of, still_rising, what_density
 from latens.workflow.trained import TrainedModel
 
-TRAINED = TrainedModel.load(GOLDEN / "format-1-table.safetensors")
+TRAINED = TrainedModel.load(GOLDEN / "format-2-table.safetensors")
 WORDS = [
     (Preparation(), "real", "x", "density in the data's own units; "),
     (Preparation(), "counts", "x", "density in the data's own units; "),

@@ -21,7 +21,7 @@ from latens.workflow.trained import TrainedModel
 
 @pytest.fixture(scope="module")
 def trained():
-    return TrainedModel.load(GOLDEN / "format-1-table.safetensors")
+    return TrainedModel.load(GOLDEN / "format-2-table.safetensors")
 
 
 def work_of(trained, n=6, **options):

@@ -43,7 +43,7 @@ def test_the_area_under_a_roc_curve_is_the_share_of_pairs_in_order():
 
 
 def test_the_reach_of_a_model_is_that_of_its_decoder(monkeypatch):
-    trained = TrainedModel.load(GOLDEN / "format-1-table.safetensors")
+    trained = TrainedModel.load(GOLDEN / "format-2-table.safetensors")
     data = load(RANDOM.normal(size=(9, 3)), schema=trained.schema)
     given = {}
 
@@ -66,7 +66,7 @@ def test_the_reach_of_a_model_is_that_of_its_decoder(monkeypatch):
 
 @pytest.mark.parametrize("gaps", [False, True])
 def test_nats_of_columns_beside_those_of_independent_ones(monkeypatch, gaps):
-    trained = TrainedModel.load(GOLDEN / "format-1-mixed.safetensors")
+    trained = TrainedModel.load(GOLDEN / "format-2-mixed.safetensors")
     types = trained.schema.types
     x = np.zeros((4, len(types)), np.float32)
     mask = np.arange(4 * len(types)).reshape(4, -1) % 3 > 0 if gaps else None
@@ -88,7 +88,7 @@ def test_nats_of_columns_beside_those_of_independent_ones(monkeypatch, gaps):
 
 
 def test_places_without_a_cell_are_those_of_none(monkeypatch):
-    trained = TrainedModel.load(GOLDEN / "format-1-mixed.safetensors")
+    trained = TrainedModel.load(GOLDEN / "format-2-mixed.safetensors")
     types = trained.schema.types
     x, mask = np.zeros((2, len(types)), np.float32), np.zeros((2, len(types)), bool)
     mask[0, 1] = mask[1, :2] = True
@@ -104,7 +104,7 @@ def test_places_without_a_cell_are_those_of_none(monkeypatch):
 
 
 def test_numbers_beyond_those_of_the_training_rows_are_as_odd_as_their_tail(monkeypatch):
-    trained = TrainedModel.load(GOLDEN / "format-1-mixed.safetensors")
+    trained = TrainedModel.load(GOLDEN / "format-2-mixed.safetensors")
     types = trained.schema.types
     number = [kind.kind for kind in types].index("number")
     x = np.zeros((3, len(types)), np.float32)
@@ -122,7 +122,7 @@ def test_numbers_beyond_those_of_the_training_rows_are_as_odd_as_their_tail(monk
 @pytest.mark.parametrize(("side", "outer"), [(1, 0.002), (-1, 0.03), (1, 0.2)])
 def test_a_number_beyond_is_no_likelier_than_the_outermost_segment_given_the_rest(monkeypatch, side, outer):
     """Beyond 99 rows with 1/100 of the tail's share; where the rest of the row leaves less than 1/100, with that."""
-    trained = TrainedModel.load(GOLDEN / "format-1-mixed.safetensors")
+    trained = TrainedModel.load(GOLDEN / "format-2-mixed.safetensors")
     types = trained.schema.types
     number = [kind.kind for kind in types].index("number")
     x, outside = np.zeros((1, len(types)), np.float32), np.zeros((1, len(types)), np.float32)

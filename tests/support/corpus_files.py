@@ -18,7 +18,7 @@ from latens.io.lock import Lock
 from latens.io.safetensors import pack, unpack
 from latens.runs.folder import RunFolder
 
-GOLDEN = FOLDER / "format-1-table.safetensors"
+GOLDEN = FOLDER / "format-2-table.safetensors"
 BYTES = GOLDEN.read_bytes()
 NAME = "decoder.network.layers.0.bias"
 SAMPLE = ("sample", "m.safetensors", "--out", "x.npz")

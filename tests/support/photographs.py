@@ -24,7 +24,7 @@ import numpy as np
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 STORED = GOLDEN / "photographs.json"
-MIXED, PICTURES = GOLDEN / "format-1-mixed.safetensors", GOLDEN / "format-1-convolutions.safetensors"
+MIXED, PICTURES = GOLDEN / "format-2-mixed.safetensors", GOLDEN / "format-2-convolutions.safetensors"
 SMALL = ("--set", "network.hidden=8", "--set", "posterior.latent_dim=2")
 
 # A line of words for each call, in this order: later ones use the files of earlier ones.

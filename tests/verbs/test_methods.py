@@ -16,8 +16,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden(name: str) -> tuple[TrainedModel, np.ndarray]:
-    rows = json.loads((GOLDEN / f"format-1-{name}.json").read_text())
-    return TrainedModel.load(GOLDEN / f"format-1-{name}.safetensors"), np.array(rows["x"], np.float32)
+    rows = json.loads((GOLDEN / f"format-2-{name}.json").read_text())
+    return TrainedModel.load(GOLDEN / f"format-2-{name}.safetensors"), np.array(rows["x"], np.float32)
 
 
 def of_its_own(trained: TrainedModel, x: np.ndarray) -> tuple[TrainedModel, latens.Dataset]:
@@ -81,7 +81,7 @@ def test_a_walk_is_an_array_or_a_file(tmp_path: Path) -> None:
 
 
 def test_a_classifier_says_nothing_of_odd_rows() -> None:
-    trained = TrainedModel.load(GOLDEN / "format-1-classifier.safetensors")
+    trained = TrainedModel.load(GOLDEN / "format-2-classifier.safetensors")
     rows = np.zeros((2, *trained.schema.shape), np.float32)
     with pytest.raises(ConfigError, match=r"only a model with log p\(x\) can say how surprising a row is"):
         trained.detect(rows)

@@ -29,8 +29,8 @@ def _latens_run(latens: Callable[..., Result]) -> Callable[..., Result]:
 
 FURTHER = Path(__file__).parent / "further"
 GOLDEN = Path(__file__).parents[1] / "golden"
-MODEL = GOLDEN / "format-1-table.safetensors"
-MIXED = GOLDEN / "format-1-mixed.safetensors"
+MODEL = GOLDEN / "format-2-table.safetensors"
+MIXED = GOLDEN / "format-2-mixed.safetensors"
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def further(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
-    golden = json.loads((GOLDEN / "format-1-table.json").read_text())
+    golden = json.loads((GOLDEN / "format-2-table.json").read_text())
     path = tmp_path / "rows.npy"
     np.save(path, np.array(golden["x"], np.float32))
     return path

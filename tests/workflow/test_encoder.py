@@ -19,9 +19,9 @@ from latens.workflow import encoder as module
 from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
 
-TABLE = GOLDEN / "format-1-table.safetensors"
-MIXED = GOLDEN / "format-1-mixed.safetensors"
-PICTURES = GOLDEN / "format-1-pictures.safetensors"
+TABLE = GOLDEN / "format-2-table.safetensors"
+MIXED = GOLDEN / "format-2-mixed.safetensors"
+PICTURES = GOLDEN / "format-2-pictures.safetensors"
 ROWS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 NAMES = ["mean0", "mean1", "log_variance0", "log_variance1"]
 

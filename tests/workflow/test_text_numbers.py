@@ -36,7 +36,7 @@ PIECES = "50 48 | 50 | 52 49\n50 | 52 48\n52 49 | 50 | 50 48\n"
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    return TrainedModel.load(GOLDEN / "format-1-tokens.safetensors")
+    return TrainedModel.load(GOLDEN / "format-2-tokens.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_long_texts_and_own_ids_stand_beside_one_another() -> None:
 
 def edited(change: dict) -> bytes:
     """The golden file with other tokens in its schema, and its hashes made anew."""
-    raw = (GOLDEN / "format-1-tokens.safetensors").read_bytes()
+    raw = (GOLDEN / "format-2-tokens.safetensors").read_bytes()
     (length,) = struct.unpack("<Q", raw[:8])
     header = json.loads(raw[8 : 8 + length])
     metadata = json.loads(header["__metadata__"]["latens"])
