@@ -150,13 +150,6 @@ def test_steps_that_were_found():
     assert step([0.0, 0.1, 0.2, 0.5])[1] == [6]
     assert step([0, 2, 4, 5, 7, 9])[0].size == 1.0  # most are 2 apart, but all lie on steps of 1
     assert step([7])[1] == [1]
-    quarters = pd.Series(["2023Q1", "2023Q2", "2023Q4"])
-    found, count = step(quarters)
-    assert count == [4]
-    assert found.times(0.0, np.array([0, 1])).tolist() == ["1970Q1", "1970Q2"]
-    found, count = step(pd.to_datetime(["2024-01-01 00:02", "2024-01-01 00:58", "2024-01-01 03:01"]), step="1h")
-    assert found.told == "1 hour"
-    assert count == [4]
 
 
 def test_times_are_written_as_they_were_also_beyond_the_end():

@@ -40,17 +40,6 @@ def test_a_chunk_without_a_fill_value_is_refused(tmp_path: Path) -> None:
         latens.load_data(tmp_path / "a.zarr")
 
 
-def test_numbers_over_columns_of_text_are_names(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("1,2,3\n" + "".join(f"{'abc'[i % 3]},{'xy'[i % 2]},{i}\n" for i in range(10)))
-    found = latens.load_data(tmp_path / "a.csv")
-    assert found.x.shape == (10, 3)
-    assert [column.name for column in found.schema.columns or ()] == ["1", "2", "3"]
-    assert found.notes[0].startswith("the first line, 1, 2, 3, holds the names of the columns")
-    for first, second in (("1,2", "3,4"), ("1,1", "a,b"), ("1,x", "2,y"), ("1,2", "na,")):  # rows, or a header of words
-        (tmp_path / "b.csv").write_text(f"{first}\n{second}\n" * 4)
-        assert "the first line" not in " ".join(latens.load_data(tmp_path / "b.csv", missing="nan").notes)
-
-
 def test_labels_that_read_as_missing_words_are_counted(tmp_path: Path) -> None:
     words = ["nan", "None", "x", "y", "", "NA", "None", "x"]
     (tmp_path / "a.csv").write_text("a,label\n" + "".join(f"{i}.5,{word}\n" for i, word in enumerate(words)))
@@ -87,7 +76,7 @@ def write_words(kind: str, path: Path, words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "typed"),
-    [*((kind, typed) for kind in ("parquet", "arrow", "csv") for typed in (False, True)),
+    [*((kind, False) for kind in ("parquet", "arrow")),
      *((kind, False) for kind in ("hdf5", "zarr", "folder"))],
 )  # fmt: skip
 def test_labels_on_disk_that_read_as_missing_words_are_counted(kind: str, typed: bool, tmp_path: Path) -> None:

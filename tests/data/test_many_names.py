@@ -69,7 +69,7 @@ def test_names_have_the_frequency_of_the_training_rows(frame, data):
 
 
 def test_rows_come_back_with_their_names(frame, data):
-    back = as_frame(data.x, data.schema)["shop"]
+    back = as_frame(data.x, data.schema)["shop"].to_numpy()
     known = frame["shop"].isin(data.schema.types[0].values).to_numpy()
     assert known[data.split == TRAIN].all()
     np.testing.assert_array_equal(back[known], frame["shop"][known])

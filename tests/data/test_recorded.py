@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import latens
-from latens.data.columns import number_type, recorded_step
+from latens.data.columns import FrameColumn, number_type, recorded_step
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_many_multiples_of_a_round_number_were_recorded_in_it(size: int, rows: i
     assert recorded_step(x) == step
     assert recorded_step(-x) == step
     assert recorded_step(np.append(x, 3 * size + 1.0)) == 1.0
-    assert number_type(x, x, "int").step == step
+    assert number_type(x, x, FrameColumn()).step == step
 
 
 def test_new_rows_of_incomes_in_tens_are_in_tens() -> None:
@@ -32,7 +32,7 @@ def test_new_rows_of_incomes_in_tens_are_in_tens() -> None:
     frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 600), "income": np.round(np.exp(rng.normal(8, 0.3, 600)), -1)})
     schema = latens.load_data(frame, label="none").schema
     income = (schema.types or ())[1]
-    assert (income.decoded(np.arange(income.size)) % 10 == 0).all()
+    assert (income.series(np.arange(income.size)).to_numpy() % 10 == 0).all()
 
 
 @pytest.mark.parametrize(("each", "own"), [(1, False), (6, True)])
@@ -41,7 +41,7 @@ def test_amounts_that_one_row_each_has_have_no_place_of_their_own(each: int, own
     rng = np.random.default_rng(1)
     owed = np.repeat(np.round(rng.uniform(200, 3000, 24), 2), each)
     x = np.append(np.zeros(1176), owed)
-    made = number_type(x, x, "float")
+    made = number_type(x, x, FrameColumn())
     widths = np.asarray(made.widths)
     where = np.searchsorted(made.firsts, np.round((owed - made.low) / made.step), side="right") - 1
     assert (widths[where] == 1).mean() == (1.0 if own else pytest.approx(0.0, abs=0.1))

@@ -12,8 +12,9 @@ from explorer_fixtures import needs_node, node, untrained
 
 from latens import evaluation
 from latens.data import Preparation, load
+from latens.data.columns import FrameColumn, number_type
 from latens.distributions import StandardNormal
-from latens.explorer.columns import typed
+from latens.explorer.columns import grid
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights, small_enough
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
@@ -362,48 +363,21 @@ def test_a_training_is_named_before_its_first_steps_and_after() -> None:
 
 
 @needs_node
-def test_cells_are_written_as_the_file_writes_them(tmp_path: Path) -> None:
-    """Dates by their pattern, numbers with their marks and unit; a week, which the page does not know, by its day."""
-    rng = np.random.default_rng(0)
-    cents, days = rng.integers(100_000, 900_000, 60), rng.integers(0, 900, 60)
-    dates = (np.datetime64("2021-11-03") + days).astype(object)
-    columns = {
-        "price": [f"\u00a3{value // 100:,}.{value % 100:02d}" for value in cents],
-        "weight": [f"{value / 100:.1f} kg".replace(".", ",") for value in cents // 100],
-        "day": [date.strftime("%d/%m/%Y") for date in dates],
-        "hour": [f"{date:%m/%d/%Y} {1 + k % 12:02d}:{k % 60:02d} {'AP'[k % 2]}M" for k, date in enumerate(dates)],
-    }
-    path = tmp_path / "t.csv"
-    path.write_text(
-        "\n".join(";".join(row) for row in [tuple(columns), *zip(*columns.values())]) + "\n", encoding="utf-8"
-    )
-    data = load(str(path), label="none")
-    names = [column.name for column in data.schema.columns or ()]
-    inside = np.ones(data.x.shape, bool) if data.outside is None else data.outside == 0
-    for name, one, stored, kept in zip(names, data.schema.types or (), data.x.T, inside.T):
-        shown = np.array(node("cells", column=typed(one), values=stored.tolist()))
-        assert kept.sum() > 40
-        assert shown[kept].tolist() == np.array(columns[name])[kept].tolist(), name
-    pattern = {"kind": "date", "low": 0, "step": 1, "written": "D", "writing": {"pattern": "%G-W%V"}}
-    assert node("cells", column=pattern, values=[19000]) == ["2022-01-08"]
-
-
-@needs_node
-def test_means_of_money_have_its_decimals() -> None:
-    money, grams = {"prefix": "$", "decimals": 2}, {"suffix": " g", "decimals": -1}
-    assert node("means", numbers=[3.94921, 9184.3, 0.38], writing=money) == ["$3.95", "$9184.30", "$0.38"]
-    assert node("means", numbers=[3.94921], writing=grams) == ["3.949 g"]
-
-
-@needs_node
 def test_times_in_single_precision_are_those_of_the_file() -> None:
     """Every minute of a day, as a number of days in float32, is that minute."""
     minutes = np.arange(1440)
     days = (minutes / np.float32(1440)).astype(np.float32)
     assert (np.floor(days.astype(np.float64) * 1440) != minutes).any()  # cut off, some would be a minute early
     words = [f"{m // 60:02d}:{m % 60:02d}" for m in minutes.tolist()]
-    found = node("times", days=days.astype(float).tolist(), pattern="%H:%M")
-    assert [own for own, _ in found] == words
-    assert [own for _, own in found] == words
-    seconds = node("times", days=[float(np.float32(11 / 86400))], pattern="%H:%M:%S")
-    assert seconds[0][0] == "00:00:11"
+    assert node("times", days=days.astype(float).tolist()) == words
+
+
+@needs_node
+def test_cells_of_a_wide_column_are_the_numbers_that_python_has() -> None:
+    few = np.random.default_rng(0).integers(0, 10**9, 400).astype(float)
+    values = np.concatenate([few, few + 3e9, np.full(300, 2_000_000_001.0)])
+    one = number_type(values, values, FrameColumn(dtype="Int64"))
+    cells = np.unique(np.round(one.place(values))).tolist()
+    found = node("places", grid=grid(one), cells=cells)
+    assert [number for number, _ in found] == one.value(np.array(cells)).tolist()
+    assert np.round([place for _, place in found]).tolist() == cells

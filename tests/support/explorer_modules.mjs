@@ -49,18 +49,13 @@ const ANSWERS = {
     const { cellText } = await load("event.js");
     return values.map((value) => cellText(column, value));
   },
-  async writing({ writing, number, text, digits }) {
-    const { numberOf, writtenText } = await load("writing.js");
-    return { text: writtenText(number, writing, digits), number: numberOf(text, writing) };
-  },
-  async means({ numbers, writing }) {
-    const { meanText } = await load("writing.js");
-    return numbers.map((number) => meanText(number, writing));
-  },
-  async times({ days, pattern }) {
-    const { dateText } = await load("writing.js");
+  async times({ days }) {
     const { numberText } = await load("event.js");
-    return days.map((day) => [dateText(day, pattern, ""), numberText({ days: true }, day)]);
+    return days.map((day) => numberText({ days: true }, day));
+  },
+  async places({ grid, cells }) {
+    const { numberAt, placeAt } = await load("grid.js");
+    return cells.map((cell) => [numberAt(grid, cell), placeAt(grid, numberAt(grid, cell))]);
   },
   async unrounded({ file, scale, shift, picture }) {
     const { fromNeighbours, unrounded } = await load("rounded.js");

@@ -69,8 +69,8 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     # the share of the training rows in each category or segment; they sum to 1
     shares: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = ()
     dtype: Annotated[str, Meta(max_length=100)] = "String"  # the dtype of the column, as `dtypes.name_of` names it
-    # by how many steps two cells of each segment lie apart where the range is wide; empty: by one in all
-    strides: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(max_length=1000)] = ()
+    # where the range is wide, the step at which each segment begins, and one beyond the last; empty: cells are steps
+    edges: Annotated[tuple[Annotated[int, Meta(ge=0, le=2**53)], ...], Meta(max_length=1001)] = ()
     # of dates that are text or whole numbers how they are written, in the letters of strftime; empty for others
     form: Annotated[str, Meta(max_length=100)] = ""
 
@@ -116,32 +116,34 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         which = np.searchsorted(self.firsts, stored, side="right") - 1
         return (np.log(self.shares) - np.log(self.widths))[which]
 
-    def _strides(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each segment its first cell, the steps before it, and the stride of its cells."""
-        strides = np.asarray(self.strides or (1,) * len(self.starts), np.float64)
-        before = np.concatenate([[0.0], np.cumsum(np.asarray(self.widths) * strides)[:-1]])
-        return np.asarray(self.starts, np.float64), before, strides
+    @property
+    def strides(self) -> tuple[float, ...]:
+        """How many steps two cells of each segment lie apart where the range is wide; empty: one in all."""
+        cells = np.asarray(self.widths) - 1
+        return tuple(((np.diff(self.edges) - 1) / np.maximum(cells, 1)).clip(1.0).tolist()) if self.edges else ()
+
+    def _wide(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each segment its first cell, the step at which it begins, and the stride of its cells."""
+        return np.asarray(self.starts, np.float64), np.asarray(self.edges[:-1], np.float64), np.asarray(self.strides)
 
     def value(self, stored: Shaped[np.ndarray, "*n"]) -> Shaped[np.ndarray, "*n"]:
         """The numbers of places on the grid, also between two cells and beyond the ends; NaN stays."""
         place = np.asarray(stored, np.float64)
-        if not self.strides:
+        if not self.edges:
             return self.low + place * self.step
-        first, before, strides = self._strides()
+        first, before, strides = self._wide()
         inside = np.clip(place, 0, self.size - 1)
         k = np.searchsorted(first, np.nan_to_num(inside), side="right") - 1
-        return self.low + (before[k] + (inside - first[k]) * strides[k] + (place - inside)) * self.step
+        return self.low + (before[k] + np.round((inside - first[k]) * strides[k]) + (place - inside)) * self.step
 
     def place(self, numbers: Shaped[np.ndarray, "*n"]) -> Shaped[np.ndarray, "*n"]:
         """The places of numbers on the grid, a fraction between two cells; beyond its ends counted in steps."""
         steps = (np.asarray(numbers, np.float64) - self.low) / self.step
-        if not self.strides:
+        if not self.edges:
             return steps
-        first, before, strides = self._strides()
-        last = before[-1] + (self.size - 1 - first[-1]) * strides[-1]
-        inside = np.clip(steps, 0, last)
+        first, before, strides = self._wide()
+        inside = np.clip(steps, 0, self.edges[-1] - 1)
         k = np.searchsorted(before, np.nan_to_num(inside), side="right") - 1
-        # A number between the last cell of a segment and the first one of the next is the last one.
         found = np.minimum(first[k] + (inside - before[k]) / strides[k], first[k] + np.asarray(self.widths)[k] - 1)
         return np.where(np.isnan(steps), np.nan, found + (steps - inside))
 
@@ -194,8 +196,9 @@ def check_types(types: Sequence[ColumnType]) -> str:
             return f"column {i} has other shares than values"
         if not (np.isfinite(one.low) and np.isfinite(one.step) and np.isfinite(one.low + one.step * one.size)):
             return f"column {i} has a grid that is not finite"
-        if one.strides and (one.named or len(one.strides) != len(one.starts)):
-            return f"column {i} has other strides than segments"
+        wide = [end - begin for begin, end in zip(one.edges, one.edges[1:])]
+        if one.edges and (one.named or len(wide) != len(one.starts) or min(map(int.__sub__, wide, one.widths)) < 0):
+            return f"column {i} has other edges than segments"
         if not is_known(one.dtype) or (one.kind == "duration") != one.dtype.startswith("Duration"):
             return f"column {i} has a dtype that is none of its kind"
     return ""
@@ -279,18 +282,12 @@ def number_type(
     # What no row has is as probable as what one row has (Good & Turing).
     empty = masses == 0
     masses = np.where(empty, (np.count_nonzero(counts == 1) + 0.5) / max(empty.sum(), 1), masses)
-    shares, strides = tuple((masses / masses.sum()).tolist()), ()
+    shares, edges = tuple((masses / masses.sum()).tolist()), ()
     if size > MOST_CELLS:
-        starts, size, strides = _in_strides(starts, size)
-    return ColumnType(found.kind, (), low, step, tuple(starts), size, shares, found.dtype, strides, found.form)
-
-
-def _in_strides(starts: Sequence[int], size: int) -> tuple[list[int], int, tuple[int, ...]]:
-    """Count the steps of wide segments in strides, so that float32 counts the cells of the grid."""
-    widths = np.diff([*starts, size])
-    strides = -(-widths // (MOST_CELLS // len(widths)))
-    cells = -(-widths // strides)
-    return [0, *np.cumsum(cells)[:-1].tolist()], int(cells.sum()), tuple(strides.tolist())
+        edges = (*starts, size)
+        widths = np.minimum(np.diff(edges), MOST_CELLS // len(starts))
+        starts, size = [0, *np.cumsum(widths)[:-1].tolist()], int(widths.sum())
+    return ColumnType(found.kind, (), low, step, tuple(starts), size, shares, found.dtype, edges, found.form)
 
 
 def recorded_step(values: np.ndarray) -> float:

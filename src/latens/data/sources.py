@@ -532,7 +532,7 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
             what = "is not a file that could stay on disk."
             raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
         return None
-    if not stream and _several(spec):
+    if not stream and roles.pieces is None and _several(spec):
         return None
     path, blocks = Path(spec), False
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
@@ -559,7 +559,10 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
 def _several(spec: str | Path) -> list[Path]:
     """The tables of a folder or glob, sorted, where they fit into memory together; none of other files."""
     path, text = Path(spec), str(spec)
-    if is_address(text) or path.is_file() or not (is_glob(text) or path.is_dir()):
+    try:
+        if is_address(text) or path.is_file() or not (is_glob(text) or path.is_dir()):
+            return []
+    except (OSError, ValueError):  # said in words where the path is read
         return []
     if path.is_dir():
         folder, found = path, path.rglob("*")
@@ -640,7 +643,7 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
         return raw, spec, spec
     if is_address(str(spec)):
         return rows_of(read_address(str(spec)), roles, str(spec)), str(spec), title_of(str(spec))
-    if parts := _several(spec):
+    if roles.pieces is None and (parts := _several(spec)):
         return _joined(parts, roles), str(spec), title_of(str(spec))
     path = Path(spec)
     try:

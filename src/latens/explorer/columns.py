@@ -76,8 +76,7 @@ def grid(one: ColumnType) -> dict[str, Any]:
     counts = "days" if one.days else "time" if one.dtype == "Time" else "seconds" if one.kind != "number" else ""
     made: dict[str, Any] = {"low": one.low, "step": one.step, "counts": counts}
     if one.strides:
-        before = np.cumsum(np.asarray(one.widths) * np.asarray(one.strides)) - np.asarray(one.widths) * one.strides
-        made["wide"] = [list(one.starts), before.tolist(), list(one.strides)]
+        made["wide"] = [list(one.starts), list(one.edges[:-1]), list(one.strides)]
     return made
 
 

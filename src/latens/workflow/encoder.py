@@ -159,7 +159,7 @@ def _frame(columns: Mapping[str, Any]) -> Any:
         import pandas
     except ImportError:
         what = "a table with names and dates needs pandas, which is not installed."
-        raise ConfigError(what, where="Encoder", fix="pip install 'latens[tables]'") from None
+        raise ConfigError(what, where="Encoder", fix="pip install pandas") from None
     return pandas.DataFrame(dict(columns))
 
 

@@ -1,11 +1,9 @@
 """Small streams of pictures and of shards with labels that are missing: every number that the pass finds."""
 
 import io
-import json
 import tarfile
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import scipy.sparse
 from PIL import Image
@@ -133,30 +131,6 @@ def test_rows_of_a_sparse_matrix(tmp_path):
     np.testing.assert_allclose(data.x, matrix.toarray(), rtol=1e-6)
     assert data.names.tolist() == [f"obs{i}" for i in range(9)]
     assert [column.name for column in data.schema.columns] == [f"var{i}" for i in range(4)]
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_arrow_files_in_blocks_of_batches_with_names_of_their_classes(tmp_path, monkeypatch, named):
-    monkeypatch.setattr(arrow, "BLOCK_ROWS", 6)
-    x, label = RANDOM.normal(size=(11, 2)).astype(np.float32), np.array([0, 1, -1, 1, 0, 2, 1, 1, 0, -1, 2])
-    table = pa.table({"a": x[:, 0], "b": x[:, 1], "label": label if named else [f"l{code}" for code in label]})
-    for i, rows in enumerate((slice(0, 7), slice(7, 11))):
-        with pa.OSFile(str(tmp_path / f"{i}.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table.slice(rows.start, rows.stop - rows.start), max_chunksize=3)
-    info = {"features": {"label": {"names": ["cat", "dog", "eel"], "_type": "ClassLabel"}}}
-    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
-    data = load(tmp_path, stream=True, label="label")
-    np.testing.assert_array_equal(data.x, x)
-    assert data.stream.source.table.rows.tolist() == [6, 1, 4]
-    if named:
-        assert data.schema.classes == ("cat", "dog", "eel")
-        np.testing.assert_array_equal(data.label, label)
-        info["features"]["label"]["names"] = ["cat", "dog"]
-        (tmp_path / "dataset_info.json").write_text(json.dumps(info))
-        with pytest.raises(DataError, match=r"has the label 2, and dataset_info\.json names 2 classes"):
-            load(tmp_path, stream=True, label="label")
-    else:
-        assert data.schema.classes == ("l-1", "l0", "l1", "l2")
 
 
 def test_labels_that_are_missing_in_several_blocks_add_up(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import tarfile
 
 import numpy as np
@@ -12,7 +11,6 @@ from PIL import Image
 
 from latens.data import load
 from latens.data.formats import hdf5, pictures
-from latens.data.streams import find
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import DataError, ResourceError
 from latens.recipes import get_recipe
@@ -79,34 +77,6 @@ def test_a_hugging_face_set_on_disk_is_its_table(tmp_path, table, monkeypatch):
     frame = table.to_pandas().assign(label=np.array(["cat", "dog"])[table["label"].to_numpy()])
     same_rows(streamed, load(frame, row_id="id", label="label"))
     same_rows(streamed, load(folder, row_id="id", label="label"))
-
-
-def test_arrow_files_with_a_footer_and_text_are_their_table(tmp_path, table):
-    mixed = table.append_column("kind", pa.array(["a", "b", None, "c"] * 125)).drop_columns(["label"])
-    path = tmp_path / "rows.arrow"
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, mixed.schema) as writer:
-        writer.write_table(mixed, max_chunksize=70)
-    same_rows(load(path, stream=True, row_id="id"), load(mixed.to_pandas(), row_id="id"))
-
-
-def test_arrow_files_that_cannot_be_read_say_why(tmp_path, table):
-    folder = saved_set(tmp_path / "set", table)
-
-    def refused(words):
-        with pytest.raises(DataError, match=words):
-            load(folder, stream=True)
-
-    first = folder / "data-00000-of-00002.arrow"
-    whole = first.read_bytes()
-    first.write_bytes(whole[: len(whole) // 2])
-    refused("data-00000-of-00002.arrow: is not readable Arrow")
-    with pa.OSFile(str(first), "wb") as sink:
-        coded = table.set_column(0, "c0", pa.array(["a", "b"] * 250).dictionary_encode())
-        with pa.ipc.new_stream(sink, coded.schema) as writer:
-            writer.write_table(coded)
-    refused("holds a dictionary, which is read from files with a footer alone. Write it as Parquet")
-    (folder / "dataset_dict.json").write_text('{"splits": ["train"]}')
-    refused(r"holds several data sets: .* Give the folder of one of them")
 
 
 # --- HDF5 and AnnData ---
@@ -178,7 +148,7 @@ def test_hdf5_that_cannot_be_streamed_says_what_to_do(tmp_path, monkeypatch):
         file.create_dataset("x", data=x, chunks=(1, 4), compression="gzip")
     streamed = load(path, stream=True)
     assert same(streamed.x, x)
-    with pytest.raises(DataError, match=r"packed in chunks of 1 rows, which takes far longer.*latens pack DATA"):
+    with pytest.raises(DataError, match=r"packed in chunks of 1 rows, which takes far longer"):
         prepare(get_recipe("default").config, streamed)
     path = tmp_path / "parts.h5"
     with h5py.File(path, "w") as file:
@@ -197,7 +167,7 @@ def test_hdf5_that_cannot_be_streamed_says_what_to_do(tmp_path, monkeypatch):
         load(path, stream=True)
     with pytest.raises(DataError, match=r"lies column by column \(CSC\).*tocsr"):
         load(annotated(tmp_path / "cells.h5ad", np.round(x), label, "csc"), stream=True)
-    with pytest.raises(DataError, match="read from this machine's own file systems alone"):
+    with pytest.raises(DataError, match="is not a table that is read where it lies"):
         load(f"file://{path}", stream=True)
 
 
@@ -274,23 +244,3 @@ ANSWERS = {
     "no network": ("raise OSError('NETWORK_CONNECTION')", ResourceError, r"cannot be read \(NETWORK_CONNECTION\)"),
     "no address": ("class ArrowInvalid(Exception): 0\nraise ArrowInvalid('no bucket')", DataError, r"\(no bucket\)"),
 }
-
-
-@pytest.mark.parametrize("answer", ANSWERS)
-@pytest.mark.parametrize("scheme", ["gs", "abfs", "s3"])
-def test_an_object_store_that_gives_no_answer(answer: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, kind, message = ANSWERS[answer]
-    monkeypatch.setattr(find, "_REACH", code)
-    monkeypatch.setattr(find, "PATIENCE", 0.5 if answer == "none" else 60.0)
-    with pytest.raises(kind, match=message) as caught:
-        load(f"{scheme}://bucket/rows/*.parquet")
-    assert "the network and your credentials" in caught.value.fix
-    assert caught.value.where == f"{scheme}://bucket/rows/*.parquet"
-
-
-@pytest.mark.parametrize("spec", ["s3://b/*.npy", "s3://b/a/part-[0-9].npy", "s3://b/a/b.npy", "s3://b/a/?/x.npy"])
-def test_what_of_an_address_is_asked_for_first(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find, "_REACH", "import sys; raise OSError(sys.argv[1])")
-    fixed = {"s3://b/*.npy": "s3://b", "s3://b/a/b.npy": spec}.get(spec, "s3://b/a")
-    with pytest.raises(ResourceError, match=re.escape(f"cannot be read ({fixed})")):
-        load(spec)

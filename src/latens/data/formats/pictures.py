@@ -516,7 +516,7 @@ class TarSource(AbstractPictures):
         if self._labelled:
             with self.place.open(self.file_name(block)) as stream:
                 found = [_member(stream, *members[".cls"]).getvalue() for _, members in self._samples[block]]
-            label = np.array([text.decode("utf-8", "replace").strip() for text in found], self.where(block))
+            label = np.array([text.decode("utf-8", "replace").strip() for text in found])
         return Raw(self.pixels(block), label), None
 
 

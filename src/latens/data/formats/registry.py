@@ -28,7 +28,7 @@ from latens.data.sparse import is_sparse, sparse_rows
 from latens.data.tables.cells import rows_of
 from latens.data.tables.files import SHEETS, TEXT
 from latens.data.tables.frame import as_table, is_pandas
-from latens.errors import ConfigError, DataError, ResourceError
+from latens.errors import ConfigError, DataError, LatensError, ResourceError
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
@@ -145,7 +145,7 @@ def read_path(path: Path, roles: ColumnRoles) -> Raw:
     where = str(path)
     try:
         return with_roles(_read_folder(path, roles) if path.is_dir() else _read_file(path, roles), roles, where)
-    except (DataError, ResourceError):
+    except LatensError:
         raise
     except MemoryError:
         raise ResourceError("does not fit into memory.", where=where, fix="Use fewer rows.") from None

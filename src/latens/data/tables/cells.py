@@ -101,6 +101,7 @@ def _column(series: pl.Series, said: Declared, where: str) -> tuple[np.ndarray, 
     """A column as numbers, and what it is."""
     refuse = _Refusal(series, said, where)
     if said.kind in ("category", "ordinal"):
+        _refuse_names(series, said, where)
         return _names(series, said)
     if said.kind == "date":
         return _dates(series, said, refuse)
@@ -179,6 +180,20 @@ def _dates(series: pl.Series, said: Declared, refuse: _Refusal) -> tuple[np.ndar
     return numbers_of(series), FrameColumn(dtype=said.dtype or dtype, form=said.form)
 
 
+def _refuse_names(series: pl.Series, said: Declared, where: str) -> None:
+    """Refuse names in no order where one is declared, and names beside those that are declared."""
+    if said.dtype:  # a model knows them
+        return
+    if said.kind == "ordinal" and not said.values and not (series.dtype.is_numeric() or series.dtype == pl.Enum):
+        what = f"column {series.name!r} is declared as ordinal, and its names have no order."
+        raise DataError(what, where=where, fix=f"Say it, from the least on: --column {series.name}=ordinal:A,B,C.")
+    own = names_of(series).unique().drop_nulls().sort()
+    other = own.filter(~own.is_in(list(said.values)))
+    if said.values and len(other):
+        what = f"column {series.name!r} holds {other[0]!r:.60}, which is none of its declared names."
+        raise DataError(what, where=where, fix="Add it, or leave such cells empty.")
+
+
 def _names(series: pl.Series, said: Declared) -> tuple[np.ndarray, FrameColumn]:
     """Codes of names: in the order of an `Enum` or of what is declared, else sorted."""
     words, ordered = names_of(series), said.kind == "ordinal" or (said.kind is None and series.dtype == pl.Enum)
@@ -208,6 +223,10 @@ def doubts(frame: pl.DataFrame, kinds: Mapping[int, FrameColumn]) -> tuple[str, 
     for i, series in enumerate(frame.iter_columns()):
         if series.dtype == pl.String and not any(name[:1] == "0" for name in kinds[i].values):
             words = series.drop_nulls()
+            if len(words) and words.str.contains(r"^\d{4}-\d\d-\d\d").all():
+                made.append(
+                    f"Column {series.name!r} is text that looks like dates: --column {series.name}=date reads it so."
+                )
             slips = words.filter(words.str.strip_chars().cast(pl.Float64, strict=False).is_null())
             if 0 < len(slips) < 0.5 * len(words) and len(words) - len(slips) > 2:
                 share, how = 1 - len(slips) / len(words), f"--null {slips[0]!r:.40} takes such cells as empty"

@@ -258,7 +258,7 @@ def beyond_words(x: np.ndarray, schema: Schema, outside: np.ndarray | None) -> s
         cells = []
         for row, i in np.argwhere(outside).tolist():
             value = (schema.types or ())[i].series(x[row : row + 1, i], outside[row : row + 1, i])[0]
-            cells.append(f"{schema.names[i]} {value}")
+            cells.append(f"{schema.names[i]} {value:g}" if isinstance(value, float) else f"{schema.names[i]} {value}")
         named = f" ({', '.join(cells)})"
     lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
     return f"{lie} beyond the numbers of the training rows{named}, and counted as the outermost of these."

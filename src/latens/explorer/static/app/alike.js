@@ -1,7 +1,6 @@
 // What the rows of the data have that are as it was asked for, beside what the model says of such rows.
 
 import { count3, format, fixed as decimals } from "./dom.js";
-import { meanText } from "./writing.js";
 
 const FEWEST = 5; // rows that have the very numbers from which on no others are taken
 const NEAR = 0.05; // part of the range of a number within which a row is near it, where fewer have it
@@ -58,9 +57,7 @@ export async function inRows(model, column, place, alike, level) {
 export function sureText(column, { value, error }) {
   if (column.levels) return `${decimals(100 * value, 0)} % ± ${decimals(100 * error, 0)} %`;
   const places = error > 0 ? Math.min(6, Math.max(0, 1 - Math.floor(Math.log10(error)))) : 0;
-  const [middle, sure] = column.writing
-    ? [meanText(value, column.writing), meanText(error, { ...column.writing, plus: false })]
-    : error > 0 ? [decimals(value, places), decimals(error, places)] : [format(value), "0"];
+  const [middle, sure] = error > 0 ? [decimals(value, places), decimals(error, places)] : [format(value), "0"];
   return `${middle} ± ${sure}`;
 }
 

@@ -1,8 +1,8 @@
 // One event as a picture: an image, a curve, or the columns of a table as bars of their distance from the mean.
 
 import { format, h } from "./dom.js";
+import { dayText, minuteText, numberAt } from "./grid.js";
 import { css, ramp, signed, theme, themeName } from "./theme.js";
-import { dateText, dayText, minuteText, writtenText } from "./writing.js";
 
 // Standardised: how many standard deviations a column lies from its mean in training.
 export function standardised(event, values) {
@@ -18,21 +18,22 @@ export function standardised(event, values) {
 // A stored cell in words: of columns that have a type its name, its number in the unit of the column, its date.
 export function cellText(column, value) {
   if (!column?.kind || !Number.isFinite(value)) return format(value);
-  const { levels, kind, low, step, written, writing } = column;
+  const { levels, kind, counts } = column;
   if (levels) return levels[Math.min(Math.max(Math.round(value), 0), levels.length - 1)];
-  const number = low + step * value;
-  const days = written === "D" ? number : number / 86400;
-  if (kind === "date") return dateText(days, writing?.pattern, dayText(days).slice(0, written === "D" ? 10 : 19));
-  if (writing) return writtenText(number, writing);
-  return kind === "duration" ? `${format(number)} ${written}` : format(number);
+  const number = numberAt(column, value);
+  if (kind === "date") {
+    const text = dayText(counts === "days" ? number : number / 86400);
+    return counts === "time" ? text.slice(11, 19) : text.slice(0, counts === "days" ? 10 : 19);
+  }
+  return kind === "duration" ? `${format(number)} s` : format(number);
 }
 
 // The difference of two cells, likewise.
 export function differenceText(column, value) {
   if (!column?.kind || !Number.isFinite(value)) return format(value);
   if (column.levels) return Math.round(value) ? "another" : "the same";
-  const unit = column.kind === "date" ? (column.written === "D" ? " days" : " s") : "";
-  return `${format(column.step * value)}${column.kind === "duration" ? ` ${column.written}` : unit}`;
+  const unit = column.counts === "days" ? " days" : column.counts ? " s" : "";
+  return `${format(column.step * value)}${unit}`;
 }
 
 // A number of a column that can colour the points: dates are days since 1970.

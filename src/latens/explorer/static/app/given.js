@@ -2,9 +2,9 @@
 // fixed, half of them from the prior and half from the encoder's q(z | what is fixed). Given z all is exact.
 
 import { breathe } from "./dom.js";
+import { numberAt, placeAt } from "./grid.js";
 import { arrayOf, networkOf, softplus } from "./networks.js";
 import { limitOf, meanOf, tableHead } from "./tables.js";
-import { dateText, writtenText } from "./writing.js";
 
 const AT_ONCE = 50; // draws of each half between two looks at the clock and the reader
 const ENOUGH = 1000; // effective draws
@@ -76,22 +76,19 @@ export function encoderOf(spec, arrays, size) {
 
 // --- what a reader types, and what is told ---
 
-const SECONDS = { D: 86400, s: 1 };
 const decimalsOf = (step) => [...Array(16).keys()].find((d) => Number(step.toFixed(d)) === step && step * 10 ** d > 0.999) ?? 15;
 const nearest = (values, value) => values.reduce((best, one, k) => (Math.abs(one - value) < Math.abs(values[best] - value) ? k : best), 0);
 
-// A cell of a number or a date as the file writes it.
+// A cell of a number or a date in words.
 export function wordsOf(column, grid, cell) {
   const place = Math.min(Math.max(Math.round(cell), 0), grid.size - 1);
   if (!grid.plain) return grid.words?.[place] ?? column.choices[nearest(grid.choices, place)];
-  const number = grid.low + place * grid.step;
+  const number = numberAt(grid, place);
   if (column.kind === "date") {
-    const seconds = SECONDS[grid.written] * Math.round(number);
-    const iso = new Date(1000 * seconds).toISOString().slice(0, grid.written === "D" ? 10 : 19);
-    return dateText(seconds / 86400, column.writing?.pattern, iso);
+    const days = grid.counts === "days";
+    return new Date(1000 * Math.round(number) * (days ? 86400 : 1)).toISOString().slice(0, days ? 10 : 19);
   }
-  if (column.writing) return writtenText(number, column.writing, decimalsOf(grid.step));
-  if (grid.written === "int") return String(Math.round(number));
+  if (Number.isInteger(grid.low) && Number.isInteger(grid.step)) return String(Math.round(number));
   const text = String(Number(number.toFixed(decimalsOf(grid.step))));
   return /^-?\d+$/.test(text) ? `${text}.0` : text;
 }
@@ -100,7 +97,8 @@ export function wordsOf(column, grid, cell) {
 export function cellOf(column, grid, value) {
   if (column.levels) return value;
   const no = () => {
-    const steps = column.kind === "date" ? { D: "a day", s: "a second" }[grid.written] : wordsOf(column, { ...grid, low: 0 }, 1);
+    const unit = grid.counts ? ` ${grid.counts}` : "";
+    const steps = `${Number(grid.step.toFixed(decimalsOf(grid.step)))}${unit}`;
     const [low, high] = grid.plain ? [0, grid.size - 1].map((cell) => wordsOf(column, grid, cell)) : [column.choices[0], column.choices.at(-1)];
     return new Error(`${column.name} cannot be that: it goes from ${low} to ${high}${grid.plain ? ` in steps of ${steps}` : ", by its slider"}.`);
   };
@@ -109,9 +107,9 @@ export function cellOf(column, grid, value) {
     if (k < 0) throw no();
     return grid.choices[k];
   }
-  const time = Date.parse(grid.written === "s" && /T/.test(value) ? `${value}Z` : value) / 1000;
-  const number = column.kind === "date" ? time / SECONDS[grid.written] : Number(value);
-  const place = (number - grid.low) / grid.step;
+  const time = Date.parse(/T/.test(value) ? `${value}Z` : value) / 1000;
+  const number = column.kind === "date" ? time / (grid.counts === "days" ? 86400 : 1) : Number(value);
+  const place = placeAt(grid, number);
   if (!(Math.abs(place - Math.round(place)) <= 1e-3 && place > -0.5 && place < grid.size - 0.5)) throw no();
   return Math.round(place);
 }

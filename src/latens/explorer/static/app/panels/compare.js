@@ -4,7 +4,6 @@ import { inRows, isFar, rowsAlike, sureText } from "../alike.js";
 import { button, count3, fixed as decimals, format, h, inOrder, replace, s, select } from "../dom.js";
 import { saveButtons } from "../save.js";
 import { theme } from "../theme.js";
-import { meanText, writtenText } from "../writing.js";
 
 const MOST_LINES = 12; // names that are compared, the most frequent ones
 const STEPS = 7; // values of a number that are compared
@@ -25,9 +24,7 @@ export function lines(column) {
   const few = column.choices.length <= MOST_LINES;
   // The slider goes through percentiles; of many the values that stand equally far from each other say more.
   const chosen = few ? column.choices : evenly(column.choices, column.input === "number");
-  const digits = (String(column.step).split(".")[1] ?? "").length;
-  const shown = (value) => (column.writing && column.input === "number" ? writtenText(Number(value), column.writing, digits) : value);
-  return chosen.map((value) => ({ value, name: shown(value) }));
+  return chosen.map((value) => ({ value, name: value }));
 }
 
 // Of sorted choices those nearest to steps of one width between the 5th percentile and the 95th one.
@@ -45,7 +42,6 @@ function evenly(choices, numbers) {
 // What the model says, with as many decimals as the width of the chart asks for.
 function aboutOf(column, value, [low, high]) {
   if (column.levels) return `${decimals(100 * value, high < 0.1 ? 1 : 0)} %`;
-  if (column.writing) return meanText(value, column.writing);
   return high > low ? decimals(value, Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(high - low))))) : format(value);
 }
 

@@ -10,7 +10,7 @@ import { namesUnder } from "../names.js";
 import { saveCsv } from "../save.js";
 import { css, theme, themeName } from "../theme.js";
 import { panel } from "./parts.js";
-import { dayText } from "../writing.js";
+import { dayText } from "../grid.js";
 
 const [WIDE, TALL, BINS] = [210, 54, 30];
 const MOST_BARS = 40; // classes of a histogram

@@ -6,7 +6,6 @@ import { alikeText, besideText, MOST_NAMED, rowsAlike, SELDOM } from "../alike.j
 import { namesUnder } from "../names.js";
 import { saveButtons } from "../save.js";
 import { theme } from "../theme.js";
-import { meanText, numberOf, writtenText } from "../writing.js";
 import { comparison } from "./compare.js";
 import { panel } from "./parts.js";
 
@@ -53,16 +52,12 @@ function chart(column, shares, beside = column.training, said = "of the training
   return svg;
 }
 
-// A mean in the same writing as the values beside it.
-function aboutOf({ writing }, mean) {
-  if (typeof mean !== "number") return mean;
-  return writing ? meanText(mean, writing) : format(mean, Math.abs(mean) < 1000 ? 3 : 4);
-}
+const aboutOf = (mean) => (typeof mean === "number" ? format(mean, Math.abs(mean) < 1000 ? 3 : 4) : mean);
 
 function words(column, { shares, mean, quantiles }) {
   if (!column.levels) {
     const [low, quarter, middle, three, high] = quantiles;
-    return `mean ${aboutOf(column, mean)}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
+    return `mean ${aboutOf(mean)}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
   }
   const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a] || a - b);
   if (named(column)) return `most often ${column.levels[order[0]]}, ${percent(shares[order[0]])}`;
@@ -74,12 +69,12 @@ function words(column, { shares, mean, quantiles }) {
 // What is said of a column where a row's cells are changed, beside the same without the change.
 function brief(column, one) {
   if (column.levels) return words(column, one);
-  return `mean ${aboutOf(column, one.mean)}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
+  return `mean ${aboutOf(one.mean)}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
 }
 
 // What was said of a column, in few words.
 function shortly(column, one) {
-  if (!column.levels) return `mean ${aboutOf(column, one.mean)}`;
+  if (!column.levels) return `mean ${aboutOf(one.mean)}`;
   const top = one.shares.indexOf(Math.max(...one.shares));
   return `most often ${column.levels[top]}, ${percent(one.shares[top])}`;
 }
@@ -125,20 +120,12 @@ export function whatIfPanel(app) {
         choice.value = value === null ? "" : String(value);
       };
     } else {
-      const { choices, input, step, writing } = column;
+      const { choices, input, step } = column;
       const date = input.startsWith("date");
-      const marked = input === "number" && writing; // a number with marks of its own, which a number's box cannot hold
       const read = (text) => (date ? Date.parse(text) : input === "number" ? Number(text) : text);
-      const digits = (String(step).split(".")[1] ?? "").length;
-      const shownAs = (value) => (marked ? writtenText(Number(value), writing, digits) : value);
       const typed = () => {
         const text = box.value.trim();
-        if (!marked || !text) return valid(text) && fix(place, text || null);
-        const number = numberOf(text, writing);
-        const [low, high] = [choices[0], choices.at(-1)];
-        const fits = number >= Number(low) - step / 2 && number <= Number(high) + step / 2;
-        box.setCustomValidity(fits ? "" : `A number from ${shownAs(low)} to ${shownAs(high)}.`);
-        return valid(text) && fix(place, String(number));
+        return valid(text) && fix(place, text || null);
       };
       // What cannot be is said where the answers stand: they are without it.
       const valid = (text) => {
@@ -148,11 +135,10 @@ export function whatIfPanel(app) {
       };
       const box = h("input", {
         id,
-        type: marked ? "text" : input,
-        inputmode: marked ? "decimal" : undefined,
-        step: input === "datetime-local" || (input === "number" && !marked) ? step : undefined,
-        min: date || (input === "number" && !marked) ? choices[0] : undefined,
-        max: date || (input === "number" && !marked) ? choices.at(-1) : undefined,
+        type: input,
+        step: input === "datetime-local" || input === "number" ? step : undefined,
+        min: date || input === "number" ? choices[0] : undefined,
+        max: date || input === "number" ? choices.at(-1) : undefined,
         placeholder: "any",
         oninput: () => box.setCustomValidity(""),
         onchange: typed,
