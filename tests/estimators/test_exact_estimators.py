@@ -193,7 +193,7 @@ def test_a_filled_column_of_a_frame_keeps_its_dtype(imputes, dtype):
     one = ToldImputer(random_state=0).fit(gaps)
     filled = one.transform(gaps)
     assert filled.dtypes.equals(frame.dtypes)
-    least = one.model_.schema.types[0].low
+    least = one.model_.schema.types[0].series(np.zeros(1))[0]
     assert filled["x"].astype(float)[[3, 7]].tolist() == pytest.approx([least, least])
     assert filled.drop([3, 7]).equals(frame.drop([3, 7]))
 

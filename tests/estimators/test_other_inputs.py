@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from latens.data.frames import as_frame
 
 import latens
 from latens.data.conditions import conditions_of
+from latens.data.tables.schema import as_frame
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
 from latens.estimators.base import with_nan

@@ -1,6 +1,7 @@
 """Commands on rows that are sequences: long tables in, long tables out."""
 
 import csv
+import datetime
 from pathlib import Path
 
 import numpy as np
@@ -36,22 +37,23 @@ def test_a_long_table_keeps_its_cells_and_its_order_and_gets_the_steps_that_it_l
     data = load_data(path, sequence="who", time="when", condition="note")
     hidden = ~data.mask
     x = np.where(hidden, 100.0 + np.arange(data.x.size).reshape(data.x.shape), data.x)
-    made = long_as_written(data, x, hidden, path, {}, tmp_path / "o.csv")
-    found = [list(row) for row in zip(*(made[name].tolist() for name in HEAD))]
-    assert found == [
-        ROWS[0], ["a", "2024-01-01 00:00", "108.0", "1", "k"], ["b", "2024-01-01 01:00", "2.50", "103", "k"],
-        ["b", "2024-01-01 02:00", "104.0", "105", ""], ROWS[3], ROWS[4],
-    ]  # fmt: skip
-    frame = pd.DataFrame([row[:4] for row in ROWS], columns=HEAD[:4])
-    frame = frame.assign(when=pd.to_datetime(frame.when), x=pd.to_numeric(frame.x), y=pd.to_numeric(frame.y))
-    frame.to_parquet(tmp_path / "t.parquet")
-    data = load_data(tmp_path / "t.parquet", sequence="who", time="when")
-    table = long_as_written(data, x, ~data.mask, tmp_path / "t.parquet", {}, tmp_path / "o.parquet")
-    assert table["when"].dtype.kind == "M"
-    assert table["x"].tolist() == [1.5, 108.0, 2.5, 104.0, 4.5, 0.25]
-    in_memory = long_as_written(data, x, ~data.mask, Path("a frame"), {}, tmp_path / "o.csv")
-    assert in_memory["who"].tolist() == [row[0] for row in found]
-    assert in_memory["y"].tolist() == [7, 1, 103, 105, 9, 2]
+    made = long_as_written(data, x, hidden, path, {})
+    found = [list(row) for row in made.select(HEAD).rows()]
+    hour = [datetime.datetime(2024, 1, 1, hour) for hour in range(3)]
+    assert [row[1] for row in found] == [
+        hour[0],
+        hour[0],
+        hour[1],
+        hour[2],
+        *[datetime.datetime.fromisoformat(row[1]) for row in ROWS[3:]],
+    ]
+    assert [row[0] for row in found] == ["b", "a", "b", "b", ROWS[3][0], ROWS[4][0]]
+    assert [row[2] for row in found] == [1.5, 108.0, 2.5, 104.0, 4.5, 0.25]
+    assert [row[3] for row in found] == [7, 1, 103, 105, 9, 2]
+    assert found[3][4] is None
+    in_memory = long_as_written(data, x, hidden, Path("a frame"), {})
+    assert in_memory["who"].to_list() == [row[0] for row in found]
+    assert in_memory["y"].to_list() == [7, 1, 103, 105, 9, 2]
 
 
 def test_a_step_of_several_windows_is_that_of_the_window_it_is_in_the_middle_of():

@@ -55,18 +55,19 @@ def table_bytes(
         for name, array in table.items():
             if name not in infinite:
                 finite(array, name, where=str(path))
-        table = pl.DataFrame([_series(name, column) for name, column in flat_columns(table).items()])
+        table = pl.DataFrame([series_of(name, column) for name, column in flat_columns(table).items()])
     if added and path.suffix.lower() in (".csv", ".tsv"):
         some = [name for name in added if name in table.columns and table[name].dtype.is_float()]
         table = table.with_columns(pl.col(name).round_sig_figs(4) for name in some)
     return frame_bytes(table, path, written or Written(), known)
 
 
-def _series(name: str, column: np.ndarray) -> pl.Series:
+def series_of(name: str, column: np.ndarray) -> pl.Series:
     """An array as a column; objects are text."""
     if column.dtype.kind in "OU":
         return pl.Series(name, [None if cell is None else str(cell) for cell in column.tolist()], dtype=pl.String)
-    return pl.Series(name, np.ascontiguousarray(column))
+    seconds = column.dtype == "datetime64[s]"  # a unit that Polars has not
+    return pl.Series(name, np.ascontiguousarray(column, "datetime64[ms]" if seconds else None))
 
 
 def arrays_of(table: Table) -> dict[str, np.ndarray]:

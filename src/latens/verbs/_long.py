@@ -11,6 +11,7 @@ from jaxtyping import Bool, Shaped
 from latens.data import Dataset, Schema
 from latens.data.sequences import Places, Sequences, long_table, named_steps, nearest_the_centre
 from latens.data.tables.frame import with_cells
+from latens.verbs._files import series_of
 from latens.verbs._tables import numbers_of, table_columns
 
 
@@ -59,7 +60,8 @@ def long_as_written(
     chosen = nearest_the_centre(places)
     order = in_order(places, chosen)
     line, gaps, cells = places.line[chosen][order], hidden[chosen][order], x[chosen][order]
-    named = pl.DataFrame({name: column[order] for name, column in named_steps(found, places, chosen).items()})
+    steps = named_steps(found, places, chosen)
+    named = pl.DataFrame([series_of(name, column[order]) for name, column in steps.items()])
     filled = pl.DataFrame([numbers_of(one.name, cells[:, j], gaps[:, j]) for j, one in enumerate(found.columns)])
     was = table_columns(path, options)
     if was is None or len(was) <= line.max():

@@ -166,7 +166,10 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an array, lists, dicts, a sparse matrix, a frame, an Arrow table or an AnnData object."""
     if (frame := as_table(value, where)) is not None:
         names = index_of(value, roles) if is_pandas(value) else None
-        return rows_of(frame, roles, where, names)
+        raw = rows_of(frame, roles, where, names)
+        twice = is_pandas(value) and names is None and not value.index.is_unique
+        raw.notes += ("The index names some rows twice, and is not taken as ids: rows are counted from 0.",) * twice
+        return raw
     if (strings := strings_of(value)) is not None:
         return with_roles(Raw(None, strings=strings), roles, where)
     if annotated.is_annotated(value):
