@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from latens.data.mixed import in_units
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
 from sklearn.linear_model import BayesianRidge
 
 import latens
-from latens.data.mixed import in_units
 from latens.io.compilation import enable_compilation_cache
 from latens.workflow.cells import point
 

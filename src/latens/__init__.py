@@ -31,12 +31,10 @@ if TYPE_CHECKING:
     from latens.explorer.notebook import explore as explore
     from latens.io.compilation import enable_compilation_cache as enable_compilation_cache
     from latens.models import AbstractLatentModel as AbstractLatentModel
-    from latens.models import BayesClassifier as BayesClassifier
     from latens.models import Conditional as Conditional
     from latens.models import LatentModel as LatentModel
     from latens.networks import Dense as Dense
     from latens.objectives import ELBO as ELBO
-    from latens.objectives import Reconstruction as Reconstruction
     from latens.recipes import RECIPES as RECIPES
     from latens.recipes import Recipe as Recipe
     from latens.recipes import get_recipe as get_recipe
@@ -63,7 +61,6 @@ __all__ = [
     "VAE",
     "AbstractLatentModel",
     "Autoencoder",
-    "BayesClassifier",
     "Budget",
     "Conditional",
     "Dataset",
@@ -75,7 +72,6 @@ __all__ = [
     "LatensError",
     "LatentModel",
     "Recipe",
-    "Reconstruction",
     "Schema",
     "Settings",
     "Stage",
@@ -120,11 +116,11 @@ _HOMES = {
     "latens.workflow.encoder": ("Encoder",),
     "latens.workflow.experiment": ("prepare", "train"),
     "latens.evaluation.pool": ("pool",),
-    "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),
+    "latens.models": ("AbstractLatentModel", "Conditional", "LatentModel"),
     "latens.io.compilation": ("enable_compilation_cache",),
     "latens.networks": ("Dense",),
     "latens.explorer.notebook": ("explore",),
-    "latens.objectives": ("ELBO", "Reconstruction"),
+    "latens.objectives": ("ELBO",),
     "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register", "register_part"),
     "latens.workflow.trained": ("TrainedModel", "load"),
     "latens.workflow.translate": ("translate",),

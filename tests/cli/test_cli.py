@@ -170,9 +170,10 @@ def test_looking_around(latens: Callable[..., Result]) -> None:
     health = latens("doctor", "--json").json
     assert {f["name"]: f["ok"] for f in health["findings"]}["one step"] is True
     for shell in ("bash", "zsh", "fish"):
-        assert "num-samples" in latens("completion", shell).out
+        assert "num-samples" in latens("--print-completion", shell).out
     script = (
-        latens("completion", "bash").out + "COMP_WORDS=(latens ev) COMP_CWORD=1; _shtab_latens; echo ${COMPREPLY[0]}"
+        latens("--print-completion", "bash").out
+        + "COMP_WORDS=(latens ev) COMP_CWORD=1; _shtab_latens; echo ${COMPREPLY[0]}"
     )
     shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert shown.stdout.strip() in ("evaluate", "")  # no programmable completion in some builds of bash

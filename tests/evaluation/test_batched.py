@@ -11,7 +11,6 @@ import pytest
 from cli_fixtures import process
 from evidence_fixtures import Linear10
 from jax.tree_util import Partial
-from latens.models.heads.tree import TreeHead
 
 import latens
 from latens.data import Preparation

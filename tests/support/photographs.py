@@ -95,7 +95,7 @@ CALLS: dict[str, str] = {
     "recipes": "recipes",
     "recipes-parts": "recipes --parts",
     "help": "help",
-    "completion": "completion bash",
+    "completion": "--print-completion bash",
 }
 WAITING = re.compile(r"[a-z]+(: [^:]*)*, \d+:\d\d(, about \d+:\d\d left)?")
 """Lines of a command that was silent for long, as on a slow machine."""

@@ -1,27 +1,24 @@
 """Workflow by hand: what is refused, resolved and told of models before their first step."""
 
 import dataclasses
-import hashlib
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pandas as pd
 import pytest
-from latens.workflow.compress import compress, decompress
 from msgspec.structs import replace
 
 import latens
 from latens import config as configuration
 from latens.config import override
-from latens.data import Preparation, Schema
+from latens.data import Preparation
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.evaluation import Estimate
 from latens.io.arrays import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
-from latens.workflow import compress as compressing
 from latens.workflow import experiment as experiments
 from latens.workflow import going_on, refit
 from latens.workflow.experiment import as_labelled, prepare
@@ -319,28 +316,6 @@ def test_what_is_computed_several_times():
     assert draws_of(IWAE(7)) == {"objective.num_samples": 7}
     assert draws_of(ELBO()) == {"objective.num_samples": 1}
     assert memory_note(0, 0) == []
-
-
-# --- coded rows ---
-
-
-def test_rows_in_units_of_255_come_back(trained, tmp_path):
-    own = dataclasses.replace(trained, preparation=Preparation(divide=255.0))
-    data = latens.load_data(255 * X, schema=Schema((2, 3), "levels", levels=256))
-    raw, told = compress(own, data)
-    (tmp_path / "rows").write_bytes(raw)
-    found = decompress(own, tmp_path / "rows")
-    np.testing.assert_array_equal(found, data.x)
-    assert found.dtype == data.x.dtype
-    words = told["bits"] // 32
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compressing, "ROWS_A_WORD", 30 / words)
-        assert compress(own, data)[0] == raw
-        np.testing.assert_array_equal(decompress(own, tmp_path / "rows"), data.x)
-        patch.setattr(compressing, "ROWS_A_WORD", 29.9 / words)
-        with pytest.raises(DataError, match="the rows take less than half a bit each"):
-            compress(own, data)
-    assert hashlib.sha256(X.astype(np.int32).tobytes()).hexdigest().encode() in raw
 
 
 def test_what_training_goes_on_with() -> None:

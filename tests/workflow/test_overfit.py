@@ -99,15 +99,15 @@ def test_a_fall_is_told_with_its_numbers() -> None:
 GAPS = ({}, {"gain_over_independent": number(10.0, 0.5), "generalisation_gap": number(2.0, 0.5)},
         {"gain_over_independent": number(10.0, 0.5), "generalisation_gap": number(15.0, 0.5)})  # fmt: skip
 HISTORIES = (TURNED, curves([-50, -30, -25, -20], [-52, -40, -39, -38]), [])
-WAYS = list(itertools.product(GAPS, HISTORIES, (None, 30, 40), (False, True), (False, True), (False, True)))
+WAYS = list(itertools.product(GAPS, HISTORIES, (None, 30, 40), (False, True), (False, True)))
 
 
 def test_the_answer_and_the_warnings_never_disagree() -> None:
     """Whatever a run says of itself: a warning of overfitting stands exactly where the answer is yes or in part."""
     stored = [{"name": "overfitting", "message": "training rows are 9 nats more probable; use more rows"}]
-    for metrics, history, best, last, again, start in WAYS:
+    for metrics, history, best, last, again in WAYS:
         given = {"metrics": metrics, "history": history, "best_step": best, "kept_last": last, "again": again}
-        fit = answered(**GIVEN | given, start_kept=start)
+        fit = answered(**GIVEN | given)
         for before in ([], stored):
             named = [one.name for one in warnings_of(before, [], fit)]
             assert named == (["overfitting"] if fit.answer in ("yes", "in part") else []), given

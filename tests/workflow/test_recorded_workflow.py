@@ -1,12 +1,9 @@
 """What a trained model and what follows it give for a few rows: as recorded."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from latens.workflow.compress import compress, decompress
 from records import meets_record
 
 import latens
@@ -100,18 +97,6 @@ def test_priors_that_do_not_fit_are_refused(pixels, pictures):
     ):
         with pytest.raises(ConfigError, match=words):
             refit_prior(pixels, pictures, kind, options=options)
-
-
-def test_coded_rows_come_back(pixels, pictures, tmp_path):
-    raw, told = compress(pixels, pictures)
-    (tmp_path / "rows").write_bytes(raw)
-    np.testing.assert_array_equal(decompress(pixels, tmp_path / "rows"), pictures.x)
-    assert told["rows"] == 30
-    assert told["bits_per_dimension"] == told["bits"] / 180
-    assert told["bits_before"] < told["bits"]
-    meets_record("compressed", told["negative_elbo_bits"])
-    with pytest.raises(DataError, match="2 values"):
-        compress(pixels, dataclasses.replace(pictures, x=2 * pictures.x))
 
 
 def test_an_encoder_gives_codes_beside_what_is_kept(pixels, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from msgspec import NODEFAULT
 
 from latens.errors import UsageError, nearest
+from latens.io.terminal import put
 from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
 
 _WORDS: dict[str, str] = {
@@ -22,15 +23,14 @@ _WORDS: dict[str, str] = {
     "info": "what a run or a model file holds; nothing in it is executed",
     "recipes": "the models that can be named with --recipe",
     "doctor": "versions, devices, memory, disk, and one compiled step",
-    "completion": "tab completion for bash, zsh or fish",
     "help": "pages of the documentation: errors, data, how to choose",
 }
 """Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
 _ORDER = [
-    "demo", "check", "record", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample", "reconstruct",
-    "impute", "detect", "augment", "translate", "refit", "export", "figures", "animate", "report", "explore", "info",
-    "recipes", "doctor", "completion", "help",
+    "demo", "check", "record", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample",
+    "reconstruct", "impute", "detect", "augment", "translate", "refit", "export", "figures", "animate", "report",
+    "explore", "info", "recipes", "doctor", "help",
 ]  # fmt: skip
 
 COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict.fromkeys([*_ORDER, *verbs()])}
@@ -60,6 +60,16 @@ positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
 # --- the commands ---
 
 
+class _Completion(argparse.Action):
+    """Print a script of shtab, which knows every option, and leave."""
+
+    def __call__(self, _parser: argparse.ArgumentParser, _args: Any, shell: Any, _flag: str | None = None) -> None:
+        import shtab
+
+        put(shtab.complete(parser(), shell))
+        raise SystemExit(0)
+
+
 class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)
@@ -86,6 +96,12 @@ def parser(command: str | None = None) -> Parser:
         epilog=_EPILOG,
     )
     top.add_argument("--version", action="store_true", help="print the versions of latens, Python and JAX")
+    shells = {
+        "choices": ("bash", "zsh", "fish"),
+        "metavar": "SHELL",
+        "help": "print tab completion for bash, zsh or fish",
+    }
+    top.add_argument("--print-completion", action=_Completion, **shells)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, summary in COMMANDS.items():
         made = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -130,8 +146,6 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
         case "help":
             words = "a topic that `latens help` lists, or a command"
             command.add_argument("topic", metavar="TOPIC", nargs="?", help=words)
-        case "completion":
-            command.add_argument("shell", choices=("bash", "zsh", "fish"))
 
 
 def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
@@ -384,7 +398,8 @@ def _keeping(group: Any) -> None:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words of a command."""
     word = next((word for word in argv if not word.startswith("-")), None)
-    top = parser(word)
+    if argv[:1] == ["--print-completion"]:
+        word = None
     if word is not None and word not in COMMANDS:
         close = nearest(word, COMMANDS) if difflib.get_close_matches(word, COMMANDS, n=1) else ""
         fix = close or "`latens --help` lists the commands."

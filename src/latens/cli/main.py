@@ -86,7 +86,7 @@ def _run(context: Context) -> int:
     if context.args.command is None:
         put(parser().format_help().rstrip())
         return 0
-    if context.args.command not in ("help", "completion"):  # all others compute
+    if context.args.command != "help":  # all others compute
         refuse_what_ends_xla()
         compute_in_full_precision()
     for number, path in enumerate(context.args.imports):

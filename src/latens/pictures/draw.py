@@ -74,6 +74,11 @@ class Picture(NamedTuple):
     sees: str = ""  # what to see in it, in one sentence
 
     @property
+    def words(self) -> list[str]:
+        """The words of its needs; a picture without any is drawn of every model."""
+        return self.needs.split(", ") if self.needs else []
+
+    @property
     def family(self) -> str:
         """The name by which several pictures can be asked for."""
         return "manifold" if self.name.startswith("manifold-") else self.name
@@ -264,7 +269,7 @@ def asked_for(only: Collection[str] | None) -> tuple[list[Picture], set[str]]:
     """The pictures that are named, all for None, and the words for what they need."""
     everything = PICTURES.values()
     kept = [one for one in everything if (not one.asked if only is None else {one.name, one.family} & set(only))]
-    return kept, {word for one in kept for word in one.needs.split(", ")}
+    return kept, {word for one in kept for word in one.words}
 
 
 def write_pictures(
@@ -309,7 +314,7 @@ def drawing(source: Source, only: Collection[str] | None = None) -> Iterator[tup
     """Draw one picture after the other, so that each can be kept as soon as it is there."""
     holds = cache(lambda word: NEEDS[word](source))
     for one in asked_for(only)[0]:
-        if all(map(holds, one.needs.split(", "))):
+        if all(map(holds, one.words)):
             doing(f"drawing {one.name}")
             made = one.draw(source)
             if made is not None:

@@ -153,11 +153,11 @@ def _short(told: Told) -> Html:
     lines = [tag("p", line) for line in said]
     warned = [one for one in told.warnings if one.name not in GOOD]
     count = len(warned)
-    nothing = "No warning about the model." if told.suspects else "No warning."
+    nothing = "No warning about the model." if told.row_warnings else "No warning."
     words = {0: nothing, 1: "One warning: "}.get(count, f"{count} warnings: ")
     names = ", ".join(one.title.lower() for one in warned)
     end = f"{words}{names}." if count else words
-    some = len(told.suspects)
+    some = len(told.row_warnings)
     noted = f"{'One thing' if some == 1 else f'{some} things'} about the rows may need a look: see below."
     return joined([*(lines or [_cards(told)]), tag("p", noted) if some else None, tag("p", end)])
 
@@ -244,11 +244,11 @@ def evidence(told: Told) -> Html:
 
 
 def _warnings(told: Told) -> Html:
-    if all(one.name in GOOD for one in told.warnings) and not told.suspects:
+    if all(one.name in GOOD for one in told.warnings) and not told.row_warnings:
         return tag("p", "No warnings.")
     parts = []
-    if told.suspects:
-        found = tag("ul", *(tag("li", text) for text in told.suspects))
+    if told.row_warnings:
+        found = tag("ul", *(tag("li", text) for text in told.row_warnings))
         parts.append(tag("div", tag("h3", "The rows, as `latens check` has them"), found, class_="warning"))
     if all(one.name in GOOD for one in told.warnings):
         parts.append(tag("p", "Training and measuring gave no warning."))

@@ -106,7 +106,7 @@ class Told:
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
     overfit: Overfit = UNASKED
     read: tuple[str, ...] = ()  # of pictures, what was read and what was left out
-    suspects: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
+    row_warnings: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
 
 
 def tell(
@@ -132,7 +132,7 @@ def tell(
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
     return Told(
         *told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data),
-        suspects=_suspects(data),
+        row_warnings=_row_warnings(data),
     )  # fmt: skip
 
 
@@ -146,11 +146,10 @@ def read_of(data: Dataset | None) -> tuple[str, ...]:
     return (f"{len(data):,} pictures of {width} x {height} pixels: {counts}.", *data.notes)
 
 
-def _suspects(data: Dataset | None) -> list[str]:
+def _row_warnings(data: Dataset | None) -> list[str]:
     """What `latens check` warns of in a table in memory."""
     if type(data) is not Dataset or data.schema.columns is None or data.cells or len(data) > MOST_CHECKED:
         return []
-    # Rows of a kept start are split no more: what trains and what does not is told elsewhere.
     # Nothing is wrong with what was noted as it was read, nor with a column that may be predicted.
     return [
         line

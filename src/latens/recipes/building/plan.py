@@ -121,7 +121,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
             f"objective: iwae with {TABLE_DRAWS} draws, which holds kinds of rows apart better than the ELBO does "
             "(--set objective.beta=1 for that)"
         )
-    optimizer, narrow = config.optimizer, mixed and network.kind == "dense"
+    optimizer, narrow = config.optimizer, mixed and (network.kind, config.start.kind) == ("dense", "closed-form")
     if optimizer.learning_rate is None:
         optimizer = replace(optimizer, learning_rate=TABLE_RATE if narrow and network.hidden is None else RATE)
     if network.hidden is None:
