@@ -1,19 +1,23 @@
 """Kinds of columns through the command: declared, kept in the run, unknown names judged, dtypes written."""
 
 import csv
+import datetime
 import json
+from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
+import polars as pl
 import pytest
-from latens.data.frames import as_frame
+from polars.testing import assert_frame_equal
 
 from golden.make import written
 from latens import load, load_data
 from latens.cli.main import main
+from latens.data.tables.schema import as_frame
 from latens.runs.folder import RunFolder
 
 pytestmark = pytest.mark.more
+PARIS = ZoneInfo("Europe/Paris")
 TINY = ("--steps", "2", "--num-samples", "2", "--set", "network.hidden=4", "--set", "posterior.latent_dim=2")
 
 
@@ -102,12 +106,11 @@ def test_samples_in_parquet_have_ordered_names_and_zones(tmp_path):
     assert main(["fit", *written("mixed", tmp_path), *TINY, "--out", str(tmp_path / "run"), "--quiet"]) == 0
     out = tmp_path / "new.parquet"
     assert main(["sample", str(tmp_path / "run"), "-n", "50", "--out", str(out), "--quiet"]) == 0
-    frame = pd.read_parquet(out)
-    assert frame["size"].dtype == pd.CategoricalDtype(["S", "M", "L", "XL"], ordered=True)
-    assert str(frame["day"].dt.tz) == "Europe/Paris"
-    assert (frame["day"] == frame["day"].dt.normalize()).all()
-    assert frame["day"].between("2021-03-26 00:00+01:00", "2021-03-31 00:00+02:00").all()
+    frame = pl.read_parquet(out)
+    assert frame["size"].dtype == pl.Enum(["S", "M", "L", "XL"])
+    assert frame["day"].dtype == pl.Datetime("us", "Europe/Paris")
+    assert (frame["day"] == frame["day"].dt.truncate("1d")).all()
+    assert frame["day"].is_between(*(datetime.datetime(2021, 3, k, tzinfo=PARIS) for k in (26, 31))).all()
     # It is read as it was written.
     again = load_data(out, schema=load(tmp_path / "run").schema)
-    read = as_frame(again.x, again.schema)[list(frame)].where(again.mask)
-    pd.testing.assert_frame_equal(read, frame, check_dtype=False)
+    assert_frame_equal(as_frame(again.x, again.schema, shown=again.mask), frame)

@@ -102,7 +102,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
             assert named == [("visits", "0", "0", 0.0), ("size", "S", "S", 0.7)][:cells]
         else:
             assert "cells" not in told[0]
-        assert sum(line.startswith("  line ") for line in (*made.plain, *made.text.splitlines())) == len(expected)
+        assert sum(line.startswith("  row ") for line in (*made.plain, *made.text.splitlines())) == len(expected)
         assert "before any is flagged" not in made.text
         assert made.plain[1].startswith(f"Ranked the {len(expected)} oddest")
     # The most surprising rows.
@@ -110,7 +110,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     every = [4, 0, 2, 5, 3, 1]
     assert looked_at == [scanned, scanned, every]
     said = "\n".join(made.plain)
-    assert said.index("line 6: visits is 0, expected 0") < said.index("line 7: visits is 0")
+    assert said.index("row 4: visits is 0, expected 0") < said.index("row 5: visits is 0")
     gated = trained.detect(new, held_out=held)
     assert gates == [False] * 4 + [True]
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.

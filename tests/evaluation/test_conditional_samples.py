@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 from latens.data.batches import as_batch
-from latens.data.columns import ColumnType, number_type
+from latens.data.columns import ColumnType, FrameColumn, number_type
 from latens.data.conditions import conditions_of, parse_conditions
 from latens.data.schema import Column, Schema
 from latens.distributions import Segments, StandardNormal
@@ -22,9 +22,9 @@ from latens.models.heads.table import TableHead, TableInput
 
 rng = np.random.default_rng(0)
 CITY = ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5))
-AGE = number_type(v := rng.integers(0, 30, 300).astype(float), v, "int")
+AGE = number_type(v := rng.integers(0, 30, 300).astype(float), v, FrameColumn(dtype="Int64"))
 MEMBER = ColumnType("category", ("no", "yes"), shares=(0.9, 0.1))
-DAY = number_type(v := 18_000.0 + rng.integers(0, 50, 300), v, "D")
+DAY = number_type(v := 18_000.0 + rng.integers(0, 50, 300), v, FrameColumn(dtype="Date"))
 TYPES = (CITY, AGE, MEMBER)
 SCHEMA = Schema((3,), "mixed", columns=tuple(map(Column, ("city", "age", "city=b"))), types=TYPES)
 DATED = Schema((2,), "mixed", columns=(Column("city"), Column("day")), types=(CITY, DAY))

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from latens.data.columns import ColumnType, number_type
+from latens.data.columns import ColumnType, FrameColumn, number_type
 from latens.evaluation.evidence.mixture_baseline import PSEUDO_ROWS, fit_mixture, mixture_baseline
 
 rng = np.random.default_rng(0)
 NAMES = ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5))
-GRID = number_type(v := rng.integers(0, 12, 400).astype(float), v, "int")
+GRID = number_type(v := rng.integers(0, 12, 400).astype(float), v, FrameColumn(dtype="Int64"))
 MEMBER = ColumnType("category", ("no", "yes"), shares=(0.6, 0.4))
 TYPES = (NAMES, GRID, MEMBER)
 TRUE = (

@@ -9,19 +9,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
+import polars as pl
 import pytest
 from browser_fixtures import Browser
-from latens.data.frames import as_frame
 from page_fixtures import settled, state
 from scipy import special
 from server_fixtures import FILES, HOSTILE, ask
 
-from latens.config import override
 from latens.data import Preparation, load
-from latens.data.columns import ColumnType, number_type
+from latens.data.columns import ColumnType, FrameColumn, number_type
 from latens.data.conditions import conditions_of
 from latens.data.schema import Column, Schema
+from latens.data.tables.schema import as_frame
 from latens.distributions import StandardNormal
 from latens.evaluation.samples.conditional import shares_given
 from latens.explorer import payload, static_files
@@ -30,16 +29,14 @@ from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import BINS, MOST_QUESTION, answers, edges_of, masses, whatif_columns
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
-from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)
 
 rng = np.random.default_rng(0)
 CITY = ColumnType("category", ("Lyon", HOSTILE, "Porto"), shares=(0.2, 0.3, 0.5))
-INCOME = number_type(v := np.round(rng.normal(200.0, 30.0, 400), 1), v, "float")
-DAY = number_type(v := 18_000.0 + rng.integers(0, 20, 300), v, "D")
+INCOME = number_type(v := np.round(rng.normal(200.0, 30.0, 400), 1), v, FrameColumn())
+DAY = number_type(v := 18_000.0 + rng.integers(0, 20, 300), v, FrameColumn(dtype="Date"))
 SIZE = ColumnType("ordinal", ("S", "M", "L"), shares=(0.3, 0.3, 0.4))
 TYPES = (CITY, INCOME, DAY, SIZE)
 SCHEMA = Schema((4,), "mixed", columns=tuple(map(Column, ("city", "income", "day", "size"))), types=TYPES)
@@ -98,7 +95,7 @@ def asked(page: PageServer, given: list[Any], **more: Any) -> dict[str, Any]:
 
 
 DATE = str(np.datetime64(int(DAY.low) + 3, "D"))
-VALUE = str(INCOME.decoded(np.array([INCOME.size // 3]))[0])
+VALUE = INCOME.texts(np.array([INCOME.size // 3]))[0]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +114,7 @@ def test_free_columns_have_the_probabilities_of_quadrature(
     shares, probability = exact(trained, cells)
     low = np.array([cells.get(i, -np.inf) for i in range(4)])
     high = np.array([cells.get(i, np.inf) for i in range(4)])
-    words = {SCHEMA.columns[i].name: TYPES[i].decoded(np.array([c]))[0] for i, c in cells.items()}  # type: ignore[index]
+    words = {SCHEMA.columns[i].name: TYPES[i].texts(np.array([c]))[0] for i, c in cells.items()}  # type: ignore[index]
     conditions = conditions_of(words, SCHEMA)
     np.testing.assert_array_equal(conditions.low, low)
     np.testing.assert_array_equal(conditions.high, high)
@@ -214,27 +211,28 @@ def test_the_manifest_says_what_can_be_chosen(trained: TrainedModel) -> None:
     city, income, day, size = described
     assert (city["levels"], city["training"]) == (list(CITY.values), list(CITY.shares))
     assert (size["kind"], day["kind"], income["kind"]) == ("ordinal", "date", "number")
-    assert (income["written"], income["step"]) == ("float", 0.1)
+    assert (income["input"], day["input"], income["step"]) == ("number", "date", 0.1)
     assert day["choices"] == day["edges"] == [str(np.datetime64(int(DAY.low) + k, "D")) for k in range(DAY.size)]
-    ends = INCOME.decoded(np.array([0, INCOME.size - 1]))
-    assert [income["choices"][0], income["choices"][-1]] == [str(value) for value in ends]
+    ends = INCOME.texts(np.array([0, INCOME.size - 1]))
+    assert [income["choices"][0], income["choices"][-1]] == ends
     assert sum(income["training"]) == pytest.approx(1.0)
     assert income["choices"] == sorted(income["choices"], key=float)
 
 
 def test_columns_have_their_names_and_units(trained: TrainedModel) -> None:
     frame = as_frame(trained.sample(60, seed=2), SCHEMA)
-    frame.loc[3, "city"] = None
+    gone = pl.Series(np.arange(60) == 3)
+    frame = frame.with_columns(frame["city"].set(gone, None))
     files = payload(trained, load(frame, schema=SCHEMA), serve=True)
     manifest = json.loads(files["data/manifest.json"])
     city, income, day, size = (one for one in manifest["columns"] if one["role"] == "cell")
     codes = np.frombuffer(files[city["file"]], "<i4")
     assert (codes[3], city["levels"]) == (-1, list(CITY.values))
-    assert [CITY.values[code] for code in np.delete(codes, 3)] == frame["city"].drop(3).tolist()
-    assert np.frombuffer(files[size["file"]], "<i4").tolist() == frame["size"].cat.codes.tolist()
-    np.testing.assert_array_equal(np.frombuffer(files[income["file"]], "<f4"), frame["income"].astype(np.float32))
-    days = (frame["day"].to_numpy("datetime64[D]")).astype(np.int64)
-    assert (np.frombuffer(files[day["file"]], "<f4").tolist(), day["days"]) == (days.tolist(), True)
+    assert [CITY.values[code] for code in np.delete(codes, 3)] == frame["city"].drop_nulls().to_list()
+    assert np.frombuffer(files[size["file"]], "<i4").tolist() == frame["size"].to_physical().to_list()
+    np.testing.assert_array_equal(np.frombuffer(files[income["file"]], "<f4"), frame["income"].cast(pl.Float32))
+    days = frame["day"].to_physical()
+    assert (np.frombuffer(files[day["file"]], "<f4").tolist(), day["days"]) == (days.to_list(), True)
     for column, one in zip(manifest["event"]["columns"], TYPES):
         cell = np.concatenate([np.full(w, s / w) for s, w in zip(one.shares, one.widths)])
         mean = cell @ np.arange(len(cell))
@@ -245,11 +243,11 @@ def test_columns_have_their_names_and_units(trained: TrainedModel) -> None:
 def test_times_are_written_as_their_inputs_read_them() -> None:
     from latens.explorer.whatif import texts_of
 
-    clock = ColumnType("date", (), 1.6e9, 1.0, (0,), 10, (1.0,), "s", "Europe/Paris")
+    clock = ColumnType("date", (), 1.6e9, 1.0, (0,), 10, (1.0,), "Datetime[us, Europe/Paris]")
     assert texts_of(clock, np.array([0])) == ["2020-09-13T14:26:40"]  # of the zone's own clocks
-    plain = ColumnType("date", (), 1.6e9, 1.0, (0,), 10, (1.0,), "s")
+    plain = ColumnType("date", (), 1.6e9, 1.0, (0,), 10, (1.0,), "Datetime[us]")
     assert texts_of(plain, np.array([5])) == ["2020-09-13T12:26:45"]
-    whole = ColumnType("number", (), -2.0, 1.0, (0,), 10, (1.0,), "int")
+    whole = ColumnType("number", (), -2.0, 1.0, (0,), 10, (1.0,), "Int64")
     assert texts_of(whole, np.array([0, 3])) == ["-2", "1"]
 
 
@@ -380,7 +378,7 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         )
         browser.until("document.querySelectorAll('.given .may')[1].innerText.startsWith('row: ')")
         assert browser.run("return document.querySelectorAll('.given .may svg').length") == 0
-        other = int(frame.iloc[5]["city"] == CITY.values[0])
+        other = int(frame["city"][5] == CITY.values[0])
         browser.run(choose, 0, "select", str(other), "change")
         browser.until("document.querySelectorAll('.given .may svg').length === 3")
         assert "of it moves" in browser.run("return document.querySelectorAll('.given .may')[1].innerText")
@@ -393,9 +391,9 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         row = browser.run(
             "return [...document.querySelectorAll('.rows tbody tr:first-child td')].map((c) => c.innerText)"
         )
-        first = frame.iloc[0]
+        first = frame.row(0, named=True)
         assert [row[1], float(row[2]), *row[3:5]] == [
-            first["city"], pytest.approx(first["income"], rel=1e-3), str(first["day"])[:10], first["size"],
+            first["city"], pytest.approx(first["income"], rel=1e-3), str(first["day"]), first["size"],
         ]  # fmt: skip
         browser.run("latens.app.set({ tab: 'rows', row: 0 })")
         browser.until("document.querySelector('[role=tabpanel]:not([hidden]) .values tbody')")
@@ -415,86 +413,3 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         assert "log p(x)" in facts
         assert "KL" not in facts
         assert browser.errors() == []
-
-
-def test_a_column_that_others_give_is_exact_where_they_are_known() -> None:
-    rng = np.random.default_rng(0)
-    hours, kind = rng.integers(1, 30, 400) / 2, rng.choice(["city", "cargo"], 400)
-    price = np.round(hours * np.where(kind == "cargo", 7.0, 4.0), 2)
-    extra = np.round(rng.gamma(2.0, 8.0, 400), 2)
-    frame = pd.DataFrame({"kind": kind, "hours": hours, "price": price, "extra": extra, "total": price + extra})
-    data = load(frame, label="none")
-    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
-    found, described = answers(trained), whatif_columns(trained)
-    assert found is not None
-    assert described is not None
-    assert [one.get("computed") for one in described] == [
-        None, None, "'hours' times one of 2 rates from 4 to 7 that 'kind' gives", None, "price + extra"]  # fmt: skip
-
-    def told(question: dict[str, Any]) -> dict[int, dict[str, Any]]:
-        return {one["column"]: one for one in json.loads(found(json.dumps(question).encode()))["columns"]}
-
-    cargo = described[0]["levels"].index("cargo")
-    assert not any("exact" in one for one in told({"given": []}).values())
-    assert not any("exact" in one for one in told({"given": [[1, "3"]]}).values())  # the rate is not known
-    answer = told({"given": [[0, cargo], [1, "3"]]})
-    assert (float(answer[2]["exact"]), answer[2]["mean"]) == (21.0, pytest.approx(21.0))
-    assert sum(answer[2]["shares"]) == pytest.approx(1.0)
-    assert "exact" not in answer[4]
-    assert float(told({"given": [[0, cargo], [1, "3"], [3, "5.5"]]})[4]["exact"]) == 26.5
-    assert float(told({"given": [[2, "21"], [3, "5.5"]]})[4]["exact"]) == 26.5
-    # Of a row with another number of hours the price and the total follow.
-    row = np.asarray(data.x)[5].tolist()
-    more = told({"row": row, "given": [[1, "3"]]})
-    rate = 7.0 if kind[5] == "cargo" else 4.0
-    assert float(more[2]["exact"]) == 3 * rate
-    assert float(more[4]["exact"]) == pytest.approx(3 * rate + extra[5])
-    assert (float(more[4]["was"]["exact"]), more[4]["moved"]) == (pytest.approx(price[5] + extra[5]), 1.0)
-    assert more[0]["moved"] < 1.0
-
-
-def test_a_column_that_does_not_apply_is_said_to_be_empty(browser: Browser, trained: TrainedModel) -> None:
-    """An age where the first column has its second name, as `sample` leaves it empty there."""
-    names = [column.name for column in SCHEMA.columns or ()]
-    kind = (SCHEMA.types or ())[0].values[1]
-    rules = trained.with_facts(inapplicable=[[names[1], names[0], kind, 40], ["gone", names[0], kind, 40]])
-    (told,) = (one["absent"] for one in whatif_columns(rules) or () if "absent" in one)
-    assert told == [{"column": 0, "value": 1, "words": f"{names[0]!r} is {kind!r}"}]
-    frame = as_frame(trained.sample(60, seed=1), SCHEMA)
-    files = static_files() | payload(rules, load(frame, schema=SCHEMA), serve=True)
-    with PageServer(files, decoder=decoder_of(rules, files), given=answers(rules)) as page:
-        browser.open(page.url)
-        browser.run("latens.app.set({ tab: 'whatif' })")
-        browser.until("document.querySelectorAll('.given .may svg').length === 4", seconds=60)
-        for value, there in ((0, False), (1, True)):
-            browser.run(f"latens.app.set({{ given: [{{ column: 0, value: {value} }}] }})")
-            said = "document.querySelector('[data-column=\"1\"] .may').textContent"
-            browser.until(f"{said}.includes('does not apply: empty in all rows') === {str(there).lower()}", seconds=30)
-        assert f"empty in all rows where {names[0]!r} is {kind!r}" in browser.run(f"return {said}")
-
-
-def test_names_that_another_one_rules_out_have_no_share() -> None:
-    rng = np.random.default_rng(0)
-    kinds = {"oak": "tree", "elm": "tree", "mint": "herb", "sage": "herb"}
-    plant = rng.choice(list(kinds), 300)
-    frame = pd.DataFrame({"kind": [kinds[one] for one in plant], "plant": plant, "site": rng.choice(list("xy"), 300)})
-    data = load(frame, label="none")
-    trained = train(prepare(override(get_recipe("default").config, {"training.steps": 2}), data))[0]
-    found, free = answers(trained), answers(trained.with_facts(implied=[]))
-    assert found is not None
-    assert free is not None
-    levels = [one.values for one in data.schema.types or ()]
-
-    def told(own: Any, given: list[tuple[int, int]]) -> dict[int, list[float]]:
-        asked = json.loads(own(json.dumps({"given": given}).encode()))
-        return {one["column"]: one["shares"] for one in asked["columns"]}
-
-    herb, oak = levels[0].index("herb"), levels[1].index("oak")
-    shares, before = (np.array(told(one, [(0, herb)])[1]) for one in (found, free))
-    herbs = np.array([kinds[name] == "herb" for name in levels[1]])
-    assert before[~herbs].min() > 0
-    np.testing.assert_array_equal(shares[~herbs], 0.0)
-    np.testing.assert_allclose(shares[herbs], before[herbs] / before[herbs].sum(), rtol=1e-4)
-    np.testing.assert_allclose(told(found, [(1, oak)])[0], [float(one == "tree") for one in levels[0]], atol=1e-4)
-    assert told(found, [(1, oak)])[2] == told(free, [(1, oak)])[2]  # other columns are as they were
-    assert told(found, [])[1] == told(free, [])[1]

@@ -10,7 +10,7 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.config import override
-from latens.data.columns import ColumnType, number_type
+from latens.data.columns import ColumnType, FrameColumn, number_type
 from latens.errors import ConfigError
 from latens.recipes import get_recipe
 from latens.workflow.cells import blame, given_rest, interval, named_cells, p_values, point, tails, typed_columns
@@ -18,7 +18,7 @@ from latens.workflow.detect import surprises
 
 rng = np.random.default_rng(0)
 NAMES = ColumnType("category", ("a", "b", "c", "d"), shares=(0.1, 0.2, 0.3, 0.4))
-GRID = number_type(v := np.round(rng.gamma(2.0, 20.0, 500)), v, "int")
+GRID = number_type(v := np.round(rng.gamma(2.0, 20.0, 500)), v, FrameColumn(dtype="Int64"))
 COLUMNS = 6
 
 
@@ -61,7 +61,7 @@ def test_numbers_beyond_the_training_rows_have_one_probability_in_all():
         )  # half of them within the reach of the outer 5 %
     assert tails(np.zeros((2, 1)), [GRID], 99)[0].tolist() == [[0.0], [0.0]]
     # The same numbers in another unit: the same grid, ten times as fine.
-    tenfold = number_type(10 * v, 10 * v, "int", step=1.0)
+    tenfold = number_type(10 * v, 10 * v, FrameColumn(dtype="Int64"), step=1.0)
     near, far = tails(np.array([[2.0], [40.0]]), [GRID], 9)[1], tails(np.array([[20.0], [400.0]]), [tenfold], 9)[1]
     np.testing.assert_allclose(near, far, rtol=0.1)
 
@@ -211,7 +211,7 @@ def test_cells_need_columns_of_types():
 
 def test_the_outermost_of_many_rows_is_no_odder_than_one_more_row_beyond_them():
     """Of m rows in an outermost segment the farthest has a tail of 1 / (m + 1) of it; other cells are as they were."""
-    one = ColumnType("number", written="int", size=4000, starts=(0, 1000, 2000, 3000), shares=(0.25,) * 4)
+    one = ColumnType("number", dtype="Int64", size=4000, starts=(0, 1000, 2000, 3000), shares=(0.25,) * 4)
     shares, stored = np.full((6, 4), 0.25), np.array([0.0, 3999.0, 40.0, 1000.0, 2999.0, 2400.0])
     plain, found = (p_values(shares, one, stored, others) for others in (0, 396))
     assert found[:2] == pytest.approx([2 * 0.25 / 100] * 2)

@@ -9,10 +9,9 @@ from scipy import stats
 import latens
 from latens.config import override
 from latens.data import Column, Schema
-from latens.data.columns import ColumnType, TextColumn
+from latens.data.columns import ColumnType
 from latens.data.conditions import conditions_of
 from latens.evaluation import pool
-from latens.evaluation.samples import tables
 from latens.evaluation.samples.conditional import sample_given, shares_given
 from latens.recipes import get_recipe
 from latens.workflow import cells, compare, detect, sample_sets
@@ -141,20 +140,6 @@ def test_pooled_estimates_follow_rubins_rules():
     assert few.high - few.low == pytest.approx(2 * stats.t.ppf(0.95, few.degrees) * np.sqrt(found.variance))
 
 
-def test_cells_are_words_by_their_names_or_their_numbers():
-    values = np.array([1.0, np.nan, 0.0])
-    assert tables._words(values, TextColumn(("a", "b"))) == ["b", None, "a"]
-    assert tables._words(np.array([1.0, np.nan, 2.5]), TextColumn(written="D")) == ["1", None, "2.5"]
-    assert tables._words(values, None) == ["1", None, "0"]
-    assert tables._seconds(TextColumn(written="D")) == 86_400.0
-    assert tables._seconds(TextColumn(written="s")) == tables._seconds(None) == 1.0
-    assert tables._differ(np.arange(21))
-    assert not tables._differ(np.arange(20))
-    # An id may be repeated in one row of twenty.
-    assert tables._differ(np.append(np.arange(38), [3, 3]))
-    assert not tables._differ(np.append(np.arange(37), [3, 3, 3]))
-
-
 def test_columns_are_put_in_one_unit():
     rows = np.array([[1.0, 10.0], [3.0, -10.0]])
     columns = tuple(Column(name, shift, scale) for name, shift, scale in (("a", 1.0, 2.0), ("b", 0.0, 5.0)))
@@ -165,7 +150,7 @@ def test_columns_are_put_in_one_unit():
 
 
 def test_p_values_of_cells_by_hand():
-    one = ColumnType("number", (), 0.0, 1.0, (0, 1, 3), 4, (0.5, 0.3, 0.2), "int")
+    one = ColumnType("number", (), 0.0, 1.0, (0, 1, 3), 4, (0.5, 0.3, 0.2), "Int64")
     shares = np.array([[0.5, 0.3, 0.2]] * 4)
     np.testing.assert_allclose(cells.p_values(shares, one, np.arange(4.0)), [1.0, 1.0, 0.7, 0.4])
     np.testing.assert_allclose(cells.point(shares, one), 0.3 * 1.5 + 0.2 * 3)

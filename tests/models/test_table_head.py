@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from scipy import special
 
-from latens.data.columns import ColumnType, number_type
+from latens.data.columns import ColumnType, FrameColumn, number_type
 from latens.distributions import Segments, log_prob
 from latens.models.heads.table import ATOMS, FREE, HATS, SegmentsHead, TableHead, TableInput, basis_of
 
 rng = np.random.default_rng(0)
 CITY = ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5))
-MEMBER = ColumnType("category", ("no", "yes"), shares=(0.9, 0.1), written="bool")
-AGE = number_type(v := rng.integers(0, 30, 300).astype(float), v, "int")
-GAIN = number_type(v := np.where(rng.random(3000) < 0.05, 0, rng.integers(1, 2000, 3000)).astype(float), v, "int")
+MEMBER = ColumnType("category", ("no", "yes"), shares=(0.9, 0.1), dtype="Boolean")
+AGE = number_type(v := rng.integers(0, 30, 300).astype(float), v, FrameColumn(dtype="Int64"))
+GAIN = number_type(
+    v := np.where(rng.random(3000) < 0.05, 0, rng.integers(1, 2000, 3000)).astype(float), v, FrameColumn(dtype="Int64")
+)
 TYPES = (GAIN, CITY, AGE, MEMBER)
 
 

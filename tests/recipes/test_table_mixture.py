@@ -8,13 +8,13 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from latens.data.mixed import as_columns
 from scipy import stats
 
 from latens.cli.main import main
 from latens.config import override
 from latens.data import TRAIN, load
 from latens.data.conditions import conditions_of
+from latens.data.tables.schema import as_frame
 from latens.errors import ConfigError
 from latens.evaluation import diagnose, impute
 from latens.evaluation.estimate import Estimate
@@ -84,7 +84,7 @@ def test_missing_cells_are_summed_out(trained, every):
     every_row, p = every
     rows = every_row[::5]
     mask = np.random.default_rng(0).random(rows.shape) < 0.5
-    frame = pd.DataFrame(as_columns(rows, trained.schema)).astype(object).where(mask, None)
+    frame = as_frame(rows, trained.schema, shown=mask)
     batch = trained.batch(load(frame, schema=trained.schema))
     hidden = np.asarray(batch.x)
     found = np.asarray(

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from latens.data.columns import number_type
+from latens.data.columns import FrameColumn, number_type
 from latens.workflow.cells import p_values, point, shortest_half
 
 rng = np.random.default_rng(0)
-RAM = number_type(v := rng.choice([4.0, 8.0, 16.0, 32.0], 400, p=[0.2, 0.4, 0.3, 0.1]), v, "int")
-PRICE = number_type(v := rng.permutation(2000).astype(float), v, "int")
+RAM = number_type(v := rng.choice([4.0, 8.0, 16.0, 32.0], 400, p=[0.2, 0.4, 0.3, 0.1]), v, FrameColumn(dtype="Int64"))
 
 
 @pytest.mark.parametrize("tiny", [1e-3, 1e-9, 1e-18])
@@ -30,20 +29,8 @@ def test_within_a_segment_cells_are_alike():
     np.testing.assert_allclose(found, [0.3, 0.6, 0.9, 1.0, 0.8, 0.6, 0.4, 0.2], atol=1e-12)
 
 
-def test_the_nearest_value_that_occurs():
-    stored = np.array([4, 5, 6.1, 8, 11.9, 12.1, 15, 23.9, 24.1, 40]) - 4.0  # the grid begins at 4
-    assert (RAM.occurring(stored) + 4).tolist() == [4, 4, 8, 8, 8, 16, 16, 16, 32, 32]
-
-
-def test_other_columns_keep_what_lies_between():
-    stored = np.array([0.3, 700.2, 1999.0])
-    assert PRICE.occurring(stored).tolist() == stored.tolist()
-    names = structs.replace(RAM, kind="category", values=("a", "b"), starts=(), size=0, shares=(0.5, 0.5))
-    assert names.occurring(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
-
-
 DAYS = structs.replace(
-    number_type(v := np.arange(0.0, 400.0), v, "int"), kind="date", written="D", low=19_000.0,
+    number_type(v := np.arange(0.0, 400.0), v, FrameColumn(dtype="Int64")), kind="date", dtype="Date", low=19_000.0,
     starts=(0, 100, 200, 300), size=400, shares=(0.25,) * 4,
 )  # fmt: skip
 
@@ -61,7 +48,7 @@ DAYS = structs.replace(
 def test_a_date_between_two_years_is_in_one_of_them(shares: tuple[float, ...], expected: float) -> None:
     found = point(np.array([shares, shares]), DAYS)
     np.testing.assert_allclose(found, expected)
-    number = structs.replace(DAYS, kind="number", written="int")
+    number = structs.replace(DAYS, kind="number", dtype="Int64")
     middles = np.array([49.5, 149.5, 249.5, 349.5])
     np.testing.assert_allclose(point(np.array([shares]), number), np.array(shares) @ middles)
     first, last = shortest_half(np.array([shares]), DAYS)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from latens.data.frames import as_frame
 from paths import GOLDEN
 
 import latens
 from latens.config import override
 from latens.data import Preparation, Schema, load
+from latens.data.tables.schema import as_frame
 from latens.errors import DataError
 from latens.recipes import get_recipe
 from latens.workflow import encoder as module

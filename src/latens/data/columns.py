@@ -130,15 +130,16 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         """The numbers of places on the grid, also between two cells and beyond the ends; NaN stays."""
         place = np.asarray(stored, np.float64)
         if not self.edges:
-            return self.low + place * self.step
+            return np.asarray(self.low + place * self.step)
         first, before, strides = self._wide()
         inside = np.clip(place, 0, self.size - 1)
         k = np.searchsorted(first, np.nan_to_num(inside), side="right") - 1
-        return self.low + (before[k] + np.round((inside - first[k]) * strides[k]) + (place - inside)) * self.step
+        steps = before[k] + np.round((inside - first[k]) * strides[k]) + (place - inside)
+        return np.asarray(self.low + steps * self.step)
 
     def place(self, numbers: Shaped[np.ndarray, "*n"]) -> Shaped[np.ndarray, "*n"]:
         """The places of numbers on the grid, a fraction between two cells; beyond its ends counted in steps."""
-        steps = (np.asarray(numbers, np.float64) - self.low) / self.step
+        steps = np.asarray((np.asarray(numbers, np.float64) - self.low) / self.step)
         if not self.edges:
             return steps
         first, before, strides = self._wide()

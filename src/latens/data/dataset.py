@@ -45,7 +45,6 @@ class Dataset:
         label_name: What the label is called, for readers.
         unseen: Cells of names that the schema lacks, where these were allowed: the positions of row and column, and the
             name; such a cell counts as missing.
-        lines: Of a file of text without ids the line at which each row begins, from 1; None for others.
         places: Of rows that are sequences where their steps stand in the long table that they came from.
         kept: The positions of these rows among those that were read, where some were left out; None: all were kept.
         cells: Whether they came as AnnData: rows are single cells, and columns are genes.
@@ -71,7 +70,6 @@ class Dataset:
     kept: np.ndarray | None = None
     cells: bool = False
     places: Places | None = None
-    lines: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -238,7 +236,7 @@ class Dataset:
         return digest.hexdigest()
 
 
-ROW_FIELDS = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight", "hidden", "places", "lines")
+ROW_FIELDS = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight", "hidden", "places")
 """Of `Dataset`, the arrays that are led by the rows, beside `cond`."""
 
 

@@ -108,11 +108,6 @@ def split_of(keys: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     return np.array([TRAIN] * 8 + [VALIDATION, TEST], np.uint8)[tenth]
 
 
-def counted_from_0(names: np.ndarray) -> bool:
-    """Whether rows have no ids but their own places."""
-    return names.dtype.kind in "iu" and np.array_equal(names, np.arange(len(names)))
-
-
 def row_names(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"]:
     """Check the user's row ids: one for each row, none missing, none twice."""
     array = _flat(values, n, where, "row ids")

@@ -41,7 +41,6 @@ from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles, without_columns
 from latens.data.rows import (
     TRAIN,
-    counted_from_0,
     encode_labels,
     missing_labels,
     missing_words,
@@ -332,7 +331,7 @@ def load(
         missing = "nan"  # a gap in a table of several kinds is a gap
     every, derived, about = raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1] if typed else 0)), [], ()
     if derived_as:
-        called = [f"row {name}" for name in names] if raw.lines is None else [f"line {line}" for line in raw.lines]
+        called = [f"row {name}" for name in names]
         derived, about = apart(derived_as, every, raw.x, raw.kinds or {}, called, where)
     raw = without_columns(raw, [one.name for one in ((schema.derived if schema is not None else derived) or ())])
     raw.notes += about
@@ -408,7 +407,6 @@ def load(
         notes=raw.notes,
         unseen=tuple(strange or ()),
         cells=raw.cells,
-        lines=np.array(raw.lines) if raw.lines and raw.columns and counted_from_0(names) else None,
         label_name=(None if "label" in given else raw.label_name) or "label",
     )
     return without_unknown(made) if unknown == "skip" else made

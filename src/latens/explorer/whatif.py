@@ -217,8 +217,7 @@ def _span(one: ColumnType) -> str:
     """What a column may be fixed to, in words."""
     if one.named:
         return f"the names 0 to {one.cells - 1}"
-    unit = "" if one.kind == "number" else " days" if one.days else " seconds"
-    steps = f"steps of {one.step:g}{unit}"
+    steps = "days" if one.days else f"steps of {one.step:g}{'' if one.kind == 'number' else ' seconds'}"
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 
 

@@ -105,8 +105,6 @@ class Detect(Verb):
         names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
         arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
         tokens, called = at.trained.schema.tokens, [f"row {name}" for name in new.names]
-        if not names and new.lines is not None:
-            arrays["line"], called = new.lines, [f"line {line}" for line in new.lines]
         called = [str(name) for name in new.names] if names and shape is not None else called
         if tokens is not None:
             arrays["text"] = np.array(texts := at.trained.schema.decode(new.x))
@@ -171,7 +169,7 @@ class Detect(Verb):
             text.append("--out odd.csv writes their surprise and p-values, --json prints them")
         if self.top is None and len(flagged) > len(top) and cells:
             text.append(f"cells are named for the {len(top)} most surprising rows")
-        if len(top) and not names and new.lines is None and new.schema.columns is not None:
+        if len(top) and not names and new.schema.columns is not None:
             text.append("rows count from 0: below a header row N is line N + 2 (--id COLUMN names them)")
         told: dict[str, Any] = {"rows": len(new), "flagged": len(flagged), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}

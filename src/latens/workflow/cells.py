@@ -199,7 +199,7 @@ def blame(
         inner = p_values(shares, one, data.x[rows[own], j], others)
         p[own, j] = np.where(outside[own, j] == 0, inner, beyond).clip(max=1.0)
         p[own[strange[rows[own], j]], j] = 0.0
-        best = one.occurring(point(shares, one))
+        best = point(shares, one)
         low, high = (best, best) if one.kind == "category" else interval(shares, one, level)
         found[:, own, j] = np.clip(best, low, high), low, high
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
