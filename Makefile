@@ -48,7 +48,7 @@ long: $(DEV_STAMP)
 
 # The documentation as a site in site/: every page, and a reference of every public name. A broken link is an error.
 docs: $(DOCS_STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # What the pages show of their commands, run again: printed lines and pictures.
 docs-outputs: $(DEV_STAMP)

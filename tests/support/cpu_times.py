@@ -49,10 +49,7 @@ NEVER_LONG = (
     "tests/workflow/test_going_on.py::*",
     "tests/parts/test_objects.py::*",
     "tests/cli/test_cli_resume.py::*",
-    "tests/cli/test_processes.py::test_[ot]*",
-    "tests/cli/test_processes.py::test_where_one_process_ends_all_end?[krs]*",
     "tests/cli/test_cli_sweep.py::*",
-    "tests/cli/test_cli_workers.py::test_[at]*",
 )
 """What continuous integration runs, whatever it costs."""
 
