@@ -9,15 +9,15 @@ DAY = float(np.datetime64("2024-02-28").astype(int))
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "written", "words"),
+    ("low", "high", "days", "words"),
     [
-        (DAY - 0.5, DAY + 0.5, "D", "2024-02-28"),
-        (DAY - 0.5, DAY + 2.5, "D", "2024-02-28 to 2024-03-01"),
-        (DAY, DAY + 2, "D", "2024-02-28 to 2024-02-29"),  # a bin ends before its upper edge
-        (DAY + 0.2, DAY + 0.4, "D", "2024-02-29"),
-        (DAY + 0.25, DAY + 0.25 + 1 / 96, "s", "2024-02-28 06:00 to 2024-02-28 06:15"),
-        (-0.5, 0.5, "D", "1970-01-01"),
+        (DAY - 0.5, DAY + 0.5, True, "2024-02-28"),
+        (DAY - 0.5, DAY + 2.5, True, "2024-02-28 to 2024-03-01"),
+        (DAY, DAY + 2, True, "2024-02-28 to 2024-02-29"),  # a bin ends before its upper edge
+        (DAY + 0.2, DAY + 0.4, True, "2024-02-29"),
+        (DAY + 0.25, DAY + 0.25 + 1 / 96, False, "2024-02-28 06:00 to 2024-02-28 06:15"),
+        (-0.5, 0.5, True, "1970-01-01"),
     ],
 )
-def test_a_bin_is_named_by_its_dates(low: float, high: float, written: str, words: str) -> None:
-    assert _dates(low, high, written) == words
+def test_a_bin_is_named_by_its_dates(low: float, high: float, days: bool, words: str) -> None:
+    assert _dates(low, high, days) == words

@@ -213,8 +213,9 @@ def test_a_vocabulary_of_as_many_pieces_is_data() -> None:
     raw = edited({})
     same = TrainedModel.from_bytes(raw)
     codes = "__import__('os').system('true')"
-    raw = edited({"values": [codes, *same.schema.tokens.values[1:]]})
-    assert codes in TrainedModel.from_bytes(raw).schema.decode(np.array([[1, 0]]))
+    first, _, *others = same.schema.tokens.values  # the first is a ring number, which the network counts
+    raw = edited({"values": [first, codes, *others]})
+    assert codes in TrainedModel.from_bytes(raw).schema.decode(np.array([[2, 0]]))
 
 
 def test_what_text_is_not_for_is_refused_with_its_remedy(trained: TrainedModel, data: Dataset) -> None:

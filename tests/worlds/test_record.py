@@ -9,7 +9,7 @@ gymnasium = pytest.importorskip("gymnasium")
 
 from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
 
-from latens.data.world import World, world_of  # noqa: E402
+from latens.data.world import World, recorded, world_of  # noqa: E402
 from latens.errors import DataError, UsageError  # noqa: E402
 from latens.worlds import record  # noqa: E402
 from latens.worlds.record import space_of  # noqa: E402
@@ -66,9 +66,9 @@ def test_a_recording_is_a_table_with_its_environment(tmp_path):
     assert table.column_names == ["episode", "t", "action_in", "observation_0", "reward", "terminated"]
     assert table["observation_0"].to_pylist() == [0, 10, 20, 30, 0, 10, 20, 30, 0, 10]
     assert table["action_in"].null_count == 3
-    assert world_of(table.schema.metadata, "a") == made.world
+    assert recorded(tmp_path / "a.parquet") == made.world
     with pytest.raises(DataError, match=r"damaged.*latens record"):
-        world_of({b"latens.world": b'{"env": 1}'}, "a")
+        world_of({"latens.world": '{"env": 1}'}, "a")
 
 
 def test_one_seed_gives_one_recording():

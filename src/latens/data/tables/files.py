@@ -148,6 +148,7 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
     frame = _names_with_zeros(frame, source, where, notes, options)
     # The apostrophe that `frame_bytes` writes before what a spreadsheet would run.
     frame = frame.with_columns(pl.col(pl.String).str.replace(r"^'([=+\-@\t\r])", "$1"))
+    frame.columns = [re.sub(r"^'(?=[=+\-@\t\r])", "", name) for name in frame.columns]
     if _DAY_FIRST.search("\n".join(lines)) and pl.Date in frame.dtypes:
         notes.append("Dates such as 01/02/2024 are read with the day first.")
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and _blank(lines, head) else frame
