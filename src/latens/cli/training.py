@@ -149,7 +149,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
     if every is not None:
         from latens.callbacks.plots import PlotsCallback
 
-        seed, folder = experiment.config.training.seed, lambda: run.path / "samples"
+        seed, folder = experiment.config.training.seed, run.path / "samples"
         watchers.append(PlotsCallback(folder, experiment.data, every, seed, preparation=experiment.preparation))
     if context.args.log == "tensorboard":
         from latens.callbacks.tensorboard import TensorBoard

@@ -102,7 +102,7 @@ def evaluate(text: str, columns: Mapping[str, Value]) -> Value:
                     return Value(values.min(axis=0) if which == "min" else values.max(axis=0), several[0].date)
             case ast.Call(func=ast.Name(id="round"), args=[inner, *digits], keywords=[]) if not of(inner).date:
                 if not digits or (len(digits) == 1 and ast.unparse(digits[0]) in map(str, range(16))):
-                    return Value(np.round(of(inner).of, *(int(ast.unparse(one)) for one in digits)))
+                    return Value(np.round(of(inner).of, int(ast.unparse(digits[0])) if digits else 0))
         raise DataError(f"{ast.unparse(node)[:60]!r} cannot be computed.", where="derive", fix=_FIX)
 
     with np.errstate(all="ignore"):

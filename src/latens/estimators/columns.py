@@ -71,15 +71,14 @@ def mixed_dataset(
     x, names, kinds = raw.x, raw.columns or (), raw.kinds or {}
     find_missing(Raw(x, columns=tuple(names)), np.arange(len(x)), "nan", "X")  # infinities are refused
     split = _split(len(x), validation_fraction)
-    if schema is None:
-        schema = with_derived(table_schema(x, split == TRAIN, names, kinds, "X", said), derived, every, "X")
+    own: Schema = schema or with_derived(table_schema(x, split == TRAIN, names, kinds, "X", said), derived, every, "X")
     refuse_unknown(unknown)
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
-    cells, shown, outside = stored_columns(x, names, kinds, schema, "X", strange)
+    cells, shown, outside = stored_columns(x, names, kinds, own, "X", strange)
     stored = np.ascontiguousarray(cells, np.float32)
     beside = {"mask": shown, "outside": outside, "unseen": tuple(strange or ())}
     beside["notes"] = notes
-    return _kept(Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside), unknown)
+    return _kept(Dataset(stored, own, hash_rows(stored), np.arange(len(x)), split, "X", **beside), unknown)
 
 
 def text_dataset(

@@ -87,17 +87,17 @@ def impute(
     Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, section 3.3, with the mean over x given z in closed
     form; Owen & Zhou (2000) for the defensive mixture.
     """
-    typed = types is not None and mean
-    rows = _few_rows(rows) if typed else _at_once(rows, num_samples)
+    types = types if mean else None
+    rows = _at_once(rows, num_samples) if types is None else _few_rows(rows)
     sizes = {
         "num_samples": num_samples,
         "num_draws": num_draws,
-        "of": _shares if typed else _mean if mean else _nothing,
+        "of": _shares if types is not None else _mean if mean else _nothing,
     }
     found, draws, effective = map_rows(
         Partial(_impute, samples_per_chunk=min(rows.samples_per_chunk, num_samples), **sizes), rows
     )
-    if not typed:
+    if types is None:
         return Imputed(found, None, draws, effective)
     return Imputed(None, in_order(found, rows.model, types), draws, effective)
 

@@ -101,6 +101,6 @@ def around(decode: Callable[[Any], Any], z: Float[Array, " n"], slope: Array | N
     mean, spread = decode(z).moments()
     if slope is None:
         along = lambda axis: jax.jvp(lambda one: decode(one).moments()[0], (z,), (axis,))[1].reshape(-1)  # noqa: E731
-        slope = jax.lax.map(along, jnp.eye(z.size), batch_size=AXES).T
+        slope = jnp.transpose(jax.lax.map(along, jnp.eye(z.size), batch_size=AXES))
     cells = 1 if spread.ndim == mean.ndim else spread.shape[-1]
     return Linear(mean.reshape(-1) - slope @ z, slope, spread.reshape(-1, cells, cells))

@@ -19,8 +19,8 @@ class Waiting:
 
         self.name, self.pauses = name, 0
         columns = (TextColumn("{task.description}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())
-        console, kept = Console(file=sys.stderr), {"redirect_stdout": False, "redirect_stderr": False}
-        self.bar = Progress(*columns, console=console, transient=True, refresh_per_second=4, **kept)
+        kept: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False, "console": Console(file=sys.stderr)}
+        self.bar = Progress(*columns, transient=True, refresh_per_second=4, **kept)
         self._task, self._at = self.bar.add_task(name, total=None), ""
 
     def __enter__(self) -> "Waiting":

@@ -175,7 +175,7 @@ class Made(Struct, kw_only=True):
             write_npz(path, self.arrays or arrays_of(self.table))  # type: ignore[arg-type]
         elif path.suffix.lower() != ".png":
             plain: Any = self.arrays if self.table is None else self.table
-            make = self.table if callable(self.table) else lambda path, number: plain
+            make: Any = self.table if callable(self.table) else lambda path, number: plain
             tables = [(path, None), *((numbered(path, k), k) for k in range(self.further))]
             given = (self.infinite, self.known, self.dialect, self.added)
             write_together((one, table_bytes(one, make(one, number), *given)) for one, number in tables)

@@ -111,7 +111,7 @@ def pair_gains(
 
     best = (-np.inf, np.zeros((columns, columns)), SHRINKS[0])
     for shrink in SHRINKS:
-        gain = sum((own * ratios(total - own, shrink)).sum(axis=(2, 3)) for own in counts)
+        gain = np.sum([(own * ratios(total - own, shrink)).sum(axis=(2, 3)) for own in counts], axis=0)
         score = 0.5 * (gain + gain.T) / np.maximum(total.sum(axis=(2, 3)), 1.0)
         np.fill_diagonal(score, 0.0)
         worth = float(score[_spanning(score)[0], np.arange(columns)].sum())

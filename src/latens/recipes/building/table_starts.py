@@ -100,7 +100,7 @@ def decoder_map(
 
 def _of_number(
     one: ColumnType, slope: Float[np.ndarray, " k"], weight: Float[np.ndarray, " k"], j: int
-) -> tuple[Float[np.ndarray, " k"] | float, float]:
+) -> tuple[Float[np.ndarray, " k"] | float, Float[np.ndarray, ""] | float]:
     """What factors add to output j of an ordinal or of a number of many segments, and its constant."""
     shares, middle = np.asarray(one.shares, np.float64), middles_of(one)
     mean = shares @ middle
