@@ -242,7 +242,7 @@ def test_frames_of_other_libraries_come_in_by_arrow() -> None:
     [
         ("t.csv", b"", "is empty"),
         ("t.csv", b"a,a\n1,2\n", "two columns are named 'a'"),
-        ("t.csv", b"a,b\n1,2\n3,4,5\n", "t.csv: cannot be read"),
+        ("t.csv", b"a,b\n1,2\n3,4,5\n", "t.csv, line 3: has 3 values, and the first line 2"),
         ("t.csv", b"a,b\n", "has no rows"),
         ("t.parquet", b"PAR1 nothing", "t.parquet: cannot be read"),
         ("t.arrow", b"ARROW1 nothing", "t.arrow: cannot be read"),

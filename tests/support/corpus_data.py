@@ -100,7 +100,9 @@ CASES: dict[str, Case] = {
     "NaN as missing": check(npy(_nan((3, 1), np.nan)), "d.npy", '"nan_cells": 1', code=0, also=("--missing", "nan")),
     "inf as missing": check(npy(_nan((3, 1), np.inf)), "d.npy", "row 3", also=("--missing", "nan")),
     "too large for float32": check(npy(X * 1e300), "d.npy", "too large"),
-    "all missing": check(text("a,b\n,1\n,2\n,3\n"), "d.csv", '"nan_cells": 3', code=0, also=("--missing", "nan")),
+    "all missing": check(
+        text("a,b\n,1\n,2\n,3\n"), "d.csv", "no training row has a value", code=0, also=("--missing", "nan")
+    ),
     # --- shapes ---
     "0 bytes": check(text(""), "d.csv", "empty"),
     "no rows": check(npy(np.zeros((0, 3))), "d.npy", "(0, 3)"),
@@ -108,8 +110,8 @@ CASES: dict[str, Case] = {
     "a number": check(npy(np.float64(3.0)), "d.npy", "()"),
     "a vector": check(npy(np.arange(9.0)), "d.npy", "x[:, None]"),
     "nine dimensions": check(npy(np.zeros((2,) * 9)), "d.npy", "(2, 2, 2, 2, 2, 2, 2, 2, 2)"),
-    "only a header": check(text("a,b,c\n"), "d.csv", "header but no rows"),
-    "blank lines": check(text("\n\n  \n"), "d.csv", "no rows"),
+    "only a header": check(text("a,b,c\n"), "d.csv", "has no rows"),
+    "blank lines": check(text("\n\n  \n"), "d.csv", "is empty"),
     "one row": check(text("a,b,c\n1,2,3\n"), "d.csv", '"rows": 1', "No row is a", code=0),
     "one column": check(text("a\n" + "".join(f"{i}\n" for i in range(30))), "d.csv", '"rows": 30', code=0),
     "constant columns": check(npy(np.hstack([X, X[:1].repeat(30, 0)])), "d.npy", "4 columns never change", code=0),

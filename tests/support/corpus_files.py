@@ -174,8 +174,8 @@ CASES: dict[str, Case] = {
     "model tensor misnamed": model(
         sealed(lambda a, m: a.update({NAME.replace("bias", "bais"): a.pop(NAME)})), "bais", f"Did you mean {NAME!r}?"
     ),
-    "model of a newer format": model(put("format", 2), "format '2'", "this version reads 1", "newer latens"),
-    "model of format 0": model(put("format", 0), "format '0'", "this version reads 1"),
+    "model of a newer format": model(put("format", 3), "format '3'", "this version reads 2", "newer latens"),
+    "model of format 1": model(put("format", 1), "format '1'", "this version reads 2"),
     "model without facts": model(sealed(lambda a, m: m.pop("facts")), "lacks facts"),
     "model without its recipe": model(put("config", "recipe", "os.system"), "no recipe 'os.system'"),
     "model of another recipe": model(put("config", "recipe", "mlq-gaussian"), "configuration of this kind"),

@@ -164,21 +164,21 @@ CASES: dict[str, Case] = {
         for ending in ("parquet", "arrow")
         for also in ((), ("--stream",))
         for what, made, words in (
-            ("text that is not UTF-8", broken_text, ("UTF",)),
-            ("the last day of date32", day(2**31 - 1), ("column 'b'", "date32", "as numbers")),
-            ("the first day of date32", day(-(2**31)), ("column 'b'", "date32", "as numbers")),
-            ("a zone of no place", zone("Mars/Olympus"), ("column 'b'", "no time zone 'Mars/Olympus'")),
-            ("a zone that is a path", zone("../../etc/passwd"), ("column 'b'", "no time zone")),
-            ("a zone of 99 hours", zone("+99:99"), ("column 'b'", "no time zone '+99:99'")),
+            ("text that is not UTF-8", broken_text, ("column 'b' holds String",) if also else ("valid", "8")),
+            ("the last day of date32", day(2**31 - 1), ("column 'b'", "Date", "as numbers")),
+            ("the first day of date32", day(-(2**31)), ("column 'b'", "Date", "as numbers")),
+            ("a zone of no place", zone("Mars/Olympus"), ("cannot be read", "time zone: 'Mars/Olympus'")),
+            ("a zone that is a path", zone("../../etc/passwd"), ("cannot be read", "time zone: '../../etc")),
+            ("a zone of 99 hours", zone("+99:99"), ("cannot be read", "time zone: '+99:99'")),
         )
     },
     **{
         f"whole numbers of 19 digits with a gap in {ending}": check(
             columns(ending, a=numbers, b=wide_gap, c=lambda arrow: arrow.array(["x", "y"] * 30)),
             f"d.{ending}",
-            "column 'b'",
-            "1152921504606846977",
-            "beyond 2^53",
+            "Column 'b' is not modelled",
+            "like an id",
+            code=0,
         )
         for ending in ("parquet", "arrow")
     },
@@ -209,7 +209,7 @@ CASES: dict[str, Case] = {
         columns("parquet", a=numbers, b=lambda arrow: arrow.array([b"x" * 16] * 60, arrow.uuid())),
         "d.parquet",
         "column 'b'",
-        "single cells",
+        "Binary",
         also=("--stream",),
     ),
     "hdf5 of complex rows": check(
@@ -221,24 +221,22 @@ CASES: dict[str, Case] = {
     "hdf5 of nothing, with a label": check(
         hdf5(lambda file: file.create_group("a")), "d.h5", "no key 'y'", also=("--label", "y")
     ),
-    "arrow of 0 bytes": check(text("", "d.arrow"), "d.arrow", "no"),
-    "arrow with offsets beyond its text": check(far_offsets, "d.arrow", "not readable Arrow"),
+    "arrow of 0 bytes": check(text("", "d.arrow"), "d.arrow", "is empty"),
+    "arrow with offsets beyond its text": check(far_offsets, "d.arrow", "cannot be read", "out-of-spec"),
     # --- numbers that no grid counts ---
-    "from -1.7e308 to 1.7e308": check(text("a,b\n" + FLAT), "d.csv", "column 'a' reaches from -1.7e+308", "Rescale"),
+    "from -1.7e308 to 1.7e308": check(text("a,b\n" + FLAT), "d.csv", "column 'a' reaches from -1.7e+308", "rescale"),
     "the same, typed": check(text(FLAT.replace("x", "1").replace("y", "2")), "d.csv", "1e+300", also=("--typed",)),
     "bounds of 1e308": bounds('"low": -1e308, "high": 1e308', "column 'a' reaches from -1e+308"),
-    "bounds of 10^400": bounds(f'"high": {10**400}', "64 bits"),
-    "bounds of 1e400": bounds('"high": 1e400', "too large"),
+    "bounds of 10^400": bounds(f'"high": {10**400}', "column 'a' is given high"),
+    "bounds of 1e400": bounds('"high": 1e400', "Number out of range"),
     # --- tars ---
     "tar of nothing": check(tar(), "d.tar", "no members"),
     "tar of nothing by blocks": check(tar(), "d.tar", "no members", also=("--stream",)),
     "tar that is packed": check(text(gzip.compress(bytes(10240)), "d.tar"), "d.tar", "gzip", "gunzip"),
-    "tar with a label of 10^6 letters": check(labelled_tar, "d.tar", "rows 0 to 99, row 0", "1000000 characters"),
+    "tar with a label of 10^6 letters": check(labelled_tar, "d.tar", "rows 0 to 99", "row 0", "1000000 characters"),
     "tar of 0 bytes": check(text("", "d.tar"), "d.tar", "not a readable tar"),
     # --- addresses ---
-    "an address without a bucket": check(
-        lambda: pytest.importorskip("pyarrow"), "s3:///x", "Missing bucket", "credentials"
-    ),
+    "an address without a bucket": check(lambda: None, "s3:///x", "is not a table that is read where it lies"),
     # --- flags typed twice ---
     "a flag twice": twice("fit", "d.csv", "--label", "a", "--label", "b", words=("--label is given twice",)),
     "a flag twice, with =": twice("fit", "d.csv", "--seed=1", "--seed", "2", words=("--seed is given twice",)),

@@ -118,7 +118,7 @@ def row_names(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"]:
     if array.dtype.kind in "iu":
         names = array.astype(np.int64)
     elif array.dtype.kind in "OUSMf":
-        text = [_text(v) for v in array.tolist()]
+        text = _texts(array, where, "id")
         if "" in text:
             raise DataError(f"row {text.index('')} has no id.", where=where, fix="Give every row an id of its own.")
         names = np.array([int(t) for t in text], np.int64) if all(map(WHOLE.match, text)) else np.array(text)
@@ -153,7 +153,7 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
     """
     array = _flat(values, n, where, "labels")
     if array.dtype.kind in "OUSM":
-        text = [_text(v) for v in array.tolist()]
+        text = _texts(array, where, "label")
         text = ["" if t.lower() in MISSING_WORDS else t for t in text]
         array = np.array(text)
         # Longer numbers would lose digits as a float: they stay text.
@@ -175,8 +175,8 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
         raise DataError(f"labels must be whole numbers or text, not {array.dtype}.", where=where, fix=fix)
     found, codes = np.unique(array[~missing], return_inverse=True)
     words = tuple(str(v) for v in found.tolist())
-    if len(words) > MAX_CLASSES or any(len(w) > MAX_NAME for w in words):
-        what = f"there are {len(words)} different labels (at most {MAX_CLASSES}, of {MAX_NAME} characters)."
+    if len(words) > MAX_CLASSES:
+        what = f"there are {len(words)} different labels (at most {MAX_CLASSES})."
         fix = "Choose another column with --label NAME, or --label none to leave labels out."
         raise DataError(what, where=where, fix=fix)
     if classes is not None:
@@ -207,6 +207,8 @@ def row_weights(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"] | N
     try:
         with np.errstate(over="ignore"):  # what overflows is refused below
             weights = np.asarray(values, np.float32)
+        if np.asarray(values).dtype.kind in "OU" and "_" in "".join(map(str, np.ravel(values))):  # 1_0 is no 10
+            raise ValueError
     except (ValueError, TypeError):
         raise DataError("weights must be numbers.", where=where, fix="Give every row a weight of 0 or more.") from None
     if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
@@ -248,6 +250,19 @@ def _flat(values: Any, n: int, where: str, what: str) -> np.ndarray:
 
 def _whole(array: np.ndarray) -> bool:
     return bool(np.all(np.isfinite(array)) and np.all(array == np.floor(array)) and np.all(np.abs(array) < 2**53))
+
+
+def _texts(array: np.ndarray, where: str, what: str) -> list[str]:
+    """Cells as text, of which NumPy takes the longest for each, and of which it drops zero bytes at the end."""
+    text = [_text(value) for value in array.tolist()]
+    for row, cell in enumerate(text):
+        if len(cell) > MAX_NAME or cell.endswith("\0"):
+            said = (
+                "ends in a zero byte" if len(cell) <= MAX_NAME else f"has {len(cell)} characters, of {MAX_NAME} at most"
+            )
+            fix = f"Shorten it, or choose another column with --{what} NAME."
+            raise DataError(f"row {row}: its {what} {said}.", where=where, fix=fix)
+    return text
 
 
 def _text(value: Any) -> str:

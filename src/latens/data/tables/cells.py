@@ -10,7 +10,7 @@ from jaxtyping import Float
 from latens.data.columns import WHOLE, ColumnType, FrameColumn
 from latens.data.declared import LEFT_OUT, Declared
 from latens.data.raw import MAX_BYTES, ColumnRoles, LackingColumn, Raw
-from latens.data.tables.dtypes import as_dates, check_plain, dtype_of, name_of, names_of, numbers_of
+from latens.data.tables.dtypes import as_dates, check_dates, check_plain, dtype_of, name_of, names_of, numbers_of
 from latens.data.tables.frame import check_names
 from latens.errors import DataError, ResourceError, nearest
 
@@ -22,6 +22,7 @@ def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarr
     """Take label, id and weight out of a frame; the other columns are rows, of numbers alone or of several kinds."""
     # names: ids of the rows that stand beside the frame; None without any.
     check_names(frame.columns, where)
+    check_dates(frame, where)
     found = role_positions(frame.columns, roles, where)
     if frame.columns[0] == "" and "row_id" not in found and 0 not in found.values():  # the index that pandas writes
         found["row_id"] = 0
@@ -221,7 +222,7 @@ def doubts(frame: pl.DataFrame, kinds: Mapping[int, FrameColumn]) -> tuple[str, 
     """Say of whole numbers such as 20230623 that they may be dates, and of names that most are numbers."""
     made = []
     for i, series in enumerate(frame.iter_columns()):
-        if series.dtype == pl.String and not any(name[:1] == "0" for name in kinds[i].values):
+        if series.dtype == pl.String and not any(name[:1] == "0" and name[1:2].isdecimal() for name in kinds[i].values):
             words = series.drop_nulls()
             if len(words) and words.str.contains(r"^\d{4}-\d\d-\d\d").all():
                 made.append(

@@ -11,6 +11,8 @@ from latens.errors import DataError
 
 DAY = 86_400
 """Seconds of a day."""
+FIRST_DAY, LAST_DAY = -719_162, 2_932_897
+"""Days from 1970 to 0001-01-01, and to the end of 9999-12-31."""
 _PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _FORM = re.compile(r"(\w{1,20})(?:\[(\w{1,2}|\d{1,2})(?:, ([\w/+:-]{1,60}))?\])?\Z")
 _WHOLE = ("Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64")
@@ -137,6 +139,16 @@ def _times(words: pl.Series, form: str, zone: str) -> pl.Series:
         return found.dt.convert_time_zone(zone or "UTC")
     found = words.str.to_datetime(form or None, time_unit="us", strict=False)
     return found.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null") if zone else found
+
+
+def check_dates(frame: pl.DataFrame, where: str) -> None:
+    """Refuse dates that neither Python nor Polars writes: those before the year 1 and after 9999."""
+    for series in frame.iter_columns():
+        if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
+            days = numbers_of(series) / (1 if series.dtype == pl.Date else DAY)
+            if np.any((days < FIRST_DAY) | (days > LAST_DAY)):
+                what = f"column {series.name!r} holds a date before the year 1 or after 9999 ({series.dtype})."
+                raise DataError(what, where=where, fix="Leave such cells empty, or write the column as numbers.")
 
 
 def check_plain(frame: pl.DataFrame, where: str) -> None:

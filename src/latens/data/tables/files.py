@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import csv
 import gzip
+import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,10 @@ SEPARATORS = ",;\t|"
 _HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z|\s*[-+]?(nan|inf)\s*\Z|\s*\Z", re.IGNORECASE)
 _LED = re.compile(rb"[\n\t;,|\"][-+]?0\d")
+_ADVICE = re.compile(r"(\\n|\s)*(Hint:|You might want|Consider setting|The current offset|Original error:|Context:).*")
+_UNWRAPPED = re.compile(r"called `Result::unwrap\(\)` .*?ErrString\(\"")
+MOST_COLUMNS = 2**20
+"""Columns of a table of text: Polars takes a kilobyte and more for each."""
 _DAY_FIRST = re.compile(r"(?<!\d)\d\d?[/.-]\d\d?[/.-]\d{4}(?!\d)")
 
 
@@ -109,12 +114,17 @@ def polars_errors(where: str) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError("no such file.", where=where, fix="Check the path.") from None
     except (pl.exceptions.PolarsError, ValueError, OSError, EOFError, pl.exceptions.PanicException) as error:
-        said = " ".join(str(error).split())[:300]
-        raise damaged(where, f"cannot be read: {said or type(error).__name__}") from None
+        raise damaged(where, f"cannot be read: {_said(error)}.") from None
     except Exception as error:  # of the reader of spreadsheets
         if not type(error).__module__.startswith(("fastexcel", "_fastexcel", "builtins")):
             raise
-        raise damaged(where, f"cannot be read: {' '.join(str(error).split())[:300]}") from None
+        raise damaged(where, f"cannot be read: {_said(error)}.") from None
+
+
+def _said(error: BaseException) -> str:
+    """What a library says of a file, without its advice on options and most of a long cell."""
+    said = _ADVICE.sub("", _UNWRAPPED.sub("", " ".join(str(error).split())))
+    return re.sub(r"`([^`]{40})[^`]+`", r"`\1...`", said)[:300].rstrip(". ") or type(error).__name__
 
 
 def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, ...], Written]:
@@ -124,15 +134,23 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
     lines = [line for line in head.splitlines()[:_LINES] if line.strip()]
     if not lines:
         raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
+    if "\0" in head:
+        line = head.count("\n", 0, head.index("\0")) + 1
+        fix = "Name its encoding (--encoding utf-16), or give a file of text."
+        raise DataError("holds a zero byte, and is no text as it stands.", where=f"{where}, line {line}", fix=fix)
     separator, blanks = (roles.separator, False) if roles.separator else _sniffed(lines, path)
     if roles.separator is None and separator != ("\t" if ending_of(path.name) in (".tsv", ".tab") else ","):
         notes.append(f"The cells are separated by {_named(separator)} (--separator says otherwise).")
+    ends = "\r" if "\r" in head and "\n" not in head else "\n"
     if separator == " ":
-        lines, source, separator = *_tabbed(lines, _bytes(source, where)), "\t"
+        lines, source, separator, ends = *_tabbed(lines, _bytes(source, where)), "\t", "\n"
     elif blanks:
         own = separator.encode()
-        source = re.sub(re.escape(own) + rb" +", own.replace(b"\\", b"\\\\"), _bytes(source, where))
-        notes.append("Blanks after separators are left out.")
+        between = rb'"[^"]*"|[ \t]*' + re.escape(own) + rb"[ \t]*"
+        source = re.sub(between, lambda m: m[0] if m[0][:1] == b'"' else own, _bytes(source, where))
+        lines = [re.sub(rf"[ \t]*{re.escape(separator)}[ \t]*", separator, line) for line in lines]
+        notes.append("Blanks around separators are left out.")
+    _refuse_wide(source, separator, where)
     titles = next(csv.reader(lines[:1], delimiter=separator))
     counted = len(titles) > 1 and titles == [str(i) for i in range(len(titles))]  # as pandas names columns
     header = counted or not all(map(_NUMBER.match, titles)) if roles.header is None else roles.header
@@ -141,8 +159,13 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
     options: dict[str, Any] = {
         "separator": separator, "has_header": header, "decimal_comma": roles.decimal_comma,
         "null_values": list(roles.null) or None, "infer_schema_length": None,
+        "eol_char": ends,
     }  # fmt: skip
-    frame = _read_csv(source, where, notes, try_parse_dates=True, **options)
+    try:
+        frame = _read_csv(source, where, notes, try_parse_dates=True, **options)
+    except pl.exceptions.ComputeError:
+        _refuse_line(_head_of(source) or b"", separator, len(titles), where)
+        raise
     if not header:
         frame.columns = [f"x{i}" for i in range(frame.width)]
     frame = _names_with_zeros(frame, source, where, notes, options)
@@ -153,6 +176,30 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
         notes.append("Dates such as 01/02/2024 are read with the day first.")
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and _blank(lines, head) else frame
     return frame, tuple(notes), Written(separator, roles.decimal_comma)
+
+
+def _refuse_wide(source: Path | bytes, separator: str, where: str) -> None:
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        line = file.readline(2**26)
+    if line.count(separator.encode()) >= MOST_COLUMNS:
+        fix = "Write it as .npy, or turn it so that its rows are its columns."
+        raise ResourceError(f"has more than {MOST_COLUMNS} columns.", where=where, fix=fix)
+
+
+def _refuse_line(data: bytes, separator: str, width: int, where: str) -> None:
+    """Say which line has more cells than the first, or begins a quotation that has no end."""
+    reader = csv.reader(io.StringIO(data.decode(errors="replace"), newline=""), delimiter=separator, strict=True)
+    line, what = 1, ""
+    try:
+        for cells in reader:
+            if len(cells) > width:
+                what = f"has {len(cells)} values, and the first line {width}."
+                break
+            line = reader.line_num + 1
+    except csv.Error as error:
+        what = "a quotation mark has no other one." if "unexpected end" in str(error) else ""
+    if what:
+        raise DataError(what, where=f"{where}, line {line}", fix="Mend the line.")
 
 
 def written_of(spec: Any, options: Mapping[str, Any]) -> Written | None:
@@ -259,7 +306,8 @@ def _sniffed(lines: list[str], path: Path) -> tuple[str, bool]:
     if not counts[found.delimiter] and max(counts.values()):  # the most even one, which not every line has
         return max(kinds, key=lambda one: counts[one]), False
     own = found.delimiter
-    return own, own != " " and own != "\t" and found.skipinitialspace
+    spaced = found.skipinitialspace or all(f"{own}\t" in line for line in lines)
+    return own, own != " " and own != "\t" and spaced
 
 
 def _tabbed(lines: list[str], data: bytes) -> tuple[list[str], bytes]:
