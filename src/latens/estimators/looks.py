@@ -24,10 +24,20 @@ class Parts(NamedTuple):
     kl: np.ndarray
 
 
+DRAWS, TABLE_DRAWS = 100, 1000
+"""Draws of z for each row where nobody says how many; the error of p(x) falls with their root."""
+
+
 class Looks(Autoencoder):
     """The methods of `VAE` that look at a trained model."""
 
-    num_samples: int
+    num_samples: int | None
+
+    def _draws(self, asked: int | None = None) -> int:
+        """The draws of z for each row: as many as are asked for, or as suit the rows."""
+        usual = TABLE_DRAWS if self.model_.schema.types is not None else DRAWS
+        count = self.num_samples if asked is None else asked
+        return check_count(usual if count is None else count, "num_samples")
 
     def elbo(self, X: Any, y: Any = None, *, num_samples: int | None = None, unknown: str = "error") -> Parts:
         r"""Estimate the ELBO of every row, and its two parts.
@@ -51,7 +61,7 @@ class Looks(Autoencoder):
         Source: Kingma & Welling (2014), equation 3.
         """
         check_is_fitted(self)
-        count = check_count(self.num_samples if num_samples is None else num_samples, "num_samples")
+        count = self._draws(num_samples)
         rows = self.model_.rows(self._batch(X, y, unknown), key=jax.random.key(self.seed_))
         found = evaluation.elbo_parts(rows, num_samples=count)
         elbo, log_likelihood = (

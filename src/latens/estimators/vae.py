@@ -94,7 +94,8 @@ class VAE(Looks):
             budget train it; it sees a row as the `likelihood` that is named would. None: the recipe's.
         callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
             one returns is a reason to end it, None is none. None: no functions.
-        num_samples: Importance samples of each row in `score_samples` and `score`, from 1.
+        num_samples: Importance samples of each row in `score_samples` and `score`, from 1. None: 1,000 for a table with
+            columns of several kinds, whose rows are cheap to decode, and 100 for other rows.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
         pieces: What rows of text are cut into: "characters", "words", "atoms", "subwords", "selfies". None: the first.
@@ -126,7 +127,7 @@ class VAE(Looks):
     prior: Prior = None
     posterior: Posterior = None
     beta: float | str | None = None
-    num_samples: int = 100
+    num_samples: int | None = None
 
     def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
         r"""Estimate log p(x) of every row by importance sampling, from below.
@@ -163,7 +164,7 @@ class VAE(Looks):
 
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
-        count, batch = check_count(self.num_samples, "num_samples"), self._batch(X, y, unknown)
+        batch, count = self._batch(X, y, unknown), self._draws()
         found = evaluation.log_marginal(self.model_.rows(batch, key=jax.random.key(self.seed_)), num_samples=count)
         # A density of real numbers is never 0: minus infinity there is a row beyond float32.
         return evaluation.finite(found, "log p(x)", minus_infinity=self.model_.schema.kind != "real")
@@ -446,5 +447,5 @@ class VAE(Looks):
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
         facts = super()._restore(trained, where)
         if type(self.num_samples) is not int or not 1 <= self.num_samples <= MOST_SAMPLES:
-            self.num_samples = 100
+            self.num_samples = None
         return facts
