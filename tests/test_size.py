@@ -18,7 +18,7 @@ LONG = 60
 MOST = {
     "lines of Python in src": 79_000,  # next: 76,000
     "lines of Python in tests": 67_000,
-    "lines of JavaScript, CSS and HTML": 8_500,  # next: 7,600
+    "lines of JavaScript, CSS and HTML": 7_300,
     "words of docs": 106_000,  # next: 85,000
     "words of README": 936,
     "commands": 27,

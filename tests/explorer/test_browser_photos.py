@@ -97,29 +97,6 @@ def test_a_part_of_a_name_finds_its_rows(browser: Browser, photo_page: PageServe
     assert browser.run(pieces, "3 at 0.25") == ["3 at 0.25"]
 
 
-def test_one_cloud_of_photographs_has_no_groups(browser: Browser, photo_page: PageServer) -> None:
-    browser.open(photo_page.url)
-    browser.run("latens.app.set({ tab: 'groups' })")
-    browser.run(
-        "[...document.querySelectorAll('.panel button')].find((one) => one.textContent === 'Find clusters').click()"
-    )
-    browser.until("document.querySelector('[aria-label=Groups] p.muted').textContent.startsWith('No clear groups: ')")
-    said = browser.run("return document.querySelector('[aria-label=Groups] p.muted').textContent")
-    assert "there are too few rows to tell" in said  # 30 to fit and 30 to test, of 30 units
-    assert browser.run("return latens.app.groups.length") == 0
-    browser.run("document.querySelector('[aria-label=Groups] p.muted button').click()")  # Show them all the same
-    browser.until("latens.app.groups.length >= 2")
-    rows = "Uint32Array.from({ length: 20 }, (_, i) => 2 * i + k)"
-    kept = f"latens.app.groups = [0, 1].map((k) => ({{ name: `g${{k}}`, rows: {rows} }}));"
-    browser.run(f"{kept} latens.app.set({{ groups: latens.app.state.groups + 1 }})")
-    browser.until("document.querySelector('[aria-label=Groups]').textContent.includes('g1')")  # not those found before
-    browser.until("document.querySelectorAll('.group .thumb').length === 12")
-    few = (
-        "return [...document.querySelectorAll('.group')[1].querySelectorAll('.caption')].map((one) => one.textContent)"
-    )
-    assert browser.run(few) == ["1", "7", "13", "21", "27", "33"]
-
-
 def test_a_selection_is_a_sheet_of_photographs(browser: Browser, photo_page: PageServer) -> None:
     browser.open(photo_page.url)
     browser.run("latens.app.set({ tab: 'selection', selection: Uint32Array.from({ length: 48 }, (_, i) => i) })")

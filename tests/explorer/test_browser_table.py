@@ -138,38 +138,3 @@ def test_a_table_of_columns_is_brushed_by_column(browser: Browser, digits: Site)
         assert set_input(browser, "width to", "-0.5") == np.flatnonzero(values <= -0.5).tolist()
         assert "width" in browser.run("return document.querySelector('.rows thead').innerText")
         assert browser.errors() == []
-
-
-def test_clusters_become_groups_that_can_be_selected_and_compared(
-    browser: Browser, page: PageServer, digits: Site
-) -> None:
-    browser.open(page.url)
-    browser.run("latens.app.set({ tab: 'groups' })")
-    click = "[...document.querySelectorAll('.panel button')].find((one) => one.textContent === args[0]).click()"
-    browser.run(click, "Find clusters")
-    found = browser.until("/^(No clear groups|Groups): half-way/.exec("
-                          "document.querySelector('[aria-label=Groups] p.muted').textContent)")  # fmt: skip
-    if found[1].startswith("No"):
-        assert browser.run("return document.querySelectorAll('.group').length") == 0
-        browser.run(click, "Show them all the same")
-    browser.until("document.querySelectorAll('.group').length >= 2")
-    sizes = browser.run("return latens.app.groups.map((one) => one.rows.length)")
-    assert sum(sizes) == ROWS
-    assert sizes == sorted(sizes, reverse=True)
-    assert state(browser, "colour") == "groups"
-    # The name of a group counts what the rows of it have: nats of the labels, by hand.
-    rows = np.array(browser.run("return Array.from(latens.app.groups[0].rows)"))
-    label = np.asarray(digits.data.label)
-    shares, inside = (np.bincount(one, minlength=10) / len(one) for one in (label, label[rows]))
-    nats = np.sum(inside[inside > 0] * np.log(inside[inside > 0] / shares[inside > 0]))
-    words = browser.run("return document.querySelector('.group .muted').textContent")
-    assert f"({float(f'{nats:.2g}'):g} nats)" in words
-    # A click selects its rows; what was selected is kept as one more group; forgetting brings the colours back.
-    assert changing(browser, "document.querySelector('.group button').click()") == sorted(rows.tolist())
-    browser.run("latens.app.set({ tab: 'groups' })")
-    browser.run(click, "Keep the selection as a group")
-    browser.until("latens.app.groups.length === args[0]", len(sizes) + 1)
-    browser.until("document.querySelectorAll('[aria-label=\"two groups by column\"] tbody tr').length > 0")
-    browser.run(click, "Forget all")
-    browser.until("latens.app.state.colour !== 'groups' && !document.querySelector('.group')")
-    assert chosen(browser) == []

@@ -165,52 +165,6 @@ def test_decoders_of_many_steps_fit_into_their_bytes() -> None:
 
 
 @needs_node
-def test_clusters_are_found_and_told_apart_in_nats() -> None:
-    """Three far groups of unlike size, whatever the order of rows; shares and divergences counted by hand."""
-    generator = np.random.default_rng(4)
-    truth = generator.permutation(np.repeat([0, 1, 2], [60, 25, 15]))
-    mean = np.array([[0.0, 0.0, 9.0], [12.0, 0.0, -9.0], [0.0, 12.0, 0.0]])[truth] + generator.normal(size=(100, 3))
-    mean[:, 2] = 50 * generator.normal(size=100)  # a unit that is not asked for
-    question = {"mean": mean.ravel().tolist(), "size": 3, "units": [0, 1], "weight": [1.0, 1.0]}
-    question |= {"values": np.arange(100.0).tolist(), "levels": [0, 0, 1, 1, 1, 2, 2, 2, 2, -1]}
-    found = node("clusters", k=None, **question)
-    labels = np.array(found["found"])
-    assert len(np.unique(labels)) == 3
-    assert all(len(np.unique(labels[truth == one])) == 1 for one in range(3))
-    assert len(np.unique(node("clusters", k=2, **question)["found"])) == 2
-    np.testing.assert_allclose(found["edges"], np.arange(10, 100, 10))
-    np.testing.assert_allclose(found["bins"], np.full(10, 0.1))
-    np.testing.assert_allclose(found["all"], [2 / 9, 3 / 9, 4 / 9])
-    np.testing.assert_allclose(found["some"], [2 / 3, 1 / 3, 0.0])
-    np.testing.assert_allclose(found["nats"]["nats"], 2 / 3 * math.log(3))
-    middle = (np.array(found["all"]) + found["some"]) / 2
-    halves = [np.sum(p[p > 0] * np.log(p[p > 0] / middle[p > 0])) for p in map(np.array, (found["all"], found["some"]))]
-    np.testing.assert_allclose(found["apart"], np.mean(halves))
-    np.testing.assert_allclose(found["most"], math.log(2))
-
-
-@needs_node
-@pytest.mark.parametrize("size", [2, 30])
-def test_groups_are_clear_where_few_rows_lie_between_them(size: int) -> None:
-    """One cloud, Normal, uniform, stretched or with far rows, has no groups; clouds 6 spreads apart are groups."""
-    rng, n = np.random.default_rng(1), 800
-    normal = rng.normal(size=(n, size))
-    apart = np.zeros((n, size))
-    apart[:, 0] = 1.0
-    one = [normal, rng.uniform(size=(n, size)), normal * np.where(np.arange(size) < 1, 4.0, 1.0)]
-    one += [normal / np.sqrt(rng.gamma(1.0, size=(n, 1)))]
-    several = [
-        normal + apart * 6.0 * rng.integers(0, 2, (n, 1)),
-        normal + 12.0 * rng.normal(size=(4, size))[np.arange(n) % 4],
-    ]
-    found = node("valley", clouds=[cloud.ravel().tolist() for cloud in (*one, *several, normal[:30])], size=size)
-    assert [cloud["valley"] >= 0.9 for cloud in found[:4]] == [True] * 4
-    assert [cloud["valley"] < 0.2 for cloud in found[4:6]] == [True] * 2
-    assert (found[4]["k"], found[5]["k"]) == (2, 4)
-    assert found[6]["valley"] is None or found[6]["k"] < 2 or found[6]["valley"] >= 0  # 15 rows a half tell little
-
-
-@needs_node
 def test_counts_come_back_from_their_logarithm(tmp_path) -> None:
     model, z = decoding(NormalHead((5,))), np.array([[0.3, -0.2, 0.5]], np.float32)
     [found] = node("decode", jobs=[decoder_job(tmp_path, model, in_data_units(Preparation(log1p=True)), z)])
@@ -226,18 +180,15 @@ def test_a_damaged_file_is_refused(tmp_path) -> None:
 
 
 @needs_node
-def test_lasso_and_index_find_the_points_that_lie_inside() -> None:
+def test_a_lasso_finds_the_points_that_lie_inside() -> None:
     from matplotlib.path import Path as Polygon
 
     rng = np.random.default_rng(0)
     points = rng.normal(size=(3000, 2)).astype(np.float32)
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     star = np.stack([np.cos(angle), np.sin(angle)], 1) * (1 + 0.7 * np.cos(5 * angle))[:, None]
-    box = [-0.5, 0.1, 0.7, 1.3]
-    found = node("plane", x=points[:, 0].tolist(), y=points[:, 1].tolist(), polygon=star.tolist(), box=box)
-    assert found["lasso"] == np.flatnonzero(Polygon(star).contains_points(points)).tolist()
-    inside = (points[:, 0] >= box[0]) & (points[:, 1] >= box[1]) & (points[:, 0] <= box[2]) & (points[:, 1] <= box[3])
-    assert found["box"] == np.flatnonzero(inside).tolist()
+    found = node("plane", x=points[:, 0].tolist(), y=points[:, 1].tolist(), polygon=star.tolist())
+    assert found == np.flatnonzero(Polygon(star).contains_points(points)).tolist()
 
 
 @needs_node

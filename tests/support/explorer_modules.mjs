@@ -94,45 +94,15 @@ const ANSWERS = {
       return error.message;
     }
   },
-  async plane({ x, y, polygon, box }) {
+  async plane({ x, y, polygon }) {
     const { insidePolygon } = await load("geometry.js");
-    const { OPS } = await load("ops.js");
-    const { default: KDBush } = await load("../vendor/kdbush/kdbush.js");
-    const xs = Float32Array.from(x);
-    const ys = Float32Array.from(y);
-    const { data } = OPS.index({ xs, ys }).result;
-    return {
-      lasso: Array.from(insidePolygon(xs, ys, polygon)),
-      box: KDBush.from(data)
-        .range(...box)
-        .sort((a, b) => a - b),
-    };
+    return Array.from(insidePolygon(Float32Array.from(x), Float32Array.from(y), polygon));
   },
   async density({ x, y, share }) {
     const { BLUR, CELLS, contour, densities, levelHolding } = await load("density.js");
     const box = [-5, 5, -10, 10];
     const [cells] = densities(Float32Array.from(x), Float32Array.from(y), box, null, 1);
     return { pieces: contour(cells, levelHolding(cells, share), box), smoothing: (BLUR * 10) / CELLS, sum: cells.reduce((a, b) => a + b) };
-  },
-  async clusters({ mean, size, units, weight, k, values, levels }) {
-    const { apart, clustersOf, divergence, edgesOf, sharesOf } = await load("clusters.js");
-    const found = clustersOf(Float32Array.from(mean), size, units, weight, k);
-    const numbers = Float32Array.from(values);
-    const edges = edgesOf(numbers);
-    const [all, some] = [null, [0, 1, 2]].map((rows) => sharesOf(levels, rows, 3, null));
-    return { found: Array.from(found), edges: Array.from(edges), bins: Array.from(sharesOf(numbers, null, null, edges)),
-      all: Array.from(all), some: Array.from(some), nats: divergence(some, all), apart: apart(some, all), most: apart([1, 0], [0, 1]) };
-  },
-  async valley({ clouds, size }) {
-    const { clustersOf, valleyOf } = await load("clusters.js");
-    const units = Array.from({ length: size }, (_, j) => j);
-    const weight = units.map(() => 1);
-    return clouds.map((cloud) => {
-      const mean = Float32Array.from(cloud);
-      const k = Math.max(...clustersOf(mean, size, units, weight)) + 1;
-      const valley = valleyOf(mean, size, units, weight, k);
-      return { k, valley: Number.isFinite(valley) ? valley : null };
-    });
   },
   async space({ mean, size, z, units, weight, k, except }) {
     const { nearestRows, principalAxes, project } = await load("geometry.js");

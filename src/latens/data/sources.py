@@ -539,13 +539,8 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
         own = stream or (row is not None and row.whole is None)
         large = path.is_file() and (own or path.stat().st_size > MAX_BYTES)
         inside = INSIDE.match(str(spec)) is not None and not path.exists()
-        blocks = (
-            (is_address(str(spec)) and bool(stream))
-            or folder
-            or large
-            or inside
-            or (is_glob(str(spec)) and not path.exists())
-        )
+        blocks = folder or large or inside or (is_glob(str(spec)) and not path.exists())
+        blocks = bool(stream) if is_address(str(spec)) else blocks
     with file_errors(str(spec)):
         found = find_source(str(spec), roles) if blocks else None
     if found is None and stream:

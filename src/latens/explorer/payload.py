@@ -13,7 +13,7 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
-from latens.evaluation.latents.telling import MOST_COLOURS, between, parts_of, telling, widest
+from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling, widest
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.compact import compact
 from latens.explorer.decoder import (
@@ -54,8 +54,6 @@ SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
 FLAT, NEIGHBOURS = 0.2, (50, 5000)
 """The share of the variance below which two axes show too little of pictures, and the rows for which a map of
 neighbours is made in their place: 1,500 take 6 s."""
-MOST_AXES, SAME = 40, 0.95
-"""Numbers of a table among which two axes are chosen, and the rank correlation from which on two say the same."""
 MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
 
 
@@ -158,9 +156,6 @@ def payload(
             axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
         manifest["colour"] = _colour(manifest["columns"], files, means)
-        manifest["plane"] = _plane(manifest["columns"], files)
-        if manifest["colour"] is None and manifest["plane"] is not None:
-            manifest["colour"] = _colour_of_plane(manifest["columns"], files, manifest["plane"])
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -292,31 +287,6 @@ def _colour(columns: list[dict[str, Any]], files: dict[str, bytes], means: np.nd
         return values if 2 <= len(column["levels"]) <= MOST_COLOURS else None
 
     return telling([codes(column) for column in columns], widest(means))
-
-
-def _colour_of_plane(columns: list[dict[str, Any]], files: dict[str, bytes], plane: Sequence[int]) -> int | None:
-    """The column of names that tells the points of a plane of two columns apart best; None where there is none."""
-    read = lambda i: np.frombuffer(files[columns[i]["file"]], columns[i]["dtype"])  # noqa: E731
-    ranks = np.stack([np.argsort(np.argsort(np.nan_to_num(read(i)))) for i in plane], axis=1).astype(np.float64)
-    named = [
-        i
-        for i, one in enumerate(columns)
-        if one["role"] == "cell" and one["kind"] == "category" and 2 <= len(one["levels"]) <= MOST_COLOURS
-    ]
-    return max(named, key=lambda i: between(read(i), ranks), default=None)
-
-
-def _plane(columns: list[dict[str, Any]], files: dict[str, bytes]) -> list[int] | None:
-    """The two numbers of a table that go together most, short of saying the same; axes where latents say nothing."""
-    at = [i for i, one in enumerate(columns) if one["role"] == "cell" and one["kind"] == "number"][:MOST_AXES]
-    if len(at) < 2:
-        return None
-    cells = np.stack([np.frombuffer(files[columns[i]["file"]], columns[i]["dtype"]).astype(np.float64) for i in at])
-    ranks = np.argsort(np.argsort(np.nan_to_num(cells, nan=np.nanmedian(cells)), axis=1), axis=1)
-    alike = np.abs(np.nan_to_num(np.corrcoef(ranks)))
-    alike = np.where(np.triu(alike < SAME, 1), alike, -1.0)
-    first, second = np.unravel_index(int(alike.argmax()), alike.shape)
-    return [at[int(first)], at[int(second)]] if alike.max() >= 0 else at[:2]
 
 
 class _Writer:

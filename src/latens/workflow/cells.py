@@ -81,10 +81,10 @@ def interval(shares: Shaped[np.ndarray, "n segments"], one: ColumnType, level: f
 
 
 def quantile(shares: Shaped[np.ndarray, "n segments"], one: ColumnType, q: float) -> Shaped[np.ndarray, " n"]:
-    """The first cell up to which there is a probability of q; cells of a segment are alike."""
+    """The first cell up to which there is a probability of q, in single precision; cells of a segment are alike."""
     above = np.cumsum(shares, axis=1)
     above /= above[:, -1:]
-    which = np.minimum((above < q - 1e-9).sum(axis=1), shares.shape[1] - 1)
+    which = np.minimum((above < q - 1e-6).sum(axis=1), shares.shape[1] - 1)
     rows = np.arange(len(shares))
     before = np.where(which > 0, above[rows, np.maximum(which - 1, 0)], 0.0)
     inside = (q - before) / np.maximum(above[rows, which] - before, 1e-300)

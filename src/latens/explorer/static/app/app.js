@@ -46,11 +46,9 @@ export class App {
     this.changed = new Set();
     this.shown = this.final();
     this.decoder = model.decoder;
-    this.indexed = null; // the axes and rows whose coordinates the worker holds
     this.past = [];
     this.future = []; // what undo took back
     this.onpast = () => {};
-    this.groups = []; // rows that were kept together: [{name, rows}]
     this.hovered = null; // the latent under the pointer, while it only hovers
     this.onhover = () => {};
     this.errors = () => {};
@@ -59,13 +57,7 @@ export class App {
     const turned = model.size > 2 && model.manifest.decoder.kind !== "precomputed";
     const plane = turned ? ["p0", "p1"] : [`u${Math.min(first, second)}`, `u${Math.max(first, second)}`];
     const { columns } = model.manifest;
-    // Where no unit is active all rows lie at one place: two columns say more.
     this.unused = model.size > 0 && !model.units.some((unit) => unit.active);
-    const cells = [...columns.keys()].filter((i) => columns[i].role === "cell" && columns[i].kind === "number");
-    this.idle = this.unused && cells.length > 1; // a table without a latent: its columns are all there is to see
-    if (this.idle) model.words = { elbo: "log p(x)" }; // the KL is 0, and the other two are the same
-    const [across, up] = model.manifest.plane ?? cells;
-    if (this.idle) plane.splice(0, 2, `c${across}`, `c${up}`);
     const { colour = null } = model.manifest; // a page of before has none
     const given = [...columns.keys()].filter((i) => columns[i].role === "coordinate").map((i) => `c${i}`);
     const start = model.manifest.start ?? null;
@@ -81,8 +73,8 @@ export class App {
       via: [], // rows that the path from A to B goes through
       label: 0,
       step: null,
-      tab: model.manifest.what_if ? "whatif" : this.idle ? "rows" : "point", // a table is asked, a picture is looked at
-      mode: given.length || plane[0][0] === "c" ? "lasso" : "decode",
+      tab: model.manifest.what_if ? "whatif" : "point", // a table is asked, a picture is looked at
+      mode: given.length ? "lasso" : "decode",
       path: "linear",
       unit: null,
       view: null,
@@ -96,7 +88,6 @@ export class App {
       names: false,
       equal: false, // one scale for both axes
       theme: null,
-      groups: 0, // how often they changed
       selection: null, // the places of the rows that all of it leaves; null where nothing was chosen
     };
     // How many of the filters a row fails, and which one last (from 1 on; 255 is what was picked or searched for).
@@ -131,7 +122,6 @@ export class App {
       if (/^u\d+$/.test(key)) return place < model.size;
       if (/^c\d+$/.test(key)) return place < columns.length;
       if (/^p\d+$/.test(key)) return place < 2 && model.size > 1;
-      if (key === "groups") return this.groups.length > 0;
       return key === "none" || Boolean(arrays[key]);
     };
     const axis = (key) => known(key) && (key[0] !== "c" || columns[Number(key.slice(1))].kind === "number");
@@ -178,7 +168,6 @@ export class App {
   }
 
   set(patch) {
-    if (patch.groups === 0) patch.picks = this.state.picks.filter((one) => one.group === undefined);
     const before = this.waiting ? null : this.linked(this.state);
     for (const [name, value] of Object.entries(patch)) {
       if (this.state[name] === value) continue;
@@ -325,8 +314,7 @@ export class App {
   // What is picked, in words.
   pickedWords() {
     const { columns } = this.model.manifest;
-    const what = ({ polygon, column, level, group }) =>
-      group !== undefined ? (this.groups[group]?.name ?? "a group") : polygon ? "the lasso" : `${columns[column].name} = ${columns[column].levels[level]}`;
+    const what = ({ polygon, column, level }) => (polygon ? "the lasso" : `${columns[column].name} = ${columns[column].levels[level]}`);
     const word = (one) => `${one.sign < 0 ? "without " : ""}${what(one)}`;
     const { picks, filters, search } = this.state;
     const words = picks.length > 4 ? [`${picks.length} choices`] : picks.map(word);
@@ -341,13 +329,8 @@ export class App {
   }
 
   async placesOf(one) {
-    if (one.group !== undefined) {
-      return Array.from(this.groups[one.group]?.rows ?? [], (row) => this.placeOf(row)).filter((place) => place >= 0);
-    }
     if (one.polygon) {
       const { polygon, x, y } = one;
-      const { indexed } = this;
-      if (indexed?.x === x && indexed.y === y && indexed.shown === this.shown) return ask("lasso", { polygon });
       return ask("lasso", { polygon, xs: await this.coordinates(x), ys: await this.coordinates(y) });
     }
     const values = await this.model.column(one.column);

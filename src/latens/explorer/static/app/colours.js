@@ -16,13 +16,12 @@ export function colourChoices(app) {
   const { model } = app;
   const { columns, arrays } = model.manifest;
   const choices = [["none", "nothing"]];
-  if (app.groups.length) choices.push(["groups", "groups"]);
   columns.forEach((column, i) =>
     choices.push([`c${i}`, column.name, columnGroup(column)]),
   );
   for (const name of Object.keys(model.words))
     if (arrays[name]) choices.push([name, nameOf(model, name), "parts of the ELBO"]);
-  for (const unit of app.idle ? [] : model.order) choices.push([`u${unit}`, `unit ${unit}`, "latent units"]);
+  for (const unit of model.order) choices.push([`u${unit}`, `unit ${unit}`, "latent units"]);
   return choices;
 }
 
@@ -30,7 +29,6 @@ export function colourChoices(app) {
 export async function colourValues(app, key) {
   const { model } = app;
   if (key === "none") return { kind: "none", name: "" };
-  if (key === "groups") return grouped(app);
   const place = Number(key.slice(1));
   if (key[0] === "u" && /^u\d+$/.test(key)) {
     return { kind: "number", name: `unit ${place}`, values: model.unitValues(place, app.shown.mean) };
@@ -39,14 +37,6 @@ export async function colourValues(app, key) {
   const values = column ? await app.coordinates(key) : await app.array(key);
   if (column?.kind === "category") return { kind: "category", name: column.name, values, place, levels: column.levels };
   return { kind: "number", name: column ? column.name : nameOf(model, key), values, column };
-}
-
-// The group of every row shown, the last one where it is in several; -1 where in none.
-function grouped({ groups, shown, model }) {
-  const all = new Int32Array(model.n).fill(-1);
-  groups.forEach(({ rows }, i) => rows.forEach((row) => (all[row] = i)));
-  const values = shown.rows ? Int32Array.from(shown.rows, (row) => all[row]) : all;
-  return { kind: "category", name: "group", values, place: -1, levels: groups.map(({ name }) => name) };
 }
 
 export function limits(values) {

@@ -121,13 +121,13 @@ function masses(shares, { starts, widths }, edges) {
   return sums.slice(1).map((sum, k) => sum - sums[k]);
 }
 
-// The first cell up to which there is a probability of q.
+// The first cell up to which there is a probability of q, as far as single precision says.
 function quantile(shares, { starts, widths }, q) {
   const whole = shares.reduce((a, b) => a + b, 0);
   let before = 0;
   for (let s = 0; s < shares.length; s++) {
     const above = before + shares[s] / whole;
-    if (above < q - 1e-9 && s < shares.length - 1) {
+    if (above < q - 1e-6 && s < shares.length - 1) {
       before = above;
       continue;
     }

@@ -32,8 +32,7 @@ export function legend(scatter) {
     dot.style.background = css(levelColour(i));
     const choose = (event) => {
       const how = howOf(event);
-      const one = found.place < 0 ? { group: i } : { column: found.place, level: i };
-      if (how || found.place < 0) app.pick(one, how);
+      if (how) app.pick({ column: found.place, level: i }, how);
       else app.toggleLevel(found.place, i);
     };
     return button([dot, h("span", {}, level === "" ? "(empty)" : level)], choose, {

@@ -7,7 +7,6 @@ import { breathe, button, count3, freshId, h, latest, replace } from "./dom.js";
 import { follow, progressWords } from "./live.js";
 import { aboutPanel } from "./panels/about.js";
 import { decodedBox } from "./panels/decoded.js";
-import { groupsPanel } from "./panels/groups.js";
 import { pathsPanel } from "./panels/paths.js";
 import { pointPanel } from "./panels/point.js";
 import { rowsPanel } from "./panels/rows.js";
@@ -50,7 +49,7 @@ function header(app) {
   );
   const facts = [
     app.model.empty ? "no rows yet" : `${count3(manifest.rows.shown)} ${isPhoto(app.model.event) ? "photographs" : "rows"}`,
-    app.model.size && !app.idle && !isPhoto(app.model.event) ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
+    app.model.size && !isPhoto(app.model.event) ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
   ]
     .filter(Boolean)
     .join(" · ");
@@ -121,7 +120,7 @@ function tabs(app, panels, decoded) {
   // On a wide window a second panel stands beside the chosen one: the point, or the selection beside the point.
   const beside = h("div", { class: "beside" });
   const place = h("div", { class: "chosen-panel" }, boxes);
-  const second = () => (WIDE.matches ? (app.state.tab === "point" || (app.idle && app.state.tab !== "selection") ? "selection" : "point") : null);
+  const second = () => (WIDE.matches ? (app.state.tab === "point" ? "selection" : "point") : null);
   const shown = () => panels.filter((one) => one.id === app.state.tab || one.id === second());
   const choose = () => {
     panels.forEach((one, i) => {
@@ -211,19 +210,19 @@ async function build(model) {
     };
   }
   const panels = [
-    ...(app.idle ? [] : [pointPanel(app), pathsPanel(app)]),
+    pointPanel(app),
+    pathsPanel(app),
     rowsPanel(app),
     tablePanel(app),
     selectionPanel(app),
-    groupsPanel(app),
-    ...(app.idle ? [] : [unitsPanel(app)]),
+    unitsPanel(app),
     ...(model.manifest.what_if ? [whatIfPanel(app)] : []),
     training,
     aboutPanel(app),
   ];
   if (!panels.some((one) => one.id === app.state.tab)) app.state.tab = app.first.tab;
   const scatter = new Scatter(app);
-  const decoded = app.idle ? { element: null, wants: [], update: () => null } : decodedBox(app);
+  const decoded = decodedBox(app);
   app.onhover = () => decoded.update().catch(fail);
   const side = tabs(app, panels, decoded);
   const nameStep = snapshotSlider(app, scatter);
@@ -265,9 +264,9 @@ async function build(model) {
       scatter.buildTools();
       scatter.place().catch(fail);
     } else {
-      if (changed.has("mode") || changed.has("groups")) scatter.buildTools();
+      if (changed.has("mode")) scatter.buildTools();
       if (changed.has("view") || changed.has("equal")) scatter.setView(app.state.view);
-      const coloured = ["colour", "groups", "selection", "opacity", "contours", "names"].some((name) => changed.has(name));
+      const coloured = ["colour", "selection", "opacity", "contours", "names"].some((name) => changed.has(name));
       if (coloured) scatter.recolour().catch(fail);
       else scatter.redraw();
     }

@@ -80,11 +80,7 @@ const FIELDS = {
   path: { read: one("linear", "spherical"), write: String },
   unit: { read: whole, write: String },
   view: { read: (t) => (numbers(t)?.length === 4 ? numbers(t) : undefined), write: (v) => v.map(short).join(",") },
-  picks: {
-    ...listOf(readPick, writePick),
-    // A group is of this visit only: a link cannot carry its rows.
-    write: (all) => listOf(readPick, writePick).write(all.filter((one) => one.group === undefined)),
-  },
+  picks: listOf(readPick, writePick),
   filters: listOf(readFilter, ({ key, levels, low, high }) =>
     levels ? `${key}.${levels.join(".")}` : `${key}:${short(low)},${short(high)}`,
   ),

@@ -1,7 +1,5 @@
 // The scatter of posterior means: drag or hover to decode, draw a lasso, move and zoom, point at a row for its card.
 
-import KDBush from "../vendor/kdbush/kdbush.js";
-import { ask } from "./background.js";
 import { breathe, button, count3, format, h, latest, perFrame, replace, s, select } from "./dom.js";
 import { colourChoices, colourValues, columnGroup, levelColour, pointColours } from "./colours.js";
 import { contour, densities, levelHolding } from "./density.js";
@@ -26,8 +24,7 @@ const AT_AN_END = 0.01; // the share of rows at either end of an axis that may
 const SQUEEZED = 1.5; // all rows take up so many times what nearly all do
 const MOST_TRACED = 60; // classes with a contour and a name at their centre
 
-const UNUSED = "No latent unit is used, so all rows lie at one place";
-const BY_COLUMNS = "The axes are two columns; choose others above.";
+const UNUSED = "No latent unit is used, so all rows lie at one place.";
 
 export class Scatter {
   constructor(app) {
@@ -73,7 +70,7 @@ export class Scatter {
     this.points = new Points(this.canvas);
     this.points.onrestored = () => this.draw();
     if (!this.points.gl) this.note.textContent = "This browser has no WebGL 2: at most 120,000 points are drawn.";
-    else if (app.unused) this.note.textContent = app.idle ? BY_COLUMNS : `${UNUSED}.`;
+    else if (app.unused) this.note.textContent = UNUSED;
     this.redraw = perFrame((moving) => this.draw(moving));
     this.showCard = latest((place) => fillCard(this, place));
     new ResizeObserver(() => this.#resize()).observe(this.stage);
@@ -84,12 +81,12 @@ export class Scatter {
 
   axisChoices() {
     const { model } = this.app;
-    const choices = (this.app.idle ? [] : model.order).map((u) => [
+    const choices = model.order.map((u) => [
       `u${u}`,
       `unit ${u}${model.units[u].active ? "" : " (unused)"}`,
       "latent units",
     ]);
-    if (model.size > 1 && !this.app.idle)
+    if (model.size > 1)
       choices.push(["p0", "principal axis 1", "principal axes"], ["p1", "principal axis 2", "principal axes"]);
     model.manifest.columns.forEach((column, i) => {
       if (column.kind === "number") choices.push([`c${i}`, column.name, columnGroup(column)]);
@@ -109,7 +106,7 @@ export class Scatter {
       h(
         "div",
         { class: "modes", role: "group", "aria-label": "what dragging does" },
-        MODES.filter(([mode]) => mode !== "decode" || !app.idle).map(([mode, word, key]) =>
+        MODES.map(([mode, word, key]) =>
           button(word, () => app.set({ mode }), {
             "aria-pressed": String(state.mode === mode),
             title: `key ${key.toUpperCase()}`,
@@ -132,26 +129,23 @@ export class Scatter {
     return this.app.model.manifest.columns[place].name;
   }
 
-  // Coordinates anew: axes or the snapshot changed. The index is built in the background.
+  // Coordinates anew: axes or the snapshot changed.
   async place() {
     const { app } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const placed = { x: app.state.x, y: app.state.y, shown: app.shown };
-    const x = await app.coordinates(placed.x);
+    const up = app.state.y;
+    const x = await app.coordinates(app.state.x);
     await breathe();
-    const y = await app.coordinates(placed.y);
+    const y = await app.coordinates(up);
     if (turn !== this.turn) return;
     await breathe();
-    [this.x, this.y, this.tree, app.indexed] = [x, y, null, null];
+    [this.x, this.y] = [x, y];
     this.setView(app.state.view);
     await this.points.set(x, y);
     await breathe();
     if (turn !== this.turn) return;
     await this.recolour();
-    const { data } = await ask("index", { xs: x, ys: y });
     if (turn !== this.turn) return;
-    this.tree = data ? KDBush.from(data) : null;
-    app.indexed = placed;
     this.stage.dataset.ready = "true";
   }
 
@@ -202,12 +196,14 @@ export class Scatter {
   // How many rows lie outside of the view that the page begins with; 0 in any other view.
   outside() {
     if (this.app.state.view !== null) return 0;
-    const [x0, x1, y0, y1] = this.view;
     let count = 0;
-    for (let i = 0; i < this.x.length; i++) {
-      if (this.x[i] < x0 || this.x[i] > x1 || this.y[i] < y0 || this.y[i] > y1) count += 1;
-    }
+    for (let i = 0; i < this.x.length; i++) if (!this.lies(i, this.view)) count += 1;
     return count;
+  }
+
+  // Whether a point lies in a part of the plane.
+  lies(i, box) {
+    return this.x[i] >= box[0] && this.x[i] <= box[1] && this.y[i] >= box[2] && this.y[i] <= box[3];
   }
 
   // All rows, however far away some of them are.
@@ -319,7 +315,9 @@ export class Scatter {
     const [x0, x1, y0, y1] = this.view;
     const all = this.whole();
     const near = (x1 - x0) * (y1 - y0) < 0.05 * (all[1] - all[0]) * (all[3] - all[2]);
-    const empty = near && this.tree && !this.tree.range(x0, y0, x1, y1).length;
+    let i = near ? 0 : this.x.length;
+    while (i < this.x.length && !this.lies(i, this.view)) i++;
+    const empty = near && i === this.x.length;
     const n = empty ? 0 : this.outside();
     const far = `${count3(n)} of ${count3(this.x.length)} rows ${n === 1 ? "lies" : "lie"} outside of this view. `;
     const words = empty ? "No row lies in this part of the plane. " : n ? far : "";
@@ -377,12 +375,12 @@ export class Scatter {
 
   // The place of the point nearest to a pixel, or -1.
   under(px, py, reach = NEAR) {
-    if (!this.tree) return -1;
-    const [x0, x1] = [this.fromX(px - reach), this.fromX(px + reach)];
-    const [y0, y1] = [this.fromY(py + reach), this.fromY(py - reach)];
+    if (!this.x) return -1;
+    const box = [this.fromX(px - reach), this.fromX(px + reach), this.fromY(py + reach), this.fromY(py - reach)];
     let best = -1;
     let least = reach * reach;
-    for (const i of this.tree.range(x0, y0, x1, y1)) {
+    for (let i = 0; i < this.x.length; i++) {
+      if (!this.lies(i, box)) continue;
       const away = (this.px(this.x[i]) - px) ** 2 + (this.py(this.y[i]) - py) ** 2;
       if (away <= least) [best, least] = [i, away];
     }

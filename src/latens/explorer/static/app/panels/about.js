@@ -31,14 +31,12 @@ export function aboutPanel(app) {
         : `${count3(manifest.rows.shown)} of ${count3(manifest.rows.of)}, evenly spaced`,
     ],
     ["one row", `${event.kind} of shape ${event.shape.join(" × ")}, ${event.cells}`],
-    ...(app.idle
-      ? [["model", "a tree of columns: each depends on one other; no latent unit is used"]]
-      : [["latent units", `${app.model.size}, of which ${app.model.units.filter((u) => u.active).length} active`]]),
+    ["latent units", `${app.model.size}, of which ${app.model.units.filter((u) => u.active).length} active`],
     ["numbers in the model", count3(manifest.parameters)],
     ["decoding", decodingWords(manifest.decoder)],
     ...(manifest.what_if ? [["What if", askingWords(manifest)]] : []),
     ...(manifest.rounded ? [["numbers in this file", manifest.rounded]] : []),
-    ...(app.idle ? [] : [["ELBO of a row", `mean over ${manifest.elbo_samples} draws`]]),
+    ["ELBO of a row", `mean over ${manifest.elbo_samples} draws`],
     ...plain.map(([name, value]) => [
       name === "rows" ? "training rows" : name.replaceAll("_", " "),
       typeof value === "number" ? format(value, 6) : String(value),

@@ -1,5 +1,4 @@
-// Rows: one beside its reconstruction with the error, those reconstructed worst, and those nearest to it. Of a table
-// without a latent every row has the same reconstruction and place: there is the row, and which are the least likely.
+// Rows: one beside its reconstruction with the error, those reconstructed worst, and those nearest to it.
 
 import { button, format, h, latest, replace } from "../dom.js";
 import { saveButtons } from "../save.js";
@@ -27,7 +26,6 @@ export function rowsPanel(app) {
   const message = h("p", { class: "note", "aria-live": "polite" });
   let shown = null;
   let order = null;
-  const backOf = (row) => (app.idle ? null : app.reconstruction(row));
   const width = thumbWidth(app);
 
   const input = h("input", { type: "search", "aria-label": "row id", placeholder: "id, or a part of it", size: 16 });
@@ -87,7 +85,7 @@ export function rowsPanel(app) {
       replace(facts);
       shown = null;
     } else {
-      const [real, back, known] = await Promise.all([model.row(row), backOf(row), app.factsOf(row)]);
+      const [real, back, known] = await Promise.all([model.row(row), app.reconstruction(row), app.factsOf(row)]);
       shown = [{ title: "original", values: Float32Array.from(real) }];
       if (back)
         shown.push(
@@ -97,14 +95,13 @@ export function rowsPanel(app) {
       replace(
         pictures,
         compare(app, shown),
-        back || app.idle ? null : h("p", { class: "muted" }, missingWords),
+        back ? null : h("p", { class: "muted" }, missingWords),
       );
       replace(
         facts,
         known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
       );
     }
-    if (app.idle) return;
     const found = await app.nearest(row === null ? app.state.z : app.latentOf(row), 12, row ?? -1);
     const values = await Promise.all(found.map((one) => model.row(one.row)));
     strip(
@@ -128,26 +125,27 @@ export function rowsPanel(app) {
       );
     const items = [];
     for (const { row, value } of await worstRows()) {
-      const [real, back] = await Promise.all([model.row(row), backOf(row)]);
+      const [real, back] = await Promise.all([model.row(row), app.reconstruction(row)]);
+      if (!back) continue;
       const onclick = () => app.choose(row);
-      items.push({
-        values: Float32Array.from(real),
-        caption: app.idle ? `${model.id(row)}: ${format(value, 3)}` : model.id(row),
-        label: `row ${model.id(row)}`,
-        onclick,
-        title: `${model.words.log_likelihood} ${format(value)} nats`,
-      });
-      if (!back && !app.idle) items.pop();
-      else if (back)
-        items.push({
+      items.push(
+        {
+          values: Float32Array.from(real),
+          caption: model.id(row),
+          label: `row ${model.id(row)}`,
+          onclick,
+          title: `${model.words.log_likelihood} ${format(value)} nats`,
+        },
+        {
           values: back,
           caption: format(value, 3),
           label: `reconstruction of row ${model.id(row)}`,
           onclick,
           title: "its reconstruction",
-        });
+        },
+      );
     }
-    strip(app, worst, items, width, app.idle ? 1 : 2);
+    strip(app, worst, items, width, 2);
     return worst;
   });
 
@@ -155,24 +153,12 @@ export function rowsPanel(app) {
     "Rows",
     search,
     message,
-    app.idle
-      ? null
-      : heading(model.event.kind === "text" ? "Original and reconstruction" : "Original, reconstruction, error", save),
+    heading(model.event.kind === "text" ? "Original and reconstruction" : "Original, reconstruction, error", save),
     pictures,
     facts,
-    app.idle
-      ? null
-      : heading(
-          "Nearest in latent space, with their distance in spreads of the active units",
-          saveStrip(app, "nearest-rows", near, 12),
-        ),
-    app.idle ? null : near,
-    app.idle
-      ? heading("The least likely rows, with their log p(x) in nats", saveStrip(app, "least-likely", worst, 12))
-      : heading(
-          `Reconstructed worst: the row, then ${model.words.log_likelihood} in nats`,
-          saveStrip(app, "worst-reconstructed", worst, 12),
-        ),
+    heading("Nearest in latent space, with their distance in spreads of the active units", saveStrip(app, "nearest-rows", near, 12)),
+    near,
+    heading(`Reconstructed worst: the row, then ${model.words.log_likelihood} in nats`, saveStrip(app, "worst-reconstructed", worst, 12)),
     worst,
   );
   return {

@@ -162,7 +162,7 @@ export function selectionPanel(app) {
             new Blob([`${ids(chosen)}\n`], { type: "text/plain" }),
           ),
         ),
-        app.idle ? null : button("Ids and latents as CSV", exportCsv),
+        button("Ids and latents as CSV", exportCsv),
       ),
     );
     replace(
@@ -184,7 +184,7 @@ export function selectionPanel(app) {
       app,
       pictures,
       [
-        !photos && !app.idle && {
+        !photos && {
           values: cut(decoded, 0, model.cells),
           caption: "their mean",
           onclick: () => app.set({ z: centre }),

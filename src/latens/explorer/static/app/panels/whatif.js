@@ -157,10 +157,10 @@ export function whatIfPanel(app) {
         return found < 0 ? choices.length - 1 : found;
       };
       sync = (value) => {
-        box.value = value === null ? "" : shownAs(value);
+        box.value = value === null ? "" : value;
         box.setCustomValidity("");
         slider.value = value === null ? Math.floor((choices.length - 1) / 2) : at(value);
-        slider.setAttribute("aria-valuetext", value === null ? "any" : shownAs(value));
+        slider.setAttribute("aria-valuetext", value === null ? "any" : value);
       };
     }
     const compare = button("Compare", () => compareBy(place), {
