@@ -146,6 +146,15 @@ def test_in_a_frame_only_null_and_nan_are_gaps() -> None:
     assert set(data.schema.types[0].values) == {"NA", "null", "nan", "?", "DE"}
 
 
+def test_numbers_that_numpy_writes_are_numbers(tmp_path: Path) -> None:
+    x = np.array([[1.5, np.nan], [np.nan, 0.25], [0.0, -3.0]])
+    np.savetxt(tmp_path / "x.csv", x, delimiter=",", header="a,b", comments="")
+    data = load(tmp_path / "x.csv", missing="nan")
+    np.testing.assert_array_equal(data.mask, ~np.isnan(x))
+    (tmp_path / "led.csv").write_text("a,b\n01,1\nnan,2\n02,1\n")
+    assert [one.kind for one in load(tmp_path / "led.csv").schema.types] == ["category", "number"]
+
+
 def test_in_a_file_words_are_gaps_where_that_is_said(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n" + "1,NA\nNA,x\n2,y\n" * 30)

@@ -27,6 +27,7 @@ ENDINGS = (*TEXT, ".parquet", ".pq", *ARROW, *LINES, ".json", *SHEETS)
 SEPARATORS = ",;\t|"
 _HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z|\s*[-+]?(nan|inf)\s*\Z|\s*\Z", re.IGNORECASE)
+_ZEROS = r"^\s*[-+]?0\d"  # a cell that is led by a zero
 _LED = re.compile(rb"[\n\t;,|\"][-+]?0\d")
 _ADVICE = re.compile(r"(\\n|\s)*(Hint:|You might want|Consider setting|The current offset|Original error:|Context:).*")
 _UNWRAPPED = re.compile(r"called `Result::unwrap\(\)` .*?ErrString\(\"")
@@ -168,7 +169,7 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
         raise
     if not header:
         frame.columns = [f"x{i}" for i in range(frame.width)]
-    frame = _names_with_zeros(frame, source, where, notes, options)
+    frame = _with_nan(_names_with_zeros(frame, source, where, notes, options))
     # The apostrophe that `frame_bytes` writes before what a spreadsheet would run.
     frame = frame.with_columns(pl.col(pl.String).str.replace(r"^'([=+\-@\t\r])", "$1"))
     frame.columns = [re.sub(r"^'(?=[=+\-@\t\r])", "", name) for name in frame.columns]
@@ -329,12 +330,19 @@ def _names_with_zeros(
         return frame
     words = _read_csv(source, where, [], columns=whole, **{**options, "infer_schema": False})
     words.columns = [frame.columns[i] for i in whole]
-    led = [name for name in words.columns if words[name].str.contains(r"^\s*[-+]?0\d").any()]
+    led = [name for name in words.columns if words[name].str.contains(_ZEROS).any()]
     if led:
         notes.append(
             f"Cells led by a zero are names: {', '.join(map(repr, led))} (--column NAME=number says otherwise)."
         )
     return frame.with_columns(words[name] for name in led)
+
+
+def _with_nan(frame: pl.DataFrame) -> pl.DataFrame:
+    """Read columns of numbers and nan, as NumPy writes it, as numbers: Polars takes them as text."""
+    made = frame.select(pl.col(pl.String).cast(pl.Float64, strict=False))
+    same = [one for one in made if one.is_nan().any() and one.null_count() == frame[one.name].null_count()]
+    return frame.with_columns(one for one in same if not frame[one.name].str.contains(_ZEROS).any())
 
 
 def _head_of(source: Path | bytes) -> bytes | None:
