@@ -1,4 +1,4 @@
-"""The networks that a table has beside its tree of columns, and their learning rate."""
+"""The networks that a table has beside its start, and their learning rate."""
 
 import numpy as np
 import pandas as pd

@@ -60,6 +60,13 @@ def test_a_second_fit_of_the_same_shape_compiles_nothing(caplog: pytest.LogCaptu
     assert "chunk" in compiled(caplog, lambda: new(0, beta=2.0).fit(ROWS))
 
 
+def test_programs_of_many_widths_do_not_stay() -> None:
+    for width in range(3, 9):
+        VAE(2, hidden=(width,), steps=2, num_samples=3, random_state=0).fit(ROWS)
+    kept = list(step.PROGRAMS._kept.values())
+    assert [functions.chunk._cache_size() for _, functions in kept] == [1] * 4
+
+
 def test_a_shared_program_gives_the_bits_of_a_fresh_one() -> None:
     def bits(seed: int) -> bytes:
         return new(seed).fit(ROWS * (1 + seed)).model_.to_bytes()

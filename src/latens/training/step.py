@@ -74,8 +74,8 @@ class Program(NamedTuple):
     static: PyTree  # what is no array, of (model, objective)
 
 
-PROGRAMS = Reused(16)
-"""The programs of the trainings last seen in this process: compiled code, of a few megabytes each, and no data."""
+PROGRAMS = Reused(4)
+"""The programs of the trainings last seen in this process: compiled code, of 30 MB for the smallest, and no data."""
 
 
 def make_program(
@@ -102,7 +102,9 @@ def make_program(
     devices = devices_of(shards)
     parts = (static, optimizer, preparation, moves, shards, mean_weight, edges)
     numbers = tuple(device.id for device in devices) if shards > 1 else ()
-    kept = PROGRAMS.get((*parts, numbers), lambda: (jax.tree.structure(static), _functions(*parts, devices)))
+    # Programs are kept by the shapes too: one that had all shapes would keep a compiled program for each for ever.
+    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves((trainable, fixed)))
+    kept = PROGRAMS.get((*parts, numbers, shapes), lambda: (jax.tree.structure(static), _functions(*parts, devices)))
     # Two schedules that say the same are two functions to JAX, which then takes the models for different ones.
     functions = kept[1] if kept[0] == jax.tree.structure(static) else _functions(*parts, devices)
 

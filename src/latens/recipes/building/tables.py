@@ -16,8 +16,8 @@ A standard Normal has mass between kinds of rows that lie apart; in the same com
 """
 
 TABLE_WIDTH, TABLE_RATE = 64, 3e-2
-"""The width of the one hidden layer that networks have beside a tree of columns, and the learning rate with it.
+"""The width of the one hidden layer that networks have beside the start of a table, and the learning rate with it.
 
-The tree says most of what there is, and two layers of 256 units know some thousand rows by heart before they learn the
-rest: five tables of 1,800 to 2,400 rows gain 0.5 to 1.0 nats more over the tree, and tables of 500 rows keep the tree.
+Without a start two layers of 256 units gain, after 2,000 steps of one seed and in nats a row: 2,000 planted rows -0.03,
+diabetes +0.10, ten columns of breast cancer +0.39.
 """
