@@ -205,6 +205,8 @@ class Sample(Verb):
         """Rows of a mixed table with their empty cells drawn given the others."""
         from latens.verbs._files import formula_note, formulas
         from latens.verbs._tables import table_as_written
+        from latens.workflow.imputation import imputed
+        from latens.workflow.inputs import seed_key
 
         trained, spec = at.trained, str(self.complete)
         for flag, given in self._others():
@@ -225,14 +227,12 @@ class Sample(Verb):
         yield f"complete {len(data)} rows to {n}"
         row, turns = np.arange(n) % len(data), -(-n // len(data))
         hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        found = evaluation.impute(trained.rows(data, seed=self.seed), num_draws=turns, mean=False)
-        evaluation.finite(found.draws, "x", where=at.name)
-        made = trained.data_units(found.draws, mean=False)
+        found = imputed(trained, trained.batch(data), key=seed_key(self.seed), num_draws=turns)
         where = (Path(spec), at.options)
-        drawn = [table_as_written(data, made[:, k], hidden, *where) for k in range(turns)]
+        drawn = [table_as_written(data, found.draws[:, k], hidden, *where) for k in range(turns)]
         own = trained.schema.names
         names = [*(name for name in drawn[0].columns if name not in own), *own]
-        few = int((found.effective[hidden.any(axis=1)] < 10).sum())
+        few = int((found.effective < 10).sum())
         text = f"{n} rows, {int(hidden[row].sum())} cells of which were drawn"
         if few:
             text += f"\n{few} of the {len(data)} rows hang on fewer than 10 draws of z: they vary too little"
