@@ -95,7 +95,6 @@ CALLS: dict[str, str] = {
     "recipes": "recipes",
     "recipes-parts": "recipes --parts",
     "help": "help",
-    "completion": "--print-completion bash",
 }
 WAITING = re.compile(r"[a-z]+(: [^:]*)*, \d+:\d\d(, about \d+:\d\d left)?")
 """Lines of a command that was silent for long, as on a slow machine."""
@@ -201,7 +200,8 @@ def photographs() -> Iterator[tuple[str, Any, dict[str, str]]]:
                 if code and out.strip():
                     kept["json"] = shape_of(json.loads(out))
                 yield f"refused {name} {end}".strip(), kept, {}
-    assert {line.split()[0] for line in CALLS.values()} | {"demo", "doctor"} == set(COMMANDS)
+    called = {line.split()[0] for line in CALLS.values()}
+    assert called | {"demo", "doctor", "sweep"} == set(COMMANDS)  # a sweep needs an extra
     for name, line in CALLS.items():
         before = files(here)
         code, out, err = call(main, words(line))
