@@ -73,7 +73,7 @@ def test_every_format_gives_the_rows_of_the_array(tmp_path, keep):
             same(load(maker(x).asformat(form), label=np.arange(120) % 3), dense)
     frame = pd.DataFrame.sparse.from_spmatrix(scipy.sparse.csr_matrix(x), columns=[f"g{i}" for i in range(40)])
     found = load(frame.assign(kind=np.arange(120) % 3), label="kind")
-    same(found, dense)
+    assert (found.schema.kind, found.fingerprint) == ("counts", dense.fingerprint)
     assert [column.name for column in found.schema.columns] == [f"g{i}" for i in range(40)]
     shuffled = load(frame[[f"g{i}" for i in range(39, -1, -1)]], schema=found.schema)
     np.testing.assert_array_equal(np.asarray(shuffled.x), dense.x)

@@ -58,7 +58,7 @@ def test_curves_table_and_its_file(tmp_path):
     assert list(table) == ["epoch", "train_elbo", "validation_elbo", "train_log_likelihood", "train_kl"]
     *_, path = save(training_curves(HISTORY), tmp_path / "x", table)
     lines = path.read_text().splitlines()
-    assert lines[2] == "2,-120.0,nan,-105.0,15.0"
+    assert lines[2] == "2,-120.0,NaN,-105.0,15.0"
     assert len(lines) == 5
 
 
@@ -103,7 +103,7 @@ def test_bars_are_sorted_and_active_units_stand_out(theme):
 def test_bars_table_and_its_file(tmp_path):
     table = unit_kl_table([0.25, 3.0, -0.5], [0, 1, 0])
     *_, path = save(unit_kl_bars([0.25, 3.0, -0.5], [0, 1, 0]), tmp_path / "x", table)
-    assert path.read_text() == "unit,kl,active\n1,3.0,1\n0,0.25,0\n2,-0.5,0\n"
+    assert path.read_text() == "unit,kl,active\n1,3.0,true\n0,0.25,false\n2,-0.5,false\n"
     assert list(unit_kl_table([1.0])) == ["unit", "kl"]
 
 

@@ -162,7 +162,7 @@ def test_csv_holds_exactly_the_numbers(tmp_path):
     assert list(columns[0]) == table["name, with comma"].tolist()
     np.testing.assert_array_equal(np.array(columns[1], np.float32), table["single"])
     np.testing.assert_array_equal(np.array(columns[2], float), table["double"])
-    assert columns[3] == ("1", "0", "1")
+    assert columns[3] == ("true", "false", "true")
     assert [int(value) for value in columns[4]] == [1, -2, 2**40]
 
 

@@ -262,9 +262,9 @@ def number_type(
     # Source: Good (1953) for the share of what no training row has.
     # step: the distance of two cells where it was declared; None finds the precision that was recorded.
     # bounds: the least and the largest value where they were declared; None takes those of the training rows.
-    step = recorded_step(every) if step is None else step
-    if found.kind != "number" and step == 1.0:
-        step = clock_step(every, found.dtype, step)
+    if step is None:
+        step = recorded_step(every)
+        step = clock_step(every, found.dtype, step) if found.kind != "number" and step >= 1.0 else step
     low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
     if (high - low) / step >= MOST_STEPS:
         raise OverflowError(f"{low:g} to {high:g}, and most differ by {step:g}")

@@ -28,6 +28,7 @@ MISSING_NAMES = MISSING_WORDS - {NOTHING}
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z")
 WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
+_PLACE = re.compile(r"(.*):(0|[1-9][0-9]{0,17})", re.DOTALL)
 
 
 def mix(values: np.ndarray) -> np.ndarray:
@@ -54,12 +55,14 @@ def mix_in_place(v: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"
 
 def row_numbers(names: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """Make a 64-bit number of each row name, the same on every machine."""
-    # Whole numbers stay what they are; of text it is the first 8 bytes of its BLAKE2b hash (UTF-8).
+    # Whole numbers stay what they are; of text it is the first 8 bytes of its BLAKE2b hash (UTF-8). FILE:ROW is that
+    # of the file plus the row, so that rows on disk need no names to have the numbers that they have in memory.
     names = np.asarray(names)
     if names.dtype.kind in "iu":
         return names.astype(np.int64).view(np.uint64) if names.dtype.kind == "i" else names.astype(np.uint64)
-    hashes = (hashlib.blake2b(str(n).encode("utf-8", "surrogatepass"), digest_size=8).digest() for n in names.tolist())
-    return np.frombuffer(b"".join(hashes), "<u8")
+    parts = [found.groups() if (found := _PLACE.fullmatch(str(n))) else (str(n), 0) for n in names.tolist()]
+    hashes = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text, _ in parts)
+    return np.frombuffer(b"".join(hashes), "<u8") + np.array([int(row) for _, row in parts], np.uint64)
 
 
 def row_keys(names: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -573,7 +572,7 @@ def _several(spec: str | Path) -> list[Path]:
     return tables
 
 
-def _joined(paths: list[Path], roles: ColumnRoles) -> Raw:
+def _joined(paths: list[Path], root: Path, roles: ColumnRoles) -> Raw:
     """The rows of several tables of the same columns; without ids a row is named by its file and its place in it."""
     frames, notes = [], dict[str, None]()
     for path in paths:
@@ -583,7 +582,6 @@ def _joined(paths: list[Path], roles: ColumnRoles) -> Raw:
             raise DataError(f"has other columns than {paths[0].name}.", where=str(path), fix=fix)
         frames.append(frame)
         notes |= dict.fromkeys(said)
-    root = Path(os.path.commonpath([path.parent for path in paths]))
     names = [
         f"{path.relative_to(root).as_posix()}:{row}" for path, one in zip(paths, frames) for row in range(len(one))
     ]
@@ -638,7 +636,8 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
     if is_address(str(spec)):
         return rows_of(read_address(str(spec)), roles, str(spec)), str(spec), title_of(str(spec))
     if roles.pieces is None and (parts := _several(spec)):
-        return _joined(parts, roles), str(spec), title_of(str(spec))
+        root = Path(spec) if Path(spec).is_dir() else fixed_folder(Path(spec))
+        return _joined(parts, root, roles), str(spec), title_of(str(spec))
     path = Path(spec)
     try:
         exists = path.exists()

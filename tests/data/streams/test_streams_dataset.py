@@ -345,20 +345,14 @@ def test_what_cannot_stay_on_disk_is_refused(tmp_path):
         load(f"{folder}/*.parquet")
 
 
-def test_files_of_an_object_store_are_those_of_the_folder(tmp_path, small_blocks):
-    x = np.random.default_rng(0).random((300, 2)).astype(np.float32)
-    shards = write_npy(tmp_path / "shards", x, np.arange(300) % 3)
-    tables = write_parquet(tmp_path / "tables", table_of().drop_columns(["kind"]))
-    for path, specs in (
-        (shards, (f"file://{shards}", f"file://{tmp_path}/sha*/part-*.npy")),
-        (tables, (f"file://{tables}/*.parquet",)),
-        (shards / "part-1.npy", (f"file://{shards}/part-1.npy",)),
-    ):
-        for spec in specs:
-            there, here = load(spec, stream=True), load(path, stream=True)
-            if "sha*" not in spec:  # whose files are named from the folder above
-                assert there.fingerprint == here.fingerprint
-                assert all(same(getattr(there, name), getattr(here, name)) for name in FIELDS)
-            assert same(there.x, here.x) or "sha*" in spec
-            assert same(there.stream.block(1).x, here.stream.block(1).x)
-            assert there.name == (here.name if "sha*" not in spec else tmp_path.name)
+def test_a_table_at_an_address_is_that_of_its_file(tmp_path):
+    folder = write_parquet(tmp_path / "tables", table_of().drop_columns(["kind"]))
+    path = folder / "rows-1.parquet"
+    there, here = load(f"file://{path}", stream=True), load(path, stream=True)
+    assert all(same(getattr(there, name), getattr(here, name)) for name in FIELDS)
+    assert same(there.stream.block(0).x, here.stream.block(0).x)
+    assert there.name == here.name
+    assert same(load(f"file://{folder}/*.parquet").x, load(folder).x)
+    for spec, words in ((f"file://{folder}/*.parquet", "do not stay"), (f"file://{folder}", "read where it lies")):
+        with pytest.raises(DataError, match=words):
+            load(spec, stream=True)

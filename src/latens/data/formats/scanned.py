@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from latens.data.formats.format import FrameSource
-from latens.data.formats.source import BlockTable, File, Place, digest_of, file_of
+from latens.data.formats.source import Address, BlockTable, File, Place, digest_of, file_of
 from latens.data.raw import ColumnRoles
-from latens.data.tables.files import ARROW, ending_of, polars_errors
+from latens.data.tables.files import ARROW, ending_of, polars_errors, scan_arrow
 from latens.errors import DataError
 
 BLOCK_ROWS = 2**16
@@ -40,7 +40,9 @@ class ScannedSource(FrameSource):
 
     def _scan(self, name: str) -> pl.LazyFrame:
         path = self.place.shown(name)
-        return (pl.scan_ipc if ending_of(name) in ARROW else pl.scan_parquet)(path, glob=False)
+        if ending_of(name) in ARROW:
+            return pl.scan_ipc(path, glob=False) if isinstance(self.place, Address) else scan_arrow(Path(path))
+        return pl.scan_parquet(path, glob=False)
 
     def _file(self, name: str, rows: int, schema: pl.Schema) -> File:
         if not Path(self.place.shown(name)).is_file():

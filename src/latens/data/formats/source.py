@@ -172,7 +172,7 @@ def file_errors(where: str) -> Iterator[None]:
 
 def path_number(name: str) -> np.uint64:
     """Make a number of a file's path."""
-    return row_numbers(np.array([name], object))[0]
+    return row_numbers(np.array([f"{name}:0"], object))[0]
 
 
 def file_of(name: str, stream: Any) -> File:

@@ -205,7 +205,7 @@ def _names(series: pl.Series, said: Declared) -> tuple[np.ndarray, FrameColumn]:
         values = [*said.values, *more]
     elif isinstance(series.dtype, pl.Enum) and ordered:
         values = series.dtype.categories.to_list()
-    elif series.dtype.is_numeric():
+    elif series.dtype.is_numeric() and said.dtype != "Boolean":
         values = names_of(series.unique().drop_nulls().sort()).to_list()
     else:
         values = words.unique().drop_nulls().sort().to_list()

@@ -74,7 +74,7 @@ def read_table(path: Path, roles: ColumnRoles, *, empty: bool = False) -> tuple[
         elif ending in (".parquet", ".pq"):
             frame, notes = pl.read_parquet(path, glob=False), ()
         elif ending in ARROW:
-            frame, notes = _read_arrow(path), ()
+            frame, notes = scan_arrow(path).collect(), ()
         elif ending in LINES:
             frame, notes = _with_dates(pl.read_ndjson(_unpacked(path), infer_schema_length=None)), ()
         elif ending == ".json":
@@ -354,10 +354,11 @@ def _head_of(source: Path | bytes) -> bytes | None:
     return source.read_bytes()
 
 
-def _read_arrow(path: Path) -> pl.DataFrame:
+def scan_arrow(path: Path) -> pl.LazyFrame:
+    """A file of Arrow whose rows stay on disk; a stream of it, as Hugging Face writes, is read whole."""
     with path.open("rb") as file:
         whole = file.read(6) == b"ARROW1"
-    return pl.read_ipc(path) if whole else pl.read_ipc_stream(path)
+    return pl.scan_ipc(path, glob=False) if whole else pl.read_ipc_stream(path).lazy()
 
 
 def _read_sheet(path: Path, roles: ColumnRoles) -> pl.DataFrame:

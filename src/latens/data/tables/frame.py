@@ -58,7 +58,7 @@ def _of_columns(columns: Mapping[Any, Any], where: str) -> pl.DataFrame:
 
 def as_table(value: Any, where: str) -> pl.DataFrame | None:
     """Take what is a table as a frame of Polars, with its columns as text; None for what is no table."""
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and not hasattr(value, "tocsr"):  # SciPy's matrix of keys is a dict
         return _of_columns(value, where)
     value = as_rows(value, where)
     if isinstance(value, pl.DataFrame):
@@ -81,6 +81,7 @@ def _of_pandas(name: str, column: Any, where: str) -> pl.Series:
     """A column of pandas as one of Polars."""
     from pandas.api import types
 
+    column = column.sparse.to_dense() if type(column.dtype).__name__ == "SparseDtype" else column
     dtype, gone = column.dtype, column.isna()
     if hasattr(dtype, "categories"):
         values = [None if code < 0 else code for code in column.cat.codes.tolist()]
