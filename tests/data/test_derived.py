@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import latens
-from latens.data.derived import Value, definitions, evaluate
+from latens.data.derived import definitions, evaluate
 from latens.data.schema import Schema
 from latens.errors import DataError, ModelFileError
 
@@ -41,25 +41,29 @@ def holds(frame: pd.DataFrame) -> bool:
         ("max(a, b)", 5.0), ("round(b / 3, 2)", 1.67), ("round(b / a)", 2.0), ("a < b", 1.0),
         ("a == b", 0.0), ("until - since", 2.5), ("until > since", 1.0), ("until - '2020-01-01'", 3.5),
         ("since + '36 hours' - since", 1.5), ("`a column` + 1", 8.0), ("a / 0", np.nan),
+        ("-" * 298 + "a", 2.0), ("round(" * 40 + "a" + ")" * 40, 2.0), ("9**9**9**9", np.nan), ("gone ** 0", np.nan),
+        ("min(a, gone)", np.nan), ("gone < a", np.nan), ("max(since, until) == until", 1.0), ("_quoted_0", 3.0),
+        ("since + gone - since", np.nan), ("1 / (a / 0)", np.nan),
     ],
 )  # fmt: skip
 def test_what_an_expression_gives_by_hand(text: str, value: float) -> None:
-    days = float(np.datetime64("2020-01-02").astype(int))
-    numbers = {"a": 2.0, "b": 5.0, "a column": 7.0}
-    columns = {name: Value(np.array([one])) for name, one in numbers.items()}
-    columns |= {"since": Value(np.array([days]), True), "until": Value(np.array([days + 2.5]), True)}
-    np.testing.assert_allclose(evaluate(text, columns).of, value, rtol=1e-12)
+    numbers = {"a": 2.0, "b": 5.0, "a column": 7.0, "gone": np.nan, "_quoted_0": 3.0}
+    columns = {name: np.array([one]) for name, one in numbers.items()}
+    columns |= {"since": np.array(["2020-01-02"], "M8[us]"), "until": np.array(["2020-01-04T12"], "M8[us]")}
+    np.testing.assert_allclose(evaluate(text, columns), value, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["__import__('os')", "a.real", "a if b else 1", "[a]", "lambda: a", "a[0]", "a and b", "since + until", "since * 2",
+    ["0x" + "f" * 298, "~" + "-" * 298 + "a", "round(a, -1)", "round(a, b, a)", "since == a", "Add(a, b)", "-since",
+     "round(since)", "min(since, a)",
+     "__import__('os')", "a.real", "a if b else 1", "[a]", "lambda: a", "a[0]", "a and b", "since + until", "since * 2",
      "2 - since", "a < since", "round(a, 99)", "abs(a)", "'soon'", "a +", "a" * 301],
 )  # fmt: skip
 def test_nothing_else_is_computed(text: str) -> None:
-    columns = {"a": Value(np.ones(1)), "b": Value(np.ones(1)), "a" * 301: Value(np.ones(1))}
-    with pytest.raises(DataError, match=r"expression|computed|no date"):
-        evaluate(text, columns | {name: Value(np.ones(1), True) for name in ("since", "until")})
+    columns = {"a": np.ones(1), "b": np.ones(1), "a" * 301: np.ones(1)}
+    with pytest.raises(DataError, match=r"expression|computed"):
+        evaluate(text, columns | {name: np.zeros(1, "M8[us]") for name in ("since", "until")})
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ def test_nothing_else_is_computed(text: str) -> None:
         ({"total": "count * prise"}, "no column 'prise'.*price"),
         ({"total": "price * days", "price": "total / days"}, "derived of each other"),
         ({"total": "total + 1"}, "derived of each other"),
-        ({"total": "kind * 2"}, "'kind' holds names"),
+        ({"total": "kind * 2"}, "no column 'kind' of numbers, dates"),
         ({"total": "count + price"}, "holds in .* of 200 rows, not in row 0.*99%"),
         ({"total": "start + 1"}, "gives dates"),
         (["total = count * price", "total = 1"], "defined twice"),
@@ -93,6 +97,20 @@ def test_rows_that_break_it_are_named_up_to_one_of_a_hundred(wrong: int, taken: 
     assert data.schema.names == ["kind", "count", "price", "start", "days"]
 
 
+def test_a_wrong_row_of_a_file_is_named_by_its_line(tmp_path: Path) -> None:
+    table = stays()
+    table.loc[[6, 9], "total"] += 1.0
+    lines = table.to_csv(index=False).splitlines()
+    for name, text, called in (
+        ("plain", "\n".join(lines), "line 8, line 11"),
+        ("blank", "\n".join([*lines[:5], "", *lines[5:]]), "line 9, line 12"),
+        ("several", "\n".join([*lines[:-1], '"x\ny"' + lines[-1][1:]]), "row 6, row 9"),
+    ):
+        (tmp_path / f"{name}.csv").write_text(text)
+        notes = latens.load_data(tmp_path / f"{name}.csv", derive=DERIVED).notes
+        assert any(f"198 of 200 rows, not in {called}." in note for note in notes)
+
+
 def test_a_schema_comes_back_and_a_stranger_s_is_refused() -> None:
     schema = latens.load_data(stays(), derive=DERIVED).schema
     assert Schema.from_json(schema.to_json()) == schema
@@ -100,6 +118,11 @@ def test_a_schema_comes_back_and_a_stranger_s_is_refused() -> None:
     for wrong in ("lost + 1", "__import__('os')", "start + 1"):
         stored = schema.to_json()
         stored["derived"][0]["expression"] = wrong
+        with pytest.raises(ModelFileError, match="derived"):
+            Schema.from_json(stored)
+    for key, value in (("place", 99), ("name", "count"), ("type", {"kind": "category", "values": ["a"]})):
+        stored = schema.to_json()
+        stored["derived"][0][key] = value
         with pytest.raises(ModelFileError, match="derived"):
             Schema.from_json(stored)
 

@@ -148,20 +148,26 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         found = np.minimum(first[k] + (inside - before[k]) / strides[k], first[k] + np.asarray(self.widths)[k] - 1)
         return np.where(np.isnan(steps), np.nan, found + (steps - inside))
 
-    def series(self, stored: Shaped[np.ndarray, " n"], beyond: np.ndarray | None = None) -> pl.Series:
-        """Stored cells as a column of the dtype that they came with, null where a cell is NaN."""
+    def numbers(self, stored: Shaped[np.ndarray, " n"], beyond: np.ndarray | None = None) -> np.ndarray:
+        """Stored cells as numbers in the unit of the column, of names their codes; NaN stays."""
         # beyond: by how many steps of the grid a cell lies beyond its ends, of shape (n,); None: by none.
-        cells = np.asarray(stored, np.float64)
-        place = np.clip(np.round(cells), 0, max(self.cells, 1) - 1)
+        place = np.clip(np.round(np.asarray(stored, np.float64)), 0, max(self.cells, 1) - 1)
+        return place if self.named else self.value(place) + (0.0 if beyond is None else beyond) * self.step
+
+    def written(self, numbers: Shaped[np.ndarray, " n"]) -> pl.Series:
+        """What `numbers` gives as a column of the dtype that it came with, null for NaN."""
         if self.named:
-            codes = pl.Series(place, nan_to_null=True).cast(pl.Int64)
+            codes = pl.Series(numbers, nan_to_null=True).cast(pl.Int64)
             names = pl.Series(list(self.values), dtype=pl.String).gather(codes)
             return named_series(names, self.dtype, self.values)
-        numbers = self.value(place) + (0.0 if beyond is None else beyond) * self.step
         if self.form:
             dates = series_of(numbers, "Date" if self.days else "Datetime[us]")
             return dates.dt.strftime(self.form).cast(dtype_of(self.dtype), strict=False)
         return series_of(np.round(numbers, decimals_of(self.step)) if self.kind == "number" else numbers, self.dtype)
+
+    def series(self, stored: Shaped[np.ndarray, " n"], beyond: np.ndarray | None = None) -> pl.Series:
+        """Stored cells as a column of the dtype that they came with, null where a cell is NaN."""
+        return self.written(self.numbers(stored, beyond))
 
     def texts(self, stored: Shaped[np.ndarray, " n"]) -> list[str]:
         """The values of stored cells in words."""

@@ -2,28 +2,32 @@
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
 from msgspec import Meta, Struct, structs
 
-from latens.data.columns import ColumnType, FrameColumn, decimals_of, has_clock, recorded_step
+from latens.data.columns import ColumnType, FrameColumn, decimals_of, recorded_step
 from latens.data.named import Name
-from latens.data.tables.dtypes import DAY, dtype_of, is_known, series_of
+from latens.data.tables.dtypes import DAY
 from latens.data.tables.times import number_of
 from latens.errors import DataError, nearest
 
-HOLDS, SHOWN, LONGEST = 0.99, 5, 300
-"""Share of the rows in which a derived column must hold, rows that are named, and letters of an expression."""
+HOLDS, SHOWN, LONGEST = 0.99, 5, 300  # share of rows that must hold, rows that are named, letters of an expression
 _FIX = "Allowed: columns, numbers, 'dates' and 'spans', + - * / **, comparison, min, max, round and parentheses."
-_BINARY = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide, ast.Pow: np.power}
-_ORDER: dict[type, Any] = {ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal}
-_ORDER |= {ast.Eq: np.equal, ast.NotEq: np.not_equal}
+_SPAN, _EPOCH = np.timedelta64(1, "D"), np.datetime64(0, "us")
+_HOW: dict[str, Callable[..., np.ndarray]] = {  # all that may be computed, in the words of Python's `ast`
+    "BinOp Add": np.add, "BinOp Sub": np.subtract, "BinOp Mult": np.multiply, "BinOp Div": np.divide,
+    "BinOp Pow": np.power, "UnaryOp USub": np.negative, "Compare Eq": np.equal, "Compare NotEq": np.not_equal,
+    "Compare Lt": np.less, "Compare LtE": np.less_equal, "Compare Gt": np.greater, "Compare GtE": np.greater_equal,
+    "Call min": lambda first, second, *more: reduce(np.minimum, (first, second, *more)),
+    "Call max": lambda first, second, *more: reduce(np.maximum, (first, second, *more)),
+    "Call round": lambda numbers, digits=0: np.round(numbers, range(16).index(digits)),
+}  # fmt: skip
 
 
 class Derived(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,127 +35,96 @@ class Derived(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Name
     expression: Annotated[str, Meta(min_length=1, max_length=LONGEST)]
-    type: FrameColumn  # what its values are
-    decimals: Annotated[int, Meta(ge=0, le=15)]  # of numbers
+    type: ColumnType  # kind, dtype, form and step of its values; truth values are numbers
     place: Annotated[int, Meta(ge=0)] = 0  # where it stands among the columns that are written
-
-
-class Value(NamedTuple):
-    """Numbers, or dates in days since 1970; spans of time and times of the day are numbers of days."""
-
-    of: np.ndarray
-    date: bool = False
 
 
 def definitions(given: Any) -> dict[str, str]:
     """The expressions by the names of their columns, of a mapping or of texts such as "total = count * price"."""
-    texts = [f"{name}={text}" for name, text in given.items()] if isinstance(given, Mapping) else given or ()
-    pairs = [(name.strip(" `"), text.strip()) for name, _, text in (str(one).partition("=") for one in texts)]
-    for name, text in pairs:
-        if not name or [other for other, _ in pairs].count(name) > 1:
+    said = dict[str, str]()
+    pairs = given.items() if isinstance(given, Mapping) else [str(one).partition("=")[::2] for one in given or ()]
+    for name, text in ((str(name).strip(" `"), str(text).strip()) for name, text in pairs):
+        if not name or name in said:
             raise DataError(f"{name!r} is defined twice.", where="derive", fix='Write "total = count * price" once.')
-        _parsed(text)
-    return dict(pairs)
+        said[name] = text
+    return said
 
 
-def _parsed(text: str) -> tuple[ast.expr, dict[str, str]]:
-    """An expression as a tree, and the columns that its identifiers stand for; `a name` in backticks is one."""
-    quoted: list[str] = re.findall(r"`([^`]+)`", text)
-    for k, name in enumerate(quoted):
-        text = text.replace(f"`{name}`", f"_quoted_{k}", 1)
+def _parts(text: str) -> list[ast.expr]:
+    """The parts of an expression, each after those that it is made of; `a name` in backticks is a column."""
+    quoted = {f"_quoted_{k}": name for k, name in enumerate(re.findall(r"`([^`]+)`", text))}
+    code = reduce(lambda code, own: code.replace(f"`{quoted[own]}`", own, 1), quoted, text)
     try:
-        tree = ast.parse(text if len(text) <= LONGEST else "", mode="eval").body
+        tree = ast.parse(code if len(text) <= LONGEST else "", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise DataError(f"{text[:80]!r} is no expression.", where="derive", fix=_FIX) from None
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
-    return tree, {name: quoted[int(name[8:])] if name.startswith("_quoted_") else name for name in names}
+    every = [node for node in ast.walk(tree) if isinstance(node, ast.expr)]
+    called = [node.func for node in every if isinstance(node, ast.Call)]
+    for node in (one for one in every if isinstance(one, ast.Name)):
+        node.id = quoted.get(node.id, node.id)
+    return [node for node in reversed(every) if node not in called]
 
 
-def needed(text: str) -> list[str]:
-    """The columns that an expression is over."""
-    return sorted(set(_parsed(text)[1].values()))
+@np.errstate(all="ignore")
+def evaluate(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What an expression gives of columns of floats and datetime64; NaN where an input is, or nothing is defined."""
+    done = dict[ast.AST, np.ndarray]()
+    for node in _parts(text):  # without recursion, as a stranger's may be deep
+        if isinstance(node, ast.Name) and node.id not in columns:
+            what = f"there is no column {node.id!r} of numbers, dates or truth values."
+            raise DataError(what, where="derive", fix=nearest(node.id, list(columns)))
+        below = list(ast.iter_child_nodes(node))
+        words = [type(node).__name__, *(getattr(one, "id", type(one).__name__) for one in below if one not in done)]
+        try:
+            match node:
+                case ast.Name(id=name):
+                    found = columns[name]
+                case ast.Constant(value=int() | float() as number):
+                    found = np.asarray(float(number))
+                case ast.Constant(value=str() as written):
+                    dtype = "Datetime[us]" if written[4:5] == "-" else "Duration[us]"  # a date has a year first
+                    days = np.asarray(number_of(written, dtype) / DAY)
+                    found = days if dtype == "Duration[us]" else _EPOCH + _spans(days)
+                case _:
+                    how, of = _HOW[" ".join(words)], [done.pop(one) for one in below if one in done]
+                    if how in (np.add, np.subtract) and any(one.dtype.kind == "M" for one in of):
+                        of = [one if one.dtype.kind == "M" else _spans(one) for one in of]
+                    found = how(*of)  # a TypeError of dates and numbers that do not go together
+                    if found.dtype.kind != "M":
+                        there = reduce(np.logical_and, map(np.isfinite, [found, *of]))
+                        found = np.where(there, found / _SPAN if found.dtype.kind == "m" else found, np.nan)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            what = f"{text[:80]!r} cannot be computed: {' '.join(words)}."
+            raise DataError(what, where="derive", fix=_FIX) from None
+        done[node] = found
+    return done.popitem()[1]
 
 
-def evaluate(text: str, columns: Mapping[str, Value]) -> Value:
-    """What an expression gives of columns; NaN where one of them is missing, or nothing is defined."""
-    tree, names = _parsed(text)
-
-    def of(node: ast.expr) -> Value:
-        match node:
-            case ast.Name(id=name) if name in names:
-                return columns[names[name]]
-            case ast.Constant(value=bool() | int() | float() as number):
-                return Value(np.asarray(float(number)))
-            case ast.Constant(value=str() as written):
-                return _literal(written)
-            case ast.UnaryOp(op=ast.USub(), operand=inner) if not of(inner).date:
-                return Value(-of(inner).of)
-            case ast.BinOp(left=first, op=op, right=second) if type(op) in _BINARY:
-                a, b = of(first), of(second)
-                dated = {ast.Add: a.date != b.date, ast.Sub: a.date and not b.date}.get(type(op), False)
-                if not (a.date or b.date) or dated or (isinstance(op, ast.Sub) and a.date and b.date):
-                    return Value(_BINARY[type(op)](a.of, b.of), dated)
-            case ast.Compare(left=first, ops=[op], comparators=[second]) if type(op) in _ORDER:
-                if (a := of(first)).date == (b := of(second)).date:
-                    return Value(np.where(np.isnan(a.of) | np.isnan(b.of), np.nan, _ORDER[type(op)](a.of, b.of)))
-            case ast.Call(func=ast.Name(id="min" | "max" as which), args=[_, _, *_] as inner, keywords=[]):
-                several = [of(one) for one in inner]
-                if len({one.date for one in several}) == 1:
-                    values = np.stack(np.broadcast_arrays(*(one.of for one in several)))
-                    return Value(values.min(axis=0) if which == "min" else values.max(axis=0), several[0].date)
-            case ast.Call(func=ast.Name(id="round"), args=[inner, *digits], keywords=[]) if not of(inner).date:
-                if not digits or (len(digits) == 1 and ast.unparse(digits[0]) in map(str, range(16))):
-                    return Value(np.round(of(inner).of, int(ast.unparse(digits[0])) if digits else 0))
-        raise DataError(f"{ast.unparse(node)[:60]!r} cannot be computed.", where="derive", fix=_FIX)
-
-    with np.errstate(all="ignore"):
-        found = of(tree)
-    return Value(np.where(np.isfinite(found.of), found.of, np.nan), found.date)
+def _spans(days: np.ndarray) -> np.ndarray:
+    """Numbers of days as spans of time, of which a date is as many as have gone by since 1970."""
+    return np.where(np.abs(days) < 1e7, np.round(days * DAY * 1e6), np.nan).astype("timedelta64[us]")
 
 
-def _literal(text: str) -> Value:
-    """A date of ISO 8601, or a span such as "2 days"."""
-    for dtype in ("Datetime[us]", "Duration[us]"):
-        with suppress(ValueError):
-            return Value(np.asarray(number_of(text, dtype) / DAY), dtype.startswith("Date"))
-    raise DataError(f"{text[:40]!r} is no date and no span.", where="derive", fix=_FIX)
+def _values(names: Iterable[str], types: Iterable[ColumnType], cells: Iterable[np.ndarray]) -> dict[str, Any]:
+    """The columns that expressions may be over: dates, numbers, truth values, and times in days."""
+    made = dict[str, np.ndarray]()
+    for name, one, numbers in zip(names, types, cells):
+        if one.named and one.dtype == "Boolean":
+            numbers = np.where(np.isnan(numbers), np.nan, numbers == [*one.values, "True"].index("True"))
+        if not one.named or one.dtype == "Boolean":
+            days = numbers / DAY if one.kind in ("date", "duration") and not one.days else numbers
+            made[name] = _EPOCH + _spans(days) if one.kind == "date" and one.dtype != "Time" else days
+    return made
 
 
-def in_turn(said: Mapping[str, str], columns: Sequence[str]) -> list[str]:
-    """The derived columns, each after those that it is computed of."""
-    for name in [*said, *(name for text in said.values() for name in needed(text))]:
-        if name not in columns:
-            raise DataError(f"there is no column {name!r}.", where="derive", fix=nearest(name, columns))
-    try:
-        order = TopologicalSorter({name: needed(text) for name, text in said.items()}).static_order()
-        return [name for name in order if name in said]
-    except CycleError as error:
-        what = f"the columns {', '.join(map(repr, dict.fromkeys(error.args[1])))} are derived of each other."
-        raise DataError(what, where="derive", fix="Leave one of them out.") from None
-
-
-def _days(one: ColumnType | FrameColumn) -> float:
-    """How many days a unit is in which a date or a duration is stored; 1 of a number."""
-    whole = one.kind == "date" and (one.dtype == "Date" or (one.form and not has_clock(one.form)))
-    return 1.0 if whole or one.kind not in ("date", "duration") else 1 / DAY
-
-
-def _is_date(one: ColumnType | FrameColumn) -> bool:
-    return one.kind == "date" and one.dtype != "Time"
-
-
-def _value(one: ColumnType | FrameColumn, numbers: Float[np.ndarray, " n"]) -> Value:
-    """The cells of a column, in its unit or codes of truth values, as an expression has them."""
-    if one.kind in ("category", "ordinal"):
-        truth = np.append(np.array(one.values) == "True", False)
-        numbers = np.where(np.isnan(numbers), np.nan, truth[np.nan_to_num(numbers, nan=-1).astype(int)])
-    return Value(numbers * _days(one), _is_date(one))
-
-
-def _in_units(found: Value, one: ColumnType | FrameColumn) -> Float[np.ndarray, " n"]:
-    """What an expression gave, in the units of its column: the day of a time, where that has days."""
-    return np.floor(found.of + 1e-9) if one.kind == "date" and _days(one) == 1 else found.of / _days(one)
+def _computed(one: Derived, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What an expression gives, in the unit of its column: the day of a time, where that has days."""
+    found = evaluate(one.expression, values)
+    if (dated := found.dtype.kind == "M") != (one.type.kind == "date" and one.type.dtype != "Time") or one.type.named:
+        what = f"{one.expression!r} gives {'dates' if dated else 'numbers'}, unlike column {one.name!r}."
+        raise DataError(what, where="derive", fix="Change the expression.")
+    days = (found - _EPOCH) / _SPAN if dated else found
+    return np.floor(days) if one.type.days else days * DAY if one.type.kind in ("date", "duration") else days
 
 
 def apart(
@@ -159,28 +132,28 @@ def apart(
 ) -> tuple[list[Derived], tuple[str, ...]]:
     """The derived columns of a table, held against its rows, and a sentence on each."""
     # x: numbers, codes of names, NaN where a cell is missing; called: what a reader calls each row.
-    places = [i for i, _ in enumerate(names if said else ()) if not kinds[i].named or kinds[i].dtype == "Boolean"]
-    values, made, notes = {names[i]: _value(kinds[i], x[:, i]) for i in places}, list[Derived](), []
-    for name in in_turn(said, names):
-        if lacking := [one for one in (name, *needed(said[name])) if one not in values]:
-            what = f"column {lacking[0]!r} holds names, of which nothing is computed."
-            raise DataError(what, where=where, fix="Leave it out of derived columns.")
-        one, found = kinds[names.index(name)], evaluate(said[name], values)
-        if found.date != values[name].date:
-            what = f"{said[name]!r} gives {'dates' if found.date else 'numbers'}, unlike column {name!r}."
-            raise DataError(what, where=where, fix="Change the expression.")
-        given = _in_units(values[name], one)
-        told, seen = np.broadcast_to(_in_units(found, one), given.shape), given[np.isfinite(given)]
-        step = min(recorded_step(seen), 1.0) if one.kind == "number" and len(seen) else float(not one.named)
-        there = np.isfinite(given) & np.isfinite(told)
-        wrong = np.flatnonzero(there & ~(np.abs(given - told) <= 0.5 * step * (1 + 1e-6) + 1e-9 * np.abs(given)))
-        count, some = int(there.sum()), ", ".join(str(called[row]) for row in wrong[:SHOWN].tolist())
+    types = [ColumnType(k.kind, k.values, dtype=k.dtype, form=k.form) for _, k in sorted(kinds.items()) if said]
+    values, made, notes = _values(names, types, x.T if said else ()), list[Derived](), []
+    over = {name: [one.id for one in _parts(text) if isinstance(one, ast.Name)] for name, text in said.items()}
+    try:
+        order = [name for name in TopologicalSorter(over).static_order() if name in said]
+    except CycleError as error:
+        what = f"the columns {', '.join(map(repr, dict.fromkeys(error.args[1])))} are derived of each other."
+        raise DataError(what, where="derive", fix="Leave one of them out.") from None
+    for name in order:
+        kind = structs.replace(types[names.index(name)], values=()) if name in names else ColumnType("number")
+        one = Derived(name, said[name], structs.replace(kind, kind="number") if kind.named else kind)
+        given, told = _computed(structs.replace(one, expression=f"`{name}`"), values), _computed(one, values)
+        step = min(recorded_step(given[np.isfinite(given)]), 1.0)
+        away = np.abs(given - told)
+        wrong = np.flatnonzero(away > 0.5 * step * (1 + 1e-6) + 1e-9 * np.abs(given))
+        count, some = int(np.isfinite(away).sum()), ", ".join(str(called[row]) for row in wrong[:SHOWN].tolist())
         words = f"{name} = {said[name]} holds in {count - len(wrong):,} of {count:,} rows"
         words += f", not in {some}{', ...' * (len(wrong) > SHOWN)}" if len(wrong) else ""
         if count - len(wrong) < HOLDS * count or not count:
             fix = f"Mend the rows or the expression, or leave {name!r} to the model: no --derive (derive=) of it."
             raise DataError(f"{words}; in {HOLDS:.0%} it must.", where=where, fix=fix)
-        made.append(Derived(name, said[name], one, decimals_of(step) if one.kind == "number" else 0))
+        made.append(structs.replace(one, type=structs.replace(one.type, step=step)))
         notes.append(f"Column {name!r} is computed, and not modelled: {words}.")
     return made, tuple(notes)
 
@@ -190,55 +163,38 @@ def with_derived(schema: Any, made: Sequence[Derived], every: Sequence[str], whe
     if not made:
         return schema
     order = [name for name in every if name in schema.names or name in [one.name for one in made]]
-    derived = tuple(structs.replace(one, place=order.index(one.name)) for one in made)
-    if wrong := check_derived(derived, schema.names, schema.types):
+    found = structs.replace(schema, derived=tuple(structs.replace(one, place=order.index(one.name)) for one in made))
+    if wrong := check_derived(found):
         raise DataError(f"{wrong}.", where=where, fix="Compute it of columns that the model has.")
-    return structs.replace(schema, derived=derived)
+    return found
 
 
-def check_derived(derived: Sequence[Derived], names: Sequence[str], types: Sequence[ColumnType]) -> str:
+def check_derived(schema: Any) -> str:
     """What is wrong with derived columns, each of which is computed of modelled ones and of those before it."""
-    own = [(name, one) for name, one in zip(names, types) if not one.named or one.dtype == "Boolean"]
-    known = {name: _value(one, np.zeros(1)) for name, one in own}
-    for one in derived:
-        try:
-            found = evaluate(one.expression, known)
-        except KeyError as error:
-            return f"column {one.name!r} is computed of {error}, which the model does not have"
-        except DataError as error:
-            return error.message.rstrip(".")
-        if one.name in (*names, *known) or not is_known(one.type.dtype) or found.date != _is_date(one.type):
-            return f"column {one.name!r} is there twice, or of another kind than its expression"
-        known[one.name] = found
+    try:
+        names = (schema.names or ()) if schema.derived else ()
+        with_computed(pl.DataFrame([pl.Series(name, [0.0]) for name in names]), schema, np.zeros((len(names), 1)))
+    except (DataError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
+        return getattr(error, "message", "a column is there twice, or its dtype, form or place is none").rstrip(".")
     return ""
 
 
-def with_computed(frame: pl.DataFrame, schema: Any, x: Float[np.ndarray, "n c"], beyond: Any = None) -> pl.DataFrame:
-    """A frame of stored rows with its derived columns where they stood; null where an input is missing."""
-    # beyond: by how many steps of its grid each cell is beyond what is stored, of shape (n, columns).
-    values = dict[str, Value]()
-    for i, (name, one) in enumerate(zip(schema.names, schema.types) if schema.derived else ()):
-        cells = np.clip(np.round(x[:, i]), 0, max(one.cells, 1) - 1)
-        more = 0.0 if beyond is None or one.named else beyond[:, i] * one.step
-        values[name] = _value(one, cells if one.named else one.value(cells) + more)
-    made = dict[str, tuple[int, pl.Series]]()
-    for own in schema.derived or ():
-        one, found = own.type, evaluate(own.expression, values)
-        numbers = np.broadcast_to(_in_units(found, one), len(x))
-        numbers = np.round(numbers, own.decimals) if one.kind == "number" else numbers
-        values[own.name] = Value(numbers * _days(one), found.date)
-        series = series_of(numbers, one.dtype if not one.form else "Date" if _days(one) == 1 else "Datetime[us]")
-        written = series.dt.strftime(one.form).cast(dtype_of(one.dtype), strict=False) if one.form else series
-        made[own.name] = own.place, written.alias(own.name)
-    for place, series in sorted(made.values(), key=lambda one: one[0]):
+def with_computed(frame: pl.DataFrame, schema: Any, cells: Iterable[np.ndarray]) -> pl.DataFrame:
+    """A frame with derived columns where they stood, computed of the numbers in units, or codes, of its others."""
+    values, made = _values(frame.columns, schema.types or (), cells), []
+    for one in schema.derived or ():
+        numbers = np.round(np.broadcast_to(_computed(one, values), len(frame)), decimals_of(one.type.step))
+        values |= _values([one.name], [one.type], [numbers])
+        made.append((one.place, one.type.written(numbers).alias(one.name)))
+    for place, series in sorted(made, key=lambda pair: pair[0]):
         frame = frame.insert_column(place, series)
     return frame
 
 
-def hidden_in(frame: Any, made: pl.DataFrame, schema: Any, hidden: np.ndarray) -> np.ndarray:
-    """The gaps of a frame that came, for each column of what fills them; of derived columns the cells that it lacks."""
+def hidden_in(frame: Any, columns: Sequence[str], schema: Any, hidden: np.ndarray) -> np.ndarray:
+    """The gaps of a frame that came, of each column that fills them; of derived columns the cells that it lacks."""
     own = dict(zip(schema.names, hidden.T))
     for one in schema.derived or ():
-        found = frame[one.name] if one.name in frame.columns else np.zeros(len(frame))
+        found = frame[one.name] if one.name in frame.columns else np.full(len(frame), np.nan)
         own[one.name] = np.asarray(found.is_null() if isinstance(found, pl.Series) else found != found)
-    return np.stack([own[name] for name in made.columns], axis=1)
+    return np.stack([own[name] for name in columns], axis=1)

@@ -162,7 +162,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("types", "are those of the columns of a mixed table, one for each")
         if wrong := check_types(schema.types or ()):
             raise _wrong("types", wrong)
-        if wrong := check_derived(schema.derived or (), [c.name for c in columns or ()], schema.types or ()):
+        if wrong := check_derived(schema):
             raise _wrong("derived", wrong)
         if (schema.tokens is not None) != (schema.kind == "tokens"):
             raise _wrong("tokens", f"only kind 'tokens' has tokens, and always: not {schema.kind!r}")

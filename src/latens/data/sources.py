@@ -63,7 +63,7 @@ from latens.data.streams.find import (
     title_of,
 )
 from latens.data.tables.cells import coded, rows_of
-from latens.data.tables.files import is_table_file, polars_errors, read_address, read_table
+from latens.data.tables.files import is_table_file, lines_of_rows, polars_errors, read_address, read_table
 from latens.data.tables.schema import (
     MOST_NAMED,
     beyond_words,
@@ -330,7 +330,8 @@ def load(
         missing = "nan"  # a gap in a table of several kinds is a gap
     every, derived, about = raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1] if typed else 0)), [], ()
     if derived_as:
-        called = [f"row {name}" for name in names]
+        lines = lines_of_rows(Path(spec), every, n) if ids is None and isinstance(spec, str | Path) else None
+        called = [f"row {name}" for name in names] if lines is None else [f"line {line}" for line in lines]
         derived, about = apart(derived_as, every, raw.x, raw.kinds or {}, called, where)
     raw = without_columns(raw, [one.name for one in ((schema.derived if schema is not None else derived) or ())])
     raw.notes += about

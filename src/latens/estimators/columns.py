@@ -119,7 +119,7 @@ def with_filled(
 ) -> Any:
     """Fill in the gaps of a frame that are to be filled, whose other cells and dtypes stay."""
     made = as_frame(filled, data.schema, data.outside)
-    gone = hidden_in(X, made, data.schema, gone)
+    gone = hidden_in(X, made.columns, data.schema, gone)
     if not is_pandas(X):
         return with_cells(X, made, gone)
     table = X.copy()

@@ -50,12 +50,27 @@ def table_as_written(
 ) -> pl.DataFrame:
     """The columns of a mixed table as they were read, with what was filled in of the same dtypes."""
     filled = as_frame(x, data.schema, data.outside)
+    found = _as_read(data, path, options)
+    if found is None:
+        return pl.DataFrame({n: a for n, a in beside(data).items() if n not in filled.columns}).hstack(filled)
+    return with_cells(found, filled, hidden_in(found, filled.columns, data.schema, hidden))
+
+
+def with_derived_gaps(
+    data: Dataset, hidden: Bool[np.ndarray, "n columns"], path: Path, options: Mapping[str, Any]
+) -> Bool[np.ndarray, "n more"]:
+    """What is filled of a table, with the gaps of its derived columns."""
+    found = _as_read(data, path, options) if data.schema.derived else None
+    every = [*data.schema.names, *(one.name for one in data.schema.derived or ())]
+    return hidden if found is None else hidden_in(found, every, data.schema, hidden)
+
+
+def _as_read(data: Dataset, path: Path, options: Mapping[str, Any]) -> pl.DataFrame | None:
+    """The columns of the table that rows were read from; None where they are not its rows."""
     found = table_columns(path, options)
     if found is not None and data.kept is not None:
         found = found[data.kept]
-    if found is None or len(found) != len(x):
-        return pl.DataFrame({n: a for n, a in beside(data).items() if n not in filled.columns}).hstack(filled)
-    return with_cells(found, filled, hidden_in(found, filled, data.schema, hidden))
+    return found if found is not None and len(found) == len(data) else None
 
 
 def beside(data: Dataset) -> dict[str, np.ndarray]:

@@ -42,13 +42,14 @@ class Impute(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
+        from latens.verbs._tables import with_derived_gaps
         from latens.workflow.cells import typed_columns
         from latens.workflow.imputation import imputed
         from latens.workflow.inputs import seed_key
 
         trained, out = at.trained, at.out
         data, hidden, original = self._asked(at)
-        cells = hidden
+        cells = with_derived_gaps(data, hidden, Path(str(self.data)), at.options)
         if data.places is not None:  # a step of several windows is one
             from latens.data.sequences import nearest_the_centre
 

@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,6 +177,14 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
         notes.append("Dates such as 01/02/2024 are read with the day first.")
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and _blank(lines, head) else frame
     return frame, tuple(notes), Written(separator, roles.decimal_comma)
+
+
+def lines_of_rows(path: Path, names: Sequence[str], n: int) -> list[int] | None:
+    """The line of each row of a table of text, from 1; None where a row may have several, or in other files."""
+    data = _head_of(path) if path.is_file() and ending_of(path.name) in TEXT else None
+    lines = [line for line, text in enumerate((data or b"").splitlines(), 1) if text.strip()]
+    head = 0 if list(names) == [f"x{i}" for i in range(len(names))] else 1
+    return lines[head:] if len(lines) == n + head else None
 
 
 def _refuse_wide(source: Path | bytes, separator: str, where: str) -> None:

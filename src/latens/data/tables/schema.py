@@ -290,9 +290,10 @@ def as_frame(
     """
     cells = np.asarray(x, np.float64) if shown is None else np.where(shown, x, np.nan)
     beyond = [None] * x.shape[1] if outside is None else list(outside.T)
-    pairs = zip(schema.names, schema.types or (), cells.T, beyond)
-    made = pl.DataFrame([one.series(column, more).alias(name) for name, one, column, more in pairs])
-    return with_computed(made, schema, cells, outside)
+    types = schema.types or ()
+    numbers = [one.numbers(column, more) for one, column, more in zip(types, cells.T, beyond)]
+    made = pl.DataFrame([one.written(own).alias(name) for name, one, own in zip(schema.names, types, numbers)])
+    return with_computed(made, schema, numbers)
 
 
 def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) -> np.ndarray:
