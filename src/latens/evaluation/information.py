@@ -25,26 +25,14 @@ class Information(NamedTuple):
 def column_information(
     model: Any, columns: int, *, num_rows: int = 256, num_samples: int = 1024, repeats: int = 8, key: Key
 ) -> Information:
-    r"""The mutual information of each pair of columns under a model, from its density.
-
-    $I(x_a; x_b) = E[\log p(x_a, x_b) - \log p(x_a) - \log p(x_b)]$ over rows that the model draws. Each density is the
-    mean of $p(x \mid z)$ over draws of $p(z)$; where the latents can be counted, it is their exact sum. The bias of the
-    logarithm of a mean is taken off by halves of the draws, and what that changes is part of the error.
-
-    Args:
-        model: A model whose p(x | z) factorises over the entries of a row, without conditions.
-        columns: How many of the entries are compared, the first ones.
-        num_rows: Rows drawn in each repeat.
-        num_samples: Draws of z for each density, an even number.
-        repeats: Independent repeats, at least 2: the error is that of their mean.
-        key: A JAX random key.
-
-    Returns:
-        The information and its error, in nats.
-
-    Raises:
-        ConfigError: The likelihood does not factorise over the columns.
-    """
+    """The mutual information of each pair of columns under a model, from its density, with its error, in nats."""
+    # I(x_a; x_b) = E[log p(x_a, x_b) - log p(x_a) - log p(x_b)] over rows that the model draws. Each density is the
+    # mean of p(x | z) over draws of p(z); where the latents can be counted, it is their exact sum. The bias of the
+    # logarithm of a mean is taken off by halves of the draws, and what that changes is part of the error.
+    # model: its p(x | z) factorises over the entries of a row, and it has no conditions.
+    # columns: how many of the entries are compared, the first ones.
+    # num_samples: draws of z for each density, an even number.
+    # repeats: independent ones, at least 2: the error is that of their mean.
     check_generator(key)
     found = [_one(model, columns, num_rows, num_samples, one) for one in jax.random.split(key, repeats)]
     values, corrections = (np.stack([np.asarray(one[k], np.float64) for one in found]) for k in (0, 1))

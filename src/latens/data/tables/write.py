@@ -15,18 +15,9 @@ WRITTEN = (".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".xlsx")
 
 
 def frame_bytes(frame: pl.DataFrame, path: Path, written: Written = Written(), known: Collection[str] = ()) -> bytes:  # noqa: B008
-    """The bytes of a table, in the format of the ending of its file.
-
-    Args:
-        frame: The table.
-        path: The file, of which the ending counts.
-        written: How tables of text are written.
-        known: Text that stands in the training data, and is written as it is; other text that a spreadsheet would run
-            as a formula gets an apostrophe before it.
-
-    Returns:
-        The bytes.
-    """
+    """The bytes of a table, in the format of the ending of its file."""
+    # known: Text that stands in the training data, and is written as it is; other text that a spreadsheet would run as
+    # a formula gets an apostrophe before it.
     ending, stream = path.suffix.lower(), io.BytesIO()
     if ending in (".csv", ".tsv"):
         separator = "\t" if ending == ".tsv" else written.separator
