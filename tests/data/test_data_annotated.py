@@ -164,12 +164,12 @@ def test_names_that_are_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("X/indptr", [0, 4, 7, 8, 8, 10, 99], "its data, indices and indptr do not make a sparse matrix."),
-        ("X/indptr", [0, 9, 7, 8, 8, 10, 13], "its data, indices and indptr do not make a sparse matrix."),
-        ("X/indptr", [0, 13], "its data, indices and indptr do not make a sparse matrix."),
-        ("X/indices", [4] * 13, "its data, indices and indptr do not make a sparse matrix."),
-        ("X/indices", [-1] * 13, "its data, indices and indptr do not make a sparse matrix."),
-        ("X/data", [1.0] * 12, "its data, indices and indptr do not make a sparse matrix."),
+        ("X/indptr", [0, 4, 7, 8, 8, 10, 99], "Last value of index pointer"),
+        ("X/indptr", [0, 9, 7, 8, 8, 10, 13], "indptr must be a non-decreasing"),
+        ("X/indptr", [0, 13], "index pointer size 2 should be 7"),
+        ("X/indices", [4] * 13, "indices must be < 4"),
+        ("X/indices", [-1] * 13, "indices must be >= 0"),
+        ("X/data", [1.0] * 12, "indices and data should have the same size"),
         ("X", None, "has no X, which every AnnData file with data has."),
         ("obs", None, "has no obs, which every AnnData file with data has."),
         ("obs", np.zeros(6, [("index", "S2")]), "is written by an anndata older than 0.7."),
@@ -186,7 +186,7 @@ def test_files_that_do_not_fit_together(tmp_path: Path, path: str, value: Any, m
         if value is not None:
             file[path] = value
     found, fix = refusal(file_path, label="kind")
-    assert found == message
+    assert message in found
     assert fix != ""
 
 

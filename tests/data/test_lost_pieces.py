@@ -1,7 +1,6 @@
 """What is not where it should be, or means another thing than it looks: said in a note, or refused."""
 
 import io
-import json
 import re
 from pathlib import Path
 
@@ -14,30 +13,6 @@ from latens.data.formats.pictures import _gif_ends, pixels_of
 from latens.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
-
-
-@pytest.mark.parametrize("stream", [None, True])
-def test_chunks_of_zarr_that_are_not_there_are_counted(stream: bool | None, tmp_path: Path) -> None:
-    zarr = pytest.importorskip("zarr")
-    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
-    group.create_array("x", data=X, chunks=(64, 4))
-    assert latens.load_data(tmp_path / "a.zarr", stream=stream).notes == ()
-    for chunk in ("1", "3"):
-        (tmp_path / "a.zarr" / "x" / "c" / chunk / "0").unlink()
-    (note,) = latens.load_data(tmp_path / "a.zarr", stream=stream).notes
-    assert "[x]: 2 of 5 chunks are not there, and their cells are read as 0.0" in note
-
-
-def test_a_chunk_without_a_fill_value_is_refused(tmp_path: Path) -> None:
-    zarr = pytest.importorskip("zarr")
-    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
-    group.create_array("x", data=X, chunks=(64, 4))
-    told = json.loads((tmp_path / "a.zarr" / "x" / ".zarray").read_text())
-    (tmp_path / "a.zarr" / "x" / ".zarray").write_text(json.dumps(told | {"fill_value": None}))
-    np.testing.assert_array_equal(latens.load_data(tmp_path / "a.zarr").x, X)
-    (tmp_path / "a.zarr" / "x" / "1.0").unlink()
-    with pytest.raises(DataError, match="1 of 5 chunks are not there, and no fill value says what they hold"):
-        latens.load_data(tmp_path / "a.zarr")
 
 
 def test_labels_that_read_as_missing_words_are_counted(tmp_path: Path) -> None:
@@ -56,10 +31,6 @@ def write_words(kind: str, path: Path, words: list[str]) -> None:
         h5py = pytest.importorskip("h5py")
         with h5py.File(path, "w") as file:
             file["x"], file["label"] = x, np.array(words, object)
-    elif kind == "zarr":
-        group = pytest.importorskip("zarr").open_group(str(path), mode="w", zarr_format=2)
-        group.create_array("x", data=x, chunks=(3, 2))
-        group.create_array("label", data=np.array(words), chunks=(3,))
     elif kind == "folder":
         path.mkdir()
         np.save(path / "a.npy", x)
@@ -77,7 +48,7 @@ def write_words(kind: str, path: Path, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("kind", "typed"),
     [*((kind, False) for kind in ("parquet", "arrow")),
-     *((kind, False) for kind in ("hdf5", "zarr", "folder"))],
+     *((kind, False) for kind in ("hdf5", "folder"))],
 )  # fmt: skip
 def test_labels_on_disk_that_read_as_missing_words_are_counted(kind: str, typed: bool, tmp_path: Path) -> None:
     """Whatever block a word is in."""

@@ -2,8 +2,6 @@
 
 import gzip
 import io
-import json
-import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,32 +13,6 @@ from corpus_data import TABLE, Case, check, text
 
 ROWS = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 HALVES = np.arange(60) * 0.5
-
-
-def zarr(change: Callable[[Path], Any], version: Any = 3) -> Callable[[], Any]:
-    """A store d.zarr with an array x of one chunk of rows, and what is done to it."""
-
-    def make() -> None:
-        group = pytest.importorskip("zarr").open_group("d.zarr", mode="w", zarr_format=version)
-        group.create_array("x", data=ROWS, chunks=(60, 4))
-        change(Path("d.zarr"))
-
-    return make
-
-
-def says(**entries: Any) -> Callable[[Path], Any]:
-    """Other entries in the metadata of x, of either version."""
-
-    def change(store: Path) -> None:
-        file = next(store / "x" / name for name in ("zarr.json", ".zarray") if (store / "x" / name).exists())
-        file.write_text(json.dumps(json.loads(file.read_bytes()) | entries))
-
-    return change
-
-
-def instead(name: str, make: Callable[[Path], Any]) -> Callable[[Path], Any]:
-    """Something else in the place of a file of the store."""
-    return lambda store: ((store / name).unlink(missing_ok=True), make(store / name))
 
 
 def columns(ending: str, **made: Callable[[Any], Any]) -> Callable[[], Any]:
@@ -96,6 +68,23 @@ def hdf5(fill: Callable[[Any], Any]) -> Callable[[], Any]:
     return make
 
 
+def endless() -> None:
+    """A collection of texts of which the HDF5 library would never find the end."""
+    hdf5(lambda file: (file.create_dataset("x", data=ROWS[:4]), file.create_dataset("y", data=list("abab"))))()
+    data = bytearray(Path("d.h5").read_bytes())
+    data[data.index(b"GCOL") + 24] = 173
+    Path("d.h5").write_bytes(data)
+
+
+def elsewhere(file: Any) -> None:
+    file.create_dataset("x", shape=(60, 4), dtype="f4", external=[("/etc/passwd", 0, 960)])
+
+
+def outside() -> None:
+    parts = {"indices": [9, 0], "indptr": [0, 1, 2], "format": b"csr", "shape": [2, 2], "data": [1.0, 2.0]}
+    np.savez("d.npz", **{name: np.array(part) for name, part in parts.items()})
+
+
 def zone(name: str) -> Callable[[Any], Any]:
     return lambda arrow: arrow.array(np.arange(60) * 10**9).cast(arrow.timestamp("s", tz=name))
 
@@ -140,22 +129,11 @@ def twice(*argv: str, words: tuple[str, ...]) -> Case:
     return Case(text(TABLE), argv, 2, "usage", words)
 
 
+MARKET = "%%MatrixMarket matrix coordinate real general\n"
+
 FLAT = "".join(f"{1.7e308 * (-1) ** i},{'xy'[i % 2]}\n" for i in range(60))
 
 CASES: dict[str, Case] = {
-    # --- Zarr ---
-    "zarr of 10^15 rows": check(zarr(says(shape=[10**15, 4])), "d.zarr", "1.49e+07 GiB", "are stored"),
-    "zarr 2 of 10^15 rows": check(zarr(says(shape=[10**15, 4]), 2), "d.zarr", "1.49e+07 GiB"),
-    "zarr shape of text": check(zarr(says(shape="ab")), "d.zarr", "no Zarr store"),
-    "zarr 2 chunks of 0": check(zarr(says(chunks=[0, 4]), 2), "d.zarr", "chunks of shape (0, 4)"),
-    "zarr chunk is a link": check(
-        zarr(instead("x/c/0/0", lambda path: path.symlink_to("/dev/zero"))), "d.zarr", "a symbolic link", "cp -RL"
-    ),
-    "zarr chunk is a pipe": check(zarr(instead("x/c/0/0", os.mkfifo)), "d.zarr", "a named pipe"),
-    "zarr metadata are a pipe": check(zarr(instead("x/zarr.json", os.mkfifo)), "d.zarr", "a named pipe"),
-    "zarr of a list": check(zarr(lambda store: (store / "zarr.json").write_text("[]")), "d.zarr", "no Zarr store"),
-    "zarr of a number": check(zarr(lambda store: (store / "zarr.json").write_text("7")), "d.zarr", "no Zarr store"),
-    "zarr as a file": check(text("x", "d.zarr"), "d.zarr", "A Zarr store is a folder, and this is a file."),
     # --- columns ---
     **{
         f"{what} in {ending}{' by blocks' * bool(also)}": check(
@@ -221,6 +199,16 @@ CASES: dict[str, Case] = {
     "hdf5 of nothing, with a label": check(
         hdf5(lambda file: file.create_group("a")), "d.h5", "no key 'y'", also=("--label", "y")
     ),
+    "hdf5 of 10^15 rows": check(
+        hdf5(lambda file: file.create_dataset("x", shape=(10**15, 4), dtype="f4", chunks=(64, 4))), "d.h5", "are stored"
+    ),
+    "hdf5 of values elsewhere": check(hdf5(elsewhere), "d.h5", "in other files, which are not opened"),
+    "hdf5 of texts without end": check(endless, "d.h5", "its texts are damaged"),
+    "hdf5 cut": check(text(b"\x89HDF\r\n\x1a\n" + bytes(90), "d.h5"), "d.h5", "cannot be read"),
+    "sparse rows outside": check(outside, "d.npz", "indices must be < 2"),
+    "mtx cut": check(text(f"{MARKET}2 2 3\n1 1 1.5\n", "d.mtx"), "d.mtx", "d.mtx", "Expected another 2 lines"),
+    "mtx of 10^11 rows": check(text(f"{MARKET}{10**11} 2 1\n1 1 1\n", "d.mtx"), "d.mtx", "100000000000 rows for 1"),
+    "mtx of 10^10 cells": check(text(f"{MARKET}9 9 {10**14}\n1 1 1\n", "d.mtx"), "d.mtx", code=7, error="resource"),
     "arrow of 0 bytes": check(text("", "d.arrow"), "d.arrow", "is empty"),
     "arrow with offsets beyond its text": check(far_offsets, "d.arrow", "cannot be read", "out-of-spec"),
     # --- numbers that no grid counts ---

@@ -1,9 +1,13 @@
 """What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
 
 import contextlib
+import errno
 import gzip
 import importlib
-import math
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +18,7 @@ import numpy as np
 from latens.data.columns import FrameColumn
 from latens.data.declared import Declared
 from latens.data.rows import TEST, TRAIN, VALIDATION
-from latens.errors import DataError, ResourceError
+from latens.errors import DataError, LatensError
 
 MAX_BYTES = 8 * 2**30
 """Most bytes one file may hold once decompressed."""
@@ -25,9 +29,11 @@ MAX_RATIO = 1032
 HOLLOW_BYTES = 2**30
 """How much an array may declare beyond what its stored bytes can hold: a chunk of one value need not be stored."""
 
-MAX_DIMENSIONS = 8
-
-_STEP = 2**20  # a stream that unpacks holds as much again, twice
+DAMAGE = (
+    ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, EOFError, RuntimeError, struct.error, zlib.error,
+    zipfile.BadZipFile, gzip.BadGzipFile, tokenize.TokenError,
+)  # fmt: skip
+"""What NumPy, SciPy, h5py and the standard library raise for damaged bytes."""
 
 
 class LackingColumn(DataError):
@@ -141,18 +147,18 @@ def unpacked(path: Path) -> Iterator[tuple[Any, bool]]:
         yield gzip.GzipFile(fileobj=file) if packed else file, packed
 
 
-def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int, *, exact: bool = True) -> int:
-    """Count the bytes of an array, after checking them against what the file can hold."""
-    if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
-        raise damaged(where, f"the header declares the shape {str(shape)[:80]}.")
-    size = math.prod(shape) * itemsize
-    if size > available or (exact and size != available):
-        held = f"{available} bytes follow" if exact else f"the file can hold {available} at most"
-        raise damaged(where, f"the header declares {str(size)[:30]} bytes of data, {held}.")
-    if size > MAX_BYTES:
-        fix = "Use fewer rows, or a smaller type."
-        raise ResourceError(f"holds {size} bytes; one file may hold {MAX_BYTES}.", where=where, fix=fix)
-    return size
+@contextlib.contextmanager
+def readable(where: str) -> Iterator[None]:
+    """Say in words what a library says of a damaged file."""
+    try:
+        yield
+    except LatensError:
+        raise
+    except (*DAMAGE, OSError) as error:
+        # an archive that points before its own start is of EINVAL
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise damaged(where, f"cannot be read ({str(error)[:100] or type(error).__name__}).") from None
 
 
 def check_stored(where: str, declared: int, stored: int) -> None:
@@ -160,24 +166,6 @@ def check_stored(where: str, declared: int, stored: int) -> None:
     if declared > HOLLOW_BYTES + MAX_RATIO * stored:
         what = f"its shape declares {declared / 2**30:.3g} GiB, of which {stored} bytes are stored."
         raise damaged(where, what)
-
-
-def read_array(
-    stream: Any, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C", ends: bool = True
-) -> np.ndarray:
-    """Read exactly one array from a stream, which must end there unless `ends` is false."""
-    flat = np.empty(math.prod(shape), dtype)
-    view = flat.view(np.uint8).data if flat.size else memoryview(bytearray())
-    filled = 0
-    while filled < len(view):
-        got = stream.readinto(view[filled : filled + _STEP])
-        if not got:
-            raise damaged(where, f"the data end after {filled} of {len(view)} bytes.")
-        filled += got
-    if ends and stream.read(1):
-        raise damaged(where, f"the file goes on after the {len(view)} bytes its header declares.")
-    check_bytes(flat, where)
-    return flat.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)
 
 
 def check_bytes(array: np.ndarray, where: str) -> None:

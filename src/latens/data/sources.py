@@ -553,8 +553,7 @@ def _several(spec: str | Path) -> list[Path]:
     """The tables of a folder or glob, sorted, where they fit into memory together; none of other files."""
     path, text = Path(spec), str(spec)
     try:
-        store = path.suffix.lower() == ".zarr"
-        if is_address(text) or store or path.is_file() or not (is_glob(text) or path.is_dir()):
+        if is_address(text) or path.is_file() or not (is_glob(text) or path.is_dir()):
             return []
     except (OSError, ValueError):  # said in words where the path is read
         return []

@@ -1,7 +1,6 @@
 """Results to .npz, .csv, .parquet or .png, and latents back from them."""
 
 import io
-import zipfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -227,10 +226,7 @@ def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _from_archive(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    try:
-        archive = Archive(path)
-    except zipfile.BadZipFile:
-        raise DataError("is not a readable .npz file.", where=str(path), fix="Write it again with np.savez.") from None
+    archive = Archive(path)
     try:
         keys = archive.keys
         key = next((key for key in LATENT_KEYS if key in keys), keys[0] if len(keys) == 1 else None)
@@ -238,7 +234,5 @@ def _from_archive(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             shown = ", ".join(keys[:10]) or "nothing"
             raise DataError(f"has no array named mean or z (it has {shown}).", where=str(path), fix="Name it z.")
         return archive[key], archive["row_id"] if "row_id" in keys else None
-    except zipfile.BadZipFile:
-        raise DataError("is damaged.", where=str(path), fix="Write it again with np.savez.") from None
     finally:
         archive.close()

@@ -236,7 +236,7 @@ def test_what_the_pass_found_comes_back_from_its_file(tmp_path, small_blocks):
     first.write_index(tmp_path / "blocks.safetensors")
     reads = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(npy_shards.Layout, "read", lambda *given: reads.append(given))
+        patch.setattr(npy_shards.NpySource, "read", lambda *given: reads.append(given))
         again = load(folder, stream=True, missing="nan", index=tmp_path / "blocks.safetensors")
     assert reads == []
     assert again.fingerprint == first.fingerprint
@@ -277,7 +277,7 @@ def test_a_shard_cut_off_while_it_is_read_names_file_and_rows(tmp_path, small_bl
     data = load(folder, stream=True)
     with (folder / "part-1.npy").open("r+b") as file:
         file.truncate(700)
-    with pytest.raises(DataError, match=r"part-1.npy, rows 0 to 63: the data end after 572 of 1024 bytes"):
+    with pytest.raises(DataError, match=r"part-1.npy, rows 0 to 63: the header declares 1600 bytes of data, 572"):
         data.stream.block(2)
     reader = StepRows(data, 0, 300)
     with pytest.raises(DataError, match=r"part-1.npy, rows"):
@@ -305,7 +305,7 @@ def test_npy_files_that_do_not_go_together_are_refused(tmp_path):
     np.save(folder / "part-1.npy", np.zeros((30, 2)))
     refused(r"part-1.npy: has rows that are float64 of shape")
     np.save(folder / "part-1.npy", np.asfortranarray(np.zeros((30, 2), np.float32)))
-    refused("part-1.npy: its columns lie one after the other")
+    assert load(folder).x.shape == (90, 2)
     (folder / "part-1.npy").write_bytes((folder / "part-0.npy").read_bytes()[:-8])
     refused("part-1.npy: the header declares 240 bytes of data, 232 bytes follow")
     pq.write_table(table_of(10), folder / "more.parquet")

@@ -5,15 +5,16 @@ X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 """
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged
+from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged, readable
 from latens.data.rows import unmasked
 from latens.data.schema import Schema
-from latens.data.sparse import SparseRows, compressed, is_sparse, sparse_rows
+from latens.data.sparse import SparseRows, is_sparse, rows_of_file, sparse_rows
 from latens.data.tables.cells import plain_cells
 from latens.data.tables.frame import check_names, from_pandas
 from latens.errors import DataError, nearest
@@ -59,7 +60,7 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
         raise _no_layer(roles.layer, layers, where)
     key = "X" if roles.layer is None else f"layers/{roles.layer}"
     for name in ("obs", "var", "X")[: 3 if roles.layer is None else 2]:
-        if store.file.get(name, getlink=True) is None:
+        if name not in store.items:
             raise damaged(where, f"has no {name}, which every AnnData file with data has.", _REWRITE)
     obs, var = store.item("obs"), store.item("var")
     if not store.is_group(obs) or not store.is_group(var):
@@ -87,10 +88,7 @@ def columns_beside(store: "Store") -> list[tuple[str, np.ndarray]]:
 
 def layer_names(store: "Store") -> list[str]:
     """The names of the layers of an open file."""
-    if store.file.get("layers", getlink=True) is None:
-        return []
-    group = store.item("layers")
-    return list(group) if store.is_group(group) else []
+    return [name.removeprefix("layers/") for name in store.items if re.fullmatch("layers/[^/]+", name)]
 
 
 def _no_layer(name: str, layers: Sequence[str], where: str) -> DataError:
@@ -230,19 +228,15 @@ def _decoded(codes: np.ndarray, categories: np.ndarray, where: str, path: str) -
 
 
 def _matrix(store: "Store", key: str) -> Any:
+    import scipy.sparse
+
     item, where = store.item(key), f"{store.where}[{key}]"
     if not store.is_group(item):
         return store.array(item, key)
-    encoding, shape = store.attribute(item, "encoding-type"), store.attribute(item, "shape")
-    if (
-        encoding not in ("csr_matrix", "csc_matrix")
-        or not isinstance(shape, np.ndarray)
-        or shape.shape != (2,)
-        or shape.dtype.kind not in "iu"
-    ):
+    form = str(store.attribute(item, "encoding-type")).removesuffix("_matrix")
+    if form not in ("csr", "csc"):
         raise DataError("is neither a dense nor a CSR or CSC matrix.", where=where, fix=_REWRITE)
-    data, indices, indptr = (store[f"{key}/{name}"] for name in ("data", "indices", "indptr"))
-    found = compressed(str(encoding)[:3], data, indices, indptr, (int(shape[0]), int(shape[1])))
-    if found is None:
-        raise damaged(where, "its data, indices and indptr do not make a sparse matrix.")
-    return sparse_rows(found, where)
+    parts = tuple(store[f"{key}/{name}"] for name in ("data", "indices", "indptr"))
+    with readable(where):
+        maker = scipy.sparse.csr_array if form == "csr" else scipy.sparse.csc_array
+        return rows_of_file(maker(parts, shape=tuple(store.attribute(item, "shape").tolist())), where)

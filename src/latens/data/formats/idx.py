@@ -4,17 +4,18 @@ Format: http://yann.lecun.com/exdb/mnist/ (all numbers big-endian). Gzipped file
 may not declare more than the compressed bytes can hold.
 """
 
+import math
 import struct
 from pathlib import Path
 
 import numpy as np
 
-from latens.data.raw import MAX_DIMENSIONS, MAX_RATIO, Raw, check_size, damaged, join_parts, read_array, unpacked
-from latens.errors import DataError
+from latens.data.raw import MAX_BYTES, MAX_RATIO, Raw, damaged, join_parts, unpacked
+from latens.errors import DataError, ResourceError
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-STARTS = tuple(bytes([0, 0, kind, dims]) for kind in TYPES for dims in range(1, MAX_DIMENSIONS + 1))
+STARTS = tuple(bytes([0, 0, kind, dims]) for kind in TYPES for dims in range(1, 9))
 """How such files begin."""
 
 _PARTS = {"train": "train", "test": "t10k"}
@@ -23,19 +24,23 @@ _PARTS = {"train": "train", "test": "t10k"}
 def read_idx(path: Path) -> np.ndarray:
     """Read the array of an IDX file, gzipped or not (told by its first bytes, not its name)."""
     where = str(path)
-    size = path.stat().st_size
     with unpacked(path) as (stream, packed):
         start = stream.read(4)
         if start not in STARTS:
             raise damaged(where, "does not begin like an IDX file (two zero bytes, a type, 1 to 8 dimensions).")
-        numbers = stream.read(4 * start[3])
-        if len(numbers) != 4 * start[3]:
-            raise damaged(where, "the header is cut off.")
-        shape = struct.unpack(f">{start[3]}I", numbers)
+        shape = struct.unpack(f">{start[3]}I", stream.read(4 * start[3]))
         dtype = np.dtype(TYPES[start[2]])
-        available = size * MAX_RATIO if packed else size - 4 - len(numbers)
-        check_size(where, shape, dtype.itemsize, available, exact=not packed)
-        return read_array(stream, dtype, shape, where)  # type: ignore[arg-type]
+        size = math.prod(shape) * dtype.itemsize
+        if size > path.stat().st_size * (MAX_RATIO if packed else 1):
+            raise damaged(where, f"the header declares {size} bytes of data, more than the file can hold.")
+        if size > MAX_BYTES:
+            what = f"holds {size} bytes; one file may hold {MAX_BYTES}."
+            raise ResourceError(what, where=where, fix="Use fewer rows.")
+        data = stream.read(size + 1)
+    if len(data) != size:
+        held = "more" if len(data) > size else len(data)
+        raise damaged(where, f"the header declares {size} bytes of data, {held} follow.")
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def idx_folder(folder: Path) -> dict[str, Path] | None:

@@ -1,10 +1,5 @@
 """Which format a file, folder or object is of: one table, by the first bytes of a file and by the end of its name."""
 
-import errno
-import gzip
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +17,7 @@ from latens.data.formats.npy import MAGIC, NpySource, read_npy
 from latens.data.formats.pictures import TarSource
 from latens.data.formats.scanned import ScannedSource
 from latens.data.formats.source import AbstractSource, Place
-from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, unpacked, with_roles
+from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, readable, unpacked, with_roles
 from latens.data.rows import unmasked
 from latens.data.sparse import is_sparse, sparse_rows
 from latens.data.tables.cells import rows_of
@@ -35,15 +30,9 @@ _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
 _OTHERS = {
     _PICKLES: "a pickle can run code when it is opened, so latens never reads one.",
     (".mat",): "this format is not read.",
-    (".zarr",): "a Zarr store is a folder, and this is a file.",
     image_folder.ENDINGS: "single pictures are not read, a folder of them is.",
     (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "archives are not read.",
 }
-# What the readers below (zipfile, gzip, struct, NumPy, the csv module) raise for damaged bytes.
-_DAMAGE = (
-    ValueError, EOFError, KeyError, IndexError, OverflowError, RuntimeError, NotImplementedError, struct.error,
-    zlib.error, zipfile.BadZipFile, gzip.BadGzipFile,
-)  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -144,7 +133,8 @@ def read_path(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of a file or folder."""
     where = str(path)
     try:
-        return with_roles(_read_folder(path, roles) if path.is_dir() else _read_file(path, roles), roles, where)
+        with readable(where):
+            return with_roles(_read_folder(path, roles) if path.is_dir() else _read_file(path, roles), roles, where)
     except LatensError:
         raise
     except MemoryError:
@@ -153,17 +143,15 @@ def read_path(path: Path, roles: ColumnRoles) -> Raw:
         raise DataError("no such file or folder.", where=where, fix="Check the path.") from None
     except PermissionError:
         raise ResourceError("may not be read.", where=where, fix="Give yourself permission to read it.") from None
-    except _DAMAGE as error:
-        raise damaged(where, f"cannot be read ({type(error).__name__}: {str(error)[:100]}).") from None
     except OSError as error:
-        if error.errno in (None, errno.EINVAL):  # an archive that points before its own start
-            raise damaged(where, "cannot be read: its parts are not where it says.") from None
         fix = "Check the disk or the network that it lies on, or copy it to another place."
         raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where, fix=fix) from None
 
 
 def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an array, lists, dicts, a sparse matrix, a frame, an Arrow table or an AnnData object."""
+    if is_sparse(value):
+        return with_roles(Raw(sparse_rows(value, where)), roles, where)
     if (frame := as_table(value, where)) is not None:
         names = index_of(value, roles) if is_pandas(value) else None
         raw = rows_of(frame, roles, where, names)
@@ -174,8 +162,6 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
         return with_roles(Raw(None, strings=strings), roles, where)
     if annotated.is_annotated(value):
         return annotated.from_annotated(value, roles, where)
-    if is_sparse(value):
-        return with_roles(Raw(sparse_rows(value, where)), roles, where)
     try:
         array = np.asarray(unmasked(value))
     except (ValueError, TypeError):

@@ -15,7 +15,6 @@ from latens.data.formats.pictures import FolderSource, find_pictures
 from latens.data.formats.registry import Row, by_blocks
 from latens.data.formats.scanned import ScannedSource
 from latens.data.formats.source import AbstractSource, Address, Place
-from latens.data.formats.zarr import ZarrSource
 from latens.data.raw import MAX_BYTES, ColumnRoles
 from latens.data.schema import Schema
 from latens.data.streams.dataset import StreamDataset
@@ -30,8 +29,8 @@ ALONE = frozenset({".txt", ".dat", ".data"})
 REMOTE = ("s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "https", "file")
 """What addresses that Polars reads begin with."""
 
-INSIDE = re.compile(r"(.+\.(?:h5|hdf5|zarr)):/(.+)\Z", re.IGNORECASE)
-"""An array of rows in a file: `file.h5:/path`, `store.zarr:/path`."""
+INSIDE = re.compile(r"(.+\.(?:h5|hdf5)):/(.+)\Z", re.IGNORECASE)
+"""An array of rows in a file: `file.h5:/path`."""
 
 _WILD = frozenset("*?[")
 
@@ -55,10 +54,7 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     path = Path(spec)
     if within := INSIDE.match(spec):
         path = Path(within[1])
-        kind = ZarrSource if path.suffix.lower() == ".zarr" else Hdf5Source
-        return kind(Place(path.parent), (path.name,), roles, single=True, only=within[2])
-    if path.is_dir() and path.suffix.lower() == ".zarr":
-        return ZarrSource(Place(path.parent), (path.name,), roles, single=True)
+        return Hdf5Source(Place(path.parent), (path.name,), roles, single=True, only=within[2])
     if path.is_file():
         return _opened(Place(path.parent), (path.name,), roles, single=True)
     if path.is_dir() and find_pictures(path).pictures:
