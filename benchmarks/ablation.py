@@ -99,6 +99,7 @@ def told_apart(test: Any, drawn: Any) -> float:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import cross_val_score
 
+    drawn = drawn.mask(test.isna().to_numpy())  # whether a cell is missing is not a part of the model
     both, columns = pd.concat([test, drawn.astype(test.dtypes.to_dict(), errors="ignore")], ignore_index=True), {}
     for name in both:
         numbers = pd.to_numeric(both[name], errors="coerce") if test[name].dtype.kind in "if" else None
