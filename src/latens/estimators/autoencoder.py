@@ -167,7 +167,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     decoder: str | Network | None = None
     model: Model = None
     callbacks: Sequence[Callback] | None = None
-    num_samples: int = field(default=100, init=False)
+    num_samples: int | None = field(default=100, init=False)
     validation_fraction: float | None = 0.1
     pieces: str | None = None
     columns: Any = None

@@ -31,8 +31,6 @@ DRAWS, TABLE_DRAWS = 100, 1000
 class Looks(Autoencoder):
     """The methods of `VAE` that look at a trained model."""
 
-    num_samples: int | None
-
     def _draws(self, asked: int | None = None) -> int:
         """The draws of z for each row: as many as are asked for, or as suit the rows."""
         usual = TABLE_DRAWS if self.model_.schema.types is not None else DRAWS
