@@ -142,7 +142,7 @@ def npy(descr: str, shape: str, body: bytes = b"") -> bytes:
         (npy("'|b1'", "(1, 2)", b"\x01\x07"), "neither 0 nor 1"),
         (b"\x93NUMPY\x01\x00\xff\xff", "expected 65535 bytes got 0"),
         (b"\x93NUMPY\x09\x00", "array header length"),
-        (b"\x93NUM", "does not begin like"),
+        (b"\x93NUM", "reading magic string"),
         (b"", "is empty"),
     ],
 )

@@ -24,7 +24,7 @@ def idx(array: np.ndarray, code: int, dtype: str) -> bytes:
 def test_every_type_packed_and_not(tmp_path: Path, code: int, dtype: str, packed: bool) -> None:
     array = np.arange(24).reshape(2, 3, 4) - (0 if code == 8 else 12)
     raw = idx(array, code, dtype)
-    path = tmp_path / "some-idx"
+    path = tmp_path / "some.idx"
     path.write_bytes(gzip.compress(raw) if packed else raw)
     assert load(path).x.astype(int).tolist() == array.tolist()
 
@@ -108,10 +108,10 @@ def test_a_flipped_bit_in_a_packed_file_is_noticed(tmp_path: Path) -> None:
 
 
 def test_more_than_the_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a").write_bytes(GOOD)
+    (tmp_path / "a.idx").write_bytes(GOOD)
     monkeypatch.setattr("latens.data.formats.idx.MAX_BYTES", 41)
     with pytest.raises(ResourceError, match="holds 42 bytes"):
-        load(tmp_path / "a")
+        load(tmp_path / "a.idx")
 
 
 @pytest.mark.shared

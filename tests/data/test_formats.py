@@ -38,7 +38,7 @@ import latens
 class Wells(latens.Format):
     """A line of names, then records of a letter and two doubles."""
 
-    endings, starts = (".wells",), (b"WELLS ",)
+    endings = (".wells",)
 
     def open(self, file):
         self.names = file.readline().decode().split()[1:]
@@ -84,11 +84,6 @@ def test_a_format_of_ones_own_is_one_class(wells, tmp_path):
     assert [one.kind for one in typed.schema.types or ()] == ["category", "number", "number"]
     with pytest.raises(DataError, match="rows that stay on disk are numbers"):
         load(path, stream=True)
-    path.rename(tmp_path / "renamed.bin")
-    assert load(tmp_path / "renamed.bin", label="kind").fingerprint == memory.fingerprint  # by its first bytes
-    (tmp_path / "cut.wells").write_bytes(b"kind x y\n")
-    with pytest.raises(DataError, match=r"does not begin like a \.wells file"):
-        load(tmp_path / "cut.wells")
 
 
 @pytest.fixture
@@ -138,9 +133,6 @@ def test_what_is_no_format_is_refused(own):
     for endings, words in refused.items():
         with pytest.raises(ConfigError, match=words):
             latens.register_format(type("Other", (Whole,), {"endings": endings}))
-    for starts in (b"AB", ("AB",), (b"",), (b"x" * 65,)):
-        with pytest.raises(ConfigError, match="are not first bytes"):
-            latens.register_format(type("Other", (Whole,), {"starts": starts, "endings": (".other",)}))
     latens.register_format(type("csv", (Whole,), {"endings": (".mine",)}))  # a name of its own
     assert registry.FORMATS["csv"].endings[0] == ".csv"
     latens.register_format(Whole)

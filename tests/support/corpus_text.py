@@ -72,7 +72,7 @@ CASES: dict[str, Case] = {
     "fractional labels": check(text(TABLE), "d.csv", "classes", "--label none", also=("--label", "c")),
     # --- other people's formats, and none ---
     "a pickle": check(text(pickle.dumps({"x": 1}), "d.pkl"), "d.pkl", "pickle can run code", "np.savez"),
-    "a pickle as npy": check(text(pickle.dumps({"x": 1}), "d.npy"), "d.npy", "does not begin like a .npy"),
+    "a pickle as npy": check(text(pickle.dumps({"x": 1}), "d.npy"), "d.npy", "magic string is not correct"),
     "a pickle as csv": check(text(pickle.dumps({"x": 1})), "d.csv", "line 2", "zero byte"),
     "a torch file": check(text(b"PK\x03\x04", "d.pt"), "d.pt", "pickle can run code"),
     "a spreadsheet": check(text(b"PK\x03\x04", "d.xlsx"), "d.xlsx", "cannot be read", "Zip"),

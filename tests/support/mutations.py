@@ -16,7 +16,7 @@ from paths import GOLDEN
 from latens.io.safetensors import pack, unpack
 
 FORMATS = ("model", "npz", "npy", "idx", "csv")
-SUFFIX = {"model": ".safetensors", "npz": ".npz", "npy": ".npy", "idx": "", "csv": ".csv"}
+SUFFIX = {"model": ".safetensors", "npz": ".npz", "npy": ".npy", "idx": "-ubyte", "csv": ".csv"}
 
 _NUMBERS = (
     0,

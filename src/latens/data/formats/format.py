@@ -24,12 +24,10 @@ class Format(abc.ABC):
 
     Attributes:
         endings: How the names of such files end, each with its dot.
-        starts: How such files begin; empty where only the name says what they are.
         where: How an error names the file.
     """
 
     endings: ClassVar[tuple[str, ...]] = ()
-    starts: ClassVar[tuple[bytes, ...]] = ()
     where: str = ""
     roles: ColumnRoles = ColumnRoles()  # which columns were named as label, row id and weight
 

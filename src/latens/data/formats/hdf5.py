@@ -14,8 +14,6 @@ from latens.data.formats.source import WINDOW, AbstractSource, BlockTable, Place
 from latens.data.raw import ColumnRoles, Raw, check_stored, damaged, needed, readable
 from latens.errors import DataError
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
-
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes; whole chunks where the array is stored in chunks."""
 

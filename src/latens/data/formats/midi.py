@@ -10,7 +10,6 @@ from latens.data.raw import ColumnRoles, Raw, damaged, with_roles
 from latens.data.tokens import LONGEST, Tokens, library
 from latens.errors import DataError
 
-STARTS = b"MThd"
 BAR = "|"
 _TICKS, _DRUMS, _LOUD = 480, 9, 80
 _MOST_BYTES = 2**24

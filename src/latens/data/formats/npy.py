@@ -17,7 +17,6 @@ from latens.errors import DataError
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes."""
 
-MAGIC = b"\x93NUMPY"
 _BESIDE = ("label", "id", "weight")
 
 

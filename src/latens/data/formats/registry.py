@@ -1,4 +1,4 @@
-"""Which format a file, folder or object is of: one table, by the first bytes of a file and by the end of its name."""
+"""Which format a file, folder or object is of: one table, by the end of its name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,12 @@ from latens.data.formats import npz as arrays
 from latens.data.formats import pictures as image_folder
 from latens.data.formats.format import Format, FormatSource
 from latens.data.formats.lines import read_rows, read_txt, text_blocks
-from latens.data.formats.midi import STARTS, midi_files, read_midi
-from latens.data.formats.npy import MAGIC, NpySource, read_npy
+from latens.data.formats.midi import midi_files, read_midi
+from latens.data.formats.npy import NpySource, read_npy
 from latens.data.formats.pictures import TarSource
 from latens.data.formats.scanned import ScannedSource
 from latens.data.formats.source import AbstractSource, Place
-from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, readable, unpacked, with_roles
+from latens.data.raw import ColumnRoles, Raw, no_roles, readable, with_roles
 from latens.data.rows import unmasked
 from latens.data.sparse import is_sparse, sparse_rows
 from latens.data.tables.cells import rows_of
@@ -42,9 +42,6 @@ class Row(NamedTuple):
     endings: tuple[str, ...]  # of the names of files
     whole: Callable[[Path, ColumnRoles], Raw] | None = None  # reads all rows; None: blocks do, also into memory
     blocks: Callable[..., AbstractSource] | None = None  # opens files whose rows may stay on disk
-    starts: tuple[bytes, ...] = ()  # the first bytes of files
-    packed: bool = False  # whether files may be gzipped
-    never: tuple[str, ...] = ()  # endings of other files that begin so
     beside: bool = False  # whether such files may lie beside those of another format, which then are the data
 
 
@@ -57,7 +54,7 @@ def row_of(kind: type[Format]) -> Row:
     def blocks(*given: Any, **options: Any) -> AbstractSource:
         return FormatSource(*given, kind=kind, **options).by_blocks()
 
-    return Row(kind.__name__, kind.endings, whole, blocks, kind.starts, beside=True)
+    return Row(kind.__name__, kind.endings, whole, blocks, beside=True)
 
 
 def register_format(kind: Any) -> None:
@@ -87,11 +84,6 @@ def register_format(kind: Any) -> None:
     own, where, name = kind.endings, f"{kind.__name__}.endings", f"own {kind.__name__}"
     if not isinstance(own, tuple) or not own or not all(isinstance(e, str) and e[:1] == "." and e[1:] for e in own):
         raise ConfigError(f"{own!r} are not endings of names.", where=where, fix='Give a tuple such as (".myfmt",).')
-    if not isinstance(kind.starts, tuple) or not all(
-        isinstance(s, bytes) and 0 < len(s) <= _START for s in kind.starts
-    ):
-        what, fix = f"{kind.starts!r} are not first bytes.", f'Give a tuple such as (b"MYFMT",), each of 1 to {_START}.'
-        raise ConfigError(what, where=f"{kind.__name__}.starts", fix=fix)
     others = {ending for known, row in FORMATS.items() for ending in row.endings if known != name}
     others |= {ending for endings in _OTHERS for ending in endings}
     taken = next((ending for ending in own if ending.lower() in others), None)
@@ -103,24 +95,23 @@ def register_format(kind: Any) -> None:
 _TEXT = (*TEXT, *(f"{ending}{packed}" for ending in TEXT for packed in (".gz", ".zst")))
 _JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".json")
 _HDF5 = (".h5", ".hdf5", ".h5ad")
-_START = 64  # bytes that tell what a file is
-_ZIPPED = (*SHEETS, ".zip", ".pt", ".pth")  # archives that are not those of NumPy
+_IDX = ("ubyte", "ubyte.gz", ".idx", ".idx.gz")
 
 FORMATS: dict[str, Row] = {
-    "npy": Row(".npy", (".npy",), lambda path, _: Raw(read_npy(path)), NpySource, (MAGIC,)),
-    "npz": Row(".npz", (".npz",), arrays.read_npz, starts=(b"PK\x03\x04",), never=_ZIPPED),
-    "market": Row(".mtx", (".mtx",), lambda path, _: sparse.read_market(path), starts=(sparse.MARKET,), packed=True),
-    "idx": Row("IDX", (), lambda path, _: Raw(idx.read_idx(path)), starts=idx.STARTS, packed=True),
+    "npy": Row(".npy", (".npy",), lambda path, _: Raw(read_npy(path)), NpySource),
+    "npz": Row(".npz", (".npz",), arrays.read_npz),
+    "market": Row(".mtx", (".mtx", ".mtx.gz"), lambda path, _: sparse.read_market(path)),
+    "idx": Row("IDX", _IDX, lambda path, _: Raw(idx.read_idx(path))),
     "csv": Row(".csv, .tsv, .txt (also .gz, .zst)", _TEXT, read_txt, text_blocks, beside=True),
     "json": Row(".jsonl, .json", _JSON, read_rows),
     "sheets": Row(".xlsx, .xls, .ods", SHEETS, read_rows),
     "parquet": Row(".parquet", (".parquet", ".pq"), read_rows, ScannedSource),
     "arrow": Row(".arrow", (".arrow", ".feather", ".ipc"), read_rows, ScannedSource),
-    "hdf5": Row(".h5 and .h5ad", _HDF5, hdf5.read_hdf5, hdf5.Hdf5Source, (hdf5.MAGIC,)),
-    "midi": Row(".mid", (".mid", ".midi"), read_midi, starts=(STARTS,)),
+    "hdf5": Row(".h5 and .h5ad", _HDF5, hdf5.read_hdf5, hdf5.Hdf5Source),
+    "midi": Row(".mid", (".mid", ".midi"), read_midi),
     "tar": Row(".tar", (".tar",), None, TarSource),
 }
-"""The formats by name; a file is of the first one whose first bytes it has, else of the first with its ending."""
+"""The formats by name; a file is of the first one that has its ending."""
 
 
 def by_blocks() -> dict[str, Row]:
@@ -234,24 +225,11 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
         raise DataError("is not a regular file.", where=where, fix="Give a file.")
     if not path.stat().st_size:
         raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
-    with unpacked(path) as (stream, packed):
-        start = stream.read(_START)
-    if packed and not name.endswith(_TEXT):
-        name = name.removesuffix(".gz")
-    for row in FORMATS.values():
-        fits = start.startswith(row.starts) and (row.packed or not packed) and not name.endswith(row.never)
-        if row.whole and row.starts and fits:
-            return row.whole(path, roles)
     for endings, why in _OTHERS.items():
         if name.endswith(endings):
             raise DataError(f"{why[0].upper()}{why[1:]}", where=where, fix=_CONVERT)
-    if "idx" in name and "ubyte" in name:
-        raise damaged(where, "does not begin like an IDX file.")
     for row in FORMATS.values():
-        ending = next((ending for ending in row.endings if name.endswith(ending)), None)
-        if ending and row.starts:
-            raise damaged(where, f"does not begin like a {ending} file.")
-        if ending and row.whole:
+        if row.whole and name.endswith(row.endings):
             return row.whole(path, roles)
     *known, last = (row.shown for row in FORMATS.values() if row.whole)
     fix = f"{_CONVERT} Or read it with a class of your own: latens.register_format; the command takes --import FILE.py."

@@ -8,8 +8,6 @@ import numpy as np
 from latens.data.raw import Raw, readable
 from latens.data.sparse import rows_of_file
 
-MARKET = b"%%MatrixMarket"
-
 
 def holds_matrix(archive: Any) -> bool:
     """Say whether an archive was written by `scipy.sparse.save_npz`."""
