@@ -216,3 +216,10 @@ def test_mutated_files_load_or_say_why(tmp_path: Path) -> None:
                 outcomes["refused"] += 1
     assert sum(outcomes.values()) == 500
     assert min(outcomes.values()) > 20
+
+
+def test_an_array_before_an_archive_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.npz", {"x.npy": npy("'|u1'", "(1, 1)", b"\1")})
+    path.write_bytes(npy("'|u1'", "(1, 1)", b"\1") + path.read_bytes())
+    with pytest.raises(DataError, match="an array lies before"):
+        load(path)

@@ -170,7 +170,7 @@ def check_stored(where: str, declared: int, stored: int) -> None:
 
 def check_bytes(array: np.ndarray, where: str) -> None:
     """Refuse bytes that are no values of an array's type: a yes-or-no of 2, text of numbers that are no characters."""
-    flat = array.reshape(-1)
+    flat = array.ravel(order="K")
     if flat.dtype == np.bool_ and flat.size and flat.view(np.uint8).max() > 1:
         raise damaged(where, "a yes-or-no value is neither 0 nor 1.")
     if flat.dtype.kind == "U" and flat.size:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -197,11 +198,8 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
 def read_beside(path: Path, name: str) -> list[str] | None:
     """Read the labels, or the names or numbers of a condition, beside the latents of a file."""
     if path.suffix.lower() == ".npz":
-        archive = Archive(path)
-        try:
+        with closing(Archive(path)) as archive:
             return [str(word) for word in archive[name].tolist()] if name in archive.keys else None
-        finally:
-            archive.close()
     if not is_table_file(path.name) or name not in read_table(path, ColumnRoles())[0].columns:
         return None
     return names_of(read_table(path, ColumnRoles())[0][name]).fill_null("").to_list()
@@ -226,13 +224,10 @@ def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _from_archive(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    archive = Archive(path)
-    try:
+    with closing(Archive(path)) as archive:
         keys = archive.keys
         key = next((key for key in LATENT_KEYS if key in keys), keys[0] if len(keys) == 1 else None)
         if key is None:
             shown = ", ".join(keys[:10]) or "nothing"
             raise DataError(f"has no array named mean or z (it has {shown}).", where=str(path), fix="Name it z.")
         return archive[key], archive["row_id"] if "row_id" in keys else None
-    finally:
-        archive.close()

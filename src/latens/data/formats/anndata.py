@@ -6,7 +6,7 @@ X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,41 +35,39 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     if getattr(value, "isbacked", False):
         raise DataError("is still on disk.", where=where, fix="Load it first: adata.to_memory(), or give its path.")
     layers = [str(name) for name in getattr(value, "layers", None) or ()]
-    if roles.layer is not None and roles.layer not in layers:
-        raise _no_layer(roles.layer, layers, where)
-    matrix = value.X if roles.layer is None else value.layers[roles.layer]
-    if matrix is None:
-        raise DataError("has no X.", where=where, fix="Name a layer (layer='counts'), or set adata.X.")
-    x = sparse_rows(matrix, where) if is_sparse(matrix) else np.asarray(unmasked(matrix))
     columns = [str(name) for name in value.obs.columns]
+
+    def matrix() -> Any:
+        found = value.X if roles.layer is None else value.layers[roles.layer]
+        if found is None:
+            raise DataError("has no X.", where=where, fix="Name a layer (layer='counts'), or set adata.X.")
+        return sparse_rows(found, where) if is_sparse(found) else np.asarray(unmasked(found))
 
     def column(name: str) -> np.ndarray:
         return plain_cells(from_pandas(value.obs[[value.obs.columns[columns.index(name)]]], where).to_series())
 
-    picked = {role: column(name) for role, name in _asked(columns, roles, where)}
-    made = _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where, roles)
-    made.beside = {name: column(name) for name in _conditions(columns, made, roles, where)}
-    return _counted(made, layers, roles)
+    names, genes = ([str(name) for name in index] for index in (value.obs_names, value.var_names))
+    return _counted(_cells(matrix, names, genes, columns, column, layers, roles, where), layers, roles)
 
 
 def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     """Read the rows of an open .h5ad file."""
-    where = store.where
-    layers = layer_names(store)
-    if roles.layer is not None and roles.layer not in layers:
-        raise _no_layer(roles.layer, layers, where)
-    key = "X" if roles.layer is None else f"layers/{roles.layer}"
+    key, where = "X" if roles.layer is None else f"layers/{roles.layer}", store.where
     for name in ("obs", "var", "X")[: 3 if roles.layer is None else 2]:
         if name not in store.items:
             raise damaged(where, f"has no {name}, which every AnnData file with data has.", _REWRITE)
-    obs, var = store.item("obs"), store.item("var")
+    obs, var, layers = store.item("obs"), store.item("var"), layer_names(store)
     if not store.is_group(obs) or not store.is_group(var):
         raise DataError("is written by an anndata older than 0.7.", where=where, fix=_REWRITE)
-    columns = _columns(store, obs)
-    picked = {role: _column(store, obs, f"obs/{name}") for role, name in _asked(columns, roles, where)}
+
+    def matrix() -> Any:
+        return store.matrix(key) if store.stays else _matrix(store, key)
+
+    def column(name: str) -> np.ndarray:
+        return _column(store, obs, f"obs/{name}")
+
     names, genes = _index(store, obs, "obs"), _index(store, var, "var")
-    made = _raw(store.matrix(key) if store.stays else _matrix(store, key), picked, names, genes, where, roles)
-    made.beside = {name: _column(store, obs, f"obs/{name}") for name in _conditions(columns, made, roles, where)}
+    made = _cells(matrix, names, genes, _columns(store, obs), column, layers, roles, where)
     return made if store.stays else _counted(made, layers, roles)
 
 
@@ -91,18 +89,42 @@ def layer_names(store: "Store") -> list[str]:
     return [name.removeprefix("layers/") for name in store.items if re.fullmatch("layers/[^/]+", name)]
 
 
-def _no_layer(name: str, layers: Sequence[str], where: str) -> DataError:
-    fix = nearest(name, layers) if layers else "It has none: leave --layer out."
-    return DataError(f"has no layer {name!r}.", where=where, fix=fix)
-
-
-def _conditions(columns: Sequence[str], raw: Raw, roles: ColumnRoles, where: str) -> list[str]:
-    """The columns of obs that were asked for as conditions; those that are genes stay such."""
-    missing = [name for name in roles.beside if name not in columns and name not in (raw.columns or ())]
+def _cells(
+    matrix: Callable[[], Any],
+    names: Sequence[str],
+    genes: Sequence[str],
+    columns: Sequence[str],
+    column: Callable[[str], np.ndarray],
+    layers: Sequence[str],
+    roles: ColumnRoles,
+    where: str,
+) -> Raw:
+    """The rows of a matrix with names of its rows and columns, and what was asked for of the columns of obs."""
+    if roles.layer is not None and roles.layer not in layers:
+        fix = nearest(roles.layer, layers) if layers else "It has none: leave --layer out."
+        raise DataError(f"has no layer {roles.layer!r}.", where=where, fix=fix)
+    asked = roles.asked()
+    for name in asked.values():
+        if name not in columns:
+            hint = nearest(name, columns) if columns else "It has none: leave --label and --id out."
+            raise LackingColumn(f"obs has no column {name!r}.", where=where, fix=hint)
+    x, picked = matrix(), {role: column(name) for role, name in asked.items()}
+    if x.ndim != 2 or x.shape != (len(names), len(genes)):
+        raise damaged(where, f"X has shape {x.shape}, for {len(names)} names in obs and {len(genes)} in var.")
+    check_names(genes, where, "Run adata.var_names_make_unique().")
+    ids = picked.get("row_id")
+    if ids is None and len(set(names)) != len(names):
+        fix = "Run adata.obs_names_make_unique(), or name a column of ids with --id."
+        raise DataError("two rows have the same name in obs.", where=where, fix=fix)
+    ids = np.array(names) if ids is None else ids
+    # Conditions that are genes stay such.
+    missing = [name for name in roles.beside if name not in columns and name not in genes]
     if missing and roles.refuses:
         hint = nearest(missing[0], columns) if columns else "obs has no columns."
         raise DataError(f"obs has no column {missing[0]!r}, a condition.", where=where, fix=hint)
-    return [name for name in roles.beside if name in columns]
+    beside = {name: column(name) for name in roles.beside if name in columns}
+    label, weight = picked.get("label"), picked.get("weight")
+    return Raw(x, label, ids, weight, tuple(genes), label_name=asked.get("label"), beside=beside)
 
 
 def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | None = None) -> np.ndarray | None:
@@ -169,27 +191,6 @@ def _whole(x: Any) -> bool:
 
 def _matrix_of(layer: str | None) -> str:
     return "X" if layer is None else f"the layer {layer!r}"
-
-
-def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple[str, str]]:
-    for name in roles.asked().values():
-        if name not in columns:
-            hint = nearest(name, columns) if columns else "It has none: leave --label and --id out."
-            raise LackingColumn(f"obs has no column {name!r}.", where=where, fix=hint)
-    return list(roles.asked().items())
-
-
-def _raw(x: Any, picked: dict[str, Any], names: Any, columns: Sequence[str], where: str, roles: ColumnRoles) -> Raw:
-    if x.ndim != 2 or x.shape != (len(names), len(columns)):
-        raise damaged(where, f"X has shape {x.shape}, for {len(names)} names in obs and {len(columns)} in var.")
-    check_names(columns, where, "Run adata.var_names_make_unique().")
-    ids = picked.get("row_id")
-    if ids is None and len(set(names)) != len(names):
-        fix = "Run adata.obs_names_make_unique(), or name a column of ids with --id."
-        raise DataError("two rows have the same name in obs.", where=where, fix=fix)
-    ids = np.array(names) if ids is None else ids
-    label_name = roles.asked().get("label")
-    return Raw(x, picked.get("label"), ids, picked.get("weight"), tuple(columns), label_name=label_name)
 
 
 def _index(store: "Store", group: Any, name: str) -> list[str]:

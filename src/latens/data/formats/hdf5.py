@@ -1,5 +1,6 @@
 """HDF5 and AnnData files, read by h5py: arrays of plain numbers and text that lie in the file itself."""
 
+import contextlib
 import math
 import mmap
 import struct
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.formats.anndata import columns_beside, layer_names, read_h5ad
-from latens.data.formats.npz import PART_KEYS, AbstractArrays, from_archive
+from latens.data.formats.npz import PART_KEYS, from_archive
 from latens.data.formats.source import WINDOW, AbstractSource, BlockTable, Place, file_of
 from latens.data.raw import ColumnRoles, Raw, check_stored, damaged, needed, readable
 from latens.errors import DataError
@@ -38,7 +39,7 @@ def _check_heaps(path: Path) -> None:
             start = data.find(_HEAP, start + 8)
 
 
-class Store(AbstractArrays):
+class Store:
     """An open HDF5 file: its datasets by path, each read when asked for."""
 
     # Only hard links are followed.
@@ -254,25 +255,19 @@ _INSTALL = "pip install 'latens[hdf5]' (in a clone: pip install '.[hdf5]'), or w
 
 def annotations(path: Path) -> tuple[list[tuple[str, np.ndarray]], list[str]]:
     """The columns of `obs` with their cells, and the names of the layers, of a .h5ad file."""
-    store = Store(path)
-    try:
+    with contextlib.closing(Store(path)) as store:
         return columns_beside(store), layer_names(store)
-    finally:
-        store.close()
 
 
 def read_hdf5(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of an HDF5 or AnnData file."""
     # In a plain one: x, data, images or features, or its only array of numbers with two axes or more; labels y, label
     # or labels. A dataset in a group has a path: --label group/y.
-    store = Store(path)
-    try:
+    with contextlib.closing(Store(path)) as store:
         return rows_in(store, roles)
-    finally:
-        store.close()
 
 
-def rows_in(store: Any, roles: ColumnRoles) -> Raw:
+def rows_in(store: Store, roles: ColumnRoles) -> Raw:
     """Find rows, labels, ids and weights in an open store."""
     return read_h5ad(store, roles) if store.is_annotated else from_archive(store, roles)
 

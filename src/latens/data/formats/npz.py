@@ -1,15 +1,29 @@
 """NumPy's archives, .npz, read by NumPy without pickle."""
 
-import abc
+import contextlib
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latens.data.formats.npy import check_header, native
+from latens.data.formats.npy import check_header
 from latens.data.formats.sparse import holds_matrix, read_matrix
-from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, LackingColumn, Raw, damaged, join_parts, readable
+from latens.data.raw import (
+    MAX_BYTES,
+    MAX_RATIO,
+    ColumnRoles,
+    LackingColumn,
+    Raw,
+    check_bytes,
+    damaged,
+    join_parts,
+    readable,
+)
 from latens.errors import DataError, ResourceError, nearest
+
+if TYPE_CHECKING:
+    from latens.data.formats.hdf5 import Store
 
 _DATA_KEYS = ("x", "images", "data")
 _LABEL_KEYS = ("y", "label", "labels")
@@ -22,37 +36,13 @@ PART_KEYS = {
 """Names of rows that come apart."""
 
 
-class AbstractArrays(abc.ABC):
-    """Arrays by name."""
-
-    # `candidates` are those that may be the rows, `data_keys` the names that are taken for them.
-
-    where: str
-    data_keys: tuple[str, ...] = _DATA_KEYS
-    only: str | None = None
-    """The name of the rows, where it is known."""
-    advice: str
-    """What to do where it is not clear which array holds the rows."""
-
-    @property
-    @abc.abstractmethod
-    def keys(self) -> tuple[str, ...]:
-        """The names of the arrays."""
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """The names of the arrays that may be the rows."""
-        return self.keys
-
-    @abc.abstractmethod
-    def __getitem__(self, key: str) -> np.ndarray: ...
-
-
-class Archive(AbstractArrays):
+class Archive:
     """An .npz file: its keys, and each array when asked for."""
 
     # Nothing is extracted to disk, and nothing unpickled.
 
+    data_keys = _DATA_KEYS
+    only: str | None = None
     advice = "Name it x: np.savez(path, x=rows, y=labels)."
 
     def __init__(self, path: Path) -> None:
@@ -64,12 +54,17 @@ class Archive(AbstractArrays):
         if size > MAX_BYTES:
             what = f"would unpack to more than {MAX_BYTES} bytes."
             raise ResourceError(what, where=self.where, fix="Use fewer rows.")
-        self._file = np.load(path, allow_pickle=False)
+        with readable(self.where):
+            self._file = np.load(path, allow_pickle=False)
+            if not isinstance(self._file, np.lib.npyio.NpzFile):
+                raise ValueError("an array lies before the archive")
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The names of the arrays."""
         return tuple(self._file.files)
+
+    candidates = keys
 
     def check(self, key: str) -> None:
         """Hold what an array says of itself against the bytes of its member."""
@@ -79,8 +74,10 @@ class Archive(AbstractArrays):
 
     def __getitem__(self, key: str) -> np.ndarray:
         self.check(key)
-        with readable(f"{self.where}[{key}]"):
-            return native(self._file[key], f"{self.where}[{key}]")
+        with readable(where := f"{self.where}[{key}]"):
+            found = self._file[key]
+        check_bytes(found, where)
+        return np.asarray(found, found.dtype.newbyteorder("="))
 
     def close(self) -> None:
         """Close the file."""
@@ -93,18 +90,15 @@ def read_npz(path: Path, roles: ColumnRoles) -> Raw:
     # or labels (y_train ... beside parts), or the key `roles.label`. Names of the classes: class_names, target_names or
     # label_names. Upper and lower case do not matter. A file with a single array needs no particular key, and one of
     # `scipy.sparse.save_npz` has its own.
-    archive = Archive(path)
-    try:
+    with contextlib.closing(Archive(path)) as archive:
         if holds_matrix(archive):
             for key in archive.keys:
                 archive.check(key)
             return read_matrix(path)
         return from_archive(archive, roles)
-    finally:
-        archive.close()
 
 
-def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
+def from_archive(archive: "Archive | Store", roles: ColumnRoles) -> Raw:
     """Take rows, labels, ids and weights from named arrays, by their well-known names or those asked for."""
     where, keys = archive.where, archive.keys
     lower = {key.lower(): key for key in keys}
@@ -147,7 +141,7 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
     return raw
 
 
-def _class_names(archive: AbstractArrays, lower: dict[str, str], roles: ColumnRoles) -> tuple[str, ...] | None:
+def _class_names(archive: "Archive | Store", lower: dict[str, str], roles: ColumnRoles) -> tuple[str, ...] | None:
     """The names of the classes; None where the file has none, or where they were asked for as something else."""
     found = [lower[key] for key in _CLASS_KEYS if key in lower and lower[key] not in roles.asked().values()]
     names = archive[found[0]] if len(found) == 1 else np.zeros(0)
@@ -161,7 +155,7 @@ def _class_names(archive: AbstractArrays, lower: dict[str, str], roles: ColumnRo
     return words
 
 
-def _parts(archive: AbstractArrays, lower: dict[str, str], parts: dict[str, list[str]], *, with_labels: bool) -> Raw:
+def _parts(archive: "Archive | Store", lower: dict[str, str], parts: dict[str, list[str]], *, with_labels: bool) -> Raw:
     raws: dict[str, Raw] = {}
     for part, found in parts.items():
         if len(found) > 1:
