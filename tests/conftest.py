@@ -1,11 +1,14 @@
 """What every test stands on: shapes checked at run time, a compilation cache, keys made from the test's name."""
 
+import atexit
 import ctypes
 import gc
 import math
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -22,6 +25,8 @@ if (
 ):  # a shell starts background jobs so; the tests interrupt themselves
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # or scikit-learn skips one of its checks of estimators
+os.environ["XDG_CACHE_HOME"] = ROWS = tempfile.mkdtemp(prefix="latens-")  # of rows that stay on disk
+atexit.register(shutil.rmtree, ROWS, ignore_errors=True)
 CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # every worker has a core: scikit-learn's threads would wait for one another

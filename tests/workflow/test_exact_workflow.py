@@ -13,7 +13,6 @@ import latens
 from latens import config as configuration
 from latens.config import override
 from latens.data import Preparation
-from latens.data.streams.dataset import StreamDataset
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.evaluation import Estimate
 from latens.io.arrays import tree_to_arrays
@@ -25,7 +24,6 @@ from latens.workflow.experiment import as_labelled, prepare
 from latens.workflow.growing import _moved, _probed
 from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
 from latens.workflow.memory import draws_of, memory_note
-from latens.workflow.streamed import refuse_on_stream
 from latens.workflow.trained import TrainedModel
 
 SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 3}
@@ -171,35 +169,6 @@ def test_a_run_goes_on_with_its_own_generator_shards_and_version(monkeypatch, tm
         newest({}, more=1)
     monkeypatch.setattr(experiments, "latest_checkpoint", lambda folder: None)
     assert tuple(newest({})) == (None, 0)
-
-
-# --- streams ---
-
-
-def stream(slow="", unlabelled=0):
-    made = object.__new__(StreamDataset)
-    index = SimpleNamespace(unlabelled=unlabelled, counts=np.array([[30, 0, 0]]))
-    for name, value in {
-        "stream": SimpleNamespace(source=SimpleNamespace(slow=slow)), "index": index, "name": "data",
-    }.items():  # fmt: skip
-        object.__setattr__(made, name, value)
-    return made
-
-
-def test_what_needs_all_rows_at_once_is_refused_on_a_stream(experiment):
-    refuse_on_stream(get_recipe("mlq-gaussian").config, experiment.data)  # which is in memory
-    refuse_on_stream(config_of(), stream(unlabelled=5))
-    refuse_on_stream(config_of("conditional-vae"), stream())
-    refuse_on_stream(config_of("m2", **{"label.share": 0.0}), stream())
-    for config, data, words in (
-        (config_of(), stream(slow="x is packed in chunks of 1 rows"), "takes far longer to read than to train on"),
-        (get_recipe("mlq-gaussian").config, stream(), "a Bayes classifier is fitted to all rows at once"),
-        (config_of("m2", **{"data.labelled": 5}), stream(), "hides labels of rows that are chosen among all"),
-        (config_of("m2", **{"label.share": 0.5}), stream(), "draws rows with labels more often"),
-        (config_of("conditional-vae"), stream(unlabelled=4), "4 of 30 rows have no label"),
-    ):
-        with pytest.raises((ConfigError, DataError), match=words):
-            refuse_on_stream(config, data)
 
 
 # --- trained models ---

@@ -300,7 +300,7 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--step", metavar="TIME", help=words)
     words = "of a long table, a column that the model is told at every step; may be given again"
     group.add_argument("--input", metavar="COLUMN", action="append", help=words)
-    words = "leave the rows of files on disk and read them while training (default: above 8 GiB)"
+    words = "leave the rows of files on disk, in one file of the cache (default: above 1 GiB of numbers)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "of a folder of pictures: the shorter side is scaled to N pixels, the centre kept"
     size = "where sizes differ 64, or their median side if that is smaller"

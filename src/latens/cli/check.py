@@ -19,9 +19,6 @@ def check(context: Context) -> int:
     from latens.data import check as report_on
     from latens.data import load
     from latens.data.declared import as_declared
-    from latens.data.rows import SPLITS
-    from latens.data.streams.dataset import StreamDataset
-    from latens.data.streams.sorted import stream_report
 
     options = reading_options(vars(context.args))
     out = options.pop("columns", None)
@@ -31,14 +28,7 @@ def check(context: Context) -> int:
             raise UsageError("there is such a file already.", where=f"--columns {out}", fix=fix)
         options["typed"] = True
     data = load(context.args.data, **options)
-    report, lines = report_on(data), []
-    if isinstance(data, StreamDataset):
-        stream = stream_report(data)
-        report |= {"rows": data.total, "splits": {name: data.count(name) for name in SPLITS}, "stream": stream}
-        described = [data.described() + "; all below but rows and split is of these"]
-        report |= {name: described + report[name] for name in ("warnings", "notes")}
-        report["warnings"] += [stream["advice"]] if stream["advice"] else []
-        lines = _blocks(stream)
+    report = report_on(data)
     shape = " x ".join(map(str, report["shape"]))
     kind = report["kind"] + (f" 0 to {report['levels'] - 1}" if report["levels"] else "")
     low, high = report["range"]
@@ -48,7 +38,6 @@ def check(context: Context) -> int:
     entries, fixed = ("entries", "genes") if data.cells else ("cells", "cells or columns")
     rows = [
         ("rows", f"{report['rows']} of shape {shape}, {report['dtype']}"),
-        *lines,
         (entries, f"{kind}; from {low:g} to {high:g}; {report['zero_fraction']:.0%} are 0")
         if columns is None
         else ("cells", "of several kinds, by column"),
@@ -113,17 +102,3 @@ def _labels(counts: dict[str, int] | None) -> str:
         return "none (--label NAME names them)"
     shown = [f"{name}: {n}" for name, n in list(counts.items())[:12]]
     return ", ".join(shown) + (f" and {len(counts) - 12} more" if len(counts) > 12 else "")
-
-
-def _blocks(stream: dict[str, Any]) -> list[tuple[str, str]]:
-    """The lines about rows that stay on disk."""
-    shown = f"{stream['blocks']:,} of {stream['rows_per_block']:,.0f} rows in {stream['files']:,} files"
-    mixed = f"{stream['between_blocks']:.2%} of the variance is between blocks"
-    if stream["label_entropy"] is not None:
-        mixed += f"; labels of a window have {stream['label_entropy']:.0%} of the entropy of all"
-    seconds = stream["seconds"]
-    return [
-        ("blocks", f"{shown}; an epoch is {stream['windows']:,} windows"),
-        ("sorted", mixed),
-        ("a pass", f"{stream['bytes'] / 2**20:,.0f} MB in {seconds:.1f} s, {stream['rows'] / seconds:,.0f} rows/s"),
-    ]

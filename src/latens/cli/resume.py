@@ -83,7 +83,7 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
     source, start = run.info["data"], start_of(context.args)
     options = reading_options(source) | ({} if start is None else {"schema": start.schema, "unknown": "grow"})
     settings = run.config["settings"] if run.config.get("resolved") is False else None
-    found = load_new(original_source(source), options, index=run.blocks_file)
+    found = load_new(original_source(source), options)
     experiment = prepare(config, found, start=start, settings=settings)
     if source.get("fingerprint") not in (None, experiment.data.fingerprint):
         what = "the data have changed since the run began."

@@ -38,12 +38,9 @@ REMEMBERED = ("num_samples", "log", "start")
 def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     """Train, measure and save the model of a run."""
     from latens.callbacks.progress import ActiveUnits, make_progress
-    from latens.data.streams.dataset import StreamDataset
     from latens.training import Interrupted
     from latens.workflow.experiment import describe, train
 
-    if isinstance(experiment.data, StreamDataset) and not run.blocks_file.exists():
-        experiment.data.write_index(run.blocks_file)
     run.set_config(describe(experiment))
     run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
     for reason in experiment.reasons:

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.dataset import Dataset
-from latens.data.infer import Range, whole_columns
-from latens.data.rows import SPLITS, TRAIN
+from latens.data.infer import MOST_MEASURED, Range, whole_columns
+from latens.data.mapped import take
+from latens.data.rows import SPLITS, TRAIN, few
 from latens.data.schema import Schema, image_shape
 from latens.data.sparse import SparseRows, columns_of
 from latens.data.tokens import steps_of
@@ -79,7 +80,7 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
 
 def extreme_share(dataset: Dataset) -> float:
     """The share of observed training values in the lowest or highest 5 % of the range (0..levels-1, or 0..1)."""
-    rows = dataset.subset("train")
+    rows = few(dataset.subset("train"), MOST_MEASURED)
     rows = rows if len(rows) else np.arange(len(dataset))
     top = float((dataset.schema.levels or 2) - 1)
     extreme = cells = 0
@@ -212,10 +213,11 @@ def _ends(dataset: Dataset, place: int) -> tuple[float, float] | None:
 
 
 def _training(dataset: Dataset) -> tuple[Any, np.ndarray | None]:
-    rows = dataset.subset("train")
+    rows = few(dataset.subset("train"), MOST_MEASURED)
     if len(rows) in (0, len(dataset)):
         return dataset.x, dataset.mask
-    return dataset.x.take(rows, axis=0), None if dataset.mask is None else dataset.mask[rows]
+    x = dataset.x.take(rows, axis=0) if isinstance(dataset.x, SparseRows) else take(dataset.x, rows)
+    return x, None if dataset.mask is None else take(dataset.mask, rows)
 
 
 def _constant(x: Any, mask: np.ndarray | None) -> np.ndarray:
@@ -326,7 +328,7 @@ def overlapping(x: Any) -> tuple[str, ...]:
     if len(x) < LEAST_WINDOWS or not 4 <= length <= LONGEST_WINDOW:
         return ()
     first = np.unique(np.linspace(0, len(x) - 2, MOST_PAIRS).astype(np.int64))
-    one, next_one = x[first], x[first + 1]
+    one, next_one = take(x, first), take(x, first + 1)
     for step in range(1, length // 2 + 1):
         here, there = one[:, step:].reshape(len(first), -1), next_one[:, : length - step].reshape(len(first), -1)
         moved = (here == there).all(axis=1) & (here.max(axis=1) > here.min(axis=1))

@@ -1,4 +1,4 @@
-"""Rows in memory with all that belongs to them."""
+"""Rows, in memory or mapped from a file, with all that belongs to them."""
 
 import dataclasses
 import hashlib
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.batches import Batch
+from latens.data.mapped import parts_of, take
 from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, philox, row_keys, split_by_hash, split_code
 from latens.data.schema import Schema
 from latens.data.sequences import Places
@@ -23,10 +24,11 @@ BLOCK = 65536
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set as `latens.data.load` gives it: rows in memory with all that belongs to them.
+    """A data set as `latens.data.load` gives it: rows with all that belongs to them.
 
     Args:
-        x: The rows, shape (n, *shape), as stored (uint8 stays uint8); an array, or `SparseRows`.
+        x: The rows, shape (n, *shape), as stored (uint8 stays uint8); an array, also one mapped from a file, or
+            `SparseRows`.
         schema: What the columns or pixels are.
         row_id: What a row's random key is made of, uint32 of shape (n,).
         names: The user's row ids (int64 or text), shape (n,).
@@ -86,16 +88,16 @@ class Dataset:
         """
         many = sparse and isinstance(self.x, SparseRows) and len(ids) * self.x.shape[1] > SMALL
 
-        def take(array: np.ndarray | None) -> Any:
-            return None if array is None else array[ids]
+        def given(array: np.ndarray | None) -> Any:
+            return None if array is None else take(array, ids)
 
         return Batch(
-            x=self.x.take(ids, axis=0) if many else self.x[ids],
+            x=self.x.take(ids, axis=0) if many else take(self.x, ids),
             row_id=self.row_id[ids],
-            mask=take(self.mask),
-            weight=take(self.weight if self._factor is None else self._factor),
+            mask=given(self.mask),
+            weight=given(self.weight if self._factor is None else self._factor),
             cond=None if self.cond is None else {key: value[ids] for key, value in self.cond.items()},
-            label=take(self.seen_label),
+            label=given(self.seen_label),
         )
 
     @cached_property
@@ -147,7 +149,7 @@ class Dataset:
         return positions
 
     def count(self, which: str | int) -> int:
-        """Count the rows of one split, also where they are not in memory.
+        """Count the rows of one split.
 
         Args:
             which: "train", "validation" or "test", or its code.
@@ -230,9 +232,11 @@ class Dataset:
                     rows = np.ascontiguousarray(array[start : start + step], little)
                     digest.update(rows.reshape(-1).view(np.uint8).data)
             elif array is not None:
-                little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-                digest.update(f"\n{key} {little.dtype.str} {little.shape}\n".encode())
-                digest.update(little.reshape(-1).view(np.uint8).data if little.size else b"")
+                kind = array.dtype.newbyteorder("<")
+                digest.update(f"\n{key} {kind.str} {array.shape}\n".encode())
+                for _, part in parts_of(array):
+                    little = np.ascontiguousarray(part, kind)
+                    digest.update(little.reshape(-1).view(np.uint8).data if little.size else b"")
         return digest.hexdigest()
 
 
@@ -257,7 +261,7 @@ def training_rows(data: Dataset, most: int | None = None) -> tuple[np.ndarray, n
     train = data.subset("train")
     kept = train[np.argsort(data.row_id[train], kind="stable")][:most]
     weight = np.ones(len(kept)) if data.weight is None else data.weight[kept].astype(np.float64)
-    return np.asarray(data.x[kept]), None if data.mask is None else data.mask[kept], weight
+    return np.asarray(take(data.x, kept)), None if data.mask is None else take(data.mask, kept), weight
 
 
 __all__ = ["TEST", "TRAIN", "VALIDATION", "Dataset", "row_keys", "split_by_hash"]

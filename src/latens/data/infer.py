@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from latens.data.columns import FrameColumn
 from latens.data.declared import Declared
+from latens.data.mapped import change, parts_of, take
 from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.raw import Raw
+from latens.data.rows import few
 from latens.data.schema import MAX_CELLS, TINY, Kind, Schema
 from latens.data.sequences import Sequences
 from latens.data.sparse import SparseRows, columns_of
@@ -20,6 +22,8 @@ from latens.data.tables.schema import check_columns, table_schema
 from latens.errors import DataError
 
 _CHUNK = 2**19
+MOST_MEASURED = 2**18
+"""Rows that means and deviations of columns are taken of, where there are more: those of the smallest hash."""
 
 
 def find_missing(
@@ -31,13 +35,18 @@ def find_missing(
         return None
     if isinstance(raw.x, SparseRows):
         return _all_stored(raw.x, raw.columns, where)
-    finite = np.isfinite(raw.x)
-    if finite.all():
-        return None
-    bad = ~finite if missing is None else np.isinf(raw.x)
-    if bad.any():
-        at = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-        value, count = raw.x[at], int(bad.sum())
+    gaps, at, count = False, None, 0
+    for start, part in parts_of(raw.x):
+        finite = np.isfinite(part)
+        if finite.all():
+            continue
+        gaps, bad = True, ~finite if missing is None else np.isinf(part)
+        if at is None and bad.any():
+            first, *cell = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+            at = (start + first, *cell)
+        count += int(bad.sum())
+    if at is not None:
+        value = raw.x[at]
         what = "NaN (a missing value)" if np.isnan(value) else f"{value}"
         row = f"row {at[0]}" if names[at[0]] == at[0] else f"row {at[0]} (id {names[at[0]].item()!r})"
         raise DataError(
@@ -47,7 +56,7 @@ def find_missing(
             if np.isnan(value)
             else "Replace infinite values by numbers (or by NaN, with --missing nan).",
         )
-    return finite
+    return change(np.isfinite, raw.x) if gaps else None
 
 
 def _all_stored(x: SparseRows, columns: Sequence[str] | None, where: str) -> None:
@@ -263,11 +272,16 @@ def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], s
     if observed is None or schema.kind in ("mixed", "tokens"):  # whose gaps hold the first cell
         return x
     if (centre := standard_centre(schema)) is not None:
-        return np.where(observed, x, centre)
+        return change(lambda x, seen: np.where(seen, x, centre), x, observed)
     rows = train if train.any() else np.ones_like(train)
-    total = np.where(observed, x, 0)[rows].sum(0, dtype=np.float64)
-    mean = total / np.maximum(observed[rows].sum(0), 1)
-    return np.where(observed, x, np.round(mean) if schema.kind in ("binary", "levels") else mean)
+    total, count = np.zeros(x.shape[1:]), np.zeros(x.shape[1:], np.int64)
+    for start, part in parts_of(x):
+        own = slice(start, start + len(part))
+        seen = observed[own][rows[own]]
+        total, count = total + np.where(seen, part[rows[own]], 0).sum(0, dtype=np.float64), count + seen.sum(0)
+    mean = total / np.maximum(count, 1)
+    mean = np.round(mean) if schema.kind in ("binary", "levels") else mean
+    return change(lambda x, seen: np.where(seen, x, mean), x, observed)
 
 
 def standard_centre(schema: Schema) -> np.ndarray | None:
@@ -296,10 +310,12 @@ def store(x: Any, schema: Schema, where: str = "data") -> Any:
         return _as_type(x, stored_type(schema))
     with np.errstate(over="ignore"):
         stored = _as_type(x, np.float32)
-    finite = np.isfinite(stored.matrix.data if isinstance(stored, SparseRows) else stored)
-    if not finite.all():
-        at = tuple(int(i) for i in np.argwhere(~finite)[0])
-        at = x.place(at[0]) if isinstance(x, SparseRows) else at
+    cells = stored.matrix.data if isinstance(stored, SparseRows) else stored
+    for start, part in parts_of(cells):
+        if np.isfinite(part).all():
+            continue
+        first, *cell = (int(i) for i in np.argwhere(~np.isfinite(part))[0])
+        at = x.place(start + first) if isinstance(x, SparseRows) else (start + first, *cell)
         what = f"{x[at]!s} is too large for float32 (3.4e38)."
         fix = "Rescale this column."
         raise DataError(what, where=f"{where}, row {at[0]}, {cell_name(at[1:], schema.columns)}", fix=fix)
@@ -307,7 +323,11 @@ def store(x: Any, schema: Schema, where: str = "data") -> Any:
 
 
 def _as_type(x: Any, dtype: Any) -> Any:
-    return x.astype(dtype) if isinstance(x, SparseRows) else np.ascontiguousarray(x, dtype)
+    if isinstance(x, SparseRows):
+        return x.astype(dtype)
+    if isinstance(x, np.memmap) and x.dtype == dtype and x.flags.c_contiguous:
+        return x
+    return change(lambda part: np.ascontiguousarray(part, dtype), x)
 
 
 def conform(
@@ -320,8 +340,9 @@ def conform(
     if names is not None and wanted is not None and list(names) != wanted:
         check_columns(names, wanted, schema, where)
         order = [list(names).index(name) for name in wanted]
-        x = x.columns_at(order) if isinstance(x, SparseRows) else x[:, order]
-        observed = None if observed is None else observed[:, order]
+        chosen = lambda part: part[:, order]  # noqa: E731
+        x = x.columns_at(order) if isinstance(x, SparseRows) else change(chosen, x)
+        observed = None if observed is None else change(chosen, observed)
     if x.shape[1:] != schema.shape:
         what = f"has rows of shape {x.shape[1:]}, the model was trained on {schema.shape}."
         raise DataError(what, where=where, fix="Give data of the same shape.")
@@ -370,6 +391,10 @@ def _by_column(
     x: np.ndarray | SparseRows, train: np.ndarray, observed: np.ndarray | None, *, log: bool
 ) -> Iterator[tuple[float, float, tuple[float, float]]]:
     rows = np.flatnonzero(train)
+    if not isinstance(x, SparseRows) and len(rows) > MOST_MEASURED:
+        rows = few(rows, max(2**14, min(MOST_MEASURED, 2**26 // x.shape[1])))
+        observed = None if observed is None else take(observed, rows)
+        x, rows = take(x, rows), np.arange(len(rows))
     for i, column in enumerate(columns_of(x)):
         values = column[rows]
         if observed is not None:
@@ -387,10 +412,8 @@ def _observed(x: np.ndarray | SparseRows, observed: np.ndarray | None) -> Iterat
     if isinstance(x, SparseRows):
         yield from x.cells()
         return
-    step = max(1, _CHUNK // max(1, int(np.prod(x.shape[1:]))))
-    for start in range(0, len(x), step):
-        part = x[start : start + step]
-        yield part if observed is None else part[observed[start : start + step]]
+    for start, part in parts_of(x):
+        yield part if observed is None else part[observed[start : start + len(part)]]
 
 
 def _moments(x: Any, rows: np.ndarray, observed: np.ndarray | None) -> tuple[float, float]:

@@ -40,6 +40,10 @@ class LackingColumn(DataError):
     """A label, id or weight was asked for by name, and the rows have none of that name."""
 
 
+class NotNumbers(DataError):
+    """A table that is read by parts has a column of something else than numbers."""
+
+
 @dataclass
 class Raw:
     """Rows as they came, and where the source had them labels, row ids, weights and column names."""

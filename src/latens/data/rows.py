@@ -99,6 +99,14 @@ def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.nd
     return split
 
 
+def few(positions: Shaped[np.ndarray, " n"], most: int) -> Shaped[np.ndarray, " k"]:
+    """Choose at most so many positions, in their order: those of the smallest hash."""
+    if len(positions) <= most:
+        return positions
+    chosen = np.argpartition(mix(np.asarray(positions).astype(np.uint64) + np.uint64(0x53414D504C45)), most)[:most]
+    return positions[np.sort(chosen)]
+
+
 def philox(key: Sequence[int], counter: Sequence[int]) -> np.random.Generator:
     """Make a random stream of its own for each key (two numbers) and each counter (four)."""
     numbers = np.array([number % 2**64 for number in key], np.uint64)

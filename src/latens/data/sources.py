@@ -17,10 +17,12 @@ from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_co
 from latens.data.derived import apart, definitions, with_derived
 from latens.data.formats import idx
 from latens.data.formats.anndata import is_annotated, with_genes
+from latens.data.formats.find import ALONE, INSIDE, find_source, fixed_folder, is_address, is_glob, title_of
 from latens.data.formats.lines import LinesSource
-from latens.data.formats.pictures import AbstractPictures, find_pictures
+from latens.data.formats.pictures import find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
-from latens.data.formats.source import AbstractSource, file_errors
+from latens.data.formats.scanned import TableRows
+from latens.data.formats.source import AbstractRows, file_errors
 from latens.data.given import (
     GIVEN,
     INPUTS,
@@ -36,8 +38,9 @@ from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, sequence_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
+from latens.data.mapped import LARGEST, joined, kept
 from latens.data.pairs import side_by_side
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles, without_columns
+from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, no_roles, without_columns
 from latens.data.rows import (
     TRAIN,
     encode_labels,
@@ -52,16 +55,6 @@ from latens.data.rows import (
 )
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
-from latens.data.streams.find import (
-    ALONE,
-    INSIDE,
-    find_source,
-    fixed_folder,
-    is_address,
-    is_glob,
-    open_stream,
-    title_of,
-)
 from latens.data.tables.cells import coded, rows_of
 from latens.data.tables.files import is_table_file, lines_of_rows, polars_errors, read_address, read_table
 from latens.data.tables.schema import (
@@ -97,7 +90,6 @@ def load(
     unknown: str = "error",
     pair: Any = None,
     stream: bool | None = None,
-    index: Path | None = None,
     partial: bool = False,
     null: str | Sequence[str] | None = None,
     decimal_comma: bool = False,
@@ -152,9 +144,8 @@ def load(
             unknown piece as missing.
         pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
             of `spec` with its pair to the right. None: rows are as they are.
-        stream: Whether the rows stay on disk and are read while a model trains; None does so above 8 GiB. For a folder,
-            a glob, or one such file.
-        index: A file in which an earlier pass over such files was kept; it is not read where it is absent.
+        stream: Whether the rows stay on disk: they are read once into a file in the cache, and gathered from it. None
+            does so above 1 GiB of numbers. For files, folders and globs.
         partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
         null: A word, or several, that stand for an empty cell of a table in a file; None: empty cells alone are.
         decimal_comma: Whether commas stand before decimals in a table of text.
@@ -184,7 +175,7 @@ def load(
         layer: Of AnnData the name of a layer that is read in the place of X.
 
     Returns:
-        The data set; a `StreamDataset` where rows stay on disk.
+        The data set; its `x` is a mapped array where rows stay on disk.
 
     Raises:
         DataError: Saying where the data do not fit and how to mend it.
@@ -240,41 +231,37 @@ def load(
         taken = {"row_id": row_id, "pair": pair, "typed": typed and columns is None, "counts": counts}
         refuse_beside(taken | {"stream": stream, "pieces": pieces}, str(spec)[:1000])
     source = None if long or (pair is not None and not stream) else _files(spec, words, stream)
-    if size is not None and (not 1 <= size <= MOST_SIDE or (source is None and not _of_pictures(spec))):
+    if size is not None and (not 1 <= size <= MOST_SIDE or not _of_pictures(spec)):
         what = f"{size} is not a size of rows of {str(spec)[:1000]!r}."
         fix = f"Give 1 to {MOST_SIDE} pixels, of a folder of pictures; leave it out for other data."
         raise UsageError(what, where="size", fix=fix)
-    if source is not None:
-        refused = {
-            **dict.fromkeys(given, "array"),
-            **({"columns" if columns is not None else "typed": "typed columns"} if typed else {}),
-        }
-        refused |= {} if pair is None else {"pair": "pairs"}
-        refused |= {"derive": "derived columns"} if derived_as or (schema is not None and schema.derived) else {}
-        refused |= {} if cond is None else {"cond": "conditions"}
-        some = condition or (schema is not None and schema.conditions)
-        refused |= {"condition": "conditions"} if some else {}
-        refused |= {} if size is None or isinstance(source, AbstractPictures) else {"size": "size"}
-        refused |= {} if unknown in ("error", "grow") or not typed else {"unknown": f"unknown={unknown!r}"}
-        if refused:
-            role, what = min(refused.items())
-            fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."
-            raise DataError(f"rows in files that are read by blocks take no {what}.", where=f"{spec}, {role}", fix=fix)
-        if isinstance(source, LinesSource):
-            schema = source.learned(schema, str(spec))
-        elif words.pieces is not None:
-            raise DataError(
-                "rows of text are read by blocks from .txt files.", where=str(spec), fix="Write a row a line."
-            )
-        options = {"schema": schema, "counts": counts, "missing": missing, "index": index}
-        title = name or title_of(str(spec))
-        in_memory = None if stream is None else not stream
-        return open_stream(source, where=str(spec), name=title, in_memory=in_memory, **options)
+    stays = source is not None and (source.size > LARGEST if stream is None else stream)
+    if stays:
+        refused = {"columns": columns, "typed": typed, "pair": pair, "derive": derived_as, "condition": condition}
+        refused |= {} if schema is None else {"derive": derive or schema.derived, "condition": schema.conditions}
+        refused = [role for role, value in refused.items() if value]
+        if refused and stream is None:
+            stays, source = False, None if isinstance(source, TableRows) else source
+        elif refused:
+            what = f"rows that stay on disk take no {refused[0]}."
+            raise DataError(what, where=f"{spec}, {refused[0]}", fix="Leave --stream out.")
     if isinstance(spec, np.ma.MaskedArray) and np.ma.is_masked(spec):
         # A mask says what is missing; NaN beside it is refused as ever.
         seen = spec.compressed()
         missing = missing if seen.dtype.kind == "f" and np.isnan(seen).any() else "nan"
-    raw, where, title = _read(spec, words, name) if lines is None else (lines[0], name or "data", "data")
+    if isinstance(source, LinesSource):
+        schema = source.learned(schema, str(spec))
+    elif source is not None and words.pieces is not None:
+        raise DataError("rows of text are read by blocks from .txt files.", where=str(spec), fix="Write a row a line.")
+    if source is not None:
+        try:
+            raw, where, title = _gathered(source, stays, str(spec)), str(spec), title_of(str(spec))
+        except NotNumbers:
+            if stream or not Path(spec).is_file():
+                raise
+            source = None
+    if source is None:
+        raw, where, title = _read(spec, words, name) if lines is None else (lines[0], name or "data", "data")
     if long:
         raw = replace(raw, **left_out(raw, words.declared))
         options = {"condition": condition, "schema": schema, "where": where, "title": name or title}
@@ -286,7 +273,7 @@ def load(
         check_numeric(raw.x, where)
         check_numeric(other.x, beside)
         raw = side_by_side(raw, other, where, "the pair" if beside == where else beside)
-    if words.pieces is not None:
+    if words.pieces is not None and source is None:
         one_column(raw, pieces, where)
     n = len(raw.strings) if raw.strings is not None else len(raw.x) if raw.x.ndim else 0
     if raw.strings is None:
@@ -523,8 +510,8 @@ def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> R
     return raw
 
 
-def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource | None:
-    """The files that are read by blocks, for a folder or glob of them, and for one file too large or asked for."""
+def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractRows | None:
+    """The files that are read by parts, for a folder or glob of them, and for one file too large or asked for."""
     if not isinstance(spec, str | Path) or (isinstance(spec, str) and spec in KNOWN):
         if stream:
             what = "is not a file that could stay on disk."
@@ -537,7 +524,7 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
         folder = path.is_dir() and idx.idx_folder(path) is None and (stream or not find_pictures(path).pictures)
         row = by_blocks().get(path.suffix.lower())
         own = stream or (row is not None and row.whole is None)
-        large = path.is_file() and (own or path.stat().st_size > MAX_BYTES)
+        large = path.is_file() and (own or path.stat().st_size > LARGEST)
         inside = INSIDE.match(str(spec)) is not None and not path.exists()
         blocks = folder or large or inside or (is_glob(str(spec)) and not path.exists())
         blocks = bool(stream) if is_address(str(spec)) else blocks
@@ -547,6 +534,13 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
         fix = "Write it as .npy or .parquet files, or leave --stream out."
         raise DataError("is of a format that is read into memory as a whole.", where=str(spec), fix=fix)
     return found
+
+
+def _gathered(source: AbstractRows, stays: bool, where: str) -> Raw:
+    with file_errors(where):
+        if isinstance(source, TableRows):
+            source.check()
+        return kept(source) if stays else joined(source)
 
 
 def _several(spec: str | Path) -> list[Path]:

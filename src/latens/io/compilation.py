@@ -119,15 +119,18 @@ def refuse_what_ends_xla() -> None:
 def cache_folder() -> Path:
     """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else the user's cache folder."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
+    return Path(chosen) if chosen else user_cache() / "compiled"
+
+
+def user_cache() -> Path:
+    """The folder of what may be deleted at any time."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "latens" / "compiled"
+    return base / "latens"
 
 
 def enable_compilation_cache() -> Path | None:

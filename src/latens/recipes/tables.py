@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from latens.config import NetworkConfig, PosteriorConfig, PriorConfig, VAEConfig
 from latens.data import Dataset, Schema
 from latens.data.dataset import training_rows
-from latens.data.streams.dataset import StreamDataset
 from latens.errors import ConfigError
 from latens.evaluation.evidence.mixture_baseline import MOST_ROWS, STEPS, Mixture, best_classes, fit_mixture
 from latens.models import Conditional, ExactChoices, LatentModel, SideBySide
@@ -48,9 +47,6 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
 
 
 def _refuse(config: VAEConfig, data: Dataset) -> None:
-    if isinstance(data, StreamDataset):
-        what = "a mixture of independent columns is fitted to all rows at once, and these stay on disk."
-        raise ConfigError(what, where="recipe", fix="Use --recipe default, or give so many rows as fit into memory.")
     if data.schema.types is None:
         what = f"a mixture of independent columns needs typed columns, and these data are {data.schema.kind}."
         raise ConfigError(what, where="recipe", fix="Use `latens fit DATA --typed`, or --recipe default.")

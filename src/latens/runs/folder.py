@@ -157,11 +157,6 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
-    def blocks_file(self) -> Path:
-        """What one pass over data that stay on disk found; only of a run on such data."""
-        return self.path / "blocks.safetensors"
-
-    @property
     def model_file(self) -> Path:
         """The file of its trained model, which is there once training has ended."""
         return self.path / "model.safetensors"

@@ -386,7 +386,6 @@ class _StageRun:
                 self.batch_size,
                 self.steps_per_epoch,
                 self.chunk_steps,
-                shards=self.settings.shards,
                 part=part,
             )
         return self.reader(first, count)

@@ -11,8 +11,6 @@ import numpy as np
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import philox
-from latens.data.streams.dataset import StreamDataset
-from latens.data.streams.steps import StepRows
 from latens.data.tokens import by_buckets, steps_of
 
 MOST_CELLS = 2**26
@@ -31,16 +29,11 @@ def read_steps(
     steps_per_epoch: int,
     chunk_steps: int,
     *,
-    shards: int = 1,
     part: slice = slice(None),
 ) -> ReadSteps:
-    """Make what gives the rows of a chunk of steps: from memory, or from files that are read in windows."""
+    """Make what gives the rows of a chunk of steps."""
     # returns: a function that gives a `Batch` with the leading axes (chunk_steps, rows of the part); what an epoch
     # lacks to fill its last batch has weight 0.
-    if isinstance(data, StreamDataset):
-        own = range(batch_size)[part]
-        lanes = range(own.start * shards // batch_size, own.stop * shards // batch_size)
-        return _from_files(StepRows(data, seed, batch_size, shards, lanes), steps_per_epoch, chunk_steps)
     orders: dict[int, np.ndarray] = {}  # of the epoch that was last needed
     tokens = data.schema.tokens
     needed = steps_of(data.x) if tokens is not None and len(buckets(data)) > 1 else None
@@ -63,9 +56,9 @@ def read_steps(
 
 
 def buckets(data: Dataset) -> tuple[int, ...]:
-    """Give the lengths that batches of rows of text are cut to; none for other rows, and for files in windows."""
+    """Give the lengths that batches of rows of text are cut to; none for other rows."""
     tokens = data.schema.tokens
-    return () if tokens is None or isinstance(data, StreamDataset) else tokens.edges
+    return () if tokens is None else tokens.edges
 
 
 def _by_epoch(first: int, count: int, steps_per_epoch: int) -> Iterator[tuple[int, int, int, int]]:
@@ -76,17 +69,6 @@ def _by_epoch(first: int, count: int, steps_per_epoch: int) -> Iterator[tuple[in
         taken = min(count - step, steps_per_epoch - start)
         yield step, epoch, start, taken
         step += taken
-
-
-def _from_files(reader: StepRows, steps_per_epoch: int, chunk_steps: int) -> ReadSteps:
-    def rows(first: int, count: int) -> Batch:
-        made = reader.empty(chunk_steps)
-        for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):
-            reader.fill(made, at, epoch, start, taken)
-        batch = reader.batch(made)
-        return jax.tree.map(lambda leaf: leaf.reshape(chunk_steps, reader.batch_size, *leaf.shape[1:]), batch)
-
-    return rows
 
 
 def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:

@@ -92,14 +92,14 @@ def open_model(spec: str) -> At:
     return At(trained, spec, run=RunFolder.open(path, lock=False) if path.is_dir() and not named else None)
 
 
-def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -> "Dataset":
+def load_new(spec: str, options: dict[str, Any]) -> "Dataset":
     """Load data to train on, or only to look at."""
     from latens.data import load
     from latens.io.compilation import enable_compilation_cache
 
     enable_compilation_cache()
     doing("reading")
-    return load(spec, index=index, **options)
+    return load(spec, **options)
 
 
 def read(
@@ -108,19 +108,15 @@ def read(
     *,
     schema: "Schema | None" = None,
     own_classes: bool = False,
-    every: bool = True,
     unknown: str | None = None,
     partial: bool = False,
-    index: Path | None = None,
 ) -> "Dataset":
     """Load rows in the form that the model was trained on; of None its own data."""
     # They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and
     # no flag says otherwise.
-    # every: whether the command takes every row at once, so that they cannot stay on disk.
     # unknown: what becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
     # partial: whether whole columns may be missing.
     from latens.data import KNOWN, Dataset
-    from latens.data.streams.dataset import StreamDataset
     from latens.workflow.experiment import as_split, as_trained
 
     if isinstance(data, Dataset):
@@ -130,7 +126,6 @@ def read(
     known = remembered(source or trained.facts.get("read_with"))
     if spec is None and source:
         spec, known = original_source(source), reading_options(source)
-        index = None if at.run is None else at.run.blocks_file
     elif spec is None and trained.facts.get("data") in KNOWN:
         spec = trained.facts["data"]
     elif spec is None:
@@ -149,7 +144,7 @@ def read(
     given = said | ({} if wanted == "error" else {"unknown": wanted}) | ({"partial": True} if partial else {})
     given |= {"condition": at.told} if at.told else {}
     schema = trained.schema if schema is None else schema
-    found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given, index)
+    found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given)
     if at.told and found.cond:
         from latens.data.given import GIVEN, brought
 
@@ -165,10 +160,6 @@ def read(
         if found.schema.tokens is not None:
             what = "rows hold pieces that no training row had; what follows these counts as missing"
         at.warn(f"{found.name}: {len(found.unseen):,} {what}")
-    if every and isinstance(found, StreamDataset):
-        what = f"has {found.total:,} rows, which stay on disk, and this command takes all of them at once."
-        fix = "Give some of the files; or `latens encode`, which goes through them by blocks."
-        raise DataError(what, where=str(spec), fix=fix)
     if trained.config is not None and trained.config.data.validation == "test" and len(found.subset("test")):
         found = as_split(trained.config, found)
     if data is None and not at.knows(found):
@@ -194,7 +185,7 @@ def _has_layer(spec: Any, name: str) -> bool:
 
 
 def _load_alike(
-    spec: Any, schema: "Schema", known: dict[str, Any], given: dict[str, Any], index: Path | None
+    spec: Any, schema: "Schema", known: dict[str, Any], given: dict[str, Any]
 ) -> "tuple[Dataset, dict[str, Any]]":
     """The data, read with what is known of the training data and what was given."""
     # Another file may lack the label, or every such column. The error is that of the first attempt, but for what it
@@ -209,7 +200,7 @@ def _load_alike(
         if first is not None and not any(name in known and name not in given for name in left_out):
             continue
         try:
-            return load(spec, schema=schema, index=index, **options), options
+            return load(spec, schema=schema, **options), options
         except DataError as error:
             first = error if first is None or isinstance(first, LackingColumn) else first
     assert first is not None
@@ -219,7 +210,7 @@ def _load_alike(
 def original_source(source: dict[str, Any]) -> str:
     """Find the name or path of a run's data, from wherever the command is typed."""
     from latens.data import KNOWN
-    from latens.data.streams.find import fixed_folder, is_glob
+    from latens.data.formats.find import fixed_folder, is_glob
 
     spec = source.get("spec")
     if spec is None:

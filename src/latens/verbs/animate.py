@@ -100,7 +100,7 @@ class Animate(Verb):
         # The codes of classes that came with a model: its data need not be at hand.
         shipped = self.kind == "morph" and nowhere and at.name.startswith("pretrained:")
         codes = class_codes(at.name.removeprefix("pretrained:")) if shipped else {}
-        data = None if alone or codes else at.load(every=False)
+        data = None if alone or codes else at.load()
         given: dict[str, Any] = {"theme": self.theme} | ({} if self.frames is None else {"frames": self.frames})
         if self.kind == "walk":
             made = animate.walk(at.trained, data, seed=self.seed, **given)

@@ -25,7 +25,7 @@ class Augment(Verb):
     def __call__(self, at: At) -> Work:
         from latens.workflow.augment import augment
 
-        data = at.load(own_classes=True, every=False)
+        data = at.load(own_classes=True)
         # Of a run's own data only training rows are drawn around: the others measure what the new rows are good for.
         known = data.fingerprint == at.trained.facts.get("fingerprint")
         positions = data.subset("train", required=True) if known else np.arange(len(data))

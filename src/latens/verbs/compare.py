@@ -93,7 +93,7 @@ def _data(opened: list[At], given: Any) -> "Dataset":
         fix = "Give at least one run folder: it knows where its rows are."
         raise UsageError("model files hold no rows.", where="RUN", fix=fix)
     named = named or opened[0]
-    data = named.load_of(given, every=False)
+    data = named.load_of(given)
     for each in opened:
         if not each.knows(data):
             raise DataError(

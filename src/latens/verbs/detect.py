@@ -247,7 +247,7 @@ class Detect(Verb):
                 )
                 raise ConfigError(what, where="--folds", fix="Leave it out, or train anew: `latens fit DATA`.")
             return own, own, f"{self.folds} folds of the run's data", np.arange(len(own))
-        own = at.load_of(self.held_out, every=False, unknown=None if self.held_out is None else "missing")
+        own = at.load_of(self.held_out, unknown=None if self.held_out is None else "missing")
         if at.knows(own):  # also where --held-out names the run's own data: its split says which rows trained
             split, positions = held_out_rows(own)
             if split == "train":
@@ -287,18 +287,14 @@ def _folds_take(seconds: float | None) -> str:
 def _own_data(at: At) -> "Dataset | None":
     """The data that the model was trained on; None where they cannot be read."""
     try:
-        return at.load_of(None, every=False)
+        return at.load_of(None)
     except LatensError:
         return None
 
 
 def _again(own: "Dataset", rows: "Dataset") -> set[int]:
     """The positions of rows that are training rows, cell by cell; none where rows that are alike explain as many."""
-    from latens.data.streams.dataset import StreamDataset
-
-    known: Counter[bytes] = Counter()
-    for part in own.stream.parts() if isinstance(own, StreamDataset) else [own]:
-        known.update(_bytes(part, part.subset("train")))
+    known = Counter(_bytes(own, own.subset("train")))
     found = {at for at, row in enumerate(_bytes(rows, np.arange(len(rows)))) if row in known}
     twins = sum(n for n in known.values() if n > 1) / max(sum(known.values()), 1)  # as a new row of their kind has
     expected = twins * len(rows)

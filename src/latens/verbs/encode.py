@@ -25,18 +25,14 @@ class Encode(Verb):
     num_samples: Annotated[int, arg("draws a row (default 16)", metavar="K", kind=draws)] = 16
 
     def __call__(self, at: At) -> Work:
-        from latens.data.streams.dataset import StreamDataset
-
         into = at.out.suffix.lower() == ".h5ad"
         if into:
             refuse_annotated(at)
-        data = at.load(every=False)
+        data = at.load()
         if into:
             refuse_annotated(at, data)
-        yield f"encode {getattr(data, 'total', len(data))} rows of {data.name}"
-        every = data.stream.parts() if isinstance(data, StreamDataset) else [data]
-        found = [self.part(at, part, np.arange(len(part))) for part in every]
-        arrays = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        yield f"encode {len(data)} rows of {data.name}"
+        arrays = self.part(at, data, np.arange(len(data)))
         table = {name: array for name, array in arrays.items() if name != PROBABILITIES}
         shapes = {name: list(array.shape) for name, array in arrays.items()}
         listed = ", ".join(
@@ -54,7 +50,7 @@ class Encode(Verb):
         )  # fmt: skip
 
     def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":
-        """Encode rows in memory."""
+        """Encode rows."""
         from latens.data.given import GIVEN, cells_of
 
         trained = at.trained

@@ -36,17 +36,13 @@ class Evaluate(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        from latens.data.streams.dataset import StreamDataset
         from latens.workflow.groups import held_out_rows, summary_of
         from latens.workflow.measurement import column_nats, has_columns
 
-        data = at.load(every=False)
+        data = at.load()
         split, positions = held_out_rows(data) if at.knows(data) else ("all", np.arange(len(data)))
         source = self._source(data, split, len(positions))
         yield self.would(at, source)
-        if isinstance(data, StreamDataset):
-            at.say(f"{data.name}: {data.described()}")
-            source["of"] = data.total if split == "all" else data.count(split)
         file = _report_file(at, data) if self.all else None
         if self.all:
             at.say(f"measuring everything on {len(positions)} rows of {data.name} ({split})")

@@ -90,7 +90,7 @@ def _coloured(at: At) -> Any:
     """Load the rows; a label that --label names colours them with its own names, unless the model reads labels."""
     named = at.given.get("label")
     own = named is not None and not at.trained.classes
-    data = at.load(every=False, own_classes=own)
+    data = at.load(own_classes=own)
     if named is None or data.label is None:
         return data
     classes = data.schema.classes or ()

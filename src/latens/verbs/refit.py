@@ -51,7 +51,7 @@ class Refit(Verb):
     def __call__(self, at: At) -> Work:
         from latens.workflow.refit import refit_prior
 
-        data, out = at.load(every=False), at.out
+        data, out = at.load(), at.out
         if not at.knows(data):
             fix = "Give those data: a prior is fitted to the posteriors of training rows."
             what, where = "these are not the data that the model was trained on.", self.data or at.name

@@ -80,7 +80,7 @@ def _open(name: str, at: At) -> _Read:
     assert opened.run is not None
     opened.warn, lacking, data = at.warn, "", None
     try:
-        data = opened.load(every=False)
+        data = opened.load()
     except LatensError as error:  # a run outlives its data: what needs no rows is told all the same
         lacking = f"Pictures of data are left out: {error}"
         at.warn(lacking)

@@ -219,7 +219,7 @@ class Sample(Verb):
         if at.out.suffix.lower() == ".npz":
             what = "completed rows keep their text as it is written, which is not an array."
             raise UsageError(what, where=f"--out {at.out}", fix="Use --out FILE.csv or FILE.parquet.")
-        data = at.load_of(spec, partial=True, every=False)
+        data = at.load_of(spec, partial=True)
         n = len(data) if self.n is None else self.n
         if n < len(data):
             fix = "Leave it out for one row each, or give more: they are taken in turn."

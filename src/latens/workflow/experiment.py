@@ -59,7 +59,6 @@ from latens.workflow.going_on import former, going_on, with_weights_of
 from latens.workflow.growing import placed
 from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.refit import refitted_at_end
-from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 from latens.workflow.worlds import alarm_facts
 
@@ -184,7 +183,6 @@ def prepare(
     check_process()
     given, config = config.recipe, of_rows(config, data, settings)
     recipe = recipe_of(config)
-    refuse_on_stream(config, data)
     config = going_on(config, start)
     data = as_labelled(config, as_split(config, data))
     if not len(data.subset("train")):
@@ -214,9 +212,9 @@ def prepare(
         raise ConfigError(what, where="prior.refit", fix="Leave it out.")
     row = data.rows(data.subset("train")[:1])
     needed, counts = [], {"training.batch_size": _rows_at_once(experiment)[0]}
-    refuse_stages(stages, data)
     reasons += lost_digits(data.schema)
-    reasons += stream_note(data, experiment.settings.batch_size, experiment.settings.shards)
+    if isinstance(data.x, np.memmap):
+        reasons.append(f"the rows stay on disk, {data.x.nbytes / 2**20:,.0f} MB, and are gathered from there")
     for stage in stages:
         if stage.again:  # as the one before it
             continue

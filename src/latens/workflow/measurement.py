@@ -15,6 +15,9 @@ from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.data.dataset import training_rows
 from latens.data.formats.midi import BAR, is_music
+from latens.data.infer import MOST_MEASURED
+from latens.data.mapped import take
+from latens.data.rows import few
 from latens.data.sparse import SparseRows
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
@@ -405,9 +408,9 @@ class Measurement:
 
     def gain(self, data: Dataset) -> None:
         """Add log p(x) minus that of independent features fitted to the training rows."""
-        train, divide = data.subset("train"), 1.0
+        train, divide = few(data.subset("train"), MOST_MEASURED), 1.0
         mask = None if self.batch.mask is None else np.asarray(self.batch.mask)
-        given: dict[str, Any] = {"train_mask": None if data.mask is None else data.mask[train], "test_mask": mask}
+        given: dict[str, Any] = {"train_mask": None if data.mask is None else take(data.mask, train), "test_mask": mask}
         given["train_weight"] = None if data.weight is None else data.weight[train]
         if data.schema.types is not None:
             x = np.asarray(self.batch.x)
@@ -416,30 +419,30 @@ class Measurement:
             self._gain(self.rows - independent, "log p(x) minus that of independent columns with the shares of")
             # Samples of a model that reads labels would be of the classes in turn, and not as these rows have them.
             fake = x[:0] if self.trained.preparation.classes else self.trained.sample(MADE)
-            if (slope := dependence(data.x[train], x, fake, data.schema.types, **given)) is not None:
+            if (slope := dependence(take(data.x, train), x, fake, data.schema.types, **given)) is not None:
                 self.put("pair_dependence", slope)
             given["order"] = data.row_id[train]
             first, shown, weight = training_rows(data, MOST_COUNTED)
             tree = fit_tree(first, shown, data.schema.types, weight).log_prob(x, mask)
             self._gain(self.rows - tree, "log p(x) minus that of the tree of columns counted in", "gain_over_tree")
-            mixture, classes = mixture_baseline(data.x[train], x, data.schema.types, **given)
+            mixture, classes = mixture_baseline(take(data.x, train), x, data.schema.types, **given)
             what = f"log p(x) minus that of a mixture of {classes} classes of independent columns fitted to"
             return self._gain(self.rows - mixture, what, "gain_over_mixture")
         if self.tokens is not None:
             x, weights = np.asarray(self.batch.x), {"test_mask": mask, "train_weight": given["train_weight"]}
-            bigram = bigram_baseline(data.x[train], x, self.tokens.size, **weights)
+            bigram = bigram_baseline(take(data.x, train), x, self.tokens.size, **weights)
             what = "log p(x) minus that of tokens that depend on the one before, counted in"
             return self._gain(self.rows - bigram, what, "gain_over_bigram")
         if self.trained.preparation.depth:
             return self._gain_over_genes(data)
         if self.discrete and not self.yes_no:
             kind = "counts" if self.counts else "levels"
-            rows, test, ours = data.x.take(train, axis=0), np.asarray(self.batch.x), self._discrete()
+            rows, test, ours = _taken(data.x, train), np.asarray(self.batch.x), self._discrete()
         else:
             kind, ours = "grey" if self.yes_no else "real", self.rows
             # As the model sees them: a random binarisation is the same one as in `evidence`.
             test = prepared_rows(self.at)
-            rows, divide = self._expected(data.x.take(train, axis=0))
+            rows, divide = self._expected(_taken(data.x, train))
         if mask is None and self.weight is None and (self.discrete if kind == "levels" else kind == "real"):
             self._gain_over_gaussian(data, ours)
         if isinstance(self.trained.model, StateSpaceModel) and kind == "real" and len(data.schema.shape) == 2:
@@ -558,6 +561,11 @@ def _at_code(model: Any, batch: Batch, key: Key) -> Array:
 def has_columns(trained: TrainedModel) -> bool:
     """Whether log p(x) of a model can be told by column."""
     return trained.schema.types is not None and has_likelihood(trained) and not trained.is_point
+
+
+def _taken(x: Any, rows: np.ndarray) -> Any:
+    """Some rows, sparse where they are."""
+    return x.take(rows, axis=0) if isinstance(x, SparseRows) else take(x, rows)
 
 
 def column_nats(

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from latens.data.formats.source import WINDOW, AbstractSource, BlockTable, Place, file_of
+from latens.data.formats.source import AbstractSource, BlockTable, Place, file_of
 from latens.data.raw import ColumnRoles, Raw, damaged, with_roles
-from latens.data.tables.cells import rows_of
+from latens.data.tables.cells import refuse_kinds, rows_of
 from latens.errors import DataError, LatensError
 
 
@@ -61,39 +61,7 @@ class Format(abc.ABC):
         """
 
 
-class FrameSource(AbstractSource):
-    """Files whose blocks are frames with columns of numbers: some are rows, others the label, the id and the weight."""
-
-    @abc.abstractmethod
-    def frame(self, block: int) -> pl.DataFrame:
-        """Read the columns of a block."""
-
-    def choose(self, schema: pl.Schema, where: str) -> None:
-        """Find out which columns are rows, and refuse those that are not of numbers."""
-        self.roles = replace(self.roles, declared=None)
-        raw = rows_of(pl.DataFrame(schema=schema), self.roles, where)
-        if raw.kinds is not None:
-            name = next(one for one, found in zip(raw.columns or (), raw.kinds.values()) if found.kind != "number")
-            what = f"column {name!r} holds {schema[name]}; rows that stay on disk are numbers."
-            fix = "Name it with --label or --id, or write names as numbers; or leave --stream out."
-            raise DataError(what, where=where, fix=fix)
-        self.columns, self.label_name = raw.columns, raw.label_name
-        self.shape, self.dtype = (len(raw.columns or ()),), raw.x.dtype
-
-    def check_blocks(self) -> None:
-        """Refuse a block that is larger than a window."""
-        row_bytes = int(np.prod(self.shape, dtype=np.int64)) * min(self.dtype.itemsize, 4)
-        if len(self.table) and int(self.table.rows.max()) * row_bytes > WINDOW:
-            block = int(self.table.rows.argmax())
-            size = int(self.table.rows[block]) * row_bytes
-            what = f"is one block of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
-            raise DataError(what, where=self.where(block), fix="Read fewer rows at a time.")
-
-    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        return rows_of(self.frame(block), self.roles, self.where(block)), None
-
-
-class FormatSource(FrameSource):
+class FormatSource(AbstractSource):
     """Files of a `Format`: all rows at once with `whole`, or by blocks after `by_blocks`."""
 
     # `kind`: The class of the format.
@@ -146,24 +114,24 @@ class FormatSource(FrameSource):
         if len(shapes) > 1 or len(arrays) not in (0, len(found)):
             fix = "Give all blocks rows of one shape and type."
             raise DataError("has blocks of different columns, shapes or types.", where=where, fix=fix)
-        self._arrays = bool(arrays)
         if arrays:
             with_roles(Raw(None), self.roles, where)
             self.shape, self.dtype = next(iter(shapes))
         else:
             frames = [one.head(0) for one in found if isinstance(one, pl.DataFrame)]
             self._schema = pl.concat(frames, how="diagonal_relaxed").schema
-            self.choose(self._schema, where)
-        self.check_blocks()
+            raw = rows_of(pl.DataFrame(schema=self._schema), replace(self.roles, declared=None), where)
+            refuse_kinds(raw, self._schema, where)
+            self.columns, self.label_name = raw.columns, raw.label_name
+            self.shape, self.dtype = (len(raw.columns or ()),), raw.x.dtype
         return self
 
-    def frame(self, block: int) -> pl.DataFrame:
-        found = self._block(block)
-        assert isinstance(found, pl.DataFrame)
-        return pl.concat([pl.DataFrame(schema=self._schema), found], how="diagonal_relaxed")
-
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        return (Raw(self._block(block)), None) if self._arrays else super().read(block)
+        found = self._block(block)
+        if isinstance(found, np.ndarray):
+            return Raw(found), None
+        frame = pl.concat([pl.DataFrame(schema=self._schema), found], how="diagonal_relaxed")
+        return rows_of(frame, replace(self.roles, declared=None), self.where(block)), None
 
     def whole(self) -> Raw:
         """Read all rows into memory: the blocks, one after the other."""

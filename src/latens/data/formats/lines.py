@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from latens.data.formats.source import AbstractSource, BlockTable, Place, file_of
+from latens.data.formats.scanned import TableRows
+from latens.data.formats.source import AbstractRows, AbstractSource, BlockTable, Place, file_of
 from latens.data.raw import ColumnRoles, Raw, unpacked, with_roles
-from latens.data.rows import TEST, TRAIN, VALIDATION, split_of
+from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, split_of
 from latens.data.schema import Schema
 from latens.data.tables.cells import plain_cells, role_positions, rows_of
 from latens.data.tables.files import read_table
@@ -122,17 +123,16 @@ def _lines(
             wrapped.detach()
 
 
-def text_blocks(place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> AbstractSource:
-    """Open text files whose rows, lines of text, stay on disk."""
+def text_blocks(place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> AbstractRows:
+    """Open text files by parts: tables, or rows that are lines of text."""
     local = Path(place.shown(names[0]))
     if not names[0].lower().endswith(".txt") or (roles.pieces is None and (not local.is_file() or is_table(local))):
-        fix = "Write it as Parquet: polars.scan_csv(FILE).sink_parquet('rows.parquet'); or leave --stream out."
-        raise DataError("is a table of text, whose rows do not stay on disk.", where=str(local), fix=fix)
+        return TableRows(place, names, roles, single=single)
     return LinesSource(place, names, roles, single=single)
 
 
 class LinesSource(AbstractSource):
-    """Text files whose rows are their lines and stay on disk: a block is some thousand lines."""
+    """Text files whose rows are their lines: a block is some thousand lines."""
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         super().__init__(place, names, roles, single=single)
@@ -152,7 +152,7 @@ class LinesSource(AbstractSource):
 
     def split_of_block(self, block: int) -> np.ndarray:
         """The split of each row of a block: that of its file, or where there is no such file by the rows' names."""
-        split = split_of(self.place_keys(block))
+        split = split_of(row_keys(self.row_names(block)))
         if self.splits is None:
             return split
         own = self.splits[self.extent(block)[0]]
@@ -172,6 +172,13 @@ class LinesSource(AbstractSource):
         if not rows:
             raise DataError("has no line with a character.", where=where, fix="Give a file with a row of text a line.")
         return rows
+
+    @property
+    def size(self) -> int:
+        return 4 * sum(file.bytes for file in self.files)
+
+    def told(self) -> dict[str, Any]:
+        return {**super().told(), "schema": None if self.schema is None else self.schema.to_json()}
 
     def strings(self, block: int) -> tuple[list[str], list[int]]:
         """Read the rows of a block, and the numbers of their lines."""

@@ -15,8 +15,8 @@ from latens.data.formats.lines import read_rows, read_txt, text_blocks
 from latens.data.formats.midi import midi_files, read_midi
 from latens.data.formats.npy import NpySource, read_npy
 from latens.data.formats.pictures import TarSource
-from latens.data.formats.scanned import ScannedSource
-from latens.data.formats.source import AbstractSource, Place
+from latens.data.formats.scanned import TableRows
+from latens.data.formats.source import AbstractRows, Place
 from latens.data.raw import ColumnRoles, Raw, no_roles, readable, with_roles
 from latens.data.rows import unmasked
 from latens.data.sparse import is_sparse, sparse_rows
@@ -41,7 +41,7 @@ class Row(NamedTuple):
     shown: str  # what it is called in an error
     endings: tuple[str, ...]  # of the names of files
     whole: Callable[[Path, ColumnRoles], Raw] | None = None  # reads all rows; None: blocks do, also into memory
-    blocks: Callable[..., AbstractSource] | None = None  # opens files whose rows may stay on disk
+    blocks: Callable[..., AbstractRows] | None = None  # opens files whose rows may stay on disk
     beside: bool = False  # whether such files may lie beside those of another format, which then are the data
 
 
@@ -51,7 +51,7 @@ def row_of(kind: type[Format]) -> Row:
     def whole(path: Path, roles: ColumnRoles) -> Raw:
         return FormatSource(Place(path.parent), (path.name,), roles, single=True, kind=kind).whole()
 
-    def blocks(*given: Any, **options: Any) -> AbstractSource:
+    def blocks(*given: Any, **options: Any) -> AbstractRows:
         return FormatSource(*given, kind=kind, **options).by_blocks()
 
     return Row(kind.__name__, kind.endings, whole, blocks, beside=True)
@@ -105,8 +105,8 @@ FORMATS: dict[str, Row] = {
     "csv": Row(".csv, .tsv, .txt (also .gz, .zst)", _TEXT, read_txt, text_blocks, beside=True),
     "json": Row(".jsonl, .json", _JSON, read_rows),
     "sheets": Row(".xlsx, .xls, .ods", SHEETS, read_rows),
-    "parquet": Row(".parquet", (".parquet", ".pq"), read_rows, ScannedSource),
-    "arrow": Row(".arrow", (".arrow", ".feather", ".ipc"), read_rows, ScannedSource),
+    "parquet": Row(".parquet", (".parquet", ".pq"), read_rows, TableRows),
+    "arrow": Row(".arrow", (".arrow", ".feather", ".ipc"), read_rows, TableRows),
     "hdf5": Row(".h5 and .h5ad", _HDF5, hdf5.read_hdf5, hdf5.Hdf5Source),
     "midi": Row(".mid", (".mid", ".midi"), read_midi),
     "tar": Row(".tar", (".tar",), None, TarSource),

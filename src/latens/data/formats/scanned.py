@@ -1,56 +1,94 @@
-"""Parquet and Arrow files of numbers whose rows stay on disk, read by Polars some rows at a time."""
+"""Tables of numbers that are read by Polars some rows at a time: Parquet, Arrow and text."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
-from latens.data.formats.format import FrameSource
-from latens.data.formats.source import Address, BlockTable, File, Place, digest_of, file_of
-from latens.data.raw import ColumnRoles
-from latens.data.tables.files import ARROW, ending_of, polars_errors, scan_arrow
+from latens.data.formats.source import AbstractRows, Address, Place, told_roles
+from latens.data.raw import ColumnRoles, Raw
+from latens.data.tables.cells import refuse_kinds, rows_of
+from latens.data.tables.files import ARROW, TEXT, Text, ending_of, polars_errors, scan_arrow, with_null
 from latens.errors import DataError
 
-BLOCK_ROWS = 2**16
-"""Rows of a block."""
+BATCH_ROWS, LOOKED_AT = 2**17, 2**14
+"""Rows of a batch, and lines of a text file that its types are told from before all are looked at."""
 
 
-class ScannedSource(FrameSource):
-    """Parquet or Arrow files, on this machine or at an address that Polars reads."""
+class TableRows(AbstractRows):
+    """Tables of the same columns of numbers, on this machine or at an address that Polars reads."""
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
-        super().__init__(place, names, roles, single=single)
-        files, cut, schemas = [], [], []
-        for name in names:
-            where = place.shown(name)
-            with polars_errors(where):
-                scan = self._scan(name)
-                schemas.append(scan.collect_schema())
-                rows = int(scan.select(pl.len()).collect().item())
-            files.append(self._file(name, rows, schemas[-1]))
-            cut.append([min(BLOCK_ROWS, rows - at) for at in range(0, rows, BLOCK_ROWS)])
-        self.files, self.table = tuple(files), BlockTable.of(cut)
-        if not sum(map(len, cut)):
-            raise DataError("has no rows.", where=place.shown(names[0]), fix="Give a file with at least one row.")
-        odd = next((i for i, one in enumerate(schemas) if one != schemas[0]), None)
-        if odd is not None:
-            fix = "Give all files the same columns, of the same types."
-            raise DataError(f"has other columns than {names[0]}.", where=place.shown(names[odd]), fix=fix)
-        self.choose(schemas[0], place.shown(names[0]))
-        self.check_blocks()
+        self.place, self.names, self.roles, self.single = place, names, roles, single
+        self.title, self._looked_at, self._said = place.shown(names[0]), LOOKED_AT, dict[str, None]()
+        local = [] if isinstance(place, Address) else [Path(place.shown(name)) for name in names]
+        self._times = [[one.stat().st_size, one.stat().st_mtime_ns] for one in local]
+        self.size = sum(size for size, _ in self._times)
 
-    def _scan(self, name: str) -> pl.LazyFrame:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._said)
+
+    def told(self) -> dict[str, Any]:
+        root = self.place.shown("") if isinstance(self.place, Address) else str(self.place.root.resolve())
+        at = (
+            []
+            if self._times
+            else [[repr(self._scan(name)[0].collect_schema()), self._rows(name)] for name in self.names]
+        )
+        files = [*zip(self.names, self._times or at)]
+        return {"root": root, "files": files, "roles": told_roles(self.roles), "single": self.single}
+
+    def _rows(self, name: str) -> int:
+        return int(self._scan(name)[0].select(pl.len()).collect().item())
+
+    def look_further(self) -> bool:
+        if self._looked_at is None or ending_of(self.names[0]) not in TEXT:
+            return False
+        self._looked_at = None
+        return True
+
+    def check(self) -> None:
+        """Refuse columns of something else than numbers; text is looked at as a whole before it is one of them."""
+        with polars_errors(self.title):
+            scan, text = self._scan(self.names[0])
+            frame = pl.DataFrame(schema=scan.collect_schema())
+        frame = frame if text is None else text.titled(frame)
+        raw = rows_of(frame, self.roles, self.title)
+        if raw.kinds is not None and self.look_further():
+            return self.check()
+        refuse_kinds(raw, frame.schema, self.title)
+
+    def _scan(self, name: str) -> tuple[pl.LazyFrame, Text | None]:
         path = self.place.shown(name)
-        if ending_of(name) in ARROW:
-            return pl.scan_ipc(path, glob=False) if isinstance(self.place, Address) else scan_arrow(Path(path))
-        return pl.scan_parquet(path, glob=False)
+        if ending_of(name) in TEXT:
+            text = Text.of(Path(path), self.roles)
+            text.options["infer_schema_length"] = self._looked_at
+            self._said |= dict.fromkeys(text.notes)
+            return text.scan(), text
+        if ending_of(name) not in ARROW:
+            return pl.scan_parquet(path, glob=False), None
+        return pl.scan_ipc(path, glob=False) if isinstance(self.place, Address) else scan_arrow(Path(path)), None
 
-    def _file(self, name: str, rows: int, schema: pl.Schema) -> File:
-        if not Path(self.place.shown(name)).is_file():
-            return File(name, 0, digest_of(repr((rows, schema)).encode()))
-        with self.place.open(name) as file:
-            return file_of(name, file)
-
-    def frame(self, block: int) -> pl.DataFrame:
-        at, first, rows = self.extent(block)
-        with polars_errors(self.where(block)):
-            return self._scan(self.names[at]).slice(first, rows).collect()
+    def parts(self) -> Iterator[Raw]:
+        first = None
+        for name in self.names:
+            where, done = self.place.shown(name), 0
+            with polars_errors(where):
+                scan, text = self._scan(name)
+                schema = scan.collect_schema()
+                first = first or schema
+                if schema != first and list(schema) != list(first):
+                    fix = "Give all files the same columns, of the same types."
+                    raise DataError(f"has other columns than {self.names[0]}.", where=where, fix=fix)
+                for batch in scan.collect_batches(maintain_order=True, chunk_size=BATCH_ROWS):
+                    frame = with_null(batch if text is None else text.tidied(batch), self.roles.null)
+                    if not frame.height:
+                        continue
+                    names = None if self.single else [f"{name}:{row}" for row in range(done, done + frame.height)]
+                    raw = rows_of(frame, self.roles, where, None if names is None else np.array(names))
+                    refuse_kinds(raw, frame.schema, where)
+                    done += frame.height
+                    yield raw

@@ -1,8 +1,9 @@
-"""Where the rows of a stream lie: files in a place, and blocks of rows in files."""
+"""Where rows lie: files in a place, and blocks of rows in files."""
 
 import abc
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +13,17 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.raw import ColumnRoles, Raw
-from latens.data.rows import mix, row_keys, row_names, row_numbers
 from latens.errors import DataError, LatensError, ResourceError
 
 WINDOW = 2**27
-"""Bytes of stored rows that a window of training rows holds at most, and a block: 128 MB."""
-
-MOST_ROWS = 2**20
-"""Rows of a window of narrow rows."""
+"""Bytes of rows that a block holds at most: 128 MB."""
 
 _ENDS = 4096  # bytes at both ends of a file that its digest is of
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a stream."""
+    """One file of rows."""
 
     name: str  # its path relative to the place, with / between folders
     bytes: int
@@ -35,7 +32,7 @@ class File:
 
 @dataclass(frozen=True)
 class BlockTable:
-    """The blocks of a stream, in the order of files and rows."""
+    """The blocks of files, in the order of files and rows."""
 
     file: np.ndarray  # the number of each block's file, shape (blocks,)
     first: np.ndarray  # the first row of each block in its file
@@ -82,7 +79,43 @@ class Address(Place):
         return f"{self.address}/{name}"
 
 
-class AbstractSource(abc.ABC):
+class AbstractRows(abc.ABC):
+    """What gives rows part by part, to be read into memory or to be written into one file."""
+
+    title: str
+    """What errors call it."""
+    size: int
+    """About how many bytes the rows have."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the parts read so far changed of their files, a sentence each."""
+        return ()
+
+    @property
+    def lies(self) -> Path | None:
+        """The file that can be mapped where it lies: one array of plain numbers."""
+        return None
+
+    @abc.abstractmethod
+    def parts(self) -> Iterator[Raw]:
+        """Go through all rows, some at a time."""
+
+    @abc.abstractmethod
+    def told(self) -> dict[str, Any]:
+        """Say what the rows are a function of."""
+
+    def look_further(self) -> bool:
+        """Look at all rows before what they are is settled, where that was not done yet."""
+        return False
+
+
+def told_roles(roles: ColumnRoles) -> dict[str, Any]:
+    """Say which columns are no data, and how files are read."""
+    return {name: value for name, value in vars(roles).items() if name not in ("declared", "refuses")}
+
+
+class AbstractSource(AbstractRows):
     """Files of one format and their blocks."""
 
     # `names`: Their paths relative to the place, sorted.
@@ -95,37 +128,51 @@ class AbstractSource(abc.ABC):
     dtype: np.dtype
     columns: tuple[str, ...] | None = None
     label_name: str | None = None
-    slow: str = ""
-    """Why rows cannot be read in another order than that of the files without great cost; "" where they can."""
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         self.place, self.names, self.roles, self.single = place, names, roles, single
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What the blocks read so far changed of their files, a sentence each."""
-        return ()
+    def title(self) -> str:
+        """What errors call it."""
+        return self.place.shown(self.names[0] if self.single else "")
+
+    @property
+    def size(self) -> int:
+        """The bytes of the rows."""
+        return int(self.table.rows.sum()) * math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def lies(self) -> Path | None:
+        path = Path(self.title)
+        plain = self.dtype.kind in "iuf" and self.dtype.isnative
+        return path if self.single and plain and path.suffix.lower() == ".npy" else None
+
+    def told(self) -> dict[str, Any]:
+        """Say what the rows are a function of."""
+        paths = (self.place.root / name for name in self.names)
+        return {
+            "of": type(self).__name__,
+            "root": str(self.place.root.resolve()),
+            "files": [[file.name, file.bytes, file.digest] for file in self.files],
+            "times": [path.stat().st_mtime_ns for path in paths if path.is_file()],
+            "roles": told_roles(self.roles),
+            "single": self.single,
+        }
 
     @abc.abstractmethod
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         """Read the rows of a block."""
 
-    def rows(self, block: int) -> tuple[Raw, np.ndarray]:
-        """Read the rows of a block, with their random keys."""
-        # returns: the rows, and uint32made of the row's id where there is one, else of the path of the file and the
-        # number of the row in it, so that further files move no other row's split or noise.
-        with file_errors(self.where(block)):
-            raw, keys = self.read(block)
-        if keys is not None:
-            return raw, keys
-        if raw.names is not None:
-            return raw, row_keys(row_names(raw.names, len(raw.x), self.where(block)))
-        return raw, self.place_keys(block)
-
-    def place_keys(self, block: int) -> np.ndarray:
-        """Give the random keys of the rows of a block that has no ids."""
-        at = self.places(block).astype(np.uint64)
-        return mix(at if self.single else at + path_number(self.file_name(block)))
+    def parts(self) -> Iterator[Raw]:
+        """Go through the rows of all blocks; without ids they are named by file and place, or counted in one file."""
+        for block in range(len(self.table)):
+            with file_errors(self.where(block)):
+                raw = self.read(block)[0]
+            if raw.names is None and not self.single:
+                raw.names = self.row_names(block)
+            raw.label_name = raw.label_name or self.label_name
+            yield raw
 
     def extent(self, block: int) -> tuple[int, int, int]:
         """Say where a block lies: the number of its file, its first row there, and how many rows it has."""
@@ -168,11 +215,6 @@ def file_errors(where: str) -> Iterator[None]:
     except OSError as error:
         fix = "Check the disk or the network that it lies on, or copy it to another place."
         raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where, fix=fix) from None
-
-
-def path_number(name: str) -> np.uint64:
-    """Make a number of a file's path."""
-    return row_numbers(np.array([f"{name}:0"], object))[0]
 
 
 def file_of(name: str, stream: Any) -> File:

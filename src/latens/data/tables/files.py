@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def read_table(path: Path, roles: ColumnRoles, *, empty: bool = False) -> tuple[
             frame, notes = _read_sheet(path, roles), ()
     if not frame.width or not (frame.height or empty):
         raise DataError("has no rows." if frame.width else "has no columns.", where=where, fix="Give at least one row.")
-    return _with_null(frame, roles.null), notes
+    return with_null(frame, roles.null), notes
 
 
 def read_address(spec: str) -> pl.DataFrame:
@@ -130,53 +131,86 @@ def _said(error: BaseException) -> str:
 
 def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, ...], Written]:
     """Read a table of text; what was found out of how it is written is said."""
-    where, notes = str(path), []
-    source, head = _source(path, roles.encoding, notes)
-    lines = [line for line in head.splitlines()[:_LINES] if line.strip()]
-    if not lines:
-        raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
-    if "\0" in head:
-        line = head.count("\n", 0, head.index("\0")) + 1
-        fix = "Name its encoding (--encoding utf-16), or give a file of text."
-        raise DataError("holds a zero byte, and is no text as it stands.", where=f"{where}, line {line}", fix=fix)
-    separator, blanks = (roles.separator, False) if roles.separator else _sniffed(lines, path)
-    if roles.separator is None and separator != ("\t" if ending_of(path.name) in (".tsv", ".tab") else ","):
-        notes.append(f"The cells are separated by {_named(separator)} (--separator says otherwise).")
-    ends = "\r" if "\r" in head and "\n" not in head else "\n"
-    if separator == " ":
-        lines, source, separator, ends = *_tabbed(lines, _bytes(source, where)), "\t", "\n"
-    elif blanks:
-        own = separator.encode()
-        between = rb'"[^"]*"|[ \t]*' + re.escape(own) + rb"[ \t]*"
-        source = re.sub(between, lambda m: m[0] if m[0][:1] == b'"' else own, _bytes(source, where))
-        lines = [re.sub(rf"[ \t]*{re.escape(separator)}[ \t]*", separator, line) for line in lines]
-        notes.append("Blanks around separators are left out.")
-    _refuse_wide(source, separator, where)
-    titles = next(csv.reader(lines[:1], delimiter=separator))
-    counted = len(titles) > 1 and titles == [str(i) for i in range(len(titles))]  # as pandas names columns
-    header = counted or not all(map(_NUMBER.match, titles)) if roles.header is None else roles.header
-    if header:
-        check_names(titles, where)
-    options: dict[str, Any] = {
-        "separator": separator, "has_header": header, "decimal_comma": roles.decimal_comma,
-        "null_values": list(roles.null) or None, "infer_schema_length": None,
-        "eol_char": ends,
-    }  # fmt: skip
+    where, text = str(path), Text.of(path, roles)
+    source, notes, options = text.source, text.notes, text.options
     try:
         frame = _read_csv(source, where, notes, try_parse_dates=True, **options)
     except pl.exceptions.ComputeError:
-        _refuse_line(_head_of(source) or b"", separator, len(titles), where)
+        _refuse_line(_head_of(source) or b"", options["separator"], text.width, where)
         raise
-    if not header:
-        frame.columns = [f"x{i}" for i in range(frame.width)]
-    frame = _with_nan(_names_with_zeros(frame, source, where, notes, options))
+    frame = _with_nan(_names_with_zeros(text.titled(frame), source, where, notes, options))
     # The apostrophe that `frame_bytes` writes before what a spreadsheet would run.
     frame = frame.with_columns(pl.col(pl.String).str.replace(r"^'([=+\-@\t\r])", "$1"))
-    frame.columns = [re.sub(r"^'(?=[=+\-@\t\r])", "", name) for name in frame.columns]
-    if _DAY_FIRST.search("\n".join(lines)) and pl.Date in frame.dtypes:
+    if _DAY_FIRST.search("\n".join(text.lines)) and pl.Date in frame.dtypes:
         notes.append("Dates such as 01/02/2024 are read with the day first.")
-    frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and _blank(lines, head) else frame
-    return frame, tuple(notes), Written(separator, roles.decimal_comma)
+    return text.tidied(frame), tuple(notes), Written(options["separator"], roles.decimal_comma)
+
+
+@dataclass
+class Text:
+    """How a table of text is written, as its first lines say."""
+
+    source: Path | bytes  # the file, or its bytes where it is not UTF-8 as it stands
+    lines: list[str]  # the first ones that hold something
+    blank: bool  # whether there are lines without a cell
+    width: int  # cells of the first line
+    options: dict[str, Any]  # of Polars' readers
+    notes: list[str]  # what was found out, a sentence each
+
+    @classmethod
+    def of(cls, path: Path, roles: ColumnRoles) -> "Text":
+        """Look at the first lines of a file."""
+        where, notes = str(path), list[str]()
+        source, head = _source(path, roles.encoding, notes)
+        lines = [line for line in head.splitlines()[:_LINES] if line.strip()]
+        if not lines:
+            raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
+        if "\0" in head:
+            line = head.count("\n", 0, head.index("\0")) + 1
+            fix = "Name its encoding (--encoding utf-16), or give a file of text."
+            raise DataError("holds a zero byte, and is no text as it stands.", where=f"{where}, line {line}", fix=fix)
+        separator, blanks = (roles.separator, False) if roles.separator else _sniffed(lines, path)
+        if roles.separator is None and separator != ("\t" if ending_of(path.name) in (".tsv", ".tab") else ","):
+            notes.append(f"The cells are separated by {_named(separator)} (--separator says otherwise).")
+        ends = "\r" if "\r" in head and "\n" not in head else "\n"
+        if separator == " ":
+            lines, source, separator, ends = *_tabbed(lines, _bytes(source, where)), "\t", "\n"
+        elif blanks:
+            own = separator.encode()
+            between = rb'"[^"]*"|[ \t]*' + re.escape(own) + rb"[ \t]*"
+            source = re.sub(between, lambda m: m[0] if m[0][:1] == b'"' else own, _bytes(source, where))
+            lines = [re.sub(rf"[ \t]*{re.escape(separator)}[ \t]*", separator, line) for line in lines]
+            notes.append("Blanks around separators are left out.")
+        _refuse_wide(source, separator, where)
+        titles = next(csv.reader(lines[:1], delimiter=separator))
+        counted = len(titles) > 1 and titles == [str(i) for i in range(len(titles))]  # as pandas names columns
+        header = counted or not all(map(_NUMBER.match, titles)) if roles.header is None else roles.header
+        if header:
+            check_names(titles, where)
+        options: dict[str, Any] = {
+            "separator": separator, "has_header": header, "decimal_comma": roles.decimal_comma,
+            "null_values": list(roles.null) or None, "infer_schema_length": None,
+            "eol_char": ends,
+        }  # fmt: skip
+        return cls(source, lines, _blank(lines, head), len(titles), options, notes)
+
+    def scan(self) -> pl.LazyFrame:
+        """Let Polars read it some rows at a time, with nan as an empty cell: where columns are numbers both are one."""
+        options = self.options | {"null_values": [*(self.options["null_values"] or ()), "nan", "NaN"]}
+        source = self.source if isinstance(self.source, Path) else io.BytesIO(self.source)
+        return pl.scan_csv(source, glob=False, try_parse_dates=True, **options)
+
+    def titled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Name the columns: counted where the file has no names."""
+        if not self.options["has_header"]:
+            frame.columns = [f"x{i}" for i in range(frame.width)]
+        frame.columns = [re.sub(r"^'(?=[=+\-@\t\r])", "", name) for name in frame.columns]
+        return frame
+
+    def tidied(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Name the columns, and leave lines without a cell out."""
+        frame = self.titled(frame)
+        return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and self.blank else frame
 
 
 def lines_of_rows(path: Path, names: Sequence[str], n: int) -> list[int] | None:
@@ -389,7 +423,7 @@ def _with_dates(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(made for one in iso if (made := as_dates(one, "", "")) is not None)
 
 
-def _with_null(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
+def with_null(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
     """Take some words as empty cells; other columns stay."""
     text = [name for name, dtype in frame.schema.items() if dtype == pl.String] if words else []
     return frame.with_columns(

@@ -22,6 +22,8 @@ from latens.config import (
     VAEConfig,
 )
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
+from latens.data.infer import MOST_MEASURED
+from latens.data.rows import few
 from latens.data.schema import image_shape
 from latens.data.tokens import steps_of
 from latens.errors import ConfigError
@@ -437,7 +439,7 @@ class Moments(NamedTuple):
 def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moments:
     """The moments of the training rows as the likelihood sees them; missing values do not count."""
     # Source: Chan, Golub & LeVeque (1983) for the sums of squares.
-    positions = data.subset("train")
+    positions = few(data.subset("train"), MOST_MEASURED)
     if prepare.integer:
         every, cells = np.arange(levels), math.prod(data.schema.shape)
         counts = np.zeros(cells * levels)
@@ -451,16 +453,16 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moment
     count, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
 
     # Wide rows come a few at a time; the sums go on where they were, so the digits stay the same.
-    few = 4096 if math.prod(shape) <= 1024 else max(16, 2**20 // math.prod(shape))
+    size = 4096 if math.prod(shape) <= 1024 else max(16, 2**20 // math.prod(shape))
 
     def pieces(part: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for start in range(0, len(part), few):
-            batch = prepare_batch(prepare, data.rows(part[start : start + few]), key=key)
+        for start in range(0, len(part), size):
+            batch = prepare_batch(prepare, data.rows(part[start : start + size]), key=key)
             yield np.asarray(batch.x, np.float64), None if batch.mask is None else np.asarray(batch.mask)
 
     for start in range(0, len(positions), 4096):
         part = positions[start : start + 4096]
-        held = list(pieces(part)) if len(part) <= few else None
+        held = list(pieces(part)) if len(part) <= size else None
         # Chan, Golub & LeVeque (1983): sums of squares around the mean of each part, put together.
         sums, more = _added(held or pieces(part))
         own = sums / np.maximum(more, 1)

@@ -1,27 +1,18 @@
-"""From what a user types to a stream: a folder or a glob of files, a file, the address of an object store."""
+"""From what a user types to files that are read by parts: a folder, a glob, a file, an address of an object store."""
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace as replace_fields
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from msgspec.structs import replace
-
-from latens.data.dataset import Dataset
 from latens.data.formats.hdf5 import Hdf5Source
 from latens.data.formats.npy import is_beside
 from latens.data.formats.pictures import FolderSource, find_pictures
 from latens.data.formats.registry import Row, by_blocks
-from latens.data.formats.scanned import ScannedSource
-from latens.data.formats.source import AbstractSource, Address, Place
-from latens.data.raw import MAX_BYTES, ColumnRoles
-from latens.data.schema import Schema
-from latens.data.streams.dataset import StreamDataset
-from latens.data.streams.index import Index, build, read_for
-from latens.data.streams.stream import Stream, joined
+from latens.data.formats.scanned import TableRows
+from latens.data.formats.source import AbstractRows, Address, Place
+from latens.data.raw import ColumnRoles
 from latens.data.tables.files import ARROW, ending_of
-from latens.errors import DataError, ResourceError
+from latens.errors import DataError
 
 ALONE = frozenset({".txt", ".dat", ".data"})
 """Endings of tables that are read by name alone: in a folder of rows they are notes."""
@@ -46,9 +37,9 @@ def fixed_folder(path: Path) -> Path:
     return Path(*path.parts[:fixed])
 
 
-def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
+def find_source(spec: str, roles: ColumnRoles) -> AbstractRows | None:
     """Find the files that a path stands for."""
-    # returns: the files and their blocks; None for a file of another format, or a folder without files of a stream.
+    # returns: the files and their blocks; None for a file of another format, or a folder without such files.
     if is_address(spec):
         return _remote(spec, roles)
     path = Path(spec)
@@ -75,7 +66,7 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
 
 
 def _no_files(spec: str, known: str) -> DataError:
-    return DataError("stands for no file of a stream.", where=spec, fix=f"{known}: {', '.join(_endings())}.")
+    return DataError("stands for no file that is read by parts.", where=spec, fix=f"{known}: {', '.join(_endings())}.")
 
 
 def is_address(spec: str) -> bool:
@@ -104,12 +95,12 @@ def address_parts(spec: str) -> tuple[str, tuple[str, ...]]:
     return folder, (name,)
 
 
-def _remote(spec: str, roles: ColumnRoles) -> AbstractSource:
+def _remote(spec: str, roles: ColumnRoles) -> AbstractRows:
     folder, names = address_parts(spec)
     if is_glob(spec) or ending_of(names[0]) == ".csv":
         fix = "Give one .parquet or .arrow file, or leave --stream out."
         raise DataError("stands for files that do not stay where they lie.", where=spec, fix=fix)
-    return ScannedSource(Address(folder), names, roles, single=True)
+    return TableRows(Address(folder), names, roles, single=True)
 
 
 def _ending(name: str) -> str:
@@ -128,7 +119,7 @@ def _streamed(names: Iterable[str], *, text: bool = False) -> tuple[str, ...]:
     return tuple([n for n in found if not known[_ending(n)].beside] or found)
 
 
-def _of(place: Place, names: tuple[str, ...], roles: ColumnRoles, spec: str) -> AbstractSource | None:
+def _of(place: Place, names: tuple[str, ...], roles: ColumnRoles, spec: str) -> AbstractRows | None:
     endings = sorted(set(map(_ending, names)))
     if len(endings) > 1:
         what = f"holds files of several formats: {', '.join(endings)}."
@@ -136,69 +127,7 @@ def _of(place: Place, names: tuple[str, ...], roles: ColumnRoles, spec: str) -> 
     return _opened(place, names, roles, single=False)
 
 
-def _opened(place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> AbstractSource | None:
+def _opened(place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> AbstractRows | None:
     """Files of one format; None where it is not read by blocks."""
     row = by_blocks().get(_ending(names[0]))
     return None if row is None or row.blocks is None else row.blocks(place, names, roles, single=single)
-
-
-def open_stream(
-    source: AbstractSource,
-    *,
-    where: str,
-    name: str,
-    schema: Schema | None,
-    counts: bool | None,
-    missing: str | None,
-    in_memory: bool | None,
-    index: Path | None,
-) -> Dataset:
-    """Go through a stream, unless that was done before, and make a data set of it."""
-    # schema: the schema of a trained model; None infers it.
-    # missing: "nan" where NaN says that a value is missing; None refuses NaN.
-    # in_memory: whether all rows are read into memory; None for as many as 8 GiB of them.
-    if schema is not None and schema.kind == "mixed":
-        what = "has rows of numbers that stay on disk; the model was trained on a table of several kinds."
-        raise DataError(what, where=where, fix="Leave --stream out.")
-    about = _about(source, counts, missing)
-    label_name = source.label_name or "label"
-    found = read_for(index, about, name, label_name, where) if index is not None and index.exists() else None
-    if found is None or (schema is not None and unlabelled(schema) != unlabelled(found.form.schema)):
-        found = build(source, schema=schema, counts=counts, missing=missing, name=name, where=where)
-    stream = Stream(source, found.form, name, _has(found))
-    size = int(source.table.rows.sum()) * max(1, found.sample.x[:1].nbytes)
-    if in_memory is None:
-        in_memory = size <= MAX_BYTES
-    if not in_memory:
-        return StreamDataset.of(stream, found, about, found.notes)
-    try:
-        return replace_fields(joined(list(stream.parts())), notes=found.notes)
-    except MemoryError:
-        fix = "Leave the rows on disk: --stream (stream=True in Python)."
-        raise ResourceError("does not fit into memory.", where=where, fix=fix) from None
-
-
-def unlabelled(schema: Schema) -> Schema:
-    """Leave the names of the classes out of a schema."""
-    return replace(schema, classes=None)
-
-
-def _has(index: Index) -> frozenset[str]:
-    sample = index.sample
-    return frozenset(role for role in ("label", "weight") if getattr(sample, role) is not None)
-
-
-def _about(source: AbstractSource, counts: bool | None, missing: str | None) -> dict[str, Any]:
-    """What a pass over a stream is a function of."""
-    return {
-        "files": [[file.name, file.bytes, file.digest] for file in source.files],
-        "roles": {
-            role: list(name) if isinstance(name, tuple) else name
-            for role, name in vars(source.roles).items()
-            if role not in ("declared", "refuses") and name not in (None, ())
-        },
-        "columns": None if source.columns is None else list(source.columns),
-        "single": source.single,
-        "counts": counts,
-        "missing": missing,
-    }

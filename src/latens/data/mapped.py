@@ -1,0 +1,203 @@
+"""Rows on disk: read once into a file in the cache, which is mapped into memory and gathered from like an array."""
+
+import hashlib
+import json
+import mmap
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Shaped
+
+from latens.data.formats.source import AbstractRows
+from latens.data.raw import Raw
+from latens.errors import DataError, ResourceError
+from latens.io.compilation import user_cache
+from latens.io.json import to_json
+
+CELLS = 2**19
+"""Cells of the rows that are gone through at once."""
+FEW_BYTES, GATHERED = 2**28, 64
+"""Bytes of a mapped file up to which its pages stay in the process, and rows from all over one that
+are gathered at once."""
+LARGEST = 2**30
+"""Bytes of rows up to which they are read into memory, where nothing else is said."""
+
+KEPT_SECONDS = 30 * 86400
+"""How long after its last use a file of rows stays in the cache."""
+
+_FORMAT = 1
+_BESIDE = ("label", "names", "weight", "brought")
+_TOLD = ("columns", "classes", "label_name")
+
+
+def release(x: Any) -> None:
+    """Let go of the pages of a mapped file that were read: they stay in the system's cache, not in the process."""
+    held = getattr(x, "_mmap", None) if isinstance(x, np.memmap) and x.nbytes > FEW_BYTES else None
+    if held is not None and hasattr(mmap, "MADV_DONTNEED"):
+        held.madvise(mmap.MADV_DONTNEED)
+
+
+def take(x: Any, rows: np.ndarray) -> Any:
+    """Gather rows; of a mapped file some at a time, since each may bring 2 MB of pages into the process."""
+    if not isinstance(x, np.memmap) or not len(rows):
+        return x[rows]
+    between = (int(rows.max()) - int(rows.min()) + 1) * (x.nbytes // len(x))
+    size = GATHERED if between > FEW_BYTES else len(rows)
+    found = np.empty((len(rows), *x.shape[1:]), x.dtype)
+    for start in range(0, len(rows), size):
+        found[start : start + size] = x[rows[start : start + size]]
+        release(x)
+    return found
+
+
+def parts_of(x: Any) -> Iterator[tuple[int, Any]]:
+    """Go through rows some at a time: the first position, and the rows."""
+    step = max(1, CELLS // max(1, int(np.prod(x.shape[1:]))))
+    for start in range(0, len(x), step):
+        yield start, x[start : start + step]
+        release(x)
+
+
+def change(made: Callable[..., np.ndarray], *arrays: Any) -> Any:
+    """Apply a function of rows: at once, or of a mapped array by parts, into a file without a name."""
+    if not isinstance(arrays[0], np.memmap):
+        return made(*arrays)
+    with tempfile.TemporaryFile(dir=_folder()) as file:
+        whole = None
+        for start, part in parts_of(arrays[0]):
+            found = made(part, *(one[start : start + len(part)] for one in arrays[1:]))
+            whole = whole or (found.dtype, (len(arrays[0]), *found.shape[1:]))
+            file.write(np.ascontiguousarray(found).data)
+            for one in arrays[1:]:
+                release(one)
+        assert whole is not None
+        file.flush()
+        return np.memmap(file, whole[0], mode="r", shape=whole[1])
+
+
+def joined(source: AbstractRows) -> Raw:
+    """Read all rows of a source into memory."""
+    parts = list(source.parts())
+    every = {name: [getattr(part, name) for part in parts] for name in ("x", *_BESIDE)}
+    beside = {name: None if cells[0] is None else np.concatenate(cells) for name, cells in every.items()}
+    told = {name: getattr(parts[0], name) for name in _TOLD}
+    return Raw(beside.pop("x"), **beside, **told, notes=source.notes)
+
+
+def kept(source: AbstractRows) -> Raw:
+    """The rows of a source, mapped from their file in the cache; it is written in one pass where it is not there."""
+    if source.lies is not None:
+        return Raw(np.load(source.lies, mmap_mode="r"))
+    key = to_json({"format": _FORMAT, **source.told()})
+    folder = _folder() / hashlib.sha256(key).hexdigest()[:32]
+    try:
+        if not folder.exists():
+            _write(source, folder)
+        os.utime(folder)
+        about = json.loads((folder / "about.json").read_bytes())
+        x = np.load(folder / "x.npy", mmap_mode="r")
+        beside = {one.name: one for one in pl.read_ipc(folder / "beside.arrow")}
+    except OSError as error:
+        fix = "Free some space, or let XDG_CACHE_HOME name a folder elsewhere."
+        raise ResourceError(f"cannot be written ({error.strerror}).", where=str(folder), fix=fix) from None
+    given: dict[str, Any] = {name: _array(beside[name]) if name in beside else None for name in _BESIDE}
+    told = {name: tuple(value) if isinstance(value, list) else value for name, value in about["told"].items()}
+    return Raw(x, **given, **told, notes=tuple(about["notes"]))
+
+
+def _folder() -> Path:
+    folder = user_cache() / "rows"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir())
+    return folder
+
+
+def _array(column: pl.Series) -> np.ndarray:
+    return np.array(column.to_list(), object) if column.dtype == pl.String else column.to_numpy()
+
+
+def _write(source: AbstractRows, folder: Path) -> None:
+    for other in folder.parent.iterdir():
+        if other.stat().st_mtime < time.time() - KEPT_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        try:
+            about = _pass(source, work)
+        except DataError:
+            if not source.look_further():
+                raise
+            about = _pass(source, work)
+        (work / "about.json").write_bytes(to_json(about))
+        if not folder.exists():  # another process may have been faster
+            os.rename(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _pass(source: AbstractRows, work: Path) -> dict[str, Any]:
+    """Go through a source once: cells into one array file, what belongs to rows beside them into another."""
+    first, beside = None, []
+    with Rows(work / "x.npy") as rows:
+        for part in source.parts():
+            first = first or part
+            rows.add(part.x)
+            found = {name: getattr(part, name) for name in _BESIDE}
+            beside.append(pl.DataFrame({name: cells for name, cells in found.items() if cells is not None}))
+    if first is None:
+        raise DataError("has no rows.", where=source.title, fix="Give at least one row.")
+    pl.concat(beside, how="vertical_relaxed").write_ipc(work / "beside.arrow")
+    return {"told": {name: getattr(first, name) for name in _TOLD}, "notes": source.notes}
+
+
+class Rows:
+    """An array file to which rows are added; its type grows to one that holds them all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.dtype, self.shape, self.count = path, np.dtype(bool), (), 0
+
+    def __enter__(self) -> "Rows":
+        self.file = self.path.open("w+b")
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.count:
+            self._head()
+        self.file.close()
+
+    def _head(self) -> None:
+        """Write the header, which has room for as many rows as there may be."""
+        self.file.seek(0)
+        form = np.lib.format.dtype_to_descr(self.dtype)
+        head = {"descr": form, "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(self.file, head)
+
+    def add(self, x: Shaped[np.ndarray, "n *shape"]) -> None:
+        """Add rows."""
+        if not self.count:
+            self.dtype, self.shape = x.dtype, x.shape[1:]
+            self._head()
+        if (wider := np.result_type(self.dtype, x.dtype)) != self.dtype:
+            self._widen(wider)
+        self.file.write(np.ascontiguousarray(x, self.dtype).data)
+        self.count += len(x)
+
+    def _widen(self, dtype: np.dtype) -> None:
+        """Write the rows so far again, of another type."""
+        self._head()
+        self.file.close()
+        old = np.load(self.path, mmap_mode="r")
+        self.path.unlink()
+        self.file, self.dtype = self.path.open("w+b"), dtype
+        self._head()
+        for _, part in parts_of(old):
+            self.file.write(part.astype(dtype).data)
