@@ -1,14 +1,15 @@
-"""Training from files that are read in windows beside the same rows in memory: rows a second, and their ratio.
+"""Rows that stay on disk beside the same rows in memory: rows a second of training, and the time of reading a CSV.
 
-    python benchmarks/stream.py [--shapes fast-forward,tiao,notebook] [--chunks 20] [--json]
+    python benchmarks/stream.py [--shapes fast-forward,tiao,notebook] [--chunks 20] [--rows 1000000] [--json]
 
 Chunks of both are taken in turn in one process (A B A B ...) by one compiled program; ratios are taken pair by pair,
-and their median is given. The rows are bytes like pixels in a packed `.npy` file; of 32 columns of single precision in
-Parquet, which are not rows of these shapes, the rate of reading alone is given.
+and their median is given. The rows are bytes like pixels in a `.npy` file. A CSV of ten columns of numbers is written,
+and read in turn by `polars.read_csv` and by the pass that writes its rows into one file.
 """
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -17,12 +18,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import polars as pl
 
 from hand_written import SHAPES
 from latens.data import load
-from latens.data.streams.steps import StepRows
+from latens.data.formats.scanned import TableRows
+from latens.data.formats.source import Place
+from latens.data.mapped import kept
+from latens.data.raw import ColumnRoles
 from latens.recipes import get_recipe
 from latens.training.rows import read_steps
 from latens.training.step import make_program
@@ -30,9 +33,9 @@ from latens.workflow.experiment import prepare
 from throughput import replace_validation
 
 
-def compare(name: str, folder: Path, *, chunks: int) -> dict:
-    """One shape: chunks of rows from memory and from files in turn."""
-    streamed, memory = load(folder, stream=True), load(folder)
+def compare(name: str, path: Path, *, chunks: int) -> dict:
+    """One shape: chunks of rows from memory and from a file in turn."""
+    streamed, memory = load(path, stream=True), load(path)
     experiment = prepare(replace_validation(get_recipe(name).config), memory)
     stage, settings, batch = experiment.stages()[0], experiment.settings, SHAPES[name].batch
     program = make_program(experiment.new_model(), stage.objective, stage.optimizer, experiment.preparation)
@@ -54,48 +57,49 @@ def compare(name: str, folder: Path, *, chunks: int) -> dict:
     return {
         "shape": name,
         "memory_rows_per_second": round(rates[0]),
-        "streamed_rows_per_second": round(rates[1]),
+        "file_rows_per_second": round(rates[1]),
         "ratio": round(statistics.median(m / s for m, s in zip(*seconds)), 3),
     }
 
 
-def reading(folder: Path) -> float:
-    """Rows per second of processor time that a stream alone gives."""
-    data = load(folder, stream=True)
-    reader = StepRows(data, 0, 128)
-    steps = data.count("train") // 128
-    began, taken = time.process_time(), 0
-    for start in range(0, steps - 100, 100):
-        reader.fill(reader.empty(100), 0, 0, start, 100)
-        taken += 100 * 128
-    return taken / (time.process_time() - began)
+def reading(folder: Path, rows: int, *, times: int = 5) -> dict:
+    """Seconds that Polars takes for a CSV, and those of the pass that writes its rows into one file."""
+    path, x = folder / "rows.csv", np.random.default_rng(0).standard_normal((rows, 10)).round(5)
+    pl.DataFrame({f"c{i}": x[:, i] for i in range(10)}).write_csv(path)
+    seconds: list[list[float]] = [[], []]
+    for turn in range(times):
+        os.utime(path, ns=(turn, turn))  # what was read before counts for another file
+        began = time.perf_counter()
+        pl.read_csv(path)
+        between = time.perf_counter()
+        kept(TableRows(Place(folder), (path.name,), ColumnRoles(), single=True))
+        seconds[0].append(between - began)
+        seconds[1].append(time.perf_counter() - between)
+    polars, latens = map(statistics.median, seconds)
+    return {"polars_seconds": round(polars, 3), "latens_seconds": round(latens, 3), "speed": round(polars / latens, 3)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shapes", default="fast-forward,tiao,notebook")
     parser.add_argument("--chunks", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
-        packed, tables = Path(name) / "packed", Path(name) / "tables"
-        packed.mkdir()
-        tables.mkdir()
-        np.save(packed / "part-0.npy", rng.integers(0, 256, (60_000, 28, 28), dtype=np.uint8))
-        columns = {f"c{i}": rng.standard_normal(200_000).astype(np.float32) for i in range(32)}
-        pq.write_table(pa.table(columns), tables / "part-0.parquet", row_group_size=16_384)
-        found = [compare(shape, packed, chunks=args.chunks) for shape in args.shapes.split(",")]
-        rates = {folder.name: round(reading(folder)) for folder in (packed, tables)}
+        folder = Path(name)
+        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+        np.save(folder / "rows.npy", np.random.default_rng(0).integers(0, 256, (60_000, 28, 28), dtype=np.uint8))
+        found = [compare(shape, folder / "rows.npy", chunks=args.chunks) for shape in args.shapes.split(",") if shape]
+        read = reading(folder, args.rows)
     if args.json:
-        print(json.dumps({"shapes": found, "read_rows_per_cpu_second": rates}, indent=2))
+        print(json.dumps({"shapes": found, "reading": read}, indent=2))
         return
     for one in found:
         print(f"{one['shape']:14s} {one['memory_rows_per_second']:8,d} rows/s from memory, "
-              f"{one['streamed_rows_per_second']:8,d} from files: {one['ratio']:.3f}")  # fmt: skip
-    print(
-        f"read alone: {rates['packed']:,} rows of 784 bytes, {rates['tables']:,} of 32 columns per second of processor"
-    )
+              f"{one['file_rows_per_second']:8,d} from the file: {one['ratio']:.3f}")  # fmt: skip
+    print(f"{args.rows:,} rows of a CSV: Polars {read['polars_seconds']} s, "
+          f"into one file {read['latens_seconds']} s: {read['speed']:.2f} of its speed")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ CASES: dict[str, Case] = {
     "tar of nothing": check(tar(), "d.tar", "no members"),
     "tar of nothing by blocks": check(tar(), "d.tar", "no members", also=("--stream",)),
     "tar that is packed": check(text(gzip.compress(bytes(10240)), "d.tar"), "d.tar", "gzip", "gunzip"),
-    "tar with a label of 10^6 letters": check(labelled_tar, "d.tar", "rows 0 to 99", "row 0", "1000000 characters"),
+    "tar with a label of 10^6 letters": check(labelled_tar, "d.tar", "row 0", "1000000 characters"),
     "tar of 0 bytes": check(text("", "d.tar"), "d.tar", "not a readable tar"),
     # --- addresses ---
     "an address without a bucket": check(lambda: None, "s3:///x", "is not a table that is read where it lies"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from latens.data.batches import Batch
 from latens.data.mapped import parts_of, take
-from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, philox, row_keys, split_by_hash, split_code
+from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, philox, places, row_keys, split_by_hash, split_code
 from latens.data.schema import Schema
 from latens.data.sequences import Places
 from latens.data.sparse import SMALL, SparseRows
@@ -142,7 +142,7 @@ class Dataset:
         code = split_code(which)
         if code == VALIDATION and not self.held_out:
             code = TEST
-        positions = np.flatnonzero(self.split == code)
+        positions = places(self.split == code)
         if required and not len(positions):
             fix = "Rows are split 80/10/10 by a hash of their ids: give more rows, or other ids (--id NAME)."
             raise DataError(f"none of the {len(self)} rows is a {SPLITS[code]} row.", where=self.name, fix=fix)
@@ -157,7 +157,7 @@ class Dataset:
         Returns:
             How many there are.
         """
-        return len(self.subset(which))
+        return int(np.count_nonzero(self.split == split_code(which))) if self.held_out else len(self.subset(which))
 
     def order(self, seed: int, epoch: int, *, block: int = BLOCK) -> np.ndarray:
         """Shuffle the training rows for one epoch: shuffled blocks with shuffled rows within.
@@ -174,20 +174,19 @@ class Dataset:
         Returns:
             The positions of the training rows.
         """
-        rows = self.subset(TRAIN)
-
-        def shuffled(stream: int, n: int) -> np.ndarray:
-            return philox((seed, epoch), (0, 0, 0, stream)).permutation(n)
-
-        blocks = [rows[start : start + block] for start in range(0, len(rows), block)]
-        ordered = [blocks[b][shuffled(b + 1, len(blocks[b]))] for b in map(int, shuffled(0, len(blocks)))]
-        order = np.concatenate(ordered) if ordered else rows
+        shuffled = Shuffled(self.split, seed, epoch, block)
+        order = shuffled[:]
         if self.labelled_share is None or self.seen_label is None:
             return order
         known = self.seen_label[order] >= 0
         drawn = labelled_rows(len(order), int(known.sum()), self.labelled_share)
         mixed = np.concatenate([np.resize(order[known], drawn), order[~known][: len(order) - drawn]])
-        return mixed[shuffled(len(blocks) + 1, len(mixed))]
+        return mixed[shuffled.draw(shuffled.blocks + 1, len(mixed))]
+
+    def lazy_order(self, seed: int, epoch: int) -> "Shuffled | np.ndarray":
+        """Give what slices give the parts of `order`, a block at a time where that can be."""
+        whole = self.labelled_share is not None and self.seen_label is not None
+        return self.order(seed, epoch) if whole else Shuffled(self.split, seed, epoch, BLOCK)
 
     def test_as_validation(self) -> "Dataset":
         """Join the validation rows to training and use the test rows as validation.
@@ -238,6 +237,50 @@ class Dataset:
                     little = np.ascontiguousarray(part, kind)
                     digest.update(little.reshape(-1).view(np.uint8).data if little.size else b"")
         return digest.hexdigest()
+
+
+class Shuffled:
+    """The training rows in the order of an epoch, found for one block after the other."""
+
+    def __init__(self, split: np.ndarray, seed: int, epoch: int, block: int) -> None:
+        self.split, self.key, self.block = split, (seed, epoch), block
+        # How many training rows there are before each part of as many rows as a block has.
+        counts = [np.count_nonzero(split[at : at + block] == TRAIN) for at in range(0, len(split), block)]
+        self.before = np.cumsum([0, *counts])
+        self.rows = int(self.before[-1])
+        self.blocks = -(-self.rows // block)
+        self.turn = self.draw(0, self.blocks)
+        sizes = np.minimum(block, self.rows - self.turn * block)
+        self.starts = np.cumsum([0, *sizes])
+        self._last = (-1, np.zeros(0, np.int64))
+
+    def draw(self, stream: int, n: int) -> np.ndarray:
+        """Shuffle the numbers 0 to n - 1 with a random stream of its own."""
+        return philox(self.key, (0, 0, 0, stream)).permutation(n)
+
+    def _block(self, at: int) -> np.ndarray:
+        """The rows of the block that is met as number `at`."""
+        if self._last[0] != at:
+            first = int(self.turn[at]) * self.block
+            last = min(first + self.block, self.rows)
+            low, high = np.searchsorted(self.before, [first, last - 1], side="right") - 1
+            start = int(low) * self.block
+            found = start + np.flatnonzero(self.split[start : (int(high) + 1) * self.block] == TRAIN)
+            rows = found[first - self.before[low] :][: last - first]
+            self._last = (at, rows[self.draw(int(self.turn[at]) + 1, len(rows))])
+        return self._last[1]
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, places: slice) -> np.ndarray:
+        start, stop, _ = places.indices(self.rows)
+        found = []
+        while start < stop:
+            at = int(np.searchsorted(self.starts, start, side="right")) - 1
+            found.append(self._block(at)[start - self.starts[at] : stop - self.starts[at]])
+            start = min(stop, int(self.starts[at + 1]))
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 ROW_FIELDS = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight", "hidden", "places")

@@ -69,14 +69,27 @@ def change(made: Callable[..., np.ndarray], *arrays: Any) -> Any:
     """Apply a function of rows: at once, or of a mapped array by parts, into a file without a name."""
     if not isinstance(arrays[0], np.memmap):
         return made(*arrays)
-    with tempfile.TemporaryFile(dir=_folder()) as file:
-        whole = None
+
+    def parts() -> Iterator[np.ndarray]:
         for start, part in parts_of(arrays[0]):
-            found = made(part, *(one[start : start + len(part)] for one in arrays[1:]))
-            whole = whole or (found.dtype, (len(arrays[0]), *found.shape[1:]))
-            file.write(np.ascontiguousarray(found).data)
+            yield made(part, *(one[start : start + len(part)] for one in arrays[1:]))
             for one in arrays[1:]:
                 release(one)
+
+    return _unnamed(parts(), len(arrays[0]))
+
+
+def numbers_on_disk(n: int) -> np.ndarray:
+    """Count from 0 to n - 1, in a file without a name."""
+    return _unnamed((np.arange(at, min(at + CELLS, n)) for at in range(0, n, CELLS)), n)
+
+
+def _unnamed(parts: Iterator[np.ndarray], n: int) -> np.ndarray:
+    whole = None
+    with tempfile.TemporaryFile(dir=_folder()) as file:
+        for part in parts:
+            whole = whole or (part.dtype, (n, *part.shape[1:]))
+            file.write(np.ascontiguousarray(part).data)
         assert whole is not None
         file.flush()
         return np.memmap(file, whole[0], mode="r", shape=whole[1])

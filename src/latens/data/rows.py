@@ -19,6 +19,8 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
 BLOCK = 2**14
 """Numbers that are mixed at a time."""
+MANY = 2**24
+"""Rows that are gone through at once, of what is a number for each."""
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Words that stand for a missing value in a table (compared in lower case)."""
 NOTHING = "none"
@@ -90,7 +92,13 @@ def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.nd
     Returns:
         uint8 of shape (n,): 0 training, 1 validation, 2 test.
     """
-    split = split_of(row_keys(names))
+    return split_by_keys(row_keys(names), brought)
+
+
+def split_by_keys(keys: np.ndarray, brought: np.ndarray | None = None) -> np.ndarray:
+    """Do what `split_by_hash` does, of keys made from names."""
+    parts = [split_of(keys[start : start + MANY]) for start in range(0, len(keys), MANY)]
+    split = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
     if brought is not None:
         for kind in (VALIDATION, TEST):
             if (brought == kind).any():
@@ -99,12 +107,30 @@ def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.nd
     return split
 
 
+def places(where: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " k"]:
+    """Find the positions that are true, in 4 bytes each where there are many."""
+    if len(where) <= MANY:
+        return np.flatnonzero(where)
+    found = np.empty(np.count_nonzero(where), np.int64 if len(where) > 2**31 else np.int32)
+    done = 0
+    for start in range(0, len(where), MANY):
+        own = np.flatnonzero(where[start : start + MANY])
+        found[done : done + len(own)] = own + start
+        done += len(own)
+    return found
+
+
 def few(positions: Shaped[np.ndarray, " n"], most: int) -> Shaped[np.ndarray, " k"]:
     """Choose at most so many positions, in their order: those of the smallest hash."""
     if len(positions) <= most:
         return positions
-    chosen = np.argpartition(mix(np.asarray(positions).astype(np.uint64) + np.uint64(0x53414D504C45)), most)[:most]
-    return positions[np.sort(chosen)]
+    kept, low = [], 2**32 * min(1.0, 2.0 * most / len(positions))
+    for start in range(0, len(positions), MANY):
+        part = positions[start : start + MANY]
+        hashes = mix(part.astype(np.uint64) + np.uint64(0x53414D504C45))
+        kept.append((part[hashes < low], hashes[hashes < low]))
+    part, hashes = (np.concatenate(parts) for parts in zip(*kept))
+    return np.sort(part[np.argsort(hashes, kind="stable")[:most]])
 
 
 def philox(key: Sequence[int], counter: Sequence[int]) -> np.random.Generator:

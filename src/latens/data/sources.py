@@ -38,7 +38,7 @@ from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, sequence_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
-from latens.data.mapped import LARGEST, joined, kept
+from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
 from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, no_roles, without_columns
 from latens.data.rows import (
@@ -51,6 +51,7 @@ from latens.data.rows import (
     row_names,
     row_weights,
     split_by_hash,
+    split_by_keys,
     unmasked,
 )
 from latens.data.schema import Schema
@@ -282,8 +283,10 @@ def load(
     if raw.cells and counts is None and fresh and not typed:
         counts = _are_counts(raw) or None
     cells = conditions_of_rows(raw, condition, schema, n, where)
-    names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
-    split = split_by_hash(names, raw.brought)
+    rows = numbers_on_disk if isinstance(raw.x, np.memmap) else np.arange
+    names = rows(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
+    keys = change(row_keys, names)
+    split = split_by_keys(keys, raw.brought)
     conditions = learned(cells, split == TRAIN, where) if schema is None else schema.conditions
     if conditions:
         cond = {**(cond or {}), GIVEN: vectors(conditions, cells, where, unknown if raw.cells else "")}
@@ -382,7 +385,7 @@ def load(
     made = Dataset(
         x=x,
         schema=found,
-        row_id=row_keys(names),
+        row_id=keys,
         names=names,
         split=split,
         name=name or title,

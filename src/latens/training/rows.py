@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -34,7 +34,7 @@ def read_steps(
     """Make what gives the rows of a chunk of steps."""
     # returns: a function that gives a `Batch` with the leading axes (chunk_steps, rows of the part); what an epoch
     # lacks to fill its last batch has weight 0.
-    orders: dict[int, np.ndarray] = {}  # of the epoch that was last needed
+    orders: dict[int, Any] = {}  # of the epoch that was last needed
     tokens = data.schema.tokens
     needed = steps_of(data.x) if tokens is not None and len(buckets(data)) > 1 else None
 
@@ -43,10 +43,10 @@ def read_steps(
         for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):
             if epoch not in orders:
                 orders.clear()
-                order = data.order(seed, epoch)
+                order: Any = data.lazy_order(seed, epoch)
                 if needed is not None and tokens is not None:  # their batches are shuffled by a stream of their own
                     shuffle = philox((seed, epoch), (0, 0, 1, 0))
-                    order = by_buckets(order, needed[order], tokens.edges, batch_size, shuffle)
+                    order = by_buckets(order[:], needed[order[:]], tokens.edges, batch_size, shuffle)
                 orders[epoch] = order
             found = orders[epoch][start * batch_size : (start + taken) * batch_size]
             places[at : at + taken].reshape(-1)[: len(found)] = found

@@ -13,8 +13,8 @@ from latens.data.tables.cells import refuse_kinds, rows_of
 from latens.data.tables.files import ARROW, TEXT, Text, ending_of, polars_errors, scan_arrow, with_null
 from latens.errors import DataError
 
-BATCH_ROWS, LOOKED_AT = 2**17, 2**14
-"""Rows of a batch, and lines of a text file that its types are told from before all are looked at."""
+BATCH_ROWS, LOOKED_AT = None, 2**14
+"""Rows of a batch (None: as Polars reads them), and lines of a text file that its types are first told from."""
 
 
 class TableRows(AbstractRows):
