@@ -232,8 +232,6 @@ class Hdf5Source(AbstractSource):
             cut.append([min(rows, raw.x.shape[0] - at) for at in range(0, raw.x.shape[0], rows)])
             with place.open(name) as stream:
                 files.append(file_of(name, stream))
-            if raw.x.packed and raw.x.chunk_rows < 8 and raw.x.shape[0] > raw.x.chunk_rows:
-                self.slow = f"{raw.x.where} is packed in chunks of {raw.x.chunk_rows} rows"
         first = self._raws[0]
         self.files, self.table = tuple(files), BlockTable.of(cut)
         self.shape, self.dtype, self.columns = tuple(first.x.shape[1:]), first.x.dtype, first.columns
