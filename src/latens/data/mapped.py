@@ -151,8 +151,11 @@ def _write(source: AbstractRows, folder: Path) -> None:
                 raise
             about = _pass(source, work)
         (work / "about.json").write_bytes(to_json(about))
-        if not folder.exists():  # another process may have been faster
+        try:
             os.rename(work, folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

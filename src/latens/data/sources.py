@@ -19,7 +19,7 @@ from latens.data.formats import idx
 from latens.data.formats.anndata import is_annotated, with_genes
 from latens.data.formats.find import ALONE, INSIDE, find_source, fixed_folder, is_address, is_glob, title_of
 from latens.data.formats.lines import LinesSource
-from latens.data.formats.pictures import find_pictures
+from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
 from latens.data.formats.scanned import TableRows
 from latens.data.formats.source import AbstractRows, file_errors
@@ -232,7 +232,9 @@ def load(
         taken = {"row_id": row_id, "pair": pair, "typed": typed and columns is None, "counts": counts}
         refuse_beside(taken | {"stream": stream, "pieces": pieces}, str(spec)[:1000])
     source = None if long or (pair is not None and not stream) else _files(spec, words, stream)
-    if size is not None and (not 1 <= size <= MOST_SIDE or not _of_pictures(spec)):
+    if size is not None and (
+        not 1 <= size <= MOST_SIDE or not (isinstance(source, AbstractPictures) or _of_pictures(spec))
+    ):
         what = f"{size} is not a size of rows of {str(spec)[:1000]!r}."
         fix = f"Give 1 to {MOST_SIDE} pixels, of a folder of pictures; leave it out for other data."
         raise UsageError(what, where="size", fix=fix)

@@ -57,8 +57,8 @@ def table_as_written(
 
 
 def with_derived_gaps(
-    data: Dataset, hidden: Bool[np.ndarray, "n columns"], path: Path, options: Mapping[str, Any]
-) -> Bool[np.ndarray, "n more"]:
+    data: Dataset, hidden: Bool[np.ndarray, "n *columns"], path: Path, options: Mapping[str, Any]
+) -> Bool[np.ndarray, "n *more"]:
     """What is filled of a table, with the gaps of its derived columns."""
     found = _as_read(data, path, options) if data.schema.derived else None
     every = [*data.schema.names, *(one.name for one in data.schema.derived or ())]
