@@ -1,5 +1,6 @@
 """The linear-Gaussian posterior against that of the whole covariance."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ from checks import close
 from tables import MU, SIGMA, W, linear_gaussian
 
 from latens.data.batches import as_batch
-from latens.distributions import DiagonalNormal
+from latens.distributions import DiagonalNormal, Mixture
 from latens.evaluation import linear_posterior as module
 from latens.evaluation.linear_posterior import Linear, linear_posterior, linear_posteriors
 
@@ -55,6 +56,24 @@ def test_a_linear_decoder_has_the_exact_posterior(shared, monkeypatch):
         one = jax.tree.map(lambda leaf, row=row: leaf[row], found)
         close(one.covariance(), covariance, rtol=1e-5, atol=1e-6)
         close(one.loc, loc(x[row].astype(float)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [0, 1024])
+def test_a_prior_that_was_refitted_counts_by_its_moments(shared, monkeypatch):
+    """Two components whose mean and variances are those of a Normal give the exact posterior under that."""
+    monkeypatch.setattr(module, "SHARED", shared)
+    mean, variance = np.array([0.6, -0.2]), np.array([0.5, 0.3])
+    apart = np.array([[0.4, 0.1], [-0.4, -0.1]])
+    scales = jnp.asarray(0.5 * np.log(np.broadcast_to(variance - apart[0] ** 2, (2, 2))), jnp.float32)
+    prior = Mixture(jnp.zeros(2), jax.vmap(DiagonalNormal)(jnp.asarray(mean + apart, jnp.float32), scales))
+    model = eqx.tree_at(lambda m: m.prior_part, linear_gaussian("prior"), prior)
+    x, seen = np.array([0.4, -0.3, 1.1]), np.array([0, 2])
+    batch = as_batch(x[None].astype(np.float32), mask=jnp.asarray([[True, False, True]]))
+    found = jax.tree.map(lambda leaf: leaf[0], linear_posteriors(model, batch))
+    covariance = np.linalg.inv(np.diag(1 / variance) + W[seen].T @ W[seen] / SIGMA**2)
+    close(found.covariance(), covariance, rtol=1e-4, atol=1e-6)
+    loc = covariance @ (mean / variance + W[seen].T @ (x - MU)[seen] / SIGMA**2)
+    close(found.loc, loc, rtol=1e-4, atol=1e-5)
 
 
 def test_noise_without_variances_has_none():

@@ -89,6 +89,12 @@ class Mixture(AbstractDistribution[Any]):
         means = jax.vmap(lambda part: part.mean())(self.components)
         return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), means)
 
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean and the variance of each variable over all components."""
+        means, variances = jax.vmap(lambda part: part.moments())(self.components)
+        mean = self.mean()
+        return mean, jnp.tensordot(jax.nn.softmax(self.logits), variances + (means - mean) ** 2, axes=1)
+
 
 class VariableMixture(AbstractFactorised):
     r"""A mixture for each variable by itself, as for the pixels of PixelCNN++.

@@ -61,12 +61,27 @@ def linear_posteriors(model: Any, batch: Batch) -> FullNormal | None:
         return None
     shared = None
     if batch.cond is None and cells_of(batch) > SHARED:
-        shared = around(lambda z: model.likelihood(z, cond=None), jnp.zeros(size)).slope
+        mean, spread = _prior_moments(model, None, size)
+        shared = around(lambda u: model.likelihood(mean + spread * u, cond=None), jnp.zeros(size)).slope
 
     def of_row(x: Any, cond: Any, mask: Any) -> FullNormal:
-        return linear_posterior(lambda z: model.likelihood(z, cond=cond), size, x, mask, shared)
+        mean, spread = _prior_moments(model, cond, size)
+        found = linear_posterior(lambda u: model.likelihood(mean + spread * u, cond=cond), size, x, mask, shared)
+        factor = spread[:, None] * jnp.tril(found.factor, -1)
+        diagonal = jnp.diag(jnp.diagonal(found.factor) + jnp.log(spread))
+        return FullNormal(mean + spread * found.loc, factor + diagonal)
 
     return jax.vmap(of_row)(batch.x, batch.cond, batch.mask)
+
+
+def _prior_moments(model: Any, cond: Any, size: int) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """The mean and the standard deviation of each latent under the prior; those of noise where they are not known."""
+    # A prior that was refitted to the codes is narrower than noise: weights of a proposal for noise would vary by more.
+    try:
+        mean, variance = model.prior(cond=cond).moments()
+    except (AttributeError, TypeError):
+        return jnp.zeros(size), jnp.ones(size)
+    return mean, jnp.sqrt(variance)
 
 
 def _latents(model: Any, x: Any, cond: Any, mask: Any) -> int | None:
