@@ -180,6 +180,9 @@ def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
         metavar, words = verb.takes_out
         endings = ", ".join(one.removeprefix(".") for one in verb.endings)
         command.add_argument("--out", metavar=metavar, help=words or f"where the result goes: {endings}")
+    if verb.by_row:
+        words = "take the files of a folder or glob apart on Ray, on all cores of this machine or on the cluster there"
+        command.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help=words)
     _dry_run(command)
     if any(name == "data" and not (meta.extra or {})["arg"].hidden for name, _, _, meta in arguments_of(verb)):
         _reading(command)

@@ -81,11 +81,15 @@ def run_verb(verb: type[Request], context: Context) -> int:
     request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
     at = At(cast(Any, None))
     at.asked = getattr(args, "out", None) or ""
-    early = request.place(at) if verb.takes_out and verb.place is Request.place else None
+    over = getattr(args, "ray", None)
+    folder = over is not None and at.asked != "" and not Path(at.asked).suffix  # a file of results for each of rows
+    early = Path(at.asked) if folder else None
+    if early is None and verb.takes_out and verb.place is Request.place:
+        early = request.place(at)
     at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context)
     refuse(verb, at)
     at.write_to(early or (request.place(at) if verb.takes_out else None))
-    work: Work = request(at)
+    work: Work = request(at) if over is None else _over_files(request, at, over)
     what = next(work)
     if args.dry_run:
         return would(context, what, at)
@@ -101,6 +105,12 @@ def run_verb(verb: type[Request], context: Context) -> int:
     for words in made.warnings:
         context.warn(words)
     return made.status
+
+
+def _over_files(request: Request, at: At, address: str) -> Work:
+    from latens.verbs._ray import over_files
+
+    return over_files(request, at, address)
 
 
 def tell(context: Context, value: dict[str, Any], made: Made) -> int:

@@ -1,6 +1,7 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -522,7 +523,7 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractRows |
             what = "is not a file that could stay on disk."
             raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
         return None
-    if not stream and roles.pieces is None and _several(spec):
+    if isinstance(spec, Part) or (not stream and roles.pieces is None and _several(spec)):
         return None
     path, blocks = Path(spec), False
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
@@ -548,7 +549,27 @@ def _gathered(source: AbstractRows, stays: bool, where: str) -> Raw:
         return kept(source) if stays else joined(source)
 
 
-def _several(spec: str | Path) -> list[Path]:
+class Part(str):
+    """The path of one of several tables: its rows are named as among all of them."""
+
+    root: Path  # the folder that all are in
+    of: str  # the folder or glob that was typed
+
+
+def tables_of(spec: str | Path) -> list[Part]:
+    """The tables of a folder or glob, of any size, one by one; none of other files."""
+    paths = [Path(os.path.abspath(path)) for path in _several(spec, most=None)]
+    found = [Part(path) for path in paths]
+    for part in found:
+        part.root, part.of = Path(os.path.abspath(_root(spec))), str(spec)
+    return found
+
+
+def _root(spec: str | Path) -> Path:
+    return Path(spec) if Path(spec).is_dir() else fixed_folder(Path(spec))
+
+
+def _several(spec: str | Path, most: int | None = MAX_BYTES) -> list[Path]:
     """The tables of a folder or glob, sorted, where they fit into memory together; none of other files."""
     path, text = Path(spec), str(spec)
     try:
@@ -566,7 +587,7 @@ def _several(spec: str | Path) -> list[Path]:
     if path.is_dir() and len(tables) < len([one for one in shown if one.suffix.lower() not in (*ALONE, ".json")]):
         return []
     endings = {one.suffix.lower() for one in tables}
-    if len(endings) > 1 or sum(one.stat().st_size for one in tables) > MAX_BYTES:
+    if len(endings) > 1 or (most is not None and sum(one.stat().st_size for one in tables) > most):
         return []
     return tables
 
@@ -635,8 +656,9 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
     if is_address(str(spec)):
         return rows_of(read_address(str(spec)), roles, str(spec)), str(spec), title_of(str(spec))
     if roles.pieces is None and (parts := _several(spec)):
-        root = Path(spec) if Path(spec).is_dir() else fixed_folder(Path(spec))
-        return _joined(parts, root, roles), str(spec), title_of(str(spec))
+        return _joined(parts, _root(spec), roles), str(spec), title_of(str(spec))
+    if isinstance(spec, Part):
+        return _joined([Path(spec)], spec.root, roles), str(spec), Path(spec).relative_to(spec.root).as_posix()
     path = Path(spec)
     try:
         exists = path.exists()

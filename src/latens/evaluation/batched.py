@@ -100,8 +100,21 @@ def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tupl
         yield _padded(batch, start, size)
 
 
+_of_many = False
+
+
+def take_as_of_many() -> None:
+    """Pad few rows as many from now on, in this process: they then have the bits that they have among many."""
+    global _of_many
+    _of_many = True
+
+
+def _rows_of(batch: Batch) -> int:
+    return max(len(batch.row_id), BATCH_SIZES[-1] if _of_many else 0)
+
+
 def _usual_size(batch: Batch) -> int:
-    usual = next((size for size in BATCH_SIZES if len(batch.row_id) <= size), BATCH_SIZES[-1])
+    usual = next((size for size in BATCH_SIZES if _rows_of(batch) <= size), BATCH_SIZES[-1])
     return min(usual, max(1, MOST_CELLS // cells_of(batch)))
 
 
@@ -126,7 +139,7 @@ def rows_in_cache(batch: Batch, samples: int, decoded: int = 0) -> int | None:
     if cells * BATCH_SIZES[0] > MOST_CELLS // 2:
         return max(1, MOST_CELLS // 2 // cells)
     most = min(BATCH_SIZES[-1], max(BATCH_SIZES[0], 2**20 // cells // 16 * 16))
-    return next((size for size in BATCH_SIZES if len(batch.row_id) <= size <= most), most)
+    return next((size for size in BATCH_SIZES if _rows_of(batch) <= size <= most), most)
 
 
 def weights_of(batch: Batch) -> Shaped[np.ndarray, " B"] | None:

@@ -51,15 +51,21 @@ def table_bytes(
 ) -> bytes:
     """The bytes that `write_table` writes to a file that is no .npz."""
     # added: columns of numbers that a file of text has with four digits.
-    if not isinstance(table, pl.DataFrame):
-        for name, array in table.items():
-            if name not in infinite:
-                finite(array, name, where=str(path))
-        table = pl.DataFrame([series_of(name, column) for name, column in flat_columns(table).items()])
+    table = frame_of(table, str(path), infinite)
     if added and path.suffix.lower() in (".csv", ".tsv"):
         some = [name for name in added if name in table.columns and table[name].dtype.is_float()]
         table = table.with_columns(pl.col(name).round_sig_figs(4) for name in some)
     return frame_bytes(table, path, written or Written(), known)
+
+
+def frame_of(table: Table, where: str, infinite: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Arrays led by one axis of rows as a frame."""
+    if isinstance(table, pl.DataFrame):
+        return table
+    for name, array in table.items():
+        if name not in infinite:
+            finite(array, name, where=where)
+    return pl.DataFrame([series_of(name, column) for name, column in flat_columns(table).items()])
 
 
 def series_of(name: str, column: np.ndarray) -> pl.Series:

@@ -130,11 +130,11 @@ def read(
         spec = trained.facts["data"]
     elif spec is None:
         raise UsageError("DATA is missing.", where=at.name, fix="A model file holds no rows: add DATA.")
-    elif isinstance(spec, str) and spec == source.get("spec") and not partial:
+    elif isinstance(spec, str) and getattr(spec, "of", spec) == source.get("spec") and not partial:
         known = reading_options(source)
     for flag in ("columns", "derive"):  # the schema has them
         known.pop(flag, None)
-    if other := not isinstance(spec, str) or spec != source.get("spec"):
+    if other := not isinstance(spec, str) or getattr(spec, "of", spec) != source.get("spec"):
         known.pop("condition", None)
     if "layer" in known and "layer" not in at.given and not _has_layer(spec, known["layer"]):
         known.pop("layer")  # another file may have the counts as X

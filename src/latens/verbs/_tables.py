@@ -34,7 +34,7 @@ def column_table(
         names = [name for i, name in enumerate(found.columns) if i not in taken]
     made = pl.DataFrame([numbers_of(name, *pair) for name, *pair in zip(names, flat.T, gaps.T)])
     if found is None or len(found) != len(flat) or not set(names) <= set(found.columns):
-        return pl.DataFrame({n: a for n, a in beside(data).items() if n not in names}).hstack(made)
+        return pl.DataFrame({n: a for n, a in beside(data, options).items() if n not in names}).hstack(made)
     return with_cells(
         found.with_columns(found[name].cast(made[name].dtype) for name in _wider(found, made)), made, gaps
     )
@@ -52,7 +52,7 @@ def table_as_written(
     filled = as_frame(x, data.schema, data.outside)
     found = _as_read(data, path, options)
     if found is None:
-        return pl.DataFrame({n: a for n, a in beside(data).items() if n not in filled.columns}).hstack(filled)
+        return pl.DataFrame({n: a for n, a in beside(data, options).items() if n not in filled.columns}).hstack(filled)
     return with_cells(found, filled, hidden_in(found, filled.columns, data.schema, hidden))
 
 
@@ -73,9 +73,9 @@ def _as_read(data: Dataset, path: Path, options: Mapping[str, Any]) -> pl.DataFr
     return found if found is not None and len(found) == len(data) else None
 
 
-def beside(data: Dataset) -> dict[str, np.ndarray]:
+def beside(data: Dataset, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Names and labels of the rows, where the data brought some."""
-    own = not np.array_equal(data.names, np.arange(len(data)))
+    own = options.get("row_id") is not None or not np.array_equal(data.names, np.arange(len(data)))
     words = np.array([*(data.schema.classes or ()), ""])
     arrays = {"row_id": data.names} if own else {}
     return arrays if data.label is None else {**arrays, "label": words[data.label]}

@@ -1,4 +1,4 @@
-"""`latens encode`: rows to latents, into one file or, by any number of workers, into a folder of parts."""
+"""`latens encode`: rows to latents."""
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -18,6 +18,7 @@ class Encode(Verb):
 
     endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
     takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; h5ad of cells")
+    by_row: ClassVar = True
     data: Data
     unknown: Unknown = "error"
     given: Given = None

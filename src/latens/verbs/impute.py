@@ -30,6 +30,7 @@ class Impute(Verb):
     # Each cell gets E[x_missing | x_observed], or the likeliest name; others stay.
 
     endings: ClassVar = (".npz", ".csv", ".parquet", ".png")
+    by_row: ClassVar = True
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("what a missing cell may have been", "Train a VAE, best with --recipe miwae-missing.")
     data: Annotated[Any, arg(_DATA, "DATA", reads=True)]
@@ -143,8 +144,9 @@ class Impute(Verb):
             away = (found.x - np.asarray(data.x, np.float64))[hidden]
             error = {"error": float(np.sqrt(np.mean(np.square(away))))}
         x = evaluation.finite(found.x, "x", where=at.name)
+        drawn = {"draws": found.draws} if self.draws else {}
         return Made(
-            arrays={"x": x, "mask": ~hidden, **beside(data), **({"draws": found.draws} if self.draws else {})},
+            arrays={"x": x, "mask": ~hidden, **beside(data, at.options), **drawn},
             table=table, known=names, dialect=at.dialect(self.data), pixels=pixels,
             further=self.draws or 0 if at.out.suffix.lower() in (".csv", ".parquet") else 0,
             added=tuple(f"{column.name}.p" for column, one in types_of if one.kind == "category"),

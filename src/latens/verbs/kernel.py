@@ -12,7 +12,7 @@ import os
 import pkgutil
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import cache
+from functools import cache, wraps
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeAlias, get_args, get_type_hints
@@ -295,6 +295,7 @@ class Request(Struct, kw_only=True):
     endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb writes by itself
     takes_out: ClassVar[tuple[str, str] | None] = ("FILE", "")  # metavar and help of --out; None for no such flag
     prints: ClassVar[bool] = False  # whether the result is its text, on stdout
+    by_row: ClassVar[bool] = False  # whether what is made of a row hangs on that row alone: --ray
 
     def __call__(self, at: At) -> Work:
         """Check, yield what would be done, and do it."""
@@ -464,5 +465,23 @@ def method(verb: type[Request]) -> Callable[..., Made]:
 def attach(kind: type) -> None:
     """Give a class every verb as a method, but for the names that it has already."""
     for name, verb in verbs().items():
-        if name not in vars(kind) and issubclass(verb, Verb):
+        own = vars(kind).get(name)
+        if own is not None and verb.by_row and not hasattr(own, "blocks"):
+            setattr(kind, name, _or_by_blocks(own, verb))
+        elif own is None and issubclass(verb, Verb):
             setattr(kind, name, method(verb))
+
+
+def _or_by_blocks(own: Callable[..., Any], verb: type[Request]) -> Callable[..., Any]:
+    """A method that takes a Ray Dataset too, and gives one of what the verb makes of its rows."""
+
+    @wraps(own)
+    def call(trained: "TrainedModel", data: Any, *values: Any, **options: Any) -> Any:
+        if not type(data).__module__.startswith("ray.data"):
+            return own(trained, data, *values, **options)
+        from latens.verbs._ray import over_dataset
+
+        return over_dataset(trained, verb, data, *values, **options)
+
+    call.blocks = True  # pyright: ignore[reportFunctionMemberAccess]
+    return call

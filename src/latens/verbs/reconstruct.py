@@ -11,6 +11,7 @@ class Reconstruct(Verb):
     """Rows to latents and back."""
 
     endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt", ".mid")
+    by_row: ClassVar = True
     data: Data
     mean: Mean = False
     unknown: Unknown = "error"
