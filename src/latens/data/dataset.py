@@ -10,8 +10,19 @@ from typing import Any
 import numpy as np
 
 from latens.data.batches import Batch
-from latens.data.mapped import parts_of, take
-from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, philox, places, row_keys, split_by_hash, split_code
+from latens.data.mapped import parts_of, release, take
+from latens.data.rows import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    philox,
+    places,
+    row_keys,
+    smallest,
+    split_by_hash,
+    split_code,
+)
 from latens.data.schema import Schema
 from latens.data.sequences import Places
 from latens.data.sparse import SMALL, SparseRows
@@ -299,10 +310,20 @@ def labelled_rows(rows: int, labelled: int, share: float) -> int:
     return labelled if labelled in (0, rows) else max(labelled, min(round(share * rows), rows - 1))
 
 
+def first_rows(data: Dataset, positions: np.ndarray, most: int | None) -> np.ndarray:
+    """Give the positions of the rows of the smallest ids among some, in the order of the ids."""
+
+    def ids(rows: np.ndarray) -> np.ndarray:
+        found = np.asarray(data.row_id[rows])
+        release(data.row_id)
+        return found
+
+    return smallest(positions, len(positions) if most is None else most, ids)
+
+
 def training_rows(data: Dataset, most: int | None = None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Training rows in the order of their ids, with masks and weights."""
-    train = data.subset("train")
-    kept = train[np.argsort(data.row_id[train], kind="stable")][:most]
+    kept = first_rows(data, data.subset("train"), most)
     weight = np.ones(len(kept)) if data.weight is None else data.weight[kept].astype(np.float64)
     return np.asarray(take(data.x, kept)), None if data.mask is None else take(data.mask, kept), weight
 

@@ -5,7 +5,7 @@ import datetime
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,13 +124,22 @@ def few(positions: Shaped[np.ndarray, " n"], most: int) -> Shaped[np.ndarray, " 
     """Choose at most so many positions, in their order: those of the smallest hash."""
     if len(positions) <= most:
         return positions
-    kept, low = [], 2**32 * min(1.0, 2.0 * most / len(positions))
+    return np.sort(smallest(positions, most, lambda p: mix(p.astype(np.uint64) + np.uint64(0x53414D504C45))))
+
+
+def smallest(
+    positions: Shaped[np.ndarray, " n"], most: int, key: Callable[[np.ndarray], np.ndarray]
+) -> Shaped[np.ndarray, " k"]:
+    """Choose at most so many positions, in the order of their keys of 32 bits: those of the smallest."""
+    kept, low = [], np.inf if len(positions) <= MANY else 2**32 * 2.0 * most / len(positions)
     for start in range(0, len(positions), MANY):
         part = positions[start : start + MANY]
-        hashes = mix(part.astype(np.uint64) + np.uint64(0x53414D504C45))
-        kept.append((part[hashes < low], hashes[hashes < low]))
-    part, hashes = (np.concatenate(parts) for parts in zip(*kept))
-    return np.sort(part[np.argsort(hashes, kind="stable")[:most]])
+        keys = key(part)
+        kept.append((part[keys < low], keys[keys < low]))
+    part, keys = (np.concatenate(parts) for parts in zip(*kept)) if kept else (positions, positions)
+    if len(part) < min(most, len(positions)):  # keys that are not spread evenly
+        part, keys = positions, key(positions)
+    return part[np.argsort(keys, kind="stable")[:most]]
 
 
 def philox(key: Sequence[int], counter: Sequence[int]) -> np.random.Generator:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.dataset import first_rows
 from latens.data.given import GIVEN, cells_of
 from latens.evaluation import Estimate, encode
 from latens.evaluation.evidence.by_column import nats_by_column
@@ -52,7 +53,7 @@ def genes_alone(data: Dataset, batch: Batch) -> Float[np.ndarray, "n genes"]:
     """The log probability of each gene of cells given total and batch, under a negative binomial a gene of training."""
     # 0 where a gene is missing. Of very many training cells the first in the order of their ids are taken.
     train, cells = data.subset("train"), int(np.prod(data.schema.shape))
-    kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][: max(1, MOST_VALUES // cells)])
+    kept = np.sort(first_rows(data, train, max(1, MOST_VALUES // cells)))
     told = [None if one is None else one.get(GIVEN) for one in (data.cond, batch.cond)]
     given = None if told[0] is None else told[0][kept], None if told[1] is None else np.asarray(told[1])
     flat: Any = lambda one: None if one is None else np.asarray(one).reshape(len(one), -1)  # noqa: E731

@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
-from latens.data.dataset import training_rows
+from latens.data.dataset import first_rows, training_rows
 from latens.data.formats.midi import BAR, is_music
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import take
@@ -473,7 +473,7 @@ class Measurement:
         if not 1 < self.cells <= MOST_CELLS or data.mask is not None or data.weight is not None:
             return
         most = max(1, min(MOST_ROWS, MOST_VALUES // self.cells))
-        kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
+        kept = np.sort(first_rows(data, train, most))
         fitted = prepare_batch(self.trained.preparation, data.rows(kept), key=self.at.key).x
         # The test rows are those of the evidence; of whole numbers both get a u, since the Gaussian is a density.
         whole = self.discrete and not self.trained.preparation.dequantize

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
+from latens.data.dataset import first_rows
 from latens.data.given import GIVEN
 from latens.evaluation.evidence import factors
 from latens.evaluation.evidence.depth import fit_depth_factors
@@ -107,7 +108,7 @@ def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Flo
     _, shift, scale = head.located
     train, cells = data.subset("train"), int(np.prod(data.schema.shape))
     most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // cells))
-    kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
+    kept = np.sort(first_rows(data, train, most))
     batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
     rows = np.asarray(batch.x) if batch.mask is None else np.where(batch.mask, batch.x, np.float32(np.nan))
     inside = (rows - np.asarray(shift, np.float32)) / np.asarray(scale, np.float32)
@@ -165,7 +166,7 @@ def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
     encoder, decoder = _any(model.encoder), _any(model.decoder)
     train, genes = data.subset("train"), int(np.prod(data.schema.shape))
     most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // genes))
-    kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
+    kept = np.sort(first_rows(data, train, most))
     batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
     x = np.asarray(batch.x, np.float64).reshape(len(kept), -1)
     mask = None if batch.mask is None else np.asarray(batch.mask).reshape(x.shape)

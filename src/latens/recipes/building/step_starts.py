@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
+from latens.data.dataset import first_rows
 from latens.models import StateSpaceModel
 from latens.models.state_space import StepEncoder, value_of
 from latens.recipes.building.world_starts import begins_at_changes, filled_in, started_changes
@@ -98,7 +99,7 @@ def _steps(data: Dataset, prepare: Preparation, decoder: Any) -> tuple[np.ndarra
     train = data.subset("train")
     steps = data.schema.shape[0]
     most = max(2, min(len(train), MOST_STEPS // steps))
-    kept = np.sort(train[np.argsort(data.row_id[train], kind="stable")][:most])
+    kept = np.sort(first_rows(data, train, most))
     batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
     x = np.asarray(jax.vmap(jax.vmap(decoder.seen))(jnp.asarray(batch.x, jnp.float32)), np.float64)
     seen = np.ones(x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
