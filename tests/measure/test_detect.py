@@ -15,7 +15,7 @@ from latens.config import override
 from latens.errors import DataError
 from latens.recipes import get_recipe
 from latens.workflow.cells import blame, named_cells
-from latens.workflow.detect import adjusted, conformal, detect, drift, more_surprising
+from latens.workflow.detect import adjusted, conformal, detect, more_surprising, shift_of
 
 COLUMNS = 6
 
@@ -187,16 +187,18 @@ def moved(n, m, shift=0.0, outliers=0.0, seed=0, decimals=9):
     rng = np.random.default_rng(seed)
     held, scores = rng.normal(size=m).round(decimals), (rng.normal(size=n) + shift).round(decimals)
     scores[: int(outliers * n)] = 9.0
-    return drift(conformal(held, scores), more_surprising(held, scores), m)
+    return shift_of(conformal(held, scores), more_surprising(held, scores), m)
 
 
 def test_the_distance_of_a_drift_is_that_of_its_definition():
     """Ten of ten rows more surprising than all of 99 held-out ones: F jumps to 1 at 0.01; the bound is 0.109 there."""
     held, far = np.arange(99.0), np.full(10, 1e3)
-    assert drift(conformal(held, far), more_surprising(held, far), 99).distance == pytest.approx(1 - 0.9 * 0.01 - 0.1)
+    assert shift_of(conformal(held, far), more_surprising(held, far), 99).distance == pytest.approx(
+        1 - 0.9 * 0.01 - 0.1
+    )
     near = np.full(10, -1e3)  # all less surprising: F is 0 until 0.99
-    assert drift(conformal(held, near), more_surprising(held, near), 99).distance == pytest.approx(0.9 * 0.99)
-    assert drift(np.zeros(0), np.zeros(0), 99) == (0.0, 1.0)
+    assert shift_of(conformal(held, near), more_surprising(held, near), 99).distance == pytest.approx(0.9 * 0.99)
+    assert shift_of(np.zeros(0), np.zeros(0), 99) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("decimals", [9, 0])  # with ties too
@@ -219,14 +221,18 @@ def test_a_drift_grows_with_the_shift_and_heeds_neither_order_nor_repeats():
     assert not moved(2000, 2000).words
     assert distances[-1] > 0.8
     p, above = np.random.default_rng(0).random((2, 50)) * 0.5
-    found, order = drift(p, above, 99).distance, np.random.default_rng(1).permutation(50)
-    assert drift(p[order], above[order], 99).distance == found == drift(np.tile(p, 3), np.tile(above, 3), 99).distance
+    found, order = shift_of(p, above, 99).distance, np.random.default_rng(1).permutation(50)
+    assert (
+        shift_of(p[order], above[order], 99).distance
+        == found
+        == shift_of(np.tile(p, 3), np.tile(above, 3), 99).distance
+    )
 
 
 def test_the_detector_and_the_command_tell_of_a_drift(trained, held_out):
-    assert not found_in(trained, held_out, rows(500, 7)).drift.words
+    assert not found_in(trained, held_out, rows(500, 7)).shift.words
     # Measured in another unit: every row is other.
-    assert "as a whole are not like" in found_in(trained, held_out, 1.6 * rows(500, 7)).drift.words
+    assert "as a whole are not like" in found_in(trained, held_out, 1.6 * rows(500, 7)).shift.words
     detector = latens.VAEDetector(settings={"training.steps": 300}, random_state=0).fit(rows(1000, 0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -100,7 +100,7 @@ def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, se
     )
     monkeypatch.setattr(detection, "surprises", surprises)
     monkeypatch.setattr(detection.np, "unique", many)
-    monkeypatch.setattr(detection, "drift", lambda p, above, least: told.append(least) or SimpleNamespace())
+    monkeypatch.setattr(detection, "shift_of", lambda p, above, least: told.append(least) or SimpleNamespace())
     detection.detect(TRAINED, held_out, np.arange(60), new, alpha=0.05)
     monkeypatch.undo()
     few = 20 if several else 40  # 1 / alpha, more than a tenth of 40

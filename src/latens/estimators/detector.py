@@ -22,7 +22,7 @@ from latens.evaluation.finite import finite
 from latens.io.process import check_count
 from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
-from latens.workflow.detect import conformal, drift, more_surprising, surprises
+from latens.workflow.detect import conformal, more_surprising, shift_of, surprises
 from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others, weights
 from latens.workflow.trained import TrainedModel
 
@@ -285,7 +285,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 warnings.warn(f"{words}: give rows that fit did not see", UserWarning, stacklevel=2)
         scores = -self.score_samples(X)
         found = conformal(self.calibration_, scores)
-        moved = drift(found, more_surprising(self.calibration_, scores), self.others_).words
+        moved = shift_of(found, more_surprising(self.calibration_, scores), self.others_).words
         if moved and not again:
             warnings.warn(f"{moved}; fit rows of their own time or place", UserWarning, stacklevel=2)
         return found

@@ -133,9 +133,9 @@ class Detect(Verb):
             arrays["rank"][top] = np.arange(1, len(top) + 1)
             table = {name: values[top] for name, values in arrays.items()}
         known = 0 if trained_on is None else len(_again(trained_on, new))
-        if found.drift.words and 2 * known < len(new):  # rows that trained the model are unlike others by that
+        if found.shift.words and 2 * known < len(new):  # rows that trained the model are unlike others by that
             usual = "compare them with usual rows of their own time or place (--held-out FILE)"
-            at.warn(f"{found.drift.words}; {usual}")
+            at.warn(f"{found.shift.words}; {usual}")
         if known:
             at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
         told_of = "that did not train the model" if self.folds is None else "each as a model without it has it"
@@ -173,7 +173,7 @@ class Detect(Verb):
             text.append("rows count from 0: below a header row N is line N + 2 (--id COLUMN names them)")
         told: dict[str, Any] = {"rows": len(new), "flagged": len(flagged), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
-        told |= {"drift": {"distance": found.drift.distance, "p_value": found.drift.p_value}}
+        told |= {"shift": {"distance": found.shift.distance, "p_value": found.shift.p_value}}
         told |= {"score": "surprise" if found.code_length is None else "excess"}
         if self.top is not None:
             told["top"] = [_named(arrays, row, cells) for row in top.tolist()]

@@ -25,11 +25,11 @@ MOST_CALIBRATION = 5000
 
 
 OUTLIERS, ALARM = 0.1, 1e-3
-"""The share of new rows that may be outliers before all of them are said to have drifted, and how rarely that is said
+"""The share of new rows that may be outliers before all of them are said to have shifted, and how rarely that is said
 of rows that have not."""
 
 
-class Drift(NamedTuple):
+class Shift(NamedTuple):
     """Whether new rows as a whole are other rows than the held-out ones."""
 
     # how far the distribution of the p-values lies from that of usual rows of which a tenth are outliers of any kind,
@@ -59,7 +59,7 @@ class Detection(NamedTuple):
     q_value: np.ndarray
     flagged: np.ndarray  # true where `q_value` is at most alpha
     calibration: int  # how many held-out rows there were
-    drift: Drift  # whether the rows as a whole are other ones than those held out
+    shift: Shift  # whether the rows as a whole are other ones than those held out
     # of pictures the length of each one's code under a fixed lossless coder, nats, of shape (n,); the p-value is then
     # that of the excess, `surprise` - `code_length`. None: rows are no pictures
     code_length: np.ndarray | None = None
@@ -128,7 +128,7 @@ def detect(
         least = min(least, len(own))
     p_value[empty] = 1.0
     q_value = adjusted(p_value)
-    moved = drift(p_value[~empty], above[~empty], least)
+    moved = shift_of(p_value[~empty], above[~empty], least)
     return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order), moved, length)
 
 
@@ -199,7 +199,7 @@ def more_surprising(held_out: Shaped[np.ndarray, " m"], scores: Shaped[np.ndarra
     return (len(held_out) - np.searchsorted(np.sort(held_out), scores, side="right")) / (len(held_out) + 1.0)
 
 
-def drift(p_value: Shaped[np.ndarray, " n"], above: Shaped[np.ndarray, " n"], held_out: int) -> Drift:
+def shift_of(p_value: Shaped[np.ndarray, " n"], above: Shaped[np.ndarray, " n"], held_out: int) -> Shift:
     r"""Ask whether rows are like the held-out ones but for a tenth of them, by a Kolmogorov-Smirnov test."""
     # If a share of at most e = 0.1 of the rows are outliers of any kind, the share F(p) of rows whose p-value is at
     # most p lies from (1 - e) p to (1 - e) p + e. The distance is how far F leaves these bounds at most, and its
@@ -208,12 +208,12 @@ def drift(p_value: Shaped[np.ndarray, " n"], above: Shaped[np.ndarray, " n"], he
     # Source: Kolmogorov (1933) and Smirnov (1939); the bounds are those of a contaminated distribution, Huber (1964).
     n = len(p_value)
     if not n or not held_out:
-        return Drift(0.0, 1.0)
+        return Shift(0.0, 1.0)
     low, high, ranks = np.sort(p_value), np.sort(above), np.arange(n)
     over = (ranks + 1) / n - (1.0 - OUTLIERS) * low - OUTLIERS
     under = (1.0 - OUTLIERS) * high - ranks / n
     distance = float(max(over.max(), under.max(), 0.0))
-    return Drift(distance, float(kstwobign.sf(distance * np.sqrt(n * held_out / (n + held_out)))))
+    return Shift(distance, float(kstwobign.sf(distance * np.sqrt(n * held_out / (n + held_out)))))
 
 
 def adjusted(p: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
