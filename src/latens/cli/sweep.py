@@ -20,7 +20,7 @@ from latens.io.terminal import with_record
 from latens.runs.folder import default_path
 
 if TYPE_CHECKING:  # jax and Optuna are imported only where something is trained
-    from optuna import Study, Trial
+    from optuna import Study, Trial  # pyright: ignore[reportMissingImports]
 
 _FREE = ("out", "dry_run", "json", "quiet", "debug", "imports", "trials", "sampler", "pruner")
 """What may differ where a sweep goes on."""
@@ -86,7 +86,7 @@ class Trials:
 
     def _retry(self) -> None:
         """Train again what a process of this machine was at that is gone."""
-        from optuna.trial import TrialState
+        from optuna.trial import TrialState  # pyright: ignore[reportMissingImports]
 
         for trial in self.counted():
             host, _, process = trial.user_attrs.get("process", ":").rpartition(":")

@@ -256,7 +256,7 @@ class Shuffled:
     def __init__(self, split: np.ndarray, seed: int, epoch: int, block: int) -> None:
         self.split, self.key, self.block = split, (seed, epoch), block
         # How many training rows there are before each part of as many rows as a block has.
-        counts = [np.count_nonzero(split[at : at + block] == TRAIN) for at in range(0, len(split), block)]
+        counts = [int(np.count_nonzero(split[at : at + block] == TRAIN)) for at in range(0, len(split), block)]
         self.before = np.cumsum([0, *counts])
         self.rows = int(self.before[-1])
         self.blocks = -(-self.rows // block)

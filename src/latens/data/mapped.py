@@ -121,7 +121,7 @@ def kept(source: AbstractRows) -> Raw:
         fix = "Free some space, or let XDG_CACHE_HOME name a folder elsewhere."
         raise ResourceError(f"cannot be written ({error.strerror}).", where=str(folder), fix=fix) from None
     given: dict[str, Any] = {name: _array(beside[name]) if name in beside else None for name in _BESIDE}
-    told = {name: tuple(value) if isinstance(value, list) else value for name, value in about["told"].items()}
+    told: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in about["told"].items()}
     return Raw(x, **given, **told, notes=tuple(about["notes"]))
 
 

@@ -257,15 +257,17 @@ def load(
         schema = source.learned(schema, str(spec))
     elif source is not None and words.pieces is not None:
         raise DataError("rows of text are read by blocks from .txt files.", where=str(spec), fix="Write a row a line.")
+    read = None
     if source is not None:
         try:
-            raw, where, title = _gathered(source, stays, str(spec)), str(spec), title_of(str(spec))
+            read = _gathered(source, stays, str(spec)), str(spec), title_of(str(spec))
         except NotNumbers:
-            if stream or not Path(spec).is_file():
+            if stream or not Path(str(spec)).is_file():
                 raise
             source = None
-    if source is None:
-        raw, where, title = _read(spec, words, name) if lines is None else (lines[0], name or "data", "data")
+    if read is None:
+        read = _read(spec, words, name) if lines is None else (lines[0], name or "data", "data")
+    raw, where, title = read
     if long:
         raw = replace(raw, **left_out(raw, words.declared))
         options = {"condition": condition, "schema": schema, "where": where, "title": name or title}

@@ -99,7 +99,7 @@ def over_dataset(trained: Any, verb: type[Request], data: Any, **options: Any) -
         at.tell(options["given"])
     at.given = {name: value for name, value in options.items() if name not in known}
     request = verb(**{"run": "", "data": None, **{name: options[name] for name in known if name in options}})
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     return mapped(ray, data, Worker, at, partial(_of_table, request), batch_format="pyarrow")
 
@@ -120,8 +120,8 @@ def connected(address: str) -> Iterator[Any]:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        import ray
-        import ray.data
+        import ray  # pyright: ignore[reportMissingImports]
+        import ray.data  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ConfigError("Ray is not installed.", where="--ray", fix='pip install "latens[ray]"') from None
     ours = not ray.is_initialized()
@@ -217,5 +217,5 @@ def _of_table(request: Request, at: At, block: Any) -> Any:
     if at.options.get("row_id") is None:
         fix = "Name the column with their ids: row_id=."
         raise DataError("rows of a Ray Dataset have no numbers.", where="data", fix=fix)
-    table = made.table(Path(), None) if callable(made.table) else made.arrays if made.table is None else made.table
+    table: Any = made.table(Path(), None) if callable(made.table) else made.arrays if made.table is None else made.table
     return frame_of(table, "data", made.infinite).to_arrow(compat_level=pl.CompatLevel.oldest())

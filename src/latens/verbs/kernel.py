@@ -483,5 +483,5 @@ def _or_by_blocks(own: Callable[..., Any], verb: type[Request]) -> Callable[...,
 
         return over_dataset(trained, verb, data, *values, **options)
 
-    call.blocks = True  # pyright: ignore[reportFunctionMemberAccess]
+    call.blocks = True  # type: ignore[attr-defined]
     return call

@@ -24,7 +24,7 @@ TRIAL = "trial-{:04d}"
 def optuna() -> ModuleType:
     """Import Optuna."""
     try:
-        import optuna as module
+        import optuna as module  # pyright: ignore[reportMissingImports]
     except ImportError:
         fix = "pip install 'latens[sweep]'"
         raise ConfigError("Optuna is not installed.", where="latens sweep", fix=fix) from None

@@ -22,10 +22,17 @@ class TableRows(AbstractRows):
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         self.place, self.names, self.roles, self.single = place, names, roles, single
-        self.title, self._looked_at, self._said = place.shown(names[0]), LOOKED_AT, dict[str, None]()
+        self._looked_at, self._said = LOOKED_AT, dict[str, None]()
         local = [] if isinstance(place, Address) else [Path(place.shown(name)) for name in names]
         self._times = [[one.stat().st_size, one.stat().st_mtime_ns] for one in local]
-        self.size = sum(size for size, _ in self._times)
+
+    @property
+    def title(self) -> str:
+        return self.place.shown(self.names[0])
+
+    @property
+    def size(self) -> int:
+        return sum(size for size, _ in self._times)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -82,10 +82,15 @@ class Address(Place):
 class AbstractRows(abc.ABC):
     """What gives rows part by part, to be read into memory or to be written into one file."""
 
-    title: str
-    """What errors call it."""
-    size: int
-    """About how many bytes the rows have."""
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """What errors call it."""
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """About how many bytes the rows have."""
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -196,7 +196,7 @@ class Text:
 
     def scan(self) -> pl.LazyFrame:
         """Let Polars read it some rows at a time, with nan as an empty cell: where columns are numbers both are one."""
-        options = self.options | {"null_values": [*(self.options["null_values"] or ()), "nan", "NaN"]}
+        options: dict[str, Any] = self.options | {"null_values": [*(self.options["null_values"] or ()), "nan", "NaN"]}
         source = self.source if isinstance(self.source, Path) else io.BytesIO(self.source)
         return pl.scan_csv(source, glob=False, try_parse_dates=True, **options)
 
