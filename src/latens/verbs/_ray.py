@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,7 @@ def over_dataset(trained: Any, verb: type[Request], data: Any, **options: Any) -
         at.tell(options["given"])
     at.given = {name: value for name, value in options.items() if name not in known}
     request = verb(**{"run": "", "data": None, **{name: options[name] for name in known if name in options}})
-    import ray  # pyright: ignore[reportMissingImports]
-
-    return mapped(ray, data, Worker, at, partial(_of_table, request), batch_format="pyarrow")
+    return mapped(import_module("ray"), data, Worker, at, partial(_of_table, request), batch_format="pyarrow")
 
 
 def mapped(ray: Any, data: Any, kind: type, *given: Any, **options: Any) -> Any:
@@ -120,8 +119,8 @@ def connected(address: str) -> Iterator[Any]:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        import ray  # pyright: ignore[reportMissingImports]
-        import ray.data  # pyright: ignore[reportMissingImports]
+        ray: Any = import_module("ray")
+        import_module("ray.data")
     except ImportError:
         raise ConfigError("Ray is not installed.", where="--ray", fix='pip install "latens[ray]"') from None
     ours = not ray.is_initialized()
