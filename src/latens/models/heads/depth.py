@@ -38,7 +38,7 @@ class DepthHead(AbstractHead):
 
     Args:
         shape: The shape of one event, (genes,).
-        log_dispersion: The logarithms $a$, of shape (genes,); learned.
+        log_dispersion: The logarithms $a$, of the shape of a row; learned.
         by_condition: The changes $W$ of these for each number of the conditions, of shape (width, genes); learned.
             None: one dispersion a gene.
         usual: The logarithm of the total where none is given, of shape (); frozen.
@@ -54,12 +54,12 @@ class DepthHead(AbstractHead):
     sees: ClassVar[Sees] = "whole"
 
     shape: tuple[int, ...] = eqx.field(static=True)
-    log_dispersion: Float[Array, " genes"]
+    log_dispersion: Float[Array, "*genes"]
     by_condition: Float[Array, "width genes"] | None
     usual: Frozen
     zero_inflated: bool = eqx.field(static=True, default=False)
     depth: Float[Array, ""] | None = None
-    change: Float[Array, " genes"] | None = None
+    change: Float[Array, "*genes"] | None = None
 
     @property
     def num_outputs(self) -> int:
@@ -82,7 +82,7 @@ class DepthHead(AbstractHead):
         values = (self.shape, self.log_dispersion, self.by_condition, self.usual, self.zero_inflated)
         return DepthHead(*values, None if depth is None else jnp.asarray(depth, jnp.float32).reshape(()), change)
 
-    def log_shares(self, outputs: Float[Array, " n_out"]) -> Float[Array, " genes"]:
+    def log_shares(self, outputs: Float[Array, " n_out"]) -> Float[Array, "*genes"]:
         """The logarithms of the shares of a row's total.
 
         Args:
