@@ -15,7 +15,7 @@ from latens.workflow.experiment import as_split
 from latens.workflow.trained import TrainedModel
 
 if TYPE_CHECKING:
-    from optuna import Study
+    from optuna import Study  # pyright: ignore[reportMissingImports]
 
 TRIAL = "trial-{:04d}"
 """The folder of a trial."""
