@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_fixtures import Result, process
+from cli_fixtures import KILLED, Result, process
 
 from latens.io.safetensors import read
 
@@ -14,22 +14,6 @@ pytest_plugins = ("cli_fixtures",)
 
 BUDGET = ("--steps", "40", "--batch-size", "32", "--set", "network.hidden=8", "--set", "posterior.latent_dim=2")
 BUDGET = (*BUDGET, "--set", "training.chunk_steps=7", "--num-samples", "10")
-
-KILLED = """
-import os, sys
-import latens.training.checkpoint as checkpoint
-import latens.workflow.experiment as experiment
-from latens.cli.main import main
-checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-record = experiment.Recorder.__call__
-def killed(self, event):
-    answer = record(self, event)
-    if event.kind == "chunk" and event.record["step"] == int(sys.argv[1]):
-        os.kill(os.getpid(), 9)
-    return answer
-experiment.Recorder.__call__ = killed
-sys.exit(main(sys.argv[2:]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(3):
         np.save(folder / "rows" / f"part-{i}.npy", x[i * 200 : (i + 1) * 200])
         np.save(folder / "rows" / f"part-{i}.label.npy", np.arange(200) % 2)
-    done = process(KILLED, 0, "fit", folder / "rows", "--stream", *BUDGET, "--out", folder / "run")
+    done = process(KILLED, 0, 9, "fit", folder / "rows", "--stream", *BUDGET, "--out", folder / "run")
     assert done.returncode == 0, done.stderr
     assert "the rows stay on disk, 0 MB" in done.stderr
     return folder
@@ -68,7 +52,7 @@ def test_fit_on_disk_leaves_the_run_of_the_rows_in_memory(
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(latens: Callable[..., Result], folder: Path, tmp_path: Path) -> None:
-    done = process(KILLED, 23, "fit", folder / "rows", "--stream", *BUDGET, "--out", tmp_path / "run", "--quiet")
+    done = process(KILLED, 23, 9, "fit", folder / "rows", "--stream", *BUDGET, "--out", tmp_path / "run", "--quiet")
     assert done.returncode == -9
     result = latens("resume", tmp_path / "run")
     assert result.code == 0, result.err

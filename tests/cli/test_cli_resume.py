@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_fixtures import LONG, SMALL, Result, process
+from cli_fixtures import KILLED, LONG, SMALL, Result, process
 
 from latens.io.safetensors import read
 
@@ -112,26 +112,6 @@ def test_other_rows_go_on_bit_for_bit(
     assert latens("resume", tmp_path / "run").code == 0
     same_run(tmp_path / "run", tmp_path / "whole")
     assert ("alarm" in read(tmp_path / "run" / "model.safetensors")[1]["facts"]) == (kind == "recording")
-
-
-KILLED = """
-import os, signal, sys
-import latens.training.checkpoint as checkpoint
-import latens.workflow.experiment as experiment
-from latens.cli.main import main
-checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-record = experiment.Recorder.__call__
-def killed(self, event):
-    answer = record(self, event)
-    if event.kind == "chunk" and event.record["step"] == int(sys.argv[1]):
-        for number in sys.argv[2].split(","):
-            os.kill(os.getpid(), int(number))
-        import time
-        time.sleep(5)
-    return answer
-experiment.Recorder.__call__ = killed
-sys.exit(main(sys.argv[3:]))
-"""
 
 
 @pytest.mark.parametrize(("signals", "code", "step"), [("9", -9, 44), ("9", -9, 11), ("2,2", 130, 44)])
