@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,25 @@ def measured(path: Path, variant: str, seed: int) -> dict[str, Any]:
     kl = vae.elbo(test, unknown="missing").kl
     gaps, rng = test.astype(object), np.random.default_rng(seed)
     hidden = (rng.random(test.shape) < HIDDEN) & test.notna().to_numpy()
-    filled = pd.DataFrame(vae.impute(gaps.mask(hidden).infer_objects().astype(dtypes(train))))[list(rows)]
+    gaps = gaps.mask(hidden).infer_objects().astype(dtypes(train))
+    filled = pd.DataFrame(vae.impute(gaps, unknown="missing"))[list(rows)]
+    alone = {}
+    if find_spec("latens.evaluation.copula"):  # version 0.1: without the copula, and without the steps after a draw
+        imputer = import_module("latens").VAEImputer(random_state=seed).fit(train)
+        pooled = pd.DataFrame(imputer.transform(gaps))[list(rows)]
+        imputer.pool_ = import_module("latens.workflow.filling").ALONE
+        left = pd.DataFrame(imputer.transform(gaps))[list(rows)]
+        plain = pd.DataFrame(vae.prior_predictive(len(test), random_state=seed))[list(rows)]
+        alone = {
+            "filled_with_copula": errors(train, test, pooled, hidden),
+            "filled_without_copula": errors(train, test, left, hidden),
+            "told_apart_alone": told_apart(test, plain),
+        }
     return {
         "table": path.stem, "variant": variant, "seed": seed, "rows": len(train), "columns": rows.shape[1],
         "seconds": round(seconds, 2), "log_p": float(np.mean(log_p)),
         "log_p_error": float(np.std(log_p) / np.sqrt(len(log_p))), "kl": float(np.mean(kl)),
-        "told_apart": told_apart(test, drawn), "filled": errors(train, test, filled, hidden),
+        "told_apart": told_apart(test, drawn), "filled": errors(train, test, filled, hidden), **alone,
     }  # fmt: skip
 
 
