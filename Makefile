@@ -33,7 +33,7 @@ unit: $(DEV_STAMP)
 # What the quick suite leaves out: the same oracles on more cases, and longer trips through the command. Shapes are
 # checked by `make test` and `make long`. Extras that are large are installed here alone.
 test-more: $(DEV_STAMP)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[sweep,ray]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[mlflow,sweep,ray]"
 	LATENS_CHECK_SHAPES=0 $(BIN)/python -m pytest -n auto --dist worksteal -m "more and not long"
 
 # Do the tests notice a wrong line? A sample of small slips, another one for each SEED; all options are those of

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from latens import VAE
-from latens.callbacks import TensorBoardLogger, WandbLogger, numbers
+from latens.callbacks import MlflowLogger, TensorBoardLogger, WandbLogger, numbers
 from latens.cli.main import main
 from latens.errors import ConfigError
 from latens.training import Event, Snapshot
@@ -94,3 +94,26 @@ def test_stderr_as_lines_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main([*words[:2], "--set", "nothing=1", "--log", "json"]) > 0
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "error"
+
+
+def test_a_run_of_mlflow_has_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
+    logger = MlflowLogger(experiment="rows")
+    try:
+        logger(event("epoch", train_elbo=-1.0, validation_elbo=-2.0))
+        run = mlflow.active_run().info.run_id
+        copy.deepcopy(logger)(event("epoch", train_elbo=-0.5))  # goes to the run that is active
+    finally:
+        mlflow.end_run()
+    pickle.loads(pickle.dumps(MlflowLogger(run)))(event("chunk", objective=3.0))
+    found = mlflow.get_run(run)
+    assert found.data.metrics == {"train/elbo": -0.5, "validation/elbo": -2.0, "chunk/objective": 3.0}
+    assert [one.step for one in mlflow.MlflowClient().get_metric_history(run, "train/elbo")] == [7, 7]
+
+
+def test_mlflow_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
+    with pytest.raises(ConfigError, match="mlflow is not installed"):
+        MlflowLogger()(event("epoch", train_elbo=-1.0))

@@ -1,4 +1,4 @@
-"""Callbacks that hand the numbers of a training to TensorBoard and to Weights & Biases."""
+"""Callbacks that hand the numbers of a training to TensorBoard, Weights & Biases and MLflow."""
 
 import importlib
 from collections.abc import Mapping
@@ -101,6 +101,45 @@ class WandbLogger:
         return {"run": self.run, "project": self.project, "config": self.config, "_open": None}
 
 
+@dataclass
+class MlflowLogger:
+    """A callback that sends the numbers of a training to a run of MLflow.
+
+    `VAE(callbacks=[MlflowLogger(experiment="digits")])`. Where a run is active, its numbers go there.
+    MLflow itself ends a run that this one starts, by `mlflow.end_run()` or when Python ends.
+
+    Args:
+        run_id: The run. None: the active one, else a new one.
+        experiment: The experiment of a new run. None: that of `mlflow.set_experiment`.
+
+    Raises:
+        ConfigError: MLflow is not installed.
+    """
+
+    run_id: str | None = None
+    experiment: str | None = None
+    _open: str | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __call__(self, event: "Event") -> None:
+        """Send the numbers of one event."""
+        if not (found := numbers(event)):
+            return
+        mlflow = _imported("mlflow", "MlflowLogger", "pip install 'latens[mlflow]'")
+        if (run := self._open or self.run_id) is None:
+            active = mlflow.active_run()
+            if active is None and self.experiment is not None:
+                mlflow.set_experiment(self.experiment)
+            run = (active or mlflow.start_run()).info.run_id
+        self._open = run
+        mlflow.log_metrics(found, step=event.snapshot.loop.total, run_id=run)
+
+    def __deepcopy__(self, memo: Any) -> "MlflowLogger":
+        return type(self)(self.run_id, self.experiment)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "experiment": self.experiment, "_open": None}
+
+
 def _tensorboard(folder: str | Path) -> Any:
     from latens.callbacks.tensorboard import writer_class
 
@@ -108,9 +147,12 @@ def _tensorboard(folder: str | Path) -> Any:
 
 
 def _wandb(project: str | None, config: Mapping[str, Any] | None) -> Any:
-    try:
-        wandb = importlib.import_module("wandb")
-    except ImportError:
-        what = "wandb is not installed."
-        raise ConfigError(what, where="WandbLogger", fix="pip install wandb, or give a run.") from None
+    wandb = _imported("wandb", "WandbLogger", "pip install wandb, or give a run.")
     return wandb.init(project=project, config=None if config is None else dict(config))
+
+
+def _imported(name: str, where: str, fix: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ConfigError(f"{name} is not installed.", where=where, fix=fix) from None
