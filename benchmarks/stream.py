@@ -22,10 +22,10 @@ import polars as pl
 
 from hand_written import SHAPES
 from latens.data import load
-from latens.data.formats.scanned import TableRows
 from latens.data.formats.source import Place
 from latens.data.mapped import kept
 from latens.data.raw import ColumnRoles
+from latens.kinds.tables.scanned import TableRows
 from latens.recipes import get_recipe
 from latens.training.rows import read_steps
 from latens.training.step import make_program

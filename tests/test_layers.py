@@ -9,7 +9,7 @@ from paths import SOURCE
 ROOMS = (
     {"errors", "text", "typing"},
     {"io", "config", "trees"},
-    {"data", "distributions"},
+    {"data", "kinds", "distributions"},
     {"networks", "figures"},
     {"models"},
     {"objectives"},

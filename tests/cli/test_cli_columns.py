@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from golden.make import written
 from latens import load, load_data
 from latens.cli.main import main
-from latens.data.tables.schema import as_frame
+from latens.kinds.tables.typed import as_frame
 from latens.runs.folder import RunFolder
 
 pytestmark = pytest.mark.more

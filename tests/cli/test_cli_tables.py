@@ -12,8 +12,8 @@ import pytest
 
 from latens import load
 from latens.cli.main import main
-from latens.data.tables.schema import as_frame
 from latens.io import atomic
+from latens.kinds.tables.typed import as_frame
 from latens.runs.folder import RunFolder
 
 pytestmark = pytest.mark.more

@@ -12,11 +12,12 @@ from PIL import Image
 
 from latens.data import Dataset, load
 from latens.data import mapped as rows_on_disk
-from latens.data.formats import npy as npy_shards
-from latens.data.formats import pictures, scanned
-from latens.data.formats.scanned import TableRows
 from latens.data.rows import few
 from latens.errors import DataError, UsageError
+from latens.kinds.numbers import npy as npy_shards
+from latens.kinds.pictures import files as pictures
+from latens.kinds.tables import scanned
+from latens.kinds.tables.scanned import TableRows
 
 FIELDS = ("x", "row_id", "names", "split", "label", "mask", "weight")
 

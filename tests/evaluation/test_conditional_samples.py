@@ -10,13 +10,13 @@ import pytest
 from scipy import special
 
 from latens.data.batches import as_batch
-from latens.data.columns import ColumnType, FrameColumn, number_type
-from latens.data.conditions import conditions_of, parse_conditions
 from latens.data.schema import Column, Schema
 from latens.distributions import Segments, StandardNormal
 from latens.errors import DataError, UsageError
 from latens.evaluation.impute import impute
 from latens.evaluation.samples.conditional import sample_given
+from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
+from latens.kinds.tables.where import conditions_of, parse_conditions
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
 

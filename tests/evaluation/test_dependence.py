@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from latens.data.columns import ColumnType
 from latens.evaluation.samples.dependence import dependence
+from latens.kinds.tables.columns import ColumnType
 
 
 def _rows(n: int, weight: float, seed: int) -> np.ndarray:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from checks import close
 
-from latens.data.columns import ColumnType
 from latens.evaluation.evidence import importance, mixture_baseline
 from latens.evaluation.evidence.log_marginals import log_mean_error, summarise
+from latens.kinds.tables.columns import ColumnType
 
 WEIGHTS = np.array([[1.0, 2.0, 3.0, 6.0], [1.0, 1.0, 1.0, 1.0]])
 

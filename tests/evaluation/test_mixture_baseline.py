@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from latens.data.columns import ColumnType, FrameColumn, number_type
 from latens.evaluation.evidence.mixture_baseline import PSEUDO_ROWS, fit_mixture, mixture_baseline
+from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 
 rng = np.random.default_rng(0)
 NAMES = ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5))

@@ -17,11 +17,7 @@ from page_fixtures import settled
 
 from latens import evaluation
 from latens.data import Dataset, Preparation, load
-from latens.data.columns import ColumnType, FrameColumn, number_type
-from latens.data.conditions import Conditions
 from latens.data.schema import Column, Schema
-from latens.data.tables.dtypes import name_of
-from latens.data.tables.schema import as_frame
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation.samples.conditional import shares_given
 from latens.explorer import payload, static_files
@@ -31,6 +27,10 @@ from latens.explorer.export import single_file
 from latens.explorer.whatif import answers
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
+from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
+from latens.kinds.tables.dtypes import name_of
+from latens.kinds.tables.typed import as_frame
+from latens.kinds.tables.where import Conditions
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.pixels import PixelHead
 from latens.models.heads.table import TableHead, TableInput

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from latens.data.formats.midi import beats_of, is_music
-from latens.data.tokens import Tokens
 from latens.errors import DataError
 from latens.figures import texts
 from latens.figures.style import figure_of, rendered
+from latens.kinds.text.midi import beats_of, is_music
+from latens.kinds.text.tokens import Tokens
 
 
 def words(axes) -> list[str]:

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from cli_fixtures import Result
 
-from latens.data.formats.lines import read_rows
 from latens.data.raw import ColumnRoles
-from latens.data.tables.write import frame_bytes
 from latens.errors import DataError
 from latens.figures.style import csv_bytes, readable
+from latens.kinds.tables.write import frame_bytes
+from latens.kinds.text.lines import read_rows
 from latens.report.html import text
 from latens.text import spreadsheet_text, visible
 

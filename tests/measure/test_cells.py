@@ -10,8 +10,8 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.config import override
-from latens.data.columns import ColumnType, FrameColumn, number_type
 from latens.errors import ConfigError
+from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.recipes import get_recipe
 from latens.workflow.cells import blame, given_rest, interval, named_cells, p_values, point, tails, typed_columns
 from latens.workflow.detect import surprises

@@ -12,10 +12,10 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.config import override
-from latens.data.columns import ColumnType
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.figures import marginals, show_tail
 from latens.figures.tables import by_frequency
+from latens.kinds.tables.columns import ColumnType
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
 from latens.workflow.measurement import column_nats

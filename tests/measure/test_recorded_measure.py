@@ -9,10 +9,10 @@ from scipy import stats
 import latens
 from latens.config import override
 from latens.data import Column, Schema
-from latens.data.columns import ColumnType
-from latens.data.conditions import conditions_of
 from latens.evaluation import pool
 from latens.evaluation.samples.conditional import sample_given, shares_given
+from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.where import conditions_of
 from latens.recipes import get_recipe
 from latens.workflow import cells, compare, detect, sample_sets
 from latens.workflow.experiment import prepare

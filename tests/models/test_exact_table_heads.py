@@ -5,7 +5,7 @@ import numpy as np
 from checks import close
 from scipy.special import expit, ndtri, softmax
 
-from latens.data.columns import ColumnType
+from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.table import ATOMS, OrdinalHead, SegmentsHead, atoms_of, basis_of, middles_of
 
 GRADES = ColumnType("ordinal", ("low", "mid", "high"), shares=(0.2, 0.5, 0.3))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from latens.data.columns import ColumnType, FrameColumn, number_type
 from latens.distributions import Segments, log_prob
+from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.models.heads.table import ATOMS, FREE, HATS, SegmentsHead, TableHead, TableInput, basis_of
 
 rng = np.random.default_rng(0)

@@ -13,14 +13,14 @@ from scipy import stats
 from latens.cli.main import main
 from latens.config import override
 from latens.data import TRAIN, load
-from latens.data.conditions import conditions_of
-from latens.data.tables.schema import as_frame
 from latens.errors import ConfigError
 from latens.evaluation import diagnose, impute
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.mixture_baseline import best_classes, fit_mixture
 from latens.evaluation.samples.conditional import sample_given
+from latens.kinds.tables.typed import as_frame
+from latens.kinds.tables.where import conditions_of
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 

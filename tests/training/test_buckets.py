@@ -11,8 +11,8 @@ from training_fixtures import assert_same_bits, leaves, stage
 
 from latens.data import Dataset, Preparation, load
 from latens.data.rows import philox
-from latens.data.tokens import by_buckets, steps_of
 from latens.distributions import StandardNormal
+from latens.kinds.text.tokens import by_buckets, steps_of
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.tokens import TokenHead
 from latens.networks import Dense

@@ -9,7 +9,7 @@ import pandas as pd
 
 from latens import load_data
 from latens.cli.main import main
-from latens.data.sequences import nearest_the_centre
+from latens.kinds.steps.sequences import nearest_the_centre
 from latens.verbs._long import long_as_written, table_of
 
 

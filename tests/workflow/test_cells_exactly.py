@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from latens.data.columns import FrameColumn, number_type
+from latens.kinds.tables.columns import FrameColumn, number_type
 from latens.workflow.cells import p_values, point, shortest_half
 
 rng = np.random.default_rng(0)

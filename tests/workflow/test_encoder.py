@@ -12,8 +12,8 @@ from paths import GOLDEN
 import latens
 from latens.config import override
 from latens.data import Preparation, Schema, load
-from latens.data.tables.schema import as_frame
 from latens.errors import DataError
+from latens.kinds.tables.typed import as_frame
 from latens.recipes import get_recipe
 from latens.workflow import encoder as module
 from latens.workflow.experiment import prepare

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.data.world import World, box
 from latens.evaluation.alarm import Alarm
+from latens.kinds.steps.world import World, box
 
 WORLD = World("", 6, box([-9.0, -9.0], [9.0, 9.0], "float32"), box([-3.0], [3.0], "float32"))
 

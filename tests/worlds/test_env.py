@@ -11,9 +11,9 @@ gymnasium = pytest.importorskip("gymnasium")
 from linear import WORLD, LinearWorld  # noqa: E402
 from msgspec.structs import replace  # noqa: E402
 
-from latens.data.world import Space  # noqa: E402
 from latens.errors import UsageError  # noqa: E402
 from latens.evaluation.alarm import Alarm  # noqa: E402
+from latens.kinds.steps.world import Space  # noqa: E402
 from latens.worlds import ModelEnv, ModelVectorEnv  # noqa: E402
 
 

@@ -9,8 +9,8 @@ gymnasium = pytest.importorskip("gymnasium")
 
 from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
 
-from latens.data.world import World, recorded, world_of  # noqa: E402
 from latens.errors import DataError, UsageError  # noqa: E402
+from latens.kinds.steps.world import World, recorded, world_of  # noqa: E402
 from latens.worlds import record  # noqa: E402
 from latens.worlds.record import space_of  # noqa: E402
 

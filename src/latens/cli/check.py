@@ -11,14 +11,14 @@ from latens.io.terminal import table
 from latens.verbs._sources import reading_options
 
 if TYPE_CHECKING:
-    from latens.data.formats.beside import Beside
+    from latens.kinds.counts.annotations import Beside
 
 
 def check(context: Context) -> int:
     """Report on data: shape, types, range, what would go wrong, which likelihood suits them."""
     from latens.data import check as report_on
     from latens.data import load
-    from latens.data.declared import as_declared
+    from latens.kinds.tables.declared import as_declared
 
     options = reading_options(vars(context.args))
     out = options.pop("columns", None)
@@ -76,8 +76,8 @@ def check(context: Context) -> int:
 
 def _beside(path: Path, *, whole: bool) -> "Beside":
     """What stands beside the counts of an AnnData file."""
-    from latens.data.formats.beside import beside
-    from latens.data.formats.hdf5 import annotations
+    from latens.kinds.counts.annotations import beside
+    from latens.kinds.numbers.hdf5 import annotations
 
     return beside(*annotations(path), whole=whole)
 

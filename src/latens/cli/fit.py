@@ -47,12 +47,12 @@ def read_files(args: Any) -> None:
         where = f"--columns {args.columns}"
         args.columns = read_json(Path(args.columns), error=DataError, where=where, fix=fix)
     if getattr(args, "column", None):
-        from latens.data.declared import declared_columns, typed_column
+        from latens.kinds.tables.declared import declared_columns, typed_column
 
         declared_columns(args.column, "--column")
         args.columns = (args.columns or {}) | dict(typed_column(text, "--column") for text in args.column)
     if getattr(args, "leave_out", None):
-        from latens.data.declared import LEFT_OUT
+        from latens.kinds.tables.declared import LEFT_OUT
 
         args.columns = (args.columns or {}) | dict.fromkeys(args.leave_out, LEFT_OUT)
 

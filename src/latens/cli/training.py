@@ -157,7 +157,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any, plan: TimePlan) -> None:
     from latens.data.rows import MEASURED, every_nth
-    from latens.data.tables.files import written_of
+    from latens.kinds.tables.files import written_of
     from latens.workflow.experiment import as_trained
     from latens.workflow.groups import APART_ROWS, APART_SAMPLES, apart, held_out_rows, summary_of
     from latens.workflow.plain import kind_of

@@ -1,24 +1,51 @@
 """What comes in, checked: sources, formats, schema, splits, preparation."""
 
-from .batches import Batch as Batch
-from .batches import as_batch as as_batch
-from .batches import hash_rows as hash_rows
-from .check import check as check
-from .check import suggest_likelihood as suggest_likelihood
-from .dataset import Dataset as Dataset
-from .formats.format import Format as Format
-from .formats.registry import register_format as register_format
-from .infer import infer_schema as infer_schema
-from .known import KNOWN as KNOWN
-from .preparation import Preparation as Preparation
-from .preparation import prepare_batch as prepare_batch
-from .rows import SPLITS as SPLITS
-from .rows import TEST as TEST
-from .rows import TRAIN as TRAIN
-from .rows import VALIDATION as VALIDATION
-from .rows import encode_labels as encode_labels
-from .rows import row_keys as row_keys
-from .rows import split_by_hash as split_by_hash
-from .schema import Column as Column
-from .schema import Schema as Schema
-from .sources import load as load
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batches import Batch as Batch
+    from .batches import as_batch as as_batch
+    from .batches import hash_rows as hash_rows
+    from .checks import check as check
+    from .checks import suggest_likelihood as suggest_likelihood
+    from .dataset import Dataset as Dataset
+    from .formats.format import Format as Format
+    from .formats.registry import register_format as register_format
+    from .infer import infer_schema as infer_schema
+    from .known import KNOWN as KNOWN
+    from .preparation import Preparation as Preparation
+    from .preparation import prepare_batch as prepare_batch
+    from .rows import SPLITS as SPLITS
+    from .rows import TEST as TEST
+    from .rows import TRAIN as TRAIN
+    from .rows import VALIDATION as VALIDATION
+    from .rows import encode_labels as encode_labels
+    from .rows import row_keys as row_keys
+    from .rows import split_by_hash as split_by_hash
+    from .schema import Column as Column
+    from .schema import Schema as Schema
+    from .sources import load as load
+
+# Imported when they are first used: the kinds of rows are made of files of this folder, and the door knows all kinds.
+_HOMES = {
+    "batches": ("Batch", "as_batch", "hash_rows"),
+    "checks": ("check", "suggest_likelihood"),
+    "dataset": ("Dataset",),
+    "formats.format": ("Format",),
+    "formats.registry": ("register_format",),
+    "infer": ("infer_schema",),
+    "known": ("KNOWN",),
+    "preparation": ("Preparation", "prepare_batch"),
+    "rows": ("SPLITS", "TEST", "TRAIN", "VALIDATION", "encode_labels", "row_keys", "split_by_hash"),
+    "schema": ("Column", "Schema"),
+    "sources": ("load",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value

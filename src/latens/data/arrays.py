@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 
 from latens.data import TRAIN, VALIDATION
 from latens.data.batches import hash_rows
-from latens.data.check import lost_digits
+from latens.data.checks import lost_digits
 from latens.data.dataset import Dataset
 from latens.data.infer import fill, infer_schema, store
 from latens.data.rows import row_keys

@@ -9,8 +9,8 @@ import numpy as np
 from jax.core import Tracer
 
 from latens.data.rows import mix
-from latens.data.sparse import SparseRows
 from latens.errors import DataError
+from latens.kinds.counts.sparse import SparseRows
 from latens.typing import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.formats.npy import read_npy
 from latens.data.given import arrays_of, plain_name, taken_out
 from latens.data.raw import Raw
 from latens.data.rows import encode_labels
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
+from latens.kinds.numbers.npy import read_npy
 
 
 def conditions_of_rows(raw: Raw, asked: Any, schema: Schema | None, n: int, where: str) -> dict[str, np.ndarray]:

@@ -24,9 +24,9 @@ from latens.data.rows import (
     split_code,
 )
 from latens.data.schema import Schema
-from latens.data.sequences import Places
-from latens.data.sparse import SMALL, SparseRows
 from latens.errors import DataError
+from latens.kinds.counts.sparse import SMALL, SparseRows
+from latens.kinds.steps.sequences import Places
 
 _HASHED = 2**20
 BLOCK = 65536

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from latens.data.columns import FrameColumn
 from latens.data.named import MOST_NAMES, Condition
 from latens.data.raw import Raw
 from latens.errors import DataError, UsageError, nearest
+from latens.kinds.tables.columns import FrameColumn
 
 GIVEN = "given"
 """What the conditions of a batch are called: one vector a row, 0 where all of them are usual."""

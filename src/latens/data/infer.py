@@ -9,17 +9,17 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec.structs import replace
 
-from latens.data.columns import FrameColumn
-from latens.data.declared import Declared
 from latens.data.mapped import change, parts_of, take
 from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.raw import Raw
 from latens.data.rows import few, places
 from latens.data.schema import MAX_CELLS, TINY, Kind, Schema
-from latens.data.sequences import Sequences
-from latens.data.sparse import SparseRows, columns_of
-from latens.data.tables.schema import check_columns, table_schema
 from latens.errors import DataError
+from latens.kinds.counts.sparse import SparseRows, columns_of
+from latens.kinds.steps.sequences import Sequences
+from latens.kinds.tables.columns import FrameColumn
+from latens.kinds.tables.declared import Declared
+from latens.kinds.tables.typed import check_columns, table_schema
 
 _CHUNK = 2**19
 MOST_MEASURED = 2**18

@@ -11,8 +11,8 @@ import numpy as np
 
 from latens.data.formats.registry import read_path
 from latens.data.raw import ColumnRoles, Raw
-from latens.data.shapes import known_shapes
 from latens.errors import DataError
+from latens.kinds.pictures.shapes import known_shapes
 
 _IDX_FILES = (
     "train-images-idx3-ubyte.gz",

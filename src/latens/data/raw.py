@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.columns import FrameColumn
-from latens.data.declared import Declared
 from latens.data.rows import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, LatensError
+from latens.kinds.tables.columns import FrameColumn
+from latens.kinds.tables.declared import Declared
 
 MAX_BYTES = 8 * 2**30
 """Most bytes one file may hold once decompressed."""

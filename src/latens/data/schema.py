@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from latens.data.columns import ColumnType, check_types
-from latens.data.derived import Derived, check_derived
 from latens.data.named import Column as Column
 from latens.data.named import Condition as Condition
 from latens.data.named import Name, Scale, Shift
-from latens.data.sequences import Sequences, check_sequences
-from latens.data.tokens import Tokens, check_tokens, unknown_pieces
-from latens.data.world import World
 from latens.errors import DataError, ModelFileError
 from latens.io.json import typed
+from latens.kinds.steps.sequences import Sequences, check_sequences
+from latens.kinds.steps.world import World
+from latens.kinds.tables.columns import ColumnType, check_types
+from latens.kinds.tables.derived import Derived, check_derived
+from latens.kinds.text.tokens import Tokens, check_tokens, unknown_pieces
 
 Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]
 """What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number; a whole number from 0 on; of

@@ -12,17 +12,10 @@ import polars as pl
 from msgspec import structs
 
 from latens.data.beside import array_file, conditions_of_rows, names_beside, numbered
-from latens.data.check import overlapping
+from latens.data.checks import overlapping
 from latens.data.dataset import Dataset, rows_at
-from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
-from latens.data.derived import apart, definitions, with_derived
-from latens.data.formats import idx
-from latens.data.formats.anndata import is_annotated, with_genes
 from latens.data.formats.find import ALONE, INSIDE, find_source, fixed_folder, is_address, is_glob, title_of
-from latens.data.formats.lines import LinesSource
-from latens.data.formats.pictures import AbstractPictures, find_pictures
 from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
-from latens.data.formats.scanned import TableRows
 from latens.data.formats.source import AbstractRows, file_errors
 from latens.data.given import (
     GIVEN,
@@ -35,12 +28,9 @@ from latens.data.given import (
     told,
     vectors,
 )
-from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, sequence_schema, store, with_classes
 from latens.data.known import KNOWN
-from latens.data.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
-from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, no_roles, without_columns
 from latens.data.rows import (
     TRAIN,
@@ -56,10 +46,21 @@ from latens.data.rows import (
     unmasked,
 )
 from latens.data.schema import Schema
-from latens.data.sparse import SparseRows
-from latens.data.tables.cells import coded, rows_of
-from latens.data.tables.files import is_table_file, lines_of_rows, polars_errors, read_address, read_table
-from latens.data.tables.schema import (
+from latens.errors import DataError, UsageError, nearest
+from latens.kinds.counts.anndata import is_annotated, with_genes
+from latens.kinds.counts.sparse import SparseRows
+from latens.kinds.pictures import idx
+from latens.kinds.pictures.files import AbstractPictures, find_pictures
+from latens.kinds.pictures.pairs import side_by_side
+from latens.kinds.steps.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
+from latens.kinds.steps.world import EPISODE, TIME, World, recorded
+from latens.kinds.tables.cells import coded, rows_of
+from latens.kinds.tables.declared import LEFT_OUT, Declared, check_declared, declared_columns
+from latens.kinds.tables.derived import apart, definitions, with_derived
+from latens.kinds.tables.files import is_table_file, lines_of_rows, polars_errors, read_address, read_table
+from latens.kinds.tables.grown import grown
+from latens.kinds.tables.scanned import TableRows
+from latens.kinds.tables.typed import (
     MOST_NAMED,
     beyond_words,
     known_columns,
@@ -68,9 +69,8 @@ from latens.data.tables.schema import (
     stored_columns,
     with_absent,
 )
-from latens.data.text_rows import code_strings, one_column, text_schema
-from latens.data.world import EPISODE, TIME, World, recorded
-from latens.errors import DataError, UsageError, nearest
+from latens.kinds.text.lines import LinesSource
+from latens.kinds.text.rows import code_strings, one_column, text_schema
 from latens.typing import checked_later
 
 
@@ -120,7 +120,7 @@ def load(
             file://); one array of an HDF5 file ("file.h5:/path"); an array of
             shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object, a list of
             strings. Sparse matrices of more than
-            2^24 cells stay sparse: `x` are then `latens.data.sparse.SparseRows`.
+            2^24 cells stay sparse: `x` are then `latens.kinds.counts.sparse.SparseRows`.
         label: Name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array with one value for each row;
             also a .npy file, or "none" to leave labels out.
         row_id: Name or array of the row ids, as for `label`.

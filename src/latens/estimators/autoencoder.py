@@ -17,11 +17,8 @@ from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
-from latens.data.declared import declared_columns
-from latens.data.formats.anndata import is_annotated
 from latens.data.formats.registry import strings_of
 from latens.data.rows import refuse_masked, refuse_other_cells
-from latens.data.tables.frame import as_rows, is_frame
 from latens.distributions import AbstractDistribution, log_prob
 from latens.errors import ConfigError, DataError, ModelFileError
 from latens.estimators.base import (
@@ -66,6 +63,9 @@ from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
 from latens.io.process import check_process
 from latens.io.safetensors import unpack
+from latens.kinds.counts.anndata import is_annotated
+from latens.kinds.tables.declared import declared_columns
+from latens.kinds.tables.frame import as_rows, is_frame
 from latens.models import AbstractHead, AbstractModelPrior, LatentModel
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import check_schedule

@@ -18,12 +18,12 @@ from latens.data import Batch
 from latens.data.arrays import observed_cells
 from latens.data.infer import conform, fill, store
 from latens.data.rows import refuse_masked, refuse_other_cells, row_weights, unmasked
-from latens.data.tables.frame import is_frame
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
 from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes
+from latens.kinds.tables.frame import is_frame
 from latens.recipes.parts.objects import unknown_parts
 from latens.text import visible
 from latens.training import Event

@@ -11,17 +11,17 @@ from jaxtyping import Shaped
 from latens.data import TRAIN, VALIDATION, Dataset, Schema
 from latens.data.arrays import LEAST_ROWS_TO_VALIDATE
 from latens.data.batches import hash_rows
-from latens.data.declared import Declared, check_declared
-from latens.data.derived import apart, definitions, hidden_in, with_derived
 from latens.data.infer import find_missing
 from latens.data.raw import Raw, without_columns
 from latens.data.rows import row_keys
 from latens.data.sources import read_columns, without_unknown
-from latens.data.tables.cells import coded
-from latens.data.tables.frame import as_table, is_frame, is_pandas, like, to_pandas, with_cells
-from latens.data.tables.schema import as_frame, known_columns, stored_columns, table_schema
-from latens.data.text_rows import code_strings, text_schema
 from latens.errors import UsageError
+from latens.kinds.tables.cells import coded
+from latens.kinds.tables.declared import Declared, check_declared
+from latens.kinds.tables.derived import apart, definitions, hidden_in, with_derived
+from latens.kinds.tables.frame import as_table, is_frame, is_pandas, like, to_pandas, with_cells
+from latens.kinds.tables.typed import as_frame, known_columns, stored_columns, table_schema
+from latens.kinds.text.rows import code_strings, text_schema
 
 
 def has_words(X: Any) -> bool:

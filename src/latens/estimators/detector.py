@@ -14,12 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.data.tables.frame import is_frame
 from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of, truth, whole, with_nan
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.finite import finite
 from latens.io.process import check_count
+from latens.kinds.tables.frame import is_frame
 from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
 from latens.workflow.detect import conformal, more_surprising, shift_of, surprises

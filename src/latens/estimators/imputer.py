@@ -12,14 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.data.tables.frame import as_rows, is_frame
-from latens.data.tables.schema import in_units
 from latens.errors import UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, weighed, whole, with_nan
 from latens.estimators.columns import ends_like, has_words, with_filled, with_numbers
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.impute import DRAWS
 from latens.io.process import check_count
+from latens.kinds.tables.frame import as_rows, is_frame
+from latens.kinds.tables.typed import in_units
 from latens.typing import checked_later
 from latens.workflow.cells import interval
 from latens.workflow.imputation import Imputation, imputed

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from msgspec import structs
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
-from latens.data.formats.anndata import is_annotated
 from latens.data.given import GIVEN, arrays_of, learned, plain_name, vectors
-from latens.data.long import lines_of
-from latens.data.sequences import nearest_the_centre
-from latens.data.tables.frame import is_frame, is_pandas
 from latens.errors import DataError, UsageError, nearest
+from latens.kinds.counts.anndata import is_annotated
+from latens.kinds.steps.long import lines_of
+from latens.kinds.steps.sequences import nearest_the_centre
+from latens.kinds.tables.frame import is_frame, is_pandas
 
 
 class Named(NamedTuple):

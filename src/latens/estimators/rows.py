@@ -10,13 +10,13 @@ from sklearn.utils import Tags
 from latens.config import VAEConfig, override
 from latens.data import Dataset, Schema
 from latens.data.arrays import as_dataset
-from latens.data.declared import check_declared, declared_columns
 from latens.data.sources import read_columns
-from latens.data.tables.frame import as_rows
-from latens.data.tables.schema import known_columns
 from latens.errors import ConfigError
 from latens.estimators.base import given_settings, names_of, refuse_twins, validated, with_nan
 from latens.estimators.columns import has_words, mixed_dataset, typed_rows
+from latens.kinds.tables.declared import check_declared, declared_columns
+from latens.kinds.tables.frame import as_rows
+from latens.kinds.tables.typed import known_columns
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel

@@ -13,9 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import VAEConfig
 from latens.data.arrays import as_dataset
-from latens.data.formats.anndata import is_annotated
-from latens.data.tables.frame import as_rows, is_frame
-from latens.data.text_rows import refuse_gaps
 from latens.errors import ConfigError
 from latens.estimators.autoencoder import Posterior, Prior
 from latens.estimators.base import seed_of, weighted_mean, with_nan
@@ -29,6 +26,9 @@ from latens.evaluation.impute import DRAWS
 from latens.evaluation.latents.encode import new_rows
 from latens.io import keys
 from latens.io.process import check_count, check_process
+from latens.kinds.counts.anndata import is_annotated
+from latens.kinds.tables.frame import as_rows, is_frame
+from latens.kinds.text.rows import refuse_gaps
 from latens.recipes import RECIPES
 from latens.typing import Key, checked_later
 from latens.workflow.imputation import imputed

@@ -19,11 +19,11 @@ from jaxtyping import Shaped
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
-from latens.data.sparse import SparseRows
 from latens.errors import refuse_other
 from latens.io.compilation import check_generator
 from latens.io.process import check_process, counted
 from latens.io.waiting import reached
+from latens.kinds.counts.sparse import SparseRows
 from latens.typing import Key, PyTree
 
 BATCH_SIZES = (16, 128, 500)

@@ -12,12 +12,12 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.data.columns import ColumnType
 from latens.distributions import FullNormal
 from latens.evaluation.batched import Rows, in_cache, map_rows, of_rows
 from latens.evaluation.linear_posterior import linear_posteriors
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
+from latens.kinds.tables.columns import ColumnType
 from latens.models import every_latent
 from latens.typing import Array, Float, Key, PyTree
 

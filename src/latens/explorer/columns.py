@@ -7,14 +7,14 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data import Dataset
-from latens.data.columns import ColumnType
-from latens.data.formats.midi import is_music
 from latens.data.given import GIVEN, cells_of
 from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
-from latens.data.tables.schema import in_units
 from latens.errors import DataError
 from latens.io.json import plain, to_json
+from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.typed import in_units
+from latens.kinds.text.midi import is_music
 from latens.text import visible
 from latens.typing import Float
 

@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from latens.data.columns import ColumnType
 from latens.distributions import StandardNormal
 from latens.explorer.columns import grid
 from latens.explorer.decoder import folded, network_of, page_decoder
@@ -14,6 +13,7 @@ from latens.explorer.heads import described
 from latens.explorer.whatif import MOST_COLUMNS, cells_of_choices, edges_of, texts_of
 from latens.io.arrays import tree_to_arrays
 from latens.io.safetensors import pack
+from latens.kinds.tables.columns import ColumnType
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.conditional import as_seen
 from latens.models.heads.table import TableInput

@@ -13,14 +13,14 @@ from jaxtyping import Shaped
 from msgspec import Meta, Struct
 
 from latens import evaluation
-from latens.data.columns import ColumnType
-from latens.data.conditions import Conditions, conditions_of
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation.samples.conditional import GivenShares, shares_given
 from latens.explorer.columns import grid
 from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json
+from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.where import Conditions, conditions_of
 from latens.text import visible
 from latens.workflow.cells import quantile
 

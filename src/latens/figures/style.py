@@ -28,10 +28,10 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
-from latens.data.tables.write import frame_bytes
 from latens.errors import UsageError, nearest
 from latens.figures.checks import same_length
 from latens.io.atomic import as_path, resource_errors, write_atomic
+from latens.kinds.tables.write import frame_bytes
 from latens.text import visible
 from latens.typing import checked_later
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from latens import figures
 from latens.data import Dataset
-from latens.data.formats.midi import is_music
 from latens.io.waiting import doing
+from latens.kinds.text.midi import is_music
 from latens.pictures import alternatives as alt
 from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source

@@ -6,11 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from latens import evaluation, figures
-from latens.data.columns import ColumnType
 from latens.data.given import GIVEN, cells_of
 from latens.data.rows import evenly_spaced
-from latens.data.sparse import SparseRows
-from latens.data.tables.schema import in_units
 from latens.errors import ConfigError
 from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling
 from latens.figures.density import latent_density
@@ -20,6 +17,9 @@ from latens.figures.planes import two_views
 from latens.figures.reach import reach_curves
 from latens.figures.style import figure_of, readable
 from latens.figures.tables import date_key, marginals, marginals_table
+from latens.kinds.counts.sparse import SparseRows
+from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.typed import in_units
 from latens.pictures.source import FEW_POINTS, Made, Plane, Posteriors, Source
 from latens.workflow.reach import MOST, reach_of
 

@@ -5,11 +5,7 @@ import numpy as np
 
 from latens import evaluation, figures
 from latens.data.batches import Batch
-from latens.data.columns import ColumnType
 from latens.data.rows import evenly_spaced
-from latens.data.sequences import Sequences
-from latens.data.sparse import SMALL, SparseRows
-from latens.data.tables.schema import in_units
 from latens.evaluation.information import column_information
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
@@ -17,6 +13,10 @@ from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.information import information
 from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
+from latens.kinds.counts.sparse import SMALL, SparseRows
+from latens.kinds.steps.sequences import Sequences
+from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.typed import in_units
 from latens.pictures.source import FEW_ROWS, Made, Source
 from latens.workflow.codes import gene_gains
 from latens.workflow.measurement import column_nats, has_columns

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens import evaluation
-from latens.data.formats.midi import beats_of
 from latens.data.rows import evenly_spaced
 from latens.evaluation.evidence.bigram import bigram_terms, tokens_counted
 from latens.figures import texts
 from latens.figures.paths import linear_path
+from latens.kinds.text.midi import beats_of
 from latens.pictures.source import Made, Source
 
 SHOWN, WAYS, STEPS, COLOURED, SCORED = 12, 3, 7, 8, 200

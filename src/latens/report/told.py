@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from latens.data import Dataset, check
-from latens.data.check import is_picture
+from latens.data.checks import is_picture
 from latens.errors import RunFolderError
 from latens.figures.style import figure_of, laid_out, rendered
 from latens.io.atomic import read_plain

@@ -13,11 +13,11 @@ import optax
 
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
-from latens.data.tokens import steps_of
 from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
 from latens.io import keys
 from latens.io.compilation import check_generator
 from latens.io.process import check_process
+from latens.kinds.text.tokens import steps_of
 from latens.objectives import ELBO, AbstractObjective
 from latens.training import machines
 from latens.training.optimizer import Optimizer

@@ -10,18 +10,18 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from latens.data.formats.npy import read_npy
-from latens.data.formats.npz import Archive
 from latens.data.raw import ColumnRoles
 from latens.data.rows import row_names
 from latens.data.schema import Schema
-from latens.data.tables.cells import plain_cells, plain_numbers
-from latens.data.tables.dtypes import names_of
-from latens.data.tables.files import Written, is_table_file, read_table
-from latens.data.tables.write import frame_bytes
 from latens.errors import DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
+from latens.kinds.numbers.npy import read_npy
+from latens.kinds.numbers.npz import Archive
+from latens.kinds.tables.cells import plain_cells, plain_numbers
+from latens.kinds.tables.dtypes import names_of
+from latens.kinds.tables.files import Written, is_table_file, read_table
+from latens.kinds.tables.write import frame_bytes
 from latens.text import spreadsheet_text, visible
 
 Table: TypeAlias = "dict[str, np.ndarray] | pl.DataFrame"

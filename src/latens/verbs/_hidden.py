@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from latens.data.formats.npy import read_npy
-from latens.data.formats.pictures import pixels_of, reason, unreadable
 from latens.data.schema import image_shape
 from latens.errors import DataError, UsageError
+from latens.kinds.numbers.npy import read_npy
+from latens.kinds.pictures.files import pixels_of, reason, unreadable
 from latens.workflow.trained import TrainedModel
 
 HALVES = {"upper": ":50%,:", "lower": "50%:,:", "left": ":,:50%", "right": ":,50%:"}

@@ -9,8 +9,8 @@ import polars as pl
 from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset, Schema
-from latens.data.sequences import Places, Sequences, long_table, named_steps, nearest_the_centre
-from latens.data.tables.frame import with_cells
+from latens.kinds.steps.sequences import Places, Sequences, long_table, named_steps, nearest_the_centre
+from latens.kinds.tables.frame import with_cells
 from latens.verbs._files import series_of
 from latens.verbs._tables import numbers_of, table_columns
 

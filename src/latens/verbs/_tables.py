@@ -9,12 +9,12 @@ import polars as pl
 from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset
-from latens.data.derived import hidden_in
 from latens.data.raw import ColumnRoles
-from latens.data.tables.cells import role_positions
-from latens.data.tables.files import is_table_file, read_table
-from latens.data.tables.frame import with_cells
-from latens.data.tables.schema import as_frame
+from latens.kinds.tables.cells import role_positions
+from latens.kinds.tables.derived import hidden_in
+from latens.kinds.tables.files import is_table_file, read_table
+from latens.kinds.tables.frame import with_cells
+from latens.kinds.tables.typed import as_frame
 
 
 def column_table(

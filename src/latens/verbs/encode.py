@@ -67,7 +67,7 @@ class Encode(Verb):
             known = cells_of(data.schema.conditions, data.cond[GIVEN][positions])
             arrays |= {f"{GIVEN}_{name}": cells for name, cells in known.items()}
         if data.places is not None and trained.schema.sequences is not None:
-            from latens.data.sequences import named_steps
+            from latens.kinds.steps.sequences import named_steps
 
             places = data.places[positions]
             first = np.arange(places.line.shape[1]) == np.zeros((len(positions), 1))

@@ -52,7 +52,7 @@ class Impute(Verb):
         data, hidden, original = self._asked(at)
         cells = with_derived_gaps(data, hidden, Path(str(self.data)), at.options)
         if data.places is not None:  # a step of several windows is one
-            from latens.data.sequences import nearest_the_centre
+            from latens.kinds.steps.sequences import nearest_the_centre
 
             cells = hidden[nearest_the_centre(data.places)]
         count = int(cells.sum())
@@ -73,8 +73,8 @@ class Impute(Verb):
     def _asked(self, at: At) -> "tuple[Dataset, np.ndarray, bool]":
         """The rows, what of them is missing, and whether that is known in truth."""
         from latens.data.dataset import rows_at
-        from latens.data.sparse import SparseRows
-        from latens.data.text_rows import refuse_gaps
+        from latens.kinds.counts.sparse import SparseRows
+        from latens.kinds.text.rows import refuse_gaps
         from latens.verbs._hidden import hidden_part
 
         trained = at.trained
@@ -190,7 +190,7 @@ class Impute(Verb):
 
 def _intervals(data: "Dataset", found: "Imputation", level: float) -> "pl.DataFrame":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
-    from latens.data.tables.schema import as_frame
+    from latens.kinds.tables.typed import as_frame
     from latens.workflow.cells import interval
 
     names, types, hidden = data.schema.names, data.schema.types or (), found.hidden

@@ -167,7 +167,7 @@ class Made(Struct, kw_only=True):
         elif path.suffix.lower() == ".txt":
             write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
         elif path.suffix.lower() == ".mid":
-            from latens.data.formats.midi import midi_of
+            from latens.kinds.text.midi import midi_of
 
             made = [midi_of(text, f"{path}, row {row}") for row, text in enumerate(self.arrays["text"].tolist())]
             write_together((path if len(made) == 1 else numbered(path, row), one) for row, one in enumerate(made))
@@ -255,7 +255,7 @@ class At:
 
     def dialect(self, data: Any = None) -> Any:
         """How a table of text with such rows is written; of None those of the run."""
-        from latens.data.tables.files import written_of
+        from latens.kinds.tables.files import written_of
         from latens.verbs._files import kept_dialect
 
         source = self.run.info["data"] if data is None and self.run is not None else {"spec": data, **self.given}

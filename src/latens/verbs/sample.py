@@ -53,8 +53,8 @@ class Sample(Verb):
         return self.checked_out(at.asked or free_name("samples", ending), endings)
 
     def __call__(self, at: At) -> Work:
-        from latens.data.conditions import parse_conditions
-        from latens.data.tables.schema import as_frame
+        from latens.kinds.tables.typed import as_frame
+        from latens.kinds.tables.where import parse_conditions
         from latens.verbs._files import formula_note, formulas, lines_of
         from latens.workflow.inputs import lacks_prior
 
@@ -117,7 +117,7 @@ class Sample(Verb):
 
     def _means(self, at: At) -> bool:
         """Whether means stand for samples: where they are asked for, and in a picture of photographs."""
-        from latens.data.check import is_picture
+        from latens.data.checks import is_picture
 
         return self.mean or (at.writes and at.picture and not self.noise and is_picture(at.trained.schema))
 
@@ -142,8 +142,8 @@ class Sample(Verb):
 
     def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
         """Rows of a mixed table under conditions."""
-        from latens.data.tables.schema import as_frame
         from latens.evaluation.samples.conditional import sample_given
+        from latens.kinds.tables.typed import as_frame
         from latens.verbs._files import formula_note
 
         schema = at.trained.schema
@@ -178,8 +178,8 @@ class Sample(Verb):
 
     def _begun(self, at: At) -> Work:
         """Rows of text that begin as it is said, the rest drawn."""
-        from latens.data.conditions import Conditions
         from latens.evaluation.samples.conditional import TEXT_CHUNK, sample_given
+        from latens.kinds.tables.where import Conditions
         from latens.verbs._files import lines_of
 
         trained, n = at.trained, 16 if self.n is None else self.n

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data import Dataset
-from latens.data.columns import ColumnType
 from latens.errors import ConfigError
 from latens.evaluation.impute import left_out
+from latens.kinds.tables.columns import ColumnType
 from latens.workflow.trained import TrainedModel
 
 OUTER = 0.05

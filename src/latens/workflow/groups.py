@@ -17,7 +17,6 @@ from latens import evaluation
 from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset, Preparation
 from latens.data.schema import image_shape
-from latens.data.shapes import FACTORS, known_factors
 from latens.errors import LatensError
 from latens.evaluation import Estimate, Finding, diagnose
 from latens.evaluation.batched import Rows
@@ -29,6 +28,7 @@ from latens.evaluation.latents.disentanglement_classifiers import disentanglemen
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
 from latens.evaluation.samples.molecules import canonical, has_rdkit
+from latens.kinds.pictures.shapes import FACTORS, known_factors
 from latens.models import StateSpaceModel
 from latens.recipes import get_recipe
 from latens.recipes.building.plan import starting

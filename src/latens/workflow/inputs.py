@@ -10,14 +10,14 @@ from latens import pretrained
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
-from latens.data.formats.anndata import is_annotated
 from latens.data.formats.registry import strings_of
 from latens.data.given import GIVEN
 from latens.data.labels import require_labels
 from latens.data.rows import plain_numbers
-from latens.data.tables.frame import is_frame
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, refuse_other
 from latens.io.atomic import as_path, resource_errors
+from latens.kinds.counts.anndata import is_annotated
+from latens.kinds.tables.frame import is_frame
 from latens.models import Experts
 from latens.recipes.parts.options import OBJECTIVES
 from latens.runs.folder import RunFolder

@@ -14,11 +14,9 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.data.dataset import first_rows, training_rows
-from latens.data.formats.midi import BAR, is_music
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import take
 from latens.data.rows import few
-from latens.data.sparse import SparseRows
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
 from latens.evaluation import (
@@ -50,6 +48,8 @@ from latens.evaluation.evidence.tree import MOST_ROWS as MOST_COUNTED
 from latens.evaluation.evidence.tree import fit_tree
 from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.evaluation.samples.dependence import dependence
+from latens.kinds.counts.sparse import SparseRows
+from latens.kinds.text.midi import BAR, is_music
 from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key

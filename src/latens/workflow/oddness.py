@@ -7,7 +7,7 @@ from jaxtyping import Shaped
 from scipy.spatial import KDTree
 
 from latens.data import Dataset
-from latens.data.columns import ColumnType
+from latens.kinds.tables.columns import ColumnType
 
 NEIGHBOURS = 5
 """The neighbour among the training rows to which the distance counts."""

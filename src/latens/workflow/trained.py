@@ -13,9 +13,8 @@ import numpy as np
 from latens import config as configuration
 from latens import evaluation
 from latens.config import Config, VAEConfig
-from latens.data import Dataset, Preparation, Schema, text_rows
+from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
-from latens.data.conditions import conditions_of
 from latens.data.given import usual_inputs
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
@@ -27,6 +26,8 @@ from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack, read, unpack
+from latens.kinds.tables.where import conditions_of
+from latens.kinds.text import rows as text_rows
 from latens.models import DeterministicHead
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from latens.data import Dataset, Schema, prepare_batch
-from latens.data.world import TERMINATED
 from latens.distributions.steps import Steps
 from latens.errors import UsageError
 from latens.evaluation import Estimate
 from latens.evaluation.alarm import KEPT, RATE, Alarm, alarm_from, calibrated, densities, fit_alarm, threshold_of
 from latens.evaluation.samples.tables import area
+from latens.kinds.steps.world import TERMINATED
 from latens.workflow.trained import TrainedModel
 
 

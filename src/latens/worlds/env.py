@@ -11,9 +11,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from jaxtyping import Array, Bool, Float, Int
 
-from latens.data.world import Space, World
 from latens.errors import UsageError
 from latens.evaluation.alarm import Alarm
+from latens.kinds.steps.world import Space, World
 from latens.typing import Key
 
 

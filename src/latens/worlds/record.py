@@ -12,8 +12,8 @@ from jaxtyping import Shaped
 from msgspec import structs
 
 from latens.data.raw import needed
-from latens.data.world import EPISODE, KEY, REWARD, TERMINATED, TIME, Space, World, box
 from latens.errors import DataError, UsageError, nearest
+from latens.kinds.steps.world import EPISODE, KEY, REWARD, TERMINATED, TIME, Space, World, box
 
 if TYPE_CHECKING:
     import gymnasium

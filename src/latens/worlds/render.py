@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.world import World
 from latens.errors import UsageError
+from latens.kinds.steps.world import World
 
 SIDE = (400, 300)
 """Width and height of a drawing, in pixels."""

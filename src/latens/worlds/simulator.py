@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from latens.data.world import REWARD, TERMINATED, World
 from latens.errors import UsageError
 from latens.evaluation.alarm import Alarm
+from latens.kinds.steps.world import REWARD, TERMINATED, World
 from latens.typing import Key
 
 _FIX = "Record an environment and fit it: latens record ENV --out FILE.parquet, latens fit FILE.parquet --recipe world."

@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from latens.data.formats.hdf5 import Hdf5Source
-from latens.data.formats.npy import is_beside
-from latens.data.formats.pictures import FolderSource, find_pictures
 from latens.data.formats.registry import Row, by_blocks
-from latens.data.formats.scanned import TableRows
 from latens.data.formats.source import AbstractRows, Address, Place
 from latens.data.raw import ColumnRoles
-from latens.data.tables.files import ARROW, ending_of
 from latens.errors import DataError
+from latens.kinds.numbers.hdf5 import Hdf5Source
+from latens.kinds.numbers.npy import is_beside
+from latens.kinds.pictures.files import FolderSource, find_pictures
+from latens.kinds.tables.files import ARROW, ending_of
+from latens.kinds.tables.scanned import TableRows
 
 ALONE = frozenset({".txt", ".dat", ".data"})
 """Endings of tables that are read by name alone: in a folder of rows they are notes."""

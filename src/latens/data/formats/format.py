@@ -12,8 +12,8 @@ import polars as pl
 
 from latens.data.formats.source import AbstractSource, BlockTable, Place, file_of
 from latens.data.raw import ColumnRoles, Raw, damaged, with_roles
-from latens.data.tables.cells import refuse_kinds, rows_of
 from latens.errors import DataError, LatensError
+from latens.kinds.tables.cells import refuse_kinds, rows_of
 
 
 class Format(abc.ABC):

@@ -6,24 +6,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latens.data.formats import anndata as annotated
-from latens.data.formats import hdf5, idx, sparse
-from latens.data.formats import npz as arrays
-from latens.data.formats import pictures as image_folder
 from latens.data.formats.format import Format, FormatSource
-from latens.data.formats.lines import read_rows, read_txt, text_blocks
-from latens.data.formats.midi import midi_files, read_midi
-from latens.data.formats.npy import NpySource, read_npy
-from latens.data.formats.pictures import TarSource
-from latens.data.formats.scanned import TableRows
 from latens.data.formats.source import AbstractRows, Place
 from latens.data.raw import ColumnRoles, Raw, no_roles, readable, with_roles
 from latens.data.rows import unmasked
-from latens.data.sparse import is_sparse, sparse_rows
-from latens.data.tables.cells import rows_of
-from latens.data.tables.files import SHEETS, TEXT
-from latens.data.tables.frame import as_table, is_pandas
 from latens.errors import ConfigError, DataError, LatensError, ResourceError
+from latens.kinds.counts import anndata as annotated
+from latens.kinds.counts import files as sparse
+from latens.kinds.counts.sparse import is_sparse, sparse_rows
+from latens.kinds.numbers import hdf5
+from latens.kinds.numbers import npz as arrays
+from latens.kinds.numbers.npy import NpySource, read_npy
+from latens.kinds.pictures import files as image_folder
+from latens.kinds.pictures import idx
+from latens.kinds.pictures.files import TarSource
+from latens.kinds.tables.cells import rows_of
+from latens.kinds.tables.files import SHEETS, TEXT
+from latens.kinds.tables.frame import as_table, is_pandas
+from latens.kinds.tables.scanned import TableRows
+from latens.kinds.text.lines import read_rows, read_txt, text_blocks
+from latens.kinds.text.midi import midi_files, read_midi
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")

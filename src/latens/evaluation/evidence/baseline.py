@@ -7,9 +7,9 @@ import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
 from latens.data.named import MIN_SCALE
-from latens.data.sparse import SparseRows, columns_of
 from latens.errors import DataError
 from latens.io.process import counted
+from latens.kinds.counts.sparse import SparseRows, columns_of
 
 Terms = Callable[[np.ndarray], np.ndarray]
 """From rows (B, D) to the log probability of each of their cells."""

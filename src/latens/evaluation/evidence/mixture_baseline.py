@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 from scipy import sparse
 from scipy.special import logsumexp
 
-from latens.data.columns import ColumnType
+from latens.kinds.tables.columns import ColumnType
 
 CLASSES = (4, 16, 64)
 """How many classes are tried; rows that the fit does not see choose."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from latens.data.columns import ColumnType
 from latens.evaluation.evidence.factors import ALONE, principal
+from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.table import middles_of
 
 MOST_ROWS = 2**15

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import sparse
 
-from latens.data.columns import ColumnType
+from latens.kinds.tables.columns import ColumnType
 
 BINS = 8
 """Bins of a column at the most, through which it depends on its parent and its children on it."""

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.data.columns import ColumnType
-from latens.data.conditions import Conditions
 from latens.evaluation.batched import BATCH_SIZES
 from latens.evaluation.impute import model_places
 from latens.io.compilation import check_generator
 from latens.io.process import check_process
+from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.where import Conditions
 from latens.models import every_latent
 from latens.typing import Array, Float, Key, PyTree, Shaped
 

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Shaped
 from scipy import sparse
 
-from latens.data.columns import ColumnType
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.tree import BINS, MOST_BINS, MOST_ROWS, bins_of, cells_of, pair_gains
+from latens.kinds.tables.columns import ColumnType
 
 MOST_TEST = 2**13
 """Held-out rows that are looked at, the first."""

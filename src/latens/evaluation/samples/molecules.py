@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Iterable
 from typing import Any
 
-from latens.data.tokens import library
+from latens.kinds.text.tokens import library
 
 
 def has_rdkit() -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Shaped
 from scipy.special import ndtri
 
-from latens.data.columns import ColumnType
 from latens.distributions import Blocks, Joined, Ordinal, Segments
+from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.base import AbstractHead, DataKind, Sees
 from latens.trees import Frozen
 from latens.typing import Array, Bool, Float

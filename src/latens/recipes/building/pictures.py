@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Dataset, Schema, suggest_likelihood
-from latens.data.check import is_picture
+from latens.data.checks import is_picture
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.networks.canonical import half

@@ -25,10 +25,10 @@ from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_lik
 from latens.data.infer import MOST_MEASURED
 from latens.data.rows import few
 from latens.data.schema import image_shape
-from latens.data.tokens import steps_of
 from latens.errors import ConfigError
 from latens.evaluation.evidence.windows import is_series
 from latens.io import keys
+from latens.kinds.text.tokens import steps_of
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective

@@ -9,8 +9,8 @@ from msgspec import Meta, structs
 from latens import models as m
 from latens.config import Part, VAEConfig, Width
 from latens.data import Schema
-from latens.data.world import REWARD, TERMINATED
 from latens.errors import ConfigError
+from latens.kinds.steps.world import REWARD, TERMINATED
 from latens.models import AbstractHead
 from latens.models.exact_steps import ExactSmoother
 from latens.models.heads.steps import CoinsApart, InUnits, StepColumnsHead

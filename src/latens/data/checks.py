@@ -1,0 +1,349 @@
+"""What is in a data set, what would go wrong, and which likelihood suits it."""
+
+import shlex
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from latens.data.dataset import Dataset
+from latens.data.infer import MOST_MEASURED, Range, whole_columns
+from latens.data.mapped import take
+from latens.data.rows import SPLITS, TRAIN, few
+from latens.data.schema import Schema, image_shape
+from latens.kinds.counts.sparse import SparseRows, columns_of
+from latens.kinds.text.tokens import steps_of
+
+FEW_COUNTS = 20
+"""Counts of a cell below which it says little."""
+FEW_ROWS, MOST_COLUMNS = 100, 1000
+"""Rows below which a network learns little, and columns up to which a table is looked through."""
+LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
+"""From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
+_SHOWN = 10
+_ROWS = 4096
+
+
+SMALLEST, FEW_LEVELS = 16, 32
+"""The shortest side of a picture that is taken for one, in pixels; up to so many levels have a probability each."""
+
+
+def is_picture(schema: Schema) -> bool:
+    """Say whether rows are pictures for which convolutions are the default."""
+    # returns: true for grey or colour pictures of many levels, from 16 x 16 pixels up.
+    shape, many = image_shape(schema), schema.kind == "levels" and (schema.levels or 0) > FEW_LEVELS
+    return shape is not None and many and min(shape[:2]) >= SMALLEST
+
+
+def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple[str, str]:
+    """Choose the likelihood that the default recipe uses for these data, and say why.
+
+    Binary features: bernoulli. Up to 32 levels: categorical. More levels, or fractions: continuous-bernoulli where more
+    than half of the values lie in the lowest or highest 5 % of the range, else normal. Real numbers: normal; counts:
+    normal on log(1 + x); likelihoods of the counts themselves are chosen by name. Only training rows are looked at.
+
+    Args:
+        dataset: The data set.
+        convolutions: Whether pictures get convolutional networks, which give a probability for each level.
+
+    Returns:
+        The name of the likelihood, and the reason in one sentence.
+    """
+    schema = dataset.schema
+    if schema.kind == "mixed":
+        return "table", "Columns are of several kinds: each has a probability of its own, of its names or of its grid."
+    if schema.kind == "tokens":
+        return "tokens", "Rows are text: every token depends on those before it."
+    if schema.kind == "binary":
+        return "bernoulli", "Every cell is 0 or 1."
+    if schema.kind == "levels" and (schema.levels or 0) <= FEW_LEVELS:
+        return "categorical", f"Every cell is one of {schema.levels} levels, few enough for a probability each."
+    if convolutions and is_picture(schema):
+        colours = "; the colours of a pixel depend on one another" if schema.shape[2:] == (3,) else ""
+        return "logistic-mixture", f"A logistic has a probability for each of {schema.levels} levels{colours}."
+    if schema.kind == "counts":
+        return "normal", (
+            "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), a density of that "
+            "and not of the counts. For probabilities of the counts: --set likelihood=negative-binomial, "
+            "zero-inflated-negative-binomial or poisson."
+        )
+    if schema.kind == "real":
+        if count_columns(dataset).all():
+            return "normal", "Cells are whole numbers like counts, without a long tail: a normal of the numbers."
+        return "normal", f"{'Entries' if dataset.cells else 'Cells'} are real numbers."
+    share = extreme_share(dataset)
+    text = f"{share:.0%} of the cells lie in the lowest or highest 5 % of the range"
+    if share > 0.5:
+        return "continuous-bernoulli", f"{text}, near black or white."
+    return "normal", f"Only {text}, so most are true greys."
+
+
+def extreme_share(dataset: Dataset) -> float:
+    """The share of observed training values in the lowest or highest 5 % of the range (0..levels-1, or 0..1)."""
+    rows = few(dataset.subset("train"), MOST_MEASURED)
+    rows = rows if len(rows) else np.arange(len(dataset))
+    top = float((dataset.schema.levels or 2) - 1)
+    extreme = cells = 0
+    # In pieces: the comparisons need several times the memory of uint8 pixels.
+    for start in range(0, len(rows), _ROWS):
+        piece = rows[start : start + _ROWS]
+        x = dataset.x[piece]
+        if dataset.mask is not None:
+            x = x[dataset.mask[piece]]
+        extreme += int(np.count_nonzero((x <= 0.05 * top) | (x >= 0.95 * top)))
+        cells += x.size
+    return extreme / max(cells, 1)
+
+
+def count_columns(dataset: Dataset) -> np.ndarray:
+    """Say for each column of a table of real numbers or counts whether it holds counts: whole, 0 or more, above 16."""
+    x, mask = _training(dataset)
+    if not dataset.schema.standardised or x.ndim != 2:
+        return np.zeros(x.shape[1:], bool)
+    high = (x if mask is None else np.where(mask, x, 0)).max(axis=0)
+    whole = whole_columns(x, mask)
+    # In a table of counts some columns stay small, or zero, by chance: there the whole table decides.
+    return np.full(len(high), high.max() > 16) if whole.all() else whole & (high > 16)
+
+
+def check(dataset: Dataset) -> dict[str, Any]:
+    """Report on a data set, ready for JSON.
+
+    Args:
+        dataset: The data set.
+
+    Returns:
+        A dict of name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns,
+        duplicate_rows, counts, labels, splits, likelihood, reason, warnings, notes (which of these tell what was found
+        or done, and ask for nothing) and fingerprint; of a mixed table also columns, with name, kind, written, values
+        and missing of each; of text tokens, with pieces, vocabulary, longest, mean, edges and counted (the share of
+        computed steps that rows need).
+        Missing values enter no other entry but `nan_cells`.
+    """
+    x, mask, schema = dataset.x, dataset.mask, dataset.schema
+    low, high = Range.of(x, mask).ends
+    observed = x.size if mask is None else int(mask.sum())
+    if isinstance(x, SparseRows):
+        zeros = x.size - int(np.count_nonzero(x.matrix.data))
+    else:
+        zeros = int(np.count_nonzero(x == 0) if mask is None else np.count_nonzero((x == 0) & mask))
+    constant = np.zeros(1, bool) if schema.tokens is not None else _constant(x, mask)
+    likelihood, reason = suggest_likelihood(dataset, convolutions=True)
+    if dataset.cells and dataset.schema.kind == "counts":
+        likelihood, reason = "depth-negative-binomial", "Rows are cells with counts: `latens fit` takes --recipe cells."
+    counts = count_columns(dataset)
+    report: dict[str, Any] = {
+        "name": dataset.name,
+        "rows": len(x),
+        "shape": list(schema.shape),
+        "dtype": str(x.dtype),
+        "kind": schema.kind,
+        "levels": schema.levels,
+        "range": [low, high],
+        "nan_cells": x.size - observed,
+        "zero_fraction": zeros / max(observed, 1),
+        "constant_columns": {"count": int(constant.sum()), "first": _names(dataset, constant)},
+        "duplicate_rows": len(x) - len({row.tobytes() for row in x}),
+        "counts": {"all": bool(counts.size and counts.all()), "count": int(counts.sum())},
+        "labels": _label_counts(dataset),
+        "splits": {name: int(np.sum(dataset.split == code)) for code, name in enumerate(SPLITS)},
+        "likelihood": likelihood,
+        "reason": reason,
+        "fingerprint": dataset.fingerprint,
+    }
+    if schema.types is not None:
+        report["columns"] = [_column(dataset, i) for i in range(len(schema.types))]
+    if schema.tokens is not None:
+        report["tokens"] = _tokens(dataset)
+    report["warnings"], report["notes"] = _warnings(dataset, report)
+    return report
+
+
+def _tokens(dataset: Dataset) -> dict[str, Any]:
+    """What rows of text are made of, and which share of the steps that training computes is of their pieces."""
+    tokens, lengths = dataset.schema.tokens, steps_of(dataset.x)
+    assert tokens is not None
+    train = lengths[dataset.split == TRAIN] if (dataset.split == TRAIN).any() else lengths
+    computed = np.array(tokens.edges)[np.searchsorted(tokens.edges, train)].sum()
+    return {
+        "pieces": tokens.pieces,
+        "vocabulary": len(tokens.values),
+        "longest": int(lengths.max()) - 1,
+        "mean": float(lengths.mean()) - 1,
+        "edges": list(tokens.edges),
+        "counted": float(train.sum() / computed),
+    }
+
+
+def _column(dataset: Dataset, place: int) -> dict[str, Any]:
+    """What one column of a mixed table holds: its kind, an example of its values, and how many are missing."""
+    schema, mask = dataset.schema, dataset.mask
+    assert schema.types is not None
+    assert schema.columns is not None
+    one = schema.types[place]
+    top = int(np.argmax(one.shares))
+    if one.named:
+        order = " in order" if one.kind == "ordinal" else ""
+        values = f"{one.cells} names{order}"
+        if one.widths[top] == 1:
+            values += f"; {one.values[one.firsts[top]]!r} in {one.shares[top]:.0%}"
+        rare = sum(width for width in one.widths if width > 1)
+        values += f"; {rare} rare ones share a probability" if rare else ""
+    else:
+        low, high = one.texts(np.array(_ends(dataset, place) or (0, one.size - 1)))
+        values = f"{low} to {high}"
+        if one.widths[top] == 1:
+            values += f"; {one.texts(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
+    return {
+        "name": schema.columns[place].name,
+        "kind": one.kind,
+        "dtype": one.dtype,
+        "values": values,
+        "missing": 0 if mask is None else int(np.sum(~mask[:, place])),
+    }
+
+
+def _ends(dataset: Dataset, place: int) -> tuple[float, float] | None:
+    """The least and the greatest cell of a column in the training rows; None where these stay on disk or have none."""
+    x, mask = _training(dataset)
+    if not isinstance(x, np.ndarray):
+        return None
+    own = x[:, place] if mask is None else x[mask[:, place], place]
+    return (float(own.min()), float(own.max())) if len(own) else None
+
+
+def _training(dataset: Dataset) -> tuple[Any, np.ndarray | None]:
+    rows = few(dataset.subset("train"), MOST_MEASURED)
+    if len(rows) in (0, len(dataset)):
+        return dataset.x, dataset.mask
+    x = dataset.x.take(rows, axis=0) if isinstance(dataset.x, SparseRows) else take(dataset.x, rows)
+    return x, None if dataset.mask is None else take(dataset.mask, rows)
+
+
+def _constant(x: Any, mask: np.ndarray | None) -> np.ndarray:
+    if mask is None:
+        return x.min(0) == x.max(0)
+    low = np.where(mask, x, np.inf).min(0)
+    high = np.where(mask, x, -np.inf).max(0)
+    return low >= high
+
+
+def _names(dataset: Dataset, cells: np.ndarray) -> list[Any]:
+    """The first few of these cells: column names of a table, positions in a picture."""
+    found = np.argwhere(cells)[:_SHOWN].tolist()
+    columns = dataset.schema.columns
+    return [(columns[at[0]].name if columns else at[0]) if len(at) == 1 else at for at in found]
+
+
+def _label_counts(dataset: Dataset) -> dict[str, int] | None:
+    if dataset.label is None:
+        return None
+    classes = dataset.schema.classes or ()
+    counts = np.bincount(dataset.label[dataset.label >= 0], minlength=len(classes))
+    result = {name: int(n) for name, n in zip(classes, counts)}
+    unlabelled = int(np.sum(dataset.label < 0))
+    return {**result, "(none)": unlabelled} if unlabelled else result
+
+
+def totals(x: Any) -> np.ndarray:
+    """The sum of each row of counts."""
+    return np.asarray((x.matrix if isinstance(x, SparseRows) else x).sum(axis=1, dtype=np.float64)).reshape(-1)
+
+
+def _warnings(dataset: Dataset, report: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What is said of the data, and which of it only tells what was found or done."""
+    warnings = list(dataset.notes)
+    notes = [*dataset.notes]
+    table = len(dataset.schema.shape) == 1
+    for name, rows in report["splits"].items():
+        if not rows:
+            warnings.append(f"No row is a {name} row: give more rows, or bring a split of your own.")
+    constant = report["constant_columns"]["count"]
+    if constant and table:
+        shown = ", ".join(map(str, report["constant_columns"]["first"]))
+        warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
+    warnings += _in_training(dataset) if dataset.schema.columns is not None else []
+    if copies := report["duplicate_rows"]:
+        said = "row is a copy of another" if copies == 1 else "rows are copies of others"
+        warnings.append(f"{copies} {said}, and one of them may be tested that is trained on.")
+    if report["nan_cells"]:
+        called = "entries" if dataset.cells else "cells"
+        warnings.append(f"{report['nan_cells']} {called} are missing; they are masked and have no influence.")
+        notes += warnings[-1:]
+    if dataset.cells and dataset.schema.kind == "counts" and (few := int((totals(dataset.x) < FEW_COUNTS).sum())):
+        one = "cell has" if few == 1 else "cells have"
+        warnings.append(
+            f"{few:,} {one} fewer than {FEW_COUNTS} counts: they say little of their type; filter them out."
+        )
+    if dataset.schema.kind == "counts" and not dataset.cells:
+        warnings.append(
+            "The cells are taken for counts: densities are of log(1 + x), not of counts, unless --set likelihood names "
+            "one of counts. --no-counts takes them as numbers."
+        )
+    elif report["counts"]["all"] and not dataset.cells:
+        warnings.append("The cells are whole numbers: if they count something, --counts models log(1 + x).")
+    if dataset.schema.kind == "unit":
+        warnings.append("Bernoulli cross-entropy on grey cells is not log p(x): latens names it a cross-entropy.")
+    return warnings + lost_digits(dataset.schema), notes
+
+
+def _in_training(dataset: Dataset) -> list[str]:
+    """What would go wrong in training on a table with named columns."""
+    said, rows, schema = [], len(dataset), dataset.schema
+    empty = 0 if dataset.mask is None else int(np.count_nonzero(~dataset.mask.any(axis=1)))
+    if empty:
+        said.append(f"{empty} rows have no cell at all: they change nothing, and may be left out.")
+    if rows < FEW_ROWS:
+        said.append(
+            f"Only {rows} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
+            "IsolationForest and random forests of scikit-learn) are safer."
+        )
+    if dataset.cells or len(schema.columns or ()) > MOST_COLUMNS:
+        return said
+    for i, (column, stored) in enumerate(zip(schema.columns or (), columns_of(dataset.x))):
+        shown = slice(None) if dataset.mask is None else dataset.mask[:, i]
+        one, cells = None if schema.types is None else schema.types[i], stored[shown].astype(np.float64)
+        if dataset.label is not None and tells_label(cells, dataset.label[shown]):
+            words = f"Column {column.name!r} tells the label of every row"
+            said.append(f"{words}: leave it out if it is known only with the label.")
+        numbers = cells if one is None else one.value(cells)
+        if (one is None or one.kind == "number") and len(cells) == rows > 1 and np.all(np.diff(numbers) == 1):
+            words = f"Column {column.name!r} counts the rows from {numbers[0]:g}"
+            said.append(f"{words}: --id {shlex.quote(column.name)} makes it the row id.")
+    return said
+
+
+def tells_label(values: Shaped[np.ndarray, " n"], label: np.ndarray) -> bool:
+    """Say whether each value of a column comes with one label only, of columns whose values repeat."""
+    # returns: whether the column tells the label; False where a value comes fewer than 5 times on average.
+    values, label = values[label >= 0], label[label >= 0]
+    pairs = np.unique(np.stack([values, label.astype(np.float64)]), axis=1).shape[1]
+    distinct = len(np.unique(values))
+    return pairs == distinct and len(np.unique(label)) > 1 and len(values) >= 5 * distinct
+
+
+def overlapping(x: Any) -> tuple[str, ...]:
+    """The sentence that says that rows are windows of one series which overlap by half or more, if they do."""
+    length = x.shape[1] if isinstance(x, np.ndarray) and x.ndim > 1 else 0
+    if len(x) < LEAST_WINDOWS or not 4 <= length <= LONGEST_WINDOW:
+        return ()
+    first = np.unique(np.linspace(0, len(x) - 2, MOST_PAIRS).astype(np.int64))
+    one, next_one = take(x, first), take(x, first + 1)
+    for step in range(1, length // 2 + 1):
+        here, there = one[:, step:].reshape(len(first), -1), next_one[:, : length - step].reshape(len(first), -1)
+        moved = (here == there).all(axis=1) & (here.max(axis=1) > here.min(axis=1))
+        if moved.mean() > 0.9:
+            what = f"Rows are overlapping windows of one series: each is the one before moved by {step}."
+            why = "Training and held-out rows share cells, so held-out numbers are too good."
+            return (f"{what} {why} Cut the series into blocks first, as x_train and x_test of an .npz.",)
+    return ()
+
+
+def lost_digits(schema: Schema) -> list[str]:
+    """A sentence for each column of numbers that varies too little around too large a number for single precision."""
+    return [
+        f"Column {column.name!r} varies by {column.scale:g} around {column.shift:g}: float32 keeps few of its "
+        "digits; subtract a constant first."
+        for column in schema.columns or ()
+        if abs(column.shift) > 1e5 * column.scale
+    ]

@@ -1,1 +1,0 @@
-"""Tables: a frame of Polars is read, typed and written."""

@@ -1,0 +1,431 @@
+"""Tables in files, read by Polars: text with separators, Parquet, Arrow, JSON, spreadsheets."""
+
+import codecs
+import contextlib
+import csv
+import gzip
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from latens.data.raw import MAX_BYTES, ColumnRoles, damaged
+from latens.errors import DataError, LatensError, ResourceError, UsageError
+from latens.kinds.tables.dtypes import as_dates
+from latens.kinds.tables.frame import check_names
+
+SHEETS = (".xlsx", ".xls", ".xlsb", ".ods")
+LINES = (".jsonl", ".ndjson")
+ARROW = (".arrow", ".feather", ".ipc")
+TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+PACKED = (".gz", ".zst")
+ENDINGS = (*TEXT, ".parquet", ".pq", *ARROW, *LINES, ".json", *SHEETS)
+"""Endings of tables; those of text and of JSON lines may be followed by one of `PACKED`."""
+SEPARATORS = ",;\t|"
+_HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z|\s*[-+]?(nan|inf)\s*\Z|\s*\Z", re.IGNORECASE)
+_ZEROS = r"^\s*[-+]?0\d"  # a cell that is led by a zero
+_LED = re.compile(rb"[\n\t;,|\"][-+]?0\d")
+_ADVICE = re.compile(r"(\\n|\s)*(Hint:|You might want|Consider setting|The current offset|Original error:|Context:).*")
+_UNWRAPPED = re.compile(r"called `Result::unwrap\(\)` .*?ErrString\(\"")
+MOST_COLUMNS = 2**20
+"""Columns of a table of text: Polars takes a kilobyte and more for each."""
+_DAY_FIRST = re.compile(r"(?<!\d)\d\d?[/.-]\d\d?[/.-]\d{4}(?!\d)")
+
+
+class Written(NamedTuple):
+    """How a table of text is written."""
+
+    separator: str = ","
+    decimal_comma: bool = False
+
+    def known(self) -> dict[str, Any]:
+        """What a model file keeps of it."""
+        return self._asdict()
+
+
+def ending_of(name: str) -> str:
+    """The ending of a table's file, without that of its packing."""
+    name = name.lower()
+    for packed in PACKED:
+        if name.endswith(packed):
+            inner = Path(name.removesuffix(packed)).suffix
+            return inner if inner in (*TEXT, *LINES) else packed
+    return Path(name).suffix
+
+
+def is_table_file(name: str) -> bool:
+    """Say whether a file is a table by its name."""
+    return ending_of(name) in ENDINGS
+
+
+def read_table(path: Path, roles: ColumnRoles, *, empty: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Read a file as a frame; and what is said of how it was read."""
+    # empty: whether it may have no rows.
+    where, ending = str(path), ending_of(path.name)
+    if roles.sheet is not None and ending not in SHEETS:
+        raise UsageError(f"{path.name} has no sheets.", where="--sheet", fix="Leave it out.")
+    with polars_errors(where):
+        if ending in TEXT:
+            frame, notes, _ = read_text(path, roles)
+        elif ending in (".parquet", ".pq"):
+            frame, notes = pl.read_parquet(path, glob=False), ()
+        elif ending in ARROW:
+            frame, notes = scan_arrow(path).collect(), ()
+        elif ending in LINES:
+            frame, notes = _with_dates(pl.read_ndjson(_unpacked(path), infer_schema_length=None)), ()
+        elif ending == ".json":
+            frame, notes = _with_dates(pl.read_json(path, infer_schema_length=None)), ()
+        else:
+            frame, notes = _read_sheet(path, roles), ()
+    if not frame.width or not (frame.height or empty):
+        raise DataError("has no rows." if frame.width else "has no columns.", where=where, fix="Give at least one row.")
+    return with_null(frame, roles.null), notes
+
+
+def read_address(spec: str) -> pl.DataFrame:
+    """Read the table, or the tables of a glob, at an address; keys for it come from the environment."""
+    ending = ending_of(spec)
+    with polars_errors(spec):
+        if ending == ".csv":
+            return pl.read_csv(spec, try_parse_dates=True, infer_schema_length=None)
+        if ending in (".parquet", ".pq"):
+            return pl.read_parquet(spec)
+        if ending in ARROW:
+            return pl.read_ipc(spec)
+    fix = "Give the address of a .parquet, .arrow or .csv file, or a glob of these; or copy the files."
+    raise DataError("is not a table that is read where it lies.", where=spec, fix=fix)
+
+
+@contextlib.contextmanager
+def polars_errors(where: str) -> Iterator[None]:
+    """Put the name of a file before what Polars says of it."""
+    try:
+        yield
+    except LatensError:
+        raise
+    except MemoryError:
+        raise ResourceError("does not fit into memory.", where=where, fix="Use fewer rows.") from None
+    except ModuleNotFoundError as error:
+        fix = "pip install 'latens[spreadsheets]', or save it as .csv."
+        raise DataError(f"reading it needs {error.name or 'another package'}.", where=where, fix=fix) from None
+    except FileNotFoundError:
+        raise DataError("no such file.", where=where, fix="Check the path.") from None
+    except (pl.exceptions.PolarsError, ValueError, OSError, EOFError, pl.exceptions.PanicException) as error:
+        raise damaged(where, f"cannot be read: {_said(error)}.") from None
+    except Exception as error:  # of the reader of spreadsheets
+        if not type(error).__module__.startswith(("fastexcel", "_fastexcel", "builtins")):
+            raise
+        raise damaged(where, f"cannot be read: {_said(error)}.") from None
+
+
+def _said(error: BaseException) -> str:
+    """What a library says of a file, without its advice on options and most of a long cell."""
+    said = _ADVICE.sub("", _UNWRAPPED.sub("", " ".join(str(error).split())))
+    return re.sub(r"`([^`]{40})[^`]+`", r"`\1...`", said)[:300].rstrip(". ") or type(error).__name__
+
+
+def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, ...], Written]:
+    """Read a table of text; what was found out of how it is written is said."""
+    where, text = str(path), Text.of(path, roles)
+    source, notes, options = text.source, text.notes, text.options
+    try:
+        frame = _read_csv(source, where, notes, try_parse_dates=True, **options)
+    except pl.exceptions.ComputeError:
+        _refuse_line(_head_of(source) or b"", options["separator"], text.width, where)
+        raise
+    frame = _with_nan(_names_with_zeros(text.titled(frame), source, where, notes, options))
+    # The apostrophe that `frame_bytes` writes before what a spreadsheet would run.
+    frame = frame.with_columns(pl.col(pl.String).str.replace(r"^'([=+\-@\t\r])", "$1"))
+    if _DAY_FIRST.search("\n".join(text.lines)) and pl.Date in frame.dtypes:
+        notes.append("Dates such as 01/02/2024 are read with the day first.")
+    return text.tidied(frame), tuple(notes), Written(options["separator"], roles.decimal_comma)
+
+
+@dataclass
+class Text:
+    """How a table of text is written, as its first lines say."""
+
+    source: Path | bytes  # the file, or its bytes where it is not UTF-8 as it stands
+    lines: list[str]  # the first ones that hold something
+    blank: bool  # whether there are lines without a cell
+    width: int  # cells of the first line
+    options: dict[str, Any]  # of Polars' readers
+    notes: list[str]  # what was found out, a sentence each
+
+    @classmethod
+    def of(cls, path: Path, roles: ColumnRoles) -> "Text":
+        """Look at the first lines of a file."""
+        where, notes = str(path), list[str]()
+        source, head = _source(path, roles.encoding, notes)
+        lines = [line for line in head.splitlines()[:_LINES] if line.strip()]
+        if not lines:
+            raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
+        if "\0" in head:
+            line = head.count("\n", 0, head.index("\0")) + 1
+            fix = "Name its encoding (--encoding utf-16), or give a file of text."
+            raise DataError("holds a zero byte, and is no text as it stands.", where=f"{where}, line {line}", fix=fix)
+        separator, blanks = (roles.separator, False) if roles.separator else _sniffed(lines, path)
+        if roles.separator is None and separator != ("\t" if ending_of(path.name) in (".tsv", ".tab") else ","):
+            notes.append(f"The cells are separated by {_named(separator)} (--separator says otherwise).")
+        ends = "\r" if "\r" in head and "\n" not in head else "\n"
+        if separator == " ":
+            lines, source, separator, ends = *_tabbed(lines, _bytes(source, where)), "\t", "\n"
+        elif blanks:
+            own = separator.encode()
+            between = rb'"[^"]*"|[ \t]*' + re.escape(own) + rb"[ \t]*"
+            source = re.sub(between, lambda m: m[0] if m[0][:1] == b'"' else own, _bytes(source, where))
+            lines = [re.sub(rf"[ \t]*{re.escape(separator)}[ \t]*", separator, line) for line in lines]
+            notes.append("Blanks around separators are left out.")
+        _refuse_wide(source, separator, where)
+        titles = next(csv.reader(lines[:1], delimiter=separator))
+        counted = len(titles) > 1 and titles == [str(i) for i in range(len(titles))]  # as pandas names columns
+        header = counted or not all(map(_NUMBER.match, titles)) if roles.header is None else roles.header
+        if header:
+            check_names(titles, where)
+        options: dict[str, Any] = {
+            "separator": separator, "has_header": header, "decimal_comma": roles.decimal_comma,
+            "null_values": list(roles.null) or None, "infer_schema_length": None,
+            "eol_char": ends,
+        }  # fmt: skip
+        return cls(source, lines, _blank(lines, head), len(titles), options, notes)
+
+    def scan(self) -> pl.LazyFrame:
+        """Let Polars read it some rows at a time, with nan as an empty cell: where columns are numbers both are one."""
+        options: dict[str, Any] = self.options | {"null_values": [*(self.options["null_values"] or ()), "nan", "NaN"]}
+        source = self.source if isinstance(self.source, Path) else io.BytesIO(self.source)
+        return pl.scan_csv(source, glob=False, try_parse_dates=True, **options)
+
+    def titled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Name the columns: counted where the file has no names."""
+        if not self.options["has_header"]:
+            frame.columns = [f"x{i}" for i in range(frame.width)]
+        frame.columns = [re.sub(r"^'(?=[=+\-@\t\r])", "", name) for name in frame.columns]
+        return frame
+
+    def tidied(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Name the columns, and leave lines without a cell out."""
+        frame = self.titled(frame)
+        return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and self.blank else frame
+
+
+def lines_of_rows(path: Path, names: Sequence[str], n: int) -> list[int] | None:
+    """The line of each row of a table of text, from 1; None where a row may have several, or in other files."""
+    data = _head_of(path) if path.is_file() and ending_of(path.name) in TEXT else None
+    lines = [line for line, text in enumerate((data or b"").splitlines(), 1) if text.strip()]
+    head = 0 if list(names) == [f"x{i}" for i in range(len(names))] else 1
+    return lines[head:] if len(lines) == n + head else None
+
+
+def _refuse_wide(source: Path | bytes, separator: str, where: str) -> None:
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        line = file.readline(2**26)
+    if line.count(separator.encode()) >= MOST_COLUMNS:
+        fix = "Write it as .npy, or turn it so that its rows are its columns."
+        raise ResourceError(f"has more than {MOST_COLUMNS} columns.", where=where, fix=fix)
+
+
+def _refuse_line(data: bytes, separator: str, width: int, where: str) -> None:
+    """Say which line has more cells than the first, or begins a quotation that has no end."""
+    reader = csv.reader(io.StringIO(data.decode(errors="replace"), newline=""), delimiter=separator, strict=True)
+    line, what = 1, ""
+    try:
+        for cells in reader:
+            if len(cells) > width:
+                what = f"has {len(cells)} values, and the first line {width}."
+                break
+            line = reader.line_num + 1
+    except csv.Error as error:
+        what = "a quotation mark has no other one." if "unexpected end" in str(error) else ""
+    if what:
+        raise DataError(what, where=f"{where}, line {line}", fix="Mend the line.")
+
+
+def written_of(spec: Any, options: Mapping[str, Any]) -> Written | None:
+    """How a table of text is written; None for other data."""
+    path = Path(spec) if isinstance(spec, str | Path) else None
+    if path is None or ending_of(path.name) not in TEXT or not path.is_file():
+        return None
+    comma = bool(options.get("decimal_comma"))
+    with contextlib.suppress(LatensError, pl.exceptions.PolarsError, OSError):
+        lines = [line for line in _source(path, options.get("encoding"), [])[1].splitlines()[:_LINES] if line.strip()]
+        found = options.get("separator") or _sniffed(lines, path)[0]
+        return Written(found if found != " " else "\t", comma)
+    return None
+
+
+def _blank(lines: list[str], head: str) -> bool:
+    """Whether there are lines without a cell."""
+    return len(lines) < len(head.splitlines()[:_LINES])
+
+
+def _read_csv(source: Any, where: str, notes: list[str], **options: Any) -> pl.DataFrame:
+    try:
+        return pl.read_csv(source, **options)
+    except pl.exceptions.ComputeError as error:
+        if "utf-8" not in str(error).lower():
+            raise
+    notes.append("The text is not UTF-8, and is read as cp1252 (--encoding says otherwise).")
+    return pl.read_csv(_recoded(_bytes(source, where), "cp1252", where), **options)
+
+
+def _source(path: Path, encoding: str | None, notes: list[str]) -> tuple[Path | bytes, str]:
+    """The bytes of a file in UTF-8, or the file itself where it has them; and its first lines."""
+    where = str(path)
+    with path.open("rb") as file:
+        start = file.read(_HEAD)
+    source: Path | bytes = path
+    if start[:2] == b"\x1f\x8b":
+        source = _unpacked(path)
+        start = source[:_HEAD] if isinstance(source, bytes) else start
+    if path.name.lower().endswith(".zst"):
+        found = pl.read_csv(
+            path, has_header=False, separator="\x01", quote_char=None, infer_schema=False, n_rows=_LINES
+        )
+        return path, "\n".join("" if line is None else line for line in found.to_series())
+    wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if encoding is not None or wide:
+        source = _recoded(_bytes(source, where), encoding or "utf-16", where)
+        start = source[:_HEAD]
+    for name in ("utf-8-sig", "cp1252"):
+        with contextlib.suppress(UnicodeDecodeError):
+            text = codecs.getincrementaldecoder(name)().decode(start)
+            break
+    else:
+        text = start.decode("latin-1")
+    whole = text if len(start) < _HEAD else text.rpartition("\n")[0] or text
+    return source, whole
+
+
+def _bytes(source: Path | bytes, where: str) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    if source.stat().st_size > MAX_BYTES:
+        raise ResourceError(f"holds more than {MAX_BYTES} bytes.", where=where, fix="Write it as UTF-8, or as Parquet.")
+    return source.read_bytes()
+
+
+def _unpacked(path: Path) -> Path | bytes:
+    """The bytes of a file that is gzipped, not more than one file may hold; else the file."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path
+    with gzip.open(path) as file:
+        found = file.read(MAX_BYTES + 1)
+    if len(found) > MAX_BYTES:
+        raise ResourceError(f"holds more than {MAX_BYTES} bytes.", where=str(path), fix="Write it as Parquet.")
+    return found
+
+
+def _recoded(data: bytes, encoding: str, where: str) -> bytes:
+    """Text of an encoding in UTF-8."""
+    try:
+        return data.decode(encoding).removeprefix("\ufeff").encode()
+    except LookupError:
+        fix = "Use the name of an encoding of Python, such as cp1252."
+        raise UsageError(f"there is no encoding {encoding!r}.", where="--encoding", fix=fix) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = f"byte {error.start} is no character of {encoding}."
+        raise DataError(what, where=f"{where}, line {line}", fix="Name its encoding: --encoding NAME.") from None
+
+
+def _sniffed(lines: list[str], path: Path) -> tuple[str, bool]:
+    """The separator of the first lines, and whether blanks follow it."""
+    if ending_of(path.name) in (".tsv", ".tab"):
+        return "\t", False
+    kinds = SEPARATORS + (" " if ending_of(path.name) in (".txt", ".dat", ".data") else "")
+    try:
+        found = csv.Sniffer().sniff("\n".join(lines), delimiters=kinds)
+    except csv.Error:
+        return next((one for one in f"{kinds} " if all(one in line.strip() for line in lines)), ","), False
+    counts = {one: min(line.strip().count(one) for line in lines) for one in kinds}
+    if not any(counts.values()) and all(len(line.split()) > 1 for line in lines):
+        return " ", False
+    if not counts[found.delimiter] and max(counts.values()):  # the most even one, which not every line has
+        return max(kinds, key=lambda one: counts[one]), False
+    own = found.delimiter
+    spaced = found.skipinitialspace or all(f"{own}\t" in line for line in lines)
+    return own, own != " " and own != "\t" and spaced
+
+
+def _tabbed(lines: list[str], data: bytes) -> tuple[list[str], bytes]:
+    """Lines whose cells blanks separate, with tabs in their place."""
+    made = ["\t".join(line.split()) for line in lines]
+    return made, b"\n".join(b"\t".join(line.split()) for line in data.splitlines())
+
+
+def _named(separator: str) -> str:
+    return {"\t": "tabs", " ": "blanks"}.get(separator, repr(separator))
+
+
+def _names_with_zeros(
+    frame: pl.DataFrame, source: Path | bytes, where: str, notes: list[str], options: dict[str, Any]
+) -> pl.DataFrame:
+    """Read columns of whole numbers again as text where a cell is led by a zero: 01 is a name."""
+    whole = [i for i, dtype in enumerate(frame.dtypes) if dtype.is_integer()]
+    if not whole or (_head_of(source) is not None and not _LED.search(_head_of(source) or b"")):
+        return frame
+    words = _read_csv(source, where, [], columns=whole, **{**options, "infer_schema": False})
+    words.columns = [frame.columns[i] for i in whole]
+    led = [name for name in words.columns if words[name].str.contains(_ZEROS).any()]
+    if led:
+        notes.append(
+            f"Cells led by a zero are names: {', '.join(map(repr, led))} (--column NAME=number says otherwise)."
+        )
+    return frame.with_columns(words[name] for name in led)
+
+
+def _with_nan(frame: pl.DataFrame) -> pl.DataFrame:
+    """Read columns of numbers and nan, as NumPy writes it, as numbers: Polars takes them as text."""
+    made = frame.select(pl.col(pl.String).cast(pl.Float64, strict=False))
+    same = [one for one in made if one.is_nan().any() and one.null_count() == frame[one.name].null_count()]
+    return frame.with_columns(one for one in same if not frame[one.name].str.contains(_ZEROS).any())
+
+
+def _head_of(source: Path | bytes) -> bytes | None:
+    """The bytes of a file that is not packed."""
+    if isinstance(source, bytes):
+        return source
+    if source.name.lower().endswith(PACKED) or source.stat().st_size > MAX_BYTES:
+        return None
+    return source.read_bytes()
+
+
+def scan_arrow(path: Path) -> pl.LazyFrame:
+    """A file of Arrow whose rows stay on disk; a stream of it, as Hugging Face writes, is read whole."""
+    with path.open("rb") as file:
+        whole = file.read(6) == b"ARROW1"
+    return pl.scan_ipc(path, glob=False) if whole else pl.read_ipc_stream(path).lazy()
+
+
+def _read_sheet(path: Path, roles: ColumnRoles) -> pl.DataFrame:
+    """Read a sheet of a spreadsheet: the first, or that of a name or a number from 1."""
+    chosen: dict[str, Any] = {"sheet_id": 1}
+    if roles.sheet is not None:
+        chosen = {"sheet_id": int(roles.sheet)} if str(roles.sheet).isdecimal() else {"sheet_name": roles.sheet}
+    read = pl.read_ods if path.suffix.lower() == ".ods" else pl.read_excel
+    header = True if roles.header is None else roles.header
+    frame = read(path, has_header=header, infer_schema_length=None, **chosen)
+    if not header:
+        frame.columns = [f"x{i}" for i in range(frame.width)]
+    return _with_dates(frame)
+
+
+def _with_dates(frame: pl.DataFrame) -> pl.DataFrame:
+    """Read columns of text that are all dates of ISO 8601 as such: JSON and cells of text have no others."""
+    some = [one for one in frame.iter_columns() if one.dtype == pl.String and one.null_count() < len(one)]
+    iso = [one for one in some if one.str.contains(r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?$").all(ignore_nulls=True)]
+    return frame.with_columns(made for one in iso if (made := as_dates(one, "", "")) is not None)
+
+
+def with_null(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
+    """Take some words as empty cells; other columns stay."""
+    text = [name for name, dtype in frame.schema.items() if dtype == pl.String] if words else []
+    return frame.with_columns(
+        pl.when(pl.col(name).is_in(list(words))).then(None).otherwise(pl.col(name)).alias(name) for name in text
+    )

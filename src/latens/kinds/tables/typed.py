@@ -1,0 +1,306 @@
+"""Tables with columns of several kinds: their schema, rows as it stores them, and the frame that these stand for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Shaped
+
+from latens.data.raw import Raw
+from latens.data.schema import TINY, Column, Schema
+from latens.errors import DataError, nearest
+from latens.kinds.tables.cells import known_as
+from latens.kinds.tables.columns import (
+    FURTHEST,
+    MOST_CATEGORIES,
+    MOST_NAMES,
+    MOST_TEXT,
+    SELDOM,
+    ColumnType,
+    FrameColumn,
+    category_type,
+    number_type,
+    unknown_category,
+)
+from latens.kinds.tables.declared import LEFT_OUT, Declared, bounds_of
+from latens.kinds.tables.derived import with_computed
+from latens.kinds.tables.dtypes import DAY
+
+LIKE_ID = 0.95
+"""Share of different texts among those of a column from which on they are like ids."""
+MOST_SAID = 3
+"""Cells beyond the training rows that are named, at the most."""
+MOST_NAMED = 5
+"""Rows that an error or a note names."""
+
+
+def table_schema(
+    x: Float[np.ndarray, "n columns"],
+    train: Bool[np.ndarray, " n"],
+    names: Sequence[str],
+    kinds: Mapping[int, FrameColumn],
+    where: str,
+    declared: Mapping[str, Declared] | None = None,
+) -> Schema:
+    """Give each column of a table a type, of its training rows; ids and free text are left out, and what is said so."""
+    rows = train if np.any(train) else np.ones(len(x), bool)
+    columns, types, ignored = [], [], []
+    for i, name in enumerate(names):
+        said, found, seen = (declared or {}).get(name, Declared()), kinds[i], ~np.isnan(x[:, i])
+        values = x[rows & seen, i]
+        if leave_out(values, found, said) is not None:
+            _refuse_many(name, values, found, said, where)
+            ignored.append(name)
+            continue
+        columns.append(Column(name))
+        every = x[seen, i]
+        types.append(category_type(values, found) if found.named else _number(name, values, every, found, said, where))
+    if not columns:
+        whys = [
+            leave_out(x[rows & ~np.isnan(x[:, i]), i], kinds[i], (declared or {}).get(n)) for i, n in enumerate(names)
+        ]
+        reasons = "; ".join(f"{name}: {why}" for name, why in zip(names[:5], whys))
+        raise DataError(f"has no column that can be modelled ({reasons}).", where=where, fix="Give other columns.")
+    return Schema((len(columns),), "mixed", columns=tuple(columns), types=tuple(types), ignored=tuple(ignored) or None)
+
+
+def _refuse_many(name: str, values: np.ndarray, found: FrameColumn, said: Declared, where: str) -> None:
+    """Refuse names that were declared, and are too many."""
+    if said.named and len(values):
+        what = f"column {name!r} is declared as {said.kind} and has {len(found.values):,} names."
+        most = MOST_NAMES if said.kind == "category" else MOST_CATEGORIES
+        fix = f'At most {most:,} are modelled: join rare ones, or declare it as "{LEFT_OUT}".'
+        raise DataError(what, where=where, fix=fix)
+
+
+def _number(
+    name: str, values: np.ndarray, every: np.ndarray, found: FrameColumn, said: Declared, where: str
+) -> ColumnType:
+    bounds = bounds_of(said, name, values, found, where)
+    low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
+    fix = f"Leave such cells empty, rescale it, or leave it out: --column {name}='{LEFT_OUT}'."
+    if max(-low, high) > FURTHEST:
+        what = f"column {name!r} reaches from {low:g} to {high:g}; numbers of a table lie within {FURTHEST:g}."
+        raise DataError(what, where=where, fix=fix)
+    if low < high and max(-low, high) < TINY:
+        what = f"column {name!r} varies from {low:g} to {high:g}, which single precision takes as 0."
+        raise DataError(what, where=where, fix="Multiply this column by a constant.")
+    try:
+        return number_type(values, every, found, step=said.step, bounds=bounds)
+    except OverflowError as error:
+        what = f"column {name!r} has a range that float64 does not count: {error}."
+        raise DataError(what, where=where, fix=fix) from None
+
+
+def leave_out(values: np.ndarray, found: FrameColumn, said: Declared | None = None) -> str | None:
+    """Say why a column of a mixed table is not modelled."""
+    if said is not None and said.kind == LEFT_OUT:
+        return "left out, as declared"
+    distinct, rows = len(np.unique(values)), len(values)
+    if distinct == 0:
+        return "no training row has a value"
+    named = said is not None and said.named
+    if found.named and distinct > 20 and distinct >= LIKE_ID * rows and not named:
+        return f"{'every' if distinct == rows else 'nearly every'} row has another text, like an id"
+    if len(found.values) <= MOST_CATEGORIES:
+        return None
+    most = MOST_CATEGORIES if found.ordered else MOST_NAMES
+    if len(found.values) > most:
+        return f"{len(found.values):,} different texts, more than {most:,}"
+    if sum(map(len, found.values)) > MOST_TEXT:
+        return f"{len(found.values):,} different texts, of more than {MOST_TEXT:,} letters in all"
+    counts = np.bincount(np.unique(values, return_inverse=True)[1])
+    if 2 * counts[counts < SELDOM].sum() > rows and not named:
+        return f"{distinct:,} different texts, most rows with one that came fewer than {SELDOM} times, like free text"
+    return None
+
+
+def stored_columns(
+    x: Float[np.ndarray, "n columns"],
+    names: Sequence[str],
+    kinds: Mapping[int, FrameColumn],
+    schema: Schema,
+    where: str,
+    unseen: list[tuple[int, int, str]] | None = None,
+    row_names: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Turn the columns of a frame, read as a schema knows them, into the cells that it stores, columns by name."""
+    # A number beyond those of the training rows counts as the outermost of them, and how far it lies beyond is told. A
+    # name that no training row had counts as one of those that came least often, in a column where rare names share a
+    # probability.
+    # unseen: takes the cells of names that the schema lacks, which then count as missing; None: they are refused.
+    # row_names: what an error calls the rows; None: their positions.
+    # returns: rows in the schema's order as codes and places on grids, where they were observed (None: everywhere),
+    # and by how many steps of its grid each number is below (negative) or above those of the training rows.
+    wanted = schema.names
+    check_columns(names, wanted, schema, where)
+    order = [list(names).index(name) for name in wanted]
+    given = x[:, order]
+    shown = ~np.isnan(given)
+    cells, outside = np.zeros(given.shape, np.float32), np.zeros(given.shape, np.float32)
+    refused: list[tuple[int, int, str]] = []
+    for i, (place, kind) in enumerate(zip(order, schema.types or ())):
+        seen = shown[:, i].copy()
+        values = given[seen, i]
+        if not len(values):
+            continue
+        if kind.named:
+            codes, words = _codes(values, kinds[place], kind)
+            strange = np.flatnonzero(codes < 0)
+            cells[seen, i] = np.where(codes < 0, len(kind.values) - 1.0 if kind.starts else 0.0, codes)
+            rows = np.flatnonzero(seen)[strange]
+            found = [(row, i, words[at]) for row, at in zip(rows.tolist(), strange.tolist())]
+            if unseen is not None:
+                unseen += found
+            elif not kind.starts:
+                refused += found
+            if not kind.starts:
+                shown[rows, i] = False
+            continue
+        placed = np.round(kind.place(values))
+        inside = np.clip(placed, 0, kind.size - 1)
+        far = np.finfo(np.float32).max
+        cells[seen, i], outside[seen, i] = inside, np.clip(placed - inside, -far, far)
+    if refused:
+        known = {name: kind.values for name, kind in zip(wanted, schema.types or ())}
+        named = np.arange(len(x)) if row_names is None else row_names
+        raise _unknown_names([(named[row], wanted[i], str(value)) for row, i, value in refused], known, where)
+    return cells, None if shown.all() else shown, outside
+
+
+def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, where: str) -> None:
+    """Refuse rows that lack columns of a model, or have others than it knows."""
+    lacking = next((name for name in wanted if name not in given), None)
+    if lacking is not None:
+        hint = nearest(lacking, given) if len(given) <= 1000 else ""
+        raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
+    # Beside a filled column `latens impute --interval` writes how sure it is.
+    beside = {f"{name}{end}" for name in (*wanted, *(schema.ignored or ())) for end in (".low", ".high", ".p")}
+    extra = [name for name in given if name not in (*wanted, *(schema.ignored or ())) and name not in beside]
+    if extra:
+        what = f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}."
+        raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
+
+
+def _unknown_names(cells: Sequence[tuple[Any, str, str]], known: Mapping[str, Sequence[str]], where: str) -> DataError:
+    """The error for names that no training row had: by row, column and name."""
+    _, column, value = cells[0]
+    error = unknown_category(value, column, known[column], where)
+    rows = dict.fromkeys(str(row) for row, _, _ in cells)
+    one = {str(row): f"row {row} ({column} {value[:40]!r})" for row, column, value in reversed(cells)}
+    listed = ", ".join(one[row] for row in list(rows)[:MOST_NAMED])
+    more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
+    what = f"{error.message} {len(rows):,} {'row has' if len(rows) == 1 else 'rows have'} such a name: {listed}{more}."
+    choice = (
+        'Or --unknown missing takes such cells as missing, and --unknown skip leaves the rows out (unknown="missing").'
+    )
+    return DataError(what, where=where, fix=f"{error.fix} {choice}")
+
+
+def _codes(values: np.ndarray, found: FrameColumn, kind: ColumnType) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of a column in the order of a schema, -1 for a name that it lacks; and the name of each cell."""
+    known, codes = {value: code for code, value in enumerate(kind.values)}, values.astype(np.int64)
+    return np.array([known.get(value, -1) for value in found.values], np.float32)[codes], np.array(
+        found.values, object
+    )[codes]
+
+
+def with_absent(raw: Raw, schema: Schema) -> None:
+    """Add the columns that a table lacks, in place, every cell of them missing."""
+    if raw.columns is None or raw.kinds is None:
+        return
+    lacking = [name for name in schema.names if name not in raw.columns]
+    raw.kinds = raw.kinds | {len(raw.columns) + i: FrameColumn() for i in range(len(lacking))}
+    raw.x = np.concatenate([raw.x, np.full((len(raw.x), len(lacking)), np.nan)], axis=1)
+    raw.columns = (*raw.columns, *lacking)
+
+
+def known_columns(schema: Schema) -> dict[str, Declared]:
+    """How to read columns as those of a model."""
+    return known_as(dict(zip(schema.names, schema.types or ())), schema.ignored or ())
+
+
+def refuse_text(raw: Raw, where: str) -> None:
+    """Refuse columns of text or dates for a model of numbers."""
+    place = next((i for i, one in (raw.kinds or {}).items() if one.kind != "number"), None)
+    if place is not None:
+        name = raw.columns[place] if raw.columns else f"x{place}"
+        fix = f"Leave it out, or name it with --label {name} or --id {name}."
+        raise DataError(f"column {name!r} holds text; the model was trained on numbers.", where=where, fix=fix)
+
+
+def notes_of(
+    raw: Raw, schema: Schema, beyond: str, rows: np.ndarray, declared: Mapping[str, Declared] | None = None
+) -> tuple[str, ...]:
+    """Say which columns are left out and why, which are wide, and which cells lie beyond the training rows."""
+    made, columns = [], list(raw.columns or ())
+    for name in schema.ignored or ():
+        if name in columns and raw.kinds is not None:
+            values = raw.x[rows, columns.index(name)]
+            why = leave_out(values[~np.isnan(values)], raw.kinds[columns.index(name)], (declared or {}).get(name))
+            made.append(f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}.")
+    for name, one in zip(schema.names, schema.types or ()):
+        if one.strides:
+            half = max(one.strides) * one.step / 2
+            ends = " to ".join(one.texts(np.array([0, one.size - 1])))
+            made.append(f"Column {name!r} is wide ({ends}): its rare values are kept to within {half:g}.")
+    return (*made, beyond) if beyond else tuple(made)
+
+
+def beyond_words(x: np.ndarray, schema: Schema, outside: np.ndarray | None) -> str:
+    """Say how many cells lie beyond the numbers of the training rows, and of a few which and what; "" of none."""
+    beyond = 0 if outside is None else int(np.count_nonzero(outside))
+    if outside is None or not beyond:
+        return ""
+    named = ""
+    if beyond <= MOST_SAID:
+        cells = []
+        for row, i in np.argwhere(outside).tolist():
+            value = (schema.types or ())[i].series(x[row : row + 1, i], outside[row : row + 1, i])[0]
+            cells.append(f"{schema.names[i]} {value:g}" if isinstance(value, float) else f"{schema.names[i]} {value}")
+        named = f" ({', '.join(cells)})"
+    lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
+    return f"{lie} beyond the numbers of the training rows{named}, and counted as the outermost of these."
+
+
+def as_frame(
+    x: Shaped[np.ndarray, "n columns"],
+    schema: Schema,
+    outside: np.ndarray | None = None,
+    shown: np.ndarray | None = None,
+) -> pl.DataFrame:
+    """Write stored rows of a table as a frame of Polars, with the dtypes that its columns had.
+
+    Args:
+        x: The stored cells, of shape (n, columns); NaN for none.
+        schema: The schema of the table.
+        outside: By how many steps of its grid each cell is beyond what is stored, of shape (n, columns); None: by none.
+        shown: False where a cell is empty, of shape (n, columns); None: nowhere.
+
+    Returns:
+        A frame with the columns of the schema.
+
+    Examples:
+        >>> from latens.data import load
+        >>> size = pl.Series("size", ["S", "M", "L"] * 50, dtype=pl.Enum(["S", "M", "L"]))
+        >>> data = load(pl.DataFrame([size]))
+        >>> as_frame(data.x, data.schema)["size"].max()
+        'L'
+    """
+    cells = np.asarray(x, np.float64) if shown is None else np.where(shown, x, np.nan)
+    beyond = [None] * x.shape[1] if outside is None else list(outside.T)
+    types = schema.types or ()
+    numbers = [one.numbers(column, more) for one, column, more in zip(types, cells.T, beyond)]
+    made = pl.DataFrame([one.written(own).alias(name) for name, one, own in zip(schema.names, types, numbers)])
+    return with_computed(made, schema, numbers)
+
+
+def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) -> np.ndarray:
+    """Stored rows as numbers in the units of their columns."""
+    # Categories stay codes, dates become days since 1970, times of the day and durations are seconds.
+    made = np.array(x, np.float64)
+    for i, one in enumerate(types):
+        if not one.named:
+            made[:, i] = one.value(made[:, i]) / (DAY if one.kind == "date" and not one.days else 1)
+    return made

@@ -1,0 +1,240 @@
+"""A folder of pictures: labels, ids, sizes and modes, and one error that lists everything that does not fit."""
+
+import struct
+import tarfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latens.data import check, load
+from latens.errors import DataError, ResourceError
+from latens.kinds.pictures import files as image_folder
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
+ADVICE = "Remove or mend them; up to a tenth of the files is left out."
+
+
+def save(folder: Path, name: str, pixels: np.ndarray, mode: str | None = None, **options: Any) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(pixels)
+    (picture if mode is None else picture.convert(mode)).save(folder / name, **options)
+
+
+def refusal(folder: Path, **options: Any) -> tuple[str, str]:
+    with pytest.raises((DataError, ResourceError)) as caught:
+        load(folder, **options)
+    error: Any = caught.value
+    assert error.where == str(folder)
+    return error.message, error.fix
+
+
+def test_labels_ids_and_pixels(tmp_path: Path) -> None:
+    for name, shift in (("dog/b.png", 1), ("cat/ü 1.png", 2), ("dog/a.PNG", 3)):
+        save(tmp_path, name, GREY + np.uint8(shift))
+    data = load(tmp_path)
+    assert data.names.tolist() == ["cat/ü 1.png", "dog/a.PNG", "dog/b.png"]
+    assert (data.x.dtype, data.x[:, 0, 0].tolist()) == (np.uint8, [2, 3, 1])
+    assert np.array_equal(data.x[2], GREY + 1)
+    assert (data.label.tolist(), data.schema.classes) == ([0, 1, 1], ("cat", "dog"))
+    assert (data.schema.kind, data.schema.levels, data.schema.shape) == ("levels", 256, (3, 4))
+    assert load(tmp_path, label="none").label is None
+    assert data.name == tmp_path.name
+    assert refusal(tmp_path, label="kind")[0] == "a folder has no column 'kind'."
+
+
+def test_pictures_outside_subfolders_have_no_label(tmp_path: Path) -> None:
+    save(tmp_path, "one.png", GREY)
+    assert load(tmp_path).label is None
+    save(tmp_path, "some/two.png", GREY)
+    data = load(tmp_path)
+    assert (data.names.tolist(), data.label.tolist()) == (["one.png", "some/two.png"], [-1, 0])
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "webp", "tif", "tiff"])
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+def test_formats_without_loss(tmp_path: Path, ending: str, pixels: np.ndarray) -> None:
+    save(tmp_path, f"a.{ending}", pixels, **({"lossless": True} if ending == "webp" else {}))
+    expected = (
+        np.repeat(GREY[..., None], 3, -1) if ending == "webp" and pixels.ndim == 2 else pixels
+    )  # WebP has no grey
+    assert np.array_equal(load(tmp_path).x[0], expected)
+
+
+def test_jpeg_is_close(tmp_path: Path) -> None:
+    smooth = np.linspace(0, 255, 256).reshape(16, 16).astype(np.uint8)
+    save(tmp_path, "a.jpg", smooth, quality=95)
+    save(tmp_path, "b.jpeg", np.stack([smooth] * 3, -1)[..., 0], quality=95)
+    assert np.abs(load(tmp_path).x.astype(int) - smooth).max() <= 6
+
+
+def test_black_and_white_is_0_and_1(tmp_path: Path) -> None:
+    save(tmp_path, "a.png", (GREY > 100) * np.uint8(255), "1")
+    data = load(tmp_path)
+    assert data.schema.kind == "binary"
+    assert np.array_equal(data.x[0], GREY > 100)
+
+
+def test_palettes_become_their_colours_and_opaque_alpha_is_dropped(tmp_path: Path) -> None:
+    quantised = Image.fromarray(RGB).quantize(12)
+    assert quantised.mode == "P"
+    quantised.save(tmp_path / "a.png")
+    save(tmp_path, "b.png", np.concatenate([RGB, np.full((3, 4, 1), 255, np.uint8)], -1))
+    data = load(tmp_path)
+    assert np.array_equal(data.x[0], np.asarray(quantised.convert("RGB")))
+    assert np.array_equal(data.x[1], RGB)
+    save(tmp_path, "c.png", np.concatenate([RGB, np.full((3, 4, 1), 254, np.uint8)], -1))
+    white = (RGB.astype(int) * 254 + 255 + 127) // 255
+    data = load(tmp_path)
+    assert np.abs(data.x[2] - white).max() <= 1
+    assert data.notes == ("1 transparent pictures stand on white.",)
+
+
+def test_the_first_frame_is_taken_and_told(tmp_path: Path) -> None:
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    data = load(tmp_path)
+    assert np.array_equal(data.x[0], np.stack([GREY] * 3, -1))  # a palette, so colours
+    assert data.notes == ("1 files hold several frames; the first of each was taken.",)
+
+
+# What a picture is by each of the eight orientations, where the camera stored GREY (EXIF 2.3, table 6).
+UPRIGHT = {
+    1: GREY, 2: GREY[:, ::-1], 3: GREY[::-1, ::-1], 4: GREY[::-1], 5: GREY.T, 6: GREY.T[:, ::-1], 7: GREY.T[::-1, ::-1],
+    8: GREY.T[::-1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "webp", "tar"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_pictures_are_turned_upright_and_told(tmp_path: Path, orientation: int, ending: str) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    kind = "png" if ending == "tar" else ending
+    options: dict[str, Any] = {"lossless": True} if ending == "webp" else {}
+    for name, pixels in (("d/a", GREY), ("d/b", GREY + np.uint8(1))):
+        save(tmp_path, f"{name}.{kind}", pixels, exif=tags, **options)
+    folder = tmp_path / "d"
+    if ending == "tar":
+        with tarfile.open(tmp_path / "d.tar", "w") as tar:
+            for name in ("a", "b"):
+                tar.add(folder / f"{name}.png", f"{name}.png")
+        folder = tmp_path / "d.tar"
+    for stream in (None, True):
+        data = load(folder, stream=stream)
+        assert np.array_equal(data.x[0][..., 0] if ending == "webp" else data.x[0], UPRIGHT[orientation])
+        said = [note for note in check(data)["warnings"] if "EXIF" in note]
+        assert said == ["2 pictures were turned upright, as their EXIF orientation says."] * (orientation > 1)
+
+
+def test_a_damaged_note_of_a_camera_turns_nothing(tmp_path: Path) -> None:
+    save(tmp_path, "a.png", GREY, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\0")
+    assert np.array_equal(load(tmp_path).x[0], GREY)
+
+
+def test_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
+    save(tmp_path, "cat/a.png", GREY)
+    for name in (".hidden.png", "notes.txt", "cat/.DS_Store", "cat/list.csv"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "cat" / "deep").mkdir()
+    report = check(load(tmp_path))
+    assert report["rows"] == 1
+    named = ".DS_Store, .hidden.png, deep, list.csv, notes.txt"
+    assert f"5 other files were left out: {named}; they are hidden or not pictures." in report["warnings"]
+    (tmp_path / "zebra.txt").write_bytes(b"x")
+    (tmp_path / "cat" / "empty.png").write_bytes(b"")
+    for i in range(12):
+        save(tmp_path, f"cat/{i}.png", GREY)
+    said = check(load(tmp_path))["warnings"]
+    assert f"6 other files were left out: {named} and 1 more; they are hidden or not pictures." in said
+    assert "1 of 14 pictures cannot be read: cat/empty.png: is empty. They were left out." in said
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int) -> bytes:
+    """A file of some 60 bytes that claims this size."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_everything_that_does_not_fit_is_in_one_error(tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path, f"good/{i}.png", GREY)
+    save(tmp_path, "bad/size.png", GREY.T.copy())
+    save(tmp_path, "bad/colour.png", RGB)
+    save(tmp_path, "bad/deep.png", GREY.astype(np.uint16) * 256)
+    save(tmp_path, "bad/float.tif", GREY.astype(np.float32))
+    for ending in ("jpg", "bmp", "tif"):
+        (tmp_path / "bad" / f"text.{ending}").write_bytes(b"no picture")
+    whole = (tmp_path / "good" / "0.png").read_bytes()
+    (tmp_path / "bad" / "cut.png").write_bytes(whole[:45])
+    (tmp_path / "bad" / "huge.png").write_bytes(png(20000, 20000))
+    (tmp_path / "bad" / "large.png").write_bytes(png(10000, 10000))
+    message, fix = refusal(tmp_path)
+    assert message == (
+        "7 of 14 pictures cannot be read: bad/cut.png: is cut off; bad/float.tif: has pixels of mode F; "
+        "bad/huge.png: claims more pixels than a picture may have; bad/large.png: claims more pixels than a picture "
+        "may have; bad/text.bmp: is not a picture; and 2 more."
+    )
+    assert fix == ADVICE
+
+
+def test_a_folder_of_bad_pictures_only(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    assert refusal(tmp_path)[0] == "1 of 1 pictures cannot be read: a.png: is not a picture."
+
+
+def test_only_the_six_formats_are_opened(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.ppm")
+    (tmp_path / "a.ppm").rename(tmp_path / "a.png")
+    assert refusal(tmp_path)[0] == "1 of 1 pictures cannot be read: a.png: is not a picture."
+
+
+def test_too_many_pixels_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, "a.png", RGB)
+    monkeypatch.setattr(image_folder, "MAX_BYTES", 30)
+    assert refusal(tmp_path) == (
+        "holds 1 pictures of 4 x 3 pixels, more than 30 bytes in all.",
+        "Make them smaller with --size, or use fewer.",
+    )
+
+
+def test_folders_within_folders(tmp_path: Path) -> None:
+    save(tmp_path, "train/cat/a.png", GREY)
+    assert refusal(tmp_path) == (
+        "holds pictures two folders down, in 'train/cat'.",
+        "Give the folder 'train' alone: the folders right in it are the labels.",
+    )
+    assert load(tmp_path / "train").schema.classes == ("cat",)
+
+
+def test_a_folder_without_pictures(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    message, _ = refusal(tmp_path)
+    assert message == "this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds notes.txt."
+
+
+def test_damaged_pictures_load_or_are_listed(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    outcomes = {"loaded": 0, "listed": 0}
+    for ending in ("png", "jpg", "bmp", "gif", "webp", "tif"):
+        path = tmp_path / ending / f"a.{ending}"
+        save(path.parent, path.name, RGB if ending in ("jpg", "webp") else GREY)
+        content = path.read_bytes()
+        for i in range(40):
+            data = bytearray(content[: len(content) // 2 + (i % 4 + 1) * (len(content) + 7) // 8])
+            data[random.integers(len(data))] = random.integers(256)
+            path.write_bytes(data)
+            try:
+                outcomes["loaded"] += load(path.parent).x.dtype == np.uint8
+            except (DataError, ResourceError) as error:
+                outcomes["listed"] += "pictures" in error.message
+    assert sum(outcomes.values()) == 240
+    assert min(outcomes.values()) > 20

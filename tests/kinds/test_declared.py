@@ -1,0 +1,212 @@
+"""What a user says of columns: read from a file or Python, held against the cells, and written to be edited."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from msgspec import structs
+
+from latens.data import load
+from latens.errors import DataError, UsageError
+from latens.kinds.tables.declared import as_declared, declared_columns
+from latens.kinds.tables.typed import as_frame
+
+N = 400
+
+
+def table(n: int = N) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "city": np.array(["Lyon", "Oslo", "Porto"])[rng.integers(0, 3, n)],
+            "code": rng.integers(1, 5, n),
+            "price": np.round(rng.uniform(1.0, 9.0, n), 2),
+            "joined": (pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 90, n), "D")).date,
+            "who": [f"c{i}" for i in range(n)],
+        }
+    )
+
+
+@pytest.fixture(params=["file", "parquet", "frame"])
+def source(request, tmp_path):
+    """The same table by each door."""
+
+    def made(frame):
+        if request.param == "frame":
+            return frame
+        path = tmp_path / f"t.{request.param}".replace(".file", ".csv")
+        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+        return path
+
+    return made
+
+
+def test_what_is_written_reads_as_what_was_inferred(source, tmp_path):
+    plain = load(source(table()))
+    written = as_declared(plain.schema)
+    assert written == {
+        "city": {"kind": "category", "values": ["Lyon", "Oslo", "Porto"]},
+        "code": {"kind": "number", "step": 1, "low": 1, "high": 4},
+        "price": {
+            "kind": "number",
+            "step": 0.01,
+            "low": pytest.approx(1.0, abs=0.1),
+            "high": pytest.approx(9, abs=0.1),
+        },
+        "joined": {"kind": "date", "low": "2020-01-01", "high": "2020-03-30"},
+        "who": {"kind": "leave out"},
+    }
+    (tmp_path / "columns.json").write_text(json.dumps(written))
+    again = load(source(table()), columns=tmp_path / "columns.json")
+    assert again.schema == plain.schema
+    np.testing.assert_array_equal(again.x, plain.x)
+    assert "Column 'who' is not modelled: left out, as declared." in again.notes
+
+
+def test_a_kind_alone_is_enough(source):
+    data = load(source(table()), columns={"code": "category", "price": "leave out"})
+    kinds = {column.name: one.kind for column, one in zip(data.schema.columns, data.schema.types)}
+    assert kinds == {"city": "category", "code": "category", "joined": "date"}
+    assert data.schema.types[1].values == ("1", "2", "3", "4")
+    assert as_frame(data.x, data.schema)["code"].to_list() == table()["code"].tolist()
+    assert data.schema.ignored == ("price", "who")
+    # A file of the same columns is then read alike, whatever stands in those that are left out.
+    same = load(source(table()), schema=data.schema)
+    assert same.fingerprint == data.fingerprint
+    odd = table().assign(price=["a lot", *table()["price"].astype(str)[1:]])
+    np.testing.assert_array_equal(load(source(odd), schema=data.schema).x, data.x)
+
+
+def test_what_is_said_of_a_kind_is_kept(source):
+    said = {
+        "city": {"kind": "category", "values": ["Porto", "Oslo", "Lyon", "Rome"]},
+        "price": {"kind": "number", "step": 0.5, "low": 0, "high": 20},
+        "code": {"kind": "number", "low": -3},
+        "joined": {"kind": "date", "low": "2019-12-01", "high": "2020-12-31"},
+    }
+    data = load(source(table()), columns=said)
+    city, code, price, joined = data.schema.types
+    assert city.values == ("Porto", "Oslo", "Lyon", "Rome")
+    counts = table()["city"][data.split == 0].value_counts()
+    expected = np.array([*(counts[name] + 0.5 for name in ("Porto", "Oslo", "Lyon")), 0.5]) / (counts.sum() + 2)
+    np.testing.assert_allclose(city.shares, expected)
+    assert (price.low, price.step, price.size, price.dtype) == (0.0, 0.5, 41, "Float64")
+    np.testing.assert_array_equal(as_frame(data.x, data.schema)["price"], np.round(table()["price"] * 2) / 2)
+    assert (code.low, code.size, code.starts) == (-3.0, 8, (0, 4, 5, 6, 7))
+    # What no row has, here -3 to 0, is together as probable as what one row has: of the four there is none.
+    rows = (data.split == 0).sum()
+    assert code.shares[0] == pytest.approx(0.5 / (rows + 0.5))
+    first, last = joined.series(np.array([0, joined.size - 1]))
+    assert (str(first), str(last)) == ("2019-12-01", "2020-12-31")
+    for one in data.schema.types[1:]:
+        assert np.exp(one.log_shares(np.arange(one.size))).sum() == pytest.approx(1.0, abs=1e-9)
+
+
+def test_columns_of_an_array_are_declared_by_their_places():
+    x = np.random.default_rng(0).integers(0, 3, (200, 2)).astype(float)
+    x[3, 1] = np.nan
+    data = load(x, columns={"x1": "category"})
+    assert [one.kind for one in data.schema.types] == ["number", "category"]
+    assert data.schema.types[1].values == ("0", "1", "2")
+    assert np.array_equal(~data.mask, np.isnan(x))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            {"city": "categroy"},
+            "column 'city' is given the unknown kind 'categroy'.* Allowed: category, ordinal, number, date, ",
+        ),
+        ({"city": 3}, "column 'city' is given '3', which is not a kind"),
+        ({"city": {"values": ["a"]}}, "column 'city' is given .*, which is not a kind"),
+        ({"city": {"kind": "category", "step": 1}}, "column 'city' of the kind 'category' is given 'step'.*: values"),
+        ({"city": {"kind": "leave out", "low": 1}}, "'leave out' is given 'low'.*: nothing else"),
+        ({"city": {"kind": "category", "values": "ab"}}, "is given the values 'ab'"),
+        ({"city": {"kind": "category", "values": ["a", "a"]}}, "is given a value twice"),
+        ({"price": {"kind": "number", "step": 0}}, "column 'price' is given the step 0"),
+        ({"price": {"kind": "number", "low": "a"}}, "column 'price' is given low = 'a'.*Give a number"),
+        ({"price": {"kind": "number", "low": 3, "high": 2}}, "low = 3 and high = 2.*not above high"),
+        ({"joined": {"kind": "date", "low": 3}}, "column 'joined' is given low = 3.*2021-05-01"),
+        ({"joined": {"kind": "date", "low": "May"}}, "low = 'May', which is not a date"),
+        ({"joined": {"kind": "date", "zone": "Mars"}}, "unknown zone 'Mars'.*Europe/Paris"),
+        ({"town": "category"}, "no column 'town', .* Valid: city, code"),
+        (["city"], "is not NAME=KIND"),
+        ({"city": "number"}, "column 'city' holds '.*is to hold numbers"),
+        ({"city": "date"}, "column 'city' holds '.*is to hold dates"),
+        ({"code": "date"}, "column 'code' holds .*is to hold dates"),
+        ({"city": {"kind": "category", "values": ["Lyon", "Oslo"]}}, "holds 'Porto', which is none of its declared"),
+        ({"price": {"kind": "number", "high": 5}}, "column 'price' holds .*, beyond its declared bounds to 5; "),
+        ({"joined": {"kind": "date", "low": "2020-01-05"}}, "holds 2020-01-0., beyond .* bounds from 2020-01-05"),
+        ("no.json", "there is no such file.*check DATA --columns FILE"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_is_allowed(said, words):
+    with pytest.raises(DataError, match=f"(?s){words}"):
+        load(table(), columns=said)
+
+
+def test_a_category_of_more_names_than_are_modelled_is_refused():
+    many = pd.DataFrame({"word": [f"w{i // 2}" for i in range(3000)], "x": np.arange(3000) % 7})
+    assert load(many).schema.ignored == ("word",)
+    assert load(many, columns={"word": "category"}).schema.types[0].count < 4  # by how often they came
+    with pytest.raises(DataError, match=r"'word' is declared as ordinal and has 1,500 names.*1,000 are modelled"):
+        load(many.assign(word=np.arange(3000) // 2), columns={"word": "ordinal"})
+
+
+def test_a_model_knows_the_kinds_of_its_own():
+    data = load(table())
+    with pytest.raises(UsageError, match="given twice"):
+        load(table(), schema=data.schema, columns={"city": "category"})
+    assert declared_columns({}) == {}
+
+
+def test_dtypes_of_frames_decide_first(tmp_path):
+    rng, n = np.random.default_rng(0), 300
+    frame = pd.DataFrame(
+        {
+            "unordered": pd.Categorical(rng.integers(1, 4, n)),  # numbers that are names
+            "truth": rng.random(n) < 0.5,
+            "maybe": pd.array(np.where(rng.random(n) < 0.2, None, rng.random(n) < 0.5), dtype="boolean"),
+            "whole": pd.array(np.where(rng.random(n) < 0.2, None, rng.integers(0, 9, n)), dtype="Int64"),
+            "text": pd.array(rng.choice(["a", "b"], n), dtype="string"),
+            "time": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 10**6, n), "s"),
+            "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, n), "D"),
+        }
+    )
+    data = load(frame)
+    told = [(one.kind, one.dtype, one.step) for one in data.schema.types]
+    assert told == [
+        ("category", "Categorical", 1.0),
+        ("category", "Boolean", 1.0),
+        ("category", "Boolean", 1.0),
+        ("number", "Int64", 1.0),
+        ("category", "String", 1.0),
+        ("date", "Datetime[us]", 1.0),
+        ("date", "Datetime[us]", 86_400.0),  # all at midnight
+    ]
+    back = as_frame(data.x, data.schema)
+    assert back["unordered"].to_list() == frame["unordered"].astype(str).tolist()
+    assert back["truth"].dtype == pl.Boolean
+    assert np.array_equal(back["truth"], frame["truth"])
+    seen = frame["maybe"].notna().to_numpy()
+    assert np.array_equal(seen, data.mask[:, 2])
+    assert np.array_equal(back["maybe"].filter(seen), frame["maybe"][seen].astype(bool))
+    assert np.array_equal(data.mask[:, 3], frame["whole"].notna())
+    frame.to_parquet(tmp_path / "t.parquet")
+    # Parquet keeps no dictionary of numbers.
+    file = load(tmp_path / "t.parquet", columns={"unordered": "category"})
+    assert file.schema.types[0] == structs.replace(data.schema.types[0], dtype="Int64")
+    assert file.schema.types[1:] == data.schema.types[1:]
+    np.testing.assert_array_equal(file.x, data.x)
+    # What is written of them reads as they came.
+    again = load(frame, columns=as_declared(data.schema))
+    assert again.schema == data.schema
+    # Truth values may come as numbers, and numbers as truth values.
+    same = load(frame.assign(truth=frame["truth"].astype(int)), schema=data.schema)
+    np.testing.assert_array_equal(same.x, data.x)
+    numbers = load(frame.assign(truth=frame["truth"].astype(int)))
+    assert numbers.schema.types[1].kind == "number"
+    np.testing.assert_array_equal(load(frame, schema=numbers.schema).x, numbers.x)
