@@ -22,13 +22,15 @@ from nbconvert import MarkdownExporter
 from latens.cli.arguments import COMMANDS, subparsers
 from latens.cli.main import main as latens
 from latens.pictures.draw import PICTURES
+from latens.recipes import RECIPES
 from latens.verbs.kernel import verbs
 from latens.workflow.metrics import METRICS
 from latens.workflow.trained import TrainedModel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "examples" / "notebooks"
-ANSWERS = NOTEBOOKS.with_name("answers")
+ROOT_PAGES = {"contributing": "CONTRIBUTING.md", "changes": "CHANGELOG.md"}
+"""A page of the site, and the file of the repository that it is."""
 
 REFERENCE = {
     "index": ("The class and the functions", "The names that `import latens` gives.", ("latens",)),
@@ -62,7 +64,8 @@ REFERENCE = {
 
 REPOSITORY = re.compile(r"\[([^\]]+)\]\(\.\./([^)#\s]+)(?:#[^)\s]*)?\)")
 NOTEBOOK = re.compile(r"\]\(\.\./examples/notebooks/([a-z0-9-]+)\.ipynb\)")
-BESIDE = re.compile(r"\]\(((?:\.\./answers/)?[a-z0-9-]+)\.ipynb\)")
+ANSWERS = re.compile(r"\[([^\]]+)\]\(\.\./(answers/[a-z0-9-]+\.ipynb)\)")
+BESIDE = re.compile(r"\]\(([a-z0-9-]+)\.ipynb\)")
 ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -133,12 +136,26 @@ def numbers() -> str:
     return "\n".join(["# Numbers", "", what, "", *_table(("name", "is", "unit", "needs"), rows)]) + "\n"
 
 
+def recipes() -> str:
+    """A page of every recipe: the rows of RECIPES."""
+    rows = [(f"`{one.name}`", one.summary, one.use_when, one.source) for one in RECIPES.values()]
+    what = "Every recipe of `latens fit DATA --recipe NAME`. [Recipes](../recipes.md) groups them by purpose."
+    return (
+        "\n".join(["# Recipes, all", "", what, "", *_table(("name", "what it is", "use it when", "source"), rows)])
+        + "\n"
+    )
+
+
 def pictures() -> str:
     """A page of every picture: the rows of PICTURES."""
     rows = [(f"`{one.name}`", one.caption, one.sees, one.needs, one.place or "") for one in PICTURES.values()]
     what = "Every picture of `latens figures`. The [gallery](../gallery.md) shows them."
     titles = ("name", "shows", "what to see", "needs", "in a report")
     return "\n".join(["# Pictures", "", what, "", *_table(titles, rows)]) + "\n"
+
+
+MADE = {"commands": commands, "numbers": numbers, "pictures": pictures, "recipes": recipes}
+"""A page of the reference that is a table of the source, and what makes it."""
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -154,17 +171,20 @@ def on_files(files: Any, config: Any) -> Any:
                 text = f"# {name}\n\n::: {package}.{name}\n    options:\n      show_root_heading: false\n"
                 files.append(File.generated(config, file, content=text))
         files.append(File.generated(config, f"reference/{page}.md", content="\n".join(lines)))
-    for page, made in (("commands", commands), ("numbers", numbers), ("pictures", pictures)):
+    for page, made in MADE.items():
         files.append(File.generated(config, f"reference/{page}.md", content=made()))
     files.append(File.generated(config, "live/digits.html", content=live()))
-    for path in [*sorted(NOTEBOOKS.glob("*.ipynb")), *sorted(ANSWERS.glob("*.ipynb"))]:
-        place = path.parent.name
+    for page, name in ROOT_PAGES.items():
+        text = (SOURCE.parent / name).read_text(encoding="utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, f"{page}.md", content=text.replace("](CHANGELOG.md)", "](changes.md)")))
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
         body, resources = MarkdownExporter().from_filename(str(path), resources=names)
-        body = BESIDE.sub(r"](\1.md)", body.replace("../../docs/", "../"))
-        files.append(File.generated(config, f"{place}/{path.stem}.md", content=body))
+        body = ANSWERS.sub(r"\1 (`examples/\2`)", body.replace("../../docs/", "../"))
+        body = BESIDE.sub(r"](\1.md)", body)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=body))
         for name, content in resources["outputs"].items():
-            files.append(File.generated(config, f"{place}/{name}", content=content))
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     return files
 
 

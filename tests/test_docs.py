@@ -15,7 +15,8 @@ from paths import ROOT
 from latens.cli.arguments import parse
 from latens.cli.main import main
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "evidence").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
 ELSEWHERE = ("callbacks",)
 """Pages that need what is not installed: run with stand-ins, by the tests of their subject."""
 OUTPUTS = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "outputs.py")))
@@ -24,7 +25,7 @@ RUN = [page for page in PAGES if OUTPUTS.BLOCK.search(page.read_text()) and page
 
 def name_of(page):
     """What a page is called in the name of its test."""
-    return f"evidence/{page.stem}" if page.parent.name == "evidence" else page.stem
+    return f"results/{page.stem}" if page in RESULTS else page.stem
 
 
 LENGTHY = ("tutorials",)
@@ -70,7 +71,7 @@ def test_outputs_are_compared_by_their_words():
     assert OUTPUTS.stale(["a 2 bits"], lines) == ["a 2 bits"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *RESULTS], ids=name_of)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         # The site makes the pages of the reference when it is built.
@@ -78,13 +79,10 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_every_recipe_is_on_its_page():
-    from latens import recipes
-
-    text = (ROOT / "docs" / "recipes.md").read_text()
-    for recipe in recipes._read():  # without those that tests registered
-        assert f"`{recipe.name}`" in text, recipe.name
-        assert recipe.source.split("(")[0].strip()[:20] in text, (recipe.name, recipe.source)
+def test_every_page_is_in_the_navigation():
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    named = set(re.findall(r": ([\w-]+)\.md$", nav, re.MULTILINE))
+    assert {page.stem for page in PAGES[1:]} == named - {"changes", "contributing"}  # the site makes these of others
 
 
 def test_the_heads_example_prints_two_means_and_two_scales(capsys):

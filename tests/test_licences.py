@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from paths import ROOT
 
-LICENCES = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "licences.py")))
+LICENCES = SimpleNamespace(**runpy.run_path(str(ROOT / "benchmarks" / "licences.py")))
 ROWS = {name: tuple(rest) for name, *rest in LICENCES.ROW.findall(LICENCES.PAGE.read_text())}
 
 
@@ -19,7 +19,7 @@ def test_the_page_has_every_pin_at_its_version() -> None:
 def test_the_page_states_what_installed_packages_state() -> None:
     wrong = {name: (row[1], stated) for name, row in ROWS.items()
              if (stated := LICENCES.licence(name)) is not None and stated != row[1]}  # fmt: skip
-    assert not wrong, "run `python docs/licences.py` and store what it prints"
+    assert not wrong, "run `python benchmarks/licences.py` and store what it prints"
     assert "not stated" not in {row[1] for row in ROWS.values()}
 
 

@@ -1,4 +1,4 @@
-"""Print the page of licences from the metadata of what is installed: `python docs/licences.py > docs/licences.md`.
+"""Print the page of licences from the metadata of what is installed: `python benchmarks/licences.py > LICENCES.md`.
 
 The rows are the pins of `constraints.txt`. A package that is not installed here keeps the row that the page has.
 """
@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "licences.md"
+PAGE = ROOT / "LICENCES.md"
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)(?: *; *python_version (\S+) \"([\d.]+)\")?", re.MULTILINE)
 ROW = re.compile(r"^\| ([\w.-]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 NEEDED = re.compile(r"^([\w.-]+)(?:\[([\w,]+)\])?")
@@ -34,7 +34,7 @@ TEXT = """# Licences
 **Which licences does an installation bring?**
 latens has the MIT licence.
 The table lists every package that `constraints.txt` pins, as each package states its own licence.
-`python docs/licences.py` prints this page from installed metadata.
+`python benchmarks/licences.py` prints this page from installed metadata.
 
 - *latens*: `pip install latens` brings it.
 - A name such as *tables* is an extra: `pip install 'latens[tables]'` brings it.

@@ -1,0 +1,118 @@
+"""Pages use the field's words: the private words of this project stay out of their prose."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from paths import ROOT
+
+PLACES = ("README.md", "docs")
+"""Files, and folders whose pages are read."""
+
+NOT_YET = {
+    "README",
+    "augmentation",
+    "callbacks",
+    "cells",
+    "column-kinds",
+    "data",
+    "design",
+    "errors",
+    "evaluate",
+    "evidence",
+    "explorer",
+    "export",
+    "extending",
+    "file-format",
+    "fill-gaps",
+    "gallery",
+    "labels",
+    "larger",
+    "latents",
+    "long-tables",
+    "many-machines",
+    "missing-values",
+    "molecules",
+    "multimodal",
+    "odd-rows",
+    "other-tools",
+    "picture-folders",
+    "pictures",
+    "priors",
+    "quickstart",
+    "recipes",
+    "reliability",
+    "resume",
+    "run-folder",
+    "seeing",
+    "series",
+    "sharper",
+    "table-models",
+    "tables",
+    "text",
+    "training-loop",
+    "worlds",
+}
+"""Pages that are still to be written anew."""
+
+PRIVATE = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "told": r"\btold\b",
+        "said": r"\bsaid\b",
+        "kept": r"\bkept\b",
+        "beside": r"\bbesides?\b",
+        "house": r"\bhouse\b",
+        "photographs": r"\bphotographs?\b",
+        "verb": r"\bverbs?\b",
+        "plain words": r"\bplain words\b",
+        "apart": r"\bapart\b(?! from)",
+        "such, without as or a": r"\bsuch\b(?! (?:as|an?)\b)",
+        "so, as a pronoun": r"\b(?:is|are|was|were|be|do|does|did|said|says) so\b(?! (?:that|much|many|few)\b)",
+        "of which": r"\bof which\b",
+        "is no NOUN": r"\b(?:is|are|was|were) no (?!longer\b|more\b|less\b|better\b|worse\b|one\b)\w+",
+        "hang together": r"\bhangs? (?:together|on)\b",
+        "goes on": r"\b(?:goes|go|going) on\b(?! (?:a|the) )",
+        "stands": r"\bstands?\b(?! (?:for|in)\b)",
+        "as ever": r"\bas ever\b",
+        "brother": r"\bbrother\b",
+    }.items()
+}
+
+
+def prose(text: str) -> str:
+    """What a reader of a page reads as text: no code, formulas, pictures or addresses."""
+    text = re.sub(r"^( *)(```|~~~).*?^\1\2[ \t]*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"<!--.*?-->|\$\$.*?\$\$|^    [^\n]*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return re.sub(r"`[^`\n]*`|<[^>\n]+>|\$[^$\n]+\$", "CODE", text)
+
+
+def pages() -> Iterator[Path]:
+    for place in PLACES:
+        path = ROOT / place
+        yield from sorted(path.rglob("*.md")) if path.is_dir() else [path]
+
+
+def private(text: str) -> list[str]:
+    """The private words of a page, each with its line."""
+    lines = prose(text).splitlines()
+    return [f"{name}: {line.strip()}" for line in lines for name, found in PRIVATE.items() if found.search(line)]
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.stem not in NOT_YET], ids=lambda page: page.stem)
+def test_a_page_has_no_private_words(page: Path) -> None:
+    assert private(page.read_text()) == []
+
+
+def test_private_words_are_found_in_prose_alone() -> None:
+    sentences = "The row is told.\nIt stands beside the mean.\nThese are no rows.\nRows that are so.\n"
+    assert [one.split(":")[0] for one in private(sentences)] == [
+        "told",
+        "beside",
+        "stands",
+        "is no NOUN",
+        "so, as a pronoun",
+    ]
+    assert private("It stands for a row, such as `kept`, and is no longer so much.\n```\ntold\n```\n") == []
