@@ -35,13 +35,11 @@ def patches(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(argv: Sequence[str] | None = None) -> list[Path]:
-    """Train, reconstruct, colour, and copy small pictures into the gallery; returns their paths."""
+    """Train, reconstruct, and copy a small picture into the gallery; returns its path."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/gallery"))
     parser.add_argument("--minutes", default="7")
     parser.add_argument("--count", type=int, default=8000, help="patches to train on")
-    parser.add_argument("--draws", default="100", help="draws of latents of which the answers are taken")
-    parser.add_argument("--steps", default="60", help="gradient steps on the posterior of each grey patch")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
@@ -50,8 +48,6 @@ def main(argv: Sequence[str] | None = None) -> list[Path]:
             np.save(path, rows)
         type_("fit", data, "--minutes", args.minutes, "--num-samples", "5", "--out", run)
         type_("reconstruct", run, shown, "--mean", "--out", str(at / "photos-reconstructions.png"))
-        answers = ("--grey", "--draws", "4", "--num-samples", args.draws, "--steps", args.steps, "--mean")
-        type_("complete", run, shown, *answers, "--out", str(at / "photos-colours.png"))
         return [shrink(path, args.out / path.name) for path in sorted(at.glob("photos-*.png"))]
 
 

@@ -93,7 +93,7 @@ def test_the_scripts_make_the_pictures_of_the_page(tmp_path, monkeypatch):
 
 @pytest.mark.long
 def test_the_script_of_photographs_makes_its_pictures(tmp_path):
-    few = ("--minutes", "0.05", "--count", "200", "--draws", "10", "--steps", "2")
+    few = ("--minutes", "0.05", "--count", "200")
     made = script("photos").main(["--out", str(tmp_path), *few])
     assert {path.name for path in made} == {name for _, name in shown() if name.startswith("photos-")}
     train, test = script("photos").patches(50)

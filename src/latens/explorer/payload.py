@@ -203,7 +203,7 @@ def directions(means: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n d"]:
 
 def looks_of(trained: Any, means: Shaped[np.ndarray, "n d"], shape: tuple[int, ...]) -> list[float] | None:
     """How much each latent counts where pictures are called alike: the root of how far it moves what is decoded."""
-    # By direction alone a photograph's neighbours were less of its own kind than by its pixels (benchmarks/results/explorer.md).
+    # By direction alone a photograph's neighbours were less of its own kind than by its pixels (benchmarks/results).
     if trained.preparation.classes or trained.schema.conditions:
         return None
     some = means[evenly_spaced(np.arange(len(means)), LOOKED_AT)]
