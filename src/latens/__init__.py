@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from latens.training import make_optimizer as make_optimizer
     from latens.workflow.augment import augment as augment
     from latens.workflow.contest import compare as compare
-    from latens.workflow.encoder import Encoder as Encoder
     from latens.workflow.experiment import prepare as prepare
     from latens.workflow.experiment import train as train
     from latens.workflow.sweep import load_sweep as load_sweep
@@ -65,7 +64,6 @@ __all__ = [
     "Conditional",
     "Dataset",
     "Dense",
-    "Encoder",
     "Estimate",
     "Format",
     "GenerativeClassifier",
@@ -113,7 +111,6 @@ _HOMES = {
     "latens.workflow.augment": ("augment",),
     "latens.workflow.contest": ("compare",),
     "latens.workflow.sweep": ("load_sweep",),
-    "latens.workflow.encoder": ("Encoder",),
     "latens.workflow.experiment": ("prepare", "train"),
     "latens.evaluation.pool": ("pool",),
     "latens.models": ("AbstractLatentModel", "Conditional", "LatentModel"),

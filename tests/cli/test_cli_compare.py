@@ -13,7 +13,7 @@ from scipy import stats
 from latens.cli.main import main
 from latens.config import override
 from latens.data import load
-from latens.evaluation import class_probabilities, log_marginal
+from latens.evaluation import class_log_joint, log_marginal
 from latens.recipes import get_recipe
 from latens.verbs.compare import _by_draws, _table
 from latens.workflow.compare import Compared, Rows, compare, estimate_of, interval_of
@@ -152,7 +152,7 @@ def test_accuracies_are_paired_over_labelled_rows(tmp_path):
     found = compare(models, data, test)
     hits = {}
     for name, trained in models:
-        said = class_probabilities(trained.model, trained.batch(data, test), preparation=trained.preparation)
+        said = class_log_joint(trained.rows(data, test))
         hits[name] = (said.argmax(1) == data.label[test]).astype(float)
     assert (found.metric, found.unit) == ("accuracy", "accuracy")
     best, other = found.models

@@ -144,24 +144,6 @@ def test_what_cannot_be_pooled(estimates: Any, variances: Any, options: dict[str
     assert error.value.where == where
 
 
-def test_batches_of_an_encoder(vae: VAE, tmp_path: Any) -> None:
-    encoder = latens.Encoder(vae.save(tmp_path / "model.safetensors"))
-    own = {name: [1.0, 2.0] for name in "abcd"}
-    for batch, words in (
-        ({"x": [np.zeros(4), np.zeros(3)]}, "column 'x': its rows are of unequal length"),
-        (own | {"b": [1.0]}, "batch: column 'a' has 2 rows, and column 'b' 1"),
-        (own | {"b": [None, None]}, "column 'b': cell [0] is None"),
-        (own | {"b": np.ma.array([1.0, 2.0], mask=[0, 1])}, "column 'b': cell [1] is masked"),
-        (own | {"b": ["u", "v"]}, "column 'b': holds text"),
-        (own | {"b": DATES[0, :2]}, "column 'b': holds dates"),
-        ([1, 2], "batch: a batch is not a list"),
-        (None, "batch: a batch is not a NoneType"),
-    ):
-        with pytest.raises(DataError) as error:
-            encoder(batch)
-        assert words in str(error.value)
-
-
 def test_arrays_beside_the_rows(vae: VAE) -> None:
     trained, rows = vae.model_, np.zeros((2, 4))
     frame = pd.DataFrame(rows[:, ::-1], columns=list("dcba"))

@@ -188,15 +188,12 @@ def test_functions_in_a_fork_say_so(fork: Callable[[], None], tmp_path: Any) -> 
     gauss = GenerativeClassifier(random_state=0).fit(X, Y)
     model, data = gauss.model_, latens.load_data(X, label=Y)
     key = jax.random.key(0)
-    coder = latens.Encoder("pretrained:digits-2d")
     fork()
     calls: list[Callable[[], Any]] = [
         lambda: model.sample(3),
         lambda: model.batch(X),
         lambda: latens.augment(model, data, 2),
         lambda: latens.load("pretrained:digits-2d"),
-        lambda: coder({"x": X}),
-        lambda: coder.columns(),
         lambda: latens.evaluation.sample_classes(model.model, 2, key=key),
     ]
     for call in calls:

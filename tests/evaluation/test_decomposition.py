@@ -7,15 +7,12 @@ import pytest
 from checks import close
 from tables import MU, SIGMA, W, batch_of, linear, linear_gaussian
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import Bernoulli, DiagonalNormal, StandardNormal
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import elbo_parts
 from latens.evaluation.evidence.rate_distortion import (
     rate_distortion_curve,
-    rate_distortion_point,
-    rate_distortion_points,
 )
 from latens.evaluation.latents.decomposition import kl_split, level_kl, unit_split
 from latens.models import (
@@ -184,22 +181,6 @@ def test_the_curve_of_a_linear_decoder() -> None:
     assert found[1].to_json()["rate"]["unit"] == "nats"
     with pytest.raises(UsageError, match="betas"):
         rate_distortion_curve(one_latent(), batch, (0.0,), key=KEY)
-
-
-def test_points_of_several_models_stand_in_order() -> None:
-    batch = batch_of(np.random.default_rng(0).normal(size=(50, 3)))
-    models = {"best": linear_gaussian(), "prior": linear_gaussian("prior")}
-    points = rate_distortion_points(models, batch, num_samples=32, key=KEY)
-    assert [point.of for point in points] == ["prior", "best"]
-    assert points[0].rate.value == pytest.approx(0.0, abs=1e-5)
-    parts = elbo_parts(models["best"], batch, num_samples=32, key=KEY)
-    assert points[1].elbo == pytest.approx(parts["elbo"].mean(), rel=1e-5)
-    # z from the prior: E (x - W z - mu)^2 = (x - mu)^2 + diag(W W').
-    x = np.asarray(batch.x, float)
-    exact = 1.5 * np.log(2 * np.pi * SIGMA**2) + np.mean(np.sum((x - MU) ** 2, 1) + np.trace(W @ W.T)) / (2 * SIGMA**2)
-    assert abs(points[0].distortion.value - exact) < 5 * np.sqrt(points[0].distortion.standard_error ** 2)
-    alone = rate_distortion_point(models["best"], batch, num_samples=32, key=KEY, preparation=Preparation())
-    assert alone.rate.value == points[1].rate.value
 
 
 def test_a_discrete_code() -> None:

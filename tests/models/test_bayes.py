@@ -183,8 +183,8 @@ def test_a_file_brings_back_every_number(tmp_path):
     for one, other in zip(jax.tree.leaves(trained.model), jax.tree.leaves(again.model)):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(
-        evaluation.class_probabilities(again.model, batch, preparation=again.preparation),
-        evaluation.class_probabilities(trained.model, batch, preparation=trained.preparation),
+        evaluation.class_log_joint(again.model, batch, preparation=again.preparation),
+        evaluation.class_log_joint(trained.model, batch, preparation=trained.preparation),
     )
     assert (again.config, again.schema) == (trained.config, trained.schema)
     # The estimator opens what the command wrote.

@@ -50,7 +50,7 @@ def told(error: type[LatensError], words: str, where: str, call: Any) -> None:
     assert caught.value.fix
 
 
-def test_a_bayes_classifier_has_no_latents(classifier: TrainedModel, tmp_path: Path) -> None:
+def test_a_bayes_classifier_has_no_latents(classifier: TrainedModel) -> None:
     for verb, call in {
         "encode": lambda: classifier.encode(X),
         "decode": lambda: classifier.decode(np.zeros((2, 2))),
@@ -62,8 +62,6 @@ def test_a_bayes_classifier_has_no_latents(classifier: TrainedModel, tmp_path: P
         told(ConfigError, f"a Bayes classifier has no latents to {verb}", "the model", call)
     with pytest.raises(ConfigError, match="has no latents to decode"):
         _ = classifier.latent_shape
-    path = classifier.save(tmp_path / "c.safetensors")
-    told(ConfigError, "no latents to encode", str(path), lambda: latens.Encoder(path)({"x": X}))
 
 
 def test_rows_and_models_that_are_none(reader: TrainedModel, data: Dataset) -> None:
@@ -148,7 +146,6 @@ def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
             lambda: VAE.load(path),
             lambda: TrainedModel.load(path),
             lambda: reader.save(path),
-            lambda: latens.Encoder(path),
             lambda: inspect.unwrap(write_file)(path, b""),
             lambda: inspect.unwrap(write_folder)(path, {}),
             lambda: inspect.unwrap(check_ending)(path),
@@ -313,14 +310,9 @@ def test_figures_of_ragged_rows_and_of_no_columns() -> None:
             grid(0)
 
 
-def test_options_of_an_encoder_and_of_the_explorer(reader: TrainedModel, tmp_path: Path) -> None:
+def test_options_of_the_explorer(reader: TrainedModel) -> None:
     from latens.explorer.server import PageServer
 
-    path = VAE(2, hidden=(4,), steps=1, random_state=0).fit(X).save(tmp_path / "v.safetensors")
-    for option, given in (("column", ["x"]), ("label", 3), ("keep", "id"), ("keep", None), ("keep", 3)):
-        told(UsageError, "is not a", option, lambda o=option, g=given: latens.Encoder(path, **{o: g}))
-    for cell in (None, 3):
-        told(DataError, "not one cell for each row", "column 'x'", lambda c=cell: latens.Encoder(path)({"x": c}))
     for option, given in (("most_rows", 0), ("most_rows", "a"), ("height", -5), ("height", None), ("seed", "a")):
         told(UsageError, "", option, lambda o=option, g=given: latens.explore(reader, X, **{o: g}))
     told(DataError, "an array of shape (0, 4)", "X", lambda: latens.explore(reader, X[:0]))

@@ -12,7 +12,6 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
 from latens.workflow import memory
 from latens.workflow.augment import augment
-from latens.workflow.encoder import Encoder
 from latens.workflow.experiment import prepare
 from latens.workflow.refit import refit_prior
 
@@ -97,19 +96,6 @@ def test_priors_that_do_not_fit_are_refused(pixels, pictures):
     ):
         with pytest.raises(ConfigError, match=words):
             refit_prior(pixels, pictures, kind, options=options)
-
-
-def test_an_encoder_gives_codes_beside_what_is_kept(pixels, tmp_path):
-    pixels.save(tmp_path / "m.safetensors")
-    encoder = Encoder(tmp_path / "m.safetensors", column="x", keep=("id",))
-    found = encoder({"x": PIXELS[:4], "id": np.arange(4)})
-    np.testing.assert_array_equal(found["id"], np.arange(4))
-    np.testing.assert_allclose(found["mean"], pixels.encode(PIXELS[:4]), atol=1e-6)
-    assert encoder.columns() == ["mean0", "mean1", "log_variance0", "log_variance1"]
-    empty = encoder({"x": PIXELS[:0], "id": np.arange(0)})
-    assert empty["mean"].shape == (0, 2)
-    with pytest.raises(DataError, match="no column 'id'"):
-        encoder({"x": PIXELS[:4]})
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])

@@ -9,7 +9,6 @@ from latens.evaluation.evidence.importance import chi_upper_bound as chi_upper_b
 from latens.evaluation.evidence.importance import elbo_parts as elbo_parts
 from latens.evaluation.evidence.importance import importance_sampling as importance_sampling
 from latens.evaluation.evidence.importance import log_marginal as log_marginal
-from latens.evaluation.evidence.importance import log_marginal_rows as log_marginal_rows
 from latens.evaluation.evidence.importance import paired as paired
 from latens.evaluation.evidence.log_marginals import LogMarginals as LogMarginals
 from latens.evaluation.evidence.log_marginals import effective_sample_size as effective_sample_size
@@ -18,7 +17,6 @@ from latens.evaluation.evidence.particles import particle_filter as particle_fil
 from latens.evaluation.evidence.rate_distortion import RateDistortion as RateDistortion
 from latens.evaluation.evidence.rate_distortion import rate_distortion_curve as rate_distortion_curve
 from latens.evaluation.evidence.rate_distortion import rate_distortion_point as rate_distortion_point
-from latens.evaluation.evidence.rate_distortion import rate_distortion_points as rate_distortion_points
 from latens.evaluation.evidence.refine import Refined as Refined
 from latens.evaluation.evidence.refine import refine as refine
 from latens.evaluation.evidence.sandwich import Sandwich as Sandwich
@@ -91,7 +89,6 @@ from latens.evaluation.samples.two_sample import classifier_two_sample_test as c
 from .classes import ClassSamples as ClassSamples
 from .classes import accuracy as accuracy
 from .classes import class_log_joint as class_log_joint
-from .classes import class_probabilities as class_probabilities
 from .classes import class_responsibilities as class_responsibilities
 from .classes import sample_classes as sample_classes
 from .diagnosis import Finding as Finding

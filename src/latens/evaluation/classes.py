@@ -51,19 +51,6 @@ def class_log_joint(rows: Rows) -> np.ndarray:
     return map_rows(_log_joint, replace(rows, key=jax.random.key(0)))
 
 
-@of_rows
-def class_probabilities(rows: Rows) -> np.ndarray:
-    """Evaluate p(class | x) of every row.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-
-    Returns:
-        Shape (B, C).
-    """
-    return normalise(class_log_joint(rows))
-
-
 def normalise(log_joint: Shaped[np.ndarray, "B C"]) -> Shaped[np.ndarray, "B C"]:
     """Turn log p(x, c) into p(c | x): Bayes' rule without overflow."""
     weights = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))

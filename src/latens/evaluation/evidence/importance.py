@@ -67,31 +67,6 @@ def log_marginal(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
     return np.asarray(numbers.weights.log_mean)
 
 
-@counted(num_samples=1, samples_per_chunk=1)
-def log_marginal_rows(
-    model: Any, batch: Batch, *, num_samples: int, key: Key, samples_per_chunk: int = 50
-) -> Float[Array, " B"]:
-    r"""Estimate log p(x) of each row of a prepared batch by importance sampling, inside of other compiled functions.
-
-    $\log\frac1K\sum_k \frac{p(x|z_k)\,p(z_k)}{q(z_k|x)}$, a lower bound of $\log p(x)$ in expectation, tight as K
-    grows. `importance_sampling` also says what the samples are worth.
-
-    Args:
-        model: The model.
-        batch: The prepared rows, B of them.
-        num_samples: K.
-        key: Random key.
-        samples_per_chunk: Samples decoded at once.
-
-    Returns:
-        The estimates, shape (B,), nats.
-
-    Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
-    """
-    options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk}
-    return log_weight_rows(model, batch, key, **options)[0].log_mean
-
-
 @of_rows
 @counted(num_samples=1)
 def chi_upper_bound(rows: Rows, *, order: float = 2.0, num_samples: int = 1000) -> LogMarginals:

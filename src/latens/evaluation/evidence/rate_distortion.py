@@ -1,6 +1,6 @@
 """Nats spent against nats missing: one model's point, the curve of its decoder, the points of several models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import ConfigError, UsageError
 from latens.evaluation.batched import Rows, map_rows, of_rows, weights_of
@@ -123,34 +122,6 @@ def rate_distortion_curve(
         words = f"posteriors of single rows, {steps} steps from the encoder's at beta {beta:g}, {num_samples} draws"
         found.append(_point(rate, distortion, rows.batch, num_samples, words, float(beta), of))
     return found
-
-
-@counted(num_samples=1, batch_size=1)
-def rate_distortion_points(
-    models: Mapping[str, Any],
-    batch: Batch,
-    *,
-    num_samples: int = 16,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-) -> list[RateDistortion]:
-    """Find the points of several models on the same rows, lowest rate first.
-
-    Args:
-        models: Name -> trained model.
-        batch: The stored rows, B of them.
-        num_samples: K, posterior samples for each row.
-        key: Random key.
-        preparation: What turns a stored row into what the models see.
-        batch_size: Rows in one compiled batch; None chooses.
-
-    Returns:
-        One point for each model, in nats for each row.
-    """
-    rows = [Rows(model, batch, key, preparation, batch_size) for model in models.values()]
-    points = [rate_distortion_point(one, of=name, num_samples=num_samples) for name, one in zip(models, rows)]
-    return sorted(points, key=lambda point: point.rate.value)
 
 
 def _point(
