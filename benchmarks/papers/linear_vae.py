@@ -28,7 +28,8 @@ from cells import cell, interval, say, shown
 from latens.data import Dataset, Preparation, load
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
-from latens.evaluation import active_units, encode, gap_rows
+from latens.evaluation import active_units, encode
+from latens.evaluation.evidence.gaps import gap_rows
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.networks import Dense
 from latens.objectives import ELBO

@@ -13,7 +13,8 @@ from scipy import stats
 from latens.cli.main import main
 from latens.config import override
 from latens.data import load
-from latens.evaluation import class_log_joint, log_marginal
+from latens.evaluation import log_marginal
+from latens.evaluation.classes import class_log_joint
 from latens.recipes import get_recipe
 from latens.verbs.compare import _by_draws, _table
 from latens.workflow.compare import Compared, Rows, compare, estimate_of, interval_of

@@ -17,6 +17,7 @@ from sklearn.neighbors import KernelDensity
 import latens
 from latens import VAE, Autoencoder, GenerativeClassifier, VAEDetector, VAEImputer
 from latens.errors import UsageError
+from latens.evaluation.classes import sample_classes
 from latens.io import process
 from latens.models import NormalHead
 from latens.objectives import ELBO
@@ -194,7 +195,7 @@ def test_functions_in_a_fork_say_so(fork: Callable[[], None], tmp_path: Any) -> 
         lambda: model.batch(X),
         lambda: latens.augment(model, data, 2),
         lambda: latens.load("pretrained:digits-2d"),
-        lambda: latens.evaluation.sample_classes(model.model, 2, key=key),
+        lambda: sample_classes(model.model, 2, key=key),
     ]
     for call in calls:
         with pytest.raises(UsageError, match=r"was forked.*spawn"):

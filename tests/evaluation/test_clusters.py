@@ -13,13 +13,8 @@ from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.distributions import DiagonalNormal, Mixture
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation import (
-    cluster_probabilities,
-    has_clusters,
-    matched,
-    normalised_mutual_information,
-    predicts_labels,
-)
+from latens.evaluation import cluster_probabilities, matched, normalised_mutual_information
+from latens.evaluation.latents.clusters import has_clusters, predicts_labels
 from latens.models import Conditional, LatentModel, MixturePrior, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.building.clustering import as_plain, with_clusters

@@ -12,7 +12,8 @@ from tables import X, linear_gaussian
 from latens.data.batches import Batch, as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
-from latens.evaluation import gap_rows, inference_gaps
+from latens.evaluation import inference_gaps
+from latens.evaluation.evidence.gaps import gap_rows
 from latens.models import AbstractLatentModel
 
 WIDE = 1.4

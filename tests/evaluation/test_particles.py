@@ -18,6 +18,7 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation import Rows
 from latens.evaluation.evidence.particles import filtered
+from latens.evaluation.evidence.series import seasonal_draws
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
@@ -184,7 +185,7 @@ def test_the_naive_rival_is_a_season_before() -> None:
     x = np.sin(2 * np.pi * t / 8)[None, :, None] * np.array([1.0, 3.0])
     seen = np.ones(x.shape, bool)
     seen[0, 30, 0] = False
-    draws, season = evaluation.seasonal_draws(np.where(seen, x, 1e9), seen, np.array([36]), 10, 4)
+    draws, season = seasonal_draws(np.where(seen, x, 1e9), seen, np.array([36]), 10, 4)
     assert season == 8
     ahead = np.sin(2 * np.pi * np.arange(36, 46) / 8)[:, None] * np.array([1.0, 3.0])
     np.testing.assert_allclose(draws, np.broadcast_to(ahead, (1, 4, 10, 2)), atol=1e-9)

@@ -12,7 +12,10 @@ from tables import MU, X, batch_of, linear_gaussian
 from latens import evaluation
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.sequential import resampled
-from latens.evaluation.latents.latent_fit import latent_fit
+from latens.evaluation.latents.disentanglement import information_matrix
+from latens.evaluation.latents.latent_fit import hole_share, latent_fit
+from latens.evaluation.latents.representations import cluster_agreement
+from latens.evaluation.samples.quality import expected_coverage
 from latens.evaluation.samples.resampling import jackknife, subsample
 
 KEY = jax.random.key(0)
@@ -49,7 +52,7 @@ def test_metrics_of_samples_are_as_recorded():
         "modes": evaluation.dropped_modes(ROWS, SAMPLES[:20] + np.array([3.0, 0.0, 0.0]), num_clusters=4),
         "checks": evaluation.predictive_checks(ROWS, [np.roll(ROWS, 1, axis=1) * s for s in (0.7, 0.9, 1.0, 1.1)]),
         "quality": evaluation.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
-        "expected": evaluation.expected_coverage(40, 36, 3),
+        "expected": expected_coverage(40, 36, 3),
         "features": [principal(SAMPLES), principal(ROWS)],
         "two samples": evaluation.classifier_two_sample_test(ROWS, SAMPLES),
         "jackknife": jackknife(lambda a, b: {"d": float(a.mean() - b.std())}, ROWS, SAMPLES, groups=5),
@@ -62,7 +65,7 @@ def test_metrics_of_samples_are_as_recorded():
 def test_metrics_of_codes_are_as_recorded():
     weight = np.arange(60) % 4 * 1.0
     found = {
-        "matrix": evaluation.information_matrix(CODES, FACTORS, bins=5),
+        "matrix": information_matrix(CODES, FACTORS, bins=5),
         "mig": evaluation.mig(CODES, FACTORS, bins=5, seed=0),
         "modularity": evaluation.modularity(CODES, FACTORS, bins=5, seed=0),
         "sap": evaluation.sap(CODES, FACTORS, seed=0),
@@ -70,10 +73,10 @@ def test_metrics_of_codes_are_as_recorded():
         "factor vae": evaluation.factor_vae_score(CODES, FACTORS, votes=60, rows=16, seed=0),
         "explicitness": evaluation.explicitness(CODES, FACTORS, folds=3, seed=0),
         "mmd": evaluation.maximum_mean_discrepancy(ROWS, SAMPLES, permutations=40, seed=0),
-        "holes": evaluation.hole_share(ROWS, HELD, SAMPLES, percentile=90.0),
+        "holes": hole_share(ROWS, HELD, SAMPLES, percentile=90.0),
         "probe": evaluation.linear_probe_accuracy(CODES, LABEL, folds=3, seed=0),
         "neighbours": evaluation.nearest_neighbour_accuracy(CODES, LABEL, folds=3, seed=0),
-        "clusters": evaluation.cluster_agreement(CODES, LABEL, restarts=2, seed=0),
+        "clusters": cluster_agreement(CODES, LABEL, restarts=2, seed=0),
         "trust": evaluation.trustworthiness(CODES, CODES[:, :2], neighbours=4, seed=0),
         "active": evaluation.active_units(CODES, weight=weight),
         "matched": evaluation.matched(LABEL, FACTORS[:, 1], weight=weight),

@@ -10,13 +10,13 @@ from scipy import linalg, stats
 from latens.errors import DataError, UsageError
 from latens.evaluation import (
     classifier_two_sample_test,
-    expected_coverage,
     frechet_distance,
-    frechet_of_moments,
     kernel_distance,
     precision_recall_density_coverage,
     principal_features,
 )
+from latens.evaluation.samples.distances import frechet_of_moments
+from latens.evaluation.samples.quality import expected_coverage
 from latens.evaluation.samples.resampling import jackknife, subsample
 
 

@@ -19,6 +19,7 @@ from latens import evaluation
 from latens.cli.main import main
 from latens.config import ClassifierConfig
 from latens.data import as_batch, load
+from latens.evaluation.classes import class_log_joint
 from latens.workflow.trained import FORMAT, TrainedModel
 
 FOLDER = Path(__file__).resolve().parent
@@ -113,7 +114,7 @@ def outputs(trained: TrainedModel, x: np.ndarray, z: np.ndarray) -> dict[str, An
     """What a model gives without drawing anything: a classifier log p(x, c), a VAE codes and means of p(x | z)."""
     batch, prepare, key = trained.batch(x), trained.preparation, jax.random.key(0)
     if isinstance(trained.config, ClassifierConfig):
-        return {"log_joint": evaluation.class_log_joint(trained.model, batch, preparation=prepare).tolist()}
+        return {"log_joint": class_log_joint(trained.model, batch, preparation=prepare).tolist()}
     if trained.schema.shape == (8, 8):
         if trained.is_point:
             found = evaluation.reconstruct(trained.model, batch, preparation=prepare, key=key)

@@ -10,7 +10,7 @@ import latens
 from latens.config import override
 from latens.data import load
 from latens.errors import DataError
-from latens.evaluation import level_shapes
+from latens.evaluation.latents.encode import level_shapes
 from latens.explorer.payload import payload
 from latens.figures import level_kl_bars, level_kl_table
 from latens.pictures.draw import draw_pictures

@@ -16,6 +16,7 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.estimators import GenerativeClassifier
+from latens.evaluation.classes import class_log_joint, sample_classes
 from latens.io.arrays import pack, tree_to_arrays
 from latens.models import BayesClassifier
 from latens.recipes import get_recipe
@@ -84,7 +85,7 @@ def test_effective_components():
 def test_samples_have_the_moments_of_their_class(getkey):
     model = _model(getkey)
     n = 4000
-    drawn = evaluation.sample_classes(model, n, key=getkey(), label=1)
+    drawn = sample_classes(model, n, key=getkey(), label=1)
     assert set(drawn.label) == {1}
     weight = np.exp(np.asarray(model.log_weight[1], np.float64))
     share = (drawn.component == 0).mean()
@@ -100,11 +101,11 @@ def test_samples_have_the_moments_of_their_class(getkey):
         spread = np.sqrt((np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / len(rows))
         assert np.all(np.abs(np.cov(rows.T) - covariance) < 5 * spread)
     prior = np.exp(np.asarray(model.log_prior, np.float64))
-    labels = evaluation.sample_classes(model, n, key=getkey()).label
+    labels = sample_classes(model, n, key=getkey()).label
     error = np.sqrt(prior * (1 - prior) / n)
     assert np.all(np.abs(np.bincount(labels, minlength=3) / n - prior) < 5 * error)
     with pytest.raises(UsageError, match="no class 3"):
-        evaluation.sample_classes(model, 1, key=getkey(), label=3)
+        sample_classes(model, 1, key=getkey(), label=3)
 
 
 def _fitted(name: str, **settings) -> tuple[TrainedModel, Dataset]:
@@ -131,7 +132,7 @@ def test_gaussian_recipe_is_the_same_computation_as_scipy():
         axis=1,
     )
     batch = trained.batch(data, data.subset("test"))
-    found = evaluation.class_log_joint(trained.model, batch, preparation=trained.preparation)
+    found = class_log_joint(trained.model, batch, preparation=trained.preparation)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
     accuracy = evaluation.accuracy(trained.model, batch, preparation=trained.preparation)
     assert accuracy.value == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-9)
@@ -155,7 +156,7 @@ def test_mixture_recipe_is_the_same_computation_as_scikit_learn(inference: str):
             np.testing.assert_allclose(expected[-1] - np.log(np.mean(y == c)), fitted.score_samples(x_test), rtol=1e-9)
     expected = np.stack(expected, axis=1)
     batch = trained.batch(data, data.subset("test"))
-    found = evaluation.class_log_joint(trained.model, batch, preparation=trained.preparation)
+    found = class_log_joint(trained.model, batch, preparation=trained.preparation)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
     accuracy = evaluation.accuracy(trained.model, batch, preparation=trained.preparation).value
     assert accuracy == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-3)
@@ -183,8 +184,8 @@ def test_a_file_brings_back_every_number(tmp_path):
     for one, other in zip(jax.tree.leaves(trained.model), jax.tree.leaves(again.model)):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(
-        evaluation.class_log_joint(again.model, batch, preparation=again.preparation),
-        evaluation.class_log_joint(trained.model, batch, preparation=trained.preparation),
+        class_log_joint(again.model, batch, preparation=again.preparation),
+        class_log_joint(trained.model, batch, preparation=trained.preparation),
     )
     assert (again.config, again.schema) == (trained.config, trained.schema)
     # The estimator opens what the command wrote.
@@ -196,9 +197,7 @@ def test_a_file_brings_back_every_number(tmp_path):
     assert estimator.score(rows, names) == pytest.approx(accuracy)
     pictures, labels = estimator.sample(6, label="7", random_state=0)
     assert set(labels) == {"7"}
-    np.testing.assert_allclose(
-        pictures[0], 16.0 * evaluation.sample_classes(again.model, 6, key=_key(), label=7).x[0], rtol=1e-6
-    )
+    np.testing.assert_allclose(pictures[0], 16.0 * sample_classes(again.model, 6, key=_key(), label=7).x[0], rtol=1e-6)
 
 
 def _key() -> jax.Array:

@@ -27,7 +27,7 @@ from latens.estimators.base import (
     weighed,
     whole,
 )
-from latens.evaluation.classes import ClassSamples, normalise
+from latens.evaluation.classes import ClassSamples, class_log_joint, class_responsibilities, normalise, sample_classes
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.recipes import get_recipe
@@ -167,7 +167,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         check_is_fitted(self)
         if hasattr(self, "model_"):
             batch = self._batch(X)
-            found = evaluation.class_log_joint(self.model_.rows(batch))
+            found = class_log_joint(self.model_.rows(batch))
             return evaluation.finite(found, "log p(x, c)", minus_infinity=True)
         x = self._table(X, reset=False)
         return densities.score_each(self.densities_, x) + self.log_prior_
@@ -278,7 +278,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         seed = seed_of(self.random_state if random_state is None else random_state)
         key = jax.random.fold_in(jax.random.key(seed), keys.CLASSIFIER_SAMPLES)
         code = None if label is None else self._code(label)
-        drawn = evaluation.sample_classes(trained.model, n_samples, key=key, label=code)
+        drawn = sample_classes(trained.model, n_samples, key=key, label=code)
         means = self._in_units(drawn.component_mean, draws=False)
         return drawn._replace(x=self._in_units(drawn.x, draws=True), component_mean=means)
 
@@ -303,7 +303,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
                 what = f"{len(codes)} classes for {len(batch.x)} rows."
                 raise UsageError(what, where="y", fix="Give one for each row.")
             batch = replace(batch, label=codes)
-        return evaluation.class_responsibilities(trained.rows(batch))
+        return class_responsibilities(trained.rows(batch))
 
     @property
     def effective_components_(self) -> np.ndarray:

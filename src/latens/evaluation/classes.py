@@ -40,14 +40,7 @@ def _log_joint(model: BayesClassifier, batch: Batch, key: Key) -> Array:
 
 @of_rows
 def class_log_joint(rows: Rows) -> np.ndarray:
-    """Evaluate log p(x, class) of every row.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-
-    Returns:
-        Shape (B, C), nats.
-    """
+    """Evaluate log p(x, class) of every row, in nats, of shape (B, C)."""
     return map_rows(_log_joint, replace(rows, key=jax.random.key(0)))
 
 
@@ -91,16 +84,8 @@ def _responsibilities(model: BayesClassifier, batch: Batch, key: Key) -> Array:
 
 @of_rows
 def class_responsibilities(rows: Rows) -> np.ndarray:
-    """Evaluate p(component | x, class) of every row.
-
-    The class is the row's label; for rows without one (label -1, or none given) the most probable class.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-
-    Returns:
-        Shape (B, M).
-    """
+    """Evaluate p(component | x, class) of every row, of shape (B, M)."""
+    # The class is the row's label; for rows without one (label -1, or none given) the most probable class.
     return map_rows(_responsibilities, replace(rows, key=jax.random.key(0)))
 
 
@@ -112,22 +97,9 @@ def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Array) -
 
 @counted(n=1)
 def sample_classes(model: BayesClassifier, n: int, *, key: Key, label: int | None = None) -> ClassSamples:
-    """Sample rows of one class or of random classes, each with its component and that component's mean.
-
-    They are in the model's unit: after the preparation (x / 255 for pixels). Nothing is clipped.
-
-    Args:
-        model: The classifier.
-        n: Number of samples.
-        key: Random key.
-        label: Number of the class; None for random classes.
-
-    Returns:
-        The samples.
-
-    Raises:
-        UsageError: For a class that does not exist.
-    """
+    """Sample rows of one class or of random classes, each with its component and that component's mean."""
+    # They are in the model's unit, after the preparation (x / 255 for pixels). Nothing is clipped.
+    # label: the number of the class; None for random classes.
     check_process()
     if label is not None and not 0 <= label < model.num_classes:
         raise UsageError(f"there is no class {label}; the classes are numbered 0 to {model.num_classes - 1}.")

@@ -13,6 +13,7 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
+from latens.evaluation.latents.encode import level_shapes
 from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling, widest
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.compact import compact
@@ -326,7 +327,7 @@ def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES
 
 def _levels(trained: Any, batch: Batch, key: Any) -> list[dict[str, Any]]:
     """The levels of a hierarchy, lowest first as its units stand: shape, and mean KL of the rows in nats."""
-    shapes = evaluation.level_shapes(trained.model, cond=trained.one_condition)
+    shapes = level_shapes(trained.model, cond=trained.one_condition)
     if len(shapes) < 2:
         return []
     found = evaluation.level_kl(trained.rows(batch, key=key))

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from latens import evaluation, figures
+from latens.evaluation.classes import sample_classes
 from latens.figures.images import gap_of
 from latens.figures.style import figure_of, new_axes, readable
 from latens.models import BayesClassifier
@@ -19,7 +20,7 @@ def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.C
     """Sample every class, class by class, with the means of the components, in the units of the data."""
     model: BayesClassifier = trained.model
     drawn = [
-        evaluation.sample_classes(model, each, key=jax.random.fold_in(key, label), label=label)
+        sample_classes(model, each, key=jax.random.fold_in(key, label), label=label)
         for label in range(model.num_classes)
     ]
     found = evaluation.ClassSamples(*(np.concatenate(parts) for parts in zip(*drawn)))

@@ -9,6 +9,7 @@ from latens import evaluation, figures
 from latens.data.given import GIVEN, cells_of
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
+from latens.evaluation.latents.encode import level_shapes
 from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling
 from latens.figures.density import latent_density
 from latens.figures.images import framed, image_strips
@@ -169,7 +170,7 @@ def draw_units(source: Source) -> Made | None:
 def draw_levels(source: Source) -> Made | None:
     """Draw the KL of every level of a hierarchy."""
     trained = source.trained
-    shapes = evaluation.level_shapes(trained.model, cond=trained.one_condition)
+    shapes = level_shapes(trained.model, cond=trained.one_condition)
     if len(shapes) < 2:
         return None
     found = evaluation.level_kl(source.rows(source.few.batch))

@@ -18,6 +18,7 @@ from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
 from latens.evaluation.batched import prepared_rows
+from latens.evaluation.classes import sample_classes
 from latens.evaluation.latents.telling import Principal, principal
 from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
@@ -133,7 +134,7 @@ class Source:
             if self.trained.preparation.classes and self.data is not None and self.data.label is not None:
                 codes = np.resize(self.data.label[self.data.label >= 0], n)  # as often as in the data
             return self.decoded(self.latents(n, codes), codes, mean=False)
-        rows = evaluation.sample_classes(self.trained.model, n, key=self.prior_key).x
+        rows = sample_classes(self.trained.model, n, key=self.prior_key).x
         return self.trained.data_units(rows, mean=False)
 
     def _samples_like(self, n: int) -> np.ndarray:

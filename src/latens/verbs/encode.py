@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from latens.evaluation.latents.clusters import has_clusters, predicts_labels
 from latens.verbs._anndata import CODES, annotated_bytes, refuse_annotated
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
@@ -73,9 +74,9 @@ class Encode(Verb):
             first = np.arange(places.line.shape[1]) == np.zeros((len(positions), 1))
             arrays |= named_steps(trained.schema.sequences, places, first)
         arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
-        if evaluation.predicts_labels(trained.model):
+        if predicts_labels(trained.model):
             arrays |= _predicted(trained.classes, evaluation.label_probabilities(rows))
-        if evaluation.has_clusters(trained.model):
+        if has_clusters(trained.model):
             arrays["cluster"] = evaluation.cluster_probabilities(rows)
         if not trained.is_point:
             terms = evaluation.elbo_parts(rows, num_samples=self.num_samples)

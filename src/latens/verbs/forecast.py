@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError, UsageError
+from latens.evaluation.evidence.series import seasonal_draws
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg, parts, whole
 
@@ -114,7 +115,7 @@ class Forecast(Verb):
         found = evaluation.judged(draws, truth, shown, scale)
         flat = x.reshape(*x.shape[:2], -1)
         before = known.reshape(flat.shape)
-        rival, season = evaluation.seasonal_draws(flat, before, ends, self.steps, len(draws[0]), seed=self.seed)
+        rival, season = seasonal_draws(flat, before, ends, self.steps, len(draws[0]), seed=self.seed)
         other = evaluation.judged(rival, truth, shown, scale)
         value: dict[str, Any] = {"crps": found.crps, "median_absolute_error": found.error, "cells": found.cells}
         value |= {f"coverage_{100 * share:.0f}": one for share, one in found.cover.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, UsageError
+from latens.evaluation.classes import sample_classes
 from latens.verbs._lazy import evaluation, jax, np, pl
 from latens.verbs.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 
@@ -253,7 +254,7 @@ class Sample(Verb):
         trained, mean = at.trained, self._means(at)
         key = jax.random.key(self.seed)
         if isinstance(trained.config, ClassifierConfig):
-            drawn = evaluation.sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))
+            drawn = sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))
             x = trained.data_units(drawn.component_mean if mean else drawn.x, mean=mean)
             label = {"label": np.array(trained.schema.classes)[drawn.label]} if trained.schema.classes else {}
             return {"x": x, **label, "component": drawn.component}

@@ -11,7 +11,8 @@ from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, UsageError, nearest
-from latens.evaluation.latents.encode import new_rows
+from latens.evaluation.classes import sample_classes
+from latens.evaluation.latents.encode import draw_around, new_rows
 from latens.io.process import check_count, check_process
 from latens.typing import Key, checked_later
 from latens.workflow.inputs import positions_of, refuse_inputs, seed_key
@@ -103,7 +104,7 @@ def augment(
     of_class = [generator.permutation(positions[codes == code]) for code in occurring]
     chosen = np.concatenate([np.resize(rows, per_class) for rows in of_class])
     batch = dataclasses.replace(trained.batch(data, chosen), row_id=jnp.arange(len(chosen), dtype=jnp.uint32))
-    values = evaluation.draw_around(trained.rows(batch, key=key), mean=mean)
+    values = draw_around(trained.rows(batch, key=key), mean=mean)
     x = evaluation.finite(trained.data_units(values, mean=mean), "x")
     return Augmented(x, np.array(names)[new], data.names[chosen])
 
@@ -130,7 +131,7 @@ def _of_classes(trained: TrainedModel, codes: np.ndarray, mean: bool, key: Key) 
         parts = []
         for code in np.unique(codes):  # they are sorted
             count, own = int(np.sum(codes == code)), jax.random.fold_in(key, int(code))
-            drawn = evaluation.sample_classes(trained.model, count, key=own, label=int(code))
+            drawn = sample_classes(trained.model, count, key=own, label=int(code))
             parts.append(drawn.component_mean if mean else drawn.x)
         values = np.concatenate(parts)
     else:

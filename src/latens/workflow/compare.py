@@ -11,7 +11,8 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
-from latens.evaluation import Estimate, class_log_joint
+from latens.evaluation import Estimate
+from latens.evaluation.classes import class_log_joint
 from latens.workflow.inputs import has_likelihood
 from latens.workflow.measurement import Measurement, of_one_class, what_density
 from latens.workflow.metrics import headline

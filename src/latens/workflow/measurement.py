@@ -24,19 +24,15 @@ from latens.evaluation import (
     LogMarginals,
     accuracy,
     active_units,
-    class_log_joint,
     cluster_probabilities,
     encode,
-    has_clusters,
     independent_baseline,
     label_probabilities,
-    level_kl_rows,
-    level_shapes,
     matched,
     normalised_mutual_information,
-    predicts_labels,
 )
 from latens.evaluation.batched import map_rows, prepared_rows
+from latens.evaluation.classes import class_log_joint
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.bigram import bigram_baseline, tokens_counted
 from latens.evaluation.evidence.by_column import nats_by_column
@@ -47,6 +43,9 @@ from latens.evaluation.evidence.series import series_baselines
 from latens.evaluation.evidence.tree import MOST_ROWS as MOST_COUNTED
 from latens.evaluation.evidence.tree import fit_tree
 from latens.evaluation.evidence.windows import fit_window, is_series
+from latens.evaluation.latents.clusters import has_clusters, predicts_labels
+from latens.evaluation.latents.decomposition import level_kl_rows
+from latens.evaluation.latents.encode import level_shapes
 from latens.evaluation.samples.dependence import dependence
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.text.midi import BAR, is_music

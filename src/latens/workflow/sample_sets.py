@@ -16,6 +16,7 @@ from latens.data.given import GIVEN
 from latens.data.preparation import DEPTH, log_depth
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.batched import prepared_rows
+from latens.evaluation.classes import sample_classes
 from latens.evaluation.latents.encode import new_rows
 from latens.workflow.inputs import is_grey, lacks_prior
 from latens.workflow.trained import TrainedModel
@@ -124,7 +125,7 @@ class SampleSets:
         # like: positions of rows whose conditions samples have, in turn; None: those of the rows to compare with.
         trained = self.trained
         if isinstance(trained.config, ClassifierConfig):
-            drawn = evaluation.sample_classes(trained.model, n, key=jax.random.split(key)[0])
+            drawn = sample_classes(trained.model, n, key=jax.random.split(key)[0])
             return trained.data_units(drawn.x, mean=False)
         values, _ = new_rows(trained.model, n, mean=self.grey, cond=self.conditions(n, like), key=key)
         return trained.data_units(values, mean=self.grey)

@@ -20,7 +20,7 @@ from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, 
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
 from latens.evaluation.impute import DRAWS
-from latens.evaluation.latents.encode import new_rows
+from latens.evaluation.latents.encode import encode_with_noise, new_rows
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
@@ -194,7 +194,7 @@ class TrainedModel(Conditioned, Methods):
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one latent, as the functions of `latens.evaluation` give and take it."""
         refuse_classifier(self.config, "decode", "the model")
-        from latens.evaluation import latent_shape  # a model is loaded without its measures
+        from latens.evaluation.latents.encode import latent_shape
 
         return latent_shape(self.model, cond=self.one_condition)
 
@@ -265,7 +265,7 @@ class TrainedModel(Conditioned, Methods):
         """
         refuse_classifier(self.config, "encode", "the model")
         rows = self.rows(batch, key=key)
-        found = evaluation.encode(rows)["mean"] if noise is None else evaluation.encode_with_noise(rows, noise)
+        found = evaluation.encode(rows)["mean"] if noise is None else encode_with_noise(rows, noise)
         codes = finite(found, "posterior means" if noise is None else "codes")
         return codes.reshape(len(codes), -1).astype(np.float32)
 
@@ -357,7 +357,7 @@ class TrainedModel(Conditioned, Methods):
         if noise is None:
             found = evaluation.reconstruct(rows)
         else:
-            z = evaluation.encode_with_noise(rows, noise)
+            z = encode_with_noise(rows, noise)
             codes = None if not self.preparation.classes else np.asarray(rows.batch.label)
             found = evaluation.decode(self.model, z, key=rows.key, mean=True, cond=self.condition(codes))
         return self._rows(found, mean=True)

@@ -45,7 +45,26 @@ def gap_rows(
     learning_rate: float = 0.05,
     draws_per_step: int = 8,
 ) -> dict[str, np.ndarray]:
-    r"""Split the gap between log p(x) and the ELBO of each row into the part of the family and the part of the encoder.
+    """What `inference_gaps` averages, by row: bounds and gaps in nats, and what the weights of log p(x) say."""
+    check_numbers(num_samples=num_samples - 1, draws_per_step=draws_per_step)
+    options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
+    function = Partial(_gaps, family=family, num_samples=num_samples, **options)
+    size = rows.batch_size or min(len(rows.batch.row_id), 128)
+    return map_rows(function, replace(rows, batch_size=size))
+
+
+@of_rows
+@counted(num_samples=1, steps=0, draws_per_step=1)
+def inference_gaps(
+    rows: Rows,
+    *,
+    family: Family = "own",
+    num_samples: int = 1000,
+    steps: int = 300,
+    learning_rate: float = 0.05,
+    draws_per_step: int = 8,
+) -> dict[str, Estimate]:
+    r"""Split the gap between log p(x) and the ELBO into the part of the family and the part of the encoder.
 
     $\log p(x) - L[q] = (\log p(x) - L[q^*]) + (L[q^*] - L[q])$: the `approximation_gap`, what the best posterior $q^*$
     of the family leaves, and the `amortisation_gap`, what the encoder's q loses against it. $q^*$ is found for each
@@ -66,49 +85,13 @@ def gap_rows(
         draws_per_step: Samples in one of these steps.
 
     Returns:
-        Name -> shape (B,): `log_marginal`, `elbo` (of the encoder), `refined_elbo`, `approximation_gap`,
-        `amortisation_gap` in nats, and `effective_sample_size`, `pareto_k`, `rise` (over half of the samples) and
-        `rises` (shape (B, 3), as in `LogMarginals`) of the weights of log p(x).
+        The means `log_marginal`, `elbo`, `approximation_gap`, `amortisation_gap` in nats, and the medians
+        `effective_sample_size` and `pareto_k`.
 
     Raises:
         ConfigError: For latents that are not free vectors, and for an "own" family that is none of the above.
 
     Source: Cremer, Li & Duvenaud (2018), "Inference suboptimality in variational autoencoders", arXiv 1801.03558.
-    """
-    check_numbers(num_samples=num_samples - 1, draws_per_step=draws_per_step)
-    options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
-    function = Partial(_gaps, family=family, num_samples=num_samples, **options)
-    size = rows.batch_size or min(len(rows.batch.row_id), 128)
-    return map_rows(function, replace(rows, batch_size=size))
-
-
-@of_rows
-@counted(num_samples=1, steps=0, draws_per_step=1)
-def inference_gaps(
-    rows: Rows,
-    *,
-    family: Family = "own",
-    num_samples: int = 1000,
-    steps: int = 300,
-    learning_rate: float = 0.05,
-    draws_per_step: int = 8,
-) -> dict[str, Estimate]:
-    """Average the inference gaps of `gap_rows` over rows, with the medians of what the weights say.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        family: Of the best posterior, as in `gap_rows`.
-        num_samples: K, for every bound.
-        steps: Gradient steps of each row's posterior.
-        learning_rate: Learning rate of these steps.
-        draws_per_step: Samples in one of these steps.
-
-    Returns:
-        The means `log_marginal`, `elbo`, `approximation_gap`, `amortisation_gap` in nats, and the medians
-        `effective_sample_size` and `pareto_k`.
-
-    Raises:
-        ConfigError: As `gap_rows`.
     """
     options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
     by_row = gap_rows(rows, family=family, num_samples=num_samples, **options)

@@ -51,23 +51,9 @@ def seasonal_draws(
     season: int | None = None,
     seed: int = 0,
 ) -> tuple[Float[np.ndarray, "n M H d"], int]:
-    """Forecast each row by the step a season before, with residuals of the row itself: the naive rival.
-
-    Args:
-        x: Rows.
-        seen: True where they are observed; nothing after the end of a row is read.
-        ends: The step that follows each row.
-        steps: H, how many steps follow.
-        count: M, how many draws.
-        season: The distance; None finds it in the rows, and takes the last step where there is none.
-        seed: Of the residuals that are drawn.
-
-    Returns:
-        The draws, and the season.
-
-    Raises:
-        UsageError: `steps` or `count` is below 1.
-    """
+    """Forecast each row by the step a season before with residuals of the row itself, and give the season."""
+    # Nothing after the end of a row is read. season: the distance; None finds it in the rows, and takes the last step
+    # where there is none.
     rng = np.random.default_rng(seed)
     means = _means(x, seen)
     season = season if season is not None else season_of(x, seen) or 1

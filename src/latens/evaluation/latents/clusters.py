@@ -17,14 +17,7 @@ from latens.typing import AnyArray, Array, Key
 
 
 def predicts_labels(model: Any) -> bool:
-    r"""Say whether a model predicts labels: M2, and M2 on the codes of another.
-
-    Args:
-        model: A model.
-
-    Returns:
-        Whether it has a $q(y \mid x)$.
-    """
+    r"""Whether a model has a $q(y \mid x)$: M2, and M2 on the codes of another."""
     return callable(getattr(model, "label_logits", None))
 
 
@@ -49,14 +42,7 @@ def label_probabilities(rows: Rows) -> np.ndarray:
 
 
 def has_clusters(model: Any) -> bool:
-    """Whether the prior is a trained mixture, whose components are clusters of latents.
-
-    Args:
-        model: A model.
-
-    Returns:
-        True for such a prior.
-    """
+    """Whether the prior is a trained mixture, whose components are clusters of latents."""
     return isinstance(getattr(model, "prior_part", None), MixturePrior)
 
 

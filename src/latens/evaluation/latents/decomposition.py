@@ -135,15 +135,7 @@ def level_kl(rows: Rows, *, num_samples: int = 16) -> list[Estimate]:
 @of_rows
 @counted(num_samples=1)
 def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
-    """The KL of every level of a hierarchy for each row, of which `level_kl` is the mean.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        num_samples: K, posterior samples for each row.
-
-    Returns:
-        Nats, lowest level first, shape (B, levels).
-    """
+    """The KL of every level of a hierarchy for each row, lowest level first, of which `level_kl` is the mean."""
     function = Partial(_levels, num_samples=num_samples)
     return map_rows(function, rows)
 

@@ -125,20 +125,10 @@ NOISE = "noise of the posterior"
 @of_rows
 @checked_later
 def encode_with_noise(rows: Rows, noise: np.ndarray) -> np.ndarray:
-    r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        noise: As many values for each row as the posterior takes, shape (B, n): zeros give the mean, standard Normal
-            ones samples of a Normal posterior. Those of several levels stand one after the other. Relaxed discrete
-            posteriors take uniform noise between 0 and 1.
-
-    Returns:
-        A NumPy array of shape (B, *z).
-
-    Raises:
-        DataError: The noise has another shape or range, or the posterior is not a function of noise.
-    """
+    r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$."""
+    # noise: as many values for each row as the posterior takes: zeros give the mean, standard Normal ones samples of a
+    # Normal posterior. Those of several levels stand one after the other. Relaxed discrete posteriors take uniform
+    # noise between 0 and 1.
     noise = plain_numbers(noise, "noise").astype(np.float32)
     if noise.shape[:1] != rows.batch.row_id.shape or not np.isfinite(noise).all():
         found = f"of shape {noise.shape}" if noise.shape[:1] != rows.batch.row_id.shape else "that is not finite"
@@ -306,29 +296,13 @@ _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
 
 
 def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
-    """The shapes of the levels of a hierarchy's latents, lowest first; nothing is computed.
-
-    Args:
-        model: The trained model.
-        cond: Conditions of one row, of a model whose prior reads some.
-
-    Returns:
-        A shape for each level; none for a model of one level.
-    """
+    """The shapes of the levels of a hierarchy's latents, lowest first, and none for one level; nothing is computed."""
     prior = model.prior(cond=cond)
     return tuple(prior.shape) if isinstance(prior, AbstractLevels) else ()
 
 
 def latent_shape(model: Any, *, cond: Any = None) -> tuple[int, ...]:
-    """The shape of one latent as `encode` and `sample_prior` give it and `decode` takes it; nothing is computed.
-
-    Args:
-        model: The trained model.
-        cond: Conditions of one row, of a model whose prior reads some.
-
-    Returns:
-        The shape (*z).
-    """
+    """The shape of one latent as `encode` and `sample_prior` give it and `decode` takes it; nothing is computed."""
     return jax.eval_shape(lambda key, cond: _prior_code(model, key, cond), jax.random.key(0), cond).shape
 
 
@@ -366,15 +340,7 @@ def reconstruct(rows: Rows, *, mean: Mean = True) -> np.ndarray:
 
 @of_rows
 def draw_around(rows: Rows, *, mean: bool = False) -> np.ndarray:
-    """Draw a new row around each row: z from q(z | x), then x from p(x | z), or its mean.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        mean: Whether to give the mean of p(x | z), so that only z is random.
-
-    Returns:
-        A NumPy array of shape (B, *x), in the unit of the model.
-    """
+    """Draw a new row around each row: z from q(z | x), then x from p(x | z), or its mean."""
     return map_rows(Partial(_reconstruct, mean=mean, of_mean=False), rows)
 
 

@@ -88,22 +88,12 @@ def _pair_error(kernel: np.ndarray, n: int) -> float:
 
 
 def hole_share(codes: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, percentile: float = 99.0) -> Estimate:
-    """The share of prior draws that lie farther from every code than 99 of 100 held-out codes do.
-
-    About 1 - percentile / 100 where codes and prior agree, 1 where no prior draw falls near a code: what a decoder
-    makes of these draws it has never been shown. It sees holes only, not codes beyond the prior; in many dimensions
-    all distances become alike, and it sees less.
-
-    Args:
-        codes: The reference, shape (n, d).
-        held_out: Codes of other rows, shape (m, d).
-        prior: Samples of the prior, shape (k, d).
-        percentile: Percentile of the held-out codes' distances to the nearest code.
-
-    Returns:
-        The share; its error is by leaving out tenths of all three, and at least that of a share of k; NaN for fewer
-        than 50 held-out codes, whose percentile is no more than their largest distance.
-    """
+    """The share of prior draws that lie farther from every code than 99 of 100 held-out codes do."""
+    # About 1 - percentile / 100 where codes and prior agree, 1 where no prior draw falls near a code: what a decoder
+    # makes of these draws it has never been shown. It sees holes only, not codes beyond the prior; in many dimensions
+    # all distances become alike, and it sees less. Its error is by leaving out tenths of all three, and at least that
+    # of a share of the draws; NaN for fewer than 50 held-out codes, whose percentile is no more than their largest
+    # distance.
     from sklearn.neighbors import NearestNeighbors
 
     names = ("codes", "held_out", "prior")

@@ -116,25 +116,11 @@ def _cross_validated(
 def cluster_agreement(
     codes: np.ndarray, label: np.ndarray, *, clusters: int | None = None, restarts: int = 10, seed: int
 ) -> dict[str, Estimate]:
-    """How k-means clusters of the codes meet the labels: `kmeans_accuracy`, `kmeans_nmi`, `kmeans_rand_index`.
-
-    The accuracy of the best one-to-one matching, $2 I/(H + H)$, and the adjusted Rand index (0 in expectation for
-    clusters at random). k-means looks for round clusters of one size: a low value is no proof that there are none.
-
-    **Protocol:** k-means on unscaled codes, the best of `restarts` starts, as many clusters as classes (or
-    `clusters`); rows without a label are clustered too and not scored. Errors by leaving out tenths of the labelled
-    rows, for these clusters.
-
-    Args:
-        codes: Usually posterior means, shape (n, *z).
-        label: Whole numbers, below 0 where there is none, shape (n,).
-        clusters: Number of clusters; None for as many as classes.
-        restarts: Starts of k-means, of which the best counts.
-        seed: Seed of the starts.
-
-    Returns:
-        The scores by name, with their errors.
-    """
+    """How k-means clusters of the codes meet the labels: accuracy, normalised mutual information, Rand index."""
+    # The accuracy of the best one-to-one matching, 2 I / (H + H), and the adjusted Rand index (0 in expectation for
+    # clusters at random). k-means on unscaled codes looks for round clusters of one size: a low value is no proof that
+    # there are none. Rows without a label are clustered too and not scored. Errors by leaving out tenths of the
+    # labelled rows, for these clusters.
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
 

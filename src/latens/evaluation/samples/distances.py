@@ -43,24 +43,7 @@ def frechet_distance(
 def frechet_of_moments(
     mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
 ) -> float:
-    """Compute the Frechet distance between two Normals, from their moments.
-
-    It is the squared 2-Wasserstein distance, as in `frechet_distance`.
-
-    Args:
-        mean: Mean of the first, shape (d,).
-        covariance: Its covariance, shape (d, d).
-        other_mean: Mean of the second, shape (d,).
-        other_covariance: Its covariance, shape (d, d).
-
-    Returns:
-        The distance, in squared units of the variables; 0 or more.
-
-    Examples:
-        >>> import numpy as np
-        >>> round(frechet_of_moments(np.zeros(1), np.eye(1), np.full(1, 3.0), 4 * np.eye(1)), 12)
-        10.0
-    """
+    """The Frechet distance between two Normals from their moments, their squared 2-Wasserstein distance."""
     # With C = V diag(s) V', the root is symmetric and its square has the eigenvalues wanted; no complex numbers appear.
     value, vector = np.linalg.eigh(covariance)
     root = (vector * np.sqrt(np.maximum(value, 0.0))) @ vector.T

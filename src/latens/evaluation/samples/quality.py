@@ -93,22 +93,9 @@ def precision_recall_density_coverage(
 
 @counted(n=1, num_neighbours=1, m=1)
 def expected_coverage(n: int, m: int, num_neighbours: int) -> float:
-    r"""The coverage that is expected of samples of the rows' own distribution, without ties.
-
-    $1 - \prod_{i=1}^{k}\frac{n-i}{n+m-i}$: E coverage of n rows by m samples of one distribution, without ties.
-
-    None of the k points nearest to a row may be a sample, of n - 1 rows and m samples in any order.
-
-    Args:
-        n: Number of rows.
-        m: Number of samples.
-        num_neighbours: k.
-
-    Returns:
-        The expected coverage, from 0 to 1.
-
-    Source: Naeem et al. 2020, arXiv 2002.09797 (their lemma on the coverage of identical distributions).
-    """
+    """The coverage that is expected of m samples of the n rows' own distribution, without ties."""
+    # None of the k points nearest to a row may be a sample, of n - 1 rows and m samples in any order.
+    # Source: Naeem et al. 2020, arXiv 2002.09797 (their lemma on the coverage of identical distributions).
     i = np.arange(1, num_neighbours + 1)
     return float(1.0 - np.prod((n - i) / (n + m - i)))
 
