@@ -149,7 +149,7 @@ def recipes() -> str:
 def pictures() -> str:
     """A page of every picture: the rows of PICTURES."""
     rows = [(f"`{one.name}`", one.caption, one.sees, one.needs, one.place or "") for one in PICTURES.values()]
-    what = "Every picture of `latens figures`. The [gallery](../gallery.md) shows them."
+    what = "Every picture of `latens report --only figures`. The [gallery](../gallery.md) shows them."
     titles = ("name", "shows", "what to see", "needs", "in a report")
     return "\n".join(["# Pictures", "", what, "", *_table(titles, rows)]) + "\n"
 

@@ -1,7 +1,7 @@
 """An agent of Stable-Baselines3 that learns only inside a learned world, and what it earns in the true one.
 
     pip install 'latens[worlds]' stable-baselines3
-    latens record CartPole-v1 --steps 10000 --out cart.parquet
+    python examples/record.py CartPole-v1 cart.parquet --steps 10000
     latens fit cart.parquet --recipe world --out runs/cart
     python examples/world_agent.py runs/cart
 

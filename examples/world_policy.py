@@ -1,6 +1,6 @@
 """A policy found only inside a learned world, by the cross-entropy method, and what it earns in the true one.
 
-    latens record CartPole-v1 --steps 10000 --out cart.parquet
+    python examples/record.py CartPole-v1 cart.parquet --steps 10000
     latens fit cart.parquet --recipe world --out runs/cart
     python examples/world_policy.py runs/cart
 

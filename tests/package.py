@@ -36,7 +36,7 @@ def main() -> None:
             if line.startswith("$ latens "):
                 run([LATENS, *line.split()[2:]])
                 count += 1
-    for words in (["--version"], ["doctor"], ["help", "errors"]):
+    for words in (["--version"], ["info", "machine"], ["info", "recipes"]):
         run([LATENS, *words])
     if count < 2:
         sys.exit("the README shows no commands.")

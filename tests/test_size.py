@@ -22,7 +22,7 @@ MOST = {
     "words of docs": 59_600,
     "pages of docs": 55,
     "words of README": 855,
-    "commands": 27,
+    "commands": 19,
     "public names": 44,
     "functions longer than 60 lines": 12,
 }

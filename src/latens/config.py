@@ -71,7 +71,7 @@ class NetworkConfig(Part, frozen=True):
 
 
 class PriorConfig(Part, frozen=True):
-    """The prior p(z) by name, with the options of its row (`latens recipes --parts`).
+    """The prior p(z) by name, with the options of its row (`latens info parts`).
 
     Args:
         kind: The name of the prior; "auto" is the one that matches the posterior's support.
@@ -85,7 +85,7 @@ class PriorConfig(Part, frozen=True):
 
 
 class PosteriorConfig(Part, frozen=True):
-    """The posterior q(z|x) by name, with the options of its row (`latens recipes --parts`).
+    """The posterior q(z|x) by name, with the options of its row (`latens info parts`).
 
     Args:
         kind: The name of the posterior.
@@ -118,7 +118,7 @@ class LikelihoodConfig(Part, frozen=True):
         squash: Whether and how the means of the decoder are squashed into (0, 1), for data within it and a likelihood
             with a location, such as a Normal; or what the probabilities of a Bernoulli have in the sigmoid's place.
         missing: Whether a feature may be missing because of its own value ("self-masking"), which is then modelled.
-        options: The options of that likelihood, by name (`latens recipes --parts`).
+        options: The options of that likelihood, by name (`latens info parts`).
     """
 
     family: str = "auto"

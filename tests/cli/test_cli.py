@@ -143,7 +143,7 @@ def test_sample_without_a_name(
 
 
 def test_figures_and_info(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:
-    files = latens("figures", run_folder, "--out", tmp_path / "figures", "--json").json["files"]
+    files = latens("report", run_folder, "--only", "figures", "--out", tmp_path / "figures", "--json").json["files"]
     names = {Path(file).name for file in files}
     assert {"training.png", "training.svg", "training.csv", "reconstructions.png", "units.csv"} <= names
     assert all(Path(file).stat().st_size > 20 for file in files)
@@ -157,17 +157,17 @@ def test_figures_and_info(latens: Callable[..., Result], run_folder: Path, tmp_p
 
 
 def test_looking_around(latens: Callable[..., Result]) -> None:
-    listed = latens("recipes", "--json").json["recipes"]
+    listed = latens("info", "recipes", "--json").json["recipes"]
     assert [recipe["name"] for recipe in listed] == list(RECIPES)
     assert all(recipe["summary"] and recipe["source"] for recipe in listed)
-    parts = latens("recipes", "--parts", "--json").json["parts"]
+    parts = latens("info", "parts", "--json").json["parts"]
     assert parts["objective"]["iwae"]["options"] == {"num_samples": 50, "gradient": "plain"}
     assert parts["prior"]["vamp"]["options"] == {"components": 500, "learned": True}
     assert parts["likelihood"]["poisson"] == {"data": ["levels", "counts"], "options": {}}
     report = latens("check", "digits", "--json").json
     assert (report["rows"], report["shape"], report["levels"]) == (1797, [8, 8], 17)
     assert "categorical" in latens("check", "digits").out
-    health = latens("doctor", "--json").json
+    health = latens("info", "machine", "--json").json
     assert {f["name"]: f["ok"] for f in health["findings"]}["one step"] is True
     for shell in ("bash", "zsh", "fish"):
         assert "num-samples" in latens("--print-completion", shell).out

@@ -1,4 +1,4 @@
-"""`latens compare`: paired differences on the same held-out rows, with intervals; the rest is refused."""
+"""`latens evaluate RUN RUN2`: paired differences on the same held-out rows, with intervals; the rest is refused."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ from latens.data import load
 from latens.evaluation import log_marginal
 from latens.evaluation.classes import class_log_joint
 from latens.recipes import get_recipe
-from latens.verbs.compare import _by_draws, _table
+from latens.verbs._compare import _by_draws, _table
 from latens.workflow.compare import Compared, Rows, compare, estimate_of, interval_of
 from latens.workflow.experiment import prepare
 from latens.workflow.metrics import unknown_draws
@@ -43,7 +43,7 @@ def rows_of(file: Path, seed: int) -> np.ndarray:
 
 
 def test_the_difference_is_paired_over_the_test_rows(latens, run_folder, weaker):  # noqa: F811
-    result = latens("compare", weaker, run_folder, "--num-samples", 20, "--seed", 3, "--json")
+    result = latens("evaluate", weaker, run_folder, "--num-samples", 20, "--seed", 3, "--json")
     assert (result.code, result.json["metric"], result.json["unit"]) == (0, "log_marginal", "nats")
     assert result.json["data"] | {"fingerprint": ""} == {
         "name": "digits", "split": "test", "rows": 198, "held_out": True, "fingerprint": "",
@@ -62,7 +62,7 @@ def test_the_difference_is_paired_over_the_test_rows(latens, run_folder, weaker)
 
 
 def test_the_table_says_who_is_ahead_and_by_how_much(latens, run_folder, weaker):  # noqa: F811
-    result = latens("compare", weaker, run_folder, "--num-samples", 20)
+    result = latens("evaluate", weaker, run_folder, "--num-samples", 20)
     verdict, seen, following, _, head, columns, first, second, *unknown = result.out.splitlines()
     assert all(line.startswith("unknown: log p(x) is a lower bound, by an unknown amount; ") for line in unknown)
     assert bool(unknown) == ("unknown" in first.split() or "unknown" in second.split())
@@ -79,39 +79,40 @@ def test_the_table_says_who_is_ahead_and_by_how_much(latens, run_folder, weaker)
 
 def test_equal_models_are_not_told_apart(latens, run_folder, tmp_path):  # noqa: F811
     twin = shutil.copytree(run_folder, tmp_path / "twin")
-    result = latens("compare", run_folder, twin, "--num-samples", 2)
+    result = latens("evaluate", run_folder, twin, "--num-samples", 2)
     assert result.out.splitlines()[0] == (f"These rows do not tell {run_folder} from {twin}: their intervals hold 0.")
-    found = latens("compare", run_folder, twin, "--num-samples", 2, "--json").json["runs"][1]["difference"]
+    found = latens("evaluate", run_folder, twin, "--num-samples", 2, "--json").json["runs"][1]["difference"]
     assert (found["value"], found["low"], found["high"], found["standard_errors"]) == (0.0, 0.0, 0.0, None)
 
 
 def test_nothing_is_measured_in_a_dry_run(latens, run_folder, weaker):  # noqa: F811
-    result = latens("compare", run_folder, weaker, "--dry-run", "--json")
+    result = latens("evaluate", run_folder, weaker, "--dry-run", "--json")
     assert (result.code, result.json["dry_run"], result.json["num_samples"]) == (0, True, 1000)
     assert result.json["runs"] == [str(run_folder), str(weaker)]
 
 
-def test_other_data_and_single_runs_are_refused(latens, run_folder, tmp_path):  # noqa: F811
-    assert latens("compare", run_folder).code == 2
-    twice = latens("compare", run_folder, run_folder, tmp_path)
-    assert (twice.code, "is named twice" in twice.err) == (2, True)
+def test_other_data_and_a_run_named_twice_are_refused(latens, run_folder, tmp_path):  # noqa: F811
     file = tmp_path / "other.safetensors"
+    twice = latens("evaluate", run_folder, run_folder, file)
+    assert (twice.code, "is named twice" in twice.err) == (2, True)
+    rows = latens("evaluate", run_folder, "one.csv", "two.csv")
+    assert (rows.code, "rows are named once" in rows.err) == (2, True)
     TrainedModel.load(run_folder / "model.safetensors").with_facts(fingerprint="0123456789abcdef").save(file)
-    other = latens("compare", run_folder, file)
+    other = latens("evaluate", run_folder, file)
     assert other.code == 3
     assert "trained on other data, or on another split of them" in other.err
     assert "0123456789ab is not" in other.err
 
 
 def test_other_representations_are_refused(latens, run_folder, tmp_path):  # noqa: F811
-    density = latens("compare", run_folder, untrained(tmp_path / "n.safetensors", likelihood__family="normal"),
+    density = latens("evaluate", run_folder, untrained(tmp_path / "n.safetensors", likelihood__family="normal"),
                      "--num-samples", 2)  # fmt: skip
     assert density.code == 4
     assert "log_marginal, probability of the cells as they are stored" in density.err
     assert "log_marginal, density of (x + u) / 17 with uniform u" in density.err
     grey = untrained(tmp_path / "grey.safetensors", likelihood__family="bernoulli")
     binary = untrained(tmp_path / "b.safetensors", likelihood__family="bernoulli", data__binarize="stochastic")
-    refused = latens("compare", binary, grey, "--num-samples", 2, "--json")
+    refused = latens("evaluate", binary, grey, "--num-samples", 2, "--json")
     assert (refused.code, refused.json["error"]["code"]) == (4, "config")
     assert "log_marginal, cells binarised at random, once" in refused.json["error"]["message"]
     assert "cross_entropy_bound, grey cells under a Bernoulli" in refused.json["error"]["message"]

@@ -109,7 +109,7 @@ def test_a_row_is_measured_alike_in_any_order_of_columns(places, capsys):
 
 
 def test_the_pictures_and_the_report_are_made(places, capsys):
-    assert main(["figures", str(places / "run"), "--only", "marginals"]) == 0
+    assert main(["report", str(places / "run"), "--only", "figures", "--name", "marginals"]) == 0
     assert (places / "run" / "figures" / "marginals.png").stat().st_size > 5000
     with (places / "run" / "figures" / "marginals.csv").open() as file:
         assert {"city", "income"} <= {row["column"] for row in csv.DictReader(file)}

@@ -154,15 +154,15 @@ entry()
 
 
 COMMANDS = {
-    "animate": "animate {run} walk --frames 200 --out {new}.gif",
+    "report-animation": "report {run} --only animation --name walk --frames 200 --out {new}.gif",
     "check": "check digits",
-    "compare": "compare {run} pretrained:digits-2d --num-samples 5000",
+    "evaluate-two": "evaluate {run} pretrained:digits-2d --num-samples 5000",
     "demo": "demo --epochs 50 --out {new}",
     "encode": "encode {run} digits --num-samples 5000 --out {new}.npz",
     "evaluate": "evaluate {run} --num-samples 20000",
     "evaluate --all": "evaluate {run} --all",
     "explore": "explore {run} --no-browser",
-    "figures": "figures {run} --out {new}",
+    "report-figures": "report {run} --only figures --out {new}",
     "fit": "fit digits --epochs 50 --out {new}",
     "fit of a mixture": "fit digits --recipe mlq-mixture --out {new}",
     "impute": "impute {run} digits --num-samples 20000 --out {new}.npz",

@@ -331,7 +331,7 @@ def snapshots_run(tmp_path_factory):
 )
 def test_every_kind_is_animated(snapshots_run, latens, tmp_path, words, frames):
     out = tmp_path / "x.gif"
-    result = latens("animate", snapshots_run, *words, "--out", out, "--json")
+    result = latens("report", snapshots_run, "--only", "animation", "--name", *words, "--out", out, "--json")
     assert result.code == 0, result.err
     assert result.json["frames"] == frames
     with Image.open(io.BytesIO(out.read_bytes())) as image:
@@ -340,22 +340,22 @@ def test_every_kind_is_animated(snapshots_run, latens, tmp_path, words, frames):
 
 
 def test_a_run_has_a_place_for_its_animations(snapshots_run, latens):
-    told = latens("animate", snapshots_run, "latent", "--dry-run", "--json")
+    told = latens("report", snapshots_run, "--only", "animation", "--name", "latent", "--dry-run", "--json")
     assert told.json["out"] == str(snapshots_run / "figures" / "latent.gif"), told.err
 
 
 def test_mistakes_name_their_remedy(snapshots_run, run_without, latens, tmp_path):
     out = tmp_path / "x.gif"
     mistakes = {
-        ("animate", snapshots_run, "morph", "--between", "3,nine", "--out", out): "no class and no row 'nine'",
-        ("animate", snapshots_run, "walk", "--between", "3,8", "--out", out): "animate RUN morph",
-        ("animate", snapshots_run, "latent", "--manifold-cells", "9", "--out", out): "animate RUN manifold",
-        ("animate", snapshots_run, "manifold", "--percentiles", "0.1,0.9", "--out", out): "--manifold-range percentile",
-        ("animate", run_without, "latent", "--out", out): "--snapshots",
-        ("animate", run_without, "manifold", "--out", tmp_path / "x.png"): ".gif, .mp4",
+        (snapshots_run, "morph", "--between", "3,nine", "--out", out): "no class and no row 'nine'",
+        (snapshots_run, "walk", "--between", "3,8", "--out", out): "animation --name morph",
+        (snapshots_run, "latent", "--manifold-cells", "9", "--out", out): "animation --name manifold",
+        (snapshots_run, "manifold", "--percentiles", "0.1,0.9", "--out", out): "--manifold-range percentile",
+        (run_without, "latent", "--out", out): "--snapshots",
+        (run_without, "manifold", "--out", tmp_path / "x.png"): ".gif, .mp4",
     }
-    for argv, words in mistakes.items():
-        result = latens(*argv)
+    for (run, name, *flags), words in mistakes.items():
+        result = latens("report", run, "--only", "animation", "--name", name, *flags)
         assert result.code in (2, 6)
         assert words in result.err
     assert not out.exists()

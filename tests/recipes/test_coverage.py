@@ -36,7 +36,7 @@ def test_every_recipe_and_command_named_exists() -> None:
     names = re.findall(r"`([^`]+)`", PAGE.read_text(encoding="utf-8"))
     commands = [name for name in names if name.startswith("latens refit") and "KIND" not in name]
     assert {name.split()[-1] for name in [*commands, *(n for n in names if n.startswith("--prior"))]} <= set(KINDS)
-    others = {"latens recipes", "LikelihoodFree", "standard-normal", "latens refit RUN --prior KIND"}
+    others = {"latens info recipes", "LikelihoodFree", "standard-normal", "latens refit RUN --prior KIND"}
     plain = {name for name in names if not name.startswith(("latens refit --", "--prior", "latens fit", "python "))}
     assert plain - others <= set(RECIPES)
 

@@ -419,8 +419,8 @@ def test_two_runs_side_by_side(runs, latens, few_pictures):
     assert " ± ".join(with_digits(infos[1]["value"] - infos[0]["value"], error)) in page.text
     assert re.search(r"network\.hidden (\[32\]|\(32,\)|\[32, 32\]|32) (\[16\]|\(16,\)|16)", page.text), page.text[:3000]
     assert "Both were trained on the same rows." in page.text
-    # The difference of log p(x) is paired: its error is that of the differences, as `latens compare` has it.
-    compared = latens("compare", runs / "one", runs / "two", "--num-samples", "100", "--json").json
+    # The difference of log p(x) is paired: its error is that of the differences, as `latens evaluate` has it.
+    compared = latens("evaluate", runs / "one", runs / "two", "--num-samples", "100", "--json").json
     worse = next(entry for entry in compared["runs"] if entry["difference"])
     gap, sign = worse["difference"], 1.0 if Path(worse["run"]).name == "two" else -1.0  # the page says two minus one
     assert " ± ".join(with_digits(sign * gap["value"], gap["standard_error"])) in page.text
@@ -475,9 +475,9 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
     assert (made["value"], made["unit"]) == (middle, "rows")
     with monkeypatch.context() as without:
         without.delattr(At, "load_of")  # the picture needs no rows, and none are loaded
-        drawn = latens("figures", run, "--only", "steps")
-        files = latens("figures", run, "--only", "steps", "--json").json["files"]
-        made = TrainedModel.load(run / "model.safetensors").figures(only="steps")
+        drawn = latens("report", run, "--only", "figures", "--name", "steps")
+        files = latens("report", run, "--only", "figures", "--name", "steps", "--json").json["files"]
+        made = TrainedModel.load(run / "model.safetensors").report(only="figures", name="steps")
     assert drawn.err.splitlines()[1].endswith("figures/steps.png")
     assert [Path(name).name for name in files] == ["steps.png", "steps.svg", "steps.csv"]
     assert made.arrays["steps"]["step"].tolist() == [0, 1, 2]

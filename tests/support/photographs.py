@@ -50,7 +50,6 @@ CALLS: dict[str, str] = {
     "encode-dry": "encode MIXED table.csv --out z2.npz --dry-run",
     "encode-pictures": "encode PICTURES pictures.npy --out pz.npz --num-samples 2",
     "forecast-wrong": "forecast MIXED table.csv --steps 3 --out ahead.csv",
-    "record-wrong": "record NoSuchWorld-v0 --steps 10 --out recorded.parquet",
     "decode": "decode PICTURES pz.npz --out decoded.npz",
     "decode-png": "decode PICTURES pz.npz --out decoded.png",
     "decode-mixed": "decode MIXED z.npz --out decoded-mixed.npz",
@@ -72,19 +71,19 @@ CALLS: dict[str, str] = {
     "detect": "detect run plain.csv --out flags.csv --num-samples 4",
     "detect-held-out": "detect run plaingaps.csv --held-out plain.csv --out flags2.csv --num-samples 4",
     "detect-dry": "detect run plain.csv --out flags3.csv --dry-run",
-    "augment": "augment wine --model classes --per-class 2 --out augmented.csv",
-    "augment-dry": "augment wine --model classes --per-class 2 --out augmented2.csv --dry-run",
+    "sample-like": "sample classes --like wine -n 2 --out augmented.csv",
+    "sample-like-dry": "sample classes --like wine -n 2 --out augmented2.csv --dry-run",
     "translate": "translate digits digits --from 2 --to 3 --out translated.npz",
     "refit": "refit run --prior normal --out refitted --num-samples 2",
     "refit-dry": "refit run --prior mixture --dry-run",
-    "compare": "compare run refitted --num-samples 2",
-    "compare-dry": "compare run refitted --dry-run",
+    "evaluate-two": "evaluate run refitted --num-samples 2",
+    "evaluate-two-dry": "evaluate run refitted --dry-run",
     "export-dry": "export run --out onnx --dry-run",
-    "figures": "figures run --only training,marginals",
-    "figures-dry": "figures run --dry-run",
-    "figures-wrong": "figures run --only manifolt",
-    "animate": "animate PICTURES walk --out walk.gif --frames 3",
-    "animate-wrong": "animate run latent --out latent.gif",
+    "figures": "report run --only figures --name training,marginals",
+    "figures-dry": "report run --only figures --dry-run",
+    "figures-wrong": "report run --only figures --name manifolt",
+    "animate": "report PICTURES --only animation --name walk --out walk.gif --frames 3",
+    "animate-wrong": "report run --only animation --name latent --out latent.gif",
     "report": "report run",
     "report-dry": "report run --dry-run",
     "report-two": "report run refitted --out two.html",
@@ -92,9 +91,8 @@ CALLS: dict[str, str] = {
     "explore-dry": "explore run --export page2 --dry-run",
     "info": "info run",
     "info-file": "info MIXED",
-    "recipes": "recipes",
-    "recipes-parts": "recipes --parts",
-    "help": "help",
+    "recipes": "info recipes",
+    "recipes-parts": "info parts",
 }
 WAITING = re.compile(r"[a-z]+(: [^:]*)*, \d+:\d\d(, about \d+:\d\d left)?")
 """Lines of a command that was silent for long, as on a slow machine."""
@@ -194,14 +192,14 @@ def photographs() -> Iterator[tuple[str, Any, dict[str, str]]]:
     data(here)
     for name in COMMANDS:
         for end in COMMANDS_REFUSED:
-            if end or name not in ("demo", "doctor", "recipes", "help"):
+            if end or name not in ("demo", "info"):
                 code, out, err = call(main, [name, *words(end), "--json", "--dry-run"])
                 kept = {"code": code, "err": masked(err, here)[:2]}
                 if code and out.strip():
                     kept["json"] = shape_of(json.loads(out))
                 yield f"refused {name} {end}".strip(), kept, {}
     called = {line.split()[0] for line in CALLS.values()}
-    assert called | {"demo", "doctor", "sweep"} == set(COMMANDS)  # a sweep needs an extra
+    assert called | {"demo", "sweep"} == set(COMMANDS)  # a sweep needs an extra
     for name, line in CALLS.items():
         before = files(here)
         code, out, err = call(main, words(line))

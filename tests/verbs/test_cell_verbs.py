@@ -93,7 +93,8 @@ def said(capsys: pytest.CaptureFixture[str], *argv: object, code: int = 0) -> tu
 
 
 def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said(capsys, "figures", folder / "run", "--only", "map,map-conditions", "--out", folder / "maps")
+    words = ("--only", "figures", "--name", "map,map-conditions", "--out", folder / "maps")
+    said(capsys, "report", folder / "run", *words)
     types, batches = (np.genfromtxt(folder / "maps" / f"{name}.csv", delimiter=",", names=True, dtype=None,
                                     encoding="utf-8") for name in ("map", "map-conditions"))  # fmt: skip
     data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
@@ -113,7 +114,8 @@ def test_a_label_that_the_model_did_not_see_colours_the_map(folder: Path, capsys
     x, kind, batch = counts()
     third = np.where(np.arange(len(x)) < 3, 2, kind)
     write(folder / "treated.h5ad", x, third, batch, GENES)
-    words = ("figures", folder / "run", folder / "treated.h5ad", "--only", "map", "--out", folder / "own", "--label")
+    words = ("report", folder / "run", folder / "treated.h5ad", "--only", "figures", "--name", "map")
+    words = (*words, "--out", folder / "own", "--label")
     said(capsys, *words, "donor")
     table = np.genfromtxt(folder / "own" / "map.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     assert table["class"].tolist() == [f"d{b}" for b in batch]
@@ -171,7 +173,7 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert "--layer counts (in Python layer='counts')" in err
     assert "label=condition" not in err
     assert following(kind_of(trained, lt.load_data(str(folder / "cells.h5ad"), layer="counts")), "r").startswith(
-        "Next: latens figures r"
+        "Next: latens report r --only figures"
     )
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
@@ -253,7 +255,7 @@ def test_predicted_types_go_into_obs_and_have_their_names_in_tables(
         assert [names[code] for code in words["codes"][:]] == best.tolist()  # type: ignore[index]
         np.testing.assert_allclose(file["obs/latens_probability"][:], share.max(axis=1), rtol=1e-6)  # type: ignore[index]
     others = ("--label", "donor", "--only", "map", "--out", folder / "m2-maps")
-    _, err = said(capsys, "figures", folder / "m2", folder / "cells.h5ad", *others, code=2)
+    _, err = said(capsys, "report", folder / "m2", folder / "cells.h5ad", "--only", "figures", *others, code=2)
     assert "this column has none of the names that the model reads" in err
     found = lt.load_data(str(folder / "predicted.h5ad"), layer="counts", label="latens_predicted")
     assert found.schema.classes is not None

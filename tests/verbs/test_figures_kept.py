@@ -1,4 +1,4 @@
-"""`latens figures` that is stopped: the pictures that were drawn are there."""
+"""`latens report --only figures` that is stopped: the pictures that were drawn are there."""
 
 import numpy as np
 
@@ -20,6 +20,6 @@ def test_pictures_are_written_as_they_are_drawn(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(PICTURES, order[1], PICTURES[order[1]]._replace(draw=stopped))
-    assert main(["figures", "run", "--only", ",".join(names), "--quiet"]) == 130
+    assert main(["report", "run", "--only", "figures", "--name", ",".join(names), "--quiet"]) == 130
     kept = sorted(path.name for path in (tmp_path / "run" / "figures").iterdir())
     assert kept == [f"{order[0]}.{kind}" for kind in ("csv", "png", "svg")]

@@ -118,5 +118,5 @@ def test_commands_take_long_tables(tmp_path, monkeypatch, capsys):
     frame.iloc[:6].to_csv("new.csv", index=False)
     assert main(["reconstruct", "run", "new.csv", "--out", "r.csv", "--quiet"]) == 0
     assert len(cells(tmp_path / "r.csv")) == 7
-    assert main(["figures", "run", "--only", "bands", "--quiet"]) == 0
+    assert main(["report", "run", "--only", "figures", "--name", "bands", "--quiet"]) == 0
     assert (tmp_path / "run" / "figures" / "bands.png").exists()

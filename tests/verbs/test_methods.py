@@ -41,15 +41,13 @@ def test_held_out_rows_are_given_as_a_data_set() -> None:
 
 def test_a_model_is_as_good_as_itself() -> None:
     trained, data = of_its_own(*golden("table"))
-    made = trained.compare(trained, data=data, num_samples=4)
+    made = trained.evaluate([trained, data], num_samples=4)
     first, second = made.value["runs"]
     assert (first["run"], second["run"]) == ("the model", "model 2")
     assert (first["difference"], second["difference"]["value"]) == (None, 0.0)
     assert "These rows do not tell the model from model 2" in made.plain[0]
-    with pytest.raises(UsageError, match="needs two runs or more"):
-        trained.compare(data=data)
     with pytest.raises(DataError, match="trained on other data"):
-        trained.compare(trained.with_facts(fingerprint="0"), data=data)
+        trained.evaluate([trained.with_facts(fingerprint="0"), data])
 
 
 def test_a_new_prior_is_a_new_model(tmp_path: Path) -> None:
@@ -69,15 +67,15 @@ def test_a_new_prior_is_a_new_model(tmp_path: Path) -> None:
 
 def test_a_walk_is_an_array_or_a_file(tmp_path: Path) -> None:
     trained, _ = golden("convolutions")
-    made = trained.animate("walk", frames=3)
+    made = trained.report(only="animation", name="walk", frames=3)
     assert made.arrays["frames"].dtype == np.uint8
     assert made.arrays["frames"].shape[0] == made.value["frames"] == 3
-    trained.animate("walk", frames=3, out=str(tmp_path / "walk.gif"))
+    trained.report(only="animation", name="walk", frames=3, out=str(tmp_path / "walk.gif"))
     assert (tmp_path / "walk.gif").read_bytes()[:3] == b"GIF"
     with pytest.raises(UsageError, match="what is shown over training needs a run"):
-        trained.animate("latent")
+        trained.report(only="animation", name="latent")
     with pytest.raises(UsageError, match=r"'walk.png' ends in '.png'"):
-        trained.animate("walk", out="walk.png")
+        trained.report(only="animation", name="walk", out="walk.png")
 
 
 def test_a_classifier_says_nothing_of_odd_rows() -> None:

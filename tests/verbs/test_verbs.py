@@ -131,39 +131,43 @@ def test_every_verb_is_small_and_describes_its_fields(name: str) -> None:
 
 
 def test_a_method_has_the_fields_as_its_signature() -> None:
-    signature = inspect.signature(kernel.method(kernel.verbs()["augment"]))
+    signature = inspect.signature(kernel.method(kernel.verbs()["forecast"]))
     given = {name: parameter.default for name, parameter in signature.parameters.items()}
     empty = inspect.Parameter.empty
-    assert given == {"self": empty, "data": empty, "per_class": empty, "draw": None, "mean": False, "seed": 0}
+    assert given == {
+        "self": empty, "data": empty, "steps": empty, "draws": 200, "backtest": False, "particles": None,
+        "figure": False, "theme": "light", "seed": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
         ((), {}, "data is missing. Give data=."),
-        ((0,), {"per_class": 0}, "0 is not within 1 and 10000000."),
-        ((0,), {"per_class": 1.5}, "1.5 is not within 1 and 10000000."),
-        ((0,), {"per_class": True}, "True is not within 1 and 10000000."),
-        ((0,), {"perclass": 1}, "there is no argument 'perclass'. Did you mean 'per_class'?"),
-        ((0,), {"per_class": 1, "draw": "row"}, "there is no draw 'row'. Did you mean 'rows'?"),
-        ((0, 1, 2, 3, 4, 5), {}, "6 arguments."),
+        ((0,), {"steps": 0}, "0 is not within 1 and 65536."),
+        ((0,), {"steps": 1.5}, "1.5 is not within 1 and 65536."),
+        ((0,), {"steps": True}, "True is not within 1 and 65536."),
+        ((0,), {"step": 1}, "there is no argument 'step'. Did you mean 'steps'?"),
+        ((0,), {"steps": 1, "theme": "ligth"}, "there is no theme 'ligth'. Did you mean 'light'?"),
+        ((0,) * 9, {}, "9 arguments."),
     ],
 )
 def test_a_method_refuses_what_the_command_refuses(values: tuple, options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("(", r"\(")):
-        kernel.method(kernel.verbs()["augment"])(TrainedModel.load(MODEL), *values, **options)
+        kernel.method(kernel.verbs()["forecast"])(TrainedModel.load(MODEL), *values, **options)
 
 
 def test_arguments_of_a_method_are_numbers_of_any_kind_and_given_once() -> None:
     trained = TrainedModel.load(MODEL)
-    data = latens.load_data(np.zeros((3, *trained.schema.shape)), label=np.array(["a", "b", "b"]))
-    call: Callable[..., kernel.Made] = trained.augment
-    made = call(data, np.int64(2), seed=np.uint32(3)).arrays
-    np.testing.assert_array_equal(made["x"], call(data, 2, seed=3).arrays["x"])
+    data = latens.load_data(np.zeros((3, *trained.schema.shape)))
+    call: Callable[..., kernel.Made] = trained.evaluate
+    found = call(data, num_samples=np.int64(2), seed=np.uint32(3)).value["metrics"]
+    same = call(data, num_samples=2, seed=3).value["metrics"]
+    assert {name: one["value"] for name, one in found.items()} == {name: one["value"] for name, one in same.items()}
     for count in (float("nan"), float("inf"), 2.5, "2", np.array([2, 3])):
-        with pytest.raises(UsageError, match=r"per_class: .* is not within 1 and 10000000"):
-            call(data, count)
-    with pytest.raises(UsageError, match=r"augment: data is given twice"):
-        call(data, 2, data=data)
-    with pytest.raises(UsageError, match=r"there is no draw \[1, 2\]"):
-        call(data, 2, draw=[1, 2])
+        with pytest.raises(UsageError, match=r"num_samples: .* is not within 1 and 10000000"):
+            call(data, num_samples=count)
+    with pytest.raises(UsageError, match=r"evaluate: data is given twice"):
+        call(data, data=data)
+    with pytest.raises(UsageError, match=r"there is no unknown \[1, 2\]"):
+        call(data, unknown=[1, 2])

@@ -165,7 +165,7 @@ def test_what_cannot_be_translated_is_refused() -> None:
 
 def test_the_command_writes_a_table_that_reads_back(latens: Callable[..., Result], tmp_path: Path) -> None:
     out = tmp_path / "new.csv"
-    words = ("augment", "digits", "--model", "pretrained:digits-2d", "--per-class", 3)
+    words = ("sample", "pretrained:digits-2d", "--like", "digits", "-n", 3)
     done = latens(*words, "--mean", "--out", out, "--json")
     assert done.code == 0, done.err
     assert done.json["classes"] == {str(digit): 3 for digit in range(10)}
@@ -182,7 +182,7 @@ def test_the_command_writes_a_table_that_reads_back(latens: Callable[..., Result
 
 def test_the_commands_write_nothing_where_they_refuse(latens: Callable[..., Result], tmp_path: Path) -> None:
     model, out = "pretrained:digits-2d", tmp_path / "no.npz"
-    augmenting = ("augment", "digits", "--model", model, "--out", out, "--json", "--per-class")
+    augmenting = ("sample", model, "--like", "digits", "--out", out, "--json", "-n")
     for words, code, sides in (
         ((*augmenting, 4, "--label", "none"), 3, ("none of 1797 rows has a label", "4 new rows")),
         ((*augmenting, 4, "--draw", "class"), 4, ("no p(x | class)",)),
@@ -227,10 +227,10 @@ def test_the_command_translates_rows_of_one_class(latens: Callable[..., Result],
     wrong = latens("translate", run, table, "--from", "on", "--to", "of", "--out", tmp_path / "no.npz", "--json")
     assert (wrong.code, "'off'" in wrong.json["error"]["fix"]) == (2, True)
     table.with_name("u.csv").write_text("a,b,state\n1,2,on\n3,4,open\n")
-    strange = latens("augment", tmp_path / "u.csv", "--model", run, "--per-class", 2, "--out", tmp_path / "no.csv")
+    strange = latens("sample", run, "--like", tmp_path / "u.csv", "-n", 2, "--out", tmp_path / "no.csv")
     assert strange.code == 3
     assert "'open', and the classes of the model are off, on" in strange.err
     assert not list(tmp_path.glob("no.*"))
-    made = latens("augment", table, "--model", run, "--per-class", 2, "--out", tmp_path / "yes.csv")
+    made = latens("sample", run, "--like", table, "-n", 2, "--out", tmp_path / "yes.csv")
     assert made.code == 0, made.err
     assert (tmp_path / "yes.csv").read_text().splitlines()[0] == "a,b,state"

@@ -94,4 +94,4 @@ def test_a_map_of_cells_is_said_to_have_the_colours_that_it_has() -> None:
     said |= {(False, False): ""}
     for (types, batches), by in said.items():
         line = following("cells", "r", colours=colours_of(types=types, batches=batches))
-        assert line == f"Next: latens figures r  (all codes at a glance{by})"
+        assert line == f"Next: latens report r --only figures  (all codes at a glance{by})"

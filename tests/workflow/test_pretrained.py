@@ -110,7 +110,8 @@ def test_a_morph_of_classes_needs_no_rows(name, tmp_path, monkeypatch):
     moving = morph(trained, None, codes=codes, frames=2)
     assert moving.says.startswith("a spherical morph through 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and back")
     assert len(moving.hold) == 20
-    assert main(["animate", f"pretrained:{name}", "morph", "--between", "3,8", "--frames", "1", "--out", "m.gif"]) == 0
+    words = ["report", f"pretrained:{name}", "--only", "animation", "--name", "morph"]
+    assert main([*words, "--between", "3,8", "--frames", "1", "--out", "m.gif"]) == 0
     with pytest.raises(UsageError, match="no class 'nine'"):
         morph(trained, None, between=["3", "nine"], codes=codes)
 

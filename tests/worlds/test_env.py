@@ -126,7 +126,7 @@ def test_actions_outside_the_space_are_refused(action):
 
 
 def test_what_cannot_be_an_environment_is_refused():
-    with pytest.raises(UsageError, match=r"its recipe is .*latens record ENV"):
+    with pytest.raises(UsageError, match=r"its recipe is .*latens.worlds.record"):
         ModelEnv("pretrained:digits-2d")
     for options in ({"horizon": 0}, {"horizon": -2}, {"render_mode": "human"}):
         with pytest.raises(UsageError):

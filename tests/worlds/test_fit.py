@@ -267,7 +267,7 @@ def test_other_recipes_and_other_files_are_refused(recording, tmp_path, trained)
 
     sequences = trained.schema.sequences
     cut = structs.replace(sequences, columns=(*sequences.columns[:2], structs.replace(sequences.columns[2], name="c")))
-    with pytest.raises(UsageError, match=r"no column 'terminated'.*latens record"):
+    with pytest.raises(UsageError, match=r"no column 'terminated'.*latens.worlds.record"):
         ModelEnv(dataclasses.replace(trained, schema=structs.replace(trained.schema, sequences=cut)))
     plain = dataclasses.replace(trained, schema=structs.replace(trained.schema, world=None))
     with pytest.raises(UsageError, match="its recipe is world"):

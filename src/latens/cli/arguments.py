@@ -13,39 +13,48 @@ from latens.io.terminal import put
 from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
 
 _WORDS: dict[str, str] = {
-    "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
-    "check": "what is in a data set, what would go wrong, which likelihood suits it",
-    "record": "play an environment of Gymnasium and write its steps as a table, to train a model of it on",
-    "fit": "train a model on a table, a folder of pictures, a file of text, or arrays",
-    "resume": "go on with a run that was stopped or killed, bit for bit",
-    "sweep": "trials over options and seeds by Optuna, in one folder: which is best on validation rows",
-    "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
-    "info": "what a run or a model file holds; nothing in it is executed",
-    "recipes": "the models that can be named with --recipe",
-    "doctor": "versions, devices, memory, disk, and one compiled step",
-    "help": "pages of the documentation: errors, data, how to choose",
+    "demo": "train on built-in digits, draw pictures",
+    "check": "what is in a file, and what to do about it",
+    "fit": "train a model on a table, pictures or text",
+    "resume": "continue a run that was stopped",
+    "explore": "the latent space in the browser",
+    "info": "a run or model file, recipes, this machine",
+    "sweep": "Optuna over options and seeds",
 }
 """Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
-_ORDER = [
-    "demo", "check", "record", "fit", "resume", "evaluate", "sweep", "compare", "encode", "decode", "sample",
-    "reconstruct", "impute", "detect", "augment", "translate", "refit", "export", "figures", "animate", "report",
-    "explore", "info", "recipes", "doctor", "help",
-]  # fmt: skip
+GROUPS = {
+    "start": ("demo", "check", "fit", "resume"),
+    "use a model": ("sample", "impute", "encode", "decode", "reconstruct", "detect", "translate", "forecast"),
+    "look at it": ("evaluate", "report", "explore", "info"),
+    "more": ("refit", "sweep", "export"),
+}
+"""The commands in the order in which a person meets them; a further verb stands in the last group."""
 
+_ORDER = [name for names in GROUPS.values() for name in names]
 COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict.fromkeys([*_ORDER, *verbs()])}
-"""Every command and what it does; verbs that are not named above come last."""
+"""Every command and what it does."""
 
-_EPILOG = """examples:
-  latens demo
-  latens check customers.csv                       what is in a file, and what to do about it
-  latens fit customers.csv --out runs/customers    train; the last lines say what to open next
-  latens fit photos/ --minutes 10                  a folder of pictures, a sub-folder a class
-  latens explore runs/customers                    look at it in the browser
+FEW = {
+    "fit": ("label", "recipe", "set", "out", "force", "minutes", "epochs", "seed", "start", "watch"),
+    "demo": ("out", "minutes", "epochs", "seed", "watch"),
+    "check": ("label", "columns"),
+    "resume": ("minutes", "epochs", "steps", "watch", "dry_run"),
+    "sweep": ("label", "recipe", "set", "out", "minutes", "seed", "trials", "seeds", "sampler", "pruner"),
+}
+"""The flags that `--help` shows of a command; of the others all but those that many commands share."""
+_SHARED = ("output", "parts of your own", "reading the data")
 
-DATA is a table (.csv, .xlsx, .ods, .parquet, .jsonl), a folder of pictures, a text file with a row a line,
-counts of cells (.h5ad), arrays (.npy, .npz, IDX), or one of digits, mnist, fashion-mnist, wine, breast-cancer, iris.
-RUN is a run folder, a .safetensors file, or pretrained:NAME."""
+_ENDING = """
+DATA  .csv .xlsx .parquet .jsonl .txt .npy .npz .h5ad,
+      a folder of pictures, or digits, wine, mnist ...
+RUN   a run folder, .safetensors file or pretrained:NAME
+
+latens check customers.csv
+latens fit customers.csv --out runs/customers
+latens explore runs/customers
+
+latens COMMAND --help, --help-all; latens --version"""
 
 
 COUNTS = ("--count", "--n", "--num", "--number", "--rows", "--samples")
@@ -70,6 +79,15 @@ class _Completion(argparse.Action):
         raise SystemExit(0)
 
 
+class _HelpAll(argparse.Action):
+    """Print every flag of a command, and leave."""
+
+    def __call__(self, parser: Any, _args: Any, _values: Any, _flag: str | None = None) -> None:
+        parser.few = None
+        parser.print_help()
+        raise SystemExit(0)
+
+
 class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)
@@ -78,8 +96,21 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are `UsageError`s that name the nearest valid word."""
 
+    few: tuple[str, ...] | None = None  # names of what `--help` shows, where that is not everything
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **options)
+
+    def format_help(self) -> str:
+        """The help; of a command with the flags that are used most."""
+        hidden = [each for each in self._actions if self.few is not None and each.dest not in self.few]
+        kept = [each.help for each in hidden]
+        for each in hidden:
+            each.help = argparse.SUPPRESS
+        text = super().format_help()
+        for each, words in zip(hidden, kept):
+            each.help = words
+        return text
 
     def error(self, message: str) -> NoReturn:
         """Refuse what was typed."""
@@ -88,13 +119,20 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{what}.", where=where or self.prog, fix=f"`{self.prog} --help` shows what is possible.")
 
 
+class Top(Parser):
+    """The parser of the whole line, whose help has the commands in groups."""
+
+    def format_help(self) -> str:
+        lines = ["usage: latens COMMAND ...", "", "Variational autoencoders, from data to a measured model."]
+        named = GROUPS | {"more": tuple(name for name in COMMANDS if name not in _ORDER[: -len(GROUPS["more"])])}
+        for title, names in named.items():
+            lines += ["", title, *(f"  {name:<11}  {COMMANDS[name]}" for name in names)]
+        return "\n".join([*lines, _ENDING]) + "\n"
+
+
 def parser(command: str | None = None) -> Parser:
     """Make the parser of the whole command line; where the command is known, others have no arguments."""
-    top = Parser(
-        prog="latens",
-        description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
-        epilog=_EPILOG,
-    )
+    top = Top(prog="latens")
     top.add_argument("--version", action="store_true", help="print the versions of latens, Python and JAX")
     shells = {
         "choices": ("bash", "zsh", "fish"),
@@ -102,11 +140,16 @@ def parser(command: str | None = None) -> Parser:
         "help": "print tab completion for bash, zsh or fish",
     }
     top.add_argument("--print-completion", action=_Completion, **shells)
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
     for name, summary in COMMANDS.items():
-        made = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        made: Parser = commands.add_parser(name, help=summary, conflict_handler="resolve")
+        made.description = f"{summary[0].upper()}{summary[1:]}."
         if command in (None, name):
+            made.add_argument("--help-all", nargs=0, action=_HelpAll, help="every flag")
             _arguments(name, made)
+            shared = [each for group in made._action_groups if group.title in _SHARED for each in group._group_actions]
+            made.few = FEW.get(name) or tuple(each.dest for each in made._actions if each not in shared)
+            made.few += ("help", "help_all", *(each.dest for each in made._actions if not each.option_strings))
     return top
 
 
@@ -122,8 +165,6 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             _training(command)
         case "check":
             _reading(command, columns="write what the columns are to this file, which can be edited for `latens fit`")
-        case "record":
-            _recording(command)
         case "fit":
             _reading(command, columns=KINDS)
             _training(command)
@@ -140,16 +181,14 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
         case "explore":
             _exploring(command)
         case "info":
-            command.add_argument("run", metavar="RUN")
-        case "recipes":
-            command.add_argument("--parts", action="store_true", help="the parts and their options instead")
-        case "help":
-            words = "a topic that `latens help` lists, or a command"
-            command.add_argument("topic", metavar="TOPIC", nargs="?", help=words)
+            words = "a run folder, a model file, or one of recipes, parts, machine, environments (default: machine)"
+            command.add_argument("run", metavar="RUN|WORD", nargs="?", default="machine", help=words)
 
 
 def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
     """Add the flags of a verb's fields."""
+    if {"data", "like"} & {name for name, _, _, meta in arguments_of(verb) if not (meta.extra or {})["arg"].hidden}:
+        _reading(command)  # first: a flag of the verb's own replaces one of the same name
     groups: dict[str, Any] = {"": command}
     for name, kind, default, meta in arguments_of(verb):
         asked: Arg = (meta.extra or {})["arg"]
@@ -184,8 +223,6 @@ def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
         words = "take the files of a folder or glob apart on Ray, on all cores of this machine or on the cluster there"
         command.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help=words)
     _dry_run(command)
-    if any(name == "data" and not (meta.extra or {})["arg"].hidden for name, _, _, meta in arguments_of(verb)):
-        _reading(command)
 
 
 def _dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
@@ -196,18 +233,6 @@ def _dry_run(command: Any, what: str = "write nothing, say what would be done") 
 def _seed(command: Any, of: str, default: int | None = 0) -> None:
     """Add --seed."""
     command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
-
-
-def _recording(command: argparse.ArgumentParser) -> None:
-    command.add_argument("env", metavar="ENV", help="a name in Gymnasium's registry, such as CartPole-v1")
-    words = "how many steps, resets not counted (default 10000)"
-    command.add_argument("--steps", type=whole(1, 10**8), default=10_000, metavar="N", help=words)
-    words = "random (default), or a Python file with a function `policy(observation, rng)` that returns an action"
-    command.add_argument("--policy", default="random", metavar="FILE.py", help=words)
-    words = "the entries of the observation that are recorded, such as 0 2 (default: all); the policy sees all"
-    command.add_argument("--observe", type=whole(0, 2**20), nargs="+", metavar="I", help=words)
-    _seed(command, "of the environment, the actions and the policy")
-    command.add_argument("--out", metavar="FILE.parquet", help="where the table goes")
 
 
 def _exploring(command: argparse.ArgumentParser) -> None:
@@ -325,7 +350,7 @@ def _training(command: argparse.ArgumentParser) -> None:
 
 def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("the model and its training")
-    group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
+    group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens info recipes`")
     words = "a configuration: what --dry-run prints, or the config.json of a run; further flags change it"
     group.add_argument("--config", metavar="FILE", help=words)
     words = "start from the weights of this run or model file, with its configuration"
@@ -394,7 +419,7 @@ def _evaluation(command: argparse.ArgumentParser) -> None:
 
 def _keeping(group: Any) -> None:
     """Add the flag by which a training keeps models on its way."""
-    words = f"keep about N models of this training, evenly in log time, for `latens animate` (default {SNAPSHOTS})"
+    words = f"keep about N models of this training, evenly in log time, for animations (default {SNAPSHOTS})"
     group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)
 
 

@@ -130,7 +130,9 @@ def reading_as_typed(at: At, context: Context) -> At:
     at.flags = given = vars(context.args)
     at.data, at.unknown = given.get("data"), given.get("unknown", "error")
     at.typed, at.warn, at.say = context.argv, context.warn, context.say
-    at.given = reading_options(given) if "data" in given else {}
+    at.given = reading_options(given) if "data" in given or "like" in given else {}
+    if given.get("like", ...) is None:  # then it is the class that is drawn
+        at.given.pop("label", None)
     at.asked = given.get("out") or ""
     if given.get("given"):
         at.tell(given["given"])

@@ -1,5 +1,6 @@
-"""`latens info`: what a run folder or a model file holds."""
+"""`latens info`: what a run folder or a model file holds, what can be named, and what this machine can do."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,18 @@ from latens.io.terminal import table
 
 
 def info(context: Context) -> int:
-    """What a run folder or a model file holds."""
+    """What a run folder or a model file holds, or what a word asks for."""
+    word = context.args.run
+    if word == "machine":
+        from latens.cli.machine import machine
+
+        return machine(context)
+    if word in ("recipes", "parts", "environments"):
+        return getattr(import_module("latens.cli.recipes"), word)(context)
+    return _held(context)
+
+
+def _held(context: Context) -> int:
     from latens import pretrained
     from latens.report.page import command_of
     from latens.runs.folder import RunFolder

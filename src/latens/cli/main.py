@@ -79,16 +79,15 @@ def _run(context: Context) -> int:
     except SystemExit as leave:  # --help has printed
         return int(leave.code or 0)
     if context.args.version:
-        from latens.cli.doctor import version_line
+        from latens.cli.machine import version_line
 
         put(version_line())
         return 0
     if context.args.command is None:
         put(parser().format_help().rstrip())
         return 0
-    if context.args.command != "help":  # all others compute
-        refuse_what_ends_xla()
-        compute_in_full_precision()
+    refuse_what_ends_xla()
+    compute_in_full_precision()
     for number, path in enumerate(context.args.imports):
         _import(path, number)
     verb = verbs().get(context.args.command)
@@ -142,8 +141,6 @@ def _in_words(context: Context, error: BaseException, fields: dict[str, str], co
     lines = [f"{word}: {fields['where']}: {fields['message']}" if fields["where"] else f"{word}: {fields['message']}"]
     if fields["fix"]:
         lines.append(fields["fix"])
-    if code not in (130, 143):
-        lines.append("More: latens help errors")
     if context.log is not None and code not in (130, 143) and context.log.exists():
         lines.append(f"The log is {context.log}.")
     lines = [visible(line) for line in lines]  # a name with a line end in it shall not look like a line of ours

@@ -1,4 +1,4 @@
-"""`latens recipes`: the recipes and the parts that they are made of."""
+"""`latens info recipes|parts|environments`: what can be named."""
 
 from typing import Any, get_args
 
@@ -6,12 +6,10 @@ from latens.cli.context import Context
 
 
 def recipes(context: Context) -> int:
-    """The recipes with their sources, or with `--parts` the parts they are made of and the options of each."""
+    """The recipes with their sources."""
     from latens.config import to_json
     from latens.recipes import RECIPES
 
-    if context.args.parts:
-        return _parts(context)
     listed = [
         {"name": r.name, "summary": r.summary, "source": r.source, "use_when": r.use_when, "config": to_json(r.config)}
         for r in RECIPES.values()
@@ -23,7 +21,17 @@ def recipes(context: Context) -> int:
     return 0
 
 
-def _parts(context: Context) -> int:
+def environments(context: Context) -> int:
+    """The environments of Gymnasium that `latens.worlds.record` can play by name."""
+    from latens.worlds.record import needed_gymnasium
+
+    names = sorted(name for name in needed_gymnasium().registry if "/" not in name)
+    context.result({"environments": names}, "\n".join(names))
+    return 0
+
+
+def parts(context: Context) -> int:
+    """The parts that models are made of, and the options of each."""
     from latens.networks.factory import NetworkKind
     from latens.recipes.parts.likelihoods import LIKELIHOODS
     from latens.recipes.parts.options import OBJECTIVES, defaults_of, options_of

@@ -246,7 +246,7 @@ def draws_of(rows: int, seen: int) -> int:
 
 def close(context: Context, run: RunFolder) -> None:
     """Write the last lines of a run: its folder, its metrics, its warnings, and what to type next."""
-    info, figures = run.info, f"latens figures {shlex.quote(str(run.path))}"
+    info, figures = run.info, f"latens report {shlex.quote(str(run.path))}"
     names = ("metrics", "split", "held_out", "warnings", "units", "step", "best_step", "stopped_because")
     fields = {name: info.get(name) for name in names}
     outcome = {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields, "next": figures}

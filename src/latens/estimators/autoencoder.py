@@ -105,11 +105,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
             Bernoulli where every value is 0 or 1. Others are "normal", "bernoulli" (values in [0, 1]),
             "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
-            `latens recipes --parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
+            `latens info parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
             that gives a head (docs/extending.md).
-        recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae"; or a
+        recipe: Name of a composition that `latens info recipes` lists, for example "default" or "beta-vae"; or a
             configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
-        objective: What is minimised: a name of `latens recipes --parts`, or an objective such as
+        objective: What is minimised: a name of `latens info parts`, or an objective such as
             `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
         optimizer: A name such as "adam", or an optax transformation, which then says everything: its learning rate,
             schedule and clipping. None: the recipe's.
@@ -118,7 +118,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         batch_size: Rows a step, from 1. None: the recipe's.
         learning_rate: Step size of the optimiser, above 0. None: the recipe's.
         settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
-            above. None: no others. `latens recipes --parts` lists them.
+            above. None: no others. `latens info parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
             a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.

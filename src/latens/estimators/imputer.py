@@ -38,7 +38,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     Args:
         columns: What columns are, by name ({"city": "category"}, or a file of such kinds; see docs/tables.md), where
             numbers alone get types too; None tells all of them from dtypes and cells.
-        recipe: Name of a composition that `latens recipes` lists, or a configuration.
+        recipe: Name of a composition that `latens info recipes` lists, or a configuration.
         settings: Any options by name, such as {"training.steps": 2000}.
         num_samples: Draws of z for each row, from 1.
         random_state: Seed or generator; None takes numpy's global generator.

@@ -66,16 +66,16 @@ class VAE(Looks):
         likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
             Bernoulli where every value is 0 or 1. Others are "normal", "bernoulli" (values in [0, 1]),
             "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
-            `latens recipes --parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
+            `latens info parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
             that gives a head (docs/extending.md).
-        prior: The prior p(z): a name of `latens recipes --parts`, a distribution or an `AbstractModelPrior` (whose
+        prior: The prior p(z): a name of `latens info parts`, a distribution or an `AbstractModelPrior` (whose
             arrays are trained, unless they are `Frozen`), or a class or function of the shape of a latent that gives
             one. None: the recipe's, which is the one that belongs to the posterior.
-        posterior: The posterior q(z | x): a name of `latens recipes --parts`, a head, its class, or a function of the
+        posterior: The posterior q(z | x): a name of `latens info parts`, a head, its class, or a function of the
             shape of a latent that gives a head. None: the recipe's.
-        recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae"; or a
+        recipe: Name of a composition that `latens info recipes` lists, for example "default" or "beta-vae"; or a
             configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
-        objective: What is minimised: a name of `latens recipes --parts`, or an objective such as
+        objective: What is minimised: a name of `latens info parts`, or an objective such as
             `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
         optimizer: A name such as "adam", or an optax transformation, which then says everything: its learning rate,
             schedule and clipping. None: the recipe's.
@@ -86,7 +86,7 @@ class VAE(Looks):
         beta: Weight of the KL in the objective, from 0; or how it changes, as "linear:10", "cosine:10", "sigmoid:10" or
             "cyclical:4", with a number of epochs. None: the recipe's, 1 by default (the evidence lower bound).
         settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
-            above. None: no others. `latens recipes --parts` lists them.
+            above. None: no others. `latens info parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
             a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.

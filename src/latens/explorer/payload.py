@@ -109,7 +109,7 @@ def payload(
         title = f"{title or getattr(trained.config, 'recipe', 'model')} given {told}"
     if not hasattr(trained.model, "posterior"):
         what = "a Bayes classifier has no latents to explore."
-        raise ConfigError(what, where="explore", fix="Use `latens figures`, or a recipe of a VAE.")
+        raise ConfigError(what, where="explore", fix="Use `latens report --only figures`, or a recipe of a VAE.")
     given = None
     if coordinates is not None and data is not None:
         given = as_coordinates(coordinates, len(data), "coordinates")

@@ -34,7 +34,7 @@ class Moving:
 
 def _images_only(source: Source, what: str) -> None:
     if not source.is_image:
-        fix = "`latens figures RUN` draws all rows; `latens animate RUN latent` does of a run with --snapshots."
+        fix = "Use --only figures, or --name latent for a run with --snapshots."
         raise ConfigError(f"rows of shape {source.schema.shape} are no images to {what}.", where="animate", fix=fix)
     if source.is_classifier or source.support != "vector":
         raise ConfigError("this animation needs continuous latents; this model has discrete ones.", where="animate",

@@ -86,7 +86,7 @@ def get_recipe(name: str) -> Recipe:
     """The recipe of that name.
 
     Args:
-        name: The name, as `latens recipes` lists it.
+        name: The name, as `latens info recipes` lists it.
 
     Returns:
         The recipe.
@@ -98,7 +98,7 @@ def get_recipe(name: str) -> Recipe:
         raise ConfigError(
             f"there is no recipe {name!r:.100}.",
             where="recipe",
-            fix=nearest(str(name), RECIPES) + " `latens recipes` lists them.",
+            fix=nearest(str(name), RECIPES) + " `latens info recipes` lists them.",
         )
     return RECIPES[name]
 

@@ -153,6 +153,13 @@ def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return columns
 
 
+def labelled(x: np.ndarray, label: np.ndarray, names: list[str], given: object) -> dict[str, np.ndarray]:
+    """The columns of rows and their labels, so that they can stand below those of the table."""
+    flat = x.reshape(len(x), -1)
+    column = given if isinstance(given, str) and not given.endswith(".npy") else "label"
+    return {**dict(zip(names or [f"x{i}" for i in range(flat.shape[1])], flat.T)), column: label}
+
+
 def pictured(count: int) -> np.ndarray:
     """Choose the rows of a picture: more could not be looked at."""
     # Evenly, because sorted data start with one class.

@@ -74,7 +74,7 @@ class Decode(Verb):
             flag = "Z" if self.latents is not None else "--label"
             raise UsageError("--between gives both ends itself.", where=flag, fix="Leave it out.")
         if trained.schema.tokens is None or trained.preparation.classes or len(ends) != 2:
-            fix = "Use `latens encode` and `latens decode RUN Z`, or `latens figures`."
+            fix = "Use `latens encode` and `latens decode RUN Z`, or `latens report --only figures`."
             raise UsageError("only two rows of a model of text have a way between them.", where="--between", fix=fix)
         rows = trained.schema.encode(ends, where="--between")
         yield f"decode {self.steps} latents between {ends[0]!r} and {ends[1]!r}"

@@ -53,7 +53,7 @@ SHEET, SHEET_COLUMNS = 20, 5
 
 
 class Detect(Verb):
-    """Rows that are unlike the training rows: surprise, p-values, flags."""
+    """Unusual rows: surprise, p-values, flags."""
 
     endings: ClassVar = (".csv", ".parquet", ".png")
     takes_out: ClassVar = (

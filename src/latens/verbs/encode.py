@@ -15,7 +15,7 @@ PROBABILITIES, PREDICTED = "class_probability", "predicted"
 
 
 class Encode(Verb):
-    """Rows to latents: posterior means, log-variances, ELBO parts."""
+    """Rows to latents, with their ELBO parts."""
 
     endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
     takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; h5ad of cells")

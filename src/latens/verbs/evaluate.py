@@ -1,4 +1,4 @@
-"""`latens evaluate`: held-out numbers with their standard errors, units and protocol; with `--all` every one."""
+"""`latens evaluate`: held-out numbers with standard errors, units and protocol; of several runs differences."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
-from latens.io.terminal import table
+from latens.io.terminal import FORMATS, table
 from latens.text import visible
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
@@ -17,28 +17,35 @@ if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.workflow.metrics import Summary
 
+_DATA = "further runs or model files, which are compared on the same rows; or rows (default: the held-out ones)"
+
 MOST_COLUMNS = 40
 """Columns that are printed; --json has all."""
 
 
 class Evaluate(Verb):
-    """Held-out numbers with their standard errors."""
+    """Held-out log p(x); several runs compared."""
 
     takes_out: ClassVar = None
     prints: ClassVar = True
     needs_latents: ClassVar = False
-    data: Annotated[Any, arg("default: the held-out rows of the run", "DATA", reads=True)] = None
+    data: Annotated[Any, arg(_DATA, "RUN2|DATA", reads=True, many=True)] = None
     unknown: Unknown = "error"
     num_samples: Annotated[
         int | None, arg("draws a row for log p(x)", metavar="K", kind=draws, group="measuring")
     ] = None  # fmt: skip
     all: Annotated[bool, arg("every number that applies; also RUN/report.json")] = False
+    format: Annotated[str, arg("of the table of several runs (default text)", choices=FORMATS)] = "text"
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
+        from latens.verbs._compare import compared, parted
         from latens.workflow.groups import held_out_rows, summary_of
         from latens.workflow.measurement import column_nats, has_columns
 
+        others, at.data = parted(self.data)
+        if others:
+            return (yield from compared(at, others, at.data, self.num_samples, self.seed, self.format))
         data = at.load()
         split, positions = held_out_rows(data) if at.knows(data) else ("all", np.arange(len(data)))
         source = self._source(data, split, len(positions))

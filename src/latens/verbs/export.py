@@ -6,7 +6,7 @@ from latens.verbs.kernel import At, Made, Verb, Work, arg
 
 
 class Export(Verb):
-    """The encoder, the decoder and the ELBO as ONNX files, checked."""
+    """Encoder, decoder and ELBO as ONNX files."""
 
     endings: ClassVar = ()
     takes_out: ClassVar = ("FOLDER", "where the files go")

@@ -19,7 +19,7 @@ _PARTICLES = "states of each row that a particle filter weighs before they are f
 
 
 class Forecast(Verb):
-    """What follows sequences: draws, quantiles, bands."""
+    """What follows sequences, with quantiles."""
 
     endings: ClassVar = (".csv", ".parquet", ".npz")
     needs_density: ClassVar = ("what follows a row", "Train with --recipe deep-kalman.")

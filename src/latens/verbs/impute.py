@@ -25,7 +25,7 @@ MOST_IMAGES = 16
 
 
 class Impute(Verb):
-    """A table with its missing cells filled in, or pictures with their hidden parts."""
+    """Missing cells or hidden pixels, filled in."""
 
     # Each cell gets E[x_missing | x_observed], or the likeliest name; others stay.
 

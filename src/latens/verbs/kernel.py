@@ -222,7 +222,7 @@ class At:
         self.out, self.writes = Path(), False  # where the result goes, if it goes anywhere
         self.kept = 0  # rows that stand there already, while the work goes on
         self.flags: Mapping[str, Any] = {}  # all flags of the command
-        self.given: dict[str, Any] = {}  # what they say of reading
+        self.given: dict[str, Any] = {}  # what they say of reading rows
         self.told: dict[str, Any] = {}  # what they say of the model's conditions
         self.options: dict[str, Any] = {}  # how the rows were read, once they are
         self.typed: Sequence[str] = ()  # the words of the command

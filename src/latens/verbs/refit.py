@@ -19,7 +19,7 @@ _OPTIONS = ("components", "layers", "width", "together", "latent_dim")
 
 
 class Refit(Verb):
-    """Another prior for a trained model, fitted to its latents."""
+    """Another prior for a trained model."""
 
     endings: ClassVar = ()
     takes_out: ClassVar = ("PATH", "a run folder or a .safetensors file (default: RUN-PRIOR)")

@@ -1,11 +1,12 @@
-"""`latens report`: one self-contained HTML file about a run, or about two of them side by side."""
+"""`latens report`: a run as one HTML file, two side by side; with `--only` its figures or an animation."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
-from latens.errors import LatensError, UsageError
-from latens.verbs.kernel import At, Made, Request, Run, Work, Would, arg
+from latens.errors import LatensError, UsageError, nearest
+from latens.verbs.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
 
 if TYPE_CHECKING:
     from latens.data import Dataset
@@ -14,38 +15,127 @@ if TYPE_CHECKING:
 DRAWS = 100
 """Draws a row of the paired difference: as many as the end of a training takes."""
 
+ANIMATIONS = ("morph", "walk", "manifold", "latent")
+_NAME = f"these figures, by the names of their files; the animation: {', '.join(ANIMATIONS)}"
+_OUT = "default: RUN/report.html; of two runs RUN/comparison.html; RUN/figures; RUN/figures/NAME.gif"
+_OTHER = "a second run, side by side; with --only rows (default: those of the run)"
+_PLANE, _PATH = "the latent plane, of models with two units", "an animation"
 
-class Report(Request):
-    """One self-contained HTML file about a run, or about two runs side by side."""
+
+def low_and_high(text: str) -> tuple[float, float]:
+    """Read LOW,HIGH."""
+    low, comma, high = text.partition(",")
+    try:
+        pair = (float(low), float(high))
+    except ValueError:
+        pair = (0.0, 0.0)
+    if not comma or not 0.0 < pair[0] < pair[1] < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH with 0 < LOW < HIGH < 1, as in 0.05,0.95")
+    return pair
+
+
+_EDGES = arg("probabilities at the edges (default 0.05,0.95)", metavar="LOW,HIGH", kind=low_and_high, group=_PLANE)
+_CELLS = arg("images along each side, 2 to 100 (default 21; moving 15)", metavar="N", kind=whole(2, 100), group=_PLANE)
+_RANGE = arg(
+    "even in z or in the prior's percentiles (default: both; moving: linear)",
+    choices=("linear", "percentile"), group=_PLANE,
+)  # fmt: skip
+_BETWEEN = "of a morph: classes or row ids to go through (default: every class, else rows of the data)"
+_FRAMES = "of each stretch of a morph (default 12), of a walk (120)"
+
+
+class Report(Verb):
+    """One HTML page; figures; an animation."""
 
     endings: ClassVar = ()
-    takes_out: ClassVar = ("FILE", "default: RUN/report.html, of two RUN/comparison.html")
-    run: Run
-    other: Annotated[str | None, arg("a second run: the two side by side", "RUN2")] = None
+    takes_out: ClassVar = ("PATH", _OUT)
+    needs_latents: ClassVar = False
+    data: Annotated[Any, arg(_OTHER, "RUN2|DATA", reads=True)] = None
+    only: Annotated[str | None, arg("figures, or one animation", choices=("figures", "animation"))] = None
+    name: Annotated[str | None, arg(_NAME, metavar="NAME[,NAME]")] = None
+    theme: Theme = "light"
+    given: Given = None
+    manifold_cells: Annotated[int | None, _CELLS] = None
+    manifold_range: Annotated[str | None, _RANGE] = None
+    percentiles: Annotated[tuple[float, float] | None, _EDGES] = None
+    between: Annotated[str | None, arg(_BETWEEN, metavar="A,B,...", group=_PATH)] = None
+    path: Annotated[
+        str, arg("of a morph (default spherical)", choices=("spherical", "linear"), group=_PATH)
+    ] = "spherical"  # fmt: skip
+    frames: Annotated[int | None, arg(_FRAMES, metavar="N", kind=whole(1, 100_000), group=_PATH)] = None
+    fps: Annotated[
+        float, arg("frames a second (default 12)", metavar="N", kind=number(0.1, 60.0), group=_PATH)
+    ] = 12.0  # fmt: skip
+    seed: Annotated[
+        int, arg("of a random walk (default 0)", metavar="S", kind=whole(0, 2**32 - 1), group=_PATH)
+    ] = 0  # fmt: skip
 
-    def place(self, at: At) -> Path:
-        for name in self._names():
-            if not Path(name).is_dir():
-                fix = "Give the folder that `latens fit` made."
-                raise UsageError("a report is about a run folder.", where=name, fix=fix)
-        default = Path(self.run) / ("comparison.html" if self.other else "report.html")
-        out = Path(at.asked) if at.asked else default
+    def place(self, at: At) -> Path | None:
+        self._refuse_idle()
+        if self.only == "figures":
+            if not at.asked and at.run is None:
+                raise UsageError("a model file has no folder for figures.", where=at.name, fix="Add --out FOLDER.")
+            at.out = Path(at.asked) if at.asked or at.run is None else at.run.path / "figures"
+            return None  # the result names the folder itself
+        if self.only == "animation":
+            folder = None if at.run is None else at.run.path / "figures"
+            default = free_name(str(self.name), ".gif") if folder is None else str(folder / f"{self.name}.gif")
+            return self.checked_out(at.asked or default, (".gif", ".mp4"))
+        if at.run is None:
+            raise UsageError("a report is about a run folder.", where=at.name, fix="Give the one that `fit` made.")
+        out = Path(at.asked) if at.asked else at.run.path / f"{'report' if self.data is None else 'comparison'}.html"
         if out.suffix.lower() != ".html":
             raise UsageError("a report is an HTML file.", where=f"--out {out}", fix="Let the name end in .html.")
         return out
 
     def __call__(self, at: At) -> Work:
+        from latens.verbs._animate import animated
+        from latens.verbs._figures import drawn
+
+        self._refuse_idle()
+        if self.only == "figures":
+            return drawn(self, at)
+        return animated(self, at) if self.only == "animation" else self._page(at)
+
+    def _refuse_idle(self) -> None:
+        """Refuse an animation without a name, and options that would change nothing."""
+        kind = self.name if self.only == "animation" else self.only or "report"
+        if self.only == "animation" and kind not in ANIMATIONS:
+            what = "the animation has no name." if kind is None else f"there is no animation {kind!r}."
+            fix = nearest(kind, ANIMATIONS) if kind else f"Add --name with one of: {', '.join(ANIMATIONS)}."
+            raise UsageError(what, where="--name", fix=fix)
+        plane, moving = ("figures", "manifold"), ANIMATIONS
+        of = {"name": ("figures", *moving), "theme": ("figures", *moving), "given": ("figures", *moving)}
+        of |= {"manifold_cells": plane, "manifold_range": plane, "percentiles": plane, "between": ("morph",)}
+        of |= {"path": ("morph",), "frames": moving, "fps": moving, "seed": ("walk",)}
+        usual = {"theme": "light", "path": "spherical", "fps": 12.0, "seed": 0}
+        for name, kinds in of.items():
+            if getattr(self, name) != usual.get(name) and kind not in kinds:
+                needs = " or ".join(f"--only {'figures' if one == 'figures' else f'animation --name {one}'}"
+                                    for one in kinds)  # fmt: skip
+                fix = f"Remove it, or add {needs}." if len(kinds) < 3 else "Remove it, or add --only."
+                raise UsageError("changes nothing here.", where=f"--{name.replace('_', '-')}", fix=fix)
+        if kind == "manifold" and self.percentiles and self.manifold_range != "percentile":
+            what = "the grid is even in z, not in percentiles."
+            raise UsageError(what, where="--percentiles", fix="Add --manifold-range percentile, or remove it.")
+
+    def _page(self, at: At) -> Work:
         from latens.io.atomic import resource_errors, write_atomic
         from latens.report import report_page
         from latens.report.compared import comparison_page
         from latens.workflow.metrics import GOOD
 
-        names = self._names()
+        if at.run is None:
+            raise UsageError("a report is about a run folder.", where=at.name, fix="Use report(only='figures').")
+        names = [at.name, *([str(self.data)] if self.data else [])]
+        if self.data and not (Path(names[1]) / "run.json").is_file():
+            fix = "Give the folder that `latens fit` made; rows are read with --only."
+            raise UsageError("a report is about run folders.", where=names[1], fix=fix)
         words = f"write the report of {' and '.join(names)} into {at.out}; nothing was written"
         yield Would(words, {"out": str(at.out)})
         opened = [_open(name, at) for name in names]
         told = [each.told for each in opened]
-        page = comparison_page(told[0], told[1], names, _paired(opened, at)) if self.other else report_page(told[0])
+        page = comparison_page(told[0], told[1], names, _paired(opened, at)) if self.data else report_page(told[0])
         with resource_errors(at.out):
             at.out.parent.mkdir(parents=True, exist_ok=True)
         raw = page.encode("utf-8")
@@ -59,9 +149,6 @@ class Report(Request):
         count = f"{len(value['pictures'])} pictures, warnings: {warned}"
         text = f"{at.out}: {len(raw) / 1e6:.1f} MB, {count}; opens in any browser, needs no network"
         return Made(value=value, text=text)
-
-    def _names(self) -> list[str]:
-        return [self.run, *([self.other] if self.other else [])]
 
 
 class _Read(NamedTuple):

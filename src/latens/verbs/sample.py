@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 SELDOM = 10.0
 """Rows like those that are asked for, among those of the training, below which samples are a guess."""
-_COUNT = "how many (default 16; with --complete one for each row of FILE)"
+_COUNT = "how many (default 16; with --complete one for each row of FILE, with --like of each class)"
 _TEMPERATURE = "of z, or of the tokens of text; below 1: nearer to the centre, and less varied (default 1)"
 _WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
+_LIKE = "labelled rows: -n new rows of each of their classes, drawn around them or from p(x | class)"
+_LABEL = "the class, of a model that has them; with --like the column of the labels"
+_DRAW = "of --like: around rows, or from p(x | class), the default of models that have it"
 _NOISE = "draws with the noise of single pixels: a .png of photographs has their means by default"
 _COMPLETE = (
     "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn; of a model of text "
@@ -25,7 +28,7 @@ _COMPLETE = (
 
 
 class Sample(Verb):
-    """New rows from the model."""
+    """New rows; with --like of each class."""
 
     # z from the prior, then a draw from p(x | z), or its mean.
 
@@ -35,7 +38,9 @@ class Sample(Verb):
     temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0
     where: Annotated[list[str] | None, arg(_WHERE, metavar="CONDITION", many=True)] = None
     complete: Annotated[str | None, arg(_COMPLETE, metavar="FILE", reads=True)] = None
-    label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
+    like: Annotated[Any, arg(_LIKE, metavar="DATA", reads=True)] = None
+    draw: Annotated[str | None, arg(_DRAW, choices=("rows", "class"))] = None
+    label: Annotated[str | None, arg(_LABEL, metavar="NAME")] = None
     given: Given = None
     mean: Mean = False
     noise: Annotated[bool, arg(_NOISE)] = False
@@ -45,6 +50,8 @@ class Sample(Verb):
         from latens.data.schema import image_shape
         from latens.verbs._files import TABLE_ENDINGS, TEXT_ENDINGS
 
+        if self.like is not None:
+            return self.checked_out(at.asked, (".npz", ".csv", ".parquet"))
         if at.trained.schema.tokens is not None:
             return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked else None
         mixed = at.trained.schema.kind == "mixed"
@@ -60,7 +67,9 @@ class Sample(Verb):
         from latens.workflow.inputs import lacks_prior
 
         trained = at.trained
-        self._refuse_temperature(trained)
+        self._refuse_idle(at)
+        if self.like is not None:
+            return (yield from self._alike(at))
         if trained.schema.tokens is not None and self.complete is not None:
             return (yield from self._begun(at))
         if self.complete is not None:
@@ -130,16 +139,47 @@ class Sample(Verb):
         whole = {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in said.items()}
         return whole if mixed else {f"{GIVEN}_{name}": one for name, one in whole.items()}
 
-    def _refuse_temperature(self, trained: "TrainedModel") -> None:
-        """A UsageError where another temperature than 1 would change nothing."""
+    def _refuse_idle(self, at: At) -> None:
+        """Refuse options that would change nothing."""
         from latens.config import ClassifierConfig
 
-        if self.temperature == 1.0:
-            return
-        asked = "--where" if self.where else "--complete" if self.complete else None
-        if asked or isinstance(trained.config, ClassifierConfig):
-            what = f"with {asked} z is drawn given a row" if asked else "a Bayes classifier has no z"
-            raise UsageError(f"{what}.", where="--temperature", fix="Leave it out.")
+        fix, reads = "Leave it out.", self.like is not None or self.complete is not None
+        if at.given and not reads:
+            flag = f"--{next(iter(at.given)).replace('_', '-')}"
+            raise UsageError("no rows are read.", where=flag, fix="Leave it out, or add --like DATA.")
+        if self.draw is not None and self.like is None:
+            raise UsageError("it says what is drawn around rows.", where="--draw", fix="Add --like DATA.")
+        others = {"--where": self.where, "--complete": self.complete, "--given": self.given, "--noise": self.noise}
+        if self.like is not None and (idle := [flag for flag, value in others.items() if value]):
+            raise UsageError("the rows of --like say what is drawn.", where=idle[0], fix=fix)
+        if self.temperature != 1.0 and (self.where or self.complete or self.like is not None):
+            raise UsageError("z is drawn given a row.", where="--temperature", fix=fix)
+        if self.temperature != 1.0 and isinstance(at.trained.config, ClassifierConfig):
+            raise UsageError("a Bayes classifier has no z.", where="--temperature", fix=fix)
+
+    def _alike(self, at: At) -> Work:
+        """Rows of each class of labelled rows."""
+        from latens.verbs._files import labelled
+        from latens.workflow.augment import augment
+
+        data, each = at.load_of(self.like, own_classes=True), 16 if self.n is None else self.n
+        # Of a run's own data only training rows are drawn around: the others measure what the new rows are good for.
+        known = at.knows(data)
+        positions = data.subset("train", required=True) if known else np.arange(len(data))
+        rows = f"{len(positions)} {'training rows' if known else 'rows'} of {data.name}"
+        yield f"draw {each} rows of each class, from the labels of {rows},"
+        found = augment(
+            at.trained, data, each, positions=positions, draw=self.draw, mean=self.mean, seed=self.seed  # type: ignore[arg-type]
+        )  # fmt: skip
+        classes = {str(name): int(count) for name, count in zip(*np.unique(found.label, return_counts=True))}
+        how = "from p(x | class)" if found.around is None else f"around {rows}"
+        around = {} if found.around is None else {"around": found.around}
+        return Made(
+            arrays={"x": found.x, "label": found.label, **around},
+            value={"rows": len(found.x), "classes": classes, "drawn": how, "mean": self.mean},
+            text=f"{len(found.x)} {'means' if self.mean else 'draws'} {how}, {each} of each of {len(classes)} classes",
+            table=labelled(found.x, found.label, data.schema.names, at.options.get("label")),
+        )
 
     def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
         """Rows of a mixed table under conditions."""

@@ -11,7 +11,7 @@ _TO = "the class that they are decoded as; of a model of pairs the other side"
 
 
 class Translate(Verb):
-    """Rows of one class as another, or pictures as their pair, of models that know both."""
+    """Rows of one class as another; of pairs."""
 
     endings: ClassVar = (".npz", ".png")
     data: Annotated[Any, arg("rows with labels; of a model of pairs, pictures of one side", "DATA", reads=True)]

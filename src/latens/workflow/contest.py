@@ -110,7 +110,7 @@ class Contest:
 def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, seed: int = 0) -> Contest:
     r"""Compare models on the same rows, and on the same seeds where each was trained with several.
 
-    The number of a model is the mean over rows of log p(x), or of what stands for it (`latens compare`). Models are
+    The number of a model is the mean over rows of log p(x), or of what stands for it (`latens evaluate`). Models are
     paired row by row: what is hard for all of them cancels. With several seeds the difference of two is
     $\bar d \pm t_{n-1} s_d / \sqrt n$ of the n differences of the seeds; with one seed, of those of the rows.
 

@@ -4,41 +4,6 @@ from typing import Any, Literal
 from latens.verbs.kernel import Made
 
 class Methods:
-    def animate(
-        self,
-        kind: Literal['morph', 'walk', 'manifold', 'latent'],
-        data: Any = None,
-        between: str | None = None,
-        path: Literal['spherical', 'linear'] = 'spherical',
-        frames: int | None = None,
-        fps: float = 12.0,
-        manifold_cells: int | None = None,
-        manifold_range: Literal['linear', 'percentile'] | None = None,
-        percentiles: tuple[float, float] | None = None,
-        theme: Literal['light', 'dark'] = 'light',
-        given: list[str] | None = None,
-        seed: int = 0,
-        out: str = '',
-    ) -> Made:
-        """Moving pictures: morphs, random walks, and how the latent space came about in training: `latens animate`."""
-    def augment(
-        self,
-        data: Any,
-        per_class: int,
-        draw: Literal['rows', 'class'] | None = None,
-        mean: bool = False,
-        seed: int = 0,
-    ) -> Made:
-        """More rows of each class: draws around labelled rows, or from p(x | class): `latens augment`."""
-    def compare(
-        self,
-        others: Any = (),
-        num_samples: int | None = None,
-        seed: int = 0,
-        format: Literal['text', 'markdown', 'latex'] = 'text',
-        data: Any = None,
-    ) -> Made:
-        """Runs against each other on the same held-out rows, with intervals: `latens compare`."""
     def detect(
         self,
         data: Any,
@@ -50,34 +15,23 @@ class Methods:
         top: int | None = None,
         folds: int | None = None,
     ) -> Made:
-        """Rows that are unlike the training rows: surprise, p-values, flags: `latens detect`."""
+        """Unusual rows: surprise, p-values, flags: `latens detect`."""
     def evaluate(
         self,
         data: Any = None,
         unknown: Literal['error', 'missing', 'skip'] = 'error',
         num_samples: int | None = None,
         all: bool = False,
+        format: Literal['text', 'markdown', 'latex'] = 'text',
         seed: int = 0,
     ) -> Made:
-        """Held-out numbers with their standard errors: `latens evaluate`."""
+        """Held-out log p(x); several runs compared: `latens evaluate`."""
     def export(
         self,
         out: str,
         format: Literal['onnx'] = 'onnx',
     ) -> Made:
-        """The encoder, the decoder and the ELBO as ONNX files, checked: `latens export`."""
-    def figures(
-        self,
-        data: Any = None,
-        only: str | None = None,
-        theme: Literal['light', 'dark'] = 'light',
-        given: list[str] | None = None,
-        manifold_cells: int | None = None,
-        manifold_range: Literal['linear', 'percentile'] | None = None,
-        percentiles: tuple[float, float] | None = None,
-        out: str = '',
-    ) -> Made:
-        """Every picture that applies to a run, with the numbers behind it: `latens figures`."""
+        """Encoder, decoder and ELBO as ONNX files: `latens export`."""
     def forecast(
         self,
         data: Any,
@@ -89,7 +43,7 @@ class Methods:
         theme: Literal['light', 'dark'] = 'light',
         seed: int = 0,
     ) -> Made:
-        """What follows sequences: draws, quantiles, bands: `latens forecast`."""
+        """What follows sequences, with quantiles: `latens forecast`."""
     def refit(
         self,
         data: Any = None,
@@ -105,7 +59,25 @@ class Methods:
         seed: int = 0,
         out: str = '',
     ) -> Made:
-        """Another prior for a trained model, fitted to its latents: `latens refit`."""
+        """Another prior for a trained model: `latens refit`."""
+    def report(
+        self,
+        data: Any = None,
+        only: Literal['figures', 'animation'] | None = None,
+        name: str | None = None,
+        theme: Literal['light', 'dark'] = 'light',
+        given: list[str] | None = None,
+        manifold_cells: int | None = None,
+        manifold_range: Literal['linear', 'percentile'] | None = None,
+        percentiles: tuple[float, float] | None = None,
+        between: str | None = None,
+        path: Literal['spherical', 'linear'] = 'spherical',
+        frames: int | None = None,
+        fps: float = 12.0,
+        seed: int = 0,
+        out: str = '',
+    ) -> Made:
+        """One HTML page; figures; an animation: `latens report`."""
     def translate(
         self,
         data: Any,
@@ -115,4 +87,4 @@ class Methods:
         num_samples: int | None = None,
         seed: int = 0,
     ) -> Made:
-        """Rows of one class as another, or pictures as their pair, of models that know both: `latens translate`."""
+        """Rows of one class as another; of pairs: `latens translate`."""

@@ -154,7 +154,7 @@ def following(kind: str, run: str, *, after: str = "fit", soft: bool = False, co
         first, why = (look, "  (What if: fix columns, see the rest)") if after == "fit" else (new, "  (new rows)")
     elif kind == "cells":
         first, why = (
-            f"latens figures {here}",
+            f"latens report {here} --only figures",
             f"  (all codes at a glance{', by ' * bool(colours)}{' and '.join(colours)})",
         )
     elif after == "fit":

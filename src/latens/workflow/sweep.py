@@ -73,7 +73,7 @@ def load_sweep(folder: str | Path) -> Contest:
 
 
 def measured(run: Path, data: Dataset, num_samples: int) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Measure a run on the validation rows, as `latens compare` measures test rows."""
+    """Measure a run on the validation rows, as `latens evaluate` measures test rows."""
     # returns: what the number is (metric, unit, density, protocol), and the fields of its estimate.
     trained = TrainedModel.load(run / "model.safetensors")
     assert trained.config is not None

@@ -84,7 +84,7 @@ def alarm_of(trained: TrainedModel, rate: float | None = None, steps: Any = None
         own, world = trained.schema.world, data.schema.world
         if world is None or own is None or (world.observation, world.action) != (own.observation, own.action):
             what = f"{data.name} is no recording of {getattr(own, 'env', None) or 'the same environment'}."
-            raise UsageError(what, where="alarm_steps", fix="Give a file of latens record of the same environment.")
+            raise UsageError(what, where="alarm_steps", fix="Give a recording of the same environment.")
         alarm, made = calibrated(
             alarm, densities(alarm, *steps_of(data, np.arange(len(data)))[:2]), RATE if rate is None else rate
         )

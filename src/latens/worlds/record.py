@@ -1,6 +1,5 @@
 """Record what an environment does as a long table: a row for every state that was arrived at."""
 
-import importlib.util
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +75,7 @@ def check_path(path: str | Path) -> Path:
 
     if Path(path).suffix.lower() != ".parquet":
         fix = "Give a name that ends in .parquet."
-        raise UsageError(f"{str(path)!r} does not end in .parquet.", where="--out", fix=fix)
+        raise UsageError(f"{str(path)!r} does not end in .parquet.", where="path", fix=fix)
     return as_path(path)
 
 
@@ -101,44 +100,19 @@ def make(env: str, num: int = 1) -> "VectorEnv":
     gym = needed_gymnasium()
     if "/" not in env and ":" not in env and env not in gym.registry:
         names = [name for name in gym.registry if "/" not in name]
-        raise UsageError(f"there is no environment {env!r}.", where="ENV", fix=nearest(env, names))
+        raise UsageError(f"there is no environment {env!r}.", where="env", fix=nearest(env, names))
     try:
         return gym.vector.SyncVectorEnv([lambda: gym.make(env)] * num)
     except (gym.error.Error, ImportError, AttributeError, TypeError) as error:
         what = f"Gymnasium cannot make {env!r}: {str(error).splitlines()[0][:200].rstrip('.')}."
-        raise UsageError(what, where="ENV", fix="Install what it needs, or name another one.") from None
-
-
-def policy_of(policy: "str | Policy", where: str = "--policy") -> Policy | None:
-    """Find a policy: None for random actions, else the function `policy` of a Python file, or what was given."""
-    if callable(policy):
-        return policy
-    if policy == "random":
-        return None
-    if not str(policy).endswith(".py") or not Path(policy).is_file():
-        fix = "Give random, or a Python file with `def policy(observation, rng)` that returns an action."
-        raise UsageError(f"{policy!r} is not random and not a Python file.", where=where, fix=fix)
-    spec = importlib.util.spec_from_file_location("latens_policy", policy)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        what = f"{type(error).__name__} in the policy's file: {str(error)[:300].rstrip('.')}."
-        raise UsageError(what, where=f"{where} {policy}", fix="Mend the file.") from error
-    found = getattr(module, "policy", None)
-    if not callable(found):
-        fix = "Write `def policy(observation, rng)` there; it returns an action."
-        raise UsageError("the file has no function `policy`.", where=f"{where} {policy}", fix=fix)
-    return found
+        raise UsageError(what, where="env", fix="Install what it needs, or name another one.") from None
 
 
 def record(
     env: "str | VectorEnv | gymnasium.Env",
     *,
     steps: int,
-    policy: "str | Policy" = "random",
+    policy: Policy | None = None,
     seed: int = 0,
     observe: tuple[int, ...] | None = None,
 ) -> Recording:
@@ -150,8 +124,7 @@ def record(
     Args:
         env: A name in Gymnasium's registry, of which 8 copies step together; or an environment, also of several copies.
         steps: How many transitions; resets are not counted.
-        policy: "random", a function from an observation and a `numpy.random.Generator` to an action, or a Python file
-            with such a function of the name `policy`.
+        policy: A function from an observation and a `numpy.random.Generator` to an action; None for random actions.
         seed: Of the environments, the actions and the generator.
         observe: Which entries of flat observations are recorded; None for all. The policy sees all.
 
@@ -159,14 +132,13 @@ def record(
         The recording; `write` makes it a Parquet file that `latens fit FILE --recipe world` reads.
 
     Raises:
-        UsageError: No such environment or policy; steps that are not a whole number from 1 on.
+        UsageError: No such environment; steps that are not a whole number from 1 on.
         DataError: Spaces other than boxes and discrete ones; gymnasium is not installed; a policy gives an action
             outside its space.
     """
     if not isinstance(steps, int | np.integer) or not 1 <= steps <= MOST_STEPS:
-        raise UsageError(f"{steps!r} is not within 1 and {MOST_STEPS}.", where="--steps", fix="Give a whole number.")
+        raise UsageError(f"{steps!r} is not within 1 and {MOST_STEPS}.", where="steps", fix="Give a whole number.")
     gym = needed_gymnasium()
-    act = policy_of(policy)
     made = isinstance(env, str)
     if isinstance(env, str):
         limit = gym.registry[env].max_episode_steps if env in gym.registry else None
@@ -178,7 +150,7 @@ def record(
         vector = gym.vector.SyncVectorEnv([lambda: one])
     try:
         world = _world(vector, observe)
-        return _played(vector, world, int(steps), act, seed)
+        return _played(vector, world, int(steps), policy, seed)
     finally:
         if made:
             vector.close()
@@ -192,11 +164,11 @@ def _world(vector: Any, observe: tuple[int, ...] | None) -> World:
     if observe is not None:
         if seen.kind != "box" or len(seen.shape) != 1:
             fix = "Leave it out."
-            raise UsageError(f"observations of shape {seen.shape} are recorded whole.", where="--observe", fix=fix)
+            raise UsageError(f"observations of shape {seen.shape} are recorded whole.", where="observe", fix=fix)
         strange = [i for i in observe if not 0 <= i < seen.size]
         if strange or len(set(observe)) != len(observe) or not observe:
             fix = f"Give different numbers within 0 and {seen.size - 1}."
-            raise UsageError(f"{list(observe)} are not entries of an observation.", where="--observe", fix=fix)
+            raise UsageError(f"{list(observe)} are not entries of an observation.", where="observe", fix=fix)
         low, high = (limit[list(observe)] for limit in seen.limits())
         seen = box(low, high, seen.dtype)
     return World(name, limit, seen, action, observe)
@@ -207,7 +179,7 @@ def _played(vector: Any, world: World, steps: int, act: Policy | None, seed: int
     mode = str(getattr(vector.metadata.get("autoreset_mode"), "value", ""))
     if mode not in ("NextStep", "SameStep"):
         fix = "Use autoreset_mode=AutoresetMode.NEXT_STEP or SAME_STEP."
-        raise DataError(f"copies with autoreset mode {mode or 'unknown'} are not recorded.", where="ENV", fix=fix)
+        raise DataError(f"copies with autoreset mode {mode or 'unknown'} are not recorded.", where="env", fix=fix)
     rng = np.random.default_rng(seed)
     vector.action_space.seed(seed)
     seen, _ = vector.reset(seed=seed)
@@ -265,5 +237,5 @@ def _actions(act: Policy, seen: np.ndarray, rng: np.random.Generator, vector: An
         whole = fine and (space.dtype.kind == "f" or bool((typed == plain).all()))
         if not whole or not space.contains(typed[()]):
             what = f"the policy's action {action!r:.100} is not in {space}."
-            raise DataError(what, where="--policy", fix="Clip it, or give the number of an action.")
+            raise DataError(what, where="policy", fix="Clip it, or give the number of an action.")
     return np.asarray(made, space.dtype)

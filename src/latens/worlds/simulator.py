@@ -13,7 +13,7 @@ from latens.evaluation.alarm import Alarm
 from latens.kinds.steps.world import REWARD, TERMINATED, World
 from latens.typing import Key
 
-_FIX = "Record an environment and fit it: latens record ENV --out FILE.parquet, latens fit FILE.parquet --recipe world."
+_FIX = "Record an environment with `latens.worlds.record`, then `latens fit FILE.parquet --recipe world`."
 
 
 class LearnedWorld(eqx.Module):

@@ -1,4 +1,4 @@
-"""What a report of a bug needs: `latens --version` and `latens doctor` say it."""
+"""What a report of a bug needs: `latens --version` and `latens info machine` say it."""
 
 import importlib.metadata
 import platform
@@ -6,7 +6,7 @@ import platform
 import pytest
 
 from latens import __version__
-from latens.cli import doctor
+from latens.cli import machine
 from latens.cli.main import main
 
 
@@ -22,9 +22,9 @@ def test_every_required_package_is_looked_at(monkeypatch: pytest.MonkeyPatch) ->
     needs = ["numpy>=2.0", "jax<0.13,>=0.10", "no-such-package>=3", 'pandas>=2.2; extra == "tables"',
              'no-such-thing; extra == "odd"', 'ruff; extra == "dev"', 'jax[cuda13]; extra == "gpu"']  # fmt: skip
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: needs)
-    found = {"": (*doctor.FIRST, "no-such-package"), "tables": ("pandas",), "odd": ("no-such-thing",)}
-    assert doctor.required() == found
-    versions, optional = doctor._versions(), doctor._optional()
+    found = {"": (*machine.FIRST, "no-such-package"), "tables": ("pandas",), "odd": ("no-such-thing",)}
+    assert machine.required() == found
+    versions, optional = machine._versions(), machine._optional()
     assert not versions["ok"]
     assert versions["fix"] == "pip install no-such-package"
     assert platform.platform() in versions["found"]
@@ -32,10 +32,10 @@ def test_every_required_package_is_looked_at(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_memory_and_cores_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "free_memory", lambda: 3 * 2**30)
-    monkeypatch.setattr(doctor, "total_memory", lambda: 8 * 2**30)
-    assert doctor._memory() == {"name": "memory", "ok": True, "found": "3.0 of 8.0 GB free", "fix": ""}
-    monkeypatch.setattr(doctor, "free_memory", lambda: 2**29)
-    assert not doctor._memory()["ok"]
-    assert "cores may be used" in doctor._threads()["found"]
-    assert "cpu" in doctor._devices()["found"] or "gpu" in doctor._devices()["found"]
+    monkeypatch.setattr(machine, "free_memory", lambda: 3 * 2**30)
+    monkeypatch.setattr(machine, "total_memory", lambda: 8 * 2**30)
+    assert machine._memory() == {"name": "memory", "ok": True, "found": "3.0 of 8.0 GB free", "fix": ""}
+    monkeypatch.setattr(machine, "free_memory", lambda: 2**29)
+    assert not machine._memory()["ok"]
+    assert "cores may be used" in machine._threads()["found"]
+    assert "cpu" in machine._devices()["found"] or "gpu" in machine._devices()["found"]

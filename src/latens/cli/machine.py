@@ -1,4 +1,4 @@
-"""What `latens doctor` looks at: versions, devices, threads, memory, disk, folders, a compiled step, the allocator."""
+"""What `latens info machine` looks at: versions, devices, memory, disk, folders, a compiled step, the allocator."""
 
 import importlib.metadata
 import os
@@ -23,7 +23,7 @@ FIRST = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
 MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
 
 
-def doctor(context: Context) -> int:
+def machine(context: Context) -> int:
     """Whether this machine can do what latens asks of it."""
     findings = examine()
     rows = [(("ok  " if f["ok"] else "LOOK"), f["name"], f["found"]) for f in findings]
@@ -124,7 +124,7 @@ def _disk() -> dict[str, Any]:
 def _writable() -> dict[str, Any]:
     folder = Path("runs") if Path("runs").is_dir() else Path()
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".latens-doctor-"):
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".latens-info-"):
             pass
     except OSError as error:
         fix = "Go to a folder that you may write, or give --out elsewhere."
@@ -154,7 +154,7 @@ def _compiled_step() -> dict[str, Any]:
     rows = (np.arange(64 * 16).reshape(64, 16) % 3 == 0).astype(np.uint8)
     config = override(get_recipe("default").config, {"training.steps": 1, "network.hidden": [8]})
     began = time.perf_counter()
-    _, result = train(prepare(config, load(rows, name="doctor")))
+    _, result = train(prepare(config, load(rows, name="machine")))
     value = result.history[-1]["train_objective"]
     seconds = time.perf_counter() - began
     return _finding("one step", f"compiled and run in {seconds:.1f} s", ok=math.isfinite(value))
