@@ -22,10 +22,9 @@ import polars as pl
 
 from hand_written import SHAPES
 from latens.data import load
-from latens.data.formats.source import Place
+from latens.data.files import files_of
 from latens.data.mapped import kept
 from latens.data.raw import ColumnRoles
-from latens.kinds.tables.scanned import TableRows
 from latens.recipes import get_recipe
 from latens.training.rows import read_steps
 from latens.training.step import make_program
@@ -72,7 +71,7 @@ def reading(folder: Path, rows: int, *, times: int = 5) -> dict:
         began = time.perf_counter()
         pl.read_csv(path)
         between = time.perf_counter()
-        kept(TableRows(Place(folder), (path.name,), ColumnRoles(), single=True))
+        kept(files_of(str(path), ColumnRoles()))
         seconds[0].append(between - began)
         seconds[1].append(time.perf_counter() - between)
     polars, latens = map(statistics.median, seconds)

@@ -12,7 +12,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from latens.config import override as override
     from latens.data import Dataset as Dataset
-    from latens.data import Format as Format
     from latens.data import Schema as Schema
     from latens.data import load as load_data
     from latens.data import register_format as register_format
@@ -65,7 +64,6 @@ __all__ = [
     "Dataset",
     "Dense",
     "Estimate",
-    "Format",
     "GenerativeClassifier",
     "LatensError",
     "LatentModel",
@@ -103,7 +101,7 @@ __all__ = [
 # The same names, imported when they are first used: `import latens` alone must cost nothing (JAX takes seconds).
 _HOMES = {
     "latens.config": ("override",),
-    "latens.data": ("Dataset", "Format", "Schema", "load_data", "register_format"),
+    "latens.data": ("Dataset", "Schema", "load_data", "register_format"),
     "latens.distributions": ("StandardNormal",),
     "latens.errors": ("LatensError",),
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEForecaster", "VAEImputer"),

@@ -12,12 +12,12 @@ from PIL import Image
 
 from latens.data import Dataset, load
 from latens.data import mapped as rows_on_disk
+from latens.data.files import Files
 from latens.data.rows import few
 from latens.errors import DataError, UsageError
 from latens.kinds.numbers import npy as npy_shards
 from latens.kinds.pictures import files as pictures
 from latens.kinds.tables import scanned
-from latens.kinds.tables.scanned import TableRows
 
 FIELDS = ("x", "row_id", "names", "split", "label", "mask", "weight")
 
@@ -86,7 +86,6 @@ def test_text_is_read_as_in_memory(tmp_path: Path) -> None:
 
 
 def test_types_that_show_late_are_those_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanned, "LOOKED_AT", 50)
     whole = [str(i) for i in range(900)]
     for name, late in (("fraction", "0.5"), ("empty", ""), ("large", "1e9")):
         path = tmp_path / f"{name}.csv"
@@ -156,7 +155,7 @@ def test_pictures_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (tmp_path / f"class{i % 3}" / f"{i}.png").write_bytes(picture(i))
     found, _ = both(tmp_path)
     assert found.schema.shape == (6, 6, 3)
-    monkeypatch.setattr(pictures.FolderSource, "read", None)
+    monkeypatch.setattr(pictures, "pixels_of", None)
     assert load(tmp_path, stream=True).fingerprint == found.fingerprint
 
 
@@ -182,8 +181,8 @@ def test_hdf5_is_read_once(tmp_path: Path) -> None:
 def test_a_table_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(numbers(300), tmp_path / "rows.csv")
     first, reads = load(path, stream=True, label="kind"), []
-    parts = TableRows.parts
-    monkeypatch.setattr(TableRows, "parts", lambda self: reads.append(1) or parts(self))
+    parts = Files.parts
+    monkeypatch.setattr(Files, "parts", lambda self: reads.append(1) or parts(self))
     assert load(path, stream=True, label="kind").fingerprint == first.fingerprint
     assert not reads
     assert load(path, stream=True, label="kind", weight="w").schema != first.schema

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from latens.data import load
-from latens.data.formats.registry import read_path
+from latens.data.files import read_path
 from latens.data.raw import ColumnRoles
 from latens.errors import DataError, ResourceError
 from latens.kinds.numbers.npy import read_npy

@@ -113,23 +113,6 @@ def test_a_series_and_an_array_of_strings_are_rows_of_text() -> None:
         assert load(given).fingerprint == load(NAMES).fingerprint
 
 
-def test_lines_that_stay_on_disk_are_those_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latens.kinds.text.lines.BLOCK_ROWS", 7)
-    rows = ["".join(np.random.default_rng(i).choice(list("abcé"), 1 + i % 11)) for i in range(100)]
-    path = written(tmp_path / "rows.txt", "\n".join(rows[:50]) + "\n\n \n" + "\r\n".join(rows[50:]))
-    whole, streamed = load(path), load(path, stream=True)
-    assert isinstance(streamed.x, np.memmap)
-    assert streamed.schema == whole.schema
-    for name in ("x", "row_id", "split", "names"):
-        assert np.array_equal(getattr(streamed, name), getattr(whole, name))
-        assert getattr(streamed, name).dtype == getattr(whole, name).dtype
-    again = load(path, stream=True, schema=whole.schema)
-    assert np.array_equal(again.x, streamed.x)
-    schema = load(rows[:2], pieces="characters").schema
-    with pytest.raises(DataError, match=r"rows\.txt, line 4: has 4 characters; the model knows sequences of up to 3"):
-        load(path, stream=True, schema=schema)
-
-
 def test_files_named_after_the_splits_are_the_splits(tmp_path: Path) -> None:
     words = [f"a{number}" for number in range(60)]
     parts = {"train": words[:40], "valid": words[40:45], "test": words[45:]}
@@ -157,7 +140,7 @@ def test_a_folder_of_text_files_is_read_with_pieces(tmp_path: Path) -> None:
     assert data.names.tolist() == ["a.txt:0", "a.txt:1", "a.txt:2", "b.txt:0"]
     with pytest.raises(DataError, match="this folder has no pictures"):
         load(tmp_path)
-    with pytest.raises(DataError, match=r"rows of text are read by blocks from .txt files"):
+    with pytest.raises(DataError, match=r"rows of text are read into memory as a whole|holds String"):
         load(written(tmp_path / "a.csv", "a\nx\ny\n"), pieces="words", stream=True)
     with pytest.raises(DataError, match=r"a\.txt: has no named columns, so no 'y'"):
         load(tmp_path, pieces="words", label="y")

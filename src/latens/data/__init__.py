@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from .checks import check as check
     from .checks import suggest_likelihood as suggest_likelihood
     from .dataset import Dataset as Dataset
-    from .formats.format import Format as Format
-    from .formats.registry import register_format as register_format
+    from .files import register_format as register_format
     from .infer import infer_schema as infer_schema
     from .known import KNOWN as KNOWN
     from .preparation import Preparation as Preparation
@@ -32,8 +31,7 @@ _HOMES = {
     "batches": ("Batch", "as_batch", "hash_rows"),
     "checks": ("check", "suggest_likelihood"),
     "dataset": ("Dataset",),
-    "formats.format": ("Format",),
-    "formats.registry": ("register_format",),
+    "files": ("register_format",),
     "infer": ("infer_schema",),
     "known": ("KNOWN",),
     "preparation": ("Preparation", "prepare_batch"),

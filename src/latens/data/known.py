@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.formats.registry import read_path
+from latens.data.files import read_path
 from latens.data.raw import ColumnRoles, Raw
 from latens.errors import DataError
 from latens.kinds.pictures.shapes import known_shapes

@@ -7,19 +7,21 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from latens.data.formats.source import AbstractRows
 from latens.data.raw import Raw
 from latens.errors import DataError, ResourceError
 from latens.io.compilation import user_cache
 from latens.io.json import to_json
+
+if TYPE_CHECKING:
+    from latens.data.files import Files
 
 CELLS = 2**19
 """Cells of the rows that are gone through at once."""
@@ -95,16 +97,29 @@ def _unnamed(parts: Iterator[np.ndarray], n: int) -> np.ndarray:
         return np.memmap(file, whole[0], mode="r", shape=whole[1])
 
 
-def joined(source: AbstractRows) -> Raw:
+def joined(source: Iterable[Raw]) -> Raw:
     """Read all rows of a source into memory."""
-    parts = list(source.parts())
-    every = {name: [getattr(part, name) for part in parts] for name in ("x", *_BESIDE)}
+    parts = list(source)
+    if not parts:
+        raise DataError("has no rows.", where="data", fix="Give at least one row.")
+    first, notes = parts[0], tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    every = {name: [getattr(part, name) for part in parts] for name in _BESIDE}
     beside = {name: None if cells[0] is None else np.concatenate(cells) for name, cells in every.items()}
-    told = {name: getattr(parts[0], name) for name in _TOLD}
-    return Raw(beside.pop("x"), **beside, **told, notes=source.notes)
+    told = {name: getattr(first, name) for name in _TOLD}
+    if first.strings is not None:
+        strings = [text for part in parts for text in part.strings or ()]
+        lines = first.lines if len(parts) == 1 else None
+        return Raw(None, **beside, **told, notes=notes, strings=strings, lines=lines, pieces=first.pieces)
+    kind = np.result_type(*(part.x.dtype for part in parts))
+    x, done = np.empty((sum(len(part.x) for part in parts), *first.x.shape[1:]), kind), 0
+    for part in parts:  # each is let go, so that rows are held once
+        own, part.x = part.x, None
+        x[done : done + len(own)] = own
+        done += len(own)
+    return Raw(x, **beside, **told, notes=notes)
 
 
-def kept(source: AbstractRows) -> Raw:
+def kept(source: "Files") -> Raw:
     """The rows of a source, mapped from their file in the cache; it is written in one pass where it is not there."""
     if source.lies is not None:
         return Raw(np.load(source.lies, mmap_mode="r"))
@@ -138,18 +153,13 @@ def _array(column: pl.Series) -> np.ndarray:
     return np.array(column.to_list(), object) if column.dtype == pl.String else column.to_numpy()
 
 
-def _write(source: AbstractRows, folder: Path) -> None:
+def _write(source: "Files", folder: Path) -> None:
     for other in folder.parent.iterdir():
         if other.stat().st_mtime < time.time() - KEPT_SECONDS:
             shutil.rmtree(other, ignore_errors=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
-        try:
-            about = _pass(source, work)
-        except DataError:
-            if not source.look_further():
-                raise
-            about = _pass(source, work)
+        about = _pass(source, work)
         (work / "about.json").write_bytes(to_json(about))
         try:
             os.rename(work, folder)
@@ -160,19 +170,23 @@ def _write(source: AbstractRows, folder: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _pass(source: AbstractRows, work: Path) -> dict[str, Any]:
+def _pass(source: "Files", work: Path) -> dict[str, Any]:
     """Go through a source once: cells into one array file, what belongs to rows beside them into another."""
-    first, beside = None, []
+    first, beside, notes = None, [], dict[str, None]()
     with Rows(work / "x.npy") as rows:
         for part in source.parts():
             first = first or part
+            if part.strings is not None:
+                fix = "Leave --stream out."
+                raise DataError("rows of text are read into memory as a whole.", where=source.title, fix=fix)
             rows.add(part.x)
+            notes |= dict.fromkeys(part.notes)
             found = {name: getattr(part, name) for name in _BESIDE}
             beside.append(pl.DataFrame({name: cells for name, cells in found.items() if cells is not None}))
     if first is None:
         raise DataError("has no rows.", where=source.title, fix="Give at least one row.")
     pl.concat(beside, how="vertical_relaxed").write_ipc(work / "beside.arrow")
-    return {"told": {name: getattr(first, name) for name in _TOLD}, "notes": source.notes}
+    return {"told": {name: getattr(first, name) for name in _TOLD}, "notes": list(notes)}
 
 
 class Rows:

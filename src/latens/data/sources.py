@@ -1,7 +1,6 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,23 @@ from msgspec import structs
 from latens.data.beside import array_file, conditions_of_rows, names_beside, numbered
 from latens.data.checks import overlapping
 from latens.data.dataset import Dataset, rows_at
-from latens.data.formats.find import ALONE, INSIDE, find_source, fixed_folder, is_address, is_glob, title_of
-from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
-from latens.data.formats.source import AbstractRows, file_errors
+from latens.data.files import (
+    INSIDE,
+    Files,
+    Part,
+    by_parts,
+    check_address,
+    check_numeric,
+    file_errors,
+    files_of,
+    is_address,
+    is_glob,
+    read_object,
+    read_path,
+    read_tables,
+    tables_of,
+    title_of,
+)
 from latens.data.given import (
     GIVEN,
     INPUTS,
@@ -50,16 +63,15 @@ from latens.errors import DataError, UsageError, nearest
 from latens.kinds.counts.anndata import is_annotated, with_genes
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.pictures import idx
-from latens.kinds.pictures.files import AbstractPictures, find_pictures
+from latens.kinds.pictures.files import find_pictures
 from latens.kinds.pictures.pairs import side_by_side
 from latens.kinds.steps.long import Asked, fold, left_out, lines_of, refuse_beside, refuse_other_rows, stacked_lines
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded
 from latens.kinds.tables.cells import coded, rows_of
 from latens.kinds.tables.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.kinds.tables.derived import apart, definitions, with_derived
-from latens.kinds.tables.files import is_table_file, lines_of_rows, polars_errors, read_address, read_table
+from latens.kinds.tables.files import is_table_file, lines_of_rows, read_address
 from latens.kinds.tables.grown import grown
-from latens.kinds.tables.scanned import TableRows
 from latens.kinds.tables.typed import (
     MOST_NAMED,
     beyond_words,
@@ -69,7 +81,6 @@ from latens.kinds.tables.typed import (
     stored_columns,
     with_absent,
 )
-from latens.kinds.text.lines import LinesSource
 from latens.kinds.text.rows import code_strings, one_column, text_schema
 from latens.typing import checked_later
 
@@ -233,19 +244,17 @@ def load(
         taken = {"row_id": row_id, "pair": pair, "typed": typed and columns is None, "counts": counts}
         refuse_beside(taken | {"stream": stream, "pieces": pieces}, str(spec)[:1000])
     source = None if long or (pair is not None and not stream) else _files(spec, words, stream)
-    if size is not None and (
-        not 1 <= size <= MOST_SIDE or not (isinstance(source, AbstractPictures) or _of_pictures(spec))
-    ):
+    if size is not None and (not 1 <= size <= MOST_SIDE or not (_of_pictures(spec))):
         what = f"{size} is not a size of rows of {str(spec)[:1000]!r}."
         fix = f"Give 1 to {MOST_SIDE} pixels, of a folder of pictures; leave it out for other data."
         raise UsageError(what, where="size", fix=fix)
-    stays = source is not None and (source.size > LARGEST if stream is None else stream)
+    stays = source is not None and (stream or (stream is None and words.pieces is None and source.size > LARGEST))
     if stays:
         refused = {"columns": columns, "typed": typed, "pair": pair, "derive": derived_as, "condition": condition}
         refused |= {} if schema is None else {"derive": derive or schema.derived, "condition": schema.conditions}
         refused = [role for role, value in refused.items() if value]
         if refused and stream is None:
-            stays, source = False, None if isinstance(source, TableRows) else source
+            stays, source = False, None if is_table_file(str(spec)) else source
         elif refused:
             what = f"rows that stay on disk take no {refused[0]}."
             raise DataError(what, where=f"{spec}, {refused[0]}", fix="Leave --stream out.")
@@ -253,14 +262,10 @@ def load(
         # A mask says what is missing; NaN beside it is refused as ever.
         seen = spec.compressed()
         missing = missing if seen.dtype.kind == "f" and np.isnan(seen).any() else "nan"
-    if isinstance(source, LinesSource):
-        schema = source.learned(schema, str(spec))
-    elif source is not None and words.pieces is not None:
-        raise DataError("rows of text are read by blocks from .txt files.", where=str(spec), fix="Write a row a line.")
     read = None
     if source is not None:
         try:
-            read = _gathered(source, stays, str(spec)), str(spec), title_of(str(spec))
+            read = kept(source) if stays else joined(source.parts()), str(spec), title_of(str(spec))
         except NotNumbers:
             if stream or not Path(str(spec)).is_file():
                 raise
@@ -518,100 +523,30 @@ def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> R
     return raw
 
 
-def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractRows | None:
+def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> Files | None:
     """The files that are read by parts, for a folder or glob of them, and for one file too large or asked for."""
     if not isinstance(spec, str | Path) or (isinstance(spec, str) and spec in KNOWN):
         if stream:
             what = "is not a file that could stay on disk."
             raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
         return None
-    if isinstance(spec, Part) or (not stream and roles.pieces is None and _several(spec)):
+    if isinstance(spec, Part) or (not stream and roles.pieces is None and tables_of(spec, MAX_BYTES)):
         return None
     path, blocks = Path(spec), False
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
         folder = path.is_dir() and idx.idx_folder(path) is None and (stream or not find_pictures(path).pictures)
-        row = by_blocks().get(path.suffix.lower())
+        row = by_parts().get(path.suffix.lower())
         own = stream or (row is not None and row.whole is None)
         large = path.is_file() and (own or path.stat().st_size > LARGEST)
         inside = INSIDE.match(str(spec)) is not None and not path.exists()
         blocks = folder or large or inside or (is_glob(str(spec)) and not path.exists())
         blocks = bool(stream) if is_address(str(spec)) else blocks
     with file_errors(str(spec)):
-        found = find_source(str(spec), roles) if blocks else None
+        found = files_of(str(spec), roles) if blocks else None
     if found is None and stream:
         fix = "Write it as .npy or .parquet files, or leave --stream out."
         raise DataError("is of a format that is read into memory as a whole.", where=str(spec), fix=fix)
     return found
-
-
-def _gathered(source: AbstractRows, stays: bool, where: str) -> Raw:
-    with file_errors(where):
-        if isinstance(source, TableRows):
-            source.check()
-        return kept(source) if stays else joined(source)
-
-
-class Part(str):
-    """The path of one of several tables: its rows are named as among all of them."""
-
-    root: Path  # the folder that all are in
-    of: str  # the folder or glob that was typed
-
-
-def tables_of(spec: str | Path) -> list[Part]:
-    """The tables of a folder or glob, of any size, one by one; none of other files."""
-    paths = [Path(os.path.abspath(path)) for path in _several(spec, most=None)]
-    found = [Part(path) for path in paths]
-    for part in found:
-        part.root, part.of = Path(os.path.abspath(_root(spec))), str(spec)
-    return found
-
-
-def _root(spec: str | Path) -> Path:
-    return Path(spec) if Path(spec).is_dir() else fixed_folder(Path(spec))
-
-
-def _several(spec: str | Path, most: int | None = MAX_BYTES) -> list[Path]:
-    """The tables of a folder or glob, sorted, where they fit into memory together; none of other files."""
-    path, text = Path(spec), str(spec)
-    try:
-        if is_address(text) or path.is_file() or not (is_glob(text) or path.is_dir()):
-            return []
-    except (OSError, ValueError):  # said in words where the path is read
-        return []
-    if path.is_dir():
-        folder, found = path, path.rglob("*")
-    else:
-        folder = fixed_folder(path)
-        found = folder.glob(str(path.relative_to(folder)))
-    shown = [one for one in found if one.is_file() and not any(p[0] in "._" for p in one.relative_to(folder).parts)]
-    tables = sorted(one for one in shown if is_table_file(one.name) and one.suffix.lower() not in ALONE)
-    if path.is_dir() and len(tables) < len([one for one in shown if one.suffix.lower() not in (*ALONE, ".json")]):
-        return []
-    endings = {one.suffix.lower() for one in tables}
-    if len(endings) > 1 or (most is not None and sum(one.stat().st_size for one in tables) > most):
-        return []
-    return tables
-
-
-def _joined(paths: list[Path], root: Path, roles: ColumnRoles) -> Raw:
-    """The rows of several tables of the same columns; without ids a row is named by its file and its place in it."""
-    frames, notes = [], dict[str, None]()
-    for path in paths:
-        frame, said = read_table(path, roles, empty=True)
-        if frames and frame.columns != frames[0].columns:
-            fix = "Give all files the same columns, in the same order."
-            raise DataError(f"has other columns than {paths[0].name}.", where=str(path), fix=fix)
-        frames.append(frame)
-        notes |= dict.fromkeys(said)
-    names = [
-        f"{path.relative_to(root).as_posix()}:{row}" for path, one in zip(paths, frames) for row in range(len(one))
-    ]
-    with polars_errors(str(root)):
-        whole = pl.concat(frames, how="vertical_relaxed")
-    raw = rows_of(whole, roles, str(root), np.array(names))
-    raw.notes = (*notes, *raw.notes)
-    return raw
 
 
 MOST_SIDE = 8192
@@ -656,11 +591,12 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
             raw.label = raw.classes = None
         return raw, spec, spec
     if is_address(str(spec)):
+        check_address(str(spec))
         return rows_of(read_address(str(spec)), roles, str(spec)), str(spec), title_of(str(spec))
-    if roles.pieces is None and (parts := _several(spec)):
-        return _joined(parts, _root(spec), roles), str(spec), title_of(str(spec))
     if isinstance(spec, Part):
-        return _joined([Path(spec)], spec.root, roles), str(spec), Path(spec).relative_to(spec.root).as_posix()
+        return read_tables([spec], roles), str(spec), Path(spec).relative_to(spec.root).as_posix()
+    if roles.pieces is None and (parts := tables_of(spec, MAX_BYTES)):
+        return read_tables(parts, roles), str(spec), title_of(str(spec))
     path = Path(spec)
     try:
         exists = path.exists()

@@ -17,7 +17,7 @@ from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
-from latens.data.formats.registry import strings_of
+from latens.data.files import strings_of
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import AbstractDistribution, log_prob
 from latens.errors import ConfigError, DataError, ModelFileError

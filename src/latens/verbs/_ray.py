@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from msgspec.structs import replace
 
-from latens.data.sources import Part, tables_of
+from latens.data.files import Part, tables_of
 from latens.errors import ConfigError, DataError, LatensError, ResourceError, UsageError, nearest
 from latens.evaluation.batched import take_as_of_many
 from latens.io.atomic import resource_errors

@@ -10,7 +10,7 @@ from latens import pretrained
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
-from latens.data.formats.registry import strings_of
+from latens.data.files import strings_of
 from latens.data.given import GIVEN
 from latens.data.labels import require_labels
 from latens.data.rows import plain_numbers

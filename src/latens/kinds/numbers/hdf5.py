@@ -4,12 +4,12 @@ import contextlib
 import math
 import mmap
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latens.data.formats.source import WINDOW, AbstractSource, BlockTable, Place, file_of
 from latens.data.raw import ColumnRoles, Raw, check_stored, damaged, needed, readable
 from latens.errors import DataError
 from latens.kinds.counts.anndata import columns_beside, layer_names, read_h5ad
@@ -17,6 +17,9 @@ from latens.kinds.numbers.npz import PART_KEYS, from_archive
 
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes; whole chunks where the array is stored in chunks."""
+
+WINDOW = 2**27
+"""Bytes of a chunk at the most: it is unpacked as a whole."""
 
 _HEAP = b"GCOL\1\0\0\0"
 
@@ -154,7 +157,6 @@ class DenseRows:
         self.item, self.where = item, where
         self.shape, self.ndim, self.dtype = item.shape, item.ndim, item.dtype.newbyteorder("=")
         self.chunk_rows = item.chunks[0] if item.chunks else 1
-        self.packed = item.compression is not None
 
     def read(self, first: int, rows: int) -> np.ndarray:
         """Read some rows."""
@@ -167,7 +169,7 @@ class SparseRows:
 
     # `item`: The group of its data, indices and indptr.
 
-    ndim, chunk_rows, packed = 2, 1, False
+    ndim, chunk_rows = 2, 1
 
     def __init__(self, store: Store, item: Any) -> None:
         self.where = f"{store.where}[X]"
@@ -196,56 +198,27 @@ class SparseRows:
             return found.toarray()
 
 
-class Hdf5Source(AbstractSource):
-    """HDF5 and AnnData files; the arguments are those of `AbstractSource`."""
-
-    # `only`: The path of the array of rows in the files; None finds it by its name.
-
-    def __init__(
-        self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool, only: str | None = None
-    ) -> None:
-        super().__init__(place, names, roles, single=single)
-        self._raws, files, cut = [], [], []
-        for name in names:
-            store = Store(place.root / name, only, stays=True)
-            parts = [key for key in store.keys if key.lower() in PART_KEYS["train"]]
-            if parts and only is None and not store.is_annotated:
-                fix = f"Name one array: '{place.shown(name)}:/{parts[0]}'."
-                raise DataError("holds rows for training and others apart.", where=store.where, fix=fix)
-            raw = rows_in(store, roles)
-            if not isinstance(raw.x, DenseRows | SparseRows):
-                raise DataError("holds no array of rows.", where=store.where, fix="Give rows and columns of numbers.")
-            if roles.label == "none":
-                raw.label = None
-            first = self._raws[0] if self._raws else raw
-            told = [(one.x.shape[1:], str(one.x.dtype), one.columns, _beside(one)) for one in (raw, first)]
-            if told[0] != told[1]:
-                what = f"has rows of other columns, type, labels or ids than {names[0]}."
-                raise DataError(what, where=store.where, fix="Give all files rows of one shape and type.")
-            self._raws.append(raw)
-            for beside in (raw.label, raw.names, raw.weight):
-                if beside is not None and np.shape(beside)[:1] != (raw.x.shape[0],):
-                    what = f"has {np.shape(beside)[:1]} labels, ids or weights for {raw.x.shape[0]} rows."
-                    raise DataError(what, where=store.where, fix="Give one value for each row.")
-            row_bytes = math.prod(raw.x.shape[1:]) * raw.x.dtype.itemsize
-            rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)) // raw.x.chunk_rows) * raw.x.chunk_rows
-            cut.append([min(rows, raw.x.shape[0] - at) for at in range(0, raw.x.shape[0], rows)])
-            with place.open(name) as stream:
-                files.append(file_of(name, stream))
-        first = self._raws[0]
-        self.files, self.table = tuple(files), BlockTable.of(cut)
-        self.shape, self.dtype, self.columns = tuple(first.x.shape[1:]), first.x.dtype, first.columns
-        self.label_name = first.label_name
-
-    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        at, first, rows = self.extent(block)
-        raw = self._raws[at]
-        beside = (raw.label, raw.names, raw.weight)
-        part = [None if one is None else np.asarray(one)[first : first + rows] for one in beside]
-        x = raw.x.read(first, rows)
-        if len(x) != rows:
-            raise damaged(self.where(block), f"holds {len(x)} rows.")
-        return Raw(x, *part, columns=raw.columns, label_name=raw.label_name), None
+def hdf5_parts(path: Path, roles: ColumnRoles, only: str | None = None) -> Iterator[Raw]:
+    """Read the array of rows of an HDF5 or AnnData file, some at a time."""
+    # only: the path of the array in the file; None finds it by its name.
+    with contextlib.closing(Store(path, only, stays=True)) as store:
+        parts = [key for key in store.keys if key.lower() in PART_KEYS["train"]]
+        if parts and only is None and not store.is_annotated:
+            fix = f"Name one array: '{path}:/{parts[0]}'."
+            raise DataError("holds rows for training and others apart.", where=store.where, fix=fix)
+        raw = rows_in(store, roles)
+        if not isinstance(raw.x, DenseRows | SparseRows):
+            raise DataError("holds no array of rows.", where=store.where, fix="Give rows and columns of numbers.")
+        count, beside = raw.x.shape[0], (raw.label, raw.names, raw.weight)
+        for one in beside:
+            if one is not None and np.shape(one)[:1] != (count,):
+                what = f"has {np.shape(one)[:1]} labels, ids or weights for {count} rows."
+                raise DataError(what, where=store.where, fix="Give one value for each row.")
+        row_bytes = math.prod(raw.x.shape[1:]) * raw.x.dtype.itemsize
+        rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)) // raw.x.chunk_rows) * raw.x.chunk_rows
+        for at in range(0, count, rows):
+            part = [None if one is None else np.asarray(one)[at : at + rows] for one in beside]
+            yield Raw(raw.x.read(at, min(rows, count - at)), *part, columns=raw.columns, label_name=raw.label_name)
 
 
 _INSTALL = "pip install 'latens[hdf5]' (in a clone: pip install '.[hdf5]'), or write the data as .npz."
@@ -268,7 +241,3 @@ def read_hdf5(path: Path, roles: ColumnRoles) -> Raw:
 def rows_in(store: Store, roles: ColumnRoles) -> Raw:
     """Find rows, labels, ids and weights in an open store."""
     return read_h5ad(store, roles) if store.is_annotated else from_archive(store, roles)
-
-
-def _beside(raw: Raw) -> tuple[bool, ...]:
-    return tuple(one is not None for one in (raw.label, raw.names, raw.weight))

@@ -5,12 +5,12 @@ Beside `part.npy` may lie `part.label.npy`, `part.id.npy` and `part.weight.npy`,
 
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latens.data.formats.source import AbstractSource, BlockTable, File, Place, file_of
 from latens.data.raw import ColumnRoles, Raw, check_bytes, damaged, no_roles, readable
 from latens.errors import DataError
 
@@ -63,59 +63,22 @@ def is_beside(name: str) -> bool:
     return name.lower().endswith(tuple(f".{role}.npy" for role in _BESIDE))
 
 
-class NpySource(AbstractSource):
-    """Files of NumPy arrays; the arguments are those of `AbstractSource`."""
-
-    def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
-        super().__init__(place, names, roles, single=single)
-        fix = "Write part.label.npy, part.id.npy or part.weight.npy beside part.npy, and name their folder."
-        no_roles(roles, place.shown(names[0]), fix, "arrays have")
-        files, cut, kinds, self._beside = [], [], [], []
-        for name in names:
-            array, where = mapped(place.root / name), place.shown(name)
-            if not array.ndim:
-                raise DataError("holds a single number, not rows.", where=where, fix="Give an array with rows.")
-            kinds.append((array.shape[1:], array.dtype))
-            if kinds[-1] != kinds[0]:
-                own, first = (f"{dtype} of shape {shape}" for shape, dtype in (kinds[-1], kinds[0]))
-                what = f"has rows that are {own}, those of {names[0]} are {first}."
-                raise DataError(what, where=where, fix="Give all files rows of one shape and type.")
-            self._beside.append(self._found_beside(name, len(array)))
-            if odd := set(self._beside[-1]) ^ set(self._beside[0]):
-                fix = f"Give every file a .{min(odd)}.npy, or none."
-                raise DataError(f"only some files have a .{min(odd)}.npy beside them.", where=where, fix=fix)
-            rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, array[:1].nbytes)))
-            cut.append([min(rows, len(array) - at) for at in range(0, len(array), rows)])
-            files += [self._described(one) for one in (name, *self._beside[-1].values())]
-        self.shape, self.dtype = kinds[0][0], kinds[0][1].newbyteorder("=")
-        self.files, table = tuple(files), BlockTable.of(cut)
-        # Files are counted with those beside them.
-        self._file = table.file
-        self.table = BlockTable(table.file * (1 + len(self._beside[0])), table.first, table.rows)
-
-    def _described(self, name: str) -> File:
-        with self.place.open(name) as stream:
-            return file_of(name, stream)
-
-    def _found_beside(self, name: str, rows: int) -> dict[str, str]:
-        ends = {role: f"{name[: -len('.npy')]}.{role}.npy" for role in _BESIDE if not self.single}
-        found = {role: one for role, one in ends.items() if (self.place.root / one).exists()}
-        for one in found.values():
-            if (shape := mapped(self.place.root / one).shape) != (rows,):
-                what = f"has the shape {shape} beside {rows} rows."
-                raise DataError(what, where=self.place.shown(one), fix="Give one value for each row.")
-        return found
-
-    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        at, first, rows = int(self._file[block]), int(self.table.first[block]), int(self.table.rows[block])
-
-        def part(name: str | None) -> Any:
-            if name is None:
-                return None
-            # Mapped anew: a file that was cut since then is an error, where its old map would end the process.
-            where = f"{self.place.shown(name)}, rows {first} to {first + rows - 1}"
-            return native(mapped(self.place.root / name, where)[first : first + rows], where)
-
-        label, names, weight = (part(self._beside[at].get(role)) for role in _BESIDE)
-        label = None if self.roles.label == "none" else label
-        return Raw(part(self.names[at]), label, names, weight), None
+def npy_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
+    """Read an array some rows at a time, with what lies beside it."""
+    fix = "Write part.label.npy, part.id.npy or part.weight.npy beside part.npy, and name their folder."
+    no_roles(roles, str(path), fix, "arrays have")
+    array = mapped(path)
+    if not array.ndim:
+        raise DataError("holds a single number, not rows.", where=str(path), fix="Give an array with rows.")
+    found = [path.with_suffix(f".{role}.npy") for role in _BESIDE]
+    for one in found:
+        if one.exists() and (shape := mapped(one).shape) != (len(array),):
+            what = f"has the shape {shape} beside {len(array)} rows."
+            raise DataError(what, where=str(one), fix="Give one value for each row.")
+    rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, array[:1].nbytes)))
+    for at in range(0, len(array), rows):
+        # Mapped anew: a file that was cut since then is an error, where its old map would end the process.
+        x, label, names, weight = (
+            native(mapped(one)[at : at + rows], str(one)) if one.exists() else None for one in (path, *found)
+        )
+        yield Raw(x, label, names, weight)

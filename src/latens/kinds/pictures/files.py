@@ -4,15 +4,14 @@ The names of the subfolders of a folder are the labels, the relative paths the r
 they are. Where sizes differ, the shorter side is scaled and the centre kept, and all become of one kind.
 """
 
-import abc
 import contextlib
 import io
+import itertools
 import math
-import struct
 import tarfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -20,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.formats.source import AbstractSource, BlockTable, File, Place, digest_of
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, needed, no_roles
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
@@ -145,31 +143,44 @@ def survey(folder: Path, names: tuple[str, ...], wanted: tuple[int, ...] | None)
     return Survey(heads, problems, len(names), size, kind, not alike, chosen)
 
 
-def read_pictures(folder: Path, found: Found, wanted: tuple[int, ...] | None = None) -> Raw:
-    """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3)."""
-    # The first frame of a moving image is taken, and pictures are turned upright as their EXIF orientation says.
-    seen = survey(folder, found.pictures, wanted)
+def picture_parts(folder: Path, roles: ColumnRoles) -> Iterator[Raw]:
+    """Read the pictures of a folder as rows of uint8, some at a time: (n, h, w) for grey or 0 and 1, else (n, h, w, 3).
+
+    The first frame of a moving picture is taken, and pictures are turned upright as their EXIF orientation says.
+    """
+    found = find_pictures(folder)
+    no_roles(roles, str(folder), "Its labels are the names of its sub-folders.", "a folder has")
+    seen = survey(folder, found.pictures, roles.pictures)
     names, shape, problems = list(seen.heads), _shape(seen.size, seen.kind), seen.problems
-    cells = math.prod(shape)
-    if cells > MAX_CELLS or cells * len(names) > MAX_BYTES:
-        size = f"{seen.size[0]} x {seen.size[1]}"
-        what = f"holds {len(names)} pictures of {size} pixels, more than {MAX_BYTES} bytes in all."
-        raise ResourceError(what, where=str(folder), fix="Make them smaller with --size, or use fewer.")
-    x, did, good = np.empty((len(names), *shape), np.uint8), np.zeros(3, np.int64), []
-    for i, name in enumerate(names):
-        try:
-            pixels, marks = pixels_of(folder / name, TARGET[seen.kind], seen.size if seen.scaled else None)
-        except unreadable() as error:
-            problems[name] = _reason_of(folder / name, error)
-            continue
-        x[len(good)] = pixels
-        did += marks
-        good.append(i)
+    each, part, done = _at_once(shape, len(names), str(folder)), None, np.zeros(3, np.int64)
+    read: list[str] = []
+    for at in range(0, len(names), each):
+        rows: dict[str, np.ndarray] = {}
+        for name in names[at : at + each]:
+            try:
+                rows[name], marks = pixels_of(folder / name, TARGET[seen.kind], seen.size if seen.scaled else None)
+                done += marks
+            except unreadable() as error:
+                problems[name] = _reason_of(folder / name, error)
+        if rows:
+            if part is not None:
+                yield part
+            read += rows
+            labels = np.array([name.rpartition("/")[0] for name in rows])
+            part = Raw(np.stack([*rows.values()]), labels if any("/" in n for n in names) else None, np.array([*rows]))
     _bound(folder, problems, seen.total)
-    x, names = x[: len(good)], [names[i] for i in good]
-    labels = _folders(names)
-    notes = (*_done(seen, names, did), *_left_out(found.others))
-    return Raw(x, labels if labels.any() else None, np.array(names), notes=notes)
+    if part is not None:
+        part.notes = (*_done(seen, read, done), *_left_out(found.others))  # known by now
+        yield part
+
+
+def _at_once(shape: tuple[int, ...], rows: int, where: str) -> int:
+    """How many pictures are decoded together; a DataError where all of them are too large."""
+    cells = math.prod(shape)
+    if cells > MAX_CELLS or cells * rows > MAX_BYTES:
+        what = f"holds {rows} pictures of {shape[1]} x {shape[0]} pixels, more than {MAX_BYTES} bytes in all."
+        raise ResourceError(what, where=where, fix="Make them smaller with --size, or use fewer.")
+    return max(1, min(BLOCK_FILES, BLOCK_BYTES // cells))
 
 
 def _left_out(others: tuple[str, ...]) -> list[str]:
@@ -195,7 +206,7 @@ def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[
         notes.append(f"{_listed(seen.problems, seen.total)} They were left out.")
     moving, turned, clear = did.tolist()
     said = [f"{moving} files hold several frames; the first of each was taken."] if moving else []
-    said += turned_notes(turned)
+    said += _turned(turned)
     kinds = Counter(head.kind for head in heads)
     said += [f"{n} {kind} pictures were made {seen.kind}." for kind, n in sorted(kinds.items()) if kind != seen.kind]
     deep, inks = sum(head.mode in _DEEP for head in heads), sum(head.mode == "CMYK" for head in heads)
@@ -205,9 +216,8 @@ def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[
     return notes + ([" ".join(said)] if said else [])
 
 
-def _folders(names: Iterable[str]) -> Shaped[np.ndarray, " n"]:
-    """The subfolder of each picture, which is its label; "" for none."""
-    return np.array([name.split("/")[0] if "/" in name else "" for name in names])
+def _turned(count: int) -> list[str]:
+    return [f"{count} pictures were turned upright, as their EXIF orientation says."] if count else []
 
 
 def head_of(file: Any) -> Head:
@@ -219,11 +229,6 @@ def head_of(file: Any) -> Head:
         # Pillow itself turns a TIFF, its size already in the header.
         sideways = _orientation(picture) >= 5 and picture.format != "TIFF"
         return Head((height, width) if sideways else (width, height), _KINDS[picture.mode], picture.mode)
-
-
-def turned_notes(count: int) -> list[str]:
-    """The sentence that says how many pictures were turned upright, if any were."""
-    return [f"{count} pictures were turned upright, as their EXIF orientation says."] if count else []
 
 
 def _orientation(picture: Any) -> int:
@@ -267,7 +272,7 @@ def pixels_of(
         if size is not None:
             picture.draft(None, (2 * max(size),) * 2)  # a JPEG is decoded at a half, a quarter or an eighth
         picture.load()
-        if not _ends(picture, path):
+        if picture.format == "PNG" and not _ends(path):
             raise ValueError(CUT_OFF)
         # Pillow has turned a TIFF by now.
         as_is = orientation == 1 or picture.format == "TIFF"
@@ -289,50 +294,14 @@ def pixels_of(
         return pixels, (moving, orientation != 1, clear)
 
 
-def _ends(picture: Any, path: Any) -> bool:
-    """Whether the last piece of a PNG, GIF or TIFF is there, without which Pillow takes the pixels that are there."""
-    walk = {"PNG": _png_ends, "GIF": _gif_ends, "TIFF": _tiff_ends}.get(picture.format)
-    if walk is None:
-        return True
+def _ends(path: Any) -> bool:
+    """Whether a PNG has its last piece, without which Pillow blanks the pixels that are not there."""
     with contextlib.nullcontext(path) if hasattr(path, "read") else open(path, "rb") as file:
         at = file.tell()
         file.seek(0)
         data = file.read()
         file.seek(at)
-    try:
-        return walk(data)
-    except (IndexError, struct.error):
-        return False
-
-
-def _png_ends(data: bytes) -> bool:
-    """Whether a PNG has its last piece with its four bytes of checksum; another file may follow."""
     return 0 <= data.find(b"IEND") <= len(data) - 8
-
-
-def _tiff_ends(data: bytes) -> bool:
-    """Whether the directory of a TIFF's first frame is whole; further frames are not read."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
-    (at,) = struct.unpack_from(f"{order}Q" if big else f"{order}I", data, 8 if big else 4)
-    (tags,) = struct.unpack_from(f"{order}Q" if big else f"{order}H", data, at)
-    return at + (8 + 20 * tags + 8 if big else 2 + 12 * tags + 4) <= len(data)
-
-
-def _gif_ends(data: bytes) -> bool:
-    """Whether the blocks of a GIF lead to the byte that ends it."""
-
-    def after_colours(at: int) -> int:
-        return at + 1 + (3 << (data[at] % 8 + 1) if data[at] & 128 else 0)
-
-    at = after_colours(10) + 2
-    while (kind := data[at]) != ord(";"):
-        if kind in b"!,":  # an extension or a frame: sub-blocks, the last of them empty
-            at = at + 2 if kind == ord("!") else after_colours(at + 9) + 1
-            while data[at]:
-                at += data[at] + 1
-        at += 1
-    return True
 
 
 def unreadable() -> tuple[type[BaseException], ...]:
@@ -367,7 +336,7 @@ def _shape(size: tuple[int, int], kind: str) -> tuple[int, ...]:
     return (size[1], size[0], 3) if kind == "RGB" else (size[1], size[0])
 
 
-def shown(size: tuple[int, int], kind: str) -> str:
+def _shown(size: tuple[int, int], kind: str) -> str:
     """Write the size and the kind of a picture."""
     return f"{size[0]} x {size[1]} {kind}"
 
@@ -384,162 +353,88 @@ def _listed(problems: dict[str, str], total: int) -> str:
     return f"{len(problems)} of {total} pictures cannot be read: {first}{more}."
 
 
-class AbstractPictures(AbstractSource):
-    """Pictures of one size and kind, decoded when their block is read; the arguments are those of `AbstractSource`."""
-
-    dtype = np.dtype(np.uint8)
-    _turned = 0
-    _fit: tuple[int, int] | None = None
-    _mixed = False
-    _said: tuple[str, ...] = ()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return (*self._said, *turned_notes(self._turned))
-
-    @abc.abstractmethod
-    def packed(self, block: int) -> Iterator[tuple[str, Any]]:
-        """Go through the pictures of a block."""
-
-    def first(self, name: str, file: Any) -> int:
-        """Take size and kind of all pictures from the first one."""
-        try:
-            self._size, self._kind, _ = head_of(file)
-        except unreadable() as error:
-            raise DataError(f"{name}: {reason(error)}.", where=self.place.shown(""), fix=ADVICE) from None
-        wanted = self.roles.pictures
-        if wanted is not None and (len(wanted) == 2 or self._size != wanted[1::-1]):
-            self._fit, self._mixed = (wanted[1], wanted[0]), True
-            colours = wanted[2] == 3 if len(wanted) == 3 else self._kind == "RGB"
-            self._size, self._kind = self._fit, "RGB" if colours else "grey"
-        return self.each(name)
-
-    def each(self, name: str) -> int:
-        """Count the pictures of a block, all of the size and kind of this one."""
-        self.shape = _shape(self._size, self._kind)
-        self._like = name
-        return max(1, min(BLOCK_FILES, BLOCK_BYTES // math.prod(self.shape)))
-
-    def pixels(self, block: int) -> Shaped[np.ndarray, "n *shape"]:
-        """Decode the pictures of a block."""
-        x = np.empty((int(self.table.rows[block]), *self.shape), np.uint8)
-        for i, (name, file) in enumerate(self.packed(block)):
-            problem = ""
-            try:
-                size, kind, _ = head_of(file)
-                if self._mixed or (size, kind) == (self._size, self._kind):
+def tar_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
+    """Read the pictures of a tar of the WebDataset kind: one a key, of one size and kind; `.cls` is its label."""
+    where = str(path)
+    no_roles(roles, where, "Labels are the members that end in .cls.", "a tar has")
+    with path.open("rb") as stream, _tar(stream, where) as tar:
+        samples = _samples(tar)
+        like, wanted, first, turned, read = None, None, "", 0, None
+        for part in iter(lambda: list(itertools.islice(samples, BLOCK_FILES)), []):
+            rows, labels = [], []
+            for key, members in part:
+                like = like or set(members)
+                if set(members) != like:
+                    both = [", ".join(sorted(one)) or "nothing" for one in (members, like)]
+                    what = f"the key {key!r} has {both[0]}, others have {both[1]}."
+                    raise DataError(what, where=where, fix="Give every key the same members.")
+                name = key + (ending := _picture_of(like, where))
+                file, problem = io.BytesIO(members[ending]), ""
+                try:
+                    head = head_of(file)[:2]
+                    wanted, first = wanted or _wanted(head, roles.pictures), first or name
+                    if wanted.size is None and head != wanted.head:
+                        problem = f"{_shown(*head)}, {first} is {_shown(*wanted.head)}"
                     file.seek(0)
-                    x[i], (_, turned, _) = pixels_of(file, TARGET[self._kind], self._fit)
-                    self._turned += turned
-                else:
-                    problem = f"{shown(size, kind)}, {self._like} is {shown(self._size, self._kind)}"
-            except unreadable() as error:
-                problem = reason(error)
-            if problem:
-                raise DataError(f"{name}: {problem}.", where=self.where(block), fix=ADVICE)
-        return x
+                    pixels, (_, moved, _) = pixels_of(file, TARGET[wanted.head[1]], wanted.size)
+                    rows.append(pixels)
+                    turned += moved
+                except unreadable() as error:
+                    problem = problem or reason(error)
+                if problem:
+                    raise DataError(f"{name}: {problem}.", where=where, fix=ADVICE)
+                labels.append(members.get(".cls", b"").decode("utf-8", "replace").strip())
+            named = ".cls" in (like or ()) and roles.label != "none"
+            if read is not None:
+                yield read
+            read = Raw(np.stack(rows), np.array(labels) if named else None)
+    if read is None:
+        raise DataError("has no members.", where=where, fix="Give tars of pictures.")
+    read.notes = tuple(_turned(turned))
+    yield read
 
 
-class FolderSource(AbstractPictures):
-    """A folder of pictures with sub-folders that are labels, named and sorted as in memory."""
-
-    # `roles`: Which columns are the label, the row id and the weight: "none" leaves the labels out.
-
-    def __init__(self, root: Path, roles: ColumnRoles) -> None:
-        seen = survey(root, find_pictures(root).pictures, roles.pictures)
-        _bound(root, seen.problems, seen.total)
-        super().__init__(Place(root), tuple(seen.heads), roles, single=False)
-        no_roles(roles, str(root), "Its labels are the names of its sub-folders.", "a folder has")
-        self._size, self._kind, self._said = (
-            seen.size,
-            seen.kind,
-            tuple(_done(seen, list(self.names), np.zeros(3, int))),
-        )
-        self._mixed, self._fit = True, seen.size if seen.scaled else None
-        each = self.each(self.names[0])
-        self._groups = [self.names[at : at + each] for at in range(0, len(self.names), each)]
-        self._labelled = roles.label != "none" and any("/" in name for name in self.names)
-        files = []
-        for group in self._groups:
-            sizes = [(root / name).stat().st_size for name in group]
-            told = repr(list(zip(group, sizes))).encode("utf-8", "surrogatepass")
-            files.append(File(f"{group[0]} to {group[-1]}", sum(sizes), digest_of(told)))
-        self.files, self.table = tuple(files), BlockTable.of([[len(group)] for group in self._groups])
-
-    def packed(self, block: int) -> Iterator[tuple[str, Any]]:
-        for name in self._groups[block]:
-            with self.place.open(name) as file:
-                yield name, file
-
-    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        names = self._groups[block]
-        return Raw(self.pixels(block), _folders(names) if self._labelled else None, np.array(names)), None
+class _Wanted(NamedTuple):
+    head: tuple[tuple[int, int], str]  # size and kind of every row
+    size: tuple[int, int] | None  # what pictures are scaled to
 
 
-class TarSource(AbstractPictures):
-    """Tars of the WebDataset kind: one picture a key, and where `.cls` is beside it the label."""
-
-    def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
-        super().__init__(place, names, roles, single=single)
-        no_roles(roles, place.shown(names[0]), "Labels are the members that end in .cls.", "a tar has")
-        files, self._samples, cut, like, each = [], [], [], None, 0
-        for name in names:
-            where = place.shown(name)
-            with place.open(name) as stream:
-                samples, headers = _samples(stream, where)
-                size = stream.seek(0, 2)
-                for key, members in samples.items():
-                    like = set(members) if like is None else like
-                    if set(members) != like:
-                        both = [", ".join(sorted(one)) or "nothing" for one in (members, like)]
-                        what = f"the key {key!r} has {both[0]}, others have {both[1]}."
-                        raise DataError(what, where=where, fix="Give every key the same members.")
-                    if not each:
-                        self._picture = _picture_of(like, where)
-                        each = self.first(f"{key}{self._picture}", _member(stream, *members[self._picture]))
-            files.append(File(name, size, digest_of(headers)))
-            found = list(samples.items())
-            self._samples += [found[at : at + each] for at in range(0, len(found), each or 1)]
-            cut.append([min(each, len(found) - at) for at in range(0, len(found), each or 1)])
-        if like is None:
-            raise DataError("has no members.", where=place.shown(names[0]), fix="Give tars of pictures.")
-        self._labelled = ".cls" in like and roles.label != "none"
-        self.files, self.table = tuple(files), BlockTable.of(cut)
-
-    def packed(self, block: int) -> Iterator[tuple[str, Any]]:
-        with self.place.open(self.file_name(block)) as stream:
-            for key, members in self._samples[block]:
-                yield key + self._picture, _member(stream, *members[self._picture])
-
-    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        label = None
-        if self._labelled:
-            with self.place.open(self.file_name(block)) as stream:
-                found = [_member(stream, *members[".cls"]).getvalue() for _, members in self._samples[block]]
-            label = np.array([text.decode("utf-8", "replace").strip() for text in found])
-        return Raw(self.pixels(block), label), None
+def _wanted(head: tuple[tuple[int, int], str], pictures: tuple[int, ...] | None) -> _Wanted:
+    """What all pictures become, by the first one or as it is said."""
+    if pictures is None or (len(pictures) == 3 and head[0] == pictures[1::-1]):
+        return _Wanted(head, None)
+    size = (pictures[1], pictures[0])
+    colours = pictures[2] == 3 if len(pictures) == 3 else head[1] == "RGB"
+    return _Wanted((size, "RGB" if colours else "grey"), size)
 
 
-def _samples(stream: Any, where: str) -> tuple[dict[str, dict[str, tuple[int, int]]], bytes]:
-    """Place and size of the members of a tar by key and ending, and what says how it is laid out."""
-    samples: dict[str, dict[str, tuple[int, int]]] = {}
-    told = []
+@contextlib.contextmanager
+def _tar(stream: Any, where: str) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
-            for member in tar:
-                path = PurePosixPath(member.name)
-                if not member.isfile() or path.name.startswith("."):
-                    continue
-                stem, _, ending = path.name.partition(".")
-                own = samples.setdefault(str(path.parent / stem), {})
-                own[f".{ending.lower()}"] = (member.offset_data, member.size)
-                told.append(f"{member.name} {member.offset_data} {member.size} {member.mtime}")
+            yield tar
     except (tarfile.TarError, EOFError) as error:
         stream.seek(0)
         if stream.read(2) == b"\x1f\x8b":
             raise DataError("is packed with gzip.", where=where, fix="Unpack it with gunzip.") from None
         raise damaged(where, f"is not a readable tar ({str(error)[:80]}).") from None
-    return samples, "\n".join(told).encode("utf-8", "surrogatepass")
+
+
+def _samples(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The members of each key by their endings; those of a key follow one another."""
+    key, own = "", dict[str, bytes]()
+    for member in tar:
+        path = PurePosixPath(member.name)
+        if not member.isfile() or path.name.startswith("."):
+            continue
+        stem, _, ending = path.name.partition(".")
+        if own and str(path.parent / stem) != key:
+            yield key, own
+            own = {}
+        key, file = str(path.parent / stem), tar.extractfile(member)
+        own[f".{ending.lower()}"] = b"" if file is None else file.read()
+    if own:
+        yield key, own
 
 
 def _picture_of(endings: set[str], where: str) -> str:
@@ -548,8 +443,3 @@ def _picture_of(endings: set[str], where: str) -> str:
         what = f"a key has {len(pictures)} pictures among {', '.join(sorted(endings))}."
         raise DataError(what, where=where, fix=f"Give every key one of {', '.join(ENDINGS)}.")
     return pictures[0]
-
-
-def _member(stream: Any, offset: int, size: int) -> io.BytesIO:
-    stream.seek(offset)
-    return io.BytesIO(stream.read(size))

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, LackingColumn, NotNumbers, Raw
+from latens.data.raw import MAX_BYTES, ColumnRoles, LackingColumn, Raw
 from latens.errors import DataError, ResourceError, nearest
 from latens.kinds.tables.columns import WHOLE, ColumnType, FrameColumn
 from latens.kinds.tables.declared import LEFT_OUT, Declared
@@ -44,15 +44,6 @@ def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarr
     raw = Raw(x, beside.get("label"), ids, beside.get("weight"), tuple(kept), label_name=label_name, kinds=kinds)
     raw.notes += doubts(rest, kinds) if not roles.declared else ()
     return raw
-
-
-def refuse_kinds(raw: Raw, schema: pl.Schema, where: str) -> None:
-    """Refuse a table that is not of numbers alone, where rows are read by parts."""
-    if raw.kinds is not None:
-        name = next(one for one, found in zip(raw.columns or (), raw.kinds.values()) if found.kind != "number")
-        what = f"column {name!r} holds {schema[name]}; rows that stay on disk are numbers."
-        fix = "Name it with --label or --id, or write names as numbers; or leave --stream out."
-        raise NotNumbers(what, where=where, fix=fix)
 
 
 def plain_numbers(frame: pl.DataFrame) -> np.ndarray:

@@ -1,1 +1,0 @@
-"""Readers of files and objects, one for each format."""
