@@ -17,10 +17,8 @@ from latens.cli.main import main
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
-ELSEWHERE = ("callbacks",)
-"""Pages that need what is not installed: run with stand-ins, by the tests of their subject."""
 OUTPUTS = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "outputs.py")))
-RUN = [page for page in PAGES if OUTPUTS.BLOCK.search(page.read_text()) and page.stem not in ELSEWHERE]
+RUN = [page for page in PAGES if OUTPUTS.BLOCK.search(page.read_text())]
 
 
 def name_of(page):
