@@ -7,6 +7,7 @@ import pytest
 import latens
 from latens.config import override
 from latens.data import Dataset
+from latens.estimators import looks
 from latens.recipes import get_recipe
 from latens.recipes.building.plan import RATE
 from latens.recipes.building.tables import TABLE_RATE, TABLE_WIDTH
@@ -40,3 +41,8 @@ def test_pictures_and_numbers_keep_theirs() -> None:
     data = latens.load_data(np.random.default_rng(0).normal(size=(200, 6)), label="none")
     config, _ = recipe.resolve(recipe.config, data)
     assert (config.network.hidden, config.optimizer.learning_rate) == ((128, 128), RATE)
+
+
+def test_what_the_pages_say_of_tables_is_what_they_have() -> None:
+    assert (TABLE_RATE, TABLE_WIDTH, looks.TABLE_DRAWS, looks.DRAWS) == (5e-3, 64, 1000, 100)
+    assert latens.VAE().num_samples is None

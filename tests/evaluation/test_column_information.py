@@ -80,3 +80,7 @@ def test_the_picture_has_the_pairs_that_say_most_first(theme) -> None:
     assert table["nats"].tolist() == [0.4, 0.2, 0.1]
     np.testing.assert_allclose(table["standard_error"], [0.04, 0.02, 0.01])
     assert ax.get_images()[0].get_clim() == (0.0, 0.4)
+    shown = ax.get_images()[0].get_array()
+    assert shown.mask.tolist() == [[False, True], [False, False]]
+    assert [word.get_text() for word in ax.get_xticklabels()] == ["a", "b"]
+    assert [word.get_text() for word in ax.get_yticklabels()] == ["b", "c"]

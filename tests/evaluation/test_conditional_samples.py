@@ -172,5 +172,9 @@ def test_what_no_row_can_fulfil_is_refused(text, kind, words):
 def test_conditions_that_exclude_one_another_are_refused():
     with pytest.raises(DataError, match="exclude one another"):
         parse_conditions(["city=a", "city=b"], SCHEMA)
+    with pytest.raises(DataError, match="no training row had") as error:
+        parse_conditions(["city=Q"], SCHEMA)
+    assert error.value.fix
+    assert "cell" not in error.value.fix  # a condition has none that could be left empty
     with pytest.raises(DataError, match="no columns by kind"):
         parse_conditions(["x0=1"], Schema((1,), "real"))

@@ -28,11 +28,12 @@ def information(nats: ArrayLike, errors: ArrayLike, names: Sequence[object], *, 
     side = 4.6 if count <= 16 else 6.0
     ax = one_axes((side + 1.6, side), theme)
     dress(ax, theme=theme, title="What columns say about one another", grid=None)
-    shown = np.where(np.tri(count, k=-1, dtype=bool), value[:count, :count], np.nan)
+    # The first column has no pair above it, and the last none beside it: neither has a line of its own.
+    shown = np.where(np.tri(count - 1, dtype=bool), value[1:count, : count - 1], np.nan)
     drawn = ax.imshow(shown, cmap=ramp(theme), vmin=0.0, vmax=max(0.02, float(np.nanmax(shown, initial=0.0))))
     texts = [readable(name, 16) for name in words[:count]]
-    ax.set_xticks(np.arange(count), texts, rotation=90)
-    ax.set_yticks(np.arange(count), texts)
+    ax.set_xticks(np.arange(count - 1), texts[:-1], rotation=90)
+    ax.set_yticks(np.arange(count - 1), texts[1:])
     ax.tick_params(length=0, labelsize=8 if count <= 16 else 6)
     unframed(ax)
     colour_bar(drawn, ax, "mutual information under the model, nats", theme=theme, shrink=0.8, pad=0.02)

@@ -96,7 +96,7 @@ _PICTURES = (
     Picture("training", "history", training.draw_training, alt.training, "How training went",
             "How training went: the evidence lower bound and its two terms, in nats per row, over the epochs.",
             "training", first=True,
-            sees="See whether the validation curve still rises at the end, and how far training runs ahead of it."),
+            sees="See where the validation curve is highest, and how far training runs ahead of it at the end."),
     Picture("classes", "images, classifier", classes.draw_classes, alt.classes, "Each class",
             "Samples of every class, and the means they are drawn around.", "pictures", 6, first=True,
             sees="See whether draws of a class vary, or all look like its mean."),

@@ -197,7 +197,7 @@ class Sample(Verb):
         learned = at.trained.facts.get("rows")
         number = share * learned if isinstance(learned, int) else math.inf
         about = f" (about {number:,.0f} of {learned:,})" if math.isfinite(number) else ""
-        text += f"\nthe model holds that of {share:.3%} of the rows{about}"
+        text += f"\nthe model holds that of {_percent(share)} of the rows{about}"
         text += f"; effective sample size {worth}" if found.effective < 0.999 * found.draws else ""
         if number < SELDOM:
             count = f"about {number:,.0f}" if number >= 1.5 else "one" if number >= 0.5 else "less than one"
@@ -236,7 +236,7 @@ class Sample(Verb):
         bounds = Conditions(codes.astype(np.float32), np.where(codes > 0, codes, -1.0).astype(np.float32))
         found = sample_given(trained.model, bounds, n, key=jax.random.key(self.seed), chunk=TEXT_CHUNK)
         share, worth = float(np.exp(found.log_probability)), f"{found.effective:,.0f} of {found.draws:,} draws of z"
-        note = f"the model holds that {share:.3%} of rows begin so; effective sample size {worth}"
+        note = f"the model holds that {_percent(share)} of rows begin so; effective sample size {worth}"
         value = {"rows": n, "begins": self.complete, "probability": share, "text": trained.schema.decode(found.x)}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         text = f"{n} samples" if at.writes else lines_of(trained.schema, found.x)
@@ -326,3 +326,8 @@ def _by_class(images: "np.ndarray", codes: "np.ndarray") -> "tuple[np.ndarray, i
     columns = max(map(len, rows))
     blank = np.zeros((columns, *images.shape[1:]), images.dtype)
     return np.concatenate([np.concatenate([row, blank[len(row) :]]) for row in rows]), columns
+
+
+def _percent(share: float) -> str:
+    """A share in per cent, in two digits."""
+    return f"{np.format_float_positional(100 * share, 2, fractional=False, trim='-')} %"

@@ -387,8 +387,9 @@ def _far_apart(starts: list[int], places: np.ndarray, heavy: np.ndarray) -> list
     return starts
 
 
-def unknown_category(value: str, name: str, known: Sequence[str], where: str) -> DataError:
-    """Make the error for a category that no training row had."""
+def unknown_category(value: str, name: str, known: Sequence[str], where: str, *, cell: bool = True) -> DataError:
+    """Make the error for a category that no training row had; a cell of a row may be left empty instead."""
     what = f"column {name!r} holds {value[:40]!r}, which no training row had."
     hint = nearest(value, known) if len(known) <= 1000 else ""
-    return DataError(what, where=where, fix=f"{hint} Or leave the cell empty: it then counts as missing.")
+    empty = " Or leave the cell empty: it then counts as missing." if cell else ""
+    return DataError(what, where=where, fix=f"{hint}{empty}".strip())

@@ -152,7 +152,7 @@ def _place(value: Any, kind: ColumnType, name: str, where: str, *, last: bool = 
     day = _is_day(value, kind)
     if kind.named:
         if str(value) not in kind.values:
-            raise unknown_category(str(value), name, kind.values, where)
+            raise unknown_category(str(value), name, kind.values, where, cell=False)
         return float(kind.values.index(str(value)))
     try:
         dtype = "Datetime[us]" if kind.form else kind.dtype
