@@ -57,6 +57,8 @@ from .finite import every_latent as every_latent
 from .flat import LatentModel as LatentModel
 from .flow import FlowHead as FlowHead
 from .flow import flow_head as flow_head
+from .flow_matching import ContinuousFlow as ContinuousFlow
+from .flow_matching import FlowMatching as FlowMatching
 from .hamiltonian import Hamiltonian as Hamiltonian
 from .hamiltonian import HamiltonianPosterior as HamiltonianPosterior
 from .hierarchy import Downwards as Downwards

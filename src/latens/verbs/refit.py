@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError
-from latens.verbs.kernel import At, Made, Verb, Work, Would, arg, count, draws, free_name, parts, units, whole
+from latens.verbs.kernel import At, Made, Verb, Work, Would, arg, count, draws, free_name, number, parts, units, whole
 
 if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.evaluation import Estimate
     from latens.workflow.refit import Refitted
 
-_KINDS = ("normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "transformer", "vae", "aggregate")
-_WIDTH = "of a flow's networks, or of the network over codes"
+_KINDS = (
+    "normal", "mixture", "full-mixture", "flow", "flow-matching", "autoregressive-codes", "transformer", "vae",
+    "aggregate",
+)  # fmt: skip
+_WIDTH = "of a flow's networks, of the velocity of flow matching, or of the network over codes"
+_GUIDANCE = "of flow matching, where labels are read: above 1 samples are clearer of their class (default 1)"
 _TOGETHER = "codes that a transformer draws at once, a divisor of their number (default 1)"
-_OPTIONS = ("components", "layers", "width", "together", "latent_dim")
+_OPTIONS = ("components", "layers", "width", "guidance", "together", "latent_dim")
 
 
 class Refit(Verb):
@@ -33,6 +37,7 @@ class Refit(Verb):
     together: Annotated[int | None, arg(_TOGETHER, metavar="N", kind=units)] = None
     latent_dim: Annotated[int | None, arg("of a second VAE", metavar="N", kind=units)] = None
     width: Annotated[int | None, arg(_WIDTH, metavar="N", kind=units)] = None
+    guidance: Annotated[float | None, arg(_GUIDANCE, metavar="W", kind=number(0.0, 100.0))] = None
     steps: Annotated[int, arg("of whatever is trained", metavar="N", kind=count)] = 2000
     num_samples: Annotated[int | None, arg("draws a row for log p(x) (default 100)", metavar="K", kind=draws)] = None
     force: Annotated[bool, arg("replace a former run in --out")] = False

@@ -132,6 +132,12 @@ KINDS: dict[str, Kind] = {
         "a mixture of Normals with all correlations, by EM", "full-mixture", _mixture(True), ("components",)
     ),
     "flow": Kind("autoregressive flows, by maximum likelihood", "flow", _flow, ("layers", "width")),
+    "flow-matching": Kind(
+        "a velocity that carries noise to latents, by flow matching",
+        "flow-matching",
+        _flow,
+        ("width", "guidance"),
+    ),
     "autoregressive-codes": Kind(
         "codes that depend on those before them, by maximum likelihood", "autoregressive-codes", _codes, ("width",)
     ),
@@ -164,11 +170,11 @@ def refit_prior(
     r"""The same encoder and decoder with a prior fitted to the aggregated posterior of the training rows."""
     # It is $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$: the ELBO of a row is largest, over all priors, where p(z) is that
     # aggregated posterior. A plain autoencoder gets a prior this way: then it can be sampled. Of a hierarchy the prior
-    # of the highest level is replaced. Of codes that read a label the new prior reads it too: one of each class.
+    # of the highest level is replaced. Where the model reads a label the new prior reads it too: one of each class.
     # Source: Tomczak & Welling (2018), arXiv 1705.07120; for autoencoders Ghosh et al. (2020), arXiv 1903.12436.
     # options: the options of the new prior: `components`, `layers` and `width` of a flow or of a network over codes,
-    # `together` of a transformer, `latent_dim` of a second VAE (by default as many latent dimensions as the codes
-    # have).
+    # `guidance` of flow matching, `together` of a transformer, `latent_dim` of a second VAE (by default as many latent
+    # dimensions as the codes have).
     check_process()
     refuse_inputs(trained, data, TrainedModel)
     config = trained.config
@@ -179,9 +185,10 @@ def refit_prior(
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
     of_codes = trained.parts.posterior.support == "codes"
-    if config.label.kind not in ("none", "beside") and not (of_codes and config.label.kind == "condition"):
+    by_class = of_codes or kind == "flow-matching"
+    if config.label.kind not in ("none", "beside") and not (by_class and config.label.kind == "condition"):
         what = "the prior of a model that reads or predicts labels is not one for all rows."
-        fix = "Refit a model without labels, or one of codes that reads them."
+        fix = "Use flow-matching for a model that reads labels, or refit a model without them."
         raise ConfigError(what, where="label.kind", fix=fix)
     if of_codes != (KINDS[kind].fit is _codes):
         what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."

@@ -1,4 +1,4 @@
-"""Densities fitted to the aggregated posterior by the training loop: a flow, a prior of codes, a second VAE."""
+"""Densities fitted to the aggregated posterior by the training loop: flows, a prior of codes, a second VAE."""
 
 import dataclasses
 import math
@@ -12,7 +12,6 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.distributions.bijections import Scaled
-from latens.distributions.chain import Transformed
 from latens.evaluation.batched import Rows
 from latens.evaluation.latents.aggregate import Moments, aggregated_moments, top_level
 from latens.io.process import counted
@@ -21,6 +20,7 @@ from latens.models import (
     AbstractModelPrior,
     Conditional,
     Downwards,
+    FlowMatching,
     FromLowest,
     LatentModel,
     NormalHead,
@@ -61,17 +61,33 @@ class AggregatedFit(AbstractObjective):
             return (z - self.shift.value) / self.scale.value
 
         codes = jax.lax.stop_gradient(jax.vmap(code)(batch.x, batch.row_id, batch.cond, batch.mask))
+        pair = weighted(self.values(model, codes, batch, draw_key), batch)
+        return -mean(pair), {self.monitor: pair}
+
+    def values(self, model: AbstractLatentModel, codes: Float[Array, "B n"], batch: Batch, key: Key) -> Any:
+        """What is maximised, for each row: log p(z) of its draw."""
         if self.second:
             of_codes = dataclasses.replace(batch, x=codes, mask=None, cond=None)
-            values = draw(model, of_codes, num_samples=1, key=draw_key).log_weight[0]
+            values = draw(model, of_codes, num_samples=1, key=key).log_weight[0]
         else:
             prior = _any(model).prior_part
             if isinstance(prior, AbstractModelPrior):
                 values = jax.vmap(lambda z, cond: prior(self.model.value, cond=cond).log_prob(z))(codes, batch.cond)
             else:
                 values = jax.vmap(prior.log_prob)(codes)
-        pair = weighted(values - jnp.sum(jnp.log(self.scale.value)), batch)
-        return -mean(pair), {"log_prior": pair}
+        return values - jnp.sum(jnp.log(self.scale.value))
+
+
+class MatchedFit(AggregatedFit):
+    """Fit the velocity of a `FlowMatching` prior to fresh posterior samples, by the error along straight lines."""
+
+    monitor: ClassVar[str] = "minus_squared_error"
+
+    def values(self, model: AbstractLatentModel, codes: Float[Array, "B n"], batch: Batch, key: Key) -> Any:
+        """What is maximised, for each row: minus the squared error of the velocity."""
+        prior: FlowMatching = _any(model).prior_part
+        keys = jax.vmap(lambda row_id: jax.random.fold_in(key, row_id))(batch.row_id)
+        return -jax.vmap(lambda z, cond, key: prior.loss(z, cond=cond, key=key))(codes, batch.cond, keys)
 
 
 def _train(
@@ -87,7 +103,8 @@ def _train(
 ) -> LatentModel:
     """`part` trained for p(z) of codes standardised by these moments, the best on validation rows."""
     shift, scale = (Frozen(array) for array in _scaling(moments))
-    objective = AggregatedFit(Frozen(eqx.nn.inference_mode(model)), shift, scale, second)
+    kind = MatchedFit if isinstance(part.prior_part, FlowMatching) else AggregatedFit
+    objective = kind(Frozen(eqx.nn.inference_mode(model)), shift, scale, second)
     optimizer = make_optimizer("adam", learning_rate=2e-3, schedule="cosine", warmup_steps=0, total_steps=steps)
     rows = len(data.subset("train"))
     settings = Settings(batch_size=min(128, rows), seed=seed, chunk_steps=100)
@@ -113,12 +130,15 @@ def _fit_alone(prior: Any, model: Any, data: Dataset, size: int, **given: Any) -
 
 @counted(steps=1)
 def fit_flow(
-    flow: Transformed, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
-) -> Transformed:
+    flow: Any, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
+) -> Any:
     """Train a flow so that its density of the aggregated posterior of the training rows is as large as it gets.
 
+    The velocity of a `FlowMatching` prior is trained by its error along straight lines from noise to draws instead.
+
     Args:
-        flow: The flow, with a `Scaled` bijection outside, which starts at the codes' means and scales.
+        flow: A `Transformed` with a `Scaled` bijection outside, or a `FlowMatching`: it starts at the codes' means and
+            scales.
         model: The model whose posterior is sampled; it stays as it is.
         data: Data with training and validation rows.
         preparation: How rows become the model's input.
@@ -128,10 +148,12 @@ def fit_flow(
     Returns:
         The trained flow, the best one on validation rows.
     """
-    moments = _of(model, data, preparation, seed)
-    shift, log_scale = _scaling(moments)[0], jnp.log(_scaling(moments)[1])
-    outside = Scaled(flow.bijection.inner, shift, log_scale)
-    started = eqx.tree_at(lambda f: f.bijection, flow, outside)
+    shift, scale = _scaling(_of(model, data, preparation, seed))
+    if isinstance(flow, FlowMatching):
+        started: Any = flow.standardised(shift, scale)
+    else:
+        outside = Scaled(flow.bijection.inner, shift, jnp.log(scale))
+        started = eqx.tree_at(lambda f: f.bijection, flow, outside)
     return _fit_alone(started, model, data, len(shift), preparation=preparation, steps=steps, seed=seed)
 
 

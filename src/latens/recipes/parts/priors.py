@@ -89,6 +89,15 @@ class FlowPriorOptions(Part, frozen=True):
     width: Width = 64  # the hidden width of each
 
 
+class FlowMatchingOptions(Part, frozen=True):
+    """A velocity that carries noise to latents."""
+
+    width: Width = 256  # the units of each of its two hidden layers
+    steps: Annotated[int, Meta(ge=1, le=1000)] = 20  # the steps of its solver
+    # of models that read labels: 1 samples as trained, above 1 nearer to what tells the class from the others
+    guidance: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.0
+
+
 @dataclass(frozen=True)
 class Prior(Row):
     """One row of the table of priors."""
@@ -159,6 +168,12 @@ PRIORS: dict[str, Prior] = {
     ),
     "vamp": Prior("the average posterior of pseudo-inputs", m.VampPrior.create, "any", options=VampOptions),
     "flow": Prior("trained autoregressive flows of a standard Normal", _flow, options=FlowPriorOptions),
+    "flow-matching": Prior(
+        "a velocity that carries noise to latents",
+        m.FlowMatching.create,
+        by_class=lambda classes, latent, x, **given: m.FlowMatching.create(latent, x, classes=classes, **given),
+        options=FlowMatchingOptions,
+    ),
     "laplace": Prior("Laplace units of scale 1", _fixed(lambda s: d.Laplace(jnp.zeros(s), jnp.zeros(())))),
     "logistic": Prior("logistic units of scale 1", _fixed(lambda s: d.Logistic(jnp.zeros(s), jnp.zeros(())))),
     "student-t": Prior("Student-t units of scale 1", _fixed(_student), options=DegreesOptions),

@@ -1,0 +1,164 @@
+"""`refit --prior flow-matching`: log p(x) of a linear model, files, labels, and the same prior beside the networks."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+from scipy import stats
+from scipy.special import logsumexp
+from test_refit import MEAN, SIGMA, W, exact_moments, linear, made
+
+from latens.config import override
+from latens.data import Dataset, Preparation, Schema
+from latens.data.schema import Column
+from latens.distributions import Deterministic
+from latens.errors import ConfigError
+from latens.evaluation import fit_flow, importance_sampling
+from latens.models import ContinuousFlow, FlowMatching, LatentModel
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
+from latens.workflow.refit import refit_prior
+from latens.workflow.trained import TrainedModel
+
+WIDTH = {"width": 32}
+
+
+def densities(prior: ContinuousFlow, z: np.ndarray) -> np.ndarray:
+    found = eqx.filter_jit(lambda prior, z: jax.vmap(prior.log_prob)(z))
+    return np.asarray(found(prior, jnp.asarray(z, jnp.float32)), np.float64)
+
+
+@pytest.fixture(scope="module")
+def refitted() -> tuple[Dataset, TrainedModel, TrainedModel, float]:
+    data = made()
+    trained = linear(data)
+    found, gain = refit_prior(trained, data, "flow-matching", options=WIDTH, steps=300, num_samples=100)
+    return data, trained, found, gain.value
+
+
+def test_log_p_of_a_linear_model_is_the_one_by_quadrature(refitted):
+    """Within its error; and near the one of the Normal with the moments of the codes, whose correlation is learned."""
+    data, _, found, _ = refitted
+    test = data.subset("test")
+    x = data.x[test].astype(np.float64)
+    grid = np.linspace(-6.0, 6.0, 121)
+    z = np.stack(np.meshgrid(MEAN[0] + grid, MEAN[1] + grid), -1).reshape(-1, 2)
+    log_prior = densities(found.model.prior(), z)
+    area = 2 * np.log(grid[1] - grid[0])
+    assert logsumexp(log_prior) + area == pytest.approx(0.0, abs=2e-3)
+    log_likelihood = stats.norm.logpdf(x[:, None], z @ W.T, SIGMA).sum(2)
+    exact = logsumexp(log_likelihood + log_prior, axis=1) + area
+    estimate = importance_sampling(found.rows(found.batch(data, test), seed=0), num_samples=400)
+    assert np.all(np.abs(estimate.rows - exact) < 5 * estimate.row_errors + 2e-3)
+    mean, covariance = exact_moments(data.x[data.subset("train")])
+    normal = stats.multivariate_normal(W @ mean, W @ covariance @ W.T + SIGMA**2 * np.eye(4)).logpdf(x)
+    apart = stats.multivariate_normal(W @ mean, W @ np.diag(np.diag(covariance)) @ W.T + SIGMA**2 * np.eye(4))
+    assert abs(np.mean(exact - normal)) < 0.4 * np.mean(normal - apart.logpdf(x))
+
+
+def test_a_refitted_model_is_the_same_bits_again(refitted):
+    data, trained, found, gain = refitted
+    again, other = refit_prior(trained, data, "flow-matching", options=WIDTH, steps=300, num_samples=100)
+    assert other.value == gain
+    assert again.to_bytes() == found.to_bytes()
+    loaded = TrainedModel.from_bytes(found.to_bytes())
+    assert loaded.config.prior.kind == "flow-matching"
+    z = np.random.default_rng(0).standard_normal((9, 2))
+    one, two = (densities(model.model.prior(), z) for model in (found, loaded))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_codes_of_a_curve_beat_every_normal():
+    """A ring, whose aggregated posterior has the entropy log(2 pi r) + 0.5 log(2 pi e s^2) to a hundredth of a nat."""
+    rng, n, radius, width = np.random.default_rng(0), 3000, 2.0, 0.2
+    angle, away = rng.uniform(0.0, 2 * np.pi, n), radius + width * rng.standard_normal(n)
+    x = np.stack([away * np.cos(angle), away * np.sin(angle)], 1).astype(np.float32)
+    prior = fitted(x[:2000], None, steps=1500)
+    found = densities(prior(None), x[2000:])
+    entropy = np.log(2 * np.pi * radius) + 0.5 * np.log(2 * np.pi * np.e * width**2)
+    normal = stats.multivariate_normal(np.zeros(2), np.cov(x.T)).logpdf(x[2000:])
+    assert -entropy - 0.15 < found.mean() < -entropy + 4 * found.std() / np.sqrt(1000)
+    assert found.mean() - normal.mean() > 0.8
+
+
+def point(x, *, cond=None, mask=None, key=None):
+    return Deterministic(jnp.asarray(x, jnp.float32)[:2])
+
+
+def fitted(x: np.ndarray, label: np.ndarray | None, *, steps: int, **options: float) -> FlowMatching:
+    """The prior of codes that are the rows themselves."""
+    ids, classes = np.arange(len(x)), None if label is None else ("a", "b")
+    schema = Schema((2,), "real", classes=classes)
+    split = (ids % 10 == 0).astype(np.uint8)
+    data = Dataset(x, schema, ids.astype(np.uint32), ids, split, "made", label)
+    prior = FlowMatching.create((2,), (2,), width=32, classes=2 * (label is not None), key=jax.random.key(0), **options)
+    model = LatentModel(prior, point, point)
+    seen = Preparation(classes=2 if classes else 0)
+    return fit_flow(prior, model, data, preparation=seen, steps=steps)
+
+
+def test_guided_samples_move_to_their_class():
+    rng, n = np.random.default_rng(0), 2000
+    label = rng.integers(0, 2, n).astype(np.int32)
+    x = rng.standard_normal((n, 2)).astype(np.float32)
+    x[:, 0] += np.where(label, 1.0, -1.0)
+    prior = fitted(x, label, steps=600)
+    means = []
+    for guidance in (0.0, 1.0, 3.0):
+        guided = dataclasses.replace(prior, guidance=guidance)
+        keys = jax.random.split(jax.random.key(0), 2000)
+        both = [
+            np.asarray(jax.jit(jax.vmap(lambda k, p=p: p.sample(key=k)))(keys), np.float64)
+            for p in (guided(None, cond={"label": one}) for one in np.eye(2, dtype=np.float32))
+        ]
+        means.append([one.mean(0) for one in both])
+    none, told, guided = np.array(means)
+    assert np.abs(none).max() < 0.3  # one prior of all rows
+    close(told, [[-1.0, 0.0], [1.0, 0.0]], atol=0.15)
+    assert guided[0, 0] < told[0, 0] - 0.3
+    assert guided[1, 0] > told[1, 0] + 0.3
+    assert np.abs(guided[:, 1]).max() < 0.3
+
+
+def labelled(n: int = 120) -> Dataset:
+    rng = np.random.default_rng(0)
+    label, ids = rng.integers(0, 2, n).astype(np.int32), np.arange(n)
+    x = (np.where(label, 1.0, -1.0)[:, None] + rng.normal(size=(n, 4))).astype(np.float32)
+    split = np.where(np.arange(n) < 20, 2, 0).astype(np.uint8)
+    schema = Schema((4,), "real", columns=tuple(Column(f"x{i}") for i in range(4)), classes=("a", "b"))
+    return Dataset(x, schema, ids.astype(np.uint32), ids, split, "made", label)
+
+
+def test_a_model_that_reads_labels_gets_a_prior_that_does():
+    data, small = labelled(), {"network.hidden": [8], "posterior.latent_dim": 2, "training.steps": 1}
+    experiment = prepare(override(get_recipe("conditional-vae").config, small), data)
+    trained = experiment.trained(experiment.new_model())
+    options = {**WIDTH, "guidance": 2.0}
+    found, gain = refit_prior(trained, data, "flow-matching", options=options, steps=3, num_samples=5)
+    assert (found.config.label.prior, found.config.prior.options["guidance"], gain.n) == ("class", 2.0, 20)
+    assert (found.model.prior_part.classes, found.model.prior_part.guidance) == (2, 2.0)
+    again = TrainedModel.from_bytes(found.to_bytes())
+    of = lambda m: jax.vmap(lambda y: m.prior(cond={"label": y}).log_prob(jnp.ones(2)))(jnp.eye(2))  # noqa: E731
+    np.testing.assert_array_equal(of(found.model), of(again.model))
+    assert of(found.model)[0] != of(found.model)[1]
+    with pytest.raises(ConfigError, match="is not one for all rows"):
+        refit_prior(trained, data, "flow", steps=1)
+    with pytest.raises(ConfigError, match="no label is read"):
+        refit_prior(linear(made(80)), made(80), "flow-matching", options={"guidance": 2.0}, steps=1)
+
+
+def test_beside_the_networks_the_density_trains_it():
+    data = made(120)
+    settings = {"prior": "flow-matching", "prior.width": 16, "prior.steps": 4, "network.hidden": [8]}
+    settings |= {"posterior.latent_dim": 2, "training.steps": 5, "training.epochs": None}
+    experiment = prepare(override(get_recipe("default").config, settings), data)
+    first = experiment.new_model().prior_part
+    trained, _ = train(experiment)
+    prior = trained.model.prior_part
+    assert (prior.steps, prior.velocity.first.shape) == (4, (2, 16))
+    assert np.abs(prior.velocity.last).max() > 0.0 == np.abs(first.velocity.last).max()
+    close(prior.scale.value, np.ones(2))
