@@ -11,7 +11,6 @@ from paths import ROOT
 from PIL import Image
 
 from latens.figures import style
-from latens.pictures.draw import PICTURES
 
 GALLERY = ROOT / "docs" / "gallery"
 
@@ -126,10 +125,3 @@ def test_the_mnist_script_types_one_command_after_another(tmp_path, monkeypatch)
 
     for words in typed:
         assert parse(words).command == words[0]
-
-
-def test_the_page_of_figures_names_every_picture():
-    named = set(re.findall(r"`([a-z-]+)`", (ROOT / "docs" / "seeing.md").read_text().replace("`--only ", "`")))
-    named |= {"graph-encoder", "graph-decoder"}  # one word of two names
-    names = {name for name, one in PICTURES.items() if not re.fullmatch("manifold-[0-9]", name)}
-    assert names - named == set()
