@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import equinox as eqx
 import jax
 import jax.tree_util as jtu
+import numpy as np
 
 from latens.typing import Key, PyTree
 
@@ -23,6 +24,16 @@ def traced_once(method: Method) -> Method:
         return compiled(*args, **kwargs)
 
     return cast(Method, call)
+
+
+def held(values: Any, dtype: Any = np.float32) -> Any:
+    """Numbers as an array of a model, made without a compiled program."""
+    # Inside of a compiled function they stay NumPy's, so that its text, and the program kept for it, hold no data.
+    if isinstance(values, jax.core.Tracer):
+        return values.astype(dtype)
+    made = np.asarray(values, dtype)
+    on_device = jax.device_put(made)
+    return made if isinstance(on_device, jax.core.Tracer) else on_device
 
 
 class Frozen(eqx.Module):

@@ -20,11 +20,16 @@ PERMUTED = np.array([2, 0, 3, 1])
 
 @cache
 def folds() -> list[tuple[str, str]]:
-    """The folded key and the number of every call of `fold_in` in the package, as they are written."""
-    sources = [text for path in SOURCE.rglob("*.py") if "fold_in" in (text := path.read_text())]
+    """The folded key and the number of every call of `fold_in` and its like in the package, as they are written."""
+    names = ("fold_in", "folded", "of_seed")
+    sources = [text for path in SOURCE.rglob("*.py") if any(name in (text := path.read_text()) for name in names)]
     nodes = [(text, node) for text in sources for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-    calls = [(text, node.args) for text, node in nodes if ast.unparse(node.func).endswith("fold_in")]
-    return [(ast.unparse(key), ast.get_source_segment(text, number) or "") for text, (key, number) in calls]
+    calls = [(text, node) for text, node in nodes if ast.unparse(node.func).endswith(names) and len(node.args) == 2]
+    found = []
+    for text, node in calls:
+        key = "jax.random.key(" if ast.unparse(node.func).endswith("of_seed") else ast.unparse(node.args[0])
+        found.append((key, ast.get_source_segment(text, node.args[1]) or ""))
+    return found
 
 
 def salts(of_seeds: bool) -> set[str]:
@@ -46,6 +51,20 @@ def test_salts_of_keys_that_meet_are_distinct() -> None:
         assert len({REGISTER[name] for name in group}) == len(group) >= 7
     shared = [(one, two) for one in others for two in seeds if REGISTER[one] == REGISTER[two]]
     assert shared == [("LABEL_NETWORK_DROPOUT", "CLASSIFIER_SAMPLES")]  # both are published with this number
+
+
+def test_keys_made_on_the_host_are_those_of_jax() -> None:
+    for seed in (0, 5, 2**31, 2**32 + 5, -1, -(2**33), 2**63 - 1):
+        for salts in ((), (3,), (2**31, 7), (keys.VALIDATION, 1)):
+            expected = jax.random.key(seed)
+            for salt in salts:
+                expected = jax.random.fold_in(expected, salt)
+            assert jax.random.key_data(keys.of_seed(seed, *salts)).tolist() == jax.random.key_data(expected).tolist()
+    parts = jax.random.split(jax.random.key(9), 3)
+    for number, part in enumerate(parts):
+        assert keys.folded(jax.random.key(9), number) == part
+    with jax.default_prng_impl("rbg"):
+        assert keys.of_seed(4, 2) == jax.random.fold_in(jax.random.key(4), 2)
 
 
 SETTINGS = {

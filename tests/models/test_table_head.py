@@ -50,8 +50,8 @@ def test_gain_has_an_atom_and_more_segments_than_have_logits():
     assert GAIN.count > FREE
     assert basis_of(GAIN).shape == (2 + HATS + 1, GAIN.count)
     head = TableHead(TYPES)
-    assert head.blocks.names == ("category-2", "category-4", "free-32", "ordered-64")
-    assert head.num_outputs == 2 + 3 + AGE.count + 2 + HATS + ATOMS
+    assert head.blocks.names == ("free-32", "ordered-64")
+    assert head.num_outputs == 3 * AGE.count + 2 + HATS + ATOMS  # names are padded to the numbers beside them
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 5.0])
@@ -169,7 +169,7 @@ SOLE = ColumnType("ordinal", ("only",), shares=(1.0,))
 def test_an_ordinal_has_cuts_that_begin_at_the_shares_and_cells_that_sum_to_one():
     types = (CITY, SIZE, SOLE, GRADE)
     head = TableHead(types)
-    assert head.blocks.names == ("category-2", "category-4", "ordinal-4")
+    assert head.blocks.names == ("free-4", "ordinal-4")
     assert head.num_outputs == 1 + 3 + 2 * 3
     found = np.exp(np.asarray(head(jnp.zeros(head.num_outputs)).parts["ordinal-4"].log_shares()))
     np.testing.assert_allclose(found, [SIZE.shares, GRADE.shares], atol=1e-6)

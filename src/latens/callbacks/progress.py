@@ -6,11 +6,11 @@ import sys
 import time
 from typing import Any
 
-import jax
 import numpy as np
 
 from latens.config import VAEConfig
 from latens.evaluation import Rows, active_units, encode
+from latens.io import keys
 from latens.io.terminal import say, say_line
 from latens.io.waiting import doing, paused
 from latens.training import Callback, Event
@@ -37,7 +37,7 @@ class ActiveUnits:
     def __call__(self, event: Event) -> None:
         """Add `active_units` to the record of an event that ends an epoch."""
         if event.kind == "epoch" and self.batch is not None:
-            codes = encode(Rows(event.model(), self.batch, jax.random.key(0), self.preparation))
+            codes = encode(Rows(event.model(), self.batch, keys.of_seed(0), self.preparation))
             event.record["active_units"] = int(np.sum(active_units(codes["mean"])))
 
 

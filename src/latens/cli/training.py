@@ -159,7 +159,8 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.data.rows import MEASURED, every_nth
     from latens.kinds.tables.files import written_of
     from latens.workflow.experiment import as_trained
-    from latens.workflow.groups import APART_ROWS, APART_SAMPLES, apart, held_out_rows, summary_of
+    from latens.workflow.groups import APART_ROWS, held_out_rows, summary_of
+    from latens.workflow.measurement import apart
     from latens.workflow.plain import kind_of
     from latens.workflow.refit import refit_text
     from latens.workflow.sharpness import BLURRED, explained_by, sharpness_text
@@ -196,8 +197,10 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     altered = trained.preparation.altered and split != "train"
     if altered:
         doing("comparing with training rows")
-    most = plan.rows(APART_ROWS, APART_SAMPLES, seen / loop.seconds if loop.seconds else 0.0)
-    more = apart(trained, data, positions, most=most) if altered else None
+    more, elbo = None, found.metrics.get("elbo")
+    if altered and elbo is not None:
+        most = plan.rows(APART_ROWS, elbo.num_samples, seen / loop.seconds if loop.seconds else 0.0)
+        more = apart(trained, data, positions, elbo, most)
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)
     text = "\n".join(part for part in (found.text(), began if table else "", found.warnings_text()) if part)

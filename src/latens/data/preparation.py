@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
@@ -96,14 +97,16 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
         """What training does to rows that are measured as they are, in words; empty for nothing."""
         return " and ".join(["cells hidden"] * (self.hide > 0) + ["pictures moved"] * (self.shift > 0 or self.flip))
 
-    def __call__(self, x: Shaped[AnyArray, "*x"], *, key: Key | None) -> Shaped[Array, "*x"]:
+    def __call__(self, x: Shaped[AnyArray, "*x"], *, key: Key | None) -> Shaped[AnyArray, "*x"]:
         """Prepare one row."""
         # `key` may be None where `is_random` is False.
+        # On the host nothing is compiled, where JAX would make a program of each operation.
+        xp: Any = np if isinstance(x, np.ndarray) and not self.is_random else jnp
         if self.integer:
-            return jnp.asarray(x).astype(jnp.int32)
-        values = jnp.asarray(x).astype(jnp.float32)
+            return xp.asarray(x).astype(np.int32)
+        values: Any = xp.asarray(x).astype(np.float32)
         if self.log1p:
-            return jnp.log1p(values)
+            return xp.log1p(values)
         if self.is_random:
             if key is None:
                 what = "dequantize" if self.dequantize else "stochastic binarize"
@@ -116,7 +119,7 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
                 return jnp.minimum((values + noise) / self.divide, below)
             return (noise < values / self.divide).astype(jnp.float32)
         grey = values / self.divide if self.divide != 1.0 else values
-        return (grey > self.threshold).astype(jnp.float32) if self.binarize == "threshold" else grey
+        return (grey > self.threshold).astype(np.float32) if self.binarize == "threshold" else grey
 
     def to_json(self) -> dict[str, Any]:
         """Give the fields for JSON.
@@ -162,7 +165,7 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
         The batch as the model sees it.
     """
     if not preparation.is_random or key is None:
-        x = jax.vmap(lambda row: preparation(row, key=None))(jnp.asarray(batch.x))
+        x = preparation(batch.x, key=None)
     else:
 
         def one(row: Array, row_id: Array) -> Array:

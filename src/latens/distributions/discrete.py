@@ -249,7 +249,8 @@ class Segments(AbstractFactorised):
         logits: Any real numbers, of shape (m, S).
         starts: The first cell of each segment, rising, of shape (m, S).
         widths: How many cells each segment has, of shape (m, S); 0 where a variable has fewer than S segments.
-        ordered: Whether the cells have an order, so that they have a mean; `mean` is else the most probable one.
+        ordered: Whether the cells have an order, so that they have a mean, of all variables or of each; `mean` is else
+            the most probable one.
 
     Examples:
         >>> die = Segments(jnp.zeros((1, 3)), jnp.array([[0, 1, 2]]), jnp.array([[1, 1, 4]]))
@@ -262,7 +263,7 @@ class Segments(AbstractFactorised):
     logits: Float[Array, "m S"]
     starts: Int[Array, "m S"]
     widths: Int[Array, "m S"]
-    ordered: bool = eqx.field(static=True, default=True)
+    ordered: bool | tuple[bool, ...] = eqx.field(static=True, default=True)
 
     def log_shares(self) -> Float[Array, "m S"]:
         """The log probability of each segment.
@@ -346,10 +347,12 @@ class Segments(AbstractFactorised):
 
     def mean(self) -> Float[Array, " m"]:
         """The expected cell of each variable, or without an order the most probable one."""
-        if not self.ordered:
-            # Of a segment of several cells each has its part; one cell has all of it.
-            widths = jnp.maximum(self.widths, 1).astype(self.logits.dtype)
-            best = jnp.argmax(self.log_shares() - jnp.log(widths), axis=1)[:, None]
-            return jnp.take_along_axis(self.starts, best, axis=1)[:, 0].astype(self.logits.dtype)
-        middle = self.starts + 0.5 * (jnp.maximum(self.widths, 1) - 1).astype(self.logits.dtype)
-        return jnp.sum(jnp.exp(self.log_shares()) * middle, axis=1)
+        ordered, shares = np.asarray(self.ordered), self.log_shares()
+        widths = jnp.maximum(self.widths, 1).astype(self.logits.dtype)
+        mean = jnp.sum(jnp.exp(shares) * (self.starts + 0.5 * (widths - 1)), axis=1)
+        if ordered.all():
+            return mean
+        # Of a segment of several cells each has its part; one cell has all of it.
+        best = jnp.argmax(shares - jnp.log(widths), axis=1)[:, None]
+        likeliest = jnp.take_along_axis(self.starts, best, axis=1)[:, 0].astype(self.logits.dtype)
+        return jnp.where(ordered, mean, likeliest)

@@ -11,7 +11,6 @@ from latens import evaluation
 from latens.errors import UsageError
 from latens.estimators.autoencoder import Autoencoder
 from latens.evaluation.evidence.rate_distortion import RateDistortion, rate_distortion_curve, rate_distortion_point
-from latens.figures.paths import linear_path, spherical_path
 from latens.io.process import check_count
 from latens.typing import checked_later
 
@@ -191,6 +190,8 @@ class Looks(Autoencoder):
 
 def _path(name: str) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
     """The path through codes of this name."""
+    from latens.figures.paths import linear_path, spherical_path  # with matplotlib
+
     kinds = {"spherical": spherical_path, "linear": linear_path}
     if name not in kinds:
         raise UsageError(f"there is no path {name!r}.", where="path", fix=f"Use one of: {', '.join(kinds)}.")

@@ -20,7 +20,8 @@ from jaxtyping import Shaped
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.errors import refuse_other
-from latens.io.compilation import check_generator
+from latens.io import keys
+from latens.io.compilation import check_generator, less_work
 from latens.io.process import check_process, counted
 from latens.io.waiting import reached
 from latens.kinds.counts.sparse import SparseRows
@@ -59,7 +60,7 @@ class Rows:
 
     def __post_init__(self) -> None:
         if self.key is None:
-            object.__setattr__(self, "key", jax.random.key(0))
+            object.__setattr__(self, "key", keys.of_seed(0))
         refuse_other(self.batch, Batch, "batch", "Give rows of a data set, data.rows(np.arange(9)).")
         _sizes(batch_size=self.batch_size, samples_per_chunk=self.samples_per_chunk)
 
@@ -228,8 +229,7 @@ def _program() -> Any:
     """What runs a batch: compiled in two thirds of the time where a program runs on a CPU, a few times as a rule."""
     # Measured over tables and pictures: LLVM's first level takes 10 s where its third takes 14 s, and a batch of 1,024
     # rows as long as before.
-    plain = jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations")
-    return _run if plain else _run_soon
+    return _run_soon if less_work(1) else _run
 
 
 def _apply(function: Callable[..., PyTree], model: Any, batch: Batch, preparation: Preparation, key: Key) -> PyTree:

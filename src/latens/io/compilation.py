@@ -116,6 +116,14 @@ def refuse_what_ends_xla() -> None:
     os.environ[CHECKED] = flags
 
 
+def less_work(level: int) -> dict[str, Any]:
+    """Options of a program for which LLVM does less on a CPU: 0 where it runs once, 1 a few times, 2 on."""
+    import jax
+
+    plain = jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations")
+    return {} if plain else {"xla_backend_optimization_level": level}
+
+
 def cache_folder() -> Path:
     """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else the user's cache folder."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")

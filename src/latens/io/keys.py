@@ -5,6 +5,53 @@ different salts gives two independent streams. The numbers are part of every pub
 noise. Two purposes may share a number only where no key is folded with both.
 """
 
+from typing import Any
+
+import numpy as np
+
+
+def of_seed(seed: int, *salts: int) -> Any:
+    """The key of a seed, folded with salts, without a compiled program."""
+    import jax
+
+    wide = jax.config.jax_enable_x64
+    words = np.array([seed >> 32 if wide else 0, seed]).astype(np.uint64) & np.uint64(0xFFFFFFFF)
+    if jax.config.jax_default_prng_impl != "threefry2x32":
+        return folded(jax.random.key(seed), *salts)
+    return folded(jax.random.wrap_key_data(words.astype(np.uint32)), *salts)
+
+
+def folded(key: Any, *salts: int) -> Any:
+    """`jax.random.fold_in` with one number after the other, without a compiled program outside of others."""
+    import jax
+
+    if isinstance(key, jax.core.Tracer) or str(jax.random.key_impl(key)) != "threefry2x32" or key.shape:
+        for salt in salts:
+            key = jax.random.fold_in(key, salt)
+        return key
+    words = np.asarray(jax.random.key_data(key))
+    for salt in salts:
+        words = np.concatenate(threefry(words, np.array([salt])))
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
+def threefry(words: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Random bits by a key of two words, two for each of the counts (0, i): Threefry of 20 rounds in counter mode."""
+    # Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
+    turns = (13, 15, 26, 6), (17, 29, 16, 24)
+    keys = (*words, words[0] ^ words[1] ^ np.uint32(0x1BD11BDA))
+    left, right = np.full(len(counts), keys[0], np.uint32), counts.astype(np.uint32) + keys[1]
+    for group in range(5):
+        for turn in turns[group % 2]:
+            left += right
+            right = (right << np.uint32(turn)) | (right >> np.uint32(32 - turn))
+            right ^= left
+        left += keys[(group + 1) % 3]
+        right += keys[(group + 2) % 3]
+        right += np.uint32(group + 1)
+    return left, right
+
+
 # Folded into the key of a training step, or of one evaluation.
 WEIGHT_DROPOUT = 0x3E16  # which weights of the model are dropped in a step
 NETWORK_DROPOUT = 0xD809  # which activations are dropped, of each row

@@ -13,7 +13,7 @@ import numpy as np
 from latens.distributions import AbstractDistribution, AbstractFactorised
 from latens.errors import ConfigError
 from latens.models.heads.base import AbstractHead
-from latens.trees import Frozen
+from latens.trees import Frozen, held
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Shaped
 
 NEAR = 0.008
@@ -132,7 +132,7 @@ class Conditional(eqx.Module):
         if start is None:
             return self
         head, bias = self.head.started(mean, frequencies, variance)
-        network = start(jnp.asarray(bias, jnp.float32))
+        network = start(held(bias))
         smaller = getattr(network, "with_output_weights_times", None)
         if smaller is not None and rows is not None:
             network = smaller(math.sqrt(NEAR / max(cost_of_noise(head, bias, rows), NEAR)))

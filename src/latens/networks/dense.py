@@ -1,14 +1,16 @@
 """Dense networks from a list of widths."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from latens.errors import ConfigError, nearest
 from latens.networks.initial import INITIALIZERS
-from latens.trees import AbstractRandomWeights
+from latens.trees import AbstractRandomWeights, held
 from latens.typing import Array, Float, Key, Shaped
 
 
@@ -176,7 +178,10 @@ class Dense(eqx.Module):
         """
         if len(self.layers) == 1 and factor:
             return self
-        return eqx.tree_at(lambda n: n.layers[-1].weight, self, factor * self.layers[-1].weight)
+        weight: Any = self.layers[-1].weight
+        # Outside of compiled functions a product of JAX is a program of its own.
+        weight = weight if isinstance(weight, jax.core.Tracer) else np.asarray(weight)
+        return eqx.tree_at(lambda n: n.layers[-1].weight, self, held(np.float32(factor) * weight))
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "Dense":
         """The same network with another bias in its last layer.
@@ -187,4 +192,4 @@ class Dense(eqx.Module):
         Returns:
             A new network.
         """
-        return eqx.tree_at(lambda n: n.layers[-1].bias, self, jnp.asarray(bias, jnp.float32))
+        return eqx.tree_at(lambda n: n.layers[-1].bias, self, held(bias))

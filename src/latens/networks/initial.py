@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import erfinv
 
+from latens.io.keys import threefry
 from latens.typing import Array, Float, Key
 
 LAWS: dict[str, tuple[float, str, str]] = {
@@ -24,8 +25,6 @@ LAWS: dict[str, tuple[float, str, str]] = {
     "xavier-normal": (1.0, "fan_avg", "normal"),
 }
 """Scale, which fan it is divided by, and family: the variance of an initial weight is scale / fan."""
-
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def first_weights(name: str, shape: tuple[int, ...], fan_in: float, fan_out: float, *, key: Key) -> Float[Array, "..."]:
@@ -57,28 +56,12 @@ The normal laws are not truncated. Glorot & Bengio (2010); He et al. (2015); LeC
 
 def host_draws(words: np.ndarray | jax.Array, *, shape: tuple[int, ...], family: str) -> np.ndarray:
     """Draw by NumPy, to a rounding, what JAX draws for a key of two words."""
-    # `jax.random.normal`, or `uniform` on [-1, 1), by Threefry of 20 rounds in counter mode, whatever the generator of
-    # the key is.
-    # Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
-    bits = _threefry(np.asarray(words, np.uint32)[:2], math.prod(shape))
+    # `jax.random.normal`, or `uniform` on [-1, 1), by Threefry, whatever the generator of the key is.
+    left, right = threefry(np.asarray(words, np.uint32)[:2], np.arange(math.prod(shape)))
+    bits = left ^ right
     unit = ((bits >> np.uint32(9)) | np.uint32(0x3F800000)).view(np.float32) - np.float32(1.0)
     low = np.nextafter(np.float32(-1.0), np.float32(0.0)) if family == "normal" else np.float32(-1.0)
     drawn = np.maximum(unit * (np.float32(1.0) - low) + low, low)
     if family == "normal":
         drawn = np.float32(math.sqrt(2.0)) * erfinv(drawn)
     return drawn.astype(np.float32).reshape(shape)
-
-
-def _threefry(words: np.ndarray, size: int) -> np.ndarray:
-    """Random bits, uint32 of shape (size,), of the counts (0, i)."""
-    keys = (*words, words[0] ^ words[1] ^ np.uint32(0x1BD11BDA))
-    left = np.full(size, keys[0], np.uint32)
-    right = np.arange(size, dtype=np.uint32) + keys[1]
-    for group in range(5):
-        for turn in _ROTATIONS[group % 2]:
-            left += right
-            right = (right << np.uint32(turn)) | (right >> np.uint32(32 - turn))
-            right ^= left
-        left += keys[(group + 1) % 3]
-        right += keys[(group + 2) % 3] + np.uint32(group + 1)
-    return left ^ right

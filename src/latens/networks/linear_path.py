@@ -5,8 +5,9 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
-from latens.trees import Frozen
+from latens.trees import Frozen, held
 from latens.typing import AnyArray, Array, Float, Key, Shaped
 
 
@@ -42,10 +43,10 @@ class LinearPath(eqx.Module):
         unit: AnyArray | None = None,
     ) -> None:
         self.network, self.copies = network, copies
-        self.weight = Frozen(jnp.asarray(weight, jnp.float32))
-        self.mean = None if mean is None else Frozen(jnp.asarray(mean, jnp.float32))
-        self.noise = None if noise is None else Frozen(jnp.asarray(noise, jnp.float32))
-        self.unit = None if unit is None else Frozen(jnp.asarray(unit, jnp.float32))
+        self.weight = Frozen(held(weight))
+        self.mean = None if mean is None else Frozen(held(mean))
+        self.noise = None if noise is None else Frozen(held(noise))
+        self.unit = None if unit is None else Frozen(held(unit))
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
         """Apply network and map to one example."""
@@ -66,7 +67,7 @@ class LinearPath(eqx.Module):
             A new path.
         """
         inner: Any = self.network
-        bias = bias if self.unit is None else bias / self.unit.value
+        bias = bias if self.unit is None else held(np.asarray(bias) / np.asarray(self.unit.value))
         return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
 
     def at(
@@ -89,8 +90,8 @@ class LinearPath(eqx.Module):
         Returns:
             A new path.
         """
-        kept = None if self.unit is None or unit is None else Frozen(jnp.asarray(unit, jnp.float32))
+        kept = None if self.unit is None or unit is None else Frozen(held(unit))
         path = eqx.tree_at(lambda p: p.unit, self, kept, is_leaf=lambda x: x is None or isinstance(x, Frozen))
-        started: Any = path.with_output_bias(jnp.asarray(bias, jnp.float32))
+        started: Any = path.with_output_bias(held(bias))
         inner = started.network.with_output_weights_times(0.0)
         return LinearPath(inner, weight, self.copies, mean, noise, None if kept is None else kept.value)

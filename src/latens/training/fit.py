@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -39,7 +37,7 @@ from latens.training.plan import (
 )
 from latens.training.rows import ReadSteps, blocks_of, buckets, read_steps
 from latens.training.shards import check_shards
-from latens.training.step import ChunkResult, Program, TrainState, make_program
+from latens.training.step import ChunkResult, Program, TrainState, make_program, start_numbers
 from latens.typing import checked_later
 
 
@@ -93,7 +91,7 @@ def fit(
     settings = Settings() if settings is None else settings
     check_process()
     if resume is None:  # a run goes on with the generator that it began with
-        check_generator(jax.random.key(settings.seed))
+        check_generator(keys.of_seed(settings.seed))
     history: list[dict[str, Any]] = []
     snapshot, objective, steps, seconds = None, stages[-1].objective, 0, 0.0
     for index, stage in enumerate(stages):
@@ -119,8 +117,7 @@ def fit(
         snapshot, (model, objective) = run.snapshot(), run.final()
         steps = snapshot.loop.total
     if snapshot is None:
-        key = jax.random.key(settings.seed)
-        empty = TrainState((), (), (), key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
+        empty = TrainState((), (), (), keys.of_seed(settings.seed), *start_numbers())
         loop = LoopState(seconds=seconds, finished=True, stopped_because="closed form")
         snapshot = Snapshot(loop, empty, ())
     return FitResult(model, objective, history, snapshot)
@@ -193,7 +190,7 @@ class _StageRun:
         self.edges = () if stage.data is not None else buckets(data)
         options = {"shards": settings.shards, "mean_weight": _mean_weight(data), "edges": self.edges}
         self.program: Program = make_program(model, stage.objective, stage.optimizer, preparation, **options)
-        key = jax.random.fold_in(jax.random.key(settings.seed), loop.stage)
+        key = keys.of_seed(settings.seed, loop.stage)
         self.state = self.program.init(key)
         self.best = eqx.combine(self.state.trainable, self.state.fixed)
         self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
@@ -223,8 +220,8 @@ class _StageRun:
 
     def before(self) -> dict[str, Any]:
         """What the first step would report; it is not taken."""
-        limit = jnp.asarray(np.inf, jnp.float32)
-        _, result = self.program.chunk(self.state, self.rows(0, 1), jnp.asarray(1), limit)
+        limit = np.float32(np.inf)
+        _, result = self.program.chunk(self.state, self.rows(0, 1), np.int32(1), limit)
         means = {name: float(total) / max(float(weight), 1e-30) for name, (total, weight) in result.metrics.items()}
         epoch = self.loop.total / self.steps_per_epoch
         return {"event": "start", "step": self.loop.total, "epoch": epoch, "objective": float(result.loss), **means}
@@ -337,19 +334,19 @@ class _StageRun:
 
     def advance(self, rows: Batch, count: int) -> ChunkResult:
         scale = self.loop.loss_scale
-        limit = jnp.asarray(np.inf if scale is None else 1e6 * scale, jnp.float32)
-        state, result = self.program.chunk(self.state, rows, jnp.asarray(count), limit)
+        limit = np.float32(np.inf if scale is None else 1e6 * scale)
+        state, result = self.program.chunk(self.state, rows, np.int32(count), limit)
         if bool(result.good):
             self.loop.lost_chunks = 0
             self.state = state
             return result
-        finite_limit = jnp.asarray(np.finfo(np.float32).max if scale is None else 1e6 * scale, jnp.float32)
+        finite_limit = np.float32(np.finfo(np.float32).max if scale is None else 1e6 * scale)
         return self.replay(rows, count, finite_limit, last_try=False)
 
-    def replay(self, rows: Batch, count: int, limit: jax.Array, *, last_try: bool) -> ChunkResult:
+    def replay(self, rows: Batch, count: int, limit: np.float32, *, last_try: bool) -> ChunkResult:
         """Take the chunk again from its start, skipping bad steps; then once more with half the learning rate."""
         start = self.state
-        state, result = self.program.guarded_chunk(start, rows, jnp.asarray(count), limit)
+        state, result = self.program.guarded_chunk(start, rows, np.int32(count), limit)
         skipped, first = int(result.skipped), self.loop.total + int(result.first_bad) + 1
         bad = [name for name, is_bad in result.bad_terms.items() if bool(is_bad)]
         record = {"event": "bad-chunk", "step": self.loop.total, "first_bad_step": first, "terms": bad}
@@ -392,12 +389,12 @@ class _StageRun:
 
     def evaluate(self, positions: np.ndarray) -> dict[str, float]:
         """Mean metrics over rows, with a fixed key, in the batches that training validation uses."""
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), keys.VALIDATION)
+        key = keys.of_seed(self.settings.seed, keys.VALIDATION)
         totals: dict[str, list[float]] = {}
         if len(self.edges) > 1:  # rows of like length are cut alike
             positions = positions[np.argsort(steps_of(self.data.x[positions]), kind="stable")]
         for rows, count in blocks_of(self.data, positions, self.settings.validation_batch_size):
-            for name, (total, weight) in self.program.evaluate(self.state, rows, jnp.asarray(count), key).items():
+            for name, (total, weight) in self.program.evaluate(self.state, rows, np.int32(count), key).items():
                 pair = totals.setdefault(name, [0.0, 0.0])
                 pair[0] += float(total)
                 pair[1] += float(weight)

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.data.preparation import hide_cells, move_pictures
 from latens.io import keys
+from latens.io.compilation import less_work
 from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective, run_objective
 from latens.training.optimizer import Optimizer
@@ -74,6 +76,11 @@ class Program(NamedTuple):
     static: PyTree  # what is no array, of (model, objective)
 
 
+def start_numbers() -> tuple[Array, Array]:
+    """The step and the factor on the learning rate before the first step, without a compiled program."""
+    return jax.device_put(np.int32(0)), jax.device_put(np.float32(1.0))
+
+
 PROGRAMS = Reused(4)
 """The programs of the trainings last seen in this process: compiled code, of 30 MB for the smallest, and no data."""
 
@@ -110,7 +117,7 @@ def make_program(
 
     def init(key: Key) -> TrainState:
         opt_state = functions.start(trainable)
-        return TrainState(trainable, fixed, opt_state, key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
+        return TrainState(trainable, fixed, opt_state, key, *start_numbers())
 
     return Program(init, *functions[1:], static)
 
@@ -230,7 +237,8 @@ def _functions(
         shapes = jax.eval_shape(first, state, rows)
         return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-    compiled = jax.jit if len(devices) == 1 else Devices(devices).spread
+    # LLVM's second level compiles a chunk in four fifths of the time of its third, and steps take as long.
+    compiled = partial(jax.jit, compiler_options=less_work(2)) if len(devices) == 1 else Devices(devices).spread
 
     @compiled
     def chunk(state: TrainState, rows: Batch, count: Array, loss_limit: Array) -> tuple[TrainState, ChunkResult]:
@@ -279,7 +287,7 @@ def _functions(
     def averaged(state: TrainState) -> PyTree:
         return eqx.combine(optimizer.evaluate(state.opt_state, state.trainable), state.fixed)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=less_work(1))
     def evaluate(state: TrainState, rows: Batch, count: Array, key: Key) -> dict[str, tuple[Array, Array]]:
         data_key, draw_key = jax.random.split(key)
         model, objective = eqx.combine(averaged(state), static)

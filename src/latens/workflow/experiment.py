@@ -83,7 +83,8 @@ class Experiment:
     def new_model(self) -> Any:
         """The model before its training, from the configuration's seed: the same one under every generator of JAX."""
         # returns: the model that the recipe builds, with the weights of `start` where there is one.
-        key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), keys.INITIAL_MODEL)
+        with jax.default_prng_impl("threefry2x32"):
+            key = keys.of_seed(self.config.training.seed, keys.INITIAL_MODEL)
         return self.started(build_new(self.recipe, self.data.schema, self.parts, key=key))
 
     def started(self, model: Any) -> Any:
@@ -95,7 +96,7 @@ class Experiment:
             return with_weights_of(self.start, model)
 
         def build(schema: Schema) -> Any:
-            return eqx.filter_eval_shape(lambda key: self.recipe.model(schema, self.parts, key=key), jax.random.key(0))
+            return eqx.filter_eval_shape(lambda key: self.recipe.model(schema, self.parts, key=key), keys.of_seed(0))
 
         return placed(self.start.model, model, self.start.schema, grown, build)
 
@@ -198,7 +199,7 @@ def prepare(
     refuse_idle(parts, recipe.config)
     experiment = Experiment(recipe, resolved, (), data, recipe.preparation(data.schema, parts), start, parts)
     # What cannot be built, planned or minimised is refused here, before a folder is made or a former run replaced.
-    key = jax.random.key(0)
+    key = keys.of_seed(0)
     model = eqx.filter_eval_shape(lambda key: recipe.model(data.schema, parts, key=key), key)
     if isinstance(resolved, VAEConfig) and (resolved.network.encoder or resolved.network.decoder):
         refuse_wrong_sizes(model, data.schema, experiment.preparation)

@@ -21,7 +21,6 @@ from latens.errors import LatensError
 from latens.evaluation import Estimate, Finding, diagnose
 from latens.evaluation.batched import Rows
 from latens.evaluation.evidence.gaps import inference_gaps
-from latens.evaluation.evidence.importance import elbo_parts
 from latens.evaluation.evidence.sandwich import importance_sandwich
 from latens.evaluation.latents.decomposition import kl_split
 from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
@@ -49,8 +48,8 @@ GAP_ROWS, GAP_SAMPLES = 100, 500
 TRAIN_ROWS = 200
 """Training rows whose log p(x) is held against that of the held-out rows."""
 
-APART_ROWS, APART_SAMPLES = 1000, 16
-"""Training rows whose ELBO is held against that of the held-out rows, and draws a row."""
+APART_ROWS = 1000
+"""Training rows whose ELBO is held against that of the held-out rows, at the most."""
 
 CALIBRATION_ROWS = 1000
 
@@ -359,25 +358,6 @@ def _generalisation(work: Work) -> dict[str, Estimate]:
     protocol = f"log p(x) of {len(rows)} training rows minus that of {held_out.n} held-out rows; {own.protocol}"
     gap = Estimate(own.value - held_out.value, error, own.num_samples, held_out.n, protocol=protocol)
     return {"generalisation_gap": gap}
-
-
-def apart(
-    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], seed: int = 0, most: int = APART_ROWS
-) -> Estimate | None:
-    """The ELBO of training rows minus that of the rows at `positions`, as they are; None where there is no ELBO."""
-    # What training prints is of rows with cells hidden or pixels moved: it cannot be held against whole rows.
-    if not hasattr(trained.model, "posterior") or trained.is_point:
-        return None
-    found = []
-    for chosen in (data.subset("train"), positions):
-        kept = some(chosen, most, seed)
-        parts = elbo_parts(trained.rows(trained.batch(data, kept)), num_samples=APART_SAMPLES)
-        weight = None if data.weight is None else data.weight[kept]
-        found.append(Estimate.of(parts["elbo"], num_samples=APART_SAMPLES, protocol="", weight=weight))
-    own, others = found
-    error = math.hypot(own.standard_error, others.standard_error)
-    protocol = f"ELBO of {own.n} training rows minus that of {others.n} others, nothing hidden"
-    return replace(others, value=own.value - others.value, standard_error=error, protocol=protocol)
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from latens import pretrained
@@ -15,6 +14,7 @@ from latens.data.given import GIVEN
 from latens.data.labels import require_labels
 from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, refuse_other
+from latens.io import keys
 from latens.io.atomic import as_path, resource_errors
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.frame import is_frame
@@ -146,7 +146,7 @@ def seed_key(seed: Any) -> Key:
     """The random key of a seed."""
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
         raise UsageError(f"{seed!r:.100} is not a seed.", where="seed", fix="Give a whole number of at most 63 bits.")
-    return jax.random.key(int(seed))
+    return keys.of_seed(int(seed))
 
 
 @checked_later

@@ -31,7 +31,7 @@ from latens.evaluation import (
     matched,
     normalised_mutual_information,
 )
-from latens.evaluation.batched import map_rows, prepared_rows
+from latens.evaluation.batched import Rows, in_cache, map_rows, prepared_rows
 from latens.evaluation.classes import class_log_joint
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.bigram import bigram_baseline, tokens_counted
@@ -47,6 +47,7 @@ from latens.evaluation.latents.clusters import has_clusters, predicts_labels
 from latens.evaluation.latents.decomposition import level_kl_rows
 from latens.evaluation.latents.encode import level_shapes
 from latens.evaluation.samples.dependence import dependence
+from latens.io import keys
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.text.midi import BAR, is_music
 from latens.models import CodeHead, StateSpaceModel, every_latent
@@ -56,7 +57,7 @@ from latens.workflow.codes import beside_components, genes_alone
 from latens.workflow.inputs import has_likelihood, is_grey, knows_pairs
 from latens.workflow.metrics import with_units
 from latens.workflow.pairs import of_pairs
-from latens.workflow.sample_sets import SampleSets, compared, not_its_own
+from latens.workflow.sample_sets import SampleSets, compared, not_its_own, some
 from latens.workflow.trained import TrainedModel
 from latens.workflow.worlds import ends_auc, steps_outside
 
@@ -68,6 +69,9 @@ PAIR_SAMPLES = 100
 
 LEVEL_SAMPLES = 16
 """Draws a row for the KL of each level."""
+
+MOST_DRAWN = 100_000
+"""Draws for training rows that are held against others, at the most, where these rows are more than the others."""
 
 MADE = 4000
 """Samples whose columns are compared with those of held-out rows."""
@@ -132,7 +136,7 @@ def measured(
         return Measured({name: replace(estimate, seed=seed, seconds=time.perf_counter() - began)}, [])
     if not has_likelihood(trained):
         return Measured(_of_samples(trained, data, positions, seed), [])
-    work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
+    work = Measurement(trained, data, batch, weight, num_samples, keys.of_seed(seed))
     if trained.is_point:
         work.autoencoder()
         table = unit_table(trained, batch, weight)
@@ -182,6 +186,31 @@ def still_rising(facts: Mapping[str, Any]) -> bool:
     )
 
 
+def of_one_code(trained: TrainedModel) -> bool:
+    """Whether a posterior has all of its probability on one code."""
+    return isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
+
+
+def apart(
+    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], held_out: Estimate, most: int
+) -> Estimate | None:
+    """The ELBO of at most so many training rows minus that of the rows at `positions`; None where there is no ELBO."""
+    # What training prints is of rows with cells hidden or pixels moved: it cannot be held against whole rows. These
+    # rows go through the program that measured the others.
+    if not hasattr(trained.model, "posterior") or trained.is_point:
+        return None
+    draws = held_out.num_samples
+    kept = some(data.subset("train"), min(most, max(len(positions), MOST_DRAWN // draws)), 0)
+    size = in_cache(trained.rows(trained.batch(data, positions)), Rows.samples_per_chunk).batch_size
+    rows = replace(trained.rows(trained.batch(data, kept)), batch_size=size)
+    numbers = row_numbers(rows, num_samples=draws, codes=True, blind=not of_one_code(trained))
+    weight = None if data.weight is None else data.weight[kept]
+    own = Estimate.of(np.asarray(numbers.elbo, np.float64), num_samples=draws, protocol="", weight=weight)
+    error = math.hypot(own.standard_error, held_out.standard_error)
+    protocol = f"ELBO of {own.n} training rows minus that of {held_out.n} others, nothing hidden"
+    return replace(own, value=own.value - held_out.value, standard_error=error, protocol=protocol)
+
+
 def unit_table(
     trained: TrainedModel,
     batch: Batch,
@@ -195,7 +224,7 @@ def unit_table(
     if not hasattr(trained.model, "posterior"):
         return []
     if codes is None:
-        codes = encode(trained.rows(batch, key=jax.random.key(0)))
+        codes = encode(trained.rows(batch, key=keys.of_seed(0)))
     means = codes["mean"].reshape(len(codes["mean"]), -1)
     # The KL of a joint posterior is one number a row, not one a unit.
     by_unit = "kl" in codes and codes["kl"].size == means.size
@@ -224,7 +253,7 @@ class Measurement:
             what = f"the weights of all {len(weight)} rows that are measured are 0."
             raise DataError(what, where="weight", fix="Give some of them a weight above 0, or leave the weights out.")
         # All of a quantised posterior is on one code: more draws are the same one.
-        self.point = isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
+        self.point = of_one_code(trained)
         self.num_samples: int | None = 1 if self.point else num_samples
         self.found: dict[str, Estimate] = {}
         self.tokens = data.schema.tokens
@@ -339,8 +368,7 @@ class Measurement:
         self.put("perplexity", replace(found, value=value, standard_error=error))
 
     def _numbers(self, draws: int) -> RowNumbers:
-        options: dict[str, Any] = {"num_samples": draws, "codes": True, "blind": not self.point}
-        return row_numbers(self.at, **options)
+        return row_numbers(self.at, num_samples=draws, codes=True, blind=not self.point)
 
     def _marginals(self, numbers: RowNumbers, draws: int) -> LogMarginals:
         how = f"{self.what}importance sampling from the posterior, {draws} draws a row"

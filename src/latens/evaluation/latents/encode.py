@@ -1,6 +1,8 @@
 """What the latent dimensions do: codes, KL by dimension, which of them are active."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -28,6 +30,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.batched import BATCH_SIZES, Rows, map_rows, of_rows
 from latens.evaluation.estimate import shares
 from latens.io.compilation import check_generator
+from latens.io.keys import folded, of_seed
 from latens.io.process import check_process, counted
 from latens.io.waiting import reached
 from latens.models import as_code, mean_code
@@ -220,19 +223,27 @@ def decode(
     if key is None:
         if not mean:
             raise TypeError("decode needs a key to draw")
-        key = jax.random.key(0)  # a mean uses none
+        key = of_seed(0)  # a mean uses none
     model = eqx.nn.inference_mode(model)
     size = min(batch_size, next((size for size in BATCH_SIZES if len(z) <= size), batch_size))
-    parts, at = [], None if temperature is None else jnp.asarray(temperature, jnp.float32)
+    parts, at = [], None if temperature is None else np.float32(temperature)
     for number, start in enumerate(range(0, len(z), size)):
         reached(start, len(z))
         index = np.arange(start, min(start + size, len(z)))
         padded = np.concatenate([index, np.full(size - len(index), index[0])])
         part_cond = None if cond is None else jax.tree.map(lambda leaf, i=padded: leaf[i], cond)
-        part_key = jax.random.fold_in(key, number)
-        values = _decode(model, jnp.asarray(z[padded], jnp.float32), part_cond, part_key, mean, at)
+        part_key = folded(key, number)
+        values = _decode(model, z[padded].astype(np.float32), part_cond, part_key, mean, at)
         parts.append(np.asarray(values)[: len(index)])
     return np.concatenate(parts)
+
+
+@eqx.filter_jit
+def _prior_codes(model: Any, index: Array, cond: Any, key: Key, temperature: float) -> Array:
+    def one(i: Array, cond: Any) -> Array:
+        return _prior_code(model, jax.random.fold_in(key, i), cond, temperature)
+
+    return jax.vmap(one)(index, cond)
 
 
 @counted(n=1)
@@ -255,18 +266,24 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
     """
     check_process()
     check_generator(key)
+    # As rows are: a few programs serve every number up to 500, and each latent has a key of its own.
+    size = next((size for size in BATCH_SIZES if n <= size), n)
+    index = np.concatenate([np.arange(n), np.zeros(size - n, int)])
+    cond = cond if cond is None or size == n else jax.tree.map(lambda leaf: np.asarray(leaf)[index], cond)
+    with _at(temperature):
+        return np.asarray(_prior_codes(model, np.arange(size), cond, key, temperature))[:n]
+
+
+@contextlib.contextmanager
+def _at(temperature: Any) -> Iterator[None]:
+    """Refuse what is no temperature, and priors that have none."""
     given = np.asarray(temperature)
     allowed = given.shape == () and given.dtype.kind in "iuf"
     if not allowed or not 0.0 <= temperature < math.inf:
         what = f"{temperature!r} is not a temperature."
         raise UsageError(what, where="temperature", fix="Give a number from 0; 1 samples from the prior as it is.")
-    # As rows are: a few programs serve every number up to 500, and each latent has a key of its own.
-    size = next((size for size in BATCH_SIZES if n <= size), n)
-    index = np.concatenate([np.arange(n), np.zeros(size - n, int)])
-    cond = cond if cond is None or size == n else jax.tree.map(lambda leaf: np.asarray(leaf)[index], cond)
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(size))
     try:
-        return np.asarray(jax.vmap(lambda key, cond: _prior_code(model, key, cond, temperature))(keys, cond))[:n]
+        yield
     except TypeError as error:
         if temperature == 1.0 or not any(words in str(error) for words in _NO_TEMPERATURE):
             raise
@@ -275,11 +292,20 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
         raise ConfigError(what, where="temperature", fix=fix) from None
 
 
+@eqx.filter_jit
+def _prior_rows(
+    model: Any, index: Array, cond: Any, z_key: Key, x_key: Key, mean: Mean, temperature: float
+) -> tuple[Array, Array]:
+    z = _prior_codes(model, index, cond, z_key, temperature)
+    return _decode(model, z, cond, x_key, mean), z
+
+
+@counted(n=1)
 def new_rows(
     model: Any, n: int, *, mean: bool, key: Key, cond: Any = None, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw rows from the prior, or the means of p(x | z), and give their z beside them."""
-    z_key, x_key = jax.random.split(key)
+    z_key, x_key = folded(key, 0), folded(key, 1)
     if (
         temperature != 1.0
         and not mean
@@ -287,8 +313,20 @@ def new_rows(
     ):
         z = sample_prior(model, n, key=z_key, cond=cond)  # the temperature is that of the tokens
         return decode(model, z, key=x_key, mean=False, cond=cond, temperature=temperature), z
-    z = sample_prior(model, n, key=z_key, cond=cond, temperature=temperature)
-    return decode(model, z, key=x_key, mean=mean, cond=cond), z
+    check_process()
+    check_generator(key)
+    # Codes and rows are one program.
+    model, size = eqx.nn.inference_mode(model), next((size for size in BATCH_SIZES if n <= size), BATCH_SIZES[-1])
+    made: list[tuple[np.ndarray, np.ndarray]] = []
+    with _at(temperature):
+        for number, start in enumerate(range(0, n, size)):
+            reached(start, n)
+            index = np.minimum(np.arange(start, start + size), n - 1)
+            own = None if cond is None else jax.tree.map(lambda leaf, i=index: np.asarray(leaf)[i], cond)
+            x, z = _prior_rows(model, index, own, z_key, folded(x_key, number), mean, temperature)
+            made.append((np.asarray(x), np.asarray(z)))
+    x, z = (np.concatenate(parts)[:n] for parts in zip(*made))
+    return x, z
 
 
 _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
@@ -297,7 +335,7 @@ _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
 
 def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
     """The shapes of the levels of a hierarchy's latents, lowest first, and none for one level; nothing is computed."""
-    prior = model.prior(cond=cond)
+    prior = eqx.filter_eval_shape(lambda cond: model.prior(cond=cond), cond)
     return tuple(prior.shape) if isinstance(prior, AbstractLevels) else ()
 
 

@@ -12,11 +12,13 @@ from scipy.special import ndtri
 from latens.distributions import Blocks, Joined, Ordinal, Segments
 from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.base import AbstractHead, DataKind, Sees
-from latens.trees import Frozen
+from latens.trees import Frozen, held
 from latens.typing import Array, Bool, Float
 
 FREE = 48
 """Up to so many segments of a number each has a logit of its own; more share a smooth tilt along the grid."""
+SPARE = 128
+"""Segments of padding, at the most, for which narrow columns are computed with wider ones."""
 HATS = 16
 """Functions of the tilt that are not 0 around one place only."""
 ATOMS = 4
@@ -38,13 +40,21 @@ def form_of(one: ColumnType) -> str:
 
 
 def _bins(types: Sequence[ColumnType]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Columns that are computed together, by how many segments they have (to a power of two) and of which kind."""
-    groups: dict[str, list[int]] = {}
+    """Columns that are computed together, by how many segments they have and of which kind."""
+    # By a power of two; narrow columns are padded to the next wider group where that costs little. A group takes a
+    # quarter of a second to compile, in every program.
+    groups: dict[tuple[str, int], list[int]] = {}
     for place, one in enumerate(types):
         form = form_of(one)
+        form = "free" if form == "category" else form
         size = one.count if form == "ordinal" else 1 << max(one.count - 1, 1).bit_length()
-        groups.setdefault(f"{form}-{size}", []).append(place)
-    return tuple((name, tuple(places)) for name, places in sorted(groups.items()))
+        groups.setdefault((form, size), []).append(place)
+    made: dict[tuple[str, int], list[int]] = {}
+    for (form, size), places in sorted(groups.items(), reverse=True):
+        wider = next(reversed(made), ("", 0))
+        padded = form == wider[0] != "ordinal" and (wider[1] - size) * len(places) <= SPARE
+        made.setdefault(wider if padded else (form, size), []).extend(places)
+    return tuple((f"{form}-{size}", tuple(sorted(places))) for (form, size), places in sorted(made.items()))
 
 
 class AbstractTableHead(AbstractHead):
@@ -62,19 +72,17 @@ class SegmentsHead(AbstractTableHead):
     r"""Columns of which every segment has a logit of its own: $\log s_{ij} + r_{ij}$ of shares s and outputs r."""
 
     # Outputs of 0 give the shares of the training rows.
-    # `types`: The types of the columns, all of them categories, or none.
-
     shape: tuple[int, ...] = eqx.field(static=True)
     log_shares: Frozen
     starts: Frozen
     widths: Frozen
-    ordered: bool = eqx.field(static=True)
+    ordered: tuple[bool, ...] = eqx.field(static=True)
 
     def __init__(self, types: Sequence[ColumnType]) -> None:
-        self.shape, self.ordered = (len(types),), all(one.kind != "category" for one in types)
-        self.log_shares = Frozen(jnp.asarray(_padded([np.log(one.shares).tolist() for one in types])))
-        self.starts = Frozen(jnp.asarray(_padded([one.firsts for one in types]), jnp.int32))
-        self.widths = Frozen(jnp.asarray(_padded([one.widths for one in types]), jnp.int32))
+        self.shape, self.ordered = (len(types),), tuple(one.kind != "category" for one in types)
+        self.log_shares = Frozen(held(_padded([np.log(one.shares).tolist() for one in types])))
+        self.starts = Frozen(held(_padded([one.firsts for one in types]), np.int32))
+        self.widths = Frozen(held(_padded([one.widths for one in types]), np.int32))
 
     @property
     def num_outputs(self) -> int:
@@ -107,9 +115,7 @@ class OrdinalHead(AbstractTableHead):
         self.starts, self.widths = plain.starts, plain.widths
         shares = np.array([one.shares for one in types], np.float64)
         odds = np.log(np.cumsum(shares, axis=1)[:, :-1]) - np.log(np.cumsum(shares[:, ::-1], axis=1)[:, -2::-1])
-        self.cuts = Frozen(
-            jnp.asarray(np.concatenate([odds[:, :1], np.log(np.diff(odds, axis=1))], axis=1), jnp.float32)
-        )
+        self.cuts = Frozen(held(np.concatenate([odds[:, :1], np.log(np.diff(odds, axis=1))], axis=1)))
 
     @property
     def num_outputs(self) -> int:
@@ -145,7 +151,7 @@ class OrderedSegmentsHead(AbstractTableHead):
         for i, one in enumerate(types):
             functions = basis_of(one)
             basis[i, : len(functions), : one.count] = functions
-        self.basis = Frozen(jnp.asarray(basis))
+        self.basis = Frozen(held(basis))
 
     @property
     def num_outputs(self) -> int:
@@ -192,8 +198,7 @@ class TableHead(AbstractTableHead):
         self.shape = (len(types),)
         groups = _bins(types)
         self.blocks = Blocks(tuple(name for name, _ in groups), tuple(places for _, places in groups))
-        kinds = {"category": SegmentsHead, "free": SegmentsHead, "ordered": OrderedSegmentsHead}
-        kinds["ordinal"] = OrdinalHead
+        kinds = {"free": SegmentsHead, "ordered": OrderedSegmentsHead, "ordinal": OrdinalHead}
         made = {name: SegmentsHead if free else kinds[name.split("-")[0]] for name, _ in groups}
         self.heads = {name: made[name]([types[place] for place in places]) for name, places in groups}
 
@@ -252,8 +257,8 @@ class TableInput(eqx.Module):
             free = SegmentsHead(own)
             self.starts[name], self.widths[name] = free.starts, free.widths
             if name.startswith("ordered"):
-                self.scores[name] = Frozen(jnp.asarray(_padded([middles_of(one).tolist() for one in own])))
-                self.atoms[name] = Frozen(OrderedSegmentsHead(own).basis.value[:, 2 + HATS :])
+                self.scores[name] = Frozen(held(_padded([middles_of(one).tolist() for one in own])))
+                self.atoms[name] = Frozen(held(np.asarray(OrderedSegmentsHead(own).basis.value)[:, 2 + HATS :]))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -449,7 +449,7 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moment
         frequencies = counts.reshape(*data.schema.shape, levels) / len(positions)
         mean = frequencies @ every
         return Moments(mean, np.maximum(frequencies @ every**2 - mean**2, 0.0), frequencies)
-    shape, key = data.schema.shape, jax.random.key(0)
+    shape, key = data.schema.shape, keys.of_seed(0)
     count, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
 
     # Wide rows come a few at a time; the sums go on where they were, so the digits stay the same.

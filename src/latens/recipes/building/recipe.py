@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
+import numpy as np
 from msgspec import structs
 
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.scaling import ScaledLater, unscaled
 from latens.io import keys
+from latens.io.compilation import less_work
 from latens.io.reuse import Reused, fingerprint
 from latens.recipes.parts.networks import with_networks
 from latens.recipes.parts.objects import has_own
@@ -100,6 +102,8 @@ def _build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
     blank, numbers = unscaled(schema)
 
     def make() -> Any:
-        return eqx.filter_jit(lambda key, *numbers: recipe.model(ScaledLater.of(blank, numbers), shared, key=key))
+        build = lambda key, *numbers: recipe.model(ScaledLater.of(blank, numbers), shared, key=key)  # noqa: E731
+        return cast(Any, eqx.filter_jit)(build, compiler_options=less_work(0))
 
-    return BUILDERS.get((recipe.build, blank, config), make)(key, *numbers)
+    made = BUILDERS.get((recipe.build, blank, config), make)(key, *numbers)
+    return jax.tree.map(lambda leaf: jax.device_put(leaf) if isinstance(leaf, np.ndarray) else leaf, made)
