@@ -98,7 +98,7 @@ def test_types_that_show_late_are_those_of_all_rows(tmp_path: Path, monkeypatch:
     names.write_text("a,b\n" + "".join(f"{i},{i}\n" for i in whole) + "7,word\n")
     with pytest.raises(DataError, match=r"column 'b' holds String; rows that stay on disk are numbers"):
         load(names, stream=True)
-    monkeypatch.setattr("latens.data.sources.LARGEST", 100)
+    monkeypatch.setattr("latens.data.door.LARGEST", 100)
     assert load(names).schema.kind == "mixed"
 
 
@@ -206,7 +206,7 @@ def test_files_that_nobody_used_for_long_leave_the_cache(tmp_path: Path, monkeyp
 
 def test_rows_stay_on_disk_above_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(numbers(300), tmp_path / "rows.csv")
-    monkeypatch.setattr("latens.data.sources.LARGEST", 1000)
+    monkeypatch.setattr("latens.data.door.LARGEST", 1000)
     assert isinstance(load(path, label="kind").x, np.memmap)
     assert not isinstance(load(path, label="kind", stream=False).x, np.memmap)
     mixed = load(path)  # has a column of names

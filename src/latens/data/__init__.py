@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .checks import check as check
     from .checks import suggest_likelihood as suggest_likelihood
     from .dataset import Dataset as Dataset
+    from .door import load as load
     from .files import register_format as register_format
     from .infer import infer_schema as infer_schema
     from .known import KNOWN as KNOWN
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .rows import split_by_hash as split_by_hash
     from .schema import Column as Column
     from .schema import Schema as Schema
-    from .sources import load as load
 
 # Imported when they are first used: the kinds of rows are made of files of this folder, and the door knows all kinds.
 _HOMES = {
@@ -37,7 +37,7 @@ _HOMES = {
     "preparation": ("Preparation", "prepare_batch"),
     "rows": ("SPLITS", "TEST", "TRAIN", "VALIDATION", "encode_labels", "row_keys", "split_by_hash"),
     "schema": ("Column", "Schema"),
-    "sources": ("load",),
+    "door": ("load",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

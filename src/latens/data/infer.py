@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,9 @@ from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.raw import Raw
 from latens.data.rows import few, places
 from latens.data.schema import MAX_CELLS, TINY, Kind, Schema
-from latens.errors import DataError
+from latens.errors import DataError, nearest
 from latens.kinds.counts.sparse import SparseRows, columns_of
 from latens.kinds.steps.sequences import Sequences
-from latens.kinds.tables.columns import FrameColumn
-from latens.kinds.tables.declared import Declared
-from latens.kinds.tables.typed import check_columns, table_schema
 
 _CHUNK = 2**19
 MOST_MEASURED = 2**18
@@ -78,12 +75,9 @@ def infer_schema(
     observed: np.ndarray | None = None,
     where: str = "data",
     counts: bool | None = False,
-    kinds: Mapping[int, FrameColumn] | None = None,
-    declared: Mapping[str, Declared] | None = None,
 ) -> Schema:
     """Infer the schema of rows: the kind of their values, their levels and the scales of their columns.
 
-    - a table with columns of text or dates, or one that is asked for it: "mixed", with a type for each column;
     - only 0 and 1 (or yes and no): "binary";
     - whole numbers 0..255 in uint8 or in arrays with more than one axis a row: "levels", 256 of them where the
       largest is above 16, else largest + 1;
@@ -100,8 +94,6 @@ def infer_schema(
         observed: True where a value was observed, shape of `x`; None for everywhere.
         where: How an error names the data.
         counts: None recognises counts, True asks for them, False never sees any.
-        kinds: What each column of a table of several kinds is, by position; None for a table whose columns are alike.
-        declared: What is said of the columns of a table of several kinds, by name.
 
     Returns:
         The schema.
@@ -109,10 +101,6 @@ def infer_schema(
     Raises:
         DataError: Beyond the bounds of a schema, and where `counts` is True and the values are none.
     """
-    if kinds is not None:
-        check_shape(x.shape[1:], names, where)
-        names = names or [f"x{i}" for i in range(x.shape[1])]
-        return table_schema(x, train_mask, names, kinds, where, declared)
     # A data set without training rows (one row, say) is described by the rows it has.
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     return schema_of(
@@ -363,6 +351,20 @@ def conform(
             raise DataError(what, where=where, fix="Mask every place after the first that is masked.")
         x = np.where(observed, x, 0)
     return x, observed
+
+
+def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, where: str) -> None:
+    """Refuse rows that lack columns of a model, or have others than it knows."""
+    lacking = next((name for name in wanted if name not in given), None)
+    if lacking is not None:
+        hint = nearest(lacking, given) if len(given) <= 1000 else ""
+        raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
+    # Beside a filled column `latens impute --interval` writes how sure it is.
+    beside = {f"{name}{end}" for name in (*wanted, *(schema.ignored or ())) for end in (".low", ".high", ".p")}
+    extra = [name for name in given if name not in (*wanted, *(schema.ignored or ())) and name not in beside]
+    if extra:
+        what = f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}."
+        raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
 
 
 def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> str:

@@ -11,10 +11,10 @@ from jaxtyping import Shaped
 from latens.data import TRAIN, VALIDATION, Dataset, Schema
 from latens.data.arrays import LEAST_ROWS_TO_VALIDATE
 from latens.data.batches import hash_rows
+from latens.data.door import read_columns, without_unknown
 from latens.data.infer import find_missing
 from latens.data.raw import Raw, without_columns
 from latens.data.rows import row_keys
-from latens.data.sources import read_columns, without_unknown
 from latens.errors import UsageError
 from latens.kinds.tables.cells import coded
 from latens.kinds.tables.declared import Declared, check_declared

@@ -10,7 +10,7 @@ from sklearn.utils import Tags
 from latens.config import VAEConfig, override
 from latens.data import Dataset, Schema
 from latens.data.arrays import as_dataset
-from latens.data.sources import read_columns
+from latens.data.door import read_columns
 from latens.errors import ConfigError
 from latens.estimators.base import given_settings, names_of, refuse_twins, validated, with_nan
 from latens.estimators.columns import has_words, mixed_dataset, typed_rows

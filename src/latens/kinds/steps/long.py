@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
+from latens.data.infer import check_columns
 from latens.data.named import Column
 from latens.data.raw import MAX_BYTES, Raw
 from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, split_of
@@ -18,9 +19,7 @@ from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
 from latens.kinds.steps.times import Grid, Times, grid_of, read_times, steps_in
 from latens.kinds.tables.columns import FrameColumn
-from latens.kinds.tables.declared import LEFT_OUT, Declared
 from latens.kinds.tables.dtypes import series_of
-from latens.kinds.tables.typed import check_columns
 from latens.kinds.text.tokens import chosen_edges
 
 SINGLE = "-"
@@ -92,16 +91,6 @@ def stacked_lines(x: np.ndarray, where: str) -> tuple[Raw, np.ndarray]:
         raise _empty(int(np.argmin(ends)), where)
     kept = np.arange(x.shape[1]) < ends[:, None]
     return Raw(x[kept]), np.nonzero(kept)[0]
-
-
-def left_out(raw: Raw, declared: Mapping[str, Declared] | None) -> dict[str, Any]:
-    """The rows of a long table without the columns that are declared to be left out."""
-    gone = {name for name, one in (declared or {}).items() if one.kind == LEFT_OUT}
-    if raw.columns is None or not gone & set(raw.columns):
-        return {}
-    kept = [i for i, name in enumerate(raw.columns) if name not in gone]
-    kinds = None if raw.kinds is None else {kept.index(i): one for i, one in raw.kinds.items() if i in kept}
-    return {"x": raw.x[:, kept], "columns": tuple(raw.columns[i] for i in kept), "kinds": kinds}
 
 
 _BESIDE = {

@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Shaped
 
+from latens.data.infer import check_columns, check_shape
 from latens.data.raw import Raw
 from latens.data.schema import TINY, Column, Schema
-from latens.errors import DataError, nearest
+from latens.errors import DataError
 from latens.kinds.tables.cells import known_as
 from latens.kinds.tables.columns import (
     FURTHEST,
@@ -44,6 +45,7 @@ def table_schema(
     declared: Mapping[str, Declared] | None = None,
 ) -> Schema:
     """Give each column of a table a type, of its training rows; ids and free text are left out, and what is said so."""
+    check_shape(x.shape[1:], names, where)
     rows = train if np.any(train) else np.ones(len(x), bool)
     columns, types, ignored = [], [], []
     for i, name in enumerate(names):
@@ -169,20 +171,6 @@ def stored_columns(
     return cells, None if shown.all() else shown, outside
 
 
-def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, where: str) -> None:
-    """Refuse rows that lack columns of a model, or have others than it knows."""
-    lacking = next((name for name in wanted if name not in given), None)
-    if lacking is not None:
-        hint = nearest(lacking, given) if len(given) <= 1000 else ""
-        raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
-    # Beside a filled column `latens impute --interval` writes how sure it is.
-    beside = {f"{name}{end}" for name in (*wanted, *(schema.ignored or ())) for end in (".low", ".high", ".p")}
-    extra = [name for name in given if name not in (*wanted, *(schema.ignored or ())) and name not in beside]
-    if extra:
-        what = f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}."
-        raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
-
-
 def _unknown_names(cells: Sequence[tuple[Any, str, str]], known: Mapping[str, Sequence[str]], where: str) -> DataError:
     """The error for names that no training row had: by row, column and name."""
     _, column, value = cells[0]
@@ -219,15 +207,6 @@ def with_absent(raw: Raw, schema: Schema) -> None:
 def known_columns(schema: Schema) -> dict[str, Declared]:
     """How to read columns as those of a model."""
     return known_as(dict(zip(schema.names, schema.types or ())), schema.ignored or ())
-
-
-def refuse_text(raw: Raw, where: str) -> None:
-    """Refuse columns of text or dates for a model of numbers."""
-    place = next((i for i, one in (raw.kinds or {}).items() if one.kind != "number"), None)
-    if place is not None:
-        name = raw.columns[place] if raw.columns else f"x{place}"
-        fix = f"Leave it out, or name it with --label {name} or --id {name}."
-        raise DataError(f"column {name!r} holds text; the model was trained on numbers.", where=where, fix=fix)
 
 
 def notes_of(

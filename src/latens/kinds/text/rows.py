@@ -1,13 +1,19 @@
 """Strings as the rows of a data set: their schema, their codes, and what of them is said."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from latens.data.infer import conform, store
 from latens.data.raw import Raw
 from latens.data.rows import TRAIN
 from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.kinds.text.tokens import PIECES, PieceName, closes, learn_tokens, row_name, unknown_pieces
 from latens.text import visible
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming, Stored
 
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
@@ -78,3 +84,19 @@ def code_strings(raw: Raw, schema: Schema, unknown: str, where: str) -> tuple[np
     for row, at, _ in strange:
         seen[row, at:] = False
     return seen, strange
+
+
+def store_text(rows: "Coming") -> "Stored":
+    """Store strings as rows of codes."""
+    from latens.data.door import Stored
+
+    raw, where, asked = rows.raw, rows.where, rows.asked
+    if rows.typed or rows.counts:
+        flag = "counts" if rows.counts else "typed" if asked.columns is None else "columns"
+        raise DataError(
+            "holds rows of text, which have no columns of numbers.", where=where, fix=f"Leave out --{flag}."
+        )
+    schema = rows.schema or text_schema(raw, rows.split, asked.pieces, where)
+    observed, strange = code_strings(raw, schema, rows.unknown, where)
+    raw.x, _ = conform(raw.x, None, schema, None, where)
+    return Stored(store(raw.x, schema, where), rows.told(schema), observed, unseen=tuple(strange))

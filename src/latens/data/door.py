@@ -1,0 +1,464 @@
+"""One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+from msgspec import structs
+
+from latens.data.beside import array_file, conditions_of_rows, names_beside, numbered
+from latens.data.dataset import Dataset, rows_at
+from latens.data.files import (
+    INSIDE,
+    Files,
+    Part,
+    by_parts,
+    check_address,
+    check_numeric,
+    file_errors,
+    files_of,
+    is_address,
+    is_glob,
+    read_object,
+    read_path,
+    read_tables,
+    tables_of,
+    title_of,
+)
+from latens.data.given import GIVEN, averaged, learned, told, vectors
+from latens.data.infer import with_classes
+from latens.data.known import KNOWN
+from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
+from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, no_roles
+from latens.data.rows import (
+    TRAIN,
+    encode_labels,
+    missing_labels,
+    missing_words,
+    row_conditions,
+    row_keys,
+    row_names,
+    row_weights,
+    split_by_keys,
+    unmasked,
+)
+from latens.data.schema import Schema
+from latens.errors import DataError, UsageError, nearest
+from latens.kinds import KINDS, OPTIONS, Guessed, Rows
+from latens.kinds.counts.anndata import is_annotated
+from latens.kinds.pictures import MOST_SIDE
+from latens.kinds.pictures.files import find_pictures
+from latens.kinds.pictures.idx import idx_folder
+from latens.kinds.pictures.pairs import side_by_side
+from latens.kinds.steps.long import Asked, lines_of, refuse_beside
+from latens.kinds.steps.sequences import Places
+from latens.kinds.steps.world import EPISODE, TIME, World, recorded
+from latens.kinds.tables.cells import rows_of
+from latens.kinds.tables.declared import Declared, declared_columns
+from latens.kinds.tables.derived import definitions
+from latens.kinds.tables.files import is_table_file, read_address
+from latens.kinds.tables.typed import MOST_NAMED, known_columns
+from latens.kinds.text.rows import one_column
+from latens.typing import checked_later
+
+
+@checked_later
+def load(
+    source: Any,
+    *,
+    name: str | None = None,
+    schema: Schema | None = None,
+    unknown: str = "error",
+    partial: bool = False,
+    cond: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Dataset:
+    """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
+
+    Args:
+        source: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX,
+            a folder with MNIST-named IDX files, .csv and the like, .parquet, .mtx, .h5, .h5ad, a folder of images); a
+            folder or glob of .npy, .parquet, .arrow, .h5, .h5ad or .tar files, also at an address (s3://, gs://,
+            abfs://, file://); one array of an HDF5 file ("file.h5:/path"); an array of shape (n, ...), a sparse matrix,
+            a pandas or polars frame, an AnnData object, a list of strings; or one of these with its kind and options,
+            such as `latens.Table(frame, derive=[...])` or `latens.Pictures(folder, size=64)`.
+        name: Name of the data set, else taken from the source.
+        schema: The schema of a trained model, which the data must fit; None infers it.
+        unknown: What becomes of names in columns of a table that `schema` lacks: "error" refuses them by row; "missing"
+            takes the cells as missing, and the data set lists them; "skip" leaves the rows out, and a note counts them;
+            "grow" gives the schema these names, to train a model further. Of text "missing" takes what follows an
+            unknown piece as missing.
+        partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
+        cond: Arrays by name, each led by the rows, that parts of your own read as `cond`: positions, times, doses.
+        **options: How the rows are read, by the names of the options of all kinds (`latens.Table`, `latens.Pictures`,
+            `latens.Text`, `latens.Steps`, `latens.Counts`, `latens.Numbers`): `label`, `row_id`, `weight`,
+            `condition`, `missing`, `stream`, and those of one kind.
+
+    Returns:
+        The data set; its `x` is a mapped array where rows stay on disk.
+
+    Raises:
+        DataError: Saying where the data do not fit and how to mend it.
+        ResourceError: Beyond memory or permissions.
+        UsageError: For options that are not known, or contradict each other.
+    """
+    own, asked = _asked(source, options)
+    _check(asked, schema, unknown)
+    rows = Coming(asked, schema, unknown, partial, dict(cond or {}), name)
+    rows.plan()
+    if rows.long is None:
+        rows.read()
+        rows.identify()
+    kind = own or next(one for one in KINDS if one.fits(rows))
+    return rows.dataset(kind.store(rows))
+
+
+def _asked(source: Any, options: dict[str, Any]) -> tuple[type[Rows] | None, Guessed]:
+    """What was said of the rows; and the class of a kind that is not one of latens's own."""
+    if isinstance(source, Rows):
+        if options:
+            what = f"{next(iter(options))!r} is said beside a kind of rows."
+            raise UsageError(what, where="load_data", fix=f"Say it of the kind: latens.{type(source).__name__}(...).")
+        own = None if isinstance(source, KINDS) else type(source)
+        known = {one.name for one in fields(Guessed)}
+        said = {one: value for one, value in source.said().items() if one in known}
+        return own, Guessed(source.source, **{**source.implies(), **said})
+    if wrong := next((one for one in options if one not in OPTIONS and one != "longest"), None):
+        raise UsageError(f"there is no option {wrong!r}.", where="load_data", fix=nearest(wrong, OPTIONS))
+    return None, Guessed(source, **options)
+
+
+def _check(asked: Guessed, schema: Schema | None, unknown: str) -> None:
+    """Refuse options that are none, or that contradict each other or a model."""
+    if unknown not in ("error", "missing", "skip", "grow"):
+        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip, grow.")
+    if asked.missing not in (None, "nan"):
+        fix = "Valid: None (refuse NaN) and 'nan' (NaN is missing)."
+        raise UsageError(f"{asked.missing!r} is unknown.", where="missing", fix=fix)
+    if schema is not None and not isinstance(schema, Schema):
+        what = f"a {type(schema).__name__} is not a schema."
+        raise UsageError(what, where="schema", fix="Give that of a model, latens.load(path).schema.")
+    of_cells = ".h5ad" in str(asked.source).lower() if _is_path(asked.source) else is_annotated(asked.source)
+    if asked.layer is not None and not of_cells:
+        what = f"{str(asked.source)[:200] if _is_path(asked.source) else type(asked.source).__name__} has no layers."
+        raise UsageError(what, where="layer", fix="Leave it out; only AnnData (.h5ad, an AnnData object) has layers.")
+    if schema is None:
+        return
+    if asked.columns is not None:
+        fix = "Leave out columns: a trained model knows the kinds of its own."
+        raise UsageError("the kinds of columns are given twice.", where="columns", fix=fix)
+    if asked.derive:
+        what = "columns are derived twice: a trained model knows its own."
+        raise UsageError(what, where="derive", fix="Leave derive out.")
+    if asked.pieces is not None and schema.tokens is not None and schema.tokens.pieces != asked.pieces:
+        fix = f"The model was trained on {schema.tokens.pieces}: leave pieces out."
+        raise UsageError(f"{asked.pieces!r} are other pieces than those of the model.", where="--pieces", fix=fix)
+
+
+def _is_path(source: Any) -> bool:
+    return isinstance(source, str | Path)
+
+
+class Stored(NamedTuple):
+    """Rows as a kind stores them."""
+
+    x: Any
+    schema: Schema
+    observed: Bool[np.ndarray, "n *x"] | None = None  # None: everywhere
+    outside: Shaped[np.ndarray, "n columns"] | None = None
+    unseen: tuple[tuple[int, int, str], ...] = ()
+    places: Places | None = None  # of sequences
+
+
+@dataclass
+class Coming:
+    """Rows on their way through the door, of which a kind makes what is stored."""
+
+    asked: Guessed
+    schema: Schema | None  # that of a model
+    unknown: str
+    partial: bool
+    cond: dict[str, Any]
+    name: str | None
+    roles: ColumnRoles = field(default_factory=ColumnRoles)
+    given: dict[str, Any] = field(default_factory=dict)  # arrays by role
+    declared: Mapping[str, Declared] | None = None  # what is said of columns, or a model knows
+    derived: dict[str, str] = field(default_factory=dict)
+    typed: bool = False
+    counts: bool | None = None
+    missing: str | None = None
+    long: Asked | None = None  # of rows that are sequences how a long table is cut
+    lines: tuple[Raw, np.ndarray] | None = None  # sequences that came as arrays: their lines, and the id of each
+    world: World | None = None
+    raw: Raw = field(default_factory=lambda: Raw(None))
+    where: str = ""
+    title: str = ""
+    n: int = 0
+    names: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    keys: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    split: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    conditions: Any = None
+    cells: dict[str, np.ndarray] = field(default_factory=dict)  # of conditions
+
+    @property
+    def trains(self) -> Bool[np.ndarray, " n"]:
+        """Which rows are of training."""
+        return self.split == TRAIN
+
+    def plan(self) -> None:
+        """Settle which columns are no data, and how a file is read."""
+        asked, schema, source = self.asked, self.schema, self.asked.source
+        choices = {role: getattr(asked, role) for role in ("label", "row_id", "weight", "layer")}
+        words = {k: str(v) for k, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)}
+        given = {role: v for role, v in choices.items() if v is not None and role not in words}
+        if words.get("label", "").endswith(".npy"):
+            given["label"] = array_file(Path(words.pop("label")))
+        self.given = {role: unmasked(values) for role, values in given.items()}
+        self.derived, self.typed, self.missing = definitions(asked.derive), asked.typed, asked.missing
+        self.counts = asked.counts
+        if asked.columns is not None:
+            self.declared = declared_columns(asked.columns)
+        self.typed = self.typed or self.declared is not None or bool(self.derived)
+        if schema is not None and (schema.types is not None or schema.ignored):
+            self.declared = known_columns(schema)
+        wanted = None if asked.size is None else (asked.size, asked.size)
+        of_model = schema is not None and asked.pair is None and asked.size is None and not schema.standardised
+        if of_model and schema is not None and len(schema.shape) in (2, 3):
+            wanted = (*schema.shape, 1)[:3]
+        self.roles = ColumnRoles(
+            **words,
+            beside=names_beside(asked.condition, schema),
+            refuses=schema is None,
+            declared=(self.declared or {}) if self.typed or self.declared is not None else None,
+            pictures=wanted,
+            pieces=schema.tokens.pieces if schema is not None and schema.tokens else asked.pieces,
+            null=(asked.null,) if isinstance(asked.null, str) else tuple(asked.null or ()),
+            decimal_comma=asked.decimal_comma,
+            separator=asked.separator,
+            encoding=asked.encoding,
+            header=asked.header,
+            sheet=None if asked.sheet is None else str(asked.sheet),
+        )
+        if isinstance(source, np.ma.MaskedArray) and np.ma.is_masked(source):
+            # A mask says what is missing; NaN beside it is refused as ever.
+            seen = source.compressed()
+            self.missing = self.missing if seen.dtype.kind == "f" and np.isnan(seen).any() else "nan"
+        self._as_sequences()
+
+    def _as_sequences(self) -> None:
+        """Find out whether rows are sequences, and how a long table is cut into them."""
+        asked, schema = self.asked, self.schema
+        inputs = tuple(asked.inputs or ())
+        cut = Asked(asked.sequence, asked.time, asked.window, asked.stride, asked.step, inputs, asked.longest)
+        self.world = recorded(asked.source) if schema is None else schema.world
+        if self.world is not None and asked.sequence is None and asked.time is None:
+            cut = cut._replace(sequence=EPISODE, time=TIME, inputs=inputs or tuple(self.world.inputs))
+        self.lines = None if _is_path(asked.source) else lines_of(asked.source, self.name or "data")
+        if cut.some or self.lines is not None or (schema is not None and schema.sequences is not None):
+            self.long = cut
+            typed = (asked.typed or bool(asked.derive)) and asked.columns is None
+            taken = {"row_id": asked.row_id, "pair": asked.pair, "typed": typed, "counts": asked.counts}
+            refuse_beside(taken | {"stream": asked.stream, "pieces": asked.pieces}, str(asked.source)[:1000])
+            if self.lines is None:
+                self.raw, self.where, self.title = _read(asked.source, self.roles, self.name)
+            else:
+                self.raw, self.where, self.title = self.lines[0], self.name or "data", "data"
+
+    def read(self) -> None:
+        """Read the rows: at once, or by parts into memory or into one file."""
+        asked, spec = self.asked, str(self.asked.source)
+        source = None if asked.pair is not None and not asked.stream else _files(asked, self.roles)
+        if asked.size is not None and not (1 <= asked.size <= MOST_SIDE and _of_pictures(asked.source)):
+            what = f"{asked.size} is not a size of rows of {spec[:1000]!r}."
+            fix = f"Give 1 to {MOST_SIDE} pixels, of a folder of pictures; leave it out for other data."
+            raise UsageError(what, where="size", fix=fix)
+        source, stays = self._staying(source)
+        found = None
+        if source is not None:
+            try:
+                found = kept(source) if stays else joined(source.parts())
+            except NotNumbers:
+                if asked.stream or not Path(spec).is_file():
+                    raise
+        if found is None:
+            self.raw, self.where, self.title = _read(asked.source, self.roles, self.name)
+        else:
+            self.raw, self.where, self.title = found, spec, title_of(spec)
+        if asked.pair is not None:
+            other, beside, _ = _read(asked.pair, ColumnRoles(pictures=self.roles.pictures), None)
+            check_numeric(self.raw.x, self.where)
+            check_numeric(other.x, beside)
+            self.raw = side_by_side(self.raw, other, self.where, "the pair" if beside == self.where else beside)
+        if self.roles.pieces is not None:
+            one_column(self.raw, asked.pieces, self.where)
+        if self.raw.strings is None:
+            check_numeric(self.raw.x, self.where)
+
+    def _staying(self, source: Files | None) -> tuple[Files | None, bool]:
+        """The files that are read by parts, and whether their rows stay on disk."""
+        asked, schema = self.asked, self.schema
+        large = asked.stream is None and self.roles.pieces is None and source is not None and source.size > LARGEST
+        if source is None or not (asked.stream or large):
+            return source, False
+        said = {"columns": asked.columns, "typed": self.typed, "pair": asked.pair, "derive": self.derived}
+        said |= {"condition": asked.condition}
+        said |= {} if schema is None else {"derive": schema.derived, "condition": schema.conditions}
+        refused = [role for role, value in said.items() if value]
+        if refused and asked.stream is None:
+            return None if is_table_file(str(asked.source)) else source, False
+        if refused:
+            what = f"rows that stay on disk take no {refused[0]}."
+            raise DataError(what, where=f"{asked.source}, {refused[0]}", fix="Leave --stream out.")
+        return source, True
+
+    def identify(self) -> None:
+        """Name the rows, split them, and take their conditions out."""
+        raw, where, schema = self.raw, self.where, self.schema
+        self.n = len(raw.strings) if raw.strings is not None else len(raw.x) if raw.x.ndim else 0
+        self.cells = conditions_of_rows(raw, self.asked.condition, schema, self.n, where)
+        ids = self.given.get("row_id", raw.names)
+        counted = numbers_on_disk if isinstance(raw.x, np.memmap) else np.arange
+        self.names = counted(self.n) if ids is None else row_names(ids, self.n, where)
+        self.keys = change(row_keys, self.names)
+        self.split = split_by_keys(self.keys, raw.brought)
+        self.conditions = learned(self.cells, self.trains, where) if schema is None else schema.conditions
+        if self.conditions:
+            lacking = self.unknown if raw.cells else ""
+            self.cond[GIVEN] = vectors(self.conditions, self.cells, where, lacking)
+            raw.notes += averaged(self.conditions, self.cells) if raw.cells and schema is not None else ()
+
+    def told(self, found: Schema) -> Schema:
+        """A schema with the conditions of the rows, and a note on them."""
+        if not self.conditions or self.schema is not None:
+            return found
+        self.raw.notes += (told(self.conditions, self.cells),)
+        return structs.replace(found, conditions=self.conditions)
+
+    def dataset(self, stored: Stored) -> Dataset:
+        """Make the data set of what a kind stores."""
+        raw, found, codes = self.raw, stored.schema, None
+        labels = self.given.get("label", raw.label)
+        if labels is not None:
+            # Where a source names its classes, its labels number them, also where the schema has the names.
+            named = raw.classes if "label" not in self.given and found.classes in (None, raw.classes) else None
+            if named is None:
+                codes, classes = encode_labels(labels, self.n, self.where, found.classes)
+                raw.notes += missing_labels(missing_words(labels))
+            else:
+                codes, classes = numbered(labels, named, self.n, self.where), named
+            found = found if found.classes is not None else with_classes(found, classes)
+        made = Dataset(
+            x=stored.x,
+            schema=found,
+            row_id=self.keys,
+            names=self.names,
+            split=self.split,
+            name=self.name or self.title,
+            label=codes,
+            mask=stored.observed,
+            outside=stored.outside,
+            cond=row_conditions(self.cond, self.n, self.where),
+            weight=row_weights(self.given.get("weight", raw.weight), self.n, self.where),
+            notes=raw.notes,
+            unseen=stored.unseen,
+            cells=raw.cells,
+            places=stored.places,
+            label_name=(None if "label" in self.given else raw.label_name) or "label",
+        )
+        return without_unknown(made) if self.unknown == "skip" else made
+
+
+def without_unknown(data: Dataset) -> Dataset:
+    """Leave out the rows with names that the schema lacks, but where rare names share a probability."""
+    types = data.schema.types
+    bad = sorted({row for row, column, _ in data.unseen if types is None or not types[column].starts})
+    kept = np.setdiff1d(np.arange(len(data)), np.array(bad, np.int64))
+    if not bad:
+        return data
+    named = ", ".join(str(name) for name in data.names[bad[:MOST_NAMED]].tolist())
+    more = "" if len(bad) <= MOST_NAMED else f" and {len(bad) - MOST_NAMED:,} more"
+    names, name = ("names", "name") if types is not None else ("pieces", "piece")
+    what = f"{len(bad):,} of {len(data):,} rows hold {names} that no training row had, and are left out: {named}{more}."
+    if not len(kept):
+        fix = "Take the cells as missing: --unknown missing."
+        raise DataError(f"every row holds a {name} that no training row had.", where=data.name, fix=fix)
+    place = {row: at for at, row in enumerate(kept.tolist())}
+    unseen = tuple((place[row], column, name) for row, column, name in data.unseen if row in place)
+    return replace(rows_at(data, kept), unseen=unseen, notes=(*data.notes, what), kept=kept)
+
+
+def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> Raw:
+    """Read a table as it is: no column is a label or an id, and nothing is inferred of the cells."""
+    raw, where, _ = _read(spec, ColumnRoles(declared=declared), None)
+    check_numeric(raw.x, where)
+    return raw
+
+
+def _files(asked: Guessed, roles: ColumnRoles) -> Files | None:
+    """The files that are read by parts, for a folder or glob of them, and for one file too large or asked for."""
+    spec, stream, blocks = asked.source, asked.stream, False
+    if not _is_path(spec) or (isinstance(spec, str) and spec in KNOWN):
+        if stream:
+            what = "is not a file that could stay on disk."
+            raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
+        return None
+    if isinstance(spec, Part) or (not stream and roles.pieces is None and tables_of(spec, MAX_BYTES)):
+        return None
+    path = Path(spec)
+    with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
+        folder = path.is_dir() and idx_folder(path) is None and (stream or not find_pictures(path).pictures)
+        row = by_parts().get(path.suffix.lower())
+        own = stream or (row is not None and row.whole is None)
+        large = path.is_file() and (own or path.stat().st_size > LARGEST)
+        inside = INSIDE.match(str(spec)) is not None and not path.exists()
+        blocks = folder or large or inside or (is_glob(str(spec)) and not path.exists())
+        blocks = bool(stream) if is_address(str(spec)) else blocks
+    with file_errors(str(spec)):
+        found = files_of(str(spec), roles) if blocks else None
+    if found is None and stream:
+        fix = "Write it as .npy or .parquet files, or leave --stream out."
+        raise DataError("is of a format that is read into memory as a whole.", where=str(spec), fix=fix)
+    return found
+
+
+def _of_pictures(spec: Any) -> bool:
+    if not _is_path(spec) or spec in KNOWN:
+        return False
+    folder = Path(spec).is_dir() and idx_folder(Path(spec)) is None
+    return str(spec).lower().endswith(".tar") or (folder and bool(find_pictures(Path(spec)).pictures))
+
+
+def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, str]:
+    """The rows, what errors call their source, and the name of the data set."""
+    if not isinstance(spec, str | Path):
+        return read_object(spec, roles, name or "data"), name or "data", "data"
+    if isinstance(spec, str) and spec in KNOWN:
+        no_roles(roles, spec, "Its labels are known.")
+        raw = KNOWN[spec]()
+        if roles.label == "none":
+            raw.label = raw.classes = None
+        return raw, spec, spec
+    if is_address(str(spec)):
+        check_address(str(spec))
+        return rows_of(read_address(str(spec)), roles, str(spec)), str(spec), title_of(str(spec))
+    if isinstance(spec, Part):
+        return read_tables([spec], roles), str(spec), Path(spec).relative_to(spec.root).as_posix()
+    if roles.pieces is None and (parts := tables_of(spec, MAX_BYTES)):
+        return read_tables(parts, roles), str(spec), title_of(str(spec))
+    path = Path(spec)
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        plain = "/" not in str(spec) and "\\" not in str(spec) and "." not in str(spec)
+        hint = nearest(str(spec)[:1000], KNOWN) if plain else "Check the path."
+        what = "no such file, folder or built-in data set." if plain else "no such file or folder."
+        raise DataError(what, where=str(spec)[:1000], fix=hint)
+    raw = read_path(path, roles)
+    title = path.resolve().name if path.is_dir() else path.name.split(".")[0]
+    return raw, str(path), title or str(path)

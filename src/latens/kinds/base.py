@@ -1,0 +1,89 @@
+"""What a kind of rows is: where they come from, and what may be said of how they are read; imports nothing heavy."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming, Stored
+
+
+class Option(NamedTuple):
+    """One thing that may be said of how rows are read, in Python by its name and as a flag of the command."""
+
+    help: str
+    metavar: str = "NAME"
+    flag: str = ""  # without dashes; "": the name of the field
+    many: bool = False  # whether the flag may be given again
+    yes: bool = False  # whether the flag has no value
+    either: bool = False  # whether it has none, and one for the opposite
+    choices: tuple[str, ...] = ()
+    most: int = 0  # above 0 a whole number from 1 to it
+    again: tuple[type, ...] = ()  # of which types it is taken, from a model file, for other data of its form
+    once: bool = False  # whether it is of one file or one training, and a model file does not keep it
+    file: bool = False  # whether it names a file
+    training: bool = False  # whether only commands that train or check have the flag
+
+
+def option(help: str, metavar: str = "NAME", *, default: Any = None, **how: Any) -> Any:
+    """Declare an option of a kind."""
+    return dataclasses.field(default=default, metadata={"option": Option(help, metavar, **how)})
+
+
+@dataclass(kw_only=True, eq=False)
+class Rows:
+    """Rows of any kind: a path, a name, an array, a frame or another object, and how it is read.
+
+    Args:
+        source: Where the rows come from, as for `latens.load_data`.
+    """
+
+    title: ClassVar[str] = "reading the data"
+
+    source: Any = dataclasses.field(kw_only=False)
+    label: Any = option("the column, .npz key or .npy file with the labels; 'none'", again=(str,))
+    row_id: Any = option("the column or .npz key with the row ids", flag="id", again=(str,))
+    weight: Any = option("the column or .npz key that says how often a row counts", again=(str,))
+    condition: Any = option(
+        "a column of names or numbers that the model is told and does not model; may be given again",
+        many=True,
+        once=True,
+    )
+    missing: str | None = option(
+        "NaN cells are missing values (default: refuse them)", "nan", choices=("nan",), again=(str,)
+    )
+    stream: bool | None = option(
+        "leave the rows of files on disk, in one file of the cache (default: above 1 GiB of numbers)",
+        either=True,
+        once=True,
+    )
+
+    @classmethod
+    def implies(cls) -> dict[str, Any]:
+        """What is said by naming the kind."""
+        return {}
+
+    @classmethod
+    def fits(cls, rows: "Coming") -> bool:
+        """Whether rows that were read are of this kind."""
+        return False
+
+    @classmethod
+    def store(cls, rows: "Coming") -> "Stored":
+        """Make what is stored of rows that were read, and their schema."""
+        from latens.kinds.numbers.store import store_numbers
+
+        return store_numbers(rows)
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """What may be said, by the name of its field: of this kind alone, not what all have."""
+        bases = (base for base in cls.__mro__[1:] if dataclasses.is_dataclass(base))
+        of_all = {one.name for base in bases for one in dataclasses.fields(base)}
+        own = (one for one in dataclasses.fields(cls) if "option" in one.metadata)
+        return {one.name: one.metadata["option"] for one in own if one.name not in of_all}
+
+    def said(self) -> dict[str, Any]:
+        """What was said, by name."""
+        found = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if "option" in one.metadata}
+        return {name: value for name, value in found.items() if value is not None and value is not False}

@@ -1,0 +1,32 @@
+"""Counts: cells by genes of AnnData, sparse matrices."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from latens.kinds.base import Rows, option
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming, Stored
+
+
+@dataclass(kw_only=True, eq=False)
+class Counts(Rows):
+    """Rows of counts of AnnData: cells by genes."""
+
+    title = "of AnnData"
+
+    layer: str | None = option("of AnnData: the layer that is read in the place of X", again=(str,))
+
+    @classmethod
+    def implies(cls) -> dict[str, Any]:
+        return {"counts": True}
+
+    @classmethod
+    def fits(cls, rows: "Coming") -> bool:
+        return rows.raw.cells
+
+    @classmethod
+    def store(cls, rows: "Coming") -> "Stored":
+        from latens.kinds.counts.store import store_cells
+
+        return store_cells(rows)

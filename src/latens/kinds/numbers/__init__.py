@@ -1,0 +1,24 @@
+"""Rows of numbers: arrays in memory and in files, binary, in levels or real."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from latens.kinds.base import Rows, option
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming
+
+
+@dataclass(kw_only=True, eq=False)
+class Numbers(Rows):
+    """Rows of numbers, which are alike in all their columns."""
+
+    title = "of numbers"
+
+    counts: bool | None = option(
+        "model whole numbers as log(1 + x), or never (default: where they have a long tail)", either=True, again=(bool,)
+    )
+
+    @classmethod
+    def fits(cls, rows: "Coming") -> bool:
+        return True

@@ -1,0 +1,46 @@
+"""Rows that are sequences of steps: long tables, windows of series, recorded worlds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from latens.kinds.base import Rows, option
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming, Stored
+
+
+@dataclass(kw_only=True, eq=False)
+class Steps(Rows):
+    """Rows that are sequences of steps, or windows of them."""
+
+    title = "of long tables, with a line for each step"
+
+    sequence: str | None = option(
+        "of a long table, the column that says which sequence a line is of; - for a single series", "COLUMN"
+    )
+    time: str | None = option("of a long table, the column with the times", "COLUMN")
+    window: int | str | None = option(
+        "cut sequences into rows of W steps, or of a time, as 7d (default: a row is a whole sequence)", "W"
+    )
+    stride: int | str | None = option("steps between the starts of two windows (default: a quarter of a window)", "S")
+    step: float | str | None = option(
+        "the time between two steps, as 1h; each time is then taken as its nearest step (default: found)", "TIME"
+    )
+    inputs: Sequence[str] | None = option(
+        "of a long table, a column that the model is told at every step; may be given again",
+        "COLUMN",
+        flag="input",
+        many=True,
+    )
+    longest: int | None = None  # steps that rows are stored at where they are whole sequences
+
+    @classmethod
+    def fits(cls, rows: "Coming") -> bool:
+        return rows.long is not None
+
+    @classmethod
+    def store(cls, rows: "Coming") -> "Stored":
+        from latens.kinds.steps.read import store_steps
+
+        return store_steps(rows)

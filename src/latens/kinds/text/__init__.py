@@ -1,0 +1,36 @@
+"""Rows of text: lines, strings, molecules and pieces of music."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from latens.kinds.base import Rows, option
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming, Stored
+
+
+@dataclass(kw_only=True, eq=False)
+class Text(Rows):
+    """Rows that are strings."""
+
+    title = "of text"
+
+    pieces: str | None = option(
+        "what rows of text are cut into (default: characters)",
+        "PIECES",
+        choices=("characters", "words", "atoms", "subwords", "selfies"),
+    )
+
+    @classmethod
+    def implies(cls) -> dict[str, Any]:
+        return {"pieces": "characters"}
+
+    @classmethod
+    def fits(cls, rows: "Coming") -> bool:
+        return rows.raw.strings is not None
+
+    @classmethod
+    def store(cls, rows: "Coming") -> "Stored":
+        from latens.kinds.text.rows import store_text
+
+        return store_text(rows)
