@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     from latens.estimators import VAEDetector as VAEDetector
     from latens.estimators import VAEForecaster as VAEForecaster
     from latens.estimators import VAEImputer as VAEImputer
-    from latens.evaluation import Estimate as Estimate
     from latens.evaluation import elbo_parts as elbo_parts
     from latens.evaluation import log_marginal as log_marginal
     from latens.evaluation.pool import pool as pool
     from latens.explorer.notebook import explore as explore
     from latens.io.compilation import enable_compilation_cache as enable_compilation_cache
+    from latens.kinds import Counts as Counts
+    from latens.kinds import Numbers as Numbers
+    from latens.kinds import Pictures as Pictures
+    from latens.kinds import Steps as Steps
+    from latens.kinds import Table as Table
+    from latens.kinds import Text as Text
     from latens.models import AbstractLatentModel as AbstractLatentModel
     from latens.models import Conditional as Conditional
     from latens.models import LatentModel as LatentModel
@@ -37,11 +42,8 @@ if TYPE_CHECKING:
     from latens.recipes import RECIPES as RECIPES
     from latens.recipes import Recipe as Recipe
     from latens.recipes import get_recipe as get_recipe
-    from latens.recipes import register as register
     from latens.recipes import register_part as register_part
     from latens.training import Budget as Budget
-    from latens.training import Settings as Settings
-    from latens.training import Stage as Stage
     from latens.training import fit as fit
     from latens.training import make_optimizer as make_optimizer
     from latens.workflow.augment import augment as augment
@@ -61,17 +63,20 @@ __all__ = [
     "Autoencoder",
     "Budget",
     "Conditional",
+    "Counts",
     "Dataset",
     "Dense",
-    "Estimate",
     "GenerativeClassifier",
     "LatensError",
     "LatentModel",
+    "Numbers",
+    "Pictures",
     "Recipe",
     "Schema",
-    "Settings",
-    "Stage",
     "StandardNormal",
+    "Steps",
+    "Table",
+    "Text",
     "TrainedModel",
     "VAEDetector",
     "VAEForecaster",
@@ -91,7 +96,6 @@ __all__ = [
     "override",
     "pool",
     "prepare",
-    "register",
     "register_format",
     "register_part",
     "train",
@@ -105,21 +109,22 @@ _HOMES = {
     "latens.distributions": ("StandardNormal",),
     "latens.errors": ("LatensError",),
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEForecaster", "VAEImputer"),
-    "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
+    "latens.evaluation": ("elbo_parts", "log_marginal"),
     "latens.workflow.augment": ("augment",),
     "latens.workflow.contest": ("compare",),
     "latens.workflow.sweep": ("load_sweep",),
     "latens.workflow.experiment": ("prepare", "train"),
     "latens.evaluation.pool": ("pool",),
+    "latens.kinds": ("Counts", "Numbers", "Pictures", "Steps", "Table", "Text"),
     "latens.models": ("AbstractLatentModel", "Conditional", "LatentModel"),
     "latens.io.compilation": ("enable_compilation_cache",),
     "latens.networks": ("Dense",),
     "latens.explorer.notebook": ("explore",),
     "latens.objectives": ("ELBO",),
-    "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register", "register_part"),
+    "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register_part"),
     "latens.workflow.trained": ("TrainedModel", "load"),
     "latens.workflow.translate": ("translate",),
-    "latens.training": ("Budget", "Settings", "Stage", "fit", "make_optimizer"),
+    "latens.training": ("Budget", "fit", "make_optimizer"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _RENAMED = {"load_data": "load"}

@@ -252,7 +252,7 @@ def test_what_is_no_recipe_configuration_or_experiment(given: Any, data: Dataset
     given = latens.get_recipe("default") if given == "recipe" else given
     kind = type(given).__name__
     if not isinstance(given, latens.Recipe):
-        told(UsageError, f"a {kind} is not a Recipe", "recipe", lambda: latens.register(given))
+        told(UsageError, f"a {kind} is not a Recipe", "recipe", lambda: latens.recipes.register(given))
     told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: latens.prepare(given, data))
     told(UsageError, f"a {kind} is not a Dataset", "data",
          lambda: latens.prepare(latens.get_recipe("default").config, given))  # fmt: skip

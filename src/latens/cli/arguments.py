@@ -10,6 +10,8 @@ from msgspec import NODEFAULT
 
 from latens.errors import UsageError, nearest
 from latens.io.terminal import put
+from latens.kinds import KINDS as READERS
+from latens.kinds import Rows, Table
 from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
 
 _WORDS: dict[str, str] = {
@@ -268,7 +270,7 @@ def _common(command: argparse.ArgumentParser) -> None:
 
 
 DECLARED = ("category", "ordinal", "number", "date", "duration")
-KINDS = "what the columns are: a file that `latens check --columns` wrote, edited or not"
+KINDS = Table.options()["columns"].help
 
 
 def separator(text: str) -> str:
@@ -280,61 +282,29 @@ def separator(text: str) -> str:
 
 
 def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
-    group = command.add_argument_group("reading the data")
-    group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
-    group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
-    group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
-    words = "a column of names or numbers that the model is told and does not model; may be given again"
-    group.add_argument("--condition", metavar="NAME", action="append", help=words)
-    group.add_argument("--layer", metavar="NAME", help="of AnnData: the layer that is read in the place of X")
-    counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
-    group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
-    words = "columns of numbers, too, get a type and exact probabilities, as tables with text have them"
-    group.add_argument("--typed", action="store_const", const=True, help=words)
-    if columns:
-        group.add_argument("--columns", metavar="FILE.json", help=columns)
-        words = 'a column that is computed of others and not modelled, as "total = count * price"; may be given again'
-        group.add_argument("--derive", metavar="COLUMN=EXPRESSION", action="append", help=words)
-    if columns == KINDS:
-        words = f"what a column is: {', '.join(DECLARED)}, as size=ordinal:S,M,L or day=date:%%d/%%m/%%Y; again"
-        group.add_argument("--column", metavar="NAME=KIND", action="append", help=words)
-        words = "a column that is not modelled; the others have types, as with --columns; may be given again"
-        group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
-    words = "what rows of text are cut into (default: characters)"
-    pieces = ("characters", "words", "atoms", "subwords", "selfies")
-    group.add_argument("--pieces", choices=pieces, help=words)
-    group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
-    words = "a word that stands for an empty cell of a table; may be given again (default: empty cells alone are)"
-    group.add_argument("--null", metavar="WORD", action="append", help=words)
-    words = "commas stand before decimals in a table of text"
-    group.add_argument("--decimal-comma", action="store_const", const=True, help=words)
-    words = "what separates the cells of a table of text (default: looked at, and said)"
-    group.add_argument("--separator", metavar="CHARACTER", type=separator, help=words)
-    words = "of a text table, such as cp1252 (default: UTF-8 or UTF-16, else guessed and said)"
-    group.add_argument("--encoding", metavar="NAME", help=words)
-    words = "the first line of a text table names its columns, or is a row (default: looked at)"
-    group.add_argument("--header", action=argparse.BooleanOptionalAction, default=None, help=words)
-    group.add_argument(
-        "--sheet", metavar="NAME", help="of a spreadsheet, by name or number from 1 (default: the first)"
-    )
-    words = "of a long table, the column that says which sequence a line is of; - for a single series"
-    group.add_argument("--sequence", metavar="COLUMN", help=words)
-    group.add_argument("--time", metavar="COLUMN", help="of a long table, the column with the times")
-    words = "cut sequences into rows of W steps, or of a time, as 7d (default: a row is a whole sequence)"
-    group.add_argument("--window", metavar="W", help=words)
-    words = "steps between the starts of two windows (default: a quarter of a window)"
-    group.add_argument("--stride", metavar="S", help=words)
-    words = "the time between two steps, as 1h; each time is then taken as its nearest step (default: found)"
-    group.add_argument("--step", metavar="TIME", help=words)
-    words = "of a long table, a column that the model is told at every step; may be given again"
-    group.add_argument("--input", metavar="COLUMN", action="append", help=words)
-    words = "leave the rows of files on disk, in one file of the cache (default: above 1 GiB of numbers)"
-    group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
-    words = "of a folder of pictures: the shorter side is scaled to N pixels, the centre kept"
-    size = "where sizes differ 64, or their median side if that is smaller"
-    group.add_argument("--size", type=whole(1, 8192), metavar="N", help=f"{words} (default: {size})")
-    words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
-    group.add_argument("--pair", metavar="DATA2", help=words)
+    """Add the flags that say how rows are read, as each kind declares them."""
+    # columns: what --columns does here; "": the command neither trains nor checks.
+    for kind in (Rows, *reversed(READERS)):
+        group = command.add_argument_group(kind.title)
+        for name, asked in kind.options().items():
+            if asked.training and not columns:
+                continue
+            words = columns if name == "columns" else asked.help
+            flag = "--" + (asked.flag or name.replace("_", "-"))
+            if asked.either:
+                group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=words)
+            elif asked.yes:
+                group.add_argument(flag, action="store_const", const=True, help=words)
+            else:
+                how: dict[str, Any] = {"choices": asked.choices} if asked.choices else {"metavar": asked.metavar}
+                how |= {"type": whole(1, asked.most)} if asked.most else {}
+                how |= {"type": separator} if asked.metavar == "CHARACTER" else {}
+                group.add_argument(flag, action="append" if asked.many else "store", help=words, **how)
+        if kind is Table and columns == KINDS:
+            words = f"what a column is: {', '.join(DECLARED)}, as size=ordinal:S,M,L or day=date:%%d/%%m/%%Y; again"
+            group.add_argument("--column", metavar="NAME=KIND", action="append", help=words)
+            words = "a column that is not modelled; the others have types, as with --columns; may be given again"
+            group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
 
 
 def _training(command: argparse.ArgumentParser) -> None:

@@ -65,6 +65,9 @@ from latens.kinds.tables.typed import MOST_NAMED, known_columns
 from latens.kinds.text.rows import one_column
 from latens.typing import checked_later
 
+OF_MODELS = ("columns", "derive", "condition", "pieces", "typed", "counts", "size")
+"""What is said of a kind for training, and a trained model knows itself."""
+
 
 @checked_later
 def load(
@@ -106,27 +109,29 @@ def load(
         ResourceError: Beyond memory or permissions.
         UsageError: For options that are not known, or contradict each other.
     """
-    own, asked = _asked(source, options)
+    own, asked = _asked(source, options, schema)
     _check(asked, schema, unknown)
     rows = Coming(asked, schema, unknown, partial, dict(cond or {}), name)
     rows.plan()
     if rows.long is None:
         rows.read()
         rows.identify()
-    kind = own or next(one for one in KINDS if one.fits(rows))
+    if own is not None:
+        own.read(rows)
+    kind: Any = own or next(one for one in KINDS if one.fits(rows))
     return rows.dataset(kind.store(rows))
 
 
-def _asked(source: Any, options: dict[str, Any]) -> tuple[type[Rows] | None, Guessed]:
-    """What was said of the rows; and the class of a kind that is not one of latens's own."""
+def _asked(source: Any, options: dict[str, Any], schema: Schema | None) -> tuple[Rows | None, Guessed]:
+    """What was said of the rows; and their kind, where it is none of latens's own."""
     if isinstance(source, Rows):
         if options:
             what = f"{next(iter(options))!r} is said beside a kind of rows."
             raise UsageError(what, where="load_data", fix=f"Say it of the kind: latens.{type(source).__name__}(...).")
-        own = None if isinstance(source, KINDS) else type(source)
-        known = {one.name for one in fields(Guessed)}
-        said = {one: value for one, value in source.said().items() if one in known}
-        return own, Guessed(source.source, **{**source.implies(), **said})
+        own = None if isinstance(source, KINDS) else source
+        known = {one.name for one in fields(Guessed)} - set(OF_MODELS if schema is not None else ())
+        said = {one: value for one, value in (source.implies() | source.said()).items() if one in known}
+        return own, Guessed(source.source, **said)
     if wrong := next((one for one in options if one not in OPTIONS and one != "longest"), None):
         raise UsageError(f"there is no option {wrong!r}.", where="load_data", fix=nearest(wrong, OPTIONS))
     return None, Guessed(source, **options)

@@ -63,6 +63,7 @@ from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
 from latens.io.process import check_process
 from latens.io.safetensors import unpack
+from latens.kinds import Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.declared import declared_columns
 from latens.kinds.tables.frame import as_rows, is_frame
@@ -361,7 +362,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         check_is_fitted(self)
         refuse_unknown(unknown)
         X, schema = as_rows(X), self.model_.schema
-        if schema.sequences is not None or is_annotated(X):
+        if schema.sequences is not None or is_annotated(X) or isinstance(X, Rows):
             data = self._long(X, None, None, schema)
             codes = data.label if y is None and data.label is not None else codes_of(self.model_, y, len(data))
             return self.model_.batch(with_fields(data, label=codes))

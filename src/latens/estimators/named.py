@@ -11,7 +11,9 @@ from msgspec import structs
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
 from latens.data.given import GIVEN, arrays_of, learned, plain_name, vectors
+from latens.data.raw import LackingColumn
 from latens.errors import DataError, UsageError, nearest
+from latens.kinds import Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.steps.long import lines_of
 from latens.kinds.steps.sequences import nearest_the_centre
@@ -118,8 +120,8 @@ def condition_cells(X: Any, asked: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 
 
 def is_long(X: Any, named: Named, schema: Schema | None) -> bool:
-    """Whether rows are sequences, or cells of AnnData: `load` reads both."""
-    if is_annotated(X) or named.cut or (named.layer is not None and schema is None):
+    """Whether rows are sequences, cells of AnnData, or of a kind that was named: `load` reads them."""
+    if isinstance(X, Rows) or is_annotated(X) or named.cut or (named.layer is not None and schema is None):
         return True
     return (schema is not None and schema.sequences is not None) or lines_of(X, "X") is not None
 
@@ -129,6 +131,15 @@ def long_dataset(
 ) -> Dataset:
     """The rows of a long table, arrays of unlike length, or AnnData as a data set."""
     # Some validate where a share of rows is to do so; a model's own training cuts windows by time.
+    if isinstance(X, Rows):
+        beside = {name: one for name, one in (("label", y), ("weight", weight)) if one is not None}
+        try:
+            data = load(replaced(X, **beside), name="X", schema=schema)
+        except LackingColumn:  # which new rows may lack
+            if schema is None:
+                raise
+            data = load(replaced(X, **{"label": None, "weight": None, **beside}), name="X", schema=schema)
+        return _trained(data, validation_fraction)
     given: dict[str, Any] = {
         "label": named.label if y is None else y,
         "weight": named.weight if weight is None else weight,
@@ -141,6 +152,11 @@ def long_dataset(
     there = schema is None or not is_annotated(X) or named.layer in X.layers  # other cells may have counts as X
     given |= {"layer": named.layer} if named.layer is not None and there else {}
     data = load(X, name="X", schema=schema, **{**given, **({} if schema is not None else named.cut)})
+    return _trained(data, validation_fraction)
+
+
+def _trained(data: Dataset, validation_fraction: float) -> Dataset:
+    """Rows of which some validate where a share of them is to do so, and all others train."""
     keeps = validation_fraction and (data.split == VALIDATION).any()
     return replaced(data, split=np.where((data.split == VALIDATION) & bool(keeps), VALIDATION, TRAIN).astype(np.uint8))
 

@@ -68,6 +68,9 @@ class Rows:
         """Whether rows that were read are of this kind."""
         return False
 
+    def read(self, rows: "Coming") -> None:
+        """Change rows that were read, in place; a kind of one's own may do so."""
+
     @classmethod
     def store(cls, rows: "Coming") -> "Stored":
         """Make what is stored of rows that were read, and their schema."""

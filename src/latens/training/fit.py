@@ -82,7 +82,7 @@ def fit(
         ValueError: For a stage with an optimiser and without an objective.
     """
     refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
-    refuse_other(settings, (Settings, type(None)), "settings", "Give latens.Settings(...), or None.")
+    refuse_other(settings, (Settings, type(None)), "settings", "Give latens.training.Settings(...), or None.")
     refuse_other(preparation, (Preparation, type(None)), "preparation", "Give that of a model, or None.")
     refuse_other(callbacks, (list, tuple), "callbacks", "Give a list of functions of an event.")
     stages = _stages(stages, data, objective, optimizer, epochs)

@@ -12,17 +12,11 @@ from msgspec.structs import replace
 
 from latens.errors import DataError, RunFolderError, UsageError
 from latens.io.waiting import doing
+from latens.kinds import FLAGS, OPTIONS
 from latens.verbs.kernel import At
 
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
-
-_TOLD = ("null", "decimal_comma", "separator", "encoding", "sheet", "header")
-_ROLES = ("label", "id", "weight", "missing", "counts", "typed", "columns", "pieces", "pair", "stream", "size", "layer")
-_LONG = ("sequence", "time", "window", "stride", "step", "input")
-_NAMES = (*_ROLES, "condition", "derive", *_LONG, *_TOLD)
-_KEYWORDS = {"id": "row_id", "input": "inputs"}
-_FLAGS = {name: _KEYWORDS.get(name, name) for name in _NAMES}
 
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,7 +29,7 @@ def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def reading_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Turn arguments, or what `source_of` stored, into the keywords of `latens.data.load`."""
-    return {_FLAGS[flag]: value for flag, value in _given(arguments).items()}
+    return {FLAGS[flag]: value for flag, value in _given(arguments).items()}
 
 
 def remembered(source: Any) -> dict[str, Any]:
@@ -44,9 +38,8 @@ def remembered(source: Any) -> dict[str, Any]:
     # rows.
     if not isinstance(source, Mapping):
         return {}
-    kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool, "typed": bool, "layer": str}
-    kinds |= {"null": str | list, "decimal_comma": bool, "header": bool}
-    found = {flag: source[flag] for flag, kind in kinds.items() if isinstance(source.get(flag), kind)}
+    kinds = {flag: OPTIONS[name].again for flag, name in FLAGS.items()}
+    found = {flag: source[flag] for flag, kind in kinds.items() if kind and isinstance(source.get(flag), kind)}
     if found.get("label", "").endswith(".npy"):
         del found["label"]
     if found.get("missing") != "nan":
@@ -56,23 +49,18 @@ def remembered(source: Any) -> dict[str, Any]:
 
 def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay."""
-    # An encoding, a separator or a sheet is that of one file.
-    return {
-        flag: value
-        for flag, value in _given(source).items()
-        if flag not in ("pair", "stream", "columns", "size", "condition", "derive", "separator", "encoding", "sheet")
-    }
+    return {flag: value for flag, value in _given(source).items() if not OPTIONS[FLAGS[flag]].once}
 
 
 def flags_of(source: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that `source_of` stored, of files their names without folders."""
-    named = lambda flag, value: Path(value).name if flag in ("pair", "columns") else value  # noqa: E731
+    named = lambda flag, value: Path(value).name if OPTIONS[FLAGS[flag]].file else value  # noqa: E731
     found = {flag: value for flag, value in _given(source).items() if not isinstance(value, dict)}
     return {flag: named(flag, value) for flag, value in found.items()}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {flag: arguments[flag] for flag in _FLAGS if arguments.get(flag) is not None}
+    return {flag: arguments[flag] for flag in FLAGS if arguments.get(flag) is not None}
 
 
 def open_model(spec: str) -> At:

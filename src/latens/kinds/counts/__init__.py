@@ -15,7 +15,7 @@ class Counts(Rows):
 
     title = "of AnnData"
 
-    layer: str | None = option("of AnnData: the layer that is read in the place of X", again=(str,))
+    layer: str | None = option("the layer that is read in the place of X", again=(str,))
 
     @classmethod
     def implies(cls) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Pictures(Rows):
     title = "of pictures"
 
     size: int | None = option(
-        "of a folder of pictures: the shorter side is scaled to N pixels, the centre kept (default: where sizes differ "
+        "of a folder: the shorter side is scaled to N pixels, the centre kept (default: where sizes differ "
         "64, or their median side if that is smaller)",
         "N",
         most=MOST_SIDE,

@@ -16,10 +16,8 @@ class Steps(Rows):
 
     title = "of long tables, with a line for each step"
 
-    sequence: str | None = option(
-        "of a long table, the column that says which sequence a line is of; - for a single series", "COLUMN"
-    )
-    time: str | None = option("of a long table, the column with the times", "COLUMN")
+    sequence: str | None = option("the column that says which sequence a line is of; - for a single series", "COLUMN")
+    time: str | None = option("the column with the times", "COLUMN")
     window: int | str | None = option(
         "cut sequences into rows of W steps, or of a time, as 7d (default: a row is a whole sequence)", "W"
     )
@@ -28,7 +26,7 @@ class Steps(Rows):
         "the time between two steps, as 1h; each time is then taken as its nearest step (default: found)", "TIME"
     )
     inputs: Sequence[str] | None = option(
-        "of a long table, a column that the model is told at every step; may be given again",
+        "a column that the model is told at every step; may be given again",
         "COLUMN",
         flag="input",
         many=True,

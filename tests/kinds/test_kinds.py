@@ -1,0 +1,93 @@
+"""A kind of rows is an object: it declares what may be said once, for Python and for the command."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pytest
+
+import latens
+from latens.cli.arguments import subparsers
+from latens.errors import UsageError
+from latens.kinds import FLAGS, KINDS, OPTIONS, Guessed, Rows, option
+
+RNG = np.random.default_rng(0)
+FRAME = pl.DataFrame(
+    {"a": RNG.normal(size=120).round(2), "b": RNG.choice(["x", "y"], 120), "c": RNG.integers(0, 9, 120)}
+)
+LONG = pl.DataFrame({"id": np.repeat(np.arange(30), 4), "t": np.tile(np.arange(4), 30), "v": RNG.normal(size=120)})
+
+
+def test_every_option_is_of_one_kind_or_of_all() -> None:
+    own = [name for kind in (Rows, *KINDS) for name in kind.options()]
+    assert sorted(own) == sorted(OPTIONS)
+    assert len(FLAGS) == len(OPTIONS)
+
+
+def test_every_option_is_a_flag_of_the_commands_that_read_rows() -> None:
+    commands = subparsers()
+    for name in ("fit", "check", "evaluate", "encode"):
+        known = set(commands[name]._option_string_actions)
+        training = name in ("fit", "check")
+        wanted = {f"--{flag.replace('_', '-')}" for flag, one in FLAGS.items() if training or not OPTIONS[one].training}
+        assert wanted <= known, name
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (latens.Table(FRAME, label="b"), {"label": "b", "typed": True}),
+        (latens.Steps(LONG, sequence="id", time="t"), {"sequence": "id", "time": "t"}),
+        (latens.Numbers(FRAME.select("a", "c"), counts=False), {"counts": False}),
+        (latens.Text(["abc", "abd", "ab"] * 20), {"pieces": "characters"}),
+        (latens.Pictures(RNG.integers(0, 255, (60, 8, 8)).astype(np.uint8)), {}),
+    ],
+)
+def test_a_named_kind_is_what_its_options_say(kind: Rows, options: dict) -> None:
+    found, same = latens.load_data(kind), latens.load_data(kind.source, **options)
+    assert (found.fingerprint, found.schema) == (same.fingerprint, same.schema)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        latens.Table(FRAME, label="b"),
+        latens.Text(["abc", "abd", "ab"] * 20),
+        latens.Numbers(RNG.normal(size=(60, 3))),
+    ],
+)
+def test_an_estimator_takes_a_kind(kind: Rows) -> None:
+    vae = latens.VAE(epochs=1, random_state=0).fit(kind)
+    assert len(vae.transform(kind)) == len(latens.load_data(kind))
+    assert len(vae.sample(3)) == 3
+
+
+def test_new_rows_may_lack_the_label() -> None:
+    vae = latens.VAE(epochs=1, random_state=0).fit(latens.Table(FRAME, label="b"))
+    without = latens.Table(FRAME.drop("b"), label="b")
+    assert np.array_equal(vae.transform(without), vae.transform(latens.Table(FRAME, label="b")))
+
+
+def test_what_no_kind_knows_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"there is no option 'labl'.*'label'"):
+        latens.load_data(FRAME, labl="b")
+    with pytest.raises(UsageError, match=r"'label' is said beside a kind of rows.*latens\.Table"):
+        latens.load_data(latens.Table(FRAME), label="b")
+    with pytest.raises(TypeError):
+        latens.Pictures("photos", pieces="words")  # type: ignore[call-arg]
+
+
+def test_a_kind_of_ones_own_stores_its_rows() -> None:
+    @dataclass(kw_only=True, eq=False)
+    class Halves(Rows):
+        """Numbers, halved."""
+
+        by: float = option("what numbers are divided by", default=2.0)
+
+        def read(self, rows):
+            rows.raw.x = rows.raw.x / self.by
+
+    given = RNG.normal(size=(50, 2))
+    found = latens.load_data(Halves(given))
+    np.testing.assert_allclose(found.x, given / 2, rtol=1e-6)
+    assert "by" not in {one.name for one in Guessed.__dataclass_fields__.values()}
