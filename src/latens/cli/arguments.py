@@ -45,7 +45,7 @@ FEW = {
     "sweep": ("label", "recipe", "set", "out", "minutes", "seed", "trials", "seeds", "sampler", "pruner"),
 }
 """The flags that `--help` shows of a command; of the others all but those that many commands share."""
-_SHARED = ("output", "parts of your own", "reading the data")
+_SHARED = ("output", "parts of your own", *(kind.title for kind in (Rows, *READERS)))
 
 _ENDING = """
 DATA  .csv .xlsx .parquet .jsonl .txt .npy .npz .h5ad,
