@@ -19,7 +19,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 
-from latens.cli.arguments import COMMANDS, subparsers
+from latens.cli.arguments import COMMANDS, GROUPS, subparsers
 from latens.cli.main import main as latens
 from latens.pictures.draw import PICTURES
 from latens.recipes import RECIPES
@@ -33,31 +33,34 @@ ROOT_PAGES = {"contributing": "CONTRIBUTING.md", "changes": "CHANGELOG.md"}
 """A page of the site, and the file of the repository that it is."""
 
 REFERENCE = {
-    "index": ("The class and the functions", "The names that `import latens` gives.", ("latens",)),
+    "index": ("Python", "The names of `import latens`.", ("latens",)),
     "distributions": (
         "Distributions",
-        "A distribution is of one event: `sample(key=)`, and `log_prob(event)` in nats. `jax.vmap` makes batches.",
+        "A distribution describes one event: `sample(key=)` and `log_prob(event)` in nats. `jax.vmap` makes batches.",
         ("latens.distributions",),
     ),
     "models": (
         "Networks and models",
-        "A model is three methods, each of which returns a distribution over one event: `prior`, `posterior`, "
-        "`likelihood`.",
+        "A model has three methods, `prior`, `posterior` and `likelihood`, which return distributions of one event.",
         ("latens.networks", "latens.models"),
     ),
     "objectives": (
         "Objectives",
-        "What is minimised: `objective(model, batch, key=, step=)` gives one number and honest metrics.",
+        "What is minimised: `objective(model, batch, key=, step=)` returns a number and metrics.",
         ("latens.objectives",),
     ),
-    "training": ("Training", "A compiled loop over pure steps.", ("latens.training", "latens.callbacks")),
+    "training": (
+        "Training",
+        "The training loop, its budget, optimisers and callbacks.",
+        ("latens.training", "latens.callbacks"),
+    ),
     "evaluation": (
         "Evaluation",
-        "Numbers with their standard error, their number of samples and their number of rows.",
+        "Numbers with their standard error, number of draws and number of rows.",
         ("latens.evaluation",),
     ),
-    "data": ("Data", "What comes in, checked.", ("latens.data",)),
-    "figures": ("Figures", "Arrays in, matplotlib axes out.", ("latens.figures",)),
+    "data": ("Data", "Readers, data sets and schemas.", ("latens.data",)),
+    "figures": ("Figures", "Functions from arrays to matplotlib axes.", ("latens.figures",)),
     "configuration": ("Configuration", "The typed configuration of a run.", ("latens.config",)),
 }
 """A page of the reference: its title, its first sentence, the packages whose public names it lists."""
@@ -89,11 +92,70 @@ def _classes() -> set[str]:
 
 
 FIRST = ("VAE", "Autoencoder", "VAEImputer", "VAEDetector", "GenerativeClassifier", "load", "TrainedModel", "load_data")
-"""The names that the reference begins with."""
+"""The names that come first under their heading."""
+
+TASKS: dict[str, dict[str, str]] = {
+    "latens": {
+        "Estimators": "estimators",
+        "Data": "data",
+        "Trained models": "workflow evaluation explorer io",
+        "Training": "training",
+        "Models of your own": "models networks distributions objectives",
+        "Recipes and parts": "recipes config errors",
+    },
+    "latens.distributions": {
+        "Real and positive numbers": "continuous location_scale positive correlated structured",
+        "Discrete numbers and counts": "discrete counts relaxed",
+        "Mixtures, pixels and text": "mixtures pixels autoregressive tokens blocks",
+        "Spheres and balls": "spherical hyperbolic",
+        "Divergences": "divergence renyi",
+        "Base classes": "base",
+    },
+    "latens.networks": {"Networks": "dense convolutional recurrent residual linear_path spectral", "Sizes": "factory"},
+    "latens.models": {
+        "Models": "base flat conditional bayes implicit semi_supervised missingness per_row multimodal",
+        "Heads": "heads",
+        "Priors": "priors flow flow_matching",
+        "Posteriors": "hamiltonian riemannian latent_arrays finite",
+        "Hierarchies": "hierarchy ladder top_down",
+        "Discrete codes": "quantised quantisers autoregressive_codes",
+        "Series": "state_space exact_steps",
+    },
+    "latens.objectives": {
+        "Bounds": "elbo importance score_function wake_sleep",
+        "Penalties": "information matching constrained regularised quantised reconstruction",
+        "Critics and perception": "adversarial feature_matching likelihood_free perceptual",
+        "Labels and modalities": "semi_supervised multimodal",
+        "Objectives of your own": "base draws",
+    },
+    "latens.evaluation": {
+        "log p(x)": "evidence finite",
+        "Latents": "latents",
+        "Samples": "samples",
+        "Imputation and forecasts": "impute forecast",
+        "Results": "batched classes diagnosis estimate",
+    },
+}
+"""The headings of a package, each with the modules whose names it has; other names come last."""
 
 
-def _place(name: str) -> int:
-    return FIRST.index(name) if name in FIRST else len(FIRST)
+def _place(name: str) -> tuple[int, str, str]:
+    return FIRST.index(name) if name in FIRST else len(FIRST), name.lower(), name
+
+
+def by_task(package: str) -> dict[str, list[str]]:
+    """The names of a package under their headings."""
+    module = importlib.import_module(package)
+    tasks = TASKS.get(package, {"": ""})
+    found: dict[str, list[str]] = {heading: [] for heading in [*tasks, "Types"]}
+    for name in sorted(public_names(package), key=_place):
+        value = getattr(module, name)
+        home = str(getattr(value, "__module__", "")).split(".")
+        known = inspect.isclass(value) or inspect.isfunction(value) or callable(value)
+        part = home[2] if len(home) > 2 and package != "latens" else home[1] if len(home) > 1 else ""
+        heading = next((each for each, modules in tasks.items() if part in modules.split()), next(reversed(tasks)))
+        found[heading if known and home[0] == "latens" else "Types"].append(name)
+    return {heading: names for heading, names in found.items() if names}
 
 
 def _lower(names: list[str]) -> set[str]:
@@ -105,22 +167,32 @@ def _lower(names: list[str]) -> set[str]:
 def summary(package: str, name: str) -> str:
     """The first line of a docstring."""
     value = getattr(importlib.import_module(package), name)
+    if not str(getattr(value, "__module__", "")).startswith("latens"):
+        return "A type of annotations."
     line = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
     return line.replace("|", "\\|")
 
 
 def commands() -> str:
-    """A page of every command: what it does, its method in Python, and what `--help` prints."""
-    os.environ["COLUMNS"] = "100"
-    made, methods = subparsers(), verbs()
-    lines = ["# Commands", "", "Every command with what `--help` prints. A method is one of `latens.TrainedModel`.", ""]
-    lines += ["| command | does | method |", "|---|---|---|"]
-    for name, words in COMMANDS.items():
-        method = f"`.{name}()`" if name in methods or hasattr(TrainedModel, name) else ""
-        lines.append(f"| [`latens {name}`](#latens-{name}) | {words.replace('|', chr(92) + '|')} | {method} |")
-    for name in COMMANDS:
-        lines += ["", f"## latens {name}", "", "```text", made[name].format_help().rstrip(), "```"]
+    """The table of all commands in their groups."""
+    lines = ["# Commands", "", "Each command is also a method of `latens.TrainedModel` if the table names one."]
+    methods = verbs()
+    for title, names in GROUPS.items():
+        rows = []
+        for name in names:
+            method = f"`.{name}()`" if name in methods or hasattr(TrainedModel, name) else ""
+            rows.append((f"[`latens {name}`](commands/{name}.md)", COMMANDS[name], method))
+        lines += ["", f"## {title.capitalize()}", "", *_table(("command", "purpose", "method"), rows)]
     return "\n".join(lines) + "\n"
+
+
+def command(name: str, made: Any) -> str:
+    """The page of a command: the flags of `--help`, and all of them folded."""
+    few = made.format_help().rstrip()
+    made.few = None
+    every = made.format_help().rstrip().replace("\n", "\n    ")
+    lines = [f"# latens {name}", "", f"{COMMANDS[name][0].upper()}{COMMANDS[name][1:]}.", "", "```text", few, "```", ""]
+    return "\n".join([*lines, '??? note "All flags"', "", "    ```text", f"    {every}", "    ```"]) + "\n"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
@@ -132,7 +204,7 @@ def numbers() -> str:
     """A page of every number that a command measures: the rows of METRICS."""
     rows = [(f"`{one.name.replace('#', 'N')}`", one.words.replace("#", "N"), one.unit, one.needs)
             for one in METRICS.values()]  # fmt: skip
-    what = "Every number of `latens evaluate`. [Evaluate and compare](../evaluate.md) says what each can tell."
+    what = "Every number of `latens evaluate`. [Evaluate and compare](../evaluate.md) explains them."
     return "\n".join(["# Numbers", "", what, "", *_table(("name", "is", "unit", "needs"), rows)]) + "\n"
 
 
@@ -163,16 +235,21 @@ def on_files(files: Any, config: Any) -> Any:
     for page, (title, intro, packages) in REFERENCE.items():
         lines = [f"# {title}", "", intro, ""]
         for package in packages:
-            names = sorted(public_names(package), key=lambda name: (_place(name), name.lower(), name))
-            lines += ["| name | |", "|---|---|"] if names else [f"::: {package}"]
-            for name in names:
-                file = f"reference/{page}/{name}{'_' if name in _lower(names) else ''}.md"
-                lines.append(f"| [`{name}`]({file.removeprefix('reference/')}) | {summary(package, name)} |")
-                text = f"# {name}\n\n::: {package}.{name}\n    options:\n      show_root_heading: false\n"
-                files.append(File.generated(config, file, content=text))
+            same = _lower(public_names(package))
+            lines += [] if public_names(package) else [f"::: {package}"]
+            for heading, names in by_task(package).items():
+                lines += ["", *([f"## {heading}", ""] if heading else []), "| name | |", "|---|---|"]
+                for name in names:
+                    file = f"reference/{page}/{name}{'_' if name in same else ''}.md"
+                    lines.append(f"| [`{name}`]({file.removeprefix('reference/')}) | {summary(package, name)} |")
+                    text = f"# {name}\n\n::: {package}.{name}\n    options:\n      show_root_heading: false\n"
+                    files.append(File.generated(config, file, content=text))
         files.append(File.generated(config, f"reference/{page}.md", content="\n".join(lines)))
     for page, made in MADE.items():
         files.append(File.generated(config, f"reference/{page}.md", content=made()))
+    os.environ["COLUMNS"] = "100"
+    for name, made in subparsers().items():
+        files.append(File.generated(config, f"reference/commands/{name}.md", content=command(name, made)))
     files.append(File.generated(config, "live/digits.html", content=live()))
     for page, name in ROOT_PAGES.items():
         text = (SOURCE.parent / name).read_text(encoding="utf-8").replace("](docs/", "](")

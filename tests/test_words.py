@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-PLACES = ("README.md", "docs")
+PLACES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 """Files, and folders whose pages are read."""
 
 PRIVATE = {
