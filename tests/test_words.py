@@ -1,5 +1,6 @@
 """Pages use the field's words: the private words of this project stay out of their prose."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-PLACES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
+PLACES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "examples/notebooks", "examples/answers")
 """Files, and folders whose pages are read."""
 
 PRIVATE = {
@@ -46,7 +47,15 @@ def prose(text: str) -> str:
 def pages() -> Iterator[Path]:
     for place in PLACES:
         path = ROOT / place
-        yield from sorted(path.rglob("*.md")) if path.is_dir() else [path]
+        yield from sorted([*path.rglob("*.md"), *path.rglob("*.ipynb")]) if path.is_dir() else [path]
+
+
+def markdown(page: Path) -> str:
+    """The text of a page, or of the text cells of a notebook."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".md":
+        return text
+    return "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
 
 
 def private(text: str) -> list[str]:
@@ -55,9 +64,9 @@ def private(text: str) -> list[str]:
     return [f"{name}: {line.strip()}" for line in lines for name, found in PRIVATE.items() if found.search(line)]
 
 
-@pytest.mark.parametrize("page", list(pages()), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", list(pages()), ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_a_page_has_no_private_words(page: Path) -> None:
-    assert private(page.read_text()) == []
+    assert private(markdown(page)) == []
 
 
 def test_private_words_are_found_in_prose_alone() -> None:
