@@ -69,6 +69,19 @@ def test_outputs_are_compared_by_their_words():
     assert OUTPUTS.stale(["a 2 bits"], lines) == ["a 2 bits"]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_that_are_not_run_can_be_typed(page):
+    """Those in blocks without output, and those in the text, where capitals stand for what a person types."""
+    text = page.read_text()
+    blocks = [body for kind, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+              if kind not in ("console", "python", "text")]  # fmt: skip
+    lines = [line for body in blocks for line in body.replace("\\\n", " ").splitlines()]
+    typed = [line for line in lines if re.match(r"(srun|mpirun)? ?.*\blatens [a-z]+ ", line)]
+    typed += [part for part in re.findall(r"`(latens [a-z]+ [^`]+)`", text) if "..." not in part]
+    for line in typed:
+        parse(shlex.split(re.sub(r"\bN\b", "9", line[line.index("latens ") :]), comments=True)[1:])
+
+
 @pytest.mark.parametrize("page", [*PAGES, *RESULTS], ids=name_of)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):

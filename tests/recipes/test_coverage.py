@@ -36,7 +36,7 @@ def test_every_recipe_and_command_named_exists() -> None:
     names = [name for peer in PEERS for row in rows(peer).values() for name in re.findall(r"`([^`]+)`", row)]
     commands = [name for name in names if name.startswith("latens refit") and "KIND" not in name]
     assert {name.split()[-1] for name in [*commands, *(n for n in names if n.startswith("--prior"))]} <= set(KINDS)
-    plain = {name for name in names if not name.startswith(("latens refit --", "--prior", "latens fit", "python "))}
+    plain = {name for name in names if not name.startswith(("latens refit ", "--prior", "latens fit", "python "))}
     assert plain - {"standard-normal"} <= set(RECIPES)
 
 
