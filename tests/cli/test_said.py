@@ -76,3 +76,11 @@ def test_every_number_says_what_its_draws_may_make_it_wrong_by() -> None:
     ]
     alone = Summary({"active_units": metrics["active_units"]}, "test", True, (), (), "pixel").table_text()
     assert alone.split() == ["active_units", "16", "units", "198", "rows"]
+
+
+@pytest.mark.parametrize(("gain", "told"), [(-0.47, True), (-0.4, False), (0.47, False)])
+def test_a_tree_that_is_better_by_two_errors_has_a_command_beside_it(gain: float, told: bool) -> None:
+    metrics = {"log_marginal": Estimate(-16.0, 0.5, 1000, 81), "gain_over_tree": Estimate(gain, 0.21, 1000, 81)}
+    lines = Summary(metrics, "test", True, (), (), "column").text().splitlines()
+    (line,) = [line for line in lines if "tree of columns" in line]
+    assert line.endswith("; more draws of the bound gain a little: --set objective.num_samples=20") == told

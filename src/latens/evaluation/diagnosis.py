@@ -258,7 +258,7 @@ def _off_support(near: Estimate, precision: Estimate, reference: Estimate) -> st
 _RIVALS = {
     "a mixture of independent columns": ("gain_over_mixture", "take that mixture (--recipe table-mixture)"),
     "genes alone": ("gain_over_genes", "begin at principal components (--set start=closed-form), or give more cells"),
-    "a tree of columns": ("gain_over_tree", "begin at the columns' components (--set start=closed-form)"),
+    "a tree of columns": ("gain_over_tree", "raise the draws of the bound (--set objective.num_samples=20)"),
     "the step a season before": ("gain_over_seasonal_naive", "begin at its closed form (--set start=closed-form)"),
     "a regression on earlier steps": ("gain_over_regression", "use --recipe vrnn, which reads the last step"),
     "a linear-Gaussian model": ("gain_over_linear_gaussian", "take that model (--recipe linear-gaussian)"),
@@ -272,13 +272,8 @@ def _simpler(metrics: Metrics, units: Units) -> str:
     for rival, (name, remedy) in _RIVALS.items():
         gain = metrics.get(name)
         if gain is not None and gain.value < -max(MORE, 4.0 * gain.standard_error):
-            text = (
-                f"{rival} is better by {-gain.value:.2f} nats a row on these rows; {remedy}, train longer (--epochs, "
-            )
-            text += (
-                "--steps or --minutes), raise the draws of the bound (--set objective.num_samples=20), or give more "
-            )
-            return f"{text}rows"
+            text = f"{rival} is better by {-gain.value:.2f} nats a row on these rows; {remedy}, "
+            return f"{text}train longer (--epochs, --steps or --minutes), or give more rows"
     return ""
 
 
@@ -286,6 +281,5 @@ def _simpler(metrics: Metrics, units: Units) -> str:
 def _weak(slope: Estimate) -> str:
     if not slope.value + 4.0 * slope.standard_error < DEPENDENT:
         return ""
-    text = f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; begin at the "
-    text += "columns' components (--set start=closed-form), train longer, or raise the draws of the bound (--set "
-    return f"{text}objective.num_samples=20)"
+    text = f"samples have {slope.value:.0%} of the dependence between columns that held-out rows have; "
+    return f"{text}train longer, or raise the draws of the bound (--set objective.num_samples=20)"
