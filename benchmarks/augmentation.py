@@ -27,7 +27,7 @@ from sklearn.svm import SVC
 from latens import augment
 from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
-from latens.data.labels import keep_labels
+from latens.data.dataset import keep_labels
 from latens.evaluation import reconstruct
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe

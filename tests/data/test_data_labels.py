@@ -7,8 +7,7 @@ import pytest
 from checks import close
 from tables_labels import two_kinds
 
-from latens.data.dataset import labelled_rows
-from latens.data.labels import keep_labels
+from latens.data.dataset import keep_labels, labelled_rows
 from latens.errors import DataError
 
 

@@ -17,7 +17,7 @@ from latens.data.rows import few
 from latens.errors import DataError, UsageError
 from latens.kinds.numbers import npy as npy_shards
 from latens.kinds.pictures import files as pictures
-from latens.kinds.tables import scanned
+from latens.kinds.tables import files as scanned
 
 FIELDS = ("x", "row_id", "names", "split", "label", "mask", "weight")
 

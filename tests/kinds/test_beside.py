@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latens.kinds.counts.annotations import beside
+from latens.kinds.counts.anndata import beside
 
 TYPES = np.array(["T", "B", "T", "NK"])
 RUNS = np.array(["r1", "r2", "r1", "r2"])

@@ -179,7 +179,7 @@ def test_other_hostile_archives(tmp_path: Path) -> None:
 def test_a_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "a.npz", {"x.npy": npy("'|u1'", "(1000, 1000)", bytes(1_000_000))})
     assert path.stat().st_size < 3000
-    monkeypatch.setattr("latens.kinds.numbers.npz.MAX_BYTES", 999_999)
+    monkeypatch.setattr("latens.kinds.numbers.npy.MAX_BYTES", 999_999)
     with pytest.raises(ResourceError, match="unpack to more than"):
         load(path)
 

@@ -8,8 +8,7 @@ import pytest
 
 from latens import load_data
 from latens.data import Schema
-from latens.data.scaling import scaling
-from latens.data.schema import image_shape
+from latens.data.schema import image_shape, scaling
 from latens.errors import DataError, ModelFileError, UsageError
 from latens.kinds.steps.sequences import lengths, named_steps
 

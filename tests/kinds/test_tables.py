@@ -15,10 +15,9 @@ from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
-from latens.kinds.tables.files import Written
+from latens.kinds.tables.files import Written, frame_bytes
 from latens.kinds.tables.frame import as_table, like
 from latens.kinds.tables.typed import as_frame
-from latens.kinds.tables.write import frame_bytes
 
 N = 300
 RNG = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data import TRAIN, load
 from latens.errors import ConfigError, DataError
-from latens.kinds.tables.grown import with_names
+from latens.kinds.tables.typed import with_names
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.trees import partition_trainable

@@ -11,7 +11,7 @@ from latens.io.terminal import table
 from latens.verbs._sources import reading_options
 
 if TYPE_CHECKING:
-    from latens.kinds.counts.annotations import Beside
+    from latens.kinds.counts.anndata import Beside
 
 
 def check(context: Context) -> int:
@@ -76,7 +76,7 @@ def check(context: Context) -> int:
 
 def _beside(path: Path, *, whole: bool) -> "Beside":
     """What stands beside the counts of an AnnData file."""
-    from latens.kinds.counts.annotations import beside
+    from latens.kinds.counts.anndata import beside
     from latens.kinds.numbers.hdf5 import annotations
 
     return beside(*annotations(path), whole=whole)

@@ -9,7 +9,7 @@ import numpy as np
 from latens.callbacks.snapshots import kept_steps
 from latens.cli.context import Context, reading_as_typed, would
 from latens.data import KNOWN
-from latens.data.beside import array_file
+from latens.data.given import array_file
 from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
 from latens.io.waiting import doing

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from msgspec import structs
 
-from latens.data.beside import array_file, conditions_of_rows, names_beside, numbered
 from latens.data.dataset import Dataset, rows_at
 from latens.data.files import (
     INSIDE,
@@ -29,7 +28,17 @@ from latens.data.files import (
     tables_of,
     title_of,
 )
-from latens.data.given import GIVEN, averaged, learned, told, vectors
+from latens.data.given import (
+    GIVEN,
+    array_file,
+    averaged,
+    conditions_of_rows,
+    learned,
+    names_beside,
+    numbered,
+    told,
+    vectors,
+)
 from latens.data.infer import with_classes
 from latens.data.known import KNOWN
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk

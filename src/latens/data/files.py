@@ -18,19 +18,28 @@ from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, readable, with_
 from latens.data.rows import SPLITS, TRAIN, unmasked
 from latens.errors import ConfigError, DataError, LatensError, ResourceError
 from latens.kinds.counts import anndata
-from latens.kinds.counts import files as sparse
+from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import is_sparse, sparse_rows
 from latens.kinds.numbers.hdf5 import hdf5_parts, read_hdf5
-from latens.kinds.numbers.npy import is_beside, npy_parts, read_npy
-from latens.kinds.numbers.npz import read_npz
+from latens.kinds.numbers.npy import is_beside, npy_parts, read_npy, read_npz
 from latens.kinds.pictures import files as pictures
 from latens.kinds.pictures.idx import idx_folder, read_idx, read_idx_folder
 from latens.kinds.tables.cells import rows_of
-from latens.kinds.tables.files import ARROW, SHEETS, TEXT, ending_of, is_table_file, polars_errors, read_table
+from latens.kinds.tables.files import (
+    ARROW,
+    SHEETS,
+    TEXT,
+    ending_of,
+    is_table_file,
+    polars_errors,
+    read_table,
+    refuse_kinds,
+    scanned,
+    table_parts,
+)
 from latens.kinds.tables.frame import as_table, is_pandas
-from latens.kinds.tables.scanned import refuse_kinds, scanned, table_parts
-from latens.kinds.text.lines import read_rows, read_txt, text_parts
 from latens.kinds.text.midi import midi_files, read_midi
+from latens.kinds.text.rows import read_rows, read_txt, text_parts
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike
 from latens.errors import UsageError, nearest
 from latens.figures.checks import same_length
 from latens.io.atomic import as_path, resource_errors, write_atomic
-from latens.kinds.tables.write import frame_bytes
+from latens.kinds.tables.files import frame_bytes
 from latens.text import visible
 from latens.typing import checked_later
 

@@ -16,12 +16,10 @@ from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
-from latens.kinds.numbers.npy import read_npy
-from latens.kinds.numbers.npz import Archive
+from latens.kinds.numbers.npy import Archive, read_npy
 from latens.kinds.tables.cells import plain_cells, plain_numbers
 from latens.kinds.tables.dtypes import names_of
-from latens.kinds.tables.files import Written, is_table_file, read_table
-from latens.kinds.tables.write import frame_bytes
+from latens.kinds.tables.files import Written, frame_bytes, is_table_file, read_table
 from latens.text import spreadsheet_text, visible
 
 Table: TypeAlias = "dict[str, np.ndarray] | pl.DataFrame"

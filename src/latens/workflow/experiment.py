@@ -19,14 +19,14 @@ from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.checks import lost_digits
-from latens.data.labels import keep_labels, require_labels
+from latens.data.dataset import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.kinds.counts.anndata import counts_elsewhere
-from latens.kinds.tables.grown import grew_from
+from latens.kinds.tables.typed import grew_from
 from latens.models import AbstractJointModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of

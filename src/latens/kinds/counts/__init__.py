@@ -27,6 +27,6 @@ class Counts(Rows):
 
     @classmethod
     def store(cls, rows: "Coming") -> "Stored":
-        from latens.kinds.counts.store import store_cells
+        from latens.kinds.counts.anndata import store_cells
 
         return store_cells(rows)

@@ -7,7 +7,7 @@ X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 import contextlib
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,11 +16,14 @@ from latens.data.rows import unmasked
 from latens.data.schema import Schema
 from latens.errors import DataError, nearest
 from latens.kinds.counts.sparse import SparseRows, is_sparse, rows_of_file, sparse_rows
+from latens.kinds.numbers.store import store_numbers
 from latens.kinds.tables.cells import plain_cells
 from latens.kinds.tables.frame import check_names, from_pandas
 
 if TYPE_CHECKING:
+    from latens.data.door import Coming, Stored
     from latens.kinds.numbers.hdf5 import Store
+
 
 _REWRITE = "Write it again with anndata 0.8 or newer: anndata.read_h5ad(path).write_h5ad(new)."
 
@@ -241,3 +244,64 @@ def _matrix(store: "Store", key: str) -> Any:
     with readable(where):
         maker = scipy.sparse.csr_array if form == "csr" else scipy.sparse.csc_array
         return rows_of_file(maker(parts, shape=tuple(store.attribute(item, "shape").tolist())), where)
+
+
+MOST_NAMES = 100
+"""Names of a column up to which it may be types or batches."""
+_LABEL = re.compile(r"type|label|cluster|leiden|louvain|annotation|identity|class", re.IGNORECASE)
+_CONDITIONS = ("batch", "donor", "sample", "patient", "individual", "run", "plate", "lane", "library", "chemistry")
+
+
+class Beside(NamedTuple):
+    """The columns of `obs` in words, and the flags that a model of the file may want."""
+
+    columns: list[tuple[str, str]]  # name, and what it holds
+    layers: list[str]
+    label: str | None
+    condition: str | None
+    layer: str | None
+
+    @property
+    def flags(self) -> str:
+        """What may be typed."""
+        pairs = (("--label", self.label), ("--condition", self.condition), ("--layer", self.layer))
+        return " ".join(f"{flag} {name}" for flag, name in pairs if name is not None)
+
+
+def beside(columns: Sequence[tuple[str, np.ndarray]], layers: Sequence[str], *, whole: bool) -> Beside:
+    """Say what each column of `obs` holds, and propose a label and a condition among those of names, by their names."""
+    # whole: whether the matrix holds counts; where it does not, a layer is proposed.
+    words, named = [], []
+    for name, cells in columns:
+        if cells.dtype.kind in "iuf":
+            seen = cells[np.isfinite(cells)]
+            words.append((name, f"{seen.min():g} to {seen.max():g}" if len(seen) else "empty"))
+            continue
+        count = len(np.unique(cells.astype(str)))
+        words.append((name, f"{count} names"))
+        if 2 <= count <= MOST_NAMES:
+            named.append(name)
+    label = next((name for name in named if _LABEL.search(name)), None)
+    others = [name for name in named if name != label]
+    condition = next((name for word in _CONDITIONS for name in others if word in name.lower()), None)
+    likely = next((name for name in layers if re.search("count|raw|umi", name, re.IGNORECASE)), None)
+    layer = None if whole else likely or next(iter(layers), None)
+    return Beside(words, list(layers), label, condition, layer)
+
+
+def store_cells(rows: "Coming") -> "Stored":
+    """Store cells, whose matrix is of counts where it can be."""
+    raw, schema, seen = rows.raw, rows.schema, None
+    if schema is None and rows.counts is None:
+        rows.counts = _are_counts(raw.x) or None
+    if schema is not None and schema.kind == "counts" and schema.columns is not None:
+        seen = with_genes(raw, schema, rows.unknown, rows.where, rows.asked.layer)
+    return store_numbers(rows, seen)
+
+
+def _are_counts(x: "np.ndarray | SparseRows") -> bool:
+    """Whether cells hold whole numbers of 0 or more, with some above 1."""
+    values = x.matrix.data if isinstance(x, SparseRows) else x
+    if not values.size or values.dtype.kind not in "iuf" or values.min() < 0 or values.max() < 2:
+        return False
+    return values.dtype.kind in "iu" or bool(np.all(values == np.floor(values)))

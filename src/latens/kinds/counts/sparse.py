@@ -1,11 +1,12 @@
 """Rows of a sparse matrix, kept as they are: only the rows that are asked for become an array."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latens.data.raw import damaged, readable
+from latens.data.raw import Raw, damaged, readable
 from latens.errors import DataError, ResourceError
 
 SMALL = 2**24
@@ -152,3 +153,25 @@ def rows_of_file(matrix: Any, where: str) -> Any:
         if matrix.shape[0] > 2**20 + 1000 * matrix.nnz:  # empty rows take memory on the file's word alone
             raise damaged(where, f"declares {matrix.shape[0]} rows for {matrix.nnz} cells.")
         return sparse_rows(matrix, where)
+
+
+def holds_matrix(archive: Any) -> bool:
+    """Say whether an archive was written by `scipy.sparse.save_npz`."""
+    return {"format", "shape", "data"} <= set(archive.keys) and bool({"indices", "row", "coords"} & set(archive.keys))
+
+
+def read_matrix(path: Path) -> Raw:
+    """Read the rows of a file that `scipy.sparse.save_npz` wrote."""
+    import scipy.sparse
+
+    with readable(str(path)):
+        return Raw(rows_of_file(scipy.sparse.load_npz(path), str(path)))
+
+
+def read_market(path: Path) -> Raw:
+    """Read the rows of a Matrix Market file."""
+    import scipy.io
+
+    with readable(str(path)):
+        found = scipy.io.mmread(path, spmatrix=False)
+    return Raw(found if isinstance(found, np.ndarray) else rows_of_file(found, str(path)))

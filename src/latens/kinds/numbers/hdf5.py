@@ -13,7 +13,7 @@ import numpy as np
 from latens.data.raw import ColumnRoles, Raw, check_stored, damaged, needed, readable
 from latens.errors import DataError
 from latens.kinds.counts.anndata import columns_beside, layer_names, read_h5ad
-from latens.kinds.numbers.npz import PART_KEYS, from_archive
+from latens.kinds.numbers.npy import PART_KEYS, from_archive
 
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes; whole chunks where the array is stored in chunks."""

@@ -39,6 +39,6 @@ class Steps(Rows):
 
     @classmethod
     def store(cls, rows: "Coming") -> "Stored":
-        from latens.kinds.steps.read import store_steps
+        from latens.kinds.steps.long import store_steps
 
         return store_steps(rows)

@@ -3,24 +3,39 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data.infer import check_columns
+from latens.data.given import (
+    GIVEN,
+    INPUTS,
+    conditions_of_rows,
+    input_vectors,
+    learned,
+    learned_inputs,
+    taken_out,
+    vectors,
+)
+from latens.data.infer import check_columns, conform, fill, sequence_schema, store
 from latens.data.named import Column
-from latens.data.raw import MAX_BYTES, Raw
-from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, split_of
+from latens.data.raw import MAX_BYTES, Raw, without_columns
+from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, row_names, split_by_hash, split_of
 from latens.data.schema import Schema
 from latens.errors import DataError, ResourceError, UsageError, nearest
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
 from latens.kinds.steps.times import Grid, Times, grid_of, read_times, steps_in
 from latens.kinds.tables.columns import FrameColumn
+from latens.kinds.tables.declared import LEFT_OUT
 from latens.kinds.tables.dtypes import series_of
 from latens.kinds.text.tokens import chosen_edges
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming, Stored
+
 
 SINGLE = "-"
 """What --sequence says of a table that is one series."""
@@ -404,3 +419,68 @@ def _check_size(rows: int, steps: int, columns: int, where: str) -> None:
     if rows * steps * columns * 8 > MAX_BYTES:
         what = f"would be {rows:,} rows of {steps:,} steps and {columns} columns."
         raise ResourceError(what, where=where, fix="Give a larger --stride, or a shorter --window.")
+
+
+_BY_STEP = "Tell it to the model at every step: --input COLUMN."
+
+
+def store_steps(rows: "Coming") -> "Stored":
+    """Store the rows of a long table, which are sequences of steps, or windows of them."""
+    from latens.data.door import Stored
+
+    where, lines, schema, cut = rows.where, rows.lines, rows.schema, rows.long or Asked()
+    gone = tuple(name for name, one in (rows.roles.declared or {}).items() if one.kind == LEFT_OUT)
+    raw = without_columns(rows.raw, gone)
+    if lines is None and getattr(raw.x, "ndim", 0) == 3:
+        lines = stacked_lines(raw.x, where)
+        raw = replace(raw, x=lines[0].x)
+    refuse_other_rows(raw, where)
+    condition = rows.asked.condition
+    said = conditions_of_rows(raw, condition, schema, len(raw.x), where) if lines is None else {}
+    known = schema.sequences.inputs if schema is not None and schema.sequences else ()
+    inner = taken_out(raw, cut.inputs or [one.name for one in known], where)
+    folded = fold(raw, None if lines is None else lines[1], cut, schema, where)
+    rows.raw = raw = folded.raw
+    rows.n = len(raw.x)
+    row = {name: folded.by_row(cells, f"the condition {name!r}", where, _BY_STEP) for name, cells in said.items()}
+    rows.cells = row if lines is None else conditions_of_rows(raw, condition, schema, rows.n, where)
+    rows.names = row_names(raw.names, rows.n, where)
+    rows.keys = row_keys(rows.names)
+    rows.split = split_by_hash(rows.names) if raw.split is None else raw.split
+    rows.conditions = learned(rows.cells, rows.trains, where) if schema is None else schema.conditions
+    if rows.conditions:
+        rows.cond[GIVEN] = vectors(rows.conditions, rows.cells, where)
+    _beside(rows, folded)
+    found, observed = folded.sequences, np.isfinite(raw.x)
+    observed = None if observed.all() else observed
+    if inner:
+        trains = np.zeros(folded.places.line.max() + 1, bool)
+        trains[folded.places.line[rows.trains]] = True
+        found = structs.replace(found, inputs=known or learned_inputs(inner, trains, where))
+        rows.cond[INPUTS] = folded.by_step(input_vectors(found.inputs, inner, where)).astype(np.float32)
+    if schema is None:
+        schema = rows.told(sequence_schema(raw.x, rows.trains, found, observed, where))
+        schema = structs.replace(schema, world=rows.world, ignored=gone or None)
+    else:
+        schema = structs.replace(schema, sequences=found, shape=(raw.x.shape[1], schema.shape[1]))
+        conform(raw.x, None, schema, observed, where)
+    x = store(fill(raw.x, observed, rows.trains, schema), schema, where)
+    return Stored(x, schema, observed, places=folded.places)
+
+
+def _beside(rows: "Coming", folded: Folded) -> None:
+    """Bring labels and weights of lines to rows, in place."""
+
+    def of_rows(role: str, column: np.ndarray | None) -> Any:
+        values = rows.given.get(role, column)
+        if values is None or (role in rows.given and len(values) == rows.n):
+            return values
+        if len(values) != folded.lines:
+            what = f"has {len(values)} values of {role} for {rows.n} rows of {folded.lines} lines."
+            raise DataError(what, where=rows.where, fix="Give one for each row, or one for each line.")
+        fix = f"Leave --{role} out, or mend the column."
+        return folded.by_row(np.asarray(values), f"the {role}", rows.where, fix)
+
+    made = {"label": of_rows("label", rows.raw.label), "weight": of_rows("weight", rows.raw.weight)}
+    rows.raw.label, rows.raw.weight = made["label"], made["weight"]
+    rows.given = {role: made.get(role, values) for role, values in rows.given.items()}

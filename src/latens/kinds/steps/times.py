@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from latens.errors import DataError, UsageError
 from latens.kinds.steps.sequences import LONGEST, Step, TimeUnit, days_of
 from latens.kinds.tables.columns import FrameColumn, has_clock
-from latens.kinds.tables.dtypes import DAY
-from latens.kinds.tables.times import seconds_of
+from latens.kinds.tables.dtypes import DAY, seconds_of
 
 SPARSE = 4
 """Steps for each line at the most where the step is the least time between two lines, and not the commonest one."""

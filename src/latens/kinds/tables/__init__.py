@@ -66,6 +66,6 @@ class Table(Rows):
 
     @classmethod
     def store(cls, rows: "Coming") -> "Stored":
-        from latens.kinds.tables.store import store_table
+        from latens.kinds.tables.typed import store_table
 
         return store_table(rows)

@@ -12,7 +12,7 @@ from latens.data.schema import Schema
 from latens.errors import DataError, nearest
 from latens.io.json import read_json
 from latens.kinds.tables.columns import MOST_CATEGORIES, ColumnType, FrameColumn
-from latens.kinds.tables.times import is_zone, number_of
+from latens.kinds.tables.dtypes import is_zone, number_of
 
 LEFT_OUT = "leave out"
 _EXAMPLE = {"date": "2021-05-01", "duration": "1 days 02:30:00"}

@@ -14,8 +14,7 @@ from msgspec import Meta, Struct, structs
 from latens.data.named import Name
 from latens.errors import DataError, nearest
 from latens.kinds.tables.columns import ColumnType, FrameColumn, decimals_of, recorded_step
-from latens.kinds.tables.dtypes import DAY
-from latens.kinds.tables.times import number_of
+from latens.kinds.tables.dtypes import DAY, number_of
 
 HOLDS, SHOWN, LONGEST = 0.99, 5, 300  # share of rows that must hold, rows that are named, letters of an expression
 _FIX = "Allowed: columns, numbers, 'dates' and 'spans', + - * / **, comparison, min, max, round and parentheses."

@@ -6,17 +6,19 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, damaged
+from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, damaged
 from latens.errors import DataError, LatensError, ResourceError, UsageError
+from latens.kinds.tables.cells import rows_of
 from latens.kinds.tables.dtypes import as_dates
 from latens.kinds.tables.frame import check_names
+from latens.text import spreadsheet_text
 
 SHEETS = (".xlsx", ".xls", ".xlsb", ".ods")
 LINES = (".jsonl", ".ndjson")
@@ -426,3 +428,103 @@ def with_null(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
     return frame.with_columns(
         pl.when(pl.col(name).is_in(list(words))).then(None).otherwise(pl.col(name)).alias(name) for name in text
     )
+
+
+WRITTEN = (".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".xlsx")
+"""Endings of tables that are written."""
+
+
+def frame_bytes(frame: pl.DataFrame, path: Path, written: Written = Written(), known: Collection[str] = ()) -> bytes:  # noqa: B008
+    """The bytes of a table, in the format of the ending of its file."""
+    # known: Text that stands in the training data, and is written as it is; other text that a spreadsheet would run as
+    # a formula gets an apostrophe before it.
+    ending, stream = path.suffix.lower(), io.BytesIO()
+    if ending in (".csv", ".tsv"):
+        separator = "\t" if ending == ".tsv" else written.separator
+        _plain(frame, known).write_csv(stream, separator=separator, decimal_comma=written.decimal_comma)
+    elif ending == ".parquet":
+        frame.write_parquet(stream)
+    elif ending in ARROW:
+        frame.write_ipc(stream)
+    elif ending in LINES:
+        _texts(frame).write_ndjson(stream)
+    elif ending == ".xlsx":
+        _write_sheet(frame, stream)
+    else:
+        fix = f"Use one of {', '.join(WRITTEN)}."
+        raise UsageError(f"tables are not written as {ending!r}.", where="--out", fix=fix)
+    return stream.getvalue()
+
+
+def _write_sheet(frame: pl.DataFrame, stream: io.BytesIO) -> None:
+    try:
+        frame.write_excel(stream)
+    except ModuleNotFoundError:
+        fix = "pip install xlsxwriter, or use .csv."
+        raise UsageError("writing spreadsheets needs xlsxwriter.", where="--out", fix=fix) from None
+
+
+def _texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """A frame whose durations and bytes are text, which text files have no cells for."""
+    made = []
+    for name, dtype in frame.schema.items():
+        if dtype == pl.Binary:
+            made.append(pl.col(name).bin.encode("hex"))
+        elif isinstance(dtype, pl.Duration):
+            made.append(pl.col(name).dt.to_string("polars"))
+    return frame.with_columns(made)
+
+
+def _plain(frame: pl.DataFrame, known: Collection[str]) -> pl.DataFrame:
+    """A frame as text files have it, without text that a spreadsheet would run as a formula."""
+    frame = _texts(frame)
+    for name, dtype in frame.schema.items():
+        if dtype in (pl.String, pl.Categorical, pl.Enum):
+            column = frame[name].cast(pl.String)
+            words = column.unique().drop_nulls().to_list()
+            made = {word: text for word in words if word not in known and (text := spreadsheet_text(word)) != word}
+            if made:
+                frame = frame.with_columns(column.replace(made))
+    names = {name: spreadsheet_text(name) for name in frame.columns if name not in known}
+    return frame.rename({name: text for name, text in names.items() if text != name})
+
+
+BATCH_ROWS = None
+"""Rows of a batch; None: as Polars reads them."""
+
+
+def scanned(path: str | Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, Text | None]:
+    """A table whose rows are not read yet, on this machine or at an address that Polars reads."""
+    ending = ending_of(str(path))
+    if ending in TEXT:
+        text = Text.of(Path(path), roles)
+        return text.scan(), text
+    if ending not in ARROW:
+        return pl.scan_parquet(path, glob=False), None
+    return pl.scan_ipc(path, glob=False) if isinstance(path, str) else scan_arrow(path), None
+
+
+def table_parts(path: str | Path, roles: ColumnRoles) -> Iterator[Raw]:
+    """Read the rows of a table of numbers, some at a time; columns of another kind are refused."""
+    with polars_errors(str(path)):
+        scan, text = scanned(path, roles)
+        schema = scan.collect_schema()
+        notes = () if text is None else tuple(text.notes)
+        empty = pl.DataFrame(schema=schema)
+        refuse_kinds(rows_of(empty if text is None else text.titled(empty), roles, str(path)), schema, str(path))
+        for batch in scan.collect_batches(maintain_order=True, chunk_size=BATCH_ROWS):
+            frame = with_null(batch if text is None else text.tidied(batch), roles.null)
+            if frame.height:
+                raw = rows_of(frame, roles, str(path))
+                refuse_kinds(raw, frame.schema, str(path))
+                raw.notes += notes
+                yield raw
+
+
+def refuse_kinds(raw: Raw, schema: pl.Schema, where: str) -> None:
+    """Refuse a table that is not of numbers alone."""
+    if raw.kinds is not None:
+        name = next(one for one, found in zip(raw.columns or (), raw.kinds.values()) if found.kind != "number")
+        what = f"column {name!r} holds {schema[name]}; rows that stay on disk are numbers."
+        fix = "Name it with --label or --id, or write names as numbers; or leave --stream out."
+        raise NotNumbers(what, where=where, fix=fix)

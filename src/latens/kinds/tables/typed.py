@@ -1,17 +1,20 @@
 """Tables with columns of several kinds: their schema, rows as it stores them, and the frame that these stand for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Shaped
+from msgspec.structs import replace
 
-from latens.data.infer import check_columns, check_shape
-from latens.data.raw import Raw
+from latens.data.infer import check_columns, check_shape, find_missing, store
+from latens.data.raw import Raw, without_columns
 from latens.data.schema import TINY, Column, Schema
 from latens.errors import DataError
-from latens.kinds.tables.cells import known_as
+from latens.kinds.counts.sparse import SparseRows
+from latens.kinds.tables.cells import coded, known_as
 from latens.kinds.tables.columns import (
     FURTHEST,
     MOST_CATEGORIES,
@@ -24,9 +27,14 @@ from latens.kinds.tables.columns import (
     number_type,
     unknown_category,
 )
-from latens.kinds.tables.declared import LEFT_OUT, Declared, bounds_of
-from latens.kinds.tables.derived import with_computed
+from latens.kinds.tables.declared import LEFT_OUT, Declared, bounds_of, check_declared
+from latens.kinds.tables.derived import Derived, apart, with_computed, with_derived
 from latens.kinds.tables.dtypes import DAY
+from latens.kinds.tables.files import lines_of_rows
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming, Stored
+
 
 LIKE_ID = 0.95
 """Share of different texts among those of a column from which on they are like ids."""
@@ -283,3 +291,113 @@ def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) ->
         if not one.named:
             made[:, i] = one.value(made[:, i]) / (DAY if one.kind == "date" and not one.days else 1)
     return made
+
+
+def grown(
+    schema: Schema,
+    strange: Sequence[tuple[int, int, str]],
+    observed: Bool[np.ndarray, "n columns"],
+    training: Bool[np.ndarray, " n"],
+    where: str,
+) -> tuple[Schema, tuple[str, ...]]:
+    """Give categories the names that they lack, each with its share of the training rows; and say so."""
+    # strange: the row, the column and the name of every cell that the schema lacks.
+    # observed: which cells hold a name that the schema has.
+    types, notes = list(schema.types or ()), []
+    cells = [(row, column, name) for row, column, name in strange if not types[column].starts]
+    for column in sorted({column for _, column, _ in cells}):
+        one, title = types[column], schema.names[column]
+        names = sorted({name for _, at, name in cells if at == column})
+        listed = f"{', '.join(map(repr, names[:5]))}{f' and {len(names) - 5:,} more' if len(names) > 5 else ''}"
+        if one.kind != "category" or one.dtype == "Boolean" or len(one.values) + len(names) > MOST_CATEGORIES:
+            why = (
+                "in an order, where a new name has no place"
+                if one.kind == "ordinal"
+                else "truth values"
+                if one.dtype == "Boolean"
+                else f"{MOST_CATEGORIES:,} at the most"
+            )
+            what = f"column {title!r} has names that the model lacks ({listed}), and its names are {why}."
+            raise DataError(what, where=where, fix="Correct them, or train a new model without --from.")
+        found = [name for row, at, name in cells if at == column and training[row]]
+        counts, others = [found.count(name) for name in names], int(observed[training, column].sum())
+        types[column] = with_names(one, names, counts, others)
+        notes.append(f"Column {title!r} has new names, which the model takes: {listed} ({len(found):,} training rows).")
+    return replace(schema, types=tuple(types)), tuple(notes)
+
+
+def with_names(one: ColumnType, names: Sequence[str], counts: Sequence[int], others: int) -> ColumnType:
+    """A category with further names, whose shares are those of the rows; the shares of the others keep their ratios."""
+    # others: rows with a name that the category has.
+    masses = np.array(counts) + 0.5
+    shares = masses / (masses.sum() + others + 0.5 * len(one.values))
+    old = np.array(one.shares) * (1.0 - shares.sum())
+    return replace(one, values=(*one.values, *names), shares=(*old.tolist(), *shares.tolist()))
+
+
+def grew_from(new: Schema, old: Schema) -> bool:
+    """Whether a schema is another one whose categories took names."""
+    pairs = list(zip(new.types or (), old.types or ()))
+    if new.types == old.types or new.columns != old.columns or len(new.types or ()) != len(old.types or ()):
+        return False
+    return all(
+        a == b or (a.kind == b.kind == "category" and not b.starts and a.values[: len(b.values)] == b.values)
+        for a, b in pairs
+    )
+
+
+def store_table(rows: "Coming") -> "Stored":
+    """Store a table: codes of names, and places on the grids of numbers and dates."""
+    from latens.data.door import Stored
+
+    every, derived = _typed(rows)
+    raw, where = rows.raw, rows.where
+    observed = find_missing(raw, rows.names, "nan", where)  # a gap in a table of several kinds is a gap
+    said = rows.declared if rows.schema is None else None
+    if rows.schema is None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = table_schema(raw.x, rows.trains, raw.columns or (), raw.kinds or {}, where, said)
+    else:
+        found = rows.schema
+    found = rows.told(with_derived(found, derived, every, where))
+    strange: list[tuple[int, int, str]] | None = None if rows.unknown == "error" else []
+    given = (raw.x, raw.columns or (), raw.kinds or {})
+    x, observed, outside = stored_columns(*given, found, where, strange, rows.names)
+    if rows.unknown == "grow" and strange:
+        seen = np.ones(x.shape, bool) if observed is None else observed
+        found, more = grown(found, strange, seen, rows.trains, where)
+        x, observed, outside = stored_columns(*given, found, where, None, rows.names)
+        raw.notes, strange = raw.notes + more, None
+    raw.notes += notes_of(raw, found, beyond_words(x, found, outside), np.flatnonzero(rows.trains), said)
+    raw.x = x
+    return Stored(store(x, found, where), found, observed, outside, tuple(strange or ()))
+
+
+def _typed(rows: "Coming") -> tuple[tuple[str, ...], list[Derived]]:
+    """Give each column what it holds, in place, and take derived columns out; the names that there were, and these."""
+    raw, where, asked = rows.raw, rows.where, rows.asked
+    if raw.x.ndim != 2:
+        what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
+        raise DataError(what, where=where, fix=f"Leave out --{'typed' if asked.columns is None else 'columns'}.")
+    if isinstance(raw.x, SparseRows):
+        what = f"is a sparse matrix of {raw.x.shape[0]} rows and {raw.x.shape[1]} columns, which get no types."
+        raise DataError(what, where=where, fix="Leave out --typed, or give fewer columns as a dense table.")
+    raw.columns = raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1]))
+    if raw.kinds is None:  # of a source that knows numbers alone
+        frame = pl.DataFrame({name: raw.x[:, i] for i, name in enumerate(raw.columns)}, nan_to_null=True)
+        raw.x, raw.kinds = coded(frame, rows.roles.declared or {}, where)
+    if asked.columns is not None:
+        check_declared(raw.columns, rows.declared or {}, where)
+    if rows.partial and rows.schema is not None:
+        with_absent(raw, rows.schema)
+    every, derived, about = raw.columns, list[Derived](), ()
+    if rows.derived:
+        named = "row_id" in rows.given or raw.names is not None
+        path = asked.source if isinstance(asked.source, str | Path) and not named else None
+        lines = None if path is None else lines_of_rows(Path(path), every, rows.n)
+        called = [f"row {name}" for name in rows.names] if lines is None else [f"line {line}" for line in lines]
+        derived, about = apart(rows.derived, every, raw.x, raw.kinds or {}, called, where)
+    known = derived if rows.schema is None else rows.schema.derived or ()
+    rows.raw = without_columns(raw, [one.name for one in known])
+    rows.raw.notes += about
+    return every, derived

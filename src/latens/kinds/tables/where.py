@@ -9,8 +9,7 @@ import numpy as np
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds.tables.columns import ColumnType, unknown_category
-from latens.kinds.tables.dtypes import DAY
-from latens.kinds.tables.times import is_day, number_of
+from latens.kinds.tables.dtypes import DAY, is_day, number_of
 from latens.typing import checked_later
 
 _OPERATOR = re.compile(r">=|<=|=|>|<")

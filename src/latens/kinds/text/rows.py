@@ -1,14 +1,26 @@
 """Strings as the rows of a data set: their schema, their codes, and what of them is said."""
 
-from typing import TYPE_CHECKING
+import codecs
+import contextlib
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from latens.data.infer import conform, store
-from latens.data.raw import Raw
+from latens.data.raw import ColumnRoles, Raw, unpacked, with_roles
 from latens.data.rows import TRAIN
 from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.kinds.tables.cells import plain_cells, role_positions, rows_of
+from latens.kinds.tables.files import read_table, table_parts
 from latens.kinds.text.tokens import PIECES, PieceName, closes, learn_tokens, row_name, unknown_pieces
 from latens.text import visible
 
@@ -100,3 +112,96 @@ def store_text(rows: "Coming") -> "Stored":
     observed, strange = code_strings(raw, schema, rows.unknown, where)
     raw.x, _ = conform(raw.x, None, schema, None, where)
     return Stored(store(raw.x, schema, where), rows.told(schema), observed, unseen=tuple(strange))
+
+
+_LOOKED_AT = 20
+_COLUMNS = "\t;|"
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z", re.IGNORECASE)
+
+LONGEST_LINE = 2**24
+"""Characters of a line."""
+
+
+def read_txt(path: Path, roles: ColumnRoles) -> Raw:
+    """Read the lines of a .txt file as rows of text, or its table where it is one."""
+    if not path.name.lower().removesuffix(".gz").endswith(".txt"):
+        return read_rows(path, roles) if roles.pieces is None else _column(path, roles)
+    if roles.pieces is None and (roles.separator is not None or is_table(path)):
+        return read_rows(path, roles)
+    where = str(path)
+    with unpacked(path) as (stream, _):
+        given = [line.rstrip("\r\n") for line in _lines(stream, where, roles.encoding)]
+    kept = [(number, line.rstrip()) for number, line in enumerate(given, 1) if not line.isspace() and line]
+    if not kept:
+        raise DataError("has no line with a character.", where=where, fix="Give a file with a row of text a line.")
+    lines, strings = map(list, zip(*kept))
+    notes, empty, ended = [], len(given) - len(kept), sum(line != given[at - 1] for at, line in kept)
+    notes += [f"{empty:,} empty line{'s are' if empty > 1 else ' is'} left out."] * (empty > 0)
+    notes += [f"Blanks at the end of {ended:,} line{'s' * (ended > 1)} are left out."] * (ended > 0)
+    if roles.pieces is None:
+        notes.append("Rows are lines of text: --pieces says what they are cut into; a table is named .csv.")
+    return with_roles(Raw(None, strings=strings, lines=lines, notes=tuple(notes)), roles, where)
+
+
+def read_rows(path: Path, roles: ColumnRoles) -> Raw:
+    """Read the rows of a table in a file."""
+    frame, notes = read_table(path, roles)
+    raw = rows_of(frame, roles, str(path))
+    raw.notes = (*notes, *raw.notes)
+    return raw
+
+
+def _column(path: Path, roles: ColumnRoles) -> Raw:
+    """Read the one column of a table that is not label, id or weight as rows of text, letter by letter."""
+    frame, notes = read_table(path, roles)
+    found = role_positions(frame.columns, roles, str(path))
+    left = [i for i in range(frame.width) if i not in found.values()]
+    if len(left) != 1:
+        what = f"has {len(left)} columns beside label, id and weight ({', '.join(frame.columns[i] for i in left[:5])})."
+        raise DataError(what, where=str(path), fix="Leave one of them, whose cells are the rows of text.")
+    given = {role: plain_cells(frame.to_series(i)) for role, i in found.items()}
+    strings = frame.to_series(left[0]).cast(pl.String).fill_null("").to_list()
+    read = Raw(None, strings=strings, label_name=roles.label, notes=notes)
+    return replace(read, names=given.get("row_id"), label=given.get("label"), weight=given.get("weight"))
+
+
+def is_table(path: Path) -> bool:
+    """Say whether the first lines of a text file look like those of a table."""
+    # All have as many cells, and each but the first has a number, or tabs, semicolons or bars stand between the cells.
+    with contextlib.suppress(DataError, csv.Error), unpacked(path) as (stream, _):
+        head = [line.rstrip("\r\n") for line in islice(_lines(stream, str(path)), _LOOKED_AT) if line.strip()]
+        for separator in "\t;|, ":
+            rows = [line.split() for line in head] if separator == " " else list(csv.reader(head, delimiter=separator))
+            if len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
+                continue
+            numbers = all(any(map(_NUMBER.match, row)) for row in rows[1:] or rows)
+            return numbers or separator in _COLUMNS
+        return all(map(_NUMBER.match, head[1:] or head))
+    return False
+
+
+def _lines(stream: Any, where: str, encoding: str | None = None) -> Iterator[str]:
+    """The lines of a stream of text: of the encoding that is said, else UTF-8, or where a line is not, cp1252."""
+    try:
+        if encoding is not None:
+            wrapped = io.TextIOWrapper(stream, encoding=encoding, newline="")
+            yield from wrapped
+            wrapped.detach()
+            return
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), 1):
+            if len(line) == LONGEST_LINE:
+                what = f"line {number} has more than {LONGEST_LINE:,} characters."
+                raise DataError(what, where=where, fix="Cut it into lines.")
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            try:
+                yield line.decode()
+            except UnicodeDecodeError:
+                yield line.decode("cp1252", "replace")
+    except (UnicodeError, LookupError) as error:
+        raise DataError(f"is not text of this encoding ({error}).", where=where, fix="--encoding NAME") from None
+
+
+def text_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
+    """Read a text file some rows at a time: a table, or all at once rows that are lines of text."""
+    lines = path.suffix.lower() == ".txt" and (roles.pieces is not None or not is_table(path))
+    yield from [read_txt(path, roles)] if lines else table_parts(path, roles)

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
-from latens.data.scaling import ScaledLater, unscaled
+from latens.data.schema import ScaledLater, unscaled
 from latens.io import keys
 from latens.io.compilation import less_work
 from latens.io.reuse import Reused, fingerprint

@@ -11,7 +11,7 @@ from msgspec import Meta, structs
 from latens import models as m
 from latens.config import LikelihoodConfig, Part, Probability
 from latens.data import Schema
-from latens.data.scaling import scaling
+from latens.data.schema import scaling
 from latens.errors import ConfigError
 from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from latens.config import Part, PriorConfig, VAEConfig
 from latens.data import Schema
-from latens.data.scaling import restricted
+from latens.data.schema import restricted
 from latens.distributions import Blocks
 from latens.errors import ConfigError
 from latens.models import ByModality, Experts, LatentModel
